@@ -1,0 +1,21 @@
+"""Choose how long to wait before the next attempt: exponential, with full jitter."""
+
+from __future__ import annotations
+
+import random
+
+FIRST_SECONDS = 0.2
+CAP_SECONDS = 5.0
+"""Long enough not to load a broker that is starting, short beside the journal's capacity."""
+
+
+def delay_before(attempt: int) -> float:
+    """Return the seconds to wait before *attempt*, which counts from 1; the first waits for nothing.
+
+    Source:
+        "Exponential Backoff And Jitter", AWS Architecture Blog: full jitter.
+    """
+    if attempt <= 1:
+        return 0.0
+    ceiling = min(CAP_SECONDS, FIRST_SECONDS * 2 ** min(attempt - 2, 16))
+    return random.uniform(ceiling / 4, ceiling)  # noqa: S311  # spreads clients out, guards nothing

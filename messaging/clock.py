@@ -1,0 +1,30 @@
+"""Tell the time: wall clock for what is stored, monotonic clock for what is waited."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where time comes from; tests hand over one that they move."""
+
+    def now_us(self) -> int:
+        """Return microseconds since the epoch, UTC. May step back and forth with the host's clock."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed moment. Never steps; for intervals only."""
+        ...
+
+
+class SystemClock:
+    """The host's clocks."""
+
+    def now_us(self) -> int:
+        """Return microseconds since the epoch, UTC."""
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        """Return seconds since the host started."""
+        return time.monotonic()

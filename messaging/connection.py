@@ -1,0 +1,53 @@
+"""Say how to reach the broker: one address list, the same heartbeat and time limits for everyone."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pika
+
+from messaging.errors import ConfigurationError
+
+HEARTBEAT_SECONDS = 10
+"""A dead peer is noticed after about 15 s: long for a request, short for a journal."""
+
+CONNECT_SECONDS = 5.0
+"""One attempt on one node; the next node of the list comes after it."""
+
+TCP_OPTIONS = {"TCP_USER_TIMEOUT": 15_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""What was sent and not acknowledged by the peer's kernel for 15 s ends the connection (milliseconds)."""
+
+
+def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLParameters]:
+    """Turn OM_AMQP_URL's addresses into pika's parameters.
+
+    Args:
+        urls: amqp:// or amqps:// addresses of the nodes of one cluster, tried in turn.
+        client_name: What the broker shows for the connection.
+
+    Raises:
+        ConfigurationError: An address is not an AMQP URL.
+    """
+    if not urls:
+        raise ConfigurationError(
+            "OM_AMQP_URL must name at least one broker, e.g. amqp://user:pass@host:5672/"
+        )
+    return [_parameters(url, client_name) for url in urls]
+
+
+def _parameters(url: str, client_name: str) -> pika.URLParameters:
+    malformed = ConfigurationError("OM_AMQP_URL must be amqp:// or amqps:// addresses")
+    if urlsplit(url).scheme not in {"amqp", "amqps"}:
+        raise malformed
+    try:
+        parameters = pika.URLParameters(url)
+    except (ValueError, TypeError):
+        raise malformed from None
+    parameters.heartbeat = HEARTBEAT_SECONDS
+    parameters.socket_timeout = CONNECT_SECONDS
+    parameters.stack_timeout = CONNECT_SECONDS * 2
+    # An alarm may last; closing the connection would throw away what is on the way.
+    parameters.blocked_connection_timeout = None
+    parameters.tcp_options = TCP_OPTIONS
+    parameters.client_properties = {"connection_name": client_name}
+    return parameters

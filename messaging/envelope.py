@@ -1,0 +1,111 @@
+"""Say how an event crosses the broker: its raw bytes, and beside them when and how they came in.
+
+The properties are encoded here and not by pika, once per event for the journal and the wire alike: they
+always have the same three fields, and pika's general encoder costs more than the rest of a request
+(docs/performance.md). Decoding is pika's.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pika.spec import BasicProperties
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WEBHOOK: Final = "webhook"
+RECONCILE: Final = "reconcile"
+REPLAY: Final = "replay"
+
+_FLAGS: Final = struct.pack(
+    ">H", BasicProperties.FLAG_HEADERS | BasicProperties.FLAG_DELIVERY_MODE | BasicProperties.FLAG_MESSAGE_ID
+)
+_PERSISTENT: Final = b"\x02"
+_LONG: Final = struct.Struct(">I")
+
+
+def _key(name: str, kind: bytes) -> bytes:
+    """Encode a header's name with the tag of its type, as in a field table."""
+    return bytes([len(name)]) + name.encode() + kind
+
+
+_RECEIVED_AT: Final = _key("received-at-us", b"l")
+_REQUEST_ID: Final = _key("request-id", b"S")
+_SOURCE: Final = _key("source", b"S")
+_FIXED: Final = struct.Struct(f">{len(_RECEIVED_AT)}sq{len(_REQUEST_ID)}sI")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One event as it crosses the broker.
+
+    Args:
+        message_id: Unique per accepted request; a redelivery keeps it, a retry of the platform does not.
+        received_at_us: When the edge had read it, microseconds since the epoch, UTC.
+        request_id: The `X-Request-ID` of the proxy in front, else the message id.
+        source: WEBHOOK, RECONCILE or REPLAY.
+        body: The request's body, untouched and undecoded.
+    """
+
+    message_id: str
+    received_at_us: int
+    request_id: str
+    source: str
+    body: bytes
+
+
+def encode_properties(message_id: str, received_at_us: int, request_id: str, source: str) -> bytes:
+    """Encode what stands beside the body as AMQP content properties: flags and values.
+
+    Args:
+        message_id: At most 255 bytes in UTF-8.
+        received_at_us: Microseconds since the epoch, UTC.
+        request_id: Any length that fits a frame.
+        source: WEBHOOK, RECONCILE or REPLAY.
+
+    Source:
+        AMQP 0-9-1, sections 4.2.5.5 (field tables) and 4.2.6.1 (content header).
+    """
+    identifier = message_id.encode()
+    request = request_id.encode()
+    origin = source.encode()
+    table = b"".join(
+        (
+            _FIXED.pack(_RECEIVED_AT, received_at_us, _REQUEST_ID, len(request)),
+            request,
+            _SOURCE,
+            _LONG.pack(len(origin)),
+            origin,
+        )
+    )
+    return b"".join(
+        (_FLAGS, _LONG.pack(len(table)), table, _PERSISTENT, bytes((len(identifier),)), identifier)
+    )
+
+
+def decode_envelope(properties: bytes, body: bytes) -> Envelope:
+    """Read an envelope back from the journal's form."""
+    decoded = BasicProperties()
+    decoded.decode(properties)
+    return envelope_of(decoded, body)
+
+
+def envelope_of(properties: BasicProperties, body: bytes) -> Envelope:
+    """Read the envelope of a delivery.
+
+    What other publishers leave out gets a neutral value: a delivery that lacks our headers is still an
+    event, and its body decides.
+    """
+    headers: Mapping[str, object] = properties.headers or {}
+    message_id = str(properties.message_id or "")
+    received_at_us = headers.get("received-at-us")
+    return Envelope(
+        message_id=message_id,
+        received_at_us=int(received_at_us) if isinstance(received_at_us, int) else 0,
+        request_id=str(headers.get("request-id") or message_id),
+        source=str(headers.get("source") or WEBHOOK),
+        body=body,
+    )

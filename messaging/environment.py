@@ -1,0 +1,93 @@
+"""Read the OM_ settings of the environment, typed, or refuse to start.
+
+A value comes from the first of: the variable itself, the file that NAME_FILE names, the file NAME in
+systemd's credentials directory. Errors name the variable and never repeat a value: it may be a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from environs import Env, EnvError
+
+from messaging.errors import ConfigurationError
+
+
+class _Sources(Env):
+    """environs' parsers over the three places a value may stand in."""
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        """Take the place of the lookup, as environs' own FileAwareEnv does."""
+        text = _text_of(env_key)
+        return default if text is None else text
+
+
+class Environment:
+    """The process's environment, each variable read by its full name."""
+
+    def __init__(self) -> None:
+        self._sources = _Sources()
+
+    def string(self, name: str, default: str = "") -> str:
+        """Return *name* as text without surrounding white space."""
+        text = _text_of(name)
+        return default if text is None else text
+
+    def strings(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return *name* split at commas, empty parts left out."""
+        text = _text_of(name)
+        if text is None:
+            return default
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+
+    def integer(self, name: str, default: int, *, minimum: int = 0) -> int:
+        """Return *name* as a whole number of at least *minimum*."""
+        try:
+            value = self._sources.int(name, default)
+        except EnvError:
+            raise ConfigurationError(f"{name} must be a whole number") from None
+        if value < minimum:
+            raise ConfigurationError(f"{name} must be at least {minimum}")
+        return value
+
+    def seconds(self, name: str, default: float, *, minimum: float = 0.0) -> float:
+        """Return *name* as a finite number of seconds of at least *minimum*."""
+        try:
+            value = self._sources.float(name, default)
+        except EnvError:
+            raise ConfigurationError(f"{name} must be a number of seconds") from None
+        if not math.isfinite(value) or value < minimum:
+            raise ConfigurationError(f"{name} must be a number of seconds of at least {minimum}")
+        return value
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """Return *name* as a truth value: true/false, yes/no, on/off, 1/0."""
+        try:
+            return bool(self._sources.bool(name, default))
+        except EnvError:
+            raise ConfigurationError(f"{name} must be true or false") from None
+
+    def one_of(self, name: str, choices: tuple[str, ...], default: str) -> str:
+        """Return *name*, which must be one of *choices*."""
+        value = self.string(name, default)
+        if value not in choices:
+            raise ConfigurationError(f"{name} must be one of {', '.join(choices)}")
+        return value
+
+
+def _text_of(name: str) -> str | None:
+    """Return the text of *name*, or None where it is set nowhere or blank."""
+    text = os.environ.get(name)
+    if text is None and (path := os.environ.get(f"{name}_FILE")):
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise ConfigurationError(f"{name}_FILE must name a readable text file") from None
+    if text is None and (directory := os.environ.get("CREDENTIALS_DIRECTORY")):
+        with suppress(FileNotFoundError):
+            text = (Path(directory) / name).read_text(encoding="utf-8")
+    return (text or "").strip() or None

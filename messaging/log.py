@@ -1,0 +1,62 @@
+"""Log one JSON object per line on stdout, journald and the log shipper do the rest.
+
+Event names are static snake_case; facts are fields; identifiers, never bodies, tokens or people.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def configure_logging(level: str, *, process: str) -> None:
+    """Send this process's own lines and those of the libraries to stdout as JSON.
+
+    Args:
+        level: One of LEVELS; what is below is left out.
+        process: Who writes, e.g. "edge" or "intake"; a field of every line.
+    """
+    numeric = getattr(logging, level.upper())
+    structlog.configure(
+        processors=[*_shared_processors(), structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(numeric),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(process=process)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_library_formatter())
+    logging.basicConfig(handlers=[handler], level=max(numeric, logging.WARNING), force=True)
+    # pika tells each failed connection attempt in tracebacks of its own; ours are one line each.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+def logger() -> structlog.typing.FilteringBoundLogger:
+    """Return the logger, bound to nothing yet."""
+    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return bound
+
+
+def _shared_processors() -> list[Any]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+
+
+def _library_formatter() -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_shared_processors(), structlog.stdlib.add_logger_name],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(),
+        ],
+    )

@@ -1,0 +1,207 @@
+"""Publish events on the process's loop, publisher confirms off, and notice at once when that stops working.
+
+Nothing here waits. Whoever publishes keeps every event until a probe sent after it has been answered; what
+becomes of the connection in between is told to the listener (webhook_api/handover.py).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from pika.adapters.select_connection import SelectConnection
+
+from messaging import topology
+from messaging.backoff import delay_before
+from messaging.connection import parameters_of
+from messaging.frames import PublishFrames
+from messaging.log import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pika.adapters.select_connection import IOLoop
+    from pika.channel import Channel
+
+STABLE_SECONDS = 10.0
+"""A connection that lasted so long was a good one: the next attempt after it starts without delay."""
+
+
+class PublisherListener(Protocol):
+    """Who keeps the events and must know whether they are on their way."""
+
+    def on_broker_up(self) -> None:
+        """Hear that events published from now on reach the exchange, nothing earlier is on its way."""
+
+    def on_broker_down(self) -> None:
+        """Hear that whatever has not been proven may be lost; `ready` is false."""
+
+    def on_broker_blocked(self) -> None:
+        """Hear that the broker reads no more for now (an alarm) but the connection stands."""
+
+    def on_broker_unblocked(self) -> None:
+        """Hear that the broker reads on where it stopped."""
+
+
+class Publisher:
+    """One connection with one channel, kept up over a list of nodes.
+
+    Args:
+        loop: The loop of this process; every method must be called on it.
+        urls: AMQP addresses, tried in turn.
+        client_name: What the broker shows for the connection.
+    """
+
+    def __init__(self, loop: IOLoop, urls: tuple[str, ...], *, client_name: str) -> None:
+        self._loop = loop
+        self._parameters = parameters_of(urls, client_name=client_name)
+        self._listener: PublisherListener | None = None
+        self._connection: SelectConnection | None = None
+        self._channel: Channel | None = None
+        self._frames: PublishFrames | None = None
+        self._pending: list[bytes] = []
+        self._attempt = 0
+        self._up_since = 0.0
+        self._closing = False
+        self.ready = False
+        self.blocked = False
+
+    def start(self, listener: PublisherListener) -> None:
+        """Connect, and connect again whenever the connection is lost, until `stop`."""
+        self._listener = listener
+        self._connect()
+
+    def stop(self) -> None:
+        """Close the connection and stay away; what is unproven stays the listener's."""
+        self._closing = True
+        self._drop("stopping")
+
+    def publish(self, properties: bytes, body: bytes) -> None:
+        """Add one event to what the next `flush` sends; call only while `ready`."""
+        assert self._frames is not None
+        self._pending.append(self._frames.of(properties, body))
+
+    def flush(self) -> None:
+        """Hand what was published since the last flush to the transport, as one write."""
+        if self._pending and self._connection is not None and self.ready:
+            # pika has no public way in for marshalled frames. Whole publishes in one piece are what its own
+            # `_send_message` hands over too, only three frames at a time.
+            self._connection._output_marshaled_frames([b"".join(self._pending)])  # noqa: SLF001
+        self._pending.clear()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes handed to the transport that the kernel has not taken yet."""
+        transport = self._connection._transport if self._connection is not None else None  # noqa: SLF001
+        return transport.get_write_buffer_size() if transport is not None else 0
+
+    def probe(self, callback: Callable[[int], None]) -> None:
+        """Ask the broker something that it answers only after everything published before.
+
+        Args:
+            callback: Gets the ready deliveries in the events queue. Never called when the connection ends
+                first.
+        """
+        self.flush()
+        channel = self._channel
+        assert channel is not None
+        topology.probe(channel, lambda answer: callback(answer.method.message_count))
+
+    def abort(self, reason: str) -> None:
+        """Give up on the connection as it is and make a new one."""
+        self._drop(reason)
+
+    def _connect(self) -> None:
+        self._attempt += 1
+        parameters = self._parameters[(self._attempt - 1) % len(self._parameters)]
+        self._connection = SelectConnection(
+            parameters,
+            on_open_callback=self._on_open,
+            on_open_error_callback=self._on_open_error,
+            on_close_callback=self._on_connection_closed,
+            custom_ioloop=self._loop,
+        )
+
+    def _on_open(self, connection: SelectConnection) -> None:
+        connection.add_on_connection_blocked_callback(self._on_blocked)
+        connection.add_on_connection_unblocked_callback(self._on_unblocked)
+        connection.channel(on_open_callback=self._on_channel_open)
+
+    def _on_channel_open(self, channel: Channel) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_return_callback(self._on_return)
+        # Publishing to a missing exchange would cost a channel per try, so both ends are looked at first.
+        channel.exchange_declare(topology.EXCHANGE, passive=True, callback=self._on_exchange_found)
+
+    def _on_exchange_found(self, _answer: Any) -> None:
+        assert self._channel is not None
+        topology.probe(self._channel, self._on_queue_found)
+
+    def _on_queue_found(self, _answer: Any) -> None:
+        assert self._connection is not None
+        assert self._channel is not None
+        assert self._listener is not None
+        frame_max = self._connection.params.frame_max
+        self._frames = PublishFrames(self._channel.channel_number, frame_max)
+        self._up_since = time.monotonic()
+        self.ready = True
+        self.blocked = False
+        logger().info("broker_connected", attempt=self._attempt)
+        self._listener.on_broker_up()
+
+    def _on_blocked(self, _connection: object, _method: object) -> None:
+        logger().warning("broker_blocked", consequence="events are kept in the journal")
+        self.blocked = True
+        if self._listener is not None and self.ready:
+            self._listener.on_broker_blocked()
+
+    def _on_unblocked(self, _connection: object, _method: object) -> None:
+        logger().info("broker_unblocked")
+        self.blocked = False
+        if self._listener is not None and self.ready:
+            self._listener.on_broker_unblocked()
+
+    def _on_return(self, _channel: object, method: Any, _properties: object, _body: bytes) -> None:
+        self._drop(f"an event came back: {method.reply_text}; run `omctl setup`")
+
+    def _on_channel_closed(self, channel: Channel, reason: BaseException) -> None:
+        if channel is self._channel:
+            self._drop(_described(reason))
+
+    def _on_open_error(self, _connection: object, reason: BaseException | str) -> None:
+        self._lost(_described(reason))
+
+    def _on_connection_closed(self, connection: object, reason: BaseException) -> None:
+        if connection is self._connection:
+            self._lost(_described(reason))
+
+    def _drop(self, reason: str) -> None:
+        """Leave the connection behind, in whatever state it is, and go on without it."""
+        connection = self._connection
+        self._lost(reason)
+        if connection is not None and not (connection.is_closing or connection.is_closed):
+            connection.close()
+
+    def _lost(self, reason: str) -> None:
+        was_ready = self.ready
+        self.ready = False
+        self._connection = self._channel = self._frames = None
+        self._pending.clear()
+        if was_ready and time.monotonic() - self._up_since >= STABLE_SECONDS:
+            self._attempt = 0
+        if self._closing:
+            return
+        delay = delay_before(self._attempt + 1)
+        logger().warning("broker_unavailable", reason=reason, retry_in_s=round(delay, 2))
+        if was_ready and self._listener is not None:
+            self._listener.on_broker_down()
+        self._loop.call_later(delay, self._connect)
+
+
+def _described(reason: object) -> str:
+    """Say in one line what pika says, without addresses or credentials."""
+    code = getattr(reason, "reply_code", None)
+    text = getattr(reason, "reply_text", None)
+    return f"{code} {text}" if code else type(reason).__name__

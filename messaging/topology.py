@@ -1,0 +1,95 @@
+"""Name the exchanges and queues, declare them, prove that they are there.
+
+```
+open-messaging (direct) ──event──▶ open-messaging.events ──reject, limit──▶ open-messaging.dead-letters
+      └─ alternate exchange ─────▶ open-messaging.unrouted
+```
+
+Everything that keeps an event safe is an argument of its queue and not a policy: a policy can be removed,
+or outranked by another, with one click, and a quorum queue without its dead-letter exchange drops what
+is rejected. There is no length limit and no TTL anywhere: without publisher confirms both lose in silence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pika.adapters.blocking_connection import BlockingChannel
+    from pika.channel import Channel
+
+EXCHANGE: Final = "open-messaging"
+EVENT_ROUTING_KEY: Final = "event"
+EVENTS_QUEUE: Final = "open-messaging.events"
+DEAD_LETTERS: Final = "open-messaging.dead-letters"
+"""The dead-letter exchange and the queue behind it."""
+UNROUTED: Final = "open-messaging.unrouted"
+"""The alternate exchange and the queue behind it: events that met no binding. Intake reads it too."""
+
+DELIVERY_LIMIT: Final = 20
+"""Returns of one delivery before the broker dead-letters it: RabbitMQ's own default, stated.
+
+Each crash of a worker counts for all that it held, so this is a backstop; intake isolates a poison
+event after far fewer crashes.
+"""
+
+EXCHANGES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    DEAD_LETTERS: ("fanout", {}),
+    UNROUTED: ("fanout", {}),
+    EXCHANGE: ("direct", {"alternate-exchange": UNROUTED}),
+}
+"""Each exchange with its type and arguments, in the order in which they can be declared."""
+
+_DURABLE_QUEUE: Final[dict[str, Any]] = {"x-queue-type": "quorum"}
+_DEAD_LETTERING_QUEUE: Final[dict[str, Any]] = {
+    **_DURABLE_QUEUE,
+    "x-dead-letter-exchange": DEAD_LETTERS,
+    # A dead letter stays in its queue until the dead-letter queue has confirmed it. The strategy asks for
+    # reject-publish, which with no length limit never rejects anything.
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+    "x-delivery-limit": DELIVERY_LIMIT,
+}
+
+QUEUES: Final[dict[str, dict[str, Any]]] = {
+    # Nothing lies behind the dead letters, so the broker must never give up on one: no delivery limit.
+    DEAD_LETTERS: {**_DURABLE_QUEUE, "x-delivery-limit": -1},
+    UNROUTED: _DEAD_LETTERING_QUEUE,
+    EVENTS_QUEUE: _DEAD_LETTERING_QUEUE,
+}
+"""Each queue with its arguments."""
+
+BINDINGS: Final[tuple[tuple[str, str, str], ...]] = (
+    (DEAD_LETTERS, DEAD_LETTERS, ""),
+    (UNROUTED, UNROUTED, ""),
+    (EVENTS_QUEUE, EXCHANGE, EVENT_ROUTING_KEY),
+)
+"""Queue, exchange, routing key."""
+
+
+def declare(channel: BlockingChannel) -> None:
+    """Declare every exchange, queue and binding; what exists alike is left alone.
+
+    Raises:
+        pika.exceptions.ChannelClosedByBroker: Something of the name exists with other arguments (406), or
+            the user may not configure it (403). The channel is closed.
+    """
+    for exchange, (kind, arguments) in EXCHANGES.items():
+        channel.exchange_declare(exchange, exchange_type=kind, durable=True, arguments=arguments)
+    for queue, arguments in QUEUES.items():
+        channel.queue_declare(queue, durable=True, arguments=arguments)
+    for queue, exchange, routing_key in BINDINGS:
+        channel.queue_bind(queue, exchange, routing_key)
+
+
+def probe(channel: Channel, callback: Callable[[Any], None]) -> None:
+    """Ask for the events queue without declaring it: the barrier's synchronous method.
+
+    Args:
+        channel: The channel whose earlier publishes the answer shall prove.
+        callback: Called with the answer, whose `method.message_count` counts ready deliveries. When the
+            queue is missing the broker closes the channel instead (404).
+    """
+    channel.queue_declare(EVENTS_QUEUE, passive=True, callback=callback)
