@@ -1,0 +1,94 @@
+"""A server process that was started here and is ended by its own id."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+POLL_SECONDS = 0.05
+
+
+class ServerStartError(RuntimeError):
+    """The server did not come up; the message says where its output is."""
+
+
+class ServerProcess:
+    """One child process with its output in a file.
+
+    It gets a session of its own: a Ctrl-C in the terminal reaches the person's command, which then
+    stops its servers in the right order, and never the servers directly.
+    """
+
+    def __init__(self, name: str, output: Path) -> None:
+        self.name = name
+        self._output = output
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id; only valid between `launch` and the end of the process."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} is not running")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the process was launched and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def launch(
+        self, command: Sequence[str | Path], *, environment: Mapping[str, str], directory: Path
+    ) -> None:
+        """Start the process and return at once."""
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until(self, is_ready: Callable[[], bool], *, timeout: float) -> None:
+        """Block until the server answers.
+
+        Raises:
+            ServerStartError: it ended, or did not answer within `timeout`.
+        """
+        deadline = time.monotonic() + timeout
+        while not is_ready():
+            if not self.is_running:
+                raise ServerStartError(f"{self.name} ended while starting:\n{self._last_words()}")
+            if time.monotonic() > deadline:
+                raise ServerStartError(f"{self.name} did not answer:\n{self._last_words()}")
+            time.sleep(POLL_SECONDS)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to a running process; a process that has ended is left alone."""
+        if self.is_running:
+            os.kill(self.pid, number)
+
+    def end(self, number: signal.Signals, *, timeout: float) -> None:
+        """Signal the process and wait for its end; past `timeout` it is killed."""
+        if self._process is None:
+            return
+        self.send(number)
+        # A stopped process takes no signal but SIGKILL before it is continued.
+        self.send(signal.SIGCONT)
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            lines = self._output.read_text(errors="replace").splitlines()
+            return "\n".join([*lines[-15:], f"(all of it: {self._output})"])
+        return f"(no output in {self._output})"

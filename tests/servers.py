@@ -1,0 +1,87 @@
+"""The real servers that the tests run against."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import pytest
+
+from deploy.local import postgresql, rabbitmq
+from deploy.local.management import ManagementApi, in_virtual_host
+
+
+class VirtualHost(NamedTuple):
+    """A place of one's own in the shared broker."""
+
+    amqp_url: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A RabbitMQ that several tests share, each in its own virtual host."""
+
+    amqp_url: str
+    management_url: str
+
+    @contextmanager
+    def make_vhost(self) -> Iterator[VirtualHost]:
+        """Create an empty virtual host, and drop it with everything in it afterwards."""
+        with ManagementApi(self.management_url).virtual_host(f"test-{secrets.token_hex(4)}") as name:
+            yield VirtualHost(in_virtual_host(self.amqp_url, name), name)
+
+
+@dataclass(frozen=True)
+class PostgreSQL:
+    """A PostgreSQL that several tests share, each in its own database."""
+
+    url: str
+
+    @contextmanager
+    def make_database(self) -> Iterator[str]:
+        """Create an empty database, and drop it even when a test left connections open."""
+        name = f"test_{secrets.token_hex(4)}"
+        self._execute(f'CREATE DATABASE "{name}"')
+        yield f"{self.url.rpartition('/')[0]}/{name}"
+        self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self.url.replace("+psycopg", "", 1), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@contextmanager
+def shared_broker(directory: Path) -> Iterator[Broker]:
+    """Take the broker that `make test` started, or else start a private one."""
+    if url := os.environ.get("OM_TEST_AMQP_URL"):
+        yield Broker(url, os.environ["OM_TEST_MANAGEMENT_URL"])
+        return
+    require("RabbitMQ", is_installed=rabbitmq.server_home() is not None)
+    with rabbitmq.PrivateRabbitMQ(directory) as node:
+        yield Broker(node.amqp_url, node.management_url)
+
+
+@contextmanager
+def shared_postgresql(directory: Path) -> Iterator[PostgreSQL]:
+    """Take the server that `make test` started, or else start a private one."""
+    if url := os.environ.get("OM_TEST_POSTGRES_URL"):
+        yield PostgreSQL(url)
+        return
+    require("PostgreSQL", is_installed=postgresql.programs() is not None)
+    with postgresql.PrivatePostgreSQL(directory, durable=False) as server:
+        yield PostgreSQL(server.url())
+
+
+def require(server: str, *, is_installed: bool) -> None:
+    """Skip the test on a laptop without the server; in CI a missing server is a failure."""
+    if is_installed:
+        return
+    message = f"{server} is not installed; `make test` installs it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
