@@ -1,0 +1,1 @@
+"""One file for each command of omctl, all in the same shape."""

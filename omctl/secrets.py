@@ -1,0 +1,24 @@
+"""Find the secret to sign with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from messaging.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from messaging.environment import Environment
+
+
+def newest_secret(environment: Environment) -> str:
+    """Return the secret that a sender signs with: the first of OM_WEBHOOK_SECRETS.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    secrets = environment.strings("OM_WEBHOOK_SECRETS")
+    if not secrets:
+        raise ConfigurationError(
+            "OM_WEBHOOK_SECRETS is not set: set it to what the edge has, newest secret first"
+        )
+    return secrets[0]

@@ -1,0 +1,1 @@
+"""A sender that behaves like the platform, for tests, demonstrations and faults."""
