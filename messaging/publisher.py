@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from pika.adapters.select_connection import IOLoop
     from pika.channel import Channel
+
+    from messaging.loop import Loop
 
 STABLE_SECONDS = 10.0
 """A connection that lasted so long was a good one: the next attempt after it starts without delay."""
@@ -53,7 +54,7 @@ class Publisher:
         client_name: What the broker shows for the connection.
     """
 
-    def __init__(self, loop: IOLoop, urls: tuple[str, ...], *, client_name: str) -> None:
+    def __init__(self, loop: Loop, urls: tuple[str, ...], *, client_name: str) -> None:
         self._loop = loop
         self._parameters = parameters_of(urls, client_name=client_name)
         self._listener: PublisherListener | None = None

@@ -1,0 +1,119 @@
+"""Decide whether the service takes more, and when a refused sender should come again.
+
+Values in, values out: the poller (queue_depth.py) brings the samples, the edge asks.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+UNKNOWN_AFTER_SECONDS: Final = 15.0
+"""An older sample says nothing any more: about three of RabbitMQ's statistics intervals (5 s)."""
+
+SMOOTHING: Final = 0.3
+"""Weight of the newest drain rate; a quorum queue's totals move only every 5 s, so single ones jump."""
+
+JITTER: Final = 1.5
+"""A Retry-After is stretched by up to this factor, so that refused senders do not return together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermarks:
+    """Start to refuse at *high*, stop at *low*: queue depths in deliveries."""
+
+    high: int
+    low: int
+
+
+@dataclass(frozen=True, slots=True)
+class DepthSample:
+    """What was known of the events queue at one moment.
+
+    Args:
+        at: Monotonic seconds.
+        depth: Deliveries ready and unacknowledged.
+        is_trusted: False during a broker alarm: publishes do not arrive while consumers drain on, so the
+            depth falls for the wrong reason.
+    """
+
+    at: float
+    depth: int
+    is_trusted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """The present judgement.
+
+    Args:
+        is_shedding: Whether to answer 429.
+        depth: The depth last believed; None when unknown.
+        drain_rate: Deliveries a second that the workers take away; 0 when not known yet.
+        sampled_at: Monotonic seconds of the sample behind it.
+    """
+
+    is_shedding: bool = False
+    depth: int | None = None
+    drain_rate: float = 0.0
+    sampled_at: float = 0.0
+
+
+def judge(pressure: Pressure, sample: DepthSample, published: int, marks: Watermarks) -> Pressure:
+    """Take in a new sample.
+
+    Args:
+        pressure: The judgement so far.
+        sample: The newest sample.
+        published: Events published by this host since the sample before.
+        marks: The two watermarks.
+    """
+    if not sample.is_trusted:
+        return expire(pressure, sample.at)
+    return Pressure(
+        is_shedding=is_over(pressure.is_shedding, sample.depth, marks),
+        depth=sample.depth,
+        drain_rate=_drain_rate(pressure, sample, published),
+        sampled_at=sample.at,
+    )
+
+
+def expire(pressure: Pressure, now: float) -> Pressure:
+    """Keep the last judgement for a while without a trusted sample, then know nothing.
+
+    Knowing nothing is not "empty": the journal's own limit takes over.
+    """
+    if now - pressure.sampled_at <= UNKNOWN_AFTER_SECONDS:
+        return pressure
+    return Pressure(drain_rate=pressure.drain_rate, sampled_at=pressure.sampled_at)
+
+
+def is_over(was_shedding: bool, depth: int, marks: Watermarks) -> bool:  # noqa: FBT001  # the state before
+    """Apply the two watermarks with hysteresis."""
+    return depth > marks.low if was_shedding else depth >= marks.high
+
+
+def retry_after(pressure: Pressure, marks: Watermarks, maximum: int) -> int:
+    """Return the whole seconds until the queue will be down at the low watermark.
+
+    Args:
+        pressure: The present judgement.
+        marks: The two watermarks.
+        maximum: Upper bound in seconds; also the answer where nothing drains.
+    """
+    if pressure.depth is None or pressure.drain_rate <= 0:
+        return maximum
+    seconds = (pressure.depth - marks.low) / pressure.drain_rate
+    stretched = seconds * random.uniform(1.0, JITTER)  # noqa: S311  # spreads senders, guards nothing
+    return max(1, min(maximum, round(stretched)))
+
+
+def _drain_rate(pressure: Pressure, sample: DepthSample, published: int) -> float:
+    if pressure.depth is None or sample.at <= pressure.sampled_at:
+        return pressure.drain_rate
+    gone = pressure.depth + published - sample.depth
+    newest = max(0.0, gone / (sample.at - pressure.sampled_at))
+    if pressure.drain_rate == 0:
+        return newest
+    return SMOOTHING * newest + (1 - SMOOTHING) * pressure.drain_rate

@@ -1,0 +1,36 @@
+"""Configure gunicorn for the edge: `gunicorn -c python:webhook_api.gunicorn_conf`."""
+
+from __future__ import annotations
+
+import sys
+
+from messaging.errors import EX_CONFIG, ConfigurationError
+from messaging.log import configure_logging, logger
+from webhook_api.settings import EdgeSettings
+
+try:
+    _settings = EdgeSettings.from_environment()
+except ConfigurationError as _exc:
+    configure_logging("info", process="edge")
+    logger().error("configuration_refused", reason=str(_exc))
+    sys.exit(EX_CONFIG)
+
+configure_logging(_settings.log_level, process="edge")
+
+wsgi_app = "webhook_api.app:create_app"
+bind = _settings.bind
+workers = _settings.processes
+worker_class = "webhook_api.loop_worker.LoopWorker"
+timeout = 30
+graceful_timeout = 20
+backlog = 2048
+worker_tmp_dir = "/dev/shm"  # noqa: S108  # the heartbeat file must not wait for a disk
+control_socket_disable = True
+proc_name = "open-messaging-edge"
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "root": {"level": "WARNING"},
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
+}
+"""gunicorn's own lines go to the root logger, which writes them as JSON like all others."""

@@ -1,0 +1,109 @@
+"""Run an edge process under gunicorn: one process, one loop, no threads in the request path.
+
+gunicorn's documented extension point is `worker_class`. What stays gunicorn's: the arbiter, the listening
+sockets, forking, signals and the watch over hung processes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from gunicorn.workers.base import Worker
+
+from messaging.errors import EX_CONFIG, ConfigurationError
+from messaging.log import configure_logging, logger
+from messaging.loop import READ
+from webhook_api.app import Edge
+from webhook_api.http_connection import HttpConnection
+from webhook_api.settings import EdgeSettings
+
+if TYPE_CHECKING:
+    import socket
+
+TICK_SECONDS: Final = 1.0
+LINGER_SECONDS: Final = 2.0
+"""How long a stopping process still serves its idle connections: a request may be on its way."""
+
+DRAIN_SECONDS: Final = 5.0
+"""How long to wait for the broker's last answer before leaving the rest to the next process."""
+
+
+class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
+    """Serve HTTP and carry the broker's connection on one loop."""
+
+    def load_wsgi(self) -> None:
+        """Put the process together; its Flask application is the `wsgi` that gunicorn asks for."""
+        try:
+            self.edge = Edge(EdgeSettings.from_environment())
+        except ConfigurationError as exc:
+            logger().error("configuration_refused", reason=str(exc))
+            sys.exit(EX_CONFIG)
+        self.wsgi = self.edge.flask
+
+    def run(self) -> None:
+        """Serve until told to stop, then drain."""
+        configure_logging(self.edge.settings.log_level, process="edge")
+        self._connections: set[HttpConnection] = set()
+        self._is_draining = False
+        loop = self.edge.loop
+        for listener in self.sockets:
+            listener.setblocking(False)
+            loop.add_handler(listener.fileno(), self._accept_on(listener), READ)
+        loop.add_handler(self.PIPE[0], self._on_signal, READ)
+        self.edge.start()
+        self._tick()
+        logger().info("edge_started", pid=os.getpid(), bind=self.edge.settings.bind)
+        loop.start()
+        logger().info("edge_stopped", pid=os.getpid())
+
+    def _accept_on(self, listener: socket.socket) -> Any:
+        def accept(_fd: int, _events: int) -> None:
+            # One at a time: the other processes look at the same socket and shall have their share.
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            sock.setblocking(False)
+            peer = address[0] if isinstance(address, tuple) else ""
+            self._connections.add(HttpConnection(self.edge, sock, peer, self._connections.discard))
+
+        return accept
+
+    def _on_signal(self, fd: int, _events: int) -> None:
+        """Read what the signal handlers' wake-up wrote, so that SIGTERM is acted on at once."""
+        os.read(fd, 4096)
+        if not self.alive:
+            self._drain()
+
+    def _tick(self) -> None:
+        self.edge.loop.call_later(TICK_SECONDS, self._tick)
+        self.notify()
+        now = time.monotonic()
+        for connection in [c for c in self._connections if c.deadline < now]:
+            connection.close()
+        if self.ppid != os.getppid():
+            self.alive = False
+        if not self.alive:
+            self._drain()
+
+    def _drain(self) -> None:
+        """Accept no more, finish what has begun, hand over, stop."""
+        if self._is_draining:
+            return
+        self._is_draining = True
+        loop = self.edge.loop
+        for listener in self.sockets:
+            loop.remove_handler(listener.fileno())
+        for connection in list(self._connections):
+            connection.finish_soon()
+        loop.call_later(LINGER_SECONDS, self._hand_over)
+
+    def _hand_over(self) -> None:
+        for connection in list(self._connections):
+            connection.close()
+        loop = self.edge.loop
+        loop.call_later(DRAIN_SECONDS, loop.stop)
+        self.edge.stop(loop.stop)

@@ -1,0 +1,108 @@
+"""Read what the edge is told by its environment, once, or refuse to start."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from messaging.connection import parameters_of
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError
+from messaging.log import LEVELS
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """What one edge process works with; docs/settings.md says what each is for.
+
+    Args:
+        secrets: Newest first, as bytes; a request signed with any of them is let in.
+        required_headers: Lower-case names with the value that each must have.
+        amqp_urls: Nodes of one broker, tried in turn.
+        management_url: Base of the management API with credentials, or "" for none.
+        journal_max_bytes: What all processes of this host together may keep, in bytes.
+        request_seconds: From a request's first byte to its last.
+        keepalive_seconds: How long an idle connection stays open; above the proxy's own.
+    """
+
+    bind: str
+    processes: int
+    secrets: tuple[bytes, ...] = field(repr=False)
+    allow_unsigned: bool
+    required_headers: dict[str, str] = field(repr=False)
+    amqp_urls: tuple[str, ...] = field(repr=False)
+    management_url: str = field(repr=False)
+    state_directory: Path
+    journal_max_bytes: int
+    journal_fsync: bool
+    max_body_bytes: int
+    queue_depth_high: int
+    queue_depth_low: int
+    retry_after_max_seconds: int
+    request_seconds: float
+    keepalive_seconds: float
+    log_level: str
+
+    @classmethod
+    def from_environment(cls) -> EdgeSettings:
+        """Read and check every variable.
+
+        Raises:
+            ConfigurationError: One is missing, malformed or contradicts another; its text names it.
+        """
+        env = Environment()
+        settings = cls(
+            bind=env.string("OM_BIND", "127.0.0.1:8080"),
+            processes=env.integer("OM_EDGE_PROCESSES", os.cpu_count() or 1, minimum=1),
+            secrets=tuple(secret.encode() for secret in env.strings("OM_WEBHOOK_SECRETS")),
+            allow_unsigned=env.boolean("OM_ALLOW_UNSIGNED", default=False),
+            required_headers=_headers(env.strings("OM_REQUIRED_HEADERS")),
+            amqp_urls=env.strings("OM_AMQP_URL"),
+            management_url=env.string("OM_MANAGEMENT_URL"),
+            state_directory=Path(env.string("OM_STATE_DIRECTORY", "/var/lib/open-messaging")),
+            journal_max_bytes=env.integer("OM_JOURNAL_MAX_BYTES", 1024 * MEBIBYTE, minimum=MEBIBYTE),
+            journal_fsync=env.boolean("OM_JOURNAL_FSYNC", default=False),
+            max_body_bytes=env.integer("OM_MAX_BODY_BYTES", MEBIBYTE, minimum=1024),
+            queue_depth_high=env.integer("OM_QUEUE_DEPTH_HIGH", 50_000, minimum=1),
+            queue_depth_low=env.integer("OM_QUEUE_DEPTH_LOW", 30_000),
+            retry_after_max_seconds=env.integer("OM_RETRY_AFTER_MAX_SECONDS", 30, minimum=1),
+            request_seconds=env.seconds("OM_REQUEST_SECONDS", 10.0, minimum=0.1),
+            keepalive_seconds=env.seconds("OM_KEEPALIVE_SECONDS", 75.0),
+            log_level=env.one_of("OM_LOG_LEVEL", LEVELS, "info"),
+        )
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.queue_depth_low >= self.queue_depth_high:
+            raise ConfigurationError("OM_QUEUE_DEPTH_LOW must be below OM_QUEUE_DEPTH_HIGH")
+        if not self.secrets and not self.allow_unsigned:
+            raise ConfigurationError(
+                "OM_WEBHOOK_SECRETS must hold a secret, unless OM_ALLOW_UNSIGNED is true"
+            )
+        if self.secrets and self.allow_unsigned:
+            raise ConfigurationError(
+                "OM_ALLOW_UNSIGNED must be false where OM_WEBHOOK_SECRETS holds a secret"
+            )
+        if self.management_url and not self.management_url.startswith(("http://", "https://")):
+            raise ConfigurationError("OM_MANAGEMENT_URL must be an http:// or https:// address")
+        parameters_of(self.amqp_urls, client_name="check")
+
+    @property
+    def journal_directory(self) -> Path:
+        """Where each process keeps a journal directory of its own."""
+        return self.state_directory / "journal"
+
+
+def _headers(pairs: tuple[str, ...]) -> dict[str, str]:
+    headers = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name.strip():
+            raise ConfigurationError("OM_REQUIRED_HEADERS must be Name=value pairs, comma-separated")
+        headers[name.strip().lower()] = value.strip()
+    return headers
