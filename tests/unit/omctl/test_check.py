@@ -1,0 +1,139 @@
+"""What omctl check makes of what it sees."""
+
+import fcntl
+
+import pytest
+
+from messaging.administration import BrokerObject, ObjectState
+from omctl.check.broker import object_finding
+from omctl.check.configuration import shown
+from omctl.check.edge import health_url, report_findings
+from omctl.check.finding import Level
+from omctl.check.journal import JournalState, journal_finding, read_state
+from omctl.check.management import alarm_finding, queue_finding, virtual_host
+from webhook_api.journal_file import record_header
+
+EVENTS = "open-messaging.events"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("OM_WEBHOOK_SECRETS", "first-secret,second-secret", "set, 2 values"),
+        ("OM_REQUIRED_HEADERS", "X-Webhook-Source=genesys-cloud", "set, 1 value"),
+        ("OM_AMQP_URL", "amqp://u:hidden@a:5672/v,amqp://u:hidden@b/v", "amqp://a:5672/v, amqp://b/v"),
+        ("OM_DATABASE_URL", "postgresql://u:hid@den@db/om", "postgresql://db/om"),
+        ("OM_MANAGEMENT_URL", "hidden", "set"),
+        ("OM_BATCH_EVENTS", "100", "100"),
+    ],
+)
+def test_a_setting_is_shown_without_its_secret(name, value, text):
+    assert shown(name, value) == text
+
+
+@pytest.mark.parametrize(
+    ("item", "level"),
+    [
+        (BrokerObject("queue", EVENTS, ObjectState.MISSING), Level.PROBLEM),
+        (BrokerObject("queue", EVENTS, ObjectState.DIFFERS, "inequivalent arg"), Level.PROBLEM),
+        (BrokerObject("queue", EVENTS, ObjectState.EXISTS, ready=0, consumers=0), Level.WARNING),
+        (BrokerObject("queue", EVENTS, ObjectState.EXISTS, ready=9, consumers=2), Level.OK),
+        (
+            BrokerObject("queue", "open-messaging.dead-letters", ObjectState.EXISTS, ready=1, consumers=0),
+            Level.WARNING,
+        ),
+        (
+            BrokerObject("queue", "open-messaging.dead-letters", ObjectState.EXISTS, ready=0, consumers=0),
+            Level.OK,
+        ),
+        (BrokerObject("exchange", "open-messaging", ObjectState.EXISTS), Level.OK),
+    ],
+)
+def test_a_queue_is_judged_by_what_it_means_for_events(item, level):
+    assert object_finding(item).level is level
+
+
+@pytest.mark.parametrize(
+    ("report", "level"),
+    [
+        ({"messages": 3, "effective_policy_definition": {}}, Level.OK),
+        ({"messages": 3, "effective_policy_definition": {"delivery-limit": 9}}, Level.OK),
+        ({"policy": "p", "effective_policy_definition": {"max-length": 10}}, Level.PROBLEM),
+        ({"policy": "p", "effective_policy_definition": {"message-ttl": 10}}, Level.PROBLEM),
+        ({"error": "Object Not Found", "reason": "Not Found"}, Level.PROBLEM),
+    ],
+)
+def test_a_policy_that_drops_events_is_a_problem(report, level):
+    assert queue_finding(EVENTS, report).level is level
+
+
+def test_an_unknown_depth_is_not_called_zero():
+    assert "not known" in queue_finding(EVENTS, {}).text
+
+
+def test_an_alarm_names_its_node_and_resource():
+    report = {"status": "failed", "alarms": [{"node": "rabbit@a", "resource": "disk"}]}
+    assert alarm_finding(report).text == "disk on rabbit@a"
+    assert alarm_finding(report).level is Level.PROBLEM
+    assert alarm_finding({"status": "ok"}).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("url", "vhost"),
+    [("amqp://host/%2F", "/"), ("amqp://host", "/"), ("amqp://host/", "/"), ("amqp://host/om", "om")],
+)
+def test_the_virtual_host_is_read_from_the_address(url, vhost):
+    assert virtual_host(url) == vhost
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"),
+    [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080/health/ready"),
+        ("0.0.0.0:80", "http://127.0.0.1:80/health/ready"),
+        ("[::]:80", "http://[::1]:80/health/ready"),
+        (":8080", "http://127.0.0.1:8080/health/ready"),
+        ("unix:/run/edge.sock", None),
+    ],
+)
+def test_the_edge_is_asked_where_it_listens(bind, url):
+    assert health_url(bind) == url
+
+
+def test_an_edge_is_reported_as_a_whole_by_its_problems_and_by_process():
+    report = {
+        "problems": ["the broker is away: events wait in the journal"],
+        "processes": [
+            {"pid": 7, "journal": {"bytes": 10, "damaged_bytes": 0}},
+            {"pid": 8, "journal": {"damaged_bytes": 3}},
+        ],
+    }
+    levels = [finding.level for finding in report_findings("url", 200, report)]
+    assert levels == [Level.OK, Level.WARNING, Level.OK, Level.PROBLEM]
+    assert report_findings("url", 503, {})[0].level is Level.PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("state", "level"),
+    [
+        (JournalState("a", is_owned=True, entries=0, size=0, damaged=0, oldest_age=0), Level.OK),
+        (JournalState("a", is_owned=True, entries=9, size=9, damaged=0, oldest_age=5), Level.OK),
+        (JournalState("a", is_owned=True, entries=9, size=9, damaged=0, oldest_age=500), Level.WARNING),
+        (JournalState("a", is_owned=False, entries=9, size=9, damaged=0, oldest_age=5), Level.PROBLEM),
+        (JournalState("a", is_owned=False, entries=0, size=0, damaged=0, oldest_age=0), Level.OK),
+        (JournalState("a", is_owned=True, entries=9, size=9, damaged=4, oldest_age=5), Level.PROBLEM),
+    ],
+)
+def test_a_journal_is_judged_by_its_owner_its_age_and_its_damage(state, level):
+    assert journal_finding(state).level is level
+
+
+def test_a_journal_on_disk_is_counted_with_its_damage_and_its_owner(tmp_path):
+    record = record_header(b"properties", b"body") + b"properties" + b"body"
+    (tmp_path / "00000001.segment").write_bytes(record + record + record[:-2])
+    lock = (tmp_path / "lock").open("w")
+    state = read_state(tmp_path)
+    assert (state.entries, state.damaged, state.is_owned) == (2, len(record) - 2, False)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert read_state(tmp_path).is_owned
+    lock.close()
