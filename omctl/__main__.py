@@ -7,11 +7,12 @@ import sys
 import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError, OpenMessagingError
+from omctl.commands.check import check
 from omctl.commands.setup import setup
 from omctl.commands.sign import sign
 from omctl.commands.simulate import simulate
 
-COMMANDS = (setup, sign, simulate)
+COMMANDS = (setup, check, sign, simulate)
 
 
 @click.group(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from messaging.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from messaging.environment import Environment
 
+SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
+"""As the platform's documents write it."""
 
-def newest_secret(environment: Environment) -> str:
+
+def newest_secret(environment: Environment) -> bytes:
     """Return the secret that a sender signs with: the first of OM_WEBHOOK_SECRETS.
 
     Raises:
@@ -21,4 +24,4 @@ def newest_secret(environment: Environment) -> str:
         raise ConfigurationError(
             "OM_WEBHOOK_SECRETS is not set: set it to what the edge has, newest secret first"
         )
-    return secrets[0]
+    return secrets[0].encode()

@@ -59,7 +59,7 @@ class EdgeSettings:
             processes=env.integer("OM_EDGE_PROCESSES", os.cpu_count() or 1, minimum=1),
             secrets=tuple(secret.encode() for secret in env.strings("OM_WEBHOOK_SECRETS")),
             allow_unsigned=env.boolean("OM_ALLOW_UNSIGNED", default=False),
-            required_headers=_headers(env.strings("OM_REQUIRED_HEADERS")),
+            required_headers=header_pairs(env.strings("OM_REQUIRED_HEADERS")),
             amqp_urls=env.strings("OM_AMQP_URL"),
             management_url=env.string("OM_MANAGEMENT_URL"),
             state_directory=Path(env.string("OM_STATE_DIRECTORY", "/var/lib/open-messaging")),
@@ -98,7 +98,8 @@ class EdgeSettings:
         return self.state_directory / "journal"
 
 
-def _headers(pairs: tuple[str, ...]) -> dict[str, str]:
+def header_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Read OM_REQUIRED_HEADERS: Name=value pairs; names come out in lower case."""
     headers = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")

@@ -9,10 +9,12 @@ import click
 
 from messaging.environment import Environment
 from omctl.console import json_option, print_json
-from omctl.secrets import newest_secret
-from omctl.signing import SIGNATURE_HEADER, signature
+from omctl.secrets import SIGNATURE_HEADER, newest_secret
+from webhook_api import signature
+from webhook_api.settings import header_pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import BinaryIO
 
 EXAMPLES = """\b
@@ -32,19 +34,32 @@ def sign(file: BinaryIO, url: str | None, *, as_json: bool) -> None:
 
     The newest of OM_WEBHOOK_SECRETS signs. The bytes are signed as they are: a trailing newline counts.
     """
+    environment = Environment()
     body = file.read()
-    value = signature(newest_secret(Environment()), body)
+    value = signature.sign(body, newest_secret(environment))
     if as_json:
         print_json({"header": SIGNATURE_HEADER, "value": value})
     elif url:
-        click.echo(curl_line(url, value, body, None if file.name == "<stdin>" else file.name))
+        path = None if file.name == "<stdin>" else file.name
+        click.echo(
+            curl_line(url, value, body, path, header_pairs(environment.strings("OM_REQUIRED_HEADERS")))
+        )
     else:
         click.echo(f"{SIGNATURE_HEADER}: {value}")
 
 
-def curl_line(url: str, value: str, body: bytes, path: str | None) -> str:
-    """Return a shell line that posts *body*, read from *path* if given, with its signature."""
-    data = f"@{path}" if path else body.decode()
-    words = ["curl", "-sS", "-i", url, "-H", f"{SIGNATURE_HEADER}: {value}"]
-    words += ["-H", "Content-Type: application/json", "--data-binary" if path else "--data-raw", data]
-    return shlex.join(words)
+def curl_line(url: str, value: str, body: bytes, path: str | None, headers: Mapping[str, str]) -> str:
+    """Return a shell line that posts *body*, read from *path* if given, with its signature and *headers*."""
+    sent = {SIGNATURE_HEADER: value, "Content-Type": "application/json", **headers}
+    data = ["--data-binary", f"@{path}"] if path else ["--data-raw", _pasteable(body)]
+    fields = [word for name, text in sent.items() for word in ("-H", f"{name}: {text}")]
+    return shlex.join(["curl", "-sS", "-i", url, *fields, *data])
+
+
+def _pasteable(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise click.UsageError(
+            "This body is no text to paste: name a file instead of standard input."
+        ) from None

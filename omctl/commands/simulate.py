@@ -18,6 +18,7 @@ from omctl.simulation.ledger_file import Ledger
 from omctl.simulation.retry_policy import RetryPolicy
 from omctl.simulation.sender import Sender
 from omctl.simulation.traffic import Dialect, TrafficPlan, traffic
+from webhook_api.settings import header_pairs
 
 if TYPE_CHECKING:
     from omctl.simulation.tally import Summary, Tally
@@ -131,11 +132,11 @@ def simulate(url: str, **options: Any) -> None:
     """Send signed events to the webhook at URL, behaving like the platform.
 
     A body is sent again up to five times, five seconds apart, after a timeout, 429 or 5xx, and never after
-    another 4xx. Bodies are signed with the newest of OM_WEBHOOK_SECRETS. Exits 1 when some body was never
-    answered 200.
+    another 4xx. Bodies are signed with the newest of OM_WEBHOOK_SECRETS and carry OM_REQUIRED_HEADERS.
+    Exits 1 when some body was never answered 200.
     """
     wanted = SimulateOptions(**options)
-    secret = "" if wanted.unsigned else newest_secret(Environment())
+    secret = b"" if wanted.unsigned else newest_secret(Environment())
     plan = wanted.plan()
     summary = _send(url, secret, wanted, plan)
     if wanted.as_json:
@@ -147,9 +148,15 @@ def simulate(url: str, **options: Any) -> None:
         raise SystemExit(1)
 
 
-def _send(url: str, secret: str, wanted: SimulateOptions, plan: TrafficPlan) -> Summary:
+def _send(url: str, secret: bytes, wanted: SimulateOptions, plan: TrafficPlan) -> Summary:
     policy = wanted.policy()
-    endpoint = WebhookEndpoint(url, secret=secret, timeout=policy.timeout, connections=wanted.concurrency)
+    endpoint = WebhookEndpoint(
+        url,
+        secret=secret,
+        timeout=policy.timeout,
+        connections=wanted.concurrency,
+        headers=header_pairs(Environment().strings("OM_REQUIRED_HEADERS")),
+    )
     with progress_bar() as bar, Ledger(wanted.ledger) as ledger:
         task = bar.add_task("Sending", total=None, note="")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import urllib3
 
-from omctl.signing import SIGNATURE_HEADER, signature
+from omctl.secrets import SIGNATURE_HEADER
 from omctl.simulation.retry_policy import retry_after_seconds
+from webhook_api import signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class WebhookEndpoint:
         self,
         url: str,
         *,
-        secret: str,
+        secret: bytes,
         timeout: float,
         connections: int,
         headers: dict[str, str] | None = None,
@@ -52,7 +53,7 @@ class WebhookEndpoint:
         """Send *body* once; blocks until the answer or the timeout."""
         headers = dict(self._headers)
         if self._secret:
-            headers[SIGNATURE_HEADER] = signature(self._secret, body)
+            headers[SIGNATURE_HEADER] = signature.sign(body, self._secret)
         started = time.perf_counter()
         try:
             answer = self._pool.request("POST", self._path, body=body, headers=headers, redirect=False)

@@ -1,0 +1,58 @@
+"""Look at the settings: whether the edge would start with them, and what they are, secrets left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from messaging.errors import ConfigurationError
+from omctl.check.finding import Finding, Level
+from webhook_api.settings import EdgeSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AREA: Final = "configuration"
+ADDRESSES: Final = ("OM_AMQP_URL", "OM_MANAGEMENT_URL", "OM_DATABASE_URL")
+SECRETS: Final = ("OM_WEBHOOK_SECRETS", "OM_REQUIRED_HEADERS")
+
+
+def check_configuration(variables: Mapping[str, str]) -> list[Finding]:
+    """Return what is set, and whether the edge takes it.
+
+    Args:
+        variables: The process's environment.
+    """
+    findings = [
+        setting_finding(name, value) for name, value in sorted(variables.items()) if name.startswith("OM_")
+    ]
+    try:
+        EdgeSettings.from_environment()
+    except ConfigurationError as error:
+        return [*findings, Finding(AREA, "edge", Level.PROBLEM, "would refuse to start", str(error))]
+    return [*findings, Finding(AREA, "edge", Level.OK, "would start with these settings")]
+
+
+def setting_finding(name: str, value: str) -> Finding:
+    """Tell one variable."""
+    return Finding(AREA, name, Level.OK, shown(name, value))
+
+
+def shown(name: str, value: str) -> str:
+    """Return *value* fit for a screen: secrets counted, passwords left out of addresses."""
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if name in ADDRESSES:
+        return ", ".join(map(without_password, parts))
+    if name in SECRETS or "SECRET" in name or "TOKEN" in name:
+        return f"set, {len(parts)} value{'s' if len(parts) != 1 else ''}"
+    return value
+
+
+def without_password(address: str) -> str:
+    """Return *address* without user and password; of one that is no address, nothing."""
+    try:
+        parts = urlsplit(address)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "set"
+    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else "set"

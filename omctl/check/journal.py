@@ -1,0 +1,102 @@
+"""Look at the journals on this host's disk, those of dead processes too."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from omctl.check.finding import Finding, Level
+from webhook_api.journal import LOCK_NAME, SEGMENT_SUFFIX, journal_directories
+from webhook_api.journal_file import Damage, read_segment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AREA: Final = "journal"
+OLD_SECONDS: Final = 60.0
+"""An entry stays some ten seconds while all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """One process's journal.
+
+    Args:
+        name: Its directory's name.
+        is_owned: Whether a living process holds its lock.
+        entries: Events in it.
+        size: Bytes in it.
+        damaged: Bytes that hold no readable event.
+        oldest_age: Seconds since its oldest segment was last written; 0 where it is empty.
+    """
+
+    name: str
+    is_owned: bool
+    entries: int
+    size: int
+    damaged: int
+    oldest_age: float
+
+
+def check_journals(root: Path) -> list[Finding]:
+    """Return what lies under *root*, the journal's home in OM_STATE_DIRECTORY. Reads every segment."""
+    try:
+        states = [read_state(directory) for directory in journal_directories(root)]
+    except PermissionError:
+        advice = "Run omctl check as the user of the edge, or as root."
+        return [Finding(AREA, str(root), Level.WARNING, "may not be read", advice)]
+    return list(map(journal_finding, states)) or [Finding(AREA, str(root), Level.OK, "no journal on disk")]
+
+
+def journal_finding(state: JournalState) -> Finding:
+    """Judge one process's journal."""
+    text = f"{state.entries} entries, {state.size} bytes, oldest segment {state.oldest_age:.0f} s"
+    if state.damaged:
+        text += f", {state.damaged} bytes unreadable"
+        return Finding(
+            AREA, state.name, Level.PROBLEM, text, "Keep the files; see docs/operations.md, journal."
+        )
+    if not state.is_owned and state.entries:
+        advice = (
+            "Its process is dead: start the edge on this host with this OM_STATE_DIRECTORY, it adopts it."
+        )
+        return Finding(AREA, state.name, Level.PROBLEM, text, advice)
+    if state.entries and state.oldest_age > OLD_SECONDS:
+        return Finding(
+            AREA, state.name, Level.WARNING, text, "The broker does not take it: see the broker's findings."
+        )
+    return Finding(AREA, state.name, Level.OK, text)
+
+
+def read_state(directory: Path) -> JournalState:
+    """Read one process's journal; a segment that is proven and unlinked meanwhile counts as empty."""
+    entries = size = damaged = 0
+    oldest = time.time()
+    for path in directory.glob(f"*{SEGMENT_SUFFIX}"):
+        try:
+            facts = path.stat()
+            records = list(read_segment(path))
+        except FileNotFoundError:
+            continue
+        size += facts.st_size
+        oldest = min(oldest, facts.st_mtime) if records else oldest
+        damage = [record.size for record in records if isinstance(record, Damage)]
+        damaged += sum(damage)
+        entries += len(records) - len(damage)
+    return JournalState(
+        directory.name, _is_owned(directory), entries, size, damaged, max(0.0, time.time() - oldest)
+    )
+
+
+def _is_owned(directory: Path) -> bool:
+    """Tell whether a living process holds the lock; the lock is free again when this returns."""
+    try:
+        with (directory / LOCK_NAME).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False

@@ -1,0 +1,93 @@
+"""Look at what only the management API tells: alarms, depth, policies."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote, unquote, urlsplit
+
+import requests
+
+from messaging import topology
+from omctl.check.finding import Finding, Level
+
+AREA: Final = "management"
+REQUEST_SECONDS: Final = 5.0
+
+LOSING_POLICY_KEYS: Final = ("max-length", "max-length-bytes", "message-ttl", "expires")
+"""Without publisher confirms each of these lets a queue drop events in silence."""
+
+
+def check_management(url: str, amqp_urls: tuple[str, ...]) -> list[Finding]:
+    """Return what is found; blocks for some seconds where the API does not answer.
+
+    Args:
+        url: OM_MANAGEMENT_URL, with credentials.
+        amqp_urls: OM_AMQP_URL, for its virtual host.
+    """
+    if not url:
+        advice = (
+            "Set OM_MANAGEMENT_URL; without it the edge cannot see the queue's depth and cannot answer 429."
+        )
+        return [Finding(AREA, "API", Level.WARNING, "is not configured", advice)]
+    vhost = quote(virtual_host(amqp_urls[0] if amqp_urls else ""), safe="")
+    try:
+        findings = [alarm_finding(_get(url, "health/checks/alarms"))]
+        findings.extend(
+            queue_finding(queue, _get(url, f"queues/{vhost}/{quote(queue, safe='')}"))
+            for queue in topology.QUEUES
+        )
+    except (requests.RequestException, ValueError) as error:
+        return [_unreachable(error)]
+    return findings
+
+
+def virtual_host(amqp_url: str) -> str:
+    """Return the virtual host that an AMQP address names."""
+    path = urlsplit(amqp_url).path
+    return unquote(path[1:]) or "/"
+
+
+def alarm_finding(report: dict[str, Any]) -> Finding:
+    """Judge the answer of the alarm check."""
+    alarms = [f"{alarm.get('resource')} on {alarm.get('node')}" for alarm in report.get("alarms", [])]
+    if not alarms and report.get("status") == "ok":
+        return Finding(AREA, "alarms", Level.OK, "none")
+    text = ", ".join(alarms) or str(report.get("reason") or report)
+    advice = "The broker takes no publishes: free memory or disk there. The edge keeps events in its journal."
+    return Finding(AREA, "alarms", Level.PROBLEM, text, advice)
+
+
+def queue_finding(queue: str, report: dict[str, Any]) -> Finding:
+    """Judge one queue's policies and tell its depth."""
+    subject = f"queue {queue}"
+    if report.get("error"):
+        return Finding(
+            AREA, subject, Level.PROBLEM, str(report.get("reason", report["error"])), "Run omctl setup."
+        )
+    policy = report.get("effective_policy_definition") or {}
+    losing = [key for key in LOSING_POLICY_KEYS if key in policy]
+    if losing:
+        name = report.get("policy") or report.get("operator_policy") or "a policy"
+        advice = f"Take {', '.join(losing)} out of {name}: without publisher confirms it drops events."
+        return Finding(AREA, subject, Level.PROBLEM, f"{name} sets {', '.join(losing)}", advice)
+    depth = report.get("messages")
+    known = "depth not known yet" if depth is None else f"depth {depth}"
+    return Finding(AREA, subject, Level.OK, f"{known}, no policy limits it")
+
+
+def _get(url: str, path: str) -> dict[str, Any]:
+    answer = requests.get(f"{url.rstrip('/')}/api/{path}", timeout=REQUEST_SECONDS)
+    if answer.status_code in {401, 403}:
+        answer.raise_for_status()
+    report = answer.json()
+    if not isinstance(report, dict):
+        raise ValueError("the answer is not a JSON object")  # noqa: TRY004  treated like an answer that is no JSON
+    return report
+
+
+def _unreachable(error: Exception) -> Finding:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    # Never the error's own text: it repeats the address, and with it the password.
+    text = f"answers {status}" if status else f"does not answer ({type(error).__name__})"
+    advice = "Check OM_MANAGEMENT_URL, its user (tag management) and that rabbitmq_management is enabled."
+    return Finding(AREA, "API", Level.PROBLEM, text, advice)

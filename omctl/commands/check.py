@@ -1,0 +1,71 @@
+"""omctl check: say what is configured, what answers, what is wrong, what to do."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from messaging.environment import Environment
+from omctl.check.broker import check_broker
+from omctl.check.configuration import check_configuration
+from omctl.check.database import check_database
+from omctl.check.edge import check_edge
+from omctl.check.finding import Finding, Level
+from omctl.check.journal import check_journals
+from omctl.check.management import check_management
+from omctl.console import json_option, print_json, print_table
+
+STYLES = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
+
+
+@click.command()
+@json_option
+def check(*, as_json: bool) -> None:
+    """Look at the settings, broker, database, edge and journals; say what is wrong and what to do.
+
+    Changes nothing. Exit status 0: nothing is wrong, warnings at most. 1: at least one problem.
+    """
+    findings = all_findings(Environment())
+    if as_json:
+        print_json({"ok": not problems(findings), "findings": [asdict(finding) for finding in findings]})
+    else:
+        print_table(("area", "what", "", "found", "what to do"), map(finding_row, findings))
+        click.echo(verdict(findings))
+    if problems(findings):
+        raise SystemExit(1)
+
+
+def all_findings(environment: Environment) -> list[Finding]:
+    """Look at everything, each part by itself: one that is away hides no other."""
+    amqp_urls = environment.strings("OM_AMQP_URL")
+    state_directory = Path(environment.string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
+    return [
+        *check_configuration(os.environ),
+        *check_broker(amqp_urls),
+        *check_management(environment.string("OM_MANAGEMENT_URL"), amqp_urls),
+        *check_database(environment.string("OM_DATABASE_URL")),
+        *check_edge(environment.string("OM_BIND", "127.0.0.1:8080")),
+        *check_journals(state_directory / "journal"),
+    ]
+
+
+def problems(findings: list[Finding]) -> list[Finding]:
+    """Return the findings that make the exit status 1."""
+    return [finding for finding in findings if finding.level is Level.PROBLEM]
+
+
+def finding_row(finding: Finding) -> tuple[str, str, str, str, str]:
+    """Return what a person is shown of *finding*, the level in its colour."""
+    level = f"[{STYLES[finding.level]}]{finding.level}[/]"
+    return finding.area, escape(finding.subject), level, escape(finding.text), escape(finding.advice)
+
+
+def verdict(findings: list[Finding]) -> str:
+    """Return the last line: how many of what."""
+    wrong = len(problems(findings))
+    warnings = sum(finding.level is Level.WARNING for finding in findings)
+    return f"check: problems={wrong} warnings={warnings}"
