@@ -1,7 +1,6 @@
 """The private servers come back with their data after whatever is done to them."""
 
-import os
-
+import psutil
 import psycopg
 import pytest
 
@@ -44,17 +43,15 @@ def test_a_second_node_runs_beside_the_first_and_joins_its_cluster(node, tmp_pat
 
 def test_nothing_of_a_stopped_node_is_left(tmp_path):
     require("RabbitMQ", is_installed=server_home() is not None)
-    with PrivateRabbitMQ(tmp_path) as node:
-        home = str(node.directory)
-    assert [pid for pid in os.listdir("/proc") if pid.isdigit() and home in _environment(pid)] == []
+    with PrivateRabbitMQ(tmp_path):
+        assert {"beam.smp", "epmd"} <= _programs_in(tmp_path)
+    assert _programs_in(tmp_path) == set()
 
 
-def _environment(pid):
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
+def _programs_in(directory):
+    """Name the processes whose working directory is there; servers are started in their own."""
+    running = psutil.process_iter(["name", "cwd"])
+    return {process.info["name"] for process in running if process.info["cwd"] == str(directory)}
 
 
 @pytest.mark.parametrize("end", ["stop", "kill_immediate"])

@@ -1,0 +1,56 @@
+# Every command of the project. `make run` and `make demo` need nothing but make, python3 and root or sudo.
+PYTHON ?= python3
+VENV ?= .venv
+export PYTHON VENV
+
+BIN = $(VENV)/bin
+CODE = webhook_api workers messaging omctl migrations deploy tests
+# More options for pytest, such as PYTEST="-k journal -x"
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test check format format-check lint types imports migrations-check chaos bench bench-quick
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
+
+install: ## Make the virtual environment, or bring it up to date
+	@deploy/local/prepare
+
+run: install ## Set everything up and run the service here; Ctrl-C stops it
+	@$(BIN)/python -m deploy.local run
+
+demo: install ## Run the service, send 1,000 simulated events and settle the accounts
+	@$(BIN)/python -m deploy.local demo
+
+test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL and SQLite
+	@$(BIN)/python -m deploy.local test -- -n 2 --dist loadscope -m "not chaos" $(PYTEST)
+
+check: format-check lint types imports migrations-check test ## What CI runs: all of the checks below, then the tests
+
+format: install ## Format the code
+	@$(BIN)/ruff format $(CODE)
+
+format-check: install ## Check that the code is formatted
+	@$(BIN)/ruff format --check $(CODE)
+
+lint: install ## Look for faults with ruff
+	@$(BIN)/ruff check $(CODE)
+
+types: install ## Check the types with mypy, strictly
+	@$(BIN)/mypy
+
+imports: install ## Check that imports point one way
+	@$(BIN)/lint-imports
+
+migrations-check: install ## Check that the migrations make the tables that the code expects, and back
+	@$(BIN)/python -m deploy.local migrations-check
+
+chaos: install ## Strike a running service with every fault, and look for losses
+	@$(BIN)/python -m deploy.local test -- -m chaos $(PYTEST)
+
+bench: install ## Measure: rates, latencies and CPU time at full length
+	@$(BIN)/python -m tests.benchmarks
+
+bench-quick: install ## Measure in about a minute
+	@$(BIN)/python -m tests.benchmarks --quick

@@ -1,0 +1,82 @@
+"""A RabbitMQ and a PostgreSQL for the tests, thrown away afterwards."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testcontainers.community.postgres import PostgresContainer
+from testcontainers.community.rabbitmq import RabbitMqContainer
+
+from deploy.local import containers
+from deploy.local.containers import POSTGRESQL_IMAGE, RABBITMQ_IMAGE
+from deploy.local.packages import ensure_postgresql, ensure_rabbitmq
+from deploy.local.postgresql import PrivatePostgreSQL
+from deploy.local.rabbitmq import CREDENTIALS, PrivateRabbitMQ
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Where the tests find their servers, and what they are."""
+
+    amqp_url: str = field(repr=False)
+    management_url: str = field(repr=False)
+    postgresql_url: str = field(repr=False)
+    description: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the tests' fixtures read."""
+        return {
+            "OM_TEST_AMQP_URL": self.amqp_url,
+            "OM_TEST_MANAGEMENT_URL": self.management_url,
+            "OM_TEST_POSTGRES_URL": self.postgresql_url,
+        }
+
+
+@contextmanager
+def servers(directory: Path, *, memory: Path) -> Iterator[Servers]:
+    """Run both servers: as containers where Docker can have their images, else as private ones.
+
+    Args:
+        directory: for the private servers' data; whoever made it removes it.
+        memory: keeps what was found out about images.
+    """
+    images = (RABBITMQ_IMAGE, POSTGRESQL_IMAGE)
+    in_docker = containers.engine_answers() and all(
+        containers.can_have(image, memory=memory) for image in images
+    )
+    with _in_containers() if in_docker else _private(directory) as started:
+        yield started
+
+
+@contextmanager
+def _in_containers() -> Iterator[Servers]:
+    with ExitStack() as stack:
+        broker = RabbitMqContainer(RABBITMQ_IMAGE).with_exposed_ports(15672)
+        stack.enter_context(broker)
+        database = stack.enter_context(PostgresContainer(POSTGRESQL_IMAGE, driver="psycopg"))
+        host = broker.get_container_host_ip()
+        yield Servers(
+            f"amqp://{CREDENTIALS}@{host}:{broker.get_exposed_port(5672)}/%2F",
+            f"http://{CREDENTIALS}@{host}:{broker.get_exposed_port(15672)}",
+            database.get_connection_url(),
+            "containers",
+        )
+
+
+@contextmanager
+def _private(directory: Path) -> Iterator[Servers]:
+    """Run servers from Debian's packages; both come up at the same time."""
+    ensure_rabbitmq()
+    ensure_postgresql()
+    broker = PrivateRabbitMQ(directory / "rabbitmq")
+    database = PrivatePostgreSQL(directory / "postgresql", durable=False)
+    with ExitStack() as stack:
+        stack.callback(broker.stop)
+        broker.launch()
+        stack.callback(database.stop)
+        database.start()
+        broker.wait_ready()
+        yield Servers(
+            broker.amqp_url, broker.management_url, database.url(), "private servers from Debian's packages"
+        )
