@@ -1,0 +1,87 @@
+"""Fill, empty and count the events queue."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import pika
+
+from messaging import topology
+from messaging.envelope import WEBHOOK
+from tests.benchmarks.wrk import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from deploy.local.rabbitmq import PrivateRabbitMQ
+
+POLL_SECONDS: Final = 0.1
+SETTLE_SECONDS: Final = 1.0
+"""The queue has settled when its length has not changed for so long."""
+
+
+class EventsQueue:
+    """The events queue of a private broker, over a connection per call.
+
+    Args:
+        broker: The running node.
+    """
+
+    def __init__(self, broker: PrivateRabbitMQ) -> None:
+        self._url = broker.amqp_url
+
+    def declare(self) -> None:
+        """Declare the topology."""
+        with self._connection() as connection:
+            topology.declare(connection.channel())
+
+    def purge(self) -> None:
+        """Throw the ready deliveries away."""
+        with self._connection() as connection:
+            connection.channel().queue_purge(topology.EVENTS_QUEUE)
+
+    def ready(self) -> int:
+        """Return the number of ready deliveries."""
+        with self._connection() as connection:
+            return _ready(connection.channel())
+
+    def settle(self, *, timeout: float = 60.0) -> int:
+        """Wait until the queue's length stands still, and return it."""
+        with self._connection() as connection:
+            channel = connection.channel()
+            deadline = time.monotonic() + timeout
+            length, since = _ready(channel), time.monotonic()
+            while time.monotonic() - since < SETTLE_SECONDS:
+                if time.monotonic() > deadline:
+                    raise LoadError("the events queue does not settle")
+                connection.sleep(POLL_SECONDS)
+                if (now := _ready(channel)) != length:
+                    length, since = now, time.monotonic()
+            return length
+
+    def fill(self, bodies: Iterable[bytes]) -> float:
+        """Publish each body as the edge would; return the seconds until the broker had taken all."""
+        now_us = time.time_ns() // 1000
+        with self._connection() as connection:
+            channel = connection.channel()
+            started = time.monotonic()
+            for number, body in enumerate(bodies):
+                channel.basic_publish(
+                    topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, _properties(number, now_us)
+                )
+            _ready(channel)
+            return time.monotonic() - started
+
+    def _connection(self) -> pika.BlockingConnection:
+        return pika.BlockingConnection(pika.URLParameters(self._url))
+
+
+def _ready(channel: pika.adapters.blocking_connection.BlockingChannel) -> int:
+    return int(channel.queue_declare(topology.EVENTS_QUEUE, passive=True).method.message_count)
+
+
+def _properties(number: int, now_us: int) -> pika.BasicProperties:
+    message_id = f"bench-{now_us:x}-{number:x}"
+    headers = {"received-at-us": now_us, "request-id": message_id, "source": WEBHOOK}
+    return pika.BasicProperties(message_id=message_id, delivery_mode=2, headers=headers)

@@ -1,0 +1,71 @@
+"""Measure how many webhooks a second are answered, and what one costs."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final
+
+from tests.benchmarks.accounting import CpuMeter
+from tests.benchmarks.servers import Server, edge, flask_under_gthread
+from tests.benchmarks.wrk import CONNECTIONS, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.benchmarks.rig import Rig
+
+SCENARIO: Final = "ingest"
+NOOP: Final = "Flask no-op"
+FLASK_PIKA: Final = "Flask + pika"
+SERVICE: Final = "this service"
+CEILING: Final = "pika publish"
+WARM_UP_SECONDS: Final = 1.0
+
+
+def measure_ingest(rig: Rig) -> None:
+    """Load each receiver in turn, as many rounds as planned."""
+    for _ in range(rig.plan.rounds):
+        _load_receiver(rig, NOOP, lambda: flask_under_gthread("noop", rig.fresh()))
+        _load_receiver(
+            rig,
+            FLASK_PIKA,
+            lambda: flask_under_gthread("flask_pika", rig.fresh(), OM_AMQP_URL=rig.broker.amqp_url),
+        )
+        _load_receiver(rig, SERVICE, lambda: edge(rig.broker, rig.fresh()))
+        _publish(rig)
+
+
+def _load_receiver(rig: Rig, subject: str, start: Callable[[], AbstractContextManager[Server]]) -> None:
+    rig.say(f"ingest: {subject}")
+    with start() as server:
+        load(server.port, rig.requests, seconds=WARM_UP_SECONDS)
+        rig.queue.settle()
+        rig.queue.purge()
+        meter = CpuMeter.start(receiver=server.pid, broker=rig.broker.pid)
+        result = load(server.port, rig.requests, seconds=rig.plan.ingest_seconds)
+        costs = meter.per_event_us(result.answered)
+        queued = rig.queue.settle()
+    rig.results.add(SCENARIO, subject, per_second=result.per_second, answered=result.answered, **costs)
+    rig.results.check(
+        f"{subject}: nothing but 200", holds=not result.refused and not result.socket_errors
+    )
+    if subject != NOOP:
+        # What wrk had sent and not read the answer of when it stopped is in the queue as well.
+        rig.results.check(
+            f"{subject}: {result.answered} answered, {queued} in the queue",
+            holds=result.answered <= queued <= result.answered + CONNECTIONS,
+        )
+    rig.queue.purge()
+
+
+def _publish(rig: Rig) -> None:
+    """Measure what one process can publish with pika and nothing around it."""
+    rig.say("ingest: pika publish ceiling")
+    bodies = rig.bodies(rig.plan.publish_events)
+    meter = CpuMeter.start(broker=rig.broker.pid)
+    seconds = rig.queue.fill(bodies)
+    costs = meter.per_event_us(len(bodies))
+    queued = rig.queue.settle()
+    rig.results.add(SCENARIO, CEILING, per_second=len(bodies) / seconds, **costs)
+    rig.results.check(f"{len(bodies)} published, {queued} in the queue", holds=queued == len(bodies))
+    rig.queue.purge()

@@ -1,0 +1,48 @@
+"""Say how long and how often each thing is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The sizes of one run; times in seconds.
+
+    Args:
+        rounds: How often each subject is measured, in turn with the others.
+        requests: Distinct requests prepared; more than any receiver answers in one measurement.
+    """
+
+    rounds: int
+    requests: int
+    ingest_seconds: float
+    publish_events: int
+    intake_events: int
+    single_events: int
+    open_loop_seconds: float
+    is_full: bool
+
+
+FULL: Final = Plan(
+    rounds=3,
+    requests=400_000,
+    ingest_seconds=10.0,
+    publish_events=60_000,
+    intake_events=40_000,
+    single_events=4_000,
+    open_loop_seconds=20.0,
+    is_full=True,
+)
+
+QUICK: Final = Plan(
+    rounds=2,
+    requests=120_000,
+    ingest_seconds=3.0,
+    publish_events=15_000,
+    intake_events=10_000,
+    single_events=1_500,
+    open_loop_seconds=6.0,
+    is_full=False,
+)

@@ -1,0 +1,31 @@
+-- Sends the fixed-size requests of a file one after the other and prints the summary as one JSON line.
+-- Arguments: path, bytes of a request, number of requests, number of the first one.
+
+local file, size, count, sent
+
+function init(args)
+   file = assert(io.open(args[1], "rb"))
+   size = tonumber(args[2])
+   count = tonumber(args[3])
+   sent = tonumber(args[4])
+   file:seek("set", sent * size)
+end
+
+function request()
+   if sent >= count then
+      -- The caller sees more requests than there are and discards the run.
+      file:seek("set", 0)
+      sent = 0
+   end
+   sent = sent + 1
+   return file:read(size)
+end
+
+function done(summary, latency, _)
+   local errors = summary.errors
+   print(string.format(
+      '\n{"requests": %d, "seconds": %.6f, "refused": %d, "socket_errors": %d, "p50_ms": %.3f, "p99_ms": %.3f}',
+      summary.requests, summary.duration / 1e6, errors.status,
+      errors.connect + errors.read + errors.write + errors.timeout,
+      latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+end

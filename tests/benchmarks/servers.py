@@ -1,0 +1,137 @@
+"""Run the service's processes, and the receivers it is measured against, beside private servers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import requests
+
+from deploy.local.ports import answers, free_port
+from deploy.local.process import ServerProcess
+from tests.benchmarks.events import SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from deploy.local.rabbitmq import PrivateRabbitMQ
+
+ROOT: Final = Path(__file__).parents[2]
+PROCESSES: Final = 2
+THREADS: Final = 8
+START_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 30.0
+UNBOUNDED: Final = 100_000_000
+"""A queue depth that no run reaches: admission is measured, shedding is not wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running HTTP server.
+
+    Args:
+        pid: The root of its process tree.
+        port: Where it listens on loopback.
+    """
+
+    pid: int
+    port: int
+
+    def health(self) -> dict[str, object]:
+        """Return the edge's own report."""
+        report: dict[str, object] = requests.get(f"http://127.0.0.1:{self.port}/health/ready", timeout=5).json()
+        return report
+
+
+@contextmanager
+def flask_under_gthread(module: str, directory: Path, **environment: str) -> Iterator[Server]:
+    """Run a receiver as one does with Flask: gunicorn's threads, two processes."""
+    port = free_port()
+    command = [
+        *_gunicorn(),
+        *("--workers", str(PROCESSES), "--worker-class", "gthread", "--threads", str(THREADS)),
+        *("--bind", f"127.0.0.1:{port}", f"tests.benchmarks.receivers.{module}:app"),
+    ]
+    with _process(module, command, directory, environment) as process:
+        process.wait_until(lambda: answers(port), timeout=START_SECONDS)
+        yield Server(process.pid, port)
+
+
+@contextmanager
+def edge(broker: PrivateRabbitMQ, directory: Path, **settings: str) -> Iterator[Server]:
+    """Run the edge with everything on; yields when it has reached the broker."""
+    port = free_port()
+    environment = edge_environment(broker, directory) | {"OM_BIND": f"127.0.0.1:{port}"} | settings
+    with _process("edge", [*_gunicorn(), "-c", "python:webhook_api.gunicorn_conf"], directory, environment) as process:
+        server = Server(process.pid, port)
+        process.wait_until(lambda: answers(port) and _is_connected(server), timeout=START_SECONDS)
+        yield server
+
+
+def edge_environment(broker: PrivateRabbitMQ, directory: Path) -> dict[str, str]:
+    """Return the edge's settings for a measurement."""
+    return {
+        "OM_EDGE_PROCESSES": str(PROCESSES),
+        "OM_WEBHOOK_SECRETS": SECRET.decode(),
+        "OM_AMQP_URL": broker.amqp_url,
+        "OM_MANAGEMENT_URL": broker.management_url,
+        "OM_STATE_DIRECTORY": str(directory / "state"),
+        "OM_JOURNAL_MAX_BYTES": str(16 * 1024**3),
+        "OM_QUEUE_DEPTH_HIGH": str(UNBOUNDED),
+        "OM_QUEUE_DEPTH_LOW": str(UNBOUNDED // 2),
+    }
+
+
+@contextmanager
+def intake(broker: PrivateRabbitMQ, database_url: str, directory: Path, **settings: str) -> Iterator[int]:
+    """Run one intake process; yields its id at once."""
+    environment = {"OM_AMQP_URL": broker.amqp_url, "OM_DATABASE_URL": database_url, **settings}
+    command = [sys.executable, "-m", "workers", "intake"]
+    with _process("intake", command, directory, environment) as process:
+        yield process.pid
+
+
+@contextmanager
+def _process(
+    name: str, command: list[str], directory: Path, environment: Mapping[str, str]
+) -> Iterator[ServerProcess]:
+    directory.mkdir(parents=True, exist_ok=True)
+    process = ServerProcess(name, directory / f"{name}.log")
+    process.launch(command, environment=os.environ | dict(environment), directory=ROOT)
+    try:
+        yield process
+    finally:
+        process.end(signal.SIGTERM, timeout=STOP_SECONDS)
+
+
+def _gunicorn() -> list[str]:
+    beside = Path(sys.executable).with_name("gunicorn")
+    return [str(beside) if beside.exists() else str(shutil.which("gunicorn"))]
+
+
+def _is_connected(server: Server) -> bool:
+    """Tell whether every process of the edge reaches the broker."""
+    processes = server.health()["processes"]
+    assert isinstance(processes, list)
+    return len(processes) == PROCESSES and all(each["journal"]["broker"] == "up" for each in processes)
+
+
+def wait_for(condition: object, *, timeout: float, what: str) -> None:
+    """Block until a condition holds.
+
+    Raises:
+        TimeoutError: It did not within *timeout*.
+    """
+    assert callable(condition)
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} within {timeout:.0f} s")
+        time.sleep(0.05)
