@@ -31,7 +31,7 @@ def configure_logging(level: str, *, process: str) -> None:
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(process=process)
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_library_formatter())
+    handler.setFormatter(library_formatter())
     logging.basicConfig(handlers=[handler], level=max(numeric, logging.WARNING), force=True)
     # pika tells each failed connection attempt in tracebacks of its own; ours are one line each.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -52,7 +52,8 @@ def _shared_processors() -> list[Any]:
     ]
 
 
-def _library_formatter() -> logging.Formatter:
+def library_formatter() -> logging.Formatter:
+    """Return what renders the lines of libraries, gunicorn's among them, like our own."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*_shared_processors(), structlog.stdlib.add_logger_name],
         processors=[

@@ -100,7 +100,8 @@ class Edge:
         self.loop.call_later(STATUS_SECONDS, self._tick)
         self._gate.on_blocked(is_blocked=self.handover.is_blocked)
         self._gate.tick()
-        write_status(self._journal.directory, self.status())
+        if self._journal.directory is not None:
+            write_status(self._journal.directory, self.status())
 
 
 def create_app(ingest: Ingest, health: Callable[[], Health]) -> Flask:

@@ -10,6 +10,7 @@ from webhook_api.settings import EdgeSettings
 
 try:
     _settings = EdgeSettings.from_environment()
+    _settings.prepare_state_directory()
 except ConfigurationError as _exc:
     configure_logging("info", process="edge")
     logger().error("configuration_refused", reason=str(_exc))
@@ -30,7 +31,11 @@ proc_name = "open-messaging-edge"
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,
-    "root": {"level": "WARNING"},
+    "formatters": {"json": {"()": "messaging.log.library_formatter"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}
+    },
+    "root": {"level": "WARNING", "handlers": ["console"]},
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
 }
-"""gunicorn's own lines go to the root logger, which writes them as JSON like all others."""
+"""gunicorn's own lines are JSON objects on stdout like all others."""

@@ -3,7 +3,7 @@
 An event is always in the journal first. It is in exactly one of these states, and moves only downwards
 but for an interruption, which puts everything unproven back to the top:
 
-* waiting: in a closed segment of `_waiting`, or in the active one while not `_live`
+* waiting: in a closed segment that the republisher has, or in the active one while not `_live`
 * published: in the active segment while `_live`, or in a segment of the barrier
 * proven: its segment is unlinked
 
@@ -13,13 +13,12 @@ again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from messaging.log import logger
+from webhook_api.adoption import Adoption
 from webhook_api.barrier import Barrier
 from webhook_api.journal import SEGMENT_BYTES
-from webhook_api.waiting import WaitingSegments
+from webhook_api.republisher import BUFFER_LOW_BYTES, Republisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,36 +26,17 @@ if TYPE_CHECKING:
     from messaging.clock import Clock
     from messaging.loop import Loop
     from messaging.publisher import Publisher
-    from webhook_api.journal import Adopted, Journal, Segment
+    from webhook_api.journal import Journal
 
 PROBE_SECONDS: Final = 0.5
 """Between probes: short enough that little is published twice after an interruption."""
 
-ADOPT_SECONDS: Final = 5.0
-
 BUFFER_HIGH_BYTES: Final = 8 * 1024 * 1024
 """Unsent bytes at which publishing stops, events go to the journal only: the broker does not keep up."""
 
-BUFFER_LOW_BYTES: Final = 1024 * 1024
-"""Unsent bytes at which publishing goes on."""
 
-SLICE_EVENTS: Final = 100
-"""Events republished in one turn of the loop: a millisecond's work, so that requests come through."""
-
-
-PACE_SECONDS: Final = 0.005
-"""Between looks at a full buffer while republishing."""
-
-
-@dataclass(slots=True)
-class HandoverCounts:
-    """What has gone through since the process started, in events; `adopted` in directories."""
-
-    accepted: int = 0
-    published: int = 0
-    republished: int = 0
-    adopted: int = 0
-    damaged: int = 0
+PROBE_TIMEOUT_SECONDS: Final = 120.0
+"""An answer this late, with no alarm told, will not come: the connection is made anew."""
 
 
 class Handover:
@@ -84,16 +64,15 @@ class Handover:
         self._clock = clock
         self._on_ready_count = on_ready_count
         self._barrier = Barrier()
-        self._waiting = WaitingSegments()
-        self._adopted: list[Adopted] = []
+        self._republisher = Republisher(loop, publisher, self._barrier.add)
+        self._adoption = Adoption(journal, self._republisher)
         self._live = False
         self._probing = False
-        self._pumping = False
         self._turn_is_open = False
         self._connections = 0
-        self._adopt_at = 0.0
+        self._asked_at = 0.0
         self._held: list[Callable[[], None]] = []
-        self.counts = HandoverCounts()
+        self.accepted = 0
 
     def start(self) -> None:
         """Connect to the broker, adopt what dead processes left, and tick from now on."""
@@ -107,10 +86,9 @@ class Handover:
             JournalFullError: It is not kept; answer 503.
         """
         self._journal.append(properties, body)
-        self.counts.accepted += 1
+        self.accepted += 1
         if self._live:
             self._publisher.publish(properties, body)
-            self.counts.published += 1
         self._open_turn()
 
     def after_sync(self, callback: Callable[[], None]) -> None:
@@ -143,15 +121,16 @@ class Handover:
     def status(self) -> dict[str, object]:
         """Return the journal's state for health reports: sizes in bytes, age in seconds."""
         return {
-            "directory": self._journal.directory.name,
+            "directory": self._journal.directory.name if self._journal.directory else None,
             "bytes": self._journal.size,
-            "waiting_bytes": self._waiting.size + (0 if self._live else self._journal.active.size),
+            "waiting_bytes": self._republisher.waiting.size
+            + (0 if self._live else self._journal.active.size),
             "oldest_entry_s": self._oldest_age(),
             "broker": self._broker_state(),
-            "accepted": self.counts.accepted,
-            "republished": self.counts.republished,
-            "adopted_directories": self.counts.adopted,
-            "damaged_bytes": self.counts.damaged,
+            "accepted": self.accepted,
+            "republished": self._republisher.republished,
+            "adopted_directories": self._adoption.directories,
+            "damaged_segments": self._republisher.damaged_segments,
         }
 
     # The publisher's listener.
@@ -166,7 +145,7 @@ class Handover:
         """Put everything unproven back to the top."""
         self._set_live(live=False)
         self._probing = False
-        self._waiting.restore(self._barrier.interrupt())
+        self._republisher.restore(self._barrier.interrupt())
 
     def on_broker_blocked(self) -> None:
         """Journal only; what is on its way stays so."""
@@ -198,19 +177,22 @@ class Handover:
     def _tick(self) -> None:
         self._loop.call_later(PROBE_SECONDS, self._tick)
         now = self._clock.monotonic()
-        if now >= self._adopt_at:
-            self._adopt_at = now + ADOPT_SECONDS
-            self._adopt()
-        if self._can_publish() and not self._live and self._publisher.buffered_bytes < BUFFER_LOW_BYTES:
+        self._adoption.look(now)
+        if self._can_publish() and not self._live and self._publisher.buffered_bytes <= BUFFER_LOW_BYTES:
             self._set_live(live=True)
         if self._live:
             self._rotate()
-        if self._can_publish() and not self._probing:
-            self._probe()
-        self._pump_soon(0.0)
+        if self._can_publish():
+            self._probe(now)
+        self._republisher.go_on()
 
-    def _probe(self) -> None:
+    def _probe(self, now: float) -> None:
+        if self._probing:
+            if now - self._asked_at > PROBE_TIMEOUT_SECONDS:
+                self._publisher.abort("no answer to a probe")
+            return
         self._probing = True
+        self._asked_at = now
         self._barrier.ask()
         asked_on = self._connections
 
@@ -225,19 +207,7 @@ class Handover:
         self._on_ready_count(ready_count)
         for segment in self._barrier.answer(self._clock.monotonic()):
             self._journal.discard(segment)
-        self._adopted = [adopted for adopted in self._adopted if not adopted.release_if_empty()]
-
-    def _adopt(self) -> None:
-        for adopted in self._journal.adopt():
-            self.counts.adopted += 1
-            self._adopted.append(adopted)
-            self._waiting.extend(adopted.segments)
-            logger().warning(
-                "journal_adopted",
-                directory=adopted.directory.name,
-                segments=len(adopted.segments),
-                bytes=sum(segment.size for segment in adopted.segments),
-            )
+        self._adoption.release()
 
     # What is published, and when.
 
@@ -250,7 +220,7 @@ class Handover:
             self._rotate()
             self._live = live
         if live:
-            self._pump_soon(0.0)
+            self._republisher.go_on()
 
     def _rotate(self) -> None:
         if self._journal.active.size == 0:
@@ -259,34 +229,7 @@ class Handover:
         if self._live:
             self._barrier.add(closed)
         else:
-            self._waiting.extend([closed])
-
-    def _pump_soon(self, delay: float) -> None:
-        if not self._pumping and self._waiting and self._can_publish():
-            self._pumping = True
-            self._loop.call_later(delay, self._pump)
-
-    def _pump(self) -> None:
-        """Publish one slice of what is waiting, and come again."""
-        self._pumping = False
-        if not self._can_publish():
-            return
-        if self._publisher.buffered_bytes > BUFFER_LOW_BYTES:
-            self._pump_soon(PACE_SECONDS)
-            return
-        entries, finished = self._waiting.take(SLICE_EVENTS)
-        for entry in entries:
-            self._publisher.publish(entry.properties, entry.body)
-        self.counts.republished += len(entries)
-        self._publisher.flush()
-        for segment in finished:
-            self._finish(segment)
-        self._pump_soon(0.0)
-
-    def _finish(self, segment: Segment) -> None:
-        if segment.is_damaged:
-            self.counts.damaged += 1
-        self._barrier.add(segment)
+            self._republisher.extend([closed])
 
     def _broker_state(self) -> str:
         if not self._publisher.ready:
@@ -295,7 +238,11 @@ class Handover:
 
     def _oldest_age(self) -> float:
         active = self._journal.active
-        oldest = [*self._waiting.segments, *self._barrier.segments, *([active] if active.size else [])]
+        oldest = [
+            *self._republisher.waiting.segments,
+            *self._barrier.segments,
+            *([active] if active.size else []),
+        ]
         if not oldest:
             return 0.0
         age_us = self._clock.now_us() - min(segment.opened_at_us for segment in oldest)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import httptools
 
+from messaging.log import logger
 from messaging.loop import READ, WRITE
 from webhook_api import http_answer, wsgi_bridge
 from webhook_api.ingest import TOO_LARGE, Answer
@@ -77,6 +78,7 @@ class HttpConnection:
         self._is_busy = False
         self.deadline = time.monotonic() + edge.settings.request_seconds
         self._incoming = _Incoming()
+        # Bytes of the head being read; -1 once it is whole.
         self._head_bytes = 0
         edge.loop.add_handler(self._fd, self._on_event, READ)
 
@@ -97,7 +99,6 @@ class HttpConnection:
     def on_message_begin(self) -> None:
         """Start a request."""
         self._incoming = _Incoming()
-        self._head_bytes = 0
         self._is_busy = True
         self.deadline = time.monotonic() + self._edge.settings.request_seconds
 
@@ -140,6 +141,7 @@ class HttpConnection:
         if self._is_lingering or self._is_closed:
             return
         self._is_busy = False
+        self._head_bytes = 0
         self.deadline = time.monotonic() + self._edge.settings.keepalive_seconds
         keep_alive = self._parser.should_keep_alive() and not self._closes_after_answer
         if not keep_alive:
@@ -210,7 +212,11 @@ class HttpConnection:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._closes_after_answer = True
-        except (httptools.HttpParserError, ValueError):
+        except httptools.HttpParserCallbackError:
+            # A bug of ours must not look like the sender's: only 5xx is sent again.
+            logger().exception("request_failed")
+            self._refuse(Answer(500, "internal server error"))
+        except httptools.HttpParserError:
             self._refuse(Answer(400, "malformed request"))
         else:
             if self._head_bytes > HEAD_BYTES:

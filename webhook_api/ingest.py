@@ -74,6 +74,7 @@ class Ingest:
         self._allow_unsigned = settings.allow_unsigned
         self._required = [(n.encode(), v.encode()) for n, v in settings.required_headers.items()]
         self._number = 0
+        self._is_full = False
         self.max_body_bytes = settings.max_body_bytes
 
     def admit(self) -> Answer | None:
@@ -109,9 +110,20 @@ class Ingest:
         try:
             self._handover.accept(properties, body)
         except JournalFullError:
+            self._tell_full(is_full=True)
             return Answer(503, "journal full", JOURNAL_FULL_RETRY_SECONDS)
+        if self._is_full:
+            self._tell_full(is_full=False)
         self._gate.count_published()
         return ACCEPTED
+
+    def _tell_full(self, *, is_full: bool) -> None:
+        """Log the first refusal and the first event kept again, not each of thousands."""
+        if is_full and not self._is_full:
+            logger().error("journal_full", consequence="senders are told 503 until there is room")
+        if self._is_full and not is_full:
+            logger().info("journal_has_room")
+        self._is_full = is_full
 
     @staticmethod
     def _refuse(reason: str, body: bytes) -> Answer:

@@ -84,15 +84,17 @@ class Journal:
         self._max_bytes = max_bytes
         self._fsync = fsync
         self._unsynced = False
-        self._directory, self._lock = _claim_directory(root)
+        self._directory: Path | None = None
+        self._lock = -1
         self._number = 0
         self._descriptor = -1
         self.size = 0
-        self.active = self._open_segment(now_us)
+        self.active = Segment(root)
+        self._open_segment(now_us)
 
     @property
-    def directory(self) -> Path:
-        """This process's own directory."""
+    def directory(self) -> Path | None:
+        """This process's own directory; None while the disk has no room for one."""
         return self._directory
 
     def append(self, properties: bytes, body: bytes) -> None:
@@ -104,6 +106,8 @@ class Journal:
         header = record_header(properties, body)
         size = len(header) + len(properties) + len(body)
         if self.size + size > self._max_bytes:
+            raise JournalFullError
+        if self._descriptor < 0 and not self._open_segment(self.active.opened_at_us):
             raise JournalFullError
         try:
             written = os.writev(self._descriptor, (header, properties, body))
@@ -128,7 +132,7 @@ class Journal:
         self.sync()
         closed = self.active
         os.close(self._descriptor)
-        self.active = self._open_segment(now_us)
+        self._open_segment(now_us)
         return closed
 
     def discard(self, segment: Segment) -> None:
@@ -152,22 +156,34 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the directory; removed when nothing is left to prove, else adopted by the next."""
+        if self._directory is None:
+            return
         self.sync()
-        os.close(self._descriptor)
-        if self.active.size == 0:
-            self.active.path.unlink()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            if self.active.size == 0:
+                self.active.path.unlink()
         if not _has_segments(self._directory):
             _remove(self._directory)
         os.close(self._lock)
 
-    def _open_segment(self, now_us: int) -> Segment:
-        self._number += 1
-        path = self._directory / f"{self._number:08d}{SEGMENT_SUFFIX}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o600)
-        if self._fsync:
-            _sync_directory(self._directory)
-        return Segment(path, opened_at_us=now_us)
+    def _open_segment(self, now_us: int) -> bool:
+        """Open the next segment; on a full disk leave none open, `append` tries again."""
+        self._descriptor = -1
+        try:
+            if self._directory is None:
+                self._directory, self._lock = _claim_directory(self._root)
+            self._number += 1
+            self.active = Segment(
+                self._directory / f"{self._number:08d}{SEGMENT_SUFFIX}", opened_at_us=now_us
+            )
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+            self._descriptor = os.open(self.active.path, flags, 0o600)
+            if self._fsync:
+                _sync_directory(self._directory)
+        except OSError:
+            self.active = Segment(self._root, opened_at_us=now_us)
+        return self._descriptor >= 0
 
 
 def journal_directories(root: Path) -> list[Path]:

@@ -92,6 +92,15 @@ class EdgeSettings:
             raise ConfigurationError("OM_MANAGEMENT_URL must be an http:// or https:// address")
         parameters_of(self.amqp_urls, client_name="check")
 
+    def prepare_state_directory(self) -> None:
+        """Make the state directory, or refuse to start where nothing can be written."""
+        try:
+            self.state_directory.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            raise ConfigurationError("OM_STATE_DIRECTORY must name a directory that can be made") from None
+        if not os.access(self.state_directory, os.W_OK | os.X_OK):
+            raise ConfigurationError("OM_STATE_DIRECTORY must be writable")
+
     @property
     def journal_directory(self) -> Path:
         """Where each process keeps a journal directory of its own."""

@@ -1,0 +1,69 @@
+"""A real edge before a real broker."""
+
+import pika
+import pytest
+
+from messaging.topology import EVENTS_QUEUE
+from tests.services import Edge, Service, declare_topology, running
+
+
+class EventsQueue:
+    """What has arrived in the events queue."""
+
+    def __init__(self, amqp_url):
+        self._connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+        self._channel = self._connection.channel()
+
+    def take(self, count, *, timeout=10.0):
+        """Take *count* deliveries out, or as many as come within *timeout*."""
+        taken = []
+        consumer = self._channel.consume(EVENTS_QUEUE, auto_ack=True, inactivity_timeout=timeout)
+        for method, properties, body in consumer:
+            if method is None:
+                break
+            taken.append((properties, body))
+            if len(taken) == count:
+                break
+        self._channel.cancel()
+        return taken
+
+    def is_empty(self):
+        return not self.take(1, timeout=0.5)
+
+    def close(self):
+        self._connection.close()
+
+
+@pytest.fixture(scope="module")
+def declared_vhost(rabbitmq):
+    with rabbitmq.make_vhost() as vhost:
+        declare_topology(vhost.amqp_url)
+        yield vhost
+
+
+@pytest.fixture(scope="module")
+def module_edge(declared_vhost, tmp_path_factory):
+    edge = Edge(Service(tmp_path_factory.mktemp("edge"), declared_vhost.amqp_url))
+    with running(edge):
+        edge.start()
+        yield edge
+
+
+@pytest.fixture
+def events_queue(declared_vhost):
+    queue = EventsQueue(declared_vhost.amqp_url)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def queue_of():
+    opened = []
+
+    def open_queue(amqp_url):
+        opened.append(EventsQueue(amqp_url))
+        return opened[-1]
+
+    yield open_queue
+    for queue in opened:
+        queue.close()

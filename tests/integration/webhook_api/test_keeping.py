@@ -1,0 +1,100 @@
+"""What was answered 200 reaches the broker, whatever is missing at the time."""
+
+import signal
+import time
+
+import requests
+
+from tests.services import Edge, Service, declare_topology, post, running
+
+GONE = "amqp://guest:guest@127.0.0.1:9/"
+SECONDS = 20.0
+
+
+def _wait_until(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def test_without_a_broker_events_are_kept_and_the_next_process_hands_them_over(vhost, tmp_path, queue_of):
+    declare_topology(vhost.amqp_url)
+    bodies = [b'{"n":%d}' % number for number in range(20)]
+    lonely = Edge(Service(tmp_path, GONE))
+    with running(lonely):
+        lonely.start(wait_for_broker=False)
+        assert {post(lonely.url, body).status_code for body in bodies} == {200}
+        assert lonely.health()["processes"][0]["journal"]["broker"] == "away"
+        lonely.end(signal.SIGKILL, timeout=5)
+
+    edge = Edge(Service(tmp_path, vhost.amqp_url))
+    with running(edge):
+        edge.start()
+
+        assert [body for _, body in queue_of(vhost.amqp_url).take(20)] == bodies
+        _wait_until(lambda: edge.health()["journal_bytes"] == 0)
+
+
+def test_events_wait_for_a_topology_that_is_declared_late(vhost, tmp_path, queue_of):
+    edge = Edge(Service(tmp_path, vhost.amqp_url))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+        assert post(edge.url, b"{}").status_code == 200
+
+        declare_topology(vhost.amqp_url)
+
+        assert len(queue_of(vhost.amqp_url).take(1)) == 1
+
+
+def test_the_journal_empties_only_after_the_grace_period(vhost, tmp_path):
+    declare_topology(vhost.amqp_url)
+    edge = Edge(Service(tmp_path, vhost.amqp_url))
+    with running(edge):
+        edge.start()
+        started = time.monotonic()
+        post(edge.url, b"{}")
+        assert edge.health()["journal_bytes"] > 0
+
+        _wait_until(lambda: edge.health()["journal_bytes"] == 0)
+
+        assert time.monotonic() - started >= 5.0
+
+
+def test_a_full_journal_answers_503_with_retry_after(tmp_path):
+    settings = {"OM_JOURNAL_MAX_BYTES": str(1024 * 1024)}
+    edge = Edge(Service(tmp_path, GONE, settings=settings))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+        answers = [post(edge.url, b"x" * 300_000) for _ in range(5)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 503, 503]
+    assert answers[-1].headers["Retry-After"] == "5"
+    assert '"event": "journal_full"' in edge.log.read_text()
+
+
+def test_sigterm_answers_what_has_begun_and_ends(vhost, tmp_path, queue_of):
+    declare_topology(vhost.amqp_url)
+    edge = Edge(Service(tmp_path, vhost.amqp_url))
+    with running(edge), requests.Session() as http:
+        edge.start()
+        http.get(edge.url)
+        for number in range(10):
+            post(edge.url, b'{"n":%d}' % number)
+        edge.send(signal.SIGTERM)
+        time.sleep(0.5)
+        # The connection was idle when the signal came; a request on it is still served, then it closes.
+        assert http.get(edge.url).headers["Connection"] == "close"
+        _wait_until(lambda: not edge.is_running)
+
+    assert len(queue_of(vhost.amqp_url).take(10)) == 10
+
+
+def test_with_fsync_on_events_are_answered_and_handed_over_all_the_same(vhost, tmp_path, queue_of):
+    declare_topology(vhost.amqp_url)
+    edge = Edge(Service(tmp_path, vhost.amqp_url, settings={"OM_JOURNAL_FSYNC": "true"}))
+    with running(edge):
+        edge.start()
+
+        assert {post(edge.url, b'{"n":%d}' % number).status_code for number in range(10)} == {200}
+        assert len(queue_of(vhost.amqp_url).take(10)) == 10

@@ -1,0 +1,105 @@
+"""The product's own processes, as tests start them: the real edge and the real intake worker."""
+
+import base64
+import hmac
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.process import ServerProcess
+from messaging import administration
+
+SECRET = "constructed-secret-0123456789"
+WEBHOOK_PATH = "/webhooks/genesys/openmessaging"
+START_SECONDS = 30.0
+
+
+def signature(body: bytes, secret: str = SECRET) -> str:
+    """Sign as the platform does; written down here again so that the product cannot agree with itself."""
+    digest = hmac.new(secret.encode(), body, "sha256").digest()
+    return "sha256=" + base64.b64encode(digest).decode()
+
+
+@dataclass
+class Service:
+    """Settings and a place for one or more processes."""
+
+    directory: Path
+    amqp_url: str
+    management_url: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OM_")}
+        return inherited | {
+            "OM_AMQP_URL": self.amqp_url,
+            "OM_MANAGEMENT_URL": self.management_url,
+            "OM_WEBHOOK_SECRETS": SECRET,
+            "OM_STATE_DIRECTORY": str(self.directory / "state"),
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            **self.settings,
+        }
+
+
+class Edge(ServerProcess):
+    """gunicorn with the edge, on a free port."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__("edge", service.directory / "edge.log")
+        self.port = free_port()
+        self.log = service.directory / "edge.log"
+        self._environment = {"OM_EDGE_PROCESSES": "1"} | service.environment()
+        self._environment["OM_BIND"] = f"{LOOPBACK}:{self.port}"
+        self._directory = service.directory
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}{WEBHOOK_PATH}"
+
+    def start(self, *, wait_for_broker: bool = True) -> None:
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf"]
+        self.launch(command, environment=self._environment, directory=self._directory)
+        ready = self._is_connected if wait_for_broker else self._is_live
+        self.wait_until(ready, timeout=START_SECONDS)
+
+    def health(self) -> dict:
+        return requests.get(f"http://{LOOPBACK}:{self.port}/health/ready", timeout=10).json()
+
+    def _is_live(self) -> bool:
+        try:
+            return requests.get(f"http://{LOOPBACK}:{self.port}/health/live", timeout=10).ok
+        except requests.ConnectionError:
+            return False
+
+    def _is_connected(self) -> bool:
+        if not self._is_live():
+            return False
+        return all(process["journal"]["broker"] == "up" for process in self.health()["processes"])
+
+
+def post(url: str, body: bytes, **headers: str) -> requests.Response:
+    """Post a signed body; a header given by name takes the place of the signature's."""
+    signed = {"X-Hub-Signature-256": signature(body), "Content-Type": "application/json"}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return requests.post(url, data=body, headers=signed | named, timeout=10)
+
+
+def declare_topology(amqp_url: str) -> None:
+    """Do what `omctl setup` does."""
+    with administration.broker_session((amqp_url,), client_name="test") as connection:
+        administration.set_up(connection)
+
+
+@contextmanager
+def running(process: ServerProcess):
+    """End the process by its id when the test is over."""
+    try:
+        yield process
+    finally:
+        process.end(signal.SIGTERM, timeout=15)

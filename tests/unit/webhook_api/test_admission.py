@@ -1,0 +1,78 @@
+"""Shedding starts at the high watermark, ends at the low one, and says how long it will take."""
+
+import pytest
+
+from webhook_api.admission import DepthSample, Pressure, Watermarks, expire, is_over, judge, retry_after
+
+MARKS = Watermarks(high=1000, low=600)
+
+
+@pytest.mark.parametrize(
+    ("was_shedding", "depth", "expected"),
+    [
+        (False, 0, False),
+        (False, 999, False),
+        (False, 1000, True),
+        (True, 1000, True),
+        (True, 601, True),
+        (True, 600, False),
+        (True, 0, False),
+    ],
+)
+def test_two_watermarks_with_hysteresis(was_shedding, depth, expected):
+    assert is_over(was_shedding, depth, MARKS) is expected
+
+
+def test_the_drain_rate_is_what_went_away_beside_what_was_added():
+    before = Pressure(depth=1000, sampled_at=10.0)
+
+    after = judge(before, DepthSample(at=12.0, depth=900), published=300, marks=MARKS)
+
+    assert after.drain_rate == pytest.approx((1000 + 300 - 900) / 2.0)
+
+
+def test_a_growing_queue_has_no_negative_drain_rate():
+    before = Pressure(depth=100, sampled_at=10.0)
+
+    assert judge(before, DepthSample(at=11.0, depth=5000), published=0, marks=MARKS).drain_rate == 0.0
+
+
+def test_a_sample_taken_during_an_alarm_changes_nothing():
+    shedding = Pressure(is_shedding=True, depth=2000, drain_rate=50.0, sampled_at=10.0)
+
+    assert (
+        judge(shedding, DepthSample(at=12.0, depth=0, is_trusted=False), published=0, marks=MARKS) == shedding
+    )
+
+
+@pytest.mark.parametrize(("now", "expected"), [(10.0, 2000), (25.0, 2000), (25.1, None)])
+def test_an_old_sample_is_kept_for_fifteen_seconds_and_then_unknown(now, expected):
+    shedding = Pressure(is_shedding=True, depth=2000, drain_rate=50.0, sampled_at=10.0)
+
+    after = expire(shedding, now)
+
+    assert after.depth == expected
+    assert after.is_shedding is (expected is not None)
+
+
+def test_retry_after_is_the_time_to_the_low_watermark_stretched_at_random():
+    pressure = Pressure(is_shedding=True, depth=1600, drain_rate=100.0)
+
+    answers = {retry_after(pressure, MARKS, maximum=30) for _ in range(200)}
+
+    assert min(answers) == 10
+    assert max(answers) == 15
+
+
+@pytest.mark.parametrize(
+    ("pressure", "expected"),
+    [
+        (Pressure(depth=None), 30),
+        (Pressure(depth=5000, drain_rate=0.0), 30),
+        (Pressure(depth=5000, drain_rate=0.001), 30),
+        (Pressure(depth=601, drain_rate=1e6), 1),
+        (Pressure(depth=0, drain_rate=10.0), 1),
+    ],
+)
+def test_retry_after_stays_within_its_bounds(pressure, expected):
+    assert retry_after(pressure, MARKS, maximum=30) == expected

@@ -1,0 +1,62 @@
+"""Only what was signed with a live secret over the raw bytes, in base64, is genuine."""
+
+import base64
+import hmac
+
+import pytest
+
+from webhook_api.signature import SignatureVerifier, explain, sign
+
+SECRET = b"constructed-secret-0123456789"
+OLD_SECRET = b"constructed-secret-of-last-month"
+BODY = (
+    '{"id":"d7d58935af65a45e5234ac77de017a0a","channel":{"id":"e6b352de-ecd0-49c7-94de-7787418869bc",'
+    '"platform":"Open","type":"Private","to":{"id":"user-1","idType":"Opaque"},"from":{"nickname":"Demo",'
+    '"id":"e6b352de-ecd0-49c7-94de-7787418869bc","idType":"Opaque"},"time":"2025-06-10T21:03:05.427Z",'
+    '"messageId":"d7d58935af65a45e5234ac77de017a0a"},"type":"Text","text":"Hi 👋",'
+    '"originatingEntity":"Human","direction":"Outbound",'
+    '"conversationId":"5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"}'
+).encode()
+# Computed once with another implementation, over exactly these bytes.
+SIGNATURE = b"sha256=zj0Sxr8Qpd5K1nDIoaLZbcMUR1KrosMvX/i6xp+XQyA="
+
+
+def test_the_known_vector_is_genuine():
+    assert SignatureVerifier((SECRET,)).is_genuine(BODY, SIGNATURE)
+    assert sign(BODY, SECRET).encode() == SIGNATURE
+
+
+def test_each_live_secret_is_good_while_one_is_rotated():
+    verifier = SignatureVerifier((SECRET, OLD_SECRET))
+
+    assert verifier.is_genuine(BODY, sign(BODY, SECRET).encode())
+    assert verifier.is_genuine(BODY, sign(BODY, OLD_SECRET).encode())
+
+
+HEX = b"sha256=" + hmac.digest(SECRET, BODY, "sha256").hex().encode()
+RE_SERIALISED = sign(BODY.replace(b'","', b'", "'), SECRET).encode()
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (b"", "missing"),
+        (SIGNATURE.removeprefix(b"sha256="), "prefix"),
+        (b"sha1=" + SIGNATURE.removeprefix(b"sha256="), "prefix"),
+        (HEX, "hex"),
+        (SIGNATURE[:-4], "truncated"),
+        (b"sha256=" + base64.b64encode(b"short"), "truncated"),
+        (b"sha256=\xff\xfe", "not base64"),
+        (sign(BODY, OLD_SECRET).encode(), "wrong secret"),
+        (RE_SERIALISED, "re-serialised"),
+        (SIGNATURE + b"\n", "not base64"),
+    ],
+)
+def test_everything_else_is_refused_with_its_reason(header, reason):
+    assert not SignatureVerifier((SECRET,)).is_genuine(BODY, header)
+    assert reason in explain(header)
+
+
+def test_no_secret_lets_nothing_in():
+    assert not SignatureVerifier(()).is_genuine(BODY, SIGNATURE)
+    assert not SignatureVerifier(()).is_genuine(b"", b"")
