@@ -1,4 +1,4 @@
-"""Look at the settings: whether the edge would start with them, and what they are, secrets left out."""
+"""Look at the settings: what they are, secrets left out, and who would start with them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from messaging.errors import ConfigurationError
 from omctl.check.finding import Finding, Level
 from webhook_api.settings import EdgeSettings
+from workers.settings import read_intake_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 AREA: Final = "configuration"
 ADDRESSES: Final = ("OM_AMQP_URL", "OM_MANAGEMENT_URL", "OM_DATABASE_URL")
@@ -18,7 +19,7 @@ SECRETS: Final = ("OM_WEBHOOK_SECRETS", "OM_REQUIRED_HEADERS")
 
 
 def check_configuration(variables: Mapping[str, str]) -> list[Finding]:
-    """Return what is set, and whether the edge takes it.
+    """Return what is set, and whether the processes take it.
 
     Args:
         variables: The process's environment.
@@ -26,11 +27,17 @@ def check_configuration(variables: Mapping[str, str]) -> list[Finding]:
     findings = [
         setting_finding(name, value) for name, value in sorted(variables.items()) if name.startswith("OM_")
     ]
+    readers = {"edge": EdgeSettings.from_environment, "intake": read_intake_settings}
+    return [*findings, *(process_finding(process, read) for process, read in readers.items())]
+
+
+def process_finding(process: str, read_settings: Callable[[], object]) -> Finding:
+    """Tell whether *process* would start with the settings as they are."""
     try:
-        EdgeSettings.from_environment()
+        read_settings()
     except ConfigurationError as error:
-        return [*findings, Finding(AREA, "edge", Level.PROBLEM, "would refuse to start", str(error))]
-    return [*findings, Finding(AREA, "edge", Level.OK, "would start with these settings")]
+        return Finding(AREA, process, Level.PROBLEM, "would refuse to start", str(error))
+    return Finding(AREA, process, Level.OK, "would start with these settings")
 
 
 def setting_finding(name: str, value: str) -> Finding:
@@ -40,6 +47,8 @@ def setting_finding(name: str, value: str) -> Finding:
 
 def shown(name: str, value: str) -> str:
     """Return *value* fit for a screen: secrets counted, passwords left out of addresses."""
+    if name.endswith("_FILE"):
+        return f"read from {value}"
     parts = [part.strip() for part in value.split(",") if part.strip()]
     if name in ADDRESSES:
         return ", ".join(map(without_password, parts))

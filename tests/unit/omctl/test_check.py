@@ -24,6 +24,7 @@ EVENTS = "open-messaging.events"
         ("OM_AMQP_URL", "amqp://u:hidden@a:5672/v,amqp://u:hidden@b/v", "amqp://a:5672/v, amqp://b/v"),
         ("OM_DATABASE_URL", "postgresql://u:hid@den@db/om", "postgresql://db/om"),
         ("OM_MANAGEMENT_URL", "hidden", "set"),
+        ("OM_WEBHOOK_SECRETS_FILE", "/run/secret", "read from /run/secret"),
         ("OM_BATCH_EVENTS", "100", "100"),
     ],
 )

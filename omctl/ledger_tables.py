@@ -1,0 +1,110 @@
+"""Read from the tables what a sender's ledger is settled with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import case, func, select
+
+from omctl.ledger import DeadLetterRow, Effect, ProcessedRow, reconcile_ledger
+from workers.events import CONVERSATION_MESSAGE, RECEIPT
+from workers.models import (
+    conversation_messages,
+    conversations,
+    dead_letters,
+    message_receipts,
+    processed_events,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from sqlalchemy import Connection, CursorResult, Select, Table
+    from sqlalchemy.sql.elements import ColumnElement
+
+    from omctl.ledger import LedgerRow, LedgerVerdict
+
+FETCH_ROWS = 10_000
+"""Rows held at a time: the tables may be longer than memory."""
+
+EXPECTED_OF = {
+    "event_count": "events",
+    "message_count": "messages",
+    "conversation_messages": "messages",
+    "message_receipts": "receipts",
+}
+"""Each count that the workers keep of a conversation, and the events of processed_events it must equal."""
+
+
+def settle(ledger: Sequence[LedgerRow], connection: Connection) -> LedgerVerdict:
+    """Return what became of *ledger*; call it when the queues are drained and the journals empty."""
+    digests = {row.body_sha256 for row in ledger}
+    processed = list(read_processed(connection, digests))
+    effects = read_effects(connection, {row.conversation_id for row in processed})
+    return reconcile_ledger(ledger, processed, read_dead_letters(connection, digests), effects)
+
+
+def read_processed(connection: Connection, digests: Collection[str]) -> Iterator[ProcessedRow]:
+    """Yield the rows of processed_events whose body is one of *digests*, hexadecimal."""
+    table = processed_events.c
+    query = select(table.body_sha256, table.conversation_id, table.outcome, table.event_type)
+    for row in _rows(connection, query):
+        if (digest := row.body_sha256.hex()) in digests:
+            yield ProcessedRow(digest, row.conversation_id, row.outcome, row.event_type)
+
+
+def read_dead_letters(connection: Connection, digests: Collection[str]) -> Iterator[DeadLetterRow]:
+    """Yield the rows of dead_letters whose body is one of *digests*, hexadecimal."""
+    for row in _rows(connection, select(dead_letters.c.body_sha256, dead_letters.c.code)):
+        if (digest := row.body_sha256.hex()) in digests:
+            yield DeadLetterRow(digest, row.code)
+
+
+def read_effects(connection: Connection, conversation_ids: Collection[str]) -> Iterator[Effect]:
+    """Yield each count that the workers keep of *conversation_ids*, beside the events that it must equal."""
+    events = _events_by_conversation().subquery("events")
+    messages = _count_by_conversation(conversation_messages).subquery("messages")
+    receipts = _count_by_conversation(message_receipts).subquery("receipts")
+    of = events.c.conversation_id
+    query = (
+        select(
+            of,
+            events.c.events,
+            events.c.messages,
+            events.c.receipts,
+            func.coalesce(conversations.c.event_count, 0).label("event_count"),
+            func.coalesce(conversations.c.message_count, 0).label("message_count"),
+            func.coalesce(messages.c.rows, 0).label("conversation_messages"),
+            func.coalesce(receipts.c.rows, 0).label("message_receipts"),
+        )
+        .outerjoin(conversations, conversations.c.conversation_id == of)
+        .outerjoin(messages, messages.c.conversation_id == of)
+        .outerjoin(receipts, receipts.c.conversation_id == of)
+    )
+    for row in _rows(connection, query).mappings():
+        if row["conversation_id"] in conversation_ids:
+            for counter, expected in EXPECTED_OF.items():
+                yield Effect(f"{counter} of {row['conversation_id']}", row[expected], row[counter])
+
+
+def _events_by_conversation() -> Select[Any]:
+    table = processed_events.c
+    return select(
+        table.conversation_id,
+        func.count().label("events"),
+        _count_of_type(table.event_type, CONVERSATION_MESSAGE).label("messages"),
+        _count_of_type(table.event_type, RECEIPT).label("receipts"),
+    ).group_by(table.conversation_id)
+
+
+def _count_of_type(column: ColumnElement[str], event_type: str) -> ColumnElement[int]:
+    return func.sum(case((column == event_type, 1), else_=0))
+
+
+def _count_by_conversation(table: Table) -> Select[Any]:
+    of = table.c.conversation_id
+    return select(of, func.count().label("rows")).group_by(of)
+
+
+def _rows(connection: Connection, query: Select[Any]) -> CursorResult[Any]:
+    return connection.execution_options(yield_per=FETCH_ROWS).execute(query)

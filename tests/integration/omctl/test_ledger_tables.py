@@ -1,0 +1,96 @@
+"""A ledger is settled with real tables."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import insert, update
+
+from omctl.ledger import LedgerRow
+from omctl.ledger_tables import settle
+from workers.database import engine_of
+from workers.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
+from workers.models import conversation_messages, conversations, dead_letters, metadata, processed_events
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def digest(number):
+    return bytes([number]) * 32
+
+
+def sent(number, event):
+    return LedgerRow(digest(number).hex(), event, "message", 200, 1, answered=True)
+
+
+LEDGER = [sent(1, 1), sent(2, 2), sent(3, None)]
+
+
+@pytest.fixture
+def engine(database_url):
+    engine = engine_of(database_url)
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        fill(connection)
+    yield engine
+    engine.dispose()
+
+
+def fill(connection):
+    """Two events of one conversation took effect, one body is a dead letter."""
+    for number, event_type in ((1, CONVERSATION_NEW), (2, CONVERSATION_MESSAGE)):
+        row = {
+            "id": number,
+            "idempotency_key": f"key-{number}",
+            "conversation_id": "c",
+            "event_type": event_type,
+            "outcome": "processed",
+            "message_id": f"m-{number}",
+            "source": "webhook",
+            "dialect": "guide",
+            "body_sha256": digest(number),
+        }
+        moments = dict.fromkeys(("occurred_at", "received_at", "processed_at"), NOW)
+        connection.execute(insert(processed_events).values(**row, **moments))
+    moments = dict.fromkeys(("first_event_at", "last_event_at", "updated_at"), NOW)
+    counts = {"event_count": 2, "message_count": 1, "routing_sequence": 0}
+    connection.execute(
+        insert(conversations).values(conversation_id="c", status="started", **counts, **moments)
+    )
+    message = {"event_id": 2, "conversation_id": "c", "occurred_at": NOW, "sequence": 0, "received_at": NOW}
+    connection.execute(insert(conversation_messages).values(**message))
+    letter = {
+        "message_id": "m-3",
+        "code": "not_json",
+        "reason": "body",
+        "body_sha256": digest(3),
+        "attempts": 1,
+    }
+    moments = {"source": "webhook", "received_at": NOW, "recorded_at": NOW}
+    connection.execute(insert(dead_letters).values(**letter, **moments))
+
+
+def verdict(engine, ledger=LEDGER):
+    with engine.connect() as connection:
+        return settle(ledger, connection)
+
+
+def test_what_took_effect_once_is_clean(engine):
+    found = verdict(engine)
+    assert (found.unique, found.processed, found.dead_lettered) == (3, 2, 1)
+    assert found.is_clean
+
+
+def test_a_counter_that_was_incremented_twice_is_a_repeated_effect(engine):
+    with engine.begin() as connection:
+        connection.execute(update(conversations).values(message_count=2))
+    assert (verdict(engine).repeated, verdict(engine).lost) == (1, 0)
+
+
+def test_a_missing_message_row_is_a_lost_effect(engine):
+    with engine.begin() as connection:
+        connection.execute(conversation_messages.delete())
+    assert (verdict(engine).repeated, verdict(engine).lost) == (0, 1)
+
+
+def test_an_answered_event_without_a_row_is_lost(engine):
+    assert verdict(engine, [*LEDGER, sent(4, 4)]).lost == 1
