@@ -6,14 +6,17 @@ Values in, values out: the poller (queue_depth.py) brings the samples, the edge 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 UNKNOWN_AFTER_SECONDS: Final = 15.0
 """An older sample says nothing any more: about three of RabbitMQ's statistics intervals (5 s)."""
 
-SMOOTHING: Final = 0.3
-"""Weight of the newest drain rate; a quorum queue's totals move only every 5 s, so single ones jump."""
+SMOOTHING: Final = 0.5
+"""Weight of the newest drain rate beside all earlier ones."""
+
+TOTALS_SECONDS: Final = 5.0
+"""A quorum queue's totals move only so often: an unchanged depth says nothing of the rate before."""
 
 JITTER: Final = 1.5
 """A Retry-After is stretched by up to this factor, so that refused senders do not return together."""
@@ -44,6 +47,21 @@ class DepthSample:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Where the drain rate was last measured.
+
+    Args:
+        at: Monotonic seconds.
+        depth: The depth then.
+        published: Events published by this host since.
+    """
+
+    at: float
+    depth: int
+    published: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Pressure:
     """The present judgement.
 
@@ -52,12 +70,14 @@ class Pressure:
         depth: The depth last believed; None when unknown.
         drain_rate: Deliveries a second that the workers take away; 0 when not known yet.
         sampled_at: Monotonic seconds of the sample behind it.
+        measured: What the next drain rate is measured from.
     """
 
     is_shedding: bool = False
     depth: int | None = None
     drain_rate: float = 0.0
     sampled_at: float = 0.0
+    measured: Measured | None = None
 
 
 def judge(pressure: Pressure, sample: DepthSample, published: int, marks: Watermarks) -> Pressure:
@@ -71,11 +91,13 @@ def judge(pressure: Pressure, sample: DepthSample, published: int, marks: Waterm
     """
     if not sample.is_trusted:
         return expire(pressure, sample.at)
+    drain_rate, measured = _measure(pressure, sample, published)
     return Pressure(
         is_shedding=is_over(pressure.is_shedding, sample.depth, marks),
         depth=sample.depth,
-        drain_rate=_drain_rate(pressure, sample, published),
+        drain_rate=drain_rate,
         sampled_at=sample.at,
+        measured=measured,
     )
 
 
@@ -109,11 +131,23 @@ def retry_after(pressure: Pressure, marks: Watermarks, maximum: int) -> int:
     return max(1, min(maximum, round(stretched)))
 
 
-def _drain_rate(pressure: Pressure, sample: DepthSample, published: int) -> float:
-    if pressure.depth is None or sample.at <= pressure.sampled_at:
-        return pressure.drain_rate
-    gone = pressure.depth + published - sample.depth
-    newest = max(0.0, gone / (sample.at - pressure.sampled_at))
-    if pressure.drain_rate == 0:
-        return newest
-    return SMOOTHING * newest + (1 - SMOOTHING) * pressure.drain_rate
+def _measure(pressure: Pressure, sample: DepthSample, published: int) -> tuple[float, Measured]:
+    """Return the drain rate after a sample, and what the next one is measured from."""
+    since = pressure.measured
+    if since is None:
+        return pressure.drain_rate, Measured(sample.at, sample.depth)
+    published += since.published
+    elapsed = sample.at - since.at
+    if elapsed <= 0 or (sample.depth == since.depth and elapsed < TOTALS_SECONDS):
+        return pressure.drain_rate, replace(since, published=published)
+    newest = max(0.0, (since.depth + published - sample.depth) / elapsed)
+    return _smoothed(pressure.drain_rate, newest, was_empty=since.depth == 0), Measured(
+        sample.at, sample.depth
+    )
+
+
+def _smoothed(before: float, newest: float, *, was_empty: bool) -> float:
+    if was_empty or before == 0:
+        # Workers that wait for events would take more: what they took is only a lower bound.
+        return max(before, newest)
+    return SMOOTHING * newest + (1 - SMOOTHING) * before

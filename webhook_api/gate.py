@@ -5,6 +5,7 @@ Everything here runs on the loop; the poller's thread posts its samples to it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
@@ -40,8 +41,9 @@ class Gate:
     def on_sample(self, sample: DepthSample) -> None:
         """Take in what the management API said; believe the broker's own answer where it is larger."""
         if sample.at - self._probed.at <= PROBE_FRESH_SECONDS:
-            depth = max(sample.depth, self._probed.depth)
-            sample = DepthSample(sample.at, depth, sample.is_trusted and not self._is_blocked)
+            sample = replace(sample, depth=max(sample.depth, self._probed.depth))
+        if self._is_blocked:
+            sample = replace(sample, is_trusted=False)
         published, self._published = self._published * self._processes, 0
         self._change(judge(self._pressure, sample, published, self._marks))
 
@@ -64,7 +66,7 @@ class Gate:
         if pressure.depth is not None and not pressure.is_shedding:
             depth = pressure.depth + self._published * self._processes
             if is_over(False, depth, self._marks):
-                self._change(Pressure(True, depth, pressure.drain_rate, pressure.sampled_at))
+                self._change(replace(pressure, is_shedding=True, depth=depth))
 
     @property
     def is_shedding(self) -> bool:

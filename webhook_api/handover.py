@@ -152,7 +152,8 @@ class Handover:
         self._set_live(live=False)
 
     def on_broker_unblocked(self) -> None:
-        """Publish again over the same connection."""
+        """Publish again over the same connection; the probe on its way may now be answered."""
+        self._asked_at = self._clock.monotonic()
         self._set_live(live=True)
 
     # The loop's turns and timers.

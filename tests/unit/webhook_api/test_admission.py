@@ -23,18 +23,34 @@ def test_two_watermarks_with_hysteresis(was_shedding, depth, expected):
     assert is_over(was_shedding, depth, MARKS) is expected
 
 
+def _judged(*samples):
+    """Judge (at, depth, published since the sample before) one after the other."""
+    pressure = Pressure()
+    for at, depth, published in samples:
+        pressure = judge(pressure, DepthSample(at=at, depth=depth), published, MARKS)
+    return pressure
+
+
 def test_the_drain_rate_is_what_went_away_beside_what_was_added():
-    before = Pressure(depth=1000, sampled_at=10.0)
-
-    after = judge(before, DepthSample(at=12.0, depth=900), published=300, marks=MARKS)
-
-    assert after.drain_rate == pytest.approx((1000 + 300 - 900) / 2.0)
+    assert _judged((10.0, 1000, 0), (12.0, 900, 300)).drain_rate == pytest.approx(200.0)
 
 
 def test_a_growing_queue_has_no_negative_drain_rate():
-    before = Pressure(depth=100, sampled_at=10.0)
+    assert _judged((10.0, 100, 0), (11.0, 5000, 0)).drain_rate == 0.0
 
-    assert judge(before, DepthSample(at=11.0, depth=5000), published=0, marks=MARKS).drain_rate == 0.0
+
+def test_totals_that_move_every_five_seconds_give_the_true_rate():
+    still = [(10.0 + second, 1000, 0) for second in range(5)]
+
+    assert _judged(*still, (15.0, 500, 0)).drain_rate == pytest.approx(100.0)
+
+
+def test_workers_that_wait_for_events_do_not_count_as_slow():
+    busy = _judged((10.0, 1000, 0), (12.0, 0, 0))
+
+    idle = judge(busy, DepthSample(at=20.0, depth=0), published=8, marks=MARKS)
+
+    assert idle.drain_rate == busy.drain_rate == pytest.approx(500.0)
 
 
 def test_a_sample_taken_during_an_alarm_changes_nothing():
