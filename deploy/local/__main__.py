@@ -1,10 +1,14 @@
 """What `make run`, `make demo` and `make test` call: python -m deploy.local COMMAND."""
 
+import signal
 import sys
 from pathlib import Path
 
 import click
 
+from deploy.local import running
+from deploy.local.demonstration import demonstrate
+from deploy.local.migrations import check_migrations
 from deploy.local.process import ServerStartError
 from deploy.local.testing import run_tests
 
@@ -17,6 +21,25 @@ def local() -> None:
     """Run, show and test the service on this machine."""
 
 
+@local.command()
+def run() -> None:
+    """Run the service in the foreground until Ctrl-C."""
+    if ended := running.run(VAR):
+        raise ServerStartError(f"{ended}; everything else was stopped")
+
+
+@local.command()
+def demo() -> None:
+    """Run the service on fresh data, send it events, and settle the accounts."""
+    raise SystemExit(0 if demonstrate(VAR) else 1)
+
+
+@local.command("migrations-check")
+def migrations_check() -> None:
+    """Compare the migrations with the code, on SQLite and PostgreSQL."""
+    raise SystemExit(0 if check_migrations() else 1)
+
+
 @local.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:
@@ -26,6 +49,9 @@ def test(arguments: tuple[str, ...]) -> None:
 
 def main() -> None:
     """Run the command; what keeps a server from starting is told without a traceback."""
+    # Anything but a clean way out would leave servers behind.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         local()
     except ServerStartError as error:

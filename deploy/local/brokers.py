@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from deploy.local import containers
 from deploy.local.management import ManagementApi, in_virtual_host
@@ -36,6 +37,15 @@ class BrokerAddress:
     amqp_url: str = field(repr=False)
     management_url: str = field(repr=False)
     description: str
+
+    @property
+    def management_page(self) -> str:
+        """The management API's address for people: without a password."""
+        return urlunsplit(urlsplit(self.management_url)._replace(netloc=self._management_host))
+
+    @property
+    def _management_host(self) -> str:
+        return urlsplit(self.management_url).netloc.rpartition("@")[2]
 
     def with_virtual_host(self, name: str) -> "BrokerAddress":
         """Return the same broker seen through another virtual host."""

@@ -1,9 +1,11 @@
 """The part of RabbitMQ's management API that local set-ups use."""
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import requests
 
@@ -48,10 +50,33 @@ class ManagementApi:
         finally:
             self.delete_virtual_host(name)
 
-    def _request(self, method: str, path: str, body: dict[str, str] | None = None) -> requests.Response:
+    def queue_length(self, virtual_host: str, queue: str) -> int:
+        """Count the queue's messages now, those with a consumer included."""
+        query = "disable_stats=true&enable_queue_totals=true"
+        answer = self._request("GET", f"{_queue_path(virtual_host, queue)}?{query}")
+        answer.raise_for_status()
+        return int(answer.json()["messages"])
+
+    def peek(self, virtual_host: str, queue: str, count: int) -> list[bytes]:
+        """Return the bodies of the queue's first messages, which stay in it."""
+        wanted = {"count": count, "ackmode": "ack_requeue_true", "encoding": "base64"}
+        answer = self._request("POST", f"{_queue_path(virtual_host, queue)}/get", wanted)
+        answer.raise_for_status()
+        return [base64.b64decode(message["payload"]) for message in answer.json()]
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> requests.Response:
         return requests.request(method, f"{self.url}/api/{path}", json=body, timeout=REQUEST_SECONDS)
 
 
 def in_virtual_host(amqp_url: str, name: str) -> str:
     """Return the same broker's address with another virtual host."""
     return urlunsplit(urlsplit(amqp_url)._replace(path="/" + quote(name, safe="")))
+
+
+def virtual_host_of(amqp_url: str) -> str:
+    """Return the virtual host that an address names."""
+    return unquote(urlsplit(amqp_url).path.removeprefix("/")) or "/"
+
+
+def _queue_path(virtual_host: str, queue: str) -> str:
+    return f"queues/{quote(virtual_host, safe='')}/{quote(queue, safe='')}"

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from deploy.local.leftovers import MARK
+
 POLL_SECONDS = 0.05
 
 
@@ -46,7 +48,7 @@ class ServerProcess:
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
-                env=dict(environment),
+                env={**environment, MARK: str(directory)},
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,0 +1,104 @@
+"""What became of the events that a demonstration sent, by three witnesses that must agree.
+
+The sender's ledger says what was answered, the tables what was processed, and the dead-letter queue
+what was put aside.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+from sqlalchemy import create_engine
+
+from deploy.local.brokers import BrokerAddress
+from deploy.local.management import ManagementApi, virtual_host_of
+from messaging import topology
+from omctl.ledger import DeadLetterRow, LedgerRow, LedgerVerdict, ProcessedRow, read_ledger
+from omctl.ledger_tables import read_dead_letters, read_processed, settle
+
+# More than a demonstration sends, so that a letter too many is seen.
+MOST_LETTERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The three witnesses' words.
+
+    Args:
+        ledger: one row per distinct body that was sent.
+        processed: the rows of processed_events for them.
+        dead_letters: the rows of dead_letters for them.
+        letters: the digest of each message in the dead-letter queue, hexadecimal.
+        verdict: ledger and tables settled.
+    """
+
+    ledger: Sequence[LedgerRow]
+    processed: Sequence[ProcessedRow]
+    dead_letters: Sequence[DeadLetterRow]
+    letters: Sequence[str]
+    verdict: LedgerVerdict
+
+    def disagreements(self) -> list[str]:
+        """Say in words where the witnesses differ; empty when all is well."""
+        unanswered = sum(not row.answered for row in self.ledger)
+        recorded = Counter(row.body_sha256 for row in self.dead_letters)
+        queued = Counter(self.letters)
+        found = {
+            f"{unanswered} bodies were never answered 200": unanswered,
+            f"{self.verdict.lost} lost": self.verdict.lost,
+            f"{self.verdict.repeated} repeated": self.verdict.repeated,
+            "dead letters on record that are not in the queue": (recorded - queued).total(),
+            "dead letters in the queue that are not on record": (queued - recorded).total(),
+        }
+        return [words for words, count in found.items() if count]
+
+
+def read_accounts(ledger_file: Path, database_url: str, broker: BrokerAddress) -> Accounts:
+    """Hear the three witnesses; the queues must be drained."""
+    ledger = read_ledger(ledger_file)
+    digests = {row.body_sha256 for row in ledger}
+    engine = create_engine(database_url)
+    try:
+        with engine.connect() as connection:
+            return Accounts(
+                ledger,
+                list(read_processed(connection, digests)),
+                list(read_dead_letters(connection, digests)),
+                _queued_digests(broker),
+                settle(ledger, connection),
+            )
+    finally:
+        engine.dispose()
+
+
+def _queued_digests(broker: BrokerAddress) -> list[str]:
+    api, virtual_host = ManagementApi(broker.management_url), virtual_host_of(broker.amqp_url)
+    bodies = api.peek(virtual_host, topology.DEAD_LETTERS, MOST_LETTERS)
+    return [hashlib.sha256(body).hexdigest() for body in bodies]
+
+
+def table_of(accounts: Accounts) -> Table:
+    """Show by kind of body what became of it."""
+    outcome_of: dict[str, str] = {row.body_sha256: "dead-lettered" for row in accounts.dead_letters}
+    outcome_of |= {row.body_sha256: row.outcome for row in accounts.processed}
+    table = Table(title="What became of the events", title_justify="left")
+    outcomes = ("processed", "skipped", "dead-lettered", "known already")
+    for column in ("kind of body", "requests", "bodies", "answered 200", *outcomes):
+        table.add_column(column, justify="left" if column == "kind of body" else "right")
+    for kind in sorted({row.kind for row in accounts.ledger}):
+        rows = [row for row in accounts.ledger if row.kind == kind]
+        ends = Counter(outcome_of.get(row.body_sha256, "known already") for row in rows if row.answered)
+        totals = (sum(row.attempts for row in rows), len(rows), sum(row.answered for row in rows))
+        table.add_row(kind, *map(str, totals), *(str(ends[outcome]) for outcome in outcomes))
+    return table
+
+
+def reasons_of(dead_letters: Iterable[DeadLetterRow]) -> Table:
+    """Show why events were put aside."""
+    table = Table("reason", "dead letters", title="Why they are dead letters", title_justify="left")
+    for code, count in Counter(row.reason_code for row in dead_letters).most_common():
+        table.add_row(code, str(count))
+    return table

@@ -1,0 +1,132 @@
+"""Run the service, send it simulated events and settle the accounts."""
+
+import os
+import shutil
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import requests
+from rich.console import Console
+
+from deploy.local.accounts import Accounts, read_accounts, reasons_of, table_of
+from deploy.local.brokers import broker, own_virtual_host
+from deploy.local.leftovers import end_leftovers
+from deploy.local.lock import only_one
+from deploy.local.management import ManagementApi, virtual_host_of
+from deploy.local.ports import LOOPBACK, answers, free_port
+from deploy.local.process import ServerStartError
+from deploy.local.running import wait_until_ready
+from deploy.local.service import DEFAULT_BIND, LocalService
+from deploy.local.supervision import Supervisor
+from messaging import topology
+from omctl.commands.simulate import simulate
+
+EVENTS = 1000
+# Duplicates, disorder and collisions are the simulation's defaults.
+SIMULATION = ["--events", str(EVENTS), "--malformed", "3", "--dialect", "both", "--retry-seconds", "1"]
+DRAIN_SECONDS = 120.0
+
+# What the environment says about these would let the demonstration touch data that are not its own.
+OWN_SETTINGS = ("OM_BIND", "OM_DATABASE_URL", "OM_STATE_DIRECTORY", "OM_REQUIRED_HEADERS")
+
+
+class Demonstration:
+    """The service with fresh data, the events, and what can be said about them afterwards."""
+
+    def __init__(self, service: LocalService) -> None:
+        self._service = service
+        self._ledger = service.var / "ledger.jsonl"
+        self._is_drained = False
+
+    def run(self) -> Accounts:
+        """Block until everything has been sent, processed and stopped.
+
+        Raises:
+            ServerStartError: the service did not start, or ended in the middle.
+        """
+        log = self._service.var / "service.log"
+        with log.open("w") as output:
+            commands = self._service.commands()
+            self._supervisor = Supervisor(
+                commands, self._service.var, once_started=self._send_and_end, output=output
+            )
+            ended = self._supervisor.run()
+        if ended or not self._is_drained:
+            raise ServerStartError(f"{ended or 'Interrupted, or not drained in time'}; see {log}")
+        return read_accounts(self._ledger, os.environ["OM_DATABASE_URL"], self._service.broker)
+
+    def _send_and_end(self) -> None:
+        try:
+            if wait_until_ready(self._service):
+                self._send()
+                self._is_drained = self._wait_until_drained()
+        finally:
+            self._supervisor.end()
+
+    def _send(self) -> None:
+        click.echo(f"Sending {EVENTS} events to {self._service.webhook_url}")
+        arguments = [self._service.webhook_url, "--ledger", str(self._ledger), *SIMULATION]
+        try:
+            simulate.main(arguments, standalone_mode=False)
+        except SystemExit:
+            click.echo("The simulation reports unanswered events.", err=True)
+
+    def _wait_until_drained(self) -> bool:
+        """Wait until nothing is on its way.
+
+        What is still in the journal may be published again, so that the accounts are final only without it.
+        """
+        click.echo("Waiting until the queue and the journal are empty")
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < deadline:
+            if self._on_its_way() == 0:
+                return True
+            time.sleep(0.5)
+        return False
+
+    def _on_its_way(self) -> int:
+        journal = requests.get(f"{self._service.url}/health/ready", timeout=5.0).json()["journal_bytes"]
+        broker = self._service.broker
+        api, virtual_host = ManagementApi(broker.management_url), virtual_host_of(broker.amqp_url)
+        queues = (topology.EVENTS_QUEUE, topology.UNROUTED)
+        return int(journal) + sum(api.queue_length(virtual_host, queue) for queue in queues)
+
+
+def demonstrate(var: Path) -> bool:
+    """Demonstrate, print the accounts and return whether they agree."""
+    directory = var / "demo"
+    with ExitStack() as stack:
+        stack.enter_context(only_one(var / "demo.lock"))
+        end_leftovers(directory)
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        found = stack.enter_context(broker(directory))
+        if not found.management_url:
+            raise ServerStartError("OM_MANAGEMENT_URL is needed beside OM_AMQP_URL, to see the dead letters")
+        for name in OWN_SETTINGS:
+            os.environ.pop(name, None)
+            os.environ.pop(f"{name}_FILE", None)
+        service = LocalService(directory, own_bind(), stack.enter_context(own_virtual_host(found)))
+        service.enter()
+        service.set_up()
+        accounts = Demonstration(service).run()
+    return report(accounts)
+
+
+def own_bind() -> str:
+    """Return the usual address, or a free one where that is in use."""
+    return f"{LOOPBACK}:{free_port()}" if answers(8080) else DEFAULT_BIND
+
+
+def report(accounts: Accounts) -> bool:
+    """Print the accounts, the line for scripts last, and return whether they agree."""
+    console = Console()
+    console.print(table_of(accounts))
+    console.print(reasons_of(accounts.dead_letters))
+    disagreements = accounts.disagreements()
+    for words in disagreements:
+        click.echo(f"The accounts disagree: {words}", err=True)
+    click.echo(f"demo: {accounts.verdict}")
+    return not disagreements

@@ -1,0 +1,92 @@
+"""Run the service in the foreground until Ctrl-C."""
+
+import json
+import os
+import time
+import uuid
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import requests
+
+from deploy.local.brokers import broker
+from deploy.local.leftovers import end_leftovers
+from deploy.local.lock import only_one
+from deploy.local.service import LocalService, free_bind
+from deploy.local.supervision import Supervisor
+from messaging.environment import Environment
+from omctl.commands.sign import curl_line
+from omctl.secrets import newest_secret
+from webhook_api.settings import header_pairs
+from webhook_api.signature import sign
+
+READY_SECONDS = 60.0
+
+
+def run(var: Path) -> str | None:
+    """Set everything up, run it and stop it; returns which process ended by itself, if one did."""
+    with ExitStack() as stack:
+        stack.enter_context(only_one(var / "run.lock"))
+        end_leftovers(var)
+        bind = free_bind()
+        service = LocalService(var, bind, stack.enter_context(broker(var)))
+        service.enter()
+        service.set_up()
+        supervisor = Supervisor(service.commands(), var, once_started=lambda: greet(service))
+        return supervisor.run()
+
+
+def greet(service: LocalService) -> None:
+    """Wait for the edge, then say what runs where and how to try it."""
+    if wait_until_ready(service):
+        click.echo("\n" + greeting(service) + "\n")
+
+
+def wait_until_ready(service: LocalService) -> bool:
+    """Block until the edge takes events in; False where it has not within a minute."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if requests.get(f"{service.url}/health/ready", timeout=1.0).ok:
+                return True
+        except requests.RequestException:
+            pass
+        time.sleep(0.1)
+    return False
+
+
+def greeting(service: LocalService) -> str:
+    """Return what a person is told once everything runs."""
+    running = {
+        "webhook": service.webhook_url,
+        "health": f"{service.url}/health/ready",
+        "broker": service.broker.description,
+        "management": service.broker.management_page,
+        "database": os.environ["OM_DATABASE_URL"].rpartition("@")[2],
+        "journal": os.environ["OM_STATE_DIRECTORY"],
+    }
+    width = max(map(len, running))
+    lines = [f"  {name:<{width}}  {value}" for name, value in running.items() if value]
+    return "\n".join(
+        ["Running:", *lines, "", "Send an event (Ctrl-C stops everything):", "", try_it(service)]
+    )
+
+
+def try_it(service: LocalService) -> str:
+    """Return a shell line that posts a signed event of this moment."""
+    environment = Environment()
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    body = json.dumps(
+        {
+            "eventType": "openmessaging:conversation:new",
+            "conversationId": str(uuid.uuid4()),
+            "timestamp": now,
+        },
+        separators=(",", ":"),
+    ).encode()
+    unsigned = environment.boolean("OM_ALLOW_UNSIGNED", default=False)
+    signature = "" if unsigned else sign(body, newest_secret(environment))
+    headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
+    return curl_line(service.webhook_url, signature, body, None, headers)

@@ -1,0 +1,115 @@
+"""The service's surroundings and processes on this machine."""
+
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploy.local.brokers import BrokerAddress
+from deploy.local.ports import LOOPBACK, answers
+from deploy.local.process import ServerStartError
+
+PROJECT = Path(__file__).parents[2]
+WEBHOOK_PATH = "/webhooks/genesys/openmessaging"
+DEFAULT_BIND = f"{LOOPBACK}:8080"
+INTAKE_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LocalService:
+    """The service with its data under `var`; what the environment already sets, holds.
+
+    Args:
+        var: keeps database, journal and secret.
+        bind: host:port of the edge.
+        broker: where events go.
+    """
+
+    var: Path
+    bind: str
+    broker: BrokerAddress
+
+    @property
+    def url(self) -> str:
+        """The edge's address as a client on this machine sees it."""
+        host, _, port = self.bind.rpartition(":")
+        return f"http://{LOOPBACK if host in {'', '0.0.0.0', '[::]'} else host}:{port}"  # noqa: S104  # is compared
+
+    @property
+    def webhook_url(self) -> str:
+        """Where events are posted."""
+        return self.url + WEBHOOK_PATH
+
+    def enter(self) -> None:
+        """Put the settings into this process's environment, for itself and for its children."""
+        settings = {
+            "OM_BIND": self.bind,
+            "OM_AMQP_URL": self.broker.amqp_url,
+            "OM_MANAGEMENT_URL": self.broker.management_url,
+            **missing_settings(self.var),
+        }
+        os.environ.update(settings)
+
+    def set_up(self) -> None:
+        """Bring the tables and the broker's topology up to date."""
+        for command in ("migrate", "setup"):
+            run_quietly([sys.executable, "-m", "omctl", command])
+
+    def commands(self) -> dict[str, str]:
+        """Return the shell command of each process by its name."""
+        python = f"exec {shlex.quote(sys.executable)} -m"
+        names = [f"intake-{number}" for number in range(1, INTAKE_WORKERS + 1)]
+        edge = {"edge": f"{python} gunicorn -c python:webhook_api.gunicorn_conf"}
+        return edge | {name: f"{python} workers intake --name {name}" for name in names}
+
+
+def missing_settings(var: Path) -> dict[str, str]:
+    """Return a value for each setting that the service needs and the environment lacks."""
+    defaults = {
+        "OM_STATE_DIRECTORY": str(var / "state"),
+        "OM_DATABASE_URL": f"sqlite:///{var / 'open-messaging.sqlite3'}",
+        "OM_EDGE_PROCESSES": "1",
+    }
+    missing = {name: value for name, value in defaults.items() if not _is_set(name)}
+    if not _is_set("OM_WEBHOOK_SECRETS") and not _is_set("OM_ALLOW_UNSIGNED"):
+        missing["OM_WEBHOOK_SECRETS_FILE"] = str(secret_file(var))
+    return missing
+
+
+def _is_set(name: str) -> bool:
+    return name in os.environ or f"{name}_FILE" in os.environ
+
+
+def secret_file(var: Path) -> Path:
+    """Return the file with this checkout's webhook secret, made the first time."""
+    path = var / "webhook-secret"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32))
+    return path
+
+
+def free_bind() -> str:
+    """Return the address for the edge, which must not be in use.
+
+    Raises:
+        ServerStartError: something listens there.
+    """
+    bind = os.environ.get("OM_BIND", DEFAULT_BIND)
+    address = urlsplit(f"//{bind}")
+    if address.port and answers(address.port, host=address.hostname or LOOPBACK):
+        raise ServerStartError(
+            f"Something already listens on {bind}. Choose another address: make run OM_BIND={LOOPBACK}:8081"
+        )
+    return bind
+
+
+def run_quietly(command: list[str]) -> None:
+    """Run a command whose output only matters when it fails."""
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServerStartError(f"{shlex.join(command[1:])} failed:\n{done.stdout}{done.stderr}")
