@@ -14,6 +14,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 AREA: Final = "configuration"
+KNOWN: Final = frozenset(
+    {
+        "OM_ALLOW_UNSIGNED",
+        "OM_AMQP_URL",
+        "OM_BATCH_EVENTS",
+        "OM_BATCH_SECONDS",
+        "OM_BIND",
+        "OM_DATABASE_URL",
+        "OM_EDGE_PROCESSES",
+        "OM_JOURNAL_FSYNC",
+        "OM_JOURNAL_MAX_BYTES",
+        "OM_KEEPALIVE_SECONDS",
+        "OM_LOG_LEVEL",
+        "OM_MANAGEMENT_URL",
+        "OM_MAX_BODY_BYTES",
+        "OM_QUEUE_DEPTH_HIGH",
+        "OM_QUEUE_DEPTH_LOW",
+        "OM_REQUEST_SECONDS",
+        "OM_REQUIRED_HEADERS",
+        "OM_RETRY_AFTER_MAX_SECONDS",
+        "OM_STATE_DIRECTORY",
+        "OM_STOP_SECONDS",
+        "OM_STUCK_SECONDS",
+        "OM_WEBHOOK_SECRETS",
+    }
+)
+"""Every setting of this version; a test holds it to deploy/environment.example."""
 ADDRESSES: Final = ("OM_AMQP_URL", "OM_MANAGEMENT_URL", "OM_DATABASE_URL")
 SECRETS: Final = ("OM_WEBHOOK_SECRETS", "OM_REQUIRED_HEADERS")
 
@@ -41,7 +68,10 @@ def process_finding(process: str, read_settings: Callable[[], object]) -> Findin
 
 
 def setting_finding(name: str, value: str) -> Finding:
-    """Tell one variable."""
+    """Tell one variable; the value of one that is not ours may be anything and is not shown."""
+    if name.removesuffix("_FILE") not in KNOWN:
+        advice = "Misspelt, or of another version: nothing reads it."
+        return Finding(AREA, name, Level.WARNING, "is no setting of this version", advice)
     return Finding(AREA, name, Level.OK, shown(name, value))
 
 
@@ -52,7 +82,7 @@ def shown(name: str, value: str) -> str:
     parts = [part.strip() for part in value.split(",") if part.strip()]
     if name in ADDRESSES:
         return ", ".join(map(without_password, parts))
-    if name in SECRETS or "SECRET" in name or "TOKEN" in name:
+    if name in SECRETS:
         return f"set, {len(parts)} value{'s' if len(parts) != 1 else ''}"
     return value
 

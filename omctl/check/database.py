@@ -1,9 +1,68 @@
-"""Look at the database."""
+"""Look at the database and its revision."""
 
-from omctl.check.finding import Finding
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import make_url
+
+from messaging.errors import ConfigurationError
+from migrations import schema
+from omctl.check.finding import Finding, Level
+from omctl.database import DatabaseAwayError, database_url, in_words
+from workers.database import engine_of
+from workers.models import dead_letters, drift
+
+if TYPE_CHECKING:
+    from messaging.environment import Environment
+
+AREA: Final = "database"
 
 
-def check_database(url: str) -> list[Finding]:
-    """Return nothing yet."""
-    del url
-    return []
+def check_database(environment: Environment) -> list[Finding]:
+    """Return what is found; blocks for some seconds where no database answers."""
+    try:
+        url = database_url(environment)
+        if is_missing_file(url):
+            return [Finding(AREA, "file", Level.PROBLEM, "does not exist", "Run omctl migrate.")]
+        with in_words():
+            current = schema.current_revision(url)
+            revision = revision_finding(current, schema.head_revision())
+            counts = _counts(url) if revision.level is Level.OK else []
+    except (ConfigurationError, DatabaseAwayError) as error:
+        return [Finding(AREA, "connection", Level.PROBLEM, "does not work", str(error))]
+    return [Finding(AREA, "connection", Level.OK, "the database answers"), revision, *counts]
+
+
+def is_missing_file(url: str) -> bool:
+    """Tell whether *url* is an SQLite file that is not there: connecting would create it."""
+    scheme, separator, _ = url.partition(":")
+    if not separator or not scheme.startswith("sqlite"):
+        return False
+    path = make_url(url).database
+    return bool(path) and path != ":memory:" and not Path(str(path)).exists()
+
+
+def revision_finding(current: str | None, head: str | None) -> Finding:
+    """Judge the revision that the database is at."""
+    if current == head:
+        return Finding(AREA, "revision", Level.OK, f"{current}, the newest")
+    text = f"{current or 'none'}, and this version needs {head}"
+    return Finding(AREA, "revision", Level.PROBLEM, text, "Run omctl migrate.")
+
+
+def _counts(url: str) -> list[Finding]:
+    """Tell how much there is that a person should look at."""
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            letters = connection.scalar(select(func.count()).select_from(dead_letters)) or 0
+            unknown = connection.scalar(select(func.count()).select_from(drift)) or 0
+    finally:
+        engine.dispose()
+    return [
+        Finding(AREA, "dead_letters", Level.NOTE if letters else Level.OK, f"{letters} recorded"),
+        Finding(AREA, "drift", Level.NOTE if unknown else Level.OK, f"{unknown} unknown names noted"),
+    ]

@@ -47,7 +47,7 @@ def all_findings(environment: Environment) -> list[Finding]:
         *check_configuration(os.environ),
         *check_broker(amqp_urls),
         *check_management(environment.string("OM_MANAGEMENT_URL"), amqp_urls),
-        *check_database(environment.string("OM_DATABASE_URL")),
+        *check_database(environment),
         *check_edge(environment.string("OM_BIND", "127.0.0.1:8080")),
         *check_journals(state_directory / "journal"),
     ]

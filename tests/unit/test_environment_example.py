@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from omctl.check.configuration import KNOWN
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "environment.example"
 PACKAGES = ("messaging", "webhook_api", "workers", "omctl", "migrations")
@@ -23,6 +25,10 @@ def variables_listed():
 
 def test_every_variable_that_the_code_reads_is_listed_and_no_other():
     assert set(variables_listed()) == variables_read()
+
+
+def test_omctl_check_knows_every_variable():
+    assert variables_read() == KNOWN
 
 
 def test_no_variable_is_listed_twice():

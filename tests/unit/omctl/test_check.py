@@ -6,7 +6,7 @@ import pytest
 
 from messaging.administration import BrokerObject, ObjectState
 from omctl.check.broker import object_finding
-from omctl.check.configuration import shown
+from omctl.check.configuration import setting_finding, shown
 from omctl.check.edge import health_url, report_findings
 from omctl.check.finding import Level
 from omctl.check.journal import JournalState, journal_finding, read_state
@@ -30,6 +30,12 @@ EVENTS = "open-messaging.events"
 )
 def test_a_setting_is_shown_without_its_secret(name, value, text):
     assert shown(name, value) == text
+
+
+def test_a_misspelt_setting_is_pointed_out_and_its_value_is_not_shown():
+    finding = setting_finding("OM_WEBHOOK_SECRET", "hidden")
+    assert finding.level is Level.WARNING
+    assert "hidden" not in repr(finding)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""omctl migrate: bring the tables to a revision."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from messaging.environment import Environment
+from migrations import schema
+from omctl.console import dry_run_option, json_option, print_json, print_table
+from omctl.database import database_url, in_words
+from omctl.revisions import BASE, HEAD, steps_between
+
+if TYPE_CHECKING:
+    from omctl.revisions import Step
+
+EXAMPLES = """\b
+Examples:
+  omctl migrate --dry-run
+  omctl migrate
+  omctl migrate --down base --yes
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--to", "target", default=HEAD, metavar="REVISION", help="Go up to REVISION, not to the newest."
+)
+@click.option("--down", metavar="REVISION", help="Go down to REVISION; `base` leaves nothing.")
+@click.option("--yes", is_flag=True, help="With --down: do not ask.")
+@dry_run_option
+@json_option
+def migrate(target: str, down: str | None, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Bring the tables of OM_DATABASE_URL to the newest revision.
+
+    Each revision is one transaction; what is there already is left alone. Going down deletes what newer
+    revisions stored, and asks first.
+    """
+    url = database_url(Environment())
+    with in_words():
+        current = schema.current_revision(url)
+        steps = steps_between(current or BASE, down) if down else steps_between(target, current)[::-1]
+        if steps and not dry_run:
+            _go(url, target, down, yes=yes)
+    _tell(current, steps, direction="down" if down else "up", is_done=not dry_run, as_json=as_json)
+
+
+def _go(url: str, target: str, down: str | None, *, yes: bool) -> None:
+    if not down:
+        schema.upgrade(url, target)
+        return
+    if not yes:
+        click.confirm(
+            f"Going down to {down} deletes what newer revisions stored; go on?", abort=True, err=True
+        )
+    schema.downgrade(url, down)
+
+
+def _tell(current: str | None, steps: list[Step], *, direction: str, is_done: bool, as_json: bool) -> None:
+    if as_json:
+        revisions = [asdict(step) for step in steps]
+        print_json({"from": current, "direction": direction, "steps": revisions, "done": is_done})
+    elif not steps:
+        click.echo(f"Nothing to do: the database is at {current or BASE}.")
+    else:
+        state = "done" if is_done else "would go"
+        print_table(("revision", "what", direction), [(step.revision, step.title, state) for step in steps])

@@ -1,0 +1,51 @@
+"""Reach the database of OM_DATABASE_URL, its failures told in words."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from messaging.errors import ConfigurationError, OpenMessagingError
+from workers.database import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from messaging.environment import Environment
+
+
+class DatabaseAwayError(OpenMessagingError):
+    """Nothing was changed; bring the database back and run the command again."""
+
+
+def database_url(environment: Environment) -> str:
+    """Return OM_DATABASE_URL.
+
+    Raises:
+        ConfigurationError: It is not set.
+    """
+    url = environment.string("OM_DATABASE_URL")
+    if not url:
+        raise ConfigurationError(
+            "OM_DATABASE_URL is not set: postgresql+psycopg://user:pass@host/name or sqlite:////path"
+        )
+    return url
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turn what a database driver raises within into one sentence, without the address and its password.
+
+    Raises:
+        DatabaseAwayError: The database does not answer or refuses.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        reason = translated(error)
+        raise DatabaseAwayError(
+            f"the database of OM_DATABASE_URL does not answer or refuses ({reason}): "
+            "is it running, are user, password and name right?"
+        ) from error

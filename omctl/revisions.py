@@ -1,0 +1,51 @@
+"""Say which revisions lie between two states of the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
+
+from messaging.errors import OpenMessagingError
+from migrations.schema import DIRECTORY
+
+BASE: Final = "base"
+HEAD: Final = "head"
+
+
+class UnknownRevisionError(OpenMessagingError):
+    """Nothing was changed; name a revision that `omctl migrate --dry-run --down base` lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One revision to be gone through.
+
+    Args:
+        revision: Alembic's name of it.
+        title: Its first line.
+    """
+
+    revision: str
+    title: str
+
+
+def steps_between(upper: str, lower: str | None) -> list[Step]:
+    """Return the revisions above *lower* up to *upper*, newest first.
+
+    Args:
+        upper: A revision, or HEAD.
+        lower: A revision, BASE, or None for an empty database.
+
+    Raises:
+        UnknownRevisionError: This version of the code has no such revision, or *lower* is above *upper*.
+    """
+    scripts = ScriptDirectory(DIRECTORY)
+    try:
+        found = list(scripts.iterate_revisions(upper, lower or BASE))
+    except (CommandError, RevisionError) as error:
+        raise UnknownRevisionError(f"no way between {lower or BASE} and {upper}: {error}") from error
+    return [Step(script.revision, script.doc.partition("\n")[0]) for script in found]

@@ -1,0 +1,77 @@
+"""omctl check against real servers."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from messaging.administration import broker_session, set_up
+from migrations import schema
+from omctl.commands.check import check
+
+SECRET = "constructed-secret-0123456789"
+
+
+@pytest.fixture
+def environment(rabbitmq, vhost, sqlite_url, tmp_path):
+    """Settings of a service that is set up; its edge is not running."""
+    with broker_session((vhost.amqp_url,), client_name="test") as connection:
+        set_up(connection)
+    schema.upgrade(sqlite_url)
+    return {
+        "OM_AMQP_URL": vhost.amqp_url,
+        "OM_MANAGEMENT_URL": rabbitmq.management_url,
+        "OM_DATABASE_URL": sqlite_url,
+        "OM_STATE_DIRECTORY": str(tmp_path),
+        "OM_WEBHOOK_SECRETS": SECRET,
+        "OM_BIND": "127.0.0.1:1",
+    }
+
+
+def run(environment):
+    result = CliRunner().invoke(check, ["--json"], env=environment, catch_exceptions=False)
+    return result, json.loads(result.output)["findings"]
+
+
+def problems(findings):
+    return [(finding["area"], finding["subject"]) for finding in findings if finding["level"] == "problem"]
+
+
+def test_a_service_without_its_edge_has_that_one_problem(environment):
+    result, findings = run(environment)
+    assert problems(findings) == [("edge", "http://127.0.0.1:1/health/ready")]
+    assert result.exit_code == 1
+
+
+def test_no_secret_and_no_password_is_shown(environment):
+    result, _ = run(environment)
+    assert SECRET not in result.output
+    assert "guest:guest" not in result.output
+
+
+def test_a_deleted_queue_is_a_problem_to_amqp_and_to_the_management_api(environment):
+    with broker_session((environment["OM_AMQP_URL"],), client_name="test") as connection:
+        connection.channel().queue_delete("open-messaging.dead-letters")
+    _, findings = run(environment)
+    subject = "queue open-messaging.dead-letters"
+    assert {("broker", subject), ("management", subject)} <= set(problems(findings))
+
+
+def test_a_database_without_its_tables_is_a_problem(environment):
+    schema.downgrade(environment["OM_DATABASE_URL"], "base")
+    _, findings = run(environment)
+    assert ("database", "revision") in problems(findings)
+
+
+def test_a_broker_that_is_away_hides_nothing_else(environment):
+    _, findings = run(environment | {"OM_AMQP_URL": "amqp://127.0.0.1:1/"})
+    assert ("broker", "connection") in problems(findings)
+    assert {"configuration", "management", "database", "edge", "journal"} <= {
+        each["area"] for each in findings
+    }
+
+
+def test_a_contradiction_of_settings_is_named(environment):
+    _, findings = run(environment | {"OM_QUEUE_DEPTH_LOW": "9", "OM_QUEUE_DEPTH_HIGH": "5"})
+    (refusal,) = [each for each in findings if each["subject"] == "edge" and each["area"] == "configuration"]
+    assert "OM_QUEUE_DEPTH_LOW" in refusal["advice"]

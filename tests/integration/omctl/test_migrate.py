@@ -1,0 +1,56 @@
+"""omctl migrate on both databases."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from messaging.errors import ConfigurationError
+from migrations import schema
+from omctl.commands.migrate import migrate
+from omctl.database import DatabaseAwayError
+from omctl.revisions import UnknownRevisionError
+
+
+def run(url, *arguments, **options):
+    return CliRunner().invoke(
+        migrate, ["--json", *arguments], env={"OM_DATABASE_URL": url}, catch_exceptions=False, **options
+    )
+
+
+def test_it_goes_up_once_and_then_has_nothing_to_do(database_url):
+    assert json.loads(run(database_url).output)["steps"]
+    assert schema.current_revision(database_url) == schema.head_revision()
+    assert json.loads(run(database_url).output)["steps"] == []
+
+
+def test_a_dry_run_lists_the_revisions_and_changes_nothing(database_url):
+    report = json.loads(run(database_url, "--dry-run").output)
+    assert report["steps"][-1]["revision"] == schema.head_revision()
+    assert not report["done"]
+    assert schema.current_revision(database_url) is None
+
+
+def test_going_down_asks_first(database_url):
+    run(database_url)
+    assert run(database_url, "--down", "base", input="n\n").exit_code == 1
+    assert schema.current_revision(database_url) == schema.head_revision()
+    run(database_url, "--down", "base", "--yes")
+    assert schema.current_revision(database_url) is None
+
+
+def test_an_unknown_revision_changes_nothing(database_url):
+    with pytest.raises(UnknownRevisionError, match="nowhere"):
+        run(database_url, "--to", "nowhere")
+    assert schema.current_revision(database_url) is None
+
+
+def test_a_database_that_is_away_is_told_without_its_password():
+    with pytest.raises(DatabaseAwayError) as away:
+        run("postgresql://om:hidden@127.0.0.1:1/om")
+    assert "hidden" not in str(away.value)
+
+
+def test_a_missing_address_names_the_variable():
+    with pytest.raises(ConfigurationError, match="OM_DATABASE_URL"):
+        run("")
