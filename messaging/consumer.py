@@ -1,0 +1,153 @@
+"""Keep a subscription up over a list of nodes, notice when it gets stuck, stop it in good order."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from messaging.backoff import delay_before
+from messaging.connection import parameters_of
+from messaging.log import logger
+from messaging.loop import Loop
+from messaging.subscription import Subscription
+
+if TYPE_CHECKING:
+    from messaging.delivery import Process
+    from messaging.service_manager import ServiceManager
+
+TICK_SECONDS = 0.2
+"""How soon a signal is noticed. A handler only sets a flag: it may interrupt a lock's holder."""
+
+PROBE_SECONDS = 10.0
+"""How often an idle consumer asks whether events wait for it; twice in vain and it is stuck."""
+
+STABLE_SECONDS = 10.0
+"""A connection that lasted so long was a good one: the next attempt after it starts without delay."""
+
+
+class Consumer:
+    """Consumes events in batches until it is stopped; blocks its thread.
+
+    Args:
+        urls: AMQP addresses, tried in turn.
+        process: What a batch is for; runs on a thread of its own.
+        client_name: What the broker shows for the connection.
+        batch_events: Most deliveries of a batch.
+        batch_seconds: How long the first delivery of a batch waits for more.
+        stuck_seconds: Deliveries held for so long without progress restart the connection.
+        stop_seconds: How long a stop may take.
+        service_manager: Is told what systemd wants to know.
+    """
+
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        process: Process,
+        *,
+        client_name: str,
+        batch_events: int,
+        batch_seconds: float,
+        stuck_seconds: float,
+        stop_seconds: float,
+        service_manager: ServiceManager,
+    ) -> None:
+        self._parameters = parameters_of(urls, client_name=client_name)
+        self._process = process
+        self._batch_events = batch_events
+        self._batch_seconds = batch_seconds
+        self._stuck_seconds = stuck_seconds
+        self._stop_seconds = stop_seconds
+        self._service_manager = service_manager
+        self._loop = Loop()
+        self._subscription: Subscription | None = None
+        self._attempt = 0
+        self._up_since: float | None = None
+        self._stop_requested = False
+        self._stop_deadline: float | None = None
+        self._probed_at = time.monotonic()
+        self._probed_received = -1
+
+    def run(self) -> None:
+        """Consume until `stop`; reconnects for ever, whatever becomes of the broker or the database."""
+        self._connect()
+        self._loop.call_later(TICK_SECONDS, self._tick)
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Ask `run` to settle what it holds and to return; may be called by a signal handler."""
+        self._stop_requested = True
+
+    def _connect(self) -> None:
+        if self._stop_requested:
+            return
+        parameters = self._parameters[self._attempt % len(self._parameters)]
+        self._attempt += 1
+        self._subscription = Subscription(
+            self._loop,
+            self._process,
+            batch_events=self._batch_events,
+            batch_seconds=self._batch_seconds,
+            on_up=self._on_up,
+            on_lost=self._on_lost,
+        )
+        self._subscription.open(parameters)
+
+    def _on_up(self) -> None:
+        self._up_since = time.monotonic()
+        self._probed_received = -1
+        self._probed_at = self._up_since
+        logger().info("consumer_up", attempt=self._attempt)
+        self._service_manager.ready()
+
+    def _on_lost(self, reason: str) -> None:
+        self._subscription = None
+        if self._stop_deadline is not None:
+            # The loop turns once more, so that the last acknowledgements leave.
+            self._loop.call_later(TICK_SECONDS, self._loop.stop)
+            return
+        if self._up_since is not None and time.monotonic() - self._up_since >= STABLE_SECONDS:
+            self._attempt = 0
+        self._up_since = None
+        delay = delay_before(self._attempt + 1)
+        logger().warning("broker_unavailable", reason=reason, retry_in_s=round(delay, 2))
+        self._loop.call_later(delay, self._connect)
+
+    def _tick(self) -> None:
+        self._service_manager.alive()
+        if self._stop_requested:
+            self._advance_stop()
+        elif self._subscription is not None:
+            self._look_for_standstill(self._subscription)
+        self._loop.call_later(TICK_SECONDS, self._tick)
+
+    def _advance_stop(self) -> None:
+        now = time.monotonic()
+        if self._stop_deadline is None:
+            self._stop_deadline = now + self._stop_seconds
+            self._service_manager.stopping()
+            logger().info("consumer_stopping")
+            if self._subscription is None:
+                self._loop.stop()
+            else:
+                self._subscription.stop()
+        elif now > self._stop_deadline:
+            logger().warning("consumer_stop_overdue", consequence="the broker delivers again what is held")
+            self._loop.stop()
+
+    def _look_for_standstill(self, subscription: Subscription) -> None:
+        stalled = subscription.stalled_for()
+        if stalled > self._stuck_seconds:
+            logger().error(
+                "consumer_stuck", reason="deliveries held without progress", stalled_s=round(stalled)
+            )
+            subscription.drop("stuck")
+        elif subscription.is_idle and time.monotonic() - self._probed_at > PROBE_SECONDS:
+            self._probed_at = time.monotonic()
+            subscription.count_ready(lambda ready: self._on_ready_counted(subscription, ready))
+
+    def _on_ready_counted(self, subscription: Subscription, ready: int) -> None:
+        """Compare with the last probe: events that wait while nothing comes were forgotten by the broker."""
+        if ready and subscription.is_idle and subscription.received == self._probed_received:
+            logger().error("consumer_stuck", reason="events wait, none is delivered", ready=ready)
+            subscription.drop("stuck")
+        self._probed_received = subscription.received if ready else -1

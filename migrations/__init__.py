@@ -1,0 +1,1 @@
+"""The database's structure, version by version, for PostgreSQL and SQLite."""

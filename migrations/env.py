@@ -1,0 +1,29 @@
+"""Run Alembic against OM_DATABASE_URL, or the address that migrations/schema.py was given."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from messaging.environment import Environment
+from workers.database import engine_of
+from workers.models import metadata
+
+
+def run() -> None:
+    """Run the command's migrations in one transaction each."""
+    url = context.config.attributes.get("url") or Environment().string("OM_DATABASE_URL")
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            transaction_per_migration=True,
+            # SQLite changes a column by copying its table.
+            render_as_batch=connection.dialect.name == "sqlite",
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()

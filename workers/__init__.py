@@ -1,0 +1,1 @@
+"""Everything behind the broker: from a delivery to its effect in SQL."""

@@ -1,0 +1,36 @@
+"""Start the session of a conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from workers.rowset import MOMENT, TEXT, RowStatement
+from workers.timestamps import stored_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from workers.events import ClaimedEvent
+    from workers.handlers import Skips
+
+# Should the platform start one conversation twice, the earlier start stands.
+_START: Final = RowStatement(
+    """
+    UPDATE conversations SET status = 'started',
+        started_at = CASE WHEN started_at < {started_at} THEN started_at ELSE {started_at} END
+    FROM {rows} WHERE conversations.conversation_id = {conversation_id}
+    """,
+    {"conversation_id": TEXT, "started_at": MOMENT},
+)
+
+
+def conversation_new(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
+    """Mark the conversations as started by the platform's clock."""
+    started: dict[str, int] = {}
+    for each in events:
+        event = each.event
+        started.setdefault(event.conversation_id, event.occurred_at_us)
+    _START.execute(connection, [(conversation, stored_text(at)) for conversation, at in started.items()])
+    return {}

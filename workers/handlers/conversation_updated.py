@@ -1,0 +1,87 @@
+"""Move a conversation's routing state, where an update is a transition of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import bindparam, select
+
+from workers.models import conversations
+from workers.routing import RoutingState, refusal_of
+from workers.rowset import INTEGER, MOMENT, TEXT, RowStatement
+from workers.timestamps import microseconds_of, stored_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+    from workers.events import ClaimedEvent, Event
+    from workers.handlers import Skips
+
+_STATES: Final = select(
+    conversations.c.conversation_id,
+    conversations.c.routing_status,
+    conversations.c.routing_changed_at,
+    conversations.c.routing_sequence,
+).where(conversations.c.conversation_id.in_(bindparam("conversation_ids", expanding=True)))
+
+_MOVE: Final = RowStatement(
+    """
+    UPDATE conversations SET routing_status = {status}, routing_queue = {routing_queue},
+        routing_changed_at = {changed_at}, routing_sequence = {sequence}
+    FROM {rows} WHERE conversations.conversation_id = {conversation_id}
+    """,
+    {
+        "conversation_id": TEXT,
+        "status": TEXT,
+        "routing_queue": TEXT,
+        "changed_at": MOMENT,
+        "sequence": INTEGER,
+    },
+)
+
+
+def conversation_updated(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
+    """Apply the transitions in order and skip the rest.
+
+    The rows are locked already (workers/conversations.py), so what is read here stands until the commit.
+    """
+    states = _read_states(connection, {each.event.conversation_id for each in events})
+    moves: dict[str, Event] = {}
+    skips: Skips = {}
+    for each in events:
+        event = each.event
+        state = states.get(event.conversation_id, RoutingState())
+        refusal = refusal_of(state, event.routing_status, event.occurred_at_us, event.sequence)
+        if refusal is not None:
+            skips[each.event_id] = refusal
+            continue
+        states[event.conversation_id] = RoutingState(
+            event.routing_status, event.occurred_at_us, event.sequence
+        )
+        moves[event.conversation_id] = event
+    if moves:
+        _MOVE.execute(connection, map(_row_of, moves.values()))
+    return skips
+
+
+def _read_states(connection: Connection, conversation_ids: Iterable[str]) -> dict[str, RoutingState]:
+    rows = connection.execute(_STATES, {"conversation_ids": sorted(conversation_ids)})
+    return {
+        row.conversation_id: RoutingState(
+            row.routing_status, microseconds_of(row.routing_changed_at), row.routing_sequence
+        )
+        for row in rows
+        if row.routing_status is not None
+    }
+
+
+def _row_of(event: Event) -> tuple[object, ...]:
+    return (
+        event.conversation_id,
+        event.routing_status,
+        event.routing_queue,
+        stored_text(event.occurred_at_us),
+        event.sequence,
+    )

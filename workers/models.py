@@ -1,0 +1,178 @@
+"""Name the tables, for Alembic's comparison and for whoever queries them from Python.
+
+What each column means stands beside it and in the database itself; docs/database.md is for people.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime: timestamptz in PostgreSQL, a text of fixed width in SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Hand SQLite, which knows no time zones, the UTC wall clock."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Make what comes back aware, whatever the session's time zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite makes only a column of the very type INTEGER its row id.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+# Identifiers are compared byte by byte, which is several times faster than by a language's rules.
+Identifier = Text().with_variant(Text(collation="C"), "postgresql")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _column(name: str, kind: Any, comment: str, *, nullable: bool = False, **others: Any) -> Column[Any]:
+    return Column(name, kind, comment=comment, nullable=nullable, **others)
+
+
+def _primary_key(name: str, kind: Any, comment: str, **others: Any) -> Column[Any]:
+    return _column(name, kind, comment, primary_key=True, **others)
+
+
+processed_events = Table(
+    "processed_events",
+    metadata,
+    _primary_key("id", RowId, "Rises with arrival, with gaps"),
+    _column("idempotency_key", Identifier, "conversationId:timestamp in UTC:kind:id, sequence or digest"),
+    _column("conversation_id", Identifier, "The platform's conversation"),
+    _column(
+        "event_type", Text, "openmessaging:conversation:new|message|updated, openmessaging:receipt|typing"
+    ),
+    _column("outcome", Text, "processed: took effect; skipped: recorded without effect, see reason"),
+    _column("reason", Text, "Why it was skipped, one stable word", nullable=True),
+    _column("occurred_at", UtcDateTime, "The platform's clock"),
+    _column("received_at", UtcDateTime, "When the edge had read the request"),
+    _column("processed_at", UtcDateTime, "When the transaction began that processed it"),
+    _column("message_id", Identifier, "The accepted request, as in the edge's log"),
+    _column("source", Text, "webhook, reconcile or replay"),
+    _column("dialect", Text, "guide or genesys"),
+    _column("body_sha256", LargeBinary, "SHA-256 of the request's raw body, 32 bytes"),
+    UniqueConstraint("idempotency_key"),
+    Index(None, "processed_at", postgresql_using="brin"),
+    comment="Each event once, kept OM_RETENTION_DAYS: the unique key decides what is new",
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    _primary_key("conversation_id", Identifier, "The platform's conversation"),
+    _column("status", Text, "implied: known from its events only; started: its start was notified"),
+    _column("social_channel", Text, "The customer's channel or the integration", nullable=True),
+    _column("started_at", UtcDateTime, "When it started by the platform's clock", nullable=True),
+    _column("routing_status", Text, "CONTACT-QUEUED or CONTACT-ROUTED, as last notified", nullable=True),
+    _column("routing_queue", Text, "The routing queue of the last transition", nullable=True),
+    _column("routing_changed_at", UtcDateTime, "The last transition, platform's clock", nullable=True),
+    _column("routing_sequence", BigInteger, "Sequence number of that update, 0 for none"),
+    _column("event_count", Integer, "Events claimed; an increment, so a repeated effect would show"),
+    _column("message_count", Integer, "Messages claimed; an increment as well"),
+    _column("first_event_at", UtcDateTime, "Oldest event, platform's clock"),
+    _column("last_event_at", UtcDateTime, "Newest event, platform's clock"),
+    _column("window_opened_at", UtcDateTime, "First event not yet settled, our clock", nullable=True),
+    _column("window_closes_at", UtcDateTime, "When the window may be settled, our clock", nullable=True),
+    _column("window_limit_at", UtcDateTime, "window_closes_at moves no further than this", nullable=True),
+    _column("updated_at", UtcDateTime, "Last change of this row, our clock"),
+    comment="One row per conversation. Locked in the order of conversation_id",
+)
+
+conversation_messages = Table(
+    "conversation_messages",
+    metadata,
+    _primary_key("event_id", RowId, "processed_events.id", autoincrement=False),
+    _column("conversation_id", Identifier, "The platform's conversation"),
+    _column("occurred_at", UtcDateTime, "First sort key: the platform's clock"),
+    _column("sequence", BigInteger, "Second sort key: the platform's sequence number, 0 for none"),
+    _column("received_at", UtcDateTime, "Third sort key: arrival"),
+    _column("platform_message_id", Text, "The platform's message id", nullable=True),
+    _column("sender", Text, "inbound, outbound, human or bot where known", nullable=True),
+    _column("text", Text, "What the message says: personal data", nullable=True),
+    _column("content", Text, "Structured parts as JSON: personal data", nullable=True),
+    Index(None, "conversation_id", "occurred_at", "sequence"),
+    comment="Messages in the order of occurred_at, sequence, received_at, event_id",
+)
+
+message_receipts = Table(
+    "message_receipts",
+    metadata,
+    _primary_key("event_id", RowId, "processed_events.id", autoincrement=False),
+    _column("conversation_id", Identifier, "The platform's conversation"),
+    _column("platform_message_id", Identifier, "The message it is about", nullable=True),
+    _column("status", Text, "Sent, Delivered, Read, Failed, Published, Removed or newer", nullable=True),
+    _column("is_final", Boolean, "Whether no further receipt follows", nullable=True),
+    _column("occurred_at", UtcDateTime, "The platform's clock"),
+    Index(None, "platform_message_id"),
+    comment="What became of messages; one message has several receipts",
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    _primary_key("message_id", Identifier, "The accepted request; body_sha256 where it had no id"),
+    _column("code", Text, "What is wrong, one stable word: docs/database.md lists them"),
+    _column("reason", Text, "What is wrong, naming the field and never its value"),
+    _column("body_sha256", LargeBinary, "SHA-256 of the raw body, 32 bytes"),
+    _column("source", Text, "webhook, reconcile or replay"),
+    _column("received_at", UtcDateTime, "When the edge had read the request"),
+    _column("recorded_at", UtcDateTime, "When it was dead-lettered first"),
+    _column("attempts", Integer, "Deliveries up to then, from 1"),
+    Index(None, "recorded_at", postgresql_using="brin"),
+    comment="Why an event is in the dead-letter queue. The body itself is only there",
+)
+
+suspects = Table(
+    "suspects",
+    metadata,
+    _primary_key(
+        "message_id", Identifier, "A delivery whose worker ended before settling it, more than once"
+    ),
+    _column("attempts", Integer, "Attempts that were begun alone and not finished"),
+    _column("attempted_at", UtcDateTime, "The last of them"),
+    comment="Marks set before a suspect is tried and cleared after: what is left killed its worker",
+)
+
+drift = Table(
+    "drift",
+    metadata,
+    Column("kind", Text, primary_key=True, comment="unknown_field, unknown_value or wrong_type"),
+    Column("name", Text, primary_key=True, comment="The field's path; for values, = and the value"),
+    _column("event_type", Text, "An example of where it was seen"),
+    _column("first_seen_at", UtcDateTime, "When"),
+    comment="What the platform sent that this version does not know, once per name",
+)

@@ -1,0 +1,58 @@
+"""Read the worker's settings once, or refuse to start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError
+from messaging.log import LEVELS
+
+MOST_BATCH_EVENTS = 1000
+"""A prefetch of three such batches is near what a quorum queue hands out at all (2,000 at a time)."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeSettings:
+    """What an intake worker needs to know.
+
+    Args:
+        amqp_urls: The broker's nodes, tried in turn.
+        database_url: PostgreSQL or SQLite.
+        batch_events: Most events of one transaction.
+        batch_seconds: How long the first event of a batch waits for more.
+        stuck_seconds: Without progress for so long, the connection is restarted.
+        stop_seconds: How long a stop may take before the rest is left to the broker.
+        log_level: debug, info, warning or error.
+    """
+
+    amqp_urls: tuple[str, ...] = field(repr=False)
+    database_url: str = field(repr=False)
+    batch_events: int = 100
+    batch_seconds: float = 0.02
+    stuck_seconds: float = 120.0
+    stop_seconds: float = 20.0
+    log_level: str = "info"
+
+
+def read_intake_settings() -> IntakeSettings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigurationError: A variable is missing or malformed; the text names it.
+    """
+    environment = Environment()
+    settings = IntakeSettings(
+        amqp_urls=environment.strings("OM_AMQP_URL"),
+        database_url=environment.string("OM_DATABASE_URL"),
+        batch_events=environment.integer("OM_BATCH_EVENTS", 100, minimum=1),
+        batch_seconds=environment.seconds("OM_BATCH_SECONDS", 0.02),
+        stuck_seconds=environment.seconds("OM_STUCK_SECONDS", 120.0, minimum=1.0),
+        stop_seconds=environment.seconds("OM_STOP_SECONDS", 20.0),
+        log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
+    )
+    if not settings.database_url:
+        raise ConfigurationError("OM_DATABASE_URL must name the database")
+    if settings.batch_events > MOST_BATCH_EVENTS:
+        raise ConfigurationError(f"OM_BATCH_EVENTS must be at most {MOST_BATCH_EVENTS}")
+    return settings
