@@ -103,3 +103,19 @@ def running(process: ServerProcess):
         yield process
     finally:
         process.end(signal.SIGTERM, timeout=15)
+
+
+class IntakeWorker(ServerProcess):
+    """One intake worker on a database whose tables exist."""
+
+    def __init__(self, service: Service, database_url: str, name: str = "1") -> None:
+        self.log = service.directory / f"intake-{name}.log"
+        super().__init__(f"intake {name}", self.log)
+        self._name = name
+        self._environment = service.environment() | {"OM_DATABASE_URL": database_url}
+        self._directory = service.directory
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "workers", "intake", "--name", self._name]
+        self.launch(command, environment=self._environment, directory=self._directory)
+        self.wait_until(lambda: "consumer_up" in self.log.read_text(), timeout=START_SECONDS)

@@ -1,0 +1,73 @@
+"""The whole service: a real edge, a real broker, a real worker, a real database."""
+
+import time
+from contextlib import nullcontext
+from hashlib import sha256
+
+import pytest
+import sqlalchemy
+
+from migrations import schema
+from tests.services import Edge, IntakeWorker, Service, declare_topology, post, running
+from workers.database import engine_of
+
+SECONDS = 20.0
+
+
+class WholeService:
+    """A running service and what its tables say."""
+
+    def __init__(self, edge, worker, engine, amqp_url):
+        self.edge = edge
+        self.worker = worker
+        self.amqp_url = amqp_url
+        self._engine = engine
+
+    def send(self, body):
+        """Post a signed body and return the status code."""
+        return post(self.edge.url, body).status_code
+
+    def rows(self, sql, **parameters):
+        with self._engine.connect() as connection:
+            return connection.execute(sqlalchemy.text(sql), parameters).mappings().all()
+
+    def wait_for(self, sql, **parameters):
+        """Return the rows of a query as soon as there are any."""
+        deadline = time.monotonic() + SECONDS
+        while not (found := self.rows(sql, **parameters)):
+            assert time.monotonic() < deadline, f"no row came for {sql}"
+            time.sleep(0.05)
+        return found
+
+    def dead_letter_of(self, body):
+        """Wait for the reason on record why a body was dead-lettered."""
+        sql = "SELECT code, reason FROM dead_letters WHERE body_sha256 = :digest"
+        [row] = self.wait_for(sql, digest=sha256(body).digest())
+        return row
+
+    def event_of(self, body):
+        """Wait for the row of a body that was processed."""
+        sql = "SELECT * FROM processed_events WHERE body_sha256 = :digest"
+        [row] = self.wait_for(sql, digest=sha256(body).digest())
+        return row
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def whole_service(request, rabbitmq, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("service")
+    with rabbitmq.make_vhost() as vhost, _database(request, directory) as database_url:
+        declare_topology(vhost.amqp_url)
+        schema.upgrade(database_url)
+        service = Service(directory, vhost.amqp_url, rabbitmq.management_url)
+        engine = engine_of(database_url)
+        with running(Edge(service)) as edge, running(IntakeWorker(service, database_url)) as worker:
+            edge.start()
+            worker.start()
+            yield WholeService(edge, worker, engine, vhost.amqp_url)
+        engine.dispose()
+
+
+def _database(request, directory):
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgresql").make_database()
+    return nullcontext(f"sqlite:///{directory / 'events.sqlite3'}")

@@ -1,0 +1,138 @@
+"""Whatever is signed is answered 200, gets a dead letter with its reason, and stops nobody."""
+
+import json
+from uuid import uuid4
+
+import pika
+import pytest
+
+from messaging.topology import DEAD_LETTERS
+
+
+def _event(**changes):
+    event = {
+        "eventType": "openmessaging:conversation:message",
+        "conversationId": str(uuid4()),
+        "timestamp": "2024-05-15T14:32:10.000Z",
+        "channel": {"type": "custom", "externalId": "custom-social-channel-01"},
+        "message": {"id": str(uuid4()), "text": "Good day"},
+    } | changes
+    return {name: value for name, value in event.items() if value is not ...}
+
+
+def _body(**changes):
+    return json.dumps(_event(**changes)).encode()
+
+
+def _with(raw):
+    """A good event with one more member, written as it stands."""
+    return _body()[:-1] + b', "more": ' + raw + b"}"
+
+
+MALFORMED = {
+    "bad UTF-8": (_with(b'"\xff"'), "not_utf8", "body"),
+    "truncated": (_body()[:-5], "not_json", "body"),
+    "not JSON at all": (b"Good day", "not_json", "body"),
+    "a byte order mark": (b"\xef\xbb\xbf" + _body(), "byte_order_mark", "body"),
+    "NaN": (_with(b"NaN"), "not_a_number", "body"),
+    "100,000 brackets": (_with(b"[" * 100_000 + b"]" * 100_000), "too_deep", "body"),
+    "10,000 digits": (_with(b"7" * 10_000), "number_too_long", "body"),
+    "duplicate keys": (_body()[:-1] + b', "timestamp": 1}', "duplicate_key", "timestamp"),
+    "a lone surrogate": (_with(b'"\\ud800"'), "lone_surrogate", "more"),
+    "a NUL character": (_with(b'"a\\u0000b"'), "nul_character", "more"),
+    "an array": (b"[1]", "not_an_object", "body"),
+    "no conversationId": (_body(conversationId=...), "missing_field", "conversationId"),
+    "conversationId null": (_body(conversationId=None), "missing_field", "conversationId"),
+    "conversationId a number": (_body(conversationId=7), "invalid_field", "conversationId"),
+    "no timestamp": (_body(timestamp=...), "missing_field", "timestamp"),
+    "timestamp a list": (_body(timestamp=["now"]), "invalid_field", "timestamp"),
+    "timestamp no time": (_body(timestamp="yesterday"), "invalid_field", "timestamp"),
+    "an unknown eventType": (
+        _body(eventType="openmessaging:conversation:gone"),
+        "unknown_event_type",
+        "eventType",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_event_becomes_a_dead_letter_that_names_the_fault(whole_service, kind):
+    body, code, field = MALFORMED[kind]
+
+    assert whole_service.send(body) == 200
+
+    dead_letter = whole_service.dead_letter_of(body)
+    assert dead_letter["code"] == code
+    assert dead_letter["reason"].startswith(field)
+
+
+def test_the_worker_goes_on_after_each_of_them_and_the_queue_has_their_bytes(whole_service):
+    bodies = [_event_bytes(body) for body, _, _ in MALFORMED.values()]
+    neighbour = _body()
+    for body in bodies:
+        whole_service.send(body)
+    whole_service.send(neighbour)
+
+    assert whole_service.event_of(neighbour)["outcome"] == "processed"
+    for body in bodies:
+        whole_service.dead_letter_of(body)
+    assert set(bodies) <= _drained(whole_service.amqp_url, DEAD_LETTERS)
+
+
+def _event_bytes(body):
+    """The same fault in other bytes, so that this test's dead letters are its own."""
+    return body + b" "
+
+
+def _drained(amqp_url, queue):
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    channel = connection.channel()
+    bodies = set()
+    for method, _, body in channel.consume(queue, auto_ack=True, inactivity_timeout=2.0):
+        if method is None:
+            break
+        bodies.add(body)
+    connection.close()
+    return bodies
+
+
+WELL_FORMED = {
+    "unknown fields": {"whatIsNew": {"deep": [1, 2]}, "channel": {"type": "custom", "colour": "red"}},
+    "optional fields missing": {"channel": ..., "message": {"id": "m-1"}},
+    "optional fields null": {"channel": None, "participants": None, "metadata": None},
+    "unknown enum values": {"channel": {"type": "carrier-pigeon"}},
+}
+
+
+@pytest.mark.parametrize("kind", WELL_FORMED)
+def test_what_is_merely_new_or_missing_is_processed(whole_service, kind):
+    body = _body(**WELL_FORMED[kind])
+
+    assert whole_service.send(body) == 200
+
+    assert whole_service.event_of(body)["outcome"] == "processed"
+
+
+def test_the_unknown_is_noted_once_per_name(whole_service):
+    name = f"field{uuid4().hex}"
+    bodies = [_body(**{name: number}) for number in range(3)]
+    for body in bodies:
+        whole_service.send(body)
+        whole_service.event_of(body)
+
+    assert len(whole_service.rows("SELECT * FROM drift WHERE name = :name", name=name)) == 1
+
+
+def test_no_secret_and_no_text_is_in_any_log(whole_service):
+    token, text = f"token-{uuid4()}", f"text-{uuid4()}"
+    good = _body(metadata={"customChannelToken": token}, message={"id": str(uuid4()), "text": text})
+    bad = good[:-1]
+    whole_service.send(good)
+    whole_service.send(bad)
+    whole_service.event_of(good)
+    whole_service.dead_letter_of(bad)
+
+    logs = whole_service.edge.log.read_text() + whole_service.worker.log.read_text()
+    assert token not in logs
+    assert text not in logs
+    assert "constructed-secret" not in logs
