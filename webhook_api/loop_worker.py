@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gunicorn.workers.base import Worker
 
@@ -23,10 +23,15 @@ from webhook_api.settings import EdgeSettings
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
 TICK_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 2.0
 """How long a stopping process still serves its idle connections: a request may be on its way."""
+
+ACCEPTS_AT_ONCE: Final = 2
+ACCEPT_PAUSE_SECONDS: Final = 0.0005
+"""Without a pause, the process that wakes first takes all of a proxy's connections, and keeps them."""
 
 DRAIN_SECONDS: Final = 5.0
 """How long to wait for the broker's last answer before leaving the rest to the next process."""
@@ -48,11 +53,12 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         """Serve until told to stop, then drain."""
         configure_logging(self.edge.settings.log_level, process="edge")
         self._connections: set[HttpConnection] = set()
+        self._listening: set[socket.socket] = set()
         self._is_draining = False
         loop = self.edge.loop
         for listener in self.sockets:
             listener.setblocking(False)
-            loop.add_handler(listener.fileno(), self._accept_on(listener), READ)
+            self._listen(listener)
         loop.add_handler(self.PIPE[0], self._on_signal, READ)
         self.edge.start()
         self._tick()
@@ -63,18 +69,33 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         loop.start()
         logger().info("edge_stopped", pid=os.getpid())
 
-    def _accept_on(self, listener: socket.socket) -> Any:
+    def _listen(self, listener: socket.socket) -> None:
+        if not self._is_draining:
+            self.edge.loop.add_handler(listener.fileno(), self._accept_on(listener), READ)
+            self._listening.add(listener)
+
+    def _accept_on(self, listener: socket.socket) -> Callable[[int, int], None]:
         def accept(_fd: int, _events: int) -> None:
-            # One at a time: the other processes look at the same socket and shall have their share.
-            try:
-                sock, address = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            sock.setblocking(False)
-            peer = address[0] if isinstance(address, tuple) else ""
-            self._connections.add(HttpConnection(self.edge, sock, peer, self._connections.discard))
+            for _ in range(ACCEPTS_AT_ONCE):
+                try:
+                    sock, address = listener.accept()
+                except (BlockingIOError, ConnectionAbortedError):
+                    break
+                self._serve(sock, address)
+            self._pause(listener)
 
         return accept
+
+    def _pause(self, listener: socket.socket) -> None:
+        """Leave the next connections to the other processes, which look at the same socket."""
+        self.edge.loop.remove_handler(listener.fileno())
+        self._listening.discard(listener)
+        self.edge.loop.call_later(ACCEPT_PAUSE_SECONDS, lambda: self._listen(listener))
+
+    def _serve(self, sock: socket.socket, address: object) -> None:
+        sock.setblocking(False)
+        peer = str(address[0]) if isinstance(address, tuple) else ""
+        self._connections.add(HttpConnection(self.edge, sock, peer, self._connections.discard))
 
     def _on_signal(self, fd: int, _events: int) -> None:
         """Read what the signal handlers' wake-up wrote, so that SIGTERM is acted on at once."""
@@ -99,7 +120,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
             return
         self._is_draining = True
         loop = self.edge.loop
-        for listener in self.sockets:
+        for listener in self._listening:
             loop.remove_handler(listener.fileno())
         for connection in list(self._connections):
             connection.finish_soon()
