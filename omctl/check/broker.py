@@ -38,7 +38,7 @@ def _queue_finding(subject: str, item: BrokerObject) -> Finding:
     text = f"is as it should be, {item.ready} ready, {item.consumers} consumers"
     if item.name == topology.EVENTS_QUEUE and not item.consumers:
         return Finding(
-            AREA, subject, Level.WARNING, text, "Nothing consumes events: start a worker (om-worker)."
+            AREA, subject, Level.WARNING, text, "Nothing consumes events: python -m workers intake"
         )
     if item.name == topology.DEAD_LETTERS and item.ready:
         advice = "Read the table dead_letters for their reasons."

@@ -22,7 +22,7 @@ def check_edge(bind: str) -> list[Finding]:
         answer = requests.get(url, timeout=REQUEST_SECONDS)
         report = answer.json()
     except (requests.RequestException, ValueError) as error:
-        advice = "Start the edge (om-edge), or set OM_BIND as the edge has it."
+        advice = "Start the edge, or set OM_BIND as the edge has it."
         return [Finding(AREA, url, Level.PROBLEM, f"does not answer ({type(error).__name__})", advice)]
     return report_findings(url, answer.status_code, report)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import click
@@ -33,7 +35,8 @@ def check(*, as_json: bool) -> None:
     if as_json:
         print_json({"ok": not problems(findings), "findings": [asdict(finding) for finding in findings]})
     else:
-        print_table(("area", "what", "", "found", "what to do"), map(finding_row, findings))
+        for area, of_area in groupby(findings, key=attrgetter("area")):
+            print_table(("", "what", "found"), map(finding_row, of_area), title=area)
         click.echo(verdict(findings))
     if problems(findings):
         raise SystemExit(1)
@@ -58,10 +61,11 @@ def problems(findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.level is Level.PROBLEM]
 
 
-def finding_row(finding: Finding) -> tuple[str, str, str, str, str]:
-    """Return what a person is shown of *finding*, the level in its colour."""
+def finding_row(finding: Finding) -> tuple[str, str, str]:
+    """Return what a person is shown of *finding*: the level coloured, what to do below what was found."""
     level = f"[{STYLES[finding.level]}]{finding.level}[/]"
-    return finding.area, escape(finding.subject), level, escape(finding.text), escape(finding.advice)
+    advice = f"\n→ {escape(finding.advice)}" if finding.advice else ""
+    return level, escape(finding.subject), escape(finding.text) + advice
 
 
 def verdict(findings: list[Finding]) -> str:
