@@ -27,42 +27,56 @@ def guide_conversation(rng: random.Random, pace: Pace) -> Iterator[Happening]:
     The customer writes, is queued, writes on, is routed to an agent, and the talk goes on with minor changes
     in between. A message may carry a message id, a sequence number, or neither: social platforms differ.
     """
-    conversation_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
-    customer = rng.randint(100_000, 999_999)
-    identified = rng.choice(("message-id", "sequence", "nothing"))
+    talk = _Talk(rng, pace)
+    yield talk.new()
+    for status in ("CONTACT-QUEUED", "CONTACT-ROUTED"):
+        for _ in range(rng.randint(1, 3)):
+            yield talk.message()
+        yield talk.updated(routing={"status": status, "queueId": f"queue-{talk.customer % 7}"})
+    while True:
+        yield talk.message()
+        # A busy routing queue emits about as many.
+        if rng.random() < 0.3:
+            yield talk.updated(attributes={rng.choice(MINOR_CHANGES): f"change {talk.sequence}"})
 
-    def event(event_type: str, timestamp: str) -> Payload:
+
+class _Talk:
+    """One conversation and what is the same in all its events."""
+
+    def __init__(self, rng: random.Random, pace: Pace) -> None:
+        self._rng = rng
+        self._pace = pace
+        self._conversation_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        self._identified_by = rng.choice(("message id", "sequence", "nothing"))
+        self.customer = rng.randint(100_000, 999_999)
+        self.sequence = 0
+
+    def new(self) -> Happening:
+        """Begin it."""
+        return Happening("new", {**self._event("new", self._pace.advance()), **_introduction(self.customer)})
+
+    def message(self) -> Happening:
+        """Say something, sometimes in the millisecond of the event before."""
+        self.sequence += 1
+        payload = self._event("message", self._pace.advance_or_collide())
+        payload["message"] = _message(self._rng, self.customer, self.sequence)
+        if self._identified_by == "message id":
+            payload["message"]["id"] = f"{self._rng.getrandbits(128):032x}"
+        elif self._identified_by == "sequence":
+            payload["sequence"] = self.sequence
+        return Happening("message", payload)
+
+    def updated(self, **changes: object) -> Happening:
+        """Change something, never in the millisecond of another change."""
+        return Happening("updated", {**self._event("updated", self._pace.advance()), **changes})
+
+    def _event(self, event_type: str, timestamp: str) -> Payload:
         return {
             "eventType": f"openmessaging:conversation:{event_type}",
-            "conversationId": conversation_id,
+            "conversationId": self._conversation_id,
             "timestamp": timestamp,
             "channel": _channel(),
         }
-
-    def message(sequence: int) -> Happening:
-        payload = event("message", pace.advance_or_collide())
-        payload["message"] = _message(rng, customer, sequence)
-        if identified == "message-id":
-            payload["message"]["id"] = f"{rng.getrandbits(128):032x}"
-        elif identified == "sequence":
-            payload["sequence"] = sequence
-        return Happening("message", payload)
-
-    def update(**changes: object) -> Happening:
-        return Happening("updated", {**event("updated", pace.advance()), **changes})
-
-    yield Happening("new", {**event("new", pace.advance()), **_introduction(customer)})
-    sequence = 0
-    for status in ("CONTACT-QUEUED", "CONTACT-ROUTED"):
-        for _ in range(rng.randint(1, 3)):
-            sequence += 1
-            yield message(sequence)
-        yield update(routing={"status": status, "queueId": f"queue-{customer % 7}"})
-    while True:
-        sequence += 1
-        yield message(sequence)
-        if rng.random() < 0.3:  # a busy routing queue emits about as many
-            yield update(attributes={rng.choice(MINOR_CHANGES): f"change {sequence}"})
 
 
 def _channel() -> Payload:
