@@ -47,7 +47,21 @@ def check_journals(root: Path) -> list[Finding]:
     except PermissionError:
         advice = "Run omctl check as the user of the edge, or as root."
         return [Finding(AREA, str(root), Level.WARNING, "may not be read", advice)]
-    return list(map(journal_finding, states)) or [Finding(AREA, str(root), Level.OK, "no journal on disk")]
+    journals = list(map(journal_finding, states)) or [
+        Finding(AREA, str(root), Level.OK, "no journal on disk")
+    ]
+    return [*journals, *damaged_findings(root.parent / "damaged")]
+
+
+def damaged_findings(directory: Path) -> list[Finding]:
+    """Tell of the files that the edge has put aside because part of them could not be read."""
+    kept = sorted(path.name for path in directory.glob("*")) if directory.is_dir() else []
+    if not kept:
+        return []
+    advice = "Every readable event in them was published. Look for disk faults, then delete them."
+    return [
+        Finding(AREA, str(directory), Level.WARNING, f"{len(kept)} damaged files: {', '.join(kept)}", advice)
+    ]
 
 
 def journal_finding(state: JournalState) -> Finding:
@@ -72,22 +86,44 @@ def journal_finding(state: JournalState) -> Finding:
 
 def read_state(directory: Path) -> JournalState:
     """Read one process's journal; a segment that is proven and unlinked meanwhile counts as empty."""
-    entries = size = damaged = 0
-    oldest = time.time()
-    for path in directory.glob(f"*{SEGMENT_SUFFIX}"):
-        try:
-            facts = path.stat()
-            records = list(read_segment(path))
-        except FileNotFoundError:
-            continue
-        size += facts.st_size
-        oldest = min(oldest, facts.st_mtime) if records else oldest
-        damage = [record.size for record in records if isinstance(record, Damage)]
-        damaged += sum(damage)
-        entries += len(records) - len(damage)
+    is_owned = _is_owned(directory)
+    segments = [
+        segment
+        for path in directory.glob(f"*{SEGMENT_SUFFIX}")
+        if (segment := _read_segment(path, is_being_written=is_owned))
+    ]
+    written = [segment.written_at for segment in segments if segment.entries]
     return JournalState(
-        directory.name, _is_owned(directory), entries, size, damaged, max(0.0, time.time() - oldest)
+        directory.name,
+        is_owned=is_owned,
+        entries=sum(segment.entries for segment in segments),
+        size=sum(segment.size for segment in segments),
+        damaged=sum(segment.damaged for segment in segments),
+        oldest_age=max(0.0, time.time() - min(written)) if written else 0.0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _SegmentState:
+    """One file: events, bytes, unreadable bytes, seconds since the epoch of its last write."""
+
+    entries: int
+    size: int
+    damaged: int
+    written_at: float
+
+
+def _read_segment(path: Path, *, is_being_written: bool) -> _SegmentState | None:
+    """Read one file, None where it is gone. A record cut short at its end may just be on its way there."""
+    try:
+        facts = path.stat()
+        records = list(read_segment(path))
+    except FileNotFoundError:
+        return None
+    if is_being_written and records and isinstance(records[-1], Damage):
+        records.pop()
+    damage = [record.size for record in records if isinstance(record, Damage)]
+    return _SegmentState(len(records) - len(damage), facts.st_size, sum(damage), facts.st_mtime)
 
 
 def _is_owned(directory: Path) -> bool:

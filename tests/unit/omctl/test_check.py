@@ -9,7 +9,7 @@ from omctl.check.broker import object_finding
 from omctl.check.configuration import setting_finding, shown
 from omctl.check.edge import health_url, report_findings
 from omctl.check.finding import Level
-from omctl.check.journal import JournalState, journal_finding, read_state
+from omctl.check.journal import JournalState, check_journals, journal_finding, read_state
 from omctl.check.management import alarm_finding, queue_finding, virtual_host
 from webhook_api.journal_file import record_header
 
@@ -141,6 +141,20 @@ def test_a_journal_on_disk_is_counted_with_its_damage_and_its_owner(tmp_path):
     lock = (tmp_path / "lock").open("w")
     state = read_state(tmp_path)
     assert (state.entries, state.damaged, state.is_owned) == (2, len(record) - 2, False)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    assert read_state(tmp_path).is_owned
     lock.close()
+
+
+def test_a_record_on_its_way_into_a_living_journal_is_no_damage(tmp_path):
+    record = record_header(b"properties", b"body") + b"properties" + b"body"
+    (tmp_path / "00000001.segment").write_bytes(record + record[:-2])
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        state = read_state(tmp_path)
+    assert (state.entries, state.damaged, state.is_owned) == (1, 0, True)
+
+
+def test_files_put_aside_are_told(tmp_path):
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "7-00000001.segment").touch()
+    (finding,) = [each for each in check_journals(tmp_path / "journal") if each.level is Level.WARNING]
+    assert "7-00000001.segment" in finding.text
