@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from deploy.local.rabbitmq import PrivateRabbitMQ
 
 POLL_SECONDS: Final = 0.1
-SETTLE_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 0.6
 """The queue has settled when its length has not changed for so long."""
+
+PREFETCH: Final = 2000
+ACKNOWLEDGE_EVERY: Final = 500
 
 
 class EventsQueue:
@@ -59,6 +63,22 @@ class EventsQueue:
                 if (now := _ready(channel)) != length:
                     length, since = now, time.monotonic()
             return length
+
+    def drain_digests(self) -> set[bytes]:
+        """Take every delivery off and return the SHA-256 of each body."""
+        digests = set()
+        with self._connection() as connection:
+            channel = connection.channel()
+            channel.basic_qos(prefetch_count=PREFETCH)
+            for method, _, body in channel.consume(topology.EVENTS_QUEUE, inactivity_timeout=SETTLE_SECONDS):
+                if method is None:
+                    break
+                digests.add(hashlib.sha256(body).digest())
+                if method.delivery_tag % ACKNOWLEDGE_EVERY == 0:
+                    channel.basic_ack(method.delivery_tag, multiple=True)
+            channel.basic_ack(0, multiple=True)
+            channel.cancel()
+        return digests
 
     def fill(self, bodies: Iterable[bytes]) -> float:
         """Publish each body as the edge would; return the seconds until the broker had taken all."""

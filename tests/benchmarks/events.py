@@ -87,7 +87,9 @@ def _details(kind: str, conversation: int, position: int) -> tuple[str, str]:
     """Return what stands before and after the text that fills the body up."""
     customer = f"ext:customer:{conversation:06d}"
     if kind == "message":
-        before = f'"message":{{"id":"{conversation:024x}{position:08x}","direction":"inbound","from":"{customer}"'
+        before = (
+            f'"message":{{"id":"{conversation:024x}{position:08x}","direction":"inbound","from":"{customer}"'
+        )
         return f'{before},"text":"', '"}}'
     if kind == "updated":
         status = "CONTACT-QUEUED" if position < len(_KINDS) // 2 else "CONTACT-ROUTED"

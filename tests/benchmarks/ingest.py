@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.accounting import CpuMeter
-from tests.benchmarks.servers import Server, edge, flask_under_gthread
+from tests.benchmarks.servers import edge, flask_under_gthread
 from tests.benchmarks.wrk import CONNECTIONS, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from tests.benchmarks.rig import Rig
+    from tests.benchmarks.servers import Server
 
 SCENARIO: Final = "ingest"
 NOOP: Final = "Flask no-op"
@@ -23,21 +23,17 @@ WARM_UP_SECONDS: Final = 1.0
 
 
 def measure_ingest(rig: Rig) -> None:
-    """Load each receiver in turn, as many rounds as planned."""
-    for _ in range(rig.plan.rounds):
-        _load_receiver(rig, NOOP, lambda: flask_under_gthread("noop", rig.fresh()))
-        _load_receiver(
-            rig,
-            FLASK_PIKA,
-            lambda: flask_under_gthread("flask_pika", rig.fresh(), OM_AMQP_URL=rig.broker.amqp_url),
-        )
-        _load_receiver(rig, SERVICE, lambda: edge(rig.broker, rig.fresh()))
-        _publish(rig)
+    """Load each receiver in turn."""
+    amqp_url = rig.broker.amqp_url
+    _load_receiver(rig, NOOP, flask_under_gthread("noop", rig.fresh()))
+    _load_receiver(rig, FLASK_PIKA, flask_under_gthread("flask_pika", rig.fresh(), OM_AMQP_URL=amqp_url))
+    _load_receiver(rig, SERVICE, edge(rig.broker, rig.fresh()))
+    _publish(rig)
 
 
-def _load_receiver(rig: Rig, subject: str, start: Callable[[], AbstractContextManager[Server]]) -> None:
+def _load_receiver(rig: Rig, subject: str, running: AbstractContextManager[Server]) -> None:
     rig.say(f"ingest: {subject}")
-    with start() as server:
+    with running as server:
         load(server.port, rig.requests, seconds=WARM_UP_SECONDS)
         rig.queue.settle()
         rig.queue.purge()
@@ -46,9 +42,8 @@ def _load_receiver(rig: Rig, subject: str, start: Callable[[], AbstractContextMa
         costs = meter.per_event_us(result.answered)
         queued = rig.queue.settle()
     rig.results.add(SCENARIO, subject, per_second=result.per_second, answered=result.answered, **costs)
-    rig.results.check(
-        f"{subject}: nothing but 200", holds=not result.refused and not result.socket_errors
-    )
+    is_clean = not result.refused and not result.socket_errors
+    rig.results.check(f"{subject}: nothing but 200", holds=is_clean)
     if subject != NOOP:
         # What wrk had sent and not read the answer of when it stopped is in the queue as well.
         rig.results.check(

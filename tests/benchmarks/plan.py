@@ -27,12 +27,12 @@ class Plan:
 
 FULL: Final = Plan(
     rounds=3,
-    requests=400_000,
+    requests=2_400_000,
     ingest_seconds=10.0,
     publish_events=60_000,
-    intake_events=40_000,
-    single_events=4_000,
-    open_loop_seconds=20.0,
+    intake_events=20_000,
+    single_events=3_000,
+    open_loop_seconds=15.0,
     is_full=True,
 )
 
@@ -43,6 +43,6 @@ QUICK: Final = Plan(
     publish_events=15_000,
     intake_events=10_000,
     single_events=1_500,
-    open_loop_seconds=6.0,
+    open_loop_seconds=5.0,
     is_full=False,
 )

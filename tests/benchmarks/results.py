@@ -65,4 +65,7 @@ class Results:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON values."""
-        return {"rows": [asdict(row) for row in self.rows], "checks": [asdict(check) for check in self.checks]}
+        return {
+            "rows": [asdict(row) for row in self.rows],
+            "checks": [asdict(check) for check in self.checks],
+        }

@@ -52,6 +52,12 @@ class Rig:
         """Create an empty PostgreSQL database and return its address."""
         return self.postgresql.create_database(f"bench_{next(self._numbers):03d}")
 
+    def fresh_sqlite(self) -> str:
+        """Return the address of an SQLite database that does not exist yet."""
+        directory = self.fresh()
+        directory.mkdir()
+        return f"sqlite:///{directory / 'bench.sqlite3'}"
+
     def bodies(self, count: int) -> list[bytes]:
         """Return the first bodies of the prepared requests."""
         with self.requests.path.open("rb") as file:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,8 @@ class Server:
 
     def health(self) -> dict[str, object]:
         """Return the edge's own report."""
-        report: dict[str, object] = requests.get(f"http://127.0.0.1:{self.port}/health/ready", timeout=5).json()
+        answer = requests.get(f"http://127.0.0.1:{self.port}/health/ready", timeout=5)
+        report: dict[str, object] = answer.json()
         return report
 
 
@@ -69,7 +70,8 @@ def edge(broker: PrivateRabbitMQ, directory: Path, **settings: str) -> Iterator[
     """Run the edge with everything on; yields when it has reached the broker."""
     port = free_port()
     environment = edge_environment(broker, directory) | {"OM_BIND": f"127.0.0.1:{port}"} | settings
-    with _process("edge", [*_gunicorn(), "-c", "python:webhook_api.gunicorn_conf"], directory, environment) as process:
+    command = [*_gunicorn(), "-c", "python:webhook_api.gunicorn_conf"]
+    with _process("edge", command, directory, environment) as process:
         server = Server(process.pid, port)
         process.wait_until(lambda: answers(port) and _is_connected(server), timeout=START_SECONDS)
         yield server
@@ -99,6 +101,21 @@ def intake(broker: PrivateRabbitMQ, database_url: str, directory: Path, **settin
 
 
 @contextmanager
+def bare_consumer(broker: PrivateRabbitMQ, database_url: str, directory: Path) -> Iterator[int]:
+    """Run the consumer that intake is measured against; yields its id at once."""
+    command = [sys.executable, "-m", "tests.benchmarks.receivers.bare_consumer", database_url]
+    with _process("bare", command, directory, {"OM_AMQP_URL": broker.amqp_url}) as process:
+        yield process.pid
+
+
+def migrate(database_url: str) -> None:
+    """Bring a database to the newest schema."""
+    command = [sys.executable, "-m", "omctl", "migrate"]
+    environment = os.environ | {"OM_DATABASE_URL": database_url}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+@contextmanager
 def _process(
     name: str, command: list[str], directory: Path, environment: Mapping[str, str]
 ) -> Iterator[ServerProcess]:
@@ -121,17 +138,3 @@ def _is_connected(server: Server) -> bool:
     processes = server.health()["processes"]
     assert isinstance(processes, list)
     return len(processes) == PROCESSES and all(each["journal"]["broker"] == "up" for each in processes)
-
-
-def wait_for(condition: object, *, timeout: float, what: str) -> None:
-    """Block until a condition holds.
-
-    Raises:
-        TimeoutError: It did not within *timeout*.
-    """
-    assert callable(condition)
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} within {timeout:.0f} s")
-        time.sleep(0.05)

@@ -60,7 +60,15 @@ def load(port: int, requests: RequestFile, *, seconds: float, first: int = 0) ->
     Raises:
         LoadError: wrk failed, or the file held too few requests.
     """
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-s", SCRIPT, f"http://127.0.0.1:{port}/"]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds:.0f}s",
+        "-s",
+        str(SCRIPT),
+        f"http://127.0.0.1:{port}/",
+    ]
     arguments = [str(requests.path), str(requests.size), str(requests.count), str(first)]
     done = subprocess.run([*command, "--", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:

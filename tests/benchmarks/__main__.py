@@ -1,0 +1,94 @@
+"""Run the benchmarks: `python -m tests.benchmarks [--quick]`; exit 1 where a must is missed."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console
+
+from tests.benchmarks.backlog import measure_backlog
+from tests.benchmarks.chart import draw_chart
+from tests.benchmarks.end_to_end import measure_commit_delay, measure_end_to_end
+from tests.benchmarks.growth import measure_growth
+from tests.benchmarks.ingest import measure_ingest
+from tests.benchmarks.intake import measure_intake
+from tests.benchmarks.latency import measure_half_load, measure_without_broker
+from tests.benchmarks.memory import measure_memory
+from tests.benchmarks.plan import FULL, QUICK
+from tests.benchmarks.report import as_json, print_report, write_json
+from tests.benchmarks.rig import running_rig
+from tests.benchmarks.targets import judge
+from tests.benchmarks.wrk import LoadError, require_wrk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.benchmarks.rig import Rig
+
+IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
+    "throughput": (measure_ingest, measure_end_to_end),
+    "half-load": (measure_half_load,),
+    "intake": (measure_intake,),
+    "without-broker": (measure_without_broker,),
+    "commit-delay": (measure_commit_delay,),
+}
+"""What is measured round by round, so that a slow minute of the machine strikes all of a ratio's sides."""
+
+ONCE: Final[dict[str, Callable[[Rig], None]]] = {
+    "growth": measure_growth,
+    "backlog": measure_backlog,
+    "memory": measure_memory,
+}
+"""What takes minutes; the backlog takes the figures of the throughput as its measure."""
+
+SCENARIOS: Final = (*IN_TURN, *ONCE)
+QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Short rounds of the main ratios: under three minutes.")
+@click.option("--only", "names", multiple=True, type=click.Choice(SCENARIOS), help="Measure these only.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Where to write every round.")
+@click.option("--chart", "chart_path", type=click.Path(path_type=Path), help="Where to draw the chart (PNG).")
+def main(*, quick: bool, names: tuple[str, ...], json_path: Path | None, chart_path: Path | None) -> None:
+    """Measure the service against what one would pick instead, all in one run."""
+    try:
+        require_wrk()
+    except LoadError as error:
+        raise click.ClickException(str(error)) from None
+    started = time.monotonic()
+    with (
+        # Not /tmp, which may lie in memory: the journal and the databases belong on a disk.
+        tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as directory,
+        running_rig(QUICK if quick else FULL, Path(directory)) as rig,
+    ):
+        for name in names or (QUICK_SCENARIOS if quick else SCENARIOS):
+            measure(rig, name)
+    rig.say(f"measured in {time.monotonic() - started:.0f} s")
+    verdicts = judge(rig.results)
+    document = as_json(rig.results, verdicts)
+    if json_path:
+        write_json(json_path, document)
+    if chart_path:
+        draw_chart(document, chart_path)
+    print_report(Console(), rig.results, verdicts)
+    if any(verdict.is_missed for verdict in verdicts) or not all(check.holds for check in rig.results.checks):
+        raise SystemExit(1)
+
+
+def measure(rig: Rig, name: str) -> None:
+    """Measure one scenario, as many rounds as planned."""
+    if name in ONCE:
+        ONCE[name](rig)
+        return
+    for _ in range(rig.plan.rounds):
+        for part in IN_TURN[name]:
+            part(rig)
+
+
+if __name__ == "__main__":
+    main()
