@@ -1,0 +1,49 @@
+"""Look into the edge's journals on the disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook_api.journal_file import Entry, read_segment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Journals:
+    """The journal directory of a stand's edge.
+
+    Args:
+        root: Holds one directory for each process.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def segments(self) -> list[Path]:
+        """Return the segments with something in them, oldest first within each directory."""
+        return [path for path in sorted(self.root.glob("*/*.segment")) if _size(path)]
+
+    @property
+    def size(self) -> int:
+        """Bytes that are not proven yet."""
+        return sum(_size(path) for path in self.root.glob("*/*.segment"))
+
+    def bodies(self) -> list[bytes]:
+        """Return the bodies that are still journalled and readable."""
+        return [body for path in self.segments() for body in bodies_in(path)]
+
+
+def bodies_in(path: Path) -> list[bytes]:
+    """Return the readable bodies of one segment; none where it has just been let go."""
+    try:
+        return [record.body for record in read_segment(path) if isinstance(record, Entry)]
+    except FileNotFoundError:
+        return []
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,152 @@
+"""Stand between a client and the broker as a bad network would."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from contextlib import suppress
+from enum import Enum
+
+from deploy.local.ports import LOOPBACK, free_port
+
+CHUNK = 65536
+DELAY_SECONDS = 0.5
+DRIP_SECONDS = 0.001
+"""Between two bytes: a thousand bytes a second, slower than any event stream."""
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time to linger: a close becomes a reset."""
+
+
+class Weather(Enum):
+    """What happens to bytes on their way."""
+
+    FAIR = "all bytes pass"
+    SWALLOW = "bytes vanish in both directions, the connections stay open"
+    HOLD_REQUESTS = "what the client sends waits, what the broker sends passes"
+    DELAY = "every chunk comes half a second late"
+    DRIP = "one byte at a time"
+
+
+class Link:
+    """One connection through the proxy: the client's side and the broker's."""
+
+    def __init__(self, client: socket.socket, server: socket.socket) -> None:
+        self.client = client
+        self.server = server
+        # What has lost a byte can never carry another: the peer of a half-open connection is gone.
+        self.is_dead = False
+        self._is_ended = False
+        self._lock = threading.Lock()
+        for side in (client, server):
+            side.settimeout(None)
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def end(self, *, with_reset: bool = False) -> None:
+        """Close both sides once, by FIN or by RST, and wake whoever reads from them."""
+        with self._lock:
+            if self._is_ended:
+                return
+            self._is_ended = True
+        for side in (self.client, self.server):
+            with suppress(OSError):
+                if with_reset:
+                    side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                # Shutting down the writing half would send the FIN that a reset must not be preceded by.
+                side.shutdown(socket.SHUT_RD if with_reset else socket.SHUT_RDWR)
+            side.close()
+
+
+class Proxy:
+    """A listening port in front of another; every connection has a thread for each direction.
+
+    Args:
+        target: The port behind.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.weather = Weather.FAIR
+        self._is_closed = False
+        self._links: list[Link] = []
+        self._lock = threading.Lock()
+        self._listener = socket.create_server((LOOPBACK, free_port()), backlog=64)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, amqp_url: str) -> str:
+        """Return the broker's address with this proxy in the way."""
+        return amqp_url.replace(f":{self.target}/", f":{self.port}/")
+
+    def reset_all(self) -> None:
+        """Break every connection with a reset on both sides."""
+        for link in self._take_links():
+            link.end(with_reset=True)
+
+    def cut_all(self) -> None:
+        """Close every connection in the middle of whatever was said."""
+        for link in self._take_links():
+            link.end()
+
+    def close(self) -> None:
+        """Accept no more and cut what there is."""
+        self._is_closed = True
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut_all()
+
+    def _take_links(self) -> list[Link]:
+        with self._lock:
+            links, self._links = self._links, []
+        return links
+
+    def _accept(self) -> None:
+        while not self._is_closed:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._join(client)
+
+    def _join(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection((LOOPBACK, self.target), timeout=5)
+        except OSError:
+            client.close()
+            return
+        link = Link(client, server)
+        with self._lock:
+            self._links.append(link)
+        for source, sink in ((client, server), (server, client)):
+            threading.Thread(target=self._carry, args=(link, source, sink), daemon=True).start()
+
+    def _carry(self, link: Link, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(CHUNK):
+                self._pass_on(link, data, sink)
+        link.end()
+
+    def _pass_on(self, link: Link, data: bytes, sink: socket.socket) -> None:
+        while self.weather is Weather.HOLD_REQUESTS and sink is link.server and not self._is_closed:
+            time.sleep(0.02)
+        if self.weather is Weather.SWALLOW or link.is_dead:
+            link.is_dead = True
+            return
+        if self.weather is Weather.DELAY:
+            time.sleep(DELAY_SECONDS)
+        if self.weather is Weather.DRIP:
+            self._drip(data, sink)
+        else:
+            sink.sendall(data)
+
+    def _drip(self, data: bytes, sink: socket.socket) -> None:
+        """Pass single bytes; the rest at once when the weather changes."""
+        for offset in range(len(data)):
+            if self.weather is not Weather.DRIP:
+                sink.sendall(data[offset:])
+                return
+            sink.sendall(data[offset : offset + 1])
+            time.sleep(DRIP_SECONDS)
