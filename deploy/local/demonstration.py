@@ -48,11 +48,8 @@ class Demonstration:
         """
         log = self._service.var / "service.log"
         with log.open("w") as output:
-            commands = self._service.commands()
-            self._supervisor = Supervisor(
-                commands, self._service.var, once_started=self._send_and_end, output=output
-            )
-            ended = self._supervisor.run()
+            self._supervisor = Supervisor(self._service.commands(), self._service.var, output=output)
+            ended = self._supervisor.run(beside=self._send_and_end)
         if ended or not self._is_drained:
             raise ServerStartError(f"{ended or 'Interrupted, or not drained in time'}; see {log}")
         return read_accounts(self._ledger, os.environ["OM_DATABASE_URL"], self._service.broker)

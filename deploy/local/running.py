@@ -34,8 +34,7 @@ def run(var: Path) -> str | None:
         service = LocalService(var, bind, stack.enter_context(broker(var)))
         service.enter()
         service.set_up()
-        supervisor = Supervisor(service.commands(), var, once_started=lambda: greet(service))
-        return supervisor.run()
+        return Supervisor(service.commands(), var).run(beside=lambda: greet(service))
 
 
 def greet(service: LocalService) -> None:

@@ -59,12 +59,12 @@ class LocalService:
         for command in ("migrate", "setup"):
             run_quietly([sys.executable, "-m", "omctl", command])
 
-    def commands(self) -> dict[str, str]:
-        """Return the shell command of each process by its name."""
-        python = f"exec {shlex.quote(sys.executable)} -m"
+    def commands(self) -> dict[str, list[str]]:
+        """Return the command of each process by its name."""
         names = [f"intake-{number}" for number in range(1, INTAKE_WORKERS + 1)]
-        edge = {"edge": f"{python} gunicorn -c python:webhook_api.gunicorn_conf"}
-        return edge | {name: f"{python} workers intake --name {name}" for name in names}
+        edge = [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf"]
+        intake = [sys.executable, "-m", "workers", "intake", "--name"]
+        return {"edge": edge} | {name: [*intake, name] for name in names}
 
 
 def missing_settings(var: Path) -> dict[str, str]:

@@ -1,0 +1,37 @@
+"""The demonstration says so when ledger, tables and dead-letter queue differ."""
+
+import pytest
+
+from deploy.local.accounts import Accounts
+from omctl.ledger import DeadLetterRow, LedgerRow, ProcessedRow, reconcile_ledger
+
+GOOD = LedgerRow("aa", 1, "message", 200, 1, answered=True)
+MALFORMED = LedgerRow("bb", None, "malformed", 200, 1, answered=True)
+PROCESSED = ProcessedRow("aa", "conversation", "processed", "openmessaging:conversation:message")
+DEAD = DeadLetterRow("bb", "not_json")
+
+
+def accounts(ledger=(GOOD, MALFORMED), processed=(PROCESSED,), dead=(DEAD,), letters=("bb",)):
+    return Accounts(ledger, processed, dead, letters, reconcile_ledger(ledger, processed, dead))
+
+
+def test_accounts_that_agree_leave_nothing_to_say():
+    assert accounts().disagreements() == []
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        ({"processed": ()}, "1 lost"),
+        ({"processed": (PROCESSED, PROCESSED)}, "1 repeated"),
+        ({"letters": ()}, "dead letters on record that are not in the queue"),
+        ({"letters": ("bb", "bb")}, "dead letters in the queue that are not on record"),
+        ({"letters": ("bb", "cc")}, "dead letters in the queue that are not on record"),
+        (
+            {"ledger": (GOOD, LedgerRow("bb", None, "malformed", 429, 6, answered=False))},
+            "1 bodies were never answered 200",
+        ),
+    ],
+)
+def test_any_difference_is_told(difference, words):
+    assert accounts(**difference).disagreements() == [words]

@@ -1,0 +1,30 @@
+"""What is told about a broker, and which one is taken first."""
+
+from deploy.local.brokers import BrokerAddress, configured
+from deploy.local.management import in_virtual_host, virtual_host_of
+
+ADDRESS = BrokerAddress("amqp://user:word@host:5672/%2F", "http://user:word@host:15672", "a broker")
+
+
+def test_no_password_is_shown():
+    assert "word" not in repr(ADDRESS)
+    assert ADDRESS.management_page == "http://host:15672"
+
+
+def test_a_virtual_host_is_put_into_the_address_and_read_from_it():
+    url = in_virtual_host(ADDRESS.amqp_url, "a/b")
+    assert url == "amqp://user:word@host:5672/a%2Fb"
+    assert virtual_host_of(url) == "a/b"
+    assert virtual_host_of(ADDRESS.amqp_url) == "/"
+
+
+def test_the_broker_of_the_environment_is_taken_as_it_is(monkeypatch):
+    monkeypatch.setenv("OM_AMQP_URL", "amqp://elsewhere")
+    monkeypatch.delenv("OM_MANAGEMENT_URL", raising=False)
+    found = configured()
+    assert (found.amqp_url, found.management_url) == ("amqp://elsewhere", "")
+
+
+def test_without_the_variable_no_broker_is_configured(monkeypatch):
+    monkeypatch.delenv("OM_AMQP_URL", raising=False)
+    assert configured() is None
