@@ -82,17 +82,18 @@ def _queued_digests(broker: BrokerAddress) -> list[str]:
 
 def table_of(accounts: Accounts) -> Table:
     """Show by kind of body what became of it."""
-    outcome_of: dict[str, str] = {row.body_sha256: "dead-lettered" for row in accounts.dead_letters}
+    outcome_of: dict[str, str] = {row.body_sha256: "dead" for row in accounts.dead_letters}
     outcome_of |= {row.body_sha256: row.outcome for row in accounts.processed}
     table = Table(title="What became of the events", title_justify="left")
-    outcomes = ("processed", "skipped", "dead-lettered", "known already")
-    for column in ("kind of body", "requests", "bodies", "answered 200", *outcomes):
-        table.add_column(column, justify="left" if column == "kind of body" else "right")
-    for kind in sorted({row.kind for row in accounts.ledger}):
-        rows = [row for row in accounts.ledger if row.kind == kind]
-        ends = Counter(outcome_of.get(row.body_sha256, "known already") for row in rows if row.answered)
-        totals = (sum(row.attempts for row in rows), len(rows), sum(row.answered for row in rows))
-        table.add_row(kind, *map(str, totals), *(str(ends[outcome]) for outcome in outcomes))
+    columns = ("kind", "requests", "bodies", "200", "processed", "skipped", "dead", "known")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "kind" else "right")
+    for kind in sorted({_kind_of(row) for row in accounts.ledger}):
+        rows = [row for row in accounts.ledger if _kind_of(row) == kind]
+        # Another body of an event that was processed already has no row of its own.
+        ends = Counter(outcome_of.get(row.body_sha256, "known") for row in rows if row.answered)
+        totals = (sum(row.attempts for row in rows), len(rows), ends.total())
+        table.add_row(kind, *map(str, totals), *(str(ends[outcome]) for outcome in columns[4:]))
     return table
 
 
@@ -102,3 +103,8 @@ def reasons_of(dead_letters: Iterable[DeadLetterRow]) -> Table:
     for code, count in Counter(row.reason_code for row in dead_letters).most_common():
         table.add_row(code, str(count))
     return table
+
+
+def _kind_of(row: LedgerRow) -> str:
+    """Return what a person calls it: the ways to spoil a body are told by the reasons' own table."""
+    return "malformed" if row.event is None else row.kind
