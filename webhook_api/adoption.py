@@ -8,7 +8,8 @@ from messaging.log import logger
 from webhook_api.health import STATUS_NAME
 
 if TYPE_CHECKING:
-    from webhook_api.journal import Adopted, Journal
+    from webhook_api.journal import Journal
+    from webhook_api.journal_directory import Adopted
     from webhook_api.republisher import Republisher
 
 ADOPT_SECONDS: Final = 5.0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from messaging.loop import Loop
     from messaging.publisher import Publisher
-    from webhook_api.journal import Segment
+    from webhook_api.journal_directory import Segment
 
 SLICE_EVENTS: Final = 100
 """Events republished in one turn of the loop: a millisecond's work, so that requests come through."""

@@ -11,7 +11,7 @@ from webhook_api.journal_file import Damage, read_segment
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from webhook_api.journal import Segment
+    from webhook_api.journal_directory import Segment
     from webhook_api.journal_file import Entry
 
 
