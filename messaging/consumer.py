@@ -12,7 +12,7 @@ from messaging.loop import Loop
 from messaging.subscription import Subscription
 
 if TYPE_CHECKING:
-    from messaging.delivery import Process
+    from messaging.delivery import Processor
     from messaging.service_manager import ServiceManager
 
 TICK_SECONDS = 0.2
@@ -30,7 +30,7 @@ class Consumer:
 
     Args:
         urls: AMQP addresses, tried in turn.
-        process: What a batch is for; runs on a thread of its own.
+        processor: What deliveries are for.
         client_name: What the broker shows for the connection.
         batch_events: Most deliveries of a batch.
         batch_seconds: How long the first delivery of a batch waits for more.
@@ -42,7 +42,7 @@ class Consumer:
     def __init__(
         self,
         urls: tuple[str, ...],
-        process: Process,
+        processor: Processor,
         *,
         client_name: str,
         batch_events: int,
@@ -52,7 +52,7 @@ class Consumer:
         service_manager: ServiceManager,
     ) -> None:
         self._parameters = parameters_of(urls, client_name=client_name)
-        self._process = process
+        self._processor = processor
         self._batch_events = batch_events
         self._batch_seconds = batch_seconds
         self._stuck_seconds = stuck_seconds
@@ -84,7 +84,7 @@ class Consumer:
         self._attempt += 1
         self._subscription = Subscription(
             self._loop,
-            self._process,
+            self._processor,
             batch_events=self._batch_events,
             batch_seconds=self._batch_seconds,
             on_up=self._on_up,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from messaging.envelope import Envelope
 
 
@@ -28,6 +29,26 @@ class Delivery:
     envelope: Envelope
 
 
-Process: TypeAlias = Callable[[Sequence[Delivery]], frozenset[int]]
-"""What processes a batch: returns the tags to dead-letter, all others are to be acknowledged; what it
-returns must be durable. Raises RetryLaterError to be called again with the same batch."""
+class Prepared(Protocol):
+    """What was made of one delivery, ready to be processed with others."""
+
+    @property
+    def delivery(self) -> Delivery:
+        """The delivery it was made of."""
+
+
+class Processor(Protocol):
+    """What deliveries are for."""
+
+    def prepare(self, delivery: Delivery) -> Prepared:
+        """Do what needs nothing but the delivery; called on the loop, so it must not wait or raise."""
+
+    def process(self, batch: Sequence[Any]) -> frozenset[int]:
+        """Give a batch of what `prepare` returned its effect; called on a thread of its own, in order.
+
+        Returns:
+            The tags to dead-letter, all others are to be acknowledged. What is returned is durable.
+
+        Raises:
+            RetryLaterError: Call again with the same batch.
+        """

@@ -19,23 +19,23 @@ from messaging.log import logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from messaging.delivery import Delivery, Process
+    from messaging.delivery import Prepared, Processor
 
 
 class Processing:
     """One connection's batches, in order; a new connection gets a new one.
 
     Args:
-        process: What a batch is for; called again with the same batch while it raises RetryLaterError.
+        processor: What a batch is for; called again with the same batch while it raises RetryLaterError.
         on_processed: Called on this object's thread with the batch and the tags to dead-letter.
     """
 
     def __init__(
-        self, process: Process, on_processed: Callable[[Sequence[Delivery], frozenset[int]], None]
+        self, processor: Processor, on_processed: Callable[[Sequence[Prepared], frozenset[int]], None]
     ) -> None:
-        self._process = process
+        self._processor = processor
         self._on_processed = on_processed
-        self._batches: queue.SimpleQueue[Sequence[Delivery] | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Sequence[Prepared] | None] = queue.SimpleQueue()
         self._abandoned = threading.Event()
         # A daemon: a process that is told to stop does not wait for a database that never answers.
         # Its log lines carry what was bound for the process.
@@ -47,7 +47,7 @@ class Processing:
         """Start the thread."""
         self._thread.start()
 
-    def submit(self, batch: Sequence[Delivery]) -> None:
+    def submit(self, batch: Sequence[Prepared]) -> None:
         """Queue a batch behind those that are not done yet."""
         self._batches.put(batch)
 
@@ -65,12 +65,12 @@ class Processing:
             self.progressed_at = time.monotonic()
             self._on_processed(batch, rejected)
 
-    def _process_at_last(self, batch: Sequence[Delivery]) -> frozenset[int] | None:
+    def _process_at_last(self, batch: Sequence[Prepared]) -> frozenset[int] | None:
         """Process the batch, however long it takes; None when the connection is gone meanwhile."""
         attempt = 1
         while not self._abandoned.is_set():
             try:
-                return self._process(batch)
+                return self._processor.process(batch)
             except RetryLaterError as error:
                 attempt += 1
                 delay = max(error.delay, delay_before(attempt))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pika.connection import Parameters
     from pika.spec import BasicProperties
 
-    from messaging.delivery import Process
+    from messaging.delivery import Prepared, Processor
 
 QUEUES = (EVENTS_QUEUE, UNROUTED)
 
@@ -44,7 +44,7 @@ class Subscription:
 
     Args:
         loop: Every method but `__init__` is called on it.
-        process: What a batch is for.
+        processor: What deliveries are for.
         batch_events: Most deliveries of a batch.
         batch_seconds: How long the first delivery of a batch waits for more.
         on_up: Called when both consumers are in place.
@@ -54,7 +54,7 @@ class Subscription:
     def __init__(
         self,
         loop: IOLoop,
-        process: Process,
+        processor: Processor,
         *,
         batch_events: int,
         batch_seconds: float,
@@ -66,10 +66,11 @@ class Subscription:
         self._batch_seconds = batch_seconds
         self._on_up = on_up
         self._on_lost = on_lost
-        self._processing = Processing(process, self._on_processed)
+        self._processor = processor
+        self._processing = Processing(processor, self._on_processed)
         self._connection: SelectConnection | None = None
         self._channel: Channel | None = None
-        self._pending: list[Delivery] = []
+        self._pending: list[Prepared] = []
         self._timer: object | None = None
         self._submitted = 0
         self._consuming: list[str] = []
@@ -158,7 +159,7 @@ class Subscription:
             # Waiting for events is no standstill.
             self._settled_at = time.monotonic()
         self.received += 1
-        self._pending.append(delivery)
+        self._pending.append(self._processor.prepare(delivery))
         if len(self._pending) >= self._batch_events or self._is_stopping:
             self._submit()
         elif len(self._pending) == 1:
@@ -179,17 +180,17 @@ class Subscription:
             self._processing.submit(self._pending)
             self._pending = []
 
-    def _on_processed(self, batch: Sequence[Delivery], rejected: frozenset[int]) -> None:
+    def _on_processed(self, batch: Sequence[Prepared], rejected: frozenset[int]) -> None:
         """Carry the outcome from the processing thread to the loop."""
         self._loop.add_callback_threadsafe(lambda: self._settle(batch, rejected))
 
-    def _settle(self, batch: Sequence[Delivery], rejected: frozenset[int]) -> None:
+    def _settle(self, batch: Sequence[Prepared], rejected: frozenset[int]) -> None:
         if self._is_lost or self._channel is None or not self._channel.is_open:
             return
         for tag in sorted(rejected):
             self._channel.basic_reject(tag, requeue=False)
         # The last tag must be unsettled: a multiple acknowledgement up to a settled tag is an error.
-        last = max((each.tag for each in batch if each.tag not in rejected), default=None)
+        last = max((each.delivery.tag for each in batch if each.delivery.tag not in rejected), default=None)
         if last is not None:
             self._channel.basic_ack(last, multiple=True)
         self._submitted -= 1

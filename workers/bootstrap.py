@@ -30,7 +30,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     intake = Intake(engine_of(settings.database_url), installed_handlers(), clock)
     consumer = Consumer(
         settings.amqp_urls,
-        intake.process,
+        intake,
         client_name=f"intake {name}",
         batch_events=settings.batch_events,
         batch_seconds=settings.batch_seconds,

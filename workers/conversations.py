@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from workers.events import CONVERSATION_MESSAGE
 from workers.rowset import INTEGER, MOMENT, TEXT, RowStatement
-from workers.timestamps import stored_text
 from workers.window import WINDOWED, window_opened
 
 if TYPE_CHECKING:
@@ -91,18 +90,17 @@ def enter_conversations(connection: Connection, claimed: Iterable[ClaimedEvent],
             entries[event.conversation_id] = entry
         entry.add(event)
     window = window_opened(now_us)
-    opened = tuple(map(stored_text, (window.opened_at_us, window.closes_at_us, window.limit_at_us)))
-    now = stored_text(now_us)
+    opened = (window.opened_at_us, window.closes_at_us, window.limit_at_us)
     rows = [
         (
             conversation_id,
             entry.social_channel,
             entry.events,
             entry.messages,
-            stored_text(entry.first_at_us),
-            stored_text(entry.last_at_us),
+            entry.first_at_us,
+            entry.last_at_us,
             *(opened if entry.windowed else (None, None, None)),
-            now,
+            now_us,
         )
         for conversation_id, entry in sorted(entries.items())
     ]

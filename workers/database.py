@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError
+from workers.timestamps import stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,13 +21,22 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+POSTGRESQL_SETTINGS: Final = {
+    # A statement or a lock that takes so long is an outage, and the deliveries are held; without a limit
+    # the worker would hang with it.
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+    # Every statement here reaches at most a batch of rows by their keys. A plan made for a table that was
+    # small yesterday, with a scan of all of it, stays with a prepared statement until the table is analyzed.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 POSTGRESQL_OPTIONS: Final = {
     # A database that does not answer must not be waited for longer than one that is away.
     "connect_timeout": 5,
-    # RowStatement hands over UTC wall clocks. A statement or a lock that takes so long is an outage, and
-    # the delivery is held; without a limit the worker would hang with it.
-    "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s"
-    " -c idle_in_transaction_session_timeout=60s",
+    "options": " ".join(f"-c {name}={value}" for name, value in POSTGRESQL_SETTINGS.items()),
     # A host that vanished without a word is noticed in half a minute and not in two hours.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -138,6 +148,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # FULL syncs the log at each commit: what is acknowledged to the broker survives a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     connection.create_function("decode_hex", 1, bytes.fromhex, deterministic=True)
+    connection.create_function("moment_text", 1, _moment_text, deterministic=True)
+
+
+def _moment_text(microseconds: int | None) -> str | None:
+    return None if microseconds is None else stored_text(microseconds)
 
 
 def _begin_immediate(connection: Connection) -> None:

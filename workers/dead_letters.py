@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from workers.rowset import DIGEST, INTEGER, MOMENT, TEXT, RowStatement
-from workers.timestamps import stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +59,6 @@ class DeadLetter:
 
 def record_dead_letters(connection: Connection, dead_letters: Iterable[DeadLetter], now_us: int) -> None:
     """Record the reasons in the connection's transaction."""
-    now = stored_text(now_us)
     rows = [
         (
             each.message_id,
@@ -68,8 +66,8 @@ def record_dead_letters(connection: Connection, dead_letters: Iterable[DeadLette
             each.reason,
             each.body_sha256,
             each.source,
-            stored_text(each.received_at_us),
-            now,
+            each.received_at_us,
+            now_us,
             each.attempt,
         )
         for each in sorted(dead_letters, key=lambda each: each.message_id)

@@ -14,7 +14,6 @@ from workers.handlers.conversation_updated import conversation_updated
 from workers.handlers.receipt import receipt
 from workers.handlers.typing import typing
 from workers.ledger import claim, mark_skipped
-from workers.timestamps import stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +67,7 @@ def dispatch(
     Returns:
         The new events, and why some of them had no effect.
     """
-    claimed = claim(connection, arrivals, stored_text(now_us))
+    claimed = claim(connection, arrivals, now_us)
     if not claimed:
         return [], {}
     enter_conversations(connection, claimed, now_us)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from workers.rowset import MOMENT, TEXT, RowStatement
-from workers.timestamps import stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,29 +42,38 @@ class DriftNotes:
     """What was noticed and is not yet recorded.
 
     `pending` is recorded with the next transaction. Only then is a name known, so that a rolled back
-    transaction loses nothing.
+    transaction loses nothing. Parsing notes on one thread while another records, hence the lock; it is
+    taken only for names not met before.
     """
 
     _known: set[tuple[str, str]] = field(default_factory=set)
     _pending: dict[tuple[str, str], Drift] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, kind: str, name: str, event_type: str) -> None:
         """Remember something unknown, unless it is remembered already."""
         identity = (kind, name[:LONGEST_NAME])
         if identity in self._known or identity in self._pending:
             return
-        if len(self._known) + len(self._pending) < MOST_NAMES:
-            self._pending[identity] = Drift(kind, identity[1], event_type)
+        with self._lock:
+            if len(self._known) + len(self._pending) < MOST_NAMES:
+                self._pending[identity] = Drift(kind, identity[1], event_type)
 
     def pending(self) -> list[Drift]:
         """Return what is to be recorded, in a fixed order."""
-        return [self._pending[identity] for identity in sorted(self._pending)]
+        if not self._pending:
+            return []
+        with self._lock:
+            return [self._pending[identity] for identity in sorted(self._pending)]
 
     def mark_recorded(self, recorded: list[Drift]) -> None:
         """Forget what is committed now."""
-        for drift in recorded:
-            self._known.add((drift.kind, drift.name))
-            self._pending.pop((drift.kind, drift.name), None)
+        if not recorded:
+            return
+        with self._lock:
+            for drift in recorded:
+                self._known.add((drift.kind, drift.name))
+                self._pending.pop((drift.kind, drift.name), None)
 
 
 _RECORD: Final = RowStatement(
@@ -79,6 +88,5 @@ _RECORD: Final = RowStatement(
 
 def record_drift(connection: Connection, drift: Sequence[Drift], now_us: int) -> None:
     """Record the notes in the connection's transaction, in the order given."""
-    now = stored_text(now_us)
     if drift:
-        _RECORD.execute(connection, [(each.kind, each.name, each.event_type, now) for each in drift])
+        _RECORD.execute(connection, [(each.kind, each.name, each.event_type, now_us) for each in drift])

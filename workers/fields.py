@@ -30,6 +30,33 @@ class Identifier(fields.Field[str]):
         return value
 
 
+class Words(fields.Field[str]):
+    """A text, empty or not."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("is not a text")
+        return value
+
+
+class Object(fields.Field["dict[str, Any]"]):
+    """An object within an object, read by a reader of its own."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValidationError("is not an object")
+        return value
+
+
+class Objects(fields.Field["list[dict[str, Any]]"]):
+    """A list of objects."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        if not isinstance(value, list) or not all(isinstance(member, dict) for member in value):
+            raise ValidationError("is not a list of objects")
+        return value
+
+
 class Timestamp(fields.Field["datetime"]):
     """An RFC 3339 timestamp with an offset, as an instant in UTC."""
 
@@ -58,6 +85,6 @@ def identity(name: str, *, required: bool = False) -> Identifier:
     return Identifier(data_key=name, required=required, metadata=STRICT)
 
 
-def choice(name: str, known: frozenset[str]) -> fields.String:
+def choice(name: str, known: frozenset[str]) -> Words:
     """Return a text field whose unknown values are kept and noted as drift."""
-    return fields.String(data_key=name, metadata={"known": known})
+    return Words(data_key=name, metadata={"known": known})

@@ -15,7 +15,7 @@ from workers.dispatch import dispatch
 from workers.drift import DriftNotes, record_drift
 from workers.events import Arrival
 from workers.json_body import parse_body
-from workers.outcome import Outcome, Parsed, Refused, Tally, message_id_of, refuse
+from workers.outcome import Outcome, Parsed, Refused, Suspect, Tally, message_id_of, refuse
 from workers.suspects import KILLS, SUSPECT_FROM_ATTEMPT, clear_attempts, mark_attempt
 
 if TYPE_CHECKING:
@@ -45,10 +45,14 @@ class Intake:
         self._clock = clock
         self._notes = DriftNotes()
 
-    def process(self, deliveries: Sequence[Delivery]) -> frozenset[int]:
+    def prepare(self, delivery: Delivery) -> Outcome | Suspect:
+        """Parse a delivery, unless it may kill this process."""
+        return Suspect(delivery) if delivery.attempt >= SUSPECT_FROM_ATTEMPT else self._parse(delivery)
+
+    def process(self, batch: Sequence[Outcome | Suspect]) -> frozenset[int]:
         """Commit the effects and the reasons of all deliveries.
 
-        Calling it again with the same deliveries is safe: what is committed is known by its key.
+        Calling it again with the same batch is safe: what is committed is known by its key.
 
         Returns:
             The delivery tags to dead-letter; all others are to be acknowledged.
@@ -57,13 +61,12 @@ class Intake:
             RetryLaterError: The database is away; some may be committed. Hold them all, call again.
         """
         started = self._clock.monotonic()
-        tally = Tally(len(deliveries))
-        suspects = [each for each in deliveries if each.attempt >= SUSPECT_FROM_ATTEMPT]
-        others = [self._parse(each) for each in deliveries if each.attempt < SUSPECT_FROM_ATTEMPT]
-        refused = self._process_together(others, tally)
-        for suspect in suspects:
-            refused += self._process_alone(suspect, tally)
-        _log_batch(deliveries, refused, tally, self._clock.monotonic() - started)
+        tally = Tally(len(batch))
+        refused = self._process_together([each for each in batch if not isinstance(each, Suspect)], tally)
+        for each in batch:
+            if isinstance(each, Suspect):
+                refused += self._process_alone(each.delivery, tally)
+        _log_batch([each.delivery for each in batch], refused, tally, self._clock.monotonic() - started)
         return frozenset(each.delivery.tag for each in refused)
 
     def _parse(self, delivery: Delivery) -> Outcome:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from workers.events import ClaimedEvent
 from workers.rowset import DIGEST, INTEGER, MOMENT, TEXT, RowStatement
-from workers.timestamps import stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +49,7 @@ _SKIP: Final = RowStatement(
 )
 
 
-def claim(connection: Connection, arrivals: Iterable[Arrival], now: str) -> list[ClaimedEvent]:
+def claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> list[ClaimedEvent]:
     """Record the arrivals and return the first one of each event that was not recorded before.
 
     Rows are inserted in the order of their keys. Two transactions with overlapping keys in different
@@ -63,7 +62,7 @@ def claim(connection: Connection, arrivals: Iterable[Arrival], now: str) -> list
     first_of: dict[str, Arrival] = {}
     for arrival in arrivals:
         first_of.setdefault(arrival.event.idempotency_key, arrival)
-    rows = [_row_of(first_of[key], now) for key in sorted(first_of)]
+    rows = [_row_of(first_of[key], now_us) for key in sorted(first_of)]
     event_ids = {key: event_id for event_id, key in _CLAIM.execute(connection, rows)}
     return [ClaimedEvent(event_ids[key], arrival) for key, arrival in first_of.items() if key in event_ids]
 
@@ -79,15 +78,15 @@ def mark_skipped(connection: Connection, reasons: dict[int, str]) -> None:
         _SKIP.execute(connection, sorted(reasons.items()))
 
 
-def _row_of(arrival: Arrival, now: str) -> tuple[str, ...]:
+def _row_of(arrival: Arrival, now_us: int) -> tuple[object, ...]:
     event = arrival.event
     return (
         event.idempotency_key,
         event.conversation_id,
         event.event_type,
-        stored_text(event.occurred_at_us),
-        stored_text(arrival.received_at_us),
-        now,
+        event.occurred_at_us,
+        arrival.received_at_us,
+        now_us,
         arrival.message_id,
         arrival.source,
         event.dialect,

@@ -30,6 +30,13 @@ class Refused:
     dead_letter: DeadLetter
 
 
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A delivery that may kill its worker, not looked into yet."""
+
+    delivery: Delivery
+
+
 Outcome: TypeAlias = Parsed | Refused
 
 

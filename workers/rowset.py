@@ -20,7 +20,7 @@ TEXT: Final = "text"
 INTEGER: Final = "integer"
 BOOLEAN: Final = "boolean"
 MOMENT: Final = "moment"
-"""A time as `workers.timestamps.stored_text` writes it; sessions with PostgreSQL run in UTC."""
+"""A time in microseconds since the epoch; the database makes its own form of it, as it is not our thread."""
 DIGEST: Final = "digest"
 """Bytes, handed over in hexadecimal."""
 
@@ -29,14 +29,15 @@ _CASTS: Final[dict[str, dict[str, str]]] = {
         TEXT: "(r.value->>{position})",
         INTEGER: "(r.value->>{position})::bigint",
         BOOLEAN: "(r.value->>{position})::boolean",
-        MOMENT: "(r.value->>{position})::timestamptz",
+        # Exact: the product of an integer and an interval of whole microseconds.
+        MOMENT: "(timestamptz 'epoch' + (r.value->>{position})::bigint * interval '1 microsecond')",
         DIGEST: "decode(r.value->>{position}, 'hex')",
     },
     "sqlite": {
         TEXT: "(r.value->>{position})",
         INTEGER: "(r.value->>{position})",
         BOOLEAN: "(r.value->>{position})",
-        MOMENT: "(r.value->>{position})",
+        MOMENT: "moment_text(r.value->>{position})",
         DIGEST: "decode_hex(r.value->>{position})",
     },
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from workers.timestamps import stored_text
+from workers.rowset import MOMENT, TEXT, RowStatement
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -22,12 +22,15 @@ SUSPECT_FROM_ATTEMPT: Final = 3
 KILLS: Final = 3
 """A worker killed so often by one event alone is evidence; two could be the machine's fault."""
 
-_MARK: Final = text(
+_MARK: Final = RowStatement(
     """
-    INSERT INTO suspects (message_id, attempts, attempted_at) VALUES (:message_id, 1, :now)
-    ON CONFLICT (message_id) DO UPDATE SET attempts = suspects.attempts + 1, attempted_at = :now
+    INSERT INTO suspects (message_id, attempts, attempted_at)
+    SELECT {message_id}, 1, {attempted_at} FROM {rows} WHERE true
+    ON CONFLICT (message_id) DO UPDATE SET
+        attempts = suspects.attempts + 1, attempted_at = excluded.attempted_at
     RETURNING attempts
-    """
+    """,
+    {"message_id": TEXT, "attempted_at": MOMENT},
 )
 _CLEAR: Final = text("DELETE FROM suspects WHERE message_id = :message_id")
 
@@ -38,8 +41,7 @@ def mark_attempt(connection: Connection, message_id: str, now_us: int) -> int:
     Returns:
         How many attempts were begun and not finished before this one.
     """
-    parameters = {"message_id": message_id, "now": stored_text(now_us)}
-    return int(connection.execute(_MARK, parameters).scalar_one()) - 1
+    return int(_MARK.execute(connection, [(message_id, now_us)]).scalar_one()) - 1
 
 
 def clear_attempts(connection: Connection, message_id: str) -> None:

@@ -14,7 +14,7 @@ from marshmallow import fields
 
 from messaging.errors import RejectedEventError
 from workers.events import CONVERSATION_MESSAGE, GENESYS, RECEIPT, TYPING, Event
-from workers.fields import Timestamp, choice, identity
+from workers.fields import Object, Objects, Timestamp, Words, choice, identity
 from workers.idempotency import digest_of, idempotency_key
 from workers.schema_reader import LenientSchema, SchemaReader
 from workers.timestamps import microseconds_of
@@ -30,40 +30,34 @@ RECEIPT_STATUSES: Final = frozenset({"Sent", "Delivered", "Read", "Failed", "Pub
 class NormalizedMessageSchema(LenientSchema):
     """The top level of every native body; the schema of the platform requires nothing of it."""
 
+    unread = frozenset({"metadata", "relatedMessages", "messageMetadata", "enrichment"})
+
     message_id = identity("id")
     kind = identity("type", required=True)
-    channel = fields.Dict(required=True)
+    channel = Object(required=True)
     # Present in real traffic though absent from the platform's published schema.
     conversation_id = identity("conversationId")
-    text = fields.String()
-    content = fields.List(fields.Dict())
-    events = fields.List(fields.Dict())
+    text = Words()
+    content = Objects()
+    events = Objects()
     status = choice("status", RECEIPT_STATUSES)
-    reasons = fields.List(fields.Dict())
+    reasons = Objects()
     is_final_receipt = fields.Boolean(data_key="isFinalReceipt", truthy={True}, falsy={False})
     originating_entity = choice("originatingEntity", frozenset({"Human", "Bot"}))
     direction = choice("direction", frozenset({"Inbound", "Outbound"}))
-    # Free-form, or not needed: known, and not looked into.
-    metadata = fields.Raw()
-    related_messages = fields.Raw(data_key="relatedMessages")
-    message_metadata = fields.Raw(data_key="messageMetadata")
-    enrichment = fields.Raw()
 
 
 class IntegrationChannelSchema(LenientSchema):
     """The integration's channel; sender and recipient are personal, only the recipient's id is read."""
+
+    unread = frozenset({"from", "metadata", "publicMetadata", "dateModified", "dateDeleted"})
 
     channel_id = identity("id")
     message_id = identity("messageId")
     occurred_at = Timestamp(data_key="time", required=True)
     platform = choice("platform", frozenset({"Open"}))
     kind = choice("type", frozenset({"Private", "Public"}))
-    recipient = fields.Dict(data_key="to")
-    sender = fields.Raw(data_key="from")
-    metadata = fields.Raw()
-    public_metadata = fields.Raw(data_key="publicMetadata")
-    date_modified = fields.Raw(data_key="dateModified")
-    date_deleted = fields.Raw(data_key="dateDeleted")
+    recipient = Object(data_key="to")
 
 
 _MESSAGE: Final = SchemaReader(NormalizedMessageSchema())

@@ -11,11 +11,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from marshmallow import fields
-
 from messaging.errors import RejectedEventError
 from workers.events import GUIDE, Event
-from workers.fields import Sequence, Timestamp, choice, identity
+from workers.fields import Object, Objects, Sequence, Timestamp, Words, choice, identity
 from workers.idempotency import digest_of, idempotency_key
 from workers.routing import ROUTING_STATUSES
 from workers.schema_reader import STRICT, LenientSchema, SchemaReader
@@ -29,52 +27,53 @@ if TYPE_CHECKING:
 
 
 class EnvelopeSchema(LenientSchema):
-    """The top level, alike for all three event types."""
+    """The top level, alike for all three event types; the metadata is free-form and holds a secret."""
 
-    event_type = identity("eventType", required=True)
+    unread = frozenset({"eventType", "metadata"})
+
     conversation_id = identity("conversationId", required=True)
     occurred_at = Timestamp(data_key="timestamp", required=True)
     sequence = Sequence(metadata=STRICT)
-    channel = fields.Dict()
-    participants = fields.List(fields.Dict())
-    message = fields.Dict()
-    routing = fields.Dict()
-    attributes = fields.Dict()
-    # Free-form and, with its customChannelToken, secret: known, and not looked into.
-    metadata = fields.Raw()
+    channel = Object()
+    participants = Objects()
+    message = Object()
+    routing = Object()
+    attributes = Object()
 
 
 class SocialChannelSchema(LenientSchema):
     """The customer's social channel."""
 
+    unread = frozenset({"name"})
+
     kind = choice("type", frozenset({"custom"}))
-    external_id = fields.String(data_key="externalId")
-    name = fields.String()
+    external_id = Words(data_key="externalId")
 
 
 class ParticipantSchema(LenientSchema):
     """One participant; the address is personal and not read."""
 
-    participant_id = fields.String(data_key="id")
+    unread = frozenset({"address"})
+
+    participant_id = Words(data_key="id")
     role = choice("role", frozenset({"customer", "agent", "bot"}))
-    address = fields.Raw()
 
 
 class MessageSchema(LenientSchema):
     """What a message says."""
 
     message_id = identity("id")
-    text = fields.String()
-    content = fields.List(fields.Dict())
+    text = Words()
+    content = Objects()
     direction = choice("direction", frozenset({"inbound", "outbound"}))
-    sender = fields.String(data_key="from")
+    sender = Words(data_key="from")
 
 
 class RoutingSchema(LenientSchema):
     """What an update says of the routing."""
 
     status = choice("status", ROUTING_STATUSES)
-    routing_queue = fields.String(data_key="queueId")
+    routing_queue = Words(data_key="queueId")
 
 
 _ENVELOPE: Final = SchemaReader(EnvelopeSchema())
@@ -105,7 +104,7 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
         event_type=event_type,
         conversation_id=envelope["conversation_id"],
         occurred_at_us=microseconds_of(envelope["occurred_at"]),
-        idempotency_key=_key_of(envelope, message, routing, participants),
+        idempotency_key=_key_of(event_type, envelope, message, routing, participants),
         dialect=GUIDE,
         sequence=envelope.get("sequence", 0),
         platform_message_id=message.get("message_id"),
@@ -119,12 +118,13 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
 
 
 def _key_of(
+    event_type: str,
     envelope: Mapping[str, Any],
     message: Mapping[str, Any],
     routing: Mapping[str, Any],
     participants: list[dict[str, Any]],
 ) -> str:
-    kind = envelope["event_type"].rpartition(":")[2]
+    kind = event_type.rpartition(":")[2]
     if message_id := message.get("message_id"):
         discriminator = f"id-{message_id}"
     elif (sequence := envelope.get("sequence")) is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from workers.rowset import INTEGER, MOMENT, TEXT, RowStatement
-from workers.timestamps import stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +48,9 @@ def _row_of(claimed: ClaimedEvent) -> tuple[object, ...]:
     return (
         claimed.event_id,
         event.conversation_id,
-        stored_text(event.occurred_at_us),
+        event.occurred_at_us,
         event.sequence,
-        stored_text(claimed.arrival.received_at_us),
+        claimed.arrival.received_at_us,
         event.platform_message_id,
         event.sender,
         event.text,

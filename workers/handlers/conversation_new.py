@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from workers.rowset import MOMENT, TEXT, RowStatement
-from workers.timestamps import stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,5 +31,5 @@ def conversation_new(connection: Connection, events: Sequence[ClaimedEvent], now
     for each in events:
         event = each.event
         started.setdefault(event.conversation_id, event.occurred_at_us)
-    _START.execute(connection, [(conversation, stored_text(at)) for conversation, at in started.items()])
+    _START.execute(connection, list(started.items()))
     return {}

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from workers.models import conversations
 from workers.routing import RoutingState, refusal_of
 from workers.rowset import INTEGER, MOMENT, TEXT, RowStatement
-from workers.timestamps import microseconds_of, stored_text
+from workers.timestamps import microseconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,6 +82,6 @@ def _row_of(event: Event) -> tuple[object, ...]:
         event.conversation_id,
         event.routing_status,
         event.routing_queue,
-        stored_text(event.occurred_at_us),
+        event.occurred_at_us,
         event.sequence,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from workers.rowset import BOOLEAN, INTEGER, MOMENT, TEXT, RowStatement
-from workers.timestamps import stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,5 +46,5 @@ def _row_of(claimed: ClaimedEvent) -> tuple[object, ...]:
         event.platform_message_id,
         event.receipt_status,
         event.is_final_receipt,
-        stored_text(event.occurred_at_us),
+        event.occurred_at_us,
     )
