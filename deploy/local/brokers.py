@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import click
+
 from deploy.local import containers
 from deploy.local.management import ManagementApi, in_virtual_host
 from deploy.local.packages import ensure_rabbitmq
@@ -126,6 +128,7 @@ def compose_broker(project: str) -> Iterator[BrokerAddress]:
 def private_broker(directory: Path) -> Iterator[BrokerAddress]:
     """Run a private node, with Debian's package installed first where it is missing."""
     ensure_rabbitmq()
+    click.echo("Starting a RabbitMQ node")
     with PrivateRabbitMQ(directory) as node:
         description = f"a RabbitMQ node of our own, data in {directory}"
         yield BrokerAddress(node.amqp_url, node.management_url, description)

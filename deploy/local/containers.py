@@ -5,6 +5,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import click
+
 RABBITMQ_IMAGE = "rabbitmq:4.0-management"
 POSTGRESQL_IMAGE = "postgres:17"
 
@@ -49,7 +51,7 @@ def _is_fresh(refusal: Path) -> bool:
 
 
 def _pull(image: str) -> bool:
-    print(f"Fetching the container image {image} (once)", flush=True)  # noqa: T201  # for the person who waits
+    click.echo(f"Fetching the container image {image} (once)")
     return _succeeds("docker", "pull", "--quiet", image, timeout=PULL_SECONDS)
 
 

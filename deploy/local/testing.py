@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import click
+
 from deploy.local.disposable import servers
 
 
@@ -17,7 +19,7 @@ def run_tests(arguments: Sequence[str], *, var: Path) -> int:
         tempfile.TemporaryDirectory(prefix="open-messaging-tests-") as directory,
         servers(Path(directory), memory=var) as started,
     ):
-        print(f"Testing against {started.description}", flush=True)  # noqa: T201  # for a person
+        click.echo(f"Testing against {started.description}")
         return _run_pytest(arguments, {**os.environ, **started.environment()})
 
 
