@@ -67,10 +67,17 @@ def broker(var: Path) -> Iterator[BrokerAddress]:
         yield address
         return
     with ExitStack() as started:
-        if has_compose_broker(var):
-            yield started.enter_context(compose_broker("open-messaging"))
-        else:
-            yield started.enter_context(private_broker(var / "rabbitmq"))
+        yield _from_compose(started, var) or started.enter_context(private_broker(var / "rabbitmq"))
+
+
+def _from_compose(started: ExitStack, var: Path) -> BrokerAddress | None:
+    if not has_compose_broker(var):
+        return None
+    try:
+        return started.enter_context(compose_broker("open-messaging"))
+    except subprocess.CalledProcessError:
+        click.echo("Docker Compose could not start RabbitMQ; going on without it", err=True)
+        return None
 
 
 @contextmanager

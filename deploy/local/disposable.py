@@ -1,5 +1,6 @@
 """A RabbitMQ and a PostgreSQL for the tests, thrown away afterwards."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -10,9 +11,13 @@ from testcontainers.community.rabbitmq import RabbitMqContainer
 
 from deploy.local import containers
 from deploy.local.containers import POSTGRESQL_IMAGE, RABBITMQ_IMAGE
+from deploy.local.management import ManagementApi
 from deploy.local.packages import ensure_postgresql, ensure_rabbitmq
 from deploy.local.postgresql import PrivatePostgreSQL
+from deploy.local.process import ServerStartError
 from deploy.local.rabbitmq import CREDENTIALS, PrivateRabbitMQ
+
+CONTAINER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,19 @@ def _in_containers() -> Iterator[Servers]:
         stack.enter_context(broker)
         database = stack.enter_context(PostgresContainer(POSTGRESQL_IMAGE, driver="psycopg"))
         host = broker.get_container_host_ip()
-        yield Servers(
-            f"amqp://{CREDENTIALS}@{host}:{broker.get_exposed_port(5672)}/%2F",
-            f"http://{CREDENTIALS}@{host}:{broker.get_exposed_port(15672)}",
-            database.get_connection_url(),
-            "containers",
-        )
+        management_url = f"http://{CREDENTIALS}@{host}:{broker.get_exposed_port(15672)}"
+        _wait_for_management(management_url)
+        amqp_url = f"amqp://{CREDENTIALS}@{host}:{broker.get_exposed_port(5672)}/%2F"
+        yield Servers(amqp_url, management_url, database.get_connection_url(), "containers")
+
+
+def _wait_for_management(url: str) -> None:
+    """Wait for what testcontainers does not: it is content when AMQP answers."""
+    deadline = time.monotonic() + CONTAINER_SECONDS
+    while not ManagementApi(url).answers():
+        if time.monotonic() > deadline:
+            raise ServerStartError("The management API of the RabbitMQ container does not answer")
+        time.sleep(0.2)
 
 
 @contextmanager
