@@ -46,7 +46,10 @@ collect_statistics_interval = 1000
 default_queue_type = quorum
 log.file.level = info
 """
-ADVANCED = "[{rabbit, [{quorum_tick_interval, 1000}]}].\n"
+# A dead letter that found no exchange is tried again after this time: by default three minutes.
+ADVANCED = """\
+[{rabbit, [{quorum_tick_interval, 1000}, {dead_letter_worker_publisher_confirm_timeout, 5000}]}].
+"""
 
 
 def server_home() -> Path | None:

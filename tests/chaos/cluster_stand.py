@@ -43,6 +43,10 @@ class ClusterStand(Stand):
             broker.stop()
         super().stop()
 
+    def is_complete(self) -> bool:
+        """Tell whether every node holds a living copy of the events queue."""
+        return self.queues.copies("events") == NODES
+
     def environment(self) -> dict[str, str]:
         """Return the settings, with all three addresses."""
         return {**super().environment(), "OM_AMQP_URL": ",".join(broker.amqp_url for broker in self.brokers)}

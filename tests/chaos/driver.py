@@ -24,6 +24,9 @@ RESENT = 0.05
 RECENT = 2000
 """How far back a repeated body may lie, in events."""
 
+EXTRA_FROM = 10_000_000
+"""The first number of what is posted out of turn."""
+
 LAG_SECONDS = 0.5
 """How far the driver may fall behind before it gives up catching up: a burst is another load."""
 
@@ -80,6 +83,7 @@ class Driver:
         self._secret = secret
         self._chance = chance
         self._numbers = itertools.count()
+        self._extra_numbers = itertools.count(EXTRA_FROM)
         self._lock = threading.Lock()
         self._due = 0.0
         self._sent = 0
@@ -104,6 +108,18 @@ class Driver:
     def sent(self) -> int:
         """Events handed out so far, repetitions left out."""
         return self._sent
+
+    def extra_bodies(self, count: int) -> list[bytes]:
+        """Return *count* events that the schedule will never come to."""
+        return [self.traffic.body(number) for number in itertools.islice(self._extra_numbers, count)]
+
+    def malformed_bodies(self, count: int) -> list[bytes]:
+        """Return *count* bodies for the dead letters, noted as such in the ledger."""
+        numbers = itertools.islice(self._extra_numbers, count)
+        bodies = [self.traffic.malformed(number) for number in numbers]
+        for body in bodies:
+            self.ledger.expect_dead_letter(body)
+        return bodies
 
     def post_extra(self, body: bytes) -> Reply:
         """Post one body out of turn, on a connection of its own."""

@@ -47,3 +47,15 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def records_in(path: Path) -> list[tuple[int, bytes]]:
+    """Return the readable bodies of a segment that nobody writes to, each with where it starts."""
+    data = path.read_bytes()
+    found = []
+    offset = 0
+    for body in bodies_in(path):
+        offset = data.index(body, offset)
+        found.append((offset, body))
+        offset += len(body)
+    return found

@@ -71,7 +71,9 @@ def _work_off(
                 order = waiting.get_nowait()
             except queue.Empty:
                 break
-            results.append(_carry_out(process, order, say))
+            result = _carry_out(process, order, say)
+            say(order, f"{'good' if result.is_good else 'FAILED'}: {result}")
+            results.append(result)
         assert process.stdin is not None
         process.stdin.close()
 

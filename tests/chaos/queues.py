@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import requests
 
 VIRTUAL_HOST = "%2F"
@@ -27,11 +29,15 @@ class Queues:
         """Return how many consumers the queue has; 0 where there is no answer."""
         return self._ask(name, "").get("consumers", 0)
 
+    def copies(self, name: str) -> int:
+        """Return on how many nodes the queue lives now; 0 where there is no answer."""
+        return len(self._ask(name, "").get("online", []))
+
     def are_drained(self) -> bool:
         """Tell whether nothing waits for a worker, in deliveries ready or unacknowledged."""
         return self.depth("events") == 0 and self.depth("unrouted") == 0
 
-    def _ask(self, name: str, query: str) -> dict[str, int]:
+    def _ask(self, name: str, query: str) -> dict[str, Any]:
         url = f"{self.management_url}/api/queues/{VIRTUAL_HOST}/open-messaging.{name}?{query}"
         try:
             answer = requests.get(url, timeout=TIMEOUT_SECONDS)

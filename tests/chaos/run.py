@@ -16,6 +16,8 @@ from tests.chaos.stand import SECRET, Stand
 from tests.chaos.traffic import Traffic
 
 WARM_SECONDS = 1.0
+LOOK_SECONDS = 0.3
+TELL_SECONDS = 10.0
 DRAIN_SECONDS = 120.0
 """The journal's grace period, a broker's start and the longest pause between two attempts, several times."""
 
@@ -70,15 +72,15 @@ def run_fault(stand: Stand, fault: Fault, seed: int, say: Say) -> Result:
             rounds = _strike(Scene(stand, driver, chance), fault, say)
             result = replace(result, rounds=rounds)
             driver.stop()
-            result = settle(stand, driver, result)
+            result = settle(stand, driver, result, say)
     except Exception as error:  # noqa: BLE001  # whatever broke is this fault's result
         driver.stop()
         say(traceback.format_exc())
-        result = replace(settle_if_possible(stand, driver, result), failure=_one_line(error))
+        result = replace(settle_if_possible(stand, driver, result, say), failure=_one_line(error))
     return replace(result, seconds=time.monotonic() - started)
 
 
-def settle(stand: Stand, driver: Driver, result: Result) -> Result:
+def settle(stand: Stand, driver: Driver, result: Result, say: Say) -> Result:
     """Wait until everything has drained, then compare.
 
     Raises:
@@ -87,9 +89,7 @@ def settle(stand: Stand, driver: Driver, result: Result) -> Result:
     oracle = Oracle(stand.database_url, driver.traffic.run)
     ledger = driver.ledger
     try:
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while time.monotonic() < deadline and not _is_settled(stand, oracle, ledger):
-            time.sleep(0.3)
+        _drain(stand, oracle, ledger, say)
         journalled = frozenset(digest_of(body) for body in stand.journals.bodies())
         verdict = oracle.verdict(ledger, journalled)
     finally:
@@ -98,10 +98,10 @@ def settle(stand: Stand, driver: Driver, result: Result) -> Result:
     return _with_verdict(replace(result, failure=failure), verdict)
 
 
-def settle_if_possible(stand: Stand, driver: Driver, result: Result) -> Result:
+def settle_if_possible(stand: Stand, driver: Driver, result: Result, say: Say) -> Result:
     """Settle after a failure, for the account's sake; what fails here is less than what failed before."""
     try:
-        return settle(stand, driver, result)
+        return settle(stand, driver, result, say)
     except Exception:  # noqa: BLE001  # the first failure is the one to tell
         return result
 
@@ -116,6 +116,19 @@ def _strike(scene: Scene, fault: Fault, say: Say) -> int:
         strike(scene)
     scene.stand.wait_healthy(90)
     return len(strikes)
+
+
+def _drain(stand: Stand, oracle: Oracle, ledger: Ledger, say: Say) -> None:
+    started = told = time.monotonic()
+    while not _is_settled(stand, oracle, ledger):
+        now = time.monotonic()
+        if now - started > DRAIN_SECONDS:
+            return
+        if now - told > TELL_SECONDS:
+            told = now
+            depth, missing = stand.queues.depth("events"), len(oracle.missing(ledger))
+            say(f"draining: {stand.journals.size} bytes journalled, {depth} queued, {missing} missing")
+        time.sleep(LOOK_SECONDS)
 
 
 def _is_settled(stand: Stand, oracle: Oracle, ledger: Ledger) -> bool:

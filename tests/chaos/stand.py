@@ -14,7 +14,9 @@ import requests
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.postgresql import PrivatePostgreSQL
 from deploy.local.rabbitmq import PrivateRabbitMQ
+from tests.chaos.fake_management import FakeManagement
 from tests.chaos.journal import Journals
+from tests.chaos.logs import LogWatch
 from tests.chaos.proxy import Proxy
 from tests.chaos.queues import Queues
 from tests.chaos.service import Service, Supervisor, wait_until
@@ -33,7 +35,7 @@ class Stand:
     """One broker, one database server, the edge with two processes, two intake workers.
 
     The edge's listening socket is held here and handed over at each start, as systemd's socket unit does.
-    Two proxies lie ready; they are passed by unless a fault puts them into the way.
+    Two proxies and a false management API lie ready; they are passed by unless a fault puts them in the way.
 
     Args:
         directory: Empty; servers, journals, logs and databases are kept in it.
@@ -62,6 +64,7 @@ class Stand:
         self.journals = Journals(directory / "state" / "journal")
         self.edge_proxy = Proxy(self.broker.amqp_port)
         self.worker_proxy = Proxy(self.broker.amqp_port)
+        self.fake_management = FakeManagement(self.broker.management_url)
         self._listener = _listen()
         self.port: int = self._listener.getsockname()[1]
         self.edge = self._edge_service()
@@ -97,6 +100,7 @@ class Stand:
             self._supervisor.stop()
         for service in (self.edge, *self.workers):
             service.stop(signal.SIGKILL)
+        self.fake_management.close()
         self.edge_proxy.close()
         self.worker_proxy.close()
         self.broker.stop()
@@ -145,10 +149,9 @@ class Stand:
         for worker in self.workers:
             worker.start()
 
-    def log_has(self, event: str) -> bool:
-        """Tell whether the edge or a worker has logged *event*."""
-        needle = f'"{event}"'.encode()
-        return any(needle in service.log.read_bytes() for service in (self.edge, *self.workers))
+    def watch_logs(self) -> LogWatch:
+        """Look at what the edge and the workers log from now on."""
+        return LogWatch([service.log for service in (self.edge, *self.workers)])
 
     def environment(self) -> dict[str, str]:
         """Return the settings that every process gets."""

@@ -1,0 +1,59 @@
+"""Find the stretches of time in which senders were told 429, and judge what they were told."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tests.chaos.http_client import Reply
+
+SAME_SECONDS = 1.5
+"""The processes of the edge poll on their own: within a poll's interval they may disagree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One stretch, in monotonic seconds: from its first 429 to the first 200 after its last."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasted."""
+        return self.end - self.start
+
+
+def episodes_of(replies: Iterable[Reply]) -> list[Episode]:
+    """Return the episodes, oldest first; one that has not ended is left out."""
+    ordered = sorted(replies, key=lambda reply: reply.at)
+    found: list[Episode] = []
+    start: float | None = None
+    last = ended = 0.0
+    for reply in ordered:
+        if reply.status == 429:
+            if start is None:
+                start = reply.at
+            last, ended = reply.at, 0.0
+        elif start is not None and reply.status == 200:
+            ended = ended or reply.at
+            if reply.at - last > SAME_SECONDS:
+                found.append(Episode(start, ended))
+                start = None
+    return found
+
+
+def excess_of(replies: Iterable[Reply], episodes: Sequence[Episode]) -> float:
+    """Return the typical ratio of Retry-After to what was left of the episode when it was said."""
+    ratios = [
+        reply.retry_after / max(1.0, episode.end - reply.at)
+        for reply in replies
+        if reply.status == 429 and reply.retry_after
+        for episode in episodes
+        if episode.start <= reply.at < episode.end
+    ]
+    return statistics.median(ratios)

@@ -1,0 +1,89 @@
+"""A management API that may be in a bad mood, in front of a real one."""
+
+from __future__ import annotations
+
+import threading
+from enum import Enum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import requests
+
+from deploy.local.ports import LOOPBACK, free_port
+
+HANG_SECONDS = 60.0
+NONSENSE = b'{"messages": "many", "<html>'
+ZERO = b'{"messages": 0, "messages_ready": 0}'
+
+
+class Mood(Enum):
+    """How requests are answered."""
+
+    HONEST = "as the real one does"
+    HUNG = "never"
+    REFUSING = "503"
+    NONSENSE = "200 with nonsense"
+    ZERO = "200, and every queue is empty"
+
+
+class FakeManagement:
+    """Serves on a thread of its own until `close`.
+
+    Args:
+        real_url: The API in front of which it stands, with credentials.
+    """
+
+    def __init__(self, real_url: str) -> None:
+        self.mood = Mood.HONEST
+        self._real_url = real_url
+        self._ended = threading.Event()
+        self._server = ThreadingHTTPServer((LOOPBACK, free_port()), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Its address, with the credentials of the real one."""
+        credentials = self._real_url.partition("//")[2].rpartition("@")[0]
+        return f"http://{credentials}@{LOOPBACK}:{self._server.server_port}"
+
+    def close(self) -> None:
+        """Let go of hung requests and serve no more."""
+        self._ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, path: str) -> tuple[int, bytes]:
+        """Return status and body for one request, in the present mood."""
+        if self.mood is Mood.HUNG:
+            self._ended.wait(HANG_SECONDS)
+            return 504, b""
+        if self.mood is Mood.REFUSING:
+            return 503, b""
+        if self.mood is Mood.NONSENSE:
+            return 200, NONSENSE
+        if self.mood is Mood.ZERO and "/queues/" in path:
+            return 200, ZERO
+        try:
+            real = requests.get(f"{self._real_url}{path}", timeout=2)
+        except requests.RequestException:
+            return 502, b""
+        return real.status_code, real.content
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:  # the name that http.server looks for
+                status, body = fake.answer(self.path)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler

@@ -1,0 +1,78 @@
+"""Strike the host's clock: it steps back and forth by an hour."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.chaos.faults.broker import expect_all_answered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.chaos.scene import Scene
+    from tests.chaos.stand import Stand
+
+HOUR = 3600
+
+
+def library() -> Path | None:
+    """Return libfaketime where it is installed (Debian: libfaketime)."""
+    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+@contextmanager
+def with_a_false_clock(stand: Stand) -> Iterator[None]:
+    """Preload a library that shifts the wall clock by what a file says; the monotonic clock stays true."""
+    found = library()
+    assert found is not None, "libfaketime is not installed"
+    _write(stand, 0)
+    false = {
+        "LD_PRELOAD": str(found),
+        "FAKETIME_TIMESTAMP_FILE": str(_file(stand)),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    _reconfigure(stand, false)
+    try:
+        yield
+    finally:
+        _reconfigure(stand, dict.fromkeys(false, ""))
+
+
+def the_clock_steps(scene: Scene) -> None:
+    """Step by an hour in either direction, and back; the second time with a journal to be adopted."""
+    stand = scene.stand
+    step = scene.chance.choice((HOUR, -HOUR))
+    with scene.driver.watch() as seen:
+        _write(stand, step)
+        scene.wait(3.0, 6.0)
+        _write(stand, 0)
+        scene.wait(2.0, 4.0)
+    expect_all_answered(seen)
+    _write(stand, -step)
+    scene.wait(2.0, 3.0)
+    os.kill(scene.chance.choice(stand.edge.children()), signal.SIGKILL)
+    scene.wait(2.0, 3.0)
+    _write(stand, 0)
+    stand.wait_healthy()
+
+
+def _reconfigure(stand: Stand, settings: dict[str, str]) -> None:
+    for service in (stand.edge, *stand.workers):
+        service.reconfigure(**settings)
+    stand.wait_healthy()
+
+
+def _file(stand: Stand) -> Path:
+    return stand.directory / "clock"
+
+
+def _write(stand: Stand, seconds: int) -> None:
+    """Replace the file as a whole: a reader must not find half of a number."""
+    new = _file(stand).with_suffix(".new")
+    new.write_text(f"{seconds:+d}\n", encoding="ascii")
+    new.replace(_file(stand))
