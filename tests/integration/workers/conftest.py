@@ -1,0 +1,95 @@
+import itertools
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from messaging.clock import SystemClock
+from messaging.delivery import Delivery
+from messaging.envelope import Envelope
+from messaging.topology import EVENTS_QUEUE
+from migrations import schema
+from workers.database import engine_of
+from workers.dispatch import HANDLERS
+from workers.intake import Intake
+
+PAYLOADS = Path(__file__).parents[2] / "payloads"
+START = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def migrated_url(database_url):
+    """A database of each kind with all tables."""
+    schema.upgrade(database_url)
+    return database_url
+
+
+@pytest.fixture
+def engine(migrated_url):
+    engine = engine_of(migrated_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def query(engine):
+    """Run a query in a transaction of its own and return its rows."""
+
+    def run(sql, **parameters):
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(sql), parameters)]
+
+    return run
+
+
+@pytest.fixture
+def handlers():
+    return {event_type: (handler,) for event_type, handler in HANDLERS.items()}
+
+
+@pytest.fixture
+def intake(engine, handlers):
+    """Process deliveries with the shipped handlers; returns the tags to dead-letter."""
+    return processor(engine, handlers)
+
+
+def processor(engine, handlers):
+    worker = Intake(engine, handlers, SystemClock())
+    return lambda *deliveries: worker.process([worker.prepare(each) for each in deliveries])
+
+
+TAGS = itertools.count(1)
+
+
+def deliver(payload, *, attempt=1, message_id=None, queue=EVENTS_QUEUE):
+    """Make a delivery of a payload or of raw bytes."""
+    tag = next(TAGS)
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    envelope = Envelope(message_id or f"request-{tag}", time.time_ns() // 1000, "r", "webhook", body)
+    return Delivery(tag, queue, attempt, envelope)
+
+
+def payload_of(name):
+    return json.loads((PAYLOADS / f"{name}.json").read_text())
+
+
+def event(kind, *, conversation="c-1", after_ms=0, **fields):
+    """Make an event of the guide's dialect, some milliseconds after the start."""
+    moment = (START + timedelta(milliseconds=after_ms)).isoformat(timespec="milliseconds")
+    return {
+        "eventType": f"openmessaging:conversation:{kind}",
+        "conversationId": conversation,
+        "timestamp": moment,
+        **fields,
+    }
+
+
+def said(words, *, sequence=None, **others):
+    return event("message", message={"text": words}, sequence=sequence, **others)
+
+
+def routed(status, **others):
+    return event("updated", routing={"status": f"CONTACT-{status}", "queueId": "queue-1"}, **others)

@@ -1,0 +1,194 @@
+"""What a batch leaves in the database, on PostgreSQL and on SQLite."""
+
+import hashlib
+
+import pytest
+
+from tests.integration.workers.conftest import deliver, event, payload_of, processor, routed, said
+from workers.events import CONVERSATION_MESSAGE
+
+OUTCOMES = "SELECT event_type, outcome, reason FROM processed_events ORDER BY occurred_at, id"
+
+
+def test_each_kind_of_event_has_its_effect(intake, query):
+    rejected = intake(
+        deliver(event("new")), deliver(said("Hello", after_ms=5)), deliver(routed("QUEUED", after_ms=9))
+    )
+
+    assert rejected == frozenset()
+    assert query(
+        "SELECT status, routing_status, routing_queue, event_count, message_count FROM conversations"
+    ) == [("started", "CONTACT-QUEUED", "queue-1", 3, 1)]
+    assert query("SELECT text FROM conversation_messages") == [("Hello",)]
+
+
+def test_a_redelivered_event_is_acknowledged_without_effect(intake, query):
+    delivery = deliver(said("Hello"))
+
+    assert intake(delivery) == intake(delivery) == frozenset()
+
+    assert query("SELECT message_count FROM conversations") == [(1,)]
+    assert query("SELECT count(*) FROM conversation_messages") == [(1,)]
+
+
+def test_a_duplicate_within_one_batch_takes_effect_once(intake, query):
+    intake(deliver(said("Hello")), deliver(said("Hello")))
+
+    assert query("SELECT message_count, event_count FROM conversations") == [(1, 1)]
+
+
+def test_an_event_is_found_by_the_digest_of_its_body(intake, query):
+    delivery = deliver(said("Hello"))
+    intake(delivery)
+
+    [(digest,)] = query("SELECT body_sha256 FROM events_v1")
+
+    assert digest == hashlib.sha256(delivery.envelope.body).hexdigest()
+
+
+def test_the_platforms_clock_is_kept_to_the_microsecond(intake, query):
+    intake(deliver(said("Hello") | {"timestamp": "2024-05-15T16:32:10.123456+02:00"}))
+
+    [(occurred_at,)] = query("SELECT occurred_at FROM processed_events")
+
+    assert str(occurred_at)[:26] == "2024-05-15 14:32:10.123456"
+
+
+def test_messages_are_ordered_by_timestamp_then_sequence(intake, query):
+    intake(deliver(said("third", after_ms=2)), deliver(said("second", after_ms=1, sequence=2)))
+    intake(deliver(said("first", after_ms=1, sequence=1)))
+
+    assert query(
+        "SELECT text FROM conversation_messages ORDER BY occurred_at, sequence, received_at, event_id"
+    ) == [("first",), ("second",), ("third",)]
+
+
+def test_an_event_older_than_the_conversations_state_does_not_overwrite_it(intake, query):
+    intake(deliver(routed("QUEUED", after_ms=10)), deliver(routed("ROUTED", after_ms=20)))
+    intake(deliver(routed("QUEUED", after_ms=15)))
+
+    assert query("SELECT routing_status FROM conversations") == [("CONTACT-ROUTED",)]
+    assert query("SELECT outcome, reason FROM processed_events ORDER BY occurred_at") == [
+        ("processed", None),
+        ("skipped", "late_update"),
+        ("processed", None),
+    ]
+
+
+def test_updates_of_one_batch_are_applied_in_the_order_of_their_timestamps(intake, query):
+    intake(deliver(routed("ROUTED", after_ms=20)), deliver(routed("QUEUED", after_ms=10)))
+
+    assert query("SELECT routing_status FROM conversations") == [("CONTACT-ROUTED",)]
+    assert {outcome for _, outcome, _ in query(OUTCOMES)} == {"processed"}
+
+
+def test_an_update_without_a_transition_is_recorded_as_skipped(intake, query):
+    intake(deliver(event("updated", attributes={"whisperNote": "x"})))
+
+    assert query(OUTCOMES) == [("openmessaging:conversation:updated", "skipped", "no_routing_status")]
+
+
+def test_first_and_last_event_bound_the_conversation_whatever_the_order(intake, query):
+    intake(deliver(said("b", after_ms=50)))
+    intake(deliver(said("c", after_ms=90)), deliver(said("a", after_ms=10)))
+
+    [(first, last)] = query("SELECT first_event_at, last_event_at FROM conversations")
+
+    assert str(first)[17:23] == "10.010"
+    assert str(last)[17:23] == "10.090"
+
+
+def test_a_window_moves_with_each_message_but_not_past_its_limit(intake, query):
+    intake(deliver(said("a")))
+    [before] = query("SELECT window_opened_at, window_closes_at, window_limit_at FROM conversations")
+    intake(deliver(said("b", after_ms=1)))
+    [after] = query("SELECT window_opened_at, window_closes_at, window_limit_at FROM conversations")
+
+    assert (after[0], after[2]) == (before[0], before[2])
+    assert before[1] < after[1] <= after[2]
+
+
+def test_receipts_are_recorded_and_typing_passes(intake, query):
+    names = ("genesys/text", "genesys/receipt-published", "genesys/typing")
+    intake(*[deliver(payload_of(name)) for name in names])
+
+    assert query("SELECT status, is_final FROM message_receipts") in (
+        [("Published", True)],
+        [("Published", 1)],
+    )
+    assert ("openmessaging:typing", "skipped", "typing") in query(OUTCOMES)
+
+
+def test_a_malformed_event_is_rejected_with_its_reason_and_its_neighbours_are_processed(intake, query):
+    malformed = deliver(b'{"eventType":', message_id="broken")
+
+    rejected = intake(deliver(said("a")), malformed, deliver(said("b")))
+
+    assert rejected == {malformed.tag}
+    assert query("SELECT message_id, code FROM dead_letters") == [("broken", "not_json")]
+    assert query("SELECT message_count FROM conversations") == [(2,)]
+
+
+def test_a_dead_letter_delivered_again_keeps_its_first_record(intake, query):
+    malformed = deliver(b"{", message_id="broken")
+
+    assert intake(malformed) == intake(malformed) == {malformed.tag}
+
+    assert query("SELECT count(*) FROM dead_letters") == [(1,)]
+
+
+def test_drift_is_recorded_once_per_name(intake, query):
+    intake(deliver(said("a", newField=1)), deliver(said("b", newField=2)))
+    intake(deliver(said("c", newField=3)))
+
+    assert query("SELECT kind, name, event_type FROM drift") == [
+        ("unknown_field", "newField", "openmessaging:conversation:message")
+    ]
+
+
+def test_one_event_whose_handler_fails_does_not_fail_its_batch(engine, handlers, query):
+    def fails_on_bad_words(connection, events, now_us):
+        if any(each.event.text == "bad" for each in events):
+            raise RuntimeError("bad")
+        return {}
+
+    handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], fails_on_bad_words)
+    deliveries = [deliver(said("bad" if number == 13 else f"good {number}")) for number in range(40)]
+
+    rejected = processor(engine, handlers)(*deliveries)
+
+    assert rejected == {deliveries[13].tag}
+    assert query("SELECT code, reason FROM dead_letters") == [
+        ("handler_failed", "event: its handler raised RuntimeError")
+    ]
+    assert query("SELECT message_count FROM conversations") == [(39,)]
+    assert query("SELECT count(*) FROM processed_events") == [(39,)]
+
+
+def test_one_row_that_the_database_refuses_does_not_fail_its_batch(engine, handlers, query):
+    def violates(connection, events, now_us):
+        if any(each.event.text == "bad" for each in events):
+            connection.exec_driver_sql("UPDATE conversations SET status = NULL")
+        return {}
+
+    handlers[CONVERSATION_MESSAGE] = (violates,)
+
+    rejected = processor(engine, handlers)(*[deliver(said(words)) for words in ("a", "bad", "c")])
+
+    assert len(rejected) == 1
+    assert query("SELECT code FROM dead_letters") == [("refused_by_database",)]
+    assert query("SELECT count(*) FROM processed_events") == [(2,)]
+
+
+def test_texts_of_every_script_and_quote_are_stored_as_they_are(intake, query):
+    words = 'It\'s "quoted" \\ back\tslash, {braces} %s :name ? \N{WAVING HAND SIGN} العربية'
+    intake(deliver(said(words)))
+
+    assert query("SELECT text FROM conversation_messages") == [(words,)]
+
+
+@pytest.mark.parametrize("name", ["__proto__", "a'; DROP TABLE drift; --", "x" * 255, "é" * 255])
+def test_identifiers_of_any_kind_are_only_values(intake, query, name):
+    intake(deliver(said("a", conversation=name)))
+
+    assert query("SELECT conversation_id FROM conversations") == [(name,)]

@@ -1,0 +1,45 @@
+"""Deliveries that came back too often are tried alone."""
+
+import pytest
+
+from tests.integration.workers.conftest import deliver, processor, said
+from workers.events import CONVERSATION_MESSAGE
+
+
+class WorkerKilledError(BaseException):
+    """What SIGKILL is to a test: nothing below the test catches it."""
+
+
+@pytest.fixture
+def deadly(engine, handlers):
+    """Intake whose handler kills the worker at one word."""
+
+    def kills(connection, events, now_us):
+        if any(each.event.text == "poison" for each in events):
+            raise WorkerKilledError
+        return {}
+
+    handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], kills)
+    return processor(engine, handlers)
+
+
+def test_a_poison_event_is_dead_lettered_and_its_neighbours_are_processed(deadly, query):
+    payloads = [said("before"), said("poison"), said("after")]
+
+    for attempt in range(1, 6):
+        with pytest.raises(WorkerKilledError):
+            deadly(*[deliver(each, attempt=attempt, message_id=each["message"]["text"]) for each in payloads])
+    last = [deliver(each, attempt=6, message_id=each["message"]["text"]) for each in payloads]
+    rejected = deadly(*last)
+
+    assert rejected == {last[1].tag}
+    assert query("SELECT message_id, code FROM dead_letters") == [("poison", "poison")]
+    assert query("SELECT text FROM conversation_messages ORDER BY text") == [("after",), ("before",)]
+    assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_a_suspect_that_is_innocent_is_processed_and_its_mark_cleared(intake, query):
+    assert intake(deliver(said("a"), attempt=9)) == frozenset()
+
+    assert query("SELECT message_count FROM conversations") == [(1,)]
+    assert query("SELECT count(*) FROM suspects") == [(0,)]

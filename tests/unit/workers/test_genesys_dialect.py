@@ -1,0 +1,104 @@
+import pytest
+
+from messaging.errors import RejectedEventError
+from workers.dialects import read_event
+from workers.events import CONVERSATION_MESSAGE, EVENT_TYPES, RECEIPT, TYPING
+
+
+@pytest.fixture
+def read(notes):
+    return lambda payload: read_event(payload, notes, EVENT_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("name", "event_type"),
+    [
+        ("genesys/text", CONVERSATION_MESSAGE),
+        ("genesys/structured-quick-replies", CONVERSATION_MESSAGE),
+        ("genesys/attachment", CONVERSATION_MESSAGE),
+        ("genesys/receipt-failed", RECEIPT),
+        ("genesys/receipt-published", RECEIPT),
+        ("genesys/typing", TYPING),
+    ],
+)
+def test_every_published_body_is_read_without_drift(read, payload, notes, name, event_type):
+    event = read(payload(name))
+
+    assert (event.event_type, event.dialect) == (event_type, "genesys")
+    assert notes.pending() == []
+
+
+def test_the_fields_of_a_text_become_ours(read, payload):
+    event = read(payload("genesys/text"))
+
+    assert event.conversation_id == "5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"
+    assert event.occurred_at_us == 1_749_589_385_427_000
+    assert event.platform_message_id == "d7d58935af65a45e5234ac77de017a0a"
+    assert (event.text, event.sender) == ("Hi", "human")
+
+
+def test_an_attachment_needs_no_text(read, payload):
+    event = read(payload("genesys/attachment"))
+
+    assert event.text is None
+    assert "image.jpg" in event.content
+
+
+def test_without_conversation_id_one_customer_on_one_integration_stands_in(read, payload):
+    first = read(payload("genesys/text", conversationId=None))
+    second = read(payload("genesys/receipt-published", conversationId=None))
+    other = payload("genesys/text", conversationId=None)
+    other["channel"]["to"]["id"] = "another"
+
+    assert first.conversation_id == second.conversation_id
+    assert first.conversation_id.startswith("e6b352de-ecd0-49c7-94de-7787418869bc/")
+    assert read(other).conversation_id != first.conversation_id
+
+
+def test_the_stand_in_shows_no_personal_address(read, payload):
+    assert "did:plc" not in read(payload("genesys/text", conversationId=None)).conversation_id
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "field"),
+    [
+        ({"type": "Message"}, "unknown_event_type", "type"),
+        ({"type": None}, "unknown_event_type", "type"),
+        (
+            {"type": "Event", "events": [{"eventType": "Presence"}]},
+            "unknown_event_type",
+            "events[0].eventType",
+        ),
+        ({"channel": None}, "missing_field", "channel"),
+        ({"channel": "Open"}, "invalid_field", "channel"),
+        ({"channel": {"id": "i"}}, "missing_field", "channel.time"),
+        ({"channel": {"time": 5}}, "invalid_field", "channel.time"),
+        ({"conversationId": 5}, "invalid_field", "conversationId"),
+        (
+            {"conversationId": None, "channel": {"time": "2025-06-10T21:03:05Z"}},
+            "missing_field",
+            "conversationId",
+        ),
+        ({"id": ["d7d5"]}, "invalid_field", "id"),
+    ],
+)
+def test_what_decides_identity_or_order_refuses_the_event_by_name(read, payload, changes, code, field):
+    with pytest.raises(RejectedEventError) as caught:
+        read(payload("genesys/text", **changes))
+
+    assert caught.value.code == code
+    assert caught.value.reason.startswith(f"{field}:")
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"status": "DataFiltered"}, "status=DataFiltered"),
+        ({"direction": "Sideways"}, "direction=Sideways"),
+        ({"originatingEntity": "Alien"}, "originatingEntity=Alien"),
+    ],
+)
+def test_an_unknown_enum_value_is_processed_and_noted(read, payload, notes, changes, name):
+    read(payload("genesys/receipt-published", **changes))
+
+    assert [(drift.kind, drift.name) for drift in notes.pending()] == [("unknown_value", name)]

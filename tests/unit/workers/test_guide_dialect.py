@@ -1,0 +1,96 @@
+import pytest
+
+from messaging.errors import RejectedEventError
+from workers.dialects import read_event
+from workers.events import EVENT_TYPES
+
+
+@pytest.fixture
+def read(notes):
+    return lambda payload: read_event(payload, notes, EVENT_TYPES)
+
+
+def test_the_guides_own_sample_is_read(read, payload):
+    event = read(payload("guide/conversation-new"))
+
+    assert event.event_type == "openmessaging:conversation:new"
+    assert event.conversation_id == "a1b2c3d4-e5f6-7890-abcd-ef1234567890"
+    assert event.occurred_at_us == 1_715_783_530_000_000
+    assert event.social_channel == "custom-social-channel-01"
+    assert event.dialect == "guide"
+
+
+def test_a_message_and_an_update_are_read(read, payload):
+    message = read(payload("guide/conversation-message"))
+    update = read(payload("guide/conversation-updated"))
+
+    assert (message.text, message.sequence, message.sender) == ("Where is my order?", 1, "inbound")
+    assert (update.routing_status, update.routing_queue) == ("CONTACT-QUEUED", "queue-1")
+
+
+REFUSED = {
+    "no eventType": ({"eventType": None}, "invalid_field", "eventType"),
+    "eventType of the wrong type": ({"eventType": ["new"]}, "invalid_field", "eventType"),
+    "unknown eventType": ({"eventType": "openmessaging:exploded"}, "unknown_event_type", "eventType"),
+    "no conversationId": ({"conversationId": None}, "missing_field", "conversationId"),
+    "conversationId a number": ({"conversationId": 42}, "invalid_field", "conversationId"),
+    "conversationId empty": ({"conversationId": ""}, "invalid_field", "conversationId"),
+    "conversationId endless": ({"conversationId": "x" * 3000}, "invalid_field", "conversationId"),
+    "no timestamp": ({"timestamp": None}, "missing_field", "timestamp"),
+    "timestamp a number": ({"timestamp": 1_715_783_530}, "invalid_field", "timestamp"),
+    "timestamp a list": ({"timestamp": ["yesterday"]}, "invalid_field", "timestamp"),
+    "timestamp no time": ({"timestamp": "yesterday at noon"}, "invalid_field", "timestamp"),
+    "timestamp without offset": ({"timestamp": "2024-05-15T14:32:10"}, "invalid_field", "timestamp"),
+    "timestamp out of range": ({"timestamp": "0001-01-01T00:00:00+14:00"}, "invalid_field", "timestamp"),
+    "sequence a text": ({"sequence": "1"}, "invalid_field", "sequence"),
+    "sequence a truth value": ({"sequence": True}, "invalid_field", "sequence"),
+    "sequence too large": ({"sequence": 2**63}, "invalid_field", "sequence"),
+    "message id a number": ({"message": {"id": 7}}, "invalid_field", "message.id"),
+}
+
+
+@pytest.mark.parametrize(("changes", "code", "field"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_decides_identity_or_order_refuses_the_event_by_name(read, payload, changes, code, field):
+    with pytest.raises(RejectedEventError) as caught:
+        read(payload("guide/conversation-message", **changes))
+
+    assert caught.value.code == code
+    assert caught.value.reason.startswith(f"{field}:")
+
+
+def test_a_body_of_neither_shape_is_refused(read):
+    with pytest.raises(RejectedEventError) as caught:
+        read({"conversationId": "c", "timestamp": "2024-05-15T14:32:10Z"})
+
+    assert (caught.value.code, caught.value.reason) == ("missing_field", "eventType: is missing")
+
+
+@pytest.mark.parametrize("absent", [None, "missing"])
+@pytest.mark.parametrize("field", ["channel", "message", "routing", "participants", "metadata", "sequence"])
+def test_an_optional_field_may_be_null_or_missing(read, payload, notes, field, absent):
+    body = payload("guide/conversation-message", **{field: None})
+    if absent == "missing":
+        del body[field]
+
+    assert read(body).conversation_id == body["conversationId"]
+    assert notes.pending() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "name"),
+    [
+        ({"newField": {"a": 1}}, "unknown_field", "newField"),
+        ({"channel": {"type": "custom", "region": "eu"}}, "unknown_field", "channel.region"),
+        ({"participants": [{"id": "p", "mood": "good"}]}, "unknown_field", "participants[].mood"),
+        ({"routing": {"status": "CONTACT-LOST"}}, "unknown_value", "routing.status=CONTACT-LOST"),
+        ({"participants": [{"role": "ghost"}]}, "unknown_value", "participants[].role=ghost"),
+        ({"channel": "custom"}, "wrong_type", "channel"),
+        ({"participants": {"id": "p"}}, "wrong_type", "participants"),
+        ({"message": {"text": 7}}, "wrong_type", "message.text"),
+    ],
+)
+def test_what_is_unknown_is_processed_and_noted_once(read, payload, notes, changes, *, kind, name):
+    for _ in range(2):
+        read(payload("guide/conversation-message", **changes))
+
+    assert [(drift.kind, drift.name) for drift in notes.pending()] == [(kind, name)]

@@ -1,0 +1,42 @@
+import pytest
+
+from messaging.errors import ConfigurationError
+from workers.settings import read_intake_settings
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    monkeypatch.setenv("OM_AMQP_URL", "amqp://user:secret@a/, amqp://user:secret@b/")
+    monkeypatch.setenv("OM_DATABASE_URL", "postgresql://user:secret@127.0.0.1/x")
+    return monkeypatch
+
+
+def test_defaults_stand_where_nothing_is_set(environment):
+    settings = read_intake_settings()
+
+    assert settings.amqp_urls == ("amqp://user:secret@a/", "amqp://user:secret@b/")
+    assert (settings.batch_events, settings.batch_seconds) == (100, 0.02)
+
+
+def test_no_secret_is_shown(environment):
+    assert "secret" not in repr(read_intake_settings())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OM_BATCH_EVENTS", "0"),
+        ("OM_BATCH_EVENTS", "many"),
+        ("OM_BATCH_EVENTS", "5000"),
+        ("OM_BATCH_SECONDS", "-1"),
+        ("OM_BATCH_SECONDS", "nan"),
+        ("OM_DATABASE_URL", ""),
+        ("OM_LOG_LEVEL", "loud"),
+        ("OM_STUCK_SECONDS", "0"),
+    ],
+)
+def test_a_malformed_setting_is_refused_by_name(environment, name, value):
+    environment.setenv(name, value)
+
+    with pytest.raises(ConfigurationError, match=name):
+        read_intake_settings()
