@@ -72,6 +72,7 @@ class Consumer:
         self._connect()
         self._loop.call_later(TICK_SECONDS, self._tick)
         self._loop.start()
+        self._loop.close()
 
     def stop(self) -> None:
         """Ask `run` to settle what it holds and to return; may be called by a signal handler."""
@@ -131,8 +132,12 @@ class Consumer:
             else:
                 self._subscription.stop()
         elif now > self._stop_deadline:
+            self._stop_deadline = now + self._stop_seconds
             logger().warning("consumer_stop_overdue", consequence="the broker delivers again what is held")
-            self._loop.stop()
+            if self._subscription is None:
+                self._loop.stop()
+            else:
+                self._subscription.drop("stop overdue")
 
     def _look_for_standstill(self, subscription: Subscription) -> None:
         stalled = subscription.stalled_for()

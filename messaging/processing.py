@@ -60,7 +60,8 @@ class Processing:
         while (batch := self._batches.get()) is not None and not self._abandoned.is_set():
             self.progressed_at = time.monotonic()
             rejected = self._process_at_last(batch)
-            if rejected is None:
+            if rejected is None or self._abandoned.is_set():
+                # What is durable meanwhile will be known by its key when it is delivered again.
                 return
             self.progressed_at = time.monotonic()
             self._on_processed(batch, rejected)

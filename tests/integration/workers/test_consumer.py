@@ -1,0 +1,264 @@
+"""The consumer and a real broker: what is settled, when, and what is delivered again."""
+
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pika
+import pytest
+
+from messaging import topology
+from messaging.consumer import Consumer
+from messaging.errors import RetryLaterError
+from messaging.service_manager import ServiceManager
+
+PATIENCE_SECONDS = 20.0
+
+
+@dataclass
+class Recorder:
+    """A processor that keeps what it is given and does as the test says."""
+
+    deliveries: list = field(default_factory=list)
+    batches: list = field(default_factory=list)
+    on_batch: object = None
+
+    def prepare(self, delivery):
+        self.deliveries.append(delivery)
+        return Item(delivery)
+
+    def process(self, batch):
+        self.batches.append([each.delivery for each in batch])
+        return self.on_batch(batch) if self.on_batch else frozenset()
+
+    def bodies(self):
+        return [each.envelope.body for each in self.deliveries]
+
+
+@dataclass(frozen=True)
+class Item:
+    delivery: object
+
+
+@pytest.fixture
+def broker(vhost):
+    """A channel of the test's own, with everything declared."""
+    connection = pika.BlockingConnection(pika.URLParameters(vhost.amqp_url))
+    channel = connection.channel()
+    topology.declare(channel)
+    yield channel
+    connection.close()
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@contextmanager
+def running(url, processor, **changes):
+    options = {"batch_events": 10, "batch_seconds": 0.02, "stuck_seconds": 60.0, "stop_seconds": 5.0}
+    consumer = Consumer(
+        (url,), processor, client_name="test", service_manager=ServiceManager(), **options | changes
+    )
+    thread = threading.Thread(target=consumer.run)
+    thread.start()
+    try:
+        yield consumer
+    finally:
+        consumer.stop()
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+
+
+def publish(channel, *bodies, exchange=topology.EXCHANGE, routing_key=topology.EVENT_ROUTING_KEY):
+    for body in bodies:
+        channel.basic_publish(exchange, routing_key, body, pika.BasicProperties(message_id=body.decode()))
+
+
+def depth(channel, queue=topology.EVENTS_QUEUE):
+    return channel.queue_declare(queue, passive=True).method.message_count
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def words(count):
+    return [f"event-{number}".encode() for number in range(count)]
+
+
+def test_everything_processed_is_acknowledged_for_good(vhost, broker, recorder):
+    publish(broker, *words(25))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.deliveries) == 25)
+
+    assert recorder.bodies() == words(25)
+    assert max(len(batch) for batch in recorder.batches) == 10
+    with running(vhost.amqp_url, recorder):
+        time.sleep(0.5)
+    assert len(recorder.deliveries) == 25
+
+
+def test_nothing_is_acknowledged_before_it_is_processed(vhost, broker, recorder):
+    started, finish = threading.Event(), threading.Event()
+
+    def hold(_batch):
+        started.set()
+        assert finish.wait(PATIENCE_SECONDS)
+        return frozenset()
+
+    recorder.on_batch = hold
+    publish(broker, *words(1))
+    with running(vhost.amqp_url, recorder, stop_seconds=0.0):
+        assert started.wait(PATIENCE_SECONDS)
+    finish.set()
+
+    wait_until(lambda: depth(broker) == 1)
+
+
+def test_rejected_events_become_dead_letters_and_their_neighbours_do_not(vhost, broker, recorder):
+    recorder.on_batch = lambda batch: frozenset(
+        each.delivery.tag for each in batch if each.delivery.envelope.body in {b"event-0", b"event-4"}
+    )
+    publish(broker, *words(5))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 2)
+
+    assert depth(broker) == 0
+    bodies = {broker.basic_get(topology.DEAD_LETTERS, auto_ack=True)[2] for _ in range(2)}
+    assert bodies == {b"event-0", b"event-4"}
+
+
+def test_a_batch_of_nothing_but_dead_letters_is_settled(vhost, broker, recorder):
+    recorder.on_batch = lambda batch: frozenset(each.delivery.tag for each in batch)
+    publish(broker, *words(10))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 10)
+        publish(broker, b"later")
+        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 11)
+
+    assert len(recorder.deliveries) == 11
+
+
+def test_events_that_met_no_binding_are_consumed_too(vhost, broker, recorder):
+    publish(broker, b"lost", routing_key="nowhere")
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: recorder.bodies() == [b"lost"])
+
+    assert recorder.deliveries[0].queue == topology.UNROUTED
+
+
+def test_a_held_batch_is_processed_at_last_and_not_delivered_again(vhost, broker, recorder):
+    outage = [True]
+
+    def away_for_a_while(_batch):
+        if outage[0]:
+            raise RetryLaterError("database away", delay=0.05)
+        return frozenset()
+
+    recorder.on_batch = away_for_a_while
+    publish(broker, *words(5))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.batches) >= 3)
+        outage[0] = False
+        wait_until(lambda: len({len(batch) for batch in recorder.batches[-1:]}) == 1 and depth(broker) == 0)
+
+    assert len(recorder.deliveries) == 5
+    assert {each.attempt for each in recorder.deliveries} == {1}
+
+
+def test_a_bug_in_processing_holds_the_batch_and_ends_nothing(vhost, broker, recorder):
+    failures = [RuntimeError("bug")]
+
+    def fails_once(_batch):
+        if failures:
+            raise failures.pop()
+        return frozenset()
+
+    recorder.on_batch = fails_once
+    publish(broker, *words(1))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.batches) == 2)
+
+    assert len(recorder.deliveries) == 1
+
+
+def test_a_lost_connection_brings_unsettled_events_back_and_counts_the_attempt(vhost, broker, recorder):
+    finish = threading.Event()
+    recorder.on_batch = lambda _batch: frozenset(filter(None, [finish.wait(PATIENCE_SECONDS) and 0]))
+    publish(broker, *words(1))
+    with running(vhost.amqp_url, recorder) as consumer:
+        wait_until(lambda: recorder.batches)
+        consumer._loop.add_callback_threadsafe(lambda: consumer._subscription.drop("test"))
+        wait_until(lambda: len(recorder.deliveries) == 2)
+        finish.set()
+        wait_until(lambda: depth(broker) == 0)
+
+    assert [each.attempt for each in recorder.deliveries] == [1, 2]
+
+
+def test_a_deleted_queue_is_waited_for(vhost, broker, recorder):
+    with running(vhost.amqp_url, recorder):
+        publish(broker, b"before")
+        wait_until(lambda: recorder.bodies() == [b"before"])
+        broker.queue_delete(topology.EVENTS_QUEUE)
+        topology.declare(broker)
+        publish(broker, b"after")
+        wait_until(lambda: recorder.bodies() == [b"before", b"after"])
+
+
+def test_a_stuck_consumer_restarts_its_connection(vhost, broker, recorder):
+    stuck = threading.Event()
+    first = [True]
+
+    def hangs_once(_batch):
+        if first:
+            first.clear()
+            stuck.wait(PATIENCE_SECONDS)
+        return frozenset()
+
+    recorder.on_batch = hangs_once
+    publish(broker, *words(3))
+    with running(vhost.amqp_url, recorder, stuck_seconds=0.5):
+        wait_until(lambda: len(recorder.deliveries) == 6 and depth(broker) == 0)
+        stuck.set()
+
+    assert [each.attempt for each in recorder.deliveries[3:]] == [2, 2, 2]
+
+
+def test_a_broker_that_is_away_is_tried_until_it_is_there(vhost, broker, recorder):
+    publish(broker, b"event")
+    urls = ("amqp://guest:guest@127.0.0.1:1/", vhost.amqp_url)
+    consumer = Consumer(
+        urls,
+        recorder,
+        client_name="test",
+        batch_events=10,
+        batch_seconds=0.02,
+        stuck_seconds=60.0,
+        stop_seconds=5.0,
+        service_manager=ServiceManager(),
+    )
+    thread = threading.Thread(target=consumer.run)
+    thread.start()
+
+    wait_until(lambda: recorder.bodies() == [b"event"])
+
+    consumer.stop()
+    thread.join(PATIENCE_SECONDS)
+
+
+def test_a_stop_settles_what_was_received(vhost, broker, recorder):
+    recorder.on_batch = lambda _batch: time.sleep(0.05) or frozenset()
+    publish(broker, *words(30))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: recorder.batches)
+
+    settled = sum(len(batch) for batch in recorder.batches)
+    assert depth(broker) == 30 - settled
+    assert {each.attempt for batch in recorder.batches for each in batch} == {1}
