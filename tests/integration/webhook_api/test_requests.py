@@ -190,6 +190,7 @@ def test_connection_close_is_honoured(raw, events_queue):
         b"POST /x HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /x HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         b"POST /x HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}",
     ],
 )
 def test_what_is_not_http_is_answered_400_and_closed(raw, garbage):
