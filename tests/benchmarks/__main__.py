@@ -67,7 +67,11 @@ def main(*, quick: bool, names: tuple[str, ...], json_path: Path | None, chart_p
         running_rig(QUICK if quick else FULL, Path(directory)) as rig,
     ):
         for name in names or (QUICK_SCENARIOS if quick else SCENARIOS):
-            measure(rig, name)
+            try:
+                measure(rig, name)
+            except (LoadError, TimeoutError) as error:
+                # The run has failed, and says at its end what all the others are like.
+                rig.results.check(f"{name}: {error}", holds=False)
     rig.say(f"measured in {time.monotonic() - started:.0f} s")
     verdicts = judge(rig.results)
     document = as_json(rig.results, verdicts)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 SCENARIO: Final = "backlog"
 SERVICE: Final = "this service"
-EVENTS: Final = 1_000_000
 CHUNK_SECONDS: Final = 5.0
 
 
@@ -28,7 +27,7 @@ def measure_backlog(rig: Rig) -> None:
     rig.say("backlog: the broker is away, a million events go into the journal")
     with edge(rig.broker, rig.fresh()) as server:
         rig.broker.kill()
-        journalled = send(rig, server.port, EVENTS)
+        journalled = send(rig, server.port, rig.plan.many_events)
         waiting = _sum(server, "accepted")
         rig.say("backlog: the broker is back, the journal is published while ingest goes on")
         rig.broker.start()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.accounting import CpuMeter
-from tests.benchmarks.event_table import PROCESSED, event_table
+from tests.benchmarks.event_table import event_table
 from tests.benchmarks.servers import edge, intake, migrate
 from tests.benchmarks.steady_load import percentile_ms, steady_load
 from tests.benchmarks.wrk import CONNECTIONS, load

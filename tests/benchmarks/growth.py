@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SCENARIO: Final = "growth"
 SMALL: Final = "10 thousand rows"
 LARGE: Final = "5 million rows"
-ROWS: Final = {SMALL: 10_000, LARGE: 5_000_000}
+SMALL_ROWS: Final = 10_000
 EVENTS_PER_ROUND: Final = 20_000
 
 FILL: Final = f"""
@@ -34,7 +34,7 @@ FILL: Final = f"""
 
 def measure_growth(rig: Rig) -> None:
     """Let the intake work the same events off on a small and on a large table in turn."""
-    urls = {subject: _filled(rig, rows) for subject, rows in ROWS.items()}
+    urls = {SMALL: _filled(rig, SMALL_ROWS), LARGE: _filled(rig, rig.plan.large_table_rows)}
     for number in range(rig.plan.rounds):
         bodies = rig.bodies((number + 1) * EVENTS_PER_ROUND)[-EVENTS_PER_ROUND:]
         for subject, url in urls.items():

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 SCENARIO: Final = "memory"
 EDGE: Final = "edge process"
 WORKER: Final = "worker process"
-EVENTS: Final = 1_000_000
 CHUNK_SECONDS: Final = 10.0
 SAMPLE_SECONDS: Final = 0.5
 DRAIN_SECONDS: Final = 900.0
@@ -73,7 +72,7 @@ def measure_memory(rig: Rig) -> None:
         MemoryWatch(children(server.pid)) as edges,
         MemoryWatch([worker]) as workers,
     ):
-        answered = send(rig, server.port, EVENTS)
+        answered = send(rig, server.port, rig.plan.many_events)
         _note(rig, EDGE, edges)
         _drain(rig, table, answered)
         _note(rig, WORKER, workers)

@@ -13,6 +13,8 @@ class Plan:
     Args:
         rounds: How often each subject is measured, in turn with the others.
         requests: Distinct requests prepared; more than any receiver answers in one measurement.
+        many_events: What passes, or waits in the journal, where the target says a million.
+        large_table_rows: Rows of the large table, where the target says five million.
     """
 
     rounds: int
@@ -22,6 +24,8 @@ class Plan:
     intake_events: int
     single_events: int
     open_loop_seconds: float
+    many_events: int
+    large_table_rows: int
     is_full: bool
 
 
@@ -33,16 +37,20 @@ FULL: Final = Plan(
     intake_events=20_000,
     single_events=3_000,
     open_loop_seconds=15.0,
+    many_events=1_000_000,
+    large_table_rows=5_000_000,
     is_full=True,
 )
 
 QUICK: Final = Plan(
     rounds=2,
-    requests=120_000,
+    requests=300_000,
     ingest_seconds=3.0,
     publish_events=15_000,
     intake_events=10_000,
     single_events=1_500,
     open_loop_seconds=5.0,
+    many_events=50_000,
+    large_table_rows=200_000,
     is_full=False,
 )
