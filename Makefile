@@ -7,6 +7,8 @@ BIN = $(VENV)/bin
 CODE = webhook_api workers messaging omctl migrations deploy tests
 # More options for pytest, such as PYTEST="-k journal -x"
 PYTEST ?=
+# Options for the chaos suite, such as CHAOS="--fault 3 --seed 1f2e"
+CHAOS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test check format format-check lint types imports migrations-check chaos bench bench-quick
@@ -24,7 +26,7 @@ demo: install ## Run the service, send 1,000 simulated events and settle the acc
 	@$(BIN)/python -m deploy.local demo
 
 test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL and SQLite
-	@$(BIN)/python -m deploy.local test -- -n 2 --dist loadscope -m "not chaos" $(PYTEST)
+	@$(BIN)/python -m deploy.local test -- -n 2 --dist loadscope $(PYTEST)
 
 check: format-check lint types imports migrations-check test ## What CI runs: all of the checks below, then the tests
 
@@ -47,7 +49,7 @@ migrations-check: install ## Check that the migrations make the tables that the 
 	@$(BIN)/python -m deploy.local migrations-check
 
 chaos: install ## Strike a running service with every fault, and look for losses
-	@$(BIN)/python -m deploy.local test -- -m chaos $(PYTEST)
+	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 bench: install ## Measure: rates, latencies and CPU time at full length
 	@$(BIN)/python -m tests.benchmarks

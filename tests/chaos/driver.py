@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import threading
 import time
 from collections import Counter
@@ -23,6 +24,9 @@ RESENT = 0.05
 
 RECENT = 2000
 """How far back a repeated body may lie, in events."""
+
+WINDOW_SECONDS = 2.0
+"""Some hundreds of replies: enough for a 99th percentile."""
 
 EXTRA_FROM = 10_000_000
 """The first number of what is posted out of turn."""
@@ -51,6 +55,17 @@ class Watched:
         """Return the latency that *share* of the answered requests stayed below, in seconds."""
         seconds = sorted(reply.seconds for reply in self.replies if reply.status)
         return seconds[min(len(seconds) - 1, int(share * len(seconds)))] if seconds else 0.0
+
+    def typical_p99(self) -> float:
+        """Return the median of the 99th percentiles of short windows, in seconds.
+
+        A server that boots beside the test, or the test's own pauses, spoil some windows; what the product
+        does to every request spoils all.
+        """
+        windows: dict[int, Watched] = {}
+        for reply in self.replies:
+            windows.setdefault(int(reply.at / WINDOW_SECONDS), Watched()).replies.append(reply)
+        return statistics.median(window.percentile(0.99) for window in windows.values())
 
 
 class Driver:

@@ -33,15 +33,14 @@ def episodes_of(replies: Iterable[Reply]) -> list[Episode]:
     ordered = sorted(replies, key=lambda reply: reply.at)
     found: list[Episode] = []
     start: float | None = None
-    last = ended = 0.0
+    ended = 0.0
     for reply in ordered:
         if reply.status == 429:
-            if start is None:
-                start = reply.at
-            last, ended = reply.at, 0.0
+            start = reply.at if start is None else start
+            ended = 0.0
         elif start is not None and reply.status == 200:
             ended = ended or reply.at
-            if reply.at - last > SAME_SECONDS:
+            if reply.at - ended > SAME_SECONDS:
                 found.append(Episode(start, ended))
                 start = None
     return found
@@ -57,3 +56,12 @@ def excess_of(replies: Iterable[Reply], episodes: Sequence[Episode]) -> float:
         if episode.start <= reply.at < episode.end
     ]
     return statistics.median(ratios)
+
+
+def accepted_between(replies: Iterable[Reply], episodes: Sequence[Episode]) -> list[int]:
+    """Return how many events were taken in between each episode and the next."""
+    accepted = [reply.at for reply in replies if reply.status == 200]
+    return [
+        sum(earlier.end <= at < later.start for at in accepted)
+        for earlier, later in zip(episodes, episodes[1:], strict=False)
+    ]

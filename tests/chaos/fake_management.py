@@ -26,6 +26,13 @@ class Mood(Enum):
     ZERO = "200, and every queue is empty"
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of clients that gave up waiting: that is what a hung server is for."""
+
+
 class FakeManagement:
     """Serves on a thread of its own until `close`.
 
@@ -37,8 +44,7 @@ class FakeManagement:
         self.mood = Mood.HONEST
         self._real_url = real_url
         self._ended = threading.Event()
-        self._server = ThreadingHTTPServer((LOOPBACK, free_port()), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server((LOOPBACK, free_port()), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property

@@ -22,12 +22,12 @@ class Journals:
 
     def segments(self) -> list[Path]:
         """Return the segments with something in them, oldest first within each directory."""
-        return [path for path in sorted(self.root.glob("*/*.segment")) if _size(path)]
+        return [path for directory in _entries(self.root) for path in _entries(directory) if _size(path)]
 
     @property
     def size(self) -> int:
         """Bytes that are not proven yet."""
-        return sum(_size(path) for path in self.root.glob("*/*.segment"))
+        return sum(_size(path) for path in self.segments())
 
     def bodies(self) -> list[bytes]:
         """Return the bodies that are still journalled and readable."""
@@ -42,9 +42,18 @@ def bodies_in(path: Path) -> list[bytes]:
         return []
 
 
-def _size(path: Path) -> int:
+def _entries(directory: Path) -> list[Path]:
+    """Return what a directory holds; nothing where it has just been removed, or never was one."""
     try:
-        return path.stat().st_size
+        return sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _size(path: Path) -> int:
+    """Return the bytes in a segment; 0 for other files and for what has just been let go."""
+    try:
+        return path.stat().st_size if path.suffix == ".segment" else 0
     except FileNotFoundError:
         return 0
 

@@ -18,12 +18,19 @@ DEAD = text("SELECT body_sha256, count(*) FROM dead_letters GROUP BY 1")
 
 # The counters are increments and the messages are rows: each tells in its own way of an effect too many.
 EFFECTS = text("""
-    SELECT c.event_count, c.message_count,
-        (SELECT count(*) FROM processed_events e WHERE e.conversation_id = c.conversation_id),
-        (SELECT count(DISTINCT e.body_sha256) FROM processed_events e
-            WHERE e.conversation_id = c.conversation_id AND e.event_type LIKE '%message'),
-        (SELECT count(*) FROM conversation_messages m WHERE m.conversation_id = c.conversation_id)
-    FROM conversations c WHERE c.conversation_id LIKE :run
+    WITH events AS (
+        SELECT conversation_id, count(*) AS total,
+            count(DISTINCT CASE WHEN event_type LIKE '%message' THEN body_sha256 END) AS messages
+        FROM processed_events WHERE conversation_id LIKE :run GROUP BY 1
+    ), buffered AS (
+        SELECT conversation_id, count(*) AS messages
+        FROM conversation_messages WHERE conversation_id LIKE :run GROUP BY 1
+    )
+    SELECT coalesce(c.event_count, 0), coalesce(c.message_count, 0), events.total, events.messages,
+        coalesce(buffered.messages, 0)
+    FROM events
+    LEFT JOIN buffered ON buffered.conversation_id = events.conversation_id
+    LEFT JOIN conversations c ON c.conversation_id = events.conversation_id
 """)
 
 

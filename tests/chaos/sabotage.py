@@ -45,7 +45,7 @@ SABOTAGES: Final[dict[str, tuple[Patch, ...]]] = {
     "adoption": (
         # A process looks after its own journal only.
         Patch(
-            "webhook_api/handover.py",
+            "webhook_api/adoption.py",
             "        for adopted in self._journal.adopt():\n",
             "        for adopted in ():\n",
         ),

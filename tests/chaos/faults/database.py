@@ -40,13 +40,13 @@ def on_a_tight_disk(stand: Stand) -> Iterator[None]:
     disk = stand.directory / "tight"
     disk.mkdir(exist_ok=True)
     _mount(stand, f"size={TIGHT_MEGABYTES}m")
-    _execute(stand, f"CREATE TABLESPACE tight LOCATION '{disk}/data'")
-    _execute(stand, "ALTER TABLE processed_events SET TABLESPACE tight")
+    execute(stand, f"CREATE TABLESPACE tight LOCATION '{disk}/data'")
+    execute(stand, "ALTER TABLE processed_events SET TABLESPACE tight")
     try:
         yield
     finally:
-        _execute(stand, "ALTER TABLE processed_events SET TABLESPACE pg_default")
-        _execute(stand, "DROP TABLESPACE tight")
+        execute(stand, "ALTER TABLE processed_events SET TABLESPACE pg_default")
+        execute(stand, "DROP TABLESPACE tight")
         subprocess.run(["umount", str(disk)], check=False)
 
 
@@ -167,7 +167,8 @@ def _connect(stand: Stand) -> psycopg.Connection:
     return psycopg.connect(address, autocommit=True, application_name="chaos", connect_timeout=5)
 
 
-def _execute(stand: Stand, statement: str) -> None:
+def execute(stand: Stand, statement: str) -> None:
+    """Run one statement outside of any transaction."""
     with _connect(stand) as connection:
         connection.execute(statement.encode())
 

@@ -22,7 +22,7 @@ def an_edge_process_is_killed(scene: Scene) -> None:
     victim = scene.chance.choice(scene.stand.edge.children())
     os.kill(victim, signal.SIGKILL)
     wait_until(
-        lambda: not list(scene.stand.journals.root.glob(f"{victim}-*")),
+        lambda: not any(path.name.startswith(f"{victim}-") for path in scene.stand.journals.root.iterdir()),
         ADOPTED_SECONDS,
         f"the journal of the killed process {victim} is adopted and emptied",
     )
