@@ -16,6 +16,8 @@ from sqlalchemy import TextClause, text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from sqlalchemy import Column, TextualSelect
+
 TEXT: Final = "text"
 INTEGER: Final = "integer"
 BOOLEAN: Final = "boolean"
@@ -54,10 +56,13 @@ class RowStatement:
         template: SQL in which `{rows}` stands for the rows' table and each column name in braces for that
             column's value. Written by us, never from data.
         columns: The rows' columns in order, name to kind.
+        returns: The columns of what a query returns, where the driver's own types are not enough.
     """
 
-    def __init__(self, template: str, columns: Mapping[str, str]) -> None:
-        self._statements: dict[str, TextClause] = {}
+    def __init__(
+        self, template: str, columns: Mapping[str, str], returns: Sequence[Column[Any]] = ()
+    ) -> None:
+        self._statements: dict[str, TextClause | TextualSelect] = {}
         for dialect, casts in _CASTS.items():
             values = {
                 name: casts[kind].format(position=position)
@@ -65,7 +70,8 @@ class RowStatement:
             }
             # A "::" would be read as a parameter by SQLAlchemy were it not escaped.
             sql = template.format(rows=_SOURCES[dialect], **values).replace("::", r"\:\:")
-            self._statements[dialect] = text(sql)
+            statement = text(sql)
+            self._statements[dialect] = statement.columns(*returns) if returns else statement
 
     def execute(self, connection: Any, rows: Iterable[Sequence[object]], **parameters: object) -> Any:
         """Run the statement once for all rows, in the order given.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, select
-
 from workers.models import conversations
 from workers.routing import RoutingState, refusal_of
 from workers.rowset import INTEGER, MOMENT, TEXT, RowStatement
@@ -19,12 +17,20 @@ if TYPE_CHECKING:
     from workers.events import ClaimedEvent, Event
     from workers.handlers import Skips
 
-_STATES: Final = select(
-    conversations.c.conversation_id,
-    conversations.c.routing_status,
-    conversations.c.routing_changed_at,
-    conversations.c.routing_sequence,
-).where(conversations.c.conversation_id.in_(bindparam("conversation_ids", expanding=True)))
+_STATES: Final = RowStatement(
+    """
+    SELECT conversation_id, routing_status, routing_changed_at, routing_sequence
+    FROM {rows} JOIN conversations ON conversation_id = {changed_id}
+    WHERE routing_status IS NOT NULL
+    """,
+    {"changed_id": TEXT},
+    (
+        conversations.c.conversation_id,
+        conversations.c.routing_status,
+        conversations.c.routing_changed_at,
+        conversations.c.routing_sequence,
+    ),
+)
 
 _MOVE: Final = RowStatement(
     """
@@ -67,13 +73,12 @@ def conversation_updated(connection: Connection, events: Sequence[ClaimedEvent],
 
 
 def _read_states(connection: Connection, conversation_ids: Iterable[str]) -> dict[str, RoutingState]:
-    rows = connection.execute(_STATES, {"conversation_ids": sorted(conversation_ids)})
+    rows = _STATES.execute(connection, [(each,) for each in conversation_ids])
     return {
         row.conversation_id: RoutingState(
             row.routing_status, microseconds_of(row.routing_changed_at), row.routing_sequence
         )
         for row in rows
-        if row.routing_status is not None
     }
 
 
