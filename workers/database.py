@@ -12,7 +12,6 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError
-from workers.timestamps import stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +42,9 @@ POSTGRESQL_OPTIONS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+
+UNHEX_SINCE: Final = (3, 41)
+"""SQLite's own function; Debian 12 still ships 3.40."""
 
 SQLITE_BUSY_SECONDS: Final = 10.0
 """How long a worker waits for the one writer that SQLite allows."""
@@ -147,12 +149,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL syncs the log at each commit: what is acknowledged to the broker survives a power cut.
     connection.execute("PRAGMA synchronous = FULL")
-    connection.create_function("decode_hex", 1, bytes.fromhex, deterministic=True)
-    connection.create_function("moment_text", 1, _moment_text, deterministic=True)
-
-
-def _moment_text(microseconds: int | None) -> str | None:
-    return None if microseconds is None else stored_text(microseconds)
+    if sqlite3.sqlite_version_info < UNHEX_SINCE:
+        connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
 
 
 def _begin_immediate(connection: Connection) -> None:

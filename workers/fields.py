@@ -66,7 +66,7 @@ class Timestamp(fields.Field["datetime"]):
         try:
             return parse_timestamp(value)
         except ValueError:
-            raise ValidationError("is not an RFC 3339 timestamp with a UTC offset") from None
+            raise ValidationError("is not an RFC 3339 timestamp with a UTC offset, 1970 to 2255") from None
 
 
 class Sequence(fields.Field[int]):

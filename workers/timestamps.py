@@ -1,4 +1,4 @@
-"""Read the platform's timestamps and write ours: one instant, one text, whatever its spelling."""
+"""Read the platform's timestamps: one instant, whatever its spelling."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Final
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
 
+LATEST: Final = EPOCH + timedelta(microseconds=2**53)
+"""Year 2255: PostgreSQL multiplies intervals in floating point, which is exact up to here."""
+
 
 def parse_timestamp(text: str) -> datetime:
     """Read an RFC 3339 timestamp.
@@ -16,17 +19,15 @@ def parse_timestamp(text: str) -> datetime:
         The instant in UTC; fractions finer than a microsecond are cut off.
 
     Raises:
-        ValueError: It is no timestamp, or has no UTC offset and so names no instant.
+        ValueError: It is no timestamp, has no UTC offset and so names no instant, or lies before 1970 or
+            after 2255.
     """
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is UTC:
-        return moment
     if moment.tzinfo is None:
         raise ValueError("has no UTC offset")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is out of range") from None
+    if not EPOCH <= moment <= LATEST:
+        raise ValueError("is out of range")
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def microseconds_of(moment: datetime) -> int:
@@ -37,11 +38,3 @@ def microseconds_of(moment: datetime) -> int:
 def moment_of(microseconds: int) -> datetime:
     """Return the instant of microseconds since the epoch, exact."""
     return EPOCH + timedelta(microseconds=microseconds)
-
-
-def stored_text(microseconds: int) -> str:
-    """Return the text that PostgreSQL casts to timestamptz and SQLite keeps: UTC, always 26 characters.
-
-    The fixed width makes SQLite's order of texts the order of times.
-    """
-    return (EPOCH + timedelta(microseconds=microseconds)).isoformat(" ", "microseconds")[:26]
