@@ -11,7 +11,7 @@ PYTEST ?=
 CHAOS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test check format format-check lint types imports migrations-check chaos bench bench-quick
+.PHONY: help install run demo test check format format-check lint types imports migrations-check chaos bench bench-quick profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -51,8 +51,11 @@ migrations-check: install ## Check that the migrations make the tables that the 
 chaos: install ## Strike a running service with every fault, and look for losses
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
-bench: install ## Measure: rates, latencies and CPU time at full length
-	@$(BIN)/python -m tests.benchmarks
+bench: install ## Measure everything beside what one would write instead: half an hour on an idle machine
+	@$(BIN)/python -m tests.benchmarks --json docs/performance/results.json --chart docs/performance/chart.png
 
-bench-quick: install ## Measure in about a minute
+bench-quick: install ## Measure the main ratios in under three minutes
 	@$(BIN)/python -m tests.benchmarks --quick
+
+profile: install ## Draw where an edge and a worker process spend their time, as flame graphs
+	@$(BIN)/python -m tests.benchmarks.profiling docs/performance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 
@@ -54,3 +54,5 @@ QUICK: Final = Plan(
     large_table_rows=200_000,
     is_full=False,
 )
+
+PROFILE: Final = replace(QUICK, requests=400_000, intake_events=200_000)

@@ -66,11 +66,17 @@ def flask_under_gthread(module: str, directory: Path, **environment: str) -> Ite
 
 
 @contextmanager
-def edge(broker: PrivateRabbitMQ, directory: Path, **settings: str) -> Iterator[Server]:
+def edge(
+    broker: PrivateRabbitMQ,
+    directory: Path,
+    *,
+    configuration: str = "webhook_api.gunicorn_conf",
+    **settings: str,
+) -> Iterator[Server]:
     """Run the edge with everything on; yields when it has reached the broker."""
     port = free_port()
     environment = edge_environment(broker, directory) | {"OM_BIND": f"127.0.0.1:{port}"} | settings
-    command = [*_gunicorn(), "-c", "python:webhook_api.gunicorn_conf"]
+    command = [*_gunicorn(), "-c", f"python:{configuration}"]
     with _process("edge", command, directory, environment) as process:
         server = Server(process.pid, port)
         process.wait_until(lambda: answers(port) and _is_connected(server), timeout=START_SECONDS)
@@ -92,10 +98,12 @@ def edge_environment(broker: PrivateRabbitMQ, directory: Path) -> dict[str, str]
 
 
 @contextmanager
-def intake(broker: PrivateRabbitMQ, database_url: str, directory: Path, **settings: str) -> Iterator[int]:
+def intake(
+    broker: PrivateRabbitMQ, database_url: str, directory: Path, *, module: str = "workers", **settings: str
+) -> Iterator[int]:
     """Run one intake process; yields its id at once."""
     environment = {"OM_AMQP_URL": broker.amqp_url, "OM_DATABASE_URL": database_url, **settings}
-    command = [sys.executable, "-m", "workers", "intake"]
+    command = [sys.executable, "-m", module, "intake"]
     with _process("intake", command, directory, environment) as process:
         yield process.pid
 
