@@ -64,7 +64,7 @@ class Handover:
         self._clock = clock
         self._on_ready_count = on_ready_count
         self._barrier = Barrier()
-        self._republisher = Republisher(loop, publisher, self._barrier.add)
+        self._republisher = Republisher(loop, publisher, self._barrier.add, lambda: self.accepted)
         self._adoption = Adoption(journal, self._republisher)
         self._live = False
         self._probing = False
