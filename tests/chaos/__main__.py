@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.local.packages import ensure_postgresql, ensure_rabbitmq
 from tests.chaos.faults import FAULTS, LONGEST_FIRST
+from tests.chaos.faults.clock import ensure_library
 from tests.chaos.lanes import Order, run_in_lanes
 from tests.chaos.sabotage import SABOTAGES, sabotaged_copy
 from tests.chaos.stand import SOURCES
@@ -27,6 +29,9 @@ _print_lock = threading.Lock()
 def main() -> int:
     """Return 0 only when every fault struck and nothing was lost or repeated."""
     options = _parse()
+    ensure_rabbitmq()
+    ensure_postgresql()
+    ensure_library()
     print(f"chaos: seed {options.seed:x}, {options.lanes} lanes", flush=True)
     orders = [
         Order(number, stand, options.seed) for number in options.fault for stand in FAULTS[number].stands
@@ -48,7 +53,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--sabotage", choices=sorted(SABOTAGES), help="break the product first: must fail")
     options = parser.parse_args()
     options.seed = secrets.randbits(32) if options.seed is None else options.seed
-    options.fault = options.fault or LONGEST_FIRST
+    shown_by = SABOTAGES[options.sabotage].faults if options.sabotage else LONGEST_FIRST
+    options.fault = options.fault or shown_by
     return options
 
 

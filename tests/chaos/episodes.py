@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -63,5 +64,5 @@ def accepted_between(replies: Iterable[Reply], episodes: Sequence[Episode]) -> l
     accepted = [reply.at for reply in replies if reply.status == 200]
     return [
         sum(earlier.end <= at < later.start for at in accepted)
-        for earlier, later in zip(episodes, episodes[1:], strict=False)
+        for earlier, later in itertools.pairwise(episodes)
     ]

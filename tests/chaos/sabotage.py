@@ -29,42 +29,70 @@ class Patch:
     new: str
 
 
-SABOTAGES: Final[dict[str, tuple[Patch, ...]]] = {
-    "journal": (
+@dataclass(frozen=True, slots=True)
+class Sabotage:
+    """A safeguard taken out.
+
+    Args:
+        patches: How.
+        faults: Which of them show it, so that not all need to be run.
+    """
+
+    patches: tuple[Patch, ...]
+    faults: tuple[int, ...]
+
+
+SABOTAGES: Final[dict[str, Sabotage]] = {
+    "journal": Sabotage(
         # Events are published while the broker is there, and otherwise kept nowhere.
-        Patch("webhook_api/handover.py", "        self._journal.append(properties, body)\n", ""),
+        (Patch("webhook_api/handover.py", "        self._journal.append(properties, body)\n", ""),),
+        faults=(1, 6),
     ),
-    "barrier": (
+    "barrier": Sabotage(
         # What has been handed to the socket counts as proven.
-        Patch(
-            "webhook_api/barrier.py",
-            "        self._sent.append(_Sent(segment))\n",
-            "        segment.path.unlink(missing_ok=True)\n",
+        (
+            Patch(
+                "webhook_api/barrier.py",
+                "        self._sent.append(_Sent(segment))\n",
+                "        segment.path.unlink(missing_ok=True)\n",
+            ),
         ),
+        faults=(5, 6),
     ),
-    "adoption": (
+    "adoption": Sabotage(
         # A process looks after its own journal only.
-        Patch(
-            "webhook_api/adoption.py",
-            "        for adopted in self._journal.adopt():\n",
-            "        for adopted in ():\n",
+        (
+            Patch(
+                "webhook_api/adoption.py",
+                "        for adopted in self._journal.adopt():\n",
+                "        for adopted in ():\n",
+            ),
         ),
+        faults=(1,),
     ),
-    "index": (
+    "index": Sabotage(
         # Nothing tells a redelivery from an event.
-        Patch("workers/ledger.py", "    ON CONFLICT (idempotency_key) DO NOTHING\n", ""),
-        Patch("workers/models.py", '    UniqueConstraint("idempotency_key"),\n', ""),
+        (
+            Patch("workers/ledger.py", "    ON CONFLICT (idempotency_key) DO NOTHING\n", ""),
+            Patch(
+                "migrations/versions/0001_intake.py",
+                '        sa.UniqueConstraint("idempotency_key", '
+                'name="uq_processed_events_idempotency_key"),\n',
+                "",
+            ),
+        ),
+        faults=(4, 10),
     ),
 }
 
 
-def sabotaged_copy(patches: tuple[Patch, ...], directory: Path) -> Path:
-    """Copy the product's packages into *directory*, apply the patches, return it."""
+def sabotaged_copy(sabotage: Sabotage, directory: Path) -> Path:
+    """Copy the product's packages into *directory*, take the safeguard out, return it."""
     for package in PACKAGES:
         shutil.copytree(SOURCES / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.cfg", "pyproject.toml"):
         shutil.copy(SOURCES / name, directory / name)
-    for patch in patches:
+    for patch in sabotage.patches:
         _apply(patch, directory)
     return directory
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.local.packages import INSTALL
 from tests.chaos.faults.broker import expect_all_answered
 
 if TYPE_CHECKING:
@@ -22,6 +24,12 @@ HOUR = 3600
 def library() -> Path | None:
     """Return libfaketime where it is installed (Debian: libfaketime)."""
     return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+def ensure_library() -> None:
+    """Install libfaketime where it is missing."""
+    if library() is None:
+        subprocess.run(["sh", INSTALL, "libfaketime"], check=True)
 
 
 @contextmanager

@@ -46,5 +46,5 @@ def test_the_last_line_sums_up_and_names_what_failed():
 
 
 def test_every_sabotage_still_fits_the_sources(tmp_path):
-    for name, patches in SABOTAGES.items():
-        sabotaged_copy(patches, tmp_path / name)
+    for name, sabotage in SABOTAGES.items():
+        sabotaged_copy(sabotage, tmp_path / name)
