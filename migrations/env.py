@@ -8,11 +8,14 @@ from messaging.environment import Environment
 from workers.database import engine_of
 from workers.models import metadata
 
+# Whoever waits for a table's lock keeps everybody else waiting behind; an index may take its time.
+MIGRATION_SESSION = {"lock_timeout": "10s"}
+
 
 def run() -> None:
     """Run the command's migrations in one transaction each."""
     url = context.config.attributes.get("url") or Environment().string("OM_DATABASE_URL")
-    engine = engine_of(url)
+    engine = engine_of(url, MIGRATION_SESSION)
     with engine.connect() as connection:
         context.configure(
             connection=connection,

@@ -14,13 +14,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
 Result = TypeVar("Result")
 
-POSTGRESQL_SETTINGS: Final = {
+WORKER_SESSION: Final[Mapping[str, str]] = {
     # A statement or a lock that takes so long is an outage, and the deliveries are held; without a limit
     # the worker would hang with it.
     "statement_timeout": "30s",
@@ -32,10 +32,11 @@ POSTGRESQL_SETTINGS: Final = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+"""What a worker's sessions with PostgreSQL run under."""
+
 POSTGRESQL_OPTIONS: Final = {
     # A database that does not answer must not be waited for longer than one that is away.
     "connect_timeout": 5,
-    "options": " ".join(f"-c {name}={value}" for name, value in POSTGRESQL_SETTINGS.items()),
     # A host that vanished without a word is noticed in half a minute and not in two hours.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -66,18 +67,23 @@ Source: PostgreSQL, Appendix A, "PostgreSQL Error Codes".
 """
 
 
-def engine_of(url: str) -> Engine:
+def engine_of(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
     """Return an engine that connects when it is first used.
+
+    Args:
+        url: As OM_DATABASE_URL.
+        session: PostgreSQL's settings for each session.
 
     Raises:
         ConfigurationError: OM_DATABASE_URL is neither a PostgreSQL nor an SQLite address.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "postgresql":
+        options = " ".join(f"-c {name}={value}" for name, value in session.items())
         # A transaction asks for what it is given: READ COMMITTED, in which ON CONFLICT waits and sees.
         return create_engine(
             parsed,
-            connect_args=POSTGRESQL_OPTIONS,
+            connect_args={**POSTGRESQL_OPTIONS, "options": options},
             isolation_level="READ COMMITTED",
             pool_size=2,
             max_overflow=0,
