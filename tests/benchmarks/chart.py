@@ -59,7 +59,7 @@ def _throughput(axes: Axes, document: dict[str, Any]) -> None:
     labels = {
         name: f"{value / noop:.2f}\N{MULTIPLICATION SIGN}   {value:,.0f}/s" for name, value in bars.items()
     }
-    _bars(axes, "Webhooks a second, two processes: multiples of a Flask view that does nothing", bars, labels)
+    _bars(axes, "Webhooks a second, beside a Flask view that does nothing", bars, labels)
 
 
 def _cpu(axes: Axes, document: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ def _bars(axes: Axes, title: str, bars: dict[str, float], labels: dict[str, str]
     drawn = axes.barh(names, [bars[name] for name in names], color=colours, height=0.66)
     axes.bar_label(drawn, [labels[name] for name in names], padding=6, color=TEXT)
     axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=TEXT)
-    axes.margins(x=0.2)
+    axes.margins(x=0.28)
     axes.xaxis.set_visible(False)
     axes.tick_params(axis="y", length=0, labelcolor=TEXT)
     for spine in axes.spines.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.accounting import CpuMeter
-from tests.benchmarks.servers import edge, flask_under_gthread
+from tests.benchmarks.servers import bare_loop, edge, flask_under_gthread
 from tests.benchmarks.wrk import CONNECTIONS, load
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ SCENARIO: Final = "ingest"
 NOOP: Final = "Flask no-op"
 FLASK_PIKA: Final = "Flask + pika"
 SERVICE: Final = "this service"
+BARE_LOOP: Final = "bare loop"
 CEILING: Final = "pika publish"
+KEEPING_NOTHING: Final = (NOOP, BARE_LOOP)
 WARM_UP_SECONDS: Final = 1.0
 
 
@@ -28,6 +30,8 @@ def measure_ingest(rig: Rig) -> None:
     _load_receiver(rig, NOOP, flask_under_gthread("noop", rig.fresh()))
     _load_receiver(rig, FLASK_PIKA, flask_under_gthread("flask_pika", rig.fresh(), OM_AMQP_URL=amqp_url))
     _load_receiver(rig, SERVICE, edge(rig.broker, rig.fresh()))
+    if rig.plan.is_full:
+        _load_receiver(rig, BARE_LOOP, bare_loop(rig.fresh()))
     _publish(rig)
 
 
@@ -44,7 +48,7 @@ def _load_receiver(rig: Rig, subject: str, running: AbstractContextManager[Serve
     rig.results.add(SCENARIO, subject, per_second=result.per_second, answered=result.answered, **costs)
     is_clean = not result.refused and not result.socket_errors
     rig.results.check(f"{subject}: nothing but 200", holds=is_clean)
-    if subject != NOOP:
+    if subject not in KEEPING_NOTHING:
         # What wrk had sent and not read the answer of when it stopped is in the queue as well.
         rig.results.check(
             f"{subject}: {result.answered} answered, {queued} in the queue",

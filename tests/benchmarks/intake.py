@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.accounting import CpuMeter
 from tests.benchmarks.event_table import PROCESSED, event_table
-from tests.benchmarks.receivers.bare_consumer import TABLE
+from tests.benchmarks.receivers.bare_consumer import BATCH, TABLE, insert_into
 from tests.benchmarks.servers import bare_consumer, intake, migrate
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 POSTGRESQL: Final = "intake on PostgreSQL"
 SQLITE: Final = "intake on SQLite"
+INSERT: Final = "insert per 100"
 BARE: Final = "pika + insert per 100"
 SERVICE: Final = "this service"
 SINGLE: Final = "one event per transaction"
@@ -54,11 +56,27 @@ def measure_intake(rig: Rig) -> None:
     """Let each consumer work the same events off in turn."""
     many = rig.bodies(rig.plan.intake_events)
     few = many[: rig.plan.single_events]
+    _insert(rig, many)
     work_off(rig, Trial(POSTGRESQL, BARE, rig.fresh_database(), {}), many)
     work_off(rig, Trial(POSTGRESQL, SERVICE, rig.fresh_database(), {}), many)
     work_off(rig, Trial(POSTGRESQL, SINGLE, rig.fresh_database(), {"OM_BATCH_EVENTS": "1"}), few)
     work_off(rig, Trial(SQLITE, BARE, rig.fresh_sqlite(), {}), many)
     work_off(rig, Trial(SQLITE, SERVICE, rig.fresh_sqlite(), {}), many)
+
+
+def _insert(rig: Rig, bodies: Sequence[bytes]) -> None:
+    """Measure the inserts of the bare consumer without a queue in front."""
+    rig.say(f"{POSTGRESQL}: {INSERT}")
+    url = rig.fresh_database()
+    insert = insert_into(url)
+    started = time.monotonic()
+    for first in range(0, len(bodies), BATCH):
+        insert(list(bodies[first : first + BATCH]))
+    seconds = time.monotonic() - started
+    with event_table(url, TABLE) as table:
+        rows = table.count()
+    rig.results.check(f"{INSERT}: {len(bodies)} inserted, {rows} rows", holds=rows == len(bodies))
+    rig.results.add(POSTGRESQL, INSERT, per_second=len(bodies) / seconds)
 
 
 def work_off(rig: Rig, trial: Trial, bodies: Sequence[bytes]) -> Growth:

@@ -72,6 +72,8 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Table:
     ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for verdict in verdicts:
+        if verdict.value is None:
+            continue
         target, colour = verdict.target, COLOURS[verdict.word]
         sign = "≤ " if target.is_ceiling else "≥ "
         marks = [f"{sign}{mark:g}" if mark is not None else "" for mark in (target.must, target.aim)]

@@ -66,6 +66,21 @@ def flask_under_gthread(module: str, directory: Path, **environment: str) -> Ite
 
 
 @contextmanager
+def bare_loop(directory: Path) -> Iterator[Server]:
+    """Run the loop that does nothing but answer, two processes."""
+    port = free_port()
+    worker_class = "tests.benchmarks.receivers.bare_loop.BareLoopWorker"
+    command = [
+        *_gunicorn(),
+        *("--workers", str(PROCESSES), "--worker-class", worker_class),
+        *("--bind", f"127.0.0.1:{port}", "tests.benchmarks.receivers.noop:app"),
+    ]
+    with _process("bare_loop", command, directory, {}) as process:
+        process.wait_until(lambda: answers(port), timeout=START_SECONDS)
+        yield Server(process.pid, port)
+
+
+@contextmanager
 def edge(
     broker: PrivateRabbitMQ,
     directory: Path,
