@@ -1,4 +1,4 @@
-"""With OM_JOURNAL_FSYNC an answer leaves after the flush of what it answers, and one flush serves a whole turn."""
+"""With OM_JOURNAL_FSYNC an answer leaves after the flush of what it answers; one flush serves a turn."""
 
 import os
 
@@ -52,4 +52,5 @@ def test_the_answers_of_a_turn_leave_after_one_flush_if_any(tmp_path, happened, 
     assert not happened
     loop.process_timeouts()
     journal.close()
+    loop.close()
     assert happened[: len(expected)] == expected
