@@ -85,7 +85,7 @@ class Subscription:
         self._processing.start()
         self._connection = SelectConnection(
             parameters,
-            on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel_open),
+            on_open_callback=self._on_open,
             on_open_error_callback=lambda _connection, reason: self._lose(described(reason)),
             on_close_callback=lambda _connection, reason: self._lose(described(reason)),
             custom_ioloop=self._loop,
@@ -106,7 +106,8 @@ class Subscription:
         """Leave the connection behind in whatever state it is; the broker delivers again."""
         connection = self._connection
         self._lose(reason)
-        if connection is not None and not (connection.is_closing or connection.is_closed):
+        # pika cannot give up on one that is being opened: `_on_open` closes it, or its time limit does.
+        if connection is not None and connection.is_open:
             connection.close()
 
     @property
@@ -126,6 +127,12 @@ class Subscription:
             self._channel.queue_declare(
                 EVENTS_QUEUE, passive=True, callback=lambda answer: callback(answer.method.message_count)
             )
+
+    def _on_open(self, connection: SelectConnection) -> None:
+        if self._is_lost:
+            connection.close()
+        else:
+            connection.channel(on_open_callback=self._on_channel_open)
 
     def _on_channel_open(self, channel: Channel) -> None:
         self._channel = channel

@@ -15,7 +15,7 @@ from workers.dispatch import dispatch
 from workers.drift import DriftNotes, record_drift
 from workers.events import Arrival
 from workers.json_body import parse_body
-from workers.outcome import Outcome, Parsed, Refused, Suspect, Tally, message_id_of, refuse
+from workers.outcome import Outcome, Parsed, Refused, Suspect, Tally, message_id_of, refuse, source_of
 from workers.suspects import KILLS, SUSPECT_FROM_ATTEMPT, clear_attempts, mark_attempt
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Intake:
         self._handlers = handlers
         self._clock = clock
         self._notes = DriftNotes()
+        self._marked: dict[str, int] = {}
 
     def prepare(self, delivery: Delivery) -> Outcome | Suspect:
         """Parse a delivery, unless it may kill this process."""
@@ -76,8 +77,9 @@ class Intake:
         except RejectedEventError as error:
             return refuse(delivery, error)
         body_sha256 = hashlib.sha256(envelope.body).hexdigest()
-        message_id = envelope.message_id or body_sha256
-        arrival = Arrival(event, message_id, envelope.received_at_us, envelope.source, body_sha256)
+        arrival = Arrival(
+            event, message_id_of(delivery), envelope.received_at_us, source_of(delivery), body_sha256
+        )
         return Parsed(delivery, arrival)
 
     def _process_together(self, outcomes: Sequence[Outcome], tally: Tally) -> list[Refused]:
@@ -100,8 +102,7 @@ class Intake:
     def _process_alone(self, suspect: Delivery, tally: Tally) -> list[Refused]:
         """Process a delivery that may kill this process; its mark outlives us if it does."""
         message_id = message_id_of(suspect)
-        now_us = self._clock.now_us()
-        kills = transact(self._engine, lambda connection: mark_attempt(connection, message_id, now_us))
+        kills = self._kills_of(message_id)
         if kills < KILLS:
             outcome = self._parse(suspect)
         else:
@@ -109,7 +110,20 @@ class Intake:
             outcome = refuse(suspect, error)
         refused = self._process_together([outcome], tally)
         transact(self._engine, lambda connection: clear_attempts(connection, message_id))
+        self._marked.pop(message_id, None)
         return refused
+
+    def _kills_of(self, message_id: str) -> int:
+        """Mark an attempt and return how many workers earlier attempts ended.
+
+        A batch that is held is tried again while this process lives, which is no kill: one mark will do.
+        """
+        if message_id not in self._marked:
+            now_us = self._clock.now_us()
+            self._marked[message_id] = transact(
+                self._engine, lambda connection: mark_attempt(connection, message_id, now_us)
+            )
+        return self._marked[message_id]
 
     def _commit(self, outcomes: Sequence[Outcome], tally: Tally) -> list[Refused]:
         now_us = self._clock.now_us()

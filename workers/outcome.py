@@ -6,12 +6,16 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from messaging.envelope import RECONCILE, REPLAY, WEBHOOK
 from messaging.errors import RejectedEventError
 from workers.dead_letters import DeadLetter
 
 if TYPE_CHECKING:
     from messaging.delivery import Delivery
     from workers.events import Arrival
+
+
+SOURCES = frozenset({WEBHOOK, RECONCILE, REPLAY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,20 @@ class Tally:
 
 
 def message_id_of(delivery: Delivery) -> str:
-    """Return the accepted request's id, or the body's digest where another publisher gave none."""
-    return delivery.envelope.message_id or hashlib.sha256(delivery.envelope.body).hexdigest()
+    """Return the accepted request's id, or the body's digest where another publisher gave none of use.
+
+    A record of a dead letter must never be refused itself, so what cannot be stored is no id.
+    """
+    message_id = delivery.envelope.message_id
+    if message_id and message_id.isprintable():
+        return message_id
+    return hashlib.sha256(delivery.envelope.body).hexdigest()
+
+
+def source_of(delivery: Delivery) -> str:
+    """Return where the event came from; what other publishers call themselves is not kept."""
+    source = delivery.envelope.source
+    return source if source in SOURCES else "other"
 
 
 def refuse(delivery: Delivery, error: Exception) -> Refused:
@@ -79,7 +95,7 @@ def refuse(delivery: Delivery, error: Exception) -> Refused:
         code=error.code,
         reason=error.reason,
         body_sha256=hashlib.sha256(envelope.body).hexdigest(),
-        source=envelope.source,
+        source=source_of(delivery),
         received_at_us=envelope.received_at_us,
         attempt=delivery.attempt,
     )

@@ -201,4 +201,5 @@ def downgrade() -> None:
 
 
 def _column(name: str, kind: Any, comment: str, *, nullable: bool = False) -> sa.Column[Any]:
-    return sa.Column(name, kind, comment=comment, nullable=nullable)
+    # Only the row id is drawn from a sequence; an event_id is one that was drawn.
+    return sa.Column(name, kind, comment=comment, nullable=nullable, autoincrement=name == "id")

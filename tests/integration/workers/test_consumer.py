@@ -262,3 +262,11 @@ def test_a_stop_settles_what_was_received(vhost, broker, recorder):
     settled = sum(len(batch) for batch in recorder.batches)
     assert depth(broker) == 30 - settled
     assert {each.attempt for batch in recorder.batches for each in batch} == {1}
+
+
+def test_a_stop_does_not_wait_for_a_broker_that_is_away(recorder):
+    before = time.monotonic()
+    with running("amqp://guest:guest@127.0.0.1:1/", recorder):
+        time.sleep(0.5)
+
+    assert time.monotonic() - before < 3.0

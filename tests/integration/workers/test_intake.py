@@ -192,3 +192,14 @@ def test_identifiers_of_any_kind_are_only_values(intake, query, name):
     intake(deliver(said("a", conversation=name)))
 
     assert query("SELECT conversation_id FROM conversations") == [(name,)]
+
+
+@pytest.mark.parametrize("message_id", ["\x00", "a\x00b", "\n"])
+def test_an_id_that_cannot_be_stored_holds_nothing_up(intake, query, message_id):
+    good = deliver(said("a"), message_id=message_id)
+    bad = deliver(b"{", message_id=message_id)
+
+    assert intake(good, bad) == {bad.tag}
+
+    assert query("SELECT message_id FROM dead_letters") == [(hashlib.sha256(b"{").hexdigest(),)]
+    assert query("SELECT message_count FROM conversations") == [(1,)]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from messaging.errors import RetryLaterError
 from tests.integration.workers.conftest import deliver, processor, said
 from workers.events import CONVERSATION_MESSAGE
 
@@ -20,7 +21,12 @@ def deadly(engine, handlers):
         return {}
 
     handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], kills)
-    return processor(engine, handlers)
+
+    def work(*deliveries):
+        # A killed worker forgets, so each attempt is another worker's.
+        return processor(engine, handlers)(*deliveries)
+
+    return work
 
 
 def test_a_poison_event_is_dead_lettered_and_its_neighbours_are_processed(deadly, query):
@@ -42,4 +48,25 @@ def test_a_suspect_that_is_innocent_is_processed_and_its_mark_cleared(intake, qu
     assert intake(deliver(said("a"), attempt=9)) == frozenset()
 
     assert query("SELECT message_count FROM conversations") == [(1,)]
+    assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_an_outage_in_the_middle_of_an_attempt_makes_no_poison(engine, handlers, query):
+    outage = [True]
+
+    def fails(connection, events, now_us):
+        if outage:
+            raise RetryLaterError("database away")
+        return {}
+
+    handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], fails)
+    intake = processor(engine, handlers)
+    suspect = deliver(said("a"), attempt=3)
+    for _ in range(10):
+        with pytest.raises(RetryLaterError):
+            intake(suspect)
+    outage.clear()
+
+    assert intake(suspect) == frozenset()
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
     assert query("SELECT count(*) FROM suspects") == [(0,)]

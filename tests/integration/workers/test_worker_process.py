@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -118,3 +119,16 @@ def test_a_malformed_setting_refuses_to_start_with_78_and_names_the_variable(sta
 
     assert worker.wait(PATIENCE_SECONDS) == 78
     assert name in (tmp_path / "worker-0.log").read_text()
+
+
+def test_sigterm_does_not_wait_for_a_broker_that_says_nothing(start):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        worker = start(OM_AMQP_URL=f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}/")
+        silent.settimeout(PATIENCE_SECONDS)
+        connection, _ = silent.accept()
+        before = time.monotonic()
+        worker.send_signal(signal.SIGTERM)
+
+        assert worker.wait(PATIENCE_SECONDS) == 0
+        assert time.monotonic() - before < 5.0
+        connection.close()
