@@ -26,7 +26,7 @@ EVENTS_PER_CONVERSATION: Final = 10
 FIRST: Final = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
 _HEAD: Final = (
-    f"POST {WEBHOOK_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     f"User-Agent: bench\r\nContent-Length: {BODY_BYTES}\r\nX-Hub-Signature-256: "
 )
 _KINDS: Final = ("new", "message", "message", "updated", "message", "message", "message", "updated")
@@ -48,18 +48,18 @@ class RequestFile:
     count: int
 
 
-def write_requests(path: Path, bodies: Iterator[bytes]) -> RequestFile:
-    """Write one signed request per body."""
+def write_requests(file_path: Path, bodies: Iterator[bytes], *, path: str = WEBHOOK_PATH) -> RequestFile:
+    """Write one signed request per body, for the path of the webhook or another."""
     assert SignatureVerifier((SECRET,)).is_genuine(b"x", sign(b"x", SECRET).encode())
     count = 0
-    with path.open("wb") as file:
+    with file_path.open("wb") as file:
         for body in bodies:
-            request = f"{_HEAD}{sign(body, SECRET)}\r\n\r\n".encode() + body
+            request = f"POST {path}{_HEAD}{sign(body, SECRET)}\r\n\r\n".encode() + body
             file.write(request)
             count += 1
-    size = path.stat().st_size // count
-    assert size * count == path.stat().st_size, "requests differ in length"
-    return RequestFile(path, size, count)
+    size = file_path.stat().st_size // count
+    assert size * count == file_path.stat().st_size, "requests differ in length"
+    return RequestFile(file_path, size, count)
 
 
 def bodies(count: int, series: int) -> Iterator[bytes]:

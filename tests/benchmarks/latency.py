@@ -33,7 +33,7 @@ RECOVERY_SECONDS: Final = 90.0
 def measure_half_load(rig: Rig) -> None:
     """Send at half of each receiver's own capacity, open loop, constant rate."""
     if rig.plan.is_full:
-        _half_load(rig, NOOP, flask_under_gthread("noop", rig.fresh()))
+        _half_load(rig, NOOP, flask_under_gthread("noop:app", rig.fresh()))
     samples = _half_load(rig, SERVICE, edge(rig.broker, rig.fresh()))
     is_clean = all(sample.status == 200 for sample in samples)
     rig.results.check("half load: nothing but 200", holds=is_clean)

@@ -27,7 +27,7 @@ COLOURS: Final = {"aim": "green", "reached": "cyan", "missed": "bold red", "not 
 
 def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]) -> None:
     """Print medians, verdicts, what did not hold, and last the line for scripts."""
-    console.print(_medians(results))
+    console.print(medians_table(results))
     console.print(_verdicts(verdicts))
     failed = [check.claim for check in results.checks if not check.holds]
     console.print(f"correctness: {len(results.checks) - len(failed)} of {len(results.checks)} checks hold")
@@ -81,7 +81,8 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
-def _medians(results: Results) -> Table:
+def medians_table(results: Results) -> Table:
+    """Return the medians of everything measured."""
     table = Table(title="Measured (medians)", title_justify="left")
     for column in ("scenario", "subject", "figures"):
         table.add_column(column)

@@ -52,15 +52,15 @@ class Server:
 
 
 @contextmanager
-def flask_under_gthread(module: str, directory: Path, **environment: str) -> Iterator[Server]:
+def flask_under_gthread(application: str, directory: Path, **environment: str) -> Iterator[Server]:
     """Run a receiver as one does with Flask: gunicorn's threads, two processes."""
     port = free_port()
     command = [
         *_gunicorn(),
         *("--workers", str(PROCESSES), "--worker-class", "gthread", "--threads", str(THREADS)),
-        *("--bind", f"127.0.0.1:{port}", f"tests.benchmarks.receivers.{module}:app"),
+        *("--bind", f"127.0.0.1:{port}", f"tests.benchmarks.receivers.{application}"),
     ]
-    with _process(module, command, directory, environment) as process:
+    with _process("flask", command, directory, environment) as process:
         process.wait_until(lambda: answers(port), timeout=START_SECONDS)
         yield Server(process.pid, port)
 
@@ -110,6 +110,14 @@ def edge_environment(broker: PrivateRabbitMQ, directory: Path) -> dict[str, str]
         "OM_QUEUE_DEPTH_HIGH": str(UNBOUNDED),
         "OM_QUEUE_DEPTH_LOW": str(UNBOUNDED // 2),
     }
+
+
+@contextmanager
+def edge_on_threads(broker: PrivateRabbitMQ, directory: Path) -> Iterator[Server]:
+    """Run the edge's parts under gunicorn's threads."""
+    factory = "edge_on_threads:make_app()"
+    with flask_under_gthread(factory, directory, **edge_environment(broker, directory)) as server:
+        yield server
 
 
 @contextmanager
