@@ -17,6 +17,9 @@ FREEZE_SECONDS = 30.0
 PROMISED_SECONDS = 0.01
 """Single-digit milliseconds: below it a latency is normal, whatever it was before."""
 
+CTL_SECONDS = 180.0
+"""rabbitmqctl is an Erlang machine of its own, which may starve while others boot beside it."""
+
 FALLS_BEHIND = 2000
 """Deliveries in the queue when the broker is killed."""
 
@@ -61,7 +64,7 @@ def the_broker_is_away_for_a_minute(scene: Scene) -> None:
 def all_connections_are_closed(scene: Scene) -> None:
     """Have the broker close every connection it has."""
     with scene.driver.watch() as seen:
-        scene.stand.broker.ctl("close_all_connections", "chaos")
+        scene.stand.broker.ctl("close_all_connections", "chaos", timeout=CTL_SECONDS)
         scene.stand.wait_healthy()
     expect_all_answered(seen)
 
@@ -121,13 +124,13 @@ def expect_as_fast(seen: Watched, normal: Watched) -> None:
 def _alarm(scene: Scene, kind: str, *, restart: bool = False) -> None:
     broker = scene.stand.broker
     with scene.driver.watch() as seen:
-        broker.ctl(*ALARM_ON[kind])
+        broker.ctl(*ALARM_ON[kind], timeout=CTL_SECONDS)
         wait_until(lambda: _edge_is_blocked(scene), 20, "the edge says that the broker has an alarm")
         if restart:
             scene.wait(0.5, 2.0)
             scene.stand.edge.restart()
         scene.wait(2.0, 5.0)
-        broker.ctl(*ALARM_OFF[kind])
+        broker.ctl(*ALARM_OFF[kind], timeout=CTL_SECONDS)
         scene.stand.wait_healthy()
     expect_all_answered(seen)
 

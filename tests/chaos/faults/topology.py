@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.chaos.damage import EVENTS, Damage
-from tests.chaos.faults.broker import expect_all_answered
+from tests.chaos.faults.broker import CTL_SECONDS, expect_all_answered
 from tests.chaos.service import wait_until
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def the_permissions_are_removed(scene: Scene) -> None:
     with scene.driver.watch() as seen:
         damage.take_permissions()
         if scene.chance.random() < 0.5:
-            stand.broker.ctl("close_all_connections", "chaos")
+            stand.broker.ctl("close_all_connections", "chaos", timeout=CTL_SECONDS)
         scene.wait(3.0, 8.0)
         damage.give_permissions()
         stand.wait_healthy(60)
