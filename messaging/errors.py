@@ -43,16 +43,3 @@ class RetryLaterError(OpenMessagingError):
     def __init__(self, reason: str, delay: float = 1.0) -> None:
         super().__init__(reason)
         self.delay = delay
-
-
-class DestinationError(OpenMessagingError):
-    """A service behind us did not take an event.
-
-    Args:
-        reason: What it answered, without its body.
-        permanent: Dead-letter now if true, else retry with backoff.
-    """
-
-    def __init__(self, reason: str, *, permanent: bool) -> None:
-        super().__init__(reason)
-        self.permanent = permanent
