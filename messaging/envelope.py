@@ -36,6 +36,9 @@ _RECEIVED_AT: Final = _key("received-at-us", b"l")
 _REQUEST_ID: Final = _key("request-id", b"S")
 _SOURCE: Final = _key("source", b"S")
 _FIXED: Final = struct.Struct(f">{len(_RECEIVED_AT)}sq{len(_REQUEST_ID)}sI")
+_KEYS: Final = (_RECEIVED_AT, _REQUEST_ID, _SOURCE)
+_TABLE_AT: Final = len(_FLAGS) + _LONG.size
+_REQUEST_AT: Final = _TABLE_AT + _FIXED.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,36 @@ def encode_properties(message_id: str, received_at_us: int, request_id: str, sou
     )
 
 
-def decode_envelope(properties: bytes, body: bytes) -> Envelope:
-    """Read an envelope back from the journal's form."""
+def decode_properties(properties: bytes) -> BasicProperties:
+    """Decode content properties of any publisher; pika knows them all."""
     decoded = BasicProperties()
     decoded.decode(properties)
-    return envelope_of(decoded, body)
+    return decoded
+
+
+def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
+    """Read an envelope of properties that `encode_properties` wrote, untouched since.
+
+    Returns:
+        None for any others, such as those that the broker has added a header to.
+    """
+    if not properties.startswith(_FLAGS):
+        return None
+    try:
+        table_end = _TABLE_AT + _LONG.unpack_from(properties, len(_FLAGS))[0]
+        key, received_at_us, request_key, size = _FIXED.unpack_from(properties, _TABLE_AT)
+        request_end = _REQUEST_AT + size
+        source_at = request_end + len(_SOURCE) + _LONG.size
+        if (key, request_key, properties[request_end : request_end + len(_SOURCE)]) != _KEYS:
+            return None
+        if source_at + _LONG.unpack_from(properties, source_at - _LONG.size)[0] != table_end:
+            return None
+        message_id = properties[table_end + len(_PERSISTENT) + 1 :].decode()
+        request_id = properties[_REQUEST_AT:request_end].decode()
+        source = properties[source_at:table_end].decode()
+    except (struct.error, UnicodeDecodeError):
+        return None
+    return Envelope(message_id, received_at_us, request_id, source, body)
 
 
 def envelope_of(properties: BasicProperties, body: bytes) -> Envelope:

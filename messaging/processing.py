@@ -1,6 +1,6 @@
 """Run a consumer's batches one after the other on a thread of their own.
 
-The loop stays free to answer heartbeats and to decode the next deliveries while the database works. What
+The loop stays free to answer heartbeats and to receive the next deliveries while the database works. What
 comes back goes through the loop again, which alone touches the channel.
 """
 
@@ -19,7 +19,7 @@ from messaging.log import logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from messaging.delivery import Prepared, Processor
+    from messaging.delivery import Delivery, Processor
 
 
 class Processing:
@@ -31,11 +31,11 @@ class Processing:
     """
 
     def __init__(
-        self, processor: Processor, on_processed: Callable[[Sequence[Prepared], frozenset[int]], None]
+        self, processor: Processor, on_processed: Callable[[Sequence[Delivery], frozenset[int]], None]
     ) -> None:
         self._processor = processor
         self._on_processed = on_processed
-        self._batches: queue.SimpleQueue[Sequence[Prepared] | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Sequence[Delivery] | None] = queue.SimpleQueue()
         self._abandoned = threading.Event()
         # A daemon: a process that is told to stop does not wait for a database that never answers.
         # Its log lines carry what was bound for the process.
@@ -47,7 +47,7 @@ class Processing:
         """Start the thread."""
         self._thread.start()
 
-    def submit(self, batch: Sequence[Prepared]) -> None:
+    def submit(self, batch: Sequence[Delivery]) -> None:
         """Queue a batch behind those that are not done yet."""
         self._batches.put(batch)
 
@@ -66,7 +66,7 @@ class Processing:
             self.progressed_at = time.monotonic()
             self._on_processed(batch, rejected)
 
-    def _process_at_last(self, batch: Sequence[Prepared]) -> frozenset[int] | None:
+    def _process_at_last(self, batch: Sequence[Delivery]) -> frozenset[int] | None:
         """Process the batch, however long it takes; None when the connection is gone meanwhile."""
         attempt = 1
         while not self._abandoned.is_set():

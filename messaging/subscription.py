@@ -15,10 +15,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pika.adapters.select_connection import SelectConnection
-
-from messaging.delivery import Delivery
-from messaging.envelope import envelope_of
+from messaging.delivery import decoded_delivery, encoded_delivery
+from messaging.delivery_frames import ConsumingConnection, DeliveryReader
 from messaging.log import logger
 from messaging.processing import Processing
 from messaging.topology import EVENTS_QUEUE, UNROUTED
@@ -31,7 +29,8 @@ if TYPE_CHECKING:
     from pika.connection import Parameters
     from pika.spec import BasicProperties
 
-    from messaging.delivery import Prepared, Processor
+    from messaging.delivery import Delivery, Processor
+    from messaging.delivery_frames import Receiver
 
 QUEUES = (EVENTS_QUEUE, UNROUTED)
 
@@ -66,13 +65,13 @@ class Subscription:
         self._batch_seconds = batch_seconds
         self._on_up = on_up
         self._on_lost = on_lost
-        self._processor = processor
         self._processing = Processing(processor, self._on_processed)
-        self._connection: SelectConnection | None = None
+        self._connection: ConsumingConnection | None = None
         self._channel: Channel | None = None
-        self._pending: list[Prepared] = []
+        self._pending: list[Delivery] = []
         self._timer: object | None = None
         self._submitted = 0
+        self._receivers: dict[bytes, Receiver] = {}
         self._consuming: list[str] = []
         self._is_lost = False
         self._is_stopping = False
@@ -83,7 +82,7 @@ class Subscription:
     def open(self, parameters: Parameters) -> None:
         """Connect and consume; what becomes of it is told to on_up and on_lost."""
         self._processing.start()
-        self._connection = SelectConnection(
+        self._connection = ConsumingConnection(
             parameters,
             on_open_callback=self._on_open,
             on_open_error_callback=lambda _connection, reason: self._lose(described(reason)),
@@ -97,6 +96,8 @@ class Subscription:
         if self._channel is None or not self._channel.is_open:
             self.drop("stopping")
             return
+        # What still comes for a cancelled consumer is pika's, which sends it back to the queue.
+        self._receivers.clear()
         for consumer_tag in self._consuming:
             self._channel.basic_cancel(consumer_tag)
         self._submit()
@@ -128,7 +129,7 @@ class Subscription:
                 EVENTS_QUEUE, passive=True, callback=lambda answer: callback(answer.method.message_count)
             )
 
-    def _on_open(self, connection: SelectConnection) -> None:
+    def _on_open(self, connection: ConsumingConnection) -> None:
         if self._is_lost:
             connection.close()
         else:
@@ -136,6 +137,7 @@ class Subscription:
 
     def _on_channel_open(self, channel: Channel) -> None:
         self._channel = channel
+        channel.connection.deliveries = DeliveryReader(channel.channel_number, self._receivers)
         channel.add_on_close_callback(lambda _channel, reason: self.drop(described(reason)))
         channel.add_on_cancel_callback(lambda _frame: self.drop("a queue was deleted; run `omctl setup`"))
         prefetch = PREFETCH_BATCHES * self._batch_events
@@ -143,19 +145,22 @@ class Subscription:
 
     def _consume(self, channel: Channel) -> None:
         for name in QUEUES:
-            channel.basic_consume(name, self._receiver(name), callback=self._on_consuming)
+            tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)
+            self._receivers[tag.encode()] = self._receiver(name)
 
     def _on_consuming(self, answer: Any) -> None:
         self._consuming.append(answer.method.consumer_tag)
         if len(self._consuming) == len(QUEUES):
             self._on_up()
 
-    def _receiver(self, name: str) -> Callable[[Channel, Any, BasicProperties, bytes], None]:
+    def _receiver(self, name: str) -> Receiver:
+        return lambda tag, properties, body: self._collect(encoded_delivery(name, tag, properties, body))
+
+    def _decoded_receiver(self, name: str) -> Callable[[Channel, Any, BasicProperties, bytes], None]:
+        """Return who takes what pika has read itself, such as a body in several frames."""
+
         def receive(_channel: Channel, method: Any, properties: BasicProperties, body: bytes) -> None:
-            headers = properties.headers
-            # Absent at the first delivery. Brokers count differently, so only "often" is read of it.
-            returns = headers.get("x-delivery-count", 0) if headers else 0
-            self._collect(Delivery(method.delivery_tag, name, returns + 1, envelope_of(properties, body)))
+            self._collect(decoded_delivery(name, method.delivery_tag, properties, body))
 
         return receive
 
@@ -166,7 +171,7 @@ class Subscription:
             # Waiting for events is no standstill.
             self._settled_at = time.monotonic()
         self.received += 1
-        self._pending.append(self._processor.prepare(delivery))
+        self._pending.append(delivery)
         if len(self._pending) >= self._batch_events or self._is_stopping:
             self._submit()
         elif len(self._pending) == 1:
@@ -187,17 +192,17 @@ class Subscription:
             self._processing.submit(self._pending)
             self._pending = []
 
-    def _on_processed(self, batch: Sequence[Prepared], rejected: frozenset[int]) -> None:
+    def _on_processed(self, batch: Sequence[Delivery], rejected: frozenset[int]) -> None:
         """Carry the outcome from the processing thread to the loop."""
         self._loop.add_callback_threadsafe(lambda: self._settle(batch, rejected))
 
-    def _settle(self, batch: Sequence[Prepared], rejected: frozenset[int]) -> None:
+    def _settle(self, batch: Sequence[Delivery], rejected: frozenset[int]) -> None:
         if self._is_lost or self._channel is None or not self._channel.is_open:
             return
         for tag in sorted(rejected):
             self._channel.basic_reject(tag, requeue=False)
         # The last tag must be unsettled: a multiple acknowledgement up to a settled tag is an error.
-        last = max((each.delivery.tag for each in batch if each.delivery.tag not in rejected), default=None)
+        last = max((each.tag for each in batch if each.tag not in rejected), default=None)
         if last is not None:
             self._channel.basic_ack(last, multiple=True)
         self._submitted -= 1

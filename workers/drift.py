@@ -42,8 +42,8 @@ class DriftNotes:
     """What was noticed and is not yet recorded.
 
     `pending` is recorded with the next transaction. Only then is a name known, so that a rolled back
-    transaction loses nothing. Parsing notes on one thread while another records, hence the lock; it is
-    taken only for names not met before.
+    transaction loses nothing. A thread that was given up as stuck may still be at work beside the one
+    that took over, hence the lock; it is taken only for names not met before.
     """
 
     _known: set[tuple[str, str]] = field(default_factory=set)

@@ -15,7 +15,7 @@ from workers.dispatch import dispatch
 from workers.drift import DriftNotes, record_drift
 from workers.events import Arrival
 from workers.json_body import parse_body
-from workers.outcome import Outcome, Parsed, Refused, Suspect, Tally, message_id_of, refuse, source_of
+from workers.outcome import Outcome, Parsed, Refused, Tally, message_id_of, refuse, source_of
 from workers.suspects import KILLS, SUSPECT_FROM_ATTEMPT, clear_attempts, mark_attempt
 
 if TYPE_CHECKING:
@@ -46,11 +46,7 @@ class Intake:
         self._notes = DriftNotes()
         self._marked: dict[str, int] = {}
 
-    def prepare(self, delivery: Delivery) -> Outcome | Suspect:
-        """Parse a delivery, unless it may kill this process."""
-        return Suspect(delivery) if delivery.attempt >= SUSPECT_FROM_ATTEMPT else self._parse(delivery)
-
-    def process(self, batch: Sequence[Outcome | Suspect]) -> frozenset[int]:
+    def process(self, batch: Sequence[Delivery]) -> frozenset[int]:
         """Commit the effects and the reasons of all deliveries.
 
         Calling it again with the same batch is safe: what is committed is known by its key.
@@ -63,18 +59,19 @@ class Intake:
         """
         started = self._clock.monotonic()
         tally = Tally(len(batch))
-        refused = self._process_together([each for each in batch if not isinstance(each, Suspect)], tally)
+        outcomes = [self._parse(each) for each in batch if each.attempt < SUSPECT_FROM_ATTEMPT]
+        refused = self._process_together(outcomes, tally)
         for each in batch:
-            if isinstance(each, Suspect):
-                refused += self._process_alone(each.delivery, tally)
-        _log_batch([each.delivery for each in batch], refused, tally, self._clock.monotonic() - started)
+            if each.attempt >= SUSPECT_FROM_ATTEMPT:
+                refused += self._process_alone(each, tally)
+        _log_batch(batch, refused, tally, self._clock.monotonic() - started)
         return frozenset(each.delivery.tag for each in refused)
 
     def _parse(self, delivery: Delivery) -> Outcome:
         envelope = delivery.envelope
         try:
             event = read_event(parse_body(envelope.body), self._notes, self._handlers.keys())
-        except RejectedEventError as error:
+        except Exception as error:  # noqa: BLE001  # a fault of ours in reading one event shall not hold all
             return refuse(delivery, error)
         body_sha256 = hashlib.sha256(envelope.body).hexdigest()
         arrival = Arrival(

@@ -34,13 +34,6 @@ class Refused:
     dead_letter: DeadLetter
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A delivery that may kill its worker, not looked into yet."""
-
-    delivery: Delivery
-
-
 Outcome: TypeAlias = Parsed | Refused
 
 
@@ -88,7 +81,7 @@ def refuse(delivery: Delivery, error: Exception) -> Refused:
             its text may quote the event.
     """
     if not isinstance(error, RejectedEventError):
-        error = RejectedEventError("handler_failed", f"event: its handler raised {type(error).__name__}")
+        error = RejectedEventError("handler_failed", f"event: {type(error).__name__} was raised over it")
     envelope = delivery.envelope
     dead_letter = DeadLetter(
         message_id=message_id_of(delivery),

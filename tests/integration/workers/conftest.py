@@ -58,7 +58,7 @@ def intake(engine, handlers):
 
 def processor(engine, handlers):
     worker = Intake(engine, handlers, SystemClock())
-    return lambda *deliveries: worker.process([worker.prepare(each) for each in deliveries])
+    return lambda *deliveries: worker.process(deliveries)
 
 
 TAGS = itertools.count(1)

@@ -24,21 +24,13 @@ class Recorder:
     batches: list = field(default_factory=list)
     on_batch: object = None
 
-    def prepare(self, delivery):
-        self.deliveries.append(delivery)
-        return Item(delivery)
-
     def process(self, batch):
-        self.batches.append([each.delivery for each in batch])
+        self.deliveries += [each for each in batch if each not in self.deliveries]
+        self.batches.append(list(batch))
         return self.on_batch(batch) if self.on_batch else frozenset()
 
     def bodies(self):
         return [each.envelope.body for each in self.deliveries]
-
-
-@dataclass(frozen=True)
-class Item:
-    delivery: object
 
 
 @pytest.fixture
@@ -104,6 +96,20 @@ def test_everything_processed_is_acknowledged_for_good(vhost, broker, recorder):
     assert len(recorder.deliveries) == 25
 
 
+def test_bodies_of_every_size_come_in_the_order_of_the_queue(vhost, broker, recorder):
+    sizes = [1, 0, 70_000, 300_000, 550, 131_072, 2]
+    bodies = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    properties = pika.BasicProperties(message_id="m", headers={"received-at-us": 2**40, "request-id": "r"})
+    for body in bodies:
+        broker.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, properties)
+
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.deliveries) == len(sizes))
+
+    assert recorder.bodies() == bodies
+    assert {each.envelope.received_at_us for each in recorder.deliveries} == {2**40}
+
+
 def test_nothing_is_acknowledged_before_it_is_processed(vhost, broker, recorder):
     started, finish = threading.Event(), threading.Event()
 
@@ -123,7 +129,7 @@ def test_nothing_is_acknowledged_before_it_is_processed(vhost, broker, recorder)
 
 def test_rejected_events_become_dead_letters_and_their_neighbours_do_not(vhost, broker, recorder):
     recorder.on_batch = lambda batch: frozenset(
-        each.delivery.tag for each in batch if each.delivery.envelope.body in {b"event-0", b"event-4"}
+        each.tag for each in batch if each.envelope.body in {b"event-0", b"event-4"}
     )
     publish(broker, *words(5))
     with running(vhost.amqp_url, recorder):
@@ -135,7 +141,7 @@ def test_rejected_events_become_dead_letters_and_their_neighbours_do_not(vhost, 
 
 
 def test_a_batch_of_nothing_but_dead_letters_is_settled(vhost, broker, recorder):
-    recorder.on_batch = lambda batch: frozenset(each.delivery.tag for each in batch)
+    recorder.on_batch = lambda batch: frozenset(each.tag for each in batch)
     publish(broker, *words(10))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 10)

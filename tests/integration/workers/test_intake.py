@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from tests.integration.workers.conftest import deliver, event, payload_of, processor, routed, said
+from workers.dialects import read_event
 from workers.events import CONVERSATION_MESSAGE
 
 OUTCOMES = "SELECT event_type, outcome, reason FROM processed_events ORDER BY occurred_at, id"
@@ -159,10 +160,29 @@ def test_one_event_whose_handler_fails_does_not_fail_its_batch(engine, handlers,
 
     assert rejected == {deliveries[13].tag}
     assert query("SELECT code, reason FROM dead_letters") == [
-        ("handler_failed", "event: its handler raised RuntimeError")
+        ("handler_failed", "event: RuntimeError was raised over it")
     ]
     assert query("SELECT message_count FROM conversations") == [(39,)]
     assert query("SELECT count(*) FROM processed_events") == [(39,)]
+
+
+def test_one_event_that_a_bug_of_ours_cannot_read_does_not_hold_its_batch(
+    engine, handlers, query, monkeypatch
+):
+    def read(payload, *arguments):
+        if payload["message"]["text"] == "bad":
+            raise ZeroDivisionError
+        return read_event(payload, *arguments)
+
+    monkeypatch.setattr("workers.intake.read_event", read)
+
+    rejected = processor(engine, handlers)(*[deliver(said(words)) for words in ("a", "bad", "c")])
+
+    assert len(rejected) == 1
+    assert query("SELECT code, reason FROM dead_letters") == [
+        ("handler_failed", "event: ZeroDivisionError was raised over it")
+    ]
+    assert query("SELECT count(*) FROM processed_events") == [(2,)]
 
 
 def test_one_row_that_the_database_refuses_does_not_fail_its_batch(engine, handlers, query):

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from pika import frame, spec
 from pika.spec import BasicProperties
 
-from messaging.envelope import WEBHOOK, decode_envelope, encode_properties, envelope_of
+from messaging.delivery import encoded_delivery
+from messaging.envelope import WEBHOOK, encode_properties, envelope_of, own_envelope
 from messaging.frames import PublishFrames
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
 
@@ -35,13 +36,34 @@ def test_properties_are_byte_for_byte_those_of_pika(message_id, received_at_us, 
 def test_an_envelope_comes_back_as_it_was(message_id, received_at_us, request_id, body):
     properties = encode_properties(message_id, received_at_us, request_id, WEBHOOK)
 
-    envelope = decode_envelope(properties, body)
+    envelope = own_envelope(properties, body)
 
     assert envelope.message_id == message_id
     assert envelope.received_at_us == received_at_us
     assert envelope.request_id == request_id
     assert envelope.source == WEBHOOK
     assert envelope.body == body
+
+
+def test_an_event_that_came_back_shows_how_often():
+    properties = BasicProperties()
+    properties.decode(encode_properties("m-1", 2**40, "r-1", WEBHOOK))
+    properties.headers["x-delivery-count"] = 2
+
+    delivery = encoded_delivery("queue", 7, b"".join(properties.encode()), b"{}")
+
+    assert delivery.attempt == 3
+    assert delivery.envelope == own_envelope(encode_properties("m-1", 2**40, "r-1", WEBHOOK), b"{}")
+
+
+@given(cut=st.integers(min_value=0, max_value=200), strange=st.binary(max_size=3))
+def test_properties_that_are_not_quite_ours_are_nobodys(cut, strange):
+    ours = encode_properties("m-1", 2**40, "r-1", WEBHOOK)
+    theirs = ours[:cut] + strange + ours[cut + len(strange) :]
+
+    envelope = own_envelope(theirs[: cut + 20], b"{}")
+
+    assert envelope is None or envelope.body == b"{}"
 
 
 def test_a_delivery_of_another_publisher_is_still_an_event():
