@@ -31,20 +31,22 @@ START_SECONDS = 90.0
 # A clean stop waits for quorum queues to hand over; what takes longer is stuck.
 STOP_SECONDS = 20.0
 
-# The write-ahead log is rolled over early, because the default of 512 MB is allocated at once. The
-# limits on memory and disk are low so that a small machine raises no alarm. Statistics every second
-# let tests see queue lengths without waiting for the default five.
 CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{amqp_port}
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {management_port}
 loopback_users.guest = true
+default_queue_type = quorum
+log.file.level = info
+"""
+# The write-ahead log is rolled over early, because the default of 512 MB is allocated at once. The
+# limits on memory and disk are low so that a small machine raises no alarm. Statistics every second
+# let tests see queue lengths without waiting for the default five.
+SMALL = """\
 raft.wal_max_size_bytes = 16000000
 disk_free_limit.absolute = 10MB
 vm_memory_high_watermark.absolute = 1GB
 collect_statistics_interval = 1000
-default_queue_type = quorum
-log.file.level = info
 """
 # A dead letter that found no exchange is tried again after this time: by default three minutes.
 ADVANCED = """\
@@ -77,11 +79,18 @@ class PrivateRabbitMQ:
         directory: created where missing; nothing is written outside it.
         name: the node's name; the data belong to it, so it must not change between starts.
         peer: a node to share cookie and port mapper with, which `join_cluster` needs.
+        tuning: further lines of rabbitmq.conf; none for a node as it is installed.
     """
 
     def __init__(
-        self, directory: Path, *, name: str = "open-messaging", peer: "PrivateRabbitMQ | None" = None
+        self,
+        directory: Path,
+        *,
+        name: str = "open-messaging",
+        peer: "PrivateRabbitMQ | None" = None,
+        tuning: str = SMALL,
     ) -> None:
+        self._tuning = tuning
         self.directory = directory.resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.node = f"{name}@localhost"
@@ -182,7 +191,7 @@ class PrivateRabbitMQ:
 
     def _write_configuration(self) -> None:
         ports = {"amqp_port": self.amqp_port, "management_port": self.management_port}
-        (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports))
+        (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports) + self._tuning)
         (self.directory / "advanced.config").write_text(ADVANCED)
         (self.directory / "enabled_plugins").write_text(PLUGINS)
         self.erlang.write_cookie(self.directory)

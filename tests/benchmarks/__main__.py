@@ -47,6 +47,7 @@ ONCE: Final[dict[str, Callable[[Rig], None]]] = {
 
 SCENARIOS: Final = (*IN_TURN, *ONCE)
 QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
+CHARTED: Final = {"throughput", "intake"}
 
 
 @click.command()
@@ -56,6 +57,8 @@ QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
 @click.option("--chart", "chart_path", type=click.Path(path_type=Path), help="Where to draw the chart (PNG).")
 def main(*, quick: bool, names: tuple[str, ...], json_path: Path | None, chart_path: Path | None) -> None:
     """Measure the service against what one would pick instead, all in one run."""
+    if chart_path and names and not CHARTED.issubset(names):
+        raise click.UsageError(f"--chart shows {' and '.join(sorted(CHARTED))}: measure both")
     try:
         require_wrk()
     except LoadError as error:
@@ -72,13 +75,13 @@ def main(*, quick: bool, names: tuple[str, ...], json_path: Path | None, chart_p
             except (LoadError, TimeoutError) as error:
                 # The run has failed, and says at its end what all the others are like.
                 rig.results.check(f"{name}: {error}", holds=False)
+            if json_path:
+                # Half an hour is long: what is measured is kept, whatever becomes of the rest.
+                write_json(json_path, as_json(rig.results, judge(rig.results)))
     rig.say(f"measured in {time.monotonic() - started:.0f} s")
     verdicts = judge(rig.results)
-    document = as_json(rig.results, verdicts)
-    if json_path:
-        write_json(json_path, document)
     if chart_path:
-        draw_chart(document, chart_path)
+        draw_chart(as_json(rig.results, verdicts), chart_path)
     print_report(Console(), rig.results, verdicts)
     if any(verdict.is_missed for verdict in verdicts) or not all(check.holds for check in rig.results.checks):
         raise SystemExit(1)

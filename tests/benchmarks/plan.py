@@ -31,8 +31,8 @@ class Plan:
 
 FULL: Final = Plan(
     rounds=3,
-    requests=2_400_000,
-    ingest_seconds=10.0,
+    requests=1_800_000,
+    ingest_seconds=6.0,
     publish_events=60_000,
     intake_events=20_000,
     single_events=3_000,

@@ -72,7 +72,8 @@ class Rig:
 def running_rig(plan: Plan, directory: Path) -> Iterator[Rig]:
     """Start the private servers and prepare the requests."""
     console = Console(stderr=True)
-    broker = PrivateRabbitMQ(directory / "rabbitmq")
+    # As RabbitMQ is installed: tuned for small machines it rolls its log over every two seconds under load.
+    broker = PrivateRabbitMQ(directory / "rabbitmq", tuning="")
     postgresql = PrivatePostgreSQL(directory / "postgresql")
     console.log("starting RabbitMQ and PostgreSQL, preparing requests")
     broker.launch()
