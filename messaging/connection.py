@@ -51,3 +51,10 @@ def _parameters(url: str, client_name: str) -> pika.URLParameters:
     parameters.tcp_options = TCP_OPTIONS
     parameters.client_properties = {"connection_name": client_name}
     return parameters
+
+
+def described(reason: object) -> str:
+    """Say in one line what pika says, without addresses or credentials."""
+    code = getattr(reason, "reply_code", None)
+    text = getattr(reason, "reply_text", None)
+    return f"{code} {text}" if code else type(reason).__name__

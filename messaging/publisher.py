@@ -13,7 +13,7 @@ from pika.adapters.select_connection import SelectConnection
 
 from messaging import topology
 from messaging.backoff import delay_before
-from messaging.connection import parameters_of
+from messaging.connection import described, parameters_of
 from messaging.frames import PublishFrames
 from messaging.log import logger
 
@@ -169,14 +169,14 @@ class Publisher:
 
     def _on_channel_closed(self, channel: Channel, reason: BaseException) -> None:
         if channel is self._channel:
-            self._drop(_described(reason))
+            self._drop(described(reason))
 
     def _on_open_error(self, _connection: object, reason: BaseException | str) -> None:
-        self._lost(_described(reason))
+        self._lost(described(reason))
 
     def _on_connection_closed(self, connection: object, reason: BaseException) -> None:
         if connection is self._connection:
-            self._lost(_described(reason))
+            self._lost(described(reason))
 
     def _drop(self, reason: str) -> None:
         """Leave the connection behind, in whatever state it is, and go on without it."""
@@ -199,10 +199,3 @@ class Publisher:
         if was_ready and self._listener is not None:
             self._listener.on_broker_down()
         self._loop.call_later(delay, self._connect)
-
-
-def _described(reason: object) -> str:
-    """Say in one line what pika says, without addresses or credentials."""
-    code = getattr(reason, "reply_code", None)
-    text = getattr(reason, "reply_text", None)
-    return f"{code} {text}" if code else type(reason).__name__

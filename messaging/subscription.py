@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from messaging.connection import described
 from messaging.delivery import decoded_delivery, encoded_delivery
 from messaging.delivery_frames import ConsumingConnection, DeliveryReader
 from messaging.log import logger
@@ -223,10 +224,3 @@ class Subscription:
         self._processing.abandon()
         logger().info("subscription_ended", reason=reason, received=self.received, settled=self._settled)
         self._on_lost(reason)
-
-
-def described(reason: object) -> str:
-    """Say in one line what pika says, without addresses or credentials."""
-    code = getattr(reason, "reply_code", None)
-    text = getattr(reason, "reply_text", None)
-    return f"{code} {text}" if code else type(reason).__name__

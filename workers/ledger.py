@@ -62,6 +62,8 @@ def claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> l
     first_of: dict[str, Arrival] = {}
     for arrival in arrivals:
         first_of.setdefault(arrival.event.idempotency_key, arrival)
+    if not first_of:
+        return []
     rows = [_row_of(first_of[key], now_us) for key in sorted(first_of)]
     event_ids = {key: event_id for event_id, key in _CLAIM.execute(connection, rows)}
     return [ClaimedEvent(event_ids[key], arrival) for key, arrival in first_of.items() if key in event_ids]

@@ -25,7 +25,7 @@ from tests.benchmarks.targets import judge
 from tests.benchmarks.wrk import LoadError, require_wrk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.benchmarks.rig import Rig
 
@@ -43,11 +43,13 @@ ONCE: Final[dict[str, Callable[[Rig], None]]] = {
     "backlog": measure_backlog,
     "memory": measure_memory,
 }
-"""What takes minutes; the backlog takes the figures of the throughput as its measure."""
+"""What takes minutes."""
 
 SCENARIOS: Final = (*IN_TURN, *ONCE)
 QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
 CHARTED: Final = {"throughput", "intake"}
+NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
+"""Whose figures a scenario takes as its measure; it is measured before, asked for or not."""
 
 
 @click.command()
@@ -69,7 +71,7 @@ def main(*, quick: bool, names: tuple[str, ...], json_path: Path | None, chart_p
         tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as directory,
         running_rig(QUICK if quick else FULL, Path(directory)) as rig,
     ):
-        for name in names or (QUICK_SCENARIOS if quick else SCENARIOS):
+        for name in planned(names or (QUICK_SCENARIOS if quick else SCENARIOS)):
             try:
                 measure(rig, name)
             except (LoadError, TimeoutError) as error:
@@ -85,6 +87,12 @@ def main(*, quick: bool, names: tuple[str, ...], json_path: Path | None, chart_p
     print_report(Console(), rig.results, verdicts)
     if any(verdict.is_missed for verdict in verdicts) or not all(check.holds for check in rig.results.checks):
         raise SystemExit(1)
+
+
+def planned(names: Sequence[str]) -> list[str]:
+    """Return the scenarios to measure in their order, with those that others need."""
+    wanted = {*names, *(NEEDED[name] for name in names if name in NEEDED)}
+    return [name for name in SCENARIOS if name in wanted]
 
 
 def measure(rig: Rig, name: str) -> None:

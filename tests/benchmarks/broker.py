@@ -40,10 +40,10 @@ class EventsQueue:
         with self._connection() as connection:
             topology.declare(connection.channel())
 
-    def purge(self) -> None:
-        """Throw the ready deliveries away."""
+    def purge(self) -> int:
+        """Throw the ready deliveries away and return how many they were."""
         with self._connection() as connection:
-            connection.channel().queue_purge(topology.EVENTS_QUEUE)
+            return int(connection.channel().queue_purge(topology.EVENTS_QUEUE).method.message_count)
 
     def ready(self) -> int:
         """Return the number of ready deliveries."""

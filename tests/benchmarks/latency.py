@@ -7,14 +7,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.accounting import CpuMeter
-from tests.benchmarks.ingest import NOOP, SERVICE
-from tests.benchmarks.servers import edge, flask_under_gthread
+from tests.benchmarks.ingest import SERVICE, WARM_UP_SECONDS
+from tests.benchmarks.servers import edge
 from tests.benchmarks.steady_load import percentile_ms, steady_load
 from tests.benchmarks.wrk import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
 
     from tests.benchmarks.rig import Rig
     from tests.benchmarks.servers import Server
@@ -31,20 +30,12 @@ RECOVERY_SECONDS: Final = 90.0
 
 
 def measure_half_load(rig: Rig) -> None:
-    """Send at half of each receiver's own capacity, open loop, constant rate."""
-    if rig.plan.is_full:
-        _half_load(rig, NOOP, flask_under_gthread("noop:app", rig.fresh()))
-    samples = _half_load(rig, SERVICE, edge(rig.broker, rig.fresh()))
-    is_clean = all(sample.status == 200 for sample in samples)
-    rig.results.check("half load: nothing but 200", holds=is_clean)
-    rig.queue.settle()
-    rig.queue.purge()
-
-
-def _half_load(rig: Rig, subject: str, running: AbstractContextManager[Server]) -> list[Sample]:
-    rig.say(f"half load: {subject}")
-    with running as server:
+    """Send at half of its own capacity, open loop, constant rate."""
+    rig.say("latency: half load")
+    with edge(rig.broker, rig.fresh()) as server:
+        load(server.port, rig.requests, seconds=WARM_UP_SECONDS)
         rate = load(server.port, rig.requests, seconds=CALIBRATION_SECONDS).per_second / 2
+        rig.queue.settle()
         rig.queue.purge()
         meter = CpuMeter.start(receiver=server.pid, broker=rig.broker.pid)
         with steady_load(
@@ -56,16 +47,19 @@ def _half_load(rig: Rig, subject: str, running: AbstractContextManager[Server]) 
         ) as generator:
             samples = generator.samples()
         costs = meter.per_event_us(len(samples))
-    _note_latencies(rig, subject, samples, rate=rate, **costs)
-    return samples
+    _note_latencies(rig, samples, rate=rate, **costs)
+    is_clean = all(sample.status == 200 for sample in samples)
+    rig.results.check("half load: nothing but 200", holds=is_clean)
+    rig.queue.settle()
+    rig.queue.purge()
 
 
-def _note_latencies(rig: Rig, subject: str, samples: Sequence[Sample], **values: float) -> None:
+def _note_latencies(rig: Rig, samples: Sequence[Sample], **values: float) -> None:
     """Add percentiles of the latencies, and how late the generator itself was."""
     latencies = [sample.latency for sample in samples]
     percentiles = {f"p{percent}_ms": percentile_ms(latencies, percent) for percent in (50, 99)}
     late = percentile_ms((sample.sent - sample.due for sample in samples), 99)
-    rig.results.add(HALF_LOAD, subject, **percentiles, generator_late_p99_ms=late, **values)
+    rig.results.add(HALF_LOAD, SERVICE, **percentiles, generator_late_p99_ms=late, **values)
 
 
 def measure_without_broker(rig: Rig) -> None:

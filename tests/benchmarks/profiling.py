@@ -42,8 +42,11 @@ EDGE_LAYERS: Final = {
     "ask for the queue's depth": ("(webhook_api/queue_depth.py",),
 }
 WORKER_LAYERS: Final = {
-    "receive and decode deliveries": ("(pika/", "(adapters/utils/"),
-    "envelope, batches": ("(messaging/",),
+    "receive and decode deliveries": (
+        *("(pika/", "(adapters/utils/"),
+        *("(messaging/delivery_frames.py", "(messaging/delivery.py", "(messaging/envelope.py"),
+    ),
+    "loop, batches": ("(messaging/",),
     "parse JSON": ("(workers/json_body.py",),
     "schema": ("(workers/dialects", "(workers/schema_reader.py", "(workers/fields.py", "(marshmallow/"),
     "key and times": ("(workers/idempotency.py", "(workers/timestamps.py"),

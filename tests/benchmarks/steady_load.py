@@ -53,6 +53,11 @@ class SteadyLoad:
         self._first = first
         self.pid = process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it is still sending."""
+        return self._process.poll() is None
+
     def samples(self) -> list[Sample]:
         """Wait for the end and return every request's sample, in order."""
         if self._process.wait():

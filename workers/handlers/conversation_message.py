@@ -39,7 +39,7 @@ _BUFFER: Final = RowStatement(
 
 def conversation_message(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
     """Buffer the messages; whoever reads them sorts by occurred_at, sequence, received_at, event_id."""
-    _BUFFER.execute(connection, map(_row_of, events))
+    _BUFFER.execute(connection, [_row_of(each) for each in events])
     return {}
 
 

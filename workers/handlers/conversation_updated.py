@@ -68,17 +68,15 @@ def conversation_updated(connection: Connection, events: Sequence[ClaimedEvent],
         )
         moves[event.conversation_id] = event
     if moves:
-        _MOVE.execute(connection, map(_row_of, moves.values()))
+        _MOVE.execute(connection, [_row_of(event) for event in moves.values()])
     return skips
 
 
 def _read_states(connection: Connection, conversation_ids: Iterable[str]) -> dict[str, RoutingState]:
     rows = _STATES.execute(connection, [(each,) for each in conversation_ids])
     return {
-        row.conversation_id: RoutingState(
-            row.routing_status, microseconds_of(row.routing_changed_at), row.routing_sequence
-        )
-        for row in rows
+        conversation_id: RoutingState(status, microseconds_of(changed_at), sequence)
+        for conversation_id, status, changed_at, sequence in rows
     }
 
 

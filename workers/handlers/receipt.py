@@ -34,7 +34,7 @@ _RECORD: Final = RowStatement(
 
 def receipt(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
     """Record the receipts, each for itself: a message's later receipt replaces no earlier one."""
-    _RECORD.execute(connection, map(_row_of, events))
+    _RECORD.execute(connection, [_row_of(each) for each in events])
     return {}
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.benchmarks import events
+from tests.benchmarks.__main__ import planned
 from tests.benchmarks.intake import with_repeats
 from tests.benchmarks.memory import growth_of
 from tests.benchmarks.open_loop import is_whole
@@ -13,6 +14,11 @@ from tests.benchmarks.profiling import OTHER, shares_of
 from tests.benchmarks.results import Results
 from tests.benchmarks.steady_load import UNANSWERED_SECONDS, Sample, percentile_ms
 from tests.benchmarks.targets import TARGETS, Verdict, judge
+
+
+def test_a_scenario_is_measured_after_the_one_that_it_compares_itself_with():
+    assert planned(["backlog", "without-broker"]) == ["throughput", "half-load", "without-broker", "backlog"]
+    assert planned(["intake"]) == ["intake"]
 
 
 def test_every_event_is_distinct_well_formed_and_of_one_size():
