@@ -51,7 +51,7 @@ migrations-check: install ## Check that the migrations make the tables that the 
 chaos: install ## Strike a running service with every fault, and look for losses
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
-bench: install ## Measure everything beside what one would write instead: half an hour on an idle machine
+bench: install ## Measure everything beside what one would write instead: some twenty minutes on an idle machine
 	@$(BIN)/python -m tests.benchmarks --json docs/performance/results.json --chart docs/performance/chart.png
 
 bench-quick: install ## Measure the main ratios in under three minutes

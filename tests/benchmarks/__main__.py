@@ -78,7 +78,7 @@ def main(*, quick: bool, names: tuple[str, ...], json_path: Path | None, chart_p
                 # The run has failed, and says at its end what all the others are like.
                 rig.results.check(f"{name}: {error}", holds=False)
             if json_path:
-                # Half an hour is long: what is measured is kept, whatever becomes of the rest.
+                # Twenty minutes are long: what is measured is kept, whatever becomes of the rest.
                 write_json(json_path, as_json(rig.results, judge(rig.results)))
     rig.say(f"measured in {time.monotonic() - started:.0f} s")
     verdicts = judge(rig.results)

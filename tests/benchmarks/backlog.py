@@ -23,7 +23,7 @@ INGEST_SHARE: Final = 0.6
 """Of the normal ingest, offered at a constant rate meanwhile. A sender that waits for each answer would send
 all that the edges can journal, which is more than any broker takes, and no backlog would ever end."""
 
-CHUNK_SECONDS: Final = 5.0
+CHUNK_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 180.0
 
