@@ -47,9 +47,15 @@ class Gate:
         published, self._published = self._published * self._processes, 0
         self._change(judge(self._pressure, sample, published, self._marks))
 
-    def on_ready_count(self, count: int) -> None:
-        """Take in the ready deliveries that came with a probe's answer."""
+    def on_ready_count(self, count: int) -> int:
+        """Take in the ready deliveries that came with a probe's answer.
+
+        Returns:
+            How many events of a backlog this process may add: up to the low watermark, all processes
+            together, so that a backlog by itself never makes the edge refuse anything.
+        """
         self._probed = DepthSample(at=self._clock.monotonic(), depth=count)
+        return max(0, self._marks.low - count) // self._processes
 
     def on_blocked(self, *, is_blocked: bool) -> None:
         """Hear of a broker alarm: depth means nothing while it lasts."""

@@ -34,7 +34,6 @@ PROBE_SECONDS: Final = 0.5
 BUFFER_HIGH_BYTES: Final = 8 * 1024 * 1024
 """Unsent bytes at which publishing stops, events go to the journal only: the broker does not keep up."""
 
-
 PROBE_TIMEOUT_SECONDS: Final = 120.0
 """An answer this late, with no alarm told, will not come: the connection is made anew."""
 
@@ -47,7 +46,8 @@ class Handover:
         journal: This process's journal.
         publisher: Not started yet.
         clock: Where time comes from.
-        on_ready_count: Told the deliveries ready in the events queue with every answered probe.
+        on_ready_count: Told the deliveries ready in the events queue with every answered probe; returns
+            how many waiting events may join them.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Handover:
         journal: Journal,
         publisher: Publisher,
         clock: Clock,
-        on_ready_count: Callable[[int], None],
+        on_ready_count: Callable[[int], int],
     ) -> None:
         self._loop = loop
         self._journal = journal
@@ -205,7 +205,7 @@ class Handover:
         self._publisher.probe(on_answer)
 
     def _on_answer(self, ready_count: int) -> None:
-        self._on_ready_count(ready_count)
+        self._republisher.allow(self._on_ready_count(ready_count))
         for segment in self._barrier.answer(self._clock.monotonic()):
             self._journal.discard(segment)
         self._adoption.release()

@@ -1,4 +1,8 @@
-"""Publish what waits in the journal, slice by slice, between the requests of the loop."""
+"""Publish what waits in the journal, slice by slice, between the requests of the loop.
+
+It stays in the journal while the events queue is deep: there a backlog costs disk space, in the queue it
+would have live requests refused, and slow the broker down (docs/performance.md).
+"""
 
 from __future__ import annotations
 
@@ -58,6 +62,7 @@ class Republisher:
         self._on_published = on_published
         self._count_accepted = count_accepted
         self._accepted = 0
+        self._allowed = 0
         self._is_pumping = False
         self.waiting = WaitingSegments()
         self.republished = 0
@@ -71,10 +76,16 @@ class Republisher:
     def restore(self, segments: list[Segment]) -> None:
         """Put back segments whose publishing was interrupted, before all others."""
         self.waiting.restore(segments)
+        self._allowed = 0
+
+    def allow(self, events: int) -> None:
+        """Publish so many and no more, until the queue has been looked at again."""
+        self._allowed = events
+        self.go_on()
 
     def go_on(self) -> None:
         """Publish slice after slice from now on, while something waits and the broker takes it."""
-        can_publish = self._publisher.ready and not self._publisher.blocked
+        can_publish = self._publisher.ready and not self._publisher.blocked and self._allowed > 0
         if not self._is_pumping and can_publish and len(self.waiting):
             self._is_pumping = True
             self._loop.call_later(SLICE_SECONDS, self._pump)
@@ -89,7 +100,8 @@ class Republisher:
 
     def _publish_slice(self) -> None:
         before, self._accepted = self._accepted, self._count_accepted()
-        entries, finished = self.waiting.take(slice_events(self._accepted - before))
+        entries, finished = self.waiting.take(min(self._allowed, slice_events(self._accepted - before)))
+        self._allowed -= len(entries)
         for entry in entries:
             self._publisher.publish(entry.properties, entry.body)
         self._publisher.flush()

@@ -1,5 +1,6 @@
 """A queue that grows too deep turns senders away until it has been drained."""
 
+import signal
 import time
 
 import pytest
@@ -45,6 +46,29 @@ def test_at_the_low_watermark_requests_are_accepted_again(shedding_edge, vhost, 
     _wait_for(shedding_edge, lambda gate: not gate["shedding"])
 
     assert post(shedding_edge.url, b"{}").status_code == 200
+
+
+def test_a_backlog_waits_in_the_journal_while_the_queue_is_deep(vhost, tmp_path, queue_of):
+    declare_topology(vhost.amqp_url)
+    bodies = [b'{"n":%d}' % number for number in range(50)]
+    settings = {"OM_QUEUE_DEPTH_HIGH": "40", "OM_QUEUE_DEPTH_LOW": "20"}
+    lonely = Edge(Service(tmp_path, "amqp://guest:guest@127.0.0.1:9/"))
+    with running(lonely):
+        lonely.start(wait_for_broker=False)
+        assert {post(lonely.url, body).status_code for body in bodies} == {200}
+        lonely.end(signal.SIGKILL, timeout=5)
+
+    edge = Edge(Service(tmp_path, vhost.amqp_url, settings=settings))
+    queue = queue_of(vhost.amqp_url)
+    with running(edge):
+        edge.start()
+        time.sleep(2.0)
+        assert edge.health()["processes"][0]["journal"]["waiting_bytes"] > 0
+        assert post(edge.url, b"{}").status_code == 200
+        taken = [body for _, body in queue.take(51)]
+
+    assert taken[:20] == bodies[:20]
+    assert sorted(taken) == sorted([*bodies, b"{}"])
 
 
 def test_an_edge_without_a_management_api_sheds_nothing(vhost, tmp_path):
