@@ -51,11 +51,13 @@ class Gate:
         """Take in the ready deliveries that came with a probe's answer.
 
         Returns:
-            How many events of a backlog this process may add: up to the low watermark, all processes
-            together, so that a backlog by itself never makes the edge refuse anything.
+            How many events of a backlog this process may add. All processes together fill the queue up to
+            the low watermark, and above it a tenth of what is missing to the high one: a backlog by itself
+            never makes the edge refuse anything, and live events that keep the queue deep never starve it.
         """
         self._probed = DepthSample(at=self._clock.monotonic(), depth=count)
-        return max(0, self._marks.low - count) // self._processes
+        room = max(self._marks.low - count, (self._marks.high - count) // 10, 0)
+        return room // self._processes
 
     def on_blocked(self, *, is_blocked: bool) -> None:
         """Hear of a broker alarm: depth means nothing while it lasts."""

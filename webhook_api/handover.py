@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 PROBE_SECONDS: Final = 0.5
 """Between probes: short enough that little is published twice after an interruption."""
 
-BUFFER_HIGH_BYTES: Final = 8 * 1024 * 1024
-"""Unsent bytes at which publishing stops, events go to the journal only: the broker does not keep up."""
+BUFFER_HIGH_BYTES: Final = 2 * 1024 * 1024
+"""Unsent bytes, above the kernel's own, from which events go to the journal only: the broker is too slow."""
 
 PROBE_TIMEOUT_SECONDS: Final = 120.0
 """An answer this late, with no alarm told, will not come: the connection is made anew."""

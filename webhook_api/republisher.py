@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from messaging.publisher import Publisher
     from webhook_api.journal_directory import Segment
 
-BUFFER_LOW_BYTES: Final = 1024 * 1024
+BUFFER_LOW_BYTES: Final = 512 * 1024
 """Unsent bytes up to which more is published; live events have the rest of the buffer for themselves."""
 
 SLICE_SECONDS: Final = 0.005

@@ -51,8 +51,8 @@ def test_events_published_since_the_sample_count_for_every_process_of_the_host(g
     assert gate.is_shedding
 
 
-@pytest.mark.parametrize(("ready", "room"), [(0, 25), (10, 20), (49, 0), (50, 0), (500, 0)])
-def test_a_backlog_fills_the_queue_to_the_low_watermark_all_processes_together(gate, ready, room):
+@pytest.mark.parametrize(("ready", "room"), [(0, 25), (10, 20), (49, 2), (60, 2), (95, 0), (500, 0)])
+def test_a_backlog_fills_the_queue_to_the_low_watermark_and_trickles_up_to_the_high_one(gate, ready, room):
     assert gate.on_ready_count(ready) == room
 
 
