@@ -2,7 +2,7 @@
 
 The properties are encoded here and not by pika, once per event for the journal and the wire alike: they
 always have the same three fields, and pika's general encoder costs more than the rest of a request
-(docs/performance.md). Decoding is pika's.
+(docs/performance.md). What the edge wrote is decoded here too, what others wrote by pika.
 """
 
 from __future__ import annotations
@@ -113,10 +113,13 @@ def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
             return None
         if source_at + _LONG.unpack_from(properties, source_at - _LONG.size)[0] != table_end:
             return None
-        message_id = properties[table_end + len(_PERSISTENT) + 1 :].decode()
+        message_id_at = table_end + len(_PERSISTENT) + 1
+        if properties[message_id_at - 1] != len(properties) - message_id_at:
+            return None
+        message_id = properties[message_id_at:].decode()
         request_id = properties[_REQUEST_AT:request_end].decode()
         source = properties[source_at:table_end].decode()
-    except (struct.error, UnicodeDecodeError):
+    except (struct.error, IndexError, UnicodeDecodeError):
         return None
     return Envelope(message_id, received_at_us, request_id, source, body)
 

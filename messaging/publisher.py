@@ -92,6 +92,11 @@ class Publisher:
         self._pending.clear()
 
     @property
+    def can_publish(self) -> bool:
+        """Whether the connection is up and the broker reads from it."""
+        return self.ready and not self.blocked
+
+    @property
     def buffered_bytes(self) -> int:
         """Bytes handed to the transport that the kernel has not taken yet."""
         transport = self._connection._transport if self._connection is not None else None  # noqa: SLF001

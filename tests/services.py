@@ -16,6 +16,9 @@ from deploy.local.process import ServerProcess
 from messaging import administration
 
 SECRET = "constructed-secret-0123456789"
+GONE = "amqp://guest:guest@127.0.0.1:9/"
+"""Where no broker is."""
+
 WEBHOOK_PATH = "/webhooks/genesys/openmessaging"
 START_SECONDS = 30.0
 
@@ -119,3 +122,13 @@ class IntakeWorker(ServerProcess):
         command = [sys.executable, "-m", "workers", "intake", "--name", self._name]
         self.launch(command, environment=self._environment, directory=self._directory)
         self.wait_until(lambda: "consumer_up" in self.log.read_text(), timeout=START_SECONDS)
+
+
+def leave_in_journal(directory: Path, bodies: list[bytes]) -> None:
+    """Have an edge without a broker answer each body, and kill it."""
+    edge = Edge(Service(directory, GONE))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+        assert {post(edge.url, body).status_code for body in bodies} == {200}
+        assert edge.health()["processes"][0]["journal"]["broker"] == "away"
+        edge.end(signal.SIGKILL, timeout=5)

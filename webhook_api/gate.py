@@ -53,7 +53,7 @@ class Gate:
         Returns:
             How many events of a backlog this process may add. All processes together fill the queue up to
             the low watermark, and above it a tenth of what is missing to the high one: a backlog by itself
-            never makes the edge refuse anything, and live events that keep the queue deep never starve it.
+            makes no edge refuse anything, and live events that keep the queue deep never starve it.
         """
         self._probed = DepthSample(at=self._clock.monotonic(), depth=count)
         room = max(self._marks.low - count, (self._marks.high - count) // 10, 0)

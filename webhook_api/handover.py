@@ -108,7 +108,7 @@ class Handover:
             then()
 
         self._end_turn()
-        if self._publisher.ready and not self._publisher.blocked:
+        if self._publisher.can_publish:
             self._publisher.probe(lambda _count: finish())
         else:
             finish()
@@ -179,11 +179,12 @@ class Handover:
         self._loop.call_later(PROBE_SECONDS, self._tick)
         now = self._clock.monotonic()
         self._adoption.look(now)
-        if self._can_publish() and not self._live and self._publisher.buffered_bytes <= BUFFER_LOW_BYTES:
+        can_publish = self._publisher.can_publish
+        if can_publish and not self._live and self._publisher.buffered_bytes <= BUFFER_LOW_BYTES:
             self._set_live(live=True)
         if self._live:
             self._rotate()
-        if self._can_publish():
+        if can_publish:
             self._probe(now)
         self._republisher.go_on()
 
@@ -211,9 +212,6 @@ class Handover:
         self._adoption.release()
 
     # What is published, and when.
-
-    def _can_publish(self) -> bool:
-        return self._publisher.ready and not self._publisher.blocked
 
     def _set_live(self, *, live: bool) -> None:
         """Change over at a segment's border, so that each segment is wholly published or not at all."""

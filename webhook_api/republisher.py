@@ -85,16 +85,14 @@ class Republisher:
 
     def go_on(self) -> None:
         """Publish slice after slice from now on, while something waits and the broker takes it."""
-        can_publish = self._publisher.ready and not self._publisher.blocked and self._allowed > 0
-        if not self._is_pumping and can_publish and len(self.waiting):
+        may_publish = self._publisher.can_publish and self._allowed > 0
+        if not self._is_pumping and may_publish and len(self.waiting):
             self._is_pumping = True
             self._loop.call_later(SLICE_SECONDS, self._pump)
 
     def _pump(self) -> None:
         self._is_pumping = False
-        if not self._publisher.ready or self._publisher.blocked:
-            return
-        if self._publisher.buffered_bytes <= BUFFER_LOW_BYTES:
+        if self._publisher.can_publish and self._publisher.buffered_bytes <= BUFFER_LOW_BYTES:
             self._publish_slice()
         self.go_on()
 

@@ -1,5 +1,6 @@
-"""The servers' Debian packages, installed the first time that they are needed."""
+"""The Debian packages of servers and tools, installed the first time that they are needed."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,12 @@ def ensure_postgresql() -> None:
     _ensure(postgresql.programs, "postgresql")
 
 
-def _ensure(find: Callable[[], Path | None], package: str) -> None:
+def ensure_wrk() -> None:
+    """Install the load generator of the benchmarks where it is missing."""
+    _ensure(lambda: shutil.which("wrk"), "wrk")
+
+
+def _ensure(find: Callable[[], Path | str | None], package: str) -> None:
     if find():
         return
     done = subprocess.run(["sh", INSTALL, package], check=False)

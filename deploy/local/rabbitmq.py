@@ -79,7 +79,7 @@ class PrivateRabbitMQ:
         directory: created where missing; nothing is written outside it.
         name: the node's name; the data belong to it, so it must not change between starts.
         peer: a node to share cookie and port mapper with, which `join_cluster` needs.
-        tuning: further lines of rabbitmq.conf; none for a node as it is installed.
+        as_installed: with RabbitMQ's own limits and intervals instead of those for tests on small machines.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class PrivateRabbitMQ:
         *,
         name: str = "open-messaging",
         peer: "PrivateRabbitMQ | None" = None,
-        tuning: str = SMALL,
+        as_installed: bool = False,
     ) -> None:
-        self._tuning = tuning
+        self._as_installed = as_installed
         self.directory = directory.resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.node = f"{name}@localhost"
@@ -191,8 +191,9 @@ class PrivateRabbitMQ:
 
     def _write_configuration(self) -> None:
         ports = {"amqp_port": self.amqp_port, "management_port": self.management_port}
-        (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports) + self._tuning)
-        (self.directory / "advanced.config").write_text(ADVANCED)
+        small, advanced = ("", "[].\n") if self._as_installed else (SMALL, ADVANCED)
+        (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports) + small)
+        (self.directory / "advanced.config").write_text(advanced)
         (self.directory / "enabled_plugins").write_text(PLUGINS)
         self.erlang.write_cookie(self.directory)
 

@@ -22,7 +22,7 @@ from tests.benchmarks.plan import FULL, QUICK
 from tests.benchmarks.report import as_json, print_report, write_json
 from tests.benchmarks.rig import running_rig
 from tests.benchmarks.targets import judge
-from tests.benchmarks.wrk import LoadError, require_wrk
+from tests.benchmarks.wrk import LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,10 +61,6 @@ def main(*, quick: bool, names: tuple[str, ...], json_path: Path | None, chart_p
     """Measure the service against what one would pick instead, all in one run."""
     if chart_path and names and not CHARTED.issubset(names):
         raise click.UsageError(f"--chart shows {' and '.join(sorted(CHARTED))}: measure both")
-    try:
-        require_wrk()
-    except LoadError as error:
-        raise click.ClickException(str(error)) from None
     started = time.monotonic()
     with (
         # Not /tmp, which may lie in memory: the journal and the databases belong on a disk.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from deploy.local.packages import ensure_postgresql, ensure_rabbitmq, ensure_wrk
 from deploy.local.postgresql import PrivatePostgreSQL
 from deploy.local.rabbitmq import PrivateRabbitMQ
 from tests.benchmarks import events
@@ -72,8 +73,11 @@ class Rig:
 def running_rig(plan: Plan, directory: Path) -> Iterator[Rig]:
     """Start the private servers and prepare the requests."""
     console = Console(stderr=True)
-    # As RabbitMQ is installed: tuned for small machines it rolls its log over every two seconds under load.
-    broker = PrivateRabbitMQ(directory / "rabbitmq", tuning="")
+    ensure_rabbitmq()
+    ensure_postgresql()
+    ensure_wrk()
+    # Tuned for small machines it rolls its log over every two seconds under load.
+    broker = PrivateRabbitMQ(directory / "rabbitmq", as_installed=True)
     postgresql = PrivatePostgreSQL(directory / "postgresql")
     console.log("starting RabbitMQ and PostgreSQL, preparing requests")
     broker.launch()

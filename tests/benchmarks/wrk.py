@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +39,6 @@ class Load:
     def per_second(self) -> float:
         """Requests answered 200 per second."""
         return self.answered / self.seconds
-
-
-def require_wrk() -> None:
-    """Refuse to go on without wrk, and say where it comes from."""
-    if shutil.which("wrk") is None:
-        raise LoadError("wrk is not installed; on Debian: apt-get install wrk")
 
 
 def load(port: int, requests: RequestFile, *, seconds: float, first: int = 0) -> Load:

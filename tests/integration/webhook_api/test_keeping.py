@@ -5,9 +5,8 @@ import time
 
 import requests
 
-from tests.services import Edge, Service, declare_topology, post, running
+from tests.services import GONE, Edge, Service, declare_topology, leave_in_journal, post, running
 
-GONE = "amqp://guest:guest@127.0.0.1:9/"
 SECONDS = 20.0
 
 
@@ -21,12 +20,7 @@ def _wait_until(condition):
 def test_without_a_broker_events_are_kept_and_the_next_process_hands_them_over(vhost, tmp_path, queue_of):
     declare_topology(vhost.amqp_url)
     bodies = [b'{"n":%d}' % number for number in range(20)]
-    lonely = Edge(Service(tmp_path, GONE))
-    with running(lonely):
-        lonely.start(wait_for_broker=False)
-        assert {post(lonely.url, body).status_code for body in bodies} == {200}
-        assert lonely.health()["processes"][0]["journal"]["broker"] == "away"
-        lonely.end(signal.SIGKILL, timeout=5)
+    leave_in_journal(tmp_path, bodies)
 
     edge = Edge(Service(tmp_path, vhost.amqp_url))
     with running(edge):
