@@ -1,7 +1,7 @@
 """Publish events on the process's loop, publisher confirms off, and notice at once when that stops working.
 
 Nothing here waits. Whoever publishes keeps every event until a probe sent after it has been answered; what
-becomes of the connection in between is told to the listener (webhook_api/handover.py).
+becomes of the connection in between is told to the listener (webhook_api/handover/handover.py).
 """
 
 from __future__ import annotations

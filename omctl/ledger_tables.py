@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import case, func, select
 
 from omctl.ledger import DeadLetterRow, Effect, ProcessedRow, reconcile_ledger
-from workers.events import CONVERSATION_MESSAGE, RECEIPT
-from workers.models import (
+from workers.parsing.events import CONVERSATION_MESSAGE, RECEIPT
+from workers.tables.models import (
     conversation_messages,
     conversations,
     dead_letters,

@@ -13,20 +13,20 @@ from messaging.clock import SystemClock
 from messaging.log import logger
 from messaging.loop import Loop
 from messaging.publisher import Publisher
-from webhook_api.admission import Watermarks
-from webhook_api.gate import Gate
-from webhook_api.handover import Handover
+from webhook_api.handover.handover import Handover
 from webhook_api.health import Health, report, write_status
 from webhook_api.ingest import Ingest
-from webhook_api.journal import Journal
-from webhook_api.queue_depth import QueueDepthPoller
+from webhook_api.journal.journal import Journal
+from webhook_api.pressure.admission import Watermarks
+from webhook_api.pressure.gate import Gate
+from webhook_api.pressure.queue_depth import QueueDepthPoller
 from webhook_api.routes import blueprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from messaging.clock import Clock
-    from webhook_api.admission import DepthSample
+    from webhook_api.pressure.admission import DepthSample
     from webhook_api.settings import EdgeSettings
 
 STATUS_SECONDS = 1.0

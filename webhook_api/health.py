@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from webhook_api.journal_directory import journal_directories
+from webhook_api.journal.directory import journal_directories
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,20 +6,21 @@ Both ways to here, the short cut of the worker and the Flask view, call the same
 from __future__ import annotations
 
 import hmac
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from messaging.envelope import WEBHOOK, encode_properties
 from messaging.log import logger
-from webhook_api.journal import JournalFullError
+from webhook_api.journal.journal import JournalFullError
 from webhook_api.signature import HEADER, SignatureVerifier, explain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from messaging.clock import Clock
-    from webhook_api.gate import Gate
-    from webhook_api.handover import Handover
+    from webhook_api.handover.handover import Handover
+    from webhook_api.pressure.gate import Gate
     from webhook_api.settings import EdgeSettings
 
 SIGNATURE_HEADER: Final = HEADER.encode()
@@ -50,6 +51,11 @@ ACCEPTED: Final = Answer(200, "accepted")
 UNAUTHORIZED: Final = Answer(401, "unauthorized")
 EMPTY: Final = Answer(400, "empty body")
 TOO_LARGE: Final = Answer(413, "body too large")
+
+
+def body_of(answer: Answer) -> str:
+    """Return an answer's body: one JSON object."""
+    return json.dumps({"status": answer.text}) + "\n"
 
 
 class Ingest:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, jsonify, request
 
-from webhook_api.http_answer import body_of
-from webhook_api.ingest import TOO_LARGE
+from webhook_api.ingest import TOO_LARGE, body_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

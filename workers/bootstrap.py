@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from messaging.clock import SystemClock
 from messaging.consumer import Consumer
 from messaging.service_manager import ServiceManager
-from workers.database import engine_of
-from workers.dispatch import installed_handlers
-from workers.intake import Intake
+from workers.intake.dispatch import installed_handlers
+from workers.intake.intake import Intake
+from workers.tables.database import engine_of
 
 if TYPE_CHECKING:
     from workers.settings import IntakeSettings

@@ -12,8 +12,8 @@ from messaging.errors import ConfigurationError
 from migrations import schema
 from omctl.check.finding import Finding, Level
 from omctl.database import DatabaseAwayError, database_url, in_words
-from workers.database import engine_of
-from workers.models import dead_letters, drift
+from workers.tables.database import engine_of
+from workers.tables.models import dead_letters, drift
 
 if TYPE_CHECKING:
     from messaging.environment import Environment

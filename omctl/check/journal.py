@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from omctl.check.finding import Finding, Level
-from webhook_api.journal_directory import LOCK_NAME, SEGMENT_SUFFIX, journal_directories
-from webhook_api.journal_file import Damage, read_segment
+from webhook_api.journal.directory import LOCK_NAME, SEGMENT_SUFFIX, journal_directories
+from webhook_api.journal.segment_file import Damage, read_segment
 
 if TYPE_CHECKING:
     from pathlib import Path

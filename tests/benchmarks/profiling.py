@@ -29,17 +29,21 @@ if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig
 
 EDGE_LAYERS: Final = {
-    "send the answer": ("_send (webhook_api/http_connection.py",),
+    "send the answer": ("_send (webhook_api/http/connection.py",),
     "wait for sockets, call back": ("(pika/adapters/select_connection.py", "(messaging/loop.py"),
     "send to the broker": ("(adapters/utils/", "(pika/"),
     "journal: checksum and write": ("(webhook_api/journal",),
-    "receive and parse HTTP": ("(webhook_api/http_connection.py", "(webhook_api/http_request.py"),
+    "receive and parse HTTP": ("(webhook_api/http/connection.py", "(webhook_api/http/request.py"),
     "signature": ("(webhook_api/signature.py",),
-    "admission": ("(webhook_api/gate.py", "(webhook_api/admission.py"),
-    "order of things": ("(webhook_api/ingest.py", "(webhook_api/handover.py", "(webhook_api/barrier.py"),
+    "admission": ("(webhook_api/pressure/gate.py", "(webhook_api/pressure/admission.py"),
+    "order of things": (
+        "(webhook_api/ingest.py",
+        "(webhook_api/handover/handover.py",
+        "(webhook_api/handover/barrier.py",
+    ),
     "envelope and frames": ("(messaging/",),
-    "render the answer": ("(webhook_api/http_answer.py",),
-    "ask for the queue's depth": ("(webhook_api/queue_depth.py",),
+    "render the answer": ("(webhook_api/http/response.py",),
+    "ask for the queue's depth": ("(webhook_api/pressure/queue_depth.py",),
 }
 WORKER_LAYERS: Final = {
     "receive and decode deliveries": (
@@ -47,10 +51,15 @@ WORKER_LAYERS: Final = {
         *("(messaging/delivery_frames.py", "(messaging/delivery.py", "(messaging/envelope.py"),
     ),
     "loop, batches": ("(messaging/",),
-    "parse JSON": ("(workers/json_body.py",),
-    "schema": ("(workers/dialects", "(workers/schema_reader.py", "(workers/fields.py", "(marshmallow/"),
-    "key and times": ("(workers/idempotency.py", "(workers/timestamps.py"),
-    "rows into one parameter": ("(workers/rowset.py",),
+    "parse JSON": ("(workers/parsing/json_body.py",),
+    "schema": (
+        "(workers/dialects",
+        "(workers/parsing/schema_reader.py",
+        "(workers/parsing/fields.py",
+        "(marshmallow/",
+    ),
+    "key and times": ("(workers/parsing/idempotency.py", "(workers/parsing/timestamps.py"),
+    "rows into one parameter": ("(workers/tables/rowset.py",),
     "database driver": ("(psycopg",),
     "SQLAlchemy": ("(sqlalchemy/", "(engine/", "(sql/", "(pool/"),
     "claim, state, handlers": ("(workers/", "(handlers/"),

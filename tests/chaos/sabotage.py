@@ -45,14 +45,14 @@ class Sabotage:
 SABOTAGES: Final[dict[str, Sabotage]] = {
     "journal": Sabotage(
         # Events are published while the broker is there, and otherwise kept nowhere.
-        (Patch("webhook_api/handover.py", "        self._journal.append(properties, body)\n", ""),),
+        (Patch("webhook_api/handover/handover.py", "        self._journal.append(properties, body)\n", ""),),
         faults=(1, 6),
     ),
     "barrier": Sabotage(
         # What has been handed to the socket counts as proven.
         (
             Patch(
-                "webhook_api/barrier.py",
+                "webhook_api/handover/barrier.py",
                 "        self._sent.append(_Sent(segment))\n",
                 "        segment.path.unlink(missing_ok=True)\n",
             ),
@@ -63,7 +63,7 @@ SABOTAGES: Final[dict[str, Sabotage]] = {
         # A process looks after its own journal only.
         (
             Patch(
-                "webhook_api/adoption.py",
+                "webhook_api/handover/adoption.py",
                 "        for adopted in self._journal.adopt():\n",
                 "        for adopted in ():\n",
             ),
@@ -73,7 +73,7 @@ SABOTAGES: Final[dict[str, Sabotage]] = {
     "index": Sabotage(
         # Nothing tells a redelivery from an event.
         (
-            Patch("workers/ledger.py", "    ON CONFLICT (idempotency_key) DO NOTHING\n", ""),
+            Patch("workers/tables/processed_events.py", "    ON CONFLICT (idempotency_key) DO NOTHING\n", ""),
             Patch(
                 "migrations/versions/0001_intake.py",
                 '        sa.UniqueConstraint("idempotency_key", '

@@ -9,7 +9,7 @@ import sqlalchemy
 
 from migrations import schema
 from tests.services import Edge, IntakeWorker, Service, declare_topology, post, running
-from workers.database import engine_of
+from workers.tables.database import engine_of
 
 SECONDS = 20.0
 

@@ -1,4 +1,4 @@
-"""Give each event type its effect, one file each; workers/dispatch.py holds the table.
+"""Give each event type its effect, one file each; workers/intake/dispatch.py holds the table.
 
 A handler takes the transaction's connection, the new events of its type in their order within each
 conversation, and the present; it works by SQL alone, since whatever else it did would not be undone
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from workers.events import ClaimedEvent
+    from workers.parsing.events import ClaimedEvent
 
 Skips: TypeAlias = dict[int, str]
 """`processed_events.id` of each event without effect, and the reason as one stable word."""
 
 Handler: TypeAlias = Callable[["Connection", Sequence["ClaimedEvent"], int], Skips]
-"""What workers/dispatch.py calls: (connection, events, now in microseconds since the epoch)."""
+"""What workers/intake/dispatch.py calls: (connection, events, now in microseconds since the epoch)."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.models import conversations
-from workers.routing import RoutingState, refusal_of
-from workers.rowset import INTEGER, MOMENT, TEXT, RowStatement
-from workers.timestamps import microseconds_of
+from workers.handlers.routing import RoutingState, refusal_of
+from workers.parsing.timestamps import microseconds_of
+from workers.tables.models import conversations
+from workers.tables.rowset import INTEGER, MOMENT, TEXT, RowStatement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
-    from workers.events import ClaimedEvent, Event
     from workers.handlers import Skips
+    from workers.parsing.events import ClaimedEvent, Event
 
 _STATES: Final = RowStatement(
     """
@@ -51,7 +51,7 @@ _MOVE: Final = RowStatement(
 def conversation_updated(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
     """Apply the transitions in order and skip the rest.
 
-    The rows are locked already (workers/conversations.py), so what is read here stands until the commit.
+    The rows are locked already (workers/tables/conversations.py): what is read here stands until the commit.
     """
     states = _read_states(connection, {each.event.conversation_id for each in events})
     moves: dict[str, Event] = {}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.rowset import BOOLEAN, INTEGER, MOMENT, TEXT, RowStatement
+from workers.tables.rowset import BOOLEAN, INTEGER, MOMENT, TEXT, RowStatement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from workers.events import ClaimedEvent
     from workers.handlers import Skips
+    from workers.parsing.events import ClaimedEvent
 
 _RECORD: Final = RowStatement(
     """

@@ -7,9 +7,15 @@ from sqlalchemy import insert, update
 
 from omctl.ledger import LedgerRow
 from omctl.ledger_tables import settle
-from workers.database import engine_of
-from workers.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
-from workers.models import conversation_messages, conversations, dead_letters, metadata, processed_events
+from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
+from workers.tables.database import engine_of
+from workers.tables.models import (
+    conversation_messages,
+    conversations,
+    dead_letters,
+    metadata,
+    processed_events,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -12,9 +12,9 @@ from messaging.delivery import Delivery
 from messaging.envelope import Envelope
 from messaging.topology import EVENTS_QUEUE
 from migrations import schema
-from workers.database import engine_of
-from workers.dispatch import HANDLERS
-from workers.intake import Intake
+from workers.intake.dispatch import HANDLERS
+from workers.intake.intake import Intake
+from workers.tables.database import engine_of
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 START = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)

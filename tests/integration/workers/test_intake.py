@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from tests.integration.workers.conftest import deliver, event, payload_of, processor, routed, said
-from workers.dialects import read_event
-from workers.events import CONVERSATION_MESSAGE
+from workers.parsing.dialects import read_event
+from workers.parsing.events import CONVERSATION_MESSAGE
 
 OUTCOMES = "SELECT event_type, outcome, reason FROM processed_events ORDER BY occurred_at, id"
 
@@ -174,7 +174,7 @@ def test_one_event_that_a_bug_of_ours_cannot_read_does_not_hold_its_batch(
             raise ZeroDivisionError
         return read_event(payload, *arguments)
 
-    monkeypatch.setattr("workers.intake.read_event", read)
+    monkeypatch.setattr("workers.intake.intake.read_event", read)
 
     rejected = processor(engine, handlers)(*[deliver(said(words)) for words in ("a", "bad", "c")])
 

@@ -11,8 +11,8 @@ from deploy.local.ports import free_port
 from messaging.errors import RetryLaterError
 from migrations import schema
 from tests.integration.workers.conftest import deliver, processor, said
-from workers.database import engine_of, transact
-from workers.events import CONVERSATION_MESSAGE
+from workers.parsing.events import CONVERSATION_MESSAGE
+from workers.tables.database import engine_of, transact
 
 
 def raw(url):

@@ -1,8 +1,8 @@
 import pytest
 
-from workers.models import conversations
-from workers.rowset import MOMENT, TEXT, RowStatement
-from workers.timestamps import moment_of
+from workers.parsing.timestamps import moment_of
+from workers.tables.models import conversations
+from workers.tables.rowset import MOMENT, TEXT, RowStatement
 
 INSERT = RowStatement(
     "INSERT INTO suspects (message_id, attempts, attempted_at)"

@@ -4,7 +4,7 @@ import pytest
 
 from messaging.errors import RetryLaterError
 from tests.integration.workers.conftest import deliver, processor, said
-from workers.events import CONVERSATION_MESSAGE
+from workers.parsing.events import CONVERSATION_MESSAGE
 
 
 class WorkerKilledError(BaseException):

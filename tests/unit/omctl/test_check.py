@@ -11,7 +11,7 @@ from omctl.check.edge import health_url, report_findings
 from omctl.check.finding import Level
 from omctl.check.journal import JournalState, check_journals, journal_finding, read_state
 from omctl.check.management import alarm_finding, queue_finding, virtual_host
-from webhook_api.journal_file import record_header
+from webhook_api.journal.segment_file import record_header
 
 EVENTS = "open-messaging.events"
 

@@ -2,7 +2,15 @@
 
 import pytest
 
-from webhook_api.admission import DepthSample, Pressure, Watermarks, expire, is_over, judge, retry_after
+from webhook_api.pressure.admission import (
+    DepthSample,
+    Pressure,
+    Watermarks,
+    expire,
+    is_over,
+    judge,
+    retry_after,
+)
 
 MARKS = Watermarks(high=1000, low=600)
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from webhook_api.barrier import GRACE_SECONDS, Barrier
-from webhook_api.journal_directory import Segment
+from webhook_api.handover.barrier import GRACE_SECONDS, Barrier
+from webhook_api.journal.directory import Segment
 
 ONE = Segment(Path("1"), size=1)
 TWO = Segment(Path("2"), size=1)

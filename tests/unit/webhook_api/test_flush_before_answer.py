@@ -7,8 +7,8 @@ import pytest
 from messaging.clock import SystemClock
 from messaging.envelope import WEBHOOK, encode_properties
 from messaging.loop import Loop
-from webhook_api.handover import Handover
-from webhook_api.journal import Journal
+from webhook_api.handover.handover import Handover
+from webhook_api.journal.journal import Journal
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 

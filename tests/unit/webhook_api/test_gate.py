@@ -2,8 +2,8 @@
 
 import pytest
 
-from webhook_api.admission import UNKNOWN_AFTER_SECONDS, DepthSample, Watermarks
-from webhook_api.gate import Gate
+from webhook_api.pressure.admission import UNKNOWN_AFTER_SECONDS, DepthSample, Watermarks
+from webhook_api.pressure.gate import Gate
 
 
 class MovedClock:

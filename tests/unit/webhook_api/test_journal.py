@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_api.journal import Journal, JournalFullError
-from webhook_api.journal_directory import journal_directories
-from webhook_api.journal_file import HEADER, Damage, Entry, read_segment, record_header
+from webhook_api.journal.directory import journal_directories
+from webhook_api.journal.journal import Journal, JournalFullError
+from webhook_api.journal.segment_file import HEADER, Damage, Entry, read_segment, record_header
 
 NOW_US = 1_732_462_000_000_000
 LIMIT = 10_000_000

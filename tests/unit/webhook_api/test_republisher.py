@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook_api.republisher import IDLE_SLICE_EVENTS, slice_events
+from webhook_api.handover.republisher import IDLE_SLICE_EVENTS, slice_events
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.drift import DriftNotes
+from workers.parsing.drift import DriftNotes
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError
-from workers.database import engine_of, translated
+from workers.tables.database import engine_of, translated
 
 
 def error_with(sqlstate):

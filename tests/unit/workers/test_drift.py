@@ -1,4 +1,4 @@
-from workers.drift import LONGEST_NAME, MOST_NAMES, UNKNOWN_FIELD
+from workers.parsing.drift import LONGEST_NAME, MOST_NAMES, UNKNOWN_FIELD
 
 
 def test_a_name_is_pending_until_it_is_recorded_and_then_known(notes):

@@ -1,8 +1,8 @@
 import pytest
 
 from messaging.errors import RejectedEventError
-from workers.dialects import read_event
-from workers.events import EVENT_TYPES
+from workers.parsing.dialects import read_event
+from workers.parsing.events import EVENT_TYPES
 
 
 @pytest.fixture

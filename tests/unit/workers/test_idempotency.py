@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.dialects import read_event
-from workers.drift import DriftNotes
-from workers.events import EVENT_TYPES
+from workers.parsing.dialects import read_event
+from workers.parsing.drift import DriftNotes
+from workers.parsing.events import EVENT_TYPES
 
 
 def key_of(payload):

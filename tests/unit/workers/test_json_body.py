@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from messaging.errors import RejectedEventError
-from workers.json_body import parse_body
+from workers.parsing.json_body import parse_body
 
 MALFORMED = {
     "empty": (b"", "not_json", "body"),

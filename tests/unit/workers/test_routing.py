@@ -1,6 +1,6 @@
 import pytest
 
-from workers.routing import QUEUED, ROUTED, RoutingState, refusal_of
+from workers.handlers.routing import QUEUED, ROUTED, RoutingState, refusal_of
 
 BEFORE = RoutingState()
 QUEUED_AT_10 = RoutingState(QUEUED, 10, 0)

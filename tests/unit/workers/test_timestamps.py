@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.timestamps import microseconds_of, moment_of, parse_timestamp
+from workers.parsing.timestamps import microseconds_of, moment_of, parse_timestamp
 
 MICROSECONDS = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
 

@@ -1,4 +1,4 @@
-from workers.window import window_opened
+from workers.tables.window import window_opened
 
 
 def test_a_window_closes_two_seconds_after_its_event_and_ten_after_its_first():

@@ -1,0 +1,1 @@
+"""Hand accepted events over to the broker: publish, prove, publish again."""

@@ -1,0 +1,1 @@
+"""Serve HTTP: bytes, limits and WSGI; it knows no route."""

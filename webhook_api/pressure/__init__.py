@@ -1,0 +1,1 @@
+"""Know how deep the queue is, and decide whether the edge takes more."""

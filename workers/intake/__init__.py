@@ -1,0 +1,1 @@
+"""Take a batch of deliveries in: parse, claim, give effect, commit."""

@@ -1,0 +1,93 @@
+"""Give a batch its effects: claim what is new, enter the conversations, call the handlers."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Final
+
+from messaging.errors import ConfigurationError
+from workers.handlers.conversation_message import conversation_message
+from workers.handlers.conversation_new import conversation_new
+from workers.handlers.conversation_updated import conversation_updated
+from workers.handlers.receipt import receipt
+from workers.handlers.typing import typing
+from workers.parsing import events
+from workers.tables.conversations import enter_conversations
+from workers.tables.processed_events import claim, mark_skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from workers.handlers import Handler, Skips
+    from workers.parsing.events import Arrival, ClaimedEvent
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    events.CONVERSATION_NEW: conversation_new,
+    events.CONVERSATION_MESSAGE: conversation_message,
+    events.CONVERSATION_UPDATED: conversation_updated,
+    events.RECEIPT: receipt,
+    events.TYPING: typing,
+}
+
+ENTRY_POINTS: Final = "open_messaging.handlers"
+
+
+def installed_handlers() -> dict[str, tuple[Handler, ...]]:
+    """Return every event type with its handlers: ours first, then the integrator's own.
+
+    An entry point's name is the event type, `name = package.module:function` in the integrator's package.
+
+    Raises:
+        ConfigurationError: An entry point does not load, or is not callable.
+    """
+    handlers: dict[str, tuple[Handler, ...]] = {
+        event_type: (handler,) for event_type, handler in HANDLERS.items()
+    }
+    for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
+        try:
+            handler = entry_point.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(f"handler {entry_point.value} does not load: {error}") from error
+        if not callable(handler):
+            raise ConfigurationError(f"handler {entry_point.value} is not callable")
+        handlers[entry_point.name] = (*handlers.get(entry_point.name, ()), handler)
+    return handlers
+
+
+def dispatch(
+    connection: Connection,
+    arrivals: Sequence[Arrival],
+    handlers: Mapping[str, Sequence[Handler]],
+    now_us: int,
+) -> tuple[list[ClaimedEvent], Skips]:
+    """Give each new event its one effect within the connection's transaction.
+
+    Returns:
+        The new events, and why some of them had no effect.
+    """
+    claimed = claim(connection, arrivals, now_us)
+    if not claimed:
+        return [], {}
+    enter_conversations(connection, claimed, now_us)
+    skips: Skips = {}
+    for event_type, group in _by_type(claimed).items():
+        for handler in handlers[event_type]:
+            skips |= handler(connection, group, now_us) or {}
+    mark_skipped(connection, skips)
+    return claimed, skips
+
+
+def _by_type(claimed: Sequence[ClaimedEvent]) -> dict[str, list[ClaimedEvent]]:
+    """Group the events by type, each group in the order of its conversations' events."""
+    groups: dict[str, list[ClaimedEvent]] = {}
+    for each in sorted(claimed, key=_order):
+        groups.setdefault(each.event.event_type, []).append(each)
+    return groups
+
+
+def _order(claimed: ClaimedEvent) -> tuple[str, int, int]:
+    """Sort by timestamp, sequence; the sort is stable, so that arrival decides last."""
+    event = claimed.event
+    return (event.conversation_id, event.occurred_at_us, event.sequence)

@@ -1,0 +1,1 @@
+"""Turn raw bodies into events: dialects, timestamps, keys, drift."""

@@ -1,0 +1,34 @@
+"""Turn what the platform posts into our event, each dialect by its own module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messaging.errors import RejectedEventError
+from workers.parsing.dialects.genesys import read_genesys_event
+from workers.parsing.dialects.guide import read_guide_event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from workers.parsing.drift import DriftNotes
+    from workers.parsing.events import Event
+
+
+def read_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
+    """Tell the dialect by the payload's shape and read the event.
+
+    Args:
+        payload: The parsed body.
+        notes: Takes note of what is unknown.
+        event_types: The types that have a handler.
+
+    Raises:
+        RejectedEventError: A field that decides what or when the event is is missing or malformed.
+    """
+    if "eventType" in payload:
+        return read_guide_event(payload, notes, event_types)
+    if "type" in payload:
+        return read_genesys_event(payload, notes)
+    raise RejectedEventError("missing_field", "eventType: is missing")

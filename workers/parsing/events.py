@@ -1,0 +1,100 @@
+"""Name what every stage behind the broker works on: one event, whatever dialect it came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+CONVERSATION_NEW: Final = "openmessaging:conversation:new"
+CONVERSATION_MESSAGE: Final = "openmessaging:conversation:message"
+CONVERSATION_UPDATED: Final = "openmessaging:conversation:updated"
+RECEIPT: Final = "openmessaging:receipt"
+TYPING: Final = "openmessaging:typing"
+
+EVENT_TYPES: Final = frozenset(
+    {CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_UPDATED, RECEIPT, TYPING}
+)
+
+QUEUED: Final = "CONTACT-QUEUED"
+ROUTED: Final = "CONTACT-ROUTED"
+ROUTING_STATUSES: Final = frozenset({QUEUED, ROUTED})
+"""The explicit transitions that the guide's filters name."""
+
+GUIDE: Final = "guide"
+GENESYS: Final = "genesys"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the platform notified, in our words.
+
+    Args:
+        event_type: One of the constants above, or what an integrator's handler is registered for.
+        conversation_id: Which conversation; for the native dialect without one, its ordering key.
+        occurred_at_us: The platform's clock, microseconds since the epoch, UTC.
+        idempotency_key: Equal for every copy of this event, different for any other event.
+        dialect: GUIDE or GENESYS.
+        sequence: Order within one moment; 0 where the platform gives none.
+        platform_message_id: The message this event is, or is about.
+        social_channel: The customer's channel, or the integration in the native dialect.
+        sender: "customer", "human" or "bot" where known.
+        text: What a message says.
+        content: Attachments and other structured parts of a message, as JSON.
+        routing_status: What an update says of the routing.
+        routing_queue: The routing queue that an update names.
+        receipt_status: What a receipt says of its message.
+        is_final_receipt: Whether more receipts follow; None where not said.
+    """
+
+    event_type: str
+    conversation_id: str
+    occurred_at_us: int
+    idempotency_key: str
+    dialect: str
+    sequence: int = 0
+    platform_message_id: str | None = None
+    social_channel: str | None = None
+    sender: str | None = None
+    text: str | None = None
+    content: str | None = None
+    routing_status: str | None = None
+    routing_queue: str | None = None
+    receipt_status: str | None = None
+    is_final_receipt: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One event as it reached us; two arrivals of one event share its idempotency key.
+
+    Args:
+        event: The event itself.
+        message_id: The envelope's, unique per accepted request.
+        received_at_us: When the edge had read it, microseconds since the epoch, UTC.
+        source: webhook, reconcile or replay.
+        body_sha256: SHA-256 of the raw body, hexadecimal.
+    """
+
+    event: Event
+    message_id: str
+    received_at_us: int
+    source: str
+    body_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedEvent:
+    """An event that this transaction was the first to record.
+
+    Args:
+        event_id: Its `processed_events.id`.
+        arrival: The event and how it came.
+    """
+
+    event_id: int
+    arrival: Arrival
+
+    @property
+    def event(self) -> Event:
+        """The event itself."""
+        return self.arrival.event

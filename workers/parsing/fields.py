@@ -1,0 +1,90 @@
+"""marshmallow fields for what the dialects have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import ValidationError, fields
+
+from workers.parsing.schema_reader import STRICT
+from workers.parsing.timestamps import parse_timestamp
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+LONGEST_IDENTIFIER = 255
+"""Far above any identifier seen, far below what an index entry may hold (2,704 bytes in PostgreSQL)."""
+
+HIGHEST_SEQUENCE = 2**63 - 1
+"""The largest bigint."""
+
+
+class Identifier(fields.Field[str]):
+    """A text that identifies something: not empty, and short enough for an index."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("is not a text")
+        if not value or len(value) > LONGEST_IDENTIFIER:
+            raise ValidationError(f"must have 1 to {LONGEST_IDENTIFIER} characters")
+        return value
+
+
+class Words(fields.Field[str]):
+    """A text, empty or not."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("is not a text")
+        return value
+
+
+class Object(fields.Field["dict[str, Any]"]):
+    """An object within an object, read by a reader of its own."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValidationError("is not an object")
+        return value
+
+
+class Objects(fields.Field["list[dict[str, Any]]"]):
+    """A list of objects."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        if not isinstance(value, list) or not all(isinstance(member, dict) for member in value):
+            raise ValidationError("is not a list of objects")
+        return value
+
+
+class Timestamp(fields.Field["datetime"]):
+    """An RFC 3339 timestamp with an offset, as an instant in UTC."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        if not isinstance(value, str):
+            raise ValidationError("is not a text")
+        try:
+            return parse_timestamp(value)
+        except ValueError:
+            raise ValidationError("is not an RFC 3339 timestamp with a UTC offset, 1970 to 2255") from None
+
+
+class Sequence(fields.Field[int]):
+    """A sequence number that fits a bigint."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValidationError("is not a whole number")
+        if not 0 <= value <= HIGHEST_SEQUENCE:
+            raise ValidationError(f"must be between 0 and {HIGHEST_SEQUENCE}")
+        return value
+
+
+def identity(name: str, *, required: bool = False) -> Identifier:
+    """Return a field that identifies the event: malformed, it refuses the event."""
+    return Identifier(data_key=name, required=required, metadata=STRICT)
+
+
+def choice(name: str, known: frozenset[str]) -> Words:
+    """Return a text field whose unknown values are kept and noted as drift."""
+    return Words(data_key=name, metadata={"known": known})

@@ -1,0 +1,1 @@
+"""Hold every table and every statement of the workers."""

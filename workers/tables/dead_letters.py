@@ -1,0 +1,76 @@
+"""Put on record why an event is dead-lettered, before it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from workers.tables.rowset import DIGEST, INTEGER, MOMENT, TEXT, RowStatement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+# A crash between the commit and the rejection brings the delivery back: the first record stands.
+_RECORD: Final = RowStatement(
+    """
+    INSERT INTO dead_letters (
+        message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts)
+    SELECT {message_id}, {code}, {reason}, {body_sha256}, {source}, {received_at}, {recorded_at}, {attempts}
+    FROM {rows} WHERE true
+    ON CONFLICT (message_id) DO NOTHING
+    """,
+    {
+        "message_id": TEXT,
+        "code": TEXT,
+        "reason": TEXT,
+        "body_sha256": DIGEST,
+        "source": TEXT,
+        "received_at": MOMENT,
+        "recorded_at": MOMENT,
+        "attempts": INTEGER,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One event that cannot be processed, and why.
+
+    Args:
+        message_id: The accepted request.
+        code: What is wrong, one stable word.
+        reason: What is wrong, naming the field and never its value.
+        body_sha256: Of the raw body, hexadecimal.
+        source: webhook, reconcile or replay.
+        received_at_us: When the edge had read it.
+        attempt: Which delivery this was, from 1.
+    """
+
+    message_id: str
+    code: str
+    reason: str
+    body_sha256: str
+    source: str
+    received_at_us: int
+    attempt: int
+
+
+def record_dead_letters(connection: Connection, dead_letters: Iterable[DeadLetter], now_us: int) -> None:
+    """Record the reasons in the connection's transaction."""
+    rows = [
+        (
+            each.message_id,
+            each.code,
+            each.reason,
+            each.body_sha256,
+            each.source,
+            each.received_at_us,
+            now_us,
+            each.attempt,
+        )
+        for each in sorted(dead_letters, key=lambda each: each.message_id)
+    ]
+    if rows:
+        _RECORD.execute(connection, rows)
