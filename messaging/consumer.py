@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
 from messaging.backoff import delay_before
 from messaging.connection import parameters_of
-from messaging.log import logger
-from messaging.loop import Loop
+from messaging.log import log_callback_failure, logger
 from messaging.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class Consumer:
         self._stuck_seconds = stuck_seconds
         self._stop_seconds = stop_seconds
         self._service_manager = service_manager
-        self._loop = Loop()
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(log_callback_failure)
         self._subscription: Subscription | None = None
         self._attempt = 0
         self._up_since: float | None = None
@@ -71,7 +72,7 @@ class Consumer:
         """Consume until `stop`; reconnects for ever, whatever becomes of the broker or the database."""
         self._connect()
         self._loop.call_later(TICK_SECONDS, self._tick)
-        self._loop.start()
+        self._loop.run_forever()
         self._loop.close()
 
     def stop(self) -> None:
@@ -114,12 +115,12 @@ class Consumer:
         self._loop.call_later(delay, self._connect)
 
     def _tick(self) -> None:
+        self._loop.call_later(TICK_SECONDS, self._tick)
         self._service_manager.alive()
         if self._stop_requested:
             self._advance_stop()
         elif self._subscription is not None:
             self._look_for_standstill(self._subscription)
-        self._loop.call_later(TICK_SECONDS, self._tick)
 
     def _advance_stop(self) -> None:
         now = time.monotonic()

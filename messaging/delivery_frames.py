@@ -8,19 +8,15 @@ body in one frame, which nearly all are, is read here with three `struct` calls 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pika import spec
-from pika.adapters.select_connection import SelectConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Receiver = Callable[[int, bytes, bytes], None]
     """Takes a delivery tag, the content properties (flags and values, encoded) and the body."""
-
-RECEIVE_BYTES: Final = 65_536
-"""A hundred events of usual size. At each read the processing thread may take the interpreter lock."""
 
 _METHOD: Final = struct.Struct(">BHI4sB")
 """Frame type, channel, size; class and method, length of the consumer tag."""
@@ -98,32 +94,3 @@ class DeliveryReader:
             return None
         (delivery_tag,) = _DELIVERY_TAG.unpack_from(data, tag + tag_length)
         return receiver, delivery_tag, data[properties:properties_end], data[body:end], end + 1
-
-
-class ConsumingConnection(SelectConnection):  # type: ignore[misc]  # pika ships no py.typed
-    """pika's connection, with a way past its frame objects for the deliveries of one channel."""
-
-    deliveries: DeliveryReader | None = None
-
-    def _proto_connection_made(self, transport: Any) -> None:
-        """Do as pika does when the transport is there, and have it read more than 4 KiB at once."""
-        transport._MAX_RECV_BYTES = RECEIVE_BYTES  # noqa: SLF001  # pika has no setting for it
-        super()._proto_connection_made(transport)
-
-    def _on_data_available(self, data_in: bytes) -> None:
-        """Do as pika does (its `Connection._on_data_available`), but read deliveries first.
-
-        A delivery that is not whole stays in the buffer: once pika has its first frame, it needs the rest.
-        """
-        self._frame_buffer += data_in
-        while self._frame_buffer:
-            if self.deliveries is not None:
-                consumed, is_waiting = self.deliveries.read(self._frame_buffer)
-                self._trim_frame_buffer(consumed)
-                if is_waiting:
-                    return
-            consumed, frame_value = self._read_frame()
-            if not frame_value:
-                return
-            self._trim_frame_buffer(consumed)
-            self._process_frame(frame_value)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
+
+if TYPE_CHECKING:
+    import asyncio
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -41,6 +44,14 @@ def logger() -> structlog.typing.FilteringBoundLogger:
     """Return the logger, bound to nothing yet."""
     bound: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return bound
+
+
+def log_callback_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what a callback of a loop raised; the loop goes on.
+
+    asyncio's own line would show the callback with its arguments, and so bodies of events.
+    """
+    logger().error("callback_failed", reason=context["message"], exc_info=context.get("exception"))
 
 
 def _shared_processors() -> list[Any]:

@@ -9,21 +9,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from pika.adapters.select_connection import SelectConnection
-
 from messaging import topology
 from messaging.backoff import delay_before
+from messaging.broker_connection import BrokerConnection
 from messaging.connection import described, parameters_of
 from messaging.frames import PublishFrames
 from messaging.log import logger
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from typing import Any
 
     from pika.channel import Channel
-
-    from messaging.loop import Loop
 
 STABLE_SECONDS = 10.0
 """A connection that lasted so long was a good one: the next attempt after it starts without delay."""
@@ -54,11 +52,11 @@ class Publisher:
         client_name: What the broker shows for the connection.
     """
 
-    def __init__(self, loop: Loop, urls: tuple[str, ...], *, client_name: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, urls: tuple[str, ...], *, client_name: str) -> None:
         self._loop = loop
         self._parameters = parameters_of(urls, client_name=client_name)
         self._listener: PublisherListener | None = None
-        self._connection: SelectConnection | None = None
+        self._connection: BrokerConnection | None = None
         self._channel: Channel | None = None
         self._frames: PublishFrames | None = None
         self._pending: list[bytes] = []
@@ -86,9 +84,7 @@ class Publisher:
     def flush(self) -> None:
         """Hand what was published since the last flush to the transport, as one write."""
         if self._pending and self._connection is not None and self.ready:
-            # pika has no public way in for marshalled frames. Whole publishes in one piece are what its own
-            # `_send_message` hands over too, only three frames at a time.
-            self._connection._output_marshaled_frames([b"".join(self._pending)])  # noqa: SLF001
+            self._connection.send_frames(b"".join(self._pending))
         self._pending.clear()
 
     @property
@@ -99,8 +95,7 @@ class Publisher:
     @property
     def buffered_bytes(self) -> int:
         """Bytes handed to the transport that the kernel has not taken yet."""
-        transport = self._connection._transport if self._connection is not None else None  # noqa: SLF001
-        return transport.get_write_buffer_size() if transport is not None else 0
+        return self._connection.unsent_bytes if self._connection is not None else 0
 
     def probe(self, callback: Callable[[int], None]) -> None:
         """Ask the broker something that it answers only after everything published before.
@@ -121,7 +116,7 @@ class Publisher:
     def _connect(self) -> None:
         self._attempt += 1
         parameters = self._parameters[(self._attempt - 1) % len(self._parameters)]
-        self._connection = SelectConnection(
+        self._connection = BrokerConnection(
             parameters,
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_open_error,
@@ -129,7 +124,7 @@ class Publisher:
             custom_ioloop=self._loop,
         )
 
-    def _on_open(self, connection: SelectConnection) -> None:
+    def _on_open(self, connection: BrokerConnection) -> None:
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         connection.channel(on_open_callback=self._on_channel_open)

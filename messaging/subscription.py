@@ -13,19 +13,21 @@ acknowledgement never covers a delivery of a batch that is not durable.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from messaging.broker_connection import BrokerConnection
 from messaging.connection import described
 from messaging.delivery import decoded_delivery, encoded_delivery
-from messaging.delivery_frames import ConsumingConnection, DeliveryReader
+from messaging.delivery_frames import DeliveryReader
 from messaging.log import logger
 from messaging.processing import Processing
 from messaging.topology import EVENTS_QUEUE, UNROUTED
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
 
-    from pika.adapters.select_connection import IOLoop
     from pika.channel import Channel
     from pika.connection import Parameters
     from pika.spec import BasicProperties
@@ -53,7 +55,7 @@ class Subscription:
 
     def __init__(
         self,
-        loop: IOLoop,
+        loop: asyncio.AbstractEventLoop,
         processor: Processor,
         *,
         batch_events: int,
@@ -67,10 +69,10 @@ class Subscription:
         self._on_up = on_up
         self._on_lost = on_lost
         self._processing = Processing(processor, self._on_processed)
-        self._connection: ConsumingConnection | None = None
+        self._connection: BrokerConnection | None = None
         self._channel: Channel | None = None
         self._pending: list[Delivery] = []
-        self._timer: object | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._submitted = 0
         self._receivers: dict[bytes, Receiver] = {}
         self._consuming: list[str] = []
@@ -83,7 +85,7 @@ class Subscription:
     def open(self, parameters: Parameters) -> None:
         """Connect and consume; what becomes of it is told to on_up and on_lost."""
         self._processing.start()
-        self._connection = ConsumingConnection(
+        self._connection = BrokerConnection(
             parameters,
             on_open_callback=self._on_open,
             on_open_error_callback=lambda _connection, reason: self._lose(described(reason)),
@@ -130,7 +132,7 @@ class Subscription:
                 EVENTS_QUEUE, passive=True, callback=lambda answer: callback(answer.method.message_count)
             )
 
-    def _on_open(self, connection: ConsumingConnection) -> None:
+    def _on_open(self, connection: BrokerConnection) -> None:
         if self._is_lost:
             connection.close()
         else:
@@ -186,7 +188,7 @@ class Subscription:
 
     def _submit(self) -> None:
         if self._timer is not None:
-            self._loop.remove_timeout(self._timer)
+            self._timer.cancel()
             self._timer = None
         if self._pending:
             self._submitted += 1
@@ -195,7 +197,9 @@ class Subscription:
 
     def _on_processed(self, batch: Sequence[Delivery], rejected: frozenset[int]) -> None:
         """Carry the outcome from the processing thread to the loop."""
-        self._loop.add_callback_threadsafe(lambda: self._settle(batch, rejected))
+        # A loop that is closed has given up on the connection, and the broker delivers again.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(lambda: self._settle(batch, rejected))
 
     def _settle(self, batch: Sequence[Delivery], rejected: frozenset[int]) -> None:
         if self._is_lost or self._channel is None or not self._channel.is_open:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,7 @@ from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException
 
 from messaging.clock import SystemClock
-from messaging.log import logger
-from messaging.loop import Loop
+from messaging.log import log_callback_failure, logger
 from messaging.publisher import Publisher
 from webhook_api.handover.handover import Handover
 from webhook_api.health import Health, report, write_status
@@ -43,7 +43,8 @@ class Edge:
     def __init__(self, settings: EdgeSettings, clock: Clock | None = None) -> None:
         clock = clock or SystemClock()
         self.settings = settings
-        self.loop = Loop()
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(log_callback_failure)
         marks = Watermarks(settings.queue_depth_high, settings.queue_depth_low)
         self._gate = Gate(
             marks,
@@ -94,7 +95,7 @@ class Edge:
 
     def _post_sample(self, sample: DepthSample) -> None:
         """Carry a sample from the poller's thread to the loop."""
-        self.loop.add_callback_threadsafe(lambda: self._gate.on_sample(sample))
+        self.loop.call_soon_threadsafe(lambda: self._gate.on_sample(sample))
 
     def _tick(self) -> None:
         self.loop.call_later(STATUS_SECONDS, self._tick)

@@ -21,10 +21,10 @@ from webhook_api.handover.republisher import BUFFER_LOW_BYTES, Republisher
 from webhook_api.journal.journal import SEGMENT_BYTES
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from messaging.clock import Clock
-    from messaging.loop import Loop
     from messaging.publisher import Publisher
     from webhook_api.journal.journal import Journal
 
@@ -52,7 +52,7 @@ class Handover:
 
     def __init__(
         self,
-        loop: Loop,
+        loop: asyncio.AbstractEventLoop,
         journal: Journal,
         publisher: Publisher,
         clock: Clock,
@@ -161,7 +161,8 @@ class Handover:
     def _open_turn(self) -> None:
         if not self._turn_is_open:
             self._turn_is_open = True
-            self._loop.at_end_of_turn(self._end_turn)
+            # It runs when all events of this turn of the loop have been handled.
+            self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         self._turn_is_open = False

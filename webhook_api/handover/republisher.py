@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from webhook_api.handover.waiting import WaitingSegments
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable
 
-    from messaging.loop import Loop
     from messaging.publisher import Publisher
     from webhook_api.journal.directory import Segment
 
@@ -52,7 +52,7 @@ class Republisher:
 
     def __init__(
         self,
-        loop: Loop,
+        loop: asyncio.AbstractEventLoop,
         publisher: Publisher,
         on_published: Callable[[Segment], None],
         count_accepted: Callable[[], int],

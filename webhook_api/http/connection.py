@@ -11,7 +11,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from messaging.loop import READ, WRITE
 from webhook_api.http import response as http_answer
 from webhook_api.http import wsgi as wsgi_bridge
 from webhook_api.http.request import RequestReader
@@ -55,13 +54,14 @@ class HttpConnection:
         self._is_closed = False
         self._closes_after_answer = False
         self.deadline = time.monotonic() + edge.settings.request_seconds
-        edge.loop.add_handler(self._fd, self._on_event, READ)
+        edge.loop.add_reader(self._fd, self._receive)
 
     def close(self) -> None:
         """Close the socket now."""
         if not self._is_closed:
             self._is_closed = True
-            self._edge.loop.remove_handler(self._fd)
+            self._edge.loop.remove_reader(self._fd)
+            self._edge.loop.remove_writer(self._fd)
             self._sock.close()
             self._on_close(self)
 
@@ -113,12 +113,6 @@ class HttpConnection:
 
     # The socket.
 
-    def _on_event(self, _fd: int, events: int) -> None:
-        if events & WRITE and self._unsent:
-            self._send(b"")
-        if events & ~WRITE and not self._is_closed:
-            self._receive()
-
     def _receive(self) -> None:
         try:
             data = self._sock.recv(RECEIVE_BYTES)
@@ -146,7 +140,10 @@ class HttpConnection:
             return
         self._unsent = data[sent:]
         if bool(self._unsent) != had_unsent:
-            self._edge.loop.update_handler(self._fd, READ | WRITE if self._unsent else READ)
+            if self._unsent:
+                self._edge.loop.add_writer(self._fd, self._send, b"")
+            else:
+                self._edge.loop.remove_writer(self._fd)
         if not self._unsent:
             self._after_last_byte()
 

@@ -16,14 +16,12 @@ from gunicorn.workers.base import Worker
 
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
-from messaging.loop import READ
 from webhook_api.app import Edge
 from webhook_api.http.connection import HttpConnection
 from webhook_api.settings import EdgeSettings
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
 
 TICK_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 2.0
@@ -59,36 +57,33 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         for listener in self.sockets:
             listener.setblocking(False)
             self._listen(listener)
-        loop.add_handler(self.PIPE[0], self._on_signal, READ)
+        loop.add_reader(self.PIPE[0], self._on_signal)
         self.edge.start()
         self._tick()
         # What exists now lives as long as the process: the collector need not walk it while requests wait.
         gc.collect()
         gc.freeze()
         logger().info("edge_started", pid=os.getpid(), bind=self.edge.settings.bind)
-        loop.start()
+        loop.run_forever()
         logger().info("edge_stopped", pid=os.getpid())
 
     def _listen(self, listener: socket.socket) -> None:
         if not self._is_draining:
-            self.edge.loop.add_handler(listener.fileno(), self._accept_on(listener), READ)
+            self.edge.loop.add_reader(listener.fileno(), self._accept, listener)
             self._listening.add(listener)
 
-    def _accept_on(self, listener: socket.socket) -> Callable[[int, int], None]:
-        def accept(_fd: int, _events: int) -> None:
-            for _ in range(ACCEPTS_AT_ONCE):
-                try:
-                    sock, address = listener.accept()
-                except (BlockingIOError, ConnectionAbortedError):
-                    break
-                self._serve(sock, address)
-            self._pause(listener)
-
-        return accept
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS_AT_ONCE):
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                break
+            self._serve(sock, address)
+        self._pause(listener)
 
     def _pause(self, listener: socket.socket) -> None:
         """Leave the next connections to the other processes, which look at the same socket."""
-        self.edge.loop.remove_handler(listener.fileno())
+        self.edge.loop.remove_reader(listener.fileno())
         self._listening.discard(listener)
         self.edge.loop.call_later(ACCEPT_PAUSE_SECONDS, lambda: self._listen(listener))
 
@@ -97,9 +92,9 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         peer = str(address[0]) if isinstance(address, tuple) else ""
         self._connections.add(HttpConnection(self.edge, sock, peer, self._connections.discard))
 
-    def _on_signal(self, fd: int, _events: int) -> None:
+    def _on_signal(self) -> None:
         """Read what the signal handlers' wake-up wrote, so that SIGTERM is acted on at once."""
-        os.read(fd, 4096)
+        os.read(self.PIPE[0], 4096)
         if not self.alive:
             self._drain()
 
@@ -121,7 +116,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         self._is_draining = True
         loop = self.edge.loop
         for listener in self._listening:
-            loop.remove_handler(listener.fileno())
+            loop.remove_reader(listener.fileno())
         for connection in list(self._connections):
             connection.finish_soon()
         loop.call_later(LINGER_SECONDS, self._hand_over)

@@ -34,11 +34,11 @@ def make_app() -> Flask:
     def accept(properties: bytes, body: bytes) -> None:
         journal.append(properties, body)
         handover.accepted += 1
-        edge.loop.add_callback_threadsafe(partial(publish, properties, body))
+        edge.loop.call_soon_threadsafe(partial(publish, properties, body))
 
     handover.accept = accept  # type: ignore[method-assign]
     edge.start()
-    threading.Thread(target=edge.loop.start, daemon=True).start()
+    threading.Thread(target=edge.loop.run_forever, daemon=True).start()
     return edge.flask
 
 

@@ -200,7 +200,7 @@ def test_a_lost_connection_brings_unsettled_events_back_and_counts_the_attempt(v
     publish(broker, *words(1))
     with running(vhost.amqp_url, recorder) as consumer:
         wait_until(lambda: recorder.batches)
-        consumer._loop.add_callback_threadsafe(lambda: consumer._subscription.drop("test"))
+        consumer._loop.call_soon_threadsafe(lambda: consumer._subscription.drop("test"))
         wait_until(lambda: len(recorder.deliveries) == 2)
         finish.set()
         wait_until(lambda: depth(broker) == 0)

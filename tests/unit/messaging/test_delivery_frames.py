@@ -44,7 +44,7 @@ class Broker:
         return data
 
     def _read(self, reader, data):
-        """Take turns as messaging.delivery_frames.ConsumingConnection does."""
+        """Take turns as messaging.broker_connection.BrokerConnection does."""
         while True:
             consumed, is_waiting = reader.read(data)
             data = data[consumed:]

@@ -1,12 +1,12 @@
 """With OM_JOURNAL_FSYNC an answer leaves after the flush of what it answers; one flush serves a turn."""
 
+import asyncio
 import os
 
 import pytest
 
 from messaging.clock import SystemClock
 from messaging.envelope import WEBHOOK, encode_properties
-from messaging.loop import Loop
 from webhook_api.handover.handover import Handover
 from webhook_api.journal.journal import Journal
 
@@ -42,7 +42,7 @@ def happened(monkeypatch):
     [(True, ["flushed", "answered", "answered"]), (False, ["answered", "answered"])],
 )
 def test_the_answers_of_a_turn_leave_after_one_flush_if_any(tmp_path, happened, fsync, expected):
-    loop = Loop()
+    loop = asyncio.new_event_loop()
     clock = SystemClock()
     journal = Journal(tmp_path, max_bytes=1_000_000, fsync=fsync, now_us=clock.now_us())
     handover = Handover(loop, journal, NoBroker(), clock, lambda _count: None)
@@ -50,7 +50,8 @@ def test_the_answers_of_a_turn_leave_after_one_flush_if_any(tmp_path, happened, 
         handover.accept(PROPERTIES, b"{}")
         handover.after_sync(lambda: happened.append("answered"))
     assert not happened
-    loop.process_timeouts()
+    loop.call_soon(loop.stop)
+    loop.run_forever()
     journal.close()
     loop.close()
     assert happened[: len(expected)] == expected
