@@ -9,9 +9,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from messaging.errors import OpenMessagingError
 from workers.tables.database import engine_of
 
 DIRECTORY = Path(__file__).parent
+
+
+class MissingMigrationsError(OpenMessagingError):
+    """Install the package again, whole: it has no revisions, and nothing was changed."""
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -48,12 +53,32 @@ def current_revision(url: str) -> str | None:
         engine.dispose()
 
 
-def head_revision() -> str | None:
-    """Return the revision that this version of the code needs."""
-    return ScriptDirectory.from_config(_config("sqlite://")).get_current_head()
+def head_revision() -> str:
+    """Return the revision that this version of the code needs.
+
+    Raises:
+        MissingMigrationsError: The installation has none.
+    """
+    return head_of(DIRECTORY)
+
+
+def head_of(directory: Path) -> str:
+    """Return the newest revision among the scripts of *directory*.
+
+    Raises:
+        MissingMigrationsError: There are none: Alembic would call an empty database up to date.
+    """
+    head = ScriptDirectory(str(directory)).get_current_head()
+    if head is None:
+        raise MissingMigrationsError(
+            f"no migrations are installed in {directory / 'versions'}: "
+            "pip install --force-reinstall --no-deps the open-messaging-ingest package, built anew"
+        )
+    return head
 
 
 def _config(url: str) -> Config:
+    head_revision()
     config = Config()
     config.set_main_option("script_location", str(DIRECTORY).replace("%", "%%"))
     config.attributes["url"] = url

@@ -10,7 +10,7 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from messaging.errors import OpenMessagingError
-from migrations.schema import DIRECTORY
+from migrations.schema import DIRECTORY, head_revision
 
 BASE: Final = "base"
 HEAD: Final = "head"
@@ -41,8 +41,10 @@ def steps_between(upper: str, lower: str | None) -> list[Step]:
         lower: A revision, BASE, or None for an empty database.
 
     Raises:
+        MissingMigrationsError: This installation has no revisions.
         UnknownRevisionError: This version of the code has no such revision, or *lower* is above *upper*.
     """
+    head_revision()
     scripts = ScriptDirectory(DIRECTORY)
     try:
         found = list(scripts.iterate_revisions(upper, lower or BASE))

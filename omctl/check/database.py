@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, inspect, select
 from sqlalchemy.engine import make_url
 
 from messaging.errors import ConfigurationError
@@ -13,9 +13,11 @@ from migrations import schema
 from omctl.check.finding import Finding, Level
 from omctl.database import DatabaseAwayError, database_url, in_words
 from workers.tables.database import engine_of
-from workers.tables.models import dead_letters, drift
+from workers.tables.models import dead_letters, drift, metadata
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from messaging.environment import Environment
 
 AREA: Final = "database"
@@ -28,12 +30,13 @@ def check_database(environment: Environment) -> list[Finding]:
         if is_missing_file(url):
             return [Finding(AREA, "file", Level.PROBLEM, "does not exist", "Run omctl migrate.")]
         with in_words():
-            current = schema.current_revision(url)
-            revision = revision_finding(current, schema.head_revision())
-            counts = _counts(url) if revision.level is Level.OK else []
+            revision = revision_finding(schema.current_revision(url), schema.head_revision())
+            contents = _contents(url) if revision.level is Level.OK else []
+    except schema.MissingMigrationsError as error:
+        return [Finding(AREA, "migrations", Level.PROBLEM, "are not installed", str(error))]
     except (ConfigurationError, DatabaseAwayError) as error:
         return [Finding(AREA, "connection", Level.PROBLEM, "does not work", str(error))]
-    return [Finding(AREA, "connection", Level.OK, "the database answers"), revision, *counts]
+    return [Finding(AREA, "connection", Level.OK, "the database answers"), revision, *contents]
 
 
 def is_missing_file(url: str) -> bool:
@@ -45,7 +48,7 @@ def is_missing_file(url: str) -> bool:
     return bool(path) and path != ":memory:" and not Path(str(path)).exists()
 
 
-def revision_finding(current: str | None, head: str | None) -> Finding:
+def revision_finding(current: str | None, head: str) -> Finding:
     """Judge the revision that the database is at."""
     if current == head:
         return Finding(AREA, "revision", Level.OK, f"{current}, the newest")
@@ -53,15 +56,29 @@ def revision_finding(current: str | None, head: str | None) -> Finding:
     return Finding(AREA, "revision", Level.PROBLEM, text, "Run omctl migrate.")
 
 
-def _counts(url: str) -> list[Finding]:
-    """Tell how much there is that a person should look at."""
+def tables_finding(missing: list[str]) -> Finding:
+    """Judge the tables that a database lacks though its revision says that it has them."""
+    if not missing:
+        return Finding(AREA, "tables", Level.OK, "all are there")
+    advice = "The revision has them, so somebody dropped them: restore them from a backup."
+    return Finding(AREA, "tables", Level.PROBLEM, f"missing: {', '.join(missing)}", advice)
+
+
+def _contents(url: str) -> list[Finding]:
+    """Look at the tables, and count what is in them where all are there."""
     engine = engine_of(url)
     try:
         with engine.connect() as connection:
-            letters = connection.scalar(select(func.count()).select_from(dead_letters)) or 0
-            unknown = connection.scalar(select(func.count()).select_from(drift)) or 0
+            missing = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
+            return [tables_finding(missing), *([] if missing else _counts(connection))]
     finally:
         engine.dispose()
+
+
+def _counts(connection: Connection) -> list[Finding]:
+    """Tell how much there is that a person should look at."""
+    letters = connection.scalar(select(func.count()).select_from(dead_letters)) or 0
+    unknown = connection.scalar(select(func.count()).select_from(drift)) or 0
     return [
         Finding(AREA, "dead_letters", Level.NOTE if letters else Level.OK, f"{letters} recorded"),
         Finding(AREA, "drift", Level.NOTE if unknown else Level.OK, f"{unknown} unknown names noted"),

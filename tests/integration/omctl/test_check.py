@@ -8,6 +8,9 @@ from click.testing import CliRunner
 from messaging.administration import broker_session, set_up
 from migrations import schema
 from omctl.commands.check import check
+from omctl.commands.migrate import migrate
+from workers.tables.database import engine_of
+from workers.tables.models import drift
 
 SECRET = "constructed-secret-0123456789"
 
@@ -61,6 +64,25 @@ def test_a_database_without_its_tables_is_a_problem(environment):
     schema.downgrade(environment["OM_DATABASE_URL"], "base")
     _, findings = run(environment)
     assert ("database", "revision") in problems(findings)
+
+
+def test_a_table_that_was_dropped_is_a_problem(environment):
+    engine = engine_of(environment["OM_DATABASE_URL"])
+    with engine.begin() as connection:
+        drift.drop(connection)
+    engine.dispose()
+    _, findings = run(environment)
+    assert ("database", "tables") in problems(findings)
+
+
+@pytest.mark.parametrize("command", [check, migrate])
+def test_an_installation_without_revisions_is_never_called_up_to_date(
+    environment, monkeypatch, tmp_path, command
+):
+    monkeypatch.setattr(schema, "DIRECTORY", tmp_path)
+    result = CliRunner().invoke(command, ["--json"], env=environment)
+    assert result.exit_code == 1
+    assert "no migrations are installed" in result.output or "no migrations" in str(result.exception)
 
 
 def test_a_broker_that_is_away_hides_nothing_else(environment):

@@ -1,0 +1,1 @@
+"""The revisions, one file each; a package, so that an installation has them."""

@@ -1,0 +1,25 @@
+"""An installation without revisions is told as such; Alembic would call an empty database up to date."""
+
+import pytest
+
+from migrations import schema
+from omctl.check.database import tables_finding
+from omctl.check.finding import Level
+
+
+@pytest.mark.parametrize("folders", [(), ("versions",)])
+def test_an_installation_without_revisions_is_an_error(tmp_path, folders):
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+    with pytest.raises(schema.MissingMigrationsError, match="pip install"):
+        schema.head_of(tmp_path)
+
+
+def test_the_newest_revision_is_the_one_that_no_other_follows():
+    assert schema.head_of(schema.DIRECTORY) == schema.head_revision()
+
+
+def test_a_table_that_somebody_dropped_is_named():
+    finding = tables_finding(["drift"])
+    assert finding.level is Level.PROBLEM
+    assert "drift" in finding.text
