@@ -11,7 +11,7 @@ PYTEST ?=
 CHAOS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test check format format-check lint types imports migrations-check chaos bench bench-quick profile
+.PHONY: help install run demo test check format format-check lint types imports migrations-check figures figures-check chaos bench bench-quick profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -28,7 +28,7 @@ demo: install ## Run the service, send 1,000 simulated events and settle the acc
 test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL and SQLite
 	@$(BIN)/python -m deploy.local test -- -n 2 --dist loadscope $(PYTEST)
 
-check: format-check lint types imports migrations-check test ## What CI runs: all of the checks below, then the tests
+check: format-check lint types imports figures-check migrations-check test ## What CI runs: all of the checks below, then the tests
 
 format: install ## Format the code
 	@$(BIN)/ruff format $(CODE)
@@ -47,6 +47,12 @@ imports: install ## Check that imports point one way
 
 migrations-check: install ## Check that the migrations make the tables that the code expects, and back
 	@$(BIN)/python -m deploy.local migrations-check
+
+figures: install ## Write the figures that pages quote, from the files that `make bench` and `make chaos` left
+	@$(BIN)/python -m tests.figures
+
+figures-check: install ## Check that pages quote what is on file, and of which code it is
+	@$(BIN)/python -m tests.figures --check
 
 chaos: install ## Strike a running service with every fault, and look for losses
 	@$(BIN)/python -m tests.chaos $(CHAOS)

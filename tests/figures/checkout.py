@@ -1,0 +1,59 @@
+"""Ask git how the code at hand stands to the code that was measured."""
+
+from __future__ import annotations
+
+import enum
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRODUCT: Final = ("messaging", "webhook_api", "workers", "migrations", "omctl", "simulator")
+"""What the figures are about. Tests and pages may change without making a figure old."""
+
+PAGES: Final = ("README.md", "CHANGELOG.md", "docs")
+
+
+class Standing(enum.Enum):
+    """How the measured code stands to the code at hand."""
+
+    SAME = enum.auto()
+    CHANGED = enum.auto()
+    ELSEWHERE = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A working tree under git.
+
+    Args:
+        root: Its top directory.
+    """
+
+    root: Path
+
+    def head(self) -> str:
+        """Return the commit that is checked out, or "unknown" where there is no git."""
+        done = self._git("rev-parse", "HEAD")
+        return done.stdout.strip() if not done.returncode else "unknown"
+
+    def is_dirty(self) -> bool:
+        """Tell whether anything but the pages differs from that commit; pages hold figures, not code."""
+        excluded = [f":(exclude){page}" for page in PAGES]
+        return bool(self._git("status", "--porcelain", "--", ".", *excluded).stdout.strip())
+
+    def standing_of(self, commit: str) -> Standing:
+        """Compare the product at a commit with the product in the working tree."""
+        if self._git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
+            return Standing.UNKNOWN
+        if self._git("merge-base", "--is-ancestor", commit, "HEAD").returncode:
+            return Standing.ELSEWHERE
+        changed = self._git("diff", "--quiet", commit, "--", *PRODUCT).returncode
+        return Standing.CHANGED if changed else Standing.SAME
+
+    def _git(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", "-C", str(self.root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)

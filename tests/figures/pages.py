@@ -1,0 +1,56 @@
+"""Fill a page from the files of figures, and tell which code and which machine they are of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tests.figures.checkout import Checkout, Standing
+from tests.figures.quotes import QuoteError, as_source, fill, sources_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import SimpleNamespace
+
+FILES: Final = {"performance": "docs/performance/results.json", "chaos": "docs/chaos/results.json"}
+"""The files of figures by the name that pages quote them under."""
+
+STANDINGS: Final = {
+    Standing.SAME: "",
+    Standing.CHANGED: ", before later changes of the product",
+    Standing.ELSEWHERE: ", on another line of development",
+}
+
+
+def filled_page(text: str, root: Path) -> str:
+    """Return a page with its figures as they are on file in a checkout."""
+    sources = {name: _source(name, root) for name in sorted(sources_of(text))}
+    return fill(text, sources, {name: measured(name, source, root) for name, source in sources.items()})
+
+
+def _source(name: str, root: Path) -> SimpleNamespace:
+    path = root / FILES.get(name, name)
+    if not path.is_file():
+        raise QuoteError(f"it quotes {name}, but there is no {FILES.get(name, 'such file of figures')}")
+    return as_source(path.read_text(encoding="utf-8"))
+
+
+def measured(name: str, source: SimpleNamespace, root: Path) -> str:
+    """Say of which code figures are, and of which machine.
+
+    Raises:
+        QuoteError: The clone does not know the commit.
+    """
+    birth = source.certificate
+    standing = Checkout(root).standing_of(birth.commit)
+    if standing is Standing.UNKNOWN:
+        raise QuoteError(
+            f"{FILES[name]} was measured at {birth.commit}, which this clone does not know."
+            " In a shallow clone: git fetch --unshallow. Otherwise measure again"
+        )
+    uncommitted = " with changes that were not committed" if birth.dirty else ""
+    machine, versions = birth.machine, vars(birth.versions)
+    servers = ", ".join(f"{key} {versions[key]}" for key in ("Python", "RabbitMQ", "PostgreSQL"))
+    return (
+        f"measured at `{birth.commit[:10]}`{uncommitted}{STANDINGS[standing]}, on {birth.date}, with seed"
+        f" {birth.seed}, on {machine.cores} cores ({machine.cpu}, {machine.memory_gb} GB; {servers})"
+    )

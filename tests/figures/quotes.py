@@ -1,0 +1,102 @@
+"""Write figures between the markers of a page.
+
+    <!-- figure: {performance.targets.growth.value:.2f} -->1.00<!-- /figure -->
+    <!-- line: {performance.line} -->           ... a block of code with one line ...    <!-- /line -->
+    <!-- table: performance.targets | what = {title} | must = {must:g} -->  ...          <!-- /table -->
+    <!-- measured: performance -->measured at `a51b137` ...<!-- /measured -->
+
+Templates are those of `str.format`: the first word names a file of figures, what follows the way into it. A
+table has a line for each value of what its path leads to, and its cells' templates start there. No line of a
+page begins with a `figure` or a `measured`: Markdown would take the whole line for HTML.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MARKER: Final = re.compile(r"<!-- (figure|line|table|measured): (.*?) -->(.*?)<!-- /\1 -->", re.DOTALL)
+INLINE_AT_START: Final = re.compile(r"^<!-- (?:figure|measured): .*$", re.MULTILINE)
+NOTHING: Final = "\N{EN DASH}"
+"""Stands for what was not measured."""
+
+
+class QuoteError(ValueError):
+    """A page quotes what is not there; the message names the marker. Mend the page, or measure."""
+
+
+class _Formatter(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return NOTHING if value is None else str(super().format_field(value, format_spec))
+
+
+def as_source(text: str) -> SimpleNamespace:
+    """Return a JSON document as something that a template can walk through."""
+    source: SimpleNamespace = json.loads(text, object_hook=lambda pairs: SimpleNamespace(**pairs))
+    return source
+
+
+def fill(page: str, sources: Mapping[str, SimpleNamespace], measured: Mapping[str, str]) -> str:
+    """Return a page with the text between its markers written anew.
+
+    Args:
+        page: Markdown.
+        sources: The files of figures by name.
+        measured: What to say of each of them where a page tells when it was measured.
+
+    Raises:
+        QuoteError: A marker asks for what is not there, or a page does not date its figures.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        kind, template, _ = match.groups()
+        text = _render(kind, template, sources, measured)
+        return f"<!-- {kind}: {template} -->{text}<!-- /{kind} -->"
+
+    if misplaced := INLINE_AT_START.search(page):
+        raise QuoteError(f"a line begins with a marker: {misplaced.group()}")
+    filled = MARKER.sub(replace, page)
+    if undated := sources_of(page) - _dated(page):
+        raise QuoteError(f"it quotes {', '.join(sorted(undated))} without a `measured` marker")
+    return filled
+
+
+def sources_of(page: str) -> set[str]:
+    """Return the names of the files that a page quotes."""
+    roots = re.compile(r"[A-Za-z_]+")
+    found = (roots.search(template) for kind, template, _ in MARKER.findall(page) if kind != "measured")
+    return {root.group() for root in found if root}
+
+
+def _dated(page: str) -> set[str]:
+    return {template for kind, template, _ in MARKER.findall(page) if kind == "measured"}
+
+
+def _render(
+    kind: str, template: str, sources: Mapping[str, SimpleNamespace], measured: Mapping[str, str]
+) -> str:
+    try:
+        if kind == "measured":
+            return measured[template]
+        if kind == "table":
+            return f"\n{_table(template, sources)}\n"
+        text = _Formatter().vformat(template, (), sources)
+    except (AttributeError, KeyError, ValueError, TypeError) as error:
+        raise QuoteError(f"nothing to write at <!-- {kind}: {template} -->: {error}") from error
+    return f"\n```\n{text}\n```\n" if kind == "line" else text
+
+
+def _table(template: str, sources: Mapping[str, SimpleNamespace]) -> str:
+    path, *columns = template.split(" | ")
+    titles, cells = zip(*(column.split(" = ", 1) for column in columns), strict=True)
+    rows, _ = _Formatter().get_field(path, (), sources)
+    values = rows if isinstance(rows, list) else vars(rows).values()
+    lines = [titles, ["---"] * len(titles)]
+    lines += [[_Formatter().vformat(cell, (), vars(row)) for cell in cells] for row in values]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
