@@ -1,0 +1,1 @@
+"""What chaos and benchmarks share: one launcher, one open-loop sender, one ledger."""

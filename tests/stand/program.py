@@ -1,0 +1,162 @@
+"""Run one program, and start it again when it ends, as systemd would."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+STOP_SECONDS = 40.0
+LOOK_SECONDS = 0.1
+
+
+class Program:
+    """One command that shall run: the master process and its children.
+
+    Args:
+        name: For logs.
+        command: Program and arguments.
+        environment: Whole.
+        directory: Where it runs.
+        log: Gets its output, run after run.
+        descriptor: A listening socket to inherit, or -1.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        environment: dict[str, str],
+        directory: Path,
+        log: Path,
+        *,
+        descriptor: int = -1,
+    ) -> None:
+        self.name = name
+        self.environment = environment
+        self.log = log
+        self.starts = 0
+        self.spares_orphans = False
+        self._command = command
+        self._directory = directory
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._wanted = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The master's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @contextmanager
+    def running(self) -> Iterator[Program]:
+        """Run it for a `with` block, without starting it again when it ends; stopped cleanly afterwards."""
+        self.start()
+        try:
+            yield self
+        finally:
+            self.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the master is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def children(self) -> list[int]:
+        """Return the process ids of the master's children, oldest first."""
+        with suppress(psutil.NoSuchProcess):
+            return [child.pid for child in psutil.Process(self.pid).children()]
+        return []
+
+    def start(self) -> None:
+        """Start it; from now on it is started again whenever it ends."""
+        with self._lock:
+            self._wanted = True
+            self._launch()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Signal the master, wait for it, then kill what is left of it."""
+        with self._lock:
+            self._wanted = False
+            if self._process is None:
+                return
+            if self.is_running:
+                self._process.send_signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(STOP_SECONDS)
+            self._kill_group()
+
+    def restart(self) -> None:
+        """Stop cleanly and start again."""
+        self.stop()
+        self.start()
+
+    def reconfigure(self, **settings: str) -> None:
+        """Restart with other settings."""
+        self.stop()
+        self.environment = {**self.environment, **settings}
+        self.start()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the master alone."""
+        os.kill(self.pid, number)
+
+    def revive(self) -> None:
+        """Start it again if it has ended by itself."""
+        with self._lock:
+            if self._wanted and not self.is_running:
+                if not self.spares_orphans:
+                    self._kill_group()
+                self._launch()
+
+    def _launch(self) -> None:
+        self.starts += 1
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self.environment,
+                cwd=self._directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(self._descriptor,) if self._descriptor >= 0 else (),
+            )
+
+    def _kill_group(self) -> None:
+        """End what the master left behind, as KillMode=mixed does."""
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+class Supervisor:
+    """A thread that revives programs."""
+
+    def __init__(self, programs: Iterable[Program]) -> None:
+        self._programs = list(programs)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Revive no more."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(LOOK_SECONDS):
+            for program in self._programs:
+                program.revive()

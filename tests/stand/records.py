@@ -1,0 +1,144 @@
+"""What a sender records of every try, and what is read out of it."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+RECORD: Final = struct.Struct("<q3d3i?")
+MARK: Final = -1
+"""The number of a record that is no try: everything due before its `due` is concluded."""
+
+REFUSED, RESET, CLOSED, TIMEOUT, MALFORMED, OTHER = range(-1, -7, -1)
+NAMES: Final = {
+    REFUSED: "refused",
+    RESET: "reset",
+    CLOSED: "closed without an answer",
+    TIMEOUT: "timed out",
+    MALFORMED: "malformed answer",
+    OTHER: "another failure",
+}
+"""What a status below zero means: the try failed, in whichever way."""
+
+
+class Tried(NamedTuple):
+    """One try: times in monotonic seconds of this machine.
+
+    Args:
+        status: Of HTTP, or one of NAMES.
+        retry_after: Whole seconds; 0 where the answer named none.
+        attempt: 1 for the first.
+        is_final: Not answered 200, and not tried again: the platform has given the event up.
+    """
+
+    number: int
+    due: float
+    sent: float
+    ended: float
+    status: int
+    retry_after: int
+    attempt: int
+    is_final: bool
+
+    @property
+    def latency(self) -> float:
+        """Seconds from when it was due to its end."""
+        return self.ended - self.due
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    """Return the smallest value that *percent* of all do not exceed; 0 of none."""
+    ordered: Sequence[float] = sorted(values)
+    position = max(0, -(-len(ordered) * percent // 100) - 1)
+    return ordered[int(position)] if ordered else 0.0
+
+
+@dataclass(slots=True)
+class Seen:
+    """All tries that were due in a stretch of time."""
+
+    tries: Sequence[Tried]
+
+    @property
+    def statuses(self) -> set[int]:
+        """Every status that came."""
+        return {each.status for each in self.tries}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each outcome came, failures by their names."""
+        return dict(Counter(NAMES.get(each.status, str(each.status)) for each in self.tries))
+
+    @property
+    def given_up(self) -> int:
+        """Events that the platform's policy tries no further."""
+        return sum(each.is_final for each in self.tries)
+
+    def latency(self, percent: float) -> float:
+        """Return a percentile of all latencies, in seconds: those of refused and failed tries too."""
+        return percentile((each.latency for each in self.tries), percent)
+
+    @property
+    def longest_stall(self) -> float:
+        """The longest that a try took, or that no try was answered 200, in seconds."""
+        longest = max((each.latency for each in self.tries), default=0.0)
+        answered = sorted(each.ended for each in self.tries if each.status == 200)
+        gaps = (later - earlier for earlier, later in itertools.pairwise(answered))
+        return max(longest, *gaps, 0.0)
+
+    def figures(self) -> dict[str, float]:
+        """Return what a table tells of the stretch: counts, and latencies in milliseconds."""
+        latencies = sorted(each.latency for each in self.tries)
+        return {
+            "tries": len(self.tries),
+            "failed": sum(each.status < 0 for each in self.tries),
+            "refused": sum(each.status in {429, 503} for each in self.tries),
+            "given_up": self.given_up,
+            **{
+                f"p{name}_ms": round(percentile(latencies, float(name)) * 1e3, 2)
+                for name in ("50", "99", "99.9")
+            },
+            "longest_stall_s": round(self.longest_stall, 2),
+        }
+
+
+class Records:
+    """A sender's file, read as it grows.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self.tries: list[Tried] = []
+        self.concluded_before = 0.0
+        self.waiting_retries = 0
+
+    def read(self) -> list[Tried]:
+        """Read on; return the tries that came since the last call."""
+        begin = len(self.tries)
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+            whole = len(data) - len(data) % RECORD.size
+            self._offset += whole
+            for values in RECORD.iter_unpack(data[:whole]):
+                self._take(Tried(*values))
+        return self.tries[begin:]
+
+    def _take(self, tried: Tried) -> None:
+        if tried.number == MARK:
+            self.concluded_before = tried.due
+            self.waiting_retries = tried.retry_after
+        else:
+            self.tries.append(tried)

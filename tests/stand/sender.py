@@ -1,0 +1,361 @@
+"""Send requests at given times, whether or not the server keeps up, and record every try.
+
+A try's latency counts from the moment at which it was due, not from when it was sent: a server that stalls,
+or a sender that runs late, makes latencies longer and never fewer. What is refused or fails is tried again
+as the platform does it, each retry a try of its own with a due time of its own.
+
+A process of its own, `python -m tests.stand.sender ORDER`; load.py starts it, and says more on its stdin.
+
+Source: developer.genesys.cloud, Open Messaging, "Validate webhook notifications": five retries five seconds
+apart after a timeout of ten seconds, a 429 or a 5xx. That failed connections are too is assumed.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import json
+import os
+import random
+import select
+import socket
+import sys
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from tests.stand.records import CLOSED, MALFORMED, MARK, OTHER, RECORD, REFUSED, RESET, TIMEOUT
+from tests.stand.traffic import Traffic
+
+PRIORITY: Final = -10
+"""Ahead of the servers on the same cores, where that is allowed: what is late is then theirs."""
+
+FLUSH_SECONDS: Final = 0.05
+RECENT: Final = 2000
+"""How far back a repeated body may lie, in events."""
+
+FAILURES: Final = {
+    errno.ECONNREFUSED: REFUSED,
+    errno.ECONNRESET: RESET,
+    errno.EPIPE: RESET,
+    errno.ETIMEDOUT: TIMEOUT,
+}
+
+
+class Requests(Protocol):
+    """Whole requests by number."""
+
+    def __getitem__(self, number: int) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFile:
+    """Prepared requests of one size, one after the other in a file.
+
+    Args:
+        data: The file's content.
+        size: Bytes of each request.
+    """
+
+    data: bytes
+    size: int
+
+    def __getitem__(self, number: int) -> bytes:
+        return self.data[number * self.size : (number + 1) * self.size]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to send.
+
+    Args:
+        port: On loopback.
+        output: The file that gets the records.
+        run: Whose traffic it is; empty where *path* and *size* name prepared requests instead.
+        first: The first number.
+        count: How many numbers; 0 for no end.
+        rate: Per second; may be changed later.
+        connections: Kept open at most.
+        repeated: Share of requests that repeat an earlier body, as retries after a lost answer do.
+        retries: How often a refused or failed request is tried again.
+        retry_seconds: How much later.
+        timeout_seconds: How long an answer is waited for.
+        turn_seconds: Between looks at what is due and what was answered. Latencies grow by as much at most.
+        seed: Chooses what is repeated.
+    """
+
+    port: int
+    output: str
+    run: str = ""
+    path: str = ""
+    size: int = 0
+    first: int = 0
+    count: int = 0
+    rate: float = 0.0
+    connections: int = 64
+    repeated: float = 0.0
+    retries: int = 5
+    retry_seconds: float = 5.0
+    timeout_seconds: float = 10.0
+    turn_seconds: float = 0.001
+    seed: int = 0
+
+    def requests(self) -> Requests:
+        """Return what the numbers stand for."""
+        return Traffic(self.run) if self.run else RequestFile(Path(self.path).read_bytes(), self.size)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Try:
+    """One request at one time."""
+
+    due: float
+    number: int
+    attempt: int = 1
+
+
+class Connection:
+    """One keep-alive connection and what is under way on it."""
+
+    __slots__ = ("answer", "on", "sent_at", "sock", "unsent")
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.socket()
+        self.sock.setblocking(False)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.connect_ex(("127.0.0.1", port))
+        self.on: Try | None = None
+        self.sent_at = 0.0
+        self.unsent = b""
+        self.answer = b""
+
+    def go_on(self) -> bool:
+        """Send what is left of the request; return whether all of it is on its way."""
+        try:
+            self.unsent = self.unsent[self.sock.send(self.unsent) :]
+        except BlockingIOError:
+            return False
+        return not self.unsent
+
+
+class Sender:
+    """One loop over a bounded set of connections.
+
+    Args:
+        order: What to send.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._requests = order.requests()
+        self._chance = random.Random(order.seed)
+        self._poll = select.epoll()
+        self._open: dict[int, Connection] = {}
+        self._idle: deque[Connection] = deque()
+        self._due: deque[Try] = deque()
+        self._later: list[Try] = []
+        self._number = order.first
+        self._last = order.first + order.count if order.count else sys.maxsize
+        self._interval = 1 / order.rate if order.rate else 0.0
+        self._next_due = time.monotonic() + 0.1
+        self._obeys = False
+        self._records = bytearray()
+        self._flushed_at = 0.0
+        self._output = os.open(order.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._poll.register(sys.stdin, select.EPOLLIN)
+
+    def run(self) -> None:
+        """Send until told to stop or until the count is reached, and conclude what is under way."""
+        while not self._is_done():
+            now = time.monotonic()
+            self._schedule(now)
+            while self._due and (connection := self._free_connection()):
+                self._send(connection, self._due.popleft())
+            if now - self._flushed_at > FLUSH_SECONDS:
+                self._flushed_at = now
+                self._expire(now - self._order.timeout_seconds)
+                self._flush(now)
+            time.sleep(self._order.turn_seconds)
+            for descriptor, events in self._poll.poll(0):
+                self._on_ready(descriptor, events)
+        self._flush(time.monotonic())
+
+    def obey(self, words: dict[str, float]) -> None:
+        """Change the rate, stop, send a burst at once, or heed Retry-After from now on."""
+        if "rate" in words:
+            self._interval = 1 / words["rate"] if words["rate"] else 0.0
+            self._next_due = time.monotonic()
+        if "burst" in words:
+            now = time.monotonic()
+            self._due.extend(Try(now, self._take_number()) for _ in range(int(words["burst"])))
+        if "stop" in words:
+            self._last = self._number
+        if "obeys" in words:
+            self._obeys = bool(words["obeys"])
+
+    def _is_done(self) -> bool:
+        is_busy = self._due or self._later or len(self._idle) < len(self._open)
+        return self._number >= self._last and not is_busy
+
+    def _schedule(self, now: float) -> None:
+        while self._later and self._later[0].due <= now:
+            self._due.append(heapq.heappop(self._later))
+        while self._interval and self._next_due <= now and self._number < self._last:
+            self._due.append(Try(self._next_due, self._choose_number()))
+            self._next_due += self._interval
+
+    def _choose_number(self) -> int:
+        sent = self._number - self._order.first
+        if sent and self._order.repeated and self._chance.random() < self._order.repeated:
+            return self._number - 1 - self._chance.randrange(min(sent, RECENT))
+        return self._take_number()
+
+    def _take_number(self) -> int:
+        self._number += 1
+        return self._number - 1
+
+    def _free_connection(self) -> Connection | None:
+        if self._idle:
+            return self._idle.popleft()
+        if len(self._open) >= self._order.connections:
+            return None
+        connection = Connection(self._order.port)
+        self._open[connection.sock.fileno()] = connection
+        self._poll.register(connection.sock, select.EPOLLIN)
+        return connection
+
+    def _send(self, connection: Connection, request: Try) -> None:
+        connection.on, connection.sent_at = request, time.monotonic()
+        connection.unsent, connection.answer = self._requests[request.number], b""
+        self._go_on(connection)
+
+    def _go_on(self, connection: Connection) -> None:
+        try:
+            is_sent = connection.go_on()
+        except OSError as error:
+            self._fail(connection, FAILURES.get(error.errno or 0, OTHER))
+            return
+        events = select.EPOLLIN if is_sent else select.EPOLLIN | select.EPOLLOUT
+        self._poll.modify(connection.sock, events)
+
+    def _on_ready(self, descriptor: int, events: int) -> None:
+        connection = self._open.get(descriptor)
+        if connection is None:
+            self._listen(descriptor)
+        elif events & select.EPOLLOUT and not events & select.EPOLLERR:
+            self._go_on(connection)
+        else:
+            self._receive(connection)
+
+    def _listen(self, descriptor: int) -> None:
+        if descriptor != sys.stdin.fileno():
+            return
+        line = sys.stdin.readline()
+        if not line:
+            self._poll.unregister(sys.stdin)
+        self.obey(json.loads(line or '{"stop": 1}'))
+
+    def _receive(self, connection: Connection) -> None:
+        try:
+            data = connection.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(connection, FAILURES.get(error.errno or 0, OTHER))
+            return
+        if not data:
+            self._fail(connection, CLOSED)
+            return
+        connection.answer += data
+        try:
+            answer = parsed(connection.answer)
+        except (ValueError, IndexError):
+            self._fail(connection, MALFORMED)
+            return
+        if answer is not None:
+            self._conclude(connection, *answer)
+
+    def _conclude(self, connection: Connection, status: int, retry_after: int, stays: bool) -> None:  # noqa: FBT001
+        request, connection.on = connection.on, None
+        if request is None:
+            # An answer that nobody asked for: what comes next on this connection cannot be trusted.
+            self._drop(connection)
+            return
+        self._note(request, connection.sent_at, status, retry_after)
+        if stays:
+            self._idle.append(connection)
+        else:
+            self._drop(connection)
+
+    def _fail(self, connection: Connection, status: int) -> None:
+        request = connection.on
+        self._drop(connection)
+        if request is not None:
+            self._note(request, connection.sent_at, status, 0)
+
+    def _drop(self, connection: Connection) -> None:
+        if connection.on is None:
+            with suppress(ValueError):
+                self._idle.remove(connection)
+        self._poll.unregister(connection.sock)
+        del self._open[connection.sock.fileno()]
+        connection.sock.close()
+
+    def _note(self, request: Try, sent_at: float, status: int, retry_after: int) -> None:
+        now = time.monotonic()
+        is_retried = (status < 0 or status == 429 or status >= 500) and request.attempt <= self._order.retries
+        if is_retried:
+            pause = retry_after if self._obeys and retry_after else self._order.retry_seconds
+            heapq.heappush(self._later, Try(now + pause, request.number, request.attempt + 1))
+        is_final = status != 200 and not is_retried
+        self._records += RECORD.pack(
+            request.number, request.due, sent_at, now, status, retry_after, request.attempt, is_final
+        )
+
+    def _expire(self, before: float) -> None:
+        for connection in [c for c in self._open.values() if c.on and c.sent_at < before]:
+            self._fail(connection, TIMEOUT)
+
+    def _flush(self, now: float) -> None:
+        """Write what came in, and a mark: everything due before it is concluded."""
+        under_way = [connection.on.due for connection in self._open.values() if connection.on]
+        oldest = min([now, *under_way, *(request.due for request in list(self._due)[:1])])
+        self._records += RECORD.pack(MARK, oldest, 0, now, 0, len(self._later), 0, False)
+        os.write(self._output, self._records)
+        self._records.clear()
+
+
+def parsed(answer: bytes) -> tuple[int, int, bool] | None:
+    """Return status, Retry-After and whether the connection stays; None until the answer is whole.
+
+    Raises:
+        ValueError: It is no answer.
+    """
+    head, separator, body = answer.partition(b"\r\n\r\n")
+    if not separator:
+        return None
+    lines = head.lower().split(b"\r\n")
+    if not lines[0].startswith(b"http/1.1 "):
+        raise ValueError("no status line")
+    headers = dict(line.split(b":", 1) for line in lines[1:])
+    missing = int(headers.get(b"content-length", b"0")) - len(body)
+    if missing > 0:
+        return None
+    if missing < 0:
+        raise ValueError("more than one answer")
+    stays = headers.get(b"connection", b"").strip() != b"close"
+    return int(lines[0][9:12]), int(headers.get(b"retry-after", b"0")), stays
+
+
+def main() -> None:
+    """Carry the order out."""
+    with suppress(PermissionError):
+        os.nice(PRIORITY)
+    Sender(Order(**json.loads(sys.argv[1]))).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Write numbered events of many conversations: one number, one body, whoever asks and however often."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tests.stand.product import SECRET
+
+PATH = "/webhooks/genesys/openmessaging"
+CONVERSATIONS = 50
+"""Conversations that go on at a time: enough for two workers to meet in few of them."""
+
+EVENTS_EACH = 20
+BLOCK = CONVERSATIONS * EVENTS_EACH
+FIRST_MOMENT = datetime(2026, 3, 1, 8, tzinfo=UTC)
+ROUTING = ("CONTACT-QUEUED", "CONTACT-ROUTED")
+
+
+def signed(body: bytes, secret: bytes = SECRET) -> bytes:
+    """Return the whole HTTP request that carries a body, signed as the platform does."""
+    signature = base64.b64encode(hmac.digest(secret, body, "sha256")).decode()
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"X-Hub-Signature-256: sha256={signature}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The events of one run.
+
+    Args:
+        run: Begins every conversation id, so that the tables can be asked for this run alone.
+    """
+
+    run: str
+
+    def __getitem__(self, number: int) -> bytes:
+        """Return the signed request with event *number*."""
+        return signed(self.body(number))
+
+    def body(self, number: int) -> bytes:
+        """Return the raw body of event *number*, which is valid in the guide's dialect."""
+        place = number % BLOCK // CONVERSATIONS
+        moment = FIRST_MOMENT + timedelta(milliseconds=number)
+        return (
+            f'{{"conversationId":"{self.conversation(number)}",'
+            f'"timestamp":"{moment.isoformat(timespec="milliseconds")[:-6]}Z",{_particulars(number, place)}}}'
+        ).encode()
+
+    def conversation(self, number: int) -> str:
+        """Return the conversation that event *number* belongs to."""
+        return f"{self.run}-{number // BLOCK * CONVERSATIONS + number % CONVERSATIONS}"
+
+    def malformed(self, number: int) -> bytes:
+        """Return a body that every worker must dead-letter: it has no timestamp."""
+        return json.dumps({"conversationId": f"{self.run}-malformed", "number": number}).encode()
+
+
+def _particulars(number: int, place: int) -> str:
+    if place == 0:
+        return '"eventType":"openmessaging:conversation:new","channel":{"type":"custom"}'
+    if place % 8 == 7:
+        status = ROUTING[place // 8 % len(ROUTING)]
+        return f'"eventType":"openmessaging:conversation:updated","routing":{{"status":"{status}"}}'
+    message = f'{{"id":"message-{number}","text":"event {number}","direction":"inbound"}}'
+    return f'"eventType":"openmessaging:conversation:message","message":{message}'
