@@ -59,7 +59,7 @@ class Edge:
             now_us=clock.now_us(),
         )
         publisher = Publisher(self.loop, settings.amqp_urls, client_name=f"open-messaging edge {os.getpid()}")
-        self.handover = Handover(self.loop, self._journal, publisher, clock, self._gate.on_ready_count)
+        self.handover = Handover(self.loop, self._journal, publisher, clock, self._gate)
         self.ingest = Ingest(settings, self._gate, self.handover, clock, secrets.token_hex(8))
         self.flask = create_app(self.ingest, self.health)
         self._poller = (

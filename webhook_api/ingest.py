@@ -49,6 +49,9 @@ class Answer:
 
 ACCEPTED: Final = Answer(200, "accepted")
 UNAUTHORIZED: Final = Answer(401, "unauthorized")
+NOT_FLUSHED: Final = Answer(503, "journal not flushed", JOURNAL_FULL_RETRY_SECONDS)
+"""Instead of ACCEPTED when the disk failed to flush the event; it may take effect all the same, once."""
+
 EMPTY: Final = Answer(400, "empty body")
 TOO_LARGE: Final = Answer(413, "body too large")
 
@@ -120,7 +123,6 @@ class Ingest:
             return Answer(503, "journal full", JOURNAL_FULL_RETRY_SECONDS)
         if self._is_full:
             self._tell_full(is_full=False)
-        self._gate.count_published()
         return ACCEPTED
 
     def _tell_full(self, *, is_full: bool) -> None:

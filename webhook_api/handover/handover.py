@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from messaging.clock import Clock
     from messaging.publisher import Publisher
     from webhook_api.journal.journal import Journal
+    from webhook_api.pressure.gate import Gate
 
 PROBE_SECONDS: Final = 0.5
 """Between probes: short enough that little is published twice after an interruption."""
@@ -46,8 +47,8 @@ class Handover:
         journal: This process's journal.
         publisher: Not started yet.
         clock: Where time comes from.
-        on_ready_count: Told the deliveries ready in the events queue with every answered probe; returns
-            how many waiting events may join them.
+        gate: Told what is published, and the deliveries ready in the events queue with every answered
+            probe; says how many waiting events may join them.
     """
 
     def __init__(
@@ -56,22 +57,24 @@ class Handover:
         journal: Journal,
         publisher: Publisher,
         clock: Clock,
-        on_ready_count: Callable[[int], int],
+        gate: Gate,
     ) -> None:
         self._loop = loop
         self._journal = journal
         self._publisher = publisher
         self._clock = clock
-        self._on_ready_count = on_ready_count
+        self._gate = gate
         self._barrier = Barrier()
-        self._republisher = Republisher(loop, publisher, self._barrier.add, lambda: self.accepted)
+        self._republisher = Republisher(
+            loop, publisher, self._barrier.add, lambda: self.accepted, gate.count_published
+        )
         self._adoption = Adoption(journal, self._republisher)
         self._live = False
         self._probing = False
         self._turn_is_open = False
         self._connections = 0
         self._asked_at = 0.0
-        self._held: list[Callable[[], None]] = []
+        self._held: list[Callable[[bool], None]] = []
         self.accepted = 0
 
     def start(self) -> None:
@@ -89,10 +92,15 @@ class Handover:
         self.accepted += 1
         if self._live:
             self._publisher.publish(properties, body)
+            self._gate.count_published()
         self._open_turn()
 
-    def after_sync(self, callback: Callable[[], None]) -> None:
-        """Call *callback* when all that was accepted in this turn is as durable as it will be."""
+    def after_sync(self, callback: Callable[[bool], None]) -> None:
+        """Call *callback* at the end of this turn.
+
+        It is told whether all that was accepted in the turn is as durable as `OM_JOURNAL_FSYNC` demands; an
+        event that is not must not be answered 200.
+        """
         self._held.append(callback)
         self._open_turn()
 
@@ -128,6 +136,7 @@ class Handover:
             "oldest_entry_s": self._oldest_age(),
             "broker": self._broker_state(),
             "accepted": self.accepted,
+            "flush_failures": self._journal.flush_failures,
             "republished": self._republisher.republished,
             "adopted_directories": self._adoption.directories,
             "damaged_segments": self._republisher.damaged_segments,
@@ -166,10 +175,12 @@ class Handover:
 
     def _end_turn(self) -> None:
         self._turn_is_open = False
-        self._journal.sync()
+        is_durable = self._journal.sync()
+        if not is_durable:
+            self._rotate()
         held, self._held = self._held, []
         for callback in held:
-            callback()
+            callback(is_durable)
         self._publisher.flush()
         if self._live and self._publisher.buffered_bytes > BUFFER_HIGH_BYTES:
             self._set_live(live=False)
@@ -207,7 +218,7 @@ class Handover:
         self._publisher.probe(on_answer)
 
     def _on_answer(self, ready_count: int) -> None:
-        self._republisher.allow(self._on_ready_count(ready_count))
+        self._republisher.allow(self._gate.on_ready_count(ready_count))
         for segment in self._barrier.answer(self._clock.monotonic()):
             self._journal.discard(segment)
         self._adoption.release()

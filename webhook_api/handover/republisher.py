@@ -48,6 +48,7 @@ class Republisher:
         publisher: Where the events go.
         on_published: Told each segment all of whose events have been published.
         count_accepted: Returns how many events this process has accepted so far.
+        count_published: Told how many events have been published.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class Republisher:
         publisher: Publisher,
         on_published: Callable[[Segment], None],
         count_accepted: Callable[[], int],
+        count_published: Callable[[int], None],
     ) -> None:
         self._loop = loop
         self._publisher = publisher
         self._on_published = on_published
         self._count_accepted = count_accepted
+        self._count_published = count_published
         self._accepted = 0
         self._allowed = 0
         self._is_pumping = False
@@ -104,6 +107,7 @@ class Republisher:
             self._publisher.publish(entry.properties, entry.body)
         self._publisher.flush()
         self.republished += len(entries)
+        self._count_published(len(entries))
         for segment in finished:
             self.damaged_segments += segment.is_damaged
             self._on_published(segment)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from webhook_api.http import response as http_answer
 from webhook_api.http import wsgi as wsgi_bridge
 from webhook_api.http.request import RequestReader
+from webhook_api.ingest import NOT_FLUSHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,12 +103,16 @@ class HttpConnection:
             response = http_answer.render(answer, keep_alive=keep_alive)
         else:
             response = wsgi_bridge.respond(self._edge.flask, incoming, self._peer, keep_alive=keep_alive)
-        self._send_durable(response)
+        self._send_durable(response, keep_alive=keep_alive)
 
-    def _send_durable(self, data: bytes) -> None:
+    def _send_durable(self, data: bytes, *, keep_alive: bool) -> None:
         """Send now, or with OM_JOURNAL_FSYNC after the flush that this turn's requests share."""
+
+        def send(is_durable: bool) -> None:  # noqa: FBT001  # a callback's one argument
+            self._send(data if is_durable else http_answer.render(NOT_FLUSHED, keep_alive=keep_alive))
+
         if self._edge.settings.journal_fsync:
-            self._edge.handover.after_sync(lambda: self._send(data))
+            self._edge.handover.after_sync(send)
         else:
             self._send(data)
 

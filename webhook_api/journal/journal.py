@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from messaging.log import logger
 from webhook_api.journal.directory import (
     SEGMENT_SUFFIX,
     Adopted,
@@ -45,6 +46,8 @@ class Journal:
         self._max_bytes = max_bytes
         self._fsync = fsync
         self._unsynced = False
+        self._is_durable = True
+        self.flush_failures = 0
         self._directory: Path | None = None
         self._lock = -1
         self._number = 0
@@ -81,15 +84,20 @@ class Journal:
         self.size += size
         self._unsynced = self._fsync
 
-    def sync(self) -> None:
-        """Make durable what was appended since the last call, if `fsync`; blocks for the disk's flush."""
-        if self._unsynced:
-            os.fdatasync(self._descriptor)
-            self._unsynced = False
+    def sync(self) -> bool:
+        """Make durable what was appended since the last call, if `fsync`; blocks for the disk's flush.
+
+        Returns:
+            Whether it is. After a failure call `rotate` and append no more to that file: Linux takes the
+            pages that it could not write for clean, so that a second flush would succeed without them.
+        """
+        self._flush()
+        is_durable, self._is_durable = self._is_durable, True
+        return is_durable
 
     def rotate(self, now_us: int) -> Segment:
         """Close the active segment, return it, and go on in a new one."""
-        self.sync()
+        self._flush()
         closed = self.active
         os.close(self._descriptor)
         self._open_segment(now_us)
@@ -117,7 +125,7 @@ class Journal:
         """Let go of the directory; removed when nothing is left to prove, else adopted by the next."""
         if self._directory is None:
             return
-        self.sync()
+        self._flush()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             if self.active.size == 0:
@@ -125,6 +133,22 @@ class Journal:
         if not has_segments(self._directory):
             remove_directory(self._directory)
         os.close(self._lock)
+
+    def _flush(self) -> None:
+        if not self._unsynced:
+            return
+        self._unsynced = False
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as exc:
+            self._is_durable = False
+            self.flush_failures += 1
+            logger().error(
+                "journal_flush_failed",
+                segment=self.active.path.name,
+                errno=exc.errno,
+                consequence="what was not flushed is answered 503; it goes on in a new file",
+            )
 
     def _open_segment(self, now_us: int) -> bool:
         """Open the next segment; on a full disk leave none open, `append` tries again."""

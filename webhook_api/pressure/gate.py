@@ -75,9 +75,12 @@ class Gate:
         """Let an old judgement expire; call about once a second."""
         self._change(expire(self._pressure, self._clock.monotonic()))
 
-    def count_published(self) -> None:
-        """Count one accepted event; shed at once where the count alone passes the watermark."""
-        self._published += 1
+    def count_published(self, events: int = 1) -> None:
+        """Count what was published, live or out of the journal; shed at once where that alone is too much.
+
+        What waits in the journal is not counted: it is not in the queue, and room for it is the journal's.
+        """
+        self._published += events
         pressure = self._pressure
         if pressure.depth is not None and not pressure.is_shedding:
             depth = pressure.depth + self._published * self._processes

@@ -1,6 +1,7 @@
 """With OM_JOURNAL_FSYNC an answer leaves after the flush of what it answers; one flush serves a turn."""
 
 import asyncio
+import errno
 import os
 
 import pytest
@@ -9,6 +10,8 @@ from messaging.clock import SystemClock
 from messaging.envelope import WEBHOOK, encode_properties
 from webhook_api.handover.handover import Handover
 from webhook_api.journal.journal import Journal
+from webhook_api.pressure.admission import Watermarks
+from webhook_api.pressure.gate import Gate
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 
@@ -16,7 +19,7 @@ PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 class NoBroker:
     """A publisher whose broker is away."""
 
-    ready = blocked = False
+    ready = blocked = can_publish = False
     buffered_bytes = 0
 
     def flush(self):
@@ -45,13 +48,53 @@ def test_the_answers_of_a_turn_leave_after_one_flush_if_any(tmp_path, happened, 
     loop = asyncio.new_event_loop()
     clock = SystemClock()
     journal = Journal(tmp_path, max_bytes=1_000_000, fsync=fsync, now_us=clock.now_us())
-    handover = Handover(loop, journal, NoBroker(), clock, lambda _count: None)
+    handover = _handover(loop, journal, clock)
     for _ in range(2):
         handover.accept(PROPERTIES, b"{}")
-        handover.after_sync(lambda: happened.append("answered"))
+        handover.after_sync(lambda is_durable: happened.append("answered" if is_durable else "refused"))
     assert not happened
-    loop.call_soon(loop.stop)
-    loop.run_forever()
+    _turn(loop)
     journal.close()
     loop.close()
     assert happened[: len(expected)] == expected
+
+
+def test_after_a_failed_flush_nothing_is_answered_200_and_the_next_turn_goes_on_in_a_new_file(
+    tmp_path, monkeypatch
+):
+    loop = asyncio.new_event_loop()
+    clock = SystemClock()
+    journal = Journal(tmp_path, max_bytes=1_000_000, fsync=True, now_us=clock.now_us())
+    handover = _handover(loop, journal, clock)
+    outcomes = []
+
+    def take_in():
+        handover.accept(PROPERTIES, b"{}")
+        handover.after_sync(outcomes.append)
+        path = journal.active.path
+        _turn(loop)
+        return path
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fdatasync", _fails)
+        suspect = take_in()
+    fresh = take_in()
+    loop.close()
+
+    assert outcomes == [False, True]
+    assert fresh != suspect
+    assert handover.status()["flush_failures"] == 1
+
+
+def _handover(loop, journal, clock):
+    gate = Gate(Watermarks(high=100, low=50), retry_after_max=30, processes=1, clock=clock)
+    return Handover(loop, journal, NoBroker(), clock, gate)
+
+
+def _turn(loop):
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+def _fails(_descriptor):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))

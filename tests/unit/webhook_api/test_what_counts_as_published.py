@@ -1,0 +1,83 @@
+"""The queue's depth grows by what is published, and by nothing that waits in the journal."""
+
+import asyncio
+
+import pytest
+
+from messaging.clock import SystemClock
+from messaging.envelope import WEBHOOK, encode_properties
+from webhook_api.handover.handover import Handover
+from webhook_api.journal.journal import Journal
+from webhook_api.pressure.admission import DepthSample, Watermarks
+from webhook_api.pressure.gate import Gate
+
+PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
+HIGH = 100
+
+
+class TakenAlong:
+    """A publisher that counts what it is given; `can_publish` says whether there is a broker."""
+
+    blocked = False
+    buffered_bytes = 0
+
+    def __init__(self, *, can_publish):
+        self.ready = self.can_publish = can_publish
+        self.published = 0
+
+    def publish(self, _properties, _body):
+        self.published += 1
+
+    def flush(self):
+        pass
+
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def _edge(loop, tmp_path, publisher):
+    clock = SystemClock()
+    gate = Gate(Watermarks(high=HIGH, low=50), retry_after_max=30, processes=1, clock=clock)
+    journal = Journal(tmp_path, max_bytes=1_000_000, fsync=False, now_us=clock.now_us())
+    gate.on_sample(DepthSample(at=clock.monotonic(), depth=0))
+    return gate, Handover(loop, journal, publisher, clock, gate)
+
+
+def test_with_the_broker_away_the_edge_keeps_more_than_the_watermark_and_refuses_nothing(loop, tmp_path):
+    gate, handover = _edge(loop, tmp_path, TakenAlong(can_publish=False))
+
+    for _ in range(3 * HIGH):
+        handover.accept(PROPERTIES, b"{}")
+
+    assert not gate.is_shedding
+
+
+def test_live_events_count_as_they_are_published(loop, tmp_path):
+    gate, handover = _edge(loop, tmp_path, TakenAlong(can_publish=True))
+    handover.on_broker_up()
+
+    for _ in range(HIGH):
+        assert not gate.is_shedding
+        handover.accept(PROPERTIES, b"{}")
+
+    assert gate.is_shedding
+
+
+def test_republished_events_count_as_they_are_published(loop, tmp_path):
+    publisher = TakenAlong(can_publish=False)
+    gate, handover = _edge(loop, tmp_path, publisher)
+    for _ in range(HIGH):
+        handover.accept(PROPERTIES, b"{}")
+    publisher.ready = publisher.can_publish = True
+    handover.on_broker_up()
+
+    handover._republisher.allow(HIGH)
+    loop.call_later(0.2, loop.stop)
+    loop.run_forever()
+
+    assert publisher.published == HIGH
+    assert gate.is_shedding
