@@ -73,7 +73,7 @@ SABOTAGES: Final[dict[str, Sabotage]] = {
     "index": Sabotage(
         # Nothing tells a redelivery from an event.
         (
-            Patch("workers/tables/processed_events.py", "    ON CONFLICT (idempotency_key) DO NOTHING\n", ""),
+            Patch("workers/tables/processed_events.py", "ON CONFLICT (idempotency_key) DO NOTHING ", ""),
             Patch(
                 "migrations/versions/0001_intake.py",
                 '        sa.UniqueConstraint("idempotency_key", '

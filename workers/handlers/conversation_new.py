@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.tables.rowset import MOMENT, TEXT, RowStatement
+from workers.tables.models import conversations
+from workers.tables.rowset import RowStatement, kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ _START: Final = RowStatement(
         started_at = CASE WHEN started_at < {started_at} THEN started_at ELSE {started_at} END
     FROM {rows} WHERE conversations.conversation_id = {conversation_id}
     """,
-    {"conversation_id": TEXT, "started_at": MOMENT},
+    kinds_of(conversations, "conversation_id", "started_at"),
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from workers.handlers.routing import RoutingState, refusal_of
 from workers.parsing.timestamps import microseconds_of
 from workers.tables.models import conversations
-from workers.tables.rowset import INTEGER, MOMENT, TEXT, RowStatement
+from workers.tables.rowset import TEXT, RowStatement, kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,17 +34,18 @@ _STATES: Final = RowStatement(
 
 _MOVE: Final = RowStatement(
     """
-    UPDATE conversations SET routing_status = {status}, routing_queue = {routing_queue},
-        routing_changed_at = {changed_at}, routing_sequence = {sequence}
+    UPDATE conversations SET routing_status = {routing_status}, routing_queue = {routing_queue},
+        routing_changed_at = {routing_changed_at}, routing_sequence = {routing_sequence}
     FROM {rows} WHERE conversations.conversation_id = {conversation_id}
     """,
-    {
-        "conversation_id": TEXT,
-        "status": TEXT,
-        "routing_queue": TEXT,
-        "changed_at": MOMENT,
-        "sequence": INTEGER,
-    },
+    kinds_of(
+        conversations,
+        "conversation_id",
+        "routing_status",
+        "routing_queue",
+        "routing_changed_at",
+        "routing_sequence",
+    ),
 )
 
 

@@ -13,6 +13,7 @@ from workers.handlers.receipt import receipt
 from workers.handlers.typing import typing
 from workers.parsing import events
 from workers.tables.conversations import enter_conversations
+from workers.tables.event_payloads import keep_payloads
 from workers.tables.processed_events import claim, mark_skipped
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def dispatch(
     claimed = claim(connection, arrivals, now_us)
     if not claimed:
         return [], {}
+    keep_payloads(connection, claimed, now_us)
     enter_conversations(connection, claimed, now_us)
     skips: Skips = {}
     for event_type, group in _by_type(claimed).items():

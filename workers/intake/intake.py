@@ -76,7 +76,12 @@ class Intake:
             return refuse(delivery, error)
         body_sha256 = hashlib.sha256(envelope.body).hexdigest()
         arrival = Arrival(
-            event, message_id_of(delivery), envelope.received_at_us, source_of(delivery), body_sha256
+            event,
+            message_id_of(delivery),
+            envelope.received_at_us,
+            source_of(delivery),
+            body_sha256,
+            envelope.body,
         )
         return Parsed(delivery, arrival)
 

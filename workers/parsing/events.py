@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CONVERSATION_NEW: Final = "openmessaging:conversation:new"
 CONVERSATION_MESSAGE: Final = "openmessaging:conversation:message"
@@ -43,7 +46,9 @@ class Event:
         routing_status: What an update says of the routing.
         routing_queue: The routing queue that an update names.
         receipt_status: What a receipt says of its message.
+        receipt_reasons: Why a message failed, as JSON.
         is_final_receipt: Whether more receipts follow; None where not said.
+        payload: The whole body, parsed; what the fields above do not say is here. Not to be changed.
     """
 
     event_type: str
@@ -55,12 +60,14 @@ class Event:
     platform_message_id: str | None = None
     social_channel: str | None = None
     sender: str | None = None
-    text: str | None = None
-    content: str | None = None
+    text: str | None = field(default=None, repr=False)
+    content: str | None = field(default=None, repr=False)
     routing_status: str | None = None
     routing_queue: str | None = None
     receipt_status: str | None = None
+    receipt_reasons: str | None = field(default=None, repr=False)
     is_final_receipt: bool | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class Arrival:
         received_at_us: When the edge had read it, microseconds since the epoch, UTC.
         source: webhook, reconcile or replay.
         body_sha256: SHA-256 of the raw body, hexadecimal.
+        body: The raw body, byte for byte.
     """
 
     event: Event
@@ -80,6 +88,7 @@ class Arrival:
     received_at_us: int
     source: str
     body_sha256: str
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

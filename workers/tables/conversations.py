@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from workers.parsing.events import CONVERSATION_MESSAGE
-from workers.tables.rowset import INTEGER, MOMENT, TEXT, RowStatement
+from workers.tables.models import conversations
+from workers.tables.rowset import insert_into
 from workers.tables.window import WINDOWED, window_opened
 
 if TYPE_CHECKING:
@@ -21,14 +22,21 @@ if TYPE_CHECKING:
 
     from workers.parsing.events import ClaimedEvent, Event
 
-_ENTER: Final = RowStatement(
+_ENTER: Final = insert_into(
+    conversations,
+    (
+        "conversation_id",
+        "social_channel",
+        "event_count",
+        "message_count",
+        "first_event_at",
+        "last_event_at",
+        "window_opened_at",
+        "window_closes_at",
+        "window_limit_at",
+        "updated_at",
+    ),
     """
-    INSERT INTO conversations (
-        conversation_id, status, social_channel, event_count, message_count, first_event_at, last_event_at,
-        routing_sequence, window_opened_at, window_closes_at, window_limit_at, updated_at)
-    SELECT {conversation_id}, 'implied', {social_channel}, {event_count}, {message_count}, {first_event_at},
-        {last_event_at}, 0, {window_opened_at}, {window_closes_at}, {window_limit_at}, {updated_at}
-    FROM {rows} WHERE true
     ON CONFLICT (conversation_id) DO UPDATE SET
         social_channel = COALESCE(conversations.social_channel, excluded.social_channel),
         event_count = conversations.event_count + excluded.event_count,
@@ -44,18 +52,8 @@ _ENTER: Final = RowStatement(
         window_limit_at = COALESCE(conversations.window_limit_at, excluded.window_limit_at),
         updated_at = excluded.updated_at
     """,
-    {
-        "conversation_id": TEXT,
-        "social_channel": TEXT,
-        "event_count": INTEGER,
-        "message_count": INTEGER,
-        "first_event_at": MOMENT,
-        "last_event_at": MOMENT,
-        "window_opened_at": MOMENT,
-        "window_closes_at": MOMENT,
-        "window_limit_at": MOMENT,
-        "updated_at": MOMENT,
-    },
+    status="'implied'",
+    routing_sequence="0",
 )
 
 

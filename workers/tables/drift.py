@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.tables.rowset import MOMENT, TEXT, RowStatement
+from workers.tables.models import drift as drift_table
+from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,13 +14,8 @@ if TYPE_CHECKING:
 
     from workers.parsing.drift import Drift
 
-_RECORD: Final = RowStatement(
-    """
-    INSERT INTO drift (kind, name, event_type, first_seen_at)
-    SELECT {kind}, {name}, {event_type}, {first_seen_at} FROM {rows} WHERE true
-    ON CONFLICT (kind, name) DO NOTHING
-    """,
-    {"kind": TEXT, "name": TEXT, "event_type": TEXT, "first_seen_at": MOMENT},
+_RECORD: Final = insert_into(
+    drift_table, ("kind", "name", "event_type", "first_seen_at"), "ON CONFLICT (kind, name) DO NOTHING"
 )
 
 

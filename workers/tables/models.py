@@ -47,6 +47,14 @@ class UtcDateTime(TypeDecorator[datetime]):
 # SQLite makes only a column of the very type INTEGER its row id.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
+
+class Digest(LargeBinary):
+    """A SHA-256, 32 bytes; statements take it in hexadecimal, as logs and envelopes have it."""
+
+    def __init__(self) -> None:
+        super().__init__(32)
+
+
 # Identifiers are compared byte by byte, which is several times faster than by a language's rules.
 Identifier = Text().with_variant(Text(collation="C"), "postgresql")
 
@@ -71,7 +79,7 @@ processed_events = Table(
     "processed_events",
     metadata,
     _primary_key("id", RowId, "Rises with arrival, with gaps"),
-    _column("idempotency_key", Identifier, "conversationId:timestamp in UTC:kind:id, sequence or digest"),
+    _column("idempotency_key", Identifier, "Equal for every copy of one event: docs/database.md"),
     _column("conversation_id", Identifier, "The platform's conversation"),
     _column(
         "event_type", Text, "openmessaging:conversation:new|message|updated, openmessaging:receipt|typing"
@@ -84,10 +92,37 @@ processed_events = Table(
     _column("message_id", Identifier, "The accepted request, as in the edge's log"),
     _column("source", Text, "webhook, reconcile or replay"),
     _column("dialect", Text, "guide or genesys"),
-    _column("body_sha256", LargeBinary, "SHA-256 of the request's raw body, 32 bytes"),
+    _column("body_sha256", Digest, "SHA-256 of the request's raw body, 32 bytes"),
+    _column("deliveries", Integer, "How often it came with this very body, from 1", server_default="1"),
+    _column("last_delivered_at", UtcDateTime, "When it came again last; null for once", nullable=True),
     UniqueConstraint("idempotency_key"),
     Index(None, "processed_at", postgresql_using="brin"),
+    Index(None, "conversation_id"),
     comment="Each event once, kept OM_RETENTION_DAYS: the unique key decides what is new",
+)
+
+event_payloads = Table(
+    "event_payloads",
+    metadata,
+    _primary_key("event_id", RowId, "processed_events.id", autoincrement=False),
+    _column("stored_at", UtcDateTime, "When, our clock; kept OM_PAYLOAD_RETENTION_DAYS from then"),
+    _column("body", LargeBinary, "The request's raw body, byte for byte: personal data, tokens"),
+    comment="What was answered 200, untouched: no right to read it for anybody who only reports",
+)
+
+duplicate_events = Table(
+    "duplicate_events",
+    metadata,
+    _primary_key("event_id", RowId, "processed_events.id of the first with this key", autoincrement=False),
+    _primary_key("body_sha256", Digest, "SHA-256 of this other body, 32 bytes"),
+    _column("idempotency_key", Identifier, "The key that both have"),
+    _column("body", LargeBinary, "The other body, byte for byte: personal data, tokens"),
+    _column("message_id", Identifier, "The accepted request that brought it first"),
+    _column("source", Text, "webhook, reconcile or replay"),
+    _column("deliveries", Integer, "How often it came, from 1"),
+    _column("first_seen_at", UtcDateTime, "When it came first, our clock"),
+    _column("last_seen_at", UtcDateTime, "When it came last, our clock"),
+    comment="Conflicts: the key of an event that is known, with another content",
 )
 
 conversations = Table(
@@ -97,9 +132,9 @@ conversations = Table(
     _column("status", Text, "implied: known from its events only; started: its start was notified"),
     _column("social_channel", Text, "The customer's channel or the integration", nullable=True),
     _column("started_at", UtcDateTime, "When it started by the platform's clock", nullable=True),
-    _column("routing_status", Text, "CONTACT-QUEUED or CONTACT-ROUTED, as last notified", nullable=True),
-    _column("routing_queue", Text, "The routing queue of the last transition", nullable=True),
-    _column("routing_changed_at", UtcDateTime, "The last transition, platform's clock", nullable=True),
+    _column("routing_status", Text, "CONTACT-QUEUED or CONTACT-ROUTED, of the newest update", nullable=True),
+    _column("routing_queue", Text, "The routing queue of that update", nullable=True),
+    _column("routing_changed_at", UtcDateTime, "When it was made, platform's clock", nullable=True),
     _column("routing_sequence", BigInteger, "Sequence number of that update, 0 for none"),
     _column("event_count", Integer, "Events claimed; an increment, so a repeated effect would show"),
     _column("message_count", Integer, "Messages claimed; an increment as well"),
@@ -136,6 +171,7 @@ message_receipts = Table(
     _column("platform_message_id", Identifier, "The message it is about", nullable=True),
     _column("status", Text, "Sent, Delivered, Read, Failed, Published, Removed or newer", nullable=True),
     _column("is_final", Boolean, "Whether no further receipt follows", nullable=True),
+    _column("reasons", Text, "Why it failed: a JSON list of code and message", nullable=True),
     _column("occurred_at", UtcDateTime, "The platform's clock"),
     Index(None, "platform_message_id"),
     comment="What became of messages; one message has several receipts",
@@ -147,7 +183,7 @@ dead_letters = Table(
     _primary_key("message_id", Identifier, "The accepted request; body_sha256 where it had no id"),
     _column("code", Text, "What is wrong, one stable word: docs/database.md lists them"),
     _column("reason", Text, "What is wrong, naming the field and never its value"),
-    _column("body_sha256", LargeBinary, "SHA-256 of the raw body, 32 bytes"),
+    _column("body_sha256", Digest, "SHA-256 of the raw body, 32 bytes"),
     _column("source", Text, "webhook, reconcile or replay"),
     _column("received_at", UtcDateTime, "When the edge had read the request"),
     _column("recorded_at", UtcDateTime, "When it was dead-lettered first"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from workers.parsing.events import ClaimedEvent
-from workers.tables.rowset import DIGEST, INTEGER, MOMENT, TEXT, RowStatement
+from workers.tables.models import processed_events
+from workers.tables.rowset import INTEGER, RowStatement, insert_into, kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,38 +16,35 @@ if TYPE_CHECKING:
 
     from workers.parsing.events import Arrival
 
-# "WHERE true" keeps SQLite from reading ON CONFLICT as the condition of a join. The conflict target is
-# named, because without it every other violation would be swallowed as well, and an event with it.
-_CLAIM: Final = RowStatement(
-    """
-    INSERT INTO processed_events (
-        idempotency_key, conversation_id, event_type, outcome, occurred_at, received_at, processed_at,
-        message_id, source, dialect, body_sha256)
-    SELECT {idempotency_key}, {conversation_id}, {event_type}, 'processed', {occurred_at}, {received_at},
-        {processed_at}, {message_id}, {source}, {dialect}, {body_sha256}
-    FROM {rows} WHERE true
-    ON CONFLICT (idempotency_key) DO NOTHING
-    RETURNING id, idempotency_key
-    """,
-    {
-        "idempotency_key": TEXT,
-        "conversation_id": TEXT,
-        "event_type": TEXT,
-        "occurred_at": MOMENT,
-        "received_at": MOMENT,
-        "processed_at": MOMENT,
-        "message_id": TEXT,
-        "source": TEXT,
-        "dialect": TEXT,
-        "body_sha256": DIGEST,
-    },
+_COLUMNS: Final = {
+    "idempotency_key": "event.idempotency_key",
+    "conversation_id": "event.conversation_id",
+    "event_type": "event.event_type",
+    "occurred_at": "event.occurred_at_us",
+    "received_at": "received_at_us",
+    "message_id": "message_id",
+    "source": "source",
+    "dialect": "event.dialect",
+    "body_sha256": "body_sha256",
+}
+"""What an arrival says of each column."""
+
+_values_of: Final = attrgetter(*_COLUMNS.values())
+
+# The conflict target is named, because without it every other violation would be swallowed as well, and an
+# event with it.
+_CLAIM: Final = insert_into(
+    processed_events,
+    (*_COLUMNS, "processed_at"),
+    "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key",
+    outcome="'processed'",
 )
 _SKIP: Final = RowStatement(
     """
     UPDATE processed_events SET outcome = 'skipped', reason = {reason}
     FROM {rows} WHERE processed_events.id = {event_id}
     """,
-    {"event_id": INTEGER, "reason": TEXT},
+    {"event_id": INTEGER, **kinds_of(processed_events, "reason")},
 )
 
 
@@ -64,7 +63,7 @@ def claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> l
         first_of.setdefault(arrival.event.idempotency_key, arrival)
     if not first_of:
         return []
-    rows = [_row_of(first_of[key], now_us) for key in sorted(first_of)]
+    rows = [(*_values_of(first_of[key]), now_us) for key in sorted(first_of)]
     event_ids = {key: event_id for event_id, key in _CLAIM.execute(connection, rows)}
     return [ClaimedEvent(event_ids[key], arrival) for key, arrival in first_of.items() if key in event_ids]
 
@@ -78,19 +77,3 @@ def mark_skipped(connection: Connection, reasons: dict[int, str]) -> None:
     """
     if reasons:
         _SKIP.execute(connection, sorted(reasons.items()))
-
-
-def _row_of(arrival: Arrival, now_us: int) -> tuple[object, ...]:
-    event = arrival.event
-    return (
-        event.idempotency_key,
-        event.conversation_id,
-        event.event_type,
-        event.occurred_at_us,
-        arrival.received_at_us,
-        now_us,
-        arrival.message_id,
-        arrival.source,
-        event.dialect,
-        arrival.body_sha256,
-    )

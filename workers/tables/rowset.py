@@ -1,22 +1,25 @@
 """Hand a statement many rows at once, so that one round trip serves a batch.
 
 PostgreSQL gets them as one JSON parameter that it reads as a table, SQLite as a list of VALUES: each is the
-cheapest of the ways that were measured there (docs/decisions/0103-one-statement-for-many-rows.md). Values
-are parameters always; nothing is ever built into the statement.
+cheapest of the ways that were measured there (docs/decisions/0103-one-statement-for-many-rows.md). Bodies
+cross beside the JSON, all in one piece of bytes that the database cuts up again
+(docs/decisions/0112-payloads.md). Values are parameters always; nothing is ever built into the statement.
 """
 
 from __future__ import annotations
 
 import json
-from itertools import chain
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Text, text
+
+from workers.tables.models import Digest, UtcDateTime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Column, Connection
+    from sqlalchemy import Column, Connection, Table
 
 TEXT: Final = "text"
 INTEGER: Final = "integer"
@@ -25,6 +28,18 @@ MOMENT: Final = "moment"
 """A time in microseconds since the epoch; the database makes its own form of it, as it is not our thread."""
 DIGEST: Final = "digest"
 """Bytes, handed over in hexadecimal."""
+BYTES: Final = "bytes"
+"""Bytes, handed over as they are; at most one column of a statement."""
+
+_KINDS: Final = (
+    (UtcDateTime, MOMENT),
+    (Digest, DIGEST),
+    (LargeBinary, BYTES),
+    (Boolean, BOOLEAN),
+    (Integer, INTEGER),
+    (BigInteger, INTEGER),
+    (Text, TEXT),
+)
 
 _POSTGRESQL_ROWS: Final = "jsonb_array_elements(CAST(:rows AS jsonb)) AS r(value)"
 _POSTGRESQL: Final = {
@@ -34,6 +49,8 @@ _POSTGRESQL: Final = {
     # Exact: the product of an integer and an interval of whole microseconds.
     MOMENT: "(timestamptz 'epoch' + (r.value->>{position})::bigint * interval '1 microsecond')",
     DIGEST: "decode(r.value->>{position}, 'hex')",
+    BYTES: "substring(CAST(:bytes AS bytea) FROM (r.value->{position}->>0)::integer"
+    " FOR (r.value->{position}->>1)::integer)",
 }
 _VALUES: Final = "<values>"
 _SQLITE_ROWS: Final = f"(VALUES {_VALUES}) AS r"
@@ -41,6 +58,7 @@ _SQLITE: Final = {
     TEXT: "r.column{number}",
     INTEGER: "r.column{number}",
     BOOLEAN: "r.column{number}",
+    BYTES: "r.column{number}",
     # UTC, always 26 characters, so that texts sort as times. A function of ours would say it in a word,
     # but each call would wait for the interpreter while another thread has it.
     MOMENT: "(strftime('%Y-%m-%d %H:%M:%S', (r.column{number} -"
@@ -69,6 +87,8 @@ class RowStatement:
         self._sqlite = _fill(template, columns, _SQLITE, _SQLITE_ROWS)
         self._sqlite_row = f"({', '.join('?' * len(columns))})"
         self._returns = returns
+        kinds = list(columns.values())
+        self._bytes_at = kinds.index(BYTES) if BYTES in kinds else None
 
     def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> Any:
         """Run the statement once for all rows, in the order given.
@@ -83,8 +103,11 @@ class RowStatement:
         """
         if connection.dialect.name == "sqlite":
             return self._execute_on_sqlite(connection, rows)
-        document = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-        return connection.execute(self._postgresql, {"rows": document})
+        parameters: dict[str, object] = {}
+        if self._bytes_at is not None:
+            rows, parameters["bytes"] = _apart(rows, self._bytes_at)
+        parameters["rows"] = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+        return connection.execute(self._postgresql, parameters)
 
     def _execute_on_sqlite(self, connection: Connection, rows: Sequence[Sequence[object]]) -> Any:
         values = ",".join([self._sqlite_row] * len(rows))
@@ -98,6 +121,45 @@ class RowStatement:
             tuple(read(value) if read else value for read, value in zip(readers, row, strict=True))
             for row in found
         ]
+
+
+def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str) -> RowStatement:
+    """Return the statement that inserts one record a row.
+
+    Args:
+        table: Where; its columns say how each value is handed over.
+        names: The columns that rows have values for, in their order.
+        tail: What follows, such as ON CONFLICT.
+        fixed: Further columns, with an SQL expression each.
+    """
+    columns = kinds_of(table, *names)
+    targets = ", ".join([*columns, *fixed])
+    values = ", ".join([*(f"{{{name}}}" for name in columns), *fixed.values()])
+    # "WHERE true" keeps SQLite from reading ON CONFLICT as the condition of a join.
+    return RowStatement(
+        f"INSERT INTO {table.name} ({targets}) SELECT {values} FROM {{rows}} WHERE true {tail}",  # noqa: S608  # names of ours
+        columns,
+    )
+
+
+def kinds_of(table: Table, *names: str) -> dict[str, str]:
+    """Return how the values of a table's columns are handed over, by name."""
+    return {name: _kind_of(table.c[name]) for name in names}
+
+
+def _kind_of(column: Column[Any]) -> str:
+    return next(kind for type_, kind in _KINDS if isinstance(column.type, type_))
+
+
+def _apart(rows: Sequence[Sequence[object]], position: int) -> tuple[list[list[object]], bytes]:
+    """Take the bytes out of the rows; what stands there instead is their place: start, from 1, and length."""
+    parts: list[Any] = [row[position] for row in rows]
+    ends = accumulate(map(len, parts))
+    placed = [
+        [*row[:position], (end - len(part) + 1, len(part)), *row[position + 1 :]]
+        for row, part, end in zip(rows, parts, ends, strict=True)
+    ]
+    return placed, b"".join(parts)
 
 
 def _fill(template: str, columns: Mapping[str, str], casts: Mapping[str, str], rows: str) -> str:

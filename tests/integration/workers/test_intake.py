@@ -1,6 +1,7 @@
 """What a batch leaves in the database, on PostgreSQL and on SQLite."""
 
 import hashlib
+import json
 
 import pytest
 
@@ -223,3 +224,47 @@ def test_an_id_that_cannot_be_stored_holds_nothing_up(intake, query, message_id)
 
     assert query("SELECT message_id FROM dead_letters") == [(hashlib.sha256(b"{").hexdigest(),)]
     assert query("SELECT message_count FROM conversations") == [(1,)]
+
+
+def test_every_processed_body_is_kept_byte_for_byte(intake, query):
+    bodies = [
+        json.dumps(said("a"), indent=3).encode(),
+        json.dumps(payload_of("genesys/receipt-failed"), ensure_ascii=False).encode(),
+        '{ "note":"\\u00e9 é",'.encode() + json.dumps(event("new", after_ms=3)).encode()[1:] + b"\n",
+    ]
+    intake(*[deliver(body) for body in bodies])
+
+    kept = query(
+        "SELECT body FROM event_payloads JOIN processed_events ON id = event_id ORDER BY occurred_at"
+    )
+
+    assert sorted(bytes(body) for (body,) in kept) == sorted(bodies)
+
+
+def test_a_body_is_kept_beside_its_own_event(intake, query):
+    deliveries = [deliver(said(f"message {number}" * number, after_ms=number)) for number in range(1, 60)]
+    intake(*deliveries)
+
+    for digest, body in query(
+        "SELECT body_sha256, body FROM event_payloads JOIN processed_events ON id = event_id"
+    ):
+        assert hashlib.sha256(body).digest() == bytes(digest)
+
+
+def test_a_handler_is_given_the_whole_payload(engine, handlers, query):
+    given = []
+    handlers[CONVERSATION_MESSAGE] = (lambda _connection, events, _now_us: given.extend(events),)
+    payload = said("Hello", metadata={"customChannelToken": "constructed"}, participants=[{"id": "p-1"}])
+
+    processor(engine, handlers)(deliver(payload))
+
+    assert given[0].event.payload == payload
+
+
+def test_a_receipt_keeps_its_reasons(intake, query):
+    receipt = payload_of("genesys/receipt-failed")
+    intake(deliver(receipt))
+
+    [(reasons,)] = query("SELECT reasons FROM message_receipts")
+
+    assert json.loads(reasons) == receipt["reasons"]

@@ -75,6 +75,7 @@ def read_genesys_event(payload: Mapping[str, Any], notes: DriftNotes) -> Event:
     channel = _CHANNEL.read(message["channel"], notes, event_type)
     conversation_id = message.get("conversation_id") or _ordering_key(channel)
     content = message.get("content")
+    reasons = message.get("reasons")
     sender = message.get("originating_entity")
     return Event(
         event_type=event_type,
@@ -88,7 +89,9 @@ def read_genesys_event(payload: Mapping[str, Any], notes: DriftNotes) -> Event:
         text=message.get("text"),
         content=json.dumps(content) if content else None,
         receipt_status=message.get("status"),
+        receipt_reasons=json.dumps(reasons) if reasons else None,
         is_final_receipt=message.get("is_final_receipt"),
+        payload=payload,
     )
 
 

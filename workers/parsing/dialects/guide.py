@@ -113,6 +113,7 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
         content=json.dumps(content) if content else None,
         routing_status=routing.get("status"),
         routing_queue=routing.get("routing_queue"),
+        payload=payload,
     )
 
 
