@@ -26,9 +26,9 @@ demo: install ## Run the service, send 1,000 simulated events and settle the acc
 	@$(BIN)/python -m deploy.local demo
 
 test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL and SQLite
-	@$(BIN)/python -m deploy.local test -- -n 2 --dist loadscope $(PYTEST)
+	@$(BIN)/python -m tests.servers -n 2 --dist loadscope $(PYTEST)
 
-check: format-check lint types imports figures-check migrations-check test ## What CI runs: all of the checks below, then the tests
+check: format-check lint types imports figures-check test ## What CI runs: all of the checks below, then the tests
 
 format: install ## Format the code
 	@$(BIN)/ruff format $(CODE)
@@ -45,8 +45,8 @@ types: install ## Check the types with mypy, strictly
 imports: install ## Check that imports point one way
 	@$(BIN)/lint-imports
 
-migrations-check: install ## Check that the migrations make the tables that the code expects, and back
-	@$(BIN)/python -m deploy.local migrations-check
+migrations-check: install ## Check only that the migrations make the tables that the code expects, and back
+	@$(BIN)/python -m tests.servers -q tests/integration/workers/test_migrations.py
 
 figures: install ## Write the figures that pages quote, from the files that `make bench` and `make chaos` left
 	@$(BIN)/python -m tests.figures

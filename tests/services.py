@@ -11,9 +11,8 @@ from pathlib import Path
 
 import requests
 
-from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.process import ServerProcess
 from messaging import administration
+from tests.servers import LOOPBACK, ServerProcess, free_port
 
 SECRET = "constructed-secret-0123456789"
 GONE = "amqp://guest:guest@127.0.0.1:9/"

@@ -1,5 +1,6 @@
 """What `make run`, `make demo` and `make test` call: python -m deploy.local COMMAND."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -8,9 +9,7 @@ import click
 
 from deploy.local import running
 from deploy.local.demonstration import demonstrate
-from deploy.local.migrations import check_migrations
 from deploy.local.process import ServerStartError
-from deploy.local.testing import run_tests
 
 PROJECT = Path(__file__).parents[2]
 VAR = PROJECT / "var"
@@ -34,17 +33,11 @@ def demo() -> None:
     raise SystemExit(0 if demonstrate(VAR) else 1)
 
 
-@local.command("migrations-check")
-def migrations_check() -> None:
-    """Compare the migrations with the code, on SQLite and PostgreSQL."""
-    raise SystemExit(0 if check_migrations() else 1)
-
-
 @local.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:
     """Run pytest with ARGUMENTS beside a RabbitMQ and a PostgreSQL of its own."""
-    raise SystemExit(run_tests(arguments, var=VAR))
+    os.execv(sys.executable, [sys.executable, "-m", "tests.servers", *arguments])  # noqa: S606  # our own command
 
 
 def main() -> None:

@@ -1,34 +1,41 @@
-"""The Debian packages of servers and tools, installed the first time that they are needed."""
+"""Debian packages of servers and tools, installed the first time that they are needed."""
 
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.local import postgresql, rabbitmq
+from deploy.local import rabbitmq
 from deploy.local.process import ServerStartError
 
 INSTALL = Path(__file__).with_name("install-packages")
 
 
+def can_have_rabbitmq() -> bool:
+    """Tell whether RabbitMQ is installed here, after installing it where Debian's tools are.
+
+    Takes a minute the first time, and asks for sudo's password.
+    """
+    return is_there(rabbitmq.server_home, "rabbitmq-server")
+
+
 def ensure_rabbitmq() -> None:
-    """Install RabbitMQ's server where it is missing; takes a minute, and asks for sudo's password."""
-    _ensure(rabbitmq.server_home, "rabbitmq-server")
+    """Install RabbitMQ's server where it is missing."""
+    ensure(rabbitmq.server_home, "rabbitmq-server")
 
 
-def ensure_postgresql() -> None:
-    """Install PostgreSQL's server where it is missing."""
-    _ensure(postgresql.programs, "postgresql")
+def ensure(find: Callable[[], Path | str | None], package: str) -> None:
+    """Install a Debian package unless *find* finds what it brings.
 
-
-def ensure_wrk() -> None:
-    """Install the load generator of the benchmarks where it is missing."""
-    _ensure(lambda: shutil.which("wrk"), "wrk")
-
-
-def _ensure(find: Callable[[], Path | str | None], package: str) -> None:
-    if find():
-        return
-    done = subprocess.run(["sh", INSTALL, package], check=False)
-    if done.returncode or not find():
+    Raises:
+        ServerStartError: it cannot be had.
+    """
+    if not is_there(find, package):
         raise ServerStartError(f"{package} is needed and could not be installed")
+
+
+def is_there(find: Callable[[], Path | str | None], package: str) -> bool:
+    """Tell whether *find* finds what a package brings, after trying to install it."""
+    if find() is None and shutil.which("apt-get"):
+        subprocess.run(["sh", INSTALL, package], check=False)
+    return find() is not None

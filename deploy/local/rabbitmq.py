@@ -1,4 +1,4 @@
-"""A private RabbitMQ node from the machine's packages.
+"""A RabbitMQ node of our own from the machine's packages.
 
 The node shares nothing with a RabbitMQ that may already run here: free ports on loopback, its own
 data, cookie, configuration and port mapper. Debian's wrapper scripts are passed by, because they
@@ -13,7 +13,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +22,8 @@ from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import ServerProcess, ServerStartError
 
 CREDENTIALS = "guest:guest"
+# The dead letters' queue has no delivery limit, which older ones do not understand.
+OLDEST = (4,)
 PLUGINS = "[rabbitmq_management]."
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
@@ -62,24 +63,24 @@ def server_home() -> Path | None:
     if not homes and program:
         # Elsewhere than on Debian the program on the PATH is the real one, beside its plugins.
         homes = [home for home in [Path(program).resolve().parents[1]] if (home / "plugins").is_dir()]
-    return max(homes, key=_version, default=None)
+    return max((home for home in homes if _version(home) >= OLDEST), key=_version, default=None)
 
 
 def _version(home: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", home.name))
 
 
-class PrivateRabbitMQ:
+class LocalRabbitMQ:
     """A node on free loopback ports with its data under `directory`.
 
-    `kill` and then `start`, or `restart`, come back on the same ports with the same data. Another
-    object on the same directory finds the data too, on other ports.
+    Another object on the same directory finds the data too, on other ports.
 
     Args:
         directory: created where missing; nothing is written outside it.
         name: the node's name; the data belong to it, so it must not change between starts.
-        peer: a node to share cookie and port mapper with, which `join_cluster` needs.
-        as_installed: with RabbitMQ's own limits and intervals instead of those for tests on small machines.
+        erlang: cookie and port mapper where it shares another node's, else its own.
+        limits: configuration beside ports and plugins, for a small machine by default.
+        advanced: the same in Erlang's own notation.
     """
 
     def __init__(
@@ -87,17 +88,18 @@ class PrivateRabbitMQ:
         directory: Path,
         *,
         name: str = "open-messaging",
-        peer: "PrivateRabbitMQ | None" = None,
-        as_installed: bool = False,
+        erlang: PrivateErlang | None = None,
+        limits: str = SMALL,
+        advanced: str = ADVANCED,
     ) -> None:
-        self._as_installed = as_installed
+        self._limits, self._advanced = limits, advanced
         self.directory = directory.resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.node = f"{name}@localhost"
         self.amqp_port = free_port()
         self.management_port = free_port()
         self._distribution_port = free_port()
-        self.erlang: PrivateErlang = peer.erlang if peer else PrivateErlang(self.directory)
+        self.erlang = erlang or PrivateErlang(self.directory)
         self._process = ServerProcess(f"RabbitMQ {self.node}", self.directory / "output.log")
 
     @property
@@ -147,42 +149,6 @@ class PrivateRabbitMQ:
         self._process.end(signal.SIGTERM, timeout=STOP_SECONDS)
         self.erlang.release(self.node)
 
-    def kill(self) -> None:
-        """End the node as a crash would, without a chance to flush or to say goodbye."""
-        self._process.end(signal.SIGKILL, timeout=STOP_SECONDS)
-
-    def restart(self) -> None:
-        """Stop cleanly and start again on the same ports and data."""
-        self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """Suspend the node: its connections stay open while nothing is read or answered."""
-        self._process.send(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a frozen node go on."""
-        self._process.send(signal.SIGCONT)
-
-    def join_cluster(self, other: "PrivateRabbitMQ") -> None:
-        """Make this running node, which was made with `peer=other`, a member of its cluster."""
-        self.ctl("stop_app")
-        self.ctl("join_cluster", other.node)
-        self.ctl("start_app")
-        self.wait_ready()
-
-    def ctl(self, *arguments: str, timeout: float = 60.0) -> str:
-        """Run rabbitmqctl against this node and return what it printed.
-
-        Raises:
-            subprocess.CalledProcessError: it failed; its output is in the exception.
-        """
-        command = [str(self._program("rabbitmqctl")), "--quiet", "--node", self.node, *arguments]
-        done = subprocess.run(
-            command, env=self._environment(), check=True, capture_output=True, text=True, timeout=timeout
-        )
-        return done.stdout
-
     def _program(self, name: str) -> Path:
         home = server_home()
         if home is None:
@@ -191,9 +157,8 @@ class PrivateRabbitMQ:
 
     def _write_configuration(self) -> None:
         ports = {"amqp_port": self.amqp_port, "management_port": self.management_port}
-        small, advanced = ("", "[].\n") if self._as_installed else (SMALL, ADVANCED)
-        (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports) + small)
-        (self.directory / "advanced.config").write_text(advanced)
+        (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports) + self._limits)
+        (self.directory / "advanced.config").write_text(self._advanced)
         (self.directory / "enabled_plugins").write_text(PLUGINS)
         self.erlang.write_cookie(self.directory)
 

@@ -15,7 +15,7 @@ from tests.benchmarks.wrk import LoadError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from deploy.local.rabbitmq import PrivateRabbitMQ
+    from tests.servers import PrivateRabbitMQ
 
 POLL_SECONDS: Final = 0.1
 SETTLE_SECONDS: Final = 0.6

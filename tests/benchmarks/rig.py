@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from deploy.local.packages import ensure_postgresql, ensure_rabbitmq, ensure_wrk
-from deploy.local.postgresql import PrivatePostgreSQL
-from deploy.local.rabbitmq import PrivateRabbitMQ
 from tests.benchmarks import events
 from tests.benchmarks.broker import EventsQueue
 from tests.benchmarks.results import Results
+from tests.servers import PrivatePostgreSQL, PrivateRabbitMQ, ensure_postgresql, ensure_rabbitmq, ensure_wrk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

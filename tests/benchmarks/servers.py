@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 import requests
 
-from deploy.local.ports import answers, free_port
-from deploy.local.process import ServerProcess
 from tests.benchmarks.events import SECRET
+from tests.servers import ServerProcess, answers, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from deploy.local.rabbitmq import PrivateRabbitMQ
+    from tests.servers import PrivateRabbitMQ
 
 ROOT: Final = Path(__file__).parents[2]
 PROCESSES: Final = 2

@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.local.packages import ensure_postgresql, ensure_rabbitmq
 from tests.chaos.faults import FAULTS, LONGEST_FIRST
 from tests.chaos.faults.clock import ensure_library
 from tests.chaos.lanes import Order, run_in_lanes
 from tests.chaos.sabotage import SABOTAGES, sabotaged_copy
 from tests.chaos.stand import SOURCES
 from tests.chaos.table import summary, table
+from tests.servers import ensure_postgresql, ensure_rabbitmq
 
 if TYPE_CHECKING:
     from tests.chaos.run import Result

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pika
 
-from deploy.local.packages import ensure_rabbitmq
-from deploy.local.rabbitmq import PrivateRabbitMQ
+from tests.servers import PrivateRabbitMQ, ensure_rabbitmq
 
 QUEUES = {"classic": {"x-queue-type": "classic"}, "quorum": {"x-queue-type": "quorum"}}
 ROUNDS = 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deploy.local.rabbitmq import PrivateRabbitMQ
 from tests.chaos.stand import SOURCES, Stand
+from tests.servers import PrivateRabbitMQ
 
 if TYPE_CHECKING:
     from pathlib import Path

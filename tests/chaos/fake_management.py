@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from deploy.local.ports import LOOPBACK, free_port
+from tests.servers import LOOPBACK, free_port
 
 HANG_SECONDS = 60.0
 NONSENSE = b'{"messages": "many", "<html>'

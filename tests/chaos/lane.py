@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from deploy.local.process import ServerStartError
 from tests.chaos.cluster_stand import ClusterStand
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import Result, run_fault
 from tests.chaos.stand import SOURCES, Stand
+from tests.servers import ServerStartError
 
 StandMaker = Callable[[Path, Path], Stand]
 STANDS: dict[str, StandMaker] = {

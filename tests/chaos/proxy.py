@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from enum import Enum
 
-from deploy.local.ports import LOOPBACK, free_port
+from tests.servers import LOOPBACK, free_port
 
 CHUNK = 65536
 DELAY_SECONDS = 0.5

@@ -11,15 +11,13 @@ from pathlib import Path
 
 import requests
 
-from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.postgresql import PrivatePostgreSQL
-from deploy.local.rabbitmq import PrivateRabbitMQ
 from tests.chaos.fake_management import FakeManagement
 from tests.chaos.journal import Journals
 from tests.chaos.logs import LogWatch
 from tests.chaos.proxy import Proxy
 from tests.chaos.queues import Queues
 from tests.chaos.service import Service, Supervisor, wait_until
+from tests.servers import LOOPBACK, PrivatePostgreSQL, PrivateRabbitMQ, free_port
 
 SECRET = b"constructed-for-the-chaos-suite"
 SOURCES = Path(__file__).resolve().parents[2]

@@ -5,19 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.local import postgresql, rabbitmq
 from tests.chaos.faults import FAULTS, broker, edge, workers
 from tests.chaos.run import run_fault
 from tests.chaos.stand import Stand
-from tests.servers import require
+from tests.servers import require_postgresql, require_rabbitmq
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory):
-    require("RabbitMQ", is_installed=rabbitmq.server_home() is not None)
-    require("PostgreSQL", is_installed=postgresql.programs() is not None)
+    require_rabbitmq()
+    require_postgresql()
     stand = Stand(tmp_path_factory.mktemp("chaos"))
     try:
         stand.start()

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from deploy.local.ports import LOOPBACK, free_port
+from tests.servers import LOOPBACK, free_port
 from tests.stand.program import Program
 
 SOURCES = Path(__file__).resolve().parents[2]

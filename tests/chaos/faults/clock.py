@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.local.packages import INSTALL
 from tests.chaos.faults.broker import expect_all_answered
+from tests.servers import INSTALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

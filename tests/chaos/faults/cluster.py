@@ -9,8 +9,8 @@ from tests.chaos.faults.broker import expect_all_answered
 from tests.chaos.service import wait_until
 
 if TYPE_CHECKING:
-    from deploy.local.rabbitmq import PrivateRabbitMQ
     from tests.chaos.scene import Scene
+    from tests.servers import PrivateRabbitMQ
 
 FAIL_OVER_SECONDS = 30.0
 COMPLETE_SECONDS = 60.0

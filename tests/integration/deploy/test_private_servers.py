@@ -4,15 +4,18 @@ import psutil
 import psycopg
 import pytest
 
-from deploy.local.management import ManagementApi
-from deploy.local.postgresql import PrivatePostgreSQL, programs
-from deploy.local.rabbitmq import PrivateRabbitMQ, server_home
-from tests.servers import require
+from tests.servers import (
+    ManagementApi,
+    PrivatePostgreSQL,
+    PrivateRabbitMQ,
+    require_postgresql,
+    require_rabbitmq,
+)
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
-    require("RabbitMQ", is_installed=server_home() is not None)
+    require_rabbitmq()
     with PrivateRabbitMQ(tmp_path_factory.mktemp("node")) as running:
         yield running
 
@@ -42,7 +45,7 @@ def test_a_second_node_runs_beside_the_first_and_joins_its_cluster(node, tmp_pat
 
 
 def test_nothing_of_a_stopped_node_is_left(tmp_path):
-    require("RabbitMQ", is_installed=server_home() is not None)
+    require_rabbitmq()
     with PrivateRabbitMQ(tmp_path):
         assert {"beam.smp", "epmd"} <= _programs_in(tmp_path)
     assert _programs_in(tmp_path) == set()
@@ -56,7 +59,7 @@ def _programs_in(directory):
 
 @pytest.mark.parametrize("end", ["stop", "kill_immediate"])
 def test_postgresql_comes_back_with_its_data(tmp_path, end):
-    require("PostgreSQL", is_installed=programs() is not None)
+    require_postgresql()
     with PrivatePostgreSQL(tmp_path) as server:
         url = server.create_database("kept")
         getattr(server, end)()

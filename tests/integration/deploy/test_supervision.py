@@ -14,8 +14,8 @@ import pytest
 
 from deploy.local.leftovers import MARK, end_leftovers
 from deploy.local.lock import only_one
-from deploy.local.process import ServerStartError
 from deploy.local.supervision import Supervisor
+from tests.servers import ServerStartError
 
 FOR_EVER = ["sleep", "600"]
 

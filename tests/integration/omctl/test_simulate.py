@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from click.testing import CliRunner
 
-from deploy.local.ports import free_port
 from omctl.commands.simulate import simulate
 from omctl.ledger import read_ledger
+from tests.servers import free_port
 from webhook_api.signature import SignatureVerifier
 
 SECRET = "constructed-secret-0123456789"

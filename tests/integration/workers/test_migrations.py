@@ -28,6 +28,8 @@ def test_a_downgrade_leaves_nothing_behind(database_url):
 
     assert tables_of(database_url) == set()
     assert schema.current_revision(database_url) is None
+    schema.upgrade(database_url)
+    schema.check(database_url)
 
 
 def test_the_database_is_what_the_models_say(migrated_url):

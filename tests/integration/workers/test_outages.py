@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from deploy.local.ports import free_port
 from messaging.errors import RetryLaterError
 from migrations import schema
 from tests.integration.workers.conftest import deliver, processor, said
+from tests.servers import free_port
 from workers.parsing.events import CONVERSATION_MESSAGE
 from workers.tables.database import engine_of, transact
 

@@ -1,7 +1,7 @@
 """What is told about a broker, and which one is taken first."""
 
 from deploy.local.brokers import BrokerAddress, configured
-from deploy.local.management import in_virtual_host, virtual_host_of
+from tests.servers import in_virtual_host, virtual_host_of
 
 ADDRESS = BrokerAddress("amqp://user:word@host:5672/%2F", "http://user:word@host:15672", "a broker")
 

@@ -1,4 +1,4 @@
-"""The real servers that the tests run against."""
+"""The real servers that several tests share, each in a part of its own."""
 
 import os
 import secrets
@@ -11,8 +11,10 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from deploy.local import postgresql, rabbitmq
 from deploy.local.management import ManagementApi, in_virtual_host
+from deploy.local.rabbitmq import server_home
+from tests.servers.postgresql import PrivatePostgreSQL, programs
+from tests.servers.rabbitmq import PrivateRabbitMQ
 
 
 class VirtualHost(NamedTuple):
@@ -61,8 +63,8 @@ def shared_broker(directory: Path) -> Iterator[Broker]:
     if url := os.environ.get("OM_TEST_AMQP_URL"):
         yield Broker(url, os.environ["OM_TEST_MANAGEMENT_URL"])
         return
-    require("RabbitMQ", is_installed=rabbitmq.server_home() is not None)
-    with rabbitmq.PrivateRabbitMQ(directory) as node:
+    require_rabbitmq()
+    with PrivateRabbitMQ(directory) as node:
         yield Broker(node.amqp_url, node.management_url)
 
 
@@ -72,13 +74,22 @@ def shared_postgresql(directory: Path) -> Iterator[PostgreSQL]:
     if url := os.environ.get("OM_TEST_POSTGRES_URL"):
         yield PostgreSQL(url)
         return
-    require("PostgreSQL", is_installed=postgresql.programs() is not None)
-    with postgresql.PrivatePostgreSQL(directory, durable=False) as server:
+    require_postgresql()
+    with PrivatePostgreSQL(directory, durable=False) as server:
         yield PostgreSQL(server.url())
 
 
-def require(server: str, *, is_installed: bool) -> None:
-    """Skip the test on a laptop without the server; in CI a missing server is a failure."""
+def require_rabbitmq() -> None:
+    """Skip the test on a laptop without RabbitMQ; in CI a missing server is a failure."""
+    _require("RabbitMQ", is_installed=server_home() is not None)
+
+
+def require_postgresql() -> None:
+    """Skip the test on a laptop without PostgreSQL; in CI a missing server is a failure."""
+    _require("PostgreSQL", is_installed=programs() is not None)
+
+
+def _require(server: str, *, is_installed: bool) -> None:
     if is_installed:
         return
     message = f"{server} is not installed; `make test` installs it"

@@ -1,0 +1,42 @@
+"""Real servers for the tests: private nodes that may be struck, and shared ones with a part for each test."""
+
+from deploy.local.management import ManagementApi, in_virtual_host, virtual_host_of
+from deploy.local.packages import INSTALL, ensure_rabbitmq
+from deploy.local.ports import LOOPBACK, answers, free_port
+from deploy.local.process import ServerProcess, ServerStartError
+from tests.servers.packages import ensure_postgresql, ensure_wrk
+from tests.servers.postgresql import PrivatePostgreSQL
+from tests.servers.rabbitmq import PrivateRabbitMQ
+from tests.servers.shared import (
+    Broker,
+    PostgreSQL,
+    VirtualHost,
+    require_postgresql,
+    require_rabbitmq,
+    shared_broker,
+    shared_postgresql,
+)
+
+__all__ = [
+    "INSTALL",
+    "LOOPBACK",
+    "Broker",
+    "ManagementApi",
+    "PostgreSQL",
+    "PrivatePostgreSQL",
+    "PrivateRabbitMQ",
+    "ServerProcess",
+    "ServerStartError",
+    "VirtualHost",
+    "answers",
+    "ensure_postgresql",
+    "ensure_rabbitmq",
+    "ensure_wrk",
+    "free_port",
+    "in_virtual_host",
+    "require_postgresql",
+    "require_rabbitmq",
+    "shared_broker",
+    "shared_postgresql",
+    "virtual_host_of",
+]

@@ -1,0 +1,78 @@
+"""A RabbitMQ and a PostgreSQL for one run of the tests, thrown away afterwards."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from testcontainers.community.postgres import PostgresContainer
+from testcontainers.community.rabbitmq import RabbitMqContainer
+
+from deploy.local.management import ManagementApi
+from deploy.local.packages import can_have_rabbitmq
+from deploy.local.process import wait_until
+from deploy.local.rabbitmq import CREDENTIALS
+from tests.servers.packages import can_have_postgresql
+from tests.servers.postgresql import PrivatePostgreSQL
+from tests.servers.rabbitmq import PrivateRabbitMQ
+
+RABBITMQ_IMAGE = "rabbitmq:4.0-management"
+POSTGRESQL_IMAGE = "postgres:17"
+CONTAINER_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Where the tests find their servers, and what they are."""
+
+    amqp_url: str = field(repr=False)
+    management_url: str = field(repr=False)
+    postgresql_url: str = field(repr=False)
+    description: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the tests' fixtures read."""
+        return {
+            "OM_TEST_AMQP_URL": self.amqp_url,
+            "OM_TEST_MANAGEMENT_URL": self.management_url,
+            "OM_TEST_POSTGRES_URL": self.postgresql_url,
+        }
+
+
+@contextmanager
+def servers() -> Iterator[Servers]:
+    """Run both servers: from the machine's packages, else in containers."""
+    with _private() if can_have_rabbitmq() and can_have_postgresql() else _in_containers() as started:
+        yield started
+
+
+@contextmanager
+def _private() -> Iterator[Servers]:
+    """Run servers from Debian's packages; both come up at the same time."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(TemporaryDirectory(prefix="open-messaging-tests-")))
+        broker = PrivateRabbitMQ(directory / "rabbitmq")
+        database = PrivatePostgreSQL(directory / "postgresql", durable=False)
+        stack.callback(broker.stop)
+        broker.launch()
+        stack.callback(database.stop)
+        database.start()
+        broker.wait_ready()
+        yield Servers(
+            broker.amqp_url, broker.management_url, database.url(), "private servers from Debian's packages"
+        )
+
+
+@contextmanager
+def _in_containers() -> Iterator[Servers]:
+    with ExitStack() as stack:
+        broker = RabbitMqContainer(RABBITMQ_IMAGE).with_exposed_ports(15672)
+        stack.enter_context(broker)
+        database = stack.enter_context(PostgresContainer(POSTGRESQL_IMAGE, driver="psycopg"))
+        host = broker.get_container_host_ip()
+        management_url = f"http://{CREDENTIALS}@{host}:{broker.get_exposed_port(15672)}"
+        # testcontainers is content when AMQP answers.
+        wait_until(ManagementApi(management_url).answers, "RabbitMQ's management API", CONTAINER_SECONDS)
+        amqp_url = f"amqp://{CREDENTIALS}@{host}:{broker.get_exposed_port(5672)}/%2F"
+        yield Servers(amqp_url, management_url, database.get_connection_url(), "containers")
