@@ -16,8 +16,16 @@ from sqlalchemy import create_engine
 from deploy.local.brokers import BrokerAddress
 from deploy.local.management import ManagementApi, virtual_host_of
 from messaging import topology
-from omctl.ledger import DeadLetterRow, LedgerRow, LedgerVerdict, ProcessedRow, read_ledger
-from omctl.ledger_tables import read_dead_letters, read_processed, settle
+from simulator.ledger import (
+    DeadLetterRow,
+    LedgerRow,
+    LedgerVerdict,
+    ProcessedRow,
+    read_dead_letters,
+    read_ledger,
+    read_processed,
+    settle,
+)
 
 # More than a demonstration sends, so that a letter too many is seen.
 MOST_LETTERS = 10_000

@@ -13,15 +13,13 @@ import click
 from messaging.environment import Environment
 from omctl.console import json_option, print_json, print_table, progress_bar
 from omctl.secrets import newest_secret
-from omctl.simulation.endpoint import WebhookEndpoint
-from omctl.simulation.ledger_file import Ledger
-from omctl.simulation.retry_policy import RetryPolicy
-from omctl.simulation.sender import Sender
-from omctl.simulation.traffic import Dialect, TrafficPlan, traffic
+from simulator.ledger import Ledger
+from simulator.sender import RetryPolicy, Sender, WebhookEndpoint
+from simulator.traffic import Dialect, TrafficPlan, traffic
 from webhook_api.settings import header_pairs
 
 if TYPE_CHECKING:
-    from omctl.simulation.tally import Summary, Tally
+    from simulator.sender import Summary, Tally
 
 REPEATABLE_START = datetime(2026, 1, 1, tzinfo=UTC)
 """The platform's time of a run whose seed was given: with the present time its bytes would differ."""

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from click.testing import CliRunner
 
 from omctl.commands.simulate import simulate
-from omctl.ledger import read_ledger
+from simulator.ledger import read_ledger
 from tests.servers import free_port
 from webhook_api.signature import SignatureVerifier
 

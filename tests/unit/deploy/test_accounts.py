@@ -3,7 +3,7 @@
 import pytest
 
 from deploy.local.accounts import Accounts
-from omctl.ledger import DeadLetterRow, LedgerRow, ProcessedRow, reconcile_ledger
+from simulator.ledger import DeadLetterRow, LedgerRow, ProcessedRow, reconcile_ledger
 
 GOOD = LedgerRow("aa", 1, "message", 200, 1, answered=True)
 MALFORMED = LedgerRow("bb", None, "malformed", 200, 1, answered=True)

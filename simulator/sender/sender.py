@@ -6,18 +6,18 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from omctl.simulation.retry_policy import RetryPolicy, retry_delay
-from omctl.simulation.schedule import Schedule
-from omctl.simulation.tally import Tally
+from simulator.sender.retry_policy import RetryPolicy, retry_delay
+from simulator.sender.schedule import Schedule
+from simulator.sender.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from omctl.simulation.endpoint import Answer, WebhookEndpoint
-    from omctl.simulation.event import Post
-    from omctl.simulation.ledger_file import Ledger
-    from omctl.simulation.schedule import Attempt
-    from omctl.simulation.tally import Summary
+    from simulator.ledger import Ledger
+    from simulator.sender.endpoint import Answer, WebhookEndpoint
+    from simulator.sender.schedule import Attempt
+    from simulator.sender.tally import Summary
+    from simulator.traffic import Post
 
 GLANCE_SECONDS = 0.1
 """How often the progress is told: a person sees no finer."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import random
 
-    from omctl.simulation.event import Payload
+    from simulator.traffic.event import Payload
 
 OPTIONAL_FIELDS = ("participants", "metadata", "originatingEntity", "isFinalReceipt", "attributes")
 

@@ -2,8 +2,8 @@
 
 import threading
 
-from omctl.simulation.event import Post
-from omctl.simulation.schedule import Attempt, Schedule
+from simulator.sender.schedule import Attempt, Schedule
+from simulator.traffic.event import Post
 
 POSTS = [Post(number, "message", b"%d" % number) for number in range(3)]
 

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import insert, update
 
-from omctl.ledger import LedgerRow
-from omctl.ledger_tables import settle
+from simulator.ledger import LedgerRow, settle
 from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
 from workers.tables.database import engine_of
 from workers.tables.models import (

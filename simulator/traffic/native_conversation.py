@@ -9,14 +9,14 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from omctl.simulation.event import Happening, Payload
-from omctl.simulation.phrases import phrase
+from simulator.traffic.event import Happening, Payload
+from simulator.traffic.phrases import phrase
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
-    from omctl.simulation.pace import Pace
+    from simulator.traffic.pace import Pace
 
 INTEGRATION_ID = "e6b352de-ecd0-49c7-94de-7787418869bc"
 

@@ -6,13 +6,13 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from omctl.ledger import LedgerRow
+from simulator.ledger.rows import LedgerRow
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from omctl.simulation.event import Post
+    from simulator.traffic import Post
 
 FLUSH_SECONDS = 1.0
 

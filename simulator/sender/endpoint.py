@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import urllib3
 
-from omctl.secrets import SIGNATURE_HEADER
-from omctl.simulation.retry_policy import retry_after_seconds
-from webhook_api import signature
+from simulator.sender import signature
+from simulator.sender.retry_policy import retry_after_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class WebhookEndpoint:
         """Send *body* once; blocks until the answer or the timeout."""
         headers = dict(self._headers)
         if self._secret:
-            headers[SIGNATURE_HEADER] = signature.sign(body, self._secret)
+            headers[signature.HEADER] = signature.sign(body, self._secret)
         started = time.perf_counter()
         try:
             answer = self._pool.request("POST", self._path, body=body, headers=headers, redirect=False)

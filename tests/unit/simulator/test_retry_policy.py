@@ -2,7 +2,7 @@
 
 import pytest
 
-from omctl.simulation.retry_policy import RetryPolicy, retry_after_seconds, retry_delay
+from simulator.sender.retry_policy import RetryPolicy, retry_after_seconds, retry_delay
 
 HONOURS = RetryPolicy(honours_retry_after=True)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, func, select
 
-from omctl.ledger import DeadLetterRow, Effect, ProcessedRow, reconcile_ledger
+from simulator.ledger.settlement import DeadLetterRow, Effect, ProcessedRow, reconcile_ledger
 from workers.parsing.events import CONVERSATION_MESSAGE, RECEIPT
 from workers.tables.models import (
     conversation_messages,
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Select, Table
     from sqlalchemy.sql.elements import ColumnElement
 
-    from omctl.ledger import LedgerRow, LedgerVerdict
+    from simulator.ledger.rows import LedgerRow
+    from simulator.ledger.settlement import LedgerVerdict
 
 FETCH_ROWS = 10_000
 """Rows held at a time: the tables may be longer than memory."""

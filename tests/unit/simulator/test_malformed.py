@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from omctl.simulation.malformed import SPOILERS
+from simulator.traffic.malformed import SPOILERS
 
 PAYLOAD = {
     "eventType": "openmessaging:conversation:message",

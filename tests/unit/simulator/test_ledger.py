@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from omctl.ledger import (
+from simulator.ledger import (
     DeadLetterRow,
     Effect,
     LedgerRow,

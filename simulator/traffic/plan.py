@@ -10,17 +10,17 @@ from enum import StrEnum
 from itertools import count
 from typing import TYPE_CHECKING
 
-from omctl.simulation.drift import with_redelivery_note, with_unknown_fields
-from omctl.simulation.event import Payload, Post, compact
-from omctl.simulation.guide_conversation import guide_conversation
-from omctl.simulation.malformed import SPOILERS
-from omctl.simulation.native_conversation import native_conversation
-from omctl.simulation.pace import Pace
+from simulator.traffic.drift import with_redelivery_note, with_unknown_fields
+from simulator.traffic.event import Payload, Post, compact
+from simulator.traffic.guide_conversation import guide_conversation
+from simulator.traffic.malformed import SPOILERS
+from simulator.traffic.native_conversation import native_conversation
+from simulator.traffic.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from omctl.simulation.event import Happening
+    from simulator.traffic.event import Happening
 
 LATE_BY_AT_MOST = 50
 """Places by which a disordered event slips: some milliseconds at a high rate, seconds at a low one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from omctl.simulation.event import Payload, compact
+from simulator.traffic.event import Payload, compact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

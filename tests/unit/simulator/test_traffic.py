@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from omctl.simulation.malformed import SPOILERS
-from omctl.simulation.traffic import Dialect, TrafficPlan, traffic
+from simulator.traffic.malformed import SPOILERS
+from simulator.traffic.plan import Dialect, TrafficPlan, traffic
 
 PLAN = TrafficPlan(events=2000, conversations=20, seed=7, start=datetime(2026, 1, 1, tzinfo=UTC))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omctl.simulation.tally import Tally, percentile
+from simulator.sender.tally import Tally, percentile
 
 
 @pytest.mark.parametrize(

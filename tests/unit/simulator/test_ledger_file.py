@@ -1,8 +1,8 @@
 """The file that follows a simulation."""
 
-from omctl.ledger import read_ledger
-from omctl.simulation.event import Post
-from omctl.simulation.ledger_file import Ledger
+from simulator.ledger import read_ledger
+from simulator.ledger.file import Ledger
+from simulator.traffic.event import Post
 
 POST = Post(1, "message", b"{}")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from omctl.simulation.event import Post
+    from simulator.traffic import Post
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,0 @@
-"""A sender that behaves like the platform, for tests, demonstrations and faults."""
