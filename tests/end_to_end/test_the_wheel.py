@@ -1,0 +1,167 @@
+"""What is installed works away from the checkout, with an integrator's handler beside it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import requests
+import sqlalchemy
+
+from tests.end_to_end import payloads
+from tests.servers import LOOPBACK, ServerProcess, free_port
+from tests.services import SECRET, WEBHOOK_PATH, post
+from workers.tables.database import engine_of
+
+CHECKOUT = Path(__file__).parents[2]
+NO_SOURCES = (".git", ".venv*", "var", "build", "tests", "docs", "*.egg-info", "__pycache__", ".*_cache")
+
+HANDLER_PROJECT = """\
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "integrators-own"
+version = "1.0"
+
+[project.entry-points."open_messaging.handlers"]
+"openmessaging:conversation:message" = "integrators_own:note"
+"""
+HANDLER = """\
+from sqlalchemy import text
+
+
+def note(connection, events, now_us):
+    for each in events:
+        values = {"id": each.event_id, "conversation": each.event.conversation_id}
+        connection.execute(text("INSERT INTO notes VALUES (:id, :conversation)"), values)
+    return {}
+"""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Return the folder of the programs in an environment that has two wheels and what they need."""
+    directory = tmp_path_factory.mktemp("installed")
+    sources, own, wheels = (directory / name for name in ("sources", "own", "wheels"))
+    shutil.copytree(CHECKOUT, sources, ignore=shutil.ignore_patterns(*NO_SOURCES))
+    own.mkdir()
+    (own / "pyproject.toml").write_text(HANDLER_PROJECT)
+    (own / "integrators_own.py").write_text(HANDLER)
+    pip("wheel", "--no-deps", "--wheel-dir", wheels, sources, own)
+    environment = directory / "environment"
+    run(sys.executable, "-m", "venv", "--without-pip", environment)
+    constraints = ("--constraint", CHECKOUT / "deploy" / "constraints.txt")
+    pip("--python", environment, "install", "--no-compile", *constraints, *wheels.iterdir())
+    return environment / "bin"
+
+
+def pip(*arguments):
+    quietly = ("--quiet", "--disable-pip-version-check", "--no-input")
+    run(sys.executable, "-m", "pip", *arguments[:2], *quietly, *arguments[2:])
+
+
+def run(*command, **options):
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, timeout=240, **options
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+class Installation:
+    """The installed programs, run from an empty folder with the settings of one service."""
+
+    def __init__(self, programs, directory, settings):
+        self.directory = directory
+        self.bind = f"{LOOPBACK}:{free_port()}"
+        self._programs = programs
+        self._environment = {
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "LANG": "C.UTF-8",
+            "OM_BIND": self.bind,
+            "OM_EDGE_PROCESSES": "1",
+            "OM_STATE_DIRECTORY": str(directory / "state"),
+            "OM_WEBHOOK_SECRETS": SECRET,
+            **settings,
+        }
+
+    def omctl(self, *arguments, directory=None):
+        command = (self._programs / "omctl", *arguments)
+        return run(*command, env=self._environment, cwd=directory or self.directory)
+
+    def start(self, name, *command, is_ready):
+        process = ServerProcess(name, self.log(name))
+        process.launch(
+            [self._programs / command[0], *command[1:]],
+            environment=self._environment,
+            directory=self.directory,
+        )
+        process.wait_until(is_ready, timeout=30)
+        return process
+
+    def log(self, name):
+        return self.directory / f"{name}.log"
+
+    def is_connected(self):
+        try:
+            report = requests.get(f"http://{self.bind}/health/ready", timeout=5).json()
+        except requests.ConnectionError:
+            return False
+        return [each["journal"]["broker"] for each in report["processes"]] == ["up"]
+
+
+@pytest.fixture
+def installation(programs, rabbitmq, vhost, database_url, tmp_path):
+    settings = {
+        "OM_AMQP_URL": vhost.amqp_url,
+        "OM_MANAGEMENT_URL": rabbitmq.management_url,
+        "OM_DATABASE_URL": database_url,
+    }
+    return Installation(programs, tmp_path, settings)
+
+
+@pytest.fixture
+def query(database_url):
+    engine = engine_of(database_url)
+
+    def rows(sql):
+        with engine.begin() as connection:
+            result = connection.execute(sqlalchemy.text(sql))
+            return result.all() if result.returns_rows else []
+
+    yield rows
+    engine.dispose()
+
+
+def test_an_event_goes_all_the_way_into_sql_and_past_an_integrators_handler(installation, query):
+    assert "0001" in installation.omctl("migrate", "--dry-run", "--json", directory=CHECKOUT)
+    installation.omctl("migrate")
+    installation.omctl("setup")
+    query("CREATE TABLE notes (id bigint, conversation text)")
+    conversation = str(uuid4())
+    with ExitStack() as stack:
+        edge = installation.start(
+            "edge", "gunicorn", "-c", "python:webhook_api.gunicorn_conf", is_ready=installation.is_connected
+        )
+        stack.callback(edge.end, signal.SIGTERM, timeout=15)
+        worker = installation.start(
+            "intake",
+            *("python", "-m", "workers", "intake"),
+            is_ready=lambda: "consumer_up" in installation.log("intake").read_text(),
+        )
+        stack.callback(worker.end, signal.SIGTERM, timeout=15)
+        installation.omctl("check")
+        body = payloads.message(conversation, "14:32:10.123", "Good day")
+        assert post(f"http://{installation.bind}{WEBHOOK_PATH}", body).status_code == 200
+        worker.wait_until(lambda: query("SELECT 1 FROM notes"), timeout=20)
+    assert query("SELECT outcome, conversation_id FROM processed_events") == [("processed", conversation)]
+    assert query("SELECT conversation FROM notes") == [(conversation,)]
