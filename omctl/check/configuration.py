@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from omctl.check.finding import Finding, Level
 from webhook_api.settings import EdgeSettings
+from workers.genesys import read_genesys_settings
 from workers.settings import read_intake_settings
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ KNOWN: Final = frozenset(
         "OM_BIND",
         "OM_DATABASE_URL",
         "OM_EDGE_PROCESSES",
+        "OM_GENESYS_API_URL",
+        "OM_GENESYS_CLIENT_ID",
+        "OM_GENESYS_CLIENT_SECRET",
+        "OM_GENESYS_LOGIN_URL",
+        "OM_GENESYS_REGION",
+        "OM_GENESYS_REQUESTS_PER_MINUTE",
         "OM_JOURNAL_FSYNC",
         "OM_JOURNAL_MAX_BYTES",
         "OM_KEEPALIVE_SECONDS",
@@ -41,8 +49,14 @@ KNOWN: Final = frozenset(
     }
 )
 """Every setting of this version; a test holds it to deploy/environment.example."""
-ADDRESSES: Final = ("OM_AMQP_URL", "OM_MANAGEMENT_URL", "OM_DATABASE_URL")
-SECRETS: Final = ("OM_WEBHOOK_SECRETS", "OM_REQUIRED_HEADERS")
+ADDRESSES: Final = (
+    "OM_AMQP_URL",
+    "OM_MANAGEMENT_URL",
+    "OM_DATABASE_URL",
+    "OM_GENESYS_API_URL",
+    "OM_GENESYS_LOGIN_URL",
+)
+SECRETS: Final = ("OM_WEBHOOK_SECRETS", "OM_REQUIRED_HEADERS", "OM_GENESYS_CLIENT_SECRET")
 
 
 def check_configuration(variables: Mapping[str, str]) -> list[Finding]:
@@ -54,7 +68,11 @@ def check_configuration(variables: Mapping[str, str]) -> list[Finding]:
     findings = [
         setting_finding(name, value) for name, value in sorted(variables.items()) if name.startswith("OM_")
     ]
-    readers = {"edge": EdgeSettings.from_environment, "intake": read_intake_settings}
+    readers = {
+        "edge": EdgeSettings.from_environment,
+        "intake": read_intake_settings,
+        "platform": lambda: read_genesys_settings(Environment()),
+    }
     return [*findings, *(process_finding(process, read) for process, read in readers.items())]
 
 

@@ -212,3 +212,13 @@ drift = Table(
     _column("first_seen_at", UtcDateTime, "When"),
     comment="What the platform sent that this version does not know, once per name",
 )
+
+request_budgets = Table(
+    "request_budgets",
+    metadata,
+    _primary_key("name", Identifier, "Whose limit: the OAuth client's id"),
+    _column(
+        "paid_at_us", BigInteger, "When all requests so far will be paid for, microseconds since the epoch"
+    ),
+    comment="How much of the platform's request limit is used, one row for all hosts",
+)

@@ -1,0 +1,6 @@
+"""Be Genesys Cloud for whoever has no organisation there: what this service uses of it, with a memory."""
+
+from simulator.platform.app import create_platform
+from simulator.platform.organisation import Communication, Conversation, Fault, Organisation, Participant
+
+__all__ = ["Communication", "Conversation", "Fault", "Organisation", "Participant", "create_platform"]

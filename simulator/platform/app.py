@@ -1,0 +1,157 @@
+"""Answer as the platform's API does, over an Organisation."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Flask, Response, jsonify, request
+
+if TYPE_CHECKING:
+    from simulator.platform.organisation import Conversation, Organisation, Participant
+
+API = "/api/v2"
+
+
+def create_platform(organisation: Organisation) -> Flask:
+    """Return the platform's application."""
+    app = Flask("simulator.platform")
+    app.register_blueprint(_login(organisation))
+    app.register_blueprint(_api(organisation), url_prefix=API)
+    app.after_request(_correlate)
+    return app
+
+
+def _login(organisation: Organisation) -> Blueprint:
+    login = Blueprint("login", __name__)
+
+    @login.post("/oauth/token")
+    def issue_token() -> tuple[Response, int]:
+        """Give an access token for the client's credentials."""
+        if request.form.get("grant_type") != "client_credentials":
+            return jsonify(error="unsupported_grant_type"), 400
+        if not _are_credentials(organisation, request.headers.get("Authorization", "")):
+            return jsonify(error="invalid_client", description="client not found"), 400
+        token = organisation.issue_token()
+        answer = {"access_token": token, "token_type": "bearer", "expires_in": organisation.token_seconds}
+        return jsonify(answer), 200
+
+    return login
+
+
+def _api(organisation: Organisation) -> Blueprint:
+    api = Blueprint("api", __name__)
+
+    @api.before_request
+    def guard() -> tuple[Response, int] | None:
+        """Fail as told to, ask for a token, count."""
+        return _struck(organisation) or _unauthorised(organisation) or _over_the_limit(organisation)
+
+    @api.get("/conversations/<conversation_id>")
+    def conversation(conversation_id: str) -> tuple[Response, int]:
+        """Return one conversation."""
+        found = organisation.conversations.get(conversation_id)
+        if found is None:
+            return error(404, "not.found", "The requested resource was not found.")
+        return jsonify(as_conversation(found)), 200
+
+    @api.post("/conversations/messages/<integration_id>/inbound/open/receipt")
+    def receive_receipt(integration_id: str) -> tuple[Response, int]:
+        """Take what became of a message that the platform sent out."""
+        organisation.receipts.append({"integration": integration_id, **request.get_json()})
+        return jsonify({}), 202
+
+    return api
+
+
+def error(status: int, code: str, message: str) -> tuple[Response, int]:
+    """Return an answer in the form of the platform's model ErrorBody."""
+    context = uuid.uuid4().hex
+    body = {
+        "message": message,
+        "code": code,
+        "status": status,
+        "contextId": context,
+        "details": [],
+        "errors": [],
+    }
+    return jsonify(body), status
+
+
+def as_conversation(conversation: Conversation) -> dict[str, Any]:
+    """Return the platform's model Conversation."""
+    return {
+        "id": conversation.conversation_id,
+        "startTime": conversation.start_time,
+        "endTime": conversation.end_time,
+        "participants": [_as_participant(each) for each in conversation.participants],
+        "divisions": [],
+        "recentTransfers": [],
+        "selfUri": f"{API}/conversations/{conversation.conversation_id}",
+    }
+
+
+def _as_participant(participant: Participant) -> dict[str, Any]:
+    return {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, repr(participant))),
+        "purpose": participant.purpose,
+        "queueId": participant.queue_id,
+        "userId": participant.user_id,
+        "endTime": participant.end_time,
+        "messages": [
+            {
+                "state": each.state,
+                "direction": each.direction,
+                "provider": each.provider,
+                "type": each.kind,
+                "messages": [],
+            }
+            for each in participant.communications
+        ],
+    }
+
+
+def _are_credentials(organisation: Organisation, header: str) -> bool:
+    kind, _, encoded = header.partition(" ")
+    try:
+        given = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        return False
+    expected = f"{organisation.client_id}:{organisation.client_secret}".encode()
+    return kind == "Basic" and hmac.compare_digest(given, expected)
+
+
+def _struck(organisation: Organisation) -> tuple[Response, int] | None:
+    fault = organisation.next_fault()
+    if fault is None:
+        return None
+    time.sleep(fault.delay)
+    response, status = error(fault.status, "internal.error", "Told to fail.")
+    if fault.retry_after is not None:
+        response.headers["Retry-After"] = str(fault.retry_after)
+    return response, status
+
+
+def _unauthorised(organisation: Organisation) -> tuple[Response, int] | None:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    if kind == "Bearer" and organisation.knows(token):
+        return None
+    return error(401, "bad.credentials", "Invalid login credentials.")
+
+
+def _over_the_limit(organisation: Organisation) -> tuple[Response, int] | None:
+    seconds = organisation.seconds_until_room(f"{request.method} {request.path}")
+    if not seconds:
+        return None
+    response, status = error(429, "too.many.requests", "Rate limit exceeded the maximum.")
+    response.headers["Retry-After"] = str(max(1, round(seconds + 0.5)))
+    return response, status
+
+
+def _correlate(response: Response) -> Response:
+    response.headers["inin-correlation-id"] = str(uuid.uuid4())
+    return response

@@ -1,0 +1,152 @@
+"""Remember what a simulated organisation holds: OAuth client, conversations, what goes wrong in it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+MINUTE_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class Communication:
+    """One communication of a participant, as the platform's model Message has it."""
+
+    state: str = "connected"
+    direction: str = "inbound"
+    provider: str = "PureCloud Messaging"
+    kind: str = "open"
+
+
+@dataclass(slots=True)
+class Participant:
+    """Somebody or something in a conversation.
+
+    Args:
+        purpose: customer, acd, agent and so on.
+        queue_id: The routing queue, where there is one.
+        user_id: The agent, where it is one.
+        end_time: When it left, as the platform writes times; None while it is there.
+        communications: What it takes part by.
+    """
+
+    purpose: str
+    queue_id: str | None = None
+    user_id: str | None = None
+    end_time: str | None = None
+    communications: list[Communication] = field(default_factory=lambda: [Communication()])
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One conversation, as the platform knows it."""
+
+    conversation_id: str
+    start_time: str
+    end_time: str | None = None
+    participants: list[Participant] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What the next answers shall be instead.
+
+    Args:
+        status: The HTTP status.
+        times: How many answers.
+        retry_after: Seconds of a Retry-After header; None for none.
+        delay: Seconds to wait before answering.
+    """
+
+    status: int
+    times: int = 1
+    retry_after: int | None = None
+    delay: float = 0.0
+
+
+class Organisation:
+    """The state behind the API; every method may be called by any thread.
+
+    Args:
+        client_id: The only OAuth client.
+        client_secret: Its secret.
+        requests_per_minute: What it may ask in a minute.
+        token_seconds: How long an access token lives.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        *,
+        requests_per_minute: int = 300,
+        token_seconds: float = 86_400.0,
+    ) -> None:
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.requests_per_minute = requests_per_minute
+        self.token_seconds = token_seconds
+        self.conversations: dict[str, Conversation] = {}
+        self.receipts: list[dict[str, Any]] = []
+        self.tokens_issued = 0
+        self.requests: list[str] = []
+        self.refused = 0
+        self._tokens: dict[str, float] = {}
+        self._asked: deque[float] = deque()
+        self._faults: deque[Fault] = deque()
+        self._lock = threading.Lock()
+
+    def issue_token(self) -> str:
+        """Return a new access token."""
+        with self._lock:
+            token = secrets.token_urlsafe(24)
+            self._tokens[token] = time.monotonic() + self.token_seconds
+            self.tokens_issued += 1
+            return token
+
+    def revoke_tokens(self) -> None:
+        """Make every token issued so far worthless."""
+        with self._lock:
+            self._tokens.clear()
+
+    def knows(self, token: str) -> bool:
+        """Tell whether a token is good."""
+        with self._lock:
+            return self._tokens.get(token, 0.0) > time.monotonic()
+
+    def seconds_until_room(self, request: str) -> float:
+        """Count a request; return 0, or after how many seconds it would be within the limit."""
+        with self._lock:
+            now = time.monotonic()
+            while self._asked and now - self._asked[0] >= MINUTE_SECONDS:
+                self._asked.popleft()
+            if len(self._asked) >= self.requests_per_minute:
+                self.refused += 1
+                return MINUTE_SECONDS - (now - self._asked[0])
+            self._asked.append(now)
+            self.requests.append(request)
+            return 0.0
+
+    def asked_in_the_last_minute(self) -> int:
+        """Return how many requests count towards the limit now."""
+        with self._lock:
+            return sum(time.monotonic() - each < MINUTE_SECONDS for each in self._asked)
+
+    def strike(self, fault: Fault) -> None:
+        """Have the next answers fail."""
+        with self._lock:
+            self._faults.extend([fault] * fault.times)
+
+    def next_fault(self) -> Fault | None:
+        """Take the fault of this answer, if there is one."""
+        with self._lock:
+            return self._faults.popleft() if self._faults else None
+
+    def put(self, conversation: Conversation) -> None:
+        """Add a conversation, or replace it."""
+        with self._lock:
+            self.conversations[conversation.conversation_id] = conversation

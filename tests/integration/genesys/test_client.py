@@ -1,0 +1,173 @@
+"""The client against the simulated platform, by HTTP, with the budget in a real database."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from werkzeug.serving import make_server
+
+from deploy.local.ports import LOOPBACK, free_port
+from messaging.clock import SystemClock
+from migrations.schema import upgrade
+from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
+from workers.genesys import (
+    ConversationStates,
+    GenesysClient,
+    GenesysSettings,
+    PlatformRefusedError,
+    PlatformState,
+    PlatformUnavailableError,
+    RequestBudget,
+)
+from workers.parsing.events import QUEUED
+from workers.tables.database import engine_of
+
+RECEIPTS = "/api/v2/conversations/messages/integration/inbound/open/receipt"
+SECRET = "constructed-client-secret"
+CONVERSATION = Conversation(
+    "c1",
+    "2026-01-01T00:00:00.000Z",
+    participants=[Participant("customer"), Participant("acd", queue_id="q1")],
+)
+
+
+@pytest.fixture
+def organisation():
+    organisation = Organisation("client", SECRET, requests_per_minute=100)
+    organisation.put(CONVERSATION)
+    return organisation
+
+
+@pytest.fixture
+def platform_url(organisation):
+    port = free_port()
+    server = make_server(LOOPBACK, port, create_platform(organisation), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://{LOOPBACK}:{port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def engine(database_url):
+    upgrade(database_url)
+    engine = engine_of(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def make_client(platform_url, engine):
+    def make_client(limit=100, secret=SECRET):
+        settings = GenesysSettings(platform_url, platform_url, "client", secret, limit)
+        return GenesysClient(settings, RequestBudget(engine, "client", limit, SystemClock()))
+
+    return make_client
+
+
+def test_a_conversation_is_asked_for_once_in_ten_seconds(make_client, organisation):
+    states = ConversationStates(make_client())
+    assert states.of("c1") == PlatformState(QUEUED, "q1")
+    assert states.of("c1") == PlatformState(QUEUED, "q1")
+    assert organisation.requests == ["GET /api/v2/conversations/c1"]
+
+
+def test_callers_that_ask_at_once_share_one_request(make_client, organisation):
+    states = ConversationStates(make_client())
+    with ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(lambda _: states.of("c1"), range(8)))
+    assert answers == [PlatformState(QUEUED, "q1")] * 8
+    assert len(organisation.requests) == 1
+    assert organisation.tokens_issued == 1
+
+
+def test_a_conversation_that_the_platform_does_not_know_is_none(make_client):
+    assert ConversationStates(make_client()).of("nowhere/../c1") is None
+
+
+def test_a_token_that_was_revoked_is_renewed_once(make_client, organisation):
+    client = make_client()
+    client.get("/api/v2/conversations/c1")
+    organisation.revoke_tokens()
+    assert client.get("/api/v2/conversations/c1")["id"] == "c1"
+    assert organisation.tokens_issued == 2
+
+
+def test_a_token_is_renewed_before_it_runs_out(make_client, organisation):
+    organisation.token_seconds = 1.0
+    client = make_client()
+    client.get("/api/v2/conversations/c1")
+    time.sleep(0.93)
+    client.get("/api/v2/conversations/c1")
+    assert organisation.tokens_issued == 2
+    # The platform refused none of them: the old one was still good.
+    assert len(organisation.requests) == 2
+
+
+def test_wrong_credentials_are_a_refusal_that_does_not_repeat_them(make_client):
+    with pytest.raises(PlatformRefusedError) as refused:
+        make_client(secret="another-secret").get("/api/v2/conversations/c1")
+    assert "another-secret" not in str(refused.value)
+
+
+def test_a_429_pauses_every_caller_on_every_host(make_client, organisation):
+    one, other = make_client(), make_client()
+    other.get("/api/v2/conversations/c1")
+    organisation.strike(Fault(429, retry_after=30))
+    with pytest.raises(PlatformUnavailableError) as told:
+        one.get("/api/v2/conversations/c1")
+    assert told.value.delay == 30.0
+    with pytest.raises(PlatformUnavailableError, match="budget") as held:
+        other.get("/api/v2/conversations/c1")
+    assert 25 < held.value.delay <= 30
+    assert len(organisation.requests) == 1
+
+
+def test_several_callers_together_stay_within_the_limit(make_client, organisation):
+    clients = [make_client(limit=20) for _ in range(4)]
+
+    def ask(number):
+        try:
+            clients[number % 4].get("/api/v2/conversations/c1")
+        except PlatformUnavailableError:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(4) as callers:
+        answered = sum(callers.map(ask, range(80)))
+    assert answered == len(organisation.requests)
+    assert 1 <= answered <= 5
+    assert organisation.refused == 0
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_failure_of_the_platforms_is_no_answer(make_client, organisation, status):
+    organisation.strike(Fault(status))
+    with pytest.raises(PlatformUnavailableError, match="inin-correlation-id"):
+        make_client().get("/api/v2/conversations/c1")
+
+
+def test_a_refusal_names_the_platforms_code_and_correlation_id(make_client):
+    with pytest.raises(PlatformRefusedError, match=r"404 not\.found \(inin-correlation-id [0-9a-f-]{36}\)"):
+        make_client().get("/api/v2/conversations/nobody")
+
+
+def test_a_post_that_fails_is_sent_once(make_client, organisation):
+    organisation.strike(Fault(503))
+    client = make_client()
+    with pytest.raises(PlatformUnavailableError):
+        client.post(RECEIPTS, {"id": "m1", "status": "Failed"})
+    assert organisation.receipts == []
+    client.post(RECEIPTS, {"id": "m1", "status": "Failed"})
+    assert [each["id"] for each in organisation.receipts] == ["m1"]
+
+
+def test_a_platform_that_is_away_is_unavailable(engine):
+    gone = f"http://{LOOPBACK}:{free_port()}"
+    settings = GenesysSettings(gone, gone, "client", SECRET, 100)
+    client = GenesysClient(settings, RequestBudget(engine, "client", 100, SystemClock()))
+    with pytest.raises(PlatformUnavailableError):
+        client.get("/api/v2/conversations/c1")

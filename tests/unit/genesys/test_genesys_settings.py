@@ -1,0 +1,54 @@
+import pytest
+
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError
+from workers.genesys import read_genesys_settings
+
+CREDENTIALS = {"OM_GENESYS_CLIENT_ID": "client", "OM_GENESYS_CLIENT_SECRET": "not-to-be-shown"}
+
+
+@pytest.fixture
+def read(monkeypatch):
+    def read(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return read_genesys_settings(Environment())
+
+    return read
+
+
+def test_without_a_region_or_an_address_there_is_no_platform(read):
+    assert read() is None
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "mypurecloud.de"])
+def test_a_region_is_named_as_amazon_or_as_the_platform_names_it(read, region):
+    settings = read(OM_GENESYS_REGION=region, **CREDENTIALS)
+    assert settings.api_url == "https://api.mypurecloud.de"
+    assert settings.login_url == "https://login.mypurecloud.de"
+
+
+def test_an_address_of_ones_own_takes_the_place_of_the_regions(read):
+    settings = read(OM_GENESYS_API_URL="http://127.0.0.1:5005/", **CREDENTIALS)
+    assert (settings.api_url, settings.login_url) == ("http://127.0.0.1:5005", "http://127.0.0.1:5005")
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"OM_GENESYS_REGION": "atlantis"} | CREDENTIALS, "OM_GENESYS_REGION"),
+        ({"OM_GENESYS_API_URL": "http://example.org"} | CREDENTIALS, "OM_GENESYS_API_URL"),
+        ({"OM_GENESYS_REGION": "eu-west-1", "OM_GENESYS_CLIENT_ID": "client"}, "OM_GENESYS_CLIENT_SECRET"),
+        (
+            {"OM_GENESYS_REGION": "eu-west-1", "OM_GENESYS_REQUESTS_PER_MINUTE": "many"} | CREDENTIALS,
+            "OM_GENESYS_REQUESTS_PER_MINUTE",
+        ),
+    ],
+)
+def test_what_is_wrong_is_refused_by_name(read, variables, named):
+    with pytest.raises(ConfigurationError, match=named):
+        read(**variables)
+
+
+def test_the_secret_is_in_no_text_of_the_settings(read):
+    assert "not-to-be-shown" not in repr(read(OM_GENESYS_REGION="eu-west-1", **CREDENTIALS))

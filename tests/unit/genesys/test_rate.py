@@ -1,0 +1,41 @@
+import pytest
+
+from workers.genesys.budget import MINUTE_US, rate_of
+from workers.genesys.client import LONGEST_RETRY_AFTER, RETRY_SECONDS, retry_after
+
+
+def requests_taken(rate, moments_us):
+    """Take a request at each moment, as the statement in SQL does; return when one was had."""
+    paid_at_us, taken = 0, []
+    for now_us in moments_us:
+        if paid_at_us - now_us <= rate.ahead_us:
+            paid_at_us = max(paid_at_us, now_us) + rate.cost_us
+            taken.append(now_us)
+    return taken
+
+
+@pytest.mark.parametrize("limit", [10, 60, 180, 300, 1000])
+def test_no_minute_wherever_it_begins_has_more_requests_than_the_limit(limit):
+    taken = requests_taken(rate_of(limit), range(0, 4 * MINUTE_US, 5_000))
+    fullest = max(sum(start <= each < start + MINUTE_US for each in taken) for start in taken)
+    assert fullest <= limit
+    assert fullest >= 0.85 * limit
+
+
+def test_a_tenth_of_the_limit_may_come_at_once():
+    assert len(requests_taken(rate_of(300), [1_000_000] * 300)) == 30
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("3", 3.0),
+        ("0", 1.0),
+        (None, RETRY_SECONDS),
+        ("Wed, 25 Nov 2026 13:00:00 GMT", RETRY_SECONDS),
+        ("nan", RETRY_SECONDS),
+        ("86400", LONGEST_RETRY_AFTER),
+    ],
+)
+def test_a_retry_after_is_believed_within_reason(header, seconds):
+    assert retry_after(header) == seconds

@@ -1,0 +1,21 @@
+"""Talk to Genesys Cloud: tokens, requests, the rate budget, and where a conversation stands there."""
+
+from workers.genesys.budget import RequestBudget
+from workers.genesys.client import GenesysClient
+from workers.genesys.conversation_states import ConversationStates
+from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
+from workers.genesys.routing_state import ALERTING, ENDED, PlatformState
+from workers.genesys.settings import GenesysSettings, read_genesys_settings
+
+__all__ = [
+    "ALERTING",
+    "ENDED",
+    "ConversationStates",
+    "GenesysClient",
+    "GenesysSettings",
+    "PlatformRefusedError",
+    "PlatformState",
+    "PlatformUnavailableError",
+    "RequestBudget",
+    "read_genesys_settings",
+]

@@ -1,0 +1,117 @@
+"""Ask the platform's API: within the budget, with a time limit on everything, and never a POST twice."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+
+from messaging.log import logger
+from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
+from workers.genesys.tokens import TIMEOUT_SECONDS, Tokens
+
+if TYPE_CHECKING:
+    from workers.genesys.budget import RequestBudget
+    from workers.genesys.settings import GenesysSettings
+
+CORRELATION_HEADER: Final = "inin-correlation-id"
+RETRY_SECONDS: Final = 5.0
+"""After an answer that says nothing of when to come again."""
+
+LONGEST_RETRY_AFTER: Final = 120.0
+"""The platform counts by minutes; a header that says more is not believed."""
+
+
+class GenesysClient:
+    """One process's way to the platform; may be used by several threads.
+
+    Args:
+        settings: Where the platform is, and who we are there.
+        budget: Counts the requests of all hosts.
+    """
+
+    def __init__(self, settings: GenesysSettings, budget: RequestBudget) -> None:
+        self._base = settings.api_url
+        self._budget = budget
+        self._tokens = Tokens(settings)
+        # requests' own adapters repeat nothing by themselves.
+        self._http = requests.Session()
+
+    def get(self, path: str, **parameters: str) -> dict[str, Any]:
+        """Return what the platform has at *path*; blocks for seconds.
+
+        A token that was revoked meanwhile is renewed once.
+
+        Raises:
+            PlatformUnavailableError: No answer, no room, or a failure of the platform's: ask again later.
+            PlatformRefusedError: The platform answered no.
+        """
+        token = self._tokens.current()
+        answer = self._send("GET", path, token, params=parameters)
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            self._tokens.forget(token)
+            answer = self._send("GET", path, self._tokens.current(), params=parameters)
+        return self._content_of(answer, path)
+
+    def post(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Send *content* to *path* once; whether it arrived is unknown where no answer came.
+
+        Raises:
+            PlatformUnavailableError, PlatformRefusedError: As with `get`.
+        """
+        answer = self._send("POST", path, self._tokens.current(), json=content)
+        return self._content_of(answer, path)
+
+    def _send(self, method: str, path: str, token: str, **arguments: Any) -> requests.Response:
+        self._budget.take()
+        try:
+            return self._http.request(
+                method,
+                f"{self._base}{path}",
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,
+                **arguments,
+            )
+        except requests.RequestException as error:
+            raise PlatformUnavailableError(type(error).__name__, delay=RETRY_SECONDS) from None
+
+    def _content_of(self, answer: requests.Response, path: str) -> dict[str, Any]:
+        correlation_id = answer.headers.get(CORRELATION_HEADER, "none")
+        if answer.ok:
+            try:
+                content = answer.json()
+            except ValueError:
+                content = None
+            if isinstance(content, dict):
+                return content
+        status = answer.status_code
+        logger().warning("platform_refused", path=path, status=status, correlation_id=correlation_id)
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            delay = retry_after(answer.headers.get("Retry-After"))
+            self._budget.pause(delay)
+            raise PlatformUnavailableError(f"429 (inin-correlation-id {correlation_id})", delay=delay)
+        if answer.ok or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise PlatformUnavailableError(
+                f"{status} (inin-correlation-id {correlation_id})", delay=RETRY_SECONDS
+            )
+        raise PlatformRefusedError(status, _code_of(answer), correlation_id)
+
+
+def retry_after(header: str | None) -> float:
+    """Return the seconds that a Retry-After header asks for, within reason; a date counts as none."""
+    try:
+        seconds = float(header or "")
+    except ValueError:
+        return RETRY_SECONDS
+    return min(max(seconds, 1.0), LONGEST_RETRY_AFTER) if seconds == seconds else RETRY_SECONDS  # noqa: PLR0124  # NaN
+
+
+def _code_of(answer: requests.Response) -> str:
+    """Return the platform's word for a refusal; its message may quote what was asked, and is left out."""
+    try:
+        code = answer.json()["code"]
+    except (ValueError, KeyError, TypeError):
+        return "without a code"
+    return str(code)[:100]

@@ -1,0 +1,30 @@
+"""Name what the platform may answer instead of what it was asked for."""
+
+from __future__ import annotations
+
+from messaging.errors import OpenMessagingError, RetryLaterError
+
+
+class PlatformUnavailableError(RetryLaterError):
+    """The platform did not answer, or has no room for us now: ask again after the delay, guess nothing.
+
+    Args:
+        reason: What happened, with the platform's correlation id where it gave one.
+        delay: Seconds to wait before the next request.
+    """
+
+
+class PlatformRefusedError(OpenMessagingError):
+    """The platform answered no, and will answer no again: a person has to look.
+
+    Args:
+        status: The HTTP status.
+        code: The platform's own word for it, such as "not.found".
+        correlation_id: What the platform's support asks for.
+    """
+
+    def __init__(self, status: int, code: str, correlation_id: str) -> None:
+        super().__init__(f"the platform answered {status} {code} (inin-correlation-id {correlation_id})")
+        self.status = status
+        self.code = code
+        self.correlation_id = correlation_id

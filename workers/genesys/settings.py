@@ -1,0 +1,102 @@
+"""Read how to reach Genesys Cloud, where the service is told to talk to it at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from messaging.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from messaging.environment import Environment
+
+DOMAINS: Final = {
+    "us-east-1": "mypurecloud.com",
+    "us-east-2": "use2.us-gov-pure.cloud",
+    "us-west-2": "usw2.pure.cloud",
+    "ca-central-1": "cac1.pure.cloud",
+    "mx-central-1": "mxc1.pure.cloud",
+    "sa-east-1": "sae1.pure.cloud",
+    "eu-west-1": "mypurecloud.ie",
+    "eu-west-2": "euw2.pure.cloud",
+    "eu-central-1": "mypurecloud.de",
+    "eu-central-2": "euc2.pure.cloud",
+    "eusc-de-east-1": "edee1.eusc-pure.cloud",
+    "me-central-1": "mec1.pure.cloud",
+    "ap-south-1": "aps1.pure.cloud",
+    "ap-southeast-1": "apse1.pure.cloud",
+    "ap-southeast-2": "mypurecloud.com.au",
+    "ap-northeast-1": "mypurecloud.jp",
+    "ap-northeast-2": "apne2.pure.cloud",
+    "ap-northeast-3": "apne3.pure.cloud",
+}
+"""The platform's regions and their domains.
+
+Source: PureCloudRegionHosts of the official Python SDK, release 269.
+"""
+
+REQUESTS_PER_MINUTE: Final = 300
+"""What the platform allows one OAuth client by default."""
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class GenesysSettings:
+    """Where the platform is, and who we are there.
+
+    Args:
+        api_url: Base of the platform's API, without a slash at the end.
+        login_url: Base of the platform's login service, likewise.
+        client_id: The OAuth client's id.
+        client_secret: Its secret.
+        requests_per_minute: What all callers of all hosts may ask together.
+    """
+
+    api_url: str
+    login_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    requests_per_minute: int = REQUESTS_PER_MINUTE
+
+
+def read_genesys_settings(environment: Environment) -> GenesysSettings | None:
+    """Return the platform's settings, or None where neither a region nor an address is configured.
+
+    Raises:
+        ConfigurationError: One is missing, malformed or contradicts another; its text names it.
+    """
+    api_url, login_url = _addresses(environment)
+    if not api_url:
+        return None
+    client_id = environment.string("OM_GENESYS_CLIENT_ID")
+    client_secret = environment.string("OM_GENESYS_CLIENT_SECRET")
+    if not client_id or not client_secret:
+        raise ConfigurationError(
+            "OM_GENESYS_CLIENT_ID and OM_GENESYS_CLIENT_SECRET must be set where OM_GENESYS_REGION or "
+            "OM_GENESYS_API_URL is"
+        )
+    limit = environment.integer("OM_GENESYS_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE, minimum=10)
+    return GenesysSettings(api_url, login_url, client_id, client_secret, limit)
+
+
+def _addresses(environment: Environment) -> tuple[str, str]:
+    region = environment.string("OM_GENESYS_REGION")
+    domain = DOMAINS.get(region, region)
+    if region and domain not in DOMAINS.values():
+        raise ConfigurationError(f"OM_GENESYS_REGION must be one of {', '.join(DOMAINS)}")
+    api_url = environment.string("OM_GENESYS_API_URL", f"https://api.{domain}" if domain else "")
+    login_url = environment.string("OM_GENESYS_LOGIN_URL", f"https://login.{domain}" if domain else api_url)
+    for name, url in (("OM_GENESYS_API_URL", api_url), ("OM_GENESYS_LOGIN_URL", login_url)):
+        if url and not is_safe(url):
+            raise ConfigurationError(f"{name} must be an https:// address (http:// only on this host)")
+    return api_url.rstrip("/"), login_url.rstrip("/")
+
+
+def is_safe(url: str) -> bool:
+    """Tell whether credentials may be sent to *url*: over TLS, or to this very host."""
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    )

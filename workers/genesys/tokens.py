@@ -1,0 +1,75 @@
+"""Get the platform's access token, renewed before it runs out, by one caller at a time."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import requests
+from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
+from requests.auth import HTTPBasicAuth
+from requests_oauthlib import OAuth2Session
+
+from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
+
+if TYPE_CHECKING:
+    from workers.genesys.settings import GenesysSettings
+
+TIMEOUT_SECONDS: Final = (5.0, 10.0)
+"""To connect, and between two pieces of an answer."""
+
+EARLY_SHARE: Final = 0.1
+"""Renew when a tenth of a token's life is left: the platform's lives are minutes to days."""
+
+RETRY_SECONDS: Final = 5.0
+
+
+class Tokens:
+    """The access token of the OAuth client's credentials.
+
+    Args:
+        settings: Who we are, and where to log in.
+    """
+
+    def __init__(self, settings: GenesysSettings) -> None:
+        if settings.login_url.startswith("http://"):
+            # Only this very host is allowed to be without TLS (settings.py); oauthlib wants to be told.
+            os.environ.setdefault("OAUTHLIB_INSECURE_TRANSPORT", "1")
+        self._url = f"{settings.login_url}/oauth/token"
+        self._credentials = HTTPBasicAuth(settings.client_id, settings.client_secret)
+        self._client_id = settings.client_id
+        self._lock = threading.Lock()
+        self._token = ""
+        self._renew_at = 0.0
+
+    def current(self) -> str:
+        """Return a token that is still good; blocks for seconds while it is being renewed.
+
+        Raises:
+            PlatformRefusedError: The credentials are wrong.
+            PlatformUnavailableError: The login service is away.
+        """
+        with self._lock:
+            if time.monotonic() >= self._renew_at:
+                self._renew()
+            return self._token
+
+    def forget(self, token: str) -> None:
+        """Get another one next time, unless that has happened already: the platform refused *token*."""
+        with self._lock:
+            if self._token == token:
+                self._renew_at = 0.0
+
+    def _renew(self) -> None:
+        session = OAuth2Session(client=BackendApplicationClient(client_id=self._client_id))
+        try:
+            answer = session.fetch_token(self._url, auth=self._credentials, timeout=TIMEOUT_SECONDS)
+        except OAuth2Error as error:
+            raise PlatformRefusedError(error.status_code, error.error or "oauth", "none") from None
+        except (requests.RequestException, ValueError) as error:
+            raise PlatformUnavailableError(f"login: {type(error).__name__}", delay=RETRY_SECONDS) from None
+        self._token = str(answer["access_token"])
+        lifetime = float(answer.get("expires_in", 300.0))
+        self._renew_at = time.monotonic() + lifetime * (1 - EARLY_SHARE)
