@@ -9,6 +9,8 @@ CODE = webhook_api workers messaging simulator omctl migrations deploy tests
 PYTEST ?=
 # Options for the chaos suite, such as CHAOS="--fault 3 --seed 1f2e"
 CHAOS ?=
+# Options for the benchmarks, such as BENCH="--only growth --rows 20000000"
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test check format format-check lint types imports migrations-check figures figures-check chaos bench bench-quick profile
@@ -57,11 +59,11 @@ figures-check: install ## Check that pages quote what is on file, and of which c
 chaos: install ## Strike a running service with every fault, and look for losses
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
-bench: install ## Measure everything beside what one would write instead: some twenty minutes on an idle machine
-	@$(BIN)/python -m tests.benchmarks --json docs/performance/results.json --chart docs/performance/chart.png
+bench: install ## Measure everything beside what one would write instead: a quarter of an hour on an idle machine
+	@$(BIN)/python -m tests.benchmarks --json docs/performance/results.json --chart docs/performance/chart.png $(BENCH)
 
 bench-quick: install ## Measure the main ratios in under three minutes
-	@$(BIN)/python -m tests.benchmarks --quick
+	@$(BIN)/python -m tests.benchmarks --quick $(BENCH)
 
 profile: install ## Draw where an edge and a worker process spend their time, as flame graphs
 	@$(BIN)/python -m tests.benchmarks.profiling docs/performance

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +14,7 @@ from rich.console import Console
 
 from tests.benchmarks.backlog import measure_backlog
 from tests.benchmarks.chart import draw_chart
+from tests.benchmarks.choices import measure_choices
 from tests.benchmarks.end_to_end import measure_commit_delay, measure_end_to_end
 from tests.benchmarks.growth import measure_growth
 from tests.benchmarks.ingest import measure_ingest
@@ -35,6 +38,7 @@ IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
     "intake": (measure_intake,),
     "without-broker": (measure_without_broker,),
     "commit-delay": (measure_commit_delay,),
+    "choices": (measure_choices,),
 }
 """What is measured round by round, so that a slow minute of the machine strikes all of a ratio's sides."""
 
@@ -45,42 +49,69 @@ ONCE: Final[dict[str, Callable[[Rig], None]]] = {
 }
 """What takes minutes."""
 
+REPORT_WIDTH: Final = 130
+"""The longest titles fit, on a terminal and in a log alike."""
+
 SCENARIOS: Final = (*IN_TURN, *ONCE)
+FULL_SCENARIOS: Final = tuple(name for name in SCENARIOS if name != "choices")
 QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
-CHARTED: Final = {"throughput", "intake"}
 NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
 """Whose figures a scenario takes as its measure; it is measured before, asked for or not."""
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Short rounds of the main ratios: under three minutes.")
-@click.option("--only", "names", multiple=True, type=click.Choice(SCENARIOS), help="Measure these only.")
+@click.option(
+    "--only",
+    "names",
+    multiple=True,
+    type=click.Choice(SCENARIOS),
+    help="Measure these only, and write no file.",
+)
+@click.option("--rounds", type=int, help="How often each is measured.")
+@click.option("--rows", multiple=True, type=int, help="Rows of the larger tables that growth is measured on.")
+@click.option("--seed", default=lambda: secrets.token_hex(4), help="What the events are drawn from.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Where to write every round.")
 @click.option("--chart", "chart_path", type=click.Path(path_type=Path), help="Where to draw the chart (PNG).")
-def main(*, quick: bool, names: tuple[str, ...], json_path: Path | None, chart_path: Path | None) -> None:
+def main(
+    *,
+    quick: bool,
+    names: tuple[str, ...],
+    rounds: int | None,
+    rows: tuple[int, ...],
+    seed: str,
+    json_path: Path | None,
+    chart_path: Path | None,
+) -> None:
     """Measure the service against what one would pick instead, all in one run."""
-    if chart_path and names and not CHARTED.issubset(names):
-        raise click.UsageError(f"--chart shows {' and '.join(sorted(CHARTED))}: measure both")
+    if names:
+        # Pages quote whole runs: the figures of a part would stand beside none of the others.
+        json_path = chart_path = None
+    plan = QUICK if quick else FULL
+    plan = replace(plan, rounds=rounds or plan.rounds, table_rows=rows or plan.table_rows)
     started = time.monotonic()
     with (
         # Not /tmp, which may lie in memory: the journal and the databases belong on a disk.
         tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as directory,
-        running_rig(QUICK if quick else FULL, Path(directory)) as rig,
+        running_rig(plan, Path(directory), seed) as rig,
     ):
-        for name in planned(names or (QUICK_SCENARIOS if quick else SCENARIOS)):
+        for name in planned(names or (QUICK_SCENARIOS if quick else FULL_SCENARIOS)):
+            began = time.monotonic()
             try:
                 measure(rig, name)
-            except (LoadError, TimeoutError) as error:
+            except (LoadError, TimeoutError, AssertionError) as error:
                 # The run has failed, and says at its end what all the others are like.
                 rig.results.check(f"{name}: {error}", holds=False)
+            rig.say(f"{name}: measured in {time.monotonic() - began:.0f} s")
+            document = as_json(rig.certificate, rig.results, judge(rig.results))
             if json_path:
-                # Twenty minutes are long: what is measured is kept, whatever becomes of the rest.
-                write_json(json_path, as_json(rig.results, judge(rig.results)))
-    rig.say(f"measured in {time.monotonic() - started:.0f} s")
+                # Long runs are dear: what is measured is kept, whatever becomes of the rest.
+                write_json(json_path, document)
+    rig.say(f"all measured in {time.monotonic() - started:.0f} s, seed {seed}")
     verdicts = judge(rig.results)
     if chart_path:
-        draw_chart(as_json(rig.results, verdicts), chart_path)
-    print_report(Console(), rig.results, verdicts)
+        draw_chart(document, chart_path)
+    print_report(Console(width=REPORT_WIDTH), rig.results, verdicts)
     if any(verdict.is_missed for verdict in verdicts) or not all(check.holds for check in rig.results.checks):
         raise SystemExit(1)
 

@@ -1,16 +1,13 @@
-"""Draw the main ratios of a run as horizontal bars."""
+"""Draw the main figures of a run as horizontal bars."""
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 
 mpl.use("Agg")  # a build server has no screen
 from matplotlib import pyplot as plt
-
-from tests.benchmarks import end_to_end, ingest, intake
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,91 +18,74 @@ OURS: Final = "#0f766e"
 OTHERS: Final = "#cbd5e1"
 TEXT: Final = "#1e293b"
 MUTED: Final = "#64748b"
+CHARTED: Final = {
+    "Webhooks a second": (
+        "{:,.0f}/s",
+        {
+            "This service: signature, journal, publish": "ingest service per_second",
+            "This service, to the committed effect": "end_to_end service per_second",
+            "Flask no-op (gunicorn gthread)": "ingest noop per_second",
+            "Flask + pika in the request": "ingest flask_pika per_second",
+            "Go net/http + amqp091 in the request": "ingest go_amqp091 per_second",
+        },
+    ),
+    "CPU time per webhook, receiver only (less is better)": (
+        "{:.0f} µs",
+        {
+            "This service": "ingest service receiver_cpu_us",
+            "Flask no-op (gunicorn gthread)": "ingest noop receiver_cpu_us",
+            "Flask + pika in the request": "ingest flask_pika receiver_cpu_us",
+            "Go net/http + amqp091 in the request": "ingest go_amqp091 receiver_cpu_us",
+        },
+    ),
+    "Events a second from the queue into PostgreSQL, one worker process": (
+        "{:,.0f}/s",
+        {
+            "This service: schema, key, state, drift, body": "intake_postgresql service per_second",
+            "The same, one event per transaction": "intake_postgresql single per_second",
+            "Bare pika + one INSERT per 100, body too": "intake_postgresql bare per_second",
+        },
+    ),
+}
+"""A title, how values are written, and the figure of each bar; what was not measured has no bar."""
 
 
 def draw_chart(document: dict[str, Any], path: Path) -> None:
-    """Write a PNG of webhooks a second, CPU per webhook and events processed a second.
-
-    Args:
-        document: A run, as `make bench` writes it.
-    """
+    """Write a PNG of a run, as `make bench` writes it."""
     plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "text.color": TEXT})
-    figure, axes = plt.subplots(3, 1, figsize=(9, 6.4), height_ratios=(4, 3, 3), layout="constrained")
-    _throughput(axes[0], document)
-    _cpu(axes[1], document)
-    _intake(axes[2], document)
-    machine = document["machine"]
-    note = (
-        f"{machine['cores']} cores, {machine['cpu']}; everything on them, load generator included; make bench"
+    figure, axes = plt.subplots(
+        len(CHARTED), 1, figsize=(9, 7), height_ratios=(5, 4, 3), layout="constrained"
     )
+    for ax, (title, (form, names)) in zip(axes, CHARTED.items(), strict=True):
+        _bars(
+            ax,
+            title,
+            form,
+            {label: value for label, name in names.items() if (value := _value(document, name))},
+        )
+    birth = document["certificate"]
+    machine = f"{birth['machine']['cores']} cores, {birth['machine']['cpu']}"
+    note = f"{birth['commit'][:10]}, {machine}; everything on them, load generator included; make bench"
     figure.supxlabel(note, fontsize=8, color=MUTED)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=160)
     plt.close(figure)
 
 
-def _throughput(axes: Axes, document: dict[str, Any]) -> None:
-    noop = _median(document, ingest.SCENARIO, ingest.NOOP, "per_second")
-    bars = {
-        "This service: signature, journal, publish": _median(
-            document, ingest.SCENARIO, ingest.SERVICE, "per_second"
-        ),
-        "This service, to the committed effect": _median(
-            document, end_to_end.THROUGHPUT, end_to_end.SERVICE, "per_second"
-        ),
-        "Flask no-op (gunicorn gthread)": noop,
-        "Flask + pika in the request": _median(document, ingest.SCENARIO, ingest.FLASK_PIKA, "per_second"),
-    }
-    labels = {
-        name: f"{value / noop:.2f}\N{MULTIPLICATION SIGN}   {value:,.0f}/s" for name, value in bars.items()
-    }
-    _bars(axes, "Webhooks a second, beside a Flask view that does nothing", bars, labels)
+def _value(document: dict[str, Any], words: str) -> float:
+    found = document["figures"]
+    for word in words.split():
+        found = found.get(word, {})
+    return float(found.get("value") or 0)
 
 
-def _cpu(axes: Axes, document: dict[str, Any]) -> None:
-    names = {
-        "This service": ingest.SERVICE,
-        "Flask no-op (gunicorn gthread)": ingest.NOOP,
-        "Flask + pika in the request": ingest.FLASK_PIKA,
-    }
-    bars = {
-        label: _median(document, ingest.SCENARIO, subject, "receiver_cpu_us")
-        for label, subject in names.items()
-    }
-    labels = {name: f"{value:.0f} µs" for name, value in bars.items()}
-    _bars(axes, "CPU time per webhook, receiver only (less is better)", bars, labels)
-
-
-def _intake(axes: Axes, document: dict[str, Any]) -> None:
-    names = {
-        "This service: schema, key, state, drift": intake.SERVICE,
-        "The same, one event per transaction": intake.SINGLE,
-        "Bare pika + one INSERT per 100": intake.BARE,
-    }
-    bars = {
-        label: _median(document, intake.POSTGRESQL, subject, "per_second") for label, subject in names.items()
-    }
-    labels = {name: f"{value:,.0f}/s" for name, value in bars.items()}
-    _bars(axes, "Events a second from the queue into PostgreSQL, one worker process", bars, labels)
-
-
-def _bars(axes: Axes, title: str, bars: dict[str, float], labels: dict[str, str]) -> None:
+def _bars(axes: Axes, title: str, form: str, bars: dict[str, float]) -> None:
     names = list(bars)[::-1]
     colours = [OURS if name.startswith("This service") else OTHERS for name in names]
     drawn = axes.barh(names, [bars[name] for name in names], color=colours, height=0.66)
-    axes.bar_label(drawn, [labels[name] for name in names], padding=6, color=TEXT)
+    axes.bar_label(drawn, [form.format(bars[name]) for name in names], padding=6, color=TEXT)
     axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=TEXT)
-    axes.margins(x=0.28)
+    axes.margins(x=0.2)
     axes.xaxis.set_visible(False)
     axes.tick_params(axis="y", length=0, labelcolor=TEXT)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _median(document: dict[str, Any], scenario: str, subject: str, figure: str) -> float:
-    values = [
-        row["values"][figure]
-        for row in document["rows"]
-        if (row["scenario"], row["subject"]) == (scenario, subject) and figure in row["values"]
-    ]
-    return float(median(values)) if values else 0.0
+    axes.spines[:].set_visible(False)

@@ -1,59 +1,88 @@
-"""Measure the alternatives that decision records quote: `python -m tests.benchmarks.choices`.
-
-Each alternative is the edge with one thing done otherwise, in turn with the edge as it is.
-"""
+"""Measure the alternatives that decision records quote: the edge with one thing done otherwise, in turn."""
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import replace
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
+import httptools
+from gunicorn.config import Config
+from gunicorn.http import RequestParser
 
-from tests.benchmarks import events
 from tests.benchmarks.ingest import load_receiver
-from tests.benchmarks.parsers import measure_parsers
-from tests.benchmarks.plan import QUICK
-from tests.benchmarks.report import medians_table
-from tests.benchmarks.rig import SERIES, Rig, running_rig
-from tests.benchmarks.servers import edge, edge_on_threads
-from webhook_api.routes import WEBHOOK_PATH
+from tests.benchmarks.running import RECEIVERS, edge, edge_on_threads
 
 if TYPE_CHECKING:
-    from tests.benchmarks.events import RequestFile
+    from collections.abc import Callable
 
-ROUNDS: Final = 3
-AS_IS: Final = "as it is: one loop, short cut past Flask"
-BY_FLASK: Final = "every request dispatched by Flask"
-ON_THREADS: Final = "gthread, broker on one more thread"
-WITH_FSYNC: Final = "with OM_JOURNAL_FSYNC"
+    from tests.benchmarks.rig import Rig
 
+SCENARIO: Final = "choices"
+OTHERWISE: Final = {
+    "service": {},
+    "whole_dispatch": {"OM_FLASK_EXTENSIONS": f"{RECEIVERS}.hooked:install"},
+    "with_fsync": {"OM_JOURNAL_FSYNC": "true"},
+}
+"""What differs, by the name that it is reported under."""
 
-def main() -> None:
-    """Measure and print."""
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as directory,
-        running_rig(replace(QUICK, ingest_seconds=5.0), Path(directory)) as rig,
-    ):
-        roundabout = _requests_for_flask(rig)
-        for _ in range(ROUNDS):
-            load_receiver(rig, AS_IS, edge(rig.broker, rig.fresh()))
-            with_flask = replace(rig, requests=roundabout)
-            load_receiver(with_flask, BY_FLASK, edge(rig.broker, rig.fresh()))
-            load_receiver(rig, ON_THREADS, edge_on_threads(rig.broker, rig.fresh()))
-            load_receiver(rig, WITH_FSYNC, edge(rig.broker, rig.fresh(), OM_JOURNAL_FSYNC="true"))
-        measure_parsers(rig)
-    Console().print(medians_table(rig.results))
+PARSES: Final = 20_000
 
 
-def _requests_for_flask(rig: Rig) -> RequestFile:
-    """Return requests whose path is spelt so that the short cut does not know it, but Flask does."""
-    bodies = events.bodies(rig.plan.requests, SERIES)
-    path = WEBHOOK_PATH.replace("openmessaging", "openmessagin%67")
-    return events.write_requests(rig.directory / "requests-for-flask", bodies, path=path)
+def measure_choices(rig: Rig) -> None:
+    """Load each variant of the edge in turn, and parse one request with each HTTP parser."""
+    for subject, settings in OTHERWISE.items():
+        with edge(rig, **settings) as server:
+            load_receiver(rig, subject, server, rig.plan.ingest_seconds, SCENARIO)
+    with edge_on_threads(rig) as server:
+        load_receiver(rig, "on_threads", server, rig.plan.ingest_seconds, SCENARIO)
+    _measure_parsers(rig)
 
 
-if __name__ == "__main__":
-    main()
+def _measure_parsers(rig: Rig) -> None:
+    with rig.requests.path.open("rb") as file:
+        request = file.read(rig.requests.size)
+    _parse(rig, "httptools", _httptools(request))
+    for choice in ("python", "fast"):
+        try:
+            _parse(rig, f"gunicorn_{choice}", _gunicorn(request, choice))
+        except RuntimeError:
+            rig.say("gunicorn_h1c is not installed: its C parser is left out")
+
+
+def _parse(rig: Rig, subject: str, parse: Callable[[], None]) -> None:
+    parse()
+    started = time.process_time()
+    for _ in range(PARSES):
+        parse()
+    rig.results.add("parsers", subject, cpu_us=(time.process_time() - started) / PARSES * 1e6)
+
+
+class _Request:
+    """Keeps what any server needs of a request."""
+
+    def __init__(self) -> None:
+        self.headers: dict[bytes, bytes] = {}
+
+    def on_url(self, url: bytes) -> None:
+        self.url = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.lower()] = value
+
+    def on_body(self, body: bytes) -> None:
+        self.body = body
+
+
+def _httptools(request: bytes) -> Callable[[], None]:
+    return lambda: httptools.HttpRequestParser(_Request()).feed_data(request)
+
+
+def _gunicorn(request: bytes, choice: str) -> Callable[[], None]:
+    configuration = Config()
+    configuration.set("http_parser", choice)
+
+    def parse() -> None:
+        message = next(RequestParser(configuration, iter([request]), ("127.0.0.1", 0)))
+        message.body.read()
+
+    return parse

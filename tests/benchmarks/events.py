@@ -1,24 +1,26 @@
 """Make distinct, signed events of one size, as whole HTTP requests in a file.
 
 Every request has the same length, so that a load generator finds the next one without parsing: duplicates
-would make the intake look fast, and building requests on the fly would measure the generator.
+would make the intake look fast, and building requests on the fly would measure the generator. Conversation
+ids are random UUIDs, as the platform's are: they scatter over an index, which is the costly case.
 """
 
 from __future__ import annotations
 
-import json
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
+from tests.stand.product import SECRET
 from webhook_api.routes import WEBHOOK_PATH
-from webhook_api.signature import SignatureVerifier, sign
+from webhook_api.signature import sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SECRET: Final = b"constructed-secret-for-measurements"
 BODY_BYTES: Final = 550
 """About a text message in the guide's envelope with its participants."""
 
@@ -26,7 +28,7 @@ EVENTS_PER_CONVERSATION: Final = 10
 FIRST: Final = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
 _HEAD: Final = (
-    " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    f"POST {WEBHOOK_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     f"User-Agent: bench\r\nContent-Length: {BODY_BYTES}\r\nX-Hub-Signature-256: "
 )
 _KINDS: Final = ("new", "message", "message", "updated", "message", "message", "message", "updated")
@@ -47,35 +49,42 @@ class RequestFile:
     size: int
     count: int
 
+    def bodies(self, count: int, first: int = 0) -> list[bytes]:
+        """Return the bodies of some requests, by default of the first."""
+        with self.path.open("rb") as file:
+            file.seek(first * self.size)
+            return [file.read(self.size)[-BODY_BYTES:] for _ in range(count)]
 
-def write_requests(file_path: Path, bodies: Iterator[bytes], *, path: str = WEBHOOK_PATH) -> RequestFile:
-    """Write one signed request per body, for the path of the webhook or another."""
-    assert SignatureVerifier((SECRET,)).is_genuine(b"x", sign(b"x", SECRET).encode())
+
+def write_requests(path: Path, bodies: Iterator[bytes]) -> RequestFile:
+    """Write one signed request per body."""
     count = 0
-    with file_path.open("wb") as file:
+    with path.open("wb") as file:
         for body in bodies:
-            request = f"POST {path}{_HEAD}{sign(body, SECRET)}\r\n\r\n".encode() + body
-            file.write(request)
+            file.write(f"{_HEAD}{sign(body, SECRET)}\r\n\r\n".encode() + body)
             count += 1
-    size = file_path.stat().st_size // count
-    assert size * count == file_path.stat().st_size, "requests differ in length"
-    return RequestFile(file_path, size, count)
+    size, rest = divmod(path.stat().st_size, count)
+    assert not rest, "requests differ in length"
+    return RequestFile(path, size, count)
 
 
-def bodies(count: int, series: int) -> Iterator[bytes]:
+def bodies(count: int, seed: str) -> Iterator[bytes]:
     """Yield the events of conversations of ten: new, messages, queued, messages, routed, messages.
 
     Args:
         count: How many events.
-        series: Events of two series are never the same.
+        seed: What the conversation ids are drawn from.
     """
+    chance = random.Random(seed)
     for number in range(count):
         conversation, position = divmod(number, EVENTS_PER_CONVERSATION)
+        if not position:
+            conversation_id = UUID(int=chance.getrandbits(128), version=4)
         kind = _KINDS[position] if position < len(_KINDS) else "message"
         moment = FIRST + timedelta(seconds=conversation % 1_000_000, milliseconds=137 * position)
         envelope = (
             f'{{"eventType":"openmessaging:conversation:{kind}",'
-            f'"conversationId":"{series:08x}-0000-4000-8000-{conversation:012x}",'
+            f'"conversationId":"{conversation_id}",'
             f'"timestamp":"{moment.isoformat(timespec="milliseconds")[:-6]}Z",'
             '"channel":{"type":"custom","externalId":"custom-social-channel-01",'
             '"name":"Custom Social Integration"},'
@@ -103,13 +112,3 @@ def _padded(envelope: str, details: tuple[str, str]) -> bytes:
     before, after = details
     text = ("Where is my parcel? " * 20)[: BODY_BYTES - len(envelope) - len(before) - len(after)]
     return f"{envelope}{before}{text}{after}".encode()
-
-
-def body_of(request: bytes) -> bytes:
-    """Return the body of a request of such a file."""
-    return request[-BODY_BYTES:]
-
-
-def is_well_formed(body: bytes) -> bool:
-    """Tell whether a body is JSON of the intended size."""
-    return len(body) == BODY_BYTES and isinstance(json.loads(body), dict)

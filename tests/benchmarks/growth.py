@@ -1,68 +1,69 @@
-"""Measure what rows that are already there cost: the intake's rate, and bytes per event."""
+"""Measure what rows that are already there cost: the intake's rate."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import psycopg
+from sqlalchemy import create_engine
 
-from tests.benchmarks.event_table import PROCESSED
 from tests.benchmarks.intake import Trial, work_off
-from tests.benchmarks.servers import migrate
+from tests.benchmarks.running import migrate
 
 if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig
 
-SCENARIO: Final = "growth"
-SMALL: Final = "10 thousand rows"
-LARGE: Final = "5 million rows"
-SMALL_ROWS: Final = 10_000
+SMALL: Final = 10_000
 EVENTS_PER_ROUND: Final = 20_000
 
-FILL: Final = f"""
-    INSERT INTO {PROCESSED} (idempotency_key, conversation_id, event_type, outcome, occurred_at, received_at,
-                             processed_at, message_id, source, dialect, body_sha256)
-    SELECT c || ':' || (1.6e15 + n)::bigint || ':message:id-' || md5(n::text), c,
-           'openmessaging:conversation:message', 'processed', t, t, t, 'fill-' || n, 'webhook', 'guide',
-           sha256(n::text::bytea)
-    FROM (SELECT n, md5((n / 10)::text)::uuid::text AS c,
-                 timestamptz '2025-01-01 00:00Z' + n * interval '1 millisecond' AS t
-          FROM generate_series(1, %(rows)s) AS n) AS filler
-"""  # noqa: S608  # a constant of ours
-"""Keys look like real ones and scatter over the index as conversations do, which is the costly case."""
+FILL: Final = (
+    """
+    CREATE TEMPORARY TABLE filler AS
+    SELECT n, gen_random_uuid()::text AS first, timestamptz '2025-01-01 00:00Z' + n * interval '1 second' AS t
+    FROM generate_series(1, %(rows)s / 10) AS n
+    """,
+    """
+    INSERT INTO processed_events (idempotency_key, conversation_id, event_type, outcome, occurred_at,
+                                  received_at, processed_at, message_id, source, dialect, body_sha256)
+    SELECT first || ':' || (1.6e15 + n)::bigint || ':message:id-' || md5(n || '-' || e), first,
+           'openmessaging:conversation:message', 'processed', t, t, t, 'fill-' || n || '-' || e, 'webhook',
+           'guide', sha256((n || '-' || e)::bytea)
+    FROM filler, generate_series(1, 10) AS e
+    """,
+    """
+    INSERT INTO conversations (conversation_id, status, routing_sequence, event_count, message_count,
+                               first_event_at, last_event_at, updated_at)
+    SELECT first, 'started', 0, 10, 10, t, t, t FROM filler
+    """,
+    "DROP TABLE filler",
+    "VACUUM ANALYZE processed_events, conversations",
+    "CHECKPOINT",
+)
+"""Events of conversations of ten with random UUIDs, which scatter over the indexes. Payloads and messages are
+left out: their tables grow at the end, where the next row goes whatever lies before it."""
 
 
 def measure_growth(rig: Rig) -> None:
-    """Let the intake work the same events off on a small and on a large table in turn."""
-    urls = {SMALL: _filled(rig, SMALL_ROWS), LARGE: _filled(rig, rig.plan.large_table_rows)}
+    """Let the intake work the same events off on a small and on each larger table in turn."""
+    urls = {rows: _filled(rig, rows) for rows in (SMALL, *rig.plan.table_rows)}
     for number in range(rig.plan.rounds):
-        bodies = rig.bodies((number + 1) * EVENTS_PER_ROUND)[-EVENTS_PER_ROUND:]
-        for subject, url in urls.items():
-            work_off(rig, Trial(SCENARIO, subject, url, {}), bodies)
-    for subject, url in urls.items():
-        rig.results.add(SCENARIO, subject, bytes_per_event=_bytes_per_event(url))
+        bodies = rig.requests.bodies(EVENTS_PER_ROUND, number * EVENTS_PER_ROUND)
+        for rows, url in urls.items():
+            work_off(rig, Trial("growth", subject_of(rows), url), bodies)
+
+
+def subject_of(rows: int) -> str:
+    """Return the name under which a table of so many rows is reported."""
+    return f"rows_{rows}"
 
 
 def _filled(rig: Rig, rows: int) -> str:
-    """Return a database whose table already has so many rows."""
+    """Return a database whose tables already have so many rows."""
     rig.say(f"growth: filling in {rows} rows")
     url = rig.fresh_database()
-    migrate(url)
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(FILL.encode(), {"rows": rows})
-        connection.execute(f"VACUUM ANALYZE {PROCESSED}".encode())
-        connection.execute(b"CHECKPOINT")
+    migrate(rig, url)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in FILL:
+            connection.exec_driver_sql(statement, {"rows": rows})
+    engine.dispose()
     return url
-
-
-def _bytes_per_event(url: str) -> float:
-    """Return what all tables and indexes take, divided by the events that they hold."""
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        size = connection.execute(
-            b"SELECT sum(pg_total_relation_size(oid)) FROM pg_class"
-            b" WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-        ).fetchone()
-        rows = connection.execute(b"SELECT count(*) FROM processed_events").fetchone()
-    assert size is not None
-    assert rows is not None
-    return float(size[0]) / int(rows[0])

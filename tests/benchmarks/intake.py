@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.accounting import CpuMeter
-from tests.benchmarks.event_table import PROCESSED, event_table
 from tests.benchmarks.receivers.bare_consumer import BATCH, TABLE, insert_into
-from tests.benchmarks.servers import bare_consumer, intake, migrate
+from tests.benchmarks.running import bare_consumer, intake, migrate
+from tests.benchmarks.table import PROCESSED, event_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
 
-    from tests.benchmarks.event_table import EventTable, Growth
     from tests.benchmarks.rig import Rig
+    from tests.benchmarks.table import EventTable, Growth
 
-POSTGRESQL: Final = "intake on PostgreSQL"
-SQLITE: Final = "intake on SQLite"
-INSERT: Final = "insert per 100"
-BARE: Final = "pika + insert per 100"
-SERVICE: Final = "this service"
-SINGLE: Final = "one event per transaction"
+POSTGRESQL: Final = "intake_postgresql"
+SQLITE: Final = "intake_sqlite"
+BARE: Final = "bare"
 REPEATED: Final = 10
 """Every tenth event is delivered twice."""
 
@@ -35,8 +31,8 @@ class Trial:
     """One consumer on one database.
 
     Args:
-        scenario: POSTGRESQL or SQLITE.
-        subject: BARE, SERVICE or SINGLE.
+        scenario: Where its figures belong.
+        subject: BARE for the bare consumer, everything else is this service.
         url: The database.
         settings: OM_ variables of the worker.
     """
@@ -44,29 +40,31 @@ class Trial:
     scenario: str
     subject: str
     url: str
-    settings: dict[str, str]
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
-    def table(self) -> str:
-        """Where its rows appear."""
-        return TABLE if self.subject == BARE else PROCESSED
+    def is_bare(self) -> bool:
+        """Whether it is the consumer that the service is measured against."""
+        return self.subject == BARE
 
 
 def measure_intake(rig: Rig) -> None:
     """Let each consumer work the same events off in turn."""
-    many = rig.bodies(rig.plan.intake_events)
+    many = rig.requests.bodies(rig.plan.intake_events)
     few = many[: rig.plan.single_events]
     _insert(rig, many)
-    work_off(rig, Trial(POSTGRESQL, BARE, rig.fresh_database(), {}), many)
-    work_off(rig, Trial(POSTGRESQL, SERVICE, rig.fresh_database(), {}), many)
-    work_off(rig, Trial(POSTGRESQL, SINGLE, rig.fresh_database(), {"OM_BATCH_EVENTS": "1"}), few)
-    work_off(rig, Trial(SQLITE, BARE, rig.fresh_sqlite(), {}), many)
-    work_off(rig, Trial(SQLITE, SERVICE, rig.fresh_sqlite(), {}), many)
+    work_off(rig, Trial(POSTGRESQL, BARE, rig.fresh_database()), many)
+    service = Trial(POSTGRESQL, "service", rig.fresh_database())
+    work_off(rig, service, many)
+    rig.results.add(POSTGRESQL, "service", bytes_per_event=_bytes_per_event(service.url))
+    work_off(rig, Trial(POSTGRESQL, "single", rig.fresh_database(), {"OM_BATCH_EVENTS": "1"}), few)
+    work_off(rig, Trial(SQLITE, BARE, rig.fresh_sqlite()), many)
+    work_off(rig, Trial(SQLITE, "service", rig.fresh_sqlite()), many)
 
 
 def _insert(rig: Rig, bodies: Sequence[bytes]) -> None:
     """Measure the inserts of the bare consumer without a queue in front."""
-    rig.say(f"{POSTGRESQL}: {INSERT}")
+    rig.say(f"{POSTGRESQL}: insert")
     url = rig.fresh_database()
     insert = insert_into(url)
     started = time.monotonic()
@@ -75,23 +73,26 @@ def _insert(rig: Rig, bodies: Sequence[bytes]) -> None:
     seconds = time.monotonic() - started
     with event_table(url, TABLE) as table:
         rows = table.count()
-    rig.results.check(f"{INSERT}: {len(bodies)} inserted, {rows} rows", holds=rows == len(bodies))
-    rig.results.add(POSTGRESQL, INSERT, per_second=len(bodies) / seconds)
+    rig.results.check(f"{len(bodies)} inserted, {rows} rows", holds=rows == len(bodies))
+    rig.results.add(POSTGRESQL, "insert", per_second=len(bodies) / seconds)
 
 
 def work_off(rig: Rig, trial: Trial, bodies: Sequence[bytes]) -> Growth:
     """Fill the queue, start the consumer, and note how it went; the database may hold older events."""
     rig.say(f"{trial.scenario}: {trial.subject}")
-    if trial.subject != BARE:
-        migrate(trial.url)
+    if not trial.is_bare:
+        migrate(rig, trial.url)
     rig.queue.fill(with_repeats(bodies))
-    with event_table(trial.url, trial.table) as table:
-        if trial.subject != BARE:
+    with event_table(trial.url, TABLE if trial.is_bare else PROCESSED) as table:
+        if not trial.is_bare:
             table.start_after_newest()
-        with _consumer(rig, trial) as pid:
+        consumer = (
+            bare_consumer(rig, trial.url) if trial.is_bare else intake(rig, trial.url, **trial.settings)
+        )
+        with consumer as pid:
             growth, costs = _watch(rig, table, pid, len(bodies))
-            rig.queue.settle()
-        _check(rig, trial, table, bodies)
+            left = rig.queue.settle()
+        _check(rig, trial, table, bodies, left)
     rig.results.add(trial.scenario, trial.subject, per_second=growth.per_second, **costs)
     return growth
 
@@ -104,12 +105,6 @@ def with_repeats(bodies: Sequence[bytes]) -> Iterator[bytes]:
             yield bodies[number - REPEATED // 2]
 
 
-def _consumer(rig: Rig, trial: Trial) -> AbstractContextManager[int]:
-    if trial.subject == BARE:
-        return bare_consumer(rig.broker, trial.url, rig.fresh())
-    return intake(rig.broker, trial.url, rig.fresh(), **trial.settings)
-
-
 def _watch(rig: Rig, table: EventTable, pid: int, expected: int) -> tuple[Growth, dict[str, float]]:
     meters: list[CpuMeter] = []
 
@@ -120,12 +115,21 @@ def _watch(rig: Rig, table: EventTable, pid: int, expected: int) -> tuple[Growth
     return growth, meters[0].per_event_us(growth.rows)
 
 
-def _check(rig: Rig, trial: Trial, table: EventTable, bodies: Sequence[bytes]) -> None:
-    subject = f"{trial.scenario}, {trial.subject}"
-    rows, left = table.count(), rig.queue.settle()
+def _check(rig: Rig, trial: Trial, table: EventTable, bodies: Sequence[bytes], left: int) -> None:
+    subject, rows = f"{trial.scenario}, {trial.subject}", table.count()
     rig.results.check(f"{subject}: {len(bodies)} distinct events, {rows} rows", holds=rows == len(bodies))
-    rig.results.check(f"{subject}: {left} deliveries left unacknowledged", holds=left == 0)
-    if trial.subject != BARE and not table.base:
+    rig.results.check(f"{subject}: {left} deliveries left in the queue", holds=left == 0)
+    if not trial.is_bare and not table.base:
         messages = sum(b'conversation:message"' in body for body in bodies)
         counted = table.query("SELECT sum(message_count) FROM conversations")[0][0]
         rig.results.check(f"{subject}: {messages} messages, {counted} counted", holds=counted == messages)
+
+
+def _bytes_per_event(url: str) -> float:
+    """Return what all tables and indexes take, divided by the events that they hold."""
+    with event_table(url) as table:
+        size = table.query(
+            "SELECT sum(pg_total_relation_size(oid)) FROM pg_class"
+            " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        )
+        return float(size[0][0]) / table.count()

@@ -2,126 +2,122 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.accounting import CpuMeter
-from tests.benchmarks.ingest import SERVICE, WARM_UP_SECONDS
-from tests.benchmarks.servers import edge
-from tests.benchmarks.steady_load import percentile_ms, steady_load
+from tests.benchmarks.ingest import WARM_UP_SECONDS
+from tests.benchmarks.results import Figure
+from tests.benchmarks.running import edge
+from tests.benchmarks.steady import steady_load
 from tests.benchmarks.wrk import load
+from tests.stand.ledger import Ledger
+from tests.stand.records import Seen, percentile
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.benchmarks.rig import Rig
-    from tests.benchmarks.servers import Server
-    from tests.benchmarks.steady_load import Sample
+    from tests.benchmarks.running import Server
+    from tests.stand.records import Tried
 
-HALF_LOAD: Final = "half load"
-FROZEN: Final = "broker frozen"
-AWAY: Final = "broker away"
+RATE: Final = Figure("half_load", "service", "rate")
 CALIBRATION_SECONDS: Final = 3.0
 SETTLE_SECONDS: Final = 1.0
 """At the start of a window: what the start of the generator does is not the window's."""
+
+MARGIN_SECONDS: Final = 0.2
+"""Around a strike: these requests belong to neither window."""
 
 RECOVERY_SECONDS: Final = 90.0
 
 
 def measure_half_load(rig: Rig) -> None:
     """Send at half of its own capacity, open loop, constant rate."""
-    rig.say("latency: half load")
-    with edge(rig.broker, rig.fresh()) as server:
+    rig.say("half_load")
+    with edge(rig) as server:
         load(server.port, rig.requests, seconds=WARM_UP_SECONDS)
         rate = load(server.port, rig.requests, seconds=CALIBRATION_SECONDS).per_second / 2
         rig.queue.settle()
         rig.queue.purge()
         meter = CpuMeter.start(receiver=server.pid, broker=rig.broker.pid)
-        with steady_load(
-            server.port,
-            rig.requests,
-            rate=rate,
-            seconds=rig.plan.open_loop_seconds,
-            output=rig.directory / "samples",
-        ) as generator:
-            samples = generator.samples()
-        costs = meter.per_event_us(len(samples))
-    _note_latencies(rig, samples, rate=rate, **costs)
-    is_clean = all(sample.status == 200 for sample in samples)
-    rig.results.check("half load: nothing but 200", holds=is_clean)
+        with steady_load(rig, server.port, rate=rate, seconds=rig.plan.open_loop_seconds) as sending:
+            sending.finish()
+            tries = sending.seen().tries
+        costs = meter.per_event_us(len(tries))
+    _check_answers(rig, "half_load", tries)
+    rig.results.add(
+        "half_load",
+        "service",
+        rate=rate,
+        **{f"p{percent}_ms": Seen(tries).latency(percent) * 1e3 for percent in (50, 99)},
+        p999_ms=Seen(tries).latency(99.9) * 1e3,
+        longest_ms=Seen(tries).latency(100) * 1e3,
+        generator_late_p99_ms=percentile((each.sent - each.due for each in tries), 99) * 1e3,
+        **costs,
+    )
     rig.queue.settle()
     rig.queue.purge()
 
 
-def _note_latencies(rig: Rig, samples: Sequence[Sample], **values: float) -> None:
-    """Add percentiles of the latencies, and how late the generator itself was."""
-    latencies = [sample.latency for sample in samples]
-    percentiles = {f"p{percent}_ms": percentile_ms(latencies, percent) for percent in (50, 99)}
-    late = percentile_ms((sample.sent - sample.due for sample in samples), 99)
-    rig.results.add(HALF_LOAD, SERVICE, **percentiles, generator_late_p99_ms=late, **values)
-
-
 def measure_without_broker(rig: Rig) -> None:
     """Let the broker freeze, and be killed, in the middle of a steady load."""
-    rate = rig.results.median(HALF_LOAD, SERVICE, "rate")
+    _strike(rig, "broker_frozen", rig.broker.freeze, rig.broker.resume)
+    _strike(rig, "broker_away", rig.broker.kill, rig.broker.start)
+
+
+def _strike(rig: Rig, scenario: str, strike: Callable[[], None], mend: Callable[[], None]) -> None:
+    rig.say(scenario)
+    rate = rig.results.median(RATE)
     assert rate is not None, "half load is measured first"
-    _fault(rig, FROZEN, rate, rig.broker.freeze, rig.broker.resume)
-    _fault(rig, AWAY, rate, rig.broker.kill, rig.broker.start)
-
-
-def _fault(
-    rig: Rig, scenario: str, rate: float, strike: Callable[[], None], mend: Callable[[], None]
-) -> None:
-    rig.say(f"latency: {scenario}")
-    window = rig.plan.open_loop_seconds / 2
-    with edge(rig.broker, rig.fresh()) as server:
+    window = rig.plan.open_loop_seconds
+    with edge(rig) as server:
         load(server.port, rig.requests, seconds=SETTLE_SECONDS)
         rig.queue.purge()
-        with steady_load(
-            server.port, rig.requests, rate=rate, seconds=2 * window, output=rig.directory / "samples"
-        ) as generator:
+        begin = time.monotonic()
+        with steady_load(rig, server.port, rate=rate, seconds=2 * window) as sending:
             time.sleep(window)
-            struck_at = time.time()
+            struck_at = time.monotonic()
             strike()
-            samples = generator.samples()
+            sending.finish()
+            tries = sending.seen().tries
         mend()
-        _await_handover(server)
-    _note_windows(rig, scenario, samples, struck_at)
-    _check_found(rig, scenario, samples)
+        wait_until(lambda: _has_handed_over(server), RECOVERY_SECONDS, "the journal is handed over")
+    _check_answers(rig, scenario, tries)
+    _note_windows(rig, scenario, tries, begin, struck_at)
+    _check_found(rig, scenario, tries)
 
 
-def _note_windows(rig: Rig, scenario: str, samples: Sequence[Sample], struck_at: float) -> None:
-    begin = samples[0].due + SETTLE_SECONDS
-    with_broker = [s.latency for s in samples if begin < s.due < struck_at - 0.2]
-    without = [s.latency for s in samples if s.due > struck_at + 0.2]
-    values = {
-        "with_broker_p99_ms": percentile_ms(with_broker, 99),
-        "without_broker_p99_ms": percentile_ms(without, 99),
-    }
-    ratio = values["without_broker_p99_ms"] / values["with_broker_p99_ms"]
-    rig.results.add(scenario, SERVICE, **values, p99_ratio=ratio)
+def _note_windows(rig: Rig, scenario: str, tries: Sequence[Tried], begin: float, struck_at: float) -> None:
+    begin, end, after = begin + SETTLE_SECONDS, struck_at - MARGIN_SECONDS, struck_at + MARGIN_SECONDS
+    with_broker = percentile((each.latency for each in tries if begin < each.due < end), 99)
+    without = percentile((each.latency for each in tries if each.due > after), 99)
+    rig.results.add(
+        scenario,
+        "service",
+        with_broker_p99_ms=with_broker * 1e3,
+        without_broker_p99_ms=without * 1e3,
+        p99_ratio=without / with_broker,
+    )
 
 
-def _await_handover(server: Server) -> None:
-    """Wait until everything that was journalled in the meantime has been published and proven."""
-    deadline = time.monotonic() + RECOVERY_SECONDS
-    while time.monotonic() < deadline:
-        report = server.health()
-        processes = report["processes"]
-        assert isinstance(processes, list)
-        if all(p["journal"]["broker"] == "up" and not p["journal"]["waiting_bytes"] for p in processes):
-            time.sleep(2 * SETTLE_SECONDS)
-            return
-        time.sleep(0.2)
-    raise TimeoutError("the edge did not hand its journal over")
+def _has_handed_over(server: Server) -> bool:
+    """Tell whether everything that was journalled in the meantime has been published and proven."""
+    return all(each["broker"] == "up" and not each["waiting_bytes"] for each in server.journals())
 
 
-def _check_found(rig: Rig, scenario: str, samples: Sequence[Sample]) -> None:
+def _check_answers(rig: Rig, scenario: str, tries: Sequence[Tried]) -> None:
+    refused = sum(each.status != 200 for each in tries)
+    rig.results.check(f"{scenario}: {refused} of {len(tries)} not answered 200", holds=not refused)
+
+
+def _check_found(rig: Rig, scenario: str, tries: Sequence[Tried]) -> None:
     """Look for the body of every 200 in the queue; what is there twice is no fault, the index drops it."""
-    found = rig.queue.drain_digests()
-    bodies = rig.bodies(len(samples))
-    answered = [hashlib.sha256(bodies[s.number]).digest() for s in samples if s.status == 200]
-    lost = sum(digest not in found for digest in answered)
-    rig.results.check(f"{scenario}: {len(answered)} answered, {lost} not in the queue", holds=not lost)
-    rig.results.check(f"{scenario}: nothing but 200", holds=len(answered) == len(samples))
+    bodies = rig.requests.bodies(len(tries))
+    ledger = Ledger()
+    ledger.note_answered(bodies[each.number] for each in tries if each.status == 200)
+    lost = ledger.lost(rig.queue.drain_digests())
+    rig.results.check(
+        f"{scenario}: {len(ledger.owed)} answered, {len(lost)} not in the queue", holds=not lost
+    )

@@ -6,20 +6,17 @@ import threading
 from statistics import fmean
 from typing import TYPE_CHECKING, Final, Self
 
-from tests.benchmarks.accounting import children, resident_megabytes
-from tests.benchmarks.event_table import event_table
-from tests.benchmarks.servers import edge, intake, migrate
-from tests.benchmarks.wrk import CONNECTIONS, load
+import psutil
+
+from tests.benchmarks.running import edge, intake, migrate
+from tests.benchmarks.table import event_table
+from tests.benchmarks.wrk import ON_THE_WAY, load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from tests.benchmarks.event_table import EventTable
     from tests.benchmarks.rig import Rig
 
-SCENARIO: Final = "memory"
-EDGE: Final = "edge process"
-WORKER: Final = "worker process"
 CHUNK_SECONDS: Final = 10.0
 SAMPLE_SECONDS: Final = 0.5
 DRAIN_SECONDS: Final = 900.0
@@ -28,14 +25,10 @@ FLAT_MEGABYTES: Final = 5.0
 
 
 class MemoryWatch:
-    """Samples of the resident memory of some processes, in a thread of its own.
+    """Samples of the resident memory of some processes, in a thread of its own."""
 
-    Args:
-        pids: The processes.
-    """
-
-    def __init__(self, pids: Sequence[int]) -> None:
-        self.samples: dict[int, list[float]] = {pid: [] for pid in pids}
+    def __init__(self, processes: Iterable[psutil.Process]) -> None:
+        self.samples: dict[psutil.Process, list[float]] = {process: [] for process in processes}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -49,8 +42,13 @@ class MemoryWatch:
 
     def _run(self) -> None:
         while not self._stopped.wait(SAMPLE_SECONDS):
-            for pid, samples in self.samples.items():
-                samples.append(resident_megabytes(pid))
+            for process, samples in self.samples.items():
+                samples.append(process.memory_info().rss / 1e6)
+
+    def figures(self) -> dict[str, float]:
+        """Return the largest of all processes and the most that one of them grew."""
+        series = [samples for samples in self.samples.values() if samples]
+        return {"largest_mb": max(map(max, series)), "growth_mb": max(map(growth_of, series))}
 
 
 def growth_of(samples: Sequence[float]) -> float:
@@ -64,44 +62,24 @@ def measure_memory(rig: Rig) -> None:
     """Send a million events through the edge and the worker."""
     rig.say("memory: a million events")
     url = rig.fresh_database()
-    migrate(url)
-    with (
-        edge(rig.broker, rig.fresh()) as server,
-        intake(rig.broker, url, rig.fresh()) as worker,
-        event_table(url) as table,
-        MemoryWatch(children(server.pid)) as edges,
-        MemoryWatch([worker]) as workers,
-    ):
-        answered = send(rig, server.port, rig.plan.many_events)
-        _note(rig, EDGE, edges)
-        _drain(rig, table, answered)
-        _note(rig, WORKER, workers)
+    migrate(rig, url)
+    with edge(rig) as server, intake(rig, url) as worker, event_table(url) as table:
+        edges = MemoryWatch(psutil.Process(server.pid).children())
+        with edges, MemoryWatch([psutil.Process(worker)]) as workers:
+            answered = send(rig, server.port, rig.plan.many_events)
+            rig.results.add("memory", "edge_process", **edges.figures())
+            rig.say(f"memory: waiting for {answered} rows")
+            rows = table.wait_for(answered, timeout=DRAIN_SECONDS)
+    rig.results.check(f"memory: {answered} answered, {rows} rows", holds=answered <= rows)
+    rig.results.add("memory", "worker_process", **workers.figures())
 
 
-def send(rig: Rig, port: int, events: int, first: int = 0) -> int:
+def send(rig: Rig, port: int, events: int) -> int:
     """Load a server until at least so many distinct requests were answered; return how many were."""
-    answered, position = 0, first
+    answered, position = 0, 0
     while answered < events:
         result = load(port, rig.requests, seconds=CHUNK_SECONDS, first=position)
-        rig.results.check(
-            "a million events: nothing but 200", holds=not result.refused and not result.socket_errors
-        )
+        rig.results.check(f"{events} events: nothing but 200", holds=result.is_clean)
         answered += result.answered
-        position += result.answered + 2 * CONNECTIONS
+        position += result.answered + ON_THE_WAY
     return answered
-
-
-def _drain(rig: Rig, table: EventTable, answered: int) -> None:
-    rig.say(f"memory: waiting for {answered} rows")
-    rows = table.wait_for(answered, timeout=DRAIN_SECONDS)
-    rig.results.check(f"memory: {answered} answered, {rows} rows", holds=answered <= rows)
-
-
-def _note(rig: Rig, subject: str, watch: MemoryWatch) -> None:
-    series = [samples for samples in watch.samples.values() if samples]
-    rig.results.add(
-        SCENARIO,
-        subject,
-        largest_mb=max(max(samples) for samples in series),
-        growth_mb=max(growth_of(samples) for samples in series),
-    )

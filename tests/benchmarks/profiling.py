@@ -1,4 +1,4 @@
-"""Show where edge and worker processes spend their CPU time, per layer and as flame graphs.
+"""Show where edge and worker processes spend their CPU time, per layer and as flame graphs, by py-spy.
 
 Runs as `python -m tests.benchmarks.profiling DIRECTORY`. A sample belongs to the layer of the innermost frame
 that is ours or of a library named here: what else a library does counts for the line of ours that called it.
@@ -6,66 +6,62 @@ that is ours or of a library named here: what else a library does counts for the
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.accounting import CpuMeter
-from tests.benchmarks.event_table import event_table
-from tests.benchmarks.flame_graph import draw_flame_graph
-from tests.benchmarks.plan import PROFILE
+from tests.benchmarks.plan import FULL
+from tests.benchmarks.report import write_json
 from tests.benchmarks.rig import running_rig
-from tests.benchmarks.servers import edge, intake, migrate
-from tests.benchmarks.wrk import load
+from tests.benchmarks.running import edge, intake, migrate
+from tests.benchmarks.table import event_table
+from tests.benchmarks.wrk import ON_THE_WAY, load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.benchmarks.rig import Rig
 
 EDGE_LAYERS: Final = {
-    "send the answer": ("_send (webhook_api/http/connection.py",),
-    "wait for sockets, call back": ("(pika/adapters/select_connection.py", "(messaging/loop.py"),
-    "send to the broker": ("(adapters/utils/", "(pika/"),
-    "journal: checksum and write": ("(webhook_api/journal",),
-    "receive and parse HTTP": ("(webhook_api/http/connection.py", "(webhook_api/http/request.py"),
-    "signature": ("(webhook_api/signature.py",),
-    "admission": ("(webhook_api/pressure/gate.py", "(webhook_api/pressure/admission.py"),
-    "order of things": (
-        "(webhook_api/ingest.py",
-        "(webhook_api/handover/handover.py",
-        "(webhook_api/handover/barrier.py",
-    ),
-    "envelope and frames": ("(messaging/",),
-    "render the answer": ("(webhook_api/http/response.py",),
-    "ask for the queue's depth": ("(webhook_api/pressure/queue_depth.py",),
+    "receive, parse, answer HTTP": ("webhook_api/http",),
+    "envelope and frames": ("messaging/envelope", "messaging/frames", "messaging/publisher"),
+    "send to the broker": ("pika/", "messaging/"),
+    "journal: checksum and write": ("webhook_api/journal",),
+    "signature": ("webhook_api/signature",),
+    "admission, queue's depth": ("webhook_api/pressure",),
+    "hand over": ("webhook_api/handover",),
+    "Flask, order of things": ("webhook_api/", "flask/", "werkzeug/"),
+    "wait for sockets, call back": ("asyncio/", "selectors.py"),
 }
 WORKER_LAYERS: Final = {
-    "receive and decode deliveries": (
-        *("(pika/", "(adapters/utils/"),
-        *("(messaging/delivery_frames.py", "(messaging/delivery.py", "(messaging/envelope.py"),
-    ),
-    "loop, batches": ("(messaging/",),
-    "parse JSON": ("(workers/parsing/json_body.py",),
+    "receive and decode deliveries": ("pika/", "messaging/delivery", "messaging/envelope"),
+    "loop, batches": ("messaging/", "asyncio/"),
+    "parse JSON": ("workers/parsing/json_body",),
     "schema": (
-        "(workers/dialects",
-        "(workers/parsing/schema_reader.py",
-        "(workers/parsing/fields.py",
-        "(marshmallow/",
+        "workers/parsing/dialects",
+        "workers/parsing/schema",
+        "workers/parsing/fields",
+        "marshmallow/",
     ),
-    "key and times": ("(workers/parsing/idempotency.py", "(workers/parsing/timestamps.py"),
-    "rows into one parameter": ("(workers/tables/rowset.py",),
-    "database driver": ("(psycopg",),
-    "SQLAlchemy": ("(sqlalchemy/", "(engine/", "(sql/", "(pool/"),
-    "claim, state, handlers": ("(workers/", "(handlers/"),
+    "key and times": ("workers/parsing",),
+    "rows into parameters": ("workers/tables/rowset",),
+    "database driver": ("psycopg",),
+    "SQLAlchemy": ("sqlalchemy/",),
+    "claim, state, handlers": ("workers/",),
 }
 OTHER: Final = "other"
-SECONDS: Final = 12.0
+SECONDS: Final = 8
+SAMPLES_PER_SECOND: Final = 200
+SEED: Final = "profile"
+WORKER_EVENTS: Final = 250_000
 START_SECONDS: Final = 30.0
 
 Stacks = Counter[tuple[str, ...]]
@@ -76,59 +72,81 @@ def main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as scratch,
-        running_rig(PROFILE, Path(scratch)) as rig,
+        running_rig(FULL, Path(scratch), SEED) as rig,
     ):
-        _profile_edge(rig, directory)
-        _profile_worker(rig, directory)
+        document = {
+            "certificate": rig.certificate,
+            "edge": _edge(rig, directory),
+            "worker": _worker(rig, directory),
+        }
+    write_json(directory / "profile.json", document)
 
 
-def _profile_edge(rig: Rig, directory: Path) -> None:
+def _edge(rig: Rig, directory: Path) -> dict[str, Any]:
     rig.say("profile: edge")
-    profile = rig.fresh()
-    profile.mkdir()
-    configuration = "tests.benchmarks.receivers.profiled_edge"
-    with edge(rig.broker, rig.fresh(), configuration=configuration, BENCH_PROFILE=str(profile)) as server:
+    with edge(rig) as server:
         meter = CpuMeter.start(process=server.pid)
-        answered = load(server.port, rig.requests, seconds=SECONDS).answered
-        cost = meter.per_event_us(answered)["process_cpu_us"]
-    _show("edge", read_stacks(profile), EDGE_LAYERS, cost, directory)
+        answered = load(server.port, rig.requests, seconds=SECONDS)
+        cost = meter.per_event_us(answered.answered)["process_cpu_us"]
+        first = answered.answered + ON_THE_WAY
+
+        def work() -> None:
+            nonlocal first
+            first += load(server.port, rig.requests, seconds=SECONDS, first=first).answered + ON_THE_WAY
+
+        stacks = _record_both(server.pid, directory / "edge-flame.svg", work)
     rig.queue.purge()
+    return _show("edge", shares_of(stacks, EDGE_LAYERS), cost)
 
 
-def _profile_worker(rig: Rig, directory: Path) -> None:
-    rig.say("profile: intake")
-    profile = rig.fresh()
-    profile.mkdir()
+def _worker(rig: Rig, directory: Path) -> dict[str, Any]:
+    rig.say("profile: worker")
     url = rig.fresh_database()
-    migrate(url)
-    module = "tests.benchmarks.receivers.profiled_intake"
-    events = rig.plan.intake_events
-    rig.queue.fill(rig.bodies(events))
-    with (
-        intake(rig.broker, url, rig.fresh(), module=module, BENCH_PROFILE=str(profile)) as pid,
-        event_table(url) as table,
-    ):
+    migrate(rig, url)
+    rig.queue.fill(rig.requests.bodies(WORKER_EVENTS))
+    with intake(rig, url) as pid, event_table(url) as table:
         rows = table.wait_for(1, timeout=START_SECONDS)
         meter = CpuMeter.start(process=pid)
-        cost = meter.per_event_us(table.wait_for(events, timeout=10 * SECONDS) - rows)["process_cpu_us"]
-    _show("intake", read_stacks(profile), WORKER_LAYERS, cost, directory)
+        time.sleep(SECONDS / 2)
+        cost = meter.per_event_us(table.count() - rows)["process_cpu_us"]
+        stacks = _record_both(pid, directory / "intake-flame.svg", lambda: time.sleep(SECONDS / 2))
+        rig.results.check("the queue lasted", holds=table.count() < WORKER_EVENTS)
+    assert all(check.holds for check in rig.results.checks), "the worker ran out of events"
+    return _show("worker", shares_of(stacks, WORKER_LAYERS), cost)
 
 
-def read_stacks(directory: Path) -> Stacks:
-    """Return the samples of all processes, without the frames that all stacks begin with."""
-    stacks: Stacks = Counter()
-    for path in directory.glob("*.stacks"):
-        for line in path.read_text().splitlines():
-            frames, _, samples = line.rpartition(" ")
-            stacks[tuple(frames.split(";"))] += int(samples)
-    return Counter({_from_ours(frames): samples for frames, samples in stacks.items()})
+def _record_both(pid: int, flame_graph: Path, work: Callable[[], None]) -> Stacks:
+    """Draw a flame graph of a process tree at work, then sample it once more for its stacks."""
+    _record(pid, "flamegraph", flame_graph, work)
+    with tempfile.NamedTemporaryFile("r") as raw:
+        _record(pid, "raw", Path(raw.name), work)
+        return read_stacks(raw.read())
 
 
-def _from_ours(frames: tuple[str, ...]) -> tuple[str, ...]:
-    """Cut the frames before the loop off: gunicorn's start, the thread's start."""
-    starts = ("start (pika/adapters", "_run (messaging/")
-    first = next((at for at, frame in enumerate(frames) if frame.startswith(starts)), 0)
-    return frames[first:]
+def _record(pid: int, form: str, output: Path, work: Callable[[], None]) -> None:
+    """Sample a process tree while work is done."""
+    py_spy = str(Path(sys.executable).with_name("py-spy"))
+    command = [
+        py_spy,
+        "record",
+        "--pid",
+        str(pid),
+        "--subprocesses",
+        "--format",
+        form,
+        "--output",
+        str(output),
+    ]
+    sampler = subprocess.Popen([*command, "--rate", str(SAMPLES_PER_SECOND), "--duration", "3600"], stderr=-3)
+    work()
+    sampler.send_signal(2)
+    sampler.wait()
+
+
+def read_stacks(text: str) -> Stacks:
+    """Return samples by stack: a line has its frames from the outermost in, and their samples."""
+    lines = (line.rpartition(" ") for line in text.splitlines())
+    return Counter({tuple(frames.split(";")): int(samples) for frames, _, samples in lines})
 
 
 def shares_of(stacks: Stacks, layers: Mapping[str, Sequence[str]]) -> dict[str, float]:
@@ -152,18 +170,15 @@ def _layer_of(frames: Sequence[str], layers: Mapping[str, Sequence[str]]) -> str
     return OTHER
 
 
-def _show(
-    name: str, stacks: Stacks, layers: Mapping[str, Sequence[str]], cost_us: float, directory: Path
-) -> None:
-    """Print the table of layers and draw the flame graph."""
-    title = f"{name}: {cost_us:.0f} µs of CPU per event, {stacks.total()} samples"
-    table = Table(title=title, title_justify="left")
-    for column in ("layer", "share", "µs per event"):
-        table.add_column(column)
-    for layer, share in shares_of(stacks, layers).items():
+def _show(name: str, shares: dict[str, float], cost_us: float) -> dict[str, Any]:
+    """Print the table of layers and return it as JSON values."""
+    title = f"{name}: {cost_us:.0f} µs of CPU per event"
+    table = Table("layer", "share", "µs per event", title=title, title_justify="left")
+    for layer, share in shares.items():
         table.add_row(layer, f"{share:.0%}", f"{share * cost_us:.1f}")
     Console().print(table)
-    (directory / f"{name}-flame.svg").write_text(draw_flame_graph(title, stacks), encoding="utf-8")
+    layers = [{"layer": layer, "share": share, "us": share * cost_us} for layer, share in shares.items()]
+    return {"cpu_us": cost_us, "layers": layers}
 
 
 if __name__ == "__main__":

@@ -21,11 +21,10 @@ function request()
    return file:read(size)
 end
 
-function done(summary, latency, _)
+function done(summary, _, _)
    local errors = summary.errors
    print(string.format(
-      '\n{"requests": %d, "seconds": %.6f, "refused": %d, "socket_errors": %d, "p50_ms": %.3f, "p99_ms": %.3f}',
+      '\n{"requests": %d, "seconds": %.6f, "refused": %d, "socket_errors": %d}',
       summary.requests, summary.duration / 1e6, errors.status,
-      errors.connect + errors.read + errors.write + errors.timeout,
-      latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+      errors.connect + errors.read + errors.write + errors.timeout))
 end

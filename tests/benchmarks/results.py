@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measurement of one subject in one round.
-
-    Args:
-        scenario: What was done, such as "ingest".
-        subject: To what, such as "service".
-        values: Figures by name; the name ends with its unit.
-    """
+class Figure(NamedTuple):
+    """What was measured: what was done, such as "ingest", to what, such as "service", and in which unit."""
 
     scenario: str
     subject: str
-    values: dict[str, float]
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,40 +26,44 @@ class Check:
 
 @dataclass(slots=True)
 class Results:
-    """Everything of one run."""
+    """Everything of one run; a figure has a value for each round, in order."""
 
-    rows: list[Row] = field(default_factory=list)
+    figures: dict[Figure, list[float]] = field(default_factory=lambda: defaultdict(list))
     checks: list[Check] = field(default_factory=list)
 
     def add(self, scenario: str, subject: str, **values: float) -> None:
-        """Note one measurement."""
-        self.rows.append(Row(scenario, subject, values))
+        """Note one measurement; a name ends with its unit."""
+        for name, value in values.items():
+            self.figures[Figure(scenario, subject, name)].append(value)
 
     def check(self, claim: str, *, holds: bool) -> None:
         """Note whether a claim held."""
         self.checks.append(Check(claim, holds))
 
-    def series(self, scenario: str, subject: str, name: str) -> list[float]:
-        """Return a figure of every round, in order."""
-        return [
-            row.values[name]
-            for row in self.rows
-            if (row.scenario, row.subject) == (scenario, subject) and name in row.values
-        ]
+    def rounds(self, figure: Figure) -> list[float]:
+        """Return a figure of every round; empty where it was not measured."""
+        return self.figures.get(figure, [])
 
-    def median(self, scenario: str, subject: str, name: str) -> float | None:
+    def median(self, figure: Figure) -> float | None:
         """Return the median over the rounds; None where it was not measured."""
-        series = self.series(scenario, subject, name)
-        return median(series) if series else None
+        rounds = self.rounds(figure)
+        return median(rounds) if rounds else None
 
-    def ratio(self, above: tuple[str, str, str], below: tuple[str, str, str]) -> float | None:
-        """Return the median of the rounds' ratios: both sides of each were measured within seconds."""
-        pairs = list(zip(self.series(*above), self.series(*below), strict=False))
-        return median(a / b for a, b in pairs if b) if pairs else None
+    def ratios(self, above: Figure, below: Figure) -> list[float]:
+        """Return the ratio of each round: both its sides were measured within seconds of each other."""
+        pairs = zip(self.rounds(above), self.rounds(below), strict=False)
+        return [a / b for a, b in pairs if b]
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return {
-            "rows": [asdict(row) for row in self.rows],
-            "checks": [asdict(check) for check in self.checks],
-        }
+        """Return every figure as JSON values, by scenario, subject and name."""
+        tree: dict[str, Any] = {}
+        for (scenario, subject, name), rounds in self.figures.items():
+            tree.setdefault(scenario, {}).setdefault(subject, {})[name] = spread_of(rounds)
+        return tree
+
+
+def spread_of(rounds: list[float]) -> dict[str, Any]:
+    """Return the median of some rounds, the least, the most, and all of them; None for all of none."""
+    if not rounds:
+        return {"value": None, "least": None, "most": None, "rounds": []}
+    return {"value": median(rounds), "least": min(rounds), "most": max(rounds), "rounds": rounds}

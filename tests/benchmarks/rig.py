@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
 from tests.benchmarks import events
-from tests.benchmarks.broker import EventsQueue
+from tests.benchmarks.queue import EventsQueue
 from tests.benchmarks.results import Results
+from tests.figures import broker_versions, certificate, postgresql_version
 from tests.servers import PrivatePostgreSQL, PrivateRabbitMQ, ensure_postgresql, ensure_rabbitmq, ensure_wrk
+from tests.stand.product import Product
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from tests.benchmarks.events import RequestFile
     from tests.benchmarks.plan import Plan
 
-SERIES = 1
+UNBOUNDED: Final = 100_000_000
+"""A queue depth that no run reaches: admission is measured, shedding is not wanted."""
 
 
 @dataclass(slots=True)
@@ -39,13 +42,16 @@ class Rig:
     postgresql: PrivatePostgreSQL
     queue: EventsQueue
     requests: RequestFile
-    results: Results
+    certificate: dict[str, Any]
     console: Console
+    results: Results = field(default_factory=Results)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def fresh(self) -> Path:
         """Return a directory that nobody has used."""
-        return self.directory / f"part-{next(self._numbers):03d}"
+        directory = self.directory / f"part-{next(self._numbers):03d}"
+        directory.mkdir()
+        return directory
 
     def fresh_database(self) -> str:
         """Create an empty PostgreSQL database and return its address."""
@@ -53,14 +59,18 @@ class Rig:
 
     def fresh_sqlite(self) -> str:
         """Return the address of an SQLite database that does not exist yet."""
-        directory = self.fresh()
-        directory.mkdir()
-        return f"sqlite:///{directory / 'bench.sqlite3'}"
+        return f"sqlite:///{self.fresh() / 'bench.sqlite3'}"
 
-    def bodies(self, count: int) -> list[bytes]:
-        """Return the first bodies of the prepared requests."""
-        with self.requests.path.open("rb") as file:
-            return [events.body_of(file.read(self.requests.size)) for _ in range(count)]
+    def product(self, **settings: str) -> Product:
+        """Return the service with an empty state, on this rig's broker, with limits that no run reaches."""
+        common = {
+            "OM_AMQP_URL": self.broker.amqp_url,
+            "OM_MANAGEMENT_URL": self.broker.management_url,
+            "OM_JOURNAL_MAX_BYTES": str(16 * 1024**3),
+            "OM_QUEUE_DEPTH_HIGH": str(UNBOUNDED),
+            "OM_QUEUE_DEPTH_LOW": str(UNBOUNDED // 2),
+        }
+        return Product(self.fresh(), common | settings)
 
     def say(self, what: str) -> None:
         """Tell a person what is being done."""
@@ -68,7 +78,7 @@ class Rig:
 
 
 @contextmanager
-def running_rig(plan: Plan, directory: Path) -> Iterator[Rig]:
+def running_rig(plan: Plan, directory: Path, seed: str) -> Iterator[Rig]:
     """Start the private servers and prepare the requests."""
     console = Console(stderr=True)
     ensure_rabbitmq()
@@ -81,11 +91,13 @@ def running_rig(plan: Plan, directory: Path) -> Iterator[Rig]:
     broker.launch()
     try:
         postgresql.start()
-        requests = events.write_requests(directory / "requests", events.bodies(plan.requests, SERIES))
+        requests = events.write_requests(directory / "requests", events.bodies(plan.requests, seed))
         broker.wait_ready()
         queue = EventsQueue(broker)
         queue.declare()
-        yield Rig(plan, directory, broker, postgresql, queue, requests, Results(), console)
+        versions = broker_versions(broker.management_url) | postgresql_version(postgresql.url())
+        birth = certificate(seed=seed, servers=versions)
+        yield Rig(plan, directory, broker, postgresql, queue, requests, birth, console)
     finally:
         broker.stop()
         postgresql.stop()

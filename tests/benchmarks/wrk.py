@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 CONNECTIONS: Final = 16
 SCRIPT: Final = Path(__file__).with_name("requests.lua")
+ON_THE_WAY: Final = 2 * CONNECTIONS
+"""What wrk had sent and not read the answer of when it stopped, in the warm-up and in the measurement."""
 
 
 class LoadError(RuntimeError):
-    """The load could not be made, or says nothing about the server."""
+    """The load could not be made, or says nothing about the server: the scenario counts for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +42,25 @@ class Load:
         """Requests answered 200 per second."""
         return self.answered / self.seconds
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether there was nothing but 200."""
+        return not self.refused and not self.socket_errors
+
 
 def load(port: int, requests: RequestFile, *, seconds: float, first: int = 0) -> Load:
-    """Send requests of the file, each once, and return what came back.
-
-    Args:
-        port: Where the server listens on loopback.
-        requests: What to send.
-        seconds: For how long.
-        first: The number of the first request.
+    """Send requests of the file from number *first* on, each once, and return what came back.
 
     Raises:
         LoadError: wrk failed, or the file held too few requests.
     """
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{CONNECTIONS}",
-        f"-d{seconds:.0f}s",
-        "-s",
-        str(SCRIPT),
-        f"http://127.0.0.1:{port}/",
-    ]
-    arguments = [str(requests.path), str(requests.size), str(requests.count), str(first)]
-    done = subprocess.run([*command, "--", *arguments], capture_output=True, text=True, check=False)
+    options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}/"]
+    arguments = map(str, (requests.path, requests.size, requests.count, first))
+    done = subprocess.run(["wrk", *options, "--", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise LoadError(f"wrk failed: {done.stdout}{done.stderr}")
     summary = json.loads(done.stdout.splitlines()[-1])
-    if first + summary["requests"] + CONNECTIONS > requests.count:
+    sent = summary.pop("requests")
+    if first + sent + CONNECTIONS > requests.count:
         raise LoadError(f"{requests.count} requests were too few for {seconds} s")
-    return Load(
-        answered=summary["requests"] - summary["refused"],
-        seconds=summary["seconds"],
-        refused=summary["refused"],
-        socket_errors=summary["socket_errors"],
-    )
+    return Load(answered=sent - summary["refused"], **summary)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import heapq
 import json
+import mmap
 import os
 import random
 import select
@@ -60,11 +61,17 @@ class RequestFile:
         size: Bytes of each request.
     """
 
-    data: bytes
+    data: mmap.mmap
     size: int
 
     def __getitem__(self, number: int) -> bytes:
         return self.data[number * self.size : (number + 1) * self.size]
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """Map a file: it may be large, and only a part of it may be sent."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,7 @@ class Order:
 
     def requests(self) -> Requests:
         """Return what the numbers stand for."""
-        return Traffic(self.run) if self.run else RequestFile(Path(self.path).read_bytes(), self.size)
+        return Traffic(self.run) if self.run else RequestFile(_mapped(Path(self.path)), self.size)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,7 +1,7 @@
 """Consume with pika and insert with one statement per batch: the least that an idempotent consumer can do.
 
 Runs as a process: `python -m tests.benchmarks.receivers.bare_consumer DATABASE_URL`, with OM_AMQP_URL. It
-reads three fields of the body, checks nothing, keeps no state beside the key and records no refusal.
+reads three fields of the body, checks nothing, keeps no state beside key and body, and records no refusal.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ BATCH: Final = 100
 PREFETCH: Final = 5 * BATCH
 IDLE_SECONDS: Final = 0.02
 TABLE: Final = "bare_events"
-COLUMNS: Final = "idempotency_key, conversation_id, event_type, occurred_at"
-POSTGRESQL_ID: Final = "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
-SQLITE_ID: Final = "INTEGER PRIMARY KEY"
+COLUMNS: Final = "idempotency_key, conversation_id, event_type, occurred_at, body"
+POSTGRESQL_TYPES: Final = ("bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "bytea")
+SQLITE_TYPES: Final = ("INTEGER PRIMARY KEY", "blob")
 
 
 def insert_into(url: str) -> Callable[[list[bytes]], None]:
@@ -64,19 +64,19 @@ def consume(insert: Callable[[list[bytes]], None]) -> None:
             commit()
 
 
-def _table(id_type: str) -> str:
+def _table(id_type: str, body_type: str) -> str:
     return (
         f"CREATE TABLE {TABLE} (id {id_type}, idempotency_key text UNIQUE NOT NULL, conversation_id text,"
-        " event_type text, occurred_at text)"
+        f" event_type text, occurred_at text, body {body_type})"
     )
 
 
-def _rows(bodies: list[bytes]) -> list[str]:
-    values = []
+def _rows(bodies: list[bytes]) -> list[str | bytes]:
+    values: list[str | bytes] = []
     for body in bodies:
         event = json.loads(body)
         conversation, moment = event["conversationId"], event["timestamp"]
-        values += [f"{conversation}:{moment}", conversation, event["eventType"], moment]
+        values += [f"{conversation}:{moment}", conversation, event["eventType"], moment, body]
     return values
 
 
@@ -87,7 +87,7 @@ def _statement(rows: int, mark: str) -> str:
 
 def _postgresql(url: str) -> Callable[[list[bytes]], None]:
     connection = psycopg.connect(url, autocommit=True)
-    connection.execute(_table(POSTGRESQL_ID).encode())
+    connection.execute(_table(*POSTGRESQL_TYPES).encode())
 
     def insert(bodies: list[bytes]) -> None:
         connection.execute(_statement(len(bodies), "%s").encode(), _rows(bodies))
@@ -99,7 +99,7 @@ def _sqlite(path: str) -> Callable[[list[bytes]], None]:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(_table(SQLITE_ID))
+    connection.execute(_table(*SQLITE_TYPES))
 
     def insert(bodies: list[bytes]) -> None:
         connection.execute(_statement(len(bodies), "?"), _rows(bodies))

@@ -7,7 +7,6 @@ to the loop's thread, which publishes it: the smallest hand-over that keeps pika
 from __future__ import annotations
 
 import threading
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from webhook_api.app import Edge
@@ -22,19 +21,16 @@ if TYPE_CHECKING:
 def make_app() -> Flask:
     """Return the application of a process; call after the fork."""
     edge = Edge(EdgeSettings.from_environment())
-    handover, journal, lock = edge.handover, edge.handover._journal, threading.Lock()
-    journal.append = _locked(lock, journal.append)  # type: ignore[method-assign]
+    handover, lock = edge.handover, threading.Lock()
+    journal = handover._journal
+    keep = _locked(lock, journal.append)
     journal.rotate = _locked(lock, journal.rotate)  # type: ignore[method-assign]
-
-    def publish(properties: bytes, body: bytes) -> None:
-        if handover._live:
-            handover._publisher.publish(properties, body)
-        handover._open_turn()
+    accept_on_loop = handover.accept
+    journal.append = lambda *_: None  # type: ignore[method-assign]
 
     def accept(properties: bytes, body: bytes) -> None:
-        journal.append(properties, body)
-        handover.accepted += 1
-        edge.loop.call_soon_threadsafe(partial(publish, properties, body))
+        keep(properties, body)
+        edge.loop.call_soon_threadsafe(accept_on_loop, properties, body)
 
     handover.accept = accept  # type: ignore[method-assign]
     edge.start()

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sqlalchemy import Connection
 
 POLL_SECONDS: Final = 0.02
 PATIENCE: Final = 5
 PROCESSED: Final = "processed_events"
-MISSING_TABLE: Final = (psycopg.errors.UndefinedTable, sqlite3.OperationalError)
+MISSING_TABLE: Final = (ProgrammingError, OperationalError)
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How a table grew.
-
-    Args:
-        rows: Rows that came between the first look that found some and the last.
-        seconds: Between these two looks.
-        ended_at: When the last look found the table full, by the wall clock.
-    """
+    """How a table grew: rows between the first look that found some and the last, and the seconds."""
 
     rows: int
     seconds: float
-    ended_at: float
 
     @property
     def per_second(self) -> float:
@@ -43,36 +38,34 @@ class EventTable:
     """A table whose rows have rising ids.
 
     Args:
-        execute: Runs a query and returns its rows; commits.
+        connection: Commits by itself.
         name: The table's name.
     """
 
-    def __init__(self, execute: Callable[[str], list[Any]], name: str) -> None:
-        self._execute = execute
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._connection = connection
         self._name = name
         self.base = 0
 
+    def query(self, statement: str, **parameters: Any) -> Sequence[Any]:
+        """Return the rows of a query that names the table `:table`."""
+        named = text(statement.replace(":table", self._name))
+        return self._connection.execute(named, parameters).all()
+
     def start_after_newest(self) -> None:
         """Leave the rows that are there out of every further count."""
-        query = f"SELECT coalesce(max(id), 0) FROM {self._name}"  # noqa: S608  # a constant of ours
-        self.base = int(self._execute(query)[0][0])
+        self.base = int(self.query("SELECT coalesce(max(id), 0) FROM :table")[0][0])
 
     def count(self) -> int:
         """Return the rows counted, 0 while there is no table."""
-        query = f"SELECT count(*) FROM {self._name} WHERE id > {self.base}"  # noqa: S608  # constants of ours
         try:
-            return int(self._execute(query)[0][0])
+            return int(self.query("SELECT count(*) FROM :table WHERE id > :base", base=self.base)[0][0])
         except MISSING_TABLE:
             return 0
 
-    def digests_after(self, newest: int) -> list[Any]:
+    def digests_after(self, newest: int) -> Sequence[Any]:
         """Return id and body_sha256 of every row with a higher id, in the order of ids."""
-        query = f"SELECT id, body_sha256 FROM {self._name} WHERE id > {newest} ORDER BY id"  # noqa: S608  # ours
-        return self._execute(query)
-
-    def query(self, statement: str) -> list[Any]:
-        """Return the rows of any query."""
-        return self._execute(statement)
+        return self.query("SELECT id, body_sha256 FROM :table WHERE id > :newest ORDER BY id", newest=newest)
 
     def wait_for(self, expected: int, *, timeout: float) -> int:
         """Look now and then until the table has so many rows; return how many it has then."""
@@ -90,35 +83,25 @@ class EventTable:
         """
         deadline = time.monotonic() + timeout
         while not (first := self.count()):
-            _pause(deadline, f"no row in {self._name}")
+            self._pause(deadline, f"no row in {self._name}")
         started = time.monotonic()
         on_first()
         while (rows := self.count()) < expected:
-            _pause(deadline, f"{rows} of {expected} rows in {self._name}")
-        return Growth(rows - first, time.monotonic() - started, time.time())
+            self._pause(deadline, f"{rows} of {expected} rows in {self._name}")
+        return Growth(rows - first, time.monotonic() - started)
+
+    def _pause(self, deadline: float, shortage: str) -> None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(shortage)
+        time.sleep(POLL_SECONDS)
 
 
 @contextmanager
 def event_table(url: str, name: str = PROCESSED) -> Iterator[EventTable]:
     """Open a connection of its own to the database of a table."""
-    if url.startswith("sqlite"):
-        with _sqlite(url.removeprefix("sqlite:///")) as execute:
-            yield EventTable(execute, name)
-    else:
-        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-            yield EventTable(lambda statement: connection.execute(statement.encode()).fetchall(), name)
-
-
-@contextmanager
-def _sqlite(path: str) -> Iterator[Callable[[str], list[Any]]]:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
-        yield lambda statement: connection.execute(statement).fetchall()
+        with engine.connect() as connection:
+            yield EventTable(connection, name)
     finally:
-        connection.close()
-
-
-def _pause(deadline: float, shortage: str) -> None:
-    if time.monotonic() > deadline:
-        raise TimeoutError(shortage)
-    time.sleep(POLL_SECONDS)
+        engine.dispose()
