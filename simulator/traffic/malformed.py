@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from simulator.traffic.event import Payload, compact
@@ -23,9 +22,9 @@ def _with(field: str, value: object) -> Callable[[Payload], bytes]:
     return lambda payload: compact({**payload, field: value})
 
 
-def _with_raw_value(raw: bytes) -> Callable[[Payload], bytes]:
-    """Append a member whose value is written as it stands, whether or not that is JSON."""
-    return lambda payload: compact(payload)[:-1] + b',"appended":' + raw + b"}"
+def _with_raw_value(raw: bytes, name: str = "appended") -> Callable[[Payload], bytes]:
+    """Append a member whose value is written as it stands; of two with one name the last counts."""
+    return lambda payload: compact(payload)[:-1] + f',"{name}":'.encode() + raw + b"}"
 
 
 def _bad_utf8(payload: Payload) -> bytes:
@@ -40,11 +39,6 @@ def _byte_order_mark(payload: Payload) -> bytes:
     return b"\xef\xbb\xbf" + compact(payload)
 
 
-def _duplicate_keys(payload: Payload) -> bytes:
-    repeated = json.dumps(payload["conversationId"]).encode()
-    return compact(payload)[:-1] + b',"conversationId":' + repeated + b"}"
-
-
 def _not_an_object(payload: Payload) -> bytes:
     return b"[" + compact(payload) + b"]"
 
@@ -55,10 +49,10 @@ SPOILERS: Final[dict[str, Callable[[Payload], bytes]]] = {
     "byte-order-mark": _byte_order_mark,
     "nan": _with_raw_value(b"NaN"),
     "deep-nesting": _with_raw_value(b"[" * NESTING_DEPTH + b"]" * NESTING_DEPTH),
-    "huge-number": _with_raw_value(b"7" * NUMBER_DIGITS),
-    "duplicate-keys": _duplicate_keys,
-    "lone-surrogate": _with_raw_value(b'"\\ud800"'),
-    "nul-character": _with_raw_value(b'"a\\u0000b"'),
+    "huge-number": _with_raw_value(b"7" * NUMBER_DIGITS, "timestamp"),
+    "duplicate-keys": _with_raw_value(b"1", "timestamp"),
+    "lone-surrogate": _with_raw_value(b'"\\ud800"', "conversationId"),
+    "nul-character": _with_raw_value(b'"a\\u0000b"', "conversationId"),
     "not-an-object": _not_an_object,
     "conversation-id-missing": _without("conversationId"),
     "conversation-id-wrong-type": _with("conversationId", 42),

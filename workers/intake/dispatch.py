@@ -32,6 +32,9 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     events.TYPING: typing,
 }
 
+NO_HANDLER: Final = "no_handler"
+"""Why an event had no effect that came in one body with others that have a handler."""
+
 ENTRY_POINTS: Final = "open_messaging.handlers"
 
 
@@ -75,7 +78,9 @@ def dispatch(
     enter_conversations(connection, claimed, now_us)
     skips: Skips = {}
     for event_type, group in _by_type(claimed).items():
-        for handler in handlers[event_type]:
+        if event_type not in handlers:
+            skips |= {each.event_id: NO_HANDLER for each in group}
+        for handler in handlers.get(event_type, ()):
             skips |= handler(connection, group, now_us) or {}
     mark_skipped(connection, skips)
     return claimed, skips

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.log import logger
 from messaging.topology import UNROUTED
 from workers.intake.dispatch import dispatch
-from workers.intake.outcome import Outcome, Parsed, Refused, Tally, message_id_of, refuse, source_of
-from workers.parsing.dialects import read_event
-from workers.parsing.drift import DriftNotes
-from workers.parsing.events import Arrival
-from workers.parsing.json_body import parse_body
+from workers.intake.outcome import Outcome, Parsed, Refused, Tally, arrivals_of, message_id_of, refuse
+from workers.parsing import DriftNotes, read_body
 from workers.tables.database import transact
 from workers.tables.dead_letters import record_dead_letters
 from workers.tables.drift import record_drift
@@ -71,19 +67,10 @@ class Intake:
     def _parse(self, delivery: Delivery) -> Outcome:
         envelope = delivery.envelope
         try:
-            event = read_event(parse_body(envelope.body), self._notes, self._handlers.keys())
+            events = read_body(envelope.body, self._notes, self._handlers.keys())
         except Exception as error:  # noqa: BLE001  # a fault of ours in reading one event shall not hold all
             return refuse(delivery, error)
-        body_sha256 = hashlib.sha256(envelope.body).hexdigest()
-        arrival = Arrival(
-            event,
-            message_id_of(delivery),
-            envelope.received_at_us,
-            source_of(delivery),
-            body_sha256,
-            envelope.body,
-        )
-        return Parsed(delivery, arrival)
+        return Parsed(delivery, arrivals_of(delivery, events))
 
     def _process_together(self, outcomes: Sequence[Outcome], tally: Tally) -> list[Refused]:
         """Commit all in one transaction; when one of them is at fault, halve until it stands alone."""
@@ -130,7 +117,7 @@ class Intake:
 
     def _commit(self, outcomes: Sequence[Outcome], tally: Tally) -> list[Refused]:
         now_us = self._clock.now_us()
-        arrivals = [each.arrival for each in outcomes if isinstance(each, Parsed)]
+        arrivals = [arrival for each in outcomes if isinstance(each, Parsed) for arrival in each.arrivals]
         refused = [each for each in outcomes if isinstance(each, Refused)]
         drift = self._notes.pending()
 

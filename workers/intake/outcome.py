@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from messaging.envelope import RECONCILE, REPLAY, WEBHOOK
 from messaging.errors import RejectedEventError
+from workers.parsing import Arrival
 from workers.tables.dead_letters import DeadLetter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from messaging.delivery import Delivery
-    from workers.parsing.events import Arrival
+    from workers.parsing import Event
 
 
 SOURCES = frozenset({WEBHOOK, RECONCILE, REPLAY})
@@ -20,10 +23,10 @@ SOURCES = frozenset({WEBHOOK, RECONCILE, REPLAY})
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A delivery whose body is an event."""
+    """A delivery whose body is an event, or several."""
 
     delivery: Delivery
-    arrival: Arrival
+    arrivals: tuple[Arrival, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,17 @@ def source_of(delivery: Delivery) -> str:
     """Return where the event came from; what other publishers call themselves is not kept."""
     source = delivery.envelope.source
     return source if source in SOURCES else "other"
+
+
+def arrivals_of(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, ...]:
+    """Say how the events of a delivery's body came in."""
+    envelope = delivery.envelope
+    message_id, source = message_id_of(delivery), source_of(delivery)
+    body_sha256 = hashlib.sha256(envelope.body).hexdigest()
+    return tuple(
+        Arrival(event, message_id, envelope.received_at_us, source, body_sha256, envelope.body)
+        for event in events
+    )
 
 
 def refuse(delivery: Delivery, error: Exception) -> Refused:

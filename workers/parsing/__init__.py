@@ -1,1 +1,68 @@
 """Turn raw bodies into events: dialects, timestamps, keys, drift."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from messaging.errors import RejectedEventError
+from workers.parsing.dialects import read_events
+from workers.parsing.drift import Drift, DriftNotes
+from workers.parsing.events import (
+    CONVERSATION_MESSAGE,
+    CONVERSATION_NEW,
+    CONVERSATION_UPDATED,
+    EVENT_TYPES,
+    QUEUED,
+    RECEIPT,
+    ROUTED,
+    ROUTING_STATUSES,
+    TYPING,
+    Arrival,
+    ClaimedEvent,
+    Event,
+)
+from workers.parsing.json_body import parse_body
+from workers.parsing.timestamps import microseconds_of, moment_of
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+__all__ = [
+    "CONVERSATION_MESSAGE",
+    "CONVERSATION_NEW",
+    "CONVERSATION_UPDATED",
+    "EVENT_TYPES",
+    "QUEUED",
+    "RECEIPT",
+    "ROUTED",
+    "ROUTING_STATUSES",
+    "TYPING",
+    "Arrival",
+    "ClaimedEvent",
+    "Drift",
+    "DriftNotes",
+    "Event",
+    "microseconds_of",
+    "moment_of",
+    "read_body",
+]
+
+
+def read_body(body: bytes, notes: DriftNotes, event_types: AbstractSet[str]) -> tuple[Event, ...]:
+    """Read a raw body: one event, or in the native dialect one for each kind in a list of events.
+
+    Args:
+        body: Whole and undecoded.
+        notes: Takes note of what is unknown.
+        event_types: The types that have a handler.
+
+    Raises:
+        RejectedEventError: It is no JSON object, or it is missing or malformed what the event is, whose, or
+            when.
+    """
+    payload = parse_body(body)
+    try:
+        return read_events(payload, notes, event_types)
+    except RecursionError:
+        # Writing JSON goes a little deeper into the stack than reading it.
+        raise RejectedEventError("too_deep", "body: nested too deeply") from None

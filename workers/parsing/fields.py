@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from marshmallow import ValidationError, fields
 
@@ -12,31 +13,49 @@ from workers.parsing.timestamps import parse_timestamp
 if TYPE_CHECKING:
     from datetime import datetime
 
-LONGEST_IDENTIFIER = 255
+LONGEST_IDENTIFIER: Final = 255
 """Far above any identifier seen, far below what an index entry may hold (2,704 bytes in PostgreSQL)."""
 
-HIGHEST_SEQUENCE = 2**63 - 1
+HIGHEST_SEQUENCE: Final = 2**63 - 1
 """The largest bigint."""
+
+SEQUENCE_DIGITS: Final = len(str(HIGHEST_SEQUENCE))
+
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+"""Characters that JSON has and no database does: NUL, and halves of surrogate pairs."""
+
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 class Identifier(fields.Field[str]):
-    """A text that identifies something: not empty, and short enough for an index."""
+    """A text that identifies something: not empty, storable as it is, and short enough for an index."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
             raise ValidationError("is not a text")
         if not value or len(value) > LONGEST_IDENTIFIER:
             raise ValidationError(f"must have 1 to {LONGEST_IDENTIFIER} characters")
+        if _UNSTORABLE.search(value):
+            raise ValidationError("holds a character that no database stores")
         return value
 
 
+class MessageId(Identifier):
+    """A message's identifier, which some write as a number."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        return super()._deserialize(value)
+
+
 class Words(fields.Field[str]):
-    """A text, empty or not."""
+    """A text, empty or not; what no database stores is replaced, and still stands in the payload."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
             raise ValidationError("is not a text")
-        return value
+        return _UNSTORABLE.sub(REPLACEMENT, value)
 
 
 class Object(fields.Field["dict[str, Any]"]):
@@ -57,6 +76,13 @@ class Objects(fields.Field["list[dict[str, Any]]"]):
         return value
 
 
+class Said(Object):
+    """A message: an object, or its text alone, which becomes the object that says so."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        return {"text": value} if isinstance(value, str) else super()._deserialize(value)
+
+
 class Timestamp(fields.Field["datetime"]):
     """An RFC 3339 timestamp with an offset, as an instant in UTC."""
 
@@ -70,9 +96,11 @@ class Timestamp(fields.Field["datetime"]):
 
 
 class Sequence(fields.Field[int]):
-    """A sequence number that fits a bigint."""
+    """A sequence number that fits a bigint; some write it as a text."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if isinstance(value, str) and value.isdecimal() and len(value) <= SEQUENCE_DIGITS:
+            value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValidationError("is not a whole number")
         if not 0 <= value <= HIGHEST_SEQUENCE:
@@ -81,10 +109,16 @@ class Sequence(fields.Field[int]):
 
 
 def identity(name: str, *, required: bool = False) -> Identifier:
-    """Return a field that identifies the event: malformed, it refuses the event."""
+    """Return a field that identifies the conversation: malformed, it refuses the event."""
     return Identifier(data_key=name, required=required, metadata=STRICT)
 
 
-def choice(name: str, known: frozenset[str]) -> Words:
-    """Return a text field whose unknown values are kept and noted as drift."""
-    return Words(data_key=name, metadata={"known": known})
+def choice(name: str, known: frozenset[str], *, is_closed: bool = True) -> Words:
+    """Return a text field whose unknown values are kept and noted as drift.
+
+    Args:
+        name: Of the field.
+        known: Its values.
+        is_closed: Whether they are a list of the platform's; see workers/parsing/drift.py.
+    """
+    return Words(data_key=name, metadata={"known": known, "is_closed": is_closed})

@@ -8,34 +8,46 @@ conversation fall into one millisecond; what follows it here keeps them apart
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Any
 
+from workers.parsing.json_body import canonical_json
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
 DIGEST_BYTES = 16
 """128 bits: two events of one conversation, type and microsecond never collide by chance."""
 
+LONGEST_PART = 40
+"""A word of a key that the platform has no longer one of; an index entry is 2,704 bytes at most."""
 
-def idempotency_key(conversation_id: str, occurred_at: datetime, kind: str, discriminator: str) -> str:
-    """Return the key of one event.
+
+def guide_key(conversation_id: str, occurred_at: datetime, kind: str, discriminator: str) -> str:
+    """Return the key of an event of the guide's envelope.
 
     Args:
         conversation_id: As the platform gives it.
         occurred_at: UTC; any spelling of one instant gives one key.
-        kind: The last word of the event type, so that two types in one moment differ.
+        kind: What tells two types of event apart in one moment.
         discriminator: What keeps two events of one kind and moment apart.
     """
     moment = occurred_at.isoformat(timespec="microseconds")[:26]
     return f"{conversation_id}:{moment}Z:{kind}:{discriminator}"
 
 
-def digest_of(fields: Mapping[str, Any]) -> str:
-    """Return a digest of the known business fields, for events without an identifier of their own.
+def genesys_key(integration: str | None, direction: str | None, kind: str, discriminator: str) -> str:
+    """Return the key of an event of the native dialect.
 
-    Unknown fields are no part of it: a copy of an event that gained one is still that event.
+    Neither conversation nor time is part of it: the platform's history has both otherwise, or not at all.
     """
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.blake2b(canonical.encode(), digest_size=DIGEST_BYTES).hexdigest()
+    return f"{integration or '-'}:{_part(direction or '-')}:{_part(kind)}:{discriminator}"
+
+
+def digest_of(value: Any) -> str:
+    """Return a digest of a value of a parsed body: all of it, however it is spelt."""
+    return hashlib.blake2b(canonical_json(value), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def _part(word: str) -> str:
+    """Return a word of a key; what is too long to be one becomes its digest."""
+    return word.lower() if len(word) <= LONGEST_PART else digest_of(word)

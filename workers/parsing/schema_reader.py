@@ -8,20 +8,24 @@ stores that are not used here. A reader asks the schema once for its fields and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from marshmallow import EXCLUDE, Schema, ValidationError
 
 from messaging.errors import RejectedEventError
-from workers.parsing.drift import UNKNOWN_FIELD, UNKNOWN_VALUE, WRONG_TYPE, DriftNotes
+from workers.parsing.drift import UNKNOWN_FIELD, WRONG_TYPE, DriftNotes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from marshmallow.fields import Field
 
-STRICT = {"strict": True}
-"""Metadata of an optional field that decides identity or order: of the wrong type, it refuses the event.
+MOST_UNKNOWN: Final = 100
+"""Unknown names looked at in one object; one with more is a map from something to something."""
+
+STRICT: Final = {"strict": True}
+"""Metadata of an optional field that says whose the event is: of the wrong type, it refuses the event.
 
 Any other optional field of the wrong type is noted as drift and left out.
 """
@@ -48,6 +52,7 @@ class _Entry:
         name: Its name in the object.
         deserialize: What checks and converts a value.
         known: The values that are no drift, None for any.
+        is_closed: Whether they are a list of the platform's.
         strict: Whether a malformed value refuses the event.
     """
 
@@ -55,6 +60,7 @@ class _Entry:
     name: str
     deserialize: Callable[..., Any]
     known: frozenset[str] | None
+    is_closed: bool
     strict: bool
 
 
@@ -93,13 +99,14 @@ class SchemaReader:
                 continue
             values[entry.attribute] = value
             if entry.known is not None and value not in entry.known:
-                notes.note(UNKNOWN_VALUE, f"{self._prefix}{entry.name}={value}", event_type)
+                notes.note_value(f"{self._prefix}{entry.name}", value, event_type, is_closed=entry.is_closed)
         for name in self._required:
             if data.get(name) is None:
                 raise RejectedEventError("missing_field", f"{self._prefix}{name}: is missing")
         if not self._names.issuperset(data):
-            for name in sorted(data.keys() - self._names):
-                notes.note(UNKNOWN_FIELD, f"{self._prefix}{name}", event_type)
+            unknown = (name for name in data if name not in self._names)
+            for name in islice(unknown, MOST_UNKNOWN):
+                notes.note_field(UNKNOWN_FIELD, self._prefix, name, event_type)
         return values
 
     def read_member(
@@ -114,7 +121,7 @@ class SchemaReader:
         if entry.strict:
             problem = str(error.messages[0])
             raise RejectedEventError("invalid_field", f"{self._prefix}{entry.name}: {problem}") from None
-        notes.note(WRONG_TYPE, f"{self._prefix}{entry.name}", event_type)
+        notes.note_field(WRONG_TYPE, self._prefix, entry.name, event_type)
 
 
 def _entry_of(attribute: str, field: Field[Any]) -> _Entry:
@@ -126,5 +133,6 @@ def _entry_of(attribute: str, field: Field[Any]) -> _Entry:
         # defaults and validators, for as long as the check itself.
         field._deserialize,  # noqa: SLF001
         field.metadata.get("known"),
+        field.metadata.get("is_closed", True),
         field.required or "strict" in field.metadata,
     )

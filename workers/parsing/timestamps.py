@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
+SECOND: Final = timedelta(seconds=1)
 
 LATEST: Final = EPOCH + timedelta(microseconds=2**53)
 """Year 2255: PostgreSQL multiplies intervals in floating point, which is exact up to here."""
+
+_LEAP_SECOND: Final = re.compile(r"(?<=\d[T ]\d\d:\d\d:)60", re.ASCII)
 
 
 def parse_timestamp(text: str) -> datetime:
     """Read an RFC 3339 timestamp.
 
     Returns:
-        The instant in UTC; fractions finer than a microsecond are cut off.
+        The instant in UTC; fractions finer than a microsecond are cut off. A leap second is the second
+        after it, as PostgreSQL has it: two instants that are one here are still two events.
 
     Raises:
         ValueError: It is no timestamp, has no UTC offset and so names no instant, or lies before 1970 or
             after 2255.
     """
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = _parse_rare_form(text)
     if moment.tzinfo is None:
         raise ValueError("has no UTC offset")
     if not EPOCH <= moment <= LATEST:
         raise ValueError("is out of range")
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+
+
+def _parse_rare_form(text: str) -> datetime:
+    """Read what RFC 3339 permits and Python does not: a lower case z, a leap second."""
+    usual, leap_seconds = _LEAP_SECOND.subn("59", text.upper())
+    try:
+        return datetime.fromisoformat(usual) + leap_seconds * SECOND
+    except OverflowError:
+        raise ValueError("is out of range") from None
 
 
 def microseconds_of(moment: datetime) -> int:

@@ -6,8 +6,7 @@ import json
 import pytest
 
 from tests.integration.workers.conftest import deliver, event, payload_of, processor, routed, said
-from workers.parsing.dialects import read_event
-from workers.parsing.events import CONVERSATION_MESSAGE
+from workers.parsing import CONVERSATION_MESSAGE, read_body
 
 OUTCOMES = "SELECT event_type, outcome, reason FROM processed_events ORDER BY occurred_at, id"
 
@@ -170,12 +169,12 @@ def test_one_event_whose_handler_fails_does_not_fail_its_batch(engine, handlers,
 def test_one_event_that_a_bug_of_ours_cannot_read_does_not_hold_its_batch(
     engine, handlers, query, monkeypatch
 ):
-    def read(payload, *arguments):
-        if payload["message"]["text"] == "bad":
+    def read(body, *arguments):
+        if b'"bad"' in body:
             raise ZeroDivisionError
-        return read_event(payload, *arguments)
+        return read_body(body, *arguments)
 
-    monkeypatch.setattr("workers.intake.intake.read_event", read)
+    monkeypatch.setattr("workers.intake.intake.read_body", read)
 
     rejected = processor(engine, handlers)(*[deliver(said(words)) for words in ("a", "bad", "c")])
 
@@ -230,7 +229,7 @@ def test_every_processed_body_is_kept_byte_for_byte(intake, query):
     bodies = [
         json.dumps(said("a"), indent=3).encode(),
         json.dumps(payload_of("genesys/receipt-failed"), ensure_ascii=False).encode(),
-        '{ "note":"\\u00e9 é",'.encode() + json.dumps(event("new", after_ms=3)).encode()[1:] + b"\n",
+        '{ "note":"\\u0000 \\ud800 é",'.encode() + json.dumps(event("new", after_ms=3)).encode()[1:] + b"\n",
     ]
     intake(*[deliver(body) for body in bodies])
 
@@ -268,3 +267,37 @@ def test_a_receipt_keeps_its_reasons(intake, query):
     [(reasons,)] = query("SELECT reasons FROM message_receipts")
 
     assert json.loads(reasons) == receipt["reasons"]
+
+
+@pytest.mark.parametrize("words", ["a\x00b", "half \ud800 of a pair", "\x00"])
+def test_characters_that_no_database_stores_are_replaced_where_they_are_read(intake, query, words):
+    body = said(words, note=words, routing={"queueId": words}, channel={"externalId": words})
+    body["message"] |= {"direction": words, "content": [{"text": words}]}
+
+    assert intake(deliver(body)) == frozenset()
+
+    [(text, content)] = query("SELECT text, content FROM conversation_messages")
+    assert text == words.replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
+    assert json.loads(content) == [{"text": words}]
+
+
+def test_each_kind_of_a_list_of_events_is_recorded_and_only_the_known_takes_effect(intake, query):
+    kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
+
+    assert intake(deliver(payload_of("genesys/typing") | {"events": kinds})) == frozenset()
+
+    assert sorted(query("SELECT event_type, outcome, reason FROM processed_events")) == [
+        ("openmessaging:event:presence", "skipped", "no_handler"),
+        ("openmessaging:typing", "skipped", "typing"),
+    ]
+    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
+
+
+def test_a_kind_of_the_list_reaches_the_integrators_handler(engine, handlers, query):
+    given = []
+    handlers["openmessaging:event:presence"] = (lambda _connection, events, _now_us: given.extend(events),)
+    kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
+
+    processor(engine, handlers)(deliver(payload_of("genesys/typing") | {"events": kinds}))
+
+    assert [each.event.payload["events"] for each in given] == [kinds]

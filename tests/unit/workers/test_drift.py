@@ -1,27 +1,91 @@
-from workers.parsing.drift import LONGEST_NAME, MOST_NAMES, UNKNOWN_FIELD
+import pytest
+
+from workers.parsing.drift import (
+    MORE,
+    MOST_NAMES,
+    NOT_SHOWN,
+    OFTEN,
+    UNKNOWN_FIELD,
+    UNKNOWN_VALUE,
+    WRONG_TYPE,
+)
+
+
+def field(notes, name, path="", event_type="message"):
+    notes.note_field(UNKNOWN_FIELD, path, name, event_type)
+
+
+def names(notes):
+    return {drift.name for drift in notes.pending()}
 
 
 def test_a_name_is_pending_until_it_is_recorded_and_then_known(notes):
-    notes.note(UNKNOWN_FIELD, "a", "message")
+    field(notes, "a")
     pending = notes.pending()
-    assert [drift.name for drift in notes.pending()] == ["a"]
+    assert names(notes) == {"a"}
 
     notes.mark_recorded(pending)
-    notes.note(UNKNOWN_FIELD, "a", "message")
+    field(notes, "a")
 
     assert notes.pending() == []
 
 
 def test_a_name_of_another_kind_is_another_name(notes):
-    notes.note(UNKNOWN_FIELD, "a", "message")
-    notes.note("wrong_type", "a", "message")
+    field(notes, "a")
+    notes.note_field(WRONG_TYPE, "", "a", "message")
 
     assert len(notes.pending()) == 2
 
 
-def test_names_are_bounded_in_length_and_number(notes):
-    for number in range(MOST_NAMES + 5):
-        notes.note(UNKNOWN_FIELD, f"{number}-" + "x" * 500, "message")
+def test_one_senders_random_names_fill_their_own_place_and_no_other(notes):
+    for number in range(20_000):
+        field(notes, f"customer-{number}", "message.")
+    field(notes, "newField", "channel.")
+    field(notes, "newField")
+    field(notes, "newField", "message.", "updated")
 
-    assert len(notes.pending()) == MOST_NAMES
-    assert max(len(drift.name) for drift in notes.pending()) == LONGEST_NAME
+    assert {"channel.newField", "newField", "message.newField", f"message.{MORE}"} <= names(notes)
+    assert len(notes.pending()) <= MOST_NAMES + 4
+
+
+def test_a_name_that_keeps_coming_is_noted_in_a_place_full_of_random_ones(notes):
+    for number in range(10_000):
+        field(notes, f"customer-{number}", "message.")
+        if number % 100 == 0:
+            field(notes, "newField", "message.")
+            if number < OFTEN:
+                notes.mark_recorded(notes.pending())
+
+    assert "message.newField" in names(notes) | {"message.newField" for _ in notes._known}
+
+
+@pytest.mark.parametrize(
+    "name", ["Jane Doe", "jane.doe@example.com", "é", "a" * 65, "", "+49 30 1234", "1st"]
+)
+def test_a_name_that_has_not_the_shape_of_one_is_not_shown(notes, name):
+    field(notes, name, "message.")
+
+    assert names(notes) == {f"message.{NOT_SHOWN}"}
+
+
+@pytest.mark.parametrize("value", ["Jane Doe", "jane.doe@example.com", "a1", "x" * 41, "\ud800", ""])
+def test_a_value_that_has_not_the_shape_of_an_enumerations_is_not_shown(notes, value):
+    notes.note_value("status", value, "receipt", is_closed=True)
+
+    assert names(notes) == {f"status={NOT_SHOWN}"}
+
+
+def test_values_of_a_field_without_a_closed_list_are_not_shown_whatever_their_shape(notes):
+    for value in ("Jane", "Joan", "John"):
+        notes.note_value("participants[].role", value, "new", is_closed=False)
+
+    assert [(drift.kind, drift.name) for drift in notes.pending()] == [
+        (UNKNOWN_VALUE, f"participants[].role={NOT_SHOWN}")
+    ]
+
+
+def test_a_place_that_is_full_is_logged_once(notes, capsys):
+    for number in range(2_000):
+        field(notes, f"customer-{number}", "message.")
+
+    assert capsys.readouterr().out.count("drift_crowded") == 1

@@ -1,13 +1,17 @@
 import pytest
 
 from messaging.errors import RejectedEventError
-from workers.parsing.dialects import read_event
+from workers.parsing.dialects import read_events
 from workers.parsing.events import CONVERSATION_MESSAGE, EVENT_TYPES, RECEIPT, TYPING
 
 
 @pytest.fixture
 def read(notes):
-    return lambda payload: read_event(payload, notes, EVENT_TYPES)
+    def read_one(payload):
+        [event] = read_events(payload, notes, EVENT_TYPES)
+        return event
+
+    return read_one
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def test_the_stand_in_shows_no_personal_address(read, payload):
         (
             {"type": "Event", "events": [{"eventType": "Presence"}]},
             "unknown_event_type",
-            "events[0].eventType",
+            "events[].eventType",
         ),
         ({"channel": None}, "missing_field", "channel"),
         ({"channel": "Open"}, "invalid_field", "channel"),
@@ -79,10 +83,9 @@ def test_the_stand_in_shows_no_personal_address(read, payload):
             "missing_field",
             "conversationId",
         ),
-        ({"id": ["d7d5"]}, "invalid_field", "id"),
     ],
 )
-def test_what_decides_identity_or_order_refuses_the_event_by_name(read, payload, changes, code, field):
+def test_what_says_whose_the_event_is_and_when_refuses_it_by_name(read, payload, changes, code, field):
     with pytest.raises(RejectedEventError) as caught:
         read(payload("genesys/text", **changes))
 
@@ -102,3 +105,66 @@ def test_an_unknown_enum_value_is_processed_and_noted(read, payload, notes, chan
     read(payload("genesys/receipt-published", **changes))
 
     assert [(drift.kind, drift.name) for drift in notes.pending()] == [("unknown_value", name)]
+
+
+def listing(payload, *kinds):
+    return payload("genesys/typing", events=[{"eventType": kind} for kind in kinds])
+
+
+def test_a_list_of_several_kinds_becomes_an_event_of_each(payload, notes):
+    body = listing(payload, "Presence", "Typing", "Typing", "CoBrowse")
+
+    events = read_events(body, notes, EVENT_TYPES)
+
+    assert [event.event_type for event in events] == [
+        "openmessaging:event:presence",
+        TYPING,
+        "openmessaging:event:cobrowse",
+    ]
+    assert len({event.idempotency_key for event in events}) == 3
+    assert {drift.name for drift in notes.pending()} == {
+        "events[].eventType=Presence",
+        "events[].eventType=CoBrowse",
+    }
+
+
+def test_a_kind_that_an_integrator_handles_is_read_alone_too(payload, notes):
+    handled = "openmessaging:event:presence"
+
+    [event] = read_events(listing(payload, "Presence"), notes, EVENT_TYPES | {handled})
+
+    assert event.event_type == handled
+    assert notes.pending() == []
+
+
+def test_what_is_no_word_is_one_other_kind_and_shown_nowhere(payload, notes):
+    events = read_events(
+        listing(payload, "Typing", "Jane Doe", 5, *("x" * n for n in range(1, 31))), notes, EVENT_TYPES
+    )
+
+    assert len(events) <= 21
+    assert sum(event.event_type == "openmessaging:event:other" for event in events) == 1
+    assert not any("Jane" in drift.name for drift in notes.pending())
+
+
+def inbound(payload, customer="customer-1", **channel):
+    body = payload("genesys/text", conversationId=None, direction="Inbound")
+    body["channel"] |= {"from": {"id": customer}, "to": {"id": body["channel"]["id"]}} | channel
+    return body
+
+
+def test_an_inbound_body_without_conversation_belongs_to_the_customer(read, payload):
+    first, second = (read(inbound(payload, customer)) for customer in ("customer-1", "customer-2"))
+    reply = payload("genesys/text", conversationId=None)
+    reply["channel"]["to"]["id"] = "customer-1"
+
+    assert first.conversation_id != second.conversation_id
+    assert read(reply).conversation_id == first.conversation_id
+
+
+def test_an_inbound_body_without_recipient_belongs_to_the_customer(read, payload):
+    assert read(inbound(payload, to=None)).conversation_id == read(inbound(payload)).conversation_id
+
+
+def test_a_receipts_reasons_are_read(read, payload):
+    assert '"code":"RateLimited"' in read(payload("genesys/receipt-failed")).receipt_reasons

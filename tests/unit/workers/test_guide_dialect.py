@@ -1,13 +1,17 @@
 import pytest
 
 from messaging.errors import RejectedEventError
-from workers.parsing.dialects import read_event
+from workers.parsing.dialects import read_events
 from workers.parsing.events import EVENT_TYPES
 
 
 @pytest.fixture
 def read(notes):
-    return lambda payload: read_event(payload, notes, EVENT_TYPES)
+    def read_one(payload):
+        [event] = read_events(payload, notes, EVENT_TYPES)
+        return event
+
+    return read_one
 
 
 def test_the_guides_own_sample_is_read(read, payload):
@@ -42,15 +46,13 @@ REFUSED = {
     "timestamp no time": ({"timestamp": "yesterday at noon"}, "invalid_field", "timestamp"),
     "timestamp without offset": ({"timestamp": "2024-05-15T14:32:10"}, "invalid_field", "timestamp"),
     "timestamp out of range": ({"timestamp": "0001-01-01T00:00:00+14:00"}, "invalid_field", "timestamp"),
-    "sequence a text": ({"sequence": "1"}, "invalid_field", "sequence"),
-    "sequence a truth value": ({"sequence": True}, "invalid_field", "sequence"),
-    "sequence too large": ({"sequence": 2**63}, "invalid_field", "sequence"),
-    "message id a number": ({"message": {"id": 7}}, "invalid_field", "message.id"),
+    "conversationId with a NUL": ({"conversationId": "a\x00b"}, "invalid_field", "conversationId"),
+    "conversationId with half a surrogate": ({"conversationId": "\ud800"}, "invalid_field", "conversationId"),
 }
 
 
 @pytest.mark.parametrize(("changes", "code", "field"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_decides_identity_or_order_refuses_the_event_by_name(read, payload, changes, code, field):
+def test_what_says_whose_the_event_is_and_when_refuses_it_by_name(read, payload, changes, code, field):
     with pytest.raises(RejectedEventError) as caught:
         read(payload("guide/conversation-message", **changes))
 
@@ -83,10 +85,17 @@ def test_an_optional_field_may_be_null_or_missing(read, payload, notes, field, a
         ({"channel": {"type": "custom", "region": "eu"}}, "unknown_field", "channel.region"),
         ({"participants": [{"id": "p", "mood": "good"}]}, "unknown_field", "participants[].mood"),
         ({"routing": {"status": "CONTACT-LOST"}}, "unknown_value", "routing.status=CONTACT-LOST"),
-        ({"participants": [{"role": "ghost"}]}, "unknown_value", "participants[].role=ghost"),
+        ({"participants": [{"role": "ghost"}]}, "unknown_value", "participants[].role=(not shown)"),
         ({"channel": "custom"}, "wrong_type", "channel"),
         ({"participants": {"id": "p"}}, "wrong_type", "participants"),
         ({"message": {"text": 7}}, "wrong_type", "message.text"),
+        ({"message": ["Hello"]}, "wrong_type", "message"),
+        ({"message": {"id": ["m"]}}, "wrong_type", "message.id"),
+        ({"message": {"id": ""}}, "wrong_type", "message.id"),
+        ({"sequence": "first"}, "wrong_type", "sequence"),
+        ({"sequence": True}, "wrong_type", "sequence"),
+        ({"sequence": 2**63}, "wrong_type", "sequence"),
+        ({"sequence": "9" * 5_000}, "wrong_type", "sequence"),
     ],
 )
 def test_what_is_unknown_is_processed_and_noted_once(read, payload, notes, changes, *, kind, name):
@@ -94,3 +103,50 @@ def test_what_is_unknown_is_processed_and_noted_once(read, payload, notes, chang
         read(payload("guide/conversation-message", **changes))
 
     assert [(drift.kind, drift.name) for drift in notes.pending()] == [(kind, name)]
+
+
+def test_a_message_that_is_a_text_says_it(read, payload):
+    event = read(payload("guide/conversation-message", message="Hello"))
+
+    assert event.text == "Hello"
+
+
+def test_what_no_database_stores_is_replaced_in_a_text_and_kept_in_the_payload(read, payload):
+    event = read(payload("guide/conversation-message", message={"text": "a\x00b\ud800\nc"}))
+
+    assert event.text == "a\ufffdb\ufffd\nc"
+    assert event.payload["message"]["text"] == "a\x00b\ud800\nc"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sequence": 7},
+        {"sequence": "7"},
+        {"sequence": None, "sequenceNumber": 7},
+        {"sequence": None, "sequenceNumber": "007"},
+        {"sequence": None, "message": {"text": "Where is my order?", "sequenceNumber": 7}},
+    ],
+)
+def test_every_spelling_of_a_sequence_number_is_the_number(read, payload, changes):
+    event = read(payload("guide/conversation-message", **changes))
+
+    assert event.sequence == 7
+    assert event.idempotency_key.endswith(":seq-7")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"message": {"id": "m-1"}}, {"message": {"messageId": "m-1"}}, {"messageId": "m-1"}]
+)
+def test_every_spelling_of_a_message_id_is_the_id(read, payload, changes):
+    event = read(payload("guide/conversation-message", **changes))
+
+    assert event.platform_message_id == "m-1"
+    assert event.idempotency_key.endswith(":id-m-1")
+
+
+def test_an_event_shows_no_content_when_it_is_printed(read, payload):
+    shown = repr(read(payload("guide/conversation-new", message="Hello")))
+
+    assert "Hello" not in shown
+    assert "customChannelToken" not in shown

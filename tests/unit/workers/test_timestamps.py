@@ -1,3 +1,5 @@
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +15,40 @@ def test_an_instant_survives_the_way_there_and_back(microseconds):
 
 
 @pytest.mark.parametrize(
-    "text", ["1969-12-31T23:59:59Z", "2300-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"]
+    "text",
+    [
+        "1969-12-31T23:59:59Z",
+        "2300-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-12:00",
+        "9999-12-31T23:59:60Z",
+    ],
 )
 def test_a_timestamp_that_a_database_could_not_keep_exactly_is_refused(text):
     with pytest.raises(ValueError, match="range"):
+        parse_timestamp(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "usual"),
+    [
+        ("2024-05-15t14:32:10z", "2024-05-15T14:32:10Z"),
+        ("2024-05-15T14:32:10z", "2024-05-15T14:32:10Z"),
+        ("2024-05-15t16:32:10.25+02:00", "2024-05-15T14:32:10.250Z"),
+        ("2024-05-15T14:32:10.1z", "2024-05-15T14:32:10.100Z"),
+        ("2024-05-15T14:32:10.123456789012345678901234Z", "2024-05-15T14:32:10.123456Z"),
+        ("2024-05-15T14:32:10-00:00", "2024-05-15T14:32:10Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+        ("2016-12-31T23:59:60.5z", "2017-01-01T00:00:00.5Z"),
+        ("1990-12-31T15:59:60-08:00", "1991-01-01T00:00:00Z"),
+    ],
+)
+def test_a_timestamp_is_read_as_rfc_3339_writes_it(text, usual):
+    assert parse_timestamp(text) == datetime.fromisoformat(usual)
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-05-15T14:32:61Z", "2024-05-15T14:60:00Z", "2024-05-15T14:32:10", "60", "T60", ""]
+)
+def test_what_is_no_instant_is_refused(text):
+    with pytest.raises(ValueError, match=r"."):
         parse_timestamp(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from messaging.errors import RejectedEventError
-from workers.parsing.dialects.genesys import read_genesys_event
+from workers.parsing.dialects.genesys import read_genesys_events
 from workers.parsing.dialects.guide import read_guide_event
 
 if TYPE_CHECKING:
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from workers.parsing.events import Event
 
 
-def read_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
-    """Tell the dialect by the payload's shape and read the event.
+def read_events(
+    payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]
+) -> tuple[Event, ...]:
+    """Tell the dialect by the payload's shape and read its events: one nearly always.
 
     Args:
         payload: The parsed body.
@@ -25,10 +27,10 @@ def read_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: Abstr
         event_types: The types that have a handler.
 
     Raises:
-        RejectedEventError: A field that decides what or when the event is is missing or malformed.
+        RejectedEventError: It is missing or malformed what the event is, whose, or when.
     """
     if "eventType" in payload:
-        return read_guide_event(payload, notes, event_types)
+        return (read_guide_event(payload, notes, event_types),)
     if "type" in payload:
-        return read_genesys_event(payload, notes)
+        return read_genesys_events(payload, notes, event_types)
     raise RejectedEventError("missing_field", "eventType: is missing")

@@ -7,20 +7,22 @@ Source:
 
 from __future__ import annotations
 
-import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from marshmallow import fields
 
 from messaging.errors import RejectedEventError
 from workers.parsing.events import CONVERSATION_MESSAGE, GENESYS, RECEIPT, TYPING, Event
-from workers.parsing.fields import Object, Objects, Timestamp, Words, choice, identity
-from workers.parsing.idempotency import digest_of, idempotency_key
+from workers.parsing.fields import Identifier, MessageId, Object, Objects, Timestamp, Words, choice, identity
+from workers.parsing.idempotency import digest_of, genesys_key
+from workers.parsing.json_body import json_text
 from workers.parsing.schema_reader import LenientSchema, SchemaReader
 from workers.parsing.timestamps import microseconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from workers.parsing.drift import DriftNotes
 
@@ -32,7 +34,7 @@ class NormalizedMessageSchema(LenientSchema):
 
     unread = frozenset({"metadata", "relatedMessages", "messageMetadata", "enrichment"})
 
-    message_id = identity("id")
+    message_id = MessageId(data_key="id")
     kind = identity("type", required=True)
     channel = Object(required=True)
     # Present in real traffic though absent from the platform's published schema.
@@ -48,88 +50,135 @@ class NormalizedMessageSchema(LenientSchema):
 
 
 class IntegrationChannelSchema(LenientSchema):
-    """The integration's channel; sender and recipient are personal, only the recipient's id is read."""
+    """The integration's channel; sender and recipient are personal, only the customer's id is read."""
 
-    unread = frozenset({"from", "metadata", "publicMetadata", "dateModified", "dateDeleted"})
+    unread = frozenset({"metadata", "publicMetadata", "dateModified", "dateDeleted"})
 
-    channel_id = identity("id")
-    message_id = identity("messageId")
+    channel_id = Identifier(data_key="id")
+    message_id = MessageId(data_key="messageId")
     occurred_at = Timestamp(data_key="time", required=True)
     platform = choice("platform", frozenset({"Open"}))
     kind = choice("type", frozenset({"Private", "Public"}))
     recipient = Object(data_key="to")
+    originator = Object(data_key="from")
 
 
 _MESSAGE: Final = SchemaReader(NormalizedMessageSchema())
 _CHANNEL: Final = SchemaReader(IntegrationChannelSchema(), "channel")
 
 
-def read_genesys_event(payload: Mapping[str, Any], notes: DriftNotes) -> Event:
-    """Read one event of the native dialect.
+_KIND_SHAPE: Final = re.compile(r"[A-Za-z]{1,30}")
+
+MOST_KINDS: Final = 20
+"""Kinds that are told apart in one list of events; the platform has a handful."""
+
+OTHER: Final = "Other"
+"""The kind of whatever is no word of the platform's, or one too many."""
+
+
+def read_genesys_events(
+    payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]
+) -> tuple[Event, ...]:
+    """Read one body of the native dialect: one event, or one for each kind in its list of events.
+
+    A kind that has no handler becomes an event all the same, as long as another in the list has one.
 
     Raises:
-        RejectedEventError: The type is unknown, or a field that identifies the event is malformed.
+        RejectedEventError: No type has a handler, or it is missing or malformed whose the event is, or when.
     """
-    event_type = _event_type_of(payload)
-    message = _MESSAGE.read(payload, notes, event_type)
-    channel = _CHANNEL.read(message["channel"], notes, event_type)
-    conversation_id = message.get("conversation_id") or _ordering_key(channel)
-    content = message.get("content")
-    reasons = message.get("reasons")
-    sender = message.get("originating_entity")
+    kinds = _kinds_of(payload)
+    known = event_types & set(kinds.values())
+    if not known:
+        raise RejectedEventError("unknown_event_type", "events[].eventType: is no kind that has a handler")
+    noted_under = min(known)
+    message = _MESSAGE.read(payload, notes, noted_under)
+    channel = _CHANNEL.read(message["channel"], notes, noted_under)
+    for kind in (kind for kind, event_type in kinds.items() if event_type not in known):
+        notes.note_value("events[].eventType", kind, noted_under, is_closed=True)
+    return tuple(_event_of(payload, message, channel, kind, event_type) for kind, event_type in kinds.items())
+
+
+def _kinds_of(payload: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a body is, one or several kinds, each with its event type."""
+    match payload:
+        case {"type": ("Text" | "Structured") as kind}:
+            return {kind: CONVERSATION_MESSAGE}
+        case {"type": "Receipt" as kind}:
+            return {kind: RECEIPT}
+        case {"type": "Event"}:
+            return {kind: _event_type_of(kind) for kind in _listed_kinds(payload.get("events"))}
+    raise RejectedEventError("unknown_event_type", "type: is no type that has a handler")
+
+
+def _listed_kinds(events: Any) -> list[str]:
+    kinds: dict[str, None] = {}
+    for each in events if isinstance(events, list) else ():
+        kind = _kind_of(each) if len(kinds) < MOST_KINDS else OTHER
+        kinds[kind] = None
+    return list(kinds)
+
+
+def _kind_of(listed: Any) -> str:
+    kind = listed.get("eventType") if isinstance(listed, dict) else None
+    return kind if isinstance(kind, str) and _KIND_SHAPE.fullmatch(kind) else OTHER
+
+
+def _event_type_of(kind: str) -> str:
+    return TYPING if kind == "Typing" else f"openmessaging:event:{kind.lower()}"
+
+
+def _event_of(
+    payload: Mapping[str, Any],
+    message: Mapping[str, Any],
+    channel: Mapping[str, Any],
+    kind: str,
+    event_type: str,
+) -> Event:
+    content, reasons, sender = (message.get(name) for name in ("content", "reasons", "originating_entity"))
+    message_id = message.get("message_id") or channel.get("message_id")
+    discriminator = f"id-{message_id}" if message_id else digest_of(payload)
+    if message_id and event_type == RECEIPT:
+        discriminator += f":{_receipt_digest(payload)}"
     return Event(
         event_type=event_type,
-        conversation_id=conversation_id,
+        conversation_id=message.get("conversation_id") or _ordering_key(message, channel),
         occurred_at_us=microseconds_of(channel["occurred_at"]),
-        idempotency_key=_key_of(conversation_id, message, channel),
+        idempotency_key=genesys_key(channel.get("channel_id"), message.get("direction"), kind, discriminator),
         dialect=GENESYS,
-        platform_message_id=message.get("message_id"),
+        platform_message_id=message_id,
         social_channel=channel.get("channel_id"),
         sender=sender.lower() if sender else None,
         text=message.get("text"),
-        content=json.dumps(content) if content else None,
+        content=json_text(content) if content else None,
         receipt_status=message.get("status"),
-        receipt_reasons=json.dumps(reasons) if reasons else None,
+        receipt_reasons=json_text(reasons) if reasons else None,
         is_final_receipt=message.get("is_final_receipt"),
         payload=payload,
     )
 
 
-def _event_type_of(payload: Mapping[str, Any]) -> str:
-    match payload:
-        case {"type": "Text" | "Structured"}:
-            return CONVERSATION_MESSAGE
-        case {"type": "Receipt"}:
-            return RECEIPT
-        case {"type": "Event", "events": [{"eventType": "Typing"}, *_]}:
-            return TYPING
-        case {"type": "Event"}:
-            raise RejectedEventError("unknown_event_type", "events[0].eventType: is not Typing")
-    raise RejectedEventError("unknown_event_type", "type: is no type that has a handler")
+def _receipt_digest(payload: Mapping[str, Any]) -> str:
+    """Tell the receipts of one message apart: they have its id, and a message has several."""
+    return digest_of([payload.get(name) for name in ("status", "isFinalReceipt", "reasons")])
 
 
-def _ordering_key(channel: Mapping[str, Any]) -> str:
+def _ordering_key(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str:
     """Return what stands in for a missing conversationId: one customer on one integration."""
-    recipient = (channel.get("recipient") or {}).get("id")
     integration = channel.get("channel_id")
-    if not isinstance(recipient, str) or not recipient or not integration:
+    customer = _customer_of(message, channel)
+    if not customer or not integration:
         raise RejectedEventError(
-            "missing_field", "conversationId: is missing, as are channel.id and channel.to.id to stand in"
+            "missing_field", "conversationId: is missing, as are channel.id and the customer's id to stand in"
         )
-    # A recipient can be an address of a person, and is as long as its platform likes: a digest will do.
-    return f"{integration}/{digest_of({'to': recipient})}"
+    # A customer's id can be an address of a person, and is as long as its platform likes: a digest will do.
+    return f"{integration}/{digest_of({'to': customer})}"
 
 
-def _key_of(conversation_id: str, message: Mapping[str, Any], channel: Mapping[str, Any]) -> str:
-    """Tell receipts apart by type and status: they have their message's id, and a message has several."""
-    kind = message["kind"]
-    message_id = message.get("message_id")
-    if message_id and kind != "Receipt":
-        discriminator = f"id-{message_id}"
-    elif message_id:
-        discriminator = f"id-{message_id}:{message.get('status')}"
-    else:
-        names = ("text", "content", "events", "status", "reasons", "is_final_receipt", "direction")
-        discriminator = digest_of({name: message[name] for name in names if name in message})
-    moment = channel["occurred_at"]
-    return idempotency_key(conversation_id, moment, kind.lower(), discriminator)
+def _customer_of(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str | None:
+    """Return the id of the party that is not the integration: the sender of what is inbound."""
+    parties = [channel.get("recipient"), channel.get("originator")]
+    if message.get("direction") == "Inbound":
+        parties.reverse()
+    integration = channel.get("channel_id")
+    ids = [(party or {}).get("id") for party in parties]
+    return next((each for each in ids if isinstance(each, str) and each != integration), None)

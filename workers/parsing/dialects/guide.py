@@ -3,19 +3,30 @@
 Source:
     "Implementing Open Messaging Webhooks for Custom Social Channels": the sample payload, the event types,
     the routing states of its filters. Messages carry `message` and, where the social channel numbers
-    them, `sequence`; updates carry `routing` and `attributes`.
+    them, `sequence`; updates carry `routing` and `attributes`. Where the guide leaves a name open, each
+    that is in use is read: `message.id` or `messageId`, `sequence` or `sequenceNumber`.
 """
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from messaging.errors import RejectedEventError
-from workers.parsing.events import GUIDE, ROUTING_STATUSES, Event
-from workers.parsing.fields import Object, Objects, Sequence, Timestamp, Words, choice, identity
-from workers.parsing.idempotency import digest_of, idempotency_key
-from workers.parsing.schema_reader import STRICT, LenientSchema, SchemaReader
+from workers.parsing.events import CONVERSATION_MESSAGE, EVENT_TYPES, GUIDE, ROUTING_STATUSES, Event
+from workers.parsing.fields import (
+    MessageId,
+    Object,
+    Objects,
+    Said,
+    Sequence,
+    Timestamp,
+    Words,
+    choice,
+    identity,
+)
+from workers.parsing.idempotency import digest_of, guide_key
+from workers.parsing.json_body import json_text
+from workers.parsing.schema_reader import LenientSchema, SchemaReader
 from workers.parsing.timestamps import microseconds_of
 
 if TYPE_CHECKING:
@@ -32,10 +43,12 @@ class EnvelopeSchema(LenientSchema):
 
     conversation_id = identity("conversationId", required=True)
     occurred_at = Timestamp(data_key="timestamp", required=True)
-    sequence = Sequence(metadata=STRICT)
+    sequence = Sequence()
+    sequence_number = Sequence(data_key="sequenceNumber")
+    message_id = MessageId(data_key="messageId")
     channel = Object()
     participants = Objects()
-    message = Object()
+    message = Said()
     routing = Object()
     attributes = Object()
 
@@ -55,13 +68,16 @@ class ParticipantSchema(LenientSchema):
     unread = frozenset({"address"})
 
     participant_id = Words(data_key="id")
-    role = choice("role", frozenset({"customer", "agent", "bot"}))
+    role = choice("role", frozenset({"customer", "agent", "bot"}), is_closed=False)
 
 
 class MessageSchema(LenientSchema):
     """What a message says."""
 
-    message_id = identity("id")
+    message_id = MessageId(data_key="id")
+    other_id = MessageId(data_key="messageId")
+    sequence = Sequence()
+    sequence_number = Sequence(data_key="sequenceNumber")
     text = Words()
     content = Objects()
     direction = choice("direction", frozenset({"inbound", "outbound"}))
@@ -86,55 +102,67 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
     """Read one event of the guide's envelope.
 
     Raises:
-        RejectedEventError: The type has no handler, or a field that identifies the event is malformed.
+        RejectedEventError: The type has no handler, or it is missing or malformed whose the event is, or
+            when.
     """
-    event_type = payload["eventType"]
-    if not isinstance(event_type, str):
-        raise RejectedEventError("invalid_field", "eventType: is not a text")
-    if event_type not in event_types:
-        raise RejectedEventError("unknown_event_type", "eventType: is no type that has a handler")
+    event_type = _event_type_of(payload, event_types)
     envelope = _ENVELOPE.read(payload, notes, event_type)
     social_channel = _SOCIAL_CHANNEL.read_member(envelope.get("channel"), notes, event_type)
     message = _MESSAGE.read_member(envelope.get("message"), notes, event_type)
     routing = _ROUTING.read_member(envelope.get("routing"), notes, event_type)
-    participants = [_PARTICIPANT.read(each, notes, event_type) for each in envelope.get("participants", ())]
+    for participant in envelope.get("participants", ()):
+        _PARTICIPANT.read(participant, notes, event_type)
     content = message.get("content")
+    message_id = message.get("message_id") or message.get("other_id") or envelope.get("message_id")
+    sequence = _sequence_of(envelope, message)
+    kind = event_type.rpartition(":")[2] if event_type in EVENT_TYPES else event_type
     return Event(
         event_type=event_type,
         conversation_id=envelope["conversation_id"],
         occurred_at_us=microseconds_of(envelope["occurred_at"]),
-        idempotency_key=_key_of(event_type, envelope, message, routing, participants),
+        idempotency_key=guide_key(
+            envelope["conversation_id"],
+            envelope["occurred_at"],
+            kind,
+            _discriminator_of(event_type, message_id, sequence, payload),
+        ),
         dialect=GUIDE,
-        sequence=envelope.get("sequence", 0),
-        platform_message_id=message.get("message_id"),
+        sequence=sequence or 0,
+        platform_message_id=message_id,
         social_channel=social_channel.get("external_id"),
         sender=message.get("direction"),
         text=message.get("text"),
-        content=json.dumps(content) if content else None,
+        content=json_text(content) if content else None,
         routing_status=routing.get("status"),
         routing_queue=routing.get("routing_queue"),
         payload=payload,
     )
 
 
-def _key_of(
-    event_type: str,
-    envelope: Mapping[str, Any],
-    message: Mapping[str, Any],
-    routing: Mapping[str, Any],
-    participants: list[dict[str, Any]],
+def _event_type_of(payload: Mapping[str, Any], event_types: AbstractSet[str]) -> str:
+    event_type = payload["eventType"]
+    if not isinstance(event_type, str):
+        raise RejectedEventError("invalid_field", "eventType: is not a text")
+    if event_type not in event_types:
+        raise RejectedEventError("unknown_event_type", "eventType: is no type that has a handler")
+    return event_type
+
+
+def _sequence_of(envelope: Mapping[str, int], message: Mapping[str, int]) -> int | None:
+    """Return the first sequence number given; 0 is one."""
+    for where in (envelope, message):
+        for name in ("sequence", "sequence_number"):
+            if name in where:
+                return where[name]
+    return None
+
+
+def _discriminator_of(
+    event_type: str, message_id: str | None, sequence: int | None, payload: Mapping[str, Any]
 ) -> str:
-    kind = event_type.rpartition(":")[2]
-    if message_id := message.get("message_id"):
-        discriminator = f"id-{message_id}"
-    elif (sequence := envelope.get("sequence")) is not None:
-        discriminator = f"seq-{sequence}"
-    else:
-        business = {
-            "message": message,
-            "routing": routing,
-            "participants": participants,
-            "attributes": envelope.get("attributes"),
-        }
-        discriminator = digest_of(business)
-    return idempotency_key(envelope["conversation_id"], envelope["occurred_at"], kind, discriminator)
+    """Tell two events of one type and moment apart; a message's id identifies its message event alone."""
+    if message_id and event_type == CONVERSATION_MESSAGE:
+        return f"id-{message_id}"
+    if sequence is not None:
+        return f"seq-{sequence}"
+    return digest_of(payload)
