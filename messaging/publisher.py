@@ -1,18 +1,20 @@
-"""Publish events on the process's loop, publisher confirms off, and notice at once when that stops working.
+"""Publish events on the process's loop, and notice at once when that stops working.
 
-Nothing here waits. Whoever publishes keeps every event until a probe sent after it has been answered; what
-becomes of the connection in between is told to the listener (webhook_api/handover/handover.py).
+Nothing here waits. Whoever publishes keeps every event until it is proven, by probes or by confirms; what
+becomes of the connection in between is told to the listener (webhook_api/handover/outlet.py).
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pika import spec
 
 from messaging import topology
 from messaging.backoff import delay_before
 from messaging.broker_connection import BrokerConnection
-from messaging.connection import described, parameters_of
+from messaging.connection import NO_LIMIT, described, parameters_of, size_limit_of
 from messaging.frames import PublishFrames
 from messaging.log import logger
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from pika.channel import Channel
 
-STABLE_SECONDS = 10.0
+STABLE_SECONDS: Final = 10.0
 """A connection that lasted so long was a good one: the next attempt after it starts without delay."""
 
 
@@ -31,40 +33,55 @@ class PublisherListener(Protocol):
     """Who keeps the events and must know whether they are on their way."""
 
     def on_broker_up(self) -> None:
-        """Hear that events published from now on reach the exchange, nothing earlier is on its way."""
+        """Called when publishes reach the exchange; nothing earlier is on its way."""
 
     def on_broker_down(self) -> None:
-        """Hear that whatever has not been proven may be lost; `ready` is false."""
+        """Called when whatever has not been proven may be lost; `ready` is false."""
 
     def on_broker_blocked(self) -> None:
-        """Hear that the broker reads no more for now (an alarm) but the connection stands."""
+        """Called when the broker reads no more for now (an alarm) but the connection stands."""
 
     def on_broker_unblocked(self) -> None:
-        """Hear that the broker reads on where it stopped."""
+        """Called when the broker reads on where it stopped."""
 
 
 class Publisher:
     """One connection with one channel, kept up over a list of nodes.
 
+    `size_limit` is the largest body that the broker takes, once it has refused a larger one.
+
     Args:
         loop: The loop of this process; every method must be called on it.
         urls: AMQP addresses, tried in turn.
         client_name: What the broker shows for the connection.
+        on_confirm: Told each confirm of the present connection: a delivery tag, and whether all lower ones
+            are meant too. None leaves publisher confirms off.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, urls: tuple[str, ...], *, client_name: str) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        urls: tuple[str, ...],
+        *,
+        client_name: str,
+        on_confirm: Callable[[int, bool], None] | None = None,
+    ) -> None:
         self._loop = loop
         self._parameters = parameters_of(urls, client_name=client_name)
+        self._on_confirm = on_confirm
         self._listener: PublisherListener | None = None
         self._connection: BrokerConnection | None = None
         self._channel: Channel | None = None
         self._frames: PublishFrames | None = None
         self._pending: list[bytes] = []
+        self._sent = 0
         self._attempt = 0
+        self._node = -1
         self._up_since = 0.0
         self._closing = False
         self.ready = False
         self.blocked = False
+        self.size_limit = NO_LIMIT
 
     def start(self, listener: PublisherListener) -> None:
         """Connect, and connect again whenever the connection is lost, until `stop`."""
@@ -85,7 +102,18 @@ class Publisher:
         """Hand what was published since the last flush to the transport, as one write."""
         if self._pending and self._connection is not None and self.ready:
             self._connection.send_frames(b"".join(self._pending))
+            self._sent += len(self._pending)
         self._pending.clear()
+
+    @property
+    def node(self) -> int:
+        """Which of the addresses the present or last connection was made to, counted from 0."""
+        return self._node
+
+    @property
+    def last_tag(self) -> int:
+        """The delivery tag of the event published last on this connection; 0 before the first."""
+        return self._sent + len(self._pending)
 
     @property
     def can_publish(self) -> bool:
@@ -115,9 +143,9 @@ class Publisher:
 
     def _connect(self) -> None:
         self._attempt += 1
-        parameters = self._parameters[(self._attempt - 1) % len(self._parameters)]
+        self._node = (self._node + 1) % len(self._parameters)
         self._connection = BrokerConnection(
-            parameters,
+            self._parameters[self._node],
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_open_error,
             on_close_callback=self._on_connection_closed,
@@ -141,12 +169,27 @@ class Publisher:
         topology.probe(self._channel, self._on_queue_found)
 
     def _on_queue_found(self, _answer: Any) -> None:
+        channel = self._channel
+        assert channel is not None
+        if self._on_confirm is None:
+            self._on_channel_ready(None)
+            return
+
+        def on_answer(frame: Any) -> None:
+            # What an abandoned connection still says of its own tags must not count for the present one's.
+            if channel is self._channel:
+                self._on_confirmed(frame.method)
+
+        channel.confirm_delivery(on_answer, callback=self._on_channel_ready)
+
+    def _on_channel_ready(self, _answer: Any) -> None:
         assert self._connection is not None
         assert self._channel is not None
         assert self._listener is not None
         frame_max = self._connection.params.frame_max
         self._frames = PublishFrames(self._channel.channel_number, frame_max)
         self._up_since = time.monotonic()
+        self._sent = 0
         self.ready = True
         self.blocked = False
         logger().info("broker_connected", attempt=self._attempt)
@@ -167,9 +210,16 @@ class Publisher:
     def _on_return(self, _channel: object, method: Any, _properties: object, _body: bytes) -> None:
         self._drop(f"an event came back: {method.reply_text}; run `omctl setup`")
 
+    def _on_confirmed(self, method: Any) -> None:
+        assert self._on_confirm is not None
+        if isinstance(method, spec.Basic.Ack):
+            self._on_confirm(method.delivery_tag, method.multiple)
+        else:
+            self._drop("the broker has refused an event")
+
     def _on_channel_closed(self, channel: Channel, reason: BaseException) -> None:
         if channel is self._channel:
-            self._drop(described(reason))
+            self._drop(described(reason), size_limit_of(reason))
 
     def _on_open_error(self, _connection: object, reason: BaseException | str) -> None:
         self._lost(described(reason))
@@ -178,15 +228,18 @@ class Publisher:
         if connection is self._connection:
             self._lost(described(reason))
 
-    def _drop(self, reason: str) -> None:
+    def _drop(self, reason: str, size_limit: int = NO_LIMIT) -> None:
         """Leave the connection behind, in whatever state it is, and go on without it."""
         connection = self._connection
-        self._lost(reason)
+        self._lost(reason, size_limit)
         if connection is not None and not (connection.is_closing or connection.is_closed):
             connection.close()
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self, reason: str, size_limit: int = NO_LIMIT) -> None:
         was_ready = self.ready
+        if was_ready:
+            # Only a broker that starts anew may have another limit than the one that it has told.
+            self.size_limit = size_limit
         self.ready = False
         self._connection = self._channel = self._frames = None
         self._pending.clear()

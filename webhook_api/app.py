@@ -13,7 +13,12 @@ from werkzeug.exceptions import HTTPException
 from messaging.clock import SystemClock
 from messaging.log import log_callback_failure, logger
 from messaging.publisher import Publisher
+from webhook_api.handover.barrier import Barrier
+from webhook_api.handover.confirms import Confirms
 from webhook_api.handover.handover import Handover
+from webhook_api.handover.majority_watch import MajorityWatch
+from webhook_api.handover.outlet import Outlet
+from webhook_api.handover.oversized import Oversized
 from webhook_api.health import Health, report, write_status
 from webhook_api.ingest import Ingest
 from webhook_api.journal.journal import Journal
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from messaging.clock import Clock
-    from webhook_api.pressure.admission import DepthSample
+    from webhook_api.pressure.queue_depth import QueueReport
     from webhook_api.settings import EdgeSettings
 
 STATUS_SECONDS = 1.0
@@ -58,18 +63,39 @@ class Edge:
             fsync=settings.journal_fsync,
             now_us=clock.now_us(),
         )
-        publisher = Publisher(self.loop, settings.amqp_urls, client_name=f"open-messaging edge {os.getpid()}")
-        self.handover = Handover(self.loop, self._journal, publisher, clock, self._gate)
+        confirms = Confirms() if settings.publisher_confirms else None
+        publisher = Publisher(
+            self.loop,
+            settings.amqp_urls,
+            client_name=f"open-messaging edge {os.getpid()}",
+            on_confirm=confirms.confirm if confirms else None,
+        )
+        watch = MajorityWatch(
+            settings.state_directory,
+            brokers=len(settings.amqp_urls),
+            management_addresses=len(settings.management_urls),
+            is_needed=confirms is None and bool(settings.management_urls),
+        )
+        outlet = Outlet(publisher, confirms or Barrier(), watch, self._gate, clock)
+        oversized = Oversized(settings.state_directory / "oversized")
+        self.handover = Handover(self.loop, self._journal, outlet, oversized, clock)
         self.ingest = Ingest(settings, self._gate, self.handover, clock, secrets.token_hex(8))
         self.flask = create_app(self.ingest, self.health)
         self._poller = (
-            QueueDepthPoller(settings.management_url, settings.amqp_urls[0], self._post_sample)
-            if settings.management_url
+            QueueDepthPoller(
+                settings.management_urls, settings.amqp_urls[0], self._post_report, lambda: watch.address
+            )
+            if settings.management_urls
             else None
         )
 
     def start(self) -> None:
         """Connect, poll and report from now on; the loop runs when its owner starts it."""
+        if self.settings.is_cluster_unwatched:
+            logger().warning(
+                "majority_unwatched",
+                consequence="events are lost where the queue has no majority: set OM_MANAGEMENT_URL",
+            )
         self.handover.start()
         if self._poller is not None:
             self._poller.start()
@@ -93,9 +119,14 @@ class Edge:
         """Take a report of the host."""
         return report(self.status(), self.settings.journal_directory, self.settings.journal_max_bytes)
 
-    def _post_sample(self, sample: DepthSample) -> None:
-        """Carry a sample from the poller's thread to the loop."""
-        self.loop.call_soon_threadsafe(lambda: self._gate.on_sample(sample))
+    def _post_report(self, report: QueueReport) -> None:
+        """Carry a report from the poller's thread to the loop."""
+        self.loop.call_soon_threadsafe(self._on_report, report)
+
+    def _on_report(self, report: QueueReport) -> None:
+        self.handover.told(report)
+        if report.depth is not None:
+            self._gate.on_sample(report.depth)
 
     def _tick(self) -> None:
         self.loop.call_later(STATUS_SECONDS, self._tick)

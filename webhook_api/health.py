@@ -77,6 +77,10 @@ def _problems(own: dict[str, Any], used: int, limit: int) -> list[str]:
         problems.append("the broker is away: events wait in the journal")
     if own["journal"]["broker"] == "blocked":
         problems.append("the broker has an alarm: events wait in the journal")
+    if own["journal"]["broker"] == "no_majority":
+        problems.append("no majority of the queue's members is seen online: events wait in the journal")
+    if own["journal"]["oversized"]:
+        problems.append("events too large for the broker were set aside in the directory oversized")
     if own["gate"]["shedding"]:
         problems.append("the queue is too deep: senders are told 429")
     if own["gate"]["queue_depth"] is None and own["gate"]["is_polled"]:

@@ -12,6 +12,8 @@ from messaging.errors import ConfigurationError
 from messaging.log import LEVELS
 
 MEBIBYTE = 1024 * 1024
+LARGEST_MESSAGE_BYTES = 16 * MEBIBYTE
+"""RabbitMQ's own default of `max_message_size` since 4.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,9 @@ class EdgeSettings:
         secrets: Newest first, as bytes; a request signed with any of them is let in.
         required_headers: Lower-case names with the value that each must have.
         amqp_urls: Nodes of one broker, tried in turn.
-        management_url: Base of the management API with credentials, or "" for none.
+        management_urls: Bases of the management API with credentials; as many as amqp_urls: each is the
+            same node's.
+        publisher_confirms: Whether the broker's confirms prove the events, instead of probes.
         journal_max_bytes: What all processes of this host together may keep, in bytes.
         request_seconds: From a request's first byte to its last.
         keepalive_seconds: How long an idle connection stays open; above the proxy's own.
@@ -34,7 +38,8 @@ class EdgeSettings:
     allow_unsigned: bool
     required_headers: dict[str, str] = field(repr=False)
     amqp_urls: tuple[str, ...] = field(repr=False)
-    management_url: str = field(repr=False)
+    management_urls: tuple[str, ...] = field(repr=False)
+    publisher_confirms: bool
     state_directory: Path
     journal_max_bytes: int
     journal_fsync: bool
@@ -61,7 +66,8 @@ class EdgeSettings:
             allow_unsigned=env.boolean("OM_ALLOW_UNSIGNED", default=False),
             required_headers=header_pairs(env.strings("OM_REQUIRED_HEADERS")),
             amqp_urls=env.strings("OM_AMQP_URL"),
-            management_url=env.string("OM_MANAGEMENT_URL"),
+            management_urls=env.strings("OM_MANAGEMENT_URL"),
+            publisher_confirms=env.boolean("OM_PUBLISHER_CONFIRMS", default=False),
             state_directory=Path(env.string("OM_STATE_DIRECTORY", "/var/lib/open-messaging")),
             journal_max_bytes=env.integer("OM_JOURNAL_MAX_BYTES", 1024 * MEBIBYTE, minimum=MEBIBYTE),
             journal_fsync=env.boolean("OM_JOURNAL_FSYNC", default=False),
@@ -88,8 +94,12 @@ class EdgeSettings:
             raise ConfigurationError(
                 "OM_ALLOW_UNSIGNED must be false where OM_WEBHOOK_SECRETS holds a secret"
             )
-        if self.management_url and not self.management_url.startswith(("http://", "https://")):
-            raise ConfigurationError("OM_MANAGEMENT_URL must be an http:// or https:// address")
+        if not all(url.startswith(("http://", "https://")) for url in self.management_urls):
+            raise ConfigurationError("OM_MANAGEMENT_URL must be http:// or https:// addresses")
+        if self.max_body_bytes > LARGEST_MESSAGE_BYTES:
+            raise ConfigurationError(
+                f"OM_MAX_BODY_BYTES must be at most {LARGEST_MESSAGE_BYTES}, which is what RabbitMQ takes"
+            )
         parameters_of(self.amqp_urls, client_name="check")
 
     def prepare_state_directory(self) -> None:
@@ -100,6 +110,11 @@ class EdgeSettings:
             raise ConfigurationError("OM_STATE_DIRECTORY must name a directory that can be made") from None
         if not os.access(self.state_directory, os.W_OK | os.X_OK):
             raise ConfigurationError("OM_STATE_DIRECTORY must be writable")
+
+    @property
+    def is_cluster_unwatched(self) -> bool:
+        """Whether nothing tells if a cluster's queue has the majority without which it loses events."""
+        return len(self.amqp_urls) > 1 and not (self.management_urls or self.publisher_confirms)
 
     @property
     def journal_directory(self) -> Path:

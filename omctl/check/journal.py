@@ -64,6 +64,20 @@ def damaged_findings(directory: Path) -> list[Finding]:
     ]
 
 
+def oversized_findings(directory: Path) -> list[Finding]:
+    """Tell of the events that the edge has set aside because the broker takes none of their size."""
+    try:
+        bodies = sum(path.suffix == ".body" for path in directory.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        return [Finding(AREA, str(directory), Level.WARNING, f"may not be read ({type(error).__name__})")]
+    if not bodies:
+        return []
+    advice = "They are not processed: see docs/operations.md, oversized events."
+    return [Finding(AREA, str(directory), Level.PROBLEM, f"{bodies} events too large for the broker", advice)]
+
+
 def journal_finding(state: JournalState) -> Finding:
     """Judge one process's journal."""
     text = f"{state.entries} entries, {state.size} bytes, oldest segment {state.oldest_age:.0f} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -17,19 +18,27 @@ LOSING_POLICY_KEYS: Final = ("max-length", "max-length-bytes", "message-ttl", "e
 """Without publisher confirms each of these lets a queue drop events in silence."""
 
 
-def check_management(url: str, amqp_urls: tuple[str, ...]) -> list[Finding]:
-    """Return what is found; blocks for some seconds where the API does not answer.
+def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[Finding]:
+    """Return what each node tells; blocks for some seconds where one does not answer.
 
     Args:
-        url: OM_MANAGEMENT_URL, with credentials.
+        urls: OM_MANAGEMENT_URL, with credentials.
         amqp_urls: OM_AMQP_URL, for its virtual host.
     """
-    if not url:
+    if not urls:
         advice = (
             "Set OM_MANAGEMENT_URL; without it the edge cannot see the queue's depth and cannot answer 429."
         )
         return [Finding(AREA, "API", Level.WARNING, "is not configured", advice)]
     vhost = quote(virtual_host(amqp_urls[0] if amqp_urls else ""), safe="")
+    findings: list[Finding] = []
+    for url in urls:
+        host = f" at {urlsplit(url).netloc.rpartition('@')[2]}" if len(urls) > 1 else ""
+        findings.extend(replace(found, subject=found.subject + host) for found in _node_findings(url, vhost))
+    return findings
+
+
+def _node_findings(url: str, vhost: str) -> list[Finding]:
     try:
         findings = [alarm_finding(_get(url, "health/checks/alarms"))]
         findings.extend(
@@ -70,9 +79,15 @@ def queue_finding(queue: str, report: dict[str, Any]) -> Finding:
         name = report.get("policy") or report.get("operator_policy") or "a policy"
         advice = f"Take {', '.join(losing)} out of {name}: without publisher confirms it drops events."
         return Finding(AREA, subject, Level.PROBLEM, f"{name} sets {', '.join(losing)}", advice)
+    members, online = report.get("members", []), report.get("online", [])
+    if members and len(online) * 2 <= len(members):
+        text = f"{len(online)} of its {len(members)} members are online"
+        advice = "Start the other nodes: without a majority the queue takes nothing, and the edge waits."
+        return Finding(AREA, subject, Level.PROBLEM, text, advice)
     depth = report.get("messages")
     known = "depth not known yet" if depth is None else f"depth {depth}"
-    return Finding(AREA, subject, Level.OK, f"{known}, no policy limits it")
+    copies = f", {len(online)} of {len(members)} members online" if len(members) > 1 else ""
+    return Finding(AREA, subject, Level.OK, f"{known}, no policy limits it{copies}")
 
 
 def _get(url: str, path: str) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from omctl.check.configuration import check_configuration
 from omctl.check.database import check_database
 from omctl.check.edge import check_edge
 from omctl.check.finding import Finding, Level
-from omctl.check.journal import check_journals
+from omctl.check.journal import check_journals, oversized_findings
 from omctl.check.management import check_management
+from omctl.check.proof import check_proof
 from omctl.console import json_option, print_json, print_table
 
 STYLES = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
@@ -49,10 +50,16 @@ def all_findings(environment: Environment) -> list[Finding]:
     return [
         *check_configuration(os.environ),
         *check_broker(amqp_urls),
-        *check_management(environment.string("OM_MANAGEMENT_URL"), amqp_urls),
+        *check_management(environment.strings("OM_MANAGEMENT_URL"), amqp_urls),
+        *check_proof(
+            len(amqp_urls),
+            len(environment.strings("OM_MANAGEMENT_URL")),
+            has_confirms=environment.boolean("OM_PUBLISHER_CONFIRMS", default=False),
+        ),
         *check_database(environment),
         *check_edge(environment.string("OM_BIND", "127.0.0.1:8080")),
         *check_journals(state_directory / "journal"),
+        *oversized_findings(state_directory / "oversized"),
     ]
 
 

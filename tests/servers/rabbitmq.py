@@ -17,6 +17,7 @@ class PrivateRabbitMQ(LocalRabbitMQ):
         name: the node's name; the data belong to it, so it must not change between starts.
         peer: a node to share cookie and port mapper with, which `join_cluster` needs.
         as_installed: with RabbitMQ's own limits and intervals instead of those for tests on small machines.
+        configuration: more lines for rabbitmq.conf.
     """
 
     def __init__(
@@ -26,12 +27,13 @@ class PrivateRabbitMQ(LocalRabbitMQ):
         name: str = "open-messaging",
         peer: "PrivateRabbitMQ | None" = None,
         as_installed: bool = False,
+        configuration: str = "",
     ) -> None:
         super().__init__(
             directory,
             name=name,
             erlang=peer.erlang if peer else None,
-            limits="" if as_installed else SMALL,
+            limits=("" if as_installed else SMALL) + configuration,
             advanced="[].\n" if as_installed else ADVANCED,
         )
 

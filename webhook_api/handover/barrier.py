@@ -1,9 +1,10 @@
-"""Decide when a journal segment is proven to be in the broker, without publisher confirms.
+"""Prove journal segments by probes, without publisher confirms.
 
 A probe is a synchronous method on the channel of the publishes. RabbitMQ handles a channel's methods in
 order, so its answer proves that everything sent before was received, parsed and handed to the queue. It does
 not prove that the quorum queue has flushed it: that takes milliseconds, and a second answer on the same,
-never interrupted connection a grace period later shows that the broker outlived them.
+never interrupted connection a grace period later shows that the broker outlived them. On a cluster that says
+something only while the queue has a majority, so one must have been seen for as long (majority.py).
 """
 
 from __future__ import annotations
@@ -34,15 +35,12 @@ class Barrier:
         self._sent: deque[_Sent] = deque()
         self._covered = 0
 
-    def __len__(self) -> int:
-        return len(self._sent)
-
     @property
     def segments(self) -> list[Segment]:
         """The segments not proven yet, oldest first."""
         return [sent.segment for sent in self._sent]
 
-    def add(self, segment: Segment) -> None:
+    def add(self, segment: Segment, _last_tag: int) -> None:
         """Take a segment all of whose events have been published."""
         self._sent.append(_Sent(segment))
 
@@ -50,11 +48,12 @@ class Barrier:
         """Note that a probe is being sent: it speaks for every segment here now."""
         self._covered = len(self._sent)
 
-    def answer(self, now: float) -> list[Segment]:
+    def answer(self, now: float, majority_until: float) -> list[Segment]:
         """Note that the probe was answered.
 
         Args:
             now: Monotonic seconds.
+            majority_until: Up to when the queue is known to have had a majority; *now* on a lone broker.
 
         Returns:
             The segments proven by it, no longer here.
@@ -63,7 +62,7 @@ class Barrier:
         for sent in list(self._sent)[: self._covered]:
             if sent.answered_at is None:
                 sent.answered_at = now
-            elif now - sent.answered_at >= GRACE_SECONDS:
+            elif majority_until - sent.answered_at >= GRACE_SECONDS:
                 proven.append(sent.segment)
         for _ in proven:
             self._sent.popleft()

@@ -4,8 +4,8 @@ An event is always in the journal first. It is in exactly one of these states, a
 but for an interruption, which puts everything unproven back to the top:
 
 * waiting: in a closed segment that the republisher has, or in the active one while not `_live`
-* published: in the active segment while `_live`, or in a segment of the barrier
-* proven: its segment is unlinked
+* published: in the active segment while `_live`, or in a segment of the proof
+* proven: its segment is unlinked, or it was set aside as too large for the broker
 
 Publishing an event twice costs nothing, the unique index drops it; so whenever it is not sure, it is sent
 again.
@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from webhook_api.handover.adoption import Adoption
-from webhook_api.handover.barrier import Barrier
 from webhook_api.handover.republisher import BUFFER_LOW_BYTES, Republisher
 from webhook_api.journal.journal import SEGMENT_BYTES
 
@@ -25,61 +24,53 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from messaging.clock import Clock
-    from messaging.publisher import Publisher
+    from webhook_api.handover.outlet import Outlet
+    from webhook_api.handover.oversized import Oversized
+    from webhook_api.journal.directory import Segment
     from webhook_api.journal.journal import Journal
-    from webhook_api.pressure.gate import Gate
+    from webhook_api.pressure.queue_depth import QueueReport
 
-PROBE_SECONDS: Final = 0.5
+TICK_SECONDS: Final = 0.5
 """Between probes: short enough that little is published twice after an interruption."""
 
 BUFFER_HIGH_BYTES: Final = 2 * 1024 * 1024
 """Unsent bytes, above the kernel's own, from which events go to the journal only: the broker is too slow."""
 
-PROBE_TIMEOUT_SECONDS: Final = 120.0
-"""An answer this late, with no alarm told, will not come: the connection is made anew."""
-
 
 class Handover:
-    """The journal, the barrier and the publisher, working together.
+    """The journal and the outlet, working together.
 
     Args:
         loop: The loop of this process.
         journal: This process's journal.
-        publisher: Not started yet.
+        outlet: Not started yet.
+        oversized: Takes what is too large for the broker.
         clock: Where time comes from.
-        gate: Told what is published, and the deliveries ready in the events queue with every answered
-            probe; says how many waiting events may join them.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         journal: Journal,
-        publisher: Publisher,
+        outlet: Outlet,
+        oversized: Oversized,
         clock: Clock,
-        gate: Gate,
     ) -> None:
         self._loop = loop
         self._journal = journal
-        self._publisher = publisher
+        self._outlet = outlet
+        self._oversized = oversized
         self._clock = clock
-        self._gate = gate
-        self._barrier = Barrier()
-        self._republisher = Republisher(
-            loop, publisher, self._barrier.add, lambda: self.accepted, gate.count_published
-        )
+        self._republisher = Republisher(loop, outlet, oversized, lambda: self.accepted)
         self._adoption = Adoption(journal, self._republisher)
         self._live = False
-        self._probing = False
         self._turn_is_open = False
-        self._connections = 0
-        self._asked_at = 0.0
         self._held: list[Callable[[bool], None]] = []
         self.accepted = 0
 
     def start(self) -> None:
         """Connect to the broker, adopt what dead processes left, and tick from now on."""
-        self._publisher.start(self)
+        self._outlet.start(self)
         self._tick()
 
     def accept(self, properties: bytes, body: bytes) -> None:
@@ -88,11 +79,13 @@ class Handover:
         Raises:
             JournalFullError: It is not kept; answer 503.
         """
+        if len(body) > self._outlet.size_limit:
+            # The republisher sets it aside; what was published before it is in a segment of its own.
+            self._set_live(live=False)
         self._journal.append(properties, body)
         self.accepted += 1
         if self._live:
-            self._publisher.publish(properties, body)
-            self._gate.count_published()
+            self._outlet.publish(properties, body)
         self._open_turn()
 
     def after_sync(self, callback: Callable[[bool], None]) -> None:
@@ -111,20 +104,24 @@ class Handover:
         """
 
         def finish() -> None:
-            self._publisher.stop()
+            self._outlet.finish()
             self._journal.close()
             then()
 
         self._end_turn()
-        if self._publisher.can_publish:
-            self._publisher.probe(lambda _count: finish())
+        if self._outlet.is_reachable:
+            self._outlet.ask_once(finish)
         else:
             finish()
 
+    def told(self, report: QueueReport) -> None:
+        """Take in what the management API told of the queue's members."""
+        self._outlet.told(report)
+
     @property
     def is_blocked(self) -> bool:
-        """Whether the broker has said that it takes nothing for now."""
-        return self._publisher.blocked
+        """Whether the broker has said that it takes nothing for now, or its queue has no majority."""
+        return self._outlet.state in {"blocked", "no_majority"}
 
     def status(self) -> dict[str, object]:
         """Return the journal's state for health reports: sizes in bytes, age in seconds."""
@@ -134,36 +131,35 @@ class Handover:
             "waiting_bytes": self._republisher.waiting.size
             + (0 if self._live else self._journal.active.size),
             "oldest_entry_s": self._oldest_age(),
-            "broker": self._broker_state(),
+            "broker": self._outlet.state,
             "accepted": self.accepted,
             "flush_failures": self._journal.flush_failures,
             "republished": self._republisher.republished,
             "adopted_directories": self._adoption.directories,
             "damaged_segments": self._republisher.damaged_segments,
+            "oversized": self._oversized.count,
         }
 
-    # The publisher's listener.
+    # The outlet's keeper.
 
-    def on_broker_up(self) -> None:
+    def on_open(self) -> None:
         """Publish from now on; what was journalled before waits for its turn."""
-        self._connections += 1
-        self._probing = False
         self._set_live(live=True)
 
-    def on_broker_down(self) -> None:
+    def on_shut(self) -> None:
+        """Journal only."""
+        self._set_live(live=False)
+
+    def on_interrupted(self, unproven: list[Segment]) -> None:
         """Put everything unproven back to the top."""
-        self._set_live(live=False)
-        self._probing = False
-        self._republisher.restore(self._barrier.interrupt())
+        self._republisher.restore(unproven)
 
-    def on_broker_blocked(self) -> None:
-        """Journal only; what is on its way stays so."""
-        self._set_live(live=False)
-
-    def on_broker_unblocked(self) -> None:
-        """Publish again over the same connection; the probe on its way may now be answered."""
-        self._asked_at = self._clock.monotonic()
-        self._set_live(live=True)
+    def on_answer(self, proven: list[Segment], room: int) -> None:
+        """Let go of what the broker has, and send on what it has room for."""
+        self._republisher.allow(room)
+        for segment in proven:
+            self._journal.discard(segment)
+        self._adoption.release()
 
     # The loop's turns and timers.
 
@@ -181,47 +177,21 @@ class Handover:
         held, self._held = self._held, []
         for callback in held:
             callback(is_durable)
-        self._publisher.flush()
-        if self._live and self._publisher.buffered_bytes > BUFFER_HIGH_BYTES:
+        self._outlet.flush()
+        if self._live and self._outlet.buffered_bytes > BUFFER_HIGH_BYTES:
             self._set_live(live=False)
         elif self._journal.active.size >= SEGMENT_BYTES:
             self._rotate()
 
     def _tick(self) -> None:
-        self._loop.call_later(PROBE_SECONDS, self._tick)
-        now = self._clock.monotonic()
-        self._adoption.look(now)
-        can_publish = self._publisher.can_publish
-        if can_publish and not self._live and self._publisher.buffered_bytes <= BUFFER_LOW_BYTES:
+        self._loop.call_later(TICK_SECONDS, self._tick)
+        self._adoption.look(self._clock.monotonic())
+        if not self._live and self._outlet.is_open and self._outlet.buffered_bytes <= BUFFER_LOW_BYTES:
             self._set_live(live=True)
         if self._live:
             self._rotate()
-        if can_publish:
-            self._probe(now)
+        self._outlet.tick()
         self._republisher.go_on()
-
-    def _probe(self, now: float) -> None:
-        if self._probing:
-            if now - self._asked_at > PROBE_TIMEOUT_SECONDS:
-                self._publisher.abort("no answer to a probe")
-            return
-        self._probing = True
-        self._asked_at = now
-        self._barrier.ask()
-        asked_on = self._connections
-
-        def on_answer(ready_count: int) -> None:
-            if asked_on == self._connections and self._probing:
-                self._probing = False
-                self._on_answer(ready_count)
-
-        self._publisher.probe(on_answer)
-
-    def _on_answer(self, ready_count: int) -> None:
-        self._republisher.allow(self._gate.on_ready_count(ready_count))
-        for segment in self._barrier.answer(self._clock.monotonic()):
-            self._journal.discard(segment)
-        self._adoption.release()
 
     # What is published, and when.
 
@@ -238,20 +208,15 @@ class Handover:
             return
         closed = self._journal.rotate(self._clock.now_us())
         if self._live:
-            self._barrier.add(closed)
+            self._outlet.prove(closed)
         else:
             self._republisher.extend([closed])
-
-    def _broker_state(self) -> str:
-        if not self._publisher.ready:
-            return "away"
-        return "blocked" if self._publisher.blocked else "up"
 
     def _oldest_age(self) -> float:
         active = self._journal.active
         oldest = [
             *self._republisher.waiting.segments,
-            *self._barrier.segments,
+            *self._outlet.unproven,
             *([active] if active.size else []),
         ]
         if not oldest:

@@ -6,6 +6,7 @@ would have live requests refused, and slow the broker down (docs/performance.md)
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from webhook_api.handover.waiting import WaitingSegments
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
-    from messaging.publisher import Publisher
+    from webhook_api.handover.outlet import Outlet
+    from webhook_api.handover.oversized import Oversized
     from webhook_api.journal.directory import Segment
+    from webhook_api.journal.segment_file import Entry
 
 BUFFER_LOW_BYTES: Final = 512 * 1024
 """Unsent bytes up to which more is published; live events have the rest of the buffer for themselves."""
@@ -45,28 +48,27 @@ class Republisher:
 
     Args:
         loop: The loop of this process.
-        publisher: Where the events go.
-        on_published: Told each segment all of whose events have been published.
+        outlet: Where the events go.
+        oversized: Takes what is too large for the broker.
         count_accepted: Returns how many events this process has accepted so far.
-        count_published: Told how many events have been published.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        publisher: Publisher,
-        on_published: Callable[[Segment], None],
+        outlet: Outlet,
+        oversized: Oversized,
         count_accepted: Callable[[], int],
-        count_published: Callable[[int], None],
     ) -> None:
         self._loop = loop
-        self._publisher = publisher
-        self._on_published = on_published
+        self._outlet = outlet
+        self._oversized = oversized
         self._count_accepted = count_accepted
-        self._count_published = count_published
         self._accepted = 0
         self._allowed = 0
         self._is_pumping = False
+        self._slice: deque[Entry] = deque()
+        self._finished: list[Segment] = []
         self.waiting = WaitingSegments()
         self.republished = 0
         self.damaged_segments = 0
@@ -78,7 +80,9 @@ class Republisher:
 
     def restore(self, segments: list[Segment]) -> None:
         """Put back segments whose publishing was interrupted, before all others."""
-        self.waiting.restore(segments)
+        self.waiting.restore([*segments, *self._finished])
+        self._slice.clear()
+        self._finished.clear()
         self._allowed = 0
 
     def allow(self, events: int) -> None:
@@ -88,26 +92,49 @@ class Republisher:
 
     def go_on(self) -> None:
         """Publish slice after slice from now on, while something waits and the broker takes it."""
-        may_publish = self._publisher.can_publish and self._allowed > 0
-        if not self._is_pumping and may_publish and len(self.waiting):
+        has_work = self._slice or len(self.waiting)
+        if not self._is_pumping and has_work and self._allowed > 0 and self._outlet.is_open:
             self._is_pumping = True
             self._loop.call_later(SLICE_SECONDS, self._pump)
 
     def _pump(self) -> None:
         self._is_pumping = False
-        if self._publisher.can_publish and self._publisher.buffered_bytes <= BUFFER_LOW_BYTES:
+        if self._outlet.is_open and self._outlet.buffered_bytes <= BUFFER_LOW_BYTES:
+            self._read_slice()
             self._publish_slice()
         self.go_on()
 
-    def _publish_slice(self) -> None:
+    def _read_slice(self) -> None:
+        """Read further events, unless some are left of the slice before."""
+        if self._slice:
+            return
         before, self._accepted = self._accepted, self._count_accepted()
-        entries, finished = self.waiting.take(min(self._allowed, slice_events(self._accepted - before)))
-        self._allowed -= len(entries)
-        for entry in entries:
-            self._publisher.publish(entry.properties, entry.body)
-        self._publisher.flush()
-        self.republished += len(entries)
-        self._count_published(len(entries))
-        for segment in finished:
+        limit = min(self._allowed, slice_events(self._accepted - before))
+        entries, self._finished = self.waiting.take(limit)
+        self._slice.extend(entries)
+
+    def _publish_slice(self) -> None:
+        while self._slice:
+            if not self._publish(self._slice[0]):
+                # The disk may take the event later; until then nothing behind it goes out either.
+                self._allowed = 0
+                break
+            self._slice.popleft()
+            self._allowed -= 1
+        self._outlet.flush()
+        if not self._slice:
+            self._tell_finished()
+
+    def _publish(self, entry: Entry) -> bool:
+        """Publish one event or set it aside; return whether either was done."""
+        if len(entry.body) > self._outlet.size_limit:
+            return self._oversized.keep(entry, self._outlet.size_limit)
+        self._outlet.publish(entry.properties, entry.body)
+        self.republished += 1
+        return True
+
+    def _tell_finished(self) -> None:
+        for segment in self._finished:
             self.damaged_segments += segment.is_damaged
-            self._on_published(segment)
+            self._outlet.prove(segment)
+        self._finished = []

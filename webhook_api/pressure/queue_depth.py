@@ -1,11 +1,12 @@
-"""Ask the management API for the queue's depth, from a thread of its own, never from a request."""
+"""Ask the management API about the events queue, from a thread of its own, never from a request."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urlsplit
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
@@ -21,23 +22,65 @@ TIMEOUT_SECONDS: Final = 2.0
 """The API itself sets no limit to a call; a hung one must not delay the next for long."""
 
 
-class QueueDepthPoller:
-    """One thread that polls and hands each trusted or untrusted sample over.
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The nodes that hold the events queue, as one node sees them.
 
     Args:
-        management_url: Base address with credentials, e.g. http://user:pass@host:15672.
-        amqp_url: Names the virtual host.
-        on_sample: Called on the poller's thread.
+        total: Nodes that have a copy; 1 on a lone node.
+        online: Those that the node asked is connected to and whose copy runs, itself included.
+        has_leader: Whether the leader is one of them.
     """
 
-    def __init__(self, management_url: str, amqp_url: str, on_sample: Callable[[DepthSample], None]) -> None:
-        vhost = urlsplit(amqp_url).path[1:] or "/"
-        base = management_url.rstrip("/")
-        queue = f"{base}/api/queues/{quote(_unquoted(vhost), safe='')}/{EVENTS_QUEUE}"
-        # The one form of the question that is cheap for the broker and outlives its metrics collector.
-        self._depth_url = f"{queue}?disable_stats=true&enable_queue_totals=true"
-        self._alarms_url = f"{base}/api/health/checks/alarms"
-        self._on_sample = on_sample
+    total: int
+    online: int
+    has_leader: bool
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether those online can decide for the queue."""
+        return self.online * 2 > self.total
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReport:
+    """What one answer of the management API told.
+
+    Args:
+        asked_at: Monotonic seconds before the question was sent: what was told is no older.
+        address: Which of the addresses answered, counted from 0.
+        members: The nodes that hold the events queue.
+        depth: None where the queue's depth is not known: unknown is never zero.
+    """
+
+    asked_at: float
+    address: int
+    members: Members
+    depth: DepthSample | None
+
+
+class QueueDepthPoller:
+    """One thread that polls and hands each report over.
+
+    Args:
+        management_urls: Base addresses with credentials, e.g. http://user:pass@host:15672, tried in turn.
+        amqp_url: Names the virtual host.
+        on_report: Called on the poller's thread.
+        asked_first: Returns which address to ask before the others, counted from 0; with None the one that
+            answered last is.
+    """
+
+    def __init__(
+        self,
+        management_urls: tuple[str, ...],
+        amqp_url: str,
+        on_report: Callable[[QueueReport], None],
+        asked_first: Callable[[], int | None],
+    ) -> None:
+        vhost = quote(unquote(urlsplit(amqp_url).path[1:]) or "/", safe="")
+        self._nodes = [_Api(address, url, vhost) for address, url in enumerate(management_urls)]
+        self._on_report = on_report
+        self._asked_first = asked_first
         self._stopped = threading.Event()
         self._was_known = True
         self._thread = threading.Thread(target=self._run, name="queue-depth", daemon=True)
@@ -53,22 +96,19 @@ class QueueDepthPoller:
     def _run(self) -> None:
         with requests.Session() as http:
             while not self._stopped.wait(POLL_SECONDS):
-                sample = self._ask(http)
-                self._tell_change(is_known=sample is not None)
-                if sample is not None:
-                    self._on_sample(sample)
+                report = self._ask(http)
+                self._tell_change(is_known=report is not None and report.depth is not None)
+                if report is not None and not self._stopped.is_set():
+                    self._on_report(report)
 
-    def _ask(self, http: requests.Session) -> DepthSample | None:
-        """Return a sample, or None where nothing is known: unknown is never zero."""
-        try:
-            answer = http.get(self._depth_url, timeout=TIMEOUT_SECONDS)
-            alarms = http.get(self._alarms_url, timeout=TIMEOUT_SECONDS)
-            depth = answer.json()["messages"] if answer.status_code == 200 else None
-        except (requests.RequestException, ValueError, KeyError, TypeError):
-            return None
-        if type(depth) is not int or depth < 0:
-            return None
-        return DepthSample(at=time.monotonic(), depth=depth, is_trusted=alarms.status_code == 200)
+    def _ask(self, http: requests.Session) -> QueueReport | None:
+        """Return what the first address that answers tells."""
+        first = self._asked_first()
+        for api in sorted(self._nodes, key=lambda api: (api.address != first, api.failures)):
+            report = api.ask(http)
+            if report is not None:
+                return report
+        return None
 
     def _tell_change(self, *, is_known: bool) -> None:
         if is_known != self._was_known:
@@ -82,5 +122,56 @@ class QueueDepthPoller:
                 )
 
 
-def _unquoted(vhost: str) -> str:
-    return vhost.replace("%2F", "/").replace("%2f", "/")
+@dataclass(slots=True)
+class _Api:
+    """One node's management API; `failures` counts those since its last answer."""
+
+    address: int
+    url: str = field(repr=False)
+    vhost: str
+    failures: int = 0
+
+    def ask(self, http: requests.Session) -> QueueReport | None:
+        """Return what this node tells of the queue, or None where it tells nothing."""
+        base = f"{self.url.rstrip('/')}/api"
+        # The one form of the question that is cheap for the broker and outlives its metrics collector.
+        queue_url = f"{base}/queues/{self.vhost}/{EVENTS_QUEUE}?disable_stats=true&enable_queue_totals=true"
+        asked_at = time.monotonic()
+        self.failures += 1
+        try:
+            answer = http.get(queue_url, timeout=TIMEOUT_SECONDS)
+            if answer.status_code != 200:
+                return None
+            queue = answer.json()
+            members = members_of(queue)
+            alarms = http.get(f"{base}/health/checks/alarms", timeout=TIMEOUT_SECONDS)
+        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        self.failures = 0
+        return QueueReport(
+            asked_at, self.address, members, _depth_of(queue, members, is_calm=alarms.status_code == 200)
+        )
+
+
+def members_of(queue: dict[str, Any]) -> Members:
+    """Read the management API's `members`, `online` and `leader`; a classic queue has one member.
+
+    `online` is what the node asked finds at the moment: a copy on a node that it has no connection to is not
+    in it, so a node cut off from the others never sees a majority, and a frozen one holds the answer up.
+    `leader` is only the one last recorded.
+
+    Source:
+        RabbitMQ 4.0.5, `online` and `format` in rabbit_quorum_queue.erl.
+    """
+    if "members" not in queue:
+        return Members(total=1, online=1, has_leader=True)
+    members, online = set(queue["members"]), set(queue["online"])
+    return Members(len(members), len(members & online), queue["leader"] in online)
+
+
+def _depth_of(queue: dict[str, Any], members: Members, *, is_calm: bool) -> DepthSample | None:
+    """Return the depth; not to be trusted during an alarm, nor without a majority, when no answer is a 0."""
+    depth = queue.get("messages")
+    if type(depth) is not int or depth < 0:
+        return None
+    return DepthSample(time.monotonic(), depth, is_trusted=is_calm and members.has_majority)

@@ -11,6 +11,7 @@ from omctl.check.edge import health_url, report_findings
 from omctl.check.finding import Level
 from omctl.check.journal import JournalState, check_journals, journal_finding, read_state
 from omctl.check.management import alarm_finding, queue_finding, virtual_host
+from omctl.check.proof import check_proof
 from webhook_api.journal.segment_file import record_header
 
 EVENTS = "open-messaging.events"
@@ -72,6 +73,27 @@ def test_a_queue_is_judged_by_what_it_means_for_events(item, level):
 )
 def test_a_policy_that_drops_events_is_a_problem(report, level):
     assert queue_finding(EVENTS, report).level is level
+
+
+@pytest.mark.parametrize(("online", "level"), [(3, Level.OK), (2, Level.OK), (1, Level.PROBLEM)])
+def test_a_queue_without_a_majority_is_a_problem(online, level):
+    members = ["a", "b", "c"]
+    assert queue_finding(EVENTS, {"members": members, "online": members[:online]}).level is level
+
+
+@pytest.mark.parametrize(
+    ("brokers", "addresses", "has_confirms", "level"),
+    [
+        (1, 0, False, Level.OK),
+        (3, 3, False, Level.OK),
+        (3, 1, False, Level.WARNING),
+        (3, 0, False, Level.PROBLEM),
+        (3, 0, True, Level.OK),
+    ],
+)
+def test_a_cluster_that_nobody_can_ask_for_its_majority_is_a_problem(brokers, addresses, has_confirms, level):
+    (found,) = check_proof(brokers, addresses, has_confirms=has_confirms)
+    assert found.level is level
 
 
 def test_an_unknown_depth_is_not_called_zero():

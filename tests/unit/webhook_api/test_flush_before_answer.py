@@ -3,24 +3,28 @@
 import asyncio
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from messaging.clock import SystemClock
+from messaging.connection import NO_LIMIT
 from messaging.envelope import WEBHOOK, encode_properties
 from webhook_api.handover.handover import Handover
+from webhook_api.handover.oversized import Oversized
 from webhook_api.journal.journal import Journal
-from webhook_api.pressure.admission import Watermarks
-from webhook_api.pressure.gate import Gate
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 
 
 class NoBroker:
-    """A publisher whose broker is away."""
+    """An outlet whose broker is away."""
 
-    ready = blocked = can_publish = False
+    is_open = is_reachable = False
     buffered_bytes = 0
+    size_limit = NO_LIMIT
+    state = "away"
+    unproven = ()
 
     def flush(self):
         pass
@@ -87,8 +91,7 @@ def test_after_a_failed_flush_nothing_is_answered_200_and_the_next_turn_goes_on_
 
 
 def _handover(loop, journal, clock):
-    gate = Gate(Watermarks(high=100, low=50), retry_after_max=30, processes=1, clock=clock)
-    return Handover(loop, journal, NoBroker(), clock, gate)
+    return Handover(loop, journal, NoBroker(), Oversized(Path("unused")), clock)
 
 
 def _turn(loop):

@@ -5,8 +5,13 @@ import asyncio
 import pytest
 
 from messaging.clock import SystemClock
+from messaging.connection import NO_LIMIT
 from messaging.envelope import WEBHOOK, encode_properties
+from webhook_api.handover.barrier import Barrier
 from webhook_api.handover.handover import Handover
+from webhook_api.handover.majority_watch import MajorityWatch
+from webhook_api.handover.outlet import Outlet
+from webhook_api.handover.oversized import Oversized
 from webhook_api.journal.journal import Journal
 from webhook_api.pressure.admission import DepthSample, Watermarks
 from webhook_api.pressure.gate import Gate
@@ -20,10 +25,15 @@ class TakenAlong:
 
     blocked = False
     buffered_bytes = 0
+    size_limit = NO_LIMIT
+    node = last_tag = 0
 
     def __init__(self, *, can_publish):
         self.ready = self.can_publish = can_publish
         self.published = 0
+
+    def start(self, listener):
+        self.listener = listener
 
     def publish(self, _properties, _body):
         self.published += 1
@@ -44,7 +54,11 @@ def _edge(loop, tmp_path, publisher):
     gate = Gate(Watermarks(high=HIGH, low=50), retry_after_max=30, processes=1, clock=clock)
     journal = Journal(tmp_path, max_bytes=1_000_000, fsync=False, now_us=clock.now_us())
     gate.on_sample(DepthSample(at=clock.monotonic(), depth=0))
-    return gate, Handover(loop, journal, publisher, clock, gate)
+    watch = MajorityWatch(tmp_path, brokers=1, management_addresses=0, is_needed=False)
+    outlet = Outlet(publisher, Barrier(), watch, gate, clock)
+    handover = Handover(loop, journal, outlet, Oversized(tmp_path / "oversized"), clock)
+    outlet.start(handover)
+    return gate, handover
 
 
 def test_with_the_broker_away_the_edge_keeps_more_than_the_watermark_and_refuses_nothing(loop, tmp_path):
@@ -57,8 +71,9 @@ def test_with_the_broker_away_the_edge_keeps_more_than_the_watermark_and_refuses
 
 
 def test_live_events_count_as_they_are_published(loop, tmp_path):
-    gate, handover = _edge(loop, tmp_path, TakenAlong(can_publish=True))
-    handover.on_broker_up()
+    publisher = TakenAlong(can_publish=True)
+    gate, handover = _edge(loop, tmp_path, publisher)
+    publisher.listener.on_broker_up()
 
     for _ in range(HIGH):
         assert not gate.is_shedding
@@ -73,7 +88,7 @@ def test_republished_events_count_as_they_are_published(loop, tmp_path):
     for _ in range(HIGH):
         handover.accept(PROPERTIES, b"{}")
     publisher.ready = publisher.can_publish = True
-    handover.on_broker_up()
+    publisher.listener.on_broker_up()
 
     handover._republisher.allow(HIGH)
     loop.call_later(0.2, loop.stop)

@@ -1,0 +1,99 @@
+"""Events go out only on the word of a report that saw a majority, on this connection, not long ago."""
+
+import pytest
+
+from webhook_api.handover.majority import FRESH_SECONDS, Majority
+from webhook_api.handover.majority_watch import MajorityWatch
+from webhook_api.pressure.queue_depth import Members, QueueReport, members_of
+
+CONNECTED = 100.0
+
+
+def _report(online, *, total=3, asked_at=CONNECTED + 1, address=0, has_leader=True):
+    return QueueReport(asked_at, address, Members(total, online, has_leader), depth=None)
+
+
+ALL = _report(3)
+LATER = CONNECTED + 2
+CASES = {
+    "nothing told yet": ([], LATER, False),
+    "all three online": ([ALL], LATER, True),
+    "two of three online": ([_report(2)], LATER, True),
+    "one of three online": ([_report(1)], LATER, False),
+    "two of four are no majority": ([_report(2, total=4)], LATER, False),
+    "asked before the connection was made": ([_report(3, asked_at=CONNECTED - 0.01)], LATER, False),
+    "asked at the moment of the connection": ([_report(3, asked_at=CONNECTED)], LATER, False),
+    "still fresh": ([ALL], ALL.asked_at + FRESH_SECONDS, True),
+    "too old": ([ALL], ALL.asked_at + FRESH_SECONDS + 0.01, False),
+    "lost again": ([ALL, _report(1, asked_at=CONNECTED + 2)], CONNECTED + 2, False),
+    "lost and back": ([ALL, _report(1), _report(2, asked_at=CONNECTED + 3)], CONNECTED + 4, True),
+    "seen by another node": ([_report(3, address=1)], LATER, False),
+    "lost in another node's eyes": ([ALL, _report(1, address=1)], LATER, True),
+    "no leader among them": ([_report(2, has_leader=False)], LATER, False),
+    "an election does not end it": ([ALL, _report(2, has_leader=False)], LATER, True),
+    "an election does not prolong it": (
+        [ALL, _report(2, has_leader=False, asked_at=CONNECTED + 9)],
+        ALL.asked_at + FRESH_SECONDS + 0.01,
+        False,
+    ),
+    "a lone broker": ([_report(1, total=1)], LATER, True),
+    "a lone broker long ago": ([_report(1, total=1)], CONNECTED + 86_400, True),
+    "a lone broker before the connection": ([_report(1, total=1, asked_at=1.0)], LATER, True),
+    "the cluster has shrunk to one": ([ALL, _report(1, total=1)], LATER, True),
+}
+
+
+@pytest.mark.parametrize(("reports", "now", "expected"), CASES.values(), ids=CASES)
+def test_a_majority_is_there_when_the_connections_own_node_saw_it_lately(reports, now, expected):
+    majority = Majority(members=3).connected(CONNECTED, address=0)
+    for report in reports:
+        majority = majority.told(report)
+
+    assert majority.is_there(now) is expected
+
+
+def test_what_one_connection_saw_says_nothing_of_the_next():
+    majority = (
+        Majority(members=3).connected(CONNECTED, address=0).told(ALL).connected(CONNECTED + 2, address=0)
+    )
+
+    assert not majority.is_there(CONNECTED + 3)
+
+
+def test_where_addresses_are_not_paired_any_nodes_word_counts():
+    majority = Majority(members=3).connected(CONNECTED, address=None).told(_report(3, address=2))
+
+    assert majority.is_there(LATER)
+
+
+@pytest.mark.parametrize(
+    ("brokers", "addresses", "is_needed", "expected"),
+    [(1, 1, True, True), (3, 3, True, False), (3, 1, True, False), (3, 0, False, True), (1, 0, False, True)],
+)
+def test_before_anything_was_told_several_addresses_are_taken_for_a_cluster(
+    tmp_path, brokers, addresses, is_needed, expected
+):
+    watch = MajorityWatch(tmp_path, brokers=brokers, management_addresses=addresses, is_needed=is_needed)
+
+    assert watch.is_there(0.0) is expected
+
+
+@pytest.mark.parametrize(("total", "expected"), [(1, True), (3, False)])
+def test_the_number_of_members_is_remembered_over_a_restart(tmp_path, total, expected):
+    for_one = {"brokers": 2, "management_addresses": 2, "is_needed": True}
+    MajorityWatch(tmp_path, **for_one).told(_report(total, total=total))
+
+    assert MajorityWatch(tmp_path, **for_one).is_there(0.0) is expected
+
+
+@pytest.mark.parametrize(
+    ("queue", "expected"),
+    [
+        ({"members": ["a", "b", "c"], "online": ["c", "a"], "leader": "a"}, Members(3, 2, has_leader=True)),
+        ({"members": ["a", "b", "c"], "online": ["c", "a"], "leader": "b"}, Members(3, 2, has_leader=False)),
+        ({"members": ["a", "b"], "online": ["b", "x"], "leader": "b"}, Members(2, 1, has_leader=True)),
+        ({"messages": 7, "type": "classic"}, Members(1, 1, has_leader=True)),
+    ],
+)
+def test_members_are_read_as_the_management_api_names_them(queue, expected):
+    assert members_of(queue) == expected

@@ -1,0 +1,137 @@
+"""A segment is let go of when the broker surely has it: two answers a grace period apart, or confirms."""
+
+from pathlib import Path
+
+import pytest
+
+from webhook_api.handover.barrier import GRACE_SECONDS, Barrier
+from webhook_api.handover.confirms import Confirms
+from webhook_api.journal.directory import Segment
+
+ONE = Segment(Path("1"), size=1)
+TWO = Segment(Path("2"), size=1)
+
+
+class ByProbes(Barrier):
+    """The barrier, and what makes it let go of everything published so far."""
+
+    def broker_takes_all(self, now, last_tag):
+        del last_tag
+        self.ask()
+        self.answer(now, now)
+        self.ask()
+        return self.answer(now + GRACE_SECONDS, now + GRACE_SECONDS)
+
+
+class ByConfirms(Confirms):
+    """The confirms, and what makes them let go of everything published so far."""
+
+    def broker_takes_all(self, now, last_tag):
+        self.confirm(last_tag, is_multiple=True)
+        return self.answer(now, now)
+
+
+@pytest.fixture(params=[ByProbes, ByConfirms])
+def proof(request):
+    return request.param()
+
+
+def test_what_the_broker_has_is_let_go_of_in_order(proof):
+    proof.add(ONE, 1)
+    proof.add(TWO, 2)
+
+    assert proof.broker_takes_all(100.0, 2) == [ONE, TWO]
+    assert proof.segments == []
+
+
+def test_one_answer_proves_nothing_by_itself(proof):
+    proof.add(ONE, 1)
+    proof.ask()
+
+    assert proof.answer(100.0, 100.0) == []
+    assert proof.segments == [ONE]
+
+
+def test_an_interruption_gives_everything_unproven_back_in_order(proof):
+    proof.add(ONE, 1)
+    proof.ask()
+    proof.answer(100.0, 100.0)
+    proof.add(TWO, 2)
+
+    assert proof.interrupt() == [ONE, TWO]
+    assert proof.segments == []
+
+
+def test_what_was_heard_before_an_interruption_proves_nothing_of_what_is_published_again(proof):
+    proof.add(ONE, 2)
+    proof.broker_takes_all(100.0, 1)
+    proof.ask()
+    proof.interrupt()
+    proof.add(ONE, 1)
+
+    assert proof.answer(200.0, 200.0) == []
+    assert proof.segments == [ONE]
+
+
+def test_a_second_answer_before_the_grace_period_proves_nothing():
+    barrier = Barrier()
+    barrier.add(ONE, 1)
+    barrier.ask()
+    barrier.answer(100.0, 100.0)
+    barrier.ask()
+
+    assert barrier.answer(100.0 + GRACE_SECONDS - 0.01, 100.0 + GRACE_SECONDS - 0.01) == []
+    assert barrier.segments == [ONE]
+
+
+def test_an_answer_says_nothing_of_what_was_published_after_its_question():
+    barrier = Barrier()
+    barrier.add(ONE, 1)
+    barrier.ask()
+    barrier.add(TWO, 2)
+    barrier.answer(100.0, 100.0)
+    barrier.ask()
+
+    assert barrier.answer(100.0 + GRACE_SECONDS, 100.0 + GRACE_SECONDS) == [ONE]
+    assert barrier.segments == [TWO]
+
+
+@pytest.mark.parametrize(
+    ("majority_until", "proven"),
+    [(float("-inf"), []), (100.0, []), (100.0 + GRACE_SECONDS - 0.01, []), (100.0 + GRACE_SECONDS, [ONE])],
+)
+def test_answers_prove_a_segment_only_if_a_majority_was_seen_a_grace_period_after_the_first(
+    majority_until, proven
+):
+    barrier = Barrier()
+    barrier.add(ONE, 1)
+    barrier.ask()
+    barrier.answer(100.0, 100.0)
+    barrier.ask()
+
+    assert barrier.answer(200.0, majority_until) == proven
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "proven"),
+    [
+        ([(1, False)], []),
+        ([(1, False), (2, False)], [ONE]),
+        ([(2, True)], [ONE]),
+        ([(2, False), (1, False)], [ONE]),
+        ([(3, False), (4, False), (2, False)], []),
+        ([(3, False), (4, False), (2, False), (1, False)], [ONE, TWO]),
+        ([(3, False), (2, True), (4, False)], [ONE, TWO]),
+        ([(4, True)], [ONE, TWO]),
+        ([(4, True), (2, True)], [ONE, TWO]),
+        ([(2, False), (3, True), (4, False)], [ONE, TWO]),
+    ],
+)
+def test_a_segment_is_confirmed_when_every_tag_up_to_its_last_is(confirmed, proven):
+    confirms = Confirms()
+    confirms.add(ONE, 2)
+    confirms.add(TWO, 4)
+    for tag, is_multiple in confirmed:
+        confirms.confirm(tag, is_multiple=is_multiple)
+
+    assert confirms.answer(100.0, 100.0) == proven
