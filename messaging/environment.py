@@ -10,27 +10,18 @@ import math
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from environs import Env, EnvError
+from typing import Final
 
 from messaging.errors import ConfigurationError
 
-
-class _Sources(Env):
-    """environs' parsers over the three places a value may stand in."""
-
-    def _get_value(self, env_key: str, default: Any) -> Any:
-        """Take the place of the lookup, as environs' own FileAwareEnv does."""
-        text = _text_of(env_key)
-        return default if text is None else text
+TRUTHS: Final = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 
 
 class Environment:
     """The process's environment, each variable read by its full name."""
-
-    def __init__(self) -> None:
-        self._sources = _Sources()
 
     def string(self, name: str, default: str = "") -> str:
         """Return *name* as text without surrounding white space."""
@@ -46,9 +37,10 @@ class Environment:
 
     def integer(self, name: str, default: int, *, minimum: int = 0) -> int:
         """Return *name* as a whole number of at least *minimum*."""
+        text = _text_of(name)
         try:
-            value = self._sources.int(name, default)
-        except EnvError:
+            value = default if text is None else int(text)
+        except ValueError:
             raise ConfigurationError(f"{name} must be a whole number") from None
         if value < minimum:
             raise ConfigurationError(f"{name} must be at least {minimum}")
@@ -56,9 +48,10 @@ class Environment:
 
     def seconds(self, name: str, default: float, *, minimum: float = 0.0) -> float:
         """Return *name* as a finite number of seconds of at least *minimum*."""
+        text = _text_of(name)
         try:
-            value = self._sources.float(name, default)
-        except EnvError:
+            value = default if text is None else float(text)
+        except ValueError:
             raise ConfigurationError(f"{name} must be a number of seconds") from None
         if not math.isfinite(value) or value < minimum:
             raise ConfigurationError(f"{name} must be a number of seconds of at least {minimum}")
@@ -66,10 +59,12 @@ class Environment:
 
     def boolean(self, name: str, *, default: bool) -> bool:
         """Return *name* as a truth value: true/false, yes/no, on/off, 1/0."""
-        try:
-            return bool(self._sources.bool(name, default))
-        except EnvError:
-            raise ConfigurationError(f"{name} must be true or false") from None
+        text = _text_of(name)
+        if text is None:
+            return default
+        if text.lower() not in TRUTHS:
+            raise ConfigurationError(f"{name} must be true or false")
+        return TRUTHS[text.lower()]
 
     def one_of(self, name: str, choices: tuple[str, ...], default: str) -> str:
         """Return *name*, which must be one of *choices*."""

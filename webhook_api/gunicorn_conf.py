@@ -6,6 +6,7 @@ import sys
 
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
+from messaging.setting_names import warn_of_unknown_settings
 from webhook_api.settings import EdgeSettings
 
 try:
@@ -17,6 +18,7 @@ except ConfigurationError as _exc:
     sys.exit(EX_CONFIG)
 
 configure_logging(_settings.log_level, process="edge")
+warn_of_unknown_settings()
 
 wsgi_app = "webhook_api.app:create_app"
 bind = _settings.bind

@@ -9,6 +9,7 @@ import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
+from messaging.setting_names import warn_of_unknown_settings
 from workers.bootstrap import run_intake
 from workers.settings import read_intake_settings
 
@@ -25,6 +26,7 @@ def intake(name: str) -> None:
     try:
         settings = read_intake_settings()
         configure_logging(settings.log_level, process=f"intake {name}")
+        warn_of_unknown_settings()
         run_intake(settings, name=name)
     except ConfigurationError as error:
         logger().error("configuration_refused", reason=str(error))

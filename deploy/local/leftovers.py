@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 # In the environment of every process that is started here; its value is the directory it works in.
-MARK = "OM_STARTED_IN"
+MARK = "OPEN_MESSAGING_STARTED_IN"
 END_SECONDS = 10.0
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
+from messaging.setting_names import unknown_settings
 from omctl.check.finding import Finding, Level
 from webhook_api.settings import EdgeSettings
 from workers.genesys import read_genesys_settings
@@ -16,40 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 AREA: Final = "configuration"
-KNOWN: Final = frozenset(
-    {
-        "OM_ALLOW_UNSIGNED",
-        "OM_AMQP_URL",
-        "OM_BATCH_EVENTS",
-        "OM_BATCH_SECONDS",
-        "OM_BIND",
-        "OM_DATABASE_URL",
-        "OM_EDGE_PROCESSES",
-        "OM_GENESYS_API_URL",
-        "OM_GENESYS_CLIENT_ID",
-        "OM_GENESYS_CLIENT_SECRET",
-        "OM_GENESYS_LOGIN_URL",
-        "OM_GENESYS_REGION",
-        "OM_GENESYS_REQUESTS_PER_MINUTE",
-        "OM_JOURNAL_FSYNC",
-        "OM_JOURNAL_MAX_BYTES",
-        "OM_KEEPALIVE_SECONDS",
-        "OM_LOG_LEVEL",
-        "OM_MANAGEMENT_URL",
-        "OM_MAX_BODY_BYTES",
-        "OM_PUBLISHER_CONFIRMS",
-        "OM_QUEUE_DEPTH_HIGH",
-        "OM_QUEUE_DEPTH_LOW",
-        "OM_REQUEST_SECONDS",
-        "OM_REQUIRED_HEADERS",
-        "OM_RETRY_AFTER_MAX_SECONDS",
-        "OM_STATE_DIRECTORY",
-        "OM_STOP_SECONDS",
-        "OM_STUCK_SECONDS",
-        "OM_WEBHOOK_SECRETS",
-    }
-)
-"""Every setting of this version; a test holds it to deploy/environment.example."""
 ADDRESSES: Final = (
     "OM_AMQP_URL",
     "OM_MANAGEMENT_URL",
@@ -88,9 +55,8 @@ def process_finding(process: str, read_settings: Callable[[], object]) -> Findin
 
 def setting_finding(name: str, value: str) -> Finding:
     """Tell one variable; the value of one that is not ours may be anything and is not shown."""
-    if name.removesuffix("_FILE") not in KNOWN:
-        advice = "Misspelt, or of another version: nothing reads it."
-        return Finding(AREA, name, Level.WARNING, "is no setting of this version", advice)
+    if advice := unknown_settings([name]).get(name):
+        return Finding(AREA, name, Level.WARNING, "is no setting", advice)
     return Finding(AREA, name, Level.OK, shown(name, value))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from omctl.check.configuration import KNOWN
+from messaging.setting_names import KNOWN
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "environment.example"
@@ -28,7 +28,7 @@ def test_every_variable_that_the_code_reads_is_listed_and_no_other():
     assert set(variables_listed()) == variables_read()
 
 
-def test_omctl_check_knows_every_variable():
+def test_every_variable_is_named_among_the_known_ones():
     assert variables_read() == KNOWN
 
 

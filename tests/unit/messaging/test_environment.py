@@ -43,6 +43,16 @@ def test_the_variable_itself_wins_over_its_file(monkeypatch, tmp_path):
     assert Environment().integer(NAME, 7) == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("true", True), ("YES", True), ("on", True), ("1", True), ("False", False), ("0", False)],
+)
+def test_a_truth_value_is_written_as_people_write_it(monkeypatch, text, value):
+    monkeypatch.setenv(NAME, text)
+
+    assert Environment().boolean(NAME, default=not value) is value
+
+
 def test_a_file_that_cannot_be_read_is_refused_by_name(monkeypatch, tmp_path):
     monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "missing"))
 
