@@ -13,12 +13,7 @@ from werkzeug.exceptions import HTTPException
 from messaging.clock import SystemClock
 from messaging.log import log_callback_failure, logger
 from messaging.publisher import Publisher
-from webhook_api.handover.barrier import Barrier
-from webhook_api.handover.confirms import Confirms
-from webhook_api.handover.handover import Handover
-from webhook_api.handover.majority_watch import MajorityWatch
-from webhook_api.handover.outlet import Outlet
-from webhook_api.handover.oversized import Oversized
+from webhook_api.handover import Barrier, Confirms, Handover, MajorityWatch, Outlet, Oversized
 from webhook_api.health import Health, report, write_status
 from webhook_api.ingest import Ingest
 from webhook_api.journal.journal import Journal

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from messaging.clock import Clock
-    from webhook_api.handover.handover import Handover
+    from webhook_api.handover import Handover
     from webhook_api.pressure.gate import Gate
     from webhook_api.settings import EdgeSettings
 

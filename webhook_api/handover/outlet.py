@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from webhook_api.handover.prober import Prober
+from webhook_api.handover.stagnation import Stagnation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ class Outlet:
         self._gate = gate
         self._clock = clock
         self._prober = Prober(publisher, proof.ask, self._on_answer)
+        self._stagnation = Stagnation()
         self._keeper: Keeper | None = None
 
     def start(self, keeper: Keeper) -> None:
@@ -115,8 +117,13 @@ class Outlet:
     def tick(self) -> None:
         """Look after the connection; call twice a second."""
         self._demand_majority()
-        if self.is_open:
-            self._prober.probe(self._clock.monotonic(), self._watch.patience)
+        if not self.is_open:
+            return
+        now = self._clock.monotonic()
+        if self._stagnation.has_lasted(self._proof.segments, now):
+            self._publisher.abort("nothing more is proven")
+        else:
+            self._prober.probe(now, self._watch.patience)
 
     def told(self, report: QueueReport) -> None:
         """Take in what the management API told of the queue's members; act on a lost majority at once."""
@@ -151,8 +158,9 @@ class Outlet:
         self._shut()
 
     def on_broker_unblocked(self) -> None:
-        """Publish again over the same connection; the probe on its way may now be answered."""
+        """Publish again over the same connection; what is on its way may now be answered."""
         self._prober.resume(self._clock.monotonic())
+        self._stagnation.forget()
         self._open()
 
     def _open(self) -> None:

@@ -1,0 +1,121 @@
+"""What is too large for the broker goes into a file before its segment may go, and stays while it cannot."""
+
+import asyncio
+import json
+
+import pytest
+
+from messaging.envelope import WEBHOOK, encode_properties
+from webhook_api.handover.oversized import Oversized
+from webhook_api.handover.republisher import Republisher
+from webhook_api.journal.directory import Segment
+from webhook_api.journal.segment_file import Entry, record_header
+
+LIMIT = 10
+PROPERTIES = encode_properties("message-1", 1_700_000_000_000_000, "request-1", WEBHOOK)
+SMALL, LARGE, LAST = b"small", b"x" * (LIMIT + 1), b"last"
+
+
+class NarrowOutlet:
+    """An open outlet that takes bodies of up to LIMIT bytes."""
+
+    is_open = True
+    buffered_bytes = 0
+    size_limit = LIMIT
+
+    def __init__(self):
+        self.published = []
+        self.to_prove = []
+
+    def publish(self, _properties, body):
+        self.published.append(body)
+
+    def flush(self):
+        pass
+
+    def prove(self, segment):
+        self.to_prove.append(segment)
+
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def outlet():
+    return NarrowOutlet()
+
+
+@pytest.fixture
+def segment(tmp_path):
+    path = tmp_path / "1.segment"
+    path.write_bytes(
+        b"".join(record_header(PROPERTIES, body) + PROPERTIES + body for body in (SMALL, LARGE, LAST))
+    )
+    return Segment(path, size=path.stat().st_size)
+
+
+def _turns(loop, seconds=0.1):
+    loop.call_later(seconds, loop.stop)
+    loop.run_forever()
+
+
+def test_a_person_finds_the_body_and_the_reason(tmp_path):
+    oversized = Oversized(tmp_path / "oversized")
+
+    assert oversized.keep(Entry(PROPERTIES, LARGE), LIMIT)
+    assert oversized.keep(Entry(PROPERTIES, LARGE), LIMIT)
+
+    (body,) = (tmp_path / "oversized").glob("*.body")
+    assert body.read_bytes() == LARGE
+    reason = json.loads(body.with_suffix(".json").read_text())
+    assert (reason["body_bytes"], reason["max_message_size"]) == (len(LARGE), LIMIT)
+    assert (reason["message_id"], reason["request_id"]) == ("message-1", "request-1")
+
+
+def test_neighbours_are_published_and_the_segment_goes_on(tmp_path, loop, outlet, segment):
+    republisher = Republisher(loop, outlet, Oversized(tmp_path / "oversized"), lambda: 0)
+    republisher.extend([segment])
+    republisher.allow(100)
+    _turns(loop)
+
+    assert outlet.published == [SMALL, LAST]
+    assert outlet.to_prove == [segment]
+
+
+def test_while_the_file_cannot_be_written_the_event_and_those_behind_it_wait(tmp_path, loop, outlet, segment):
+    directory = tmp_path / "oversized"
+    directory.write_text("in the way")
+    republisher = Republisher(loop, outlet, Oversized(directory), lambda: 0)
+    republisher.extend([segment])
+    for _ in range(2):
+        republisher.allow(100)
+        _turns(loop)
+    assert (outlet.published, outlet.to_prove) == ([SMALL], [])
+
+    directory.unlink()
+    republisher.allow(100)
+    _turns(loop)
+
+    assert outlet.published == [SMALL, LAST]
+    assert outlet.to_prove == [segment]
+
+
+def test_an_interruption_meanwhile_starts_over_with_the_whole_segment(tmp_path, loop, outlet, segment):
+    directory = tmp_path / "oversized"
+    directory.write_text("in the way")
+    republisher = Republisher(loop, outlet, Oversized(directory), lambda: 0)
+    republisher.extend([segment])
+    republisher.allow(100)
+    _turns(loop)
+
+    directory.unlink()
+    republisher.restore([])
+    republisher.allow(100)
+    _turns(loop)
+
+    assert outlet.published == [SMALL, SMALL, LAST]
+    assert outlet.to_prove == [segment]
