@@ -1,4 +1,4 @@
-"""Log one JSON object per line on stdout, journald and the log shipper do the rest.
+"""Log one JSON object per line on stdout, or one readable line; journald and the log shipper do the rest.
 
 Event names are static snake_case; facts are fields; identifiers, never bodies, tokens or people.
 """
@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     import asyncio
 
 LEVELS = ("debug", "info", "warning", "error")
+JSON = "json"
+FORMS = (JSON, "text")
 
 
-def configure_logging(level: str, *, process: str) -> None:
-    """Send this process's own lines and those of the libraries to stdout as JSON.
+def configure_logging(level: str, *, process: str, form: str = JSON) -> None:
+    """Send this process's own lines and those of the libraries to stdout.
 
     Args:
         level: One of LEVELS; what is below is left out.
         process: Who writes, e.g. "edge" or "intake"; a field of every line.
+        form: One of FORMS.
     """
     numeric = getattr(logging, level.upper())
     structlog.configure(
-        processors=[*_shared_processors(), structlog.processors.JSONRenderer()],
+        processors=[*_shared_processors(), _renderer(form)],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
@@ -34,7 +37,7 @@ def configure_logging(level: str, *, process: str) -> None:
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(process=process)
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(library_formatter())
+    handler.setFormatter(library_formatter(form))
     logging.basicConfig(handlers=[handler], level=max(numeric, logging.WARNING), force=True)
     # pika tells each failed connection attempt in tracebacks of its own; ours are one line each.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -63,12 +66,20 @@ def _shared_processors() -> list[Any]:
     ]
 
 
-def library_formatter() -> logging.Formatter:
+def _renderer(form: str) -> Any:
+    if form == JSON:
+        return structlog.processors.JSONRenderer()
+    # Tracebacks are text by then, like the other fields.
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)
+
+
+def library_formatter(form: str = JSON) -> logging.Formatter:
     """Return what renders the lines of libraries, gunicorn's among them, like our own."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*_shared_processors(), structlog.stdlib.add_logger_name],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(),
+            _renderer(form),
         ],
     )

@@ -29,6 +29,7 @@ KNOWN: Final = frozenset(
         "OM_JOURNAL_FSYNC",
         "OM_JOURNAL_MAX_BYTES",
         "OM_KEEPALIVE_SECONDS",
+        "OM_LOG_FORMAT",
         "OM_LOG_LEVEL",
         "OM_MANAGEMENT_URL",
         "OM_MAX_BODY_BYTES",

@@ -17,7 +17,7 @@ except ConfigurationError as _exc:
     logger().error("configuration_refused", reason=str(_exc))
     sys.exit(EX_CONFIG)
 
-configure_logging(_settings.log_level, process="edge")
+configure_logging(_settings.log_level, process="edge", form=_settings.log_form)
 warn_of_unknown_settings()
 
 wsgi_app = "webhook_api.app:create_app"
@@ -33,11 +33,11 @@ proc_name = "open-messaging-edge"
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "messaging.log.library_formatter"}},
+    "formatters": {"line": {"()": "messaging.log.library_formatter", "form": _settings.log_form}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"}
     },
     "root": {"level": "WARNING", "handlers": ["console"]},
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
 }
-"""gunicorn's own lines are JSON objects on stdout like all others."""
+"""gunicorn's own lines look like all others."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from messaging.connection import parameters_of
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from messaging.log import LEVELS
+from messaging.log import FORMS, JSON, LEVELS
 
 MEBIBYTE = 1024 * 1024
 LARGEST_MESSAGE_BYTES = 16 * MEBIBYTE
@@ -50,6 +50,7 @@ class EdgeSettings:
     request_seconds: float
     keepalive_seconds: float
     log_level: str
+    log_form: str = JSON
 
     @classmethod
     def from_environment(cls) -> EdgeSettings:
@@ -78,6 +79,7 @@ class EdgeSettings:
             request_seconds=env.seconds("OM_REQUEST_SECONDS", 10.0, minimum=0.1),
             keepalive_seconds=env.seconds("OM_KEEPALIVE_SECONDS", 75.0),
             log_level=env.one_of("OM_LOG_LEVEL", LEVELS, "info"),
+            log_form=env.one_of("OM_LOG_FORMAT", FORMS, JSON),
         )
         settings.check()
         return settings

@@ -25,7 +25,7 @@ def intake(name: str) -> None:
     """Take events off the broker and give each its one effect in SQL."""
     try:
         settings = read_intake_settings()
-        configure_logging(settings.log_level, process=f"intake {name}")
+        configure_logging(settings.log_level, process=f"intake {name}", form=settings.log_form)
         warn_of_unknown_settings()
         run_intake(settings, name=name)
     except ConfigurationError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from messaging.log import LEVELS
+from messaging.log import FORMS, JSON, LEVELS
 
 MOST_BATCH_EVENTS = 1000
 """A prefetch of three such batches is near what a quorum queue hands out at all (2,000 at a time)."""
@@ -24,6 +24,7 @@ class IntakeSettings:
         stuck_seconds: Without progress for so long, the connection is restarted.
         stop_seconds: How long a stop may take before the rest is left to the broker.
         log_level: debug, info, warning or error.
+        log_form: json or text.
     """
 
     amqp_urls: tuple[str, ...] = field(repr=False)
@@ -33,6 +34,7 @@ class IntakeSettings:
     stuck_seconds: float = 120.0
     stop_seconds: float = 20.0
     log_level: str = "info"
+    log_form: str = JSON
 
 
 def read_intake_settings() -> IntakeSettings:
@@ -50,6 +52,7 @@ def read_intake_settings() -> IntakeSettings:
         stuck_seconds=environment.seconds("OM_STUCK_SECONDS", 120.0, minimum=1.0),
         stop_seconds=environment.seconds("OM_STOP_SECONDS", 20.0),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
+        log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )
     if not settings.database_url:
         raise ConfigurationError("OM_DATABASE_URL must name the database")

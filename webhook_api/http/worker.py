@@ -49,7 +49,8 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
 
     def run(self) -> None:
         """Serve until told to stop, then drain."""
-        configure_logging(self.edge.settings.log_level, process="edge")
+        settings = self.edge.settings
+        configure_logging(settings.log_level, process="edge", form=settings.log_form)
         self._connections: set[HttpConnection] = set()
         self._listening: set[socket.socket] = set()
         self._is_draining = False
