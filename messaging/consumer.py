@@ -13,6 +13,8 @@ from messaging.subscription import Subscription
 
 if TYPE_CHECKING:
     from messaging.delivery import Processor
+    from messaging.processing import TimeLimits
+    from messaging.processing_thread import ProcessingThread
     from messaging.service_manager import ServiceManager
 
 TICK_SECONDS = 0.2
@@ -34,7 +36,7 @@ class Consumer:
         client_name: What the broker shows for the connection.
         batch_events: Most deliveries of a batch.
         batch_seconds: How long the first delivery of a batch waits for more.
-        stuck_seconds: Deliveries held for so long without progress restart the connection.
+        limits: How long a batch may take before its deliveries are tried apart.
         stop_seconds: How long a stop may take.
         service_manager: Is told what systemd wants to know.
     """
@@ -47,7 +49,7 @@ class Consumer:
         client_name: str,
         batch_events: int,
         batch_seconds: float,
-        stuck_seconds: float,
+        limits: TimeLimits,
         stop_seconds: float,
         service_manager: ServiceManager,
     ) -> None:
@@ -55,7 +57,8 @@ class Consumer:
         self._processor = processor
         self._batch_events = batch_events
         self._batch_seconds = batch_seconds
-        self._stuck_seconds = stuck_seconds
+        self._limits = limits
+        self._left_behind: list[ProcessingThread] = []
         self._stop_seconds = stop_seconds
         self._service_manager = service_manager
         self._loop = asyncio.new_event_loop()
@@ -89,6 +92,8 @@ class Consumer:
             self._processor,
             batch_events=self._batch_events,
             batch_seconds=self._batch_seconds,
+            limits=self._limits,
+            left_behind=self._left_behind,
             on_up=self._on_up,
             on_lost=self._on_lost,
         )
@@ -141,13 +146,8 @@ class Consumer:
                 self._subscription.drop("stop overdue")
 
     def _look_for_standstill(self, subscription: Subscription) -> None:
-        stalled = subscription.stalled_for()
-        if stalled > self._stuck_seconds:
-            logger().error(
-                "consumer_stuck", reason="deliveries held without progress", stalled_s=round(stalled)
-            )
-            subscription.drop("stuck")
-        elif subscription.is_idle and time.monotonic() - self._probed_at > PROBE_SECONDS:
+        subscription.replace_overdue_thread()
+        if subscription.is_idle and time.monotonic() - self._probed_at > PROBE_SECONDS:
             self._probed_at = time.monotonic()
             subscription.count_ready(lambda ready: self._on_ready_counted(subscription, ready))
 

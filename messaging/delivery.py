@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from messaging.envelope import decode_properties, envelope_of, own_envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pika.spec import BasicProperties
 
@@ -25,25 +25,54 @@ class Delivery:
         attempt: Which delivery of this event this is, from 1. The broker counts whatever came back: a
             rejection, a closed channel, a lost connection, a dead worker.
         envelope: The event.
+        tries: How often it was put off, since this delivery came.
+        hangs: In how many batches it was that outlasted their time; after the first it is alone in its own.
+        death: Why the broker dead-lettered it, such as "delivery_limit"; None of a living one.
     """
 
     tag: int
     queue: str
     attempt: int
     envelope: Envelope
+    tries: int = 0
+    hangs: int = 0
+    death: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a batch's deliveries; those in neither are to be acknowledged.
+
+    Args:
+        rejected: The tags to dead-letter.
+        put_off: The tags to process again, each alone, and after how many seconds.
+    """
+
+    rejected: frozenset[int] = frozenset()
+    put_off: Mapping[int, float] = field(default_factory=dict)
 
 
 class Processor(Protocol):
     """What deliveries are for."""
 
-    def process(self, batch: Sequence[Delivery]) -> frozenset[int]:
+    def process(self, batch: Sequence[Delivery]) -> Verdict:
         """Give a batch its effect; called on a thread of its own, batch after batch.
 
         Returns:
-            The tags to dead-letter, all others are to be acknowledged. What is returned is durable.
+            What becomes of each delivery. It is durable, but for what is put off.
 
         Raises:
             RetryLaterError: Call again with the same batch.
+        """
+
+    def abandon(self) -> bool:
+        """Give up the call of `process` that takes too long or whose connection is gone.
+
+        Called on another thread than its own; does not block. `process` may be called on a new thread
+        from now on, whether the abandoned call ever returns or not.
+
+        Returns:
+            Whether the deliveries are at fault; otherwise it is what `process` waits for.
         """
 
 
@@ -61,4 +90,5 @@ def decoded_delivery(queue: str, tag: int, properties: BasicProperties, body: by
     headers = properties.headers
     # Absent at the first delivery. Brokers count differently, so only "often" is read of it.
     returns = headers.get("x-delivery-count", 0) if headers else 0
-    return Delivery(tag, queue, returns + 1, envelope_of(properties, body))
+    death = headers.get("x-first-death-reason") if headers else None
+    return Delivery(tag, queue, returns + 1, envelope_of(properties, body), death=death)

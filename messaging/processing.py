@@ -2,46 +2,89 @@
 
 The loop stays free to answer heartbeats and to receive the next deliveries while the database works. What
 comes back goes through the loop again, which alone touches the channel.
+
+A batch that outlasts its time is taken from its thread, which cannot be ended but can be left behind. Its
+deliveries stay where they are, unacknowledged, so that the broker counts nothing against them; a new
+thread tries each of them alone, and the one that hangs again is known.
 """
 
 from __future__ import annotations
 
-import contextvars
-import queue
 import threading
-import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from messaging.backoff import delay_before
-from messaging.errors import RetryLaterError
 from messaging.log import logger
+from messaging.processing_thread import Batch, ProcessingThread
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
 
-    from messaging.delivery import Delivery, Processor
+    from messaging.delivery import Delivery, Processor, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long a batch may take, holding for a database that is away not counted.
+
+    Args:
+        batch_seconds: Any batch; past it, its deliveries are tried apart.
+        alone_seconds: A delivery that is tried alone for it.
+    """
+
+    batch_seconds: float
+    alone_seconds: float
+
+    def limit_of(self, batch: Sequence[Delivery]) -> float:
+        """Return how long *batch* may take.
+
+        One that hung twice is not opened again: what takes time with it then is the database.
+        """
+        return self.alone_seconds if batch[0].hangs == 1 else self.batch_seconds
+
+
+def apart(batch: Sequence[Delivery]) -> list[Batch]:
+    """Return each delivery of a batch that outlasted its time as a batch of its own."""
+    return [Batch([replace(each, hangs=each.hangs + 1)]) for each in batch]
 
 
 class Processing:
     """One connection's batches, in order; a new connection gets a new one.
 
     Args:
+        loop: Every method is called on it.
         processor: What a batch is for; called again with the same batch while it raises RetryLaterError.
-        on_processed: Called on this object's thread with the batch and the tags to dead-letter.
+        on_processed: Called on the loop with the batch and what becomes of it.
+        limits: How long a batch may take.
+        left_behind: Gets the threads that were left behind.
     """
 
     def __init__(
-        self, processor: Processor, on_processed: Callable[[Sequence[Delivery], frozenset[int]], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        processor: Processor,
+        on_processed: Callable[[Sequence[Delivery], Verdict], None],
+        *,
+        limits: TimeLimits,
+        left_behind: list[ProcessingThread],
     ) -> None:
+        self._loop = loop
         self._processor = processor
         self._on_processed = on_processed
-        self._batches: queue.SimpleQueue[Sequence[Delivery] | None] = queue.SimpleQueue()
-        self._abandoned = threading.Event()
-        # A daemon: a process that is told to stop does not wait for a database that never answers.
-        # Its log lines carry what was bound for the process.
-        run = contextvars.copy_context().run
-        self._thread = threading.Thread(target=run, args=(self._run,), name="processing", daemon=True)
-        self.progressed_at = time.monotonic()
+        self._limits = limits
+        self._left_behind = left_behind
+        self._batches: deque[Batch] = deque()
+        self._arrived = threading.Condition()
+        self._thread = self._new_thread()
+        self._unsettled = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every batch is done."""
+        return self._unsettled == 0
 
     def start(self) -> None:
         """Start the thread."""
@@ -49,40 +92,60 @@ class Processing:
 
     def submit(self, batch: Sequence[Delivery]) -> None:
         """Queue a batch behind those that are not done yet."""
-        self._batches.put(batch)
+        self._unsettled += 1
+        with self._arrived:
+            self._batches.append(Batch(batch))
+            self._arrived.notify()
 
     def abandon(self) -> None:
         """Start nothing more and retry nothing more; what is being processed is not reported."""
-        self._abandoned.set()
-        self._batches.put(None)
+        if self._thread.batch is not None:
+            self._processor.abandon()
+        self._leave_thread()
 
-    def _run(self) -> None:
-        while (batch := self._batches.get()) is not None and not self._abandoned.is_set():
-            self.progressed_at = time.monotonic()
-            rejected = self._process_at_last(batch)
-            if rejected is None or self._abandoned.is_set():
-                # What is durable meanwhile will be known by its key when it is delivered again.
-                return
-            self.progressed_at = time.monotonic()
-            self._on_processed(batch, rejected)
+    def replace_overdue_thread(self) -> None:
+        """Take the batch that outlasts its time from its thread, and go on with another thread."""
+        batch = self._thread.batch
+        if batch is None or self._thread.working_for() <= self._limits.limit_of(batch.deliveries):
+            return
+        is_at_fault = self._processor.abandon()
+        _log_overdue(batch, self._thread.working_for(), is_at_fault=is_at_fault)
+        # Should its thread still come back with it, nobody takes its word: it is done again.
+        batch.is_taken_away = True
+        batches = apart(batch.deliveries) if is_at_fault else [Batch(batch.deliveries)]
+        self._unsettled += len(batches) - 1
+        self._leave_thread()
+        self._batches.extendleft(reversed(batches))
+        self._thread = self._new_thread()
+        self._thread.start()
 
-    def _process_at_last(self, batch: Sequence[Delivery]) -> frozenset[int] | None:
-        """Process the batch, however long it takes; None when the connection is gone meanwhile."""
-        attempt = 1
-        while not self._abandoned.is_set():
-            try:
-                return self._processor.process(batch)
-            except RetryLaterError as error:
-                attempt += 1
-                delay = max(error.delay, delay_before(attempt))
-                logger().warning(
-                    "deliveries_held", deliveries=len(batch), reason=str(error), retry_in_s=round(delay, 2)
-                )
-            except Exception:  # noqa: BLE001  # the outermost loop: a bug must not lose the batch, nor end the consumer
-                attempt += 1
-                delay = delay_before(attempt)
-                logger().exception("deliveries_held", deliveries=len(batch), retry_in_s=round(delay, 2))
-            self._abandoned.wait(delay)
-            # Whoever waits for the database on purpose is not stuck.
-            self.progressed_at = time.monotonic()
-        return None
+    def _leave_thread(self) -> None:
+        with self._arrived:
+            self._thread.leave()
+            self._arrived.notify_all()
+        self._left_behind.append(self._thread)
+
+    def _new_thread(self) -> ProcessingThread:
+        return ProcessingThread(self._batches, self._arrived, self._processor, self._report)
+
+    def _report(self, batch: Batch, verdict: Verdict) -> None:
+        """Carry the outcome from the processing thread to the loop."""
+        # A loop that is closed has given up on the connection, and the broker delivers again.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._take_report, batch, verdict)
+
+    def _take_report(self, batch: Batch, verdict: Verdict) -> None:
+        if not batch.is_taken_away:
+            self._unsettled -= 1
+            self._on_processed(batch.deliveries, verdict)
+
+
+def _log_overdue(batch: Batch, seconds: float, *, is_at_fault: bool) -> None:
+    alone = batch.deliveries[0].envelope.message_id if len(batch.deliveries) == 1 else None
+    logger().error(
+        "batch_overdue",
+        deliveries=len(batch.deliveries),
+        message_id=alone,
+        seconds=round(seconds, 1),
+        consequence="each is tried alone" if is_at_fault else "tried again: the database does not answer",
+    )

@@ -26,6 +26,8 @@ KNOWN: Final = frozenset(
         "OM_GENESYS_LOGIN_URL",
         "OM_GENESYS_REGION",
         "OM_GENESYS_REQUESTS_PER_MINUTE",
+        "OM_HANDLER_ATTEMPTS",
+        "OM_HANDLER_SECONDS",
         "OM_JOURNAL_FSYNC",
         "OM_JOURNAL_MAX_BYTES",
         "OM_KEEPALIVE_SECONDS",

@@ -4,16 +4,15 @@ The only place that settles a delivery. The states of a delivery here:
 
 1. *pending*: received, its batch not full yet;
 2. *submitted*: with the processing thread, in the order of arrival;
-3. *settled*: its batch is durable; rejected by itself or acknowledged with all before it.
+3. *put off*: its handler failed; it waits for another try, then it is submitted again, alone;
+4. *settled*: durable; rejected by itself, or acknowledged with all before it.
 
 Delivery tags rise through the channel, batches are cut and processed in that order, so one multiple
-acknowledgement never covers a delivery of a batch that is not durable.
+acknowledgement never covers a delivery of a batch that is not durable; nor does it cover one that is put off.
 """
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from messaging.broker_connection import BrokerConnection
@@ -22,6 +21,7 @@ from messaging.delivery import decoded_delivery, encoded_delivery
 from messaging.delivery_frames import DeliveryReader
 from messaging.log import logger
 from messaging.processing import Processing
+from messaging.put_off import PutOffDeliveries, acknowledgements
 from messaging.topology import EVENTS_QUEUE, UNROUTED
 
 if TYPE_CHECKING:
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
     from pika.connection import Parameters
     from pika.spec import BasicProperties
 
-    from messaging.delivery import Delivery, Processor
+    from messaging.delivery import Delivery, Processor, Verdict
     from messaging.delivery_frames import Receiver
+    from messaging.processing import TimeLimits
+    from messaging.processing_thread import ProcessingThread
 
 QUEUES = (EVENTS_QUEUE, UNROUTED)
 
 PREFETCH_BATCHES = 3
-"""One in the database, one waiting for it, one on the way."""
+"""One in the database, one waiting for it, one on the way; a third of it may be put off instead."""
 
 
 class Subscription:
@@ -49,6 +51,8 @@ class Subscription:
         processor: What deliveries are for.
         batch_events: Most deliveries of a batch.
         batch_seconds: How long the first delivery of a batch waits for more.
+        limits: How long a batch may take.
+        left_behind: Gets the threads whose batch outlasted its time.
         on_up: Called when both consumers are in place.
         on_lost: Called once, with the reason, when nothing more will come of this subscription.
     """
@@ -60,6 +64,8 @@ class Subscription:
         *,
         batch_events: int,
         batch_seconds: float,
+        limits: TimeLimits,
+        left_behind: list[ProcessingThread],
         on_up: Callable[[], None],
         on_lost: Callable[[str], None],
     ) -> None:
@@ -68,19 +74,18 @@ class Subscription:
         self._batch_seconds = batch_seconds
         self._on_up = on_up
         self._on_lost = on_lost
-        self._processing = Processing(processor, self._on_processed)
+        self._processing = Processing(loop, processor, self._settle, limits=limits, left_behind=left_behind)
+        self._put_off = PutOffDeliveries(loop, batch_events, self._try_again)
         self._connection: BrokerConnection | None = None
         self._channel: Channel | None = None
         self._pending: list[Delivery] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._submitted = 0
         self._receivers: dict[bytes, Receiver] = {}
         self._consuming: list[str] = []
         self._is_lost = False
         self._is_stopping = False
         self.received = 0
         self._settled = 0
-        self._settled_at = time.monotonic()
 
     def open(self, parameters: Parameters) -> None:
         """Connect and consume; what becomes of it is told to on_up and on_lost."""
@@ -119,11 +124,9 @@ class Subscription:
         """Whether everything received is settled."""
         return self._settled == self.received
 
-    def stalled_for(self) -> float:
-        """Return for how many seconds deliveries have been held without any progress."""
-        if self.is_idle:
-            return 0.0
-        return time.monotonic() - max(self._settled_at, self._processing.progressed_at)
+    def replace_overdue_thread(self) -> None:
+        """Go on with another thread where a batch outlasts its time."""
+        self._processing.replace_overdue_thread()
 
     def count_ready(self, callback: Callable[[int], None]) -> None:
         """Ask how many events are ready for a consumer; no answer when the connection ends first."""
@@ -170,9 +173,6 @@ class Subscription:
     def _collect(self, delivery: Delivery) -> None:
         if self._is_lost:
             return
-        if self.is_idle:
-            # Waiting for events is no standstill.
-            self._settled_at = time.monotonic()
         self.received += 1
         self._pending.append(delivery)
         if len(self._pending) >= self._batch_events or self._is_stopping:
@@ -183,7 +183,7 @@ class Subscription:
     def _on_batch_due(self) -> None:
         """Submit what there is, unless a batch is in work: then more may join until it is done."""
         self._timer = None
-        if not self._submitted:
+        if self._processing.is_idle:
             self._submit()
 
     def _submit(self) -> None:
@@ -191,40 +191,38 @@ class Subscription:
             self._timer.cancel()
             self._timer = None
         if self._pending:
-            self._submitted += 1
             self._processing.submit(self._pending)
             self._pending = []
 
-    def _on_processed(self, batch: Sequence[Delivery], rejected: frozenset[int]) -> None:
-        """Carry the outcome from the processing thread to the loop."""
-        # A loop that is closed has given up on the connection, and the broker delivers again.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(lambda: self._settle(batch, rejected))
+    def _try_again(self, delivery: Delivery) -> None:
+        self._processing.submit([delivery])
 
-    def _settle(self, batch: Sequence[Delivery], rejected: frozenset[int]) -> None:
+    def _settle(self, batch: Sequence[Delivery], verdict: Verdict) -> None:
         if self._is_lost or self._channel is None or not self._channel.is_open:
             return
-        for tag in sorted(rejected):
+        settled = [each.tag for each in batch if each.tag not in verdict.put_off]
+        self._put_off.forget(settled)
+        self._put_off.put_off(batch, verdict.put_off)
+        for tag in sorted(verdict.rejected):
             self._channel.basic_reject(tag, requeue=False)
-        # The last tag must be unsettled: a multiple acknowledgement up to a settled tag is an error.
-        last = max((each.tag for each in batch if each.tag not in rejected), default=None)
-        if last is not None:
-            self._channel.basic_ack(last, multiple=True)
-        self._submitted -= 1
-        self._settled += len(batch)
-        self._settled_at = time.monotonic()
-        if self._pending and self._timer is None and not self._submitted:
+        accepted = [tag for tag in settled if tag not in verdict.rejected]
+        for tag, multiple in acknowledgements(accepted, self._put_off.open_tags):
+            self._channel.basic_ack(tag, multiple=multiple)
+        self._settled += len(settled)
+        if self._pending and self._timer is None and self._processing.is_idle:
             self._submit()
         self._close_if_drained()
 
     def _close_if_drained(self) -> None:
-        if self._is_stopping and self.is_idle:
+        """Close when nothing is left to process; the broker delivers again what is put off."""
+        if self._is_stopping and not self._pending and self._processing.is_idle:
             self.drop("stopped")
 
     def _lose(self, reason: str) -> None:
         if self._is_lost:
             return
         self._is_lost = True
+        self._put_off.stop()
         self._processing.abandon()
         logger().info("subscription_ended", reason=reason, received=self.received, settled=self._settled)
         self._on_lost(reason)

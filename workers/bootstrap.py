@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from messaging.clock import SystemClock
 from messaging.consumer import Consumer
+from messaging.processing import TimeLimits
 from messaging.service_manager import ServiceManager
-from workers.intake.dispatch import installed_handlers
-from workers.intake.intake import Intake
+from workers.intake import Intake, installed_handlers
 from workers.tables.database import engine_of
 
 if TYPE_CHECKING:
@@ -27,14 +27,19 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         ConfigurationError: A setting or an installed handler is unusable.
     """
     clock = SystemClock()
-    intake = Intake(engine_of(settings.database_url), installed_handlers(), clock)
+    intake = Intake(
+        engine_of(settings.database_url),
+        installed_handlers(),
+        clock,
+        attempts=settings.handler_attempts,
+    )
     consumer = Consumer(
         settings.amqp_urls,
         intake,
         client_name=f"intake {name}",
         batch_events=settings.batch_events,
         batch_seconds=settings.batch_seconds,
-        stuck_seconds=settings.stuck_seconds,
+        limits=TimeLimits(settings.stuck_seconds, settings.handler_seconds),
         stop_seconds=settings.stop_seconds,
         service_manager=ServiceManager(),
     )

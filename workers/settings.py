@@ -21,7 +21,9 @@ class IntakeSettings:
         database_url: PostgreSQL or SQLite.
         batch_events: Most events of one transaction.
         batch_seconds: How long the first event of a batch waits for more.
-        stuck_seconds: Without progress for so long, the connection is restarted.
+        stuck_seconds: How long a batch may take before its events are tried apart.
+        handler_seconds: How long one of them may then take.
+        handler_attempts: How often an event is tried whose handler fails.
         stop_seconds: How long a stop may take before the rest is left to the broker.
         log_level: debug, info, warning or error.
         log_form: json or text.
@@ -31,7 +33,9 @@ class IntakeSettings:
     database_url: str = field(repr=False)
     batch_events: int = 100
     batch_seconds: float = 0.02
-    stuck_seconds: float = 120.0
+    stuck_seconds: float = 60.0
+    handler_seconds: float = 30.0
+    handler_attempts: int = 3
     stop_seconds: float = 20.0
     log_level: str = "info"
     log_form: str = JSON
@@ -49,7 +53,9 @@ def read_intake_settings() -> IntakeSettings:
         database_url=environment.string("OM_DATABASE_URL"),
         batch_events=environment.integer("OM_BATCH_EVENTS", 100, minimum=1),
         batch_seconds=environment.seconds("OM_BATCH_SECONDS", 0.02),
-        stuck_seconds=environment.seconds("OM_STUCK_SECONDS", 120.0, minimum=1.0),
+        stuck_seconds=environment.seconds("OM_STUCK_SECONDS", 60.0, minimum=1.0),
+        handler_seconds=environment.seconds("OM_HANDLER_SECONDS", 30.0, minimum=1.0),
+        handler_attempts=environment.integer("OM_HANDLER_ATTEMPTS", 3, minimum=1),
         stop_seconds=environment.seconds("OM_STOP_SECONDS", 20.0),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
         log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),

@@ -11,6 +11,7 @@ from workers.handlers.conversation_new import conversation_new
 from workers.handlers.conversation_updated import conversation_updated
 from workers.handlers.receipt import receipt
 from workers.handlers.typing import typing
+from workers.intake.handler_call import call_handler
 from workers.parsing import events
 from workers.tables.conversations import enter_conversations
 from workers.tables.event_payloads import keep_payloads
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from workers.handlers import Handler, Skips
+    from workers.intake.progress import Progress
     from workers.parsing.events import Arrival, ClaimedEvent
 
 HANDLERS: Final[Mapping[str, Handler]] = {
@@ -65,8 +67,16 @@ def dispatch(
     arrivals: Sequence[Arrival],
     handlers: Mapping[str, Sequence[Handler]],
     now_us: int,
+    progress: Progress,
 ) -> tuple[list[ClaimedEvent], Skips]:
     """Give each new event its one effect within the connection's transaction.
+
+    Args:
+        connection: In a transaction.
+        arrivals: New or not.
+        handlers: Every event type with its handlers.
+        now_us: The present.
+        progress: Is told when handlers have their turn.
 
     Returns:
         The new events, and why some of them had no effect.
@@ -76,14 +86,26 @@ def dispatch(
         return [], {}
     keep_payloads(connection, claimed, now_us)
     enter_conversations(connection, claimed, now_us)
+    with progress.in_events():
+        skips = _call_handlers(connection, claimed, handlers, now_us)
+    mark_skipped(connection, skips)
+    return claimed, skips
+
+
+def _call_handlers(
+    connection: Connection,
+    claimed: Sequence[ClaimedEvent],
+    handlers: Mapping[str, Sequence[Handler]],
+    now_us: int,
+) -> Skips:
     skips: Skips = {}
     for event_type, group in _by_type(claimed).items():
         if event_type not in handlers:
             skips |= {each.event_id: NO_HANDLER for each in group}
         for handler in handlers.get(event_type, ()):
-            skips |= handler(connection, group, now_us) or {}
-    mark_skipped(connection, skips)
-    return claimed, skips
+            is_ours = handler is HANDLERS.get(event_type)
+            skips |= call_handler(handler, connection, group, now_us, is_ours=is_ours)
+    return skips
 
 
 def _by_type(claimed: Sequence[ClaimedEvent]) -> dict[str, list[ClaimedEvent]]:

@@ -1,19 +1,25 @@
-"""Process a batch of deliveries: parse, claim, give effect, and say which become dead letters."""
+"""Process a batch of deliveries: parse, claim, give effect, and say what becomes of each.
+
+A batch goes its way together: `process`, `_parse`, `_commit`. Whatever fails in it is halved until the event
+at fault stands alone (`_commit_together`), is then put off for another try, or refused (`_give_up`).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from messaging.errors import RejectedEventError, RetryLaterError
-from messaging.log import logger
-from messaging.topology import UNROUTED
+from messaging.errors import RetryLaterError
 from workers.intake.dispatch import dispatch
-from workers.intake.outcome import Outcome, Parsed, Refused, Tally, arrivals_of, message_id_of, refuse
+from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
+from workers.intake.outcome import Parsed, PutOff, Refused, Results, arrivals_of, message_id_of, refuse
+from workers.intake.progress import Progress
+from workers.intake.report import log_batch
 from workers.parsing import DriftNotes, read_body
 from workers.tables.database import transact
 from workers.tables.dead_letters import record_dead_letters
 from workers.tables.drift import record_drift
-from workers.tables.suspects import KILLS, SUSPECT_FROM_ATTEMPT, clear_attempts, mark_attempt
+from workers.tables.open_connections import OpenConnections
+from workers.tables.suspects import KILLS, Suspects, is_suspect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,10 +27,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from messaging.delivery import Delivery
+    from messaging.delivery import Delivery, Verdict
     from workers.handlers import Handler
-
-log = logger()
+    from workers.intake.failure import Failure
+    from workers.intake.outcome import Outcome
 
 
 class Intake:
@@ -34,127 +40,117 @@ class Intake:
         engine: The database; connected when first used.
         handlers: Every event type with its handlers.
         clock: Our time.
+        attempts: How often an event is tried whose handler fails.
     """
 
-    def __init__(self, engine: Engine, handlers: Mapping[str, Sequence[Handler]], clock: Clock) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        handlers: Mapping[str, Sequence[Handler]],
+        clock: Clock,
+        *,
+        attempts: int = 3,
+    ) -> None:
         self._engine = engine
         self._handlers = handlers
         self._clock = clock
+        self._attempts = attempts
+        self._connections = OpenConnections(engine)
+        self._suspects = Suspects(engine, clock)
         self._notes = DriftNotes()
-        self._marked: dict[str, int] = {}
+        self._progress = Progress()
 
-    def process(self, batch: Sequence[Delivery]) -> frozenset[int]:
-        """Commit the effects and the reasons of all deliveries.
+    def process(self, batch: Sequence[Delivery]) -> Verdict:
+        """Commit the effects and the reasons of all deliveries but those that are put off.
 
         Calling it again with the same batch is safe: what is committed is known by its key.
-
-        Returns:
-            The delivery tags to dead-letter; all others are to be acknowledged.
 
         Raises:
             RetryLaterError: The database is away; some may be committed. Hold them all, call again.
         """
         started = self._clock.monotonic()
-        tally = Tally(len(batch))
-        outcomes = [self._parse(each) for each in batch if each.attempt < SUSPECT_FROM_ATTEMPT]
-        refused = self._process_together(outcomes, tally)
+        if self._progress.is_abandoned:
+            self._connections.end_all()
+        progress = self._progress = Progress()
+        results = Results()
+        together = [each for each in batch if not is_suspect(each)]
+        self._commit_together(self._parse_all(together, progress), results, progress)
         for each in batch:
-            if each.attempt >= SUSPECT_FROM_ATTEMPT:
-                refused += self._process_alone(each, tally)
-        _log_batch(batch, refused, tally, self._clock.monotonic() - started)
-        return frozenset(each.delivery.tag for each in refused)
+            if is_suspect(each):
+                self._process_suspect(each, results, progress)
+        log_batch(batch, results, self._clock.monotonic() - started)
+        return results.verdict()
+
+    def abandon(self) -> bool:
+        """Give up the call that runs; the next one frees what it holds in the database.
+
+        Returns:
+            Whether it was at events, parsing them or in their handlers, and not at statements of ours.
+        """
+        self._progress.is_abandoned = True
+        return self._progress.is_in_events
+
+    def _parse_all(self, deliveries: Sequence[Delivery], progress: Progress) -> list[Outcome]:
+        with progress.in_events():
+            return [self._parse(each) for each in deliveries]
 
     def _parse(self, delivery: Delivery) -> Outcome:
         envelope = delivery.envelope
         try:
             events = read_body(envelope.body, self._notes, self._handlers.keys())
         except Exception as error:  # noqa: BLE001  # a fault of ours in reading one event shall not hold all
-            return refuse(delivery, error)
+            return refuse(delivery, failure_of(error))
         return Parsed(delivery, arrivals_of(delivery, events))
 
-    def _process_together(self, outcomes: Sequence[Outcome], tally: Tally) -> list[Refused]:
+    def _commit_together(self, outcomes: Sequence[Outcome], results: Results, progress: Progress) -> None:
         """Commit all in one transaction; when one of them is at fault, halve until it stands alone."""
         if not outcomes:
-            return []
+            return
         try:
-            return self._commit(outcomes, tally)
+            self._commit(outcomes, results, progress)
         except RetryLaterError:
             raise
         except Exception as error:  # noqa: BLE001  # a handler may raise anything, and only its event pays
             if len(outcomes) == 1:
-                return self._commit([refuse(outcomes[0].delivery, error)], tally)
-        middle = len(outcomes) // 2
-        return [
-            *self._process_together(outcomes[:middle], tally),
-            *self._process_together(outcomes[middle:], tally),
-        ]
+                self._give_up(outcomes[0].delivery, failure_of(error), results, progress)
+                return
+            middle = len(outcomes) // 2
+            self._commit_together(outcomes[:middle], results, progress)
+            self._commit_together(outcomes[middle:], results, progress)
 
-    def _process_alone(self, suspect: Delivery, tally: Tally) -> list[Refused]:
-        """Process a delivery that may kill this process; its mark outlives us if it does."""
-        message_id = message_id_of(suspect)
-        kills = self._kills_of(message_id)
-        if kills < KILLS:
-            outcome = self._parse(suspect)
+    def _give_up(self, delivery: Delivery, failure: Failure, results: Results, progress: Progress) -> None:
+        """Put an event off that failed alone, or refuse it when it has had its tries."""
+        pause = pause_before_next(failure, delivery.tries, self._attempts)
+        if pause is None:
+            self._commit([refuse(delivery, failure)], results, progress)
         else:
-            error = RejectedEventError("poison", f"event: ended {kills} workers that tried it alone")
-            outcome = refuse(suspect, error)
-        refused = self._process_together([outcome], tally)
-        transact(self._engine, lambda connection: clear_attempts(connection, message_id))
-        self._marked.pop(message_id, None)
-        return refused
+            results.put_off.append(PutOff(delivery, failure, pause))
 
-    def _kills_of(self, message_id: str) -> int:
-        """Mark an attempt and return how many workers earlier attempts ended.
+    def _process_suspect(self, delivery: Delivery, results: Results, progress: Progress) -> None:
+        """Process alone a delivery that may end or hang this process; its mark outlives us if it does."""
+        message_id = message_id_of(delivery)
+        kills = self._suspects.mark(message_id)
+        if delivery.hangs > 1:
+            self._give_up(delivery, HANG, results, progress)
+        elif kills >= KILLS:
+            self._give_up(delivery, POISON, results, progress)
+        else:
+            self._commit_together(self._parse_all([delivery], progress), results, progress)
+        self._suspects.clear(message_id)
 
-        A batch that is held is tried again while this process lives, which is no kill: one mark will do.
-        """
-        if message_id not in self._marked:
-            now_us = self._clock.now_us()
-            self._marked[message_id] = transact(
-                self._engine, lambda connection: mark_attempt(connection, message_id, now_us)
-            )
-        return self._marked[message_id]
-
-    def _commit(self, outcomes: Sequence[Outcome], tally: Tally) -> list[Refused]:
+    def _commit(self, outcomes: Sequence[Outcome], results: Results, progress: Progress) -> None:
+        progress.begin()
         now_us = self._clock.now_us()
         arrivals = [arrival for each in outcomes if isinstance(each, Parsed) for arrival in each.arrivals]
         refused = [each for each in outcomes if isinstance(each, Refused)]
         drift = self._notes.pending()
 
         def work(connection: Connection) -> tuple[int, int]:
-            claimed, skips = dispatch(connection, arrivals, self._handlers, now_us)
+            claimed, skips = dispatch(connection, arrivals, self._handlers, now_us, progress)
             record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
             record_drift(connection, drift, now_us)
             return len(claimed), len(skips)
 
         claimed, skipped = transact(self._engine, work)
         self._notes.mark_recorded(drift)
-        tally.count(parsed=len(arrivals), claimed=claimed, skipped=skipped, refused=len(refused))
-        return refused
-
-
-def _log_batch(
-    deliveries: Sequence[Delivery], refused: Sequence[Refused], tally: Tally, duration: float
-) -> None:
-    """Write one line for the batch, and one for each delivery that was not simply processed."""
-    for each in refused:
-        log.warning(
-            "delivery_dead_lettered",
-            code=each.dead_letter.code,
-            reason=each.dead_letter.reason,
-            message_id=each.dead_letter.message_id,
-            body_sha256=each.dead_letter.body_sha256,
-            attempt=each.delivery.attempt,
-        )
-    unrouted = sum(each.queue == UNROUTED for each in deliveries)
-    if unrouted:
-        log.warning("deliveries_unrouted", deliveries=unrouted, reason="they met no binding of the exchange")
-    log.info(
-        "batch_processed",
-        deliveries=tally.deliveries,
-        processed=tally.processed,
-        skipped=tally.skipped,
-        duplicates=tally.duplicates,
-        dead_lettered=tally.dead_lettered,
-        duration_s=round(duration, 4),
-    )
+        results.add_committed(refused, parsed=len(arrivals), claimed=claimed, skipped=skipped)

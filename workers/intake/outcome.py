@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from messaging.delivery import Verdict
 from messaging.envelope import RECONCILE, REPLAY, WEBHOOK
-from messaging.errors import RejectedEventError
 from workers.parsing import Arrival
 from workers.tables.dead_letters import DeadLetter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from messaging.delivery import Delivery
+    from workers.intake.failure import Failure
     from workers.parsing import Event
 
 
@@ -37,25 +38,47 @@ class Refused:
     dead_letter: DeadLetter
 
 
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """A delivery that is tried again, alone.
+
+    Args:
+        delivery: The one at fault.
+        failure: Of its last try.
+        pause: Seconds until the next.
+    """
+
+    delivery: Delivery
+    failure: Failure
+    pause: float
+
+
 Outcome: TypeAlias = Parsed | Refused
 
 
 @dataclass(slots=True)
-class Tally:
-    """What became of a batch, for its log line; deliveries are counted once, as they were committed."""
+class Results:
+    """What has become of a batch so far; deliveries are counted once, as they were committed."""
 
-    deliveries: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    put_off: list[PutOff] = field(default_factory=list)
     processed: int = 0
     skipped: int = 0
     duplicates: int = 0
-    dead_lettered: int = 0
 
-    def count(self, *, parsed: int, claimed: int, skipped: int, refused: int) -> None:
+    def add_committed(self, refused: Iterable[Refused], *, parsed: int, claimed: int, skipped: int) -> None:
         """Count one committed transaction."""
+        self.refused += refused
         self.processed += claimed - skipped
         self.skipped += skipped
         self.duplicates += parsed - claimed
-        self.dead_lettered += refused
+
+    def verdict(self) -> Verdict:
+        """Return what is to become of the deliveries."""
+        return Verdict(
+            frozenset(each.delivery.tag for each in self.refused),
+            {each.delivery.tag: each.pause for each in self.put_off},
+        )
 
 
 def message_id_of(delivery: Delivery) -> str:
@@ -86,21 +109,14 @@ def arrivals_of(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, .
     )
 
 
-def refuse(delivery: Delivery, error: Exception) -> Refused:
-    """Make a dead letter of a delivery.
-
-    Args:
-        delivery: The one at fault.
-        error: A RejectedEventError says itself what is wrong. Of any other only the type is told, since
-            its text may quote the event.
-    """
-    if not isinstance(error, RejectedEventError):
-        error = RejectedEventError("handler_failed", f"event: {type(error).__name__} was raised over it")
+def refuse(delivery: Delivery, failure: Failure) -> Refused:
+    """Make a dead letter of a delivery."""
     envelope = delivery.envelope
+    tries = f" ({delivery.tries + 1} attempts)" if delivery.tries else ""
     dead_letter = DeadLetter(
         message_id=message_id_of(delivery),
-        code=error.code,
-        reason=error.reason,
+        code=failure.code,
+        reason=failure.reason + tries,
         body_sha256=hashlib.sha256(envelope.body).hexdigest(),
         source=source_of(delivery),
         received_at_us=envelope.received_at_us,

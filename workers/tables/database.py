@@ -1,17 +1,20 @@
-"""Run transactions, and say of each failure whose fault it is: the event's, or the database's."""
+"""Run transactions on PostgreSQL or SQLite."""
 
 from __future__ import annotations
 
-import random
 import sqlite3
-import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError
+from messaging.errors import ConfigurationError, RetryLaterError
+from workers.tables.faults import CONFLICTS, sqlstate_of, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,18 +57,6 @@ CONFLICT_ATTEMPTS: Final = 5
 CONFLICT_SECONDS: Final = 0.05
 """Two transactions that met in a deadlock shall not meet again at once."""
 
-CONFLICTS: Final = frozenset({"40001", "40P01"})
-"""serialization_failure, deadlock_detected: the same transaction may well pass the next time."""
-
-ROW_FAULTS: Final = frozenset({"22", "23", "54"})
-"""Classes of SQLSTATE that are one row's fault: data exception, integrity violation, limit exceeded.
-
-Every other class (connection, resources, operator intervention, missing tables, missing rights …) would fail
-for any event: the events are held until it is mended.
-
-Source: PostgreSQL, Appendix A, "PostgreSQL Error Codes".
-"""
-
 
 def engine_of(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
     """Return an engine that connects when it is first used.
@@ -101,37 +92,42 @@ def transact(engine: Engine, work: Callable[[Connection], Result]) -> Result:
     Raises:
         RejectedEventError: A row is at fault; with more than one, try them apart.
         RetryLaterError: The database is at fault; hold what you have and try the same again.
+        Exception: Whatever else *work* raises.
     """
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            with engine.begin() as connection:
-                return work(connection)
-        except DBAPIError as error:
-            if _sqlstate_of(error) not in CONFLICTS or attempt == CONFLICT_ATTEMPTS:
-                raise translated(error) from error
-            time.sleep(random.uniform(0, CONFLICT_SECONDS * attempt))  # noqa: S311  # spreads workers out
-        except SQLAlchemyError as error:
-            # The pool's own, such as no free connection in time.
-            raise RetryLaterError(type(error).__name__) from error
+    try:
+        result: Result = _RETRYING(_transact_once, engine, work)
+    except DBAPIError as error:
+        fault = translated(error)
+        if fault is error:
+            raise
+        raise fault from error
+    except (PoolTimeoutError, DisconnectionError) as error:
+        raise RetryLaterError(type(error).__name__) from error
+    return result
 
 
-def translated(error: DBAPIError) -> RejectedEventError | RetryLaterError:
-    """Say whose fault a driver's error is, without repeating its text: it quotes the row."""
-    state = _sqlstate_of(error)
-    if state is not None:
-        if state[:2] in ROW_FAULTS:
-            return RejectedEventError("refused_by_database", f"database: refuses the row, SQLSTATE {state}")
-        return RetryLaterError(f"SQLSTATE {state}")
-    if isinstance(error.orig, sqlite3.IntegrityError | sqlite3.DataError):
-        name = getattr(error.orig, "sqlite_errorname", "SQLITE_CONSTRAINT")
-        return RejectedEventError("refused_by_database", f"database: refuses the row, {name}")
-    return RetryLaterError(getattr(error.orig, "sqlite_errorname", type(error.orig).__name__))
+def is_committable(connection: Connection) -> bool:
+    """Return whether the transaction that was begun can still be committed.
+
+    PostgreSQL takes COMMIT for a transaction in which a statement has failed, undoes it and says nothing.
+    """
+    driver_connection = connection.connection.driver_connection
+    if isinstance(driver_connection, psycopg.Connection):
+        return driver_connection.info.transaction_status is TransactionStatus.INTRANS
+    return bool(getattr(driver_connection, "in_transaction", False))
 
 
-def _sqlstate_of(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None)
+def _transact_once(engine: Engine, work: Callable[[Connection], Result]) -> Result:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+_RETRYING: Final = Retrying(
+    retry=retry_if_exception(lambda error: sqlstate_of(error) in CONFLICTS),
+    stop=stop_after_attempt(CONFLICT_ATTEMPTS),
+    wait=wait_random_exponential(multiplier=CONFLICT_SECONDS),
+    reraise=True,
+)
 
 
 def _parse(url: str) -> URL:

@@ -1,8 +1,8 @@
 """Mark deliveries that may kill their worker, so that the next worker knows which one does.
 
 The broker's own delivery limit cannot tell a poison event from its neighbours: a crash counts for all that
-the worker held. So a delivery that comes back twice is tried alone, with a mark in SQL before and none
-after; the mark that stands at the next attempt was left by the event itself.
+the worker held. So a delivery that comes back is tried alone, with a mark in SQL before and none after; the
+mark that stands at the next attempt was left by the event itself.
 """
 
 from __future__ import annotations
@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from workers.tables.database import transact
 from workers.tables.rowset import MOMENT, TEXT, RowStatement
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
-SUSPECT_FROM_ATTEMPT: Final = 3
-"""Attempts 1 and 2 are in a batch: one crash happens to anybody, two in a row are a reason to look."""
+    from messaging.clock import Clock
+    from messaging.delivery import Delivery
 
-KILLS: Final = 3
-"""A worker killed so often by one event alone is evidence; two could be the machine's fault."""
+SUSPECT_FROM_ATTEMPT: Final = 2
+"""Attempt 1 is in a batch. What comes back was perhaps there when its worker ended: a moment alone is cheap,
+and each further death would count for all that a worker holds."""
+
+KILLS: Final = 2
+"""A worker ended twice by one event alone is evidence; once could be the machine's fault."""
 
 _MARK: Final = RowStatement(
     """
@@ -35,15 +40,40 @@ _MARK: Final = RowStatement(
 _CLEAR: Final = text("DELETE FROM suspects WHERE message_id = :message_id")
 
 
-def mark_attempt(connection: Connection, message_id: str, now_us: int) -> int:
-    """Count an attempt that begins; commit before it does.
+class Suspects:
+    """Marks deliveries before they are tried alone.
 
-    Returns:
-        How many attempts were begun and not finished before this one.
+    Args:
+        engine: The database.
+        clock: Our time.
     """
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        # A delivery that is held or taken from a hanging thread is tried again while this process lives,
+        # which is no kill: one mark will do.
+        self._marked: dict[str, int] = {}
+
+    def mark(self, message_id: str) -> int:
+        """Mark an attempt, durably, and return how many workers earlier attempts ended."""
+        if message_id not in self._marked:
+            now_us = self._clock.now_us()
+            self._marked[message_id] = transact(
+                self._engine, lambda connection: _mark(connection, message_id, now_us)
+            )
+        return self._marked[message_id]
+
+    def clear(self, message_id: str) -> None:
+        """Forget the marks of a delivery that is settled or put off."""
+        transact(self._engine, lambda connection: connection.execute(_CLEAR, {"message_id": message_id}))
+        self._marked.pop(message_id, None)
+
+
+def is_suspect(delivery: Delivery) -> bool:
+    """Return whether a delivery shall be tried alone."""
+    return delivery.attempt >= SUSPECT_FROM_ATTEMPT or delivery.hangs > 0
+
+
+def _mark(connection: Connection, message_id: str, now_us: int) -> int:
     return int(_MARK.execute(connection, [(message_id, now_us)]).scalar_one()) - 1
-
-
-def clear_attempts(connection: Connection, message_id: str) -> None:
-    """Forget the marks of a delivery that is settled by the connection's transaction."""
-    connection.execute(_CLEAR, {"message_id": message_id})

@@ -1,6 +1,7 @@
 import itertools
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +13,7 @@ from messaging.delivery import Delivery
 from messaging.envelope import Envelope
 from messaging.topology import EVENTS_QUEUE
 from migrations import schema
-from workers.intake.dispatch import HANDLERS
-from workers.intake.intake import Intake
+from workers.intake import HANDLERS, Intake
 from workers.tables.database import engine_of
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
@@ -57,8 +57,18 @@ def intake(engine, handlers):
 
 
 def processor(engine, handlers):
+    """Return what processes deliveries to the end, without the pauses; it returns the tags to dead-letter."""
     worker = Intake(engine, handlers, SystemClock())
-    return lambda *deliveries: worker.process(deliveries)
+
+    def process(*deliveries):
+        verdict = worker.process(deliveries)
+        rejected = set(verdict.rejected)
+        for each in deliveries:
+            if each.tag in verdict.put_off:
+                rejected |= process(replace(each, tries=each.tries + 1))
+        return rejected
+
+    return process
 
 
 TAGS = itertools.count(1)

@@ -10,7 +10,9 @@ import pytest
 
 from messaging import topology
 from messaging.consumer import Consumer
+from messaging.delivery import Verdict
 from messaging.errors import RetryLaterError
+from messaging.processing import TimeLimits
 from messaging.service_manager import ServiceManager
 
 PATIENCE_SECONDS = 20.0
@@ -23,11 +25,16 @@ class Recorder:
     deliveries: list = field(default_factory=list)
     batches: list = field(default_factory=list)
     on_batch: object = None
+    is_at_fault: bool = True
 
     def process(self, batch):
         self.deliveries += [each for each in batch if each not in self.deliveries]
         self.batches.append(list(batch))
-        return self.on_batch(batch) if self.on_batch else frozenset()
+        verdict = self.on_batch(batch) if self.on_batch else None
+        return verdict or Verdict()
+
+    def abandon(self):
+        return self.is_at_fault
 
     def bodies(self):
         return [each.envelope.body for each in self.deliveries]
@@ -50,7 +57,12 @@ def recorder():
 
 @contextmanager
 def running(url, processor, **changes):
-    options = {"batch_events": 10, "batch_seconds": 0.02, "stuck_seconds": 60.0, "stop_seconds": 5.0}
+    options = {
+        "batch_events": 10,
+        "batch_seconds": 0.02,
+        "limits": TimeLimits(60.0, 60.0),
+        "stop_seconds": 5.0,
+    }
     consumer = Consumer(
         (url,), processor, client_name="test", service_manager=ServiceManager(), **options | changes
     )
@@ -62,6 +74,10 @@ def running(url, processor, **changes):
         consumer.stop()
         thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
+
+
+def rejecting(deliveries):
+    return Verdict(frozenset(each.tag for each in deliveries))
 
 
 def publish(channel, *bodies, exchange=topology.EXCHANGE, routing_key=topology.EVENT_ROUTING_KEY):
@@ -116,7 +132,6 @@ def test_nothing_is_acknowledged_before_it_is_processed(vhost, broker, recorder)
     def hold(_batch):
         started.set()
         assert finish.wait(PATIENCE_SECONDS)
-        return frozenset()
 
     recorder.on_batch = hold
     publish(broker, *words(1))
@@ -128,8 +143,8 @@ def test_nothing_is_acknowledged_before_it_is_processed(vhost, broker, recorder)
 
 
 def test_rejected_events_become_dead_letters_and_their_neighbours_do_not(vhost, broker, recorder):
-    recorder.on_batch = lambda batch: frozenset(
-        each.tag for each in batch if each.envelope.body in {b"event-0", b"event-4"}
+    recorder.on_batch = lambda batch: rejecting(
+        each for each in batch if each.envelope.body in {b"event-0", b"event-4"}
     )
     publish(broker, *words(5))
     with running(vhost.amqp_url, recorder):
@@ -141,7 +156,7 @@ def test_rejected_events_become_dead_letters_and_their_neighbours_do_not(vhost, 
 
 
 def test_a_batch_of_nothing_but_dead_letters_is_settled(vhost, broker, recorder):
-    recorder.on_batch = lambda batch: frozenset(each.tag for each in batch)
+    recorder.on_batch = rejecting
     publish(broker, *words(10))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 10)
@@ -165,7 +180,6 @@ def test_a_held_batch_is_processed_at_last_and_not_delivered_again(vhost, broker
     def away_for_a_while(_batch):
         if outage[0]:
             raise RetryLaterError("database away", delay=0.05)
-        return frozenset()
 
     recorder.on_batch = away_for_a_while
     publish(broker, *words(5))
@@ -184,7 +198,6 @@ def test_a_bug_in_processing_holds_the_batch_and_ends_nothing(vhost, broker, rec
     def fails_once(_batch):
         if failures:
             raise failures.pop()
-        return frozenset()
 
     recorder.on_batch = fails_once
     publish(broker, *words(1))
@@ -196,7 +209,7 @@ def test_a_bug_in_processing_holds_the_batch_and_ends_nothing(vhost, broker, rec
 
 def test_a_lost_connection_brings_unsettled_events_back_and_counts_the_attempt(vhost, broker, recorder):
     finish = threading.Event()
-    recorder.on_batch = lambda _batch: frozenset(filter(None, [finish.wait(PATIENCE_SECONDS) and 0]))
+    recorder.on_batch = lambda _batch: finish.wait(PATIENCE_SECONDS) and None
     publish(broker, *words(1))
     with running(vhost.amqp_url, recorder) as consumer:
         wait_until(lambda: recorder.batches)
@@ -218,7 +231,32 @@ def test_a_deleted_queue_is_waited_for(vhost, broker, recorder):
         wait_until(lambda: recorder.bodies() == [b"before", b"after"])
 
 
-def test_a_stuck_consumer_restarts_its_connection(vhost, broker, recorder):
+def test_a_batch_that_hangs_is_tried_apart_and_nothing_is_delivered_again(vhost, broker, recorder):
+    stuck = threading.Event()
+
+    def hangs_at_one(batch):
+        if any(each.envelope.body == b"event-3" for each in batch):
+            if batch[0].hangs > 1:
+                return rejecting(batch)
+            stuck.wait(PATIENCE_SECONDS)
+        return None
+
+    recorder.on_batch = hangs_at_one
+    publish(broker, *words(25))
+    with running(vhost.amqp_url, recorder, limits=TimeLimits(0.6, 0.3)):
+        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 1 and depth(broker) == 0)
+        wait_until(lambda: b"event-24" in recorder.bodies())
+    stuck.set()
+
+    assert {each.attempt for each in recorder.deliveries} == {1}
+    assert [each.hangs for each in recorder.deliveries if each.envelope.body == b"event-3"] == [0, 1, 2]
+    alone = [len(batch) for batch in recorder.batches if batch[0].hangs]
+    assert alone == [1] * 11
+    assert depth(broker) == 0
+
+
+def test_a_batch_that_waits_for_the_database_too_long_is_tried_again_as_it_is(vhost, broker, recorder):
+    recorder.is_at_fault = False
     stuck = threading.Event()
     first = [True]
 
@@ -226,15 +264,62 @@ def test_a_stuck_consumer_restarts_its_connection(vhost, broker, recorder):
         if first:
             first.clear()
             stuck.wait(PATIENCE_SECONDS)
-        return frozenset()
 
     recorder.on_batch = hangs_once
     publish(broker, *words(3))
-    with running(vhost.amqp_url, recorder, stuck_seconds=0.5):
-        wait_until(lambda: len(recorder.deliveries) == 6 and depth(broker) == 0)
+    with running(vhost.amqp_url, recorder, limits=TimeLimits(0.5, 0.5)):
+        wait_until(lambda: len(recorder.batches) == 2)
         stuck.set()
+        time.sleep(0.5)
 
-    assert [each.attempt for each in recorder.deliveries[3:]] == [2, 2, 2]
+    assert [len(batch) for batch in recorder.batches] == [3, 3]
+    assert {each.hangs for each in recorder.deliveries} == {0}
+    assert depth(broker) == 0
+
+
+def test_a_delivery_that_is_put_off_holds_up_nobody_and_is_tried_again_alone(vhost, broker, recorder):
+    def puts_off_one(batch):
+        sick = [each for each in batch if each.envelope.body == b"event-5" and each.tries < 2]
+        return Verdict(put_off={each.tag: 1.0 for each in sick})
+
+    recorder.on_batch = puts_off_one
+    publish(broker, *words(5))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.deliveries) == 5)
+        publish(broker, *[f"event-{number}".encode() for number in range(5, 40)])
+        wait_until(lambda: len(recorder.deliveries) == 40)
+        assert [each.tries for each in recorder.deliveries if each.envelope.body == b"event-5"] == [0]
+        wait_until(lambda: recorder.batches[-1][0].tries == 2)
+        time.sleep(0.3)
+
+    tries = [batch for batch in recorder.batches if batch[0].tries]
+    assert [len(batch) for batch in tries] == [1, 1]
+    assert {each.attempt for each in recorder.deliveries} == {1}
+    assert depth(broker) == 0
+
+
+def test_what_is_put_off_when_the_worker_ends_is_delivered_again(vhost, broker, recorder):
+    recorder.on_batch = lambda batch: Verdict(
+        put_off={each.tag: 60.0 for each in batch if each.envelope.body == b"event-1"}
+    )
+    publish(broker, *words(4))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.deliveries) == 4)
+        time.sleep(0.3)
+
+    wait_until(lambda: depth(broker) == 1)
+    _, _, body = broker.basic_get(topology.EVENTS_QUEUE)
+    assert body == b"event-1"
+
+
+def test_more_that_is_put_off_than_there_is_room_for_is_tried_sooner(vhost, broker, recorder):
+    recorder.on_batch = lambda batch: Verdict(put_off={each.tag: 60.0 for each in batch if not each.tries})
+    publish(broker, *words(40))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: sum(batch[0].tries for batch in recorder.batches) == 30)
+        time.sleep(0.3)
+
+    wait_until(lambda: depth(broker) == 10)
 
 
 def test_a_broker_that_is_away_is_tried_until_it_is_there(vhost, broker, recorder):
@@ -246,7 +331,7 @@ def test_a_broker_that_is_away_is_tried_until_it_is_there(vhost, broker, recorde
         client_name="test",
         batch_events=10,
         batch_seconds=0.02,
-        stuck_seconds=60.0,
+        limits=TimeLimits(60.0, 60.0),
         stop_seconds=5.0,
         service_manager=ServiceManager(),
     )
@@ -260,7 +345,7 @@ def test_a_broker_that_is_away_is_tried_until_it_is_there(vhost, broker, recorde
 
 
 def test_a_stop_settles_what_was_received(vhost, broker, recorder):
-    recorder.on_batch = lambda _batch: time.sleep(0.05) or frozenset()
+    recorder.on_batch = lambda _batch: time.sleep(0.05)
     publish(broker, *words(30))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: recorder.batches)

@@ -8,6 +8,7 @@ import pytest
 from tests.integration.workers.conftest import deliver, event, payload_of, processor, routed, said
 from workers.parsing import CONVERSATION_MESSAGE, read_body
 
+FAILS = "test_one_event_whose_handler_fails_does_not_fail_its_batch.<locals>.fails_on_bad_words"
 OUTCOMES = "SELECT event_type, outcome, reason FROM processed_events ORDER BY occurred_at, id"
 
 
@@ -160,7 +161,7 @@ def test_one_event_whose_handler_fails_does_not_fail_its_batch(engine, handlers,
 
     assert rejected == {deliveries[13].tag}
     assert query("SELECT code, reason FROM dead_letters") == [
-        ("handler_failed", "event: RuntimeError was raised over it")
+        ("handler_failed", f"handler {__name__}:{FAILS}: RuntimeError (3 attempts)")
     ]
     assert query("SELECT message_count FROM conversations") == [(39,)]
     assert query("SELECT count(*) FROM processed_events") == [(39,)]
@@ -196,7 +197,7 @@ def test_one_row_that_the_database_refuses_does_not_fail_its_batch(engine, handl
     rejected = processor(engine, handlers)(*[deliver(said(words)) for words in ("a", "bad", "c")])
 
     assert len(rejected) == 1
-    assert query("SELECT code FROM dead_letters") == [("refused_by_database",)]
+    assert query("SELECT code FROM dead_letters") == [("handler_failed",)]
     assert query("SELECT count(*) FROM processed_events") == [(2,)]
 
 

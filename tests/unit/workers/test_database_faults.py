@@ -2,38 +2,33 @@ import sqlite3
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import exc
 
 from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError
-from workers.tables.database import engine_of, translated
+from workers.tables.database import engine_of
+from workers.tables.faults import is_outage, translated
+
+OUTAGES = ["08006", "40001", "57P01", "57P03", "57014", "53100", "53300", "58030", "55P03"]
+SETUP = ["42P01", "42703", "42501", "25006", "28000", "3D000", "XX000"]
+ROWS = ["22021", "22P05", "23502", "23514", "54000"]
 
 
-def error_with(sqlstate):
-    return DBAPIError("INSERT", {"text": "personal"}, SimpleNamespace(sqlstate=sqlstate, args=("personal",)))
+def error_with(sqlstate, kind=exc.DBAPIError):
+    return kind("INSERT", {"text": "personal"}, SimpleNamespace(sqlstate=sqlstate, args=("personal",)))
 
 
-@pytest.mark.parametrize(
-    "sqlstate",
-    [
-        "08006",
-        "57P01",
-        "57P03",
-        "57014",
-        "53100",
-        "53300",
-        "58030",
-        "42P01",
-        "42501",
-        "25006",
-        "XX000",
-        "55P03",
-    ],
-)
-def test_an_outage_holds_the_events(sqlstate):
+def sqlite_error(name, kind=sqlite3.OperationalError, wrapper=exc.OperationalError):
+    error = kind("personal")
+    error.sqlite_errorname = name
+    return wrapper("INSERT", {}, error)
+
+
+@pytest.mark.parametrize("sqlstate", OUTAGES + SETUP)
+def test_what_would_fail_for_any_event_holds_the_events(sqlstate):
     assert isinstance(translated(error_with(sqlstate)), RetryLaterError)
 
 
-@pytest.mark.parametrize("sqlstate", ["22021", "22P05", "23502", "23514", "54000"])
+@pytest.mark.parametrize("sqlstate", ROWS)
 def test_a_rows_own_fault_dead_letters_it(sqlstate):
     error = translated(error_with(sqlstate))
 
@@ -41,16 +36,49 @@ def test_a_rows_own_fault_dead_letters_it(sqlstate):
     assert error.code == "refused_by_database"
 
 
+def test_a_transaction_that_a_handler_left_failed_is_no_outage():
+    error = error_with("25P02")
+
+    assert translated(error) is error
+    assert not is_outage(error)
+
+
+@pytest.mark.parametrize("sqlstate", OUTAGES)
+def test_an_outage_is_one_whoever_ran_the_statement(sqlstate):
+    assert is_outage(error_with(sqlstate))
+
+
+@pytest.mark.parametrize("sqlstate", SETUP + ROWS)
+def test_what_a_statement_itself_got_wrong_is_no_outage(sqlstate):
+    assert not is_outage(error_with(sqlstate))
+
+
 def test_a_lost_connection_without_a_state_is_an_outage():
-    assert isinstance(translated(error_with(None)), RetryLaterError)
+    error = error_with(None, exc.OperationalError)
+
+    assert is_outage(error)
+    assert isinstance(translated(error), RetryLaterError)
 
 
-def test_sqlites_faults_are_told_apart():
-    row = DBAPIError("INSERT", {}, sqlite3.IntegrityError("NOT NULL constraint failed"))
-    busy = DBAPIError("INSERT", {}, sqlite3.OperationalError("database is locked"))
+def test_what_the_driver_refuses_before_it_sends_it_is_no_outage():
+    assert not is_outage(error_with(None, exc.ProgrammingError))
+    assert isinstance(translated(error_with(None, exc.DataError)), RejectedEventError)
+
+
+@pytest.mark.parametrize("name", ["SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_FULL", "SQLITE_IOERR_WRITE"])
+def test_sqlites_outages_are_known_by_name(name):
+    assert is_outage(sqlite_error(name))
+    assert isinstance(translated(sqlite_error(name)), RetryLaterError)
+
+
+def test_sqlites_other_faults_are_told_apart():
+    row = sqlite_error("SQLITE_CONSTRAINT_NOTNULL", sqlite3.IntegrityError, exc.IntegrityError)
+    missing_table = sqlite_error("SQLITE_ERROR")
 
     assert isinstance(translated(row), RejectedEventError)
-    assert isinstance(translated(busy), RetryLaterError)
+    assert isinstance(translated(missing_table), RetryLaterError)
+    assert not is_outage(row)
+    assert not is_outage(missing_table)
 
 
 def test_no_reason_repeats_what_the_driver_quotes():

@@ -1,0 +1,92 @@
+"""Call a handler, and say of what it raises whether it is the event's fault."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from messaging.errors import RejectedEventError, RetryLaterError
+from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError, described
+from workers.tables.database import is_committable
+from workers.tables.faults import QUERY_CANCELED, is_outage, sqlstate_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from workers.handlers import Handler, Skips
+    from workers.parsing.events import ClaimedEvent
+
+LONG_SECONDS: Final = 5.0
+"""A statement that was cancelled sooner did not take too long: a person cancelled it."""
+
+
+def call_handler(
+    handler: Handler,
+    connection: Connection,
+    claimed: Sequence[ClaimedEvent],
+    now_us: int,
+    *,
+    is_ours: bool,
+) -> Skips:
+    """Call *handler* within the connection's transaction.
+
+    Args:
+        handler: One of ours or an integrator's.
+        connection: In the transaction that claimed the events.
+        claimed: New events of the handler's type.
+        now_us: The present.
+        is_ours: Whether its statements are: one that fails for want of a table would fail for any event.
+
+    Raises:
+        HandlerFailedError: The events are at fault, or the handler.
+        RejectedEventError: The handler says that no retry can help.
+        DBAPIError: The database is at fault, or a row in a statement of ours.
+    """
+    started = time.monotonic()
+    try:
+        skips = dict(handler(connection, claimed, now_us) or {})
+    except RejectedEventError:
+        raise
+    except RetryLaterError as error:
+        raise HandlerFailedError(name_of(handler), described(error), delay=error.delay) from error
+    except DBAPIError as error:
+        code = _code_of(error, time.monotonic() - started)
+        if is_ours or (code == HANDLER_FAILED and is_outage(error) and _is_of(connection)):
+            raise
+        raise HandlerFailedError(name_of(handler), described(error), code=code) from error
+    except (Exception, SystemExit) as error:
+        raise HandlerFailedError(name_of(handler), described(error)) from error
+    if not is_ours and not is_committable(connection):
+        # It hid a failed statement, or ended the transaction: the claims would be gone without a word.
+        raise HandlerFailedError(name_of(handler), "left the transaction failed or ended")
+    return skips
+
+
+def name_of(handler: Handler) -> str:
+    """Return a handler's name, as an entry point would give it."""
+    module = getattr(handler, "__module__", type(handler).__module__)
+    return f"{module}:{getattr(handler, '__qualname__', type(handler).__qualname__)}"
+
+
+def _code_of(error: DBAPIError, seconds: float) -> str:
+    is_too_slow = sqlstate_of(error) == QUERY_CANCELED and seconds >= LONG_SECONDS
+    return TOO_SLOW if is_too_slow else HANDLER_FAILED
+
+
+def _is_of(connection: Connection) -> bool:
+    """Return whether a failure was of this transaction, and not of another database of the handler's.
+
+    A transaction in which a statement has failed takes no other. SQLite's does, so there it must be believed.
+    """
+    if connection.invalidated or connection.dialect.name == "sqlite":
+        return True
+    try:
+        connection.execute(text("SELECT 1"))
+    except DBAPIError:
+        return True
+    return False

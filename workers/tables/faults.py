@@ -1,0 +1,100 @@
+"""Say whose fault a failure in the database is: the database's, or the event's.
+
+Source: PostgreSQL, Appendix A, "PostgreSQL Error Codes"; SQLite, "Result and Error Codes".
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+
+from messaging.errors import RejectedEventError, RetryLaterError
+
+CONFLICTS: Final = frozenset({"40001", "40P01"})
+"""serialization_failure, deadlock_detected: the same transaction may well pass the next time."""
+
+OUTAGES: Final = frozenset({"08", "40", "53", "57", "58"})
+"""Classes of SQLSTATE that no event causes: connection, rollback, resources, operator, system."""
+
+LOCK_NOT_AVAILABLE: Final = "55P03"
+"""A lock that somebody holds for longer than lock_timeout."""
+
+QUERY_CANCELED: Final = "57014"
+"""statement_timeout, or a person who cancelled it."""
+
+FAILED_TRANSACTION: Final = "25P02"
+"""A handler went on after a statement of its own had failed."""
+
+ROW_FAULTS: Final = frozenset({"22", "23", "54"})
+"""Classes of SQLSTATE that are one row's fault: data exception, integrity violation, limit exceeded."""
+
+SQLITE_OUTAGES: Final = (
+    "SQLITE_BUSY",
+    "SQLITE_CANTOPEN",
+    "SQLITE_CORRUPT",
+    "SQLITE_FULL",
+    "SQLITE_INTERRUPT",
+    "SQLITE_IOERR",
+    "SQLITE_LOCKED",
+    "SQLITE_NOMEM",
+    "SQLITE_NOTADB",
+    "SQLITE_PROTOCOL",
+    "SQLITE_READONLY",
+)
+"""What SQLite's names of such failures start with."""
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """Return PostgreSQL's code of a failed statement; None where there is none, as of a lost connection."""
+    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether a statement failed because the database is away, busy or full, whoever's it was."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    state = sqlstate_of(error)
+    if state is not None:
+        return state[:2] in OUTAGES or state == LOCK_NOT_AVAILABLE
+    if isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorname", "").startswith(SQLITE_OUTAGES)
+    # psycopg's own: these two mean that no statement gets through; its others, that this one was wrong.
+    return isinstance(error, OperationalError | InterfaceError)
+
+
+def name_of(error: DBAPIError) -> str:
+    """Return the code or, where there is none, the type of a failure; its text would quote the row."""
+    state = sqlstate_of(error)
+    if state is not None:
+        return f"SQLSTATE {state}"
+    return str(getattr(error.orig, "sqlite_errorname", type(error.orig).__name__))
+
+
+def translated(error: DBAPIError) -> Exception:
+    """Say what a failure of one of our own statements is, without repeating its text: it quotes the row.
+
+    Only a row can be wrong in them. Everything else, a missing table or right among it, would fail for any
+    event: the events are held until it is mended.
+
+    Returns:
+        RejectedEventError: A row is at fault; with more than one, try them apart.
+        RetryLaterError: The database is at fault; hold what you have and try the same again.
+        The error itself: A handler has left the transaction unusable; try the events apart.
+    """
+    if sqlstate_of(error) == FAILED_TRANSACTION:
+        return error
+    name = name_of(error)
+    if _is_row_fault(error):
+        return RejectedEventError("refused_by_database", f"database: refuses the row, {name}")
+    return RetryLaterError(name)
+
+
+def _is_row_fault(error: DBAPIError) -> bool:
+    state = sqlstate_of(error)
+    if state is not None:
+        return state[:2] in ROW_FAULTS
+    return isinstance(error, IntegrityError | DataError)
