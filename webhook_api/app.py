@@ -15,18 +15,17 @@ from messaging.log import log_callback_failure, logger
 from messaging.publisher import Publisher
 from webhook_api.handover import Barrier, Confirms, Handover, MajorityWatch, Outlet, Oversized
 from webhook_api.health import Health, report, write_status
+from webhook_api.host_table import HostTable
 from webhook_api.ingest import Ingest
-from webhook_api.journal.journal import Journal
-from webhook_api.pressure.admission import Watermarks
-from webhook_api.pressure.gate import Gate
-from webhook_api.pressure.queue_depth import QueueDepthPoller
+from webhook_api.journal import HostLimit, Journal
+from webhook_api.pressure import Gate, QueueDepthPoller, Watermarks
 from webhook_api.routes import blueprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from messaging.clock import Clock
-    from webhook_api.pressure.queue_depth import QueueReport
+    from webhook_api.pressure import QueueReport
     from webhook_api.settings import EdgeSettings
 
 STATUS_SECONDS = 1.0
@@ -45,6 +44,7 @@ class Edge:
         self.settings = settings
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(log_callback_failure)
+        table = HostTable(settings.journal_directory)
         marks = Watermarks(settings.queue_depth_high, settings.queue_depth_low)
         self._gate = Gate(
             marks,
@@ -54,7 +54,7 @@ class Edge:
         )
         self._journal = Journal(
             settings.journal_directory,
-            max_bytes=settings.journal_max_bytes // settings.processes,
+            HostLimit(table, max_bytes=settings.journal_max_bytes, processes=settings.processes),
             fsync=settings.journal_fsync,
             now_us=clock.now_us(),
         )

@@ -1,4 +1,7 @@
-"""Report whether this host takes events in, and how its journals stand."""
+"""Report whether this host takes events in, and how its journals stand.
+
+Each process leaves its status in its journal directory, so that any of them can speak for the host.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from webhook_api.journal.directory import journal_directories
+from webhook_api.journal import STATUS_NAME, journal_directories
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-STATUS_NAME: Final = "status.json"
-"""Each process leaves its status in its journal directory, so that any of them can speak for the host."""
+_SHOWN: Final = frozenset({"bytes", "oldest_entry_s", "republished", "skipped", "unreadable_segments"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,11 @@ def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> H
         journal_root: Where every process of the host has its journal directory.
         journal_max_bytes: The host's limit.
     """
-    others = [status for status in read_statuses(journal_root) if status.get("pid") != own["pid"]]
+    others = [status for status in read_statuses(journal_root) if status["pid"] != own["pid"]]
     processes = [own, *others]
     used = sum(int(process["journal"]["bytes"]) for process in processes)
-    problems = _problems(own, used, journal_max_bytes)
-    is_ready = used < journal_max_bytes
+    problems = [*_problems(own), *_journal_problems(processes)]
+    is_ready = own["journal"]["refusal"] is None
     details = {
         "status": "ready" if is_ready else "not ready",
         "problems": problems,
@@ -55,12 +57,16 @@ def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> H
 
 
 def read_statuses(journal_root: Path) -> list[dict[str, Any]]:
-    """Return the last status of each process that has a journal directory, one a second old at most."""
+    """Return the last status of each process that has a journal directory, one a second old at most.
+
+    What may not be read, or is no status of this version's, is left out.
+    """
     statuses = []
-    for directory in journal_directories(journal_root):
-        with suppress(OSError, ValueError):
-            statuses.append(json.loads((directory / STATUS_NAME).read_text(encoding="utf-8")))
-    return statuses
+    with suppress(OSError):
+        for directory in journal_directories(journal_root):
+            with suppress(OSError, ValueError):
+                statuses.append(json.loads((directory / STATUS_NAME).read_text(encoding="utf-8")))
+    return [status for status in statuses if _is_status(status)]
 
 
 def write_status(directory: Path, status: dict[str, Any]) -> None:
@@ -71,7 +77,12 @@ def write_status(directory: Path, status: dict[str, Any]) -> None:
         temporary.rename(directory / STATUS_NAME)
 
 
-def _problems(own: dict[str, Any], used: int, limit: int) -> list[str]:
+def _is_status(found: Any) -> bool:
+    journal = found.get("journal") if isinstance(found, dict) else None
+    return isinstance(journal, dict) and "pid" in found and _SHOWN.issubset(journal)
+
+
+def _problems(own: dict[str, Any]) -> list[str]:
     problems = []
     if own["journal"]["broker"] == "away":
         problems.append("the broker is away: events wait in the journal")
@@ -85,6 +96,15 @@ def _problems(own: dict[str, Any], used: int, limit: int) -> list[str]:
         problems.append("the queue is too deep: senders are told 429")
     if own["gate"]["queue_depth"] is None and own["gate"]["is_polled"]:
         problems.append("the queue's depth is unknown: only the journal's limit holds senders back")
-    if used >= limit:
-        problems.append("the journal is full: senders are told 503")
+    if own["journal"]["refusal"] is not None:
+        problems.append(f"{own['journal']['refusal']}: senders are told 503")
+    return problems
+
+
+def _journal_problems(processes: list[dict[str, Any]]) -> list[str]:
+    skipped = {name: why for process in processes for name, why in process["journal"]["skipped"].items()}
+    unreadable = sum(int(process["journal"]["unreadable_segments"]) for process in processes)
+    problems = [f"the journal's home: {name} is skipped: {why}" for name, why in skipped.items()]
+    if unreadable:
+        problems.append(f"{unreadable} journal segments cannot be read: kept, and tried again")
     return problems

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.envelope import WEBHOOK, encode_properties
 from messaging.log import logger
-from webhook_api.journal.journal import JournalFullError
+from webhook_api.journal import JournalFullError
 from webhook_api.signature import HEADER, SignatureVerifier, explain
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from messaging.clock import Clock
     from webhook_api.handover import Handover
-    from webhook_api.pressure.gate import Gate
+    from webhook_api.pressure import Gate
     from webhook_api.settings import EdgeSettings
 
 SIGNATURE_HEADER: Final = HEADER.encode()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from omctl.check.finding import Finding, Level
-from webhook_api.journal.directory import LOCK_NAME, SEGMENT_SUFFIX, journal_directories
-from webhook_api.journal.segment_file import Damage, read_segment
+from webhook_api.journal import (
+    Damage,
+    foreign_entries,
+    has_owner,
+    journal_directories,
+    read_segment,
+    segments_in,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 AREA: Final = "journal"
+FOREIGN: Final = "Nothing but the edge's own directories belongs here: move it away."
+LOCKLESS: Final = "If it is a copied journal, make an empty file named lock in it, owned by the edge's user."
 OLD_SECONDS: Final = 60.0
 """An entry stays some ten seconds while all is well."""
 
@@ -43,14 +50,31 @@ class JournalState:
 def check_journals(root: Path) -> list[Finding]:
     """Return what lies under *root*, the journal's home in OM_STATE_DIRECTORY. Reads every segment."""
     try:
-        states = [read_state(directory) for directory in journal_directories(root)]
-    except PermissionError:
-        advice = "Run omctl check as the user of the edge, or as root."
-        return [Finding(AREA, str(root), Level.WARNING, "may not be read", advice)]
-    journals = list(map(journal_finding, states)) or [
-        Finding(AREA, str(root), Level.OK, "no journal on disk")
+        directories, foreign = journal_directories(root), foreign_entries(root)
+    except OSError as exc:
+        return [_skipped(str(root), exc)]
+    found = [
+        *(directory_finding(directory) for directory in directories),
+        *(
+            Finding(AREA, name, Level.WARNING, f"{what}: the edge skips it", FOREIGN)
+            for name, what in foreign.items()
+        ),
     ]
-    return [*journals, *damaged_findings(root.parent / "damaged")]
+    nothing = Finding(AREA, str(root), Level.OK, "no journal on disk")
+    return [*(found or [nothing]), *damaged_findings(root.parent / "damaged")]
+
+
+def directory_finding(directory: Path) -> Finding:
+    """Judge one process's directory, or say why that cannot be done."""
+    try:
+        return journal_finding(read_state(directory))
+    except FileNotFoundError:
+        if not directory.exists():
+            return Finding(AREA, directory.name, Level.OK, "emptied and removed just now")
+        text = "has no file named lock: the edge skips it"
+        return Finding(AREA, directory.name, Level.PROBLEM, text, LOCKLESS)
+    except OSError as exc:
+        return _skipped(directory.name, exc)
 
 
 def damaged_findings(directory: Path) -> list[Finding]:
@@ -99,12 +123,16 @@ def journal_finding(state: JournalState) -> Finding:
 
 
 def read_state(directory: Path) -> JournalState:
-    """Read one process's journal; a segment that is proven and unlinked meanwhile counts as empty."""
-    is_owned = _is_owned(directory)
+    """Read one process's journal; a segment that is proven and unlinked meanwhile counts as empty.
+
+    Raises:
+        OSError: The lock is missing, or something in it may not be read.
+    """
+    is_owned = has_owner(directory)
     segments = [
         segment
-        for path in directory.glob(f"*{SEGMENT_SUFFIX}")
-        if (segment := _read_segment(path, is_being_written=is_owned))
+        for each in segments_in(directory)
+        if (segment := _read_segment(each.path, is_being_written=is_owned))
     ]
     written = [segment.written_at for segment in segments if segment.entries]
     return JournalState(
@@ -140,13 +168,6 @@ def _read_segment(path: Path, *, is_being_written: bool) -> _SegmentState | None
     return _SegmentState(len(records) - len(damage), facts.st_size, sum(damage), facts.st_mtime)
 
 
-def _is_owned(directory: Path) -> bool:
-    """Tell whether a living process holds the lock; the lock is free again when this returns."""
-    try:
-        with (directory / LOCK_NAME).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    return False
+def _skipped(name: str, error: OSError) -> Finding:
+    advice = "Run omctl check as the edge's user. If that user may not read it either, the edge skips it."
+    return Finding(AREA, name, Level.WARNING, f"may not be read: {error.strerror}", advice)

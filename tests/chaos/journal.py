@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from webhook_api.journal.segment_file import Entry, read_segment
+from webhook_api.journal import Entry, read_segment
 
 if TYPE_CHECKING:
     from pathlib import Path

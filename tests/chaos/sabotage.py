@@ -63,9 +63,9 @@ SABOTAGES: Final[dict[str, Sabotage]] = {
         # A process looks after its own journal only.
         (
             Patch(
-                "webhook_api/handover/adoption.py",
-                "        for adopted in self._journal.adopt():\n",
-                "        for adopted in ():\n",
+                "webhook_api/journal/home.py",
+                "        for directory in directories:\n",
+                "        for directory in ():\n",
             ),
         ),
         faults=(1,),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from webhook_api.journal.directory import Segment
+    from webhook_api.journal import Segment
 
 GRACE_SECONDS: Final = 5.0
 """A thousand times the write-ahead log's usual flush, and still short beside any journal's capacity."""

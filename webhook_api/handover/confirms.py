@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from webhook_api.journal.directory import Segment
+    from webhook_api.journal import Segment
 
 
 class Confirms:

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from webhook_api.handover.adoption import Adoption
 from webhook_api.handover.republisher import BUFFER_LOW_BYTES, Republisher
-from webhook_api.journal.journal import SEGMENT_BYTES
+from webhook_api.journal import SEGMENT_BYTES
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,9 +25,8 @@ if TYPE_CHECKING:
     from messaging.clock import Clock
     from webhook_api.handover.outlet import Outlet
     from webhook_api.handover.oversized import Oversized
-    from webhook_api.journal.directory import Segment
-    from webhook_api.journal.journal import Journal
-    from webhook_api.pressure.queue_depth import QueueReport
+    from webhook_api.journal import Journal, Segment
+    from webhook_api.pressure import QueueReport
 
 TICK_SECONDS: Final = 0.5
 """Between probes: short enough that little is published twice after an interruption."""
@@ -62,7 +60,6 @@ class Handover:
         self._oversized = oversized
         self._clock = clock
         self._republisher = Republisher(loop, outlet, oversized, lambda: self.accepted)
-        self._adoption = Adoption(journal, self._republisher)
         self._live = False
         self._turn_is_open = False
         self._held: list[Callable[[bool], None]] = []
@@ -126,16 +123,14 @@ class Handover:
     def status(self) -> dict[str, object]:
         """Return the journal's state for health reports: sizes in bytes, age in seconds."""
         return {
-            "directory": self._journal.directory.name if self._journal.directory else None,
-            "bytes": self._journal.size,
+            **self._journal.status(),
             "waiting_bytes": self._republisher.waiting.size
             + (0 if self._live else self._journal.active.size),
             "oldest_entry_s": self._oldest_age(),
             "broker": self._outlet.state,
             "accepted": self.accepted,
-            "flush_failures": self._journal.flush_failures,
             "republished": self._republisher.republished,
-            "adopted_directories": self._adoption.directories,
+            "unreadable_segments": self._republisher.waiting.unreadable,
             "damaged_segments": self._republisher.damaged_segments,
             "oversized": self._oversized.count,
         }
@@ -159,7 +154,6 @@ class Handover:
         self._republisher.allow(room)
         for segment in proven:
             self._journal.discard(segment)
-        self._adoption.release()
 
     # The loop's turns and timers.
 
@@ -185,7 +179,7 @@ class Handover:
 
     def _tick(self) -> None:
         self._loop.call_later(TICK_SECONDS, self._tick)
-        self._adoption.look(self._clock.monotonic())
+        self._republisher.extend(self._journal.tend(self._clock.monotonic()))
         if not self._live and self._outlet.is_open and self._outlet.buffered_bytes <= BUFFER_LOW_BYTES:
             self._set_live(live=True)
         if self._live:

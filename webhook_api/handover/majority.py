@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from webhook_api.pressure.queue_depth import QueueReport
+    from webhook_api.pressure import QueueReport
 
 FRESH_SECONDS: Final = 10.0
 """How long a majority is believed in without another look: some polls, of which one or two may time out."""

@@ -11,7 +11,7 @@ from webhook_api.handover.majority import Majority
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from webhook_api.pressure.queue_depth import QueueReport
+    from webhook_api.pressure import QueueReport
 
 MEMBERS_NAME: Final = "queue-members"
 """In the state directory: how many members the events queue had when the management API last told."""

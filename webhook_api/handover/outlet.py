@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from messaging.publisher import Publisher
     from webhook_api.handover.majority_watch import MajorityWatch
     from webhook_api.handover.proof import Proof
-    from webhook_api.journal.directory import Segment
-    from webhook_api.pressure.gate import Gate
-    from webhook_api.pressure.queue_depth import QueueReport
+    from webhook_api.journal import Segment
+    from webhook_api.pressure import Gate, QueueReport
 
 
 class Keeper(Protocol):

@@ -17,7 +17,7 @@ from messaging.log import logger
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from webhook_api.journal.segment_file import Entry
+    from webhook_api.journal import Entry
 
 
 class Oversized:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from webhook_api.journal.directory import Segment
+    from webhook_api.journal import Segment
 
 
 class Proof(Protocol):

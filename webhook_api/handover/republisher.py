@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from webhook_api.handover.waiting import WaitingSegments
+from webhook_api.journal import WaitingSegments
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from webhook_api.handover.outlet import Outlet
     from webhook_api.handover.oversized import Oversized
-    from webhook_api.journal.directory import Segment
-    from webhook_api.journal.segment_file import Entry
+    from webhook_api.journal import Entry, Segment
 
 BUFFER_LOW_BYTES: Final = 512 * 1024
 """Unsent bytes up to which more is published; live events have the rest of the buffer for themselves."""
@@ -92,6 +91,7 @@ class Republisher:
 
     def go_on(self) -> None:
         """Publish slice after slice from now on, while something waits and the broker takes it."""
+        self.waiting.try_again(self._loop.time())
         has_work = self._slice or len(self.waiting)
         if not self._is_pumping and has_work and self._allowed > 0 and self._outlet.is_open:
             self._is_pumping = True

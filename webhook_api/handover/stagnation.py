@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from webhook_api.journal.directory import Segment
+    from webhook_api.journal import Segment
 
 STAGNATION_SECONDS: Final = 120.0
 """A proof takes seconds. RabbitMQ may also forget a publish without ever refusing its confirm, and all later

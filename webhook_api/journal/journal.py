@@ -1,30 +1,30 @@
-"""Keep every accepted event in files of this process until it is proven to be in the broker."""
+"""Keep every accepted event in files of this process until it is proven to be in the broker.
+
+Three verbs: `append` an event, read it back (waiting.py), `discard` a segment of them that is proven.
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
-from webhook_api.journal.directory import (
-    SEGMENT_SUFFIX,
-    Adopted,
-    Segment,
-    adopt_directory,
-    claim_directory,
-    has_segments,
-    journal_directories,
-    remove_directory,
-    sync_directory,
-)
+from webhook_api.journal.directory import Segment, sync_directory
+from webhook_api.journal.disk import DiskWatch
+from webhook_api.journal.home import Home
 from webhook_api.journal.segment_file import record_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from webhook_api.journal.limit import HostLimit
 
 SEGMENT_BYTES: Final = 1024 * 1024
 """A segment is read as a whole for republishing, so this bounds the memory of recovery."""
+
+LOOK_SECONDS: Final = 5.0
+"""Between looks at the other directories: a process's death costs its events no more delay than this."""
 
 
 class JournalFullError(Exception):
@@ -36,30 +36,52 @@ class Journal:
 
     Args:
         root: The journal directory of the host.
-        max_bytes: What `size` may reach, adopted segments included.
+        limit: What all journals of the host may hold together.
         fsync: Whether `sync` makes what was appended durable against a power cut.
         now_us: Microseconds since the epoch.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int, fsync: bool, now_us: int) -> None:
+    def __init__(self, root: Path, limit: HostLimit, *, fsync: bool, now_us: int) -> None:
         self._root = root
-        self._max_bytes = max_bytes
+        self._limit = limit
         self._fsync = fsync
+        self._home = Home(root, limit)
+        self._disk = DiskWatch(fsync=fsync)
+        self._descriptor = -1
         self._unsynced = False
         self._is_durable = True
-        self.flush_failures = 0
-        self._directory: Path | None = None
-        self._lock = -1
-        self._number = 0
-        self._descriptor = -1
-        self.size = 0
+        self._undiscarded: list[Segment] = []
+        self._next_look = 0.0
         self.active = Segment(root)
         self._open_segment(now_us)
 
     @property
     def directory(self) -> Path | None:
         """This process's own directory; None while the disk has no room for one."""
-        return self._directory
+        return self._home.directory
+
+    @property
+    def size(self) -> int:
+        """Bytes in this process's directory."""
+        return self._limit.held
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the next event would not be kept, in words, or None."""
+        if self._disk.error is not None:
+            return f"the journal cannot be written: {self._disk.error.lower()}"
+        return "the journal is full" if self._limit.is_reached else None
+
+    def status(self) -> dict[str, object]:
+        """Return what health reports show of it; sizes in bytes."""
+        return {
+            "directory": self.directory.name if self.directory else None,
+            "bytes": self.size,
+            "refusal": self.refusal,
+            "skipped": self._home.problems,
+            "flush_failures": self._disk.flush_failures,
+            "adopted_directories": self._home.adopted_directories,
+        }
 
     def append(self, properties: bytes, body: bytes) -> None:
         """Keep one event; durable against the end of this process when it returns.
@@ -69,19 +91,14 @@ class Journal:
         """
         header = record_header(properties, body)
         size = len(header) + len(properties) + len(body)
-        if self.size + size > self._max_bytes:
+        if self._descriptor < 0:
+            self._open_segment(self.active.opened_at_us)
+        if self._descriptor < 0 or self._disk.is_flush_failing or not self._limit.take(size):
             raise JournalFullError
-        if self._descriptor < 0 and not self._open_segment(self.active.opened_at_us):
-            raise JournalFullError
-        try:
-            written = os.writev(self._descriptor, (header, properties, body))
-        except OSError as exc:
-            raise JournalFullError from exc
-        if written != size:
-            os.ftruncate(self._descriptor, self.active.size)
+        if not self._write((header, properties, body), size):
+            self._limit.give_back(size)
             raise JournalFullError
         self.active.size += size
-        self.size += size
         self._unsynced = self._fsync
 
     def sync(self) -> bool:
@@ -99,40 +116,64 @@ class Journal:
         """Close the active segment, return it, and go on in a new one."""
         self._flush()
         closed = self.active
-        os.close(self._descriptor)
+        self._close_segment()
         self._open_segment(now_us)
         return closed
 
     def discard(self, segment: Segment) -> None:
-        """Let go of a proven segment; a damaged one is kept aside for a person to look at."""
-        if segment.is_damaged:
-            aside = self._root.parent / "damaged"
-            aside.mkdir(mode=0o700, exist_ok=True)
-            segment.path.rename(aside / f"{segment.path.parent.name}-{segment.path.name}")
-        else:
-            segment.path.unlink(missing_ok=True)
-        self.size -= segment.size
+        """Let go of a proven segment; a damaged one is kept aside for a person to look at.
 
-    def adopt(self) -> Iterator[Adopted]:
-        """Take over the directories of dead processes on this host."""
-        for directory in journal_directories(self._root):
-            adopted = adopt_directory(directory) if directory != self._directory else None
-            if adopted is not None:
-                self.size += sum(segment.size for segment in adopted.segments)
-                yield adopted
+        What the disk does not let go of stays, is counted, and is tried again by `tend`.
+        """
+        try:
+            self._remove(segment)
+        except OSError as exc:
+            self._undiscarded.append(segment)
+            logger().error("journal_segment_stays", segment=segment.path.name, errno=exc.errno)
+        else:
+            self._limit.give_back(segment.size)
+
+    def tend(self, now: float) -> list[Segment]:
+        """See whether the disk takes events, and after some seconds look after the host's directories.
+
+        Args:
+            now: Monotonic seconds.
+
+        Returns:
+            Segments that dead processes have left, this process's from now on: publish them.
+        """
+        if self._descriptor < 0:
+            self._open_segment(self.active.opened_at_us)
+        if self._descriptor >= 0 and self.directory is not None:
+            self._disk.look(self.directory)
+        if now < self._next_look:
+            return []
+        self._next_look = now + LOOK_SECONDS
+        undiscarded, self._undiscarded = self._undiscarded, []
+        for segment in undiscarded:
+            self.discard(segment)
+        return self._home.adopt()
 
     def close(self) -> None:
         """Let go of the directory; removed when nothing is left to prove, else adopted by the next."""
-        if self._directory is None:
-            return
         self._flush()
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            self._close_segment()
             if self.active.size == 0:
-                self.active.path.unlink()
-        if not has_segments(self._directory):
-            remove_directory(self._directory)
-        os.close(self._lock)
+                self.active.path.unlink(missing_ok=True)
+        self._home.leave()
+
+    def _write(self, parts: tuple[bytes, ...], size: int) -> bool:
+        """Append whole or not at all."""
+        try:
+            written = os.writev(self._descriptor, parts)
+            if written != size:
+                os.ftruncate(self._descriptor, self.active.size)
+                self._disk.refused()
+        except OSError as exc:
+            self._disk.refused(exc)
+            return False
+        return written == size
 
     def _flush(self) -> None:
         if not self._unsynced:
@@ -142,28 +183,42 @@ class Journal:
             os.fdatasync(self._descriptor)
         except OSError as exc:
             self._is_durable = False
-            self.flush_failures += 1
+            self._disk.did_not_flush(exc)
             logger().error(
                 "journal_flush_failed",
                 segment=self.active.path.name,
                 errno=exc.errno,
-                consequence="what was not flushed is answered 503; it goes on in a new file",
+                consequence="what was not flushed is answered 503, until the disk flushes again",
             )
 
-    def _open_segment(self, now_us: int) -> bool:
-        """Open the next segment; on a full disk leave none open, `append` tries again."""
-        self._descriptor = -1
+    def _remove(self, segment: Segment) -> None:
+        with suppress(FileNotFoundError):
+            if not segment.is_damaged:
+                segment.path.unlink()
+                return
+            aside = self._root.parent / "damaged"
+            aside.mkdir(mode=0o700, exist_ok=True)
+            segment.path.rename(aside / f"{segment.path.parent.name}-{segment.path.name}")
+
+    def _open_segment(self, now_us: int) -> None:
+        """Open the next segment; where that fails leave none open, `append` and `tend` try again."""
+        self.active = Segment(self._root, opened_at_us=now_us)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
-            if self._directory is None:
-                self._directory, self._lock = claim_directory(self._root)
-            self._number += 1
-            self.active = Segment(
-                self._directory / f"{self._number:08d}{SEGMENT_SUFFIX}", opened_at_us=now_us
-            )
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self.active.path, flags, 0o600)
+            path = self._home.next_path()
+            self._descriptor = os.open(path, flags, 0o600)
             if self._fsync:
-                sync_directory(self._directory)
-        except OSError:
-            self.active = Segment(self._root, opened_at_us=now_us)
-        return self._descriptor >= 0
+                # Nothing is in it yet; without this its name may not outlive a power cut.
+                sync_directory(path.parent)
+        except OSError as exc:
+            self._disk.refused(exc)
+            self._close_segment()
+            self._home.forget()
+        else:
+            self.active = Segment(path, opened_at_us=now_us)
+
+    def _close_segment(self) -> None:
+        if self._descriptor >= 0:
+            with suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = -1

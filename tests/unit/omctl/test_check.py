@@ -12,7 +12,7 @@ from omctl.check.finding import Level
 from omctl.check.journal import JournalState, check_journals, journal_finding, read_state
 from omctl.check.management import alarm_finding, queue_finding, virtual_host
 from omctl.check.proof import check_proof
-from webhook_api.journal.segment_file import record_header
+from webhook_api.journal import record_header
 
 EVENTS = "open-messaging.events"
 
@@ -180,3 +180,28 @@ def test_files_put_aside_are_told(tmp_path):
     (tmp_path / "damaged" / "7-00000001.segment").touch()
     (finding,) = [each for each in check_journals(tmp_path / "journal") if each.level is Level.WARNING]
     assert "7-00000001.segment" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("put", "level", "told"),
+    [
+        (lambda home: (home / "thing").touch(), Level.WARNING, "no directory"),
+        (lambda home: (home / "thing").symlink_to(home), Level.WARNING, "a symbolic link"),
+        (lambda home: (home / "thing").mkdir(), Level.PROBLEM, "no file named lock"),
+    ],
+)
+def test_what_the_edge_skips_is_told_and_the_rest_is_looked_at(tmp_path, put, level, told):
+    home = tmp_path / "journal"
+    (home / "7-a").mkdir(parents=True)
+    (home / "7-a" / "lock").touch()
+    put(home)
+    findings = {finding.subject: finding for finding in check_journals(home)}
+    assert findings["thing"].level is level
+    assert told in findings["thing"].text
+    assert findings["7-a"].level is Level.OK
+
+
+def test_a_home_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "journal").touch()
+    (finding,) = check_journals(tmp_path / "journal")
+    assert finding.level is Level.WARNING

@@ -10,9 +10,10 @@ import pytest
 from messaging.clock import SystemClock
 from messaging.connection import NO_LIMIT
 from messaging.envelope import WEBHOOK, encode_properties
+from tests.unit.webhook_api.journals import journal_in
 from webhook_api.handover.handover import Handover
 from webhook_api.handover.oversized import Oversized
-from webhook_api.journal.journal import Journal
+from webhook_api.journal import JournalFullError
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 
@@ -51,7 +52,7 @@ def happened(monkeypatch):
 def test_the_answers_of_a_turn_leave_after_one_flush_if_any(tmp_path, happened, fsync, expected):
     loop = asyncio.new_event_loop()
     clock = SystemClock()
-    journal = Journal(tmp_path, max_bytes=1_000_000, fsync=fsync, now_us=clock.now_us())
+    journal = journal_in(tmp_path, fsync=fsync)
     handover = _handover(loop, journal, clock)
     for _ in range(2):
         handover.accept(PROPERTIES, b"{}")
@@ -63,12 +64,10 @@ def test_the_answers_of_a_turn_leave_after_one_flush_if_any(tmp_path, happened, 
     assert happened[: len(expected)] == expected
 
 
-def test_after_a_failed_flush_nothing_is_answered_200_and_the_next_turn_goes_on_in_a_new_file(
-    tmp_path, monkeypatch
-):
+def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(tmp_path, monkeypatch):
     loop = asyncio.new_event_loop()
     clock = SystemClock()
-    journal = Journal(tmp_path, max_bytes=1_000_000, fsync=True, now_us=clock.now_us())
+    journal = journal_in(tmp_path, fsync=True)
     handover = _handover(loop, journal, clock)
     outcomes = []
 
@@ -82,11 +81,17 @@ def test_after_a_failed_flush_nothing_is_answered_200_and_the_next_turn_goes_on_
     with monkeypatch.context() as failing:
         failing.setattr(os, "fdatasync", _fails)
         suspect = take_in()
+        journal.tend(1.0)
+        with pytest.raises(JournalFullError):
+            take_in()
+        assert journal.refusal == "the journal cannot be written: input/output error"
+    journal.tend(2.0)
     fresh = take_in()
     loop.close()
 
     assert outcomes == [False, True]
     assert fresh != suspect
+    assert journal.refusal is None
     assert handover.status()["flush_failures"] == 1
 
 

@@ -1,22 +1,21 @@
 """The journal gives back what it was given, whatever became of its process or its bytes."""
 
-import os
 import resource
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_api.journal.directory import journal_directories
-from webhook_api.journal.journal import Journal, JournalFullError
-from webhook_api.journal.segment_file import HEADER, Damage, Entry, read_segment, record_header
-
-NOW_US = 1_732_462_000_000_000
-LIMIT = 10_000_000
-
-
-def _journal(root, **changes):
-    return Journal(root, **({"max_bytes": LIMIT, "fsync": False, "now_us": NOW_US} | changes))
+from tests.unit.webhook_api.journals import NOW_US, die, journal_in, left_by_a_dead_process
+from webhook_api.journal import (
+    Damage,
+    Entry,
+    JournalFullError,
+    journal_directories,
+    read_segment,
+    record_header,
+)
+from webhook_api.journal.segment_file import HEADER
 
 
 def _entries(journal):
@@ -24,7 +23,7 @@ def _entries(journal):
 
 
 def test_what_was_appended_is_read_back_in_order(tmp_path):
-    journal = _journal(tmp_path)
+    journal = journal_in(tmp_path)
     for number in range(100):
         journal.append(b"p%d" % number, b"body %d" % number)
 
@@ -32,42 +31,37 @@ def test_what_was_appended_is_read_back_in_order(tmp_path):
 
 
 def test_a_living_process_keeps_its_directory(tmp_path):
-    first, second = _journal(tmp_path), _journal(tmp_path)
+    first, second = journal_in(tmp_path), journal_in(tmp_path)
     first.append(b"p", b"body")
 
-    assert list(second.adopt()) == []
+    assert second.tend(0.0) == []
 
 
-def test_the_directory_of_a_dead_process_is_adopted_once(tmp_path):
-    dead = _journal(tmp_path)
-    dead.append(b"p", b"body")
-    os.close(dead._lock)  # what the kernel does when a process dies
-    one, other = _journal(tmp_path), _journal(tmp_path)
+def test_the_segments_of_a_dead_process_are_taken_over_once(tmp_path):
+    left_by_a_dead_process(tmp_path, [b"one", b"two"])
+    one, other = journal_in(tmp_path), journal_in(tmp_path)
 
-    adopted = list(one.adopt())
+    [segment] = one.tend(0.0)
 
-    assert list(read_segment(adopted[0].segments[0].path)) == [Entry(b"p", b"body")]
-    assert one.size == dead.size
-    assert list(other.adopt()) == []
+    assert list(read_segment(segment.path)) == [Entry(b"p", b"one"), Entry(b"p", b"two")]
+    assert one.size == segment.size
+    assert other.tend(0.0) == []
+    assert set(journal_directories(tmp_path)) == {one.directory, other.directory}
 
 
-def test_an_adopted_directory_is_removed_when_everything_in_it_is_proven(tmp_path):
-    dead = _journal(tmp_path)
-    dead.append(b"p", b"body")
-    os.close(dead._lock)
-    living = _journal(tmp_path)
-    [adopted] = living.adopt()
-    assert not adopted.release_if_empty()
+def test_what_was_taken_over_is_taken_over_again_when_its_new_owner_dies(tmp_path):
+    left_by_a_dead_process(tmp_path, [b"body"])
+    owner = journal_in(tmp_path)
+    owner.tend(0.0)
+    die(owner)
 
-    living.discard(adopted.segments[0])
+    [segment] = journal_in(tmp_path).tend(0.0)
 
-    assert adopted.release_if_empty()
-    assert journal_directories(tmp_path) == [living.directory]
-    assert living.size == 0
+    assert list(read_segment(segment.path)) == [Entry(b"p", b"body")]
 
 
 def test_a_clean_end_with_nothing_unproven_leaves_no_directory(tmp_path):
-    journal = _journal(tmp_path)
+    journal = journal_in(tmp_path)
     journal.append(b"p", b"body")
     journal.discard(journal.rotate(NOW_US))
 
@@ -77,17 +71,16 @@ def test_a_clean_end_with_nothing_unproven_leaves_no_directory(tmp_path):
 
 
 def test_a_clean_end_leaves_what_is_unproven_to_the_next(tmp_path):
-    journal = _journal(tmp_path)
+    journal = journal_in(tmp_path)
     journal.append(b"p", b"body")
 
     journal.close()
 
-    [adopted] = _journal(tmp_path).adopt()
-    assert len(adopted.segments) == 1
+    assert len(journal_in(tmp_path).tend(0.0)) == 1
 
 
 def test_the_limit_refuses_and_keeps_nothing_of_what_it_refused(tmp_path):
-    journal = _journal(tmp_path, max_bytes=200)
+    journal = journal_in(tmp_path, max_bytes=200)
     journal.append(b"p", b"x" * 100)
 
     with pytest.raises(JournalFullError):
@@ -97,7 +90,7 @@ def test_the_limit_refuses_and_keeps_nothing_of_what_it_refused(tmp_path):
 
 
 def test_there_is_room_again_when_a_segment_is_proven(tmp_path):
-    journal = _journal(tmp_path, max_bytes=200)
+    journal = journal_in(tmp_path, max_bytes=200)
     journal.append(b"p", b"x" * 100)
     journal.discard(journal.rotate(NOW_US))
 
@@ -107,7 +100,7 @@ def test_there_is_room_again_when_a_segment_is_proven(tmp_path):
 
 
 def test_a_write_cut_short_by_the_disk_leaves_no_half_record(tmp_path):
-    journal = _journal(tmp_path)
+    journal = journal_in(tmp_path)
     journal.append(b"p", b"first")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (journal.active.size + 20, hard))
@@ -156,7 +149,7 @@ def test_one_flipped_byte_costs_one_record_and_is_told(tmp_path_factory, bodies,
 
 
 def test_a_damaged_segment_is_kept_aside_for_a_person(tmp_path):
-    journal = _journal(tmp_path / "journal")
+    journal = journal_in(tmp_path / "journal")
     journal.append(b"p", b"body")
     segment = journal.rotate(NOW_US)
     segment.is_damaged = True

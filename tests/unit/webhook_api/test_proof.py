@@ -6,7 +6,7 @@ import pytest
 
 from webhook_api.handover.barrier import GRACE_SECONDS, Barrier
 from webhook_api.handover.confirms import Confirms
-from webhook_api.journal.directory import Segment
+from webhook_api.journal import Segment
 
 ONE = Segment(Path("1"), size=1)
 TWO = Segment(Path("2"), size=1)

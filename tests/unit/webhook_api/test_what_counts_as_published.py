@@ -7,14 +7,13 @@ import pytest
 from messaging.clock import SystemClock
 from messaging.connection import NO_LIMIT
 from messaging.envelope import WEBHOOK, encode_properties
+from tests.unit.webhook_api.journals import journal_in
 from webhook_api.handover.barrier import Barrier
 from webhook_api.handover.handover import Handover
 from webhook_api.handover.majority_watch import MajorityWatch
 from webhook_api.handover.outlet import Outlet
 from webhook_api.handover.oversized import Oversized
-from webhook_api.journal.journal import Journal
-from webhook_api.pressure.admission import DepthSample, Watermarks
-from webhook_api.pressure.gate import Gate
+from webhook_api.pressure import DepthSample, Gate, Watermarks
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 HIGH = 100
@@ -52,7 +51,7 @@ def loop():
 def _edge(loop, tmp_path, publisher):
     clock = SystemClock()
     gate = Gate(Watermarks(high=HIGH, low=50), retry_after_max=30, processes=1, clock=clock)
-    journal = Journal(tmp_path, max_bytes=1_000_000, fsync=False, now_us=clock.now_us())
+    journal = journal_in(tmp_path)
     gate.on_sample(DepthSample(at=clock.monotonic(), depth=0))
     watch = MajorityWatch(tmp_path, brokers=1, management_addresses=0, is_needed=False)
     outlet = Outlet(publisher, Barrier(), watch, gate, clock)

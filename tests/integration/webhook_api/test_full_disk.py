@@ -1,0 +1,87 @@
+"""With its disk full the edge says so, in its answers and in its readiness, until there is room again."""
+
+import os
+import subprocess
+import time
+from contextlib import suppress
+
+import pytest
+import requests
+
+from tests.services import GONE, Edge, Service, post, running
+
+DISK_BYTES = 2 * 1024 * 1024
+SECONDS = 10.0
+FULL = "the journal cannot be written: no space left on device: senders are told 503"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own for the state directory."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a file system takes root")
+    directory = tmp_path / "state"
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", directory], check=True)
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+
+
+def _fill(directory):
+    path = directory / "filler"
+    with path.open("wb") as file, suppress(OSError):
+        while True:
+            os.write(file.fileno(), bytes(4096))
+    return path
+
+
+def _readiness(edge):
+    return requests.get(edge.url.replace("/webhooks/genesys/openmessaging", "/health/ready"), timeout=10)
+
+
+def _wait_for_status(edge, status):
+    deadline = time.monotonic() + SECONDS
+    while (answer := _readiness(edge)).status_code != status:
+        assert time.monotonic() < deadline, answer.json()
+        time.sleep(0.1)
+    return answer.json()
+
+
+def test_a_full_disk_is_not_ready_before_a_request_meets_it_and_ready_when_it_has_room(tmp_path, small_disk):
+    edge = Edge(Service(tmp_path, GONE))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+        assert post(edge.url, b"{}").status_code == 200
+
+        filler = _fill(small_disk)
+        report = _wait_for_status(edge, 503)
+        refused = post(edge.url, b"x" * 8192)
+        filler.unlink()
+        _wait_for_status(edge, 200)
+
+        assert FULL in report["problems"]
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        assert post(edge.url, b"x" * 8192).status_code == 200
+
+
+def test_an_edge_that_starts_on_a_full_disk_takes_events_when_it_has_room(tmp_path, small_disk):
+    filler = _fill(small_disk)
+    edge = Edge(Service(tmp_path, GONE))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+        _wait_for_status(edge, 503)
+        filler.unlink()
+        _wait_for_status(edge, 200)
+
+        assert post(edge.url, b"{}").status_code == 200
+
+
+def test_a_full_journal_is_not_ready(tmp_path):
+    edge = Edge(Service(tmp_path, GONE, settings={"OM_JOURNAL_MAX_BYTES": str(1024 * 1024)}))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+        assert _readiness(edge).status_code == 200
+        while post(edge.url, b"x" * 300_000).status_code == 200:
+            pass
+
+        assert "the journal is full: senders are told 503" in _wait_for_status(edge, 503)["problems"]

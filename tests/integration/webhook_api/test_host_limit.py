@@ -1,0 +1,33 @@
+"""OM_JOURNAL_MAX_BYTES is a limit of the host, whatever dies and is adopted."""
+
+import signal
+
+from tests.services import GONE, Edge, Service, post, running
+
+LIMIT = 1024 * 1024
+BODY = b"x" * 20_000
+
+
+def _fill(edge):
+    """Post until nothing is taken any more, by any process: each connection meets one of them."""
+    refused = 0
+    while refused < 20:
+        status = post(edge.url, BODY).status_code
+        assert status in {200, 503}
+        refused = refused + 1 if status == 503 else 0
+
+
+def _bytes_on_disk(directory):
+    return sum(path.stat().st_size for path in (directory / "state" / "journal").glob("*/*.segment"))
+
+
+def test_the_limit_holds_when_processes_die_and_one_adopts_for_all(tmp_path):
+    settings = {"OM_JOURNAL_MAX_BYTES": str(LIMIT), "OM_EDGE_PROCESSES": "2"}
+    for _ in range(4):
+        edge = Edge(Service(tmp_path, GONE, settings=settings))
+        with running(edge):
+            edge.start(wait_for_broker=False)
+            _fill(edge)
+            used = _bytes_on_disk(tmp_path)
+            edge.end(signal.SIGKILL, timeout=5)
+        assert LIMIT - len(BODY) - LIMIT // 16 <= used <= LIMIT

@@ -1,0 +1,293 @@
+"""Whatever lies in the journal's home, the journal works, says once what it steps around, and goes on."""
+
+import errno
+import os
+import resource
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.unit.webhook_api.journals import NOW_US, die, journal_in, left_by_a_dead_process
+from webhook_api.journal import Entry, WaitingSegments, read_segment
+
+NOBODY = 65534
+
+
+def _file(home):
+    (home / "thing").write_text("not mine")
+
+
+def _named_like_a_segment(home):
+    (home / "thing").mkdir()
+    (home / "thing" / "lock").touch()
+    (home / "thing" / "00000001.segment").mkdir()
+
+
+def _directory(home):
+    (home / "thing").mkdir()
+
+
+def _link_to_a_journal(home):
+    (home / "thing").symlink_to(left_by_a_dead_process(home.parent / "elsewhere", [b"body"]))
+
+
+def _link_to_nowhere(home):
+    (home / "thing").symlink_to(home / "nowhere")
+
+
+def _lock_that_is_a_link(home):
+    (home / "thing").mkdir()
+    (home / "thing" / "lock").symlink_to("/dev/null")
+
+
+def _journal_without_its_lock(home):
+    directory = left_by_a_dead_process(home, [b"body"])
+    (directory / "lock").unlink()
+    directory.rename(home / "thing")
+
+
+def _journal_with_a_foreign_file(home):
+    directory = left_by_a_dead_process(home, [])
+    (directory / "notes.txt").write_text("not mine")
+    directory.rename(home / "thing")
+
+
+@pytest.mark.parametrize(
+    ("put", "reason"),
+    [
+        (_file, "no directory"),
+        (_directory, "has no lock file; 0 bytes of events in it"),
+        (_named_like_a_segment, "holds files that are not the journal's"),
+        (_link_to_a_journal, "a symbolic link"),
+        (_link_to_nowhere, "a symbolic link"),
+        (_lock_that_is_a_link, "too many levels of symbolic links"),
+        (_journal_without_its_lock, "has no lock file; 19 bytes of events in it"),
+        (_journal_with_a_foreign_file, "holds files that are not the journal's"),
+    ],
+)
+def test_a_foreign_entry_is_told_once_and_stepped_around(tmp_path, put, reason):
+    home = tmp_path / "journal"
+    home.mkdir()
+    put(home)
+    left_by_a_dead_process(home, [b"adopted all the same"])
+    journal = journal_in(home)
+
+    with capture_logs() as lines:
+        adopted = [entry for segment in journal.tend(0.0) for entry in read_segment(segment.path)]
+        journal.tend(10.0)
+
+    assert adopted == [Entry(b"p", b"adopted all the same")]
+    assert journal.status()["skipped"] == {"thing": reason}
+    assert [line["event"] for line in lines].count("journal_entry_skipped") == 1
+    assert os.path.lexists(home / "thing")
+    journal.append(b"p", b"and works")
+
+
+def test_what_is_mended_is_adopted(tmp_path):
+    _journal_without_its_lock(tmp_path)
+    journal = journal_in(tmp_path)
+    assert journal.tend(0.0) == []
+
+    (tmp_path / "thing" / "lock").touch()
+
+    assert len(journal.tend(10.0)) == 1
+    assert journal.status()["skipped"] == {}
+
+
+@contextmanager
+def _as_an_ordinary_user():
+    """Rights mean nothing to root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_directory():
+    """A directory that any user may enter: pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("closed", ["directory", "lock"])
+def test_a_directory_that_may_not_be_entered_is_stepped_around(open_directory, closed):
+    directory = left_by_a_dead_process(open_directory, [b"body"])
+    (directory if closed == "directory" else directory / "lock").chmod(0o000)
+
+    with _as_an_ordinary_user():
+        journal = journal_in(open_directory)
+        assert journal.tend(0.0) == []
+        skipped = journal.status()["skipped"]
+        journal.append(b"p", b"and works")
+        die(journal)
+
+    assert skipped[directory.name] == "permission denied"
+
+
+@contextmanager
+def _no_descriptor_free():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_a_free_descriptor_a_dead_process_s_directory_waits(tmp_path):
+    left_by_a_dead_process(tmp_path, [b"body"])
+    journal = journal_in(tmp_path)
+
+    with _no_descriptor_free():
+        assert journal.tend(0.0) == []
+
+    assert len(journal.tend(10.0)) == 1
+
+
+def _waiting(*segments):
+    waiting = WaitingSegments()
+    waiting.extend(segments)
+    return waiting
+
+
+def test_an_intact_segment_is_kept_while_no_descriptor_is_free(tmp_path):
+    journal = journal_in(tmp_path / "journal")
+    journal.append(b"p", b"body")
+    segment = journal.rotate(NOW_US)
+    waiting = _waiting(segment)
+
+    with _no_descriptor_free():
+        assert waiting.take(10) == ([], [])
+    assert (waiting.unreadable, waiting.size) == (1, segment.size)
+    waiting.try_again(now=10.0)
+
+    assert waiting.take(10) == ([Entry(b"p", b"body")], [segment])
+    journal.discard(segment)
+    assert not (tmp_path / "damaged").exists()
+    assert journal.size == 0
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENFILE])
+def test_a_segment_that_the_disk_does_not_give_holds_up_no_other(tmp_path, monkeypatch, number):
+    journal = journal_in(tmp_path / "journal")
+    segments = []
+    for body in (b"one", b"two"):
+        journal.append(b"p", body)
+        segments.append(journal.rotate(NOW_US))
+    waiting = _waiting(*segments)
+    read_bytes = Path.read_bytes
+
+    def give(path):
+        if path == segments[0].path:
+            raise OSError(number, os.strerror(number))
+        return read_bytes(path)
+
+    with monkeypatch.context() as failing, capture_logs() as lines:
+        failing.setattr(Path, "read_bytes", give)
+        assert waiting.take(10) == ([], [])
+        assert waiting.take(10) == ([Entry(b"p", b"two")], [segments[1]])
+        waiting.try_again(now=10.0)
+        assert waiting.take(10) == ([], [])
+    waiting.try_again(now=20.0)
+
+    assert waiting.take(10) == ([Entry(b"p", b"one")], [segments[0]])
+    assert [line["event"] for line in lines] == ["journal_segment_unreadable"]
+    assert not segments[0].is_damaged
+
+
+def test_a_segment_that_somebody_deleted_is_told_and_let_go(tmp_path):
+    journal = journal_in(tmp_path / "journal")
+    journal.append(b"p", b"body")
+    segment = journal.rotate(NOW_US)
+    segment.path.unlink()
+
+    with capture_logs() as lines:
+        assert _waiting(segment).take(10) == ([], [segment])
+    journal.discard(segment)
+
+    assert [line["event"] for line in lines] == ["journal_segment_missing"]
+    assert not (tmp_path / "damaged").exists()
+    assert journal.size == 0
+
+
+def test_without_a_free_descriptor_events_are_refused_and_the_segment_before_is_kept(tmp_path):
+    journal = journal_in(tmp_path)
+    journal.append(b"p", b"before")
+
+    with _no_descriptor_free():
+        closed = journal.rotate(NOW_US)
+        journal.tend(0.0)
+        assert journal.refusal == "the journal cannot be written: too many open files"
+    journal.tend(1.0)
+    journal.append(b"p", b"after")
+
+    assert journal.refusal is None
+    assert list(read_segment(closed.path)) == [Entry(b"p", b"before")]
+    assert list(read_segment(journal.active.path)) == [Entry(b"p", b"after")]
+
+
+def test_a_directory_whose_name_cannot_be_made_durable_gets_no_event(tmp_path, monkeypatch):
+    journal = journal_in(tmp_path, fsync=True)
+    journal.append(b"p", b"before")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fsync", _fails)
+        journal.rotate(NOW_US)
+    assert journal.refusal is not None
+    journal.tend(1.0)
+    journal.append(b"p", b"after")
+
+    assert list(read_segment(journal.active.path)) == [Entry(b"p", b"after")]
+
+
+def _fails(_descriptor):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_proven_segment_that_the_disk_does_not_let_go_of_is_counted_and_tried_again(tmp_path, monkeypatch):
+    journal = journal_in(tmp_path)
+    journal.append(b"p", b"body")
+    segment = journal.rotate(NOW_US)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "unlink", lambda _path, **_options: _fails(0))
+        journal.discard(segment)
+    assert journal.size == segment.size
+    journal.tend(10.0)
+
+    assert journal.size == 0
+    assert not segment.path.exists()
+
+
+def test_a_journal_whose_directory_somebody_removed_gets_another(tmp_path):
+    journal = journal_in(tmp_path / "journal")
+    journal.append(b"p", b"body")
+    (tmp_path / "journal").rename(tmp_path / "gone")
+
+    journal.rotate(NOW_US)
+    journal.append(b"p", b"and works")
+
+    assert list(read_segment(journal.active.path)) == [Entry(b"p", b"and works")]
+
+
+def test_with_no_room_for_a_directory_a_dead_process_s_is_lived_in(tmp_path, monkeypatch):
+    directory = left_by_a_dead_process(tmp_path, [b"body"])
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "mkdir", lambda _path, **_options: _fails(0))
+        journal = journal_in(tmp_path)
+    journal.append(b"p", b"new")
+    [segment] = journal.tend(0.0)
+
+    assert journal.directory == directory
+    assert list(read_segment(segment.path)) == [Entry(b"p", b"body")]
+    assert list(read_segment(journal.active.path)) == [Entry(b"p", b"new")]

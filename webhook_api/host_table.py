@@ -1,0 +1,142 @@
+"""Share a few numbers between the edge processes of this host, without waiting for each other.
+
+```
+<state directory>/journal/.processes      one row per journal directory, the dead processes' too
+    key of the directory's name 8 │ bytes held 8 │ events published 8 │ events that may still be published 8
+```
+
+A row is written only by the process that owns it; the total of a column is read from all rows. Rows are given
+out and taken back under a lock on the file.
+
+A file, and not mapped memory: on a full disk that copies on write, a write to a mapped page kills the process
+(SIGBUS). An error here is an OSError that the caller has an answer to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import struct
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from messaging.log import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+TABLE_NAME: Final = ".processes"
+_ROW: Final = struct.Struct("<4q")
+_NUMBER: Final = struct.Struct("<q")
+_EMPTY: Final = (0, 0, 0, 0)
+
+
+class Column(IntEnum):
+    """What a row tells of its process."""
+
+    HELD = 1
+    PUBLISHED = 2
+    MAY_PUBLISH = 3
+
+
+class HostTable:
+    """The table, and the row of this process once it has joined.
+
+    Args:
+        root: The journal directory of the host.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / TABLE_NAME
+        self._descriptor = -1
+        self._row = -1
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether this process has a row; without one it knows of no other."""
+        return self._row >= 0
+
+    def join(self, name: str, others: Mapping[str, int]) -> None:
+        """Take a row, give one to each directory that has none, take back those of directories that are gone.
+
+        Args:
+            name: This process's directory.
+            others: All other directories, each with the bytes in it.
+
+        Raises:
+            OSError: The file can be neither opened nor made.
+        """
+        if self._descriptor < 0:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+        with self._locked():
+            sizes = {_key(each): size for each, size in others.items()} | {_key(name): 0}
+            rows = [row if row[0] in sizes else _EMPTY for row in self._rows()]
+            known = {row[0] for row in rows}
+            for key in sizes.keys() - known:
+                row = (key, sizes[key], 0, 0)
+                if _EMPTY in rows:
+                    rows[rows.index(_EMPTY)] = row
+                else:
+                    rows.append(row)
+            os.pwrite(self._descriptor, b"".join(_ROW.pack(*row) for row in rows), 0)
+            self._row = [row[0] for row in rows].index(_key(name))
+
+    def drop(self, name: str) -> None:
+        """Take back the row of a directory that has been emptied."""
+        if not self.is_shared:
+            return
+        with self._locked():
+            for number, row in enumerate(self._rows()):
+                if row[0] == _key(name):
+                    os.pwrite(self._descriptor, _ROW.pack(*_EMPTY), number * _ROW.size)
+
+    def write(self, column: Column, value: int) -> None:
+        """Set a number of this process's row."""
+        if self.is_shared:
+            offset = self._row * _ROW.size + column * _NUMBER.size
+            try:
+                os.pwrite(self._descriptor, _NUMBER.pack(value), offset)
+            except OSError as exc:
+                self._leave(exc)
+
+    def others(self, column: Column) -> int:
+        """Return the total of a column over all rows but this process's own."""
+        if not self.is_shared:
+            return 0
+        try:
+            return sum(row[column] for number, row in enumerate(self._rows()) if number != self._row)
+        except OSError as exc:
+            self._leave(exc)
+            return 0
+
+    def close(self) -> None:
+        """Let go of the file; the row stays, with what is still in the directory."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = self._row = -1
+
+    def _leave(self, error: OSError) -> None:
+        """Go on without the others; whoever asked this process to join does so again."""
+        self._row = -1
+        logger().error("host_table_lost", errno=error.errno, consequence="each process keeps to its share")
+
+    def _rows(self) -> list[tuple[int, ...]]:
+        data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+        return list(_ROW.iter_unpack(data[: len(data) // _ROW.size * _ROW.size]))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+def _key(name: str) -> int:
+    digest = hashlib.blake2b(os.fsencode(name), digest_size=_NUMBER.size).digest()
+    return int(_NUMBER.unpack(digest)[0]) or 1
