@@ -28,6 +28,11 @@ def with_unknown_fields(rng: random.Random, payload: Payload) -> Payload:
     return changed
 
 
+def is_identified(payload: Payload) -> bool:
+    """Tell whether *payload* is known by an id or a number, whatever else it says."""
+    return bool({"id", "sequence"} & payload.keys()) or "id" in payload.get("message", {})
+
+
 def with_redelivery_note(payload: Payload) -> Payload:
     """Return *payload* as a redelivery that says so in a field of its own: other bytes, the same event."""
     return {**payload, "simulatedRedelivery": True}

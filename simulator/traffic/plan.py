@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import count
 from typing import TYPE_CHECKING
 
-from simulator.traffic.drift import with_redelivery_note, with_unknown_fields
+from simulator.traffic.drift import is_identified, with_redelivery_note, with_unknown_fields
 from simulator.traffic.event import Payload, Post, compact
 from simulator.traffic.guide_conversation import guide_conversation
 from simulator.traffic.malformed import SPOILERS
@@ -27,7 +27,7 @@ LATE_BY_AT_MOST = 50
 REDELIVERED_WITHIN = 200
 """Places after which a duplicate comes at the latest, so that it often shares a batch with its original."""
 NOTED_REDELIVERIES = 0.5
-"""The share of the duplicates that carry an unknown field more than the original."""
+"""The share of the duplicates that carry an unknown field more, where an id tells what they are."""
 
 
 class Dialect(StrEnum):
@@ -90,7 +90,8 @@ def _placed(plan: TrafficPlan, rng: random.Random) -> Iterator[tuple[int, Post]]
         place = number + (rng.randint(1, LATE_BY_AT_MOST) if rng.random() < plan.disorder_share else 0)
         yield place, Post(event=number, kind=happening.kind, body=compact(payload))
         if rng.random() < plan.duplicate_share:
-            again = with_redelivery_note(payload) if rng.random() < NOTED_REDELIVERIES else payload
+            is_noted = rng.random() < NOTED_REDELIVERIES and is_identified(payload)
+            again = with_redelivery_note(payload) if is_noted else payload
             yield (
                 place + rng.randint(1, REDELIVERED_WITHIN),
                 Post(event=number, kind=happening.kind, body=compact(again)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,22 @@ HANDLERS: Final[Mapping[str, Handler]] = {
 NO_HANDLER: Final = "no_handler"
 """Why an event had no effect that came in one body with others that have a handler."""
 
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """What became of a transaction's arrivals.
+
+    Args:
+        claimed: New events.
+        skipped: Of these, without effect.
+        conflicts: Arrivals with the key of a known event and another content.
+    """
+
+    claimed: int
+    skipped: int
+    conflicts: int
+
+
 ENTRY_POINTS: Final = "open_messaging.handlers"
 
 
@@ -68,7 +85,7 @@ def dispatch(
     handlers: Mapping[str, Sequence[Handler]],
     now_us: int,
     progress: Progress,
-) -> tuple[list[ClaimedEvent], Skips]:
+) -> Dispatched:
     """Give each new event its one effect within the connection's transaction.
 
     Args:
@@ -77,19 +94,16 @@ def dispatch(
         handlers: Every event type with its handlers.
         now_us: The present.
         progress: Is told when handlers have their turn.
-
-    Returns:
-        The new events, and why some of them had no effect.
     """
-    claimed = claim(connection, arrivals, now_us)
-    if not claimed:
-        return [], {}
-    keep_payloads(connection, claimed, now_us)
-    enter_conversations(connection, claimed, now_us)
-    with progress.in_events():
-        skips = _call_handlers(connection, claimed, handlers, now_us)
-    mark_skipped(connection, skips)
-    return claimed, skips
+    claims = claim(connection, arrivals, now_us)
+    skips: Skips = {}
+    if claims.new:
+        keep_payloads(connection, claims.new, now_us)
+        enter_conversations(connection, claims.new, now_us)
+        with progress.in_events():
+            skips = _call_handlers(connection, claims.new, handlers, now_us)
+        mark_skipped(connection, skips)
+    return Dispatched(len(claims.new), len(skips), claims.conflicts)
 
 
 def _call_handlers(

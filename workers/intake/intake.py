@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from messaging.clock import Clock
     from messaging.delivery import Delivery, Verdict
     from workers.handlers import Handler
+    from workers.intake.dispatch import Dispatched
     from workers.intake.failure import Failure
     from workers.intake.outcome import Outcome
 
@@ -145,12 +146,12 @@ class Intake:
         refused = [each for each in outcomes if isinstance(each, Refused)]
         drift = self._notes.pending()
 
-        def work(connection: Connection) -> tuple[int, int]:
-            claimed, skips = dispatch(connection, arrivals, self._handlers, now_us, progress)
+        def work(connection: Connection) -> Dispatched:
+            dispatched = dispatch(connection, arrivals, self._handlers, now_us, progress)
             record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
             record_drift(connection, drift, now_us)
-            return len(claimed), len(skips)
+            return dispatched
 
-        claimed, skipped = transact(self._engine, work)
+        dispatched = transact(self._engine, work)
         self._notes.mark_recorded(drift)
-        results.add_committed(refused, parsed=len(arrivals), claimed=claimed, skipped=skipped)
+        results.add_committed(refused, dispatched, parsed=len(arrivals))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from messaging.delivery import Delivery
+    from workers.intake.dispatch import Dispatched
     from workers.intake.failure import Failure
     from workers.parsing import Event
 
@@ -65,13 +66,15 @@ class Results:
     processed: int = 0
     skipped: int = 0
     duplicates: int = 0
+    conflicts: int = 0
 
-    def add_committed(self, refused: Iterable[Refused], *, parsed: int, claimed: int, skipped: int) -> None:
+    def add_committed(self, refused: Iterable[Refused], dispatched: Dispatched, *, parsed: int) -> None:
         """Count one committed transaction."""
         self.refused += refused
-        self.processed += claimed - skipped
-        self.skipped += skipped
-        self.duplicates += parsed - claimed
+        self.processed += dispatched.claimed - dispatched.skipped
+        self.skipped += dispatched.skipped
+        self.duplicates += parsed - dispatched.claimed - dispatched.conflicts
+        self.conflicts += dispatched.conflicts
 
     def verdict(self) -> Verdict:
         """Return what is to become of the deliveries."""

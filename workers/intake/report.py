@@ -32,6 +32,7 @@ def log_batch(deliveries: Sequence[Delivery], results: Results, duration: float)
         processed=results.processed,
         skipped=results.skipped,
         duplicates=results.duplicates,
+        conflicts=results.conflicts,
         dead_lettered=len(results.refused),
         put_off=len(results.put_off),
         duration_s=round(duration, 4),

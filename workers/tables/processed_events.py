@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.parsing.events import ClaimedEvent
+from workers.parsing import ClaimedEvent
+from workers.tables.duplicate_events import record_duplicates
 from workers.tables.models import processed_events
 from workers.tables.rowset import INTEGER, RowStatement, insert_into, kinds_of
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from workers.parsing.events import Arrival
+    from workers.parsing import Arrival
 
 _COLUMNS: Final = {
     "idempotency_key": "event.idempotency_key",
@@ -35,7 +38,7 @@ _values_of: Final = attrgetter(*_COLUMNS.values())
 # event with it.
 _CLAIM: Final = insert_into(
     processed_events,
-    (*_COLUMNS, "processed_at"),
+    (*_COLUMNS, "deliveries", "last_delivered_at", "processed_at"),
     "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key",
     outcome="'processed'",
 )
@@ -48,24 +51,51 @@ _SKIP: Final = RowStatement(
 )
 
 
-def claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> list[ClaimedEvent]:
-    """Record the arrivals and return the first one of each event that was not recorded before.
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a batch brought.
+
+    Args:
+        new: The first arrival of each event that was not recorded before, in the order of arrival.
+        conflicts: How many arrivals have the key of an event that is known, and another content.
+    """
+
+    new: list[ClaimedEvent]
+    conflicts: int
+
+
+def claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> Claims:
+    """Record the arrivals: new events, repetitions of known ones, and conflicts with them.
 
     Rows are inserted in the order of their keys. Two transactions with overlapping keys in different
     orders would wait for each other for ever: ON CONFLICT waits for the other's uncommitted row.
-
-    Returns:
-        New events in the order of their arrival.
     """
-    # Of two arrivals in one batch the first is kept, as it would be in two.
     first_of: dict[str, Arrival] = {}
+    copies: Counter[str] = Counter()
+    others: list[Arrival] = []
     for arrival in arrivals:
-        first_of.setdefault(arrival.event.idempotency_key, arrival)
+        first = first_of.setdefault(arrival.event.idempotency_key, arrival)
+        # Of two arrivals in one batch the first is kept, as it would be in two.
+        if first is not arrival and first.body_sha256 == arrival.body_sha256:
+            copies[arrival.event.idempotency_key] += 1
+        elif first is not arrival:
+            others.append(arrival)
     if not first_of:
-        return []
-    rows = [(*_values_of(first_of[key]), now_us) for key in sorted(first_of)]
+        return Claims([], 0)
+    rows = [_row_of(first_of[key], copies.get(key, 0), now_us) for key in sorted(first_of)]
     event_ids = {key: event_id for event_id, key in _CLAIM.execute(connection, rows)}
-    return [ClaimedEvent(event_ids[key], arrival) for key, arrival in first_of.items() if key in event_ids]
+    new = [ClaimedEvent(event_ids[key], arrival) for key, arrival in first_of.items() if key in event_ids]
+    known = [
+        arrival
+        for key, first in first_of.items()
+        if key not in event_ids
+        for arrival in [first] * (1 + copies[key])
+    ]
+    return Claims(new, record_duplicates(connection, [*known, *others], now_us))
+
+
+def _row_of(arrival: Arrival, copies: int, now_us: int) -> tuple[object, ...]:
+    return (*_values_of(arrival), 1 + copies, now_us if copies else None, now_us)
 
 
 def mark_skipped(connection: Connection, reasons: dict[int, str]) -> None:
