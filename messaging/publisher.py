@@ -7,6 +7,7 @@ becomes of the connection in between is told to the listener (webhook_api/handov
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pika import spec
@@ -169,18 +170,12 @@ class Publisher:
         topology.probe(self._channel, self._on_queue_found)
 
     def _on_queue_found(self, _answer: Any) -> None:
-        channel = self._channel
-        assert channel is not None
+        assert self._channel is not None
         if self._on_confirm is None:
             self._on_channel_ready(None)
-            return
-
-        def on_answer(frame: Any) -> None:
-            # What an abandoned connection still says of its own tags must not count for the present one's.
-            if channel is self._channel:
-                self._on_confirmed(frame.method)
-
-        channel.confirm_delivery(on_answer, callback=self._on_channel_ready)
+        else:
+            on_answer = partial(self._on_confirmed, self._channel)
+            self._channel.confirm_delivery(on_answer, callback=self._on_channel_ready)
 
     def _on_channel_ready(self, _answer: Any) -> None:
         assert self._connection is not None
@@ -210,10 +205,12 @@ class Publisher:
     def _on_return(self, _channel: object, method: Any, _properties: object, _body: bytes) -> None:
         self._drop(f"an event came back: {method.reply_text}; run `omctl setup`")
 
-    def _on_confirmed(self, method: Any) -> None:
-        assert self._on_confirm is not None
-        if isinstance(method, spec.Basic.Ack):
-            self._on_confirm(method.delivery_tag, method.multiple)
+    def _on_confirmed(self, channel: Channel, frame: Any) -> None:
+        # What an abandoned connection still says of its own tags must not count for the present one's.
+        if channel is not self._channel or self._on_confirm is None:
+            return
+        if isinstance(frame.method, spec.Basic.Ack):
+            self._on_confirm(frame.method.delivery_tag, frame.method.multiple)
         else:
             self._drop("the broker has refused an event")
 

@@ -35,6 +35,7 @@ class Cluster:
             PrivateRabbitMQ(directory / f"node-{number}", name=f"node-{number}", peer=first)
             for number in range(2, NODES + 1)
         ]
+        self._seen: set[bytes] = set()
 
     def start(self) -> None:
         """Start the nodes side by side, make one cluster of them, declare."""
@@ -71,23 +72,21 @@ class Cluster:
         """Block until each node sees every copy of the events queue."""
         _wait_until(lambda: all(len(self.report(node).get("online", [])) == NODES for node in self.nodes))
 
-    def drain(self, expected: set[bytes], seconds: float = SETTLE_SECONDS) -> set[bytes]:
-        """Take deliveries out of the events queue until all of *expected* came, or none for *seconds*.
+    def lost(self, answered: set[bytes], seconds: float = SETTLE_SECONDS) -> set[bytes]:
+        """Return what of *answered* has not come out of the events queue yet, now or at an earlier call.
 
-        Returns:
-            What came.
+        Waits until all of it came, or nothing for *seconds*.
         """
         node = next(node for node in self.nodes if self.report(node).get("leader"))
         connection = pika.BlockingConnection(pika.URLParameters(node.amqp_url))
-        seen: set[bytes] = set()
         consumer = connection.channel().consume(EVENTS_QUEUE, auto_ack=True, inactivity_timeout=seconds)
-        for method, _properties, body in consumer:
-            if method is not None:
-                seen.add(body)
-            if method is None or expected <= seen:
+        while not answered <= self._seen:
+            method, _properties, body = next(consumer)
+            if method is None:
                 break
+            self._seen.add(body)
         connection.close()
-        return seen
+        return answered - self._seen
 
 
 @contextmanager

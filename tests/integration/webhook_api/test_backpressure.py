@@ -74,3 +74,13 @@ def test_an_edge_without_a_management_api_sheds_nothing(vhost, tmp_path):
         edge.start()
 
         assert {post(edge.url, b'{"n":%d}' % number).status_code for number in range(40)} == {200}
+
+
+def test_a_management_address_that_does_not_answer_is_passed_over(rabbitmq, vhost, tmp_path):
+    declare_topology(vhost.amqp_url)
+    addresses = f"http://guest:guest@127.0.0.1:9,{rabbitmq.management_url}"
+    edge = Edge(Service(tmp_path, vhost.amqp_url, addresses))
+    with running(edge):
+        edge.start()
+
+        _wait_for(edge, lambda gate: gate["queue_depth"] == 0)

@@ -3,11 +3,13 @@
 import signal
 import time
 
+import pytest
 import requests
 
 from tests.services import GONE, Edge, Service, declare_topology, leave_in_journal, post, running
 
 SECONDS = 20.0
+GONE_API = "http://guest:guest@127.0.0.1:9"
 
 
 def _wait_until(condition):
@@ -92,3 +94,43 @@ def test_with_fsync_on_events_are_answered_and_handed_over_all_the_same(vhost, t
 
         assert {post(edge.url, b'{"n":%d}' % number).status_code for number in range(10)} == {200}
         assert len(queue_of(vhost.amqp_url).take(10)) == 10
+
+
+@pytest.mark.parametrize("confirms", ["false", "true"])
+def test_a_lone_broker_is_believed_with_the_management_api_away(vhost, tmp_path, queue_of, confirms):
+    declare_topology(vhost.amqp_url)
+    edge = Edge(Service(tmp_path, vhost.amqp_url, GONE_API, {"OM_PUBLISHER_CONFIRMS": confirms}))
+    with running(edge):
+        edge.start()
+        assert post(edge.url, b"{}").status_code == 200
+
+        assert len(queue_of(vhost.amqp_url).take(1)) == 1
+        _wait_until(lambda: edge.health()["journal_bytes"] == 0)
+
+
+def test_several_addresses_are_taken_for_a_cluster_until_the_management_api_tells_otherwise(
+    rabbitmq, vhost, tmp_path, queue_of
+):
+    declare_topology(vhost.amqp_url)
+    addresses = f"{vhost.amqp_url},{vhost.amqp_url}"
+    edge = Edge(Service(tmp_path, addresses, GONE_API))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+        assert post(edge.url, b"{}").status_code == 200
+        _wait_until(lambda: edge.health()["processes"][0]["journal"]["broker"] == "no_majority")
+        assert queue_of(vhost.amqp_url).is_empty()
+
+    for api in (rabbitmq.management_url, GONE_API):
+        edge = Edge(Service(tmp_path, addresses, api))
+        with running(edge):
+            edge.start()
+            post(edge.url, b"{}")
+            assert len(queue_of(vhost.amqp_url).take(1)) == 1
+
+
+def test_an_edge_on_several_brokers_without_a_management_api_warns(vhost, tmp_path):
+    edge = Edge(Service(tmp_path, f"{vhost.amqp_url},{vhost.amqp_url}"))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+
+    assert '"event": "majority_unwatched"' in edge.log.read_text()
