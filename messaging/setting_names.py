@@ -41,10 +41,13 @@ KNOWN: Final = frozenset(
         "OM_REQUEST_SECONDS",
         "OM_REQUIRED_HEADERS",
         "OM_RETRY_AFTER_MAX_SECONDS",
+        "OM_ROUTING_TRANSITIONS",
         "OM_STATE_DIRECTORY",
         "OM_STOP_SECONDS",
         "OM_STUCK_SECONDS",
         "OM_WEBHOOK_SECRETS",
+        "OM_WINDOW_LIMIT_SECONDS",
+        "OM_WINDOW_SECONDS",
     }
 )
 """A test holds it to the code and to deploy/environment.example."""

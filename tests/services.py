@@ -107,20 +107,37 @@ def running(process: ServerProcess):
         process.end(signal.SIGTERM, timeout=15)
 
 
-class IntakeWorker(ServerProcess):
-    """One intake worker on a database whose tables exist."""
+class Worker(ServerProcess):
+    """One worker on a database whose tables exist; a subclass names its role and its first line."""
+
+    role: str
+    started: str
 
     def __init__(self, service: Service, database_url: str, name: str = "1") -> None:
-        self.log = service.directory / f"intake-{name}.log"
-        super().__init__(f"intake {name}", self.log)
+        self.log = service.directory / f"{self.role}-{name}.log"
+        super().__init__(f"{self.role} {name}", self.log)
         self._name = name
         self._environment = service.environment() | {"OM_DATABASE_URL": database_url}
         self._directory = service.directory
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "workers", "intake", "--name", self._name]
+        command = [sys.executable, "-m", "workers", self.role, "--name", self._name]
         self.launch(command, environment=self._environment, directory=self._directory)
-        self.wait_until(lambda: "consumer_up" in self.log.read_text(), timeout=START_SECONDS)
+        self.wait_until(lambda: self.started in self.log.read_text(), timeout=START_SECONDS)
+
+
+class IntakeWorker(Worker):
+    """Takes events off the broker."""
+
+    role = "intake"
+    started = "consumer_up"
+
+
+class SettleWorker(Worker):
+    """Settles conversations."""
+
+    role = "settle"
+    started = "role_started"
 
 
 def leave_in_journal(directory: Path, bodies: list[bytes]) -> None:

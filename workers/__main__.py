@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings
-from workers.bootstrap import run_intake
+from workers.bootstrap import run_intake, run_settle
 from workers.settings import read_intake_settings
+from workers.settle import read_settle_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Settings(Protocol):
+    """What every role's settings have."""
+
+    @property
+    def log_level(self) -> str: ...
+
+    @property
+    def log_form(self) -> str: ...
+
+
+Settings = TypeVar("Settings", bound=_Settings)
+
+name_option = click.option(
+    "--name", default=lambda: str(os.getpid()), help="What broker and log show for this worker."
+)
 
 
 @click.group()
@@ -20,14 +42,26 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--name", default=lambda: str(os.getpid()), help="What broker and log show for this worker.")
+@name_option
 def intake(name: str) -> None:
     """Take events off the broker and give each its one effect in SQL."""
+    _start(f"intake {name}", read_intake_settings, lambda settings: run_intake(settings, name=name))
+
+
+@main.command()
+@name_option
+def settle(name: str) -> None:
+    """Commit the conversations whose window has closed, and what the services behind are told."""
+    _start(f"settle {name}", read_settle_settings, run_settle)
+
+
+def _start(process: str, read_settings: Callable[[], Settings], run: Callable[[Settings], None]) -> None:
+    """Run a role until it is told to stop; exit 78 where its settings are unusable."""
     try:
-        settings = read_intake_settings()
-        configure_logging(settings.log_level, process=f"intake {name}", form=settings.log_form)
+        settings = read_settings()
+        configure_logging(settings.log_level, process=process, form=settings.log_form)
         warn_of_unknown_settings()
-        run_intake(settings, name=name)
+        run(settings)
     except ConfigurationError as error:
         logger().error("configuration_refused", reason=str(error))
         sys.exit(EX_CONFIG)

@@ -9,11 +9,29 @@ from messaging.clock import SystemClock
 from messaging.consumer import Consumer
 from messaging.processing import TimeLimits
 from messaging.service_manager import ServiceManager
+from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers
+from workers.role import Role
+from workers.settle import Settler
 from workers.tables.database import engine_of
 
 if TYPE_CHECKING:
     from workers.settings import IntakeSettings
+    from workers.settle import SettleSettings
+
+
+def run_settle(settings: SettleSettings) -> None:
+    """Settle conversations until SIGTERM or SIGINT."""
+    clock = SystemClock()
+    engine = engine_of(settings.database_url)
+    genesys = settings.genesys
+    states = None
+    if genesys is not None:
+        budget = RequestBudget(engine, genesys.client_id, genesys.requests_per_minute, clock)
+        states = ConversationStates(GenesysClient(genesys, budget))
+    settler = Settler(engine, clock, window=settings.window, states=states)
+    steps = [settler.settle_windows] if states is None else [settler.settle_windows, settler.settle_updates]
+    Role("settle", steps, ServiceManager()).run()
 
 
 def run_intake(settings: IntakeSettings, *, name: str) -> None:
@@ -29,9 +47,10 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     clock = SystemClock()
     intake = Intake(
         engine_of(settings.database_url),
-        installed_handlers(),
+        installed_handlers(settings.transitions),
         clock,
         attempts=settings.handler_attempts,
+        window=settings.window,
     )
     consumer = Consumer(
         settings.amqp_urls,

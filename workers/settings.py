@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
+from workers.parsing.events import ROUTING_STATUSES
+from workers.tables.window import WindowBounds
 
 MOST_BATCH_EVENTS = 1000
 """A prefetch of three such batches is near what a quorum queue hands out at all (2,000 at a time)."""
@@ -20,6 +22,8 @@ class IntakeSettings:
         amqp_urls: The broker's nodes, tried in turn.
         database_url: PostgreSQL or SQLite.
         batch_events: Most events of one transaction.
+        window: How long a conversation's window is open.
+        transitions: The routing states that updates are kept for.
         batch_seconds: How long the first event of a batch waits for more.
         stuck_seconds: How long a batch may take before its events are tried apart.
         handler_seconds: How long one of them may then take.
@@ -31,6 +35,8 @@ class IntakeSettings:
 
     amqp_urls: tuple[str, ...] = field(repr=False)
     database_url: str = field(repr=False)
+    window: WindowBounds = field(default_factory=WindowBounds)
+    transitions: frozenset[str] = ROUTING_STATUSES
     batch_events: int = 100
     batch_seconds: float = 0.02
     stuck_seconds: float = 60.0
@@ -51,6 +57,8 @@ def read_intake_settings() -> IntakeSettings:
     settings = IntakeSettings(
         amqp_urls=environment.strings("OM_AMQP_URL"),
         database_url=environment.string("OM_DATABASE_URL"),
+        window=read_window(environment),
+        transitions=frozenset(environment.strings("OM_ROUTING_TRANSITIONS", tuple(ROUTING_STATUSES))),
         batch_events=environment.integer("OM_BATCH_EVENTS", 100, minimum=1),
         batch_seconds=environment.seconds("OM_BATCH_SECONDS", 0.02),
         stuck_seconds=environment.seconds("OM_STUCK_SECONDS", 60.0, minimum=1.0),
@@ -65,3 +73,16 @@ def read_intake_settings() -> IntakeSettings:
     if settings.batch_events > MOST_BATCH_EVENTS:
         raise ConfigurationError(f"OM_BATCH_EVENTS must be at most {MOST_BATCH_EVENTS}")
     return settings
+
+
+def read_window(environment: Environment) -> WindowBounds:
+    """Read how long a conversation's window is open.
+
+    Raises:
+        ConfigurationError: One is malformed, or they contradict each other.
+    """
+    quiet = environment.seconds("OM_WINDOW_SECONDS", 2.0)
+    limit = environment.seconds("OM_WINDOW_LIMIT_SECONDS", 10.0)
+    if limit < quiet:
+        raise ConfigurationError("OM_WINDOW_LIMIT_SECONDS must be at least OM_WINDOW_SECONDS")
+    return WindowBounds(round(quiet * 1_000_000), round(limit * 1_000_000))

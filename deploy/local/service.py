@@ -64,7 +64,8 @@ class LocalService:
         names = [f"intake-{number}" for number in range(1, INTAKE_WORKERS + 1)]
         edge = [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf"]
         intake = [sys.executable, "-m", "workers", "intake", "--name"]
-        return {"edge": edge} | {name: [*intake, name] for name in names}
+        settle = [sys.executable, "-m", "workers", "settle"]
+        return {"edge": edge} | {name: [*intake, name] for name in names} | {"settle": settle}
 
 
 def missing_settings(var: Path) -> dict[str, str]:

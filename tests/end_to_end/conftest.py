@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy
 
 from migrations import schema
-from tests.services import Edge, IntakeWorker, Service, declare_topology, post, running
+from tests.services import Edge, IntakeWorker, Service, SettleWorker, declare_topology, post, running
 from workers.tables.database import engine_of
 
 SECONDS = 20.0
@@ -60,9 +60,14 @@ def whole_service(request, rabbitmq, tmp_path_factory):
         schema.upgrade(database_url)
         service = Service(directory, vhost.amqp_url, rabbitmq.management_url)
         engine = engine_of(database_url)
-        with running(Edge(service)) as edge, running(IntakeWorker(service, database_url)) as worker:
+        with (
+            running(Edge(service)) as edge,
+            running(IntakeWorker(service, database_url)) as worker,
+            running(SettleWorker(service, database_url)) as settle,
+        ):
             edge.start()
             worker.start()
+            settle.start()
             yield WholeService(edge, worker, engine, vhost.amqp_url)
         engine.dispose()
 

@@ -21,8 +21,19 @@ def test_a_conversation_takes_shape(whole_service):
     for body in bodies:
         assert whole_service.event_of(body)["outcome"] == "processed"
 
-    [row] = whole_service.rows("SELECT * FROM conversations WHERE conversation_id = :id", id=conversation)
+    [row] = whole_service.wait_for(
+        "SELECT * FROM conversations WHERE conversation_id = :id AND settled_count = 5", id=conversation
+    )
     assert (row["status"], row["routing_status"], row["message_count"]) == ("started", "CONTACT-ROUTED", 2)
+    told = whole_service.rows("SELECT * FROM outbox WHERE conversation_id = :id ORDER BY id", id=conversation)
+    assert [each["event_type"].rpartition(":")[2] for each in told] == [
+        "new",
+        "message",
+        "message",
+        "updated",
+        "updated",
+    ]
+    assert not any(each["late"] for each in told)
 
 
 def test_fifty_identical_requests_at_once_have_one_effect(whole_service):

@@ -22,6 +22,7 @@ _COLUMNS: Final = {
     "occurred_at": "arrival.event.occurred_at_us",
     "sequence": "arrival.event.sequence",
     "received_at": "arrival.received_at_us",
+    "position": "position",
     "platform_message_id": "arrival.event.platform_message_id",
     "sender": "arrival.event.sender",
     "text": "arrival.event.text",

@@ -1,91 +1,62 @@
-"""Move a conversation's routing state, where an update is a transition of it."""
+"""Guard the conversation's routing: of all updates, only explicit transitions go any further.
+
+The settle role applies them (workers/settle/plan.py), in the platform's order and with its word.
+
+Source:
+    The guide, "The Trap: Subscribing to openmessaging:conversation:updated without … state-change guards":
+    `routing.status == 'CONTACT-QUEUED' || routing.status == 'CONTACT-ROUTED'`.
+"""
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.handlers.routing import RoutingState, refusal_of
-from workers.parsing.timestamps import microseconds_of
-from workers.tables.models import conversations
-from workers.tables.rowset import TEXT, RowStatement, kinds_of
+from workers.tables.models import routing_updates
+from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from workers.handlers import Skips
-    from workers.parsing.events import ClaimedEvent, Event
+    from workers.handlers import Handler, Skips
+    from workers.parsing.events import ClaimedEvent
 
-_STATES: Final = RowStatement(
+NO_ROUTING_STATUS: Final = "no_routing_status"
+NO_TRANSITION: Final = "no_transition"
+
+_COLUMNS: Final = {
+    "event_id": "event_id",
+    "conversation_id": "arrival.event.conversation_id",
+    "occurred_at": "arrival.event.occurred_at_us",
+    "sequence": "arrival.event.sequence",
+    "received_at": "arrival.received_at_us",
+    "routing_status": "arrival.event.routing_status",
+    "routing_queue": "arrival.event.routing_queue",
+}
+"""What an update says of each column."""
+
+_values_of: Final = attrgetter(*_COLUMNS.values())
+_KEEP: Final = insert_into(routing_updates, (*_COLUMNS, "next_attempt_at"))
+
+
+def conversation_updated(transitions: frozenset[str]) -> Handler:
+    """Return the handler that lets only these routing states pass.
+
+    Args:
+        transitions: As OM_ROUTING_TRANSITIONS.
     """
-    SELECT conversation_id, routing_status, routing_changed_at, routing_sequence
-    FROM {rows} JOIN conversations ON conversation_id = {changed_id}
-    WHERE routing_status IS NOT NULL
-    """,
-    {"changed_id": TEXT},
-    (
-        conversations.c.conversation_id,
-        conversations.c.routing_status,
-        conversations.c.routing_changed_at,
-        conversations.c.routing_sequence,
-    ),
-)
 
-_MOVE: Final = RowStatement(
-    """
-    UPDATE conversations SET routing_status = {routing_status}, routing_queue = {routing_queue},
-        routing_changed_at = {routing_changed_at}, routing_sequence = {routing_sequence}
-    FROM {rows} WHERE conversations.conversation_id = {conversation_id}
-    """,
-    kinds_of(
-        conversations,
-        "conversation_id",
-        "routing_status",
-        "routing_queue",
-        "routing_changed_at",
-        "routing_sequence",
-    ),
-)
+    def keep_transitions(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
+        """Keep the explicit transitions for settling, and skip the rest."""
+        kept = [each for each in events if each.event.routing_status in transitions]
+        if kept:
+            _KEEP.execute(connection, [(*_values_of(each), now_us) for each in kept])
+        return {
+            each.event_id: NO_TRANSITION if each.event.routing_status else NO_ROUTING_STATUS
+            for each in events
+            if each.event.routing_status not in transitions
+        }
 
-
-def conversation_updated(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
-    """Apply the transitions in order and skip the rest.
-
-    The rows are locked already (workers/tables/conversations.py): what is read here stands until the commit.
-    """
-    states = _read_states(connection, {each.event.conversation_id for each in events})
-    moves: dict[str, Event] = {}
-    skips: Skips = {}
-    for each in events:
-        event = each.event
-        state = states.get(event.conversation_id, RoutingState())
-        refusal = refusal_of(state, event.routing_status, event.occurred_at_us, event.sequence)
-        if refusal is not None:
-            skips[each.event_id] = refusal
-            continue
-        states[event.conversation_id] = RoutingState(
-            event.routing_status, event.occurred_at_us, event.sequence
-        )
-        moves[event.conversation_id] = event
-    if moves:
-        _MOVE.execute(connection, [_row_of(event) for event in moves.values()])
-    return skips
-
-
-def _read_states(connection: Connection, conversation_ids: Iterable[str]) -> dict[str, RoutingState]:
-    rows = _STATES.execute(connection, [(each,) for each in conversation_ids])
-    return {
-        conversation_id: RoutingState(status, microseconds_of(changed_at), sequence)
-        for conversation_id, status, changed_at, sequence in rows
-    }
-
-
-def _row_of(event: Event) -> tuple[object, ...]:
-    return (
-        event.conversation_id,
-        event.routing_status,
-        event.routing_queue,
-        event.occurred_at_us,
-        event.sequence,
-    )
+    return keep_transitions

@@ -5,7 +5,9 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from workers.parsing.events import RECEIPT
 from workers.tables.models import message_receipts
+from workers.tables.outbox import put_in_outbox
 from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
@@ -31,7 +33,13 @@ _values_of: Final = attrgetter(*_COLUMNS.values())
 _RECORD: Final = insert_into(message_receipts, _COLUMNS)
 
 
-def receipt(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
-    """Record the receipts, each for itself: a message's later receipt replaces no earlier one."""
+def receipt(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
+    """Record the receipts, each for itself, and tell of them at once: they wait for no window."""
     _RECORD.execute(connection, list(map(_values_of, events)))
+    put_in_outbox(connection, [_told(each, now_us) for each in events])
     return {}
+
+
+def _told(claimed: ClaimedEvent, now_us: int) -> tuple[object, ...]:
+    event = claimed.event
+    return (event.conversation_id, claimed.event_id, RECEIPT, event.occurred_at_us, False, None, now_us)

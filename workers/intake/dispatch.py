@@ -26,14 +26,28 @@ if TYPE_CHECKING:
     from workers.handlers import Handler, Skips
     from workers.intake.progress import Progress
     from workers.parsing.events import Arrival, ClaimedEvent
+    from workers.tables.window import WindowBounds
 
-HANDLERS: Final[Mapping[str, Handler]] = {
-    events.CONVERSATION_NEW: conversation_new,
-    events.CONVERSATION_MESSAGE: conversation_message,
-    events.CONVERSATION_UPDATED: conversation_updated,
-    events.RECEIPT: receipt,
-    events.TYPING: typing,
-}
+
+def own_handlers(transitions: frozenset[str] = events.ROUTING_STATUSES) -> dict[str, Handler]:
+    """Return every event type of the platform's with its handler.
+
+    Args:
+        transitions: The routing states that updates are kept for.
+    """
+    return {
+        events.CONVERSATION_NEW: conversation_new,
+        events.CONVERSATION_MESSAGE: conversation_message,
+        events.CONVERSATION_UPDATED: conversation_updated(transitions),
+        events.RECEIPT: receipt,
+        events.TYPING: typing,
+    }
+
+
+def is_own(handler: Handler) -> bool:
+    """Tell whether a handler came with this package, and not with an integrator's."""
+    return handler.__module__.startswith("workers.")
+
 
 NO_HANDLER: Final = "no_handler"
 """Why an event had no effect that came in one body with others that have a handler."""
@@ -57,16 +71,19 @@ class Dispatched:
 ENTRY_POINTS: Final = "open_messaging.handlers"
 
 
-def installed_handlers() -> dict[str, tuple[Handler, ...]]:
+def installed_handlers(transitions: frozenset[str]) -> dict[str, tuple[Handler, ...]]:
     """Return every event type with its handlers: ours first, then the integrator's own.
 
     An entry point's name is the event type, `name = package.module:function` in the integrator's package.
+
+    Args:
+        transitions: The routing states that updates are kept for.
 
     Raises:
         ConfigurationError: An entry point does not load, or is not callable.
     """
     handlers: dict[str, tuple[Handler, ...]] = {
-        event_type: (handler,) for event_type, handler in HANDLERS.items()
+        event_type: (handler,) for event_type, handler in own_handlers(transitions).items()
     }
     for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
         try:
@@ -83,6 +100,8 @@ def dispatch(
     connection: Connection,
     arrivals: Sequence[Arrival],
     handlers: Mapping[str, Sequence[Handler]],
+    *,
+    window: WindowBounds,
     now_us: int,
     progress: Progress,
 ) -> Dispatched:
@@ -92,6 +111,7 @@ def dispatch(
         connection: In a transaction.
         arrivals: New or not.
         handlers: Every event type with its handlers.
+        window: How long a conversation's window is open.
         now_us: The present.
         progress: Is told when handlers have their turn.
     """
@@ -99,9 +119,9 @@ def dispatch(
     skips: Skips = {}
     if claims.new:
         keep_payloads(connection, claims.new, now_us)
-        enter_conversations(connection, claims.new, now_us)
+        entered = enter_conversations(connection, claims.new, window, now_us)
         with progress.in_events():
-            skips = _call_handlers(connection, claims.new, handlers, now_us)
+            skips = _call_handlers(connection, entered, handlers, now_us)
         mark_skipped(connection, skips)
     return Dispatched(len(claims.new), len(skips), claims.conflicts)
 
@@ -117,8 +137,7 @@ def _call_handlers(
         if event_type not in handlers:
             skips |= {each.event_id: NO_HANDLER for each in group}
         for handler in handlers.get(event_type, ()):
-            is_ours = handler is HANDLERS.get(event_type)
-            skips |= call_handler(handler, connection, group, now_us, is_ours=is_ours)
+            skips |= call_handler(handler, connection, group, now_us, is_ours=is_own(handler))
     return skips
 
 

@@ -20,6 +20,7 @@ from workers.tables.dead_letters import record_dead_letters
 from workers.tables.drift import record_drift
 from workers.tables.open_connections import OpenConnections
 from workers.tables.suspects import KILLS, Suspects, is_suspect
+from workers.tables.window import WindowBounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +43,7 @@ class Intake:
         handlers: Every event type with its handlers.
         clock: Our time.
         attempts: How often an event is tried whose handler fails.
+        window: How long a conversation's window is open.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class Intake:
         clock: Clock,
         *,
         attempts: int = 3,
+        window: WindowBounds = WindowBounds(),  # noqa: B008  # frozen
     ) -> None:
         self._engine = engine
+        self._window = window
         self._handlers = handlers
         self._clock = clock
         self._attempts = attempts
@@ -147,7 +151,14 @@ class Intake:
         drift = self._notes.pending()
 
         def work(connection: Connection) -> Dispatched:
-            dispatched = dispatch(connection, arrivals, self._handlers, now_us, progress)
+            dispatched = dispatch(
+                connection,
+                arrivals,
+                self._handlers,
+                window=self._window,
+                now_us=now_us,
+                progress=progress,
+            )
             record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
             record_drift(connection, drift, now_us)
             return dispatched

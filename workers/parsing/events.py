@@ -98,10 +98,12 @@ class ClaimedEvent:
     Args:
         event_id: Its `processed_events.id`.
         arrival: The event and how it came.
+        position: Its number among its conversation's events, from 1, in the order of the commits.
     """
 
     event_id: int
     arrival: Arrival
+    position: int = 0
 
     @property
     def event(self) -> Event:

@@ -10,17 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from workers.parsing.events import CONVERSATION_MESSAGE
+from workers.parsing.events import CONVERSATION_MESSAGE, ClaimedEvent
 from workers.tables.models import conversations
 from workers.tables.rowset import insert_into
-from workers.tables.window import WINDOWED, window_opened
+from workers.tables.window import window_opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from workers.parsing.events import ClaimedEvent, Event
+    from workers.parsing.events import Event
+    from workers.tables.window import WindowBounds
 
 _ENTER: Final = insert_into(
     conversations,
@@ -34,6 +35,7 @@ _ENTER: Final = insert_into(
         "window_opened_at",
         "window_closes_at",
         "window_limit_at",
+        "window_from_at",
         "updated_at",
     ),
     """
@@ -50,7 +52,11 @@ _ENTER: Final = insert_into(
             WHEN excluded.window_closes_at > conversations.window_limit_at THEN conversations.window_limit_at
             ELSE excluded.window_closes_at END,
         window_limit_at = COALESCE(conversations.window_limit_at, excluded.window_limit_at),
+        window_from_at = CASE WHEN conversations.window_from_at < excluded.window_from_at
+            THEN conversations.window_from_at
+            ELSE COALESCE(excluded.window_from_at, conversations.window_from_at) END,
         updated_at = excluded.updated_at
+    RETURNING conversation_id, event_count
     """,
     status="'implied'",
     routing_sequence="0",
@@ -64,21 +70,30 @@ class _Entry:
     social_channel: str | None
     first_at_us: int
     last_at_us: int
+    window_from_us: int | None = None
     events: int = 0
     messages: int = 0
-    windowed: bool = False
 
     def add(self, event: Event) -> None:
+        at_us = event.occurred_at_us
         self.events += 1
         self.messages += event.event_type == CONVERSATION_MESSAGE
-        self.windowed |= event.event_type in WINDOWED
         self.social_channel = self.social_channel or event.social_channel
-        self.first_at_us = min(self.first_at_us, event.occurred_at_us)
-        self.last_at_us = max(self.last_at_us, event.occurred_at_us)
+        self.first_at_us = min(self.first_at_us, at_us)
+        self.last_at_us = max(self.last_at_us, at_us)
+        if event.event_type == CONVERSATION_MESSAGE or event.routing_status:
+            # What is settled opens a window or keeps it open; nothing else does.
+            self.window_from_us = at_us if self.window_from_us is None else min(self.window_from_us, at_us)
 
 
-def enter_conversations(connection: Connection, claimed: Iterable[ClaimedEvent], now_us: int) -> None:
-    """Make the events part of their conversations and lock those until the transaction ends."""
+def enter_conversations(
+    connection: Connection, claimed: Sequence[ClaimedEvent], bounds: WindowBounds, now_us: int
+) -> list[ClaimedEvent]:
+    """Make the events part of their conversations and lock those until the transaction ends.
+
+    Returns:
+        The events, each with its position in its conversation.
+    """
     entries: dict[str, _Entry] = {}
     for each in claimed:
         event = each.event
@@ -87,7 +102,7 @@ def enter_conversations(connection: Connection, claimed: Iterable[ClaimedEvent],
             entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
             entries[event.conversation_id] = entry
         entry.add(event)
-    window = window_opened(now_us)
+    window = window_opened(now_us, bounds)
     opened = (window.opened_at_us, window.closes_at_us, window.limit_at_us)
     rows = [
         (
@@ -97,9 +112,19 @@ def enter_conversations(connection: Connection, claimed: Iterable[ClaimedEvent],
             entry.messages,
             entry.first_at_us,
             entry.last_at_us,
-            *(opened if entry.windowed else (None, None, None)),
+            *(opened if entry.window_from_us is not None else (None, None, None)),
+            entry.window_from_us,
             now_us,
         )
         for conversation_id, entry in sorted(entries.items())
     ]
-    _ENTER.execute(connection, rows)
+    counts = _ENTER.execute(connection, rows)
+    positions = {key: count - entries[key].events for key, count in counts}
+    return [_positioned(each, positions) for each in claimed]
+
+
+def _positioned(claimed: ClaimedEvent, positions: dict[str, int]) -> ClaimedEvent:
+    """Number an event after those of its conversation that were committed before."""
+    key = claimed.event.conversation_id
+    positions[key] += 1
+    return ClaimedEvent(claimed.event_id, claimed.arrival, positions[key])

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 
@@ -143,7 +144,21 @@ conversations = Table(
     _column("window_opened_at", UtcDateTime, "First event not yet settled, our clock", nullable=True),
     _column("window_closes_at", UtcDateTime, "When the window may be settled, our clock", nullable=True),
     _column("window_limit_at", UtcDateTime, "window_closes_at moves no further than this", nullable=True),
+    _column("window_from_at", UtcDateTime, "Oldest event of the window, platform's clock", nullable=True),
+    _column("settled_count", Integer, "Of event_count, how many are settled", server_default="0"),
+    _column("settled_through_at", UtcDateTime, "Newest event settled, platform's clock", nullable=True),
+    _column("settled_through_sequence", BigInteger, "Its sequence number, 0 for none", server_default="0"),
+    _column(
+        "session_opened_at", UtcDateTime, "When its session went to the outbox, our clock", nullable=True
+    ),
     _column("updated_at", UtcDateTime, "Last change of this row, our clock"),
+    # A window's events move its end and not its beginning, so that their updates touch no index.
+    Index(
+        None,
+        "window_opened_at",
+        postgresql_where=text("window_opened_at IS NOT NULL"),
+        sqlite_where=text("window_opened_at IS NOT NULL"),
+    ),
     comment="One row per conversation. Locked in the order of conversation_id",
 )
 
@@ -155,6 +170,7 @@ conversation_messages = Table(
     _column("occurred_at", UtcDateTime, "First sort key: the platform's clock"),
     _column("sequence", BigInteger, "Second sort key: the platform's sequence number, 0 for none"),
     _column("received_at", UtcDateTime, "Third sort key: arrival"),
+    _column("position", Integer, "Its number among the conversation's events, by commit", server_default="0"),
     _column("platform_message_id", Text, "The platform's message id", nullable=True),
     _column("sender", Text, "inbound, outbound, human or bot where known", nullable=True),
     _column("text", Text, "What the message says: personal data", nullable=True),
@@ -175,6 +191,47 @@ message_receipts = Table(
     _column("occurred_at", UtcDateTime, "The platform's clock"),
     Index(None, "platform_message_id"),
     comment="What became of messages; one message has several receipts",
+)
+
+routing_updates = Table(
+    "routing_updates",
+    metadata,
+    _primary_key("event_id", RowId, "processed_events.id", autoincrement=False),
+    _column("conversation_id", Identifier, "The platform's conversation"),
+    _column("occurred_at", UtcDateTime, "The platform's clock"),
+    _column("sequence", BigInteger, "The platform's sequence number, 0 for none"),
+    _column("received_at", UtcDateTime, "Arrival"),
+    _column("routing_status", Text, "What was notified: one of OM_ROUTING_TRANSITIONS"),
+    _column("routing_queue", Text, "The routing queue that was notified", nullable=True),
+    _column("decision", Text, "applied, late (a newer one stands) or superseded; null: waits", nullable=True),
+    _column("platform_status", Text, "What the platform said when it was asked", nullable=True),
+    _column("verified", Boolean, "Whether the platform agreed; null: it was not asked", nullable=True),
+    _column("decided_at", UtcDateTime, "When, our clock", nullable=True),
+    _column("attempts", Integer, "How often the platform was asked", server_default="0"),
+    _column("next_attempt_at", UtcDateTime, "When to ask, our clock", nullable=True),
+    Index(
+        "ix_routing_updates_waiting",
+        "next_attempt_at",
+        postgresql_where=text("decision IS NULL"),
+        sqlite_where=text("decision IS NULL"),
+    ),
+    Index(None, "conversation_id"),
+    comment="Explicit transitions of the routing, and what became of each",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _primary_key("id", RowId, "Rises with the order within each conversation, with gaps"),
+    _column("conversation_id", Identifier, "The platform's conversation"),
+    _column("event_id", RowId, "processed_events.id; null: a session that nobody notified", nullable=True),
+    _column("event_type", Text, "What the services are told"),
+    _column("occurred_at", UtcDateTime, "The platform's clock"),
+    _column("late", Boolean, "Whether something newer of its conversation went before"),
+    _column("verified", Boolean, "Whether the platform agreed; null: it was not asked", nullable=True),
+    _column("created_at", UtcDateTime, "When it was settled, our clock"),
+    Index(None, "conversation_id", "id"),
+    comment="What the services behind are told, in order within each conversation",
 )
 
 dead_letters = Table(

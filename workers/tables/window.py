@@ -1,4 +1,4 @@
-"""Say when a conversation's window closes: two seconds after its newest event, ten after its first.
+"""Say when a conversation's window closes: some seconds after its newest event, some more after its first.
 
 Our clock counts and not the platform's: after an outage a conversation's backlog comes in one burst, and
 shall be settled as one.
@@ -7,18 +7,19 @@ shall be settled as one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
-from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW, CONVERSATION_UPDATED
 
-QUIET_US: Final = 2_000_000
-"""The guide's sliding window: "buffer messages within a sliding window of two seconds"."""
+@dataclass(frozen=True, slots=True)
+class WindowBounds:
+    """How long a window is open, in microseconds.
 
-LIMIT_US: Final = 10_000_000
-"""A conversation that never pauses is settled nevertheless."""
+    Args:
+        quiet_us: After its newest event: the guide's "sliding window of two seconds".
+        limit_us: After its first one, so that a conversation that never pauses is settled nevertheless.
+    """
 
-WINDOWED: Final = frozenset({CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_UPDATED})
-"""The types that open a window or keep it open; receipts and typing change nothing that is settled."""
+    quiet_us: int = 2_000_000
+    limit_us: int = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,6 @@ class Window:
     limit_at_us: int
 
 
-def window_opened(at_us: int) -> Window:
+def window_opened(at_us: int, bounds: WindowBounds) -> Window:
     """Return the window of a conversation whose first event comes at *at_us*."""
-    return Window(at_us, at_us + QUIET_US, at_us + LIMIT_US)
+    return Window(at_us, at_us + bounds.quiet_us, at_us + bounds.limit_us)

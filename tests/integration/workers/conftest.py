@@ -13,7 +13,7 @@ from messaging.delivery import Delivery
 from messaging.envelope import Envelope
 from messaging.topology import EVENTS_QUEUE
 from migrations import schema
-from workers.intake import HANDLERS, Intake
+from workers.intake import Intake, own_handlers
 from workers.tables.database import engine_of
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
@@ -47,7 +47,7 @@ def query(engine):
 
 @pytest.fixture
 def handlers():
-    return {event_type: (handler,) for event_type, handler in HANDLERS.items()}
+    return {event_type: (handler,) for event_type, handler in own_handlers().items()}
 
 
 @pytest.fixture

@@ -1,0 +1,136 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.genesys import ALERTING, ENDED, PlatformState
+from workers.parsing.events import (
+    CONVERSATION_MESSAGE,
+    CONVERSATION_NEW,
+    CONVERSATION_UPDATED,
+    QUEUED,
+    ROUTED,
+)
+from workers.settle.plan import (
+    APPLIED,
+    LATE,
+    SUPERSEDED,
+    Decision,
+    Moment,
+    Pending,
+    Routing,
+    Settled,
+    settle_update,
+    settle_window,
+)
+
+
+def message(at, event_id=None, sequence=0, received=0):
+    return Pending(Moment(at, sequence, received, event_id or at))
+
+
+def routed(at, status, queue=None, event_id=None):
+    return Pending(Moment(at, 0, 0, event_id or at), status, queue)
+
+
+def types_of(settlement):
+    return [entry.event_type for entry in settlement.entries]
+
+
+def test_a_window_is_settled_by_timestamp_then_sequence_then_arrival():
+    window = [
+        message(30, 1),
+        message(20, 2, sequence=2),
+        message(20, 3, sequence=1),
+        message(10, 4, received=2),
+    ]
+    window.append(message(10, 5, received=1))
+    settlement = settle_window(Settled(has_session=True), window)
+    assert [entry.event_id for entry in settlement.entries] == [5, 4, 3, 2, 1]
+    assert not any(entry.late for entry in settlement.entries)
+
+
+def test_content_never_overtakes_its_session():
+    settlement = settle_window(Settled(), [message(10), message(11)])
+    assert types_of(settlement) == [CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_MESSAGE]
+    assert settlement.entries[0].event_id is None
+    assert settlement.state.has_session
+    assert types_of(settle_window(settlement.state, [message(12)])) == [CONVERSATION_MESSAGE]
+
+
+def test_an_empty_window_is_settled_without_effect():
+    assert settle_window(Settled(), []).entries == ()
+    assert not settle_window(Settled(), []).state.has_session
+
+
+def test_what_is_older_than_what_was_settled_is_late_and_overwrites_nothing():
+    first = settle_window(Settled(has_session=True), [routed(30, QUEUED, "q1"), message(31)])
+    late = settle_window(first.state, [routed(20, ROUTED), message(21)])
+    assert [entry.late for entry in late.entries] == [True, True]
+    assert late.decisions == (Decision(20, LATE),)
+    assert late.state == first.state
+
+
+def test_of_one_moment_nothing_is_late():
+    first = settle_window(Settled(has_session=True), [message(10, 1)])
+    assert not settle_window(first.state, [message(10, 2)]).entries[0].late
+
+
+EVENTS = st.lists(
+    st.builds(
+        Pending,
+        st.builds(Moment, st.integers(0, 6), st.integers(0, 1), st.integers(0, 3), st.integers(1, 10**6)),
+        st.sampled_from([None, QUEUED, ROUTED]),
+        st.sampled_from([None, "q1", "q2"]),
+    ),
+    max_size=8,
+    unique_by=lambda each: each.moment.event_id,
+)
+
+
+@given(EVENTS, st.data())
+def test_any_order_and_any_cut_into_windows_ends_in_the_same_state(events, data):
+    def final(order, cuts):
+        state, entries = Settled(), []
+        for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True):
+            settlement = settle_window(state, order[start:end])
+            state = settlement.state
+            entries += settlement.entries
+        through = state.through and (state.through.occurred_at_us, state.through.sequence)
+        routing = (state.routing.status, state.routing.queue)
+        told = sorted((entry.event_type, entry.event_id or 0) for entry in entries)
+        return through, routing, state.has_session, told
+
+    shuffled = data.draw(st.permutations(events))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=4)))
+    assert final(shuffled, cuts) == final(events, [])
+
+
+@pytest.mark.parametrize(
+    ("notified", "platform", "word", "said"),
+    [
+        (QUEUED, PlatformState(QUEUED), APPLIED, QUEUED),
+        (QUEUED, PlatformState(ROUTED), SUPERSEDED, ROUTED),
+        (ROUTED, PlatformState(ROUTED), APPLIED, ROUTED),
+        (ROUTED, PlatformState(ALERTING), APPLIED, ALERTING),
+        (ROUTED, PlatformState(QUEUED), SUPERSEDED, QUEUED),
+        (ROUTED, PlatformState(ENDED), SUPERSEDED, ENDED),
+        (QUEUED, PlatformState(None), SUPERSEDED, "NONE"),
+        (QUEUED, None, SUPERSEDED, "UNKNOWN"),
+    ],
+)
+def test_an_update_is_applied_only_where_the_platform_agrees(notified, platform, word, said):
+    settlement = settle_update(Settled(has_session=True), routed(10, notified), platform)
+    assert settlement.decisions == (Decision(10, word, said, verified=word == APPLIED),)
+    if word == APPLIED:
+        assert types_of(settlement) == [CONVERSATION_UPDATED]
+        assert settlement.entries[0].verified
+        assert settlement.state.routing.status == notified
+    else:
+        assert settlement.entries == ()
+        assert settlement.state.routing == Routing()
+
+
+def test_a_status_that_the_platform_has_no_word_for_is_applied_unverified():
+    settlement = settle_update(Settled(has_session=True), routed(10, "CONTACT-PARKED"), PlatformState(QUEUED))
+    assert settlement.decisions == (Decision(10, APPLIED),)
+    assert settlement.entries[0].verified is None

@@ -1,0 +1,102 @@
+"""Run a role that works off SQL: step after step until told to stop, patient with what is away."""
+
+from __future__ import annotations
+
+import contextvars
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from messaging.backoff import delay_before
+from messaging.errors import RetryLaterError
+from messaging.log import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from messaging.service_manager import ServiceManager
+
+IDLE_SECONDS: Final = 0.1
+"""Between two looks at a database that had nothing to do: short beside any window."""
+
+TICK_SECONDS: Final = 1.0
+
+STUCK_SECONDS: Final = 120.0
+"""A step without an end for so long is stuck: the service manager hears no more that all is well."""
+
+
+class _Lane:
+    """One step and the thread that repeats it."""
+
+    def __init__(self, step: Callable[[], int], stopped: threading.Event) -> None:
+        self._step = step
+        self._stopped = stopped
+        self.progressed_at = time.monotonic()
+        self.failure: BaseException | None = None
+        run = contextvars.copy_context().run
+        self.thread = threading.Thread(target=run, args=(self._run,), name=step.__name__)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                self._stopped.wait(self._try())
+                self.progressed_at = time.monotonic()
+        except BaseException as error:  # noqa: BLE001  # told to the thread that waits, which raises it
+            self.failure = error
+            self._stopped.set()
+
+    def _try(self) -> float:
+        """Take the step, until the database is there; return the seconds to wait before the next one."""
+        attempt = 1
+        while not self._stopped.is_set():
+            try:
+                return 0.0 if self._step() else IDLE_SECONDS
+            except RetryLaterError as error:
+                attempt += 1
+                delay = max(error.delay, delay_before(attempt))
+                logger().warning("step_waits", step=self._step.__name__, reason=str(error), retry_in_s=delay)
+                self._stopped.wait(delay)
+                self.progressed_at = time.monotonic()
+        return 0.0
+
+
+class Role:
+    """Steps that are repeated side by side, so that a slow one holds up no other.
+
+    Args:
+        name: For the log.
+        steps: Each says how much it has done; 0 where nothing was to do.
+        service_manager: Is told what systemd wants to know.
+    """
+
+    def __init__(
+        self, name: str, steps: Sequence[Callable[[], int]], service_manager: ServiceManager
+    ) -> None:
+        self._name = name
+        self._service_manager = service_manager
+        self._stopped = threading.Event()
+        self._lanes = [_Lane(step, self._stopped) for step in steps]
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT; what a step has begun is committed or without trace.
+
+        Raises:
+            Exception: A step failed in a way that nobody expected; the process shall end and start anew.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopped.set())
+        for lane in self._lanes:
+            lane.thread.start()
+        logger().info("role_started", role=self._name)
+        self._service_manager.ready()
+        while not self._stopped.wait(TICK_SECONDS):
+            if all(time.monotonic() - lane.progressed_at < STUCK_SECONDS for lane in self._lanes):
+                self._service_manager.alive()
+        self._service_manager.stopping()
+        for lane in self._lanes:
+            lane.thread.join()
+        logger().info("role_stopped", role=self._name)
+        for lane in self._lanes:
+            if lane.failure is not None:
+                raise lane.failure

@@ -1,0 +1,6 @@
+"""Settle conversations: a closed window's events, in their order, to one state and the outbox."""
+
+from workers.settle.settings import SettleSettings, read_settle_settings
+from workers.settle.settler import Settler
+
+__all__ = ["SettleSettings", "Settler", "read_settle_settings"]

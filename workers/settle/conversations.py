@@ -1,0 +1,209 @@
+"""Lock conversations whose window has closed, read what waits in it, write what was settled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select, update
+
+from workers.parsing.timestamps import microseconds_of, moment_of
+from workers.settle.plan import SUPERSEDED, Moment, Pending, Routing, Settled
+from workers.tables.models import conversation_messages, conversations, processed_events, routing_updates
+from workers.tables.rowset import RowStatement, kinds_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, Row, Select
+
+    from workers.settle.plan import Decision, Settlement
+
+_C: Final = conversations.c
+_M: Final = conversation_messages.c
+_U: Final = routing_updates.c
+
+_STATE: Final = (
+    _C.conversation_id,
+    _C.event_count,
+    _C.settled_count,
+    _C.settled_through_at,
+    _C.settled_through_sequence,
+    _C.session_opened_at,
+    _C.routing_status,
+    _C.routing_queue,
+    _C.routing_changed_at,
+    _C.routing_sequence,
+)
+
+_WRITE: Final = RowStatement(
+    """
+    UPDATE conversations SET settled_count = {settled_count}, settled_through_at = {settled_through_at},
+        settled_through_sequence = {settled_through_sequence},
+        session_opened_at = COALESCE(session_opened_at, {session_opened_at}),
+        routing_status = {routing_status}, routing_queue = {routing_queue},
+        routing_changed_at = {routing_changed_at}, routing_sequence = {routing_sequence},
+        updated_at = {updated_at}
+    FROM {rows} WHERE conversations.conversation_id = {conversation_id}
+    """,
+    kinds_of(
+        conversations,
+        "conversation_id",
+        "settled_count",
+        "settled_through_at",
+        "settled_through_sequence",
+        "session_opened_at",
+        "routing_status",
+        "routing_queue",
+        "routing_changed_at",
+        "routing_sequence",
+        "updated_at",
+    ),
+)
+_DECIDE: Final = RowStatement(
+    """
+    UPDATE routing_updates SET decision = {decision}, platform_status = {platform_status},
+        verified = {verified}, decided_at = {decided_at}, next_attempt_at = NULL
+    FROM {rows} WHERE routing_updates.event_id = {event_id}
+    """,
+    kinds_of(routing_updates, "event_id", "decision", "platform_status", "verified", "decided_at"),
+)
+
+
+def lock_closed(connection: Connection, now_us: int, *, opened_before_us: int, limit: int) -> list[Row[Any]]:
+    """Lock up to *limit* conversations whose window has closed; what another process has is left to it.
+
+    Args:
+        connection: In a transaction.
+        now_us: Our clock, microseconds since the epoch.
+        opened_before_us: No window that was opened later can be closed; it bounds what is looked at.
+        limit: How many at most.
+    """
+    closed = (
+        select(*_STATE)
+        .where(_C.window_opened_at <= moment_of(opened_before_us), _C.window_closes_at <= moment_of(now_us))
+        .order_by(_C.window_opened_at)
+        .limit(limit)
+    )
+    return _locked(connection, closed)
+
+
+def lock_one(connection: Connection, conversation_id: str) -> Row[Any] | None:
+    """Lock one conversation, or return None while another process has it."""
+    return next(iter(_locked(connection, select(*_STATE).where(_C.conversation_id == conversation_id))), None)
+
+
+def waiting_messages(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[Pending]]:
+    """Return the messages that came since their conversation was settled, by conversation."""
+    query = (
+        select(_M.conversation_id, _M.event_id, _M.occurred_at, _M.sequence, _M.received_at)
+        .join(conversations, _C.conversation_id == _M.conversation_id)
+        .where(
+            _M.conversation_id.in_(conversation_ids),
+            # The index leads to the oldest event of the window, and the position past what is settled.
+            _M.occurred_at >= _C.window_from_at,
+            _M.position > _C.settled_count,
+        )
+    )
+    waiting: dict[str, list[Pending]] = {}
+    for row in connection.execute(query):
+        waiting.setdefault(row.conversation_id, []).append(Pending(_moment_of(row)))
+    return waiting
+
+
+def waiting_updates(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[Pending]]:
+    """Return the routing updates of which nothing is decided, by conversation."""
+    query = select(
+        _U.conversation_id,
+        _U.event_id,
+        _U.occurred_at,
+        _U.sequence,
+        _U.received_at,
+        _U.routing_status,
+        _U.routing_queue,
+    ).where(_U.conversation_id.in_(conversation_ids), _U.decision.is_(None))
+    waiting: dict[str, list[Pending]] = {}
+    for row in connection.execute(query):
+        pending = Pending(_moment_of(row), row.routing_status, row.routing_queue)
+        waiting.setdefault(row.conversation_id, []).append(pending)
+    return waiting
+
+
+def close_windows(connection: Connection, conversation_ids: Sequence[str]) -> None:
+    """Take the windows away: the next event opens a new one."""
+    connection.execute(
+        update(conversations)
+        .where(_C.conversation_id.in_(conversation_ids))
+        .values(window_opened_at=None, window_closes_at=None, window_limit_at=None, window_from_at=None)
+    )
+
+
+def write(connection: Connection, settlements: Mapping[str, tuple[int, Settlement]], now_us: int) -> None:
+    """Write the conversations' states and what was decided on their updates.
+
+    Args:
+        connection: In the transaction that locked the conversations.
+        settlements: By conversation: how many of its events are settled, and what came of them.
+        now_us: Our clock, microseconds since the epoch.
+    """
+    rows = [
+        _row_of(key, count, settled.state, now_us) for key, (count, settled) in sorted(settlements.items())
+    ]
+    if rows:
+        _WRITE.execute(connection, rows)
+    decided = [each for _, settled in settlements.values() for each in settled.decisions]
+    if decided:
+        _DECIDE.execute(connection, [_decision_row(each, now_us) for each in decided])
+    superseded = [each.event_id for each in decided if each.word == SUPERSEDED]
+    if superseded:
+        connection.execute(
+            update(processed_events)
+            .where(processed_events.c.id.in_(superseded))
+            .values(outcome="skipped", reason=SUPERSEDED)
+        )
+
+
+def state_of(row: Row[Any]) -> Settled:
+    """Read what is settled of a conversation off its row."""
+    through = row.settled_through_at
+    changed = row.routing_changed_at
+    return Settled(
+        through=Moment(microseconds_of(through), row.settled_through_sequence) if through else None,
+        routing=Routing(
+            row.routing_status,
+            row.routing_queue,
+            Moment(microseconds_of(changed), row.routing_sequence) if changed else None,
+        ),
+        has_session=row.session_opened_at is not None,
+    )
+
+
+def _locked(connection: Connection, query: Select[Any]) -> list[Row[Any]]:
+    """Lock what a query finds; SQLite, which has one writer, needs no word for it."""
+    return list(connection.execute(query.with_for_update(skip_locked=True)))
+
+
+def _moment_of(row: Any) -> Moment:
+    return Moment(
+        microseconds_of(row.occurred_at), row.sequence, microseconds_of(row.received_at), row.event_id
+    )
+
+
+def _row_of(conversation_id: str, count: int, state: Settled, now_us: int) -> tuple[object, ...]:
+    through, routing = state.through, state.routing
+    changed = routing.changed
+    return (
+        conversation_id,
+        count,
+        through.occurred_at_us if through else None,
+        through.sequence if through else 0,
+        now_us if state.has_session else None,
+        routing.status,
+        routing.queue,
+        changed.occurred_at_us if changed else None,
+        changed.sequence if changed else 0,
+        now_us,
+    )
+
+
+def _decision_row(decision: Decision, now_us: int) -> tuple[object, ...]:
+    return (decision.event_id, decision.word, decision.platform_status, decision.verified, now_us)

@@ -1,0 +1,221 @@
+"""Decide what a conversation's closed window amounts to: values in, values out.
+
+Whatever the order in which a conversation's events arrive and are settled, the same state comes of them:
+the newest update decides the routing, and of each message and update one outbox entry is made. Only which
+entries are marked late depends on when they came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from workers.parsing.events import (
+    CONVERSATION_MESSAGE,
+    CONVERSATION_NEW,
+    CONVERSATION_UPDATED,
+    QUEUED,
+    ROUTED,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from workers.genesys import PlatformState
+
+APPLIED: Final = "applied"
+LATE: Final = "late"
+SUPERSEDED: Final = "superseded"
+
+UNKNOWN_TO_THE_PLATFORM: Final = "UNKNOWN"
+"""What is put on record where the platform has no such conversation."""
+
+AGREES: Final[Mapping[str, frozenset[str]]] = {
+    QUEUED: frozenset({QUEUED}),
+    # The contact is routed when a person is rung: answered or not is no matter of routing.
+    ROUTED: frozenset({ROUTED, "ALERTING"}),
+}
+"""With what the platform may say, by the status that an update notified. Others cannot be looked up."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Moment:
+    """Where an event stands among those of its conversation: timestamp, sequence, arrival.
+
+    Args:
+        occurred_at_us: The platform's clock, microseconds since the epoch.
+        sequence: The platform's number, 0 for none.
+        received_at_us: Our clock, microseconds since the epoch.
+        event_id: Its `processed_events.id`.
+    """
+
+    occurred_at_us: int
+    sequence: int = 0
+    received_at_us: int = 0
+    event_id: int = 0
+
+    def is_before(self, other: Moment | None) -> bool:
+        """Tell whether this is older by the platform's own words; arrival alone makes nothing late."""
+        if other is None:
+            return False
+        return (self.occurred_at_us, self.sequence) < (other.occurred_at_us, other.sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An event that waits to be settled.
+
+    Args:
+        moment: Where it stands.
+        routing_status: What an update says of the routing; None of a message.
+        routing_queue: The routing queue that an update names.
+    """
+
+    moment: Moment
+    routing_status: str | None = None
+    routing_queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """A conversation's routing as the newest applied update has it."""
+
+    status: str | None = None
+    queue: str | None = None
+    changed: Moment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What of a conversation is settled.
+
+    Args:
+        through: The newest event settled so far.
+        routing: The routing.
+        has_session: Whether its session has gone to the outbox.
+    """
+
+    through: Moment | None = None
+    routing: Routing = Routing()
+    has_session: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row for the outbox.
+
+    Args:
+        event_type: What the services are told.
+        occurred_at_us: The platform's clock, microseconds since the epoch.
+        event_id: Whose payload goes with it; None for a session that nobody notified.
+        late: Whether something newer of its conversation went before.
+        verified: True where the platform confirmed the routing; None where nobody was asked.
+    """
+
+    event_type: str
+    occurred_at_us: int
+    event_id: int | None
+    late: bool = False
+    verified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of an update.
+
+    Args:
+        event_id: Which.
+        word: APPLIED, LATE or SUPERSEDED.
+        platform_status: What the platform said; None where it was not asked.
+        verified: Whether it agreed; None likewise.
+    """
+
+    event_id: int
+    word: str
+    platform_status: str | None = None
+    verified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one transaction commits for one conversation."""
+
+    state: Settled
+    entries: tuple[Entry, ...]
+    decisions: tuple[Decision, ...] = ()
+
+
+def settle_window(state: Settled, pending: Iterable[Pending]) -> Settlement:
+    """Settle events in their order; updates among them are applied as they were notified.
+
+    Args:
+        state: What is settled so far.
+        pending: Messages and updates, in any order.
+    """
+    entries: list[Entry] = []
+    decisions: list[Decision] = []
+    for each in sorted(pending, key=lambda each: each.moment):
+        if not state.has_session:
+            entries.append(Entry(CONVERSATION_NEW, each.moment.occurred_at_us, None))
+            state = replace(state, has_session=True)
+        if each.routing_status is None:
+            entries.append(_entry_of(CONVERSATION_MESSAGE, each, state))
+        else:
+            decisions.append(_decide(each, state))
+            entries.append(_entry_of(CONVERSATION_UPDATED, each, state))
+            state = _routed(state, each)
+        state = _through(state, each)
+    return Settlement(state, tuple(entries), tuple(decisions))
+
+
+def settle_update(state: Settled, update: Pending, platform: PlatformState | None) -> Settlement:
+    """Settle one update by what the platform says of its conversation.
+
+    Args:
+        state: What is settled so far.
+        update: What was notified.
+        platform: The platform's own word; None where it has no such conversation.
+    """
+    assert update.routing_status is not None
+    expected = AGREES.get(update.routing_status)
+    said = (platform.status or "NONE") if platform else UNKNOWN_TO_THE_PLATFORM
+    if expected is None:
+        return settle_window(state, [update])
+    if said not in expected:
+        decision = Decision(update.moment.event_id, SUPERSEDED, said, verified=False)
+        return Settlement(state, (), (decision,))
+    applied = settle_window(state, [update])
+    entries = tuple(replace(each, verified=True) if each.event_id else each for each in applied.entries)
+    decisions = tuple(replace(each, platform_status=said, verified=True) for each in applied.decisions)
+    return Settlement(applied.state, entries, decisions)
+
+
+def _entry_of(event_type: str, each: Pending, state: Settled) -> Entry:
+    moment = each.moment
+    return Entry(event_type, moment.occurred_at_us, moment.event_id, late=moment.is_before(state.through))
+
+
+def _decide(update: Pending, state: Settled) -> Decision:
+    word = LATE if update.moment.is_before(state.routing.changed) else APPLIED
+    return Decision(update.moment.event_id, word)
+
+
+def _routed(state: Settled, update: Pending) -> Settled:
+    """Let the newest update decide, whichever comes first; of two of one moment their content decides."""
+    routing = Routing(update.routing_status, update.routing_queue, update.moment)
+    return state if _rank(routing) < _rank(state.routing) else replace(state, routing=routing)
+
+
+def _rank(routing: Routing) -> tuple[int, int, str, str]:
+    if routing.changed is None:
+        return (-1, 0, "", "")
+    return (
+        routing.changed.occurred_at_us,
+        routing.changed.sequence,
+        routing.status or "",
+        routing.queue or "",
+    )
+
+
+def _through(state: Settled, each: Pending) -> Settled:
+    return state if each.moment.is_before(state.through) else replace(state, through=each.moment)

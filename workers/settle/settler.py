@@ -1,0 +1,191 @@
+"""Settle what is due: closed windows by themselves, routing updates with the platform's word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select, update
+
+from messaging.errors import RetryLaterError
+from messaging.log import logger
+from workers.parsing.timestamps import moment_of
+from workers.settle import conversations
+from workers.settle.plan import Settlement, settle_update, settle_window
+from workers.tables.database import transact
+from workers.tables.models import routing_updates
+from workers.tables.outbox import put_in_outbox
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from messaging.clock import Clock
+    from workers.genesys import ConversationStates
+    from workers.tables.window import WindowBounds
+
+CONVERSATIONS_AT_ONCE: Final = 100
+"""One transaction's: its locks hold up the intake of these conversations for some milliseconds."""
+
+LEASE_SECONDS: Final = 30.0
+"""How long an update is left to the process that asks the platform about it: above any request's time."""
+
+LONGEST_PAUSE_SECONDS: Final = 60.0
+
+_U: Final = routing_updates.c
+
+log = logger()
+
+
+class Settler:
+    """Settles conversations, batch by batch.
+
+    Args:
+        engine: The database.
+        clock: Our time.
+        window: How long a window is open; bounds which of them are looked at.
+        states: The platform's word on conversations; None applies updates as they are notified.
+    """
+
+    def __init__(
+        self, engine: Engine, clock: Clock, *, window: WindowBounds, states: ConversationStates | None
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._window = window
+        self._states = states
+
+    def settle_windows(self) -> int:
+        """Settle up to a batch of closed windows; return how many conversations it were.
+
+        Raises:
+            RetryLaterError: The database is away; nothing is half-settled.
+        """
+        started = self._clock.monotonic()
+        settlements = transact(self._engine, self._settle_closed)
+        if settlements:
+            entries = [entry for each in settlements for entry in each.entries]
+            log.info(
+                "windows_settled",
+                conversations=len(settlements),
+                entries=len(entries),
+                late=sum(entry.late for entry in entries),
+                duration_s=round(self._clock.monotonic() - started, 4),
+            )
+        return len(settlements)
+
+    def settle_updates(self) -> int:
+        """Ask the platform about one update that is due, and settle it; return how many it were.
+
+        No lock is held while the platform is asked. What it does not answer is tried again later.
+
+        Raises:
+            RetryLaterError: The database is away.
+        """
+        if self._states is None:
+            return 0
+        taken = transact(self._engine, self._take_update)
+        if taken is None:
+            return 0
+        event_id, conversation_id, attempts = taken
+        try:
+            platform = self._states.of(conversation_id)
+        except RetryLaterError as error:
+            self._put_off(event_id, attempts, error)
+            return 0
+        settlement = transact(
+            self._engine, lambda connection: self._settle_one(connection, conversation_id, event_id, platform)
+        )
+        if settlement is not None:
+            for decision in settlement.decisions:
+                log.info("routing_update_settled", event_id=event_id, decision=decision.word)
+        return 1
+
+    def _settle_closed(self, connection: Connection) -> list[Settlement]:
+        now_us = self._clock.now_us()
+        rows = conversations.lock_closed(
+            connection, now_us, opened_before_us=now_us - self._window.quiet_us, limit=CONVERSATIONS_AT_ONCE
+        )
+        if not rows:
+            return []
+        ids = [row.conversation_id for row in rows]
+        waiting = conversations.waiting_messages(connection, ids)
+        if self._states is None:
+            for conversation_id, updates in conversations.waiting_updates(connection, ids).items():
+                waiting.setdefault(conversation_id, []).extend(updates)
+        settlements = {
+            row.conversation_id: (
+                int(row.event_count),
+                settle_window(conversations.state_of(row), waiting.get(row.conversation_id, ())),
+            )
+            for row in rows
+        }
+        self._commit(connection, settlements, now_us)
+        conversations.close_windows(connection, ids)
+        return [settlement for _, settlement in settlements.values()]
+
+    def _take_update(self, connection: Connection) -> tuple[int, str, int] | None:
+        """Lease the update that has waited longest; a killed process's lease runs out by itself."""
+        now_us = self._clock.now_us()
+        due = (
+            select(_U.event_id, _U.conversation_id, _U.attempts)
+            .where(_U.decision.is_(None), _U.next_attempt_at <= moment_of(now_us))
+            .order_by(_U.next_attempt_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        row = connection.execute(due).first()
+        if row is None:
+            return None
+        self._reschedule(connection, row.event_id, row.attempts + 1, LEASE_SECONDS)
+        return int(row.event_id), str(row.conversation_id), int(row.attempts) + 1
+
+    def _put_off(self, event_id: int, attempts: int, error: RetryLaterError) -> None:
+        delay = min(LONGEST_PAUSE_SECONDS, max(error.delay, 2.0 ** min(attempts, 10) / 2))
+        transact(self._engine, lambda connection: self._reschedule(connection, event_id, attempts, delay))
+        log.warning("routing_update_waits", event_id=event_id, reason=str(error), retry_in_s=round(delay, 1))
+
+    def _reschedule(self, connection: Connection, event_id: int, attempts: int, delay: float) -> None:
+        at = moment_of(self._clock.now_us() + round(delay * 1_000_000))
+        connection.execute(
+            update(routing_updates)
+            .where(_U.event_id == event_id, _U.decision.is_(None))
+            .values(attempts=attempts, next_attempt_at=at)
+        )
+
+    def _settle_one(
+        self, connection: Connection, conversation_id: str, event_id: int, platform: Any
+    ) -> Settlement | None:
+        """Settle one update under its conversation's lock; None where another process was first."""
+        row = conversations.lock_one(connection, conversation_id)
+        if row is None:
+            self._reschedule(connection, event_id, 1, 0.0)
+            return None
+        updates = conversations.waiting_updates(connection, [conversation_id]).get(conversation_id, [])
+        pending = next((each for each in updates if each.moment.event_id == event_id), None)
+        if pending is None:
+            return None
+        settlement = settle_update(conversations.state_of(row), pending, platform)
+        self._commit(
+            connection, {conversation_id: (int(row.settled_count), settlement)}, self._clock.now_us()
+        )
+        return settlement
+
+    def _commit(
+        self, connection: Connection, settlements: dict[str, tuple[int, Settlement]], now_us: int
+    ) -> None:
+        put_in_outbox(
+            connection,
+            [
+                (
+                    conversation_id,
+                    each.event_id,
+                    each.event_type,
+                    each.occurred_at_us,
+                    each.late,
+                    each.verified,
+                    now_us,
+                )
+                for conversation_id, (_, settlement) in sorted(settlements.items())
+                for each in settlement.entries
+            ],
+        )
+        conversations.write(connection, settlements, now_us)

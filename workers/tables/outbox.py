@@ -1,0 +1,35 @@
+"""Put into the outbox what the services behind are to be told; its order is that of each conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from workers.tables.models import outbox
+from workers.tables.rowset import insert_into
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+COLUMNS: Final = (
+    "conversation_id",
+    "event_id",
+    "event_type",
+    "occurred_at",
+    "late",
+    "verified",
+    "created_at",
+)
+
+_PUT: Final = insert_into(outbox, COLUMNS)
+
+
+def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Write entries in their order, values as COLUMNS has them.
+
+    The caller holds the locks of the conversations, so that within each the ids rise in the order of the
+    commits.
+    """
+    if rows:
+        _PUT.execute(connection, rows)
