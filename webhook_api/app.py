@@ -7,26 +7,26 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, jsonify
-from werkzeug.exceptions import HTTPException
-
 from messaging.clock import SystemClock
-from messaging.log import log_callback_failure, logger
+from messaging.log import configure_logging, log_callback_failure, logger
 from messaging.publisher import Publisher
+from webhook_api.application import EdgeApplication
+from webhook_api.extensions import load_extensions
 from webhook_api.handover import Barrier, Confirms, Handover, MajorityWatch, Outlet, Oversized
 from webhook_api.health import Health, report, write_status
 from webhook_api.host_table import HostTable
+from webhook_api.http import Limits
 from webhook_api.ingest import Ingest
 from webhook_api.journal import HostLimit, Journal
 from webhook_api.pressure import Gate, QueueDepthPoller, Watermarks
-from webhook_api.routes import blueprint
+from webhook_api.settings import EdgeSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
     from messaging.clock import Clock
     from webhook_api.pressure import QueueReport
-    from webhook_api.settings import EdgeSettings
 
 STATUS_SECONDS = 1.0
 
@@ -75,7 +75,10 @@ class Edge:
         oversized = Oversized(settings.state_directory / "oversized")
         self.handover = Handover(self.loop, self._journal, outlet, oversized, clock)
         self.ingest = Ingest(settings, self._gate, self.handover, clock, secrets.token_hex(8))
-        self.flask = create_app(self.ingest, self.health)
+        self.limits = limits_of(settings)
+        self.flask = EdgeApplication(self.ingest, self.health)
+        for extend in load_extensions(settings.flask_extensions):
+            extend(self.flask)
         self._poller = (
             QueueDepthPoller(
                 settings.management_urls, settings.amqp_urls[0], self._post_report, lambda: watch.address
@@ -83,6 +86,14 @@ class Edge:
             if settings.management_urls
             else None
         )
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request by the Flask application."""
+        return self.flask(environ, start_response)
+
+    def is_inviting(self) -> bool:
+        """Tell whether a sender that asks first shall send its body: not while webhooks are refused."""
+        return self.ingest.is_admitting
 
     def start(self) -> None:
         """Connect, poll and report from now on; the loop runs when its owner starts it."""
@@ -131,17 +142,22 @@ class Edge:
             write_status(self._journal.directory, self.status())
 
 
-def create_app(ingest: Ingest, health: Callable[[], Health]) -> Flask:
-    """Return the Flask application over its collaborators."""
-    app = Flask("webhook_api")
-    app.config["MAX_CONTENT_LENGTH"] = ingest.max_body_bytes
-    app.register_blueprint(blueprint(ingest, health))
-    app.register_error_handler(Exception, _answer_error)
-    return app
+def make_edge() -> Edge:
+    """Make an edge process of the environment's settings; gunicorn calls it after the fork.
+
+    Raises:
+        ConfigurationError: A variable is missing, malformed or contradicts another.
+    """
+    settings = EdgeSettings.from_environment()
+    configure_logging(settings.log_level, process="edge", form=settings.log_form)
+    return Edge(settings)
 
 
-def _answer_error(error: Exception) -> tuple[Response, int]:
-    if isinstance(error, HTTPException):
-        return jsonify(status=error.name.lower()), error.code or 500
-    logger().exception("request_failed")
-    return jsonify(status="internal server error"), 500
+def limits_of(settings: EdgeSettings) -> Limits:
+    """Return what one process of the host grants its senders."""
+    return Limits(
+        body_bytes=settings.max_body_bytes,
+        request_seconds=settings.request_seconds,
+        keepalive_seconds=settings.keepalive_seconds,
+        connections=max(1, settings.max_connections // settings.processes),
+    )

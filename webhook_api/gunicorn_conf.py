@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings
+from webhook_api.extensions import load_extensions
 from webhook_api.settings import EdgeSettings
 
 try:
     _settings = EdgeSettings.from_environment()
     _settings.prepare_state_directory()
+    load_extensions(_settings.flask_extensions)
 except ConfigurationError as _exc:
     configure_logging("info", process="edge")
     logger().error("configuration_refused", reason=str(_exc))
@@ -20,10 +23,24 @@ except ConfigurationError as _exc:
 configure_logging(_settings.log_level, process="edge", form=_settings.log_form)
 warn_of_unknown_settings()
 
-wsgi_app = "webhook_api.app:create_app"
+
+def on_starting(server: Any) -> None:
+    """Refuse what a command line says otherwise than the settings below; gunicorn calls it first."""
+    said = {
+        "workers: set OM_EDGE_PROCESSES": (server.cfg.workers, workers),
+        "worker_class": (server.cfg.worker_class_str, worker_class),
+        "wsgi_app: use OM_FLASK_EXTENSIONS": (server.app.app_uri, wsgi_app),
+    }
+    refused = [name for name, (value, ours) in said.items() if value != ours]
+    if refused:
+        logger().error("configuration_refused", reason=f"gunicorn's {'; '.join(refused)}")
+        sys.exit(EX_CONFIG)
+
+
+wsgi_app = "webhook_api.app:make_edge()"
 bind = _settings.bind
 workers = _settings.processes
-worker_class = "webhook_api.http.worker.LoopWorker"
+worker_class = "webhook_api.http.LoopWorker"
 timeout = 30
 graceful_timeout = 20
 backlog = 2048

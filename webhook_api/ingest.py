@@ -1,50 +1,36 @@
 """Take one webhook in: admission, size, signature, journal, hand-over, answer. In this order, nothing else.
 
-Both ways to here, the short cut of the worker and the Flask view, call the same two functions.
+Both ways to here, Flask's view and the short way to it (webhook_api/application.py), call the same function.
 """
 
 from __future__ import annotations
 
 import hmac
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from messaging.envelope import WEBHOOK, encode_properties
 from messaging.log import logger
+from webhook_api.answer import Answer
+from webhook_api.http import ANSWER_AFTER
 from webhook_api.journal import JournalFullError
 from webhook_api.signature import HEADER, SignatureVerifier, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from messaging.clock import Clock
     from webhook_api.handover import Handover
     from webhook_api.pressure import Gate
     from webhook_api.settings import EdgeSettings
 
-SIGNATURE_HEADER: Final = HEADER.encode()
-REQUEST_ID_HEADER: Final = b"x-request-id"
-REQUEST_ID_BYTES: Final = 128
+SIGNATURE_KEY: Final = f"HTTP_{HEADER.upper().replace('-', '_')}"
+REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
+REQUEST_ID_LENGTH: Final = 128
 """A longer one is cut: it is for people who search logs, not for data."""
 
 JOURNAL_FULL_RETRY_SECONDS: Final = 5
 """The platform's own pause between retries; a longer one would only cost it attempts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the sender is told.
-
-    Args:
-        status: The HTTP status code.
-        text: One word or sentence for the answer's body.
-        retry_after: Whole seconds, where there is a point in coming again.
-    """
-
-    status: int
-    text: str
-    retry_after: int | None = None
 
 
 ACCEPTED: Final = Answer(200, "accepted")
@@ -54,11 +40,6 @@ NOT_FLUSHED: Final = Answer(503, "journal not flushed", JOURNAL_FULL_RETRY_SECON
 
 EMPTY: Final = Answer(400, "empty body")
 TOO_LARGE: Final = Answer(413, "body too large")
-
-
-def body_of(answer: Answer) -> str:
-    """Return an answer's body: one JSON object."""
-    return json.dumps({"status": answer.text}) + "\n"
 
 
 class Ingest:
@@ -81,40 +62,48 @@ class Ingest:
         self._token = token
         self._verifier = SignatureVerifier(settings.secrets)
         self._allow_unsigned = settings.allow_unsigned
-        self._required = [(n.encode(), v.encode()) for n, v in settings.required_headers.items()]
+        self._required = [
+            (name, f"HTTP_{name.upper().replace('-', '_')}", value.encode())
+            for name, value in settings.required_headers.items()
+        ]
+        self._fsync = settings.journal_fsync
         self._number = 0
         self._is_full = False
         self.max_body_bytes = settings.max_body_bytes
 
-    def admit(self) -> Answer | None:
-        """Refuse a request before its body is read, or let it in with None."""
-        if self._gate.is_shedding:
-            return Answer(429, "too many requests", self._gate.retry_after())
-        return None
+    @property
+    def is_admitting(self) -> bool:
+        """Whether a webhook would be admitted now."""
+        return not self._gate.is_shedding
 
-    def accept(self, body: bytes, headers: Mapping[bytes, bytes]) -> Answer:
-        """Verify and keep one event that was admitted.
+    def accept(self, environ: Mapping[str, Any], read_body: Callable[[], bytes]) -> Answer:
+        """Take one webhook in.
 
         Args:
-            body: The whole body, undecoded.
-            headers: Lower-case names.
+            environ: As WSGI has it.
+            read_body: Returns the whole body, undecoded; called once admitted.
 
         Returns:
             ACCEPTED once the event is in the journal.
         """
-        if not (self._allow_unsigned or self._verifier.is_genuine(body, headers.get(SIGNATURE_HEADER, b""))):
-            return self._refuse(explain(headers.get(SIGNATURE_HEADER, b"")), body)
-        for name, value in self._required:
-            if not hmac.compare_digest(headers.get(name, b""), value):
-                return self._refuse(f"header {name.decode()} missing or wrong", body)
-        if not body:
-            return EMPTY
-        return self._keep(body, headers.get(REQUEST_ID_HEADER))
+        if self._gate.is_shedding:
+            return Answer(429, "too many requests", self._gate.retry_after())
+        if int(environ.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
+            return TOO_LARGE
+        body = read_body()
+        signature = environ.get(SIGNATURE_KEY, "").encode("latin-1")
+        if not (self._allow_unsigned or self._verifier.is_genuine(body, signature)):
+            return self._refuse(explain(signature), body)
+        for name, key, value in self._required:
+            if not hmac.compare_digest(environ.get(key, "").encode("latin-1"), value):
+                return self._refuse(f"header {name} missing or wrong", body)
+        return self._keep(body, environ) if body else EMPTY
 
-    def _keep(self, body: bytes, request_id: bytes | None) -> Answer:
+    def _keep(self, body: bytes, environ: Mapping[str, Any]) -> Answer:
         self._number += 1
         message_id = f"{self._token}-{self._number:x}"
-        request = request_id[:REQUEST_ID_BYTES].decode("latin-1") if request_id else message_id
+        request_id = environ.get(REQUEST_ID_KEY)
+        request = request_id[:REQUEST_ID_LENGTH] if request_id else message_id
         properties = encode_properties(message_id, self._clock.now_us(), request, WEBHOOK)
         try:
             self._handover.accept(properties, body)
@@ -123,7 +112,17 @@ class Ingest:
             return Answer(503, "journal full", JOURNAL_FULL_RETRY_SECONDS)
         if self._is_full:
             self._tell_full(is_full=False)
+        if self._fsync:
+            return self._flushed(environ)
         return ACCEPTED
+
+    def _flushed(self, environ: Mapping[str, Any]) -> Answer:
+        """Have the answer wait for the flush that this turn's requests share; flush now where none waits."""
+        answer_after = environ.get(ANSWER_AFTER)
+        if answer_after is not None:
+            answer_after(self._handover.after_sync, NOT_FLUSHED)
+            return ACCEPTED
+        return ACCEPTED if self._handover.sync() else NOT_FLUSHED
 
     def _tell_full(self, *, is_full: bool) -> None:
         """Log the first refusal and the first event kept again, not each of thousands."""

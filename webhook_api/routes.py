@@ -5,23 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import default_exceptions
 
-from webhook_api.ingest import TOO_LARGE, body_of
+from webhook_api.answer import rendered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from werkzeug.exceptions import HTTPException
+
+    from webhook_api.answer import Answer
     from webhook_api.health import Health
-    from webhook_api.ingest import Answer, Ingest
+    from webhook_api.ingest import Ingest
 
 WEBHOOK_PATH: Final = "/webhooks/genesys/openmessaging"
+
+FAILURE: Final = "webhook_api.failure"
+"""The environ's key of what the short way raised, for Flask to handle."""
 
 
 def blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
     """Return the views over their collaborators.
 
     Args:
-        ingest: What the webhook's view calls, like the worker's short cut.
+        ingest: Takes webhooks in.
         health: Takes a fresh report.
     """
     routes = Blueprint("edge", __name__)
@@ -29,7 +36,13 @@ def blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
     @routes.post(WEBHOOK_PATH)
     def receive_webhook() -> Response:
         """Take one event in."""
-        return _response(_take_in(ingest))
+        failure = request.environ.get(FAILURE)
+        if failure is not None:
+            raise failure
+        answer = ingest.accept(request.environ, request.get_data)
+        if answer.status != 200:
+            raise _refusal(answer)
+        return _response(answer)
 
     @routes.get("/health/live")
     def live() -> Response:
@@ -45,18 +58,11 @@ def blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
     return routes
 
 
-def _take_in(ingest: Ingest) -> Answer:
-    refusal = ingest.admit()
-    if refusal is not None:
-        return refusal
-    if (request.content_length or 0) > ingest.max_body_bytes:
-        return TOO_LARGE
-    headers = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in request.headers}
-    return ingest.accept(request.get_data(cache=False), headers)
+def _refusal(answer: Answer) -> HTTPException:
+    """Return a refusal as Flask's error handlers know it; where there is none the answer stays as it is."""
+    return default_exceptions[answer.status](answer.text, _response(answer))
 
 
 def _response(answer: Answer) -> Response:
-    response = Response(body_of(answer), status=answer.status, mimetype="application/json")
-    if answer.retry_after is not None:
-        response.headers["Retry-After"] = str(answer.retry_after)
-    return response
+    parts = rendered(answer)
+    return Response(parts.body, status=parts.status, headers=parts.headers)

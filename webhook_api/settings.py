@@ -29,6 +29,8 @@ class EdgeSettings:
         publisher_confirms: Whether the broker's confirms prove the events, instead of probes.
         journal_max_bytes: What all processes of this host together may keep, in bytes.
         request_seconds: From a request's first byte to its last.
+        max_connections: What all processes of this host together hold open.
+        flask_extensions: package.module:function, each called with the Flask application.
         keepalive_seconds: How long an idle connection stays open; above the proxy's own.
     """
 
@@ -49,6 +51,8 @@ class EdgeSettings:
     retry_after_max_seconds: int
     request_seconds: float
     keepalive_seconds: float
+    max_connections: int
+    flask_extensions: tuple[str, ...]
     log_level: str
     log_form: str = JSON
 
@@ -78,6 +82,8 @@ class EdgeSettings:
             retry_after_max_seconds=env.integer("OM_RETRY_AFTER_MAX_SECONDS", 30, minimum=1),
             request_seconds=env.seconds("OM_REQUEST_SECONDS", 10.0, minimum=0.1),
             keepalive_seconds=env.seconds("OM_KEEPALIVE_SECONDS", 75.0),
+            max_connections=env.integer("OM_MAX_CONNECTIONS", 1000, minimum=1),
+            flask_extensions=env.strings("OM_FLASK_EXTENSIONS"),
             log_level=env.one_of("OM_LOG_LEVEL", LEVELS, "info"),
             log_form=env.one_of("OM_LOG_FORMAT", FORMS, JSON),
         )

@@ -94,6 +94,13 @@ class Handover:
         self._held.append(callback)
         self._open_turn()
 
+    def sync(self) -> bool:
+        """End the turn now, for an answer that cannot wait for it; return what `after_sync` would tell."""
+        outcomes: list[bool] = []
+        self.after_sync(outcomes.append)
+        self._end_turn()
+        return outcomes[0]
+
     def stop(self, then: Callable[[], None]) -> None:
         """Flush what is published, wait for one answer if the broker is there, let go of the journal.
 

@@ -1,161 +1,228 @@
 """Serve one keep-alive HTTP/1.1 connection on the loop, without ever blocking it.
 
-A request is read until it is whole, bounded in bytes and in time, then answered at once: the webhook's own
-route straight from here, every other by the Flask application.
+A request is read until it is whole, bounded in bytes and in time, then the application is called with it. A
+reader too slow for its answers stops being read.
 """
 
 from __future__ import annotations
 
-import socket
-import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
-from webhook_api.http import response as http_answer
-from webhook_api.http import wsgi as wsgi_bridge
+from webhook_api.answer import Answer
+from webhook_api.http import response
+from webhook_api.http.gateway import ANSWER_AFTER, template_of
 from webhook_api.http.request import RequestReader
-from webhook_api.ingest import NOT_FLUSHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook_api.app import Edge
-    from webhook_api.http.request import Incoming
-    from webhook_api.ingest import Answer
+    from webhook_api.http.gateway import Gateway
+    from webhook_api.http.limits import Limits
+
+    Wait = Callable[[Callable[[bool], None]], None]
 
 RECEIVE_BYTES: Final = 64 * 1024
+_BUFFER: Final = memoryview(bytearray(RECEIVE_BYTES))
+"""Where every connection of this process receives: what came is read before the next may come."""
+
+UNSENT_BYTES: Final = 64 * 1024
+"""Answers that the other side has not taken, from which on nothing more is read from it."""
 
 LINGER_SECONDS: Final = 2.0
-"""How long to read past a refusal, so that the sender sees the answer and not a reset."""
+"""How long to read past the last answer, so that the sender sees it and not a reset."""
+
+BUSY: Final = Answer(503, "too many connections", retry_after=1)
 
 
-class HttpConnection:
-    """The socket, its unsent bytes and its deadline.
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the connections of a process share.
 
     Args:
-        edge: What the process is made of.
-        sock: Non-blocking, accepted.
-        peer: The address of the other side.
-        on_close: Told once, when the socket has been closed.
+        loop: The loop of this process.
+        gateway: Who answers.
+        limits: What they grant.
+        is_inviting: Tells whether a sender that asks first shall send its body.
+        opening: Those that were accepted and are not open yet.
+        connections: Those that are open.
     """
 
-    def __init__(
-        self, edge: Edge, sock: socket.socket, peer: str, on_close: Callable[[HttpConnection], None]
-    ) -> None:
-        self._edge = edge
-        self._ingest = edge.ingest
-        self._reader = RequestReader(edge.ingest, self)
-        self._sock = sock
-        self._peer = peer
-        self._on_close = on_close
-        self._fd = sock.fileno()
-        self._unsent = b""
-        self._is_busy = False
-        self._is_lingering = False
-        self._is_closed = False
-        self._closes_after_answer = False
-        self.deadline = time.monotonic() + edge.settings.request_seconds
-        edge.loop.add_reader(self._fd, self._receive)
+    loop: asyncio.AbstractEventLoop
+    gateway: Gateway
+    limits: Limits
+    is_inviting: Callable[[], bool]
+    opening: set[HttpConnection] = field(default_factory=set)
+    connections: set[HttpConnection] = field(default_factory=set)
 
-    def close(self) -> None:
-        """Close the socket now."""
-        if not self._is_closed:
-            self._is_closed = True
-            self._edge.loop.remove_reader(self._fd)
-            self._edge.loop.remove_writer(self._fd)
-            self._sock.close()
-            self._on_close(self)
+
+@dataclass(slots=True)
+class _Held:
+    """A response that waits for its leave, or behind one that does."""
+
+    data: bytes
+    keep_alive: bool
+    may_leave: bool = False
+
+
+class HttpConnection(asyncio.BufferedProtocol):
+    """One connection, its deadline and the answers that wait to leave.
+
+    Args:
+        shared: With the others.
+        is_surplus: Whether its first request is refused because there are too many connections.
+    """
+
+    def __init__(self, shared: Shared, *, is_surplus: bool) -> None:
+        self._shared = shared
+        self._limits = shared.limits
+        self._is_surplus = is_surplus
+        self._transport: asyncio.Transport
+        self._reader: RequestReader
+        self._held: deque[_Held] = deque()
+        self._asked: tuple[Wait, Answer] | None = None
+        self._is_lingering = False
+        self._is_at_end = False
+        self._closes_after_answer = False
+        self._is_reading_request = False
+        self._set_deadline(LINGER_SECONDS if is_surplus else self._limits.request_seconds)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request has begun that is not answered yet."""
+        return self._is_reading_request or bool(self._held)
 
     def finish_soon(self) -> None:
         """Serve one more request at most: the answer to it will close the connection."""
         self._closes_after_answer = True
 
+    def abort(self) -> None:
+        """Close the connection now, whatever has not been sent."""
+        self._transport.abort()
+
+    # The loop's callbacks.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called when the socket has been accepted."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=UNSENT_BYTES)
+        template = template_of(
+            _address(transport.get_extra_info("sockname")), _address(transport.get_extra_info("peername"))
+        )
+        template[ANSWER_AFTER] = self._answer_after
+        self._reader = RequestReader(template, self._limits.body_bytes, self)
+        self._shared.opening.discard(self)
+        self._shared.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # whatever the reason
+        """Called once, when the socket has been closed."""
+        self._reader.close()
+        self._shared.connections.discard(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # one buffer serves all
+        """Return where to receive."""
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Called when bytes have come; after the last answer they are thrown away."""
+        if not self._is_lingering:
+            self._reader.feed(_BUFFER[:nbytes])
+
+    def eof_received(self) -> bool:
+        """Called when the other side sends no more; keep the connection open for answers that wait."""
+        self._is_at_end = True
+        return bool(self._held)
+
+    def pause_writing(self) -> None:
+        """Called when the other side is too slow for its answers."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Called when it has caught up."""
+        self._transport.resume_reading()
+
     # What the reader tells.
 
     def begin(self) -> None:
         """Give a request the time that it may take."""
-        self._is_busy = True
-        self.deadline = time.monotonic() + self._edge.settings.request_seconds
+        self._is_reading_request = True
+        self._set_deadline(self._limits.request_seconds)
+        if self._is_surplus:
+            self.refuse(BUSY)
+
+    def is_inviting(self) -> bool:
+        """Tell whether a sender that asks first shall send its body."""
+        return self._shared.is_inviting()
 
     def go_on(self) -> None:
         """Tell the sender to send the body."""
-        self._send(http_answer.CONTINUE)
+        if not self._is_lingering:
+            self._transport.write(response.CONTINUE)
 
     def refuse(self, answer: Answer) -> None:
-        """Answer before the request is whole, then read on only to throw away."""
+        """Answer before the request is whole, and read on only to throw away."""
         if not self._is_lingering:
-            self._is_lingering = True
-            self.deadline = time.monotonic() + LINGER_SECONDS
-            self._send(http_answer.render(answer, keep_alive=False))
+            self._leave(_Held(response.render(answer, keep_alive=False), keep_alive=False))
 
-    def answer(self, incoming: Incoming, *, keep_alive: bool) -> None:
-        """Answer a whole request."""
-        if self._is_lingering or self._is_closed:
-            return
-        self._is_busy = False
-        self.deadline = time.monotonic() + self._edge.settings.keepalive_seconds
-        if self._closes_after_answer:
-            keep_alive = False
-        elif not keep_alive:
-            self._closes_after_answer = True
-        if incoming.is_webhook:
-            answer = incoming.refusal or self._ingest.accept(incoming.body, incoming.headers)
-            response = http_answer.render(answer, keep_alive=keep_alive)
-        else:
-            response = wsgi_bridge.respond(self._edge.flask, incoming, self._peer, keep_alive=keep_alive)
-        self._send_durable(response, keep_alive=keep_alive)
-
-    def _send_durable(self, data: bytes, *, keep_alive: bool) -> None:
-        """Send now, or with OM_JOURNAL_FSYNC after the flush that this turn's requests share."""
-
-        def send(is_durable: bool) -> None:  # noqa: FBT001  # a callback's one argument
-            self._send(data if is_durable else http_answer.render(NOT_FLUSHED, keep_alive=keep_alive))
-
-        if self._edge.settings.journal_fsync:
-            self._edge.handover.after_sync(send)
-        else:
-            self._send(data)
-
-    # The socket.
-
-    def _receive(self) -> None:
-        try:
-            data = self._sock.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self.close()
-        elif not self._is_lingering:
-            self._reader.feed(data)
-
-    def _send(self, data: bytes) -> None:
-        """Send as much as the kernel takes, the rest when it takes more."""
-        if self._is_closed:
-            return
-        had_unsent = bool(self._unsent)
-        data = self._unsent + data
-        try:
-            sent = self._sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.close()
-            return
-        self._unsent = data[sent:]
-        if bool(self._unsent) != had_unsent:
-            if self._unsent:
-                self._edge.loop.add_writer(self._fd, self._send, b"")
-            else:
-                self._edge.loop.remove_writer(self._fd)
-        if not self._unsent:
-            self._after_last_byte()
-
-    def _after_last_byte(self) -> None:
+    def answer(self, environ: dict[str, Any], *, keep_alive: bool) -> None:
+        """Answer a request by the application."""
         if self._is_lingering:
-            # No more will be sent; what still comes is thrown away until the deadline.
-            with suppress(OSError):
-                self._sock.shutdown(socket.SHUT_WR)
-        elif self._closes_after_answer and not self._is_busy:
-            self.close()
+            return
+        self._is_reading_request = False
+        self._set_deadline(self._limits.keepalive_seconds)
+        keep_alive = keep_alive and not self._closes_after_answer
+        data = self._shared.gateway.respond(environ, keep_alive=keep_alive)
+        if self._asked is None and not self._held:
+            self._send(data, keep_alive=keep_alive)
+        else:
+            self._leave(_Held(data, keep_alive))
+
+    # How answers leave.
+
+    def _answer_after(self, wait: Wait, otherwise: Answer) -> None:
+        """Note, while the application is called, what its answer has to wait for."""
+        self._asked = (wait, otherwise)
+
+    def _leave(self, held: _Held) -> None:
+        """Send an answer when it may leave and those before it have left."""
+        self._held.append(held)
+        self._is_lingering = not held.keep_alive
+        if self._asked is None:
+            self._decide(held)
+            return
+        (wait, otherwise), self._asked = self._asked, None
+
+        def decide(may_leave: bool) -> None:  # noqa: FBT001  # a callback's one argument
+            if not may_leave:
+                held.data = response.render(otherwise, keep_alive=held.keep_alive)
+            self._decide(held)
+
+        wait(decide)
+
+    def _decide(self, held: _Held) -> None:
+        held.may_leave = True
+        while self._held and self._held[0].may_leave:
+            first = self._held.popleft()
+            self._send(first.data, keep_alive=first.keep_alive)
+        if self._is_at_end and not self._held:
+            self._transport.close()
+
+    def _send(self, data: bytes, *, keep_alive: bool) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if not keep_alive:
+            self._is_lingering = True
+            self._set_deadline(LINGER_SECONDS)
+            self._transport.write_eof()
+
+    def _set_deadline(self, seconds: float) -> None:
+        self.deadline = self._shared.loop.time() + seconds
+
+
+def _address(name: object) -> tuple[str, str]:
+    """Return host and port of a socket's name; a Unix socket has neither."""
+    return (str(name[0]), str(name[1])) if isinstance(name, tuple) else ("localhost", "")

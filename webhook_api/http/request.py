@@ -1,150 +1,191 @@
-"""Read HTTP/1.1 requests off a connection's bytes, bounded, and decide early what can be decided early."""
+"""Read HTTP/1.1 requests off a connection's bytes, bounded, each into its WSGI environ."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+import io
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import unquote_to_bytes
 
 import httptools
 
 from messaging.log import logger
-from webhook_api.ingest import TOO_LARGE, Answer
-from webhook_api.routes import WEBHOOK_PATH
+from webhook_api.answer import Answer
+from webhook_api.http.head import (
+    HEAD_TOO_LARGE,
+    MALFORMED,
+    TOO_LARGE,
+    VERSIONS,
+    fault_in,
+    key_of,
+    must_be_single,
+    split_target,
+)
 
 if TYPE_CHECKING:
-    from webhook_api.ingest import Ingest
+    from collections.abc import Mapping
 
 HEAD_BYTES: Final = 32 * 1024
-"""Upper bound of a request's head; the platform's own is below 1 KiB."""
+"""Upper bound of a request's head and of its trailers; the platform's own head is below 1 KiB."""
 
-_PATH: Final = WEBHOOK_PATH.encode()
+NO_UPGRADE: Final = Answer(400, "upgrade not supported")
+FAILED: Final = Answer(500, "internal server error")
 
-
-class Incoming:
-    """A request that is being read.
-
-    `headers` have lower-case names. `refusal` is the answer already decided, if any; its body is not kept.
-    """
-
-    __slots__ = ("_parts", "headers", "is_webhook", "method", "refusal", "size", "target", "version")
-
-    def __init__(self) -> None:
-        self.method = b""
-        self.target = b""
-        self.version = ""
-        self.headers: dict[bytes, bytes] = {}
-        self.is_webhook = False
-        self.refusal: Answer | None = None
-        self.size = 0
-        self._parts: list[bytes] = []
-
-    @property
-    def body(self) -> bytes:
-        """The body, once it is whole."""
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-
-    def keep(self, part: bytes) -> None:
-        """Add a part of the body."""
-        self._parts.append(part)
+_METHODS: Final = {b"POST": "POST", b"GET": "GET"}
 
 
 class RequestSink(Protocol):
     """Who answers what the reader reads."""
 
     def begin(self) -> None:
-        """Hear that a request's first byte has come."""
+        """Called when a request's first byte arrives."""
+
+    def is_inviting(self) -> bool:
+        """Tell whether a sender that asks first shall send its body."""
 
     def go_on(self) -> None:
-        """Tell the sender, which waits for it, to send the body."""
+        """Tell the sender to send the body."""
 
     def refuse(self, answer: Answer) -> None:
         """Answer before the request is whole, and read no further one."""
 
-    def answer(self, incoming: Incoming, *, keep_alive: bool) -> None:
-        """Answer a whole request."""
+    def answer(self, environ: dict[str, Any], *, keep_alive: bool) -> None:
+        """Answer a request by the application."""
+
+
+class Unsent(io.RawIOBase):
+    """The input of a request whose body was not sent for."""
+
+    def read(self, _size: int = -1) -> bytes:
+        """Refuse: whoever wants this body comes too late, the sender was not told to send it."""
+        raise OSError("the body was not sent for")
 
 
 class RequestReader:
     """The parser with its callbacks.
 
     Args:
-        ingest: Knows whether a webhook may come in, and how large it may be.
+        template: What every environ of this connection holds.
+        body_bytes: The limit of a body.
         sink: Who answers.
     """
 
-    def __init__(self, ingest: Ingest, sink: RequestSink) -> None:
-        self._ingest = ingest
+    def __init__(self, template: Mapping[str, Any], body_bytes: int, sink: RequestSink) -> None:
+        self._template = dict(template)
+        self._body_bytes = body_bytes
         self._sink = sink
-        self._parser = httptools.HttpRequestParser(self)
-        self._incoming = Incoming()
-        # Bytes of the head being read; -1 once it is whole.
-        self._head_bytes = 0
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._environ: dict[str, Any] = {}
+        self._target = b""
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._is_in_head = True
+        self._is_ambiguous = False
+        self._is_settled = False
+        self._quiet_bytes = 0
 
-    def feed(self, data: bytes) -> None:
-        """Take bytes as they came; the sink hears of what they complete."""
-        if self._head_bytes >= 0:
-            self._head_bytes += len(data)
+    def close(self) -> None:
+        """Let go of the parser, which holds the callbacks and so this object."""
+        self._parser = None
+
+    def feed(self, data: memoryview) -> None:
+        """Take bytes as they came; the sink is called for what they complete."""
+        # Bytes since the last that completed a head, brought a part of a body or ended a request: a head,
+        # trailers or the framing of chunks may go on for so long and no longer.
+        self._quiet_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             # The parser gives up on the body of such a request. A proxy never passes one on.
-            self._sink.refuse(Answer(400, "upgrade not supported"))
+            self._refuse(NO_UPGRADE)
         except httptools.HttpParserCallbackError:
             # A bug of ours must not look like the sender's: only 5xx is sent again.
             logger().exception("request_failed")
-            self._sink.refuse(Answer(500, "internal server error"))
+            self._refuse(FAILED)
         except httptools.HttpParserError:
-            self._sink.refuse(Answer(400, "malformed request"))
+            self._refuse(MALFORMED)
         else:
-            if self._head_bytes > HEAD_BYTES:
-                self._sink.refuse(Answer(431, "request head too large"))
+            if self._quiet_bytes > HEAD_BYTES:
+                self._refuse(HEAD_TOO_LARGE)
 
     # The parser's callbacks, in the order in which they come.
 
     def on_message_begin(self) -> None:
         """Start a request."""
-        self._incoming = Incoming()
+        self._environ = self._template.copy()
+        self._target = b""
+        self._parts = []
+        self._size = 0
+        self._is_in_head = True
+        self._is_ambiguous = False
+        self._is_settled = False
         self._sink.begin()
 
     def on_url(self, url: bytes) -> None:
         """Take the request target, or a part of it."""
-        self._incoming.target += url
+        self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header; of a repeated one the first counts, so that none can be overridden."""
-        self._incoming.headers.setdefault(name.lower(), value)
+        key = key_of(name)
+        if key in self._environ:
+            self._is_ambiguous |= must_be_single(key)
+        # A trailer comes after the body and counts for nothing: whoever checked the head has not seen it.
+        elif key and self._is_in_head:
+            self._environ[key] = value.decode("latin-1").strip(" \t")
 
     def on_headers_complete(self) -> None:
         """Decide what can be decided before the body."""
-        self._head_bytes = -1
-        incoming = self._incoming
-        incoming.method = self._parser.get_method()
-        if incoming.method == b"POST" and incoming.target.partition(b"?")[0] == _PATH:
-            incoming.is_webhook = True
-            incoming.refusal = self._ingest.admit()
-        if int(incoming.headers.get(b"content-length", b"0")) > self._ingest.max_body_bytes:
-            self._refuse(TOO_LARGE)
-        elif incoming.headers.get(b"expect", b"").lower() == b"100-continue":
-            if incoming.refusal is not None:
-                self._refuse(incoming.refusal)
-            else:
-                self._sink.go_on()
+        self._is_in_head = False
+        self._quiet_bytes = 0
+        version = self._parser.get_http_version()
+        fault = MALFORMED if self._is_ambiguous else fault_in(self._environ, version, self._body_bytes)
+        if fault is not None:
+            self._refuse(fault)
+            return
+        self._complete_environ(version)
+        if self._environ.get("HTTP_EXPECT", "").lower() == "100-continue" and version == "1.1":
+            self._invite()
 
     def on_body(self, part: bytes) -> None:
-        """Take a part of the body, unless it has been refused already."""
-        incoming = self._incoming
-        incoming.size += len(part)
-        if incoming.size > self._ingest.max_body_bytes:
+        """Take a part of the body, unless the request has been answered already."""
+        self._quiet_bytes = 0
+        self._size += len(part)
+        if self._size > self._body_bytes:
             self._refuse(TOO_LARGE)
-        elif incoming.refusal is None:
-            incoming.keep(part)
+        elif not self._is_settled:
+            self._parts.append(part)
 
     def on_message_complete(self) -> None:
         """Hand the whole request on."""
-        self._head_bytes = 0
-        self._incoming.version = self._parser.get_http_version()
-        if not self._parser.should_upgrade():
-            self._sink.answer(self._incoming, keep_alive=self._parser.should_keep_alive())
+        self._quiet_bytes = 0
+        if self._is_settled or self._parser.should_upgrade():
+            return
+        parts, environ = self._parts, self._environ
+        environ["wsgi.input"] = io.BytesIO(parts[0] if len(parts) == 1 else b"".join(parts))
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            del environ["HTTP_TRANSFER_ENCODING"]
+            environ["CONTENT_LENGTH"] = str(self._size)
+        self._sink.answer(environ, keep_alive=self._parser.should_keep_alive())
+
+    def _complete_environ(self, version: str) -> None:
+        environ = self._environ
+        host, path, environ["QUERY_STRING"] = split_target(self._target.decode("latin-1"))
+        environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+        method = self._parser.get_method()
+        environ["REQUEST_METHOD"] = _METHODS.get(method) or method.decode("latin-1")
+        environ["SERVER_PROTOCOL"] = VERSIONS[version]
+        if host:
+            environ["HTTP_HOST"] = host
+
+    def _invite(self) -> None:
+        """Send for the body, or have the request answered without it."""
+        if self._sink.is_inviting():
+            self._sink.go_on()
+        else:
+            self._is_settled = True
+            self._environ["wsgi.input"] = Unsent()
+            self._sink.answer(self._environ, keep_alive=False)
 
     def _refuse(self, answer: Answer) -> None:
-        self._incoming.refusal = answer
+        self._is_settled = True
         self._sink.refuse(answer)

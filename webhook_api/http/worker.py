@@ -1,4 +1,4 @@
-"""Run an edge process under gunicorn: one process, one loop, no threads in the request path.
+"""Run a WSGI application under gunicorn: one process, one loop, no threads in the request path.
 
 gunicorn's documented extension point is `worker_class`. What stays gunicorn's: the arbiter, the listening
 sockets, forking, signals and the watch over hung processes.
@@ -9,122 +9,153 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import time
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gunicorn.workers.base import Worker
 
 from messaging.errors import EX_CONFIG, ConfigurationError
-from messaging.log import configure_logging, logger
-from webhook_api.app import Edge
-from webhook_api.http.connection import HttpConnection
-from webhook_api.settings import EdgeSettings
+from messaging.log import logger
+from webhook_api.http.connection import Shared
+from webhook_api.http.gateway import Gateway
+from webhook_api.http.gunicorn_settings import refused_settings
+from webhook_api.http.limits import raise_descriptor_limit, within_descriptors
+from webhook_api.http.server import HttpServer
 
 if TYPE_CHECKING:
-    import socket
+    import asyncio
+    from collections.abc import Callable, Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from webhook_api.http.limits import Limits
 
 TICK_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 2.0
 """How long a stopping process still serves its idle connections: a request may be on its way."""
 
-ACCEPTS_AT_ONCE: Final = 2
-ACCEPT_PAUSE_SECONDS: Final = 0.0005
-"""Without a pause, the process that wakes first takes all of a proxy's connections, and keeps them."""
+POLL_SECONDS: Final = 0.1
+"""How often a stopping process looks whether its last request has been answered."""
 
 DRAIN_SECONDS: Final = 5.0
 """How long to wait for the broker's last answer before leaving the rest to the next process."""
 
 
+class Service(Protocol):
+    """A WSGI application that lives on the worker's loop; made after the fork."""
+
+    loop: asyncio.AbstractEventLoop
+    limits: Limits
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, without waiting for anything."""
+        ...
+
+    def is_inviting(self) -> bool:
+        """Tell whether a sender that asks first (`Expect: 100-continue`) shall send its body.
+
+        Where it shall not, the application is called without it.
+        """
+        ...
+
+    def start(self) -> None:
+        """Begin; called before the loop runs."""
+        ...
+
+    def stop(self, then: Callable[[], None]) -> None:
+        """End what was begun, call *then*."""
+        ...
+
+
 class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
-    """Serve HTTP and carry the broker's connection on one loop."""
+    """Serve HTTP on the loop of a `Service`, which is what gunicorn's setting `wsgi_app` names."""
+
+    alive: bool
+
+    @classmethod
+    def check_config(cls, cfg: Any, _log: object) -> None:
+        """Refuse to start with a setting of gunicorn that would be ignored; gunicorn calls it first."""
+        refused = refused_settings(cfg)
+        if refused:
+            logger().error("configuration_refused", reason="; ".join(refused))
+            sys.exit(EX_CONFIG)
 
     def load_wsgi(self) -> None:
-        """Put the process together; its Flask application is the `wsgi` that gunicorn asks for."""
+        """Have the service made."""
+        descriptors = raise_descriptor_limit()
         try:
-            self.edge = Edge(EdgeSettings.from_environment())
+            super().load_wsgi()
         except ConfigurationError as exc:
             logger().error("configuration_refused", reason=str(exc))
             sys.exit(EX_CONFIG)
-        self.wsgi = self.edge.flask
+        service: Service = self.wsgi
+        self._service = service
+        self._loop = service.loop
+        limits = within_descriptors(service.limits, descriptors)
+        shared = Shared(service.loop, Gateway(service), limits, service.is_inviting)
+        self._server = HttpServer(shared)
 
     def run(self) -> None:
         """Serve until told to stop, then drain."""
-        settings = self.edge.settings
-        configure_logging(settings.log_level, process="edge", form=settings.log_form)
-        self._connections: set[HttpConnection] = set()
-        self._listening: set[socket.socket] = set()
-        self._is_draining = False
-        loop = self.edge.loop
-        for listener in self.sockets:
-            listener.setblocking(False)
-            self._listen(listener)
-        loop.add_reader(self.PIPE[0], self._on_signal)
-        self.edge.start()
+        self._is_stopping = False
+        # A process whose master is gone stops accepting at once: the next master wants the port.
+        self._watch_master()
+        self._loop.add_reader(self.PIPE[0], self._on_signal)
+        self._server.listen(self.sockets)
+        self._service.start()
         self._tick()
         # What exists now lives as long as the process: the collector need not walk it while requests wait.
         gc.collect()
         gc.freeze()
-        logger().info("edge_started", pid=os.getpid(), bind=self.edge.settings.bind)
-        loop.run_forever()
+        logger().info("edge_started", pid=os.getpid(), bind=[str(each) for each in self.sockets])
+        self._loop.run_forever()
         logger().info("edge_stopped", pid=os.getpid())
 
-    def _listen(self, listener: socket.socket) -> None:
-        if not self._is_draining:
-            self.edge.loop.add_reader(listener.fileno(), self._accept, listener)
-            self._listening.add(listener)
+    def _watch_master(self) -> None:
+        """Be told by the kernel when the master ends; where it cannot, `_tick` looks once a second."""
+        with suppress(OSError):
+            master = os.pidfd_open(self.ppid)
+            self._loop.add_reader(master, self._on_master_gone, master)
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
-            try:
-                sock, address = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                break
-            self._serve(sock, address)
-        self._pause(listener)
+    def _on_master_gone(self, master: int) -> None:
+        self._loop.remove_reader(master)
+        os.close(master)
+        self._stop_orphaned()
 
-    def _pause(self, listener: socket.socket) -> None:
-        """Leave the next connections to the other processes, which look at the same socket."""
-        self.edge.loop.remove_reader(listener.fileno())
-        self._listening.discard(listener)
-        self.edge.loop.call_later(ACCEPT_PAUSE_SECONDS, lambda: self._listen(listener))
-
-    def _serve(self, sock: socket.socket, address: object) -> None:
-        sock.setblocking(False)
-        peer = str(address[0]) if isinstance(address, tuple) else ""
-        self._connections.add(HttpConnection(self.edge, sock, peer, self._connections.discard))
+    def _stop_orphaned(self) -> None:
+        if self.alive:
+            logger().warning("edge_orphaned", consequence="this process hands over and ends")
+        self.alive = False
+        self._stop()
 
     def _on_signal(self) -> None:
         """Read what the signal handlers' wake-up wrote, so that SIGTERM is acted on at once."""
         os.read(self.PIPE[0], 4096)
         if not self.alive:
-            self._drain()
+            self._stop()
 
     def _tick(self) -> None:
-        self.edge.loop.call_later(TICK_SECONDS, self._tick)
+        self._loop.call_later(TICK_SECONDS, self._tick)
         self.notify()
-        now = time.monotonic()
-        for connection in [c for c in self._connections if c.deadline < now]:
-            connection.close()
+        self._server.close_overdue()
         if self.ppid != os.getppid():
-            self.alive = False
-        if not self.alive:
-            self._drain()
+            self._stop_orphaned()
+        elif not self.alive:
+            self._stop()
 
-    def _drain(self) -> None:
-        """Accept no more, finish what has begun, hand over, stop."""
-        if self._is_draining:
+    def _stop(self) -> None:
+        """Let go of the port, finish what has begun, hand over, end."""
+        if self._is_stopping:
             return
-        self._is_draining = True
-        loop = self.edge.loop
-        for listener in self._listening:
-            loop.remove_reader(listener.fileno())
-        for connection in list(self._connections):
-            connection.finish_soon()
-        loop.call_later(LINGER_SECONDS, self._hand_over)
+        self._is_stopping = True
+        self._server.stop_listening()
+        self._server.finish()
+        self._loop.call_later(LINGER_SECONDS, self._wait_for_requests)
 
-    def _hand_over(self) -> None:
-        for connection in list(self._connections):
-            connection.close()
-        loop = self.edge.loop
-        loop.call_later(DRAIN_SECONDS, loop.stop)
-        self.edge.stop(loop.stop)
+    def _wait_for_requests(self) -> None:
+        """Hand over when the last request has been answered or its time is up."""
+        self._server.close_idle()
+        if not self._server.is_idle:
+            self._loop.call_later(POLL_SECONDS, self._wait_for_requests)
+            return
+        self._loop.call_later(DRAIN_SECONDS, self._loop.stop)
+        self._service.stop(self._loop.stop)

@@ -49,6 +49,16 @@ def module_edge(declared_vhost, tmp_path_factory):
         yield edge
 
 
+@pytest.fixture(scope="module")
+def extended_edge(declared_vhost, tmp_path_factory):
+    """An edge that an integrator has extended."""
+    settings = {"OM_FLASK_EXTENSIONS": "tests.integration.webhook_api.extension:count_requests"}
+    edge = Edge(Service(tmp_path_factory.mktemp("edge"), declared_vhost.amqp_url, settings=settings))
+    with running(edge):
+        edge.start()
+        yield edge
+
+
 @pytest.fixture
 def events_queue(declared_vhost):
     queue = EventsQueue(declared_vhost.amqp_url)

@@ -1,4 +1,4 @@
-"""What each kind of request is answered, the same by the worker's short cut and by the Flask view."""
+"""What each kind of request is answered, the same by the short way to the view and by Flask's dispatch."""
 
 import json
 import socket
@@ -13,12 +13,15 @@ BODY = b'{"eventType":"openmessaging:conversation:new"}'
 MEBIBYTE = 1024 * 1024
 
 
-@pytest.fixture(params=["short cut", "flask view"])
-def url(request, module_edge):
-    """The webhook's address; written with an escape it is the same route, but only Flask knows."""
-    if request.param == "short cut":
-        return module_edge.url
-    return module_edge.url.replace("openmessaging", "openmessagin%67")
+@pytest.fixture(params=["short way", "Flask's dispatch"])
+def edge(request):
+    """An edge with nothing hooked into its application, or with a hook and a middleware."""
+    return request.getfixturevalue("module_edge" if request.param == "short way" else "extended_edge")
+
+
+@pytest.fixture
+def url(edge):
+    return edge.url
 
 
 def test_a_signed_event_is_answered_200_and_its_very_bytes_are_queued(url, events_queue):
@@ -109,10 +112,10 @@ def test_another_path_is_answered_404(url):
     assert post(url + "/more", BODY).status_code == 404
 
 
-def test_a_refusal_is_logged_with_its_reason_and_without_the_body(url, module_edge):
-    post(url, b'{"text":"nobody may read this"}', X_Hub_Signature_256="sha256=" + "0" * 64)
+def test_a_refusal_is_logged_with_its_reason_and_without_the_body(edge):
+    post(edge.url, b'{"text":"nobody may read this"}', X_Hub_Signature_256="sha256=" + "0" * 64)
 
-    log = module_edge.log.read_text()
+    log = edge.log.read_text()
     assert '"reason": "signature is hex where base64 is expected"' in log
     assert "nobody may read this" not in log
 

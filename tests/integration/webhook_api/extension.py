@@ -1,0 +1,34 @@
+"""What an integrator may install with OM_FLASK_EXTENSIONS: a hook and a middleware that count requests."""
+
+import itertools
+
+from flask import g
+
+
+def count_requests(app):
+    """Count by a before_request function and by a WSGI middleware; both tell their counts in each answer."""
+    by_hook = itertools.count(1)
+    by_middleware = itertools.count(1)
+    inner = app.wsgi_app
+
+    @app.before_request
+    def count():
+        g.number = next(by_hook)
+
+    @app.after_request
+    def tell(response):
+        response.headers["X-Seen-By-Hook"] = str(g.number)
+        return response
+
+    def middleware(environ, start_response):
+        number = next(by_middleware)
+
+        def start(status, headers, exc_info=None):
+            return start_response(status, [*headers, ("X-Seen-By-Middleware", str(number))], exc_info)
+
+        return inner(environ, start)
+
+    app.wsgi_app = middleware
+
+
+NO_FUNCTION = "of this name"

@@ -1,0 +1,106 @@
+"""A whole edge that is never started, on a real journal, its application called as a WSGI server calls it."""
+
+import base64
+import hmac
+import io
+from dataclasses import dataclass
+
+import pytest
+
+from webhook_api.app import Edge
+from webhook_api.pressure import DepthSample
+from webhook_api.routes import WEBHOOK_PATH
+from webhook_api.settings import EdgeSettings
+
+SECRET = "constructed-secret-0123456789"
+
+
+@dataclass
+class Reply:
+    status: str
+    headers: list
+    body: bytes
+
+
+class Stand:
+    """An edge without a broker."""
+
+    def __init__(self, directory, monkeypatch, **settings):
+        variables = {
+            "OM_WEBHOOK_SECRETS": SECRET,
+            "OM_AMQP_URL": "amqp://127.0.0.1:9/",
+            "OM_STATE_DIRECTORY": str(directory),
+            "OM_MAX_BODY_BYTES": "2048",
+        }
+        for name, value in (variables | settings).items():
+            monkeypatch.setenv(name, value)
+        edge = Edge(EdgeSettings.from_environment())
+        self.app, self.ingest = edge.flask, edge.ingest
+        self._edge = edge
+
+    def shed(self):
+        """Have the queue be too deep."""
+        self._edge._gate.on_sample(DepthSample(at=0.0, depth=10**9))
+
+    def close(self):
+        self._edge._journal.close()
+        self._edge.loop.close()
+
+    def call(self, environ):
+        """Call the application as the worker does."""
+        replies = []
+
+        def start_response(status, headers, exc_info=None):
+            replies.append((status, headers))
+
+        body = b"".join(self.app(environ, start_response))
+        return Reply(*replies[-1], body)
+
+    def post(self, body=b"{}", **changes):
+        return self.call(environ_of(body, **changes))
+
+
+def environ_of(body=b"{}", **changes):
+    """Make the environ of a signed webhook; a change of None takes a key out."""
+    digest = hmac.new(SECRET.encode(), body, "sha256").digest()
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": WEBHOOK_PATH,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8080",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "edge.test",
+        "HTTP_X_HUB_SIGNATURE_256": "sha256=" + base64.b64encode(digest).decode(),
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": io.StringIO(),
+        "wsgi.version": (1, 0),
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    } | changes
+    return {key: value for key, value in environ.items() if value is not None}
+
+
+@pytest.fixture
+def make_stand(tmp_path, monkeypatch):
+    """Make an application; settings are variables of the environment."""
+    made = []
+
+    def make(**settings):
+        made.append(Stand(tmp_path / f"journal-{len(made)}", monkeypatch, **settings))
+        return made[-1]
+
+    yield make
+    for stand in made:
+        stand.close()
+
+
+@pytest.fixture
+def stand(make_stand):
+    return make_stand()

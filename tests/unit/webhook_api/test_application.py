@@ -1,0 +1,319 @@
+"""The short way to the webhook's view answers as Flask does, and skips nothing that hangs on the dispatch."""
+
+import flask
+import pytest
+from flask import signals
+from flask.sessions import SecureCookieSessionInterface
+
+from tests.unit.webhook_api.conftest import SECRET, environ_of
+from webhook_api.hooks import SIGNALS
+from webhook_api.http import ANSWER_AFTER
+from webhook_api.ingest import NOT_FLUSHED
+from webhook_api.routes import WEBHOOK_PATH
+
+ENDPOINT = "edge.receive_webhook"
+
+
+@pytest.fixture(autouse=True)
+def _no_receiver_is_left():
+    """Signals are global: take out what a test connected."""
+    yield
+    for signal in SIGNALS:
+        signal._clear_state()
+
+
+@pytest.fixture
+def dispatched(monkeypatch):
+    """The paths of the requests that Flask's whole dispatch has seen."""
+    paths = []
+    dispatch = flask.Flask.request_context
+
+    def request_context(app, environ):
+        paths.append(environ["PATH_INFO"])
+        return dispatch(app, environ)
+
+    # With the address of Flask's own file, so that the short way does not take it for instrumentation.
+    monkeypatch.setattr(
+        request_context, "__code__", request_context.__code__.replace(co_filename=flask.app.__file__)
+    )
+    monkeypatch.setattr(flask.Flask, "request_context", request_context)
+    return paths
+
+
+REQUESTS = {
+    "accepted": {},
+    "a query": {"QUERY_STRING": "a=b"},
+    "wrong signature": {"HTTP_X_HUB_SIGNATURE_256": "sha256=AAAA"},
+    "no signature": {"HTTP_X_HUB_SIGNATURE_256": None},
+    "a signature that is no ASCII": {"HTTP_X_HUB_SIGNATURE_256": "sha256=\xe9"},
+    "empty body": {"body": b""},
+    "too large": {"body": b"x" * 2049},
+    "largest body": {"body": b"x" * 2048},
+    "length unknown": {"CONTENT_LENGTH": None},
+    "length empty": {"CONTENT_LENGTH": ""},
+    "GET": {"REQUEST_METHOD": "GET"},
+    "HEAD": {"REQUEST_METHOD": "HEAD"},
+    "OPTIONS": {"REQUEST_METHOD": "OPTIONS"},
+    "another path": {"PATH_INFO": "/else"},
+    "a slash more": {"PATH_INFO": WEBHOOK_PATH + "/"},
+    "another host": {"HTTP_HOST": "else.test:81"},
+    "odd host": {"HTTP_HOST": "a b"},
+    "no host": {"HTTP_HOST": None},
+    "form data": {"CONTENT_TYPE": "application/x-www-form-urlencoded", "body": b"a=b"},
+    "a session's cookie": {"HTTP_COOKIE": "session=eyJhIjoxfQ.x.y"},
+}
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_both_ways_give_the_same_status_headers_and_body(make_stand, kind):
+    short, full = make_stand(), make_stand()
+    full.app.before_request(lambda: None)
+    changes = dict(REQUESTS[kind])
+    body = changes.pop("body", b"{}")
+
+    answers = [stand.post(body, **changes) for stand in (short, full)]
+
+    assert answers[0] == answers[1]
+
+
+def test_both_ways_refuse_alike_under_pressure(make_stand):
+    short, full = (make_stand(OM_RETRY_AFTER_MAX_SECONDS="1") for _ in range(2))
+    full.app.before_request(lambda: None)
+    for stand in (short, full):
+        stand.shed()
+
+    answers = [stand.post() for stand in (short, full)]
+
+    assert answers[0] == answers[1]
+    assert answers[0].status.startswith("429 ")
+    assert "Retry-After" in dict(answers[0].headers)
+
+
+def test_both_ways_answer_a_failure_of_ours_alike(make_stand, monkeypatch):
+    short, full = make_stand(), make_stand()
+    full.app.before_request(lambda: None)
+    for stand in (short, full):
+        monkeypatch.setattr(stand.ingest, "_verifier", None)
+
+    answers = [stand.post() for stand in (short, full)]
+
+    assert answers[0] == answers[1]
+    assert answers[0].status == "500 INTERNAL SERVER ERROR"
+    assert answers[0].body == b'{"status": "internal server error"}\n'
+
+
+def test_a_webhook_takes_the_short_way_and_every_other_request_does_not(stand, dispatched):
+    assert stand.post().status == "200 OK"
+    assert dispatched == []
+
+    stand.call(environ_of(PATH_INFO="/health/live", REQUEST_METHOD="GET"))
+    assert dispatched == ["/health/live"]
+
+
+def _subscribe(signal):
+    def hook(app, see):
+        # blinker keeps receivers weakly; the application keeps this one.
+        app.extensions["receiver"] = lambda *_, **__: see()
+        signal.connect(app.extensions["receiver"], app)
+
+    return hook
+
+
+def _error_handler(code):
+    def hook(app, see):
+        app.register_error_handler(code, lambda _error: see() or (str(code), 418))
+
+    return hook
+
+
+def _replace_view(app, see):
+    view = app.view_functions[ENDPOINT]
+    app.view_functions[ENDPOINT] = lambda: see() or view()
+
+
+def _middleware(app, see):
+    inner = app.wsgi_app
+    app.wsgi_app = lambda environ, start_response: see() or inner(environ, start_response)
+
+
+def _replace_method(name):
+    def hook(app, see):
+        method = getattr(app, name)
+        setattr(app, name, lambda *args, **kwargs: see() or method(*args, **kwargs))
+
+    return hook
+
+
+def _replace_class(attribute, base):
+    def hook(app, see):
+        made = type("Own", (base,), {"__init__": lambda self, *a, **k: see() or base.__init__(self, *a, **k)})
+        setattr(app, attribute, made)
+
+    return hook
+
+
+def _session_interface(app, see):
+    class Own(SecureCookieSessionInterface):
+        def open_session(self, app, request):
+            see()
+            return super().open_session(app, request)
+
+    app.session_interface = Own()
+
+
+def _hook_of_blueprint(app, see):
+    own = flask.Blueprint("own", __name__)
+    own.before_app_request(see)
+    app.register_blueprint(own)
+
+
+HOOKS = {
+    "before_request": lambda app, see: app.before_request(see),
+    "before_app_request of a blueprint": _hook_of_blueprint,
+    "after_request": lambda app, see: app.after_request(lambda response: see() or response),
+    "teardown_request": lambda app, see: app.teardown_request(lambda _error: see()),
+    "teardown_appcontext": lambda app, see: app.teardown_appcontext(lambda _error: see()),
+    "url_value_preprocessor": lambda app, see: app.url_value_preprocessor(lambda *_: see()),
+    "request_started": _subscribe(signals.request_started),
+    "request_finished": _subscribe(signals.request_finished),
+    "request_tearing_down": _subscribe(signals.request_tearing_down),
+    "appcontext_pushed": _subscribe(signals.appcontext_pushed),
+    "appcontext_popped": _subscribe(signals.appcontext_popped),
+    "appcontext_tearing_down": _subscribe(signals.appcontext_tearing_down),
+    "WSGI middleware": _middleware,
+    "another view": _replace_view,
+    "full_dispatch_request": _replace_method("full_dispatch_request"),
+    "process_response": _replace_method("process_response"),
+    "make_response": _replace_method("make_response"),
+    "ensure_sync": _replace_method("ensure_sync"),
+    "request_class": _replace_class("request_class", flask.Request),
+    "session_interface": _session_interface,
+}
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+def test_whatever_is_hooked_in_sees_every_webhook(stand, kind):
+    seen = []
+    HOOKS[kind](stand.app, lambda: seen.append(1))
+
+    statuses = [stand.post(b'{"n":%d}' % number).status for number in range(3)]
+
+    assert statuses == ["200 OK"] * 3
+    assert len(seen) >= 3
+
+
+@pytest.mark.parametrize("kind", ["before_request", "teardown_request", "request_started"])
+def test_a_hook_added_while_requests_are_served_sees_those_that_follow(stand, kind):
+    seen = []
+    stand.post()
+
+    HOOKS[kind](stand.app, lambda: seen.append(1))
+    stand.post()
+
+    assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [(401, {"HTTP_X_HUB_SIGNATURE_256": ""}), (413, {"body": b"x" * 3000}), (400, {"body": b""})],
+)
+def test_an_error_handler_sees_every_webhook_that_is_refused(stand, code, changes):
+    seen = []
+    _error_handler(code)(stand.app, lambda: seen.append(code))
+
+    body = changes.pop("body", b"{}")
+    answer = stand.post(body, **changes)
+
+    assert seen == [code]
+    assert answer.status.startswith("418 ")
+
+
+@pytest.mark.parametrize("code", [500, Exception])
+def test_an_error_handler_sees_every_webhook_that_fails(stand, monkeypatch, code):
+    seen = []
+    _error_handler(code)(stand.app, lambda: seen.append(1))
+    monkeypatch.setattr(stand.ingest, "_verifier", None)
+
+    assert stand.post().status.startswith("418 ")
+    assert seen == [1]
+
+
+def test_a_tracker_of_errors_that_listens_to_the_signal_hears_of_a_failure(stand, monkeypatch):
+    seen = []
+    _subscribe(signals.got_request_exception)(stand.app, lambda: seen.append(1))
+    monkeypatch.setattr(stand.ingest, "_verifier", None)
+
+    assert stand.post().status.startswith("500 ")
+    assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    "name", ["wsgi_app", "full_dispatch_request", "preprocess_request", "dispatch_request"]
+)
+def test_instrumentation_that_replaces_functions_of_flask_itself_sees_every_webhook(stand, monkeypatch, name):
+    seen = []
+    method = getattr(flask.Flask, name)
+    monkeypatch.setattr(flask.Flask, name, lambda *args: seen.append(1) or method(*args))
+
+    stand.post()
+
+    assert seen == [1]
+
+
+def test_configuration_of_flask_counts(stand):
+    stand.app.config["MAX_CONTENT_LENGTH"] = 10
+    assert stand.post(b"x" * 20).status.startswith("413 ")
+
+
+def test_a_trusted_host_is_asked_for(stand):
+    stand.app.config["TRUSTED_HOSTS"] = ["other.test"]
+    assert stand.post().status.startswith("400 ")
+
+
+def test_flasks_test_client_sees_the_webhook_like_any_other_route(stand):
+    signed = environ_of(b"{}")["HTTP_X_HUB_SIGNATURE_256"]
+    with stand.app.test_client() as client:
+        answer = client.post(WEBHOOK_PATH, data=b"{}", headers={"X-Hub-Signature-256": signed})
+        assert flask.request.path == WEBHOOK_PATH
+
+    assert (answer.status_code, answer.json) == (200, {"status": "accepted"})
+    assert stand.app.test_client().post(WEBHOOK_PATH, data=b"{}").status_code == 401
+
+
+def test_a_hook_may_have_read_the_body(stand):
+    stand.app.before_request(lambda: flask.request.get_data() and None)
+    assert stand.post(b'{"n":1}').status == "200 OK"
+
+
+def test_another_method_names_the_allowed_ones(stand):
+    answer = stand.post(REQUEST_METHOD="PUT")
+
+    assert answer.status.startswith("405 ")
+    assert set(dict(answer.headers)["Allow"].split(", ")) == {"POST", "OPTIONS"}
+    assert answer.body == b'{"status": "method not allowed"}\n'
+
+
+@pytest.mark.parametrize("way", ["short", "full"])
+def test_with_fsync_the_server_is_asked_to_wait_for_the_flush(make_stand, way):
+    stand = make_stand(OM_JOURNAL_FSYNC="true")
+    if way == "full":
+        stand.app.before_request(lambda: None)
+    asked = []
+
+    answer = stand.post(**{ANSWER_AFTER: lambda wait, otherwise: asked.append((wait, otherwise))})
+
+    assert answer.status == "200 OK"
+    assert [otherwise for _, otherwise in asked] == [NOT_FLUSHED]
+
+
+def test_with_fsync_a_server_that_cannot_wait_gets_an_answer_after_the_flush(make_stand, monkeypatch):
+    stand = make_stand(OM_JOURNAL_FSYNC="true")
+    flushed = []
+    monkeypatch.setattr("os.fdatasync", flushed.append)
+
+    assert stand.post().status == "200 OK"
+    assert len(flushed) == 1
+
+
+def test_no_secret_is_in_the_application_s_configuration(stand):
+    assert SECRET not in repr(stand.app.config)

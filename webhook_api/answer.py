@@ -1,0 +1,48 @@
+"""Say what a sender is told: a status, one JSON object, and when there is a point in coming again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the sender is told.
+
+    Args:
+        status: The HTTP status code.
+        text: One word or sentence for the answer's body.
+        retry_after: Whole seconds, where there is a point in coming again.
+    """
+
+    status: int
+    text: str
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An answer as WSGI wants it.
+
+    Args:
+        status: Code and phrase.
+        headers: In the order in which they are sent.
+        body: One JSON object and a line feed.
+    """
+
+    status: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@lru_cache(maxsize=256)
+def rendered(answer: Answer) -> Rendered:
+    """Return the answer as WSGI wants it, the same object for the same answer."""
+    body = (json.dumps({"status": answer.text}) + "\n").encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    if answer.retry_after is not None:
+        headers.append(("Retry-After", str(answer.retry_after)))
+    return Rendered(f"{answer.status} {HTTPStatus(answer.status).phrase}", tuple(headers), body)

@@ -1,0 +1,97 @@
+"""Call the WSGI application for one whole request, as PEP 3333 has it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from messaging.log import logger
+from webhook_api.answer import Answer
+from webhook_api.http.response import render, response_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from wsgiref.types import WSGIApplication
+
+ANSWER_AFTER: Final = "webhook_api.answer_after"
+"""The environ's key of a function by which the application has its answer held back.
+
+Called with `wait` and `otherwise`: the server calls `wait(callback)`, and lets the answer go when the
+callback is called with True, or the answer `otherwise` in its place when it is called with False.
+"""
+
+FAILED: Final = Answer(500, "internal server error")
+
+
+def template_of(server: tuple[str, str], peer: tuple[str, str]) -> dict[str, Any]:
+    """Return what the environs of all requests of a connection hold.
+
+    Args:
+        server: Our address and port.
+        peer: The other side's.
+    """
+    return {
+        "SCRIPT_NAME": "",
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": server[1],
+        "REMOTE_ADDR": peer[0],
+        "REMOTE_PORT": peer[1],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        # The input ends where the body does, also where no Content-Length says so.
+        "wsgi.input_terminated": True,
+    }
+
+
+class Gateway:
+    """The application, called for one request after the other.
+
+    Args:
+        application: Called once for each request.
+    """
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+        self._status = ""
+        self._headers: tuple[tuple[str, str], ...] = ()
+        self._written: list[bytes] = []
+
+    def respond(self, environ: dict[str, Any], *, keep_alive: bool) -> bytes:
+        """Return the application's whole response; 500 when it fails.
+
+        Args:
+            environ: Of a request that was read to its end.
+            keep_alive: What the response says of the connection.
+        """
+        try:
+            body = self._body_of(environ)
+            is_head = environ["REQUEST_METHOD"] == "HEAD"
+            return response_of(self._status, self._headers, body, keep_alive=keep_alive, is_head=is_head)
+        except Exception:  # noqa: BLE001  # the outermost loop: an application may raise anything
+            logger().exception("request_failed")
+            return render(FAILED, keep_alive=keep_alive)
+
+    def _body_of(self, environ: dict[str, Any]) -> bytes:
+        self._status = ""
+        self._written = []
+        chunks = self._application(environ, self._start_response)
+        try:
+            body = b"".join(chunks)
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+        if not self._status:
+            raise RuntimeError("the application did not call start_response")
+        return b"".join((*self._written, body)) if self._written else body
+
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        self._status = status
+        self._headers = tuple(headers)
+        return self._written.append

@@ -1,0 +1,104 @@
+"""Judge a request's head by RFC 9110 and RFC 9112: what the parser lets pass and the RFCs do not."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from webhook_api.answer import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LENGTH_DIGITS: Final = 19
+"""A longer Content-Length is no length; Python refuses to read one of some thousand digits at all."""
+
+VERSIONS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
+
+MALFORMED: Final = Answer(400, "malformed request")
+TOO_LARGE: Final = Answer(413, "body too large")
+HEAD_TOO_LARGE: Final = Answer(431, "request head too large")
+NOT_SUPPORTED: Final = Answer(505, "http version not supported")
+UNKNOWN_CODING: Final = Answer(501, "transfer coding not implemented")
+
+_SINGLE: Final = {"HTTP_HOST", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
+_ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
+_KEYS_AT_MOST: Final = 512
+_keys: dict[bytes, str] = {}
+
+
+def key_of(name: bytes) -> str:
+    """Return the WSGI key of a header's name as it was sent; empty where the header must not count.
+
+    WSGI folds `X-Signature` and `X_Signature` into one key, so the second spelling is dropped: nobody in
+    front of us would have checked it.
+    """
+    key = _keys.get(name)
+    if key is None:
+        key = _folded(name)
+        # Whoever makes names up must not fill the memory.
+        if len(_keys) < _KEYS_AT_MOST:
+            _keys[name] = key
+    return key
+
+
+def must_be_single(key: str) -> bool:
+    """Tell whether a second header of this key makes a request ambiguous."""
+    return key in _SINGLE
+
+
+def fault_in(environ: Mapping[str, str], version: str, body_bytes: int) -> Answer | None:
+    """Return what a head is refused with, or None where the request may go on.
+
+    Args:
+        environ: With the headers.
+        version: As "1.1".
+        body_bytes: The limit of a body.
+    """
+    if version not in VERSIONS:
+        return NOT_SUPPORTED if version == "2.0" else MALFORMED
+    host = environ.get("HTTP_HOST")
+    if host is None:
+        if version == "1.1":
+            return MALFORMED
+    elif not _is_host(host):
+        return MALFORMED
+    length = environ.get("CONTENT_LENGTH")
+    if length is not None:
+        if len(length) > LENGTH_DIGITS:
+            return MALFORMED
+        if int(length) > body_bytes:
+            return TOO_LARGE
+    coding = environ.get("HTTP_TRANSFER_ENCODING")
+    return _coding_fault(coding, version) if coding is not None else None
+
+
+def split_target(target: str) -> tuple[str, str, str]:
+    """Return host, path and query of a request target; the host is empty but in absolute form."""
+    host = ""
+    if not target.startswith("/"):
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute:
+            host, target = absolute[1].rpartition("@")[2], absolute[2]
+    path, _, query = target.partition("?")
+    return host, path or "/", query
+
+
+def _folded(name: bytes) -> str:
+    if b"_" in name:
+        return ""
+    key = name.decode("latin-1").upper().replace("-", "_")
+    return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+
+
+@lru_cache(maxsize=64)
+def _is_host(host: str) -> bool:
+    return _HOST.fullmatch(host) is not None
+
+
+def _coding_fault(coding: str, version: str) -> Answer | None:
+    if version == "1.0":
+        return MALFORMED
+    return None if coding.lower() == "chunked" else UNKNOWN_CODING
