@@ -47,9 +47,8 @@ class Demonstration:
             ServerStartError: the service did not start, or ended in the middle.
         """
         log = self._service.var / "service.log"
-        with log.open("w") as output:
-            self._supervisor = Supervisor(self._service.commands(), self._service.var, output=output)
-            ended = self._supervisor.run(beside=self._send_and_end)
+        self._supervisor = Supervisor(self._service.commands(), self._service.var, output=log)
+        ended = self._supervisor.run(beside=self._send_and_end)
         if ended or not self._is_drained:
             raise ServerStartError(f"{ended or 'Interrupted, or not drained in time'}; see {log}")
         return read_accounts(self._ledger, os.environ["OM_DATABASE_URL"], self._service.broker)

@@ -31,13 +31,13 @@ def wait_until(is_ready: Callable[[], bool], what: str, timeout: float) -> None:
 
 
 class ServerProcess:
-    """One child process with its output in a file.
+    """One child process with its output in a file, or where this process's own goes.
 
     It gets a session of its own: a Ctrl-C in the terminal reaches the person's command, which then
     stops its servers in the right order, and never the servers directly.
     """
 
-    def __init__(self, name: str, output: Path) -> None:
+    def __init__(self, name: str, output: Path | None) -> None:
         self.name = name
         self._output = output
         self._process: subprocess.Popen[bytes] | None = None
@@ -58,16 +58,21 @@ class ServerProcess:
         self, command: Sequence[str | Path], *, environment: Mapping[str, str], directory: Path
     ) -> None:
         """Start the process and return at once."""
-        with self._output.open("ab") as output:
+        with self._output.open("ab") if self._output else contextlib.nullcontext() as output:
             self._process = subprocess.Popen(
                 command,
                 env={**environment, MARK: str(directory)},
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.STDOUT if output else None,
                 start_new_session=True,
             )
+
+    def wait(self) -> int:
+        """Block until the process ends and return its exit status."""
+        assert self._process is not None
+        return self._process.wait()
 
     def wait_until(self, is_ready: Callable[[], bool], *, timeout: float) -> None:
         """Block until the server answers.
@@ -89,7 +94,7 @@ class ServerProcess:
             os.kill(self.pid, number)
 
     def end(self, number: signal.Signals, *, timeout: float) -> None:
-        """Signal the process and wait for its end; past `timeout` it is killed."""
+        """Signal the process and wait for its end; past `timeout` it is killed with its children."""
         if self._process is None:
             return
         self.send(number)
@@ -98,11 +103,13 @@ class ServerProcess:
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
         self._process = None
 
     def _last_words(self) -> str:
+        if self._output is None:
+            return "(its output stands above)"
         with contextlib.suppress(OSError):
             lines = self._output.read_text(errors="replace").splitlines()
             return "\n".join([*lines[-15:], f"(all of it: {self._output})"])

@@ -2,6 +2,9 @@
 
 import json
 import os
+import shlex
+import shutil
+import sys
 import time
 import uuid
 from contextlib import ExitStack
@@ -10,11 +13,12 @@ from pathlib import Path
 
 import click
 import requests
+from sqlalchemy.engine import URL, make_url
 
 from deploy.local.brokers import broker
 from deploy.local.leftovers import end_leftovers
 from deploy.local.lock import only_one
-from deploy.local.service import LocalService, free_bind
+from deploy.local.service import PROJECT, LocalService, environment_file, free_bind
 from deploy.local.supervision import Supervisor
 from messaging.environment import Environment
 from omctl.commands.sign import curl_line
@@ -23,6 +27,9 @@ from webhook_api.settings import header_pairs
 from webhook_api.signature import sign
 
 READY_SECONDS = 60.0
+NEWEST_EVENTS = (
+    "SELECT id, event_type, outcome, reason, conversation_id FROM events_v1 ORDER BY id DESC LIMIT 10"
+)
 
 
 def run(var: Path) -> str | None:
@@ -34,6 +41,7 @@ def run(var: Path) -> str | None:
         service = LocalService(var, bind, stack.enter_context(broker(var)))
         service.enter()
         service.set_up()
+        stack.enter_context(environment_file(var / "environment"))
         return Supervisor(service.commands(), var).run(beside=lambda: greet(service))
 
 
@@ -58,19 +66,24 @@ def wait_until_ready(service: LocalService) -> bool:
 
 def greeting(service: LocalService) -> str:
     """Return what a person is told once everything runs."""
+    database = make_url(Environment().string("OM_DATABASE_URL"))
     running = {
         "webhook": service.webhook_url,
         "health": f"{service.url}/health/ready",
         "broker": service.broker.description,
         "management": service.broker.management_page,
-        "database": os.environ["OM_DATABASE_URL"].rpartition("@")[2],
+        "database": database.render_as_string(),
         "journal": os.environ["OM_STATE_DIRECTORY"],
     }
     width = max(map(len, running))
-    lines = [f"  {name:<{width}}  {value}" for name, value in running.items() if value]
-    return "\n".join(
-        ["Running:", *lines, "", "Send an event (Ctrl-C stops everything):", "", try_it(service)]
-    )
+    shown = [f"  {name:<{width}}  {value}" for name, value in running.items() if value]
+    settings = f". {shlex.quote(os.path.relpath(service.var / 'environment', PROJECT))} && omctl check"
+    hints = {
+        "Send an event (Ctrl-C stops everything):": try_it(service),
+        "See what became of the newest ones:": look_in_sql(database),
+        "Work on it from another terminal:": settings,
+    }
+    return "\n".join(["Running:", *shown, *(f"\n{what}\n\n{line}" for what, line in hints.items())])
 
 
 def try_it(service: LocalService) -> str:
@@ -89,3 +102,15 @@ def try_it(service: LocalService) -> str:
     signature = "" if unsigned else sign(body, newest_secret(environment))
     headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
     return curl_line(service.webhook_url, signature, body, None, headers)
+
+
+def look_in_sql(database: URL) -> str:
+    """Return a shell line that asks the database; psql asks for the password itself."""
+    name = str(database.database)
+    if database.get_backend_name() == "postgresql":
+        address = URL.create("postgresql", database.username, None, database.host, database.port, name)
+        return shlex.join(["psql", str(address), "-c", NEWEST_EVENTS])
+    if shutil.which("sqlite3"):
+        return shlex.join(["sqlite3", "-box", name, NEWEST_EVENTS])
+    program = f'import sqlite3; print(*sqlite3.connect("{name}").execute("{NEWEST_EVENTS}"), sep="\\n")'
+    return shlex.join([sys.executable, "-c", program])

@@ -1,10 +1,12 @@
-"""The service's surroundings and processes on this machine."""
+"""The service's settings and processes on this machine."""
 
 import os
 import secrets
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -69,11 +71,14 @@ class LocalService:
 
 
 def missing_settings(var: Path) -> dict[str, str]:
-    """Return a value for each setting that the service needs and the environment lacks."""
+    """Return a value for each setting that a local service needs and the environment lacks."""
     defaults = {
         "OM_STATE_DIRECTORY": str(var / "state"),
         "OM_DATABASE_URL": f"sqlite:///{var / 'open-messaging.sqlite3'}",
         "OM_EDGE_PROCESSES": "1",
+        # A line for each event, which nobody wants of a busy service.
+        "OM_LOG_LEVEL": "debug",
+        "OM_LOG_FORMAT": "text" if sys.stdout.isatty() else "json",
     }
     missing = {name: value for name, value in defaults.items() if not _is_set(name)}
     if not _is_set("OM_WEBHOOK_SECRETS") and not _is_set("OM_ALLOW_UNSIGNED"):
@@ -92,6 +97,26 @@ def secret_file(var: Path) -> Path:
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(32))
     return path
+
+
+@contextmanager
+def environment_file(path: Path) -> Iterator[None]:
+    """Leave the settings where another shell can take them up, for the time of a `with` block."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(exports(os.environ))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def exports(environment: Mapping[str, str]) -> str:
+    """Return shell lines that set every OM_ variable, and find the programs of this environment."""
+    settings = {name: value for name, value in sorted(environment.items()) if name.startswith("OM_")}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
+    programs = shlex.quote(str(Path(sys.executable).parent))
+    return "\n".join([f'export PATH={programs}:"$PATH"', *lines, ""])
 
 
 def free_bind() -> str:

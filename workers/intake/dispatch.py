@@ -58,13 +58,13 @@ class Dispatched:
     """What became of a transaction's arrivals.
 
     Args:
-        claimed: New events.
-        skipped: Of these, without effect.
+        new: Events that were not known before.
+        skips: Why some of them had no effect.
         conflicts: Arrivals with the key of a known event and another content.
     """
 
-    claimed: int
-    skipped: int
+    new: Sequence[ClaimedEvent]
+    skips: Skips
     conflicts: int
 
 
@@ -123,7 +123,7 @@ def dispatch(
         with progress.in_events():
             skips = _call_handlers(connection, entered, handlers, now_us)
         mark_skipped(connection, skips)
-    return Dispatched(len(claims.new), len(skips), claims.conflicts)
+    return Dispatched(claims.new, skips, claims.conflicts)
 
 
 def _call_handlers(

@@ -13,7 +13,7 @@ from workers.intake.dispatch import dispatch
 from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
 from workers.intake.outcome import Parsed, PutOff, Refused, Results, arrivals_of, message_id_of, refuse
 from workers.intake.progress import Progress
-from workers.intake.report import log_batch
+from workers.intake.report import log_batch, log_events
 from workers.parsing import DriftNotes, read_body
 from workers.tables.database import transact
 from workers.tables.dead_letters import record_dead_letters
@@ -166,3 +166,4 @@ class Intake:
         dispatched = transact(self._engine, work)
         self._notes.mark_recorded(drift)
         results.add_committed(refused, dispatched, parsed=len(arrivals))
+        log_events(arrivals, dispatched)

@@ -71,9 +71,9 @@ class Results:
     def add_committed(self, refused: Iterable[Refused], dispatched: Dispatched, *, parsed: int) -> None:
         """Count one committed transaction."""
         self.refused += refused
-        self.processed += dispatched.claimed - dispatched.skipped
-        self.skipped += dispatched.skipped
-        self.duplicates += parsed - dispatched.claimed - dispatched.conflicts
+        self.processed += len(dispatched.new) - len(dispatched.skips)
+        self.skipped += len(dispatched.skips)
+        self.duplicates += parsed - len(dispatched.new) - dispatched.conflicts
         self.conflicts += dispatched.conflicts
 
     def verdict(self) -> Verdict:

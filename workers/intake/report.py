@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from messaging.log import logger
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from messaging.delivery import Delivery
+    from workers.intake.dispatch import Dispatched
     from workers.intake.outcome import PutOff, Refused, Results
+    from workers.parsing import Arrival
 
 log = logger()
 
@@ -37,6 +40,25 @@ def log_batch(deliveries: Sequence[Delivery], results: Results, duration: float)
         put_off=len(results.put_off),
         duration_s=round(duration, 4),
     )
+
+
+def log_events(arrivals: Sequence[Arrival], dispatched: Dispatched) -> None:
+    """Write a line for each event of a committed transaction; only debug asks for that many."""
+    if not log.is_enabled_for(logging.DEBUG):
+        return
+    # By identity: copies of one event in one batch have all else in common.
+    new = {id(each.arrival): each.event_id for each in dispatched.new}
+    for arrival in arrivals:
+        event_id = new.get(id(arrival))
+        is_skipped = event_id in dispatched.skips
+        log.debug(
+            "event_settled",
+            outcome="known" if event_id is None else "skipped" if is_skipped else "processed",
+            reason=dispatched.skips[event_id] if event_id and is_skipped else None,
+            event_type=arrival.event.event_type,
+            conversation_id=arrival.event.conversation_id,
+            message_id=arrival.message_id,
+        )
 
 
 def _log_refused(refused: Refused) -> None:

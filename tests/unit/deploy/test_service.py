@@ -1,20 +1,25 @@
 """A local service fills in what the environment lacks and nothing else."""
 
+import os
+import shlex
 import stat
+import subprocess
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from deploy.local.brokers import BrokerAddress
-from deploy.local.service import LocalService, missing_settings, secret_file
+from deploy.local.running import look_in_sql
+from deploy.local.service import LocalService, environment_file, missing_settings, secret_file
+from migrations import schema
 
 BROKER = BrokerAddress("amqp://host", "", "a broker")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch):
-    for name in ("OM_DATABASE_URL", "OM_STATE_DIRECTORY", "OM_WEBHOOK_SECRETS", "OM_ALLOW_UNSIGNED"):
+    for name in [name for name in os.environ if name.startswith("OM_")]:
         monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(f"{name}_FILE", raising=False)
 
 
 def test_the_secret_is_made_once_and_readable_by_its_owner_alone(tmp_path):
@@ -27,7 +32,12 @@ def test_the_secret_is_made_once_and_readable_by_its_owner_alone(tmp_path):
 def test_what_is_set_stays(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_DATABASE_URL", "postgresql://elsewhere")
     monkeypatch.setenv("OM_WEBHOOK_SECRETS_FILE", "/run/secret")
-    assert set(missing_settings(tmp_path)) == {"OM_STATE_DIRECTORY", "OM_EDGE_PROCESSES"}
+    assert set(missing_settings(tmp_path)) == {
+        "OM_STATE_DIRECTORY",
+        "OM_EDGE_PROCESSES",
+        "OM_LOG_LEVEL",
+        "OM_LOG_FORMAT",
+    }
 
 
 @pytest.mark.parametrize(
@@ -41,3 +51,26 @@ def test_what_is_set_stays(monkeypatch, tmp_path):
 )
 def test_the_address_is_one_that_a_client_here_can_use(tmp_path, bind, url):
     assert LocalService(tmp_path, bind, BROKER).url == url
+
+
+def test_another_shell_takes_up_the_settings_while_the_service_runs(monkeypatch, tmp_path):
+    monkeypatch.setenv("OM_WEBHOOK_SECRETS", "it's $HOME; a secret")
+    path = tmp_path / "environment"
+    with environment_file(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        line = f'. {path} && printf %s "$OM_WEBHOOK_SECRETS" && command -v omctl'
+        taken = subprocess.check_output(["sh", "-c", line], env={"PATH": os.defpath}, text=True)
+    assert taken.startswith("it's $HOME; a secret/")
+    assert not path.exists()
+
+
+def test_the_line_that_looks_into_sqlite_can_be_pasted(tmp_path):
+    url = f"sqlite:///{tmp_path / 'it is here.sqlite3'}"
+    schema.upgrade(url)
+    subprocess.run(["sh", "-c", look_in_sql(make_url(url))], check=True)
+
+
+def test_the_line_that_looks_into_postgresql_holds_no_password():
+    line = look_in_sql(make_url("postgresql+psycopg://om:hidden@db:5433/events"))
+    assert shlex.split(line)[:2] == ["psql", "postgresql://om@db:5433/events"]
+    assert "hidden" not in line
