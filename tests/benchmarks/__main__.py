@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import signal
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -133,4 +135,7 @@ def measure(rig: Rig, name: str) -> None:
 
 
 if __name__ == "__main__":
+    # Anything but a clean way out would leave servers behind.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     main()

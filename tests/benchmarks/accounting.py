@@ -1,4 +1,4 @@
-"""Read what processes cost: CPU time and resident memory of a process and all its children."""
+"""Read what processes cost: the CPU time of a process and all its children."""
 
 from __future__ import annotations
 
@@ -16,30 +16,16 @@ def cpu_seconds(pid: int) -> float:
 
     Source: proc_pid_stat(5): utime, stime, and cutime and cstime of the children waited for.
     """
-    return sum(sum(times) for times in map(_times, _tree(pid)))
+    root = psutil.Process(pid)
+    return sum(map(_own_seconds, [root, *root.children(recursive=True)]))
 
 
-def resident_megabytes(pid: int) -> float:
-    """Return the resident memory of one process in MB."""
-    return float(psutil.Process(pid).memory_info().rss / 1e6)
-
-
-def children(pid: int) -> list[int]:
-    """Return the children of a process, oldest first."""
-    return [child.pid for child in psutil.Process(pid).children()]
-
-
-def _tree(pid: int) -> list[psutil.Process]:
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
-
-
-def _times(process: psutil.Process) -> tuple[float, float, float, float]:
+def _own_seconds(process: psutil.Process) -> float:
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
-        return 0.0, 0.0, 0.0, 0.0
-    return times.user, times.system, times.children_user, times.children_system
+        return 0.0
+    return times.user + times.system + times.children_user + times.children_system
 
 
 @dataclass(frozen=True, slots=True)

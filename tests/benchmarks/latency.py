@@ -84,6 +84,8 @@ def _strike(rig: Rig, scenario: str, strike: Callable[[], None], mend: Callable[
             tries = sending.seen().tries
         mend()
         wait_until(lambda: _has_handed_over(server), RECOVERY_SECONDS, "the journal is handed over")
+        # What was handed to a socket last is on its way, and would be published again after a kill.
+        rig.queue.settle()
     _check_answers(rig, scenario, tries)
     _note_windows(rig, scenario, tries, begin, struck_at)
     _check_found(rig, scenario, tries)

@@ -6,6 +6,7 @@ that is ours or of a library named here: what else a library does counts for the
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -137,10 +138,15 @@ def _record(pid: int, form: str, output: Path, work: Callable[[], None]) -> None
         "--output",
         str(output),
     ]
-    sampler = subprocess.Popen([*command, "--rate", str(SAMPLES_PER_SECOND), "--duration", "3600"], stderr=-3)
-    work()
-    sampler.send_signal(2)
-    sampler.wait()
+    sampler = subprocess.Popen(
+        [*command, "--rate", str(SAMPLES_PER_SECOND), "--duration", "3600"], stderr=subprocess.DEVNULL
+    )
+    try:
+        work()
+        sampler.send_signal(signal.SIGINT)
+        sampler.wait()
+    finally:
+        sampler.kill()
 
 
 def read_stacks(text: str) -> Stacks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,7 @@ import pika
 from messaging import topology
 from messaging.envelope import WEBHOOK
 from tests.benchmarks.wrk import LoadError
+from tests.stand.ledger import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,11 +45,6 @@ class EventsQueue:
         with self._connection() as connection:
             return int(connection.channel().queue_purge(topology.EVENTS_QUEUE).method.message_count)
 
-    def ready(self) -> int:
-        """Return the number of ready deliveries."""
-        with self._connection() as connection:
-            return _ready(connection.channel())
-
     def settle(self, *, timeout: float = 60.0) -> int:
         """Wait until the queue's length stands still, and return it."""
         with self._connection() as connection:
@@ -73,7 +68,7 @@ class EventsQueue:
             for method, _, body in channel.consume(topology.EVENTS_QUEUE, inactivity_timeout=SETTLE_SECONDS):
                 if method is None:
                     break
-                digests.add(hashlib.sha256(body).digest())
+                digests.add(digest_of(body))
                 if method.delivery_tag % ACKNOWLEDGE_EVERY == 0:
                     channel.basic_ack(method.delivery_tag, multiple=True)
             channel.basic_ack(0, multiple=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 
+from tests.benchmarks.results import Figure
 from tests.benchmarks.targets import LAST_LINE
 
 if TYPE_CHECKING:
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.results import Results
     from tests.benchmarks.targets import Verdict
+
+RATES: Final = (1_000, 10_000, 1_000_000)
+CPU_FIGURES: Final = {
+    "edge": "ingest service receiver_cpu_us",
+    "worker": "intake_postgresql service worker_cpu_us",
+    "PostgreSQL": "intake_postgresql service database_cpu_us",
+    "RabbitMQ, publish and deliver": "end_to_end service broker_cpu_us",
+}
+"""Whose CPU time an event takes, each where it is measured at full load."""
 
 COLOURS: Final = {"aim reached": "green", "missed": "bold red"}
 
@@ -44,9 +54,20 @@ def as_json(certificate: dict[str, Any], results: Results, verdicts: Sequence[Ve
         "certificate": certificate,
         "line": last_line(verdicts),
         "targets": {name: verdict.as_json() for name, verdict in measured.items()},
+        "sizing": sizing(results),
         "figures": results.as_json(),
         "checks": {check.claim: check.holds for check in results.checks},
     }
+
+
+def sizing(results: Results) -> list[dict[str, Any]]:
+    """Return the cores that each process keeps busy per thousand events a second, and per more."""
+    micros = {name: results.median(Figure(*words.split())) for name, words in CPU_FIGURES.items()}
+    return [
+        {"process": name, "us": us, **{f"at_{rate}": us * rate / 1e6 for rate in RATES}}
+        for name, us in micros.items()
+        if us is not None
+    ]
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

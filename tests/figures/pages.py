@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import SimpleNamespace
 
-FILES: Final = {"performance": "docs/performance/results.json", "chaos": "docs/chaos/results.json"}
+FILES: Final = {
+    "performance": "docs/performance/results.json",
+    "profile": "docs/performance/profile.json",
+    "chaos": "docs/chaos/results.json",
+}
 """The files of figures by the name that pages quote them under."""
 
 STANDINGS: Final = {
@@ -38,9 +42,11 @@ def measured(name: str, source: SimpleNamespace, root: Path) -> str:
     """Say of which code figures are, and of which machine.
 
     Raises:
-        QuoteError: The clone does not know the commit.
+        QuoteError: There is no certificate, or the clone does not know the commit.
     """
-    birth = source.certificate
+    birth = getattr(source, "certificate", None)
+    if birth is None:
+        raise QuoteError(f"{FILES[name]} does not say what it was measured with. Measure again")
     standing = Checkout(root).standing_of(birth.commit)
     if standing is Standing.UNKNOWN:
         raise QuoteError(

@@ -94,7 +94,8 @@ def _render(
 
 def _table(template: str, sources: Mapping[str, SimpleNamespace]) -> str:
     path, *columns = template.split(" | ")
-    titles, cells = zip(*(column.split(" = ", 1) for column in columns), strict=True)
+    pairs = [column.partition("=")[::2] for column in columns]
+    titles, cells = ([text.strip() for text in texts] for texts in zip(*pairs, strict=True))
     rows, _ = _Formatter().get_field(path, (), sources)
     values = rows if isinstance(rows, list) else vars(rows).values()
     lines = [titles, ["---"] * len(titles)]

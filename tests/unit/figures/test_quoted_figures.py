@@ -127,11 +127,11 @@ def test_a_page_tells_when_its_figures_were_measured(repository):
 
 def test_a_table_has_a_line_for_each_entry(repository):
     repository.measure(targets={"a": {"title": "A", "must": 0.5}, "b": {"title": "B", "must": None}})
-    table = "<!-- table: performance.targets | what = {title} | must = ≥ {must:g} --><!-- /table -->"
+    table = "<!-- table: performance.targets | what = {title} | = ≥ {must:g} --><!-- /table -->"
     assert repository.page(f"{table} <!-- measured: performance --><!-- /measured -->").splitlines()[
         1:-1
     ] == [
-        "| what | must |",
+        "| what |  |",
         "| --- | --- |",
         "| A | ≥ 0.5 |",
         "| B | ≥ \N{EN DASH} |",
@@ -150,3 +150,11 @@ def test_a_marker_that_would_turn_its_line_into_html_is_refused(repository):
     repository.measure(ratio=2)
     with pytest.raises(QuoteError, match="a line begins with a marker"):
         repository.page(PAGE.replace("It is ", ""))
+
+
+def test_figures_without_a_certificate_are_refused(repository):
+    (repository.root / FILES["performance"]).write_text(json.dumps({"ratio": 2}))
+    with pytest.raises(
+        QuoteError, match=r"docs/performance/results\.json does not say what it was measured with"
+    ):
+        repository.page()
