@@ -1,8 +1,13 @@
 """Fixtures that more than one kind of test uses: real servers, and databases in them."""
 
+import hypothesis
 import pytest
 
 from tests import servers
+
+# A deadline for an example is a timed assert: on a busy machine it fails for no fault of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
