@@ -105,11 +105,14 @@ def set_up(connection: BlockingConnection) -> list[BrokerObject]:
     """Declare what is missing; return every object and its state. What differs is left as it is."""
     objects = [_create_missing(connection, found) for found in inspect(connection)]
     broken = {item.name for item in objects if item.state not in {ObjectState.EXISTS, ObjectState.CREATED}}
-    return objects + [
+    bindings = [
         _bind(connection, queue, exchange, routing_key)
         for queue, exchange, routing_key in topology.BINDINGS
         if not broken & {queue, exchange}
     ]
+    if len(bindings) == len(topology.BINDINGS) and all(each.state is ObjectState.BOUND for each in bindings):
+        _take_former_bindings_away(connection)
+    return objects + bindings
 
 
 def _inspect_exchange(connection: BlockingConnection, name: str) -> BrokerObject:
@@ -147,6 +150,11 @@ def _bind(connection: BlockingConnection, queue: str, exchange: str, routing_key
     state, explanation = _try(connection, lambda channel: channel.queue_bind(queue, exchange, routing_key))
     bound = ObjectState.BOUND if state is ObjectState.EXISTS else state
     return BrokerObject("binding", f"{exchange} → {queue}", bound, explanation)
+
+
+def _take_former_bindings_away(connection: BlockingConnection) -> None:
+    for queue, exchange, routing_key in topology.FORMER_BINDINGS:
+        connection.channel().queue_unbind(queue, exchange, routing_key)
 
 
 def _declare_exchange(channel: BlockingChannel, name: str) -> None:

@@ -22,7 +22,8 @@ from messaging.delivery_frames import DeliveryReader
 from messaging.log import logger
 from messaging.processing import Processing
 from messaging.put_off import PutOffDeliveries, acknowledgements
-from messaging.topology import EVENTS_QUEUE, UNROUTED
+from messaging.records_probe import RecordsProbe
+from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE, UNROUTED
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from messaging.processing_thread import ProcessingThread
 
 QUEUES = (EVENTS_QUEUE, UNROUTED)
+"""What there is nothing to do without."""
 
 PREFETCH_BATCHES = 3
 """One in the database, one waiting for it, one on the way; a third of it may be put off instead."""
@@ -151,13 +153,21 @@ class Subscription:
 
     def _consume(self, channel: Channel) -> None:
         for name in QUEUES:
-            tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)
-            self._receivers[tag.encode()] = self._receiver(name)
+            self._consume_from(channel, name)
+        RecordsProbe(self._loop, channel.connection, self._consume_records).look()
+
+    def _consume_from(self, channel: Channel, name: str) -> None:
+        tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)
+        self._receivers[tag.encode()] = self._receiver(name)
 
     def _on_consuming(self, answer: Any) -> None:
         self._consuming.append(answer.method.consumer_tag)
         if len(self._consuming) == len(QUEUES):
             self._on_up()
+
+    def _consume_records(self) -> None:
+        if not self._is_lost and not self._is_stopping and self._channel is not None:
+            self._consume_from(self._channel, DEAD_LETTER_RECORDS)
 
     def _receiver(self, name: str) -> Receiver:
         return lambda tag, properties, body: self._collect(encoded_delivery(name, tag, properties, body))

@@ -1,8 +1,10 @@
 """Name the exchanges and queues, declare them, prove that they are there.
 
 ```
-open-messaging (direct) ──event──▶ open-messaging.events ──reject, limit──▶ open-messaging.dead-letters
+open-messaging (direct) ──event──▶ open-messaging.events
       └─ alternate exchange ─────▶ open-messaging.unrouted
+
+both ──reject, limit──▶ open-messaging.dead-letter-records ──recorded──▶ open-messaging.dead-letters
 ```
 
 Everything that keeps an event safe is an argument of its queue and not a policy: a policy can be removed,
@@ -24,7 +26,11 @@ EXCHANGE: Final = "open-messaging"
 EVENT_ROUTING_KEY: Final = "event"
 EVENTS_QUEUE: Final = "open-messaging.events"
 DEAD_LETTERS: Final = "open-messaging.dead-letters"
-"""The dead-letter exchange and the queue behind it."""
+"""The queue of the dead letters, for people; also the exchange that every dead letter goes to first."""
+DEAD_LETTER_RECORDS: Final = "open-messaging.dead-letter-records"
+"""The queue behind that exchange. Intake puts the reason on record and rejects each letter once more."""
+RECORDED_DEAD_LETTERS: Final = "open-messaging.recorded-dead-letters"
+"""The exchange that the recorded dead letters go to, before the queue for people."""
 UNROUTED: Final = "open-messaging.unrouted"
 """The alternate exchange and the queue behind it: events that met no binding. Intake reads it too."""
 
@@ -36,6 +42,7 @@ event after far fewer crashes.
 """
 
 EXCHANGES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    RECORDED_DEAD_LETTERS: ("fanout", {}),
     DEAD_LETTERS: ("fanout", {}),
     UNROUTED: ("fanout", {}),
     EXCHANGE: ("direct", {"alternate-exchange": UNROUTED}),
@@ -56,17 +63,27 @@ _DEAD_LETTERING_QUEUE: Final[dict[str, Any]] = {
 QUEUES: Final[dict[str, dict[str, Any]]] = {
     # Nothing lies behind the dead letters, so the broker must never give up on one: no delivery limit.
     DEAD_LETTERS: {**_DURABLE_QUEUE, "x-delivery-limit": -1},
+    # Nor on one that waits for its record, however long the database is away.
+    DEAD_LETTER_RECORDS: {
+        **_DEAD_LETTERING_QUEUE,
+        "x-dead-letter-exchange": RECORDED_DEAD_LETTERS,
+        "x-delivery-limit": -1,
+    },
     UNROUTED: _DEAD_LETTERING_QUEUE,
     EVENTS_QUEUE: _DEAD_LETTERING_QUEUE,
 }
 """Each queue with its arguments."""
 
 BINDINGS: Final[tuple[tuple[str, str, str], ...]] = (
-    (DEAD_LETTERS, DEAD_LETTERS, ""),
+    (DEAD_LETTER_RECORDS, DEAD_LETTERS, ""),
+    (DEAD_LETTERS, RECORDED_DEAD_LETTERS, ""),
     (UNROUTED, UNROUTED, ""),
     (EVENTS_QUEUE, EXCHANGE, EVENT_ROUTING_KEY),
 )
 """Queue, exchange, routing key."""
+
+FORMER_BINDINGS: Final[tuple[tuple[str, str, str], ...]] = ((DEAD_LETTERS, DEAD_LETTERS, ""),)
+"""Of earlier versions: taken away once those above are there, or each dead letter would come twice."""
 
 
 def declare(channel: BlockingChannel) -> None:
@@ -82,6 +99,8 @@ def declare(channel: BlockingChannel) -> None:
         channel.queue_declare(queue, durable=True, arguments=arguments)
     for queue, exchange, routing_key in BINDINGS:
         channel.queue_bind(queue, exchange, routing_key)
+    for queue, exchange, routing_key in FORMER_BINDINGS:
+        channel.queue_unbind(queue, exchange, routing_key)
 
 
 def probe(channel: Channel, callback: Callable[[Any], None]) -> None:

@@ -86,7 +86,7 @@ class Demonstration:
         journal = requests.get(f"{self._service.url}/health/ready", timeout=5.0).json()["journal_bytes"]
         broker = self._service.broker
         api, virtual_host = ManagementApi(broker.management_url), virtual_host_of(broker.amqp_url)
-        queues = (topology.EVENTS_QUEUE, topology.UNROUTED)
+        queues = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
         return int(journal) + sum(api.queue_length(virtual_host, queue) for queue in queues)
 
 

@@ -35,7 +35,7 @@ class Queues:
 
     def are_drained(self) -> bool:
         """Tell whether nothing waits for a worker, in deliveries ready or unacknowledged."""
-        return self.depth("events") == 0 and self.depth("unrouted") == 0
+        return all(self.depth(name) == 0 for name in ("events", "unrouted", "dead-letter-records"))
 
     def _ask(self, name: str, query: str) -> dict[str, Any]:
         url = f"{self.management_url}/api/queues/{VIRTUAL_HOST}/open-messaging.{name}?{query}"

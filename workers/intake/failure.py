@@ -43,6 +43,10 @@ class HandlerFailedError(Exception):
         self.delay = delay
 
 
+BROKERS_REASONS: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
+"""Why RabbitMQ dead-letters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why an event that was tried alone was not processed.
@@ -64,6 +68,18 @@ class Failure:
 
 HANG: Final = Failure(TOO_SLOW, "event: took too long in a batch, and again alone", is_final=True)
 POISON: Final = Failure("poison", "event: ended the workers that tried it alone", is_final=True)
+
+
+def death_of(reason: str | None) -> Failure:
+    """Say why a dead letter died that intake has not recorded itself.
+
+    Args:
+        reason: The broker's word, such as delivery_limit or expired; "rejected" if a consumer did it.
+
+    Source: RabbitMQ, "Dead Letter Exchanges", x-first-death-reason.
+    """
+    code = reason if reason in BROKERS_REASONS else "unknown"
+    return Failure(code, f"broker: dead-lettered for {code}", is_final=True)
 
 
 def failure_of(error: Exception) -> Failure:

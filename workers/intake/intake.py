@@ -9,9 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from messaging.errors import RetryLaterError
+from messaging.topology import DEAD_LETTER_RECORDS
 from workers.intake.dispatch import dispatch
-from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
-from workers.intake.outcome import Parsed, PutOff, Refused, Results, arrivals_of, message_id_of, refuse
+from workers.intake.failure import HANG, POISON, death_of, failure_of, pause_before_next
+from workers.intake.outcome import (
+    Committed,
+    Parsed,
+    PutOff,
+    Refused,
+    Results,
+    arrivals_of,
+    message_id_of,
+    refuse,
+)
 from workers.intake.progress import Progress
 from workers.intake.report import log_batch, log_events
 from workers.parsing import DriftNotes, read_body
@@ -30,7 +40,6 @@ if TYPE_CHECKING:
     from messaging.clock import Clock
     from messaging.delivery import Delivery, Verdict
     from workers.handlers import Handler
-    from workers.intake.dispatch import Dispatched
     from workers.intake.failure import Failure
     from workers.intake.outcome import Outcome
 
@@ -100,9 +109,10 @@ class Intake:
             return [self._parse(each) for each in deliveries]
 
     def _parse(self, delivery: Delivery) -> Outcome:
-        envelope = delivery.envelope
+        if delivery.queue == DEAD_LETTER_RECORDS:
+            return refuse(delivery, death_of(delivery.death))
         try:
-            events = read_body(envelope.body, self._notes, self._handlers.keys())
+            events = read_body(delivery.envelope.body, self._notes, self._handlers.keys())
         except Exception as error:  # noqa: BLE001  # a fault of ours in reading one event shall not hold all
             return refuse(delivery, failure_of(error))
         return Parsed(delivery, arrivals_of(delivery, events))
@@ -150,7 +160,7 @@ class Intake:
         refused = [each for each in outcomes if isinstance(each, Refused)]
         drift = self._notes.pending()
 
-        def work(connection: Connection) -> Dispatched:
+        def work(connection: Connection) -> Committed:
             dispatched = dispatch(
                 connection,
                 arrivals,
@@ -159,11 +169,11 @@ class Intake:
                 now_us=now_us,
                 progress=progress,
             )
-            record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
+            recorded = record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
             record_drift(connection, drift, now_us)
-            return dispatched
+            return Committed(len(arrivals), dispatched, refused, recorded)
 
-        dispatched = transact(self._engine, work)
+        committed = transact(self._engine, work)
+        results.add(committed)
         self._notes.mark_recorded(drift)
-        results.add_committed(refused, dispatched, parsed=len(arrivals))
-        log_events(arrivals, dispatched)
+        log_events(arrivals, committed.dispatched)

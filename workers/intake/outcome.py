@@ -12,7 +12,7 @@ from workers.parsing import Arrival
 from workers.tables.dead_letters import DeadLetter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from messaging.delivery import Delivery
     from workers.intake.dispatch import Dispatched
@@ -57,23 +57,45 @@ class PutOff:
 Outcome: TypeAlias = Parsed | Refused
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one transaction made of its deliveries.
+
+    Args:
+        parsed: Events of theirs.
+        dispatched: What became of those.
+        refused: Deliveries to dead-letter.
+        recorded: Message ids of dead letters that had no record before.
+    """
+
+    parsed: int
+    dispatched: Dispatched
+    refused: Sequence[Refused]
+    recorded: frozenset[str]
+
+
 @dataclass(slots=True)
 class Results:
     """What has become of a batch so far; deliveries are counted once, as they were committed."""
 
     refused: list[Refused] = field(default_factory=list)
+    recorded: list[Refused] = field(default_factory=list)
     put_off: list[PutOff] = field(default_factory=list)
     processed: int = 0
     skipped: int = 0
     duplicates: int = 0
     conflicts: int = 0
 
-    def add_committed(self, refused: Iterable[Refused], dispatched: Dispatched, *, parsed: int) -> None:
-        """Count one committed transaction."""
-        self.refused += refused
+    def add(self, committed: Committed) -> None:
+        """Count one transaction. A dead letter that comes by again was counted when it was recorded."""
+        dispatched = committed.dispatched
+        self.refused += committed.refused
+        self.recorded += [
+            each for each in committed.refused if each.dead_letter.message_id in committed.recorded
+        ]
         self.processed += len(dispatched.new) - len(dispatched.skips)
         self.skipped += len(dispatched.skips)
-        self.duplicates += parsed - len(dispatched.new) - dispatched.conflicts
+        self.duplicates += committed.parsed - len(dispatched.new) - dispatched.conflicts
         self.conflicts += dispatched.conflicts
 
     def verdict(self) -> Verdict:

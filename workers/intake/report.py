@@ -22,7 +22,7 @@ log = logger()
 
 def log_batch(deliveries: Sequence[Delivery], results: Results, duration: float) -> None:
     """Write the lines."""
-    for refused in results.refused:
+    for refused in results.recorded:
         _log_refused(refused)
     for put_off in results.put_off:
         _log_put_off(put_off)
@@ -36,7 +36,7 @@ def log_batch(deliveries: Sequence[Delivery], results: Results, duration: float)
         skipped=results.skipped,
         duplicates=results.duplicates,
         conflicts=results.conflicts,
-        dead_lettered=len(results.refused),
+        dead_lettered=len(results.recorded),
         put_off=len(results.put_off),
         duration_s=round(duration, 4),
     )

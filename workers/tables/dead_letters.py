@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-# A crash between the commit and the rejection brings the delivery back: the first record stands.
+# What comes by again, after a crash or as a dead letter that waits for its record, has one: the first stands.
 _RECORD: Final = RowStatement(
     """
     INSERT INTO dead_letters (
@@ -20,6 +20,7 @@ _RECORD: Final = RowStatement(
     SELECT {message_id}, {code}, {reason}, {body_sha256}, {source}, {received_at}, {recorded_at}, {attempts}
     FROM {rows} WHERE true
     ON CONFLICT (message_id) DO NOTHING
+    RETURNING message_id
     """,
     {
         "message_id": TEXT,
@@ -57,8 +58,14 @@ class DeadLetter:
     attempt: int
 
 
-def record_dead_letters(connection: Connection, dead_letters: Iterable[DeadLetter], now_us: int) -> None:
-    """Record the reasons in the connection's transaction."""
+def record_dead_letters(
+    connection: Connection, dead_letters: Iterable[DeadLetter], now_us: int
+) -> frozenset[str]:
+    """Record the reasons in the connection's transaction.
+
+    Returns:
+        The message ids of those that had no record.
+    """
     rows = [
         (
             each.message_id,
@@ -72,5 +79,6 @@ def record_dead_letters(connection: Connection, dead_letters: Iterable[DeadLette
         )
         for each in sorted(dead_letters, key=lambda each: each.message_id)
     ]
-    if rows:
-        _RECORD.execute(connection, rows)
+    if not rows:
+        return frozenset()
+    return frozenset(message_id for (message_id,) in _RECORD.execute(connection, rows))

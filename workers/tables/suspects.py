@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from messaging.topology import DEAD_LETTER_RECORDS
 from workers.tables.database import transact
 from workers.tables.rowset import MOMENT, TEXT, RowStatement
 
@@ -71,7 +72,9 @@ class Suspects:
 
 
 def is_suspect(delivery: Delivery) -> bool:
-    """Return whether a delivery shall be tried alone."""
+    """Return whether a delivery shall be tried alone; of a dead letter nothing is tried."""
+    if delivery.queue == DEAD_LETTER_RECORDS:
+        return False
     return delivery.attempt >= SUSPECT_FROM_ATTEMPT or delivery.hangs > 0
 
 

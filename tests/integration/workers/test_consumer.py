@@ -28,6 +28,9 @@ class Recorder:
     is_at_fault: bool = True
 
     def process(self, batch):
+        records = [each for each in batch if each.queue == topology.DEAD_LETTER_RECORDS]
+        if records:
+            return rejecting(records)
         self.deliveries += [each for each in batch if each not in self.deliveries]
         self.batches.append(list(batch))
         verdict = self.on_batch(batch) if self.on_batch else None
