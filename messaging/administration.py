@@ -115,6 +115,25 @@ def set_up(connection: BlockingConnection) -> list[BrokerObject]:
     return objects + bindings
 
 
+def peek(connection: BlockingConnection, queue: str) -> Iterator[bytes]:
+    """Yield the body of each message that waits in the queue; all of them are in it again at the end.
+
+    They come back in their order, marked as redelivered. Other consumers miss them meanwhile, and a delivery
+    limit counts it, so this is for queues without either, such as the dead letters'.
+    """
+    channel = connection.channel()
+    tags: list[int] = []
+    try:
+        while (found := channel.basic_get(queue))[0] is not None:
+            tags.append(found[0].delivery_tag)
+            yield found[2]
+    finally:
+        # One by one: what goes back together, or with its channel, goes back in any order.
+        for tag in tags:
+            channel.basic_nack(tag)
+        channel.close()
+
+
 def _inspect_exchange(connection: BlockingConnection, name: str) -> BrokerObject:
     state, explanation = _try(connection, lambda channel: channel.exchange_declare(name, passive=True))
     if state is ObjectState.EXISTS:

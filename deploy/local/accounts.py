@@ -1,58 +1,51 @@
-"""What became of the events that a demonstration sent, by three witnesses that must agree.
+"""What became of the events that a demonstration sent, by witnesses that must agree.
 
 The sender's ledger says what was answered, the tables what was processed, and the dead-letter queue
-what was put aside.
+what was put aside; every body that was answered must be readable again, byte for byte, in one of them.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from rich.table import Table
 from sqlalchemy import create_engine
 
-from deploy.local.brokers import BrokerAddress
-from deploy.local.management import ManagementApi, virtual_host_of
 from messaging import topology
+from messaging.administration import broker_session, peek
 from simulator.ledger import (
     DeadLetterRow,
     LedgerRow,
     LedgerVerdict,
-    ProcessedRow,
-    read_dead_letters,
+    Records,
     read_ledger,
-    read_processed,
+    read_records,
     settle,
 )
-
-# More than a demonstration sends, so that a letter too many is seen.
-MOST_LETTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The three witnesses' words.
+    """The witnesses' words.
 
     Args:
         ledger: one row per distinct body that was sent.
-        processed: the rows of processed_events for them.
-        dead_letters: the rows of dead_letters for them.
+        records: what the tables hold of them.
         letters: the digest of each message in the dead-letter queue, hexadecimal.
-        verdict: ledger and tables settled.
+        verdict: all of it settled.
     """
 
     ledger: Sequence[LedgerRow]
-    processed: Sequence[ProcessedRow]
-    dead_letters: Sequence[DeadLetterRow]
+    records: Records
     letters: Sequence[str]
     verdict: LedgerVerdict
 
     def disagreements(self) -> list[str]:
         """Say in words where the witnesses differ; empty when all is well."""
         unanswered = sum(not row.answered for row in self.ledger)
-        recorded = Counter(row.body_sha256 for row in self.dead_letters)
+        recorded = Counter(row.body_sha256 for row in self.records.dead_letters)
         queued = Counter(self.letters)
         found = {
             f"{unanswered} bodies were never answered 200": unanswered,
@@ -64,42 +57,32 @@ class Accounts:
         return [words for words, count in found.items() if count]
 
 
-def read_accounts(ledger_file: Path, database_url: str, broker: BrokerAddress) -> Accounts:
-    """Hear the three witnesses; the queues must be drained."""
+def read_accounts(ledger_file: Path, database_url: str, amqp_url: str) -> Accounts:
+    """Hear the witnesses; the queues must be drained."""
     ledger = read_ledger(ledger_file)
-    digests = {row.body_sha256 for row in ledger}
+    with broker_session((amqp_url,), client_name="demonstration") as broker:
+        letters = [sha256(body).hexdigest() for body in peek(broker, topology.DEAD_LETTERS)]
     engine = create_engine(database_url)
     try:
         with engine.connect() as connection:
-            return Accounts(
-                ledger,
-                list(read_processed(connection, digests)),
-                list(read_dead_letters(connection, digests)),
-                _queued_digests(broker),
-                settle(ledger, connection),
-            )
+            records = read_records(connection, {row.body_sha256 for row in ledger})
     finally:
         engine.dispose()
-
-
-def _queued_digests(broker: BrokerAddress) -> list[str]:
-    api, virtual_host = ManagementApi(broker.management_url), virtual_host_of(broker.amqp_url)
-    bodies = api.peek(virtual_host, topology.DEAD_LETTERS, MOST_LETTERS)
-    return [hashlib.sha256(body).hexdigest() for body in bodies]
+    return Accounts(ledger, records, letters, settle(ledger, records, letters=letters))
 
 
 def table_of(accounts: Accounts) -> Table:
     """Show by kind of body what became of it."""
-    outcome_of: dict[str, str] = {row.body_sha256: "dead" for row in accounts.dead_letters}
-    outcome_of |= {row.body_sha256: row.outcome for row in accounts.processed}
+    outcome_of: dict[str, str] = {row.body_sha256: "dead" for row in accounts.records.dead_letters}
+    outcome_of |= dict.fromkeys(accounts.records.conflicts, "conflict")
+    outcome_of |= {row.body_sha256: row.outcome for row in accounts.records.processed}
     table = Table(title="What became of the events", title_justify="left")
-    columns = ("kind", "requests", "bodies", "200", "processed", "skipped", "dead", "known")
+    columns = ("kind", "requests", "bodies", "200", "processed", "skipped", "dead", "conflict")
     for column in columns:
         table.add_column(column, justify="left" if column == "kind" else "right")
     for kind in sorted({_kind_of(row) for row in accounts.ledger}):
         rows = [row for row in accounts.ledger if _kind_of(row) == kind]
-        # Another body of an event that was processed already has no row of its own.
-        ends = Counter(outcome_of.get(row.body_sha256, "known") for row in rows if row.answered)
+        ends = Counter(outcome_of.get(row.body_sha256, "nothing") for row in rows if row.answered)
         totals = (sum(row.attempts for row in rows), len(rows), ends.total())
         table.add_row(kind, *map(str, totals), *(str(ends[outcome]) for outcome in columns[4:]))
     return table

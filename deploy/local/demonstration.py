@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import click
@@ -11,7 +11,7 @@ import requests
 from rich.console import Console
 
 from deploy.local.accounts import Accounts, read_accounts, reasons_of, table_of
-from deploy.local.brokers import broker, own_virtual_host
+from deploy.local.brokers import broker, configured, own_virtual_host
 from deploy.local.leftovers import end_leftovers
 from deploy.local.lock import only_one
 from deploy.local.management import ManagementApi, virtual_host_of
@@ -24,7 +24,7 @@ from messaging import topology
 from omctl.commands.simulate import simulate
 
 EVENTS = 1000
-# Duplicates, disorder and collisions are the simulation's defaults.
+# Duplicates (half of them with another content), disorder and collisions are the simulation's defaults.
 SIMULATION = ["--events", str(EVENTS), "--malformed", "3", "--dialect", "both", "--retry-seconds", "1"]
 DRAIN_SECONDS = 120.0
 
@@ -38,6 +38,8 @@ class Demonstration:
     def __init__(self, service: LocalService) -> None:
         self._service = service
         self._ledger = service.var / "ledger.jsonl"
+        self._log = service.var / "service.log"
+        self._supervisor = Supervisor(service.commands(), service.var, output=self._log)
         self._is_drained = False
 
     def run(self) -> Accounts:
@@ -46,12 +48,10 @@ class Demonstration:
         Raises:
             ServerStartError: the service did not start, or ended in the middle.
         """
-        log = self._service.var / "service.log"
-        self._supervisor = Supervisor(self._service.commands(), self._service.var, output=log)
         ended = self._supervisor.run(beside=self._send_and_end)
         if ended or not self._is_drained:
-            raise ServerStartError(f"{ended or 'Interrupted, or not drained in time'}; see {log}")
-        return read_accounts(self._ledger, os.environ["OM_DATABASE_URL"], self._service.broker)
+            raise ServerStartError(f"{ended or 'Interrupted, or not drained in time'}; see {self._log}")
+        return read_accounts(self._ledger, os.environ["OM_DATABASE_URL"], self._service.broker.amqp_url)
 
     def _send_and_end(self) -> None:
         try:
@@ -100,11 +100,12 @@ def demonstrate(var: Path) -> bool:
         directory.mkdir(parents=True)
         found = stack.enter_context(broker(directory))
         if not found.management_url:
-            raise ServerStartError("OM_MANAGEMENT_URL is needed beside OM_AMQP_URL, to see the dead letters")
+            raise ServerStartError("OM_MANAGEMENT_URL is needed beside OM_AMQP_URL, to see what waits")
+        own = own_virtual_host(found) if configured() else nullcontext(found)
         for name in OWN_SETTINGS:
             os.environ.pop(name, None)
             os.environ.pop(f"{name}_FILE", None)
-        service = LocalService(directory, own_bind(), stack.enter_context(own_virtual_host(found)))
+        service = LocalService(directory, own_bind(), stack.enter_context(own))
         service.enter()
         service.set_up()
         accounts = Demonstration(service).run()
@@ -120,7 +121,7 @@ def report(accounts: Accounts) -> bool:
     """Print the accounts, the line for scripts last, and return whether they agree."""
     console = Console()
     console.print(table_of(accounts))
-    console.print(reasons_of(accounts.dead_letters))
+    console.print(reasons_of(accounts.records.dead_letters))
     disagreements = accounts.disagreements()
     for words in disagreements:
         click.echo(f"The accounts disagree: {words}", err=True)

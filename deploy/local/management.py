@@ -1,6 +1,5 @@
 """The part of RabbitMQ's management API that local set-ups use."""
 
-import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,13 +55,6 @@ class ManagementApi:
         answer = self._request("GET", f"{_queue_path(virtual_host, queue)}?{query}")
         answer.raise_for_status()
         return int(answer.json()["messages"])
-
-    def peek(self, virtual_host: str, queue: str, count: int) -> list[bytes]:
-        """Return the bodies of the queue's first messages, which stay in it."""
-        wanted = {"count": count, "ackmode": "ack_requeue_true", "encoding": "base64"}
-        answer = self._request("POST", f"{_queue_path(virtual_host, queue)}/get", wanted)
-        answer.raise_for_status()
-        return [base64.b64decode(message["payload"]) for message in answer.json()]
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> requests.Response:
         return requests.request(method, f"{self.url}/api/{path}", json=body, timeout=REQUEST_SECONDS)

@@ -1,4 +1,4 @@
-"""The sender's own account, and what the tables say to it."""
+"""The sender's own account, and what the service has kept to settle it with."""
 
 from simulator.ledger.file import Ledger
 from simulator.ledger.rows import LedgerRow, read_ledger
@@ -7,9 +7,10 @@ from simulator.ledger.settlement import (
     Effect,
     LedgerVerdict,
     ProcessedRow,
-    reconcile_ledger,
+    Records,
+    settle,
 )
-from simulator.ledger.tables import read_dead_letters, read_processed, settle
+from simulator.ledger.tables import read_records
 
 __all__ = [
     "DeadLetterRow",
@@ -18,9 +19,8 @@ __all__ = [
     "LedgerRow",
     "LedgerVerdict",
     "ProcessedRow",
-    "read_dead_letters",
+    "Records",
     "read_ledger",
-    "read_processed",
-    "reconcile_ledger",
+    "read_records",
     "settle",
 ]

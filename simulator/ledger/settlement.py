@@ -1,4 +1,4 @@
-"""Settle a sender's own account of what was answered with the tables that the workers fill."""
+"""Settle a sender's own account of what was answered with what the service has kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from simulator.ledger.rows import LedgerRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,24 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Records:
+    """What the tables hold of the bodies of a ledger.
+
+    Args:
+        conflicts: Digests in duplicate_events: the key of a known event, another content.
+        kept: Digests of the bodies that are stored whole, computed from what is stored.
+    """
+
+    processed: Sequence[ProcessedRow] = ()
+    dead_letters: Sequence[DeadLetterRow] = ()
+    effects: Sequence[Effect] = ()
+    conflicts: Collection[str] = frozenset()
+    kept: Collection[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerVerdict:
-    """What a ledger and the tables say together.
+    """What a ledger and the records say together.
 
     A *subject* is a distinct event, or a distinct malformed body.
 
@@ -58,7 +74,9 @@ class LedgerVerdict:
         processed: Subjects with a row in processed_events that had an effect.
         skipped: Subjects with a row that says they had none.
         dead_lettered: Subjects with a dead letter and no such row.
-        lost: Answered subjects that are found nowhere, and effects that are missing.
+        conflicts: Answered bodies on record as another content of a known event.
+        lost: Answered subjects that are found nowhere, answered bodies of others that nobody can read again,
+            and effects that are missing.
         repeated: Effects beyond one per event.
     """
 
@@ -68,6 +86,7 @@ class LedgerVerdict:
     processed: int
     skipped: int
     dead_lettered: int
+    conflicts: int
     lost: int
     repeated: int
 
@@ -80,44 +99,64 @@ class LedgerVerdict:
         return " ".join(f"{name}={value}" for name, value in asdict(self).items())
 
 
-def reconcile_ledger(
-    ledger: Iterable[LedgerRow],
-    processed: Iterable[ProcessedRow],
-    dead_letters: Iterable[DeadLetterRow],
-    effects: Iterable[Effect] = (),
-) -> LedgerVerdict:
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What became of one event: the outcomes of its rows, and whether one of its bodies is a dead letter."""
+
+    bodies: Sequence[LedgerRow]
+    outcomes: Sequence[str]
+    is_dead: bool
+
+    @property
+    def is_answered(self) -> bool:
+        return any(body.answered for body in self.bodies)
+
+    def lost(self, readable: Collection[str]) -> int:
+        """Count the event itself where it is found nowhere, else its bodies that nobody can read again."""
+        if not self.outcomes and not self.is_dead:
+            return int(self.is_answered)
+        return sum(body.answered and body.body_sha256 not in readable for body in self.bodies)
+
+
+def settle(ledger: Sequence[LedgerRow], records: Records, *, letters: Iterable[str]) -> LedgerVerdict:
     """Say what became of everything that was sent; call it when the queues are drained and the journal empty.
 
-    Rows of other senders are left out of account: only digests of the ledger are looked for.
+    Args:
+        ledger: Rows of other senders are left out of account: only its own digests are looked for.
+        records: What the tables hold.
+        letters: Digests of the bodies in the dead-letter queue, hexadecimal.
     """
-    rows = list(ledger)
-    subjects = _subjects(rows)
-    outcomes = defaultdict[str, list[str]](list)
-    for row in processed:
-        outcomes[row.body_sha256].append(row.outcome)
-    dead = {row.body_sha256 for row in dead_letters}
-    found = [[outcome for body in bodies for outcome in outcomes[body.body_sha256]] for bodies in subjects]
-    answered = [any(body.answered for body in bodies) for bodies in subjects]
-    buried = [any(body.body_sha256 in dead for body in bodies) for bodies in subjects]
-    facts = list(zip(answered, found, buried, strict=True))
-    effects = list(effects)
+    subjects = _subjects(ledger, records)
+    readable = {*records.kept, *letters}
+    deviations = [effect.actual - effect.expected for effect in records.effects]
     return LedgerVerdict(
-        sent=sum(row.attempts for row in rows),
-        answered=sum(row.answered for row in rows),
-        unique=sum(answered),
-        processed=sum("processed" in outcome for outcome in found),
-        skipped=sum(bool(outcome) and "processed" not in outcome for outcome in found),
-        dead_lettered=sum(is_dead and not outcome for _, outcome, is_dead in facts),
-        lost=sum(is_answered and not outcome and not is_dead for is_answered, outcome, is_dead in facts)
-        + sum(max(0, effect.expected - effect.actual) for effect in effects),
-        repeated=sum(max(0, len(outcome) - 1) for outcome in found)
-        + sum(max(0, effect.actual - effect.expected) for effect in effects),
+        sent=sum(row.attempts for row in ledger),
+        answered=sum(row.answered for row in ledger),
+        unique=sum(subject.is_answered for subject in subjects),
+        processed=sum("processed" in subject.outcomes for subject in subjects),
+        skipped=sum(bool(each.outcomes) and "processed" not in each.outcomes for each in subjects),
+        dead_lettered=sum(subject.is_dead and not subject.outcomes for subject in subjects),
+        conflicts=sum(row.answered and row.body_sha256 in records.conflicts for row in ledger),
+        lost=sum(subject.lost(readable) for subject in subjects) + sum(max(0, -each) for each in deviations),
+        repeated=sum(max(0, len(subject.outcomes) - 1) for subject in subjects)
+        + sum(max(0, each) for each in deviations),
     )
 
 
-def _subjects(rows: Sequence[LedgerRow]) -> list[list[LedgerRow]]:
+def _subjects(ledger: Iterable[LedgerRow], records: Records) -> list[_Subject]:
     """Group the bodies by what they tell: an event, or nothing but themselves."""
-    subjects = defaultdict[int | str, list[LedgerRow]](list)
-    for row in rows:
-        subjects[row.body_sha256 if row.event is None else row.event].append(row)
-    return list(subjects.values())
+    bodies = defaultdict[int | str, list[LedgerRow]](list)
+    for row in ledger:
+        bodies[row.body_sha256 if row.event is None else row.event].append(row)
+    outcomes = defaultdict[str, list[str]](list)
+    for processed in records.processed:
+        outcomes[processed.body_sha256].append(processed.outcome)
+    dead = {row.body_sha256 for row in records.dead_letters}
+    return [
+        _Subject(
+            rows,
+            [outcome for row in rows for outcome in outcomes[row.body_sha256]],
+            any(row.body_sha256 in dead for row in rows),
+        )
+        for rows in bodies.values()
+    ]

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, func, select
 
-from simulator.ledger.settlement import DeadLetterRow, Effect, ProcessedRow, reconcile_ledger
+from simulator.ledger.settlement import DeadLetterRow, Effect, ProcessedRow, Records
 from workers.parsing.events import CONVERSATION_MESSAGE, RECEIPT
 from workers.tables.models import (
     conversation_messages,
     conversations,
     dead_letters,
+    duplicate_events,
+    event_payloads,
     message_receipts,
     processed_events,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator
 
     from sqlalchemy import Connection, CursorResult, Select, Table
     from sqlalchemy.sql.elements import ColumnElement
-
-    from simulator.ledger.rows import LedgerRow
-    from simulator.ledger.settlement import LedgerVerdict
 
 FETCH_ROWS = 10_000
 """Rows held at a time: the tables may be longer than memory."""
@@ -37,15 +37,19 @@ EXPECTED_OF = {
 """Each count that the workers keep of a conversation, and the events of processed_events it must equal."""
 
 
-def settle(ledger: Sequence[LedgerRow], connection: Connection) -> LedgerVerdict:
-    """Return what became of *ledger*; call it when the queues are drained and the journals empty."""
-    digests = {row.body_sha256 for row in ledger}
-    processed = list(read_processed(connection, digests))
-    effects = read_effects(connection, {row.conversation_id for row in processed})
-    return reconcile_ledger(ledger, processed, read_dead_letters(connection, digests), effects)
+def read_records(connection: Connection, digests: Collection[str]) -> Records:
+    """Return what the tables hold of bodies with *digests*; call it when queues and journals are empty."""
+    processed = list(_processed(connection, digests))
+    return Records(
+        processed=processed,
+        dead_letters=list(_dead_letters(connection, digests)),
+        effects=list(_effects(connection, {row.conversation_id for row in processed})),
+        conflicts=_conflicts(connection) & set(digests),
+        kept=_kept(connection) & set(digests),
+    )
 
 
-def read_processed(connection: Connection, digests: Collection[str]) -> Iterator[ProcessedRow]:
+def _processed(connection: Connection, digests: Collection[str]) -> Iterator[ProcessedRow]:
     """Yield the rows of processed_events whose body is one of *digests*, hexadecimal."""
     table = processed_events.c
     query = select(table.body_sha256, table.conversation_id, table.outcome, table.event_type)
@@ -54,14 +58,14 @@ def read_processed(connection: Connection, digests: Collection[str]) -> Iterator
             yield ProcessedRow(digest, row.conversation_id, row.outcome, row.event_type)
 
 
-def read_dead_letters(connection: Connection, digests: Collection[str]) -> Iterator[DeadLetterRow]:
+def _dead_letters(connection: Connection, digests: Collection[str]) -> Iterator[DeadLetterRow]:
     """Yield the rows of dead_letters whose body is one of *digests*, hexadecimal."""
     for row in _rows(connection, select(dead_letters.c.body_sha256, dead_letters.c.code)):
         if (digest := row.body_sha256.hex()) in digests:
             yield DeadLetterRow(digest, row.code)
 
 
-def read_effects(connection: Connection, conversation_ids: Collection[str]) -> Iterator[Effect]:
+def _effects(connection: Connection, conversation_ids: Collection[str]) -> Iterator[Effect]:
     """Yield each count that the workers keep of *conversation_ids*, beside the events that it must equal."""
     events = _events_by_conversation().subquery("events")
     messages = _count_by_conversation(conversation_messages).subquery("messages")
@@ -86,6 +90,16 @@ def read_effects(connection: Connection, conversation_ids: Collection[str]) -> I
         if row["conversation_id"] in conversation_ids:
             for counter, expected in EXPECTED_OF.items():
                 yield Effect(f"{counter} of {row['conversation_id']}", row[expected], row[counter])
+
+
+def _conflicts(connection: Connection) -> set[str]:
+    return {digest.hex() for (digest,) in _rows(connection, select(duplicate_events.c.body_sha256))}
+
+
+def _kept(connection: Connection) -> set[str]:
+    """Return the digest of every body that is stored, computed from its bytes and not read from a column."""
+    stored = (event_payloads.c.body, duplicate_events.c.body)
+    return {sha256(body).hexdigest() for column in stored for (body,) in _rows(connection, select(column))}
 
 
 def _events_by_conversation() -> Select[Any]:

@@ -1,17 +1,20 @@
 """A ledger is settled with real tables."""
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 from sqlalchemy import insert, update
 
-from simulator.ledger import LedgerRow, settle
+from simulator.ledger import LedgerRow, read_records, settle
 from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
 from workers.tables.database import engine_of
 from workers.tables.models import (
     conversation_messages,
     conversations,
     dead_letters,
+    duplicate_events,
+    event_payloads,
     metadata,
     processed_events,
 )
@@ -19,8 +22,12 @@ from workers.tables.models import (
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def body(number):
+    return b"body %d" % number
+
+
 def digest(number):
-    return bytes([number]) * 32
+    return sha256(body(number)).digest()
 
 
 def sent(number, event):
@@ -56,6 +63,7 @@ def fill(connection):
         }
         moments = dict.fromkeys(("occurred_at", "received_at", "processed_at"), NOW)
         connection.execute(insert(processed_events).values(**row, **moments))
+        connection.execute(insert(event_payloads).values(event_id=number, stored_at=NOW, body=body(number)))
     moments = dict.fromkeys(("first_event_at", "last_event_at", "updated_at"), NOW)
     counts = {"event_count": 2, "message_count": 1, "routing_sequence": 0}
     connection.execute(
@@ -76,7 +84,8 @@ def fill(connection):
 
 def verdict(engine, ledger=LEDGER):
     with engine.connect() as connection:
-        return settle(ledger, connection)
+        records = read_records(connection, {row.body_sha256 for row in ledger})
+    return settle(ledger, records, letters=[digest(3).hex()])
 
 
 def test_what_took_effect_once_is_clean(engine):
@@ -99,3 +108,27 @@ def test_a_missing_message_row_is_a_lost_effect(engine):
 
 def test_an_answered_event_without_a_row_is_lost(engine):
     assert verdict(engine, [*LEDGER, sent(4, 4)]).lost == 1
+
+
+def test_another_content_of_a_known_event_is_a_conflict_and_no_loss(engine):
+    conflict = {
+        "event_id": 2,
+        "body_sha256": digest(5),
+        "idempotency_key": "key-2",
+        "body": body(5),
+        "message_id": "m-5",
+        "source": "webhook",
+        "deliveries": 1,
+    }
+    with engine.begin() as connection:
+        moments = dict.fromkeys(("first_seen_at", "last_seen_at"), NOW)
+        connection.execute(insert(duplicate_events).values(**conflict, **moments))
+    found = verdict(engine, [*LEDGER, sent(5, 2)])
+    assert found.conflicts == 1
+    assert found.is_clean
+
+
+def test_a_body_that_is_not_stored_as_it_came_is_lost(engine):
+    with engine.begin() as connection:
+        connection.execute(update(event_payloads).where(event_payloads.c.event_id == 2).values(body=b"other"))
+    assert verdict(engine).lost == 1

@@ -62,6 +62,16 @@ def test_duplicates_come_after_their_original_as_the_same_event():
     assert all("simulatedRedelivery" not in json.loads(original) for original, _ in twice)
 
 
+def test_a_redelivery_has_another_content_only_where_an_id_says_that_it_is_the_same():
+    bodies = {}
+    for post in traffic(replace(PLAN, duplicate_share=0.5, dialect=Dialect.BOTH)):
+        bodies.setdefault(post.event, []).append(post.body)
+    for original, again in (pair for pair in bodies.values() if len(pair) == 2 and pair[0] != pair[1]):
+        told = json.loads(original)
+        assert told.get("id") or told.get("sequence") or told["message"].get("id")
+        assert json.loads(again).pop("simulatedRedelivery")
+
+
 def test_collisions_put_distinct_messages_into_one_millisecond():
     moments = Counter(
         (each["conversationId"], each["timestamp"]) for each in payloads(replace(PLAN, collision_share=0.3))

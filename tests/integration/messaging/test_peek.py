@@ -1,0 +1,16 @@
+"""Looking into a queue leaves it as it was."""
+
+from messaging import topology
+from messaging.administration import broker_session, peek, set_up
+
+
+def test_every_message_is_seen_and_stays_where_it_is_however_often_one_looks(vhost):
+    bodies = [b"letter %d" % number for number in range(30)]
+    with broker_session((vhost.amqp_url,), client_name="test") as connection:
+        set_up(connection)
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for body in bodies:
+            channel.basic_publish(topology.DEAD_LETTERS, "", body)
+        for _ in range(30):
+            assert list(peek(connection, topology.DEAD_LETTERS)) == bodies
