@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
-from messaging.errors import EX_CONFIG, ConfigurationError
+from messaging.errors import EX_CONFIG, ConfigurationError, RetryLaterError
 from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings
-from workers.bootstrap import run_intake, run_settle
+from workers.bootstrap import run_intake, run_retain, run_settle
+from workers.retain import read_retain_settings
 from workers.settings import read_intake_settings
 from workers.settle import read_settle_settings
 
@@ -55,8 +56,15 @@ def settle(name: str) -> None:
     _start(f"settle {name}", read_settle_settings, run_settle)
 
 
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
+def retain(*, dry_run: bool) -> None:
+    """Delete what has been kept long enough, once: for a timer, daily."""
+    _start("retain", read_retain_settings, lambda settings: run_retain(settings, dry_run=dry_run))
+
+
 def _start(process: str, read_settings: Callable[[], Settings], run: Callable[[Settings], None]) -> None:
-    """Run a role until it is told to stop; exit 78 where its settings are unusable."""
+    """Run a role until it is done or told to stop; exit 78 where its settings are unusable."""
     try:
         settings = read_settings()
         configure_logging(settings.log_level, process=process, form=settings.log_form)
@@ -65,6 +73,9 @@ def _start(process: str, read_settings: Callable[[], Settings], run: Callable[[S
     except ConfigurationError as error:
         logger().error("configuration_refused", reason=str(error))
         sys.exit(EX_CONFIG)
+    except RetryLaterError as error:
+        logger().error("database_away", reason=str(error))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ from messaging.processing import TimeLimits
 from messaging.service_manager import ServiceManager
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers
+from workers.retain import open_database, retain
 from workers.role import Role
 from workers.settle import Settler
 from workers.tables.database import engine_of
 
 if TYPE_CHECKING:
+    from workers.retain import RetainSettings
     from workers.settings import IntakeSettings
     from workers.settle import SettleSettings
 
@@ -65,3 +67,14 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: consumer.stop())
     consumer.run()
+
+
+def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
+    """Delete what has been kept long enough; returns when it is done.
+
+    Raises:
+        RetryLaterError: The database is away; run it again.
+    """
+    with open_database(settings) as engine:
+        for _ in retain(engine, SystemClock().now_us(), settings.payload_days, dry_run=dry_run):
+            pass

@@ -85,7 +85,7 @@ def _times(text, size, *, between=b","):
     return between.join([text] * (size // (len(text) + len(between))))
 
 
-SMALL = 256 * 1024
+SMALL = 64 * 1024
 LARGE = 16 * SMALL
 LARGEST = 16 * 1024 * 1024
 WORST = {
@@ -115,9 +115,9 @@ WORST = {
 @pytest.mark.parametrize("kind", WORST)
 def test_sixteen_times_the_body_takes_about_sixteen_times_the_time_to_read(kind):
     """What is quadratic takes 256 times; the bound lies between, whatever the machine's speed."""
-    small, large = (_seconds_for(_event_with(WORST[kind](size))) for size in (SMALL, LARGE))
+    small, large = (_least_seconds_for(_event_with(WORST[kind](size))) for size in (SMALL, LARGE))
 
-    assert large / max(small, 0.002) < 64
+    assert large / max(small, 0.002) < 100
 
 
 def test_a_body_of_the_largest_size_is_read_whatever_its_names():
@@ -126,6 +126,11 @@ def test_a_body_of_the_largest_size_is_read_whatever_its_names():
     [event] = read_body(body, DriftNotes(), EVENT_TYPES)
 
     assert event.payload["b"] == 1
+
+
+def _least_seconds_for(body):
+    """Return the processor time of the best of three: a busy machine only ever makes it longer."""
+    return min(_seconds_for(body) for _ in range(3))
 
 
 def _seconds_for(body):

@@ -1,0 +1,108 @@
+"""What retention leaves, on PostgreSQL and on SQLite."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import text
+
+from messaging.clock import SystemClock
+from omctl.commands.retain import retain as command
+from tests.integration.workers.conftest import deliver, said
+from workers.__main__ import main
+from workers.retain.expiry import BATCH_ROWS
+from workers.tables.database import transact
+from workers.tables.event_payloads import _KEEP
+from workers.tables.models import duplicate_events
+
+DAY_US = 86_400_000_000
+
+
+def keep(engine, *ages_in_days):
+    """Store a body for each age, oldest first as they would have come."""
+    now_us = SystemClock().now_us()
+    rows = [(number, now_us - age * DAY_US, b"body") for number, age in enumerate(ages_in_days, start=1)]
+    transact(engine, lambda connection: _KEEP.execute(connection, rows))
+
+
+def run(url, *arguments, days="30"):
+    environment = {"OM_DATABASE_URL": url, "OM_PAYLOAD_RETENTION_DAYS": days}
+    result = CliRunner().invoke(command, ["--json", *arguments], env=environment, catch_exceptions=False)
+    report = json.loads(result.output[result.output.index("{\n") :])
+    return {each["table"]: each["rows"] for each in report["tables"]}
+
+
+def test_only_what_is_older_goes(engine, migrated_url, query):
+    keep(engine, 90, 31, 29, 0)
+
+    assert run(migrated_url) == {"event_payloads": 2, "duplicate_events": 0}
+
+    assert query("SELECT event_id FROM event_payloads ORDER BY event_id") == [(3,), (4,)]
+    assert run(migrated_url) == {"event_payloads": 0, "duplicate_events": 0}
+
+
+def test_a_dry_run_counts_and_deletes_nothing(engine, migrated_url, query):
+    keep(engine, 90, 31, 29)
+
+    assert run(migrated_url, "--dry-run") == {"event_payloads": 2, "duplicate_events": 0}
+
+    assert query("SELECT count(*) FROM event_payloads") == [(3,)]
+
+
+def test_the_days_are_the_settings(engine, migrated_url):
+    keep(engine, 90, 31, 29, 0)
+
+    assert run(migrated_url, days="1")["event_payloads"] == 3
+
+
+@pytest.mark.parametrize("old", [BATCH_ROWS - 1, BATCH_ROWS, 2 * BATCH_ROWS + 1])
+def test_more_than_a_batch_goes_batch_by_batch(engine, migrated_url, query, old):
+    keep(engine, *[40] * old, 1, 1)
+
+    assert run(migrated_url)["event_payloads"] == old
+
+    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
+
+
+def test_rows_out_of_order_do_not_end_it_early(engine, migrated_url, query):
+    keep(engine, 40, 1, 40, 1, *[40] * BATCH_ROWS)
+
+    assert run(migrated_url)["event_payloads"] == BATCH_ROWS + 2
+
+
+def test_the_bodies_of_conflicts_go_with_the_last_time_they_came(engine, intake, migrated_url, query):
+    def identified(words):
+        body = said(words)
+        body["message"]["id"] = "m-1"
+        return deliver(body)
+
+    intake(identified("Hello"), identified("old"), identified("young"))
+    [first, _] = sorted(query("SELECT body_sha256 FROM duplicate_events"))
+    with engine.begin() as connection:
+        statement = duplicate_events.update().where(duplicate_events.c.body_sha256 == bytes(first[0]))
+        moment = text("'2024-01-01 00:00:00.000000'")
+        connection.execute(statement.values(last_seen_at=moment))
+
+    assert run(migrated_url) == {"event_payloads": 0, "duplicate_events": 1}
+
+    assert query("SELECT count(*) FROM duplicate_events") == [(1,)]
+
+
+def test_the_role_is_a_worker_of_its_own(engine, migrated_url, query):
+    keep(engine, 90, 1)
+    environment = {"OM_DATABASE_URL": migrated_url, "OM_PAYLOAD_RETENTION_DAYS": None}
+
+    assert CliRunner().invoke(main, ["retain", "--dry-run"], env=environment).exit_code == 0
+    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
+    assert CliRunner().invoke(main, ["retain"], env=environment).exit_code == 0
+    assert query("SELECT count(*) FROM event_payloads") == [(1,)]
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "a month"])
+def test_a_malformed_retention_is_refused_by_name(days):
+    environment = {"OM_DATABASE_URL": "sqlite://", "OM_PAYLOAD_RETENTION_DAYS": days}
+
+    result = CliRunner().invoke(main, ["retain"], env=environment)
+
+    assert result.exit_code == 78
+    assert "OM_PAYLOAD_RETENTION_DAYS" in result.output

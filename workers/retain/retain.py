@@ -1,0 +1,86 @@
+"""Delete in small batches what has been kept long enough."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from messaging.log import logger
+from workers.retain.expiry import BATCH_ROWS, expiries
+from workers.tables.database import engine_of, transact
+from workers.tables.retention import SESSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Engine
+
+    from workers.retain.expiry import Expiry
+    from workers.retain.settings import RetainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """What was, or would be, deleted of one table.
+
+    Args:
+        table: Its name.
+        older_than: From when back.
+        rows: How many.
+    """
+
+    table: str
+    older_than: datetime
+    rows: int
+
+
+@contextmanager
+def open_database(settings: RetainSettings) -> Iterator[Engine]:
+    """Yield the database of the settings; statements may take their time in it."""
+    engine = engine_of(settings.database_url, SESSION)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def retain(engine: Engine, now_us: int, payload_days: int, *, dry_run: bool) -> Iterator[Expired]:
+    """Delete what is old, and yield what went, table by table; each batch is durable when it is done.
+
+    Args:
+        engine: The database.
+        now_us: The present, microseconds since the epoch.
+        payload_days: How long raw bodies are kept.
+        dry_run: Only count.
+
+    Raises:
+        RetryLaterError: The database is away; what is deleted is deleted, call again later.
+    """
+    for expiry in expiries(now_us, payload_days):
+        rows = _count(engine, expiry) if dry_run else _delete(engine, expiry)
+        expired = Expired(expiry.kept.name, expiry.older_than, rows)
+        logger().info(
+            "rows_would_expire" if dry_run else "rows_expired",
+            table=expired.table,
+            rows=rows,
+            older_than=expired.older_than.isoformat(),
+        )
+        yield expired
+
+
+def _count(engine: Engine, expiry: Expiry) -> int:
+    return transact(engine, lambda connection: expiry.kept.count(connection, expiry.older_than))
+
+
+def _delete(engine: Engine, expiry: Expiry) -> int:
+    """Delete page by page, until a page has nothing old."""
+    rows = 0
+    while deleted := transact(engine, lambda connection: _delete_page(connection, expiry)):
+        rows += deleted
+    return rows
+
+
+def _delete_page(connection: Connection, expiry: Expiry) -> int:
+    return expiry.kept.delete(connection, expiry.older_than, BATCH_ROWS)
