@@ -48,6 +48,7 @@ class Edge:
         marks = Watermarks(settings.queue_depth_high, settings.queue_depth_low)
         self._gate = Gate(
             marks,
+            table,
             retry_after_max=settings.retry_after_max_seconds,
             processes=settings.processes,
             clock=clock,

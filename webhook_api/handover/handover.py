@@ -144,6 +144,11 @@ class Handover:
 
     # The outlet's keeper.
 
+    @property
+    def has_backlog(self) -> bool:
+        """Whether events wait in the journal for room in the queue."""
+        return self._republisher.has_work
+
     def on_open(self) -> None:
         """Publish from now on; what was journalled before waits for its turn."""
         self._set_live(live=True)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 class Keeper(Protocol):
     """Who keeps the events and must know what becomes of them."""
 
+    @property
+    def has_backlog(self) -> bool:
+        """Whether events wait for room in the queue."""
+
     def on_open(self) -> None:
         """Called when events can be published."""
 
@@ -57,7 +61,7 @@ class Outlet:
         self._watch = watch
         self._gate = gate
         self._clock = clock
-        self._prober = Prober(publisher, proof.ask, self._on_answer)
+        self._prober = Prober(publisher, self._on_question, self._on_answer)
         self._stagnation = Stagnation()
         self._keeper: Keeper | None = None
 
@@ -179,8 +183,13 @@ class Outlet:
         if self._publisher.last_tag > 0 or self._watch.is_overdue(now):
             self._publisher.abort("no majority of the queue's members was seen")
 
+    def _on_question(self) -> None:
+        self._proof.ask()
+        self._gate.on_question()
+
     def _on_answer(self, ready_count: int) -> None:
         now = self._clock.monotonic()
         proven = self._proof.answer(now, self._watch.seen_until(now))
         assert self._keeper is not None
-        self._keeper.on_answer(proven, self._gate.on_ready_count(ready_count))
+        room = self._gate.on_ready_count(ready_count, has_backlog=self._keeper.has_backlog)
+        self._keeper.on_answer(proven, room)

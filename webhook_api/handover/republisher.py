@@ -72,6 +72,11 @@ class Republisher:
         self.republished = 0
         self.damaged_segments = 0
 
+    @property
+    def has_work(self) -> bool:
+        """Whether anything waits that can be read."""
+        return bool(self._slice or len(self.waiting))
+
     def extend(self, segments: Iterable[Segment]) -> None:
         """Add segments that are newer than all that wait."""
         self.waiting.extend(segments)
@@ -92,8 +97,7 @@ class Republisher:
     def go_on(self) -> None:
         """Publish slice after slice from now on, while something waits and the broker takes it."""
         self.waiting.try_again(self._loop.time())
-        has_work = self._slice or len(self.waiting)
-        if not self._is_pumping and has_work and self._allowed > 0 and self._outlet.is_open:
+        if not self._is_pumping and self.has_work and self._allowed > 0 and self._outlet.is_open:
             self._is_pumping = True
             self._loop.call_later(SLICE_SECONDS, self._pump)
 

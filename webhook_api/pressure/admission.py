@@ -12,6 +12,9 @@ from typing import Final
 UNKNOWN_AFTER_SECONDS: Final = 15.0
 """An older sample says nothing any more: about three of RabbitMQ's statistics intervals (5 s)."""
 
+MEASURE_SECONDS: Final = 2.0
+"""A drain rate is measured over so long at least: what workers take comes in batches."""
+
 SMOOTHING: Final = 0.5
 """Weight of the newest drain rate beside all earlier ones."""
 
@@ -37,12 +40,14 @@ class DepthSample:
     Args:
         at: Monotonic seconds.
         depth: Deliveries ready and unacknowledged.
+        unacknowledged: Those among them that workers hold.
         is_trusted: False during a broker alarm: publishes do not arrive while consumers drain on, so the
             depth falls for the wrong reason.
     """
 
     at: float
     depth: int
+    unacknowledged: int = 0
     is_trusted: bool = True
 
 
@@ -86,7 +91,7 @@ def judge(pressure: Pressure, sample: DepthSample, published: int, marks: Waterm
     Args:
         pressure: The judgement so far.
         sample: The newest sample.
-        published: Events published by this host since the sample before.
+        published: Events published by this host since the sample before, live or out of the journal.
         marks: The two watermarks.
     """
     if not sample.is_trusted:
@@ -116,6 +121,21 @@ def is_over(was_shedding: bool, depth: int, marks: Watermarks) -> bool:  # noqa:
     return depth > marks.low if was_shedding else depth >= marks.high
 
 
+def room_for_backlog(pressure: Pressure, depth: int, under_way: int, marks: Watermarks) -> int:
+    """Return how many events may leave the journals for the queue, all processes of the host together.
+
+    They fill it up to the low watermark and no further: above it a backlog would have live requests refused.
+    While they are refused it gets nothing, so that they wait for the workers alone.
+
+    Args:
+        pressure: The present judgement.
+        depth: Deliveries that the broker has just counted, held by workers or not.
+        under_way: Events that the broker may not have counted yet, or that others may still publish.
+        marks: The two watermarks.
+    """
+    return 0 if pressure.is_shedding else max(0, marks.low - depth - under_way)
+
+
 def retry_after(pressure: Pressure, marks: Watermarks, maximum: int) -> int:
     """Return the whole seconds until the queue will be down at the low watermark.
 
@@ -138,7 +158,7 @@ def _measure(pressure: Pressure, sample: DepthSample, published: int) -> tuple[f
         return pressure.drain_rate, Measured(sample.at, sample.depth)
     published += since.published
     elapsed = sample.at - since.at
-    if elapsed <= 0 or (sample.depth == since.depth and elapsed < TOTALS_SECONDS):
+    if elapsed < (TOTALS_SECONDS if sample.depth == since.depth else MEASURE_SECONDS):
         return pressure.drain_rate, replace(since, published=published)
     newest = max(0.0, (since.depth + published - sample.depth) / elapsed)
     return _smoothed(pressure.drain_rate, newest, was_empty=since.depth == 0), Measured(

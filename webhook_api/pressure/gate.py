@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
+from webhook_api.host_table import Column
 from webhook_api.pressure.admission import (
     DepthSample,
     Pressure,
@@ -17,12 +18,15 @@ from webhook_api.pressure.admission import (
     is_over,
     judge,
     retry_after,
+    room_for_backlog,
 )
 
 if TYPE_CHECKING:
     from messaging.clock import Clock
+    from webhook_api.host_table import HostTable
 
 PROBE_FRESH_SECONDS: Final = 3.0
+"""Six probes' time: a broker that has not answered for so long is not in step with the queue any more."""
 
 
 class Gate:
@@ -30,45 +34,74 @@ class Gate:
 
     Args:
         marks: The two watermarks.
+        table: Tells each process of the host what the others publish.
         retry_after_max: Upper bound of a Retry-After, in seconds.
-        processes: Edge processes of this host; each counts its own publishes only.
+        processes: Edge processes of this host.
         clock: Where time comes from.
     """
 
-    def __init__(self, marks: Watermarks, *, retry_after_max: int, processes: int, clock: Clock) -> None:
+    def __init__(
+        self, marks: Watermarks, table: HostTable, *, retry_after_max: int, processes: int, clock: Clock
+    ) -> None:
         self._marks = marks
+        self._table = table
         self._retry_after_max = retry_after_max
         self._processes = processes
         self._clock = clock
         self._pressure = Pressure()
-        self._probed = DepthSample(at=float("-inf"), depth=0)
-        self._published = 0
+        self._ready = DepthSample(at=float("-inf"), depth=0)
+        self._unacknowledged = 0
         self._refused = 0
         self._is_blocked = False
+        self._is_trusted = False
+        # Counts of published events: this process's own, the other processes' as last read, and what both
+        # were together, or the own alone, at an earlier moment.
+        self._published = 0
+        self._others = 0
+        self._published_at_judgement = 0
+        self._published_at_question = 0
 
     def on_sample(self, sample: DepthSample) -> None:
-        """Take in what the management API said; believe the broker's own answer where it is larger."""
-        if sample.at - self._probed.at <= PROBE_FRESH_SECONDS:
-            sample = replace(sample, depth=max(sample.depth, self._probed.depth))
+        """Take in what the management API said; its count of ready deliveries gives way to a fresh probe's.
+
+        A quorum queue's totals are up to five seconds old, and an API that wrongly says 0 is not believed.
+        """
         if self._is_blocked:
             sample = replace(sample, is_trusted=False)
-        published, self._published = self._published * self._processes, 0
-        self._change(judge(self._pressure, sample, published, self._marks))
+        self._is_trusted = sample.is_trusted
+        if sample.is_trusted:
+            self._unacknowledged = sample.unacknowledged
+            if sample.at - self._ready.at <= PROBE_FRESH_SECONDS:
+                sample = replace(sample, depth=self._ready.depth + sample.unacknowledged)
+        self._judge(sample)
 
-    def on_ready_count(self, count: int) -> int:
+    def on_question(self) -> None:
+        """Take note that a probe is being sent: its answer counts what this process published until now."""
+        self._published_at_question = self._published
+
+    def on_ready_count(self, count: int, *, has_backlog: bool) -> int:
         """Take in the ready deliveries that came with a probe's answer.
 
+        It refines what the management API tells, and takes no place of it: alarms are known by that alone.
+
         Returns:
-            How many events of a backlog this process may add. All processes together fill the queue up to
-            the low watermark, and above it a tenth of what is missing to the high one: a backlog by itself
-            makes no edge refuse anything, and live events that keep the queue deep never starve it.
+            How many events of a backlog this process may add until the next answer.
         """
-        self._probed = DepthSample(at=self._clock.monotonic(), depth=count)
-        room = max(self._marks.low - count, (self._marks.high - count) // 10, 0)
-        return room // self._processes
+        self._ready = DepthSample(at=self._clock.monotonic(), depth=count)
+        depth = count + self._unacknowledged
+        known_at = self._pressure.sampled_at
+        if self._pressure.depth is not None and self._is_trusted and not self._is_blocked:
+            self._judge(replace(self._ready, depth=depth))
+            self._pressure = replace(self._pressure, sampled_at=known_at)
+        under_way = self._published - self._published_at_question
+        others = self._table.others(Column.MAY_PUBLISH)
+        room = room_for_backlog(self._pressure, depth, under_way + others, self._marks) // self._processes
+        room = room if has_backlog else 0
+        self._table.write(Column.MAY_PUBLISH, under_way + room)
+        return room
 
     def on_blocked(self, *, is_blocked: bool) -> None:
-        """Hear of a broker alarm: depth means nothing while it lasts."""
+        """Take in whether depth means nothing for now: a broker alarm, or no majority."""
         self._is_blocked = is_blocked
 
     def tick(self) -> None:
@@ -83,9 +116,18 @@ class Gate:
         self._published += events
         pressure = self._pressure
         if pressure.depth is not None and not pressure.is_shedding:
-            depth = pressure.depth + self._published * self._processes
+            depth = pressure.depth + self._published + self._others - self._published_at_judgement
             if is_over(False, depth, self._marks):
                 self._change(replace(pressure, is_shedding=True, depth=depth))
+
+    def _judge(self, sample: DepthSample) -> None:
+        self._table.write(Column.PUBLISHED, self._published)
+        self._others = self._table.others(Column.PUBLISHED)
+        published = self._published + self._others
+        since = max(0, published - self._published_at_judgement)
+        if sample.is_trusted:
+            self._published_at_judgement = published
+        self._change(judge(self._pressure, sample, since, self._marks))
 
     @property
     def is_shedding(self) -> bool:

@@ -174,4 +174,9 @@ def _depth_of(queue: dict[str, Any], members: Members, *, is_calm: bool) -> Dept
     depth = queue.get("messages")
     if type(depth) is not int or depth < 0:
         return None
-    return DepthSample(time.monotonic(), depth, is_trusted=is_calm and members.has_majority)
+    return DepthSample(
+        time.monotonic(),
+        depth,
+        unacknowledged=int(queue.get("messages_unacknowledged", 0)),
+        is_trusted=is_calm and members.has_majority,
+    )

@@ -10,6 +10,7 @@ from webhook_api.pressure.admission import (
     is_over,
     judge,
     retry_after,
+    room_for_backlog,
 )
 
 MARKS = Watermarks(high=1000, low=600)
@@ -86,6 +87,40 @@ def test_retry_after_is_the_time_to_the_low_watermark_stretched_at_random():
 
     assert min(answers) == 10
     assert max(answers) == 15
+
+
+def test_retry_after_follows_the_recovery_while_nothing_more_is_published():
+    """Ten seconds of 500 events a second, of which workers take 400; then they take the rest."""
+    pressure, told = Pressure(), []
+    for half in range(60):
+        seconds = half / 2
+        depth = max(0, 1000 + int(100 * min(seconds, 10.0) - 400 * max(0.0, seconds - 10.0)))
+        published = 250 if 0 < seconds <= 10.0 else 0
+        pressure = judge(pressure, DepthSample(at=100.0 + seconds, depth=depth), published, MARKS)
+        if seconds > 10.0 and pressure.is_shedding:
+            told.append(((depth - MARKS.low) / 400, retry_after(pressure, MARKS, maximum=30)))
+
+    assert len(told) == 6
+    assert all(left * 0.9 - 1 <= seconds <= left * 1.5 * 1.1 + 1 for left, seconds in told)
+
+
+@pytest.mark.parametrize(
+    ("pressure", "depth", "under_way", "room"),
+    [
+        (Pressure(), 0, 0, 600),
+        (Pressure(), 100, 0, 500),
+        (Pressure(), 100, 200, 300),
+        (Pressure(), 599, 0, 1),
+        (Pressure(), 600, 0, 0),
+        (Pressure(), 500, 100, 0),
+        (Pressure(), 900, 0, 0),
+        (Pressure(is_shedding=True, depth=700), 0, 0, 0),
+    ],
+)
+def test_a_backlog_has_room_up_to_the_low_watermark_unless_requests_are_refused(
+    pressure, depth, under_way, room
+):
+    assert room_for_backlog(pressure, depth, under_way, MARKS) == room
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from webhook_api.handover.handover import Handover
 from webhook_api.handover.majority_watch import MajorityWatch
 from webhook_api.handover.outlet import Outlet
 from webhook_api.handover.oversized import Oversized
+from webhook_api.host_table import HostTable
 from webhook_api.pressure import DepthSample, Gate, Watermarks
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
@@ -50,7 +51,9 @@ def loop():
 
 def _edge(loop, tmp_path, publisher):
     clock = SystemClock()
-    gate = Gate(Watermarks(high=HIGH, low=50), retry_after_max=30, processes=1, clock=clock)
+    gate = Gate(
+        Watermarks(high=HIGH, low=50), HostTable(tmp_path), retry_after_max=30, processes=1, clock=clock
+    )
     journal = journal_in(tmp_path)
     gate.on_sample(DepthSample(at=clock.monotonic(), depth=0))
     watch = MajorityWatch(tmp_path, brokers=1, management_addresses=0, is_needed=False)

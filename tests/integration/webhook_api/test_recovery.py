@@ -1,0 +1,161 @@
+"""A backlog comes back beside live traffic: what the senders and the queue see of it, in a few seconds."""
+
+import threading
+import time
+from contextlib import contextmanager
+
+import pika
+import pytest
+import requests
+
+from messaging.envelope import WEBHOOK, encode_properties
+from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
+from tests.services import Edge, Service, declare_topology, running, signature
+from webhook_api.journal import record_header
+
+PREFETCH = 50
+
+
+def _leave_in_journal(directory, count):
+    """Write what a dead process would have left."""
+    home = directory / "state" / "journal" / "1-dead"
+    home.mkdir(parents=True)
+    (home / "lock").touch()
+    with (home / "00000001.segment").open("wb") as segment:
+        for number in range(count):
+            properties, body = (
+                encode_properties(f"dead-{number}", 1, "request", WEBHOOK),
+                b'{"n":%d}' % number,
+            )
+            segment.write(record_header(properties, body) + properties + body)
+
+
+class Worker(threading.Thread):
+    """Takes a steady number of deliveries a second out of the events queue, and acknowledges them."""
+
+    def __init__(self, amqp_url, rate):
+        super().__init__()
+        self._connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+        self._rate = rate
+        self._is_over = threading.Event()
+        self.taken = 0
+
+    def run(self):
+        channel = self._connection.channel()
+        channel.basic_qos(prefetch_count=PREFETCH)
+        started = time.monotonic()
+        for method, _, _ in channel.consume(EVENTS_QUEUE, inactivity_timeout=0.05):
+            if self._is_over.is_set():
+                break
+            if method is not None:
+                self.taken += 1
+                time.sleep(max(0.0, started + self.taken / self._rate - time.monotonic()))
+                channel.basic_ack(method.delivery_tag)
+            else:
+                started = time.monotonic() - self.taken / self._rate
+        self._connection.close()
+
+    def stop(self):
+        self._is_over.set()
+        self.join()
+
+
+@contextmanager
+def _working(amqp_url, rate):
+    worker = Worker(amqp_url, rate)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+class Queue:
+    """Reads the queue's length without taking anything."""
+
+    def __init__(self, amqp_url):
+        self._connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+        self._channel = self._connection.channel()
+
+    def ready(self):
+        return self._channel.queue_declare(EVENTS_QUEUE, passive=True).method.message_count
+
+    def flood(self, count):
+        """Publish as another host would."""
+        for number in range(count):
+            self._channel.basic_publish(EXCHANGE, EVENT_ROUTING_KEY, b'{"flood":%d}' % number)
+
+    def close(self):
+        self._connection.close()
+
+
+@pytest.fixture
+def queue(vhost):
+    declare_topology(vhost.amqp_url)
+    queue = Queue(vhost.amqp_url)
+    yield queue
+    queue.close()
+
+
+def _post(http, edge, number):
+    body = b'{"live":%d}' % number
+    return http.post(edge.url, data=body, headers={"X-Hub-Signature-256": signature(body)}, timeout=10)
+
+
+def _gate(edge):
+    return edge.health()["processes"][0]["gate"]
+
+
+def _wait_until(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def test_a_backlog_stops_at_the_low_watermark_and_has_no_live_request_refused(
+    rabbitmq, vhost, tmp_path, queue
+):
+    low, high = 300, 500
+    _leave_in_journal(tmp_path, 3000)
+    settings = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low), "OM_EDGE_PROCESSES": "2"}
+    edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
+    depths, statuses = [], []
+    with running(edge), _working(vhost.amqp_url, rate=40), requests.Session() as http:
+        edge.start()
+        _wait_until(lambda: _gate(edge)["queue_depth"] is not None)
+        ends = time.monotonic() + 15.0
+        while time.monotonic() < ends:
+            statuses.append(_post(http, edge, len(statuses)).status_code)
+            depths.append(queue.ready())
+            time.sleep(0.1)
+        republished = edge.health()["republished"]
+
+    assert statuses.count(429) == 0
+    assert max(depths) <= low + 50
+    assert republished > low
+
+
+def test_retry_after_is_the_time_that_the_recovery_takes_while_a_backlog_waits(
+    rabbitmq, vhost, tmp_path, queue
+):
+    low, high = 1000, 3000
+    _leave_in_journal(tmp_path, 4000)
+    settings = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low)}
+    edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
+    told = []
+    with running(edge), _working(vhost.amqp_url, rate=200), requests.Session() as http:
+        edge.start()
+        _wait_until(lambda: queue.ready() > low - 100)
+        queue.flood(high)
+        _wait_until(lambda: _gate(edge)["shedding"])
+        while (answer := _post(http, edge, 0)).status_code == 429:
+            told.append((time.monotonic(), int(answer.headers["Retry-After"])))
+            assert len(told) < 200, "it sheds for ever"
+            time.sleep(0.25)
+        ended = time.monotonic()
+
+    # The first seconds measure the rate; a Retry-After is stretched by up to a half.
+    settled = [(ended - at, seconds) for at, seconds in told if at - told[0][0] > 4.0]
+    assert settled
+    assert all(remaining * 0.6 - 2 <= seconds <= remaining * 1.5 * 1.4 + 3 for remaining, seconds in settled)
