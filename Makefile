@@ -11,9 +11,11 @@ PYTEST ?=
 CHAOS ?=
 # Options for the benchmarks, such as BENCH="--only growth --rows 20000000"
 BENCH ?=
+# Minutes of a soak
+SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test check format format-check lint types imports migrations-check figures figures-check chaos bench bench-quick profile
+.PHONY: help install run demo test check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -56,8 +58,14 @@ figures: install ## Write the figures that pages quote, from the files that `mak
 figures-check: install ## Check that pages quote what is on file, and of which code it is
 	@$(BIN)/python -m tests.figures --check
 
-chaos: install ## Strike a running service with every fault, and look for losses
-	@$(BIN)/python -m tests.chaos $(CHAOS)
+chaos: install ## Strike a running service with every fault, and look for losses: some twenty minutes
+	@$(BIN)/python -m tests.chaos --json docs/chaos/results.json $(CHAOS)
+
+chaos-sabotage: install ## Break the service once for every fault, and see that fault's check fail
+	@$(BIN)/python -m tests.chaos sabotage $(CHAOS)
+
+soak: install ## Strike once a minute for an hour, or SOAK=minutes, and see that nothing grows
+	@$(BIN)/python -m tests.chaos.soak $(SOAK)
 
 bench: install ## Measure everything beside what one would write instead: a quarter of an hour on an idle machine
 	@$(BIN)/python -m tests.benchmarks --json docs/performance/results.json --chart docs/performance/chart.png $(BENCH)

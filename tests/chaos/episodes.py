@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tests.chaos.http_client import Reply
+    from tests.stand.records import Tried
 
 SAME_SECONDS = 1.5
 """The processes of the edge poll on their own: within a poll's interval they may disagree."""
@@ -29,39 +29,39 @@ class Episode:
         return self.end - self.start
 
 
-def episodes_of(replies: Iterable[Reply]) -> list[Episode]:
+def episodes_of(replies: Iterable[Tried]) -> list[Episode]:
     """Return the episodes, oldest first; one that has not ended is left out."""
-    ordered = sorted(replies, key=lambda reply: reply.at)
+    ordered = sorted(replies, key=lambda reply: reply.ended)
     found: list[Episode] = []
     start: float | None = None
     ended = 0.0
     for reply in ordered:
         if reply.status == 429:
-            start = reply.at if start is None else start
+            start = reply.ended if start is None else start
             ended = 0.0
         elif start is not None and reply.status == 200:
-            ended = ended or reply.at
-            if reply.at - ended > SAME_SECONDS:
+            ended = ended or reply.ended
+            if reply.ended - ended > SAME_SECONDS:
                 found.append(Episode(start, ended))
                 start = None
     return found
 
 
-def excess_of(replies: Iterable[Reply], episodes: Sequence[Episode]) -> float:
+def excess_of(replies: Iterable[Tried], episodes: Sequence[Episode]) -> float:
     """Return the typical ratio of Retry-After to what was left of the episode when it was said."""
     ratios = [
-        reply.retry_after / max(1.0, episode.end - reply.at)
+        reply.retry_after / max(1.0, episode.end - reply.ended)
         for reply in replies
         if reply.status == 429 and reply.retry_after
         for episode in episodes
-        if episode.start <= reply.at < episode.end
+        if episode.start <= reply.ended < episode.end
     ]
     return statistics.median(ratios)
 
 
-def accepted_between(replies: Iterable[Reply], episodes: Sequence[Episode]) -> list[int]:
+def accepted_between(replies: Iterable[Tried], episodes: Sequence[Episode]) -> list[int]:
     """Return how many events were taken in between each episode and the next."""
-    accepted = [reply.at for reply in replies if reply.status == 200]
+    accepted = [reply.ended for reply in replies if reply.status == 200]
     return [
         sum(earlier.end <= at < later.start for at in accepted)
         for earlier, later in itertools.pairwise(episodes)

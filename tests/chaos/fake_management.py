@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -42,6 +43,7 @@ class FakeManagement:
 
     def __init__(self, real_url: str) -> None:
         self.mood = Mood.HONEST
+        self.answered: Counter[Mood] = Counter()
         self._real_url = real_url
         self._ended = threading.Event()
         self._server = _Server((LOOPBACK, free_port()), self._handler())
@@ -61,6 +63,7 @@ class FakeManagement:
 
     def answer(self, path: str) -> tuple[int, bytes]:
         """Return status and body for one request, in the present mood."""
+        self.answered[self.mood] += 1
         if self.mood is Mood.HUNG:
             self._ended.wait(HANG_SECONDS)
             return 504, b""

@@ -1,26 +1,34 @@
-"""Settle the ledger with the tables: what is missing, what took effect twice."""
+"""Settle the ledger with the truth: tables, dead letters in the broker, journals on the disk."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-if TYPE_CHECKING:
-    from tests.chaos.ledger import Ledger
+from tests.chaos.broker_view import DEAD_LETTERS, EVENTS
+from tests.stand.ledger import digest_of
 
-PROCESSED = text(
-    "SELECT body_sha256, count(*) FROM processed_events WHERE conversation_id LIKE :run GROUP BY 1"
-)
-DEAD = text("SELECT body_sha256, count(*) FROM dead_letters GROUP BY 1")
+if TYPE_CHECKING:
+    from tests.chaos.stand import Stand
+    from tests.stand.ledger import Ledger
+
+COUNT = "SELECT count(*) FROM processed_events WHERE conversation_id LIKE :run"
+STORED = text("""
+    SELECT payload.body FROM processed_events AS event
+    JOIN event_payloads AS payload ON payload.event_id = event.id WHERE event.conversation_id LIKE :run
+""")
+CONFLICTS = "SELECT count(*) FROM duplicate_events WHERE idempotency_key LIKE :run"
+REASONS = text("SELECT body_sha256 FROM dead_letters")
 
 # The counters are increments and the messages are rows: each tells in its own way of an effect too many.
 EFFECTS = text("""
     WITH events AS (
         SELECT conversation_id, count(*) AS total,
-            count(DISTINCT CASE WHEN event_type LIKE '%message' THEN body_sha256 END) AS messages
+            count(CASE WHEN event_type LIKE '%message' THEN 1 END) AS messages
         FROM processed_events WHERE conversation_id LIKE :run GROUP BY 1
     ), buffered AS (
         SELECT conversation_id, count(*) AS messages
@@ -36,15 +44,15 @@ EFFECTS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a ledger and the tables say together.
+    """What a ledger and the truth say together.
 
     Args:
         answered: Distinct bodies answered 200, without those whose only copy the fault destroyed.
-        processed: Of the run, in processed_events.
-        dead_lettered: Of the run, in dead_letters and meant to be.
+        processed: Distinct bodies of the run that took effect and are stored byte for byte.
+        dead_lettered: In the dead-letter queue, and meant to be.
         lost: Answered, and found nowhere; and effects that are missing.
         repeated: Rows and counted effects beyond one per event.
-        wrongly_dead: Dead letters that no fault of the event explains.
+        complaint: What else is wrong, in one line; empty when nothing is.
     """
 
     answered: int
@@ -52,61 +60,113 @@ class Verdict:
     dead_lettered: int
     lost: int
     repeated: int
-    wrongly_dead: int
+    complaint: str
 
     @property
     def is_clean(self) -> bool:
         """Nothing lost, nothing twice, nothing given up without need."""
-        return not (self.lost or self.repeated or self.wrongly_dead)
+        return not (self.lost or self.repeated or self.complaint)
 
 
 class Oracle:
-    """Asks the tables, past all code of the workers.
+    """Asks everybody but the code under test.
 
     Args:
-        url: The stand's database.
+        stand: Where to look.
         run: Begins the conversation ids that are asked for.
+        ledger: What is owed.
     """
 
-    def __init__(self, url: str, run: str) -> None:
-        self._engine: Engine = create_engine(url)
-        self._run = {"run": f"{run}-%"}
+    def __init__(self, stand: Stand, run: str, ledger: Ledger) -> None:
+        self._stand = stand
+        self._run = f"{run}-%"
+        self._ledger = ledger
 
-    def missing(self, ledger: Ledger, journalled: frozenset[bytes] = frozenset()) -> frozenset[bytes]:
-        """Return the digests that were answered and are found nowhere; all of them without a database."""
+    def is_settled(self) -> bool:
+        """Tell cheaply whether everything has come to its end."""
+        stand = self._stand
         try:
-            return ledger.owed - self._counts(PROCESSED).keys() - self._counts(DEAD).keys() - journalled
+            processed = stand.ask(COUNT, run=self._run)
         except OperationalError:
-            return ledger.owed
+            return False
+        is_whole = processed >= len(self._ledger.owed - self._ledger.doomed)
+        return is_whole and not stand.journals.segments() and stand.view.is_drained()
 
-    def verdict(self, ledger: Ledger, journalled: frozenset[bytes] = frozenset()) -> Verdict:
+    def progress(self) -> tuple[int, int, int]:
+        """Return what changes for as long as anything moves."""
+        stand = self._stand
+        try:
+            processed = stand.ask(COUNT, run=self._run)
+        except OperationalError:
+            processed = -1
+        return processed, stand.view.depth(EVENTS), stand.journals.size
+
+    def verdict(self) -> Verdict:
         """Return what became of everything."""
-        processed, dead = self._counts(PROCESSED), self._counts(DEAD)
+        stored = self._stored()
+        dead = set(map(digest_of, self._stand.view.bodies(DEAD_LETTERS)))
+        aside = set(map(digest_of, self._set_aside()))
+        journalled = set(map(digest_of, self._stand.journals.bodies()))
         shortage, excess = self._effects()
-        owed = ledger.owed
+        owed, doomed = self._ledger.owed, self._ledger.doomed
         return Verdict(
             answered=len(owed),
-            processed=len(processed),
-            dead_lettered=len(dead.keys() & ledger.doomed),
-            lost=len(owed - processed.keys() - dead.keys() - journalled) + shortage,
-            repeated=sum(count - 1 for count in processed.values()) + excess,
-            wrongly_dead=len((dead.keys() & owed) - ledger.doomed),
+            processed=len(stored),
+            dead_lettered=len((dead | aside) & doomed & owed),
+            lost=len(self._ledger.lost(stored.keys(), dead, aside, journalled)) + shortage,
+            repeated=sum(count - 1 for count in stored.values()) + excess,
+            complaint=self._complaint(dead | aside, stored),
         )
 
-    def close(self) -> None:
-        """Let go of the database."""
-        self._engine.dispose()
+    def _set_aside(self) -> list[bytes]:
+        return [
+            path.read_bytes() for path in self._stand.journals.aside("oversized") if path.suffix == ".body"
+        ]
 
-    def _counts(self, question: object) -> dict[bytes, int]:
-        with self._engine.connect() as connection:
-            rows = connection.execute(question, self._run if question is PROCESSED else {})
-            return {bytes(digest): count for digest, count in rows}
+    def _stored(self) -> Counter[bytes]:
+        engine = self._stand.engine()
+        try:
+            with engine.connect() as connection:
+                rows = connection.execute(STORED, {"run": self._run})
+                return Counter(digest_of(bytes(body)) for (body,) in rows)
+        finally:
+            engine.dispose()
 
     def _effects(self) -> tuple[int, int]:
         shortage = excess = 0
-        with self._engine.connect() as connection:
-            for counted, messages, rows, distinct, buffered in connection.execute(EFFECTS, self._run):
+        engine = self._stand.engine()
+        with engine.connect() as connection:
+            for counted, messages, rows, distinct, buffered in connection.execute(
+                EFFECTS, {"run": self._run}
+            ):
                 for actual, expected in ((counted, rows), (messages, distinct), (buffered, distinct)):
                     shortage += max(0, expected - actual)
                     excess += max(0, actual - expected)
+        engine.dispose()
         return shortage, excess
+
+    def _complaint(self, dead: set[bytes], stored: Counter[bytes]) -> str:
+        stand, owed, doomed = self._stand, self._ledger.owed, self._ledger.doomed
+        complaints = {
+            "{} sound events became dead letters": len((dead & owed) - doomed),
+            "{} doomed events took effect": len(stored.keys() & doomed),
+            "{} doomed events are no dead letters": len((doomed & owed) - dead),
+            "{} dead letters have no reason on record": len(
+                (doomed & dead) - self._reasons() - self._oversized()
+            ),
+            "{} events are on record as conflicts": stand.ask(CONFLICTS, run=self._run),
+            "the journal did not empty: {} segments": len(stand.journals.segments()),
+            "the queue did not drain: {} deliveries": stand.view.depth(EVENTS),
+        }
+        return "; ".join(words.format(count) for words, count in complaints.items() if count)
+
+    def _oversized(self) -> set[bytes]:
+        return set(map(digest_of, self._set_aside()))
+
+    def _reasons(self) -> set[bytes]:
+        engine = self._stand.engine()
+        try:
+            with engine.connect() as connection:
+                return {bytes(digest) for (digest,) in connection.execute(REASONS)}
+        finally:
+            engine.dispose()

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from enum import Enum
 
@@ -44,11 +45,11 @@ class Link:
             side.settimeout(None)
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def end(self, *, with_reset: bool = False) -> None:
-        """Close both sides once, by FIN or by RST, and wake whoever reads from them."""
+    def end(self, *, with_reset: bool = False) -> bool:
+        """Close both sides once, by FIN or by RST, and wake whoever reads from them; tell if it was open."""
         with self._lock:
             if self._is_ended:
-                return
+                return False
             self._is_ended = True
         for side in (self.client, self.server):
             with suppress(OSError):
@@ -57,6 +58,7 @@ class Link:
                 # Shutting down the writing half would send the FIN that a reset must not be preceded by.
                 side.shutdown(socket.SHUT_RD if with_reset else socket.SHUT_RDWR)
             side.close()
+        return True
 
 
 class Proxy:
@@ -69,6 +71,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.target = target
         self.weather = Weather.FAIR
+        self.struck: Counter[Weather] = Counter()
         self._is_closed = False
         self._links: list[Link] = []
         self._lock = threading.Lock()
@@ -80,15 +83,13 @@ class Proxy:
         """Return the broker's address with this proxy in the way."""
         return amqp_url.replace(f":{self.target}/", f":{self.port}/")
 
-    def reset_all(self) -> None:
-        """Break every connection with a reset on both sides."""
-        for link in self._take_links():
-            link.end(with_reset=True)
+    def reset_all(self) -> int:
+        """Break every connection with a reset on both sides; return how many were open."""
+        return sum(link.end(with_reset=True) for link in self._take_links())
 
-    def cut_all(self) -> None:
-        """Close every connection in the middle of whatever was said."""
-        for link in self._take_links():
-            link.end()
+    def cut_all(self) -> int:
+        """Close every connection in the middle of whatever was said; return how many were open."""
+        return sum(link.end() for link in self._take_links())
 
     def close(self) -> None:
         """Accept no more and cut what there is."""
@@ -130,6 +131,7 @@ class Proxy:
         link.end()
 
     def _pass_on(self, link: Link, data: bytes, sink: socket.socket) -> None:
+        self.struck[self.weather] += 1
         while self.weather is Weather.HOLD_REQUESTS and sink is link.server and not self._is_closed:
             time.sleep(0.02)
         if self.weather is Weather.SWALLOW or link.is_dead:

@@ -5,21 +5,39 @@ from __future__ import annotations
 import random
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from tests.chaos.driver import Driver
-from tests.chaos.ledger import Ledger, digest_of
-from tests.chaos.oracle import Oracle, Verdict
+from tests.chaos.oracle import Oracle
 from tests.chaos.scene import Fault, Scene
-from tests.chaos.stand import SECRET, Stand
-from tests.chaos.traffic import Traffic
+from tests.stand.ledger import Ledger
+from tests.stand.load import Load
+from tests.stand.sender import Order
+from tests.stand.traffic import Traffic
 
-WARM_SECONDS = 1.0
-LOOK_SECONDS = 0.3
-TELL_SECONDS = 10.0
-DRAIN_SECONDS = 120.0
-"""The journal's grace period, a broker's start and the longest pause between two attempts, several times."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.chaos.oracle import Verdict
+    from tests.chaos.scene import Form
+    from tests.chaos.stand import Stand
+
+WARM_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+DRAIN_SECONDS = 180.0
+"""Long enough for the backlog of a minute at half of the capacity, twice."""
+
+STILL_SECONDS = 40.0
+"""Longer than any pause that the service makes between two attempts."""
+
+REPEATED = 0.05
+"""Share of requests that repeat an earlier body, as the platform's retries after a lost answer do."""
+
+RETRY_SECONDS = 5.0
+"""The pause of the platform's retry policy."""
+
+MOST_RATE = 4000.0
+"""What the sender itself does easily beside the servers on two cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,121 +46,168 @@ class Result:
 
     Args:
         number: Of the fault.
+        title: Of the fault.
         stand: The kind of stand it struck.
+        rate: Requests a second.
         rounds: Strikes.
+        proofs: One for each strike that was seen to strike.
         seconds: In all.
         answered: Distinct events answered 200.
-        processed: Of them, in processed_events.
-        dead_lettered: Meant to be, and were.
         lost: Answered and found nowhere.
         repeated: Effects beyond one per event.
-        failure: What else went wrong, in one line; empty when nothing did.
+        figures: Of all tries: counts and latencies.
+        failure: What went wrong, in one line; empty when nothing did.
     """
 
     number: int
+    title: str
     stand: str = "postgresql"
+    rate: float = 0.0
     rounds: int = 0
+    proofs: tuple[str, ...] = ()
     seconds: float = 0.0
     answered: int = 0
     processed: int = 0
     dead_lettered: int = 0
     lost: int = 0
     repeated: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
     failure: str = ""
 
     @property
     def is_good(self) -> bool:
-        """Nothing lost, nothing twice, everything else as promised."""
-        return not (self.failure or self.lost or self.repeated) and self.answered > 0
+        """Everything struck, nothing lost, nothing twice, everything else as promised."""
+        is_whole = self.rounds > 0 and len(self.proofs) >= self.rounds and self.answered > 0
+        return is_whole and not (self.failure or self.lost or self.repeated)
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the JSON values that are kept of it."""
+        names = ("number", "title", "stand", "rounds", "answered", "processed", "dead_lettered")
+        values = {name: getattr(self, name) for name in (*names, "lost", "repeated", "failure")}
+        times = {"rate": round(self.rate), "seconds": round(self.seconds)}
+        figures = {name.replace("99.9", "999"): value for name, value in self.figures.items()}
+        return values | times | {"strikes_proved": len(self.proofs)} | figures
 
 
-Say = Callable[[str], None]
+def say(line: str) -> None:
+    """Tell of progress at once, wherever it goes."""
+    print(line, flush=True)
 
 
-def run_fault(stand: Stand, fault: Fault, seed: int, say: Say) -> Result:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a fault is run.
+
+    Args:
+        seed: Every random choice comes from it.
+        rounds: Of each form; 0 for as many as the fault says.
+        retry_seconds: The pause of the platform's retry policy: five, or less to save time.
+        say: Told of progress.
+    """
+
+    seed: int
+    rounds: int = 0
+    retry_seconds: float = RETRY_SECONDS
+    say: Callable[[str], None] = say
+
+
+def run_fault(stand: Stand, fault: Fault, plan: Plan) -> Result:
     """Run one fault from load to verdict; a failed promise is in the result and not raised."""
     started = time.monotonic()
-    chance = random.Random(f"{seed}:{fault.number}")
-    traffic = Traffic(f"f{fault.number}-{seed:x}-{time.time_ns() // 1_000_000_000:x}")
-    driver = Driver(stand.port, SECRET, traffic, Ledger(), rate=fault.rate, chance=random.Random(seed))
-    result = Result(fault.number)
+    scene: Scene | None = None
+    result = Result(fault.number, fault.title)
     try:
         with fault.arrange(stand):
-            driver.start()
-            rounds = _strike(Scene(stand, driver, chance), fault, say)
-            result = replace(result, rounds=rounds)
-            driver.stop()
-            result = settle(stand, driver, result, say)
+            rate = stand.capacity * fault.rate
+            scene = scene_of(stand, f"f{fault.number}", plan.seed, rate, plan.retry_seconds)
+            result = replace(result, rate=scene.load.rate)
+            result = _strike_all(scene, fault, plan, result)
+            result = _settle(scene, fault, result)
     except Exception as error:  # noqa: BLE001  # whatever broke is this fault's result
-        driver.stop()
-        say(traceback.format_exc())
-        result = replace(settle_if_possible(stand, driver, result, say), failure=_one_line(error))
+        plan.say(traceback.format_exc())
+        if scene is not None:
+            result = _account(scene, result)
+        result = replace(result, failure=_one_line(first_of(error)))
+    finally:
+        if scene is not None:
+            scene.load.kill()
     return replace(result, seconds=time.monotonic() - started)
 
 
-def settle(stand: Stand, driver: Driver, result: Result, say: Say) -> Result:
+def scene_of(stand: Stand, name: str, seed: int, rate: float, retry_seconds: float = RETRY_SECONDS) -> Scene:
+    """Start a load on a stand, and return what strikes find there."""
+    run = f"{name}-{seed:x}-{time.time_ns() // 1_000_000:x}"
+    order = Order(
+        stand.product.port,
+        str(stand.product.directory / run),
+        run=run,
+        rate=min(MOST_RATE, max(1.0, rate)),
+        repeated=REPEATED,
+        retry_seconds=retry_seconds,
+        seed=seed,
+    )
+    return Scene(stand, Load(order), Traffic(run), Ledger(), random.Random(f"{seed}:{name}"))
+
+
+def _strike_all(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
+    time.sleep(WARM_SECONDS)
+    forms = [form for _ in range(plan.rounds or fault.times) for form in fault.forms]
+    for count, form in enumerate(forms, start=1):
+        scene.wait(0.3, 1.5)
+        strike(scene, form)
+        plan.say(f"strike {count}/{len(forms)}: {form.name}: {scene.proofs[-1]}")
+    return replace(result, rounds=len(forms), proofs=tuple(scene.proofs))
+
+
+def strike(scene: Scene, form: Form) -> None:
+    """Strike once, see that it struck, that everything heals, and what the senders were told meanwhile."""
+    proved = len(scene.proofs)
+    with scene.load.watch() as seen:
+        with form.strike(scene):
+            scene.wait(*form.lasts)
+        scene.stand.wait_healthy(form.heals)
+    proofs = scene.proofs[proved:]
+    assert proofs, f"{form.name}: nothing proves that it struck"
+    scene.proofs[proved:] = [" & ".join(proofs)]
+    assert seen.tries, f"{form.name}: no request was due meanwhile"
+    surprises = {} if form.allowed is None else seen.statuses - form.allowed
+    assert not surprises, f"{form.name}: unexpected answers: {seen.counts}"
+
+
+def _settle(scene: Scene, fault: Fault, result: Result) -> Result:
     """Wait until everything has drained, then compare.
 
     Raises:
-        AssertionError: It did not drain, or an event was given up without need.
+        AssertionError: A request took longer than the fault's bound.
     """
-    oracle = Oracle(stand.database_url, driver.traffic.run)
-    ledger = driver.ledger
-    try:
-        _drain(stand, oracle, ledger, say)
-        journalled = frozenset(digest_of(body) for body in stand.journals.bodies())
-        verdict = oracle.verdict(ledger, journalled)
-    finally:
-        oracle.close()
-    failure = _complaint(stand, verdict)
-    return _with_verdict(replace(result, failure=failure), verdict)
+    scene.load.stop()
+    scene.ledger.note_answered(map(scene.traffic.body, scene.load.answered))
+    oracle = Oracle(scene.stand, scene.traffic.run, scene.ledger)
+    _drain(oracle)
+    seen = scene.load.seen()
+    result = _with_verdict(replace(result, figures=seen.figures()), oracle.verdict())
+    stall, p99 = seen.longest_stall, seen.latency(99)
+    assert stall <= fault.stall, f"a stall of {stall:.1f} s, more than {fault.stall:g}"
+    assert p99 <= fault.p99, f"p99 of {p99:.2f} s, more than {fault.p99:g}"
+    return result
 
 
-def settle_if_possible(stand: Stand, driver: Driver, result: Result, say: Say) -> Result:
-    """Settle after a failure, for the account's sake; what fails here is less than what failed before."""
-    try:
-        return settle(stand, driver, result, say)
-    except Exception:  # noqa: BLE001  # the first failure is the one to tell
-        return result
-
-
-def _strike(scene: Scene, fault: Fault, say: Say) -> int:
-    time.sleep(WARM_SECONDS)
-    strikes = [strike for _ in range(fault.rounds) for strike in fault.strikes]
-    for count, strike in enumerate(strikes, start=1):
-        pause = scene.chance.uniform(0.3, 2.0)
-        time.sleep(pause)
-        say(f"strike {count}/{len(strikes)} after {pause:.2f} s: {strike.__name__.replace('_', ' ')}")
-        strike(scene)
-    scene.stand.wait_healthy(90)
-    return len(strikes)
-
-
-def _drain(stand: Stand, oracle: Oracle, ledger: Ledger, say: Say) -> None:
-    started = told = time.monotonic()
-    while not _is_settled(stand, oracle, ledger):
-        now = time.monotonic()
-        if now - started > DRAIN_SECONDS:
-            return
-        if now - told > TELL_SECONDS:
-            told = now
-            depth, missing = stand.queues.depth("events"), len(oracle.missing(ledger))
-            say(f"draining: {stand.journals.size} bytes journalled, {depth} queued, {missing} missing")
+def _drain(oracle: Oracle) -> None:
+    """Wait until everything has come to its end, or nothing moves any more."""
+    deadline, before, moved_at = time.monotonic() + DRAIN_SECONDS, None, time.monotonic()
+    while not oracle.is_settled() and time.monotonic() < min(deadline, moved_at + STILL_SECONDS):
+        if (now := oracle.progress()) != before:
+            before, moved_at = now, time.monotonic()
         time.sleep(LOOK_SECONDS)
 
 
-def _is_settled(stand: Stand, oracle: Oracle, ledger: Ledger) -> bool:
-    return not stand.journals.segments() and stand.queues.are_drained() and not oracle.missing(ledger)
-
-
-def _complaint(stand: Stand, verdict: Verdict) -> str:
-    if verdict.wrongly_dead:
-        return f"{verdict.wrongly_dead} sound events became dead letters"
-    if segments := stand.journals.segments():
-        return f"the journal did not empty: {len(segments)} segments, {stand.journals.size} bytes"
-    if not stand.queues.are_drained():
-        return f"the queue did not drain: {stand.queues.depth('events')} deliveries"
-    return ""
+def _account(scene: Scene, result: Result) -> Result:
+    """Settle after a failure, for the account's sake; what fails here is less than what failed before."""
+    try:
+        generous = Fault(0, "", (), stall=1e9, p99=1e9)
+        return _settle(scene, generous, replace(result, proofs=tuple(scene.proofs)))
+    except Exception:  # noqa: BLE001  # the first failure is the one to tell
+        return result
 
 
 def _with_verdict(result: Result, verdict: Verdict) -> Result:
@@ -153,8 +218,18 @@ def _with_verdict(result: Result, verdict: Verdict) -> Result:
         dead_lettered=verdict.dead_lettered,
         lost=verdict.lost,
         repeated=verdict.repeated,
+        failure=verdict.complaint,
     )
 
 
-def _one_line(error: Exception) -> str:
+def first_of(error: BaseException) -> BaseException:
+    """Return the check that failed first: undoing what a fault arranged may fail after it."""
+    found, earlier = error, error.__context__
+    while earlier is not None:
+        found = earlier if isinstance(earlier, AssertionError) else found
+        earlier = earlier.__context__
+    return found
+
+
+def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]

@@ -2,45 +2,129 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+import requests
+
+from tests.stand.traffic import PATH, signed
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Iterator
 
-    from tests.chaos.driver import Driver
     from tests.chaos.stand import Stand
+    from tests.stand.ledger import Ledger
+    from tests.stand.load import Load
+    from tests.stand.traffic import Traffic
+
+EXTRA_FROM = 100_000_000
+"""The first number of what is posted out of turn."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scene:
     """The running service under load.
 
     Args:
         stand: Every part of it.
-        driver: Sends events all the time.
+        load: Sends events all the time, at half of the stand's capacity or more.
+        traffic: What is sent.
+        ledger: Told of what is posted out of turn.
         chance: Seeded; every random choice of a strike comes from it.
+        proofs: How each strike so far was seen to have struck.
     """
 
     stand: Stand
-    driver: Driver
+    load: Load
+    traffic: Traffic
+    ledger: Ledger
     chance: random.Random
+    proofs: list[str] = field(default_factory=list)
+    _extra: Iterator[int] = field(default_factory=lambda: itertools.count(EXTRA_FROM))
 
     def wait(self, least: float, most: float) -> None:
         """Let a random time pass, in seconds."""
         time.sleep(self.chance.uniform(least, most))
 
+    def prove(self, words: str, *, has_struck: bool = True) -> None:
+        """Note how it is known that the strike struck.
 
-Strike: TypeAlias = Callable[[Scene], None]
-"""Strikes once, checks what is promised meanwhile, and mends what it broke."""
+        Raises:
+            AssertionError: It did not.
+        """
+        assert has_struck, f"it did not strike: {words}"
+        self.proofs.append(words)
+
+    def await_proof(self, words: str, is_seen: Callable[[], object], seconds: float = 90.0) -> None:
+        """Wait until the strike is seen to have struck."""
+        wait_until(is_seen, seconds, f"it strikes: {words}")
+        self.prove(words)
+
+    def extra_bodies(self, count: int) -> list[bytes]:
+        """Return *count* events that the load will never come to."""
+        return [self.traffic.body(number) for number in itertools.islice(self._extra, count)]
+
+    def doomed_bodies(self, count: int) -> list[bytes]:
+        """Return *count* bodies for the dead letters, noted as such in the ledger."""
+        bodies = [self.traffic.malformed(number) for number in itertools.islice(self._extra, count)]
+        for body in bodies:
+            self.ledger.expect_dead_letter(body)
+        return bodies
+
+    def post(self, body: bytes) -> int:
+        """Post one body out of turn, and return the status."""
+        head = signed(body).split(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+        headers = dict(line.split(": ", 1) for line in head)
+        url = f"http://127.0.0.1:{self.stand.product.port}{PATH}"
+        status = requests.post(url, data=body, headers=headers, timeout=10).status_code
+        if status == 200:
+            self.ledger.note_answered([body])
+        return status
+
+    def post_all(self, bodies: list[bytes]) -> None:
+        """Post bodies out of turn; each must be answered 200."""
+        statuses = {self.post(body) for body in bodies}
+        assert statuses == {200}, f"not every request was answered 200: {statuses}"
+
+
+Strike: TypeAlias = Callable[[Scene], AbstractContextManager[None]]
+"""Breaks something, yields, mends it; somewhere on its way it proves that it struck."""
+
+ALL_ANSWERED = frozenset({200})
+ANYTHING: frozenset[int] | None = None
 
 
 def nothing(_stand: Stand) -> AbstractContextManager[None]:
     """Arrange nothing."""
     return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One form of a fault.
+
+    Args:
+        strike: What is done.
+        lasts: Least and most seconds between breaking and mending.
+        allowed: The statuses that may come meanwhile; failures are statuses below zero. None: any.
+        heals: Within how many seconds all is well again.
+    """
+
+    strike: Strike
+    lasts: tuple[float, float] = (1.0, 3.0)
+    allowed: frozenset[int] | None = ALL_ANSWERED
+    heals: float = 60.0
+
+    @property
+    def name(self) -> str:
+        """What happens, in words."""
+        return getattr(self.strike, "__name__", "strike").replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +134,27 @@ class Fault:
     Args:
         number: As in docs/guarantees.md.
         title: What happens, in a few words.
-        strikes: The forms it takes; each strikes in every round.
-        rounds: How often each form strikes.
-        rate: Events per second meanwhile.
+        forms: Each strikes in every round.
+        rounds: How often each form strikes; 0 for as often as `times` says.
+        stall: The longest that a request may take, or that none is answered 200, in seconds.
+        p99: What 99 of 100 tries stay below, from when they were due, in seconds; where nobody answers for a
+            while, as during a restart, that while decides.
+        rate: Of the stand's capacity.
         arrange: Prepares the stand before the load, and undoes it after.
-        stands: The kinds of stand it strikes, of tests/chaos/lane.py.
+        stands: The kinds of stand it strikes, of tests/chaos/stands.py.
     """
 
     number: int
     title: str
-    strikes: tuple[Strike, ...]
-    rounds: int = 3
-    rate: float = 250.0
+    forms: tuple[Form, ...]
+    rounds: int = 0
+    stall: float = 5.0
+    p99: float = 1.0
+    rate: float = 0.5
     arrange: Callable[[Stand], AbstractContextManager[None]] = nothing
     stands: tuple[str, ...] = ("postgresql",)
+
+    @property
+    def times(self) -> int:
+        """How often each form strikes: twice, and a lone one three times."""
+        return self.rounds or (2 if len(self.forms) > 1 else 3)

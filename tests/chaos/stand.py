@@ -2,140 +2,193 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
-import subprocess
-import sys
-from pathlib import Path
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import requests
+import psycopg
+from sqlalchemy import Engine, create_engine, text
 
+from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, UNROUTED, BrokerView
 from tests.chaos.fake_management import FakeManagement
-from tests.chaos.journal import Journals
-from tests.chaos.logs import LogWatch
+from tests.chaos.journals import Journals
 from tests.chaos.proxy import Proxy
-from tests.chaos.queues import Queues
-from tests.chaos.service import Service, Supervisor, wait_until
-from tests.servers import LOOPBACK, PrivatePostgreSQL, PrivateRabbitMQ, free_port
+from tests.chaos.standby import ReplicatedPostgreSQL
+from tests.servers import LOOPBACK, PrivateRabbitMQ
+from tests.stand.load import Load
+from tests.stand.product import SOURCES, Product
+from tests.stand.program import Supervisor
+from tests.stand.sender import Order
+from tests.stand.waiting import wait_until
 
-SECRET = b"constructed-for-the-chaos-suite"
-SOURCES = Path(__file__).resolve().parents[2]
-ACTIVATE = Path(__file__).with_name("activate.py")
-PYTHON = sys.executable
-EDGE_PROCESSES = 2
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.stand.program import Program
+
 WORKERS = 2
-START_SECONDS = 40.0
-BACKLOG = 2048
+HEALTHY_SECONDS = 60.0
+CAPACITY_EVENTS = 4000
+CAPACITY_SECONDS = 60.0
+FALL_BEHIND = {"OM_QUEUE_DEPTH_HIGH": "2000000", "OM_QUEUE_DEPTH_LOW": "1000000"}
+"""At half of what the service can do, an outage of a minute leaves more in the queue than the usual limit."""
+
+
+@contextmanager
+def running_stand(kind: str, directory: Path, sources: Path = SOURCES) -> Iterator[Stand]:
+    """Run a stand of a kind: postgresql, sqlite, cluster or standby; what a failure leaves is kept there."""
+    stand = Stand(
+        directory,
+        database=kind if kind in {"sqlite", "standby"} else "postgresql",
+        nodes=3 if kind == "cluster" else 1,
+    )
+    try:
+        stand.start(sources)
+        yield stand
+    finally:
+        stand.stop()
 
 
 class Stand:
     """One broker, one database server, the edge with two processes, two intake workers.
 
-    The edge's listening socket is held here and handed over at each start, as systemd's socket unit does.
     Two proxies and a false management API lie ready; they are passed by unless a fault puts them in the way.
 
     Args:
-        directory: Empty; servers, journals, logs and databases are kept in it.
-        database: "postgresql" or "sqlite".
-        sources: Where the product is run from: this checkout, or a copy with something broken in it.
-        broker: The node to use, where it is one of several.
+        directory: Servers, journals, logs and databases are kept in it.
+        database: "postgresql", "sqlite" or "standby": a PostgreSQL with a synchronous standby.
+        nodes: How many brokers make the cluster.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        database: str = "postgresql",
-        sources: Path = SOURCES,
-        broker: PrivateRabbitMQ | None = None,
-    ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+    def __init__(self, directory: Path, *, database: str = "postgresql", nodes: int = 1) -> None:
         self.directory = directory
-        self.sources = sources
-        self.broker = broker or PrivateRabbitMQ(directory / "rabbitmq")
-        self.postgresql = PrivatePostgreSQL(directory / "postgresql") if database == "postgresql" else None
-        self.database_url = (
-            self.postgresql.url("chaos") if self.postgresql else f"sqlite:///{directory}/chaos.db"
-        )
-        self.queues = Queues(self.broker.management_url)
-        self.journals = Journals(directory / "state" / "journal")
-        self.edge_proxy = Proxy(self.broker.amqp_port)
-        self.worker_proxy = Proxy(self.broker.amqp_port)
-        self.fake_management = FakeManagement(self.broker.management_url)
-        self._listener = _listen()
-        self.port: int = self._listener.getsockname()[1]
-        self.edge = self._edge_service()
-        self.workers = [self._worker_service(f"worker-{number}") for number in range(1, WORKERS + 1)]
+        first = PrivateRabbitMQ(directory / "rabbitmq-1", name="node-1")
+        self.brokers = [first] + [
+            PrivateRabbitMQ(directory / f"rabbitmq-{number}", name=f"node-{number}", peer=first)
+            for number in range(2, nodes + 1)
+        ]
+        kept = {"postgresql": ("postgresql",), "standby": ("postgresql", "standby"), "sqlite": ()}[database]
+        servers = [ReplicatedPostgreSQL(directory / name) for name in kept]
+        self.postgresql = servers[0] if servers else None
+        self.standby = servers[1] if len(servers) > 1 else None
+        self.view = BrokerView(first.amqp_url, first.management_url)
+        self.edge_proxy = Proxy(first.amqp_port)
+        self.worker_proxy = Proxy(first.amqp_port)
+        self.fake_management = FakeManagement(first.management_url)
+        self.database = ""
+        self.capacity = 0.0
+        self._served = 0
         self._supervisor: Supervisor | None = None
 
-    def start(self) -> None:
-        """Start everything; returns when events can flow from end to end."""
-        self.start_servers()
-        self.omctl("setup")
-        self.omctl("migrate")
-        self.start_product()
+    @property
+    def broker(self) -> PrivateRabbitMQ:
+        """The node, or the first of them."""
+        return self.brokers[0]
 
-    def start_servers(self) -> None:
-        """Start broker and database server, with an empty database."""
-        self.broker.launch()
+    def start(self, sources: Path = SOURCES) -> None:
+        """Start everything; returns when events flow from end to end and the capacity is known."""
+        for broker in self.brokers:
+            broker.launch()
         if self.postgresql:
             self.postgresql.start()
-            self.postgresql.create_database("chaos")
-        self.broker.wait_ready()
+        if self.postgresql and self.standby:
+            self.standby.follow(self.postgresql)
+        for broker in self.brokers:
+            broker.wait_ready()
+        for broker in self.brokers[1:]:
+            broker.join_cluster(self.broker)
+        self.serve(sources)
+        self.capacity = self._measure_capacity()
 
-    def start_product(self) -> None:
-        """Start edge and workers under supervision."""
-        self.edge.start()
-        for worker in self.workers:
-            worker.start()
-        self._supervisor = Supervisor([self.edge, *self.workers])
+    def serve(self, sources: Path) -> None:
+        """Run the product from *sources* on an empty broker, an empty database and an empty state."""
+        self._served += 1
+        self.database = f"chaos_{self._served}"
+        if self.postgresql:
+            self.postgresql.create_database(self.database)
+        for queue in (EVENTS, UNROUTED, DEAD_LETTERS):
+            self.view.request("DELETE", f"queues/%2F/{queue}")
+        self.stop_product()
+        self.product = Product(self.directory / f"product-{self._served}", self.settings(), sources=sources)
+        self.journals = Journals(self.product.directory / "state")
+        self.product.omctl("setup")
+        self.product.omctl("migrate")
+        self.edge = self.product.edge()
+        self.workers = [self.product.worker(f"worker-{number}") for number in range(1, WORKERS + 1)]
+        for program in self.programs:
+            program.start()
+        self._supervisor = Supervisor(self.programs)
         self.wait_healthy()
 
-    def stop(self) -> None:
-        """Stop everything that was started here."""
+    def settings(self) -> dict[str, str]:
+        """Return the settings that have no default here, and what a heavy load needs."""
+        return {
+            "OM_AMQP_URL": ",".join(broker.amqp_url for broker in self.brokers),
+            "OM_MANAGEMENT_URL": ",".join(broker.management_url for broker in self.brokers),
+            "OM_DATABASE_URL": self._product_database_url(),
+            **FALL_BEHIND,
+        }
+
+    def _product_database_url(self) -> str:
+        """Return the database as the product is told of it: both addresses where there are two."""
+        if not (self.postgresql and self.standby):
+            return self.database_url()
+        hosts = "&".join(f"host={LOOPBACK}:{server.port}" for server in (self.postgresql, self.standby))
+        return f"postgresql+psycopg://postgres@/{self.database}?{hosts}&target_session_attrs=read-write"
+
+    def database_url(self) -> str:
+        """Return the database that takes writes now."""
+        if self.postgresql:
+            return self.postgresql.url(self.database)
+        return f"sqlite:///{self.directory}/{self.database}.db"
+
+    @property
+    def programs(self) -> list[Program]:
+        """The edge and the workers."""
+        return [self.edge, *self.workers]
+
+    def stop_product(self) -> None:
+        """Kill edge and workers, and start them no more."""
         if self._supervisor:
             self._supervisor.stop()
-        for service in (self.edge, *self.workers):
-            service.stop(signal.SIGKILL)
+            self._supervisor = None
+            for program in self.programs:
+                program.stop(signal.SIGKILL)
+            self.product.close()
+
+    def stop(self) -> None:
+        """Stop everything that was started here, the first node last: the port mapper is its."""
+        self.stop_product()
         self.fake_management.close()
         self.edge_proxy.close()
         self.worker_proxy.close()
-        self.broker.stop()
-        if self.postgresql:
-            self.postgresql.stop()
-        self._listener.close()
+        for broker in reversed(self.brokers):
+            broker.kill()
+            broker.stop()
+        for server in (self.postgresql, self.standby):
+            if server:
+                server.kill_immediate()
 
-    def wait_healthy(self, seconds: float = START_SECONDS) -> None:
+    def wait_healthy(self, seconds: float = HEALTHY_SECONDS) -> None:
         """Block until the edge has the broker and the workers consume."""
         wait_until(self.is_healthy, seconds, "the edge has the broker and both workers consume")
 
     def is_healthy(self) -> bool:
-        """Tell whether the broker is there, the edge publishes to it and the workers consume from it."""
-        return self.edge_sees_broker() and self.queues.consumers("events") >= len(self.workers)
+        """Tell whether the edge publishes to the broker and the workers consume from it."""
+        return self.product.is_connected() and self.view.consumers() >= len(self.workers)
 
-    def edge_sees_broker(self) -> bool:
-        """Tell whether all edge processes answer and have the broker."""
-        processes = self.health().get("processes", [])
-        up = [process for process in processes if process["journal"]["broker"] == "up"]
-        return len(up) >= EDGE_PROCESSES
+    def reconfigure_workers(self, **settings: str) -> None:
+        """Start the workers anew with other settings; returns when they consume."""
+        for worker in self.workers:
+            worker.reconfigure(**settings)
+        self.wait_healthy()
 
-    def health(self) -> dict[str, object]:
-        """Return the edge's health report; empty when it does not answer."""
-        try:
-            answer = requests.get(f"http://{LOOPBACK}:{self.port}/health/ready", timeout=5)
-            return answer.json()
-        except (requests.RequestException, ValueError):
-            return {}
-
-    def omctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the operator's command line against this stand."""
-        command = [PYTHON, "-m", "omctl", *arguments]
-        done = subprocess.run(
-            command, env=self.edge.environment, cwd=self.sources, capture_output=True, text=True, check=False
-        )
-        assert not check or done.returncode == 0, f"omctl {arguments[0]}: {done.stdout}{done.stderr}"
-        return done
+    def reconfigure_edge(self, **settings: str) -> None:
+        """Start the edge anew with other settings; returns when it has the broker."""
+        self.edge.reconfigure(**settings)
+        self.wait_healthy()
 
     def pause_workers(self) -> None:
         """Stop the workers, so that deliveries pile up."""
@@ -147,42 +200,47 @@ class Stand:
         for worker in self.workers:
             worker.start()
 
-    def watch_logs(self) -> LogWatch:
-        """Look at what the edge and the workers log from now on."""
-        return LogWatch([service.log for service in (self.edge, *self.workers)])
+    def engine(self) -> Engine:
+        """Return a way to the tables that shares nothing with the workers'."""
+        return create_engine(self.database_url())
 
-    def environment(self) -> dict[str, str]:
-        """Return the settings that every process gets."""
-        return {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": str(self.sources),
-            "PYTHONUNBUFFERED": "1",
-            "OM_AMQP_URL": self.broker.amqp_url,
-            "OM_MANAGEMENT_URL": self.broker.management_url,
-            "OM_DATABASE_URL": self.database_url,
-            "OM_STATE_DIRECTORY": str(self.directory / "state"),
-            "OM_WEBHOOK_SECRETS": SECRET.decode(),
-            "OM_EDGE_PROCESSES": str(EDGE_PROCESSES),
-            "OM_BIND": f"{LOOPBACK}:{self.port}",
-        }
+    def ask(self, question: str, **values: object) -> int:
+        """Return the number that a query finds."""
+        engine = self.engine()
+        try:
+            with engine.connect() as connection:
+                return int(connection.execute(text(question), values).scalar_one() or 0)
+        finally:
+            engine.dispose()
 
-    def _edge_service(self) -> Service:
-        descriptor = self._listener.fileno()
-        command = [PYTHON, str(ACTIVATE), str(descriptor), PYTHON, "-m", "gunicorn"]
-        command += ["-c", "python:webhook_api.gunicorn_conf"]
-        log = self.directory / "edge.log"
-        return Service("edge", command, self.environment(), self.sources, log, descriptor=descriptor)
+    def connect(self) -> psycopg.Connection:
+        """Connect to PostgreSQL as a person would, outside of any transaction."""
+        assert self.postgresql is not None
+        return psycopg.connect(
+            host=LOOPBACK,
+            port=self.postgresql.port,
+            user="postgres",
+            dbname=self.database,
+            autocommit=True,
+            application_name="chaos",
+            connect_timeout=5,
+        )
 
-    def _worker_service(self, name: str) -> Service:
-        command = [PYTHON, "-m", "workers", "intake", "--name", name]
-        log = self.directory / f"{name}.log"
-        return Service(name, command, self.environment(), self.sources, log)
+    def execute(self, *statements: str) -> None:
+        """Run statements, each by itself."""
+        with self.connect() as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
 
-
-def _listen() -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((LOOPBACK, free_port()))
-    listener.listen(BACKLOG)
-    return listener
+    def _measure_capacity(self) -> float:
+        """Return how many events a second go the whole way, from the webhook to the committed row."""
+        order = Order(self.product.port, str(self.directory / "capacity"), run="capacity")
+        load = Load(order)
+        try:
+            started = time.monotonic()
+            load.burst(CAPACITY_EVENTS)
+            count = "SELECT count(*) FROM processed_events"
+            wait_until(lambda: self.ask(count) >= CAPACITY_EVENTS, CAPACITY_SECONDS, "a burst is processed")
+            return CAPACITY_EVENTS / (time.monotonic() - started)
+        finally:
+            load.kill()

@@ -2,59 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tests.chaos.faults import FAULTS
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from tests.chaos.run import Result
+COLUMNS = {
+    "fault": "{number}",
+    "": "{title}",
+    "stand": "{stand}",
+    "rate/s": "{rate}",
+    "proved": "{strikes_proved}/{rounds}",
+    "answered": "{answered}",
+    "dead": "{dead_lettered}",
+    "given up": "{given_up}",
+    "lost": "{lost}",
+    "repeated": "{repeated}",
+    "p50 ms": "{p50_ms}",
+    "p99 ms": "{p99_ms}",
+    "p99.9 ms": "{p999_ms}",
+    "stall s": "{longest_stall_s}",
+    "s": "{seconds}",
+    " ": "{failure}",
+}
+EMPTY = dict.fromkeys(("given_up", "p50_ms", "p99_ms", "p999_ms", "longest_stall_s"), 0)
 
-HEADINGS = (
-    "fault",
-    "",
-    "stand",
-    "rounds",
-    "answered",
-    "processed",
-    "dead",
-    "lost",
-    "repeated",
-    "seconds",
-    "",
-)
 
-
-def table(results: Sequence[Result]) -> str:
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return one line for each fault on each stand."""
-    rows = [HEADINGS, *(_row(result) for result in results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    cells = [
+        tuple(COLUMNS),
+        *(tuple(form.format(**EMPTY | row) for form in COLUMNS.values()) for row in rows),
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
     )
 
 
-def summary(results: Sequence[Result]) -> str:
+def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -> str:
     """Return the last line."""
-    numbers = {result.number for result in results}
-    failed = sorted({result.number for result in results if not result.is_good})
+
+    def total(name: str) -> int:
+        return sum(int(row.get(name, 0)) for row in rows)
+
+    failed = sorted({row["number"] for row in rows if is_bad(row)})
+    stall = max((row.get("longest_stall_s", 0) for row in rows), default=0)
     line = (
-        f"chaos: faults={len(numbers)} rounds={sum(result.rounds for result in results)}"
-        f" answered={sum(result.answered for result in results)}"
-        f" lost={sum(result.lost for result in results)}"
-        f" repeated={sum(result.repeated for result in results)}"
+        f"chaos: commit={certificate['commit'][:12]} seed={certificate['seed']}"
+        f" faults={len({row['number'] for row in rows})} rounds={total('rounds')}"
+        f" strikes_proved={total('strikes_proved')} answered={total('answered')}"
+        f" given_up={total('given_up')} longest_stall_s={stall}"
+        f" lost={total('lost')} repeated={total('repeated')}"
     )
     return f"{line} failed={','.join(map(str, failed))}" if failed else line
 
 
-def _row(result: Result) -> tuple[str, ...]:
-    counts = (result.rounds, result.answered, result.processed, result.dead_lettered)
-    return (
-        str(result.number),
-        FAULTS[result.number].title,
-        result.stand,
-        *(f"{count}" for count in (*counts, result.lost, result.repeated)),
-        f"{result.seconds:.0f}",
-        "good" if result.is_good else f"FAILED {result.failure}",
-    )
+def is_bad(row: Mapping[str, Any]) -> bool:
+    """Tell whether a fault's row shows anything but what was promised."""
+    is_proved = row["rounds"] and row["strikes_proved"] >= row["rounds"]
+    return bool(row["failure"] or row["lost"] or row["repeated"] or not row["answered"] or not is_proved)

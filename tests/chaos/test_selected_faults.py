@@ -1,42 +1,86 @@
-"""A short selection of the chaos suite for every test run; `make chaos` has all of it."""
+"""Let each family of faults strike once, and see two sabotages caught; `make chaos` has all of it."""
 
+import re
 import secrets
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import pytest
 
-from tests.chaos.faults import FAULTS, broker, edge, workers
-from tests.chaos.run import run_fault
-from tests.chaos.stand import Stand
+from tests.chaos.defects import DEFECTS
+from tests.chaos.every_sabotage import outcome_of
+from tests.chaos.faults import (
+    ANYTHING,
+    NOT_REFUSED,
+    broker,
+    database,
+    edge,
+    journal,
+    network,
+    topology,
+    workers,
+)
+from tests.chaos.run import Plan, run_fault
+from tests.chaos.scene import Fault, Form
+from tests.chaos.stand import running_stand
 from tests.servers import require_postgresql, require_rabbitmq
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(500)]
+
+SHORT = (0.5, 1.0)
+SABOTAGES = ("nothing is journalled", "every copy is new")
 
 
-@pytest.fixture(scope="module")
-def stand(tmp_path_factory):
+@contextmanager
+def everything_in_the_way(stand):
+    with ExitStack() as arranged:
+        for arrange in (network.through_the_proxy, workers.with_sick_handlers, workers.through_the_proxy):
+            arranged.enter_context(arrange(stand))
+        yield
+
+
+EACH_FAMILY = Fault(
+    0,
+    "each family once",
+    (
+        Form(edge.an_edge_process_is_killed, SHORT, allowed=ANYTHING),
+        Form(edge.the_edge_is_restarted, SHORT, NOT_REFUSED),
+        Form(broker.the_broker_is_killed, SHORT),
+        Form(broker.the_edge_is_restarted_during_an_alarm, SHORT, NOT_REFUSED),
+        Form(network.bytes_are_swallowed, SHORT),
+        Form(topology.the_dead_letter_exchange_is_deleted, SHORT),
+        Form(database.the_database_is_killed, SHORT),
+        Form(workers.a_worker_is_killed_before_it_acknowledges, SHORT),
+        Form(workers.fifty_come_at_once, SHORT),
+        Form(workers.a_handler_raises, SHORT),
+        Form(journal.descriptors_run_out, SHORT, allowed=ANYTHING),
+    ),
+    rounds=1,
+    stall=15.0,
+    p99=15.0,
+    arrange=everything_in_the_way,
+)
+
+
+@pytest.fixture
+def plan():
+    return Plan(secrets.randbits(32), retry_seconds=1.0)
+
+
+@pytest.fixture(autouse=True)
+def servers():
     require_rabbitmq()
     require_postgresql()
-    stand = Stand(tmp_path_factory.mktemp("chaos"))
-    try:
-        stand.start()
-        yield stand
-    finally:
-        stand.stop()
 
 
-@pytest.mark.parametrize(
-    ("number", "strike"),
-    [
-        (1, edge.the_edge_is_killed_while_the_broker_is_away),
-        (2, broker.the_broker_is_killed),
-        (5, broker.the_edge_is_restarted_during_an_alarm),
-        (10, workers.a_worker_is_killed_before_it_acknowledges),
-        (16, workers.fifty_come_at_once),
-    ],
-    ids=lambda value: value.__name__ if callable(value) else None,
-)
-def test_nothing_is_lost_and_nothing_repeated_when(stand, number, strike):
-    fault = replace(FAULTS[number], strikes=(strike,), rounds=1, rate=400)
-    result = run_fault(stand, fault, secrets.randbits(32), print)
+def test_nothing_is_lost_and_nothing_repeated_when_each_family_strikes_once(plan, tmp_path):
+    with running_stand("postgresql", tmp_path) as stand:
+        result = run_fault(stand, EACH_FAMILY, plan)
     assert result.is_good, result
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_a_defect_is_caught_when(name, plan, tmp_path):
+    defect = next(defect for defect in DEFECTS if defect.name == name)
+    outcome = outcome_of(defect, replace(plan, seed=1), tmp_path)
+    assert re.search(defect.shows, outcome), outcome

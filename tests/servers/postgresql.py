@@ -91,7 +91,7 @@ class PrivatePostgreSQL:
             **({} if self._durable else NOT_DURABLE),
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        command = [*_unprivileged(), _program("postgres"), "-D", str(self._data), *options]
+        command = [*unprivileged(), program("postgres"), "-D", str(self._data), *options]
         self._process.launch(command, environment=_environment(), directory=self._data)
 
     def wait_ready(self) -> None:
@@ -139,7 +139,7 @@ class PrivatePostgreSQL:
         self._data.mkdir(mode=0o700, exist_ok=True)
         if user := _server_user():
             os.chown(self._data, user.pw_uid, user.pw_gid)
-        command = [*_unprivileged(), _program("initdb"), "-D", str(self._data), "-U", SUPERUSER]
+        command = [*unprivileged(), program("initdb"), "-D", str(self._data), "-U", SUPERUSER]
         command += ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
         command += [] if self._durable else ["--no-sync"]
         done = subprocess.run(
@@ -149,7 +149,8 @@ class PrivatePostgreSQL:
             raise ServerStartError(f"initdb failed:\n{done.stdout}{done.stderr}")
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Return the path of one of the server's programs."""
     directory = programs()
     if directory is None:
         raise ServerStartError("PostgreSQL's server is not installed on this machine")
@@ -170,7 +171,7 @@ def _server_user() -> pwd.struct_passwd | None:
     return known.get("postgres") or known["nobody"]
 
 
-def _unprivileged() -> list[str]:
+def unprivileged() -> list[str]:
     """Return the command prefix that drops root.
 
     The user keeps the one capability to walk through directories that are closed to it, because

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +59,7 @@ class Load:
         """Send so many events as fast as the connections allow, all due now."""
         self._say(burst=events)
 
-    def heed_retry_after(self, heed: bool) -> None:  # noqa: FBT001  # on or off is all there is to say
+    def heed_retry_after(self, *, heed: bool) -> None:
         """Try again when told to, or after the policy's pause whatever is told."""
         self._say(obeys=heed)
 
@@ -85,6 +85,9 @@ class Load:
         """End the sender at once."""
         self._process.kill()
         self._process.wait()
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
 
     @property
     def answered(self) -> set[int]:

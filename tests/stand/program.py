@@ -46,6 +46,7 @@ class Program:
         self.log = log
         self.starts = 0
         self.spares_orphans = False
+        self.prefix: list[str] = []
         self._command = command
         self._directory = directory
         self._descriptor = descriptor
@@ -108,6 +109,11 @@ class Program:
         self.environment = {**self.environment, **settings}
         self.start()
 
+    def run_from(self, directory: Path) -> None:
+        """Take the code from another directory at the next start."""
+        self._directory = directory
+        self.environment = {**self.environment, "PYTHONPATH": str(directory)}
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the master alone."""
         os.kill(self.pid, number)
@@ -124,7 +130,7 @@ class Program:
         self.starts += 1
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                self._command,
+                [*self.prefix, *self._command],
                 env=self.environment,
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,

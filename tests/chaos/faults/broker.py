@@ -1,19 +1,22 @@
-"""Strike the broker: killed, stopped, alarmed, frozen."""
+"""Strike the broker: killed, stopped, alarmed, frozen, or with a limit below what it is sent."""
 
 from __future__ import annotations
 
-import time
+import json
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chaos.service import wait_until
+from tests.chaos.broker_view import EVENTS
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
-    from tests.chaos.driver import Watched
-    from tests.chaos.scene import Scene
+    from collections.abc import Iterator
 
-OUTAGE_SECONDS = 60.0
-NORMAL_SECONDS = 15.0
-FREEZE_SECONDS = 30.0
+    from tests.chaos.scene import Scene
+    from tests.servers import PrivateRabbitMQ
+
+NORMAL_SECONDS = 8.0
 PROMISED_SECONDS = 0.01
 """Single-digit milliseconds: below it a latency is normal, whatever it was before."""
 
@@ -31,110 +34,145 @@ ALARM_OFF = {
     "memory": ("set_vm_memory_high_watermark", "absolute", "1GB"),
     "disk": ("set_disk_free_limit", "10MB"),
 }
+MESSAGE_LIMIT = 20_000
+USUAL_LIMIT = 16_777_216
+SET_LIMIT = "persistent_term:put(max_message_size, {})."
+GET_LIMIT = "persistent_term:get(max_message_size)."
 
 
-def the_broker_is_killed(scene: Scene) -> None:
+def is_frozen(pid: int) -> bool:
+    """Tell whether a process is suspended."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
+
+
+@contextmanager
+def the_broker_is_killed(scene: Scene) -> Iterator[None]:
     """Kill it with thousands of deliveries in the queue, and start it on the same data."""
-    stand = scene.stand
+    stand, before = scene.stand, scene.stand.broker.pid
     stand.pause_workers()
-    wait_until(lambda: (stand.queues.depth("events") or 0) >= FALLS_BEHIND, 60, "the queue fills up")
-    with scene.driver.watch() as seen:
-        stand.broker.kill()
-        scene.wait(0.5, 3.0)
-        stand.broker.start()
+    wait_until(lambda: stand.view.depth(EVENTS) >= FALLS_BEHIND, 60, "the queue fills up")
+    stand.broker.kill()
+    yield
+    stand.broker.start()
+    scene.prove(f"node {before} has become {stand.broker.pid}", has_struck=stand.broker.pid != before)
     stand.resume_workers()
-    stand.wait_healthy()
-    expect_all_answered(seen)
 
 
-def the_broker_is_away_for_a_minute(scene: Scene) -> None:
-    """Stop it for longer than the platform's patience; every request is answered as fast as before."""
-    normal = scene.driver.watch_for(NORMAL_SECONDS)
-    scene.stand.broker.stop()
-    outage = scene.driver.watch_for(OUTAGE_SECONDS + scene.chance.uniform(0.0, 5.0))
-    scene.stand.broker.start()
-    scene.stand.wait_healthy()
-    expect_all_answered(outage)
-    if not is_as_fast(outage, normal):
-        # What slows the machine down now may not have been there before.
-        normal = scene.driver.watch_for(NORMAL_SECONDS)
-    expect_as_fast(outage, normal)
+@contextmanager
+def the_broker_is_away(scene: Scene) -> Iterator[None]:
+    """Stop it for longer than the platform's patience; a typical request is answered as fast as before."""
+    stand = scene.stand
+    normal = scene.load.watch_for(NORMAL_SECONDS).latency(50)
+    before = stand.broker.pid
+    stand.broker.stop()
+    scene.prove("nobody listens at its port", has_struck=not stand.broker.is_ready())
+    with scene.load.watch() as outage:
+        yield
+    stand.broker.start()
+    assert stand.broker.pid != before
+    expect_as_fast(outage.latency(50), normal)
 
 
-def all_connections_are_closed(scene: Scene) -> None:
+@contextmanager
+def all_connections_are_closed(scene: Scene) -> Iterator[None]:
     """Have the broker close every connection it has."""
-    with scene.driver.watch() as seen:
-        scene.stand.broker.ctl("close_all_connections", "chaos", timeout=CTL_SECONDS)
-        scene.stand.wait_healthy()
-    expect_all_answered(seen)
+    view = scene.stand.view
+    wait_until(view.connections, 30, "the broker lists its connections")
+    before = view.connections()
+    scene.stand.broker.ctl("close_all_connections", "chaos", timeout=CTL_SECONDS)
+    yield
+    scene.await_proof(
+        f"all {len(before)} connections are new ones",
+        lambda: view.connections() and not before & view.connections(),
+    )
 
 
-def a_memory_alarm(scene: Scene) -> None:
+@contextmanager
+def a_memory_alarm(scene: Scene) -> Iterator[None]:
     """Raise a memory alarm, and end it."""
-    _alarm(scene, "memory")
+    with _alarm(scene, "memory"):
+        yield
 
 
-def a_disk_alarm(scene: Scene) -> None:
+@contextmanager
+def a_disk_alarm(scene: Scene) -> Iterator[None]:
     """Raise a disk alarm, and end it."""
-    _alarm(scene, "disk")
+    with _alarm(scene, "disk"):
+        yield
 
 
-def the_edge_is_restarted_during_an_alarm(scene: Scene) -> None:
+@contextmanager
+def the_edge_is_restarted_during_an_alarm(scene: Scene) -> Iterator[None]:
     """Raise an alarm and restart the edge while what it had sent lies unread in the sockets."""
-    _alarm(scene, scene.chance.choice(("memory", "disk")), restart=True)
+    with _alarm(scene, scene.chance.choice(("memory", "disk"))):
+        scene.wait(0.5, 2.0)
+        before = scene.stand.edge.pid
+        scene.stand.edge.restart()
+        scene.prove("the edge is new", has_struck=scene.stand.edge.pid != before)
+        yield
 
 
-def the_broker_is_frozen(scene: Scene) -> None:
+@contextmanager
+def _alarm(scene: Scene, kind: str) -> Iterator[None]:
+    broker, view = scene.stand.broker, scene.stand.view
+    broker.ctl(*ALARM_ON[kind], timeout=CTL_SECONDS)
+    scene.await_proof(f"the broker lists its {kind} alarm", view.has_alarm)
+    wait_until(lambda: _edge_is_blocked(scene), 20, "the edge says that the broker has an alarm")
+    try:
+        yield
+    finally:
+        broker.ctl(*ALARM_OFF[kind], timeout=CTL_SECONDS)
+    wait_until(lambda: not view.has_alarm(), 30, "the alarm has ended")
+
+
+@contextmanager
+def the_broker_is_frozen(scene: Scene) -> Iterator[None]:
     """Suspend it: its sockets take bytes, and nobody reads them. Then let it go on."""
-    with scene.driver.watch() as seen:
-        scene.stand.broker.freeze()
-        time.sleep(FREEZE_SECONDS)
+    with _frozen(scene, scene.stand.broker):
+        yield
         scene.stand.broker.resume()
-        scene.stand.wait_healthy()
-    expect_all_answered(seen)
 
 
-def the_broker_is_frozen_and_killed(scene: Scene) -> None:
+@contextmanager
+def the_broker_is_frozen_and_killed(scene: Scene) -> Iterator[None]:
     """Suspend it and kill it: what its sockets had taken is gone."""
-    with scene.driver.watch() as seen:
-        scene.stand.broker.freeze()
-        scene.wait(2.0, 12.0)
+    with _frozen(scene, scene.stand.broker):
+        yield
         scene.stand.broker.kill()
         scene.stand.broker.start()
-        scene.stand.wait_healthy()
-    expect_all_answered(seen)
 
 
-def expect_all_answered(seen: Watched) -> None:
-    """Hold every request of a stretch to a 200."""
-    assert set(seen.statuses) == {200}, f"not every request was answered 200: {seen.statuses} {seen.failures}"
+@contextmanager
+def _frozen(scene: Scene, broker: PrivateRabbitMQ) -> Iterator[None]:
+    broker.freeze()
+    scene.prove(f"process {broker.pid} is suspended", has_struck=is_frozen(broker.pid))
+    yield
 
 
-def is_as_fast(seen: Watched, normal: Watched) -> bool:
-    """Tell whether the 99th percentile is below twice the normal, or what is promised anyway."""
-    return seen.typical_p99() <= max(2 * normal.typical_p99(), PROMISED_SECONDS)
-
-
-def expect_as_fast(seen: Watched, normal: Watched) -> None:
-    """Hold a stretch to the latency of another."""
-    words = f"p99 {seen.typical_p99() * 1000:.1f} ms, normally {normal.typical_p99() * 1000:.1f} ms"
-    assert is_as_fast(seen, normal), words
-
-
-def _alarm(scene: Scene, kind: str, *, restart: bool = False) -> None:
+@contextmanager
+def an_event_is_above_its_limit(scene: Scene) -> Iterator[None]:
+    """Have the broker refuse what is larger than 20,000 bytes, and send something larger."""
     broker = scene.stand.broker
-    with scene.driver.watch() as seen:
-        broker.ctl(*ALARM_ON[kind], timeout=CTL_SECONDS)
-        wait_until(lambda: _edge_is_blocked(scene), 20, "the edge says that the broker has an alarm")
-        if restart:
-            scene.wait(0.5, 2.0)
-            scene.stand.edge.restart()
-        scene.wait(2.0, 5.0)
-        broker.ctl(*ALARM_OFF[kind], timeout=CTL_SECONDS)
-        scene.stand.wait_healthy()
-    expect_all_answered(seen)
+    broker.ctl("eval", SET_LIMIT.format(MESSAGE_LIMIT), timeout=CTL_SECONDS)
+    told = broker.ctl("eval", GET_LIMIT, timeout=CTL_SECONDS).strip()
+    scene.prove(f"the broker's limit is {told} bytes", has_struck=told == str(MESSAGE_LIMIT))
+    (body,) = scene.extra_bodies(1)
+    large = json.dumps(json.loads(body) | {"filler": "x" * MESSAGE_LIMIT}).encode()
+    scene.ledger.expect_dead_letter(large)
+    scene.post_all([large])
+    try:
+        yield
+        wait_until(lambda: scene.stand.journals.aside("oversized"), 60, "the event is set aside")
+    finally:
+        broker.ctl("eval", SET_LIMIT.format(USUAL_LIMIT), timeout=CTL_SECONDS)
+
+
+def expect_as_fast(seen: float, normal: float) -> None:
+    """Hold a typical latency to twice the normal, or to what is promised anyway."""
+    words = f"typically {seen * 1000:.1f} ms, normally {normal * 1000:.1f} ms"
+    assert seen <= max(2 * normal, PROMISED_SECONDS), words
 
 
 def _edge_is_blocked(scene: Scene) -> bool:
-    processes = scene.stand.health().get("processes", [])
+    processes = scene.stand.product.health().get("processes", [])
     return any(process["journal"]["broker"] == "blocked" for process in processes)

@@ -1,36 +1,155 @@
-"""Strike a cluster of three brokers, one node after the other."""
+"""Strike a cluster of three brokers: nodes killed, frozen, cut off, the majority lost."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.chaos.cluster_stand import ClusterStand
-from tests.chaos.faults.broker import expect_all_answered
-from tests.chaos.service import wait_until
+from tests.chaos.broker_view import EVENTS, BrokerView
+from tests.chaos.faults.broker import CTL_SECONDS, is_frozen
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from tests.chaos.scene import Scene
+    from tests.chaos.stand import Stand
     from tests.servers import PrivateRabbitMQ
 
-FAIL_OVER_SECONDS = 30.0
-COMPLETE_SECONDS = 60.0
+FAIL_OVER_SECONDS = 60.0
+COMPLETE_SECONDS = 120.0
+CUT_OFF = "[begin erlang:set_cookie(N, wrong), erlang:disconnect_node(N) end || N <- [{nodes}]]."
+LET_IN = "[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{nodes}]]."
 
 
-def one_node_is_killed_then_another(scene: Scene) -> None:
+@contextmanager
+def one_node_is_killed_then_another(scene: Scene) -> Iterator[None]:
     """Kill a node under load; when it is back and has caught up, kill another."""
-    assert isinstance(scene.stand, ClusterStand)
-    with scene.driver.watch() as seen:
-        for broker in scene.chance.sample(scene.stand.brokers, 2):
-            _kill(scene, scene.stand, broker)
-    expect_all_answered(seen)
+    first, second = scene.chance.sample(scene.stand.brokers, 2)
+    _kill(scene, [first])
+    scene.wait(1.0, 3.0)
+    scene.stand.wait_healthy(FAIL_OVER_SECONDS)
+    _bring_back(scene.stand, [first])
+    _kill(scene, [second])
+    yield
+    scene.stand.wait_healthy(FAIL_OVER_SECONDS)
+    _bring_back(scene.stand, [second])
 
 
-def _kill(scene: Scene, stand: ClusterStand, broker: PrivateRabbitMQ) -> None:
-    others = [other for other in stand.brokers if other is not broker]
-    broker.kill()
-    stand.queues.management_url = others[0].management_url
-    scene.wait(1.0, 3.0)
-    stand.wait_healthy(FAIL_OVER_SECONDS)
-    scene.wait(1.0, 3.0)
-    broker.start()
-    wait_until(stand.is_complete, COMPLETE_SECONDS, "all three nodes hold the queue again")
+@contextmanager
+def the_majority_is_killed_and_the_edge_restarted(scene: Scene) -> Iterator[None]:
+    """Leave one of three nodes, and let the edge begin on a fresh channel there."""
+    lost = scene.chance.sample(scene.stand.brokers, 2)
+    _kill(scene, lost)
+    before = scene.stand.edge.pid
+    scene.stand.edge.restart()
+    assert scene.stand.edge.pid != before
+    yield
+    _bring_back(scene.stand, lost)
+
+
+@contextmanager
+def the_majority_is_away_for_minutes(scene: Scene) -> Iterator[None]:
+    """Leave the leader alone for so long that the channel's own memory of what it sent is given up."""
+    leader = _leader(scene.stand)
+    lost = [broker for broker in scene.stand.brokers if broker is not leader]
+    _kill(scene, lost)
+    yield
+    _bring_back(scene.stand, lost)
+
+
+@contextmanager
+def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
+    """Let the leader take events that no other node has, and kill it."""
+    leader = _leader(scene.stand)
+    followers = [broker for broker in scene.stand.brokers if broker is not leader]
+    for broker in followers:
+        broker.freeze()
+    assert all(is_frozen(broker.pid) for broker in followers)
+    scene.wait(3.0, 6.0)
+    _kill(scene, [leader])
+    yield
+    for broker in followers:
+        broker.resume()
+    _bring_back(scene.stand, [leader])
+
+
+@contextmanager
+def the_leader_is_frozen(scene: Scene) -> Iterator[None]:
+    """Suspend the node that leads the events queue, until another leads it."""
+    stand, leader = scene.stand, _leader(scene.stand)
+    _begin_at(stand, leader)
+    leader.freeze()
+    _look_elsewhere(stand, [leader])
+    scene.await_proof(f"another node leads than {leader.node}", lambda: _leads_elsewhere(stand, leader), 120)
+    yield
+    leader.resume()
+    _wait_complete(stand)
+
+
+@contextmanager
+def the_leader_is_cut_off(scene: Scene) -> Iterator[None]:
+    """Part the leader, and the edge with it, from the other nodes; clients reach all of them."""
+    stand, leader = scene.stand, _leader(scene.stand)
+    _begin_at(stand, leader)
+    others = [broker for broker in stand.brokers if broker is not leader]
+    nodes = ", ".join(f"'{broker.node}'" for broker in others)
+    leader.ctl("eval", CUT_OFF.format(nodes=nodes), timeout=CTL_SECONDS)
+    _look_elsewhere(stand, [leader])
+    scene.await_proof(f"another node leads than {leader.node}", lambda: _leads_elsewhere(stand, leader), 120)
+    yield
+    leader.ctl("eval", LET_IN.format(nodes=nodes), timeout=CTL_SECONDS)
+    # What its tables and the others' have in common is for a person to decide: the smaller part starts anew.
+    leader.kill()
+    leader.start()
+    _wait_complete(stand)
+
+
+def _kill(scene: Scene, brokers: Sequence[PrivateRabbitMQ]) -> None:
+    for broker in brokers:
+        broker.kill()
+    _look_elsewhere(scene.stand, brokers)
+    names = " and ".join(broker.node for broker in brokers)
+    scene.prove(f"{names} do not answer", has_struck=not any(broker.is_ready() for broker in brokers))
+
+
+def _bring_back(stand: Stand, brokers: Sequence[PrivateRabbitMQ]) -> None:
+    for broker in brokers:
+        broker.launch()
+    for broker in brokers:
+        broker.wait_ready()
+    _wait_complete(stand)
+
+
+def _begin_at(stand: Stand, first: PrivateRabbitMQ) -> None:
+    """Let the edge connect to this node first; each node's own management API stands in the same place."""
+    ordered = sorted(stand.brokers, key=lambda broker: broker is not first)
+    stand.reconfigure_edge(
+        OM_AMQP_URL=",".join(broker.amqp_url for broker in ordered),
+        OM_MANAGEMENT_URL=",".join(broker.management_url for broker in ordered),
+    )
+
+
+def _look_elsewhere(stand: Stand, lost: Sequence[PrivateRabbitMQ]) -> None:
+    left = [broker for broker in stand.brokers if broker not in lost]
+    if left:
+        stand.view = BrokerView(left[0].amqp_url, left[0].management_url)
+
+
+def _leader(stand: Stand) -> PrivateRabbitMQ:
+    wait_until(lambda: stand.view.queue(EVENTS).get("leader"), 60, "the events queue has a leader")
+    name = stand.view.queue(EVENTS)["leader"]
+    return next(broker for broker in stand.brokers if broker.node == name)
+
+
+def _leads_elsewhere(stand: Stand, than: PrivateRabbitMQ) -> bool:
+    name = stand.view.queue(EVENTS).get("leader")
+    return bool(name) and name != than.node
+
+
+def _wait_complete(stand: Stand) -> None:
+    wait_until(
+        lambda: len(stand.view.queue(EVENTS).get("online", [])) == len(stand.brokers),
+        COMPLETE_SECONDS,
+        "every node holds the queue again",
+    )

@@ -1,4 +1,4 @@
-"""Strike PostgreSQL: killed, away, full, deadlocked, out of connections."""
+"""Strike PostgreSQL: killed, away, full, deadlocked, out of connections, slow, failed over."""
 
 from __future__ import annotations
 
@@ -10,28 +10,37 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from tests.chaos.service import wait_until
+from tests.chaos.broker_view import DEAD_LETTERS
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
-AWAY_SECONDS = 60.0
-LOCK_TIMEOUT_SECONDS = 10.0
-"""The workers' own lock_timeout."""
+LOCK_SECONDS = 11.0
+"""Longer than the workers' own lock_timeout."""
 
+SLOW_SECONDS = 60
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 TERMINATE_STRANGERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE backend_type = 'client backend' AND application_name <> 'chaos'"
 )
-CANCEL_OTHERS = f"SELECT pg_cancel_backend(pid) {OTHERS} AND state = 'active'"
+CANCEL_OTHERS = f"SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) {OTHERS} AND state = 'active'"
 WAITING = f"SELECT count(*) {OTHERS} AND wait_event_type = 'Lock'"
+SLEEPING = f"SELECT count(*) {OTHERS} AND wait_event = 'PgSleep'"
 DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-
-TIGHT_MEGABYTES = 48
+DAWDLE = f"""
+    CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_sleep({SLOW_SECONDS}); RETURN NULL; END $$
+"""
+DAWDLING = (
+    "CREATE TRIGGER dawdling AFTER INSERT ON processed_events FOR EACH STATEMENT EXECUTE FUNCTION dawdle()"
+)
+TIGHT_MEGABYTES = 96
 
 
 @contextmanager
@@ -39,149 +48,178 @@ def on_a_tight_disk(stand: Stand) -> Iterator[None]:
     """Move the busiest table onto a small file system of its own."""
     disk = stand.directory / "tight"
     disk.mkdir(exist_ok=True)
-    _mount(stand, f"size={TIGHT_MEGABYTES}m")
-    execute(stand, f"CREATE TABLESPACE tight LOCATION '{disk}/data'")
-    execute(stand, "ALTER TABLE processed_events SET TABLESPACE tight")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={TIGHT_MEGABYTES}m", "tmpfs", str(disk)], check=True)
+    (disk / "data").mkdir()
+    owner = (stand.directory / "postgresql" / "data").stat()
+    os.chown(disk / "data", owner.st_uid, owner.st_gid)
+    stand.execute(
+        f"CREATE TABLESPACE tight LOCATION '{disk}/data'",
+        "ALTER TABLE suspects SET TABLESPACE tight",
+        "ALTER TABLE processed_events SET TABLESPACE tight",
+    )
     try:
         yield
     finally:
-        execute(stand, "ALTER TABLE processed_events SET TABLESPACE pg_default")
-        execute(stand, "DROP TABLESPACE tight")
+        stand.execute(
+            "ALTER TABLE processed_events SET TABLESPACE pg_default",
+            "ALTER TABLE suspects SET TABLESPACE pg_default",
+            "DROP TABLESPACE tight",
+        )
         subprocess.run(["umount", str(disk)], check=False)
 
 
-def the_database_is_killed(scene: Scene) -> None:
+@contextmanager
+def the_database_is_killed(scene: Scene) -> Iterator[None]:
     """End it as a crash would, and start it again."""
-
-    def strike(stand: Stand) -> None:
-        stand.postgresql.kill_immediate()
-        scene.wait(1.0, 4.0)
-        stand.postgresql.start()
-
-    _outage(scene, strike)
-
-
-def the_database_is_away_for_a_minute(scene: Scene) -> None:
-    """Stop it for a minute."""
-
-    def strike(stand: Stand) -> None:
-        stand.postgresql.stop()
-        time.sleep(AWAY_SECONDS)
-        stand.postgresql.start()
-
-    _outage(scene, strike)
+    database = scene.stand.postgresql
+    assert database is not None
+    with _nothing_given_up(scene):
+        before = database.pid
+        database.kill_immediate()
+        yield
+        database.start()
+        scene.prove(f"server {before} has become {database.pid}", has_struck=database.pid != before)
 
 
-def there_are_too_many_connections(scene: Scene) -> None:
+@contextmanager
+def the_database_is_away(scene: Scene) -> Iterator[None]:
+    """Stop it, and start it again."""
+    database = scene.stand.postgresql
+    assert database is not None
+    with _nothing_given_up(scene):
+        database.stop()
+        scene.prove("nobody answers at its port", has_struck=not database.is_ready())
+        yield
+        database.start()
+
+
+@contextmanager
+def there_are_too_many_connections(scene: Scene) -> Iterator[None]:
     """Take every connection that the server has to give, the workers' own as well."""
-
-    def strike(stand: Stand) -> None:
-        held: list[psycopg.Connection] = []
+    held: list[psycopg.Connection] = []
+    with _nothing_given_up(scene):
         try:
-            _take_all(stand, held)
-            scene.wait(3.0, 6.0)
+            told = _take_all(scene.stand, held)
+            scene.prove(f"{len(held)} connections, and then: {told}", has_struck="too many clients" in told)
+            yield
         finally:
             for connection in held:
                 connection.close()
 
-    _outage(scene, strike)
 
-
-def a_deadlock_is_forced(scene: Scene) -> None:
+@contextmanager
+def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
     """Hold what a worker needs and ask for what it holds, until a worker has been the victim."""
-
-    def strike(stand: Stand) -> None:
-        before = _number(stand, DEADLOCKS)
-        with _connect(stand) as ours:
-            ours.execute("BEGIN")
-            # Nobody but the worker looks for deadlocks, so the worker is the victim.
-            ours.execute("SET LOCAL deadlock_timeout = '5s'")
-            ours.execute("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
-            wait_until(lambda: _number(stand, WAITING) > 0, 10, "a worker waits for our lock")
-            with suppress(psycopg.errors.DeadlockDetected):
-                ours.execute("LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE")
-            ours.execute("ROLLBACK")
-        wait_until(lambda: _number(stand, DEADLOCKS) > before, 10, "there was a deadlock")
-
-    _outage(scene, strike)
+    stand, before = scene.stand, scene.stand.ask(DEADLOCKS)
+    with _nothing_given_up(scene), stand.connect() as ours:
+        ours.execute("BEGIN")
+        # Nobody but the worker looks for deadlocks, so the worker is the victim.
+        ours.execute("SET LOCAL deadlock_timeout = '5s'")
+        ours.execute("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
+        wait_until(lambda: stand.ask(WAITING) > 0, 20, "a worker waits for our lock")
+        with suppress(psycopg.errors.DeadlockDetected):
+            ours.execute("LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE")
+        ours.execute("ROLLBACK")
+        scene.await_proof("the counter of deadlocks rose", lambda: stand.ask(DEADLOCKS) > before)
+        yield
 
 
-def statements_take_too_long(scene: Scene) -> None:
+@contextmanager
+def statements_are_cancelled_and_locked_out(scene: Scene) -> Iterator[None]:
     """Hold a lock for longer than the workers wait, and have their statements cancelled."""
+    with _nothing_given_up(scene), scene.stand.connect() as ours:
+        ours.execute("BEGIN")
+        ours.execute("LOCK TABLE processed_events IN ACCESS EXCLUSIVE MODE")
+        cancelled = 0
+        for _ in range(3):
+            wait_until(lambda: scene.stand.ask(WAITING) > 0, 20, "a worker waits for our lock")
+            cancelled += _number(ours, CANCEL_OTHERS)
+        scene.prove(f"{cancelled} statements were cancelled", has_struck=cancelled > 0)
+        time.sleep(LOCK_SECONDS)
+        ours.execute("ROLLBACK")
+        yield
 
-    def strike(stand: Stand) -> None:
-        with _connect(stand) as ours:
-            ours.execute("BEGIN")
-            ours.execute("LOCK TABLE processed_events IN ACCESS EXCLUSIVE MODE")
-            for _ in range(3):
-                scene.wait(0.5, 1.0)
-                ours.execute(CANCEL_OTHERS)
-            time.sleep(LOCK_TIMEOUT_SECONDS + 1.0)
-            ours.execute("ROLLBACK")
 
-    _outage(scene, strike)
-
-
-def the_disk_is_full(scene: Scene) -> None:
+@contextmanager
+def the_disk_is_full(scene: Scene) -> Iterator[None]:
     """Fill the file system up to the last byte, and free it again."""
-
-    def strike(stand: Stand) -> None:
-        filler = stand.directory / "tight" / "filler"
+    stand = scene.stand
+    filler = stand.directory / "tight" / "filler"
+    starts = {worker.log: worker.log.stat().st_size for worker in stand.workers}
+    with _nothing_given_up(scene):
         with suppress(OSError), filler.open("wb", buffering=0) as file:
             while True:
                 file.write(b"\0" * 65536)
         try:
-            wait_until(lambda: logs.tell("SQLSTATE 53100"), 60, "a worker has met the full disk")
-            scene.wait(2.0, 4.0)
+            scene.await_proof("a worker's transaction has met the full disk", lambda: _is_told(starts), 60)
+            yield
         finally:
             filler.unlink()
 
-    logs = scene.stand.watch_logs()
-    _outage(scene, strike)
 
-
-def _outage(scene: Scene, strike: Callable[[Stand], None]) -> None:
-    """Strike, and see that nothing was given up because of it."""
+@contextmanager
+def every_claim_takes_a_minute(scene: Scene) -> Iterator[None]:
+    """Let the statement with which events are claimed take a minute, and then be as fast as ever."""
     stand = scene.stand
-    dead = stand.queues.depth("dead-letters")
-    with scene.driver.watch() as seen:
-        strike(stand)
-        stand.wait_healthy(60)
-    assert set(seen.statuses) == {200}, f"not every request was answered 200: {seen.statuses} {seen.failures}"
-    assert stand.queues.depth("dead-letters") == dead, "an outage made dead letters"
+    with _nothing_given_up(scene):
+        stand.execute(DAWDLE, DAWDLING)
+        try:
+            scene.await_proof("a claim sleeps", lambda: stand.ask(SLEEPING) > 0)
+            yield
+        finally:
+            stand.execute(
+                f"SELECT pg_cancel_backend(pid) {OTHERS} AND wait_event = 'PgSleep'",
+                "DROP FUNCTION dawdle() CASCADE",
+            )
 
 
-def _take_all(stand: Stand, held: list[psycopg.Connection]) -> None:
+@contextmanager
+def it_fails_over_to_its_standby(scene: Scene) -> Iterator[None]:
+    """Kill the server, promote its synchronous standby at another address, and make a new standby."""
+    stand = scene.stand
+    primary, standby = stand.postgresql, stand.standby
+    assert primary is not None
+    assert standby is not None
+    with _nothing_given_up(scene):
+        primary.kill_immediate()
+        standby.promote()
+        stand.postgresql, stand.standby = standby, primary
+        scene.await_proof(
+            f"port {standby.port} takes writes, port {primary.port} is dead",
+            lambda: not stand.ask("SELECT pg_is_in_recovery()::int") and not primary.is_ready(),
+        )
+        yield
+    primary.follow(standby)
+
+
+def _is_told(starts: dict[Path, int]) -> bool:
+    return any(b"53100" in log.read_bytes()[start:] for log, start in starts.items())
+
+
+@contextmanager
+def _nothing_given_up(scene: Scene) -> Iterator[None]:
+    """See that no outage makes a dead letter."""
+    view = scene.stand.view
+    dead = view.depth(DEAD_LETTERS)
+    yield
+    scene.stand.wait_healthy(120)
+    assert view.depth(DEAD_LETTERS) == dead, "an outage made dead letters"
+
+
+def _take_all(stand: Stand, held: list[psycopg.Connection]) -> str:
     """Take connections until there are none, some times, since the workers come back for theirs."""
-    held.append(_connect(stand))
+    told = ""
+    held.append(stand.connect())
     for _ in range(5):
         held[0].execute(TERMINATE_STRANGERS)
-        with suppress(psycopg.OperationalError):
+        try:
             while True:
-                held.append(_connect(stand))
+                held.append(stand.connect())
+        except psycopg.OperationalError as error:
+            told = str(error).strip().rpartition("FATAL:")[2].strip()
+    return told
 
 
-def _connect(stand: Stand) -> psycopg.Connection:
-    assert stand.postgresql is not None
-    address = stand.database_url.replace("+psycopg", "")
-    return psycopg.connect(address, autocommit=True, application_name="chaos", connect_timeout=5)
-
-
-def execute(stand: Stand, statement: str) -> None:
-    """Run one statement outside of any transaction."""
-    with _connect(stand) as connection:
-        connection.execute(statement.encode())
-
-
-def _number(stand: Stand, question: str) -> int:
-    with _connect(stand) as connection:
-        row = connection.execute(question.encode()).fetchone()
+def _number(connection: psycopg.Connection, question: str) -> int:
+    row = connection.execute(question.encode()).fetchone()
     return int(row[0]) if row else 0
-
-
-def _mount(stand: Stand, options: str) -> None:
-    disk = stand.directory / "tight"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=True)
-    (disk / "data").mkdir()
-    owner = (stand.directory / "postgresql" / "data").stat()
-    os.chown(disk / "data", owner.st_uid, owner.st_gid)

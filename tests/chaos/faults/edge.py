@@ -1,15 +1,21 @@
-"""Strike the edge's processes: killed, stopped, rolled over."""
+"""Strike the edge's processes: killed, stopped, rolled over, upgraded."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chaos.service import wait_until
+from tests.chaos.sources import copy_of
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
@@ -17,62 +23,105 @@ ADOPTED_SECONDS = 40.0
 """A look at the others' directories every five seconds, republishing, and the barrier's grace period."""
 
 
-def an_edge_process_is_killed(scene: Scene) -> None:
+@contextmanager
+def an_edge_process_is_killed(scene: Scene) -> Iterator[None]:
     """Kill one of the two; gunicorn starts another, and somebody adopts the journal."""
-    victim = scene.chance.choice(scene.stand.edge.children())
+    edge, journals = scene.stand.edge, scene.stand.journals
+    victim = scene.chance.choice(edge.children())
     os.kill(victim, signal.SIGKILL)
+    scene.await_proof(
+        f"process {victim} is gone, another has come",
+        lambda: victim not in edge.children() and len(edge.children()) > 1,
+    )
+    yield
     wait_until(
-        lambda: not any(path.name.startswith(f"{victim}-") for path in scene.stand.journals.root.iterdir()),
+        lambda: not journals.segments(of=f"{victim}-*"),
         ADOPTED_SECONDS,
-        f"the journal of the killed process {victim} is adopted and emptied",
+        "the killed process's journal empties",
     )
 
 
-def the_edge_master_is_killed(scene: Scene) -> None:
+@contextmanager
+def the_edge_master_is_killed(scene: Scene) -> Iterator[None]:
     """Kill gunicorn's master; its children are killed with it, or left to notice by themselves."""
     edge = scene.stand.edge
     edge.spares_orphans = scene.chance.random() < 0.5
-    before = edge.starts
-    os.kill(edge.pid, signal.SIGKILL)
-    wait_until(lambda: edge.starts > before, 10, "the edge is started again")
-    scene.stand.wait_healthy()
+    before = edge.pid
+    os.kill(before, signal.SIGKILL)
+    scene.await_proof(
+        f"master {before} is gone, another has come", lambda: edge.is_running and edge.pid != before
+    )
+    yield
 
 
-def the_edge_is_killed_while_the_broker_is_away(scene: Scene) -> None:
+@contextmanager
+def the_edge_is_killed_while_the_broker_is_away(scene: Scene) -> Iterator[None]:
     """Leave events that exist nowhere but in the journals of dead processes."""
-    scene.stand.broker.kill()
+    stand, master = scene.stand, scene.stand.edge.pid
+    stand.broker.kill()
     scene.wait(1.0, 3.0)
-    os.killpg(scene.stand.edge.pid, signal.SIGKILL)
-    scene.wait(1.0, 3.0)
-    scene.stand.broker.start()
-    scene.stand.wait_healthy()
+    os.killpg(master, signal.SIGKILL)
+    orphaned = len(stand.journals.bodies())
+    scene.prove(f"master {master} is dead, its journals hold {orphaned} events", has_struck=orphaned > 0)
+    yield
+    stand.broker.start()
 
 
-def everything_is_told_to_stop(scene: Scene) -> None:
+@contextmanager
+def everything_is_told_to_stop(scene: Scene) -> Iterator[None]:
     """Stop every process and both servers in the same moment, then start them."""
     stand = scene.stand
-    stops = [service.stop for service in (stand.edge, *stand.workers)] + [stand.broker.stop]
-    stops += [stand.postgresql.stop] if stand.postgresql else []
+    before = {program.pid for program in stand.programs}
+    stops: list[Callable[[], object]] = [program.stop for program in stand.programs]
+    stops += [stand.broker.stop] + ([stand.postgresql.stop] if stand.postgresql else [])
     _all_at_once(stops)
+    still = [program.name for program in stand.programs if program.is_running]
+    scene.prove(f"{len(before)} programs and the servers have ended", has_struck=not still)
+    yield
     start_everything(stand)
 
 
-def the_edge_is_reloaded(scene: Scene) -> None:
+@contextmanager
+def the_edge_is_reloaded(scene: Scene) -> Iterator[None]:
     """Send SIGHUP, which rolls the processes over; nobody notices."""
-    with scene.driver.watch() as seen:
-        before = set(scene.stand.edge.children())
-        scene.stand.edge.send(signal.SIGHUP)
-        wait_until(lambda: not before & set(scene.stand.edge.children()), 30, "both processes are new")
-        scene.wait(1.0, 2.0)
-    assert set(seen.statuses) == {200}, f"refused during a reload: {seen.statuses} {seen.failures}"
+    edge = scene.stand.edge
+    before = set(edge.children())
+    edge.send(signal.SIGHUP)
+    scene.await_proof(
+        "all edge processes are new", lambda: not before & set(edge.children()) and edge.children()
+    )
+    yield
 
 
-def the_edge_is_restarted(scene: Scene) -> None:
+@contextmanager
+def the_edge_is_restarted(scene: Scene) -> Iterator[None]:
     """Stop the edge and start it again; requests wait in the backlog of the socket that survives."""
-    with scene.driver.watch() as seen:
-        scene.stand.edge.restart()
-        scene.stand.wait_healthy()
-    assert set(seen.statuses) == {200}, f"refused during a restart: {seen.statuses} {seen.failures}"
+    edge, before = scene.stand.edge, scene.stand.edge.pid
+    edge.restart()
+    scene.prove(f"master {before} has become {edge.pid}", has_struck=edge.pid != before)
+    yield
+
+
+@contextmanager
+def the_edge_is_upgraded(scene: Scene) -> Iterator[None]:
+    """Let another copy of the code take the socket and the journals over, and go back again."""
+    edge, product = scene.stand.edge, scene.stand.product
+    usual, newer = product.sources, copy_of(product.sources, product.directory / "newer")
+    edge.stop()
+    edge.run_from(newer)
+    edge.start()
+    scene.await_proof(
+        "every process runs the other copy",
+        lambda: (
+            len(edge.children()) > 1
+            and {Path(f"/proc/{pid}/cwd").resolve() for pid in edge.children()} == {newer.resolve()}
+        ),
+    )
+    yield
+    edge.stop()
+    edge.run_from(usual)
+    edge.start()
+    shutil.rmtree(newer)
 
 
 def start_everything(stand: Stand) -> None:
@@ -81,13 +130,13 @@ def start_everything(stand: Stand) -> None:
     if stand.postgresql:
         stand.postgresql.start()
     stand.broker.wait_ready()
-    for service in (stand.edge, *stand.workers):
-        service.start()
+    for program in stand.programs:
+        program.start()
     stand.wait_healthy(90)
 
 
-def _all_at_once(actions: list[object]) -> None:
-    threads = [threading.Thread(target=action) for action in actions]  # type: ignore[arg-type]
+def _all_at_once(actions: list[Callable[[], object]]) -> None:
+    threads = [threading.Thread(target=action) for action in actions]
     for thread in threads:
         thread.start()
     for thread in threads:

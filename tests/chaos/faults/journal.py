@@ -1,37 +1,40 @@
-"""Strike the journal: its disk full, its limit reached, its files damaged."""
+"""Strike the journal: its disk full, its limit reached, its files damaged, its home shared with strangers."""
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import socket
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chaos.journal import records_in
-from tests.chaos.service import wait_until
+from tests.chaos.journals import Journals, records_in
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from tests.chaos.driver import Watched
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
-DISK = "2m"
-DISK_RATE = 800.0
-"""Fills the disk in some seconds."""
-
+DISK = "4m"
 LEAST_LIMIT = str(1024 * 1024)
 DEFAULT_LIMIT = str(1024 * 1024 * 1024)
+NEARLY = 0.8
 FULL_SECONDS = 60.0
+NOBODY = 65534
+WITHOUT_ROOTS_EYES = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+WITHOUT_ROOTS_EYES += ["--inh-caps=-dac_override,-dac_read_search"]
+"""Root reads everything; an edge without these two rights is refused as any user is."""
 
 
 @contextmanager
 def on_a_small_disk(stand: Stand) -> Iterator[None]:
     """Give the edge a state directory on a file system of its own."""
-    usual, small = stand.journals.root.parent, stand.directory / "small"
+    usual, small = stand.journals.state, stand.directory / "small"
     small.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(small)], check=True)
     _move(stand, small)
@@ -42,94 +45,185 @@ def on_a_small_disk(stand: Stand) -> Iterator[None]:
         subprocess.run(["umount", str(small)], check=False)
 
 
-def the_disk_is_full(scene: Scene) -> None:
+@contextmanager
+def as_an_ordinary_user(stand: Stand) -> Iterator[None]:
+    """Run the edge without root's right to read everything."""
+    stand.edge.prefix = WITHOUT_ROOTS_EYES
+    stand.reconfigure_edge()
+    try:
+        yield
+    finally:
+        stand.edge.prefix = []
+        stand.reconfigure_edge()
+
+
+@contextmanager
+def the_disk_is_full(scene: Scene) -> Iterator[None]:
     """Take the broker away until the journal's disk is full."""
-    _fill(scene)
+    with _filled(scene):
+        free = os.statvfs(scene.stand.journals.state)
+        scene.prove(
+            f"{free.f_bavail * free.f_bsize} bytes are free", has_struck=free.f_bavail * free.f_bsize < 65536
+        )
+        yield
 
 
-def the_limit_is_reached(scene: Scene) -> None:
+@contextmanager
+def the_limit_is_reached(scene: Scene) -> Iterator[None]:
     """Take the broker away until the journal has reached its limit."""
-    scene.stand.edge.reconfigure(OM_JOURNAL_MAX_BYTES=LEAST_LIMIT)
-    scene.stand.wait_healthy()
-    _fill(scene)
-    scene.stand.edge.reconfigure(OM_JOURNAL_MAX_BYTES=DEFAULT_LIMIT)
-    scene.stand.wait_healthy()
+    stand = scene.stand
+    stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=LEAST_LIMIT)
+    with _filled(scene):
+        size, limit = stand.journals.size, int(LEAST_LIMIT)
+        scene.prove(f"{size} bytes are journalled", has_struck=size > NEARLY * limit)
+        assert size <= limit, f"{size} bytes are journalled, more than {limit}"
+        yield
+    stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=DEFAULT_LIMIT)
 
 
-def a_byte_is_flipped(scene: Scene) -> None:
+@contextmanager
+def a_byte_is_flipped(scene: Scene) -> Iterator[None]:
     """Change one byte in the journal of a dead process; its neighbours are recovered."""
 
     def flip(path: Path) -> None:
-        offset, body = scene.chance.choice(records_in(path))
-        scene.driver.ledger.excuse(body)
+        record = scene.chance.choice(records_in(path))
+        scene.ledger.excuse_all([record.body])
         with path.open("r+b") as file:
-            file.seek(offset + scene.chance.randrange(len(body)))
+            file.seek(record.offset + scene.chance.randrange(len(record.body)))
             byte = file.read(1)
             file.seek(-1, os.SEEK_CUR)
             file.write(bytes([byte[0] ^ 0x20]))
 
-    _damage(scene, flip)
+    with _damaged(scene, flip):
+        yield
 
 
-def the_end_is_cut_off(scene: Scene) -> None:
+@contextmanager
+def the_end_is_cut_off(scene: Scene) -> Iterator[None]:
     """Cut a journal in the middle of its last record; what stands before is recovered."""
 
     def cut(path: Path) -> None:
-        offset, body = records_in(path)[-1]
-        scene.driver.ledger.excuse(body)
-        os.truncate(path, offset + scene.chance.randrange(len(body)))
+        record = records_in(path)[-1]
+        scene.ledger.excuse_all([record.body])
+        os.truncate(path, record.offset + scene.chance.randrange(len(record.body)))
 
-    _damage(scene, cut)
-
-
-def _fill(scene: Scene) -> None:
-    stand, usual = scene.stand, scene.driver.rate
-    logs = stand.watch_logs()
-    with scene.driver.watch() as seen:
-        stand.broker.stop()
-        scene.driver.rate = DISK_RATE
-        wait_until(lambda: 503 in scene.driver.watch_for(0.5).statuses, FULL_SECONDS, "senders are told 503")
-        scene.wait(1.0, 3.0)
-        scene.driver.rate = usual
-        stand.broker.start()
-        stand.wait_healthy()
-        wait_until(
-            lambda: set(scene.driver.watch_for(1.0).statuses) == {200},
-            FULL_SECONDS,
-            "senders are let in again",
-        )
-    _expect_told(seen)
-    assert logs.tell("journal_full"), "the edge did not say that its journal is full"
+    with _damaged(scene, cut):
+        yield
 
 
-def _expect_told(seen: Watched) -> None:
-    assert set(seen.statuses) <= {200, 503}, (
-        f"other answers than 200 and 503: {seen.statuses} {seen.failures}"
-    )
-    mute = [reply for reply in seen.replies if reply.status == 503 and not reply.retry_after]
+@contextmanager
+def descriptors_run_out(scene: Scene) -> Iterator[None]:
+    """Leave the edge's processes as many descriptors as they have open, and knock at their door."""
+    stand, processes = scene.stand, scene.stand.edge.children()
+    usual = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in processes}
+    for pid in processes:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (_highest(pid) + 1, usual[pid][1]))
+    knocking = [_knock(stand.product.port) for _ in range(20)]
+    try:
+        full = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] for pid in processes}
+        yield
+        assert set(stand.edge.children()) == set(processes), "an edge process died"
+        is_full = all(_highest(pid) + 1 >= limit for pid, limit in full.items())
+        scene.prove(f"no descriptor is left of {list(full.values())}", has_struck=is_full)
+    finally:
+        for pid, limits in usual.items():
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        for connection in knocking:
+            connection.close()
+    assert not stand.journals.aside("damaged"), "an intact segment was taken for damaged"
+
+
+@contextmanager
+def strangers_live_in_its_home(scene: Scene) -> Iterator[None]:
+    """Put foreign, unreadable and broken things beside the journals, and let the edge start there."""
+    root = scene.stand.journals.root
+    strangers = _settle_in(root)
+    edge, before = scene.stand.edge, scene.stand.edge.pid
+    edge.restart()
+    scene.prove(f"{len(strangers)} strangers were there when the edge started", has_struck=edge.pid != before)
+    scene.stand.wait_healthy()
+    processes = set(edge.children())
+    yield
+    assert set(edge.children()) == processes, "an edge process died of a stranger"
+    for path in strangers:
+        assert path.is_symlink() or path.exists(), f"the edge removed {path.name}"
+        _evict(path)
+
+
+def _settle_in(root: Path) -> list[Path]:
+    foreign, unreadable, lockless = root / "lost+found", root / "1-unreadable", root / "2-lockless"
+    for directory in (foreign, unreadable, lockless):
+        directory.mkdir()
+    (foreign / "lock").mkdir()
+    (lockless / "00000001.segment").write_bytes(b"no record")
+    (unreadable / "lock").touch()
+    os.chown(unreadable, NOBODY, NOBODY)
+    unreadable.chmod(0o700)
+    dangling, file = root / "3-dangling", root / "4-file"
+    dangling.symlink_to(root / "nowhere")
+    file.write_text("no directory", encoding="utf-8")
+    return [foreign, unreadable, lockless, dangling, file]
+
+
+def _evict(path: Path) -> None:
+    subprocess.run(["rm", "-rf", str(path)], check=True)
+
+
+def _highest(pid: int) -> int:
+    return max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _knock(port: int) -> socket.socket:
+    connection = socket.socket()
+    connection.setblocking(False)
+    connection.connect_ex(("127.0.0.1", port))
+    return connection
+
+
+@contextmanager
+def _filled(scene: Scene) -> Iterator[None]:
+    """Fill the journal until senders are refused, then let the broker come back."""
+    stand, load = scene.stand, scene.load
+    log, start = stand.edge.log, stand.edge.log.stat().st_size
+    stand.broker.stop()
+    wait_until(lambda: load.latest(0.5)[503], FULL_SECONDS, "senders are told 503")
+    yield
+    stand.broker.start()
+    stand.wait_healthy()
+    wait_until(lambda: set(load.latest(1.0)) == {200}, FULL_SECONDS, "senders are let in again")
+    mute = [each for each in load.seen().tries if each.status == 503 and not each.retry_after]
     assert not mute, f"{len(mute)} refusals came without Retry-After"
+    assert b"journal_full" in log.read_bytes()[start:], "the edge did not say that its journal is full"
 
 
-def _damage(scene: Scene, damage: Callable[[Path], None]) -> None:
+@contextmanager
+def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
     """Kill broker and edge, damage a journal while nobody looks, start both."""
     stand = scene.stand
-    kept = stand.journals.root.parent / "damaged"
-    before = len(list(kept.glob("*")))
-    logs = stand.watch_logs()
+    before = len(stand.journals.aside("damaged"))
+    log, start = stand.edge.log, stand.edge.log.stat().st_size
     stand.broker.kill()
     scene.wait(1.0, 2.0)
     stand.edge.stop(signal.SIGKILL)
-    damage(scene.chance.choice([path for path in stand.journals.segments() if records_in(path)]))
+    victim = scene.chance.choice([path for path in stand.journals.segments() if records_in(path)])
+    whole = victim.read_bytes()
+    damage(victim)
+    scene.prove(f"{victim.name} of {len(whole)} bytes is damaged", has_struck=victim.read_bytes() != whole)
     stand.edge.start()
+    yield
     stand.broker.start()
     stand.wait_healthy()
-    wait_until(lambda: logs.tell("journal_segment_damaged"), 20, "the edge tells of the damage")
-    wait_until(lambda: len(list(kept.glob("*"))) > before, 30, "the damaged file is kept for a person")
+    wait_until(
+        lambda: b"journal_segment_damaged" in log.read_bytes()[start:], 20, "the edge tells of the damage"
+    )
+    wait_until(
+        lambda: len(stand.journals.aside("damaged")) > before, 60, "the damaged file is kept for a person"
+    )
 
 
 def _move(stand: Stand, state: Path) -> None:
     """Let the edge start anew with another state directory, once the present one is done with."""
     wait_until(lambda: not stand.journals.segments(), 60, "the journal empties")
-    stand.edge.reconfigure(OM_STATE_DIRECTORY=str(state))
-    stand.journals.root = state / "journal"
-    stand.wait_healthy()
+    stand.journals = Journals(state)
+    stand.reconfigure_edge(OM_STATE_DIRECTORY=str(state))

@@ -2,114 +2,144 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.chaos.damage import EVENTS, Damage
-from tests.chaos.faults.broker import CTL_SECONDS, expect_all_answered
-from tests.chaos.service import wait_until
+from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, EVERYTHING
+from tests.chaos.faults.broker import CTL_SECONDS
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from tests.chaos.scene import Scene
 
 NOTICED_SECONDS = 20.0
-NEARLY_EMPTY = 100
+NEARLY_EMPTY = 200
 """Deliveries in the queue when it is deleted: what lies there for longer than in the journal goes with it."""
 
 MALFORMED = 20
-DEAD_LETTERS = "open-messaging.dead-letters"
+POLICY = "policies/%2F/chaos"
+LIMIT = 50
 
 
-def the_exchange_is_deleted(scene: Scene) -> None:
+@contextmanager
+def the_exchange_is_deleted(scene: Scene) -> Iterator[None]:
     """Delete the exchange that the edge publishes to."""
-    _take_away(scene, lambda damage: damage.delete_exchange("open-messaging"))
+    with _taken_away(scene, "exchanges/%2F/open-messaging"):
+        yield
 
 
-def the_queue_is_deleted(scene: Scene) -> None:
+@contextmanager
+def the_queue_is_deleted(scene: Scene) -> Iterator[None]:
     """Delete the events queue under its consumers."""
-    queues = scene.stand.queues
-    wait_until(lambda: (queues.depth("events") or NEARLY_EMPTY) < NEARLY_EMPTY, 60, "the workers keep up")
-    _take_away(scene, lambda damage: damage.delete_queue(EVENTS))
+    view = scene.stand.view
+    wait_until(lambda: 0 <= view.depth(EVENTS) < NEARLY_EMPTY, 60, "the workers keep up")
+    with _taken_away(scene, f"queues/%2F/{EVENTS}"):
+        yield
 
 
-def the_binding_is_deleted(scene: Scene) -> None:
+@contextmanager
+def the_binding_is_deleted(scene: Scene) -> Iterator[None]:
     """Delete the binding: events go to the alternate exchange, and the workers read there as well."""
     stand = scene.stand
-    logs = stand.watch_logs()
-    with scene.driver.watch() as seen:
-        Damage(stand.broker.management_url).unbind_events()
-        wait_until(lambda: logs.tell("deliveries_unrouted"), NOTICED_SECONDS, "a worker says so")
-        scene.wait(1.0, 3.0)
-        stand.omctl("setup")
-        stand.wait_healthy(60)
-    expect_all_answered(seen)
+    logs = [worker.log for worker in stand.workers]
+    starts = [log.stat().st_size for log in logs]
+
+    def is_told() -> bool:
+        rests = (log.read_bytes()[start:] for log, start in zip(logs, starts, strict=True))
+        return any(b"deliveries_unrouted" in rest for rest in rests)
+
+    stand.view.unbind_events()
+    bindings = stand.view.request("GET", f"bindings/%2F/e/open-messaging/q/{EVENTS}").json()
+    scene.prove("the broker lists no binding", has_struck=not bindings)
+    wait_until(is_told, NOTICED_SECONDS, "a worker says that events come unrouted")
+    yield
+    stand.product.omctl("setup")
 
 
-def a_policy_is_removed(scene: Scene) -> None:
+@contextmanager
+def a_policy_is_removed(scene: Scene) -> Iterator[None]:
     """Put a policy on the queue and remove it: nothing that keeps an event safe depends on one."""
-    damage = Damage(scene.stand.broker.management_url)
-    with scene.driver.watch() as seen:
-        damage.put_policy()
-        scene.wait(0.5, 2.0)
-        damage.remove_policy()
-        scene.wait(0.5, 2.0)
-        scene.stand.wait_healthy(60)
-    expect_all_answered(seen)
+    view = scene.stand.view
+    policy = {"pattern": EVENTS, "definition": {"delivery-limit": LIMIT}, "apply-to": "queues"}
+    view.request("PUT", POLICY, policy).raise_for_status()
+    wait_until(lambda: _effective(scene).get("delivery-limit") == LIMIT, 20, "the policy is in force")
+    scene.wait(0.5, 2.0)
+    view.request("DELETE", POLICY).raise_for_status()
+    scene.await_proof(
+        "the policy was in force and is gone", lambda: "delivery-limit" not in _effective(scene)
+    )
+    yield
+    (doomed,) = scene.doomed_bodies(1)
+    before = view.depth(DEAD_LETTERS)
+    scene.post_all([doomed])
+    wait_until(lambda: view.depth(DEAD_LETTERS) > before, 60, "dead letters are kept without any policy")
 
 
-def the_permissions_are_removed(scene: Scene) -> None:
-    """Take the user's rights in the virtual host, then give them back."""
-    stand = scene.stand
-    damage = Damage(stand.broker.management_url)
-    with scene.driver.watch() as seen:
-        damage.take_permissions()
-        if scene.chance.random() < 0.5:
-            stand.broker.ctl("close_all_connections", "chaos", timeout=CTL_SECONDS)
-        scene.wait(3.0, 8.0)
-        damage.give_permissions()
-        stand.wait_healthy(60)
-    expect_all_answered(seen)
-
-
-def the_dead_letter_exchange_is_deleted(scene: Scene) -> None:
-    """Dead-letter events while there is no exchange to send them to."""
-    _bury(scene, lambda damage: damage.delete_exchange(DEAD_LETTERS))
-
-
-def the_dead_letter_queue_is_deleted(scene: Scene) -> None:
-    """Dead-letter events while there is no queue to keep them."""
-    _bury(scene, lambda damage: damage.delete_queue(DEAD_LETTERS))
-
-
-def _take_away(scene: Scene, take: Callable[[Damage], None]) -> None:
-    stand = scene.stand
-    with scene.driver.watch() as seen:
-        take(Damage(stand.broker.management_url))
-        wait_until(
-            lambda: not stand.edge_sees_broker(), NOTICED_SECONDS, "the edge says that something is wrong"
-        )
-        wait_until(
-            lambda: stand.health().get("problems"), NOTICED_SECONDS, "the health report names a problem"
-        )
-        scene.wait(1.0, 3.0)
-        stand.omctl("setup")
-        stand.wait_healthy(60)
-    expect_all_answered(seen)
-
-
-def _bury(scene: Scene, take: Callable[[Damage], None]) -> None:
-    stand = scene.stand
-    queues = stand.queues
-    take(Damage(stand.broker.management_url))
-    before = queues.depth("dead-letters") or 0
-    for body in scene.driver.malformed_bodies(MALFORMED):
-        assert scene.driver.post_extra(body).status == 200
-    scene.wait(2.0, 4.0)
-    assert stand.omctl("check", check=False).returncode != 0, "omctl check finds nothing wrong"
-    stand.omctl("setup")
+@contextmanager
+def the_permissions_are_removed(scene: Scene) -> Iterator[None]:
+    """Take the user's rights in the virtual host and its connections, then give the rights back."""
+    stand, view = scene.stand, scene.stand.view
+    view.request("DELETE", view.permissions).raise_for_status()
+    stand.broker.ctl("close_all_connections", "chaos", timeout=CTL_SECONDS)
+    scene.prove("the user has no rights", has_struck=not view.exists(view.permissions))
     wait_until(
-        lambda: (queues.depth("dead-letters") or 0) >= before + MALFORMED,
+        lambda: not stand.product.is_connected(1), NOTICED_SECONDS, "the edge says that the broker is away"
+    )
+    yield
+    view.request("PUT", view.permissions, EVERYTHING).raise_for_status()
+
+
+@contextmanager
+def the_dead_letter_exchange_is_deleted(scene: Scene) -> Iterator[None]:
+    """Dead-letter events while there is no exchange to send them to."""
+    with _buried(scene, f"exchanges/%2F/{DEAD_LETTERS}"):
+        yield
+
+
+@contextmanager
+def the_dead_letter_queue_is_deleted(scene: Scene) -> Iterator[None]:
+    """Dead-letter events while there is no queue to keep them."""
+    with _buried(scene, f"queues/%2F/{DEAD_LETTERS}"):
+        yield
+
+
+@contextmanager
+def _taken_away(scene: Scene, path: str) -> Iterator[None]:
+    product = scene.stand.product
+    _delete(scene, path)
+    wait_until(lambda: not product.is_connected(), NOTICED_SECONDS, "the edge says that something is wrong")
+    wait_until(lambda: product.health().get("problems"), NOTICED_SECONDS, "the health report names a problem")
+    yield
+    product.omctl("setup")
+
+
+@contextmanager
+def _buried(scene: Scene, path: str) -> Iterator[None]:
+    stand, view = scene.stand, scene.stand.view
+    # What the queue holds so far goes with it, and is not the service's to keep.
+    scene.ledger.excuse_all(view.bodies(DEAD_LETTERS))
+    _delete(scene, path)
+    bodies = scene.doomed_bodies(MALFORMED)
+    scene.post_all(bodies)
+    yield
+    assert stand.product.omctl("check", check=False).returncode != 0, "omctl check finds nothing wrong"
+    stand.product.omctl("setup")
+    wait_until(
+        lambda: set(bodies) <= set(view.bodies(DEAD_LETTERS)),
         90,
         f"{MALFORMED} dead letters were held and are delivered now",
     )
+
+
+def _delete(scene: Scene, path: str) -> None:
+    view = scene.stand.view
+    view.request("DELETE", path).raise_for_status()
+    scene.prove(f"the broker knows no {path.rpartition('/')[2]} any more", has_struck=not view.exists(path))
+
+
+def _effective(scene: Scene) -> dict[str, object]:
+    """Return what the policies make of the events queue; a policy that is gone leaves nothing."""
+    found = scene.stand.view.queue(EVENTS).get("effective_policy_definition") or {}
+    return dict(found)

@@ -8,27 +8,34 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
-from tests.chaos import poison
+from tests.chaos import sick_handlers
+from tests.chaos.broker_view import EVENTS
+from tests.chaos.faults.database import DEADLOCKS
 from tests.chaos.proxy import Weather
-from tests.chaos.service import wait_until
+from tests.stand.ledger import digest_of
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.chaos.scene import Scene
-    from tests.chaos.service import Service
     from tests.chaos.stand import Stand
+    from tests.stand.program import Program
 
 BLOCKED = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE wait_event_type = 'Lock' AND query LIKE '%conversation_messages%'"
 )
 LOCK = text("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
-DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+ROWS = "SELECT count(*) FROM processed_events"
+DELIVERIES = "SELECT max(deliveries) FROM processed_events WHERE body_sha256 = :digest"
+REASON = "SELECT count(*) FROM dead_letters WHERE body_sha256 = :digest AND code = :code"
+PATIENCE = {"OM_STUCK_SECONDS": "10", "OM_HANDLER_SECONDS": "5"}
+"""So that a hang is told from a slow handler in seconds."""
 
-BURIED_SECONDS = 90.0
+BURIED_SECONDS = 120.0
 REVERSED_EVENTS = 300
 AT_ONCE = 50
 
@@ -36,86 +43,141 @@ AT_ONCE = 50
 @contextmanager
 def through_the_proxy(stand: Stand) -> Iterator[None]:
     """Put the proxy between the workers and the broker."""
-    _reconfigure(stand, OM_AMQP_URL=stand.worker_proxy.url(stand.broker.amqp_url))
+    stand.reconfigure_workers(OM_AMQP_URL=stand.worker_proxy.url(stand.broker.amqp_url))
     try:
         yield
     finally:
         stand.worker_proxy.weather = Weather.FAIR
-        _reconfigure(stand, OM_AMQP_URL=stand.broker.amqp_url)
+        stand.reconfigure_workers(OM_AMQP_URL=stand.broker.amqp_url)
 
 
 @contextmanager
-def with_a_deadly_handler(stand: Stand) -> Iterator[None]:
-    """Install a handler that kills its process when it meets a marked event."""
-    _reconfigure(stand, PYTHONPATH=f"{stand.sources}:{poison.install(stand.directory / 'poison')}")
+def with_sick_handlers(stand: Stand) -> Iterator[None]:
+    """Install a handler that obeys marked events."""
+    sources = stand.product.sources
+    package = sick_handlers.install(stand.directory / "handlers")
+    stand.reconfigure_workers(PYTHONPATH=f"{sources}:{package}", **PATIENCE)
     try:
         yield
     finally:
-        _reconfigure(stand, PYTHONPATH=str(stand.sources))
+        for worker in stand.workers:
+            worker.environment = {n: v for n, v in worker.environment.items() if n not in PATIENCE}
+        stand.reconfigure_workers(PYTHONPATH=str(sources))
 
 
-def a_worker_is_killed(scene: Scene) -> None:
+@contextmanager
+def a_worker_is_killed(scene: Scene) -> Iterator[None]:
     """Kill one at any moment."""
-    _kill(scene.chance.choice(scene.stand.workers))
+    _kill(scene, [scene.chance.choice(scene.stand.workers)])
+    yield
 
 
-def a_worker_is_killed_before_it_commits(scene: Scene) -> None:
-    """Kill one that has claimed its events and waits for a lock that we hold."""
-    engine = create_engine(scene.stand.database_url)
+@contextmanager
+def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
+    """Kill those that have claimed their events and wait for a lock that we hold."""
+    stand, engine = scene.stand, scene.stand.engine()
     with engine.connect() as ours:
         ours.execute(LOCK)
-        wait_until(lambda: _ask(scene.stand, BLOCKED) > 0, 10, "a worker waits for our lock")
-        for worker in scene.stand.workers:
-            _kill(worker)
+        wait_until(lambda: stand.ask(BLOCKED) > 0, 20, "a worker waits for our lock")
+        _kill(scene, stand.workers)
         ours.rollback()
     engine.dispose()
+    yield
 
 
-def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> None:
+@contextmanager
+def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
     """Hold back what workers say to the broker; they commit, and are killed before it hears of it."""
-    proxy = scene.stand.worker_proxy
+    stand, proxy = scene.stand, scene.stand.worker_proxy
     proxy.weather = Weather.HOLD_REQUESTS
-    scene.wait(0.5, 1.5)
-    _kill(scene.chance.choice(scene.stand.workers))
+    before = stand.ask(ROWS)
+    scene.await_proof("a transaction was committed unacknowledged", lambda: stand.ask(ROWS) > before)
+    _kill(scene, stand.workers)
     proxy.cut_all()
     proxy.weather = Weather.FAIR
+    yield
 
 
-def an_event_kills_its_worker(scene: Scene) -> None:
+@contextmanager
+def an_event_kills_its_worker(scene: Scene) -> Iterator[None]:
     """Send an event that ends every process that handles it; it ends as a dead letter, and alone."""
-    (body,) = scene.driver.extra_bodies(1)
-    body = poison.poisoned(body)
-    scene.driver.ledger.expect_dead_letter(body)
-    before = _poisoned(scene.stand)
-    assert scene.driver.post_extra(body).status == 200
-    wait_until(lambda: _poisoned(scene.stand) > before, BURIED_SECONDS, "the event is recorded as poison")
-    scene.stand.wait_healthy(60)
+    before = sum(worker.starts for worker in scene.stand.workers)
+    with _dead_lettered(scene, "die", "poison"):
+        yield
+    killed = sum(worker.starts for worker in scene.stand.workers) - before
+    scene.prove(f"it killed {killed} workers", has_struck=killed > 0)
 
 
-def the_same_events_come_in_reverse(scene: Scene) -> None:
+@contextmanager
+def a_handler_raises(scene: Scene) -> Iterator[None]:
+    """Let a handler raise over one event, each time."""
+    with _dead_lettered(scene, "raise", "handler_failed"):
+        yield
+
+
+@contextmanager
+def a_handler_finds_no_row(scene: Scene) -> Iterator[None]:
+    """Let a handler raise an error of SQLAlchemy's own, which no database is at fault for."""
+    with _dead_lettered(scene, "no row", "handler_failed"):
+        yield
+
+
+@contextmanager
+def a_handler_asks_for_a_missing_table(scene: Scene) -> Iterator[None]:
+    """Let a handler's own statement fail, class 42."""
+    with _dead_lettered(scene, "missing table", "handler_failed"):
+        yield
+
+
+@contextmanager
+def a_handler_hangs(scene: Scene) -> Iterator[None]:
+    """Let a handler never return."""
+    with _dead_lettered(scene, "hang", "too_slow"):
+        yield
+
+
+@contextmanager
+def a_handler_is_slow(scene: Scene) -> Iterator[None]:
+    """Let a handler take two seconds over one event, which then takes effect like any other."""
+    body = sick_handlers.marked(scene.extra_bodies(1)[0], "slow")
+    scene.post_all([body])
+    yield
+    scene.await_proof(
+        "the event was handled slowly, and processed",
+        lambda: scene.stand.ask(DELIVERIES, digest=digest_of(body)) > 0,
+        BURIED_SECONDS,
+    )
+
+
+@contextmanager
+def the_same_events_come_in_reverse(scene: Scene) -> Iterator[None]:
     """Let both workers meet the same keys in opposite orders."""
-    stand = scene.stand
-    before = _deadlocks(stand)
+    stand, before = scene.stand, deadlocks(scene.stand)
     stand.pause_workers()
-    bodies = scene.driver.extra_bodies(REVERSED_EVENTS)
+    bodies = scene.extra_bodies(REVERSED_EVENTS)
     for start in range(0, REVERSED_EVENTS, 50):
         chunk = bodies[start : start + 50]
         for body in (*chunk, *reversed(chunk), *chunk, *reversed(chunk)):
-            assert scene.driver.post_extra(body).status == 200
+            assert scene.post(body) == 200
+    yield
     stand.resume_workers()
-    stand.wait_healthy()
-    assert _deadlocks(stand) == before, "two workers met in a deadlock"
+    digest = digest_of(bodies[-1])
+    scene.await_proof(
+        "each event came four times and more", lambda: stand.ask(DELIVERIES, digest=digest) >= 4, 90
+    )
+    assert deadlocks(stand) == before, "two workers met in a deadlock"
 
 
-def fifty_come_at_once(scene: Scene) -> None:
+@contextmanager
+def fifty_come_at_once(scene: Scene) -> Iterator[None]:
     """Post one body on fifty connections in the same moment."""
-    (body,) = scene.driver.extra_bodies(1)
+    (body,) = scene.extra_bodies(1)
     together = threading.Barrier(AT_ONCE)
     statuses: list[int] = []
 
     def post() -> None:
         together.wait()
-        statuses.append(scene.driver.post_extra(body).status)
+        statuses.append(scene.post(body))
 
     threads = [threading.Thread(target=post) for _ in range(AT_ONCE)]
     for thread in threads:
@@ -123,32 +185,44 @@ def fifty_come_at_once(scene: Scene) -> None:
     for thread in threads:
         thread.join()
     assert statuses == [200] * AT_ONCE, f"not every request was answered 200: {statuses}"
+    yield
+    stand, digest = scene.stand, digest_of(body)
+    scene.await_proof(
+        f"{AT_ONCE} copies were delivered", lambda: stand.ask(DELIVERIES, digest=digest) >= AT_ONCE
+    )
 
 
-def _kill(worker: Service) -> None:
-    before = worker.starts
-    os.kill(worker.pid, signal.SIGKILL)
-    wait_until(lambda: worker.starts > before, 10, f"{worker.name} is started again")
+def deadlocks(stand: Stand) -> int:
+    """Return PostgreSQL's count of deadlocks; SQLite has none."""
+    return stand.ask(DEADLOCKS) if stand.postgresql else 0
 
 
-def _reconfigure(stand: Stand, **settings: str) -> None:
-    for worker in stand.workers:
-        worker.reconfigure(**settings)
-    stand.wait_healthy()
+@contextmanager
+def _dead_lettered(scene: Scene, order: str, code: str) -> Iterator[None]:
+    """Send one marked event; it, and only it, ends as a dead letter with its reason."""
+    stand = scene.stand
+    body = sick_handlers.marked(scene.extra_bodies(1)[0], order)
+    scene.ledger.expect_dead_letter(body)
+    scene.post_all([body])
+    yield
+    question = {"digest": digest_of(body), "code": code}
+    scene.await_proof(
+        f"the event is on record as {code}", lambda: stand.ask(REASON, **question) > 0, BURIED_SECONDS
+    )
+    stand.wait_healthy(90)
+    wait_until(lambda: 0 <= stand.view.depth(EVENTS) < _few(scene), 120, "the others are processed meanwhile")
 
 
-def _poisoned(stand: Stand) -> int:
-    return _ask(stand, "SELECT count(*) FROM dead_letters WHERE code = 'poison'")
+def _few(scene: Scene) -> float:
+    return max(500.0, scene.load.rate)
 
 
-def _deadlocks(stand: Stand) -> int:
-    return _ask(stand, DEADLOCKS) if stand.postgresql else 0
-
-
-def _ask(stand: Stand, question: str) -> int:
-    engine = create_engine(stand.database_url)
-    try:
-        with engine.connect() as connection:
-            return int(connection.execute(text(question)).scalar_one())
-    finally:
-        engine.dispose()
+def _kill(scene: Scene, workers: list[Program]) -> None:
+    before = [worker.pid for worker in workers]
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    pairs = list(zip(workers, before, strict=True))
+    scene.await_proof(
+        f"workers {before} are gone, others have come",
+        lambda: all(worker.is_running and worker.pid != pid for worker, pid in pairs),
+    )

@@ -1,11 +1,14 @@
 """What the suite makes of answers over time."""
 
 from tests.chaos.episodes import episodes_of, excess_of
-from tests.chaos.http_client import Reply
+from tests.stand.records import Tried
 
 
 def replies(*answers):
-    return [Reply(status, 0.001, at, retry_after) for at, status, retry_after in answers]
+    return [
+        Tried(1, at, at, at, status, retry_after or 0, 1, is_final=False)
+        for at, status, retry_after in answers
+    ]
 
 
 def test_an_episode_lasts_from_the_first_429_to_the_first_200_after_the_last():

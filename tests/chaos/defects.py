@@ -1,0 +1,318 @@
+"""List the defects of `make chaos-sabotage`: at least one for every fault."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.chaos.sabotage import LOST, REPEATED, STUCK, Defect
+
+NO_ADOPTION: Final = "Home.adopt = lambda *_: []\n"
+ANY_MAJORITY: Final = """
+Majority.is_there = lambda *_: True
+Majority.seen_until = lambda _self, now: now
+"""
+EVERY_COPY_NEW: Final = """
+import secrets
+_guide_key = guide_key
+def guide_key(*parts):
+    return _guide_key(*parts) + secrets.token_hex(8)
+"""
+
+DEFECTS: Final = (
+    Defect(
+        "the dead are not adopted",
+        1,
+        "an edge process is killed",
+        "webhook_api/journal/home.py",
+        NO_ADOPTION,
+        STUCK,
+    ),
+    Defect(
+        "what was interrupted is forgotten",
+        2,
+        "the broker is killed",
+        "webhook_api/handover/republisher.py",
+        "Republisher.restore = lambda *_: None\n",
+        STUCK,
+    ),
+    Defect(
+        "refused while the broker is away",
+        3,
+        "the broker is away",
+        "webhook_api/handover/handover.py",
+        """
+from webhook_api.journal.journal import JournalFullError
+_accept = Handover.accept
+def _refuse(self, properties, body):
+    if not self._outlet.is_reachable:
+        raise JournalFullError
+    _accept(self, properties, body)
+Handover.accept = _refuse
+""",
+        "unexpected answers.*503",
+    ),
+    Defect(
+        "every copy is new",
+        4,
+        "all connections are closed",
+        "workers/parsing/idempotency.py",
+        EVERY_COPY_NEW,
+        REPEATED,
+    ),
+    Defect(
+        "what was sent counts as proven",
+        5,
+        "the edge is restarted during an alarm",
+        "webhook_api/handover/barrier.py",
+        "Barrier.add = lambda _self, segment, _tag: segment.path.unlink(missing_ok=True)\n",
+        LOST,
+    ),
+    Defect(
+        "nothing is journalled",
+        6,
+        "the broker is frozen and killed",
+        "webhook_api/journal/journal.py",
+        "Journal.append = lambda *_: None\n",
+        LOST,
+    ),
+    Defect(
+        "a new connection proves what the old one carried",
+        7,
+        "connections are cut",
+        "webhook_api/handover/barrier.py",
+        "Barrier.interrupt = lambda _self: []\n",
+        LOST,
+    ),
+    Defect(
+        "the unrouted are dropped",
+        8,
+        "the binding is deleted",
+        "messaging/topology.py",
+        'EXCHANGES[EXCHANGE] = ("direct", {})\n',
+        r"unrouted|lost=[1-9]",
+    ),
+    Defect(
+        "the broker's own word is ignored",
+        9,
+        "the api answers zero",
+        "webhook_api/pressure/gate.py",
+        "Gate.on_ready_count = lambda *_: 1000\n",
+        "senders are told 429",
+    ),
+    Defect(
+        "acknowledged before the commit",
+        10,
+        "a worker is killed before it acknowledges",
+        "workers/intake/intake.py",
+        """
+import threading
+_process = Intake.process
+def _later(self, batch):
+    threading.Timer(3.0, _process, (self, batch)).start()
+    return Results().verdict()
+Intake.process = _later
+""",
+        LOST,
+    ),
+    Defect(
+        "an outage is the event's fault",
+        11,
+        "the database is killed",
+        "workers/tables/faults.py",
+        """
+def translated(_error):
+    return RejectedEventError("refused_by_database", "database: refuses the row")
+""",
+        "dead letters",
+    ),
+    Defect(
+        "suspects are not marked",
+        12,
+        "an event kills its worker",
+        "workers/tables/suspects.py",
+        "Suspects.mark = lambda *_: 0\n",
+        "on record as poison",
+    ),
+    Defect(
+        "dead letters are sent once",
+        13,
+        "the dead letter exchange is deleted",
+        "messaging/topology.py",
+        '_DEAD_LETTERING_QUEUE["x-dead-letter-strategy"] = "at-most-once"\n',
+        "dead letters were held",
+    ),
+    Defect(
+        "the journal has no limit",
+        14,
+        "the limit is reached",
+        "webhook_api/journal/limit.py",
+        "HostLimit.take = lambda *_: True\n",
+        r"journalled, more than|told 503",
+    ),
+    Defect(
+        "intervals are taken from the wall clock",
+        15,
+        "the clock steps",
+        "messaging/clock.py",
+        "SystemClock.monotonic = lambda _self: time.time()\n",
+        f"{STUCK}|edge has the broker",
+    ),
+    Defect(
+        "rows in the order of arrival",
+        16,
+        "the same events come in reverse",
+        "workers/tables/processed_events.py",
+        "def sorted(items, **_):\n    return list(items)\n",
+        "deadlock",
+    ),
+    Defect(
+        "what has begun is cut off",
+        17,
+        "the edge is restarted",
+        "webhook_api/http/server.py",
+        """
+def _cut_off(self):
+    for connection in list(self._shared.connections):
+        connection.abort()
+HttpServer.finish = _cut_off
+""",
+        "unexpected answers",
+    ),
+    Defect(
+        "only the first address is known",
+        18,
+        "one node is killed then another",
+        "messaging/connection.py",
+        """
+_parameters_of = parameters_of
+def parameters_of(urls, **names):
+    return _parameters_of(urls[:1], **names)
+""",
+        "the edge has the broker",
+        stand="cluster",
+    ),
+    Defect(
+        "a majority is taken for granted",
+        20,
+        "the majority is killed and the edge restarted",
+        "webhook_api/handover/majority.py",
+        ANY_MAJORITY,
+        LOST,
+        stand="cluster",
+    ),
+    Defect(
+        "a majority is taken for granted for minutes",
+        21,
+        "the majority is away for minutes",
+        "webhook_api/handover/majority.py",
+        ANY_MAJORITY,
+        LOST,
+        stand="cluster",
+    ),
+    Defect(
+        "a leader without followers is believed",
+        22,
+        "the leader is cut off",
+        "webhook_api/handover/majority.py",
+        ANY_MAJORITY,
+        LOST,
+        stand="cluster",
+    ),
+    Defect(
+        "without descriptors the process ends",
+        23,
+        "descriptors run out",
+        "webhook_api/http/server.py",
+        """
+def _end(*_):
+    raise SystemExit(1)
+HttpServer._tell_exhausted = _end
+""",
+        "edge process died",
+    ),
+    Defect(
+        "a stranger stops the edge",
+        24,
+        "strangers live in its home",
+        "webhook_api/journal/home.py",
+        """
+_adopt = Home.adopt
+def _flinch(self):
+    taken = _adopt(self)
+    if self.problems:
+        raise SystemExit(1)
+    return taken
+Home.adopt = _flinch
+""",
+        "edge process died|edge has the broker",
+    ),
+    Defect(
+        "an oversized event is sent again and again",
+        25,
+        "an event is above its limit",
+        "webhook_api/handover/oversized.py",
+        "Oversized.keep = lambda *_: False\n",
+        "the event is set aside",
+    ),
+    Defect(
+        "an event is never given up",
+        26,
+        "a handler raises",
+        "workers/intake/failure.py",
+        "def pause_before_next(*_):\n    return 600.0\n",
+        "on record as handler_failed",
+    ),
+    Defect(
+        "a slow statement is the event's fault",
+        27,
+        "every claim takes a minute",
+        "workers/tables/faults.py",
+        """
+_translated = translated
+def translated(error):
+    if sqlstate_of(error) == QUERY_CANCELED:
+        return RejectedEventError("refused_by_database", "database: refuses the row")
+    return _translated(error)
+""",
+        "dead letters",
+    ),
+    Defect(
+        "only the first host of the database is known",
+        28,
+        "it fails over to its standby",
+        "workers/tables/database.py",
+        """
+_parse_all = _parse
+def _parse(url):
+    parsed = _parse_all(url)
+    hosts = parsed.query.get("host")
+    return parsed.set(query={"host": hosts[0]}) if isinstance(hosts, tuple) else parsed
+""",
+        r"lost=[1-9]|queue did not drain",
+        stand="standby",
+    ),
+    Defect(
+        "what the old version left is not adopted",
+        29,
+        "the edge is upgraded",
+        "webhook_api/journal/home.py",
+        NO_ADOPTION,
+        STUCK,
+    ),
+    Defect(
+        "every copy is new, whatever strikes",
+        30,
+        "two at once",
+        "workers/parsing/idempotency.py",
+        EVERY_COPY_NEW,
+        REPEATED,
+    ),
+    Defect(
+        "nobody is refused",
+        19,
+        "senders that do not",
+        "webhook_api/pressure/gate.py",
+        "Gate.is_shedding = False\n",
+        "threshold was not crossed",
+    ),
+)

@@ -1,0 +1,91 @@
+"""Read the edge's files on the disk by their format, past all code of the edge."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAGIC = b"\x89OMJ"
+HEADER = struct.Struct("<4sHII")
+"""Magic, length of the properties, length of the body, CRC-32 of both: all of docs/operations.md's record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One readable record: where its body starts in the file, and the body."""
+
+    offset: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Journals:
+    """The state directory of an edge.
+
+    Args:
+        state: As OM_STATE_DIRECTORY.
+    """
+
+    state: Path
+
+    @property
+    def root(self) -> Path:
+        """Where every process has its directory."""
+        return self.state / "journal"
+
+    def segments(self, of: str = "*") -> list[Path]:
+        """Return the segments with something in them, of the directories whose name matches."""
+        return [path for path in sorted(self.root.glob(f"{of}/*.segment")) if _size(path)]
+
+    @property
+    def size(self) -> int:
+        """Bytes that are not proven yet."""
+        return sum(_size(path) for path in self.segments())
+
+    def bodies(self) -> list[bytes]:
+        """Return the bodies that are still journalled and readable."""
+        return [record.body for path in self.segments() for record in records_in(path)]
+
+    def aside(self, name: str) -> list[Path]:
+        """Return what was set aside for a person, in the directory *name* of the state."""
+        return sorted(path for path in (self.state / name).glob("**/*") if path.is_file())
+
+
+def records_in(path: Path) -> list[Record]:
+    """Return the readable records of a file; none where it has just been let go."""
+    with suppress(FileNotFoundError):
+        return list(_records(path.read_bytes()))
+    return []
+
+
+def _records(data: bytes) -> Iterator[Record]:
+    offset = 0
+    while (offset := data.find(MAGIC, offset)) >= 0:
+        record = _record_at(data, offset)
+        if record is not None:
+            yield record
+        offset = offset + 1 if record is None else record.offset + len(record.body)
+
+
+def _record_at(data: bytes, offset: int) -> Record | None:
+    begin = offset + HEADER.size
+    if begin > len(data):
+        return None
+    _, properties, body, checksum = HEADER.unpack_from(data, offset)
+    content = data[begin : begin + properties + body]
+    if len(content) < properties + body or zlib.crc32(content) != checksum:
+        return None
+    return Record(begin + properties, content[properties:])
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0

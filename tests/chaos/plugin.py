@@ -1,0 +1,175 @@
+"""Carry faults through pytest: options, a stand for each lane, results from every lane, the last line."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.chaos.faults import FAULTS
+from tests.chaos.run import Plan, run_fault
+from tests.chaos.stand import running_stand
+from tests.chaos.table import summary, table
+from tests.figures import broker_versions, certificate
+from tests.stand.product import SOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.chaos.run import Result
+    from tests.chaos.scene import Fault
+    from tests.chaos.stand import Stand
+
+RESULT = "result of a fault"
+CAUGHT = "whether a defect was caught"
+VERSIONS = "versions of the servers"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take what `python -m tests.chaos` was told."""
+    group = parser.getgroup("chaos")
+    group.addoption("--seed", default=f"{secrets.randbits(32):x}", help="hexadecimal, of an earlier run")
+    group.addoption(
+        "--rounds", type=int, default=0, help="strikes of each form (default: what the fault says)"
+    )
+    group.addoption("--fault", type=int, action="append", help="only this number; repeat for more")
+    group.addoption("--defect", action="append", help="only the sabotage of this name; repeat for more")
+    group.addoption(
+        "--retry-seconds", type=float, default=5.0, help="the senders' pause; the platform's is 5"
+    )
+    group.addoption("--json", type=Path, help="keep the figures in this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Sum up in the process that was started, not in its lanes."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Account(config))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test of each fault on each kind of stand, the longest first."""
+    if "fault" in metafunc.fixturenames and "kind" in metafunc.fixturenames:
+        only = metafunc.config.getoption("fault")
+        pairs = [
+            (fault, kind) for fault in FAULTS for kind in fault.stands if not only or fault.number in only
+        ]
+        pairs.sort(key=lambda pair: (pair[1] != "cluster", -length(pair[0])))
+        names = [f"{fault.number}-{fault.title.replace(' ', '-')}-{kind}" for fault, kind in pairs]
+        metafunc.parametrize(("fault", "kind"), pairs, ids=names)
+
+
+def length(fault: Fault) -> float:
+    """Return about how many seconds a fault takes, so that lanes are full to the end."""
+    return fault.times * sum(form.lasts[1] + 10.0 for form in fault.forms)
+
+
+class Stands:
+    """The stand of this lane, kept from fault to fault, made anew after a failure or for another kind."""
+
+    def __init__(self) -> None:
+        self._kind = ""
+        self._running = ExitStack()
+        self._stand: Stand | None = None
+
+    def of(self, kind: str) -> Stand:
+        """Return a running stand of a kind."""
+        if self._stand is None or kind != self._kind:
+            self.close()
+            directory = Path(tempfile.mkdtemp(prefix="open-messaging-chaos-"))
+            self._stand, self._kind = self._running.enter_context(running_stand(kind, directory)), kind
+        return self._stand
+
+    def close(self, *, keep: bool = False) -> None:
+        """Stop the stand; after a failure its logs and data are kept for whoever looks into it."""
+        self._running.close()
+        if self._stand is not None and not keep:
+            shutil.rmtree(self._stand.directory, ignore_errors=True)
+        elif self._stand is not None:
+            print(f"logs and data are kept in {self._stand.directory}")
+        self._stand = None
+
+
+@pytest.fixture(scope="session")
+def stands() -> Iterator[Stands]:
+    """The stands of this lane."""
+    kept = Stands()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def plan(request: pytest.FixtureRequest) -> Plan:
+    """How faults are run here."""
+    options = request.config.option
+    return Plan(int(options.seed, 16), rounds=options.rounds, retry_seconds=options.retry_seconds)
+
+
+def carry_out(
+    stands: Stands, fault: Fault, kind: str, plan: Plan, record: pytest.RecordProperty | Any
+) -> Result:
+    """Run a fault and hand its result to whoever sums up; a stand that failed is not used again."""
+    stand = stands.of(kind)
+    result = run_fault(stand, fault, plan)
+    record(VERSIONS, broker_versions(stand.view.management_url))
+    record(RESULT, result.as_row() | {"stand": kind})
+    if not result.is_good:
+        stands.close(keep=True)
+    return result
+
+
+class Account:
+    """What all lanes report, in the process that pytest was started in."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._rows: list[dict[str, Any]] = []
+        self._caught: list[bool] = []
+        self._versions: dict[str, str] = {}
+        self._certificate = certificate(seed=config.getoption("seed"), servers={}, root=SOURCES)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the result of a fault, from this process or from a lane."""
+        if report.when != "call":
+            return
+        for name, value in report.user_properties:
+            if name == RESULT:
+                self._rows.append(value)
+            if name == CAUGHT:
+                self._caught.append(value)
+            if name == VERSIONS:
+                self._versions |= value
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail where a fault was not run."""
+        if not self._caught and (missing := self._missing()):
+            print(f"\nnot run: faults {', '.join(map(str, missing))}")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print the table and the line, and keep them."""
+        if self._caught:
+            terminalreporter.write_line(f"sabotage: defects={len(self._caught)} caught={sum(self._caught)}")
+            return
+        rows = sorted(self._rows, key=lambda row: (row["number"], row["stand"]))
+        self._certificate["versions"] |= self._versions
+        line = summary(rows, self._certificate)
+        terminalreporter.write_line(table(rows))
+        terminalreporter.write_line(line)
+        if path := self._config.getoption("json"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = {"certificate": self._certificate, "line": line, "faults": rows}
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    def _missing(self) -> list[int]:
+        """Return the faults that are listed and were asked for, and have no result of every stand."""
+        only = self._config.getoption("fault")
+        wanted = {(f.number, kind) for f in FAULTS for kind in f.stands if not only or f.number in only}
+        return sorted(
+            {number for number, _ in wanted - {(row["number"], row["stand"]) for row in self._rows}}
+        )

@@ -1,0 +1,70 @@
+"""Install an integrator's handler that does whatever the text of a marked event tells it to."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MARK = "chaos: "
+
+HANDLER = '''"""Obey a marked event: die, raise, be slow, hang."""
+
+import os
+import signal
+import time
+
+import sqlalchemy
+from sqlalchemy.exc import NoResultFound
+
+
+def handle(connection, events, _now_us):
+    for each in events:
+        if (each.event.text or "").startswith("chaos: "):
+            obey(connection, each.event.text.removeprefix("chaos: "))
+    return {}
+
+
+def obey(connection, order):
+    if order == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if order == "raise":
+        raise ValueError("as told")
+    if order == "no row":
+        raise NoResultFound("as told")
+    if order == "missing table":
+        connection.execute(sqlalchemy.text("DELETE FROM no_such_table"))
+    if order == "slow":
+        time.sleep(2)
+    if order == "hang":
+        time.sleep(100_000)
+'''
+
+# An integrator's package is found by its metadata, so a directory on the path is enough of one.
+FILES = {
+    "chaos_handlers.py": HANDLER,
+    "chaos_handlers-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: chaos-handlers\nVersion: 1\n",
+    "chaos_handlers-1.dist-info/entry_points.txt": (
+        "[open_messaging.handlers]\nopenmessaging:conversation:message = chaos_handlers:handle\n"
+    ),
+}
+
+
+def install(directory: Path) -> Path:
+    """Write the package into *directory* and return it, to be put on PYTHONPATH."""
+    for name, content in FILES.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    return directory
+
+
+def marked(body: bytes, order: str) -> bytes:
+    """Return a copy of an event that tells its handler what to do."""
+    event = json.loads(body)
+    event.pop("routing", None)
+    event["eventType"] = "openmessaging:conversation:message"
+    event["message"] = {"id": order, "text": MARK + order, "direction": "inbound"}
+    return json.dumps(event).encode()

@@ -1,0 +1,135 @@
+"""Strike once a minute for an hour, and see that nothing is lost, repeated or left behind: `make soak`."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.chaos.faults import broker, database, edge, workers
+from tests.chaos.oracle import Oracle
+from tests.chaos.run import DRAIN_SECONDS, scene_of, strike
+from tests.chaos.scene import ANYTHING, Form
+from tests.chaos.stand import Stand, running_stand
+from tests.servers import ensure_postgresql, ensure_rabbitmq
+from tests.stand.waiting import wait_until
+
+MOST_GROWTH = 1.3
+"""Of a process's memory from its second minute on; the collector's own ups and downs stay below."""
+
+MOST_DESCRIPTORS = 50
+SETTLED_SECONDS = 60.0
+SHARE = 0.7
+STRIKES = (
+    Form(edge.an_edge_process_is_killed, allowed=ANYTHING),
+    Form(edge.the_edge_master_is_killed, allowed=ANYTHING),
+    Form(edge.the_edge_is_reloaded),
+    Form(edge.the_edge_is_restarted),
+    Form(broker.the_broker_is_killed),
+    Form(broker.all_connections_are_closed),
+    Form(broker.the_broker_is_frozen_and_killed, (2.0, 12.0)),
+    Form(broker.a_memory_alarm),
+    Form(workers.a_worker_is_killed),
+    Form(database.the_database_is_killed),
+)
+
+
+@dataclass(slots=True)
+class Life:
+    """What one process held when it had settled, and what it holds now."""
+
+    born: float
+    settled: tuple[int, int] | None = None
+    latest: tuple[int, int] = (0, 0)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Memory and descriptors of every process that the product has had."""
+
+    lives: dict[int, Life] = field(default_factory=dict)
+
+    def look(self, stand: Stand) -> None:
+        """Note what each living process holds now."""
+        now = time.monotonic()
+        for pid in [*stand.edge.children(), *(worker.pid for worker in stand.workers)]:
+            life = self.lives.setdefault(pid, Life(now))
+            try:
+                process = psutil.Process(pid)
+                life.latest = (process.memory_info().rss, process.num_fds())
+            except psutil.NoSuchProcess:
+                continue
+            if life.settled is None and now - life.born > SETTLED_SECONDS:
+                life.settled = life.latest
+
+    @property
+    def memory_growth(self) -> float:
+        """The largest factor by which a settled process grew."""
+        return max(
+            (life.latest[0] / life.settled[0] for life in self._settled() if life.settled), default=1.0
+        )
+
+    @property
+    def descriptor_growth(self) -> int:
+        """The most descriptors that a settled process has gained."""
+        return max((life.latest[1] - life.settled[1] for life in self._settled() if life.settled), default=0)
+
+    def _settled(self) -> list[Life]:
+        return [life for life in self.lives.values() if life.settled]
+
+
+def main() -> int:
+    """Return 0 only when nothing was lost, repeated or left behind."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
+    parser.add_argument("minutes", type=float, nargs="?", default=60.0)
+    parser.add_argument("--seed", type=lambda text: int(text, 16), default=secrets.randbits(32))
+    options = parser.parse_args()
+    ensure_rabbitmq()
+    ensure_postgresql()
+    with (
+        tempfile.TemporaryDirectory(prefix="open-messaging-soak-") as directory,
+        running_stand("postgresql", Path(directory)) as stand,
+    ):
+        return soak(stand, options.seed, options.minutes)
+
+
+def soak(stand: Stand, seed: int, minutes: float) -> int:
+    """Soak a stand, settle the account and print the last line."""
+    scene, watch = scene_of(stand, "soak", seed, stand.capacity * SHARE), Watch()
+    print(f"soak: seed {seed:x}, {scene.load.rate:.0f} events/s", flush=True)
+    end = time.monotonic() + minutes * 60
+    while time.monotonic() < end:
+        pause = scene.chance.uniform(20.0, 60.0)
+        _watch_until(stand, watch, min(end, time.monotonic() + pause))
+        form = scene.chance.choice(STRIKES)
+        strike(scene, form)
+        print(f"soak: {form.name}: {scene.proofs[-1]}", flush=True)
+    scene.load.stop()
+    scene.ledger.note_answered(map(scene.traffic.body, scene.load.answered))
+    oracle = Oracle(stand, scene.traffic.run, scene.ledger)
+    wait_until(oracle.is_settled, 2 * DRAIN_SECONDS, "everything drains")
+    watch.look(stand)
+    verdict = oracle.verdict()
+    print(
+        f"soak: events={verdict.answered} strikes={len(scene.proofs)} lost={verdict.lost}"
+        f" repeated={verdict.repeated} memory_growth={watch.memory_growth:.2f}"
+        f" descriptor_growth={watch.descriptor_growth} {verdict.complaint}".rstrip()
+    )
+    is_flat = watch.memory_growth <= MOST_GROWTH and watch.descriptor_growth <= MOST_DESCRIPTORS
+    return 0 if verdict.is_clean and is_flat else 1
+
+
+def _watch_until(stand: Stand, watch: Watch, moment: float) -> None:
+    while time.monotonic() < moment:
+        time.sleep(5.0)
+        watch.look(stand)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

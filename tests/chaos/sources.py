@@ -1,0 +1,24 @@
+"""Copy the product's packages, as another version of it or to break something in it."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from tests.stand.product import SOURCES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGES = ("messaging", "migrations", "omctl", "simulator", "webhook_api", "workers")
+
+
+def copy_of(sources: Path, directory: Path) -> Path:
+    """Copy what runs into *directory*, which must not exist, and return it."""
+    for package in PACKAGES:
+        if (sources / package).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(sources / package, directory / package, ignore=ignored)
+    for name in ("setup.cfg", "pyproject.toml"):
+        shutil.copy(SOURCES / name, directory / name)
+    return directory

@@ -1,0 +1,64 @@
+"""A PostgreSQL that can follow another as its synchronous standby, and be promoted."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from tests.servers import LOOPBACK, PrivatePostgreSQL
+from tests.servers.postgresql import program, unprivileged
+from tests.stand.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+IN_SYNC = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+
+
+class ReplicatedPostgreSQL(PrivatePostgreSQL):
+    """A private server that may be one of two."""
+
+    def follow(self, primary: ReplicatedPostgreSQL) -> None:
+        """Throw all data away, copy the primary's, and follow it; returns when commits wait for this one."""
+        self.kill_immediate()
+        data = self.directory / "data"
+        shutil.rmtree(data, ignore_errors=True)
+        source = f"host={LOOPBACK} port={primary.port} user=postgres application_name=standby"
+        copy = [
+            *unprivileged(),
+            program("pg_basebackup"),
+            "-D",
+            str(data),
+            "-d",
+            source,
+            "-R",
+            "-X",
+            "stream",
+        ]
+        self.directory.chmod(0o777)
+        subprocess.run([*copy, "--checkpoint=fast"], check=True, capture_output=True, cwd="/")
+        self.start()
+        primary.run("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        wait_until(lambda: primary.run(IN_SYNC) > 0, 60, "the standby is in sync")
+
+    def promote(self) -> None:
+        """Stop following, and take writes without waiting for anybody."""
+        self.run("SELECT pg_promote()::int")
+        self.run("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+
+    def run(self, *statements: str) -> int:
+        """Run statements; return the number that the last one finds, 0 for none."""
+        address: Sequence[str] = (
+            f"host={LOOPBACK}",
+            f"port={self.port}",
+            "user=postgres",
+            "connect_timeout=3",
+        )
+        with psycopg.connect(" ".join(address), autocommit=True) as connection:
+            for statement in statements:
+                cursor = connection.execute(statement.encode())
+            row = cursor.fetchone() if cursor.description else None
+        return int(row[0]) if row else 0

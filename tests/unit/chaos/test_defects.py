@@ -1,0 +1,54 @@
+"""The sabotage still fits the product, and leaves no fault out."""
+
+import ast
+import re
+
+import pytest
+
+from tests.chaos.defects import DEFECTS
+from tests.chaos.faults import FAULTS
+from tests.stand.product import SOURCES
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_what_a_defect_replaces_is_there(defect):
+    source = (SOURCES / defect.module).read_text(encoding="utf-8")
+    for name in replaced_by(defect.code):
+        assert is_defined(ast.parse(source), name), f"{defect.module} has no {name} any more"
+    ast.parse(source + defect.code)
+
+
+def test_every_defect_strikes_a_form_that_is_listed():
+    forms = {(fault.number, form.name) for fault in FAULTS for form in fault.forms}
+    assert {(defect.fault, defect.form) for defect in DEFECTS} <= forms
+    assert all(re.compile(defect.shows) for defect in DEFECTS)
+
+
+def test_every_fault_has_a_defect_that_it_shows():
+    assert {fault.number for fault in FAULTS} == {defect.fault for defect in DEFECTS}
+
+
+def replaced_by(code):
+    """Return what the top level of a defect assigns or defines and the product had before."""
+    for node in ast.parse(code).body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        names = [ast.unparse(target).partition("[")[0] for target in targets]
+        names += [node.name] if isinstance(node, ast.FunctionDef) else []
+        yield from (name for name in names if not name.startswith("_") or "[" in ast.unparse(node))
+
+
+def is_defined(tree, name):
+    first, _, attribute = name.partition(".")
+    if first == "sorted":
+        return any(isinstance(node, ast.Name) and node.id == "sorted" for node in ast.walk(tree))
+    found = [node for node in tree.body if defines(node, first)]
+    if not attribute:
+        return bool(found)
+    return any(defines(inner, attribute) for node in found for inner in getattr(node, "body", []))
+
+
+def defines(node, name):
+    if isinstance(node, ast.ImportFrom | ast.Import):
+        return any((alias.asname or alias.name) == name for alias in node.names)
+    targets = getattr(node, "targets", []) or [getattr(node, "target", None)]
+    return getattr(node, "name", "") == name or any(getattr(t, "id", "") == name for t in targets)
