@@ -55,8 +55,7 @@ class Publisher:
         loop: The loop of this process; every method must be called on it.
         urls: AMQP addresses, tried in turn.
         client_name: What the broker shows for the connection.
-        on_confirm: Told each confirm of the present connection: a delivery tag, and whether all lower ones
-            are meant too. None leaves publisher confirms off.
+        on_confirm: Given each delivery tag confirmed, and whether all lower ones are too; None: confirms off.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class Publisher:
 
     @property
     def node(self) -> int:
-        """Which of the addresses the present or last connection was made to, counted from 0."""
+        """Which of the addresses the present or last connection is to, counted from 0."""
         return self._node
 
     @property

@@ -79,11 +79,13 @@ class Cluster:
         """
         node = next(node for node in self.nodes if self.report(node).get("leader"))
         connection = pika.BlockingConnection(pika.URLParameters(node.amqp_url))
-        consumer = connection.channel().consume(EVENTS_QUEUE, auto_ack=True, inactivity_timeout=seconds)
+        channel = connection.channel()
+        consumer = channel.consume(EVENTS_QUEUE, inactivity_timeout=seconds)
         while not answered <= self._seen:
             method, _properties, body = next(consumer)
             if method is None:
                 break
+            channel.basic_ack(method.delivery_tag)
             self._seen.add(body)
         connection.close()
         return answered - self._seen
