@@ -8,8 +8,7 @@ import pytest
 from messaging.envelope import WEBHOOK, encode_properties
 from webhook_api.handover.oversized import Oversized
 from webhook_api.handover.republisher import Republisher
-from webhook_api.journal.directory import Segment
-from webhook_api.journal.segment_file import Entry, record_header
+from webhook_api.journal import Entry, Segment, record_header
 
 LIMIT = 10
 PROPERTIES = encode_properties("message-1", 1_700_000_000_000_000, "request-1", WEBHOOK)
