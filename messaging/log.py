@@ -69,9 +69,13 @@ def _shared_processors() -> list[Any]:
 def _renderer(form: str) -> Any:
     if form == JSON:
         return structlog.processors.JSONRenderer()
-    # Tracebacks are text by then, like the other fields.
-    plain = structlog.dev.plain_traceback
-    return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stdout.isatty(),
+        # What became of an event is told before who tells it.
+        sort_keys=False,
+        # Tracebacks are text by then, like the other fields.
+        exception_formatter=structlog.dev.plain_traceback,
+    )
 
 
 def library_formatter(form: str = JSON) -> logging.Formatter:

@@ -17,19 +17,6 @@ class ServerStartError(RuntimeError):
     """The server did not come up; the message says where its output is."""
 
 
-def wait_until(is_ready: Callable[[], bool], what: str, timeout: float) -> None:
-    """Block until something that was not started as a process of ours answers.
-
-    Raises:
-        ServerStartError: it did not within `timeout` seconds.
-    """
-    deadline = time.monotonic() + timeout
-    while not is_ready():
-        if time.monotonic() > deadline:
-            raise ServerStartError(f"{what} did not answer in {timeout:.0f} s")
-        time.sleep(POLL_SECONDS)
-
-
 class ServerProcess:
     """One child process with its output in a file, or where this process's own goes.
 

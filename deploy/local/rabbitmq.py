@@ -49,7 +49,8 @@ disk_free_limit.absolute = 10MB
 vm_memory_high_watermark.absolute = 1GB
 collect_statistics_interval = 1000
 """
-# A dead letter that found no exchange is tried again after this time: by default three minutes.
+# Queue totals are told after a second and not after five. A dead letter that found no exchange is tried again
+# after five, not after three minutes.
 ADVANCED = """\
 [{rabbit, [{quorum_tick_interval, 1000}, {dead_letter_worker_publisher_confirm_timeout, 5000}]}].
 """

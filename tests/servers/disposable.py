@@ -1,5 +1,6 @@
 """A RabbitMQ and a PostgreSQL for one run of the tests, thrown away afterwards."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from testcontainers.community.rabbitmq import RabbitMqContainer
 
 from deploy.local.management import ManagementApi
 from deploy.local.packages import can_have_rabbitmq
-from deploy.local.process import wait_until
+from deploy.local.process import ServerStartError
 from deploy.local.rabbitmq import CREDENTIALS
 from tests.servers.packages import can_have_postgresql
 from tests.servers.postgresql import PrivatePostgreSQL
@@ -72,7 +73,15 @@ def _in_containers() -> Iterator[Servers]:
         database = stack.enter_context(PostgresContainer(POSTGRESQL_IMAGE, driver="psycopg"))
         host = broker.get_container_host_ip()
         management_url = f"http://{CREDENTIALS}@{host}:{broker.get_exposed_port(15672)}"
-        # testcontainers is content when AMQP answers.
-        wait_until(ManagementApi(management_url).answers, "RabbitMQ's management API", CONTAINER_SECONDS)
+        _wait_for_management(management_url)
         amqp_url = f"amqp://{CREDENTIALS}@{host}:{broker.get_exposed_port(5672)}/%2F"
         yield Servers(amqp_url, management_url, database.get_connection_url(), "containers")
+
+
+def _wait_for_management(url: str) -> None:
+    """Wait for what testcontainers does not: it is content when AMQP answers."""
+    deadline = time.monotonic() + CONTAINER_SECONDS
+    while not ManagementApi(url).answers():
+        if time.monotonic() > deadline:
+            raise ServerStartError("The management API of the RabbitMQ container does not answer")
+        time.sleep(0.2)

@@ -1,0 +1,60 @@
+"""The named broker comes first, then the package, then a container; only what was started is stopped."""
+
+import os
+
+import pytest
+
+from deploy.local import brokers
+from deploy.local.process import ServerStartError
+
+DOCKER = """\
+#!/bin/sh
+echo "$*" >>"$DOCKER_LOG"
+exit "${DOCKER_STATUS:-0}"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_broker_is_named(monkeypatch):
+    monkeypatch.delenv("OM_AMQP_URL", raising=False)
+
+
+@pytest.fixture
+def docker(monkeypatch, tmp_path):
+    """A machine without RabbitMQ's package, and a docker that writes down what it is asked for."""
+    monkeypatch.setattr(brokers, "can_have_rabbitmq", lambda: False)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "docker").write_text(DOCKER)
+    (programs / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_LOG", str(tmp_path / "log"))
+    return tmp_path / "log"
+
+
+def test_the_named_broker_is_taken_and_left_alone(monkeypatch, tmp_path, docker):
+    monkeypatch.setenv("OM_AMQP_URL", "amqp://elsewhere")
+    with brokers.broker(tmp_path) as found:
+        assert found.amqp_url == "amqp://elsewhere"
+    assert not docker.exists()
+
+
+def test_the_package_is_taken_before_a_container_and_nothing_is_left(monkeypatch, tmp_path, rabbitmq, docker):
+    monkeypatch.setattr(brokers, "can_have_rabbitmq", lambda: True)
+    with brokers.broker(tmp_path) as found:
+        assert brokers.ManagementApi(found.management_url).answers()
+    assert not brokers.ManagementApi(found.management_url).answers()
+    assert not docker.exists()
+
+
+def test_a_container_is_started_where_there_is_no_package_and_stopped_afterwards(tmp_path, docker):
+    with brokers.broker(tmp_path) as found:
+        assert docker.read_text().endswith("up --detach --wait rabbitmq\n")
+        assert found.amqp_url.startswith("amqp://")
+    assert docker.read_text().endswith("stop rabbitmq\n")
+
+
+def test_where_none_can_be_had_a_person_is_told_what_to_do(monkeypatch, tmp_path, docker):
+    monkeypatch.setenv("DOCKER_STATUS", "1")
+    with pytest.raises(ServerStartError, match="OM_AMQP_URL"), brokers.broker(tmp_path):
+        pass
