@@ -88,9 +88,9 @@ class Ingest:
         """
         if self._gate.is_shedding:
             return Answer(429, "too many requests", self._gate.retry_after())
-        if int(environ.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
-            return TOO_LARGE
         body = read_body()
+        if len(body) > self.max_body_bytes:
+            return TOO_LARGE
         signature = environ.get(SIGNATURE_KEY, "").encode("latin-1")
         if not (self._allow_unsigned or self._verifier.is_genuine(body, signature)):
             return self._refuse(explain(signature), body)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import default_exceptions
+from werkzeug.exceptions import RequestEntityTooLarge, default_exceptions
 
 from webhook_api.answer import rendered
+from webhook_api.ingest import TOO_LARGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,11 @@ def blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
         failure = request.environ.get(FAILURE)
         if failure is not None:
             raise failure
-        answer = ingest.accept(request.environ, request.get_data)
+        try:
+            answer = ingest.accept(request.environ, request.get_data)
+        except RequestEntityTooLarge:
+            # Where Flask has to read the body itself it stops at the same limit.
+            answer = TOO_LARGE
         if answer.status != 200:
             raise _refusal(answer)
         return _response(answer)

@@ -48,6 +48,7 @@ class Shared:
         is_inviting: Tells whether a sender that asks first shall send its body.
         opening: Those that were accepted and are not open yet.
         connections: Those that are open.
+        surplus: Those of both that are only there to be refused.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -56,6 +57,7 @@ class Shared:
     is_inviting: Callable[[], bool]
     opening: set[HttpConnection] = field(default_factory=set)
     connections: set[HttpConnection] = field(default_factory=set)
+    surplus: set[HttpConnection] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -76,6 +78,9 @@ class HttpConnection(asyncio.BufferedProtocol):
     """
 
     def __init__(self, shared: Shared, *, is_surplus: bool) -> None:
+        shared.opening.add(self)
+        if is_surplus:
+            shared.surplus.add(self)
         self._shared = shared
         self._limits = shared.limits
         self._is_surplus = is_surplus
@@ -121,6 +126,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Called once, when the socket has been closed."""
         self._reader.close()
         self._shared.connections.discard(self)
+        self._shared.surplus.discard(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # one buffer serves all
         """Return where to receive."""

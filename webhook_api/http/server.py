@@ -89,11 +89,11 @@ class HttpServer:
 
     @property
     def _is_full(self) -> bool:
-        return self._open >= self._shared.limits.connections
+        return self._open - len(self._shared.surplus) >= self._shared.limits.connections
 
     @property
     def _has_place(self) -> bool:
-        return self._open < self._shared.limits.connections + REFUSALS_AT_ONCE
+        return len(self._shared.surplus) < REFUSALS_AT_ONCE or not self._is_full
 
     def _on_readable(self, listener: socket.socket) -> None:
         accepted = 0
@@ -134,7 +134,6 @@ class HttpServer:
     def _serve(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         connection = HttpConnection(self._shared, is_surplus=self._is_full)
-        self._shared.opening.add(connection)
         task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: connection, sock))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -50,6 +50,7 @@ REQUESTS = {
     "too large": {"body": b"x" * 2049},
     "largest body": {"body": b"x" * 2048},
     "length unknown": {"CONTENT_LENGTH": None},
+    "length no number": {"CONTENT_LENGTH": "many"},
     "length empty": {"CONTENT_LENGTH": ""},
     "GET": {"REQUEST_METHOD": "GET"},
     "HEAD": {"REQUEST_METHOD": "HEAD"},

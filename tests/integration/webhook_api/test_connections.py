@@ -1,0 +1,292 @@
+"""Connections are bounded, spread, and let go of; nothing that a sender does to them ends a process."""
+
+import re
+import resource
+import signal
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.services import GONE, Edge, Service, post, running, signature
+
+SECONDS = 20.0
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture
+def make_edge(tmp_path):
+    """Make edges without a broker: a connection is the same with and without."""
+    with ExitStack() as edges:
+
+        def make(**settings):
+            edge = Edge(Service(tmp_path, GONE, settings=settings))
+            edges.enter_context(running(edge))
+            edge.start(wait_for_broker=False)
+            return edge
+
+        yield make
+
+
+@pytest.fixture
+def connect():
+    with ExitStack() as sockets:
+
+        def open_connection(edge):
+            address = ("127.0.0.1", edge.port)
+            return sockets.enter_context(socket.create_connection(address, timeout=SECONDS))
+
+        yield open_connection
+
+
+def _wait_until(condition, what):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def _ask(sock):
+    """Send a request and return the response, or nothing where the connection was closed."""
+    sock.sendall(LIVE)
+    return sock.recv(65536)
+
+
+def _is_live(edge):
+    try:
+        return requests.get(f"http://127.0.0.1:{edge.port}/health/live", timeout=10).ok
+    except requests.ConnectionError:
+        return False
+
+
+def _processes(edge):
+    """Return the ids of gunicorn's children."""
+    return [int(pid) for pid in Path(f"/proc/{edge.pid}/task/{edge.pid}/children").read_text().split()]
+
+
+def _is_alive(pid):
+    return Path(f"/proc/{pid}").exists() and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+
+
+def _fill(edge, connect, count):
+    """Open as many connections as the edge grants, once those by which its start was watched are gone."""
+    kept = []
+
+    def open_one_more():
+        sock = connect(edge)
+        if _ask(sock).startswith(b"HTTP/1.1 200 "):
+            kept.append(sock)
+        else:
+            sock.close()
+        return len(kept) == count
+
+    _wait_until(open_one_more, "not as many are granted")
+    return kept
+
+
+def test_a_connection_past_the_limit_is_answered_503_and_the_others_are_served_on(make_edge, connect):
+    edge = make_edge(OM_MAX_CONNECTIONS="4")
+    kept = _fill(edge, connect, 4)
+
+    refused = _ask(connect(edge))
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: 1\r\n" in refused
+    assert b"\r\nConnection: close\r\n" in refused
+    assert all(_ask(sock).startswith(b"HTTP/1.1 200 ") for sock in kept)
+    kept.pop().close()
+    _wait_until(lambda: _ask(connect(edge)).startswith(b"HTTP/1.1 200 "), "no place became free")
+
+
+def test_a_flood_past_the_limit_is_refused_to_the_last_connection(make_edge, connect):
+    edge = make_edge(OM_MAX_CONNECTIONS="2")
+    kept = _fill(edge, connect, 2)
+    flood = [connect(edge) for _ in range(100)]
+    for sock in flood:
+        sock.sendall(LIVE)
+
+    answers = []
+    for sock in flood:
+        answers.append(sock.recv(65536)[:12])
+        sock.close()
+
+    assert answers == [b"HTTP/1.1 503"] * 100
+    assert all(_ask(sock).startswith(b"HTTP/1.1 200 ") for sock in kept)
+
+
+def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(make_edge):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = min(soft, 512)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
+    try:
+        [pid] = _processes(make_edge())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (hard, hard)
+
+
+def test_running_out_of_descriptors_pauses_accepting_and_ends_no_process(make_edge, connect):
+    edge = make_edge()
+    [pid] = _processes(edge)
+    first = connect(edge)
+    assert _ask(first).startswith(b"HTTP/1.1 200 ")
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 3, hard))
+
+    others = [connect(edge) for _ in range(20)]
+    _wait_until(lambda: '"event": "accepting_paused"' in edge.log.read_text(), "accepting goes on")
+    assert _ask(first).startswith(b"HTTP/1.1 200 ")
+    time.sleep(2.5)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
+
+    assert all(_ask(sock).startswith(b"HTTP/1.1 200 ") for sock in others)
+    assert _processes(edge) == [pid]
+    log = edge.log.read_text()
+    assert log.count('"event": "accepting_paused"') == log.count('"event": "accepting_again"') == 1
+
+
+def test_connections_that_are_kept_are_spread_over_the_processes(make_edge, connect):
+    edge = make_edge(OM_EDGE_PROCESSES="2")
+    _wait_until(lambda: len(edge.health()["processes"]) == 2, "a process is missing")
+    before = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
+    with ExitStack() as sessions:
+        signed = {"X-Hub-Signature-256": signature(b"{}")}
+        for _ in range(24):
+            http = sessions.enter_context(requests.Session())
+            assert http.post(edge.url, data=b"{}", headers=signed, timeout=10).ok
+        time.sleep(1.5)
+        after = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
+
+    assert sum(after.values()) - sum(before.values()) == 24
+    assert min(after[pid] - before[pid] for pid in before) >= 6
+
+
+def test_a_reader_too_slow_for_its_answers_stops_being_read(make_edge, connect):
+    edge = make_edge()
+    [pid] = _processes(edge)
+    sock = connect(edge)
+    sock.settimeout(1.0)
+    before = _resident_bytes(pid)
+
+    sent = 0
+    requests_at_once = LIVE * 500
+    try:
+        while sent < 200_000_000:
+            sent += sock.send(requests_at_once[sent % len(LIVE) :])
+    except TimeoutError:
+        pass
+
+    # What the kernel holds on both sides, and what the process holds: some megabytes.
+    assert sent < 50_000_000
+    assert _resident_bytes(pid) - before < 5_000_000
+    assert post(edge.url, b"{}").status_code == 200
+    sock.settimeout(SECONDS)
+    received = b""
+    while received.count(b"HTTP/1.1 200 ") < sent // len(LIVE):
+        part = sock.recv(1 << 20)
+        assert part, "the connection was closed"
+        received += part
+    assert received.count(b'{"status":"live"}') == sent // len(LIVE)
+
+
+def test_trailers_without_end_are_refused_and_cost_no_memory(make_edge, connect):
+    edge = make_edge()
+    [pid] = _processes(edge)
+    sock = connect(edge)
+    before = _resident_bytes(pid)
+    sock.sendall(
+        b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Trailer: "
+    )
+
+    assert _is_cut_off(sock)
+    assert _resident_bytes(pid) - before < 5_000_000
+    assert _is_live(edge)
+
+
+def _is_cut_off(sock):
+    """Send on and on until the connection is closed, which it soon is, refused or not."""
+    deadline = time.monotonic() + SECONDS
+    try:
+        while time.monotonic() < deadline:
+            sock.sendall(b"y" * 65536)
+    except ConnectionError:
+        return True
+    return False
+
+
+def _resident_bytes(pid):
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def test_when_the_master_is_killed_a_new_one_gets_the_port_at_once(make_edge, connect, tmp_path):
+    edge = make_edge(OM_EDGE_PROCESSES="2")
+    orphans = _processes(edge)
+    sock = connect(edge)
+    assert _ask(sock).startswith(b"HTTP/1.1 200 ")
+    edge.end(signal.SIGKILL, timeout=5)
+
+    # gunicorn tries five times, a second apart, before it gives up.
+    successor = _on_the_port_of(edge, tmp_path / "successor")
+    with running(successor):
+        successor.start(wait_for_broker=False)
+
+        assert "Connection in use" not in successor.log.read_text()
+        assert post(successor.url, b"{}").status_code == 200
+        _wait_until(lambda: not any(map(_is_alive, orphans)), "orphans go on")
+    assert '"event": "edge_orphaned"' in edge.log.read_text()
+
+
+def _on_the_port_of(edge, directory):
+    directory.mkdir()
+    successor = Edge(Service(directory, GONE))
+    successor.port = edge.port
+    successor._environment["OM_BIND"] = f"127.0.0.1:{edge.port}"
+    return successor
+
+
+def test_at_the_first_word_of_stopping_the_port_is_free_and_a_request_that_has_begun_is_finished(
+    make_edge, connect, tmp_path
+):
+    edge = make_edge()
+    begun = connect(edge)
+    begun.sendall(LIVE[:10])
+    time.sleep(0.2)
+    edge.send(signal.SIGTERM)
+    _wait_until(lambda: not _is_live(edge), "connections are still accepted")
+
+    successor = _on_the_port_of(edge, tmp_path / "successor")
+    with running(successor):
+        successor.start(wait_for_broker=False)
+        time.sleep(2.5)
+        begun.sendall(LIVE[10:])
+
+        answer = begun.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert re.search(rb"\r\nConnection: close\r\n", answer)
+        _wait_until(lambda: not edge.is_running, "it does not end")
+
+
+def test_a_request_that_takes_too_long_is_cut_off(make_edge, connect):
+    edge = make_edge(OM_REQUEST_SECONDS="1.0")
+    sock = connect(edge)
+    sock.sendall(LIVE[:10])
+    started = time.monotonic()
+
+    assert sock.recv(10) == b""
+    assert 1.0 <= time.monotonic() - started < 5.0
+
+
+def test_an_idle_connection_is_closed_in_time(make_edge, connect):
+    edge = make_edge(OM_KEEPALIVE_SECONDS="1.0")
+    sock = connect(edge)
+    assert _ask(sock).startswith(b"HTTP/1.1 200 ")
+    started = time.monotonic()
+
+    assert sock.recv(10) == b""
+    assert 1.0 <= time.monotonic() - started < 5.0

@@ -1,0 +1,288 @@
+"""Requests are read as RFC 9110 and RFC 9112 have them; h11, another reader of both, is the oracle."""
+
+import h11
+import pytest
+
+from webhook_api.http.gateway import template_of
+from webhook_api.http.request import HEAD_BYTES, RequestReader
+
+BODY_BYTES = 1000
+TEMPLATE = template_of(("127.0.0.1", "8080"), ("127.0.0.1", "9"))
+
+
+class Sink:
+    """Who is told what was read."""
+
+    def __init__(self, *, inviting=True):
+        self.answered = []
+        self.refused = []
+        self.invited = 0
+        self._inviting = inviting
+
+    def begin(self):
+        pass
+
+    def is_inviting(self):
+        return self._inviting
+
+    def go_on(self):
+        self.invited += 1
+
+    def refuse(self, answer):
+        self.refused.append(answer.status)
+
+    def answer(self, environ, *, keep_alive):
+        self.answered.append((environ, keep_alive))
+
+    @property
+    def environ(self):
+        [(environ, _)] = self.answered
+        return environ
+
+
+def read(data, *, step=None, sink=None):
+    sink = sink or Sink()
+    reader = RequestReader(TEMPLATE, BODY_BYTES, sink)
+    for start in range(0, len(data), step or len(data)):
+        if not sink.refused:
+            reader.feed(memoryview(data[start : start + (step or len(data))]))
+    return sink
+
+
+def by_h11(data):
+    """Return method, target, headers and body as h11 reads them, or None where it refuses."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
+    connection.receive_data(data)
+    connection.receive_data(b"")
+    request, body = None, b""
+    try:
+        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+            if isinstance(event, h11.Request):
+                request = event
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            else:
+                return None
+    except h11.RemoteProtocolError:
+        return None
+    return request.method, request.target, dict(request.headers), body
+
+
+def head(*lines, start="POST /a HTTP/1.1", host="Host: edge.test"):
+    return "\r\n".join([start, *([host] if host else []), *lines, "", ""]).encode("latin-1")
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+
+ACCEPTED = {
+    "no body": head(start="GET /a?b=c HTTP/1.1"),
+    "a body": head("Content-Length: 5") + b"hello",
+    "a body of no bytes": head("Content-Length: 0"),
+    "zeros before the length": head("Content-Length: 00005") + b"hello",
+    "chunks": head(CHUNKED) + b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+    "chunks, spelt otherwise": head("transfer-encoding: Chunked") + b"5\r\nhello\r\n0\r\n\r\n",
+    "a chunk's extension": head(CHUNKED) + b"5;a=b\r\nhello\r\n0\r\n\r\n",
+    "trailers": head(CHUNKED) + b"5\r\nhello\r\n0\r\nX-Trailer: 1\r\n\r\n",
+    "spaces around a value": head("X-Padded:  \t a b \t ", "Content-Length: 5") + b"hello",
+    "an empty value": head("X-Empty:", start="GET /a HTTP/1.1"),
+    "a header twice": head("X-Twice: first", "X-Other: o", start="GET /a HTTP/1.1"),
+    "an empty host": head(start="GET /a HTTP/1.1", host="Host:"),
+    "a host with a port": head(start="GET /a HTTP/1.1", host="Host: [::1]:8080"),
+    "HTTP/1.0 without a host": head(start="GET /a HTTP/1.0", host=None),
+    "absolute form": head(start="GET http://edge.test/a HTTP/1.1"),
+    "asterisk form": head(start="OPTIONS * HTTP/1.1"),
+    "bytes above ASCII in a value": head("X-High: \xe9", start="GET /a HTTP/1.1"),
+}
+
+REFUSED = {
+    "two lengths": (400, head("Content-Length: 5", "Content-Length: 6") + b"hello"),
+    "two lengths in one": (400, head("Content-Length: 5, 6") + b"hello"),
+    "a negative length": (400, head("Content-Length: -5") + b"hello"),
+    "a length with a sign": (400, head("Content-Length: +5") + b"hello"),
+    "a length in hexadecimal": (400, head("Content-Length: 0x5") + b"hello"),
+    "a length of 4,301 digits": (400, head(f"Content-Length: {'0' * 4301}")),
+    "a length that overflows": (400, head(f"Content-Length: {'9' * 30}")),
+    "another coding": (501, head("Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n"),
+    "a coding that does not end": (501, head("Transfer-Encoding: gzip") + b"0\r\n\r\n"),
+    "chunked twice": (400, head("Transfer-Encoding: chunked, chunked") + b"0\r\n\r\n"),
+    "two codings": (400, head(CHUNKED, "Transfer-Encoding: identity") + b"0\r\n\r\n"),
+    "a negative chunk": (400, head(CHUNKED) + b"-5\r\nhello\r\n0\r\n\r\n"),
+    "a chunk longer than it says": (400, head(CHUNKED) + b"4\r\nhello\r\n0\r\n\r\n"),
+    "no host": (400, head(start="GET /a HTTP/1.1", host=None)),
+    "two hosts": (400, head("Host: other.test", start="GET /a HTTP/1.1")),
+    "the same host twice": (400, head("Host: edge.test", start="GET /a HTTP/1.1")),
+    "a space before the colon": (400, head("X-Space : a", start="GET /a HTTP/1.1")),
+    "a header without a colon": (400, head("X-None", start="GET /a HTTP/1.1")),
+    "a header without a name": (400, head(": a", start="GET /a HTTP/1.1")),
+    "a NUL in a value": (400, head("X-Nul: a\x00b", start="GET /a HTTP/1.1")),
+    "a bare carriage return": (400, head("X-Bare: a\rb", start="GET /a HTTP/1.1")),
+    "a space in the target": (400, head(start="GET /a b HTTP/1.1")),
+    "a method in brackets": (400, head(start="G(T /a HTTP/1.1")),
+    "no version": (400, b"GET /a\r\n\r\n"),
+}
+
+STRICTER = {
+    "length and chunks": (400, head("Content-Length: 5", CHUNKED) + b"0\r\n\r\n"),
+    "a folded header": (400, head("X-Folded: a", " b", start="GET /a HTTP/1.1")),
+    "HTTP/0.9": (400, head(start="GET /a HTTP/0.9")),
+    "the same length twice": (400, head("Content-Length: 5", "Content-Length: 5") + b"hello"),
+    "chunks in HTTP/1.0": (400, head(CHUNKED, start="POST /a HTTP/1.0") + b"0\r\n\r\n"),
+    "a host that is none": (400, head(start="GET /a HTTP/1.1", host="Host: a b")),
+    "a host with a path": (400, head(start="GET /a HTTP/1.1", host="Host: a/b")),
+    "bare line feeds": (400, b"GET /a HTTP/1.1\nHost: edge.test\n\n"),
+    "HTTP/2.0": (505, head(start="GET /a HTTP/2.0")),
+    "an upgrade": (400, head("Connection: Upgrade", "Upgrade: h2c", start="GET /a HTTP/1.1")),
+    "a tunnel": (400, head(start="CONNECT edge.test:80 HTTP/1.1")),
+    "more than the limit": (413, head(f"Content-Length: {BODY_BYTES + 1}")),
+    "chunks over the limit": (413, head(CHUNKED) + b"3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n"),
+}
+"""What h11 lets pass, or leaves to its user."""
+
+
+@pytest.mark.parametrize("step", [None, 1])
+@pytest.mark.parametrize("kind", ACCEPTED)
+def test_what_is_well_formed_is_read_as_the_oracle_reads_it(kind, step):
+    sink = read(ACCEPTED[kind], step=step)
+
+    method, target, headers, body = by_h11(ACCEPTED[kind])
+    environ = sink.environ
+    assert sink.refused == []
+    assert environ["REQUEST_METHOD"] == method.decode()
+    assert environ["wsgi.input"].read() == body
+    assert environ.get("CONTENT_LENGTH", "0").lstrip("0") == str(len(body)).lstrip("0")
+    for name, value in headers.items():
+        key = "HTTP_" + name.decode().upper().replace("-", "_")
+        if key not in {"HTTP_CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}:
+            assert environ[key] == value.decode("latin-1")
+    assert environ["PATH_INFO"] == ("/a" if b"/a" in target else "*")
+
+
+@pytest.mark.parametrize("step", [None, 1])
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_the_oracle_refuses_is_refused(kind, step):
+    status, data = REFUSED[kind]
+
+    assert by_h11(data) is None
+    sink = read(data, step=step)
+
+    assert sink.refused[:1] == [status]
+    assert sink.answered == []
+
+
+@pytest.mark.parametrize("step", [None, 1])
+@pytest.mark.parametrize("kind", STRICTER)
+def test_what_is_ambiguous_or_unwanted_is_refused_too(kind, step):
+    status, data = STRICTER[kind]
+
+    assert by_h11(data) is not None or "limit" in kind or kind == "bare line feeds" or "2.0" in kind
+    sink = read(data, step=step)
+
+    assert sink.refused[:1] == [status]
+    assert sink.answered == []
+
+
+def test_an_empty_line_before_a_request_is_passed_over():
+    assert read(b"\r\n" + head()).environ["PATH_INFO"] == "/a"
+
+
+def test_of_a_repeated_header_the_first_counts():
+    environ = read(head("X-Sig: first", "X-Sig: second", start="GET /a HTTP/1.1")).environ
+    assert environ["HTTP_X_SIG"] == "first"
+
+
+@pytest.mark.parametrize("name", ["X_Hub_Signature_256", "X-Hub_Signature-256", "X_HUB-SIGNATURE-256"])
+def test_a_header_with_an_underscore_in_its_name_does_not_count(name):
+    data = head(f"{name}: forged", start="GET /a HTTP/1.1")
+    assert "HTTP_X_HUB_SIGNATURE_256" not in read(data).environ
+
+    genuine = head(f"{name}: forged", "X-Hub-Signature-256: genuine", start="GET /a HTTP/1.1")
+    assert read(genuine).environ["HTTP_X_HUB_SIGNATURE_256"] == "genuine"
+
+
+@pytest.mark.parametrize("step", [None, 1])
+def test_a_trailer_is_no_header(step):
+    trailers = b"X-Hub-Signature-256: late\r\nHost: other.test\r\n"
+    environ = read(head(CHUNKED) + b"2\r\n{}\r\n0\r\n" + trailers + b"\r\n", step=step).environ
+
+    assert "HTTP_X_HUB_SIGNATURE_256" not in environ
+    assert (environ["HTTP_HOST"], environ["CONTENT_LENGTH"]) == ("edge.test", "2")
+
+
+@pytest.mark.parametrize(
+    ("start", "rest"),
+    [
+        (b"GET /a HTTP/1.1\r\nX: ", b"y" * 1000),
+        (head(CHUNKED) + b"0\r\nX: ", b"y" * 1000),
+        (head(CHUNKED) + b"0\r\n", b"X-Many: y\r\n" * 100),
+        (head(CHUNKED) + b"2;x=", b"y" * 1000),
+    ],
+    ids=["head", "trailer", "trailers", "extension of a chunk"],
+)
+def test_what_goes_on_without_end_is_refused_at_the_bound(start, rest):
+    sink = Sink()
+    reader = RequestReader(TEMPLATE, BODY_BYTES, sink)
+    reader.feed(memoryview(start))
+    fed = 0
+    while not sink.refused and fed < 10 * HEAD_BYTES:
+        reader.feed(memoryview(rest))
+        fed += len(rest)
+
+    assert sink.refused == [431]
+    assert fed <= HEAD_BYTES + len(rest)
+
+
+def test_a_long_body_in_small_chunks_is_no_endless_head():
+    chunks = b"".join(b"1\r\nx\r\n" for _ in range(BODY_BYTES))
+    sink = read(head(CHUNKED) + chunks + b"0\r\n\r\n", step=7)
+    assert sink.environ["wsgi.input"].read() == b"x" * BODY_BYTES
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "path", "query"),
+    [
+        ("/a%2Fb%20c?d=%20", "edge.test", "/a/b c", "d=%20"),
+        ("http://other.test:81/a/b?c", "other.test:81", "/a/b", "c"),
+        ("HTTPS://other.test?c", "other.test", "/", "c"),
+        ("http://user@other.test/", "other.test", "/", ""),
+    ],
+)
+def test_the_target_is_taken_apart_and_its_host_counts(target, host, path, query):
+    environ = read(head(start=f"GET {target} HTTP/1.1")).environ
+    assert (environ["HTTP_HOST"], environ["PATH_INFO"], environ["QUERY_STRING"]) == (host, path, query)
+
+
+def test_pipelined_requests_are_read_one_after_the_other():
+    sink = read(head("Content-Length: 2") + b"ab" + head("Content-Length: 1") + b"c" + head())
+    assert [environ["wsgi.input"].read() for environ, _ in sink.answered] == [b"ab", b"c", b""]
+
+
+@pytest.mark.parametrize(
+    ("data", "keep_alive"),
+    [
+        (head(), True),
+        (head("Connection: close"), False),
+        (head(start="GET /a HTTP/1.0"), False),
+        (head("Connection: keep-alive", start="GET /a HTTP/1.0"), True),
+    ],
+)
+def test_the_connection_is_kept_as_the_sender_wishes(data, keep_alive):
+    assert [kept for _, kept in read(data).answered] == [keep_alive]
+
+
+def test_a_sender_that_asks_first_is_told_to_send():
+    sink = read(head("Expect: 100-continue", "Content-Length: 2"))
+    assert (sink.invited, sink.answered, sink.refused) == (1, [], [])
+
+
+def test_a_sender_that_asks_first_is_answered_without_its_body_where_bodies_are_unwelcome():
+    sink = read(head("Expect: 100-continue", "Content-Length: 2") + b"{}", sink=Sink(inviting=False))
+
+    [(environ, keep_alive)] = sink.answered
+    assert (sink.invited, keep_alive) == (0, False)
+    with pytest.raises(OSError, match="not sent for"):
+        environ["wsgi.input"].read()
+
+
+def test_a_sender_that_asks_first_with_too_much_is_refused_before_it_sends():
+    sink = read(head("Expect: 100-continue", f"Content-Length: {BODY_BYTES + 1}"))
+    assert (sink.invited, sink.refused) == (0, [413])
