@@ -10,7 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from migrations import schema
 from tests.integration.workers.conftest import deliver, payload_of, processor, said
-from workers.intake.dispatch import HANDLERS
+from workers.intake import own_handlers
 from workers.tables.database import engine_of
 from workers.tables.models import metadata
 
@@ -26,7 +26,7 @@ def reader(postgres_url):
     engine = engine_of(postgres_url)
     conflict = payload_of("genesys/text") | {"text": "another"}
     names = ("genesys/text", "genesys/receipt-failed")
-    handlers = {event_type: (handler,) for event_type, handler in HANDLERS.items()}
+    handlers = {event_type: (handler,) for event_type, handler in own_handlers().items()}
     processor(engine, handlers)(
         deliver(said("Hello")),
         *[deliver(payload_of(name)) for name in names],

@@ -1,20 +1,25 @@
 """What retention leaves, on PostgreSQL and on SQLite."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
 from messaging.clock import SystemClock
+from messaging.errors import ConfigurationError
 from omctl.commands.retain import retain as command
 from tests.integration.workers.conftest import deliver, said
-from workers.__main__ import main
+from workers.retain import read_retain_settings
 from workers.retain.expiry import BATCH_ROWS
 from workers.tables.database import transact
 from workers.tables.event_payloads import _KEEP
 from workers.tables.models import duplicate_events
 
+SOURCES = Path(__file__).parents[3]
 DAY_US = 86_400_000_000
 
 
@@ -90,19 +95,21 @@ def test_the_bodies_of_conflicts_go_with_the_last_time_they_came(engine, intake,
 
 def test_the_role_is_a_worker_of_its_own(engine, migrated_url, query):
     keep(engine, 90, 1)
-    environment = {"OM_DATABASE_URL": migrated_url, "OM_PAYLOAD_RETENTION_DAYS": None}
+    command = [sys.executable, "-m", "workers", "retain"]
+    environment = {"OM_DATABASE_URL": migrated_url, "PATH": "", "PYTHONPATH": str(SOURCES)}
 
-    assert CliRunner().invoke(main, ["retain", "--dry-run"], env=environment).exit_code == 0
-    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
-    assert CliRunner().invoke(main, ["retain"], env=environment).exit_code == 0
-    assert query("SELECT count(*) FROM event_payloads") == [(1,)]
+    for arguments, left, word in ((["--dry-run"], 2, "rows_would_expire"), ([], 1, "rows_expired")):
+        done = subprocess.run(
+            command + arguments, env=environment, capture_output=True, text=True, check=True
+        )
+        assert word in done.stdout
+        assert query("SELECT count(*) FROM event_payloads") == [(left,)]
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "a month"])
-def test_a_malformed_retention_is_refused_by_name(days):
-    environment = {"OM_DATABASE_URL": "sqlite://", "OM_PAYLOAD_RETENTION_DAYS": days}
+def test_a_malformed_retention_is_refused_by_name(monkeypatch, days):
+    monkeypatch.setenv("OM_DATABASE_URL", "sqlite://")
+    monkeypatch.setenv("OM_PAYLOAD_RETENTION_DAYS", days)
 
-    result = CliRunner().invoke(main, ["retain"], env=environment)
-
-    assert result.exit_code == 78
-    assert "OM_PAYLOAD_RETENTION_DAYS" in result.output
+    with pytest.raises(ConfigurationError, match="OM_PAYLOAD_RETENTION_DAYS"):
+        read_retain_settings()
