@@ -5,8 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from messaging.environment import Environment
-from workers.tables.database import engine_of
-from workers.tables.models import metadata
+from workers.tables import engine_of, metadata
 
 # Whoever waits for a table's lock keeps everybody else waiting behind; an index may take its time.
 MIGRATION_SESSION = {"lock_timeout": "10s"}

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from messaging.errors import OpenMessagingError
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 
 DIRECTORY = Path(__file__).parent
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import ConfigurationError, OpenMessagingError
-from workers.tables.faults import translated
+from workers.tables import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

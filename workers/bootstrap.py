@@ -14,7 +14,7 @@ from workers.intake import Intake, installed_handlers
 from workers.retain import open_database, retain
 from workers.role import Role
 from workers.settle import Settler
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 
 if TYPE_CHECKING:
     from workers.retain import RetainSettings

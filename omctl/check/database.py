@@ -12,8 +12,7 @@ from messaging.errors import ConfigurationError
 from migrations import schema
 from omctl.check.finding import Finding, Level
 from omctl.database import DatabaseAwayError, database_url, in_words
-from workers.tables.database import engine_of
-from workers.tables.models import dead_letters, drift, metadata
+from workers.tables import dead_letters, drift, engine_of, metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import case, func, select
 
 from simulator.ledger.settlement import DeadLetterRow, Effect, ProcessedRow, Records
-from workers.parsing.events import CONVERSATION_MESSAGE, RECEIPT
-from workers.tables.models import (
+from workers.parsing import CONVERSATION_MESSAGE, RECEIPT
+from workers.tables import (
     conversation_messages,
     conversations,
     dead_letters,

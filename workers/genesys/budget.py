@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from workers.genesys.errors import PlatformUnavailableError
-from workers.tables.database import transact
+from workers.tables import transact
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

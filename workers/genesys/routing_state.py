@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.parsing.events import QUEUED, ROUTED
+from workers.parsing import QUEUED, ROUTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

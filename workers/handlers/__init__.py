@@ -1,22 +1,18 @@
-"""Give each event type its effect, one file each; workers/intake/dispatch.py holds the table.
+"""Give each event type its effect, one file each; workers/intake/dispatch.py holds the table."""
 
-A handler takes the transaction's connection, the new events of its type in their order within each
-conversation, and the present; it works by SQL alone, since whatever else it did would not be undone
-with the transaction. It returns why events had no effect, by event id, and raises nothing for those.
-"""
+from workers.handlers.conversation_message import conversation_message
+from workers.handlers.conversation_new import conversation_new
+from workers.handlers.conversation_updated import conversation_updated
+from workers.handlers.handler import Handler, Skips
+from workers.handlers.receipt import receipt
+from workers.handlers.typing import typing
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from workers.parsing.events import ClaimedEvent
-
-Skips: TypeAlias = dict[int, str]
-"""`processed_events.id` of each event without effect, and the reason as one stable word."""
-
-Handler: TypeAlias = Callable[["Connection", Sequence["ClaimedEvent"], int], Skips]
-"""What workers/intake/dispatch.py calls: (connection, events, now in microseconds since the epoch)."""
+__all__ = [
+    "Handler",
+    "Skips",
+    "conversation_message",
+    "conversation_new",
+    "conversation_updated",
+    "receipt",
+    "typing",
+]

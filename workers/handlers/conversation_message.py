@@ -5,16 +5,15 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.tables.models import conversation_messages
-from workers.tables.rowset import insert_into
+from workers.tables import conversation_messages, insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from workers.handlers import Skips
-    from workers.parsing.events import ClaimedEvent
+    from workers.handlers.handler import Skips
+    from workers.parsing import ClaimedEvent
 
 _COLUMNS: Final = {
     "event_id": "event_id",

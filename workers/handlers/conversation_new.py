@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.parsing.events import CONVERSATION_NEW
-from workers.tables.models import conversations, outbox
-from workers.tables.rowset import RowStatement, kinds_of
+from workers.parsing import CONVERSATION_NEW
+from workers.tables import RowStatement, conversations, kinds_of, outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from workers.handlers import Skips
-    from workers.parsing.events import ClaimedEvent
+    from workers.handlers.handler import Skips
+    from workers.parsing import ClaimedEvent
 
 # Told before the row below is changed: a session that was opened already, by an earlier start or because
 # content came without one, makes this one late.

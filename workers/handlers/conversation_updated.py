@@ -12,16 +12,15 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.tables.models import routing_updates
-from workers.tables.rowset import insert_into
+from workers.tables import insert_into, routing_updates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from workers.handlers import Handler, Skips
-    from workers.parsing.events import ClaimedEvent
+    from workers.handlers.handler import Handler, Skips
+    from workers.parsing import ClaimedEvent
 
 NO_ROUTING_STATUS: Final = "no_routing_status"
 NO_TRANSITION: Final = "no_transition"

@@ -5,18 +5,16 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.parsing.events import RECEIPT
-from workers.tables.models import message_receipts
-from workers.tables.outbox import put_in_outbox
-from workers.tables.rowset import insert_into
+from workers.parsing import RECEIPT
+from workers.tables import insert_into, message_receipts, put_in_outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from workers.handlers import Skips
-    from workers.parsing.events import ClaimedEvent
+    from workers.handlers.handler import Skips
+    from workers.parsing import ClaimedEvent
 
 _COLUMNS: Final = {
     "event_id": "event_id",

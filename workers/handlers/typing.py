@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from workers.handlers import Skips
-    from workers.parsing.events import ClaimedEvent
+    from workers.handlers.handler import Skips
+    from workers.parsing import ClaimedEvent
 
 
 def typing(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler

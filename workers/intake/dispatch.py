@@ -7,16 +7,17 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
 from messaging.errors import ConfigurationError
-from workers.handlers.conversation_message import conversation_message
-from workers.handlers.conversation_new import conversation_new
-from workers.handlers.conversation_updated import conversation_updated
-from workers.handlers.receipt import receipt
-from workers.handlers.typing import typing
+from workers.handlers import conversation_message, conversation_new, conversation_updated, receipt, typing
 from workers.intake.handler_call import call_handler
-from workers.parsing import events
-from workers.tables.conversations import enter_conversations
-from workers.tables.event_payloads import keep_payloads
-from workers.tables.processed_events import claim, mark_skipped
+from workers.parsing import (
+    CONVERSATION_MESSAGE,
+    CONVERSATION_NEW,
+    CONVERSATION_UPDATED,
+    RECEIPT,
+    ROUTING_STATUSES,
+    TYPING,
+)
+from workers.tables import claim, enter_conversations, keep_payloads, mark_skipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,22 +26,22 @@ if TYPE_CHECKING:
 
     from workers.handlers import Handler, Skips
     from workers.intake.progress import Progress
-    from workers.parsing.events import Arrival, ClaimedEvent
-    from workers.tables.window import WindowBounds
+    from workers.parsing import Arrival, ClaimedEvent
+    from workers.tables import WindowBounds
 
 
-def own_handlers(transitions: frozenset[str] = events.ROUTING_STATUSES) -> dict[str, Handler]:
+def own_handlers(transitions: frozenset[str] = ROUTING_STATUSES) -> dict[str, Handler]:
     """Return every event type of the platform's with its handler.
 
     Args:
         transitions: The routing states that updates are kept for.
     """
     return {
-        events.CONVERSATION_NEW: conversation_new,
-        events.CONVERSATION_MESSAGE: conversation_message,
-        events.CONVERSATION_UPDATED: conversation_updated(transitions),
-        events.RECEIPT: receipt,
-        events.TYPING: typing,
+        CONVERSATION_NEW: conversation_new,
+        CONVERSATION_MESSAGE: conversation_message,
+        CONVERSATION_UPDATED: conversation_updated(transitions),
+        RECEIPT: receipt,
+        TYPING: typing,
     }
 
 

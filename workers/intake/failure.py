@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import RejectedEventError
-from workers.tables.faults import name_of
+from workers.tables import name_of
 
 HANDLER_FAILED: Final = "handler_failed"
 TOO_SLOW: Final = "too_slow"

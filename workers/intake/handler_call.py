@@ -10,8 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import RejectedEventError, RetryLaterError
 from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError, described
-from workers.tables.database import is_committable
-from workers.tables.faults import QUERY_CANCELED, is_outage, sqlstate_of
+from workers.tables import QUERY_CANCELED, is_committable, is_outage, sqlstate_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from workers.handlers import Handler, Skips
-    from workers.parsing.events import ClaimedEvent
+    from workers.parsing import ClaimedEvent
 
 LONG_SECONDS: Final = 5.0
 """A statement that was cancelled sooner did not take too long: a person cancelled it."""

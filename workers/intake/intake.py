@@ -25,12 +25,16 @@ from workers.intake.outcome import (
 from workers.intake.progress import Progress
 from workers.intake.report import log_batch, log_events
 from workers.parsing import DriftNotes, read_body
-from workers.tables.database import transact
-from workers.tables.dead_letters import record_dead_letters
-from workers.tables.drift import record_drift
-from workers.tables.open_connections import OpenConnections
-from workers.tables.suspects import KILLS, Suspects, is_suspect
-from workers.tables.window import WindowBounds
+from workers.tables import (
+    KILLS,
+    OpenConnections,
+    Suspects,
+    WindowBounds,
+    is_suspect,
+    record_dead_letters,
+    record_drift,
+    transact,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from messaging.delivery import Verdict
 from messaging.envelope import RECONCILE, REPLAY, WEBHOOK
 from workers.parsing import Arrival
-from workers.tables.dead_letters import DeadLetter
+from workers.tables import DeadLetter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from workers.parsing import moment_of
-from workers.tables.retention import CONFLICTS, PAYLOADS
+from workers.tables import KEPT_CONFLICTS, KEPT_PAYLOADS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from workers.tables.retention import Kept
+    from workers.tables import Kept
 
 BATCH_ROWS: Final = 1000
 """Rows of one transaction: locks are held for milliseconds, and workers on SQLite have their turn between."""
@@ -34,4 +34,4 @@ class Expiry:
 def expiries(now_us: int, payload_days: int) -> tuple[Expiry, ...]:
     """Return what may go now."""
     older_than = moment_of(now_us) - timedelta(days=payload_days)
-    return tuple(Expiry(kept, older_than) for kept in (PAYLOADS, CONFLICTS))
+    return tuple(Expiry(kept, older_than) for kept in (KEPT_PAYLOADS, KEPT_CONFLICTS))

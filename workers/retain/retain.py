@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from messaging.log import logger
 from workers.retain.expiry import BATCH_ROWS, expiries
-from workers.tables.database import engine_of, transact
-from workers.tables.retention import SESSION
+from workers.tables import RETENTION_SESSION, engine_of, transact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +38,7 @@ class Expired:
 @contextmanager
 def open_database(settings: RetainSettings) -> Iterator[Engine]:
     """Yield the database of the settings; statements may take their time in it."""
-    engine = engine_of(settings.database_url, SESSION)
+    engine = engine_of(settings.database_url, RETENTION_SESSION)
     try:
         yield engine
     finally:

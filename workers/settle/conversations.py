@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
 
-from workers.parsing.timestamps import microseconds_of, moment_of
+from workers.parsing import microseconds_of, moment_of
 from workers.settle.plan import SUPERSEDED, Moment, Pending, Routing, Settled
-from workers.tables.models import conversation_messages, conversations, processed_events, routing_updates
-from workers.tables.rowset import RowStatement, kinds_of
+from workers.tables import (
+    RowStatement,
+    conversation_messages,
+    conversations,
+    kinds_of,
+    processed_events,
+    routing_updates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from workers.parsing.events import (
+from workers.parsing import (
     CONVERSATION_MESSAGE,
     CONVERSATION_NEW,
     CONVERSATION_UPDATED,

@@ -13,7 +13,7 @@ from workers.settings import read_window
 
 if TYPE_CHECKING:
     from workers.genesys import GenesysSettings
-    from workers.tables.window import WindowBounds
+    from workers.tables import WindowBounds
 
 
 @dataclass(frozen=True, slots=True)

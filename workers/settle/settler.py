@@ -8,19 +8,17 @@ from sqlalchemy import select, update
 
 from messaging.errors import RetryLaterError
 from messaging.log import logger
-from workers.parsing.timestamps import moment_of
+from workers.parsing import moment_of
 from workers.settle import conversations
 from workers.settle.plan import Settlement, settle_update, settle_window
-from workers.tables.database import transact
-from workers.tables.models import routing_updates
-from workers.tables.outbox import put_in_outbox
+from workers.tables import put_in_outbox, routing_updates, transact
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
     from workers.genesys import ConversationStates
-    from workers.tables.window import WindowBounds
+    from workers.tables import WindowBounds
 
 CONVERSATIONS_AT_ONCE: Final = 100
 """One transaction's: its locks hold up the intake of these conversations for some milliseconds."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from workers.parsing.events import CONVERSATION_MESSAGE, ClaimedEvent
+from workers.parsing import CONVERSATION_MESSAGE, ClaimedEvent
 from workers.tables.models import conversations
 from workers.tables.rowset import insert_into
 from workers.tables.window import window_opened
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from workers.parsing.events import Event
+    from workers.parsing import Event
     from workers.tables.window import WindowBounds
 
 _ENTER: Final = insert_into(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from workers.parsing.drift import Drift
+    from workers.parsing import Drift
 
 _RECORD: Final = insert_into(
     drift_table, ("kind", "name", "event_type", "first_seen_at"), "ON CONFLICT (kind, name) DO NOTHING"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from workers.parsing.events import ClaimedEvent
+    from workers.parsing import ClaimedEvent
 
 _KEEP: Final = insert_into(event_payloads, ("event_id", "stored_at", "body"))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, Connection, Table
 
-SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
+RETENTION_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
 """What these statements run under in PostgreSQL: a count reads a whole table, and may take its time."""
 
 
@@ -54,5 +54,5 @@ class Kept:
         return connection.execute(delete(self.table).where(target.in_(old))).rowcount
 
 
-PAYLOADS: Final = Kept(event_payloads, event_payloads.c.stored_at)
-CONFLICTS: Final = Kept(duplicate_events, duplicate_events.c.last_seen_at)
+KEPT_PAYLOADS: Final = Kept(event_payloads, event_payloads.c.stored_at)
+KEPT_CONFLICTS: Final = Kept(duplicate_events, duplicate_events.c.last_seen_at)
