@@ -1,5 +1,7 @@
 """A variable that nothing reads is pointed out by name, and its value is not looked at."""
 
+import os
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -24,6 +26,8 @@ def test_what_resembles_no_setting_is_told_without_a_guess():
 
 
 def test_a_process_says_so_at_its_start_without_the_value(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("OM_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("OM_WEBHOOK_SECRET", "hidden")
     with capture_logs() as lines:
         warn_of_unknown_settings()
