@@ -1,1 +1,1 @@
-"""Real servers on this machine, for a first run and for the tests."""
+"""The service on one machine by one command, with a broker where none is named."""

@@ -1,6 +1,5 @@
-"""What `make run`, `make demo` and `make test` call: python -m deploy.local COMMAND."""
+"""What `make run` and `make demo` call: python -m deploy.local COMMAND."""
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ VAR = PROJECT / "var"
 
 @click.group()
 def local() -> None:
-    """Run, show and test the service on this machine."""
+    """Run and show the service on this machine."""
 
 
 @local.command()
@@ -31,13 +30,6 @@ def run() -> None:
 def demo() -> None:
     """Run the service on fresh data, send it events, and settle the accounts."""
     raise SystemExit(0 if demonstrate(VAR) else 1)
-
-
-@local.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(arguments: tuple[str, ...]) -> None:
-    """Run pytest with ARGUMENTS beside a RabbitMQ and a PostgreSQL of its own."""
-    os.execv(sys.executable, [sys.executable, "-m", "tests.servers", *arguments])  # noqa: S606  # our own command
 
 
 def main() -> None:
