@@ -11,6 +11,6 @@ def test_every_message_is_seen_and_stays_where_it_is_however_often_one_looks(vho
         channel = connection.channel()
         channel.confirm_delivery()
         for body in bodies:
-            channel.basic_publish(topology.DEAD_LETTERS, "", body)
+            channel.basic_publish("", topology.DEAD_LETTERS, body)
         for _ in range(30):
             assert list(peek(connection, topology.DEAD_LETTERS)) == bodies
