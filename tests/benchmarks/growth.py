@@ -8,6 +8,7 @@ from sqlalchemy import create_engine
 
 from tests.benchmarks.intake import Trial, work_off
 from tests.benchmarks.running import migrate
+from tests.benchmarks.table import event_table
 
 if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig
@@ -54,12 +55,25 @@ def measure_growth(rig: Rig) -> None:
     for number in range(rig.plan.rounds):
         bodies = rig.requests.bodies(EVENTS_PER_ROUND, number * EVENTS_PER_ROUND)
         for rows, url in urls.items():
+            before = _wal_bytes(url)
             work_off(rig, Trial("growth", subject_of(rows), url), bodies)
+            wal = (_wal_bytes(url) - before) / EVENTS_PER_ROUND
+            rig.results.add("growth", subject_of(rows), wal_bytes_per_event=wal)
 
 
 def subject_of(rows: int) -> str:
     """Return the name under which a table of so many rows is reported."""
     return f"rows_{rows}"
+
+
+def _wal_bytes(url: str) -> float:
+    """Return the bytes that the server has written to its log by now.
+
+    After each checkpoint it writes every page whole that changes for the first time. Random keys change as
+    many pages as there are events, so this is what large tables cost first.
+    """
+    with event_table(url) as table:
+        return float(table.query("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")[0][0])
 
 
 def _filled(rig: Rig, rows: int) -> str:

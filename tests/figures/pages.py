@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.figures.checkout import Checkout, Standing
-from tests.figures.quotes import QuoteError, as_source, fill, sources_of
+from tests.figures.quotes import QuoteError, Unmeasured, as_source, fill, sources_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,10 +32,10 @@ def filled_page(text: str, root: Path) -> str:
 
 
 def _source(name: str, root: Path) -> SimpleNamespace:
-    path = root / FILES.get(name, name)
-    if not path.is_file():
-        raise QuoteError(f"it quotes {name}, but there is no {FILES.get(name, 'such file of figures')}")
-    return as_source(path.read_text(encoding="utf-8"))
+    if name not in FILES:
+        raise QuoteError(f"it quotes {name}, but figures are of {', '.join(FILES)}")
+    path = root / FILES[name]
+    return as_source(path.read_text(encoding="utf-8")) if path.is_file() else Unmeasured()
 
 
 def measured(name: str, source: SimpleNamespace, root: Path) -> str:
@@ -44,6 +44,8 @@ def measured(name: str, source: SimpleNamespace, root: Path) -> str:
     Raises:
         QuoteError: There is no certificate, or the clone does not know the commit.
     """
+    if isinstance(source, Unmeasured):
+        return "not measured yet"
     birth = getattr(source, "certificate", None)
     if birth is None:
         raise QuoteError(f"{FILES[name]} does not say what it was measured with. Measure again")
@@ -55,7 +57,9 @@ def measured(name: str, source: SimpleNamespace, root: Path) -> str:
         )
     uncommitted = " with changes that were not committed" if birth.dirty else ""
     machine, versions = birth.machine, vars(birth.versions)
-    servers = ", ".join(f"{key} {versions[key]}" for key in ("Python", "RabbitMQ", "PostgreSQL"))
+    servers = ", ".join(
+        f"{key} {versions[key]}" for key in ("Python", "RabbitMQ", "PostgreSQL") if key in versions
+    )
     return (
         f"measured at `{birth.commit[:10]}`{uncommitted}{STANDINGS[standing]}, on {birth.date}, with seed"
         f" {birth.seed}, on {machine.cores} cores ({machine.cpu}, {machine.memory_gb} GB; {servers})"

@@ -31,6 +31,16 @@ class QuoteError(ValueError):
     """A page quotes what is not there; the message names the marker. Mend the page, or measure."""
 
 
+class Unmeasured(SimpleNamespace):
+    """Stands for a file that nobody has measured yet: whatever is asked of it is nothing."""
+
+    def __getattr__(self, _: str) -> Unmeasured:
+        return self
+
+    def __format__(self, _: str) -> str:
+        return NOTHING
+
+
 class _Formatter(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         return NOTHING if value is None else str(super().format_field(value, format_spec))
@@ -97,7 +107,9 @@ def _table(template: str, sources: Mapping[str, SimpleNamespace]) -> str:
     pairs = [column.partition("=")[::2] for column in columns]
     titles, cells = ([text.strip() for text in texts] for texts in zip(*pairs, strict=True))
     rows, _ = _Formatter().get_field(path, (), sources)
-    values = rows if isinstance(rows, list) else vars(rows).values()
+    entries = [vars(row) for row in (rows if isinstance(rows, list) else vars(rows).values())]
+    # What only some rows have is nothing in the others; what none has is a mistake in the page.
+    known = dict.fromkeys(name for entry in entries for name in entry)
     lines = [titles, ["---"] * len(titles)]
-    lines += [[_Formatter().vformat(cell, (), vars(row)) for cell in cells] for row in values]
+    lines += [[_Formatter().vformat(cell, (), known | entry) for cell in cells] for entry in entries]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

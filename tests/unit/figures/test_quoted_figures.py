@@ -126,7 +126,7 @@ def test_a_page_tells_when_its_figures_were_measured(repository):
 
 
 def test_a_table_has_a_line_for_each_entry(repository):
-    repository.measure(targets={"a": {"title": "A", "must": 0.5}, "b": {"title": "B", "must": None}})
+    repository.measure(targets={"a": {"title": "A", "must": 0.5}, "b": {"title": "B"}})
     table = "<!-- table: performance.targets | what = {title} | = ≥ {must:g} --><!-- /table -->"
     assert repository.page(f"{table} <!-- measured: performance --><!-- /measured -->").splitlines()[
         1:-1
@@ -158,3 +158,18 @@ def test_figures_without_a_certificate_are_refused(repository):
         QuoteError, match=r"docs/performance/results\.json does not say what it was measured with"
     ):
         repository.page()
+
+
+def test_a_page_may_quote_what_is_not_measured_yet_and_says_so(repository):
+    page = "F <!-- measured: chaos --><!-- /measured --> <!-- figure: {chaos.ratio:.2f} -->9<!-- /figure -->"
+    filled = repository.page(f"{page}\n<!-- table: chaos.faults | # = {{number}} -->\n<!-- /table -->")
+    assert "-->not measured yet<!--" in filled
+    assert "-->\N{EN DASH}<!--" in filled
+    assert "| # |\n| --- |\n<!-- /table -->" in filled
+
+
+def test_a_source_that_nobody_writes_is_refused(repository):
+    with pytest.raises(
+        QuoteError, match="it quotes perfomance, but figures are of performance, profile, chaos"
+    ):
+        repository.page(PAGE.replace("{performance", "{perfomance"))
