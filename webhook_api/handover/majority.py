@@ -49,9 +49,9 @@ class Majority:
         refreshes nothing, and is no reason to give the connection up before the last look is too old.
         """
         members = report.members
-        if self.address not in {None, report.address}:
-            # Another node's view: that node may be on the other side of a partition.
-            return replace(self, members=members.total)
+        if members is None or self.address not in {None, report.address}:
+            # Another node's view says nothing: that node may be on the other side of a partition.
+            return self
         if not members.has_majority:
             return replace(self, members=members.total, seen_at=NEVER)
         if not members.has_leader or report.asked_at <= self.connected_at:

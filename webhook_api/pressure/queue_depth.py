@@ -49,13 +49,13 @@ class QueueReport:
     Args:
         asked_at: Monotonic seconds before the question was sent: what was told is no older.
         address: Which of the addresses answered, counted from 0.
-        members: The nodes that hold the events queue.
+        members: The nodes that hold the events queue; None where it was not told.
         depth: None where the queue's depth is not known: unknown is never zero.
     """
 
     asked_at: float
     address: int
-    members: Members
+    members: Members | None
     depth: DepthSample | None
 
 
@@ -142,19 +142,18 @@ class _Api:
             answer = http.get(queue_url, timeout=TIMEOUT_SECONDS)
             if answer.status_code != 200:
                 return None
+            alarms = http.get(f"{base}/health/checks/alarms", timeout=TIMEOUT_SECONDS)
             queue = answer.json()
             members = members_of(queue)
-            alarms = http.get(f"{base}/health/checks/alarms", timeout=TIMEOUT_SECONDS)
+            depth = _depth_of(queue, members, is_calm=alarms.status_code == 200)
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):
             return None
         self.failures = 0
-        return QueueReport(
-            asked_at, self.address, members, _depth_of(queue, members, is_calm=alarms.status_code == 200)
-        )
+        return QueueReport(asked_at, self.address, members, depth)
 
 
-def members_of(queue: dict[str, Any]) -> Members:
-    """Read the management API's `members`, `online` and `leader`; a classic queue has one member.
+def members_of(queue: dict[str, Any]) -> Members | None:
+    """Read the management API's `members`, `online` and `leader`, which every quorum queue has.
 
     `online` is what the node asked finds at the moment: a copy on a node that it has no connection to is not
     in it, so a node cut off from the others never sees a majority, and a frozen one holds the answer up.
@@ -164,12 +163,12 @@ def members_of(queue: dict[str, Any]) -> Members:
         RabbitMQ 4.0.5, `online` and `format` in rabbit_quorum_queue.erl.
     """
     if "members" not in queue:
-        return Members(total=1, online=1, has_leader=True)
+        return None
     members, online = set(queue["members"]), set(queue["online"])
     return Members(len(members), len(members & online), queue["leader"] in online)
 
 
-def _depth_of(queue: dict[str, Any], members: Members, *, is_calm: bool) -> DepthSample | None:
+def _depth_of(queue: dict[str, Any], members: Members | None, *, is_calm: bool) -> DepthSample | None:
     """Return the depth; not to be trusted during an alarm, nor without a majority, when no answer is a 0."""
     depth = queue.get("messages")
     if type(depth) is not int or depth < 0:
@@ -178,5 +177,5 @@ def _depth_of(queue: dict[str, Any], members: Members, *, is_calm: bool) -> Dept
         time.monotonic(),
         depth,
         unacknowledged=int(queue.get("messages_unacknowledged", 0)),
-        is_trusted=is_calm and members.has_majority,
+        is_trusted=is_calm and (members is None or members.has_majority),
     )

@@ -15,6 +15,7 @@ def _report(online, *, total=3, asked_at=CONNECTED + 1, address=0, has_leader=Tr
 
 ALL = _report(3)
 LATER = CONNECTED + 2
+NOTHING_OF_MEMBERS = QueueReport(CONNECTED + 1, 0, members=None, depth=None)
 CASES = {
     "nothing told yet": ([], LATER, False),
     "all three online": ([ALL], LATER, True),
@@ -28,6 +29,7 @@ CASES = {
     "lost again": ([ALL, _report(1, asked_at=CONNECTED + 2)], CONNECTED + 2, False),
     "lost and back": ([ALL, _report(1), _report(2, asked_at=CONNECTED + 3)], CONNECTED + 4, True),
     "seen by another node": ([_report(3, address=1)], LATER, False),
+    "another node is a lone broker": ([_report(1, total=1, address=1)], LATER, False),
     "lost in another node's eyes": ([ALL, _report(1, address=1)], LATER, True),
     "no leader among them": ([_report(2, has_leader=False)], LATER, False),
     "an election does not end it": ([ALL, _report(2, has_leader=False)], LATER, True),
@@ -36,6 +38,8 @@ CASES = {
         ALL.asked_at + FRESH_SECONDS + 0.01,
         False,
     ),
+    "members were not told": ([NOTHING_OF_MEMBERS], LATER, False),
+    "members were told before and then not": ([ALL, NOTHING_OF_MEMBERS], LATER, True),
     "a lone broker": ([_report(1, total=1)], LATER, True),
     "a lone broker long ago": ([_report(1, total=1)], CONNECTED + 86_400, True),
     "a lone broker before the connection": ([_report(1, total=1, asked_at=1.0)], LATER, True),
@@ -92,7 +96,7 @@ def test_the_number_of_members_is_remembered_over_a_restart(tmp_path, total, exp
         ({"members": ["a", "b", "c"], "online": ["c", "a"], "leader": "a"}, Members(3, 2, has_leader=True)),
         ({"members": ["a", "b", "c"], "online": ["c", "a"], "leader": "b"}, Members(3, 2, has_leader=False)),
         ({"members": ["a", "b"], "online": ["b", "x"], "leader": "b"}, Members(2, 1, has_leader=True)),
-        ({"messages": 7, "type": "classic"}, Members(1, 1, has_leader=True)),
+        ({"messages": 7}, None),
     ],
 )
 def test_members_are_read_as_the_management_api_names_them(queue, expected):
