@@ -118,17 +118,17 @@ def test_a_backlog_stops_at_the_low_watermark_and_has_no_live_request_refused(
 ):
     low, high = 300, 500
     _leave_in_journal(tmp_path, 3000)
-    settings = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low), "OM_EDGE_PROCESSES": "2"}
+    settings = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low)}
     edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
     depths, statuses = [], []
-    with running(edge), _working(vhost.amqp_url, rate=40), requests.Session() as http:
+    with running(edge), _working(vhost.amqp_url, rate=15), requests.Session() as http:
         edge.start()
         _wait_until(lambda: _gate(edge)["queue_depth"] is not None)
         ends = time.monotonic() + 15.0
         while time.monotonic() < ends:
             statuses.append(_post(http, edge, len(statuses)).status_code)
             depths.append(queue.ready())
-            time.sleep(0.1)
+            time.sleep(0.2)
         republished = edge.health()["republished"]
 
     assert statuses.count(429) == 0
