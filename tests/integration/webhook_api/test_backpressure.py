@@ -1,6 +1,7 @@
 """A queue that grows too deep turns senders away until it has been drained."""
 
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -84,3 +85,22 @@ def test_a_management_address_that_does_not_answer_is_passed_over(rabbitmq, vhos
         edge.start()
 
         _wait_for(edge, lambda gate: gate["queue_depth"] == 0)
+
+
+def test_with_broker_and_api_away_more_than_the_watermark_is_kept_and_nothing_refused(rabbitmq, tmp_path):
+    settings = {"OM_QUEUE_DEPTH_HIGH": "20", "OM_QUEUE_DEPTH_LOW": "10"}
+    broker = ExitStack()
+    vhost = broker.enter_context(rabbitmq.make_vhost())
+    declare_topology(vhost.amqp_url)
+    edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
+    with running(edge):
+        edge.start()
+        _wait_for(edge, lambda gate: gate["queue_depth"] == 0)
+        broker.close()
+        deadline = time.monotonic() + SECONDS
+        while edge.health()["processes"][0]["journal"]["broker"] != "away":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+        assert edge.health()["processes"][0]["gate"]["queue_depth"] == 0, "the last depth is still believed"
+        assert {post(edge.url, b'{"n":%d}' % number).status_code for number in range(60)} == {200}

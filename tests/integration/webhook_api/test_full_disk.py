@@ -1,9 +1,11 @@
 """With its disk full the edge says so, in its answers and in its readiness, until there is room again."""
 
+import errno
 import os
 import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import requests
@@ -85,3 +87,36 @@ def test_a_full_journal_is_not_ready(tmp_path):
             pass
 
         assert "the journal is full: senders are told 503" in _wait_for_status(edge, 503)["problems"]
+
+
+def fail_flushes_while_told(_app):
+    """An extension of the edge: the disk under the journal fails while the file `failing` is there."""
+    flush = os.fdatasync
+
+    def fdatasync(descriptor):
+        if Path("failing").exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        flush(descriptor)
+
+    os.fdatasync = fdatasync
+
+
+def test_a_flush_that_fails_is_answered_503_until_one_succeeds(tmp_path):
+    extension = "tests.integration.webhook_api.test_full_disk:fail_flushes_while_told"
+    settings = {"OM_JOURNAL_FSYNC": "true", "OM_FLASK_EXTENSIONS": extension}
+    edge = Edge(Service(tmp_path, GONE, settings=settings))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+        assert post(edge.url, b"{}").status_code == 200
+
+        (tmp_path / "failing").touch()
+        answers = [post(edge.url, b"{}") for _ in range(3)]
+        report = _wait_for_status(edge, 503)
+        (tmp_path / "failing").unlink()
+        _wait_for_status(edge, 200)
+
+        assert [answer.status_code for answer in answers] == [503, 503, 503]
+        assert {answer.headers["Retry-After"] for answer in answers} == {"5"}
+        assert "the journal cannot be written: input/output error: senders are told 503" in report["problems"]
+        assert post(edge.url, b"{}").status_code == 200
+    assert edge.log.read_text().count('"journal_flush_failed"') == 1
