@@ -7,14 +7,7 @@ import sys
 import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError, OpenMessagingError
-from omctl.commands.check import check
-from omctl.commands.migrate import migrate
-from omctl.commands.retain import retain
-from omctl.commands.setup import setup
-from omctl.commands.sign import sign
-from omctl.commands.simulate import simulate
-
-COMMANDS = (setup, migrate, check, retain, sign, simulate)
+from omctl.commands import COMMANDS
 
 
 @click.group(

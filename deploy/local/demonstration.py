@@ -21,7 +21,7 @@ from deploy.local.running import wait_until_ready
 from deploy.local.service import DEFAULT_BIND, LocalService
 from deploy.local.supervision import Supervisor
 from messaging import topology
-from omctl.commands.simulate import simulate
+from omctl.commands import simulate
 
 EVENTS = 1000
 # Duplicates (half of them with another content), disorder and collisions are the simulation's defaults.

@@ -12,14 +12,18 @@ import click
 from rich.markup import escape
 
 from messaging.environment import Environment
-from omctl.check.broker import check_broker
-from omctl.check.configuration import check_configuration
-from omctl.check.database import check_database
-from omctl.check.edge import check_edge
-from omctl.check.finding import Finding, Level
-from omctl.check.journal import check_journals, oversized_findings
-from omctl.check.management import check_management
-from omctl.check.proof import check_proof
+from omctl.check import (
+    Finding,
+    Level,
+    check_broker,
+    check_configuration,
+    check_database,
+    check_edge,
+    check_journals,
+    check_management,
+    check_proof,
+    oversized_findings,
+)
 from omctl.console import json_option, print_json, print_table
 
 STYLES = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
