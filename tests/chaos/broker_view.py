@@ -15,6 +15,7 @@ EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 EVENTS = "open-messaging.events"
 UNROUTED = "open-messaging.unrouted"
 DEAD_LETTERS = "open-messaging.dead-letters"
+RECORDS = "open-messaging.dead-letter-records"
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class BrokerView:
 
     def is_drained(self) -> bool:
         """Tell whether nothing waits for a worker, ready or unacknowledged."""
-        return self.depth(EVENTS) == 0 and self.depth(UNROUTED) == 0
+        return all(self.depth(queue) == 0 for queue in (EVENTS, UNROUTED, RECORDS))
 
     def connections(self) -> set[str]:
         """Return the names of all connections; a name holds the client's port."""

@@ -16,7 +16,7 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.stand import running_stand
 from tests.chaos.table import summary, table
-from tests.figures import broker_versions, certificate
+from tests.figures import broker_versions, certificate, postgresql_version
 from tests.stand.product import SOURCES
 
 if TYPE_CHECKING:
@@ -115,12 +115,18 @@ def carry_out(
 ) -> Result:
     """Run a fault and hand its result to whoever sums up; a stand that failed is not used again."""
     stand = stands.of(kind)
+    record(VERSIONS, versions_of(stand))
     result = run_fault(stand, fault, plan)
-    record(VERSIONS, broker_versions(stand.view.management_url))
     record(RESULT, result.as_row() | {"stand": kind})
     if not result.is_good:
         stands.close(keep=True)
     return result
+
+
+def versions_of(stand: Stand) -> dict[str, str]:
+    """Return the versions of a stand's servers, by name."""
+    versions = broker_versions(stand.view.management_url)
+    return versions | (postgresql_version(stand.database_url()) if stand.postgresql else {})
 
 
 class Account:
@@ -140,6 +146,7 @@ class Account:
         for name, value in report.user_properties:
             if name == RESULT:
                 self._rows.append(value)
+                print(f"\n{table([value]).splitlines()[1]}", flush=True)
             if name == CAUGHT:
                 self._caught.append(value)
             if name == VERSIONS:

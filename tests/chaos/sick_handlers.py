@@ -38,6 +38,8 @@ def obey(connection, order):
         connection.execute(sqlalchemy.text("DELETE FROM no_such_table"))
     if order == "slow":
         time.sleep(2)
+    while order == "loop":
+        pass
     if order == "hang":
         time.sleep(100_000)
 '''

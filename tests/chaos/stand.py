@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from sqlalchemy import Engine, create_engine, text
 
-from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, UNROUTED, BrokerView
+from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, RECORDS, UNROUTED, BrokerView
 from tests.chaos.fake_management import FakeManagement
 from tests.chaos.journals import Journals
 from tests.chaos.proxy import Proxy
@@ -108,7 +108,7 @@ class Stand:
         self.database = f"chaos_{self._served}"
         if self.postgresql:
             self.postgresql.create_database(self.database)
-        for queue in (EVENTS, UNROUTED, DEAD_LETTERS):
+        for queue in (EVENTS, UNROUTED, DEAD_LETTERS, RECORDS):
             self.view.request("DELETE", f"queues/%2F/{queue}")
         self.stop_product()
         self.product = Product(self.directory / f"product-{self._served}", self.settings(), sources=sources)

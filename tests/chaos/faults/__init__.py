@@ -137,6 +137,7 @@ FAULTS: Final = (
         (
             Form(topology.the_dead_letter_exchange_is_deleted, (2.0, 4.0)),
             Form(topology.the_dead_letter_queue_is_deleted, (2.0, 4.0)),
+            Form(topology.the_queue_of_their_records_is_deleted, (2.0, 4.0)),
         ),
     ),
     Fault(
@@ -246,6 +247,7 @@ FAULTS: Final = (
             Form(workers.a_handler_asks_for_a_missing_table),
             Form(workers.a_handler_is_slow),
             Form(workers.a_handler_hangs),
+            Form(workers.a_handler_loops),
         ),
         arrange=workers.with_sick_handlers,
     ),

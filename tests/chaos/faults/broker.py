@@ -145,7 +145,7 @@ def the_broker_is_frozen_and_killed(scene: Scene) -> Iterator[None]:
 @contextmanager
 def _frozen(scene: Scene, broker: PrivateRabbitMQ) -> Iterator[None]:
     broker.freeze()
-    scene.prove(f"process {broker.pid} is suspended", has_struck=is_frozen(broker.pid))
+    scene.await_proof(f"process {broker.pid} is suspended", lambda: is_frozen(broker.pid))
     yield
 
 

@@ -65,7 +65,7 @@ def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
     followers = [broker for broker in scene.stand.brokers if broker is not leader]
     for broker in followers:
         broker.freeze()
-    assert all(is_frozen(broker.pid) for broker in followers)
+    wait_until(lambda: all(is_frozen(broker.pid) for broker in followers), 10, "the followers are suspended")
     scene.wait(3.0, 6.0)
     _kill(scene, [leader])
     yield

@@ -65,7 +65,7 @@ def on_a_tight_disk(stand: Stand) -> Iterator[None]:
             "ALTER TABLE suspects SET TABLESPACE pg_default",
             "DROP TABLESPACE tight",
         )
-        subprocess.run(["umount", str(disk)], check=False)
+        subprocess.run(["umount", "--lazy", str(disk)], check=False)
 
 
 @contextmanager

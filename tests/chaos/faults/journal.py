@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 DISK = "4m"
+FILL_RATE = 1000.0
+"""Fills the disk in some seconds, whatever the stand can do."""
+
+NEARLY_FULL = 65536
 LEAST_LIMIT = str(1024 * 1024)
 DEFAULT_LIMIT = str(1024 * 1024 * 1024)
 NEARLY = 0.8
@@ -40,9 +44,9 @@ def on_a_small_disk(stand: Stand) -> Iterator[None]:
     _move(stand, small)
     try:
         yield
-    finally:
         _move(stand, usual)
-        subprocess.run(["umount", str(small)], check=False)
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=False)
 
 
 @contextmanager
@@ -62,9 +66,8 @@ def the_disk_is_full(scene: Scene) -> Iterator[None]:
     """Take the broker away until the journal's disk is full."""
     with _filled(scene):
         free = os.statvfs(scene.stand.journals.state)
-        scene.prove(
-            f"{free.f_bavail * free.f_bsize} bytes are free", has_struck=free.f_bavail * free.f_bsize < 65536
-        )
+        left = free.f_bavail * free.f_bsize
+        scene.prove(f"{left} bytes are free", has_struck=left < NEARLY_FULL)
         yield
 
 
@@ -186,10 +189,15 @@ def _filled(scene: Scene) -> Iterator[None]:
     """Fill the journal until senders are refused, then let the broker come back."""
     stand, load = scene.stand, scene.load
     log, start = stand.edge.log, stand.edge.log.stat().st_size
+    usual = load.rate
     stand.broker.stop()
-    wait_until(lambda: load.latest(0.5)[503], FULL_SECONDS, "senders are told 503")
-    yield
-    stand.broker.start()
+    try:
+        load.change_rate(max(usual, FILL_RATE))
+        wait_until(lambda: load.latest(0.5)[503], FULL_SECONDS, "senders are told 503")
+        yield
+    finally:
+        load.change_rate(usual)
+        stand.broker.start()
     stand.wait_healthy()
     wait_until(lambda: set(load.latest(1.0)) == {200}, FULL_SECONDS, "senders are let in again")
     mute = [each for each in load.seen().tries if each.status == 503 and not each.retry_after]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, EVERYTHING
+from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, EVERYTHING, RECORDS
 from tests.chaos.faults.broker import CTL_SECONDS
 from tests.stand.waiting import wait_until
 
@@ -106,6 +106,13 @@ def the_dead_letter_queue_is_deleted(scene: Scene) -> Iterator[None]:
 
 
 @contextmanager
+def the_queue_of_their_records_is_deleted(scene: Scene) -> Iterator[None]:
+    """Dead-letter events while there is no queue in which they wait for their reason to be recorded."""
+    with _buried(scene, f"queues/%2F/{RECORDS}"):
+        yield
+
+
+@contextmanager
 def _taken_away(scene: Scene, path: str) -> Iterator[None]:
     product = scene.stand.product
     _delete(scene, path)
@@ -118,8 +125,9 @@ def _taken_away(scene: Scene, path: str) -> Iterator[None]:
 @contextmanager
 def _buried(scene: Scene, path: str) -> Iterator[None]:
     stand, view = scene.stand, scene.stand.view
-    # What the queue holds so far goes with it, and is not the service's to keep.
-    scene.ledger.excuse_all(view.bodies(DEAD_LETTERS))
+    if path.endswith(DEAD_LETTERS):
+        # What the queue holds so far goes with it, and is not the service's to keep.
+        scene.ledger.excuse_all(view.bodies(DEAD_LETTERS))
     _delete(scene, path)
     bodies = scene.doomed_bodies(MALFORMED)
     scene.post_all(bodies)

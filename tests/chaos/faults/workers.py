@@ -137,6 +137,13 @@ def a_handler_hangs(scene: Scene) -> Iterator[None]:
 
 
 @contextmanager
+def a_handler_loops(scene: Scene) -> Iterator[None]:
+    """Let a handler go round for ever, with the interpreter's lock."""
+    with _dead_lettered(scene, "loop", "too_slow"):
+        yield
+
+
+@contextmanager
 def a_handler_is_slow(scene: Scene) -> Iterator[None]:
     """Let a handler take two seconds over one event, which then takes effect like any other."""
     body = sick_handlers.marked(scene.extra_bodies(1)[0], "slow")
