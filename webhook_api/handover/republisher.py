@@ -32,6 +32,14 @@ LARGEST_SLICE_EVENTS: Final = 200
 """The first slice after an outage counts all that came in meanwhile; it must not hold the loop for it."""
 
 
+MOST_AHEAD_EVENTS: Final = 5000
+"""How much the next probe may have to wait behind, on the same channel.
+
+A cluster at its limit took longer for a whole backlog than a probe is waited for (10 s): the connection was
+given up and all of it published again, for ever. Of this much it must take 500 events a second.
+"""
+
+
 def slice_events(accepted: int) -> int:
     """Return how many waiting events to publish beside those that came in since the slice before.
 
@@ -90,8 +98,8 @@ class Republisher:
         self._allowed = 0
 
     def allow(self, events: int) -> None:
-        """Publish so many and no more, until the queue has been looked at again."""
-        self._allowed = events
+        """Publish so many and no more, nor more than a probe may wait for, until the next probe's answer."""
+        self._allowed = min(events, MOST_AHEAD_EVENTS)
         self.go_on()
 
     def go_on(self) -> None:

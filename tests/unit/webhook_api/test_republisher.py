@@ -1,8 +1,12 @@
 """The backlog goes fast where nobody waits, and leaves the greater part to requests where they come."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from webhook_api.handover.republisher import IDLE_SLICE_EVENTS, slice_events
+from webhook_api.handover.republisher import IDLE_SLICE_EVENTS, MOST_AHEAD_EVENTS, Republisher, slice_events
+from webhook_api.journal import Segment
+from webhook_api.journal.segment_file import record_header
 
 
 @pytest.mark.parametrize(
@@ -15,3 +19,28 @@ def test_a_slice_follows_what_came_in_since_the_slice_before(accepted, expected)
 
 def test_a_slice_is_never_empty():
     assert all(slice_events(accepted) > 0 for accepted in range(1000))
+
+
+def test_no_more_goes_out_than_the_next_probe_can_wait_behind(tmp_path):
+    path = tmp_path / "00000001.segment"
+    path.write_bytes((record_header(b"p", b"body") + b"pbody") * (2 * MOST_AHEAD_EVENTS))
+    calls, published = [], []
+    loop = SimpleNamespace(time=lambda: 0.0, call_later=lambda _seconds, call: calls.append(call))
+    outlet = SimpleNamespace(
+        is_open=True,
+        buffered_bytes=0,
+        size_limit=1000,
+        publish=lambda _properties, body: published.append(body),
+        flush=lambda: None,
+        prove=lambda _segment: None,
+    )
+    republisher = Republisher(loop, outlet, oversized=None, count_accepted=lambda: 0)
+    republisher.extend([Segment(path, size=path.stat().st_size)])
+    republisher.allow(1_000_000)
+    while calls:
+        calls.pop()()
+    assert len(published) == MOST_AHEAD_EVENTS
+    republisher.allow(1_000_000)
+    while calls:
+        calls.pop()()
+    assert len(published) == 2 * MOST_AHEAD_EVENTS
