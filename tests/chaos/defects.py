@@ -49,7 +49,7 @@ def _refuse(self, properties, body):
     _accept(self, properties, body)
 Handover.accept = _refuse
 """,
-        "unexpected answers.*503",
+        "unexpected answers.*503|typically",
     ),
     Defect(
         "every copy is new",
