@@ -91,7 +91,10 @@ def test_memory_that_rises_once_and_stays_is_flat():
 
 def test_a_sample_belongs_to_the_innermost_layer():
     layers = {"ours": ("ours/",), "library": ("library/",)}
-    stacks = read_stacks("f (ours/a.py:3);g (library/b.py:5);h (json/c.py:7) 3\nmain (x/y.py:1) 1\n")
+    stacks = read_stacks(
+        "f (ours/a.py:3);g (library/b.py:5);h (json/c.py:7) 3\nmain (x/y.py:1) 1\n"
+        "main (x/y.py:1);EpollSelector.select (selectors.py:468) 9\n"
+    )
     assert shares_of(stacks, layers) == {"library": 0.75, OTHER: 0.25}
 
 
