@@ -129,8 +129,10 @@ def arrivals_of(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, .
     message_id, source = message_id_of(delivery), source_of(delivery)
     body_sha256 = hashlib.sha256(envelope.body).hexdigest()
     return tuple(
-        Arrival(event, message_id, envelope.received_at_us, source, body_sha256, envelope.body)
-        for event in events
+        [
+            Arrival(event, message_id, envelope.received_at_us, source, body_sha256, envelope.body)
+            for event in events
+        ]
     )
 
 

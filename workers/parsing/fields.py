@@ -27,6 +27,11 @@ _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
+def _is_storable(text: str) -> bool:
+    """Tell at once of nearly every text that a database stores it."""
+    return (text.isascii() and "\x00" not in text) or not _UNSTORABLE.search(text)
+
+
 class Identifier(fields.Field[str]):
     """A text that identifies something: not empty, storable as it is, and short enough for an index."""
 
@@ -35,7 +40,7 @@ class Identifier(fields.Field[str]):
             raise ValidationError("is not a text")
         if not value or len(value) > LONGEST_IDENTIFIER:
             raise ValidationError(f"must have 1 to {LONGEST_IDENTIFIER} characters")
-        if _UNSTORABLE.search(value):
+        if not _is_storable(value):
             raise ValidationError("holds a character that no database stores")
         return value
 
@@ -55,7 +60,7 @@ class Words(fields.Field[str]):
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
             raise ValidationError("is not a text")
-        return _UNSTORABLE.sub(REPLACEMENT, value)
+        return value if _is_storable(value) else _UNSTORABLE.sub(REPLACEMENT, value)
 
 
 class Object(fields.Field["dict[str, Any]"]):

@@ -8,7 +8,6 @@ stores that are not used here. A reader asks the schema once for its fields and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from marshmallow import EXCLUDE, Schema, ValidationError
@@ -75,38 +74,32 @@ class SchemaReader:
 
     def __init__(self, schema: LenientSchema, path: str = "") -> None:
         self._prefix = f"{path}." if path else ""
-        self._entries = [_entry_of(name, field) for name, field in schema.load_fields.items()]
+        entries = [_entry_of(name, field) for name, field in schema.load_fields.items()]
+        self._entries: dict[str, _Entry | None] = dict.fromkeys(schema.unread)
+        self._entries |= {entry.name: entry for entry in entries}
         self._required = [
             field.data_key or name for name, field in schema.load_fields.items() if field.required
         ]
-        self._names = schema.unread | {entry.name for entry in self._entries}
 
     def read(self, data: Mapping[str, Any], notes: DriftNotes, event_type: str) -> dict[str, Any]:
         """Return the known fields that are there, by attribute; null is the same as absent.
 
         Raises:
-            RejectedEventError: A required field is missing, or one that decides identity is malformed.
+            RejectedEventError: A required field is missing, or one that decides whose the event is is
+                malformed.
         """
         values: dict[str, Any] = {}
-        for entry in self._entries:
-            value = data.get(entry.name)
-            if value is None:
-                continue
-            try:
-                value = entry.deserialize(value, entry.name, data)
-            except ValidationError as error:
-                self._refuse_or_note(entry, error, notes, event_type)
-                continue
-            values[entry.attribute] = value
-            if entry.known is not None and value not in entry.known:
-                notes.note_value(f"{self._prefix}{entry.name}", value, event_type, is_closed=entry.is_closed)
+        entries, unknown = self._entries, 0
+        for name, value in data.items():
+            if name not in entries:
+                unknown += 1
+                if unknown <= MOST_UNKNOWN:
+                    notes.note_field(UNKNOWN_FIELD, self._prefix, name, event_type)
+            elif value is not None and (entry := entries[name]) is not None:
+                self._read_field(entry, value, values, notes, event_type)
         for name in self._required:
             if data.get(name) is None:
                 raise RejectedEventError("missing_field", f"{self._prefix}{name}: is missing")
-        if not self._names.issuperset(data):
-            unknown = (name for name in data if name not in self._names)
-            for name in islice(unknown, MOST_UNKNOWN):
-                notes.note_field(UNKNOWN_FIELD, self._prefix, name, event_type)
         return values
 
     def read_member(
@@ -114,6 +107,18 @@ class SchemaReader:
     ) -> dict[str, Any]:
         """Read an object within an object, which may be absent."""
         return self.read(member, notes, event_type) if member else {}
+
+    def _read_field(
+        self, entry: _Entry, value: Any, values: dict[str, Any], notes: DriftNotes, event_type: str
+    ) -> None:
+        try:
+            value = entry.deserialize(value, entry.name, None)
+        except ValidationError as error:
+            self._refuse_or_note(entry, error, notes, event_type)
+            return
+        values[entry.attribute] = value
+        if entry.known is not None and value not in entry.known:
+            notes.note_value(f"{self._prefix}{entry.name}", value, event_type, is_closed=entry.is_closed)
 
     def _refuse_or_note(
         self, entry: _Entry, error: ValidationError, notes: DriftNotes, event_type: str
