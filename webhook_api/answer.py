@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the sender is told.
+class Answer(NamedTuple):
+    """What the sender is told; a tuple, since each request looks its answer up in a cache.
 
     Args:
         status: The HTTP status code.
@@ -23,8 +22,7 @@ class Answer:
     retry_after: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(NamedTuple):
     """An answer as WSGI wants it.
 
     Args:

@@ -83,6 +83,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             shared.surplus.add(self)
         self._shared = shared
         self._limits = shared.limits
+        self._now = shared.loop.time
         self._is_surplus = is_surplus
         self._transport: asyncio.Transport
         self._reader: RequestReader
@@ -92,7 +93,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._is_at_end = False
         self._closes_after_answer = False
         self._is_reading_request = False
-        self._set_deadline(LINGER_SECONDS if is_surplus else self._limits.request_seconds)
+        self.deadline = self._now() + (LINGER_SECONDS if is_surplus else self._limits.request_seconds)
 
     @property
     def is_busy(self) -> bool:
@@ -155,7 +156,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def begin(self) -> None:
         """Give a request the time that it may take."""
         self._is_reading_request = True
-        self._set_deadline(self._limits.request_seconds)
+        self.deadline = self._now() + self._limits.request_seconds
         if self._is_surplus:
             self.refuse(BUSY)
 
@@ -178,7 +179,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._is_lingering:
             return
         self._is_reading_request = False
-        self._set_deadline(self._limits.keepalive_seconds)
+        self.deadline = self._now() + self._limits.keepalive_seconds
         keep_alive = keep_alive and not self._closes_after_answer
         data = self._shared.gateway.respond(environ, keep_alive=keep_alive)
         if self._asked is None and not self._held:
@@ -222,11 +223,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._transport.write(data)
         if not keep_alive:
             self._is_lingering = True
-            self._set_deadline(LINGER_SECONDS)
+            self.deadline = self._now() + LINGER_SECONDS
             self._transport.write_eof()
-
-    def _set_deadline(self, seconds: float) -> None:
-        self.deadline = self._shared.loop.time() + seconds
 
 
 def _address(name: object) -> tuple[str, str]:

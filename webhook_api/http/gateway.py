@@ -10,7 +10,7 @@ from webhook_api.answer import Answer
 from webhook_api.http.response import render, response_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from wsgiref.types import WSGIApplication
 
 ANSWER_AFTER: Final = "webhook_api.answer_after"
@@ -67,26 +67,26 @@ class Gateway:
             environ: Of a request that was read to its end.
             keep_alive: What the response says of the connection.
         """
+        self._status = ""
+        self._written = []
         try:
-            body = self._body_of(environ)
+            body = self._joined(self._application(environ, self._start_response))
+            if not self._status:
+                raise RuntimeError("the application did not call start_response")  # noqa: TRY301  # answered below
             is_head = environ["REQUEST_METHOD"] == "HEAD"
             return response_of(self._status, self._headers, body, keep_alive=keep_alive, is_head=is_head)
         except Exception:  # noqa: BLE001  # the outermost loop: an application may raise anything
             logger().exception("request_failed")
             return render(FAILED, keep_alive=keep_alive)
 
-    def _body_of(self, environ: dict[str, Any]) -> bytes:
-        self._status = ""
-        self._written = []
-        chunks = self._application(environ, self._start_response)
+    def _joined(self, chunks: Iterable[bytes]) -> bytes:
+        """Return the whole body, what was written by the old `write` first."""
         try:
             body = b"".join(chunks)
         finally:
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
-        if not self._status:
-            raise RuntimeError("the application did not call start_response")
         return b"".join((*self._written, body)) if self._written else body
 
     def _start_response(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_to_bytes
 
 from webhook_api.answer import Answer
 
@@ -25,23 +26,19 @@ UNKNOWN_CODING: Final = Answer(501, "transfer coding not implemented")
 _SINGLE: Final = {"HTTP_HOST", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
-_KEYS_AT_MOST: Final = 512
-_keys: dict[bytes, str] = {}
 
 
+@lru_cache(maxsize=512)
 def key_of(name: bytes) -> str:
     """Return the WSGI key of a header's name as it was sent; empty where the header must not count.
 
     WSGI folds `X-Signature` and `X_Signature` into one key, so the second spelling is dropped: nobody in
     front of us would have checked it.
     """
-    key = _keys.get(name)
-    if key is None:
-        key = _folded(name)
-        # Whoever makes names up must not fill the memory.
-        if len(_keys) < _KEYS_AT_MOST:
-            _keys[name] = key
-    return key
+    if b"_" in name:
+        return ""
+    key = name.decode("latin-1").upper().replace("-", "_")
+    return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
 
 
 def must_be_single(key: str) -> bool:
@@ -75,22 +72,19 @@ def fault_in(environ: Mapping[str, str], version: str, body_bytes: int) -> Answe
     return _coding_fault(coding, version) if coding is not None else None
 
 
-def split_target(target: str) -> tuple[str, str, str]:
-    """Return host, path and query of a request target; the host is empty but in absolute form."""
-    host = ""
+@lru_cache(maxsize=64)
+def split_target(raw: bytes) -> tuple[str, str, str]:
+    """Return host, path and query of a request target; the host is empty but in absolute form.
+
+    The path comes out decoded, as WSGI has it: bytes as latin-1.
+    """
+    host, target = "", raw.decode("latin-1")
     if not target.startswith("/"):
         absolute = _ABSOLUTE.fullmatch(target)
         if absolute:
             host, target = absolute[1].rpartition("@")[2], absolute[2]
     path, _, query = target.partition("?")
-    return host, path or "/", query
-
-
-def _folded(name: bytes) -> str:
-    if b"_" in name:
-        return ""
-    key = name.decode("latin-1").upper().replace("-", "_")
-    return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+    return host, unquote_to_bytes(path or "/").decode("latin-1"), query
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import unquote_to_bytes
 
 import httptools
 
@@ -169,8 +168,7 @@ class RequestReader:
 
     def _complete_environ(self, version: str) -> None:
         environ = self._environ
-        host, path, environ["QUERY_STRING"] = split_target(self._target.decode("latin-1"))
-        environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+        host, environ["PATH_INFO"], environ["QUERY_STRING"] = split_target(self._target)
         method = self._parser.get_method()
         environ["REQUEST_METHOD"] = _METHODS.get(method) or method.decode("latin-1")
         environ["SERVER_PROTOCOL"] = VERSIONS[version]
