@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import signal
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -25,7 +23,7 @@ from tests.benchmarks.latency import measure_half_load, measure_without_broker
 from tests.benchmarks.memory import measure_memory
 from tests.benchmarks.plan import FULL, QUICK
 from tests.benchmarks.report import as_json, print_report, write_json
-from tests.benchmarks.rig import running_rig
+from tests.benchmarks.rig import end_cleanly, running_rig
 from tests.benchmarks.targets import judge
 from tests.benchmarks.wrk import LoadError
 
@@ -135,7 +133,5 @@ def measure(rig: Rig, name: str) -> None:
 
 
 if __name__ == "__main__":
-    # Anything but a clean way out would leave servers behind.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    end_cleanly()
     main()

@@ -21,7 +21,7 @@ from rich.table import Table
 from tests.benchmarks.accounting import CpuMeter
 from tests.benchmarks.plan import FULL
 from tests.benchmarks.report import write_json
-from tests.benchmarks.rig import running_rig
+from tests.benchmarks.rig import end_cleanly, running_rig
 from tests.benchmarks.running import edge, intake, migrate
 from tests.benchmarks.table import event_table
 from tests.benchmarks.wrk import ON_THE_WAY, load
@@ -186,4 +186,5 @@ def _show(name: str, shares: dict[str, float], cost_us: float) -> dict[str, Any]
 
 
 if __name__ == "__main__":
+    end_cleanly()
     main(Path(sys.argv[1]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -75,6 +77,12 @@ class Rig:
     def say(self, what: str) -> None:
         """Tell a person what is being done."""
         self.console.log(what)
+
+
+def end_cleanly() -> None:
+    """End as by Ctrl-C when told to stop; anything but a clean way out would leave servers behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
 
 
 @contextmanager
