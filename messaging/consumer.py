@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from messaging.processing import TimeLimits
     from messaging.processing_thread import ProcessingThread
     from messaging.service_manager import ServiceManager
+    from messaging.watchdog import Watchdog
 
 TICK_SECONDS = 0.2
 """How soon a signal is noticed. A handler only sets a flag: it may interrupt a lock's holder."""
@@ -39,6 +40,7 @@ class Consumer:
         limits: How long a batch may take before its deliveries are tried apart.
         stop_seconds: How long a stop may take.
         service_manager: Is told what systemd wants to know.
+        watchdog: Is fed while the loop turns.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Consumer:
         limits: TimeLimits,
         stop_seconds: float,
         service_manager: ServiceManager,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._parameters = parameters_of(urls, client_name=client_name)
         self._processor = processor
@@ -61,12 +64,15 @@ class Consumer:
         self._left_behind: list[ProcessingThread] = []
         self._stop_seconds = stop_seconds
         self._service_manager = service_manager
+        self._watchdog = watchdog
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(log_callback_failure)
         self._subscription: Subscription | None = None
         self._attempt = 0
         self._up_since: float | None = None
         self._stop_requested = False
+        self.is_worn = False
+        """Whether it stopped by itself: a thread hangs in this process that only a new process is rid of."""
         self._stop_deadline: float | None = None
         self._probed_at = time.monotonic()
         self._probed_received = -1
@@ -74,13 +80,15 @@ class Consumer:
     def run(self) -> None:
         """Consume until `stop`; reconnects for ever, whatever becomes of the broker or the database."""
         self._connect()
-        self._loop.call_later(TICK_SECONDS, self._tick)
+        # At once: what the first delivery does may be the last thing that happens here.
+        self._tick()
         self._loop.run_forever()
         self._loop.close()
 
     def stop(self) -> None:
         """Ask `run` to settle what it holds and to return; may be called by a signal handler."""
         self._stop_requested = True
+        self.is_worn = False
 
     def _connect(self) -> None:
         if self._stop_requested:
@@ -122,16 +130,20 @@ class Consumer:
     def _tick(self) -> None:
         self._loop.call_later(TICK_SECONDS, self._tick)
         self._service_manager.alive()
+        if self._watchdog is not None:
+            self._watchdog.feed()
         if self._stop_requested:
             self._advance_stop()
         elif self._subscription is not None:
             self._look_for_standstill(self._subscription)
+            self._look_for_hanging_threads()
 
     def _advance_stop(self) -> None:
         now = time.monotonic()
         if self._stop_deadline is None:
             self._stop_deadline = now + self._stop_seconds
-            self._service_manager.stopping()
+            if not self.is_worn:
+                self._service_manager.stopping()
             logger().info("consumer_stopping")
             if self._subscription is None:
                 self._loop.stop()
@@ -150,6 +162,13 @@ class Consumer:
         if subscription.is_idle and time.monotonic() - self._probed_at > PROBE_SECONDS:
             self._probed_at = time.monotonic()
             subscription.count_ready(lambda ready: self._on_ready_counted(subscription, ready))
+
+    def _look_for_hanging_threads(self) -> None:
+        """Stop in good order once a thread that was left behind has had time enough to end."""
+        self._left_behind[:] = [each for each in self._left_behind if each.is_alive]
+        if any(each.left_for() > self._limits.for_one_event for each in self._left_behind):
+            logger().warning("worker_worn", threads=len(self._left_behind), consequence="it starts afresh")
+            self.is_worn = self._stop_requested = True
 
     def _on_ready_counted(self, subscription: Subscription, ready: int) -> None:
         """Compare with the last probe: events that wait while nothing comes were forgotten by the broker."""

@@ -60,7 +60,7 @@ class ProcessingThread:
         self._thread = threading.Thread(target=run, args=(self._run,), name="processing", daemon=True)
         self._working_since: float | None = None
         self.batch: Batch | None = None
-        self.left_at: float | None = None
+        self._left_at: float | None = None
 
     def start(self) -> None:
         """Start it."""
@@ -69,12 +69,16 @@ class ProcessingThread:
     def leave(self) -> None:
         """Have it end as soon as it can; it takes no further batch."""
         self._is_left.set()
-        self.left_at = time.monotonic()
+        self._left_at = time.monotonic()
 
     @property
     def is_alive(self) -> bool:
         """Whether it still runs."""
         return self._thread.is_alive()
+
+    def left_for(self) -> float:
+        """Return how many seconds ago it was left; 0 of one that was not."""
+        return 0.0 if self._left_at is None else time.monotonic() - self._left_at
 
     def working_for(self) -> float:
         """Return for how many seconds the processor has had this batch; 0 while it is held on purpose."""

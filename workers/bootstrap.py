@@ -9,8 +9,10 @@ from messaging.clock import SystemClock
 from messaging.consumer import Consumer
 from messaging.processing import TimeLimits
 from messaging.service_manager import ServiceManager
+from messaging.watchdog import Watchdog
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers
+from workers.renewal import renew
 from workers.retain import open_database, retain
 from workers.role import Role
 from workers.settle import Settler
@@ -39,6 +41,8 @@ def run_settle(settings: SettleSettings) -> None:
 def run_intake(settings: IntakeSettings, *, name: str) -> None:
     """Consume until SIGTERM or SIGINT; returns when what was begun is settled.
 
+    A worker that has left a hanging thread behind does not return: it begins again in the same process.
+
     Args:
         settings: This worker's.
         name: What the broker and the log show for this worker.
@@ -54,6 +58,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         attempts=settings.handler_attempts,
         window=settings.window,
     )
+    watchdog = Watchdog(settings.stuck_seconds)
     consumer = Consumer(
         settings.amqp_urls,
         intake,
@@ -63,10 +68,14 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         limits=TimeLimits(settings.stuck_seconds, settings.handler_seconds),
         stop_seconds=settings.stop_seconds,
         service_manager=ServiceManager(),
+        watchdog=watchdog,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: consumer.stop())
     consumer.run()
+    watchdog.stop()
+    if consumer.is_worn:
+        renew()
 
 
 def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:

@@ -30,6 +30,7 @@ from workers.tables import (
     OpenConnections,
     Suspects,
     WindowBounds,
+    has_hung_alone,
     is_suspect,
     record_dead_letters,
     record_drift,
@@ -91,10 +92,13 @@ class Intake:
             self._connections.end_all()
         progress = self._progress = Progress()
         results = Results()
-        together = [each for each in batch if not is_suspect(each)]
+        together = [each for each in batch if not is_suspect(each) and not has_hung_alone(each)]
         self._commit_together(self._parse_all(together, progress), results, progress)
         for each in batch:
-            if is_suspect(each):
+            if has_hung_alone(each):
+                self._give_up(each, HANG, results, progress)
+                self._suspects.clear(message_id_of(each))
+            elif is_suspect(each):
                 self._process_suspect(each, results, progress)
         log_batch(batch, results, self._clock.monotonic() - started)
         return results.verdict()
@@ -146,12 +150,9 @@ class Intake:
             results.put_off.append(PutOff(delivery, failure, pause))
 
     def _process_suspect(self, delivery: Delivery, results: Results, progress: Progress) -> None:
-        """Process alone a delivery that may end or hang this process; its mark outlives us if it does."""
+        """Process alone a delivery that may end this process; its mark outlives us if it does."""
         message_id = message_id_of(delivery)
-        kills = self._suspects.mark(message_id)
-        if delivery.hangs > 1:
-            self._give_up(delivery, HANG, results, progress)
-        elif kills >= KILLS:
+        if self._suspects.mark(message_id) >= KILLS:
             self._give_up(delivery, POISON, results, progress)
         else:
             self._commit_together(self._parse_all([delivery], progress), results, progress)

@@ -23,7 +23,7 @@ from workers.tables.rowset import (
     insert_into,
     kinds_of,
 )
-from workers.tables.suspects import KILLS, Suspects, is_suspect
+from workers.tables.suspects import KILLS, Suspects, has_hung_alone, is_suspect
 from workers.tables.window import WindowBounds
 
 # Bound after the imports: a module of the same name would take the place of its table.
@@ -67,6 +67,7 @@ __all__ = [
     "engine_of",
     "enter_conversations",
     "event_payloads",
+    "has_hung_alone",
     "insert_into",
     "is_committable",
     "is_outage",

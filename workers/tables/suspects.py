@@ -66,7 +66,9 @@ class Suspects:
         return self._marked[message_id]
 
     def clear(self, message_id: str) -> None:
-        """Forget the marks of a delivery that is settled or put off."""
+        """Forget the marks of a delivery that is settled or put off, if this process set one."""
+        if message_id not in self._marked:
+            return
         transact(self._engine, lambda connection: connection.execute(_CLEAR, {"message_id": message_id}))
         self._marked.pop(message_id, None)
 
@@ -75,7 +77,12 @@ def is_suspect(delivery: Delivery) -> bool:
     """Return whether a delivery shall be tried alone; of a dead letter nothing is tried."""
     if delivery.queue == DEAD_LETTER_RECORDS:
         return False
-    return delivery.attempt >= SUSPECT_FROM_ATTEMPT or delivery.hangs > 0
+    return delivery.attempt >= SUSPECT_FROM_ATTEMPT
+
+
+def has_hung_alone(delivery: Delivery) -> bool:
+    """Return whether a delivery outlasted its time in a batch, and then alone."""
+    return delivery.hangs > 1
 
 
 def _mark(connection: Connection, message_id: str, now_us: int) -> int:
