@@ -162,6 +162,12 @@ def test_an_inbound_body_without_conversation_belongs_to_the_customer(read, payl
     assert read(reply).conversation_id == first.conversation_id
 
 
+def test_an_inbound_body_to_another_name_of_the_integration_belongs_to_the_customer(read, payload):
+    named = inbound(payload, to={"id": "the-shop"})
+
+    assert read(named).conversation_id == read(inbound(payload)).conversation_id
+
+
 def test_an_inbound_body_without_recipient_belongs_to_the_customer(read, payload):
     assert read(inbound(payload, to=None)).conversation_id == read(inbound(payload)).conversation_id
 
