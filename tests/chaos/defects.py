@@ -96,7 +96,7 @@ Handover.accept = _refuse
         9,
         "the api answers zero",
         "webhook_api/pressure/gate.py",
-        "Gate.on_ready_count = lambda *_: 1000\n",
+        "Gate.on_ready_count = lambda *_, **_others: 1000\n",
         "senders are told 429",
     ),
     Defect(
