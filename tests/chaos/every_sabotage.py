@@ -10,7 +10,7 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.plugin import CAUGHT, plan
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.sabotage import Defect, sabotaged_copy
-from tests.chaos.stand import running_stand
+from tests.chaos.stand import Stand, running_stand
 
 __all__ = ["plan"]
 
@@ -26,12 +26,17 @@ def test_the_defect_is_caught(defect, plan, tmp_path, record_property):
 
 def outcome_of(defect: Defect, plan: Plan, directory) -> str:
     """Run the form that shows a defect on a sabotaged copy, and say what came of it."""
+    sources = sabotaged_copy(defect, directory / "product")
+    with running_stand(defect.stand, directory / "stand", sources) as stand:
+        return outcome_on(stand, defect, plan)
+
+
+def outcome_on(stand: Stand, defect: Defect, plan: Plan) -> str:
+    """Do the same on a stand that runs the sabotaged copy."""
     fault = next(fault for fault in FAULTS if fault.number == defect.fault)
     forms = tuple(form for form in fault.forms if form.name == defect.form)
     assert forms, f"fault {defect.fault} has no form called {defect.form}"
-    sources = sabotaged_copy(defect, directory / "product")
-    with running_stand(defect.stand, directory / "stand", sources) as stand:
-        result = run_fault(stand, replace(fault, forms=forms), replace(plan, rounds=1))
+    result = run_fault(stand, replace(fault, forms=forms), replace(plan, rounds=1))
     return f"lost={result.lost} repeated={result.repeated} {result.failure}"
 
 

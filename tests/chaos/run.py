@@ -30,6 +30,9 @@ DRAIN_SECONDS = 180.0
 STILL_SECONDS = 40.0
 """Longer than any pause that the service makes between two attempts."""
 
+EMPTY_SECONDS = 10.0
+"""Nothing is on its way any more: what is missing will not come."""
+
 REPEATED = 0.05
 """Share of requests that repeat an earlier body, as the platform's retries after a lost answer do."""
 
@@ -195,9 +198,12 @@ def _settle(scene: Scene, fault: Fault, result: Result) -> Result:
 def _drain(oracle: Oracle) -> None:
     """Wait until everything has come to its end, or nothing moves any more."""
     deadline, before, moved_at = time.monotonic() + DRAIN_SECONDS, None, time.monotonic()
-    while not oracle.is_settled() and time.monotonic() < min(deadline, moved_at + STILL_SECONDS):
+    patience = STILL_SECONDS
+    while not oracle.is_settled() and time.monotonic() < min(deadline, moved_at + patience):
         if (now := oracle.progress()) != before:
             before, moved_at = now, time.monotonic()
+        _, queued, journalled = now
+        patience = STILL_SECONDS if queued or journalled else EMPTY_SECONDS
         time.sleep(LOOK_SECONDS)
 
 

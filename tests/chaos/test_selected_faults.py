@@ -3,12 +3,11 @@
 import re
 import secrets
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 
 import pytest
 
 from tests.chaos.defects import DEFECTS
-from tests.chaos.every_sabotage import outcome_of
+from tests.chaos.every_sabotage import outcome_on
 from tests.chaos.faults import (
     ANYTHING,
     NOT_REFUSED,
@@ -21,6 +20,7 @@ from tests.chaos.faults import (
     workers,
 )
 from tests.chaos.run import Plan, run_fault
+from tests.chaos.sabotage import sabotaged_copy
 from tests.chaos.scene import Fault, Form
 from tests.chaos.stand import running_stand
 from tests.servers import require_postgresql, require_rabbitmq
@@ -67,20 +67,22 @@ def plan():
     return Plan(secrets.randbits(32), retry_seconds=1.0)
 
 
-@pytest.fixture(autouse=True)
-def servers():
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory):
     require_rabbitmq()
     require_postgresql()
+    with running_stand("postgresql", tmp_path_factory.mktemp("stand")) as running:
+        yield running
 
 
-def test_nothing_is_lost_and_nothing_repeated_when_each_family_strikes_once(plan, tmp_path):
-    with running_stand("postgresql", tmp_path) as stand:
-        result = run_fault(stand, EACH_FAMILY, plan)
+def test_nothing_is_lost_and_nothing_repeated_when_each_family_strikes_once(stand, plan):
+    result = run_fault(stand, EACH_FAMILY, plan)
     assert result.is_good, result
 
 
 @pytest.mark.parametrize("name", SABOTAGES)
-def test_a_defect_is_caught_when(name, plan, tmp_path):
+def test_a_defect_is_caught_when(stand, name, plan, tmp_path):
     defect = next(defect for defect in DEFECTS if defect.name == name)
-    outcome = outcome_of(defect, replace(plan, seed=1), tmp_path)
+    stand.serve(sabotaged_copy(defect, tmp_path / "product"))
+    outcome = outcome_on(stand, defect, plan)
     assert re.search(defect.shows, outcome), outcome
