@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
-DISK = "4m"
-FILL_RATE = 1000.0
-"""Fills the disk in some seconds, whatever the stand can do."""
+DISK = "32m"
+FILL_RATE = 2000.0
+"""Fills the disk in half a minute, whatever the stand can do."""
 
 NEARLY_FULL = 65536
-LEAST_LIMIT = str(1024 * 1024)
+LOW_LIMIT = str(16 * 1024 * 1024)
+"""Well above the last six seconds of traffic, which are always journalled."""
+
 DEFAULT_LIMIT = str(1024 * 1024 * 1024)
 NEARLY = 0.8
-FULL_SECONDS = 60.0
+FULL_SECONDS = 90.0
 NOBODY = 65534
 WITHOUT_ROOTS_EYES = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 WITHOUT_ROOTS_EYES += ["--inh-caps=-dac_override,-dac_read_search"]
@@ -75,9 +77,9 @@ def the_disk_is_full(scene: Scene) -> Iterator[None]:
 def the_limit_is_reached(scene: Scene) -> Iterator[None]:
     """Take the broker away until the journal has reached its limit."""
     stand = scene.stand
-    stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=LEAST_LIMIT)
+    stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=LOW_LIMIT)
     with _filled(scene):
-        size, limit = stand.journals.size, int(LEAST_LIMIT)
+        size, limit = stand.journals.size, int(LOW_LIMIT)
         scene.prove(f"{size} bytes are journalled", has_struck=size > NEARLY * limit)
         assert size <= limit, f"{size} bytes are journalled, more than {limit}"
         yield
