@@ -1,16 +1,29 @@
 """Hold every table and every statement of the workers."""
 
-from workers.tables import models
-from workers.tables.conversations import enter_conversations
+from workers.tables.claims import claim, mark_skipped
 from workers.tables.database import engine_of, is_committable, transact
-from workers.tables.dead_letters import DeadLetter, record_dead_letters
-from workers.tables.drift import record_drift
-from workers.tables.event_payloads import keep_payloads
+from workers.tables.dead_letter_records import DeadLetter, record_dead_letters
+from workers.tables.drift_records import record_drift
+from workers.tables.entering import enter_conversations
 from workers.tables.faults import QUERY_CANCELED, is_outage, name_of, sqlstate_of, translated
-from workers.tables.models import metadata
+from workers.tables.models import (
+    conversation_messages,
+    conversations,
+    dead_letters,
+    drift,
+    duplicate_events,
+    event_payloads,
+    message_receipts,
+    metadata,
+    outbox,
+    processed_events,
+    request_budgets,
+    routing_updates,
+    suspects,
+)
 from workers.tables.open_connections import OpenConnections
-from workers.tables.outbox import put_in_outbox
-from workers.tables.processed_events import claim, mark_skipped
+from workers.tables.outbox_entries import put_in_outbox
+from workers.tables.payloads import keep_payloads
 from workers.tables.retention import KEPT_CONFLICTS, KEPT_PAYLOADS, RETENTION_SESSION, Kept
 from workers.tables.rowset import (
     BOOLEAN,
@@ -23,22 +36,8 @@ from workers.tables.rowset import (
     insert_into,
     kinds_of,
 )
-from workers.tables.suspects import KILLS, Suspects, has_hung_alone, is_suspect
+from workers.tables.suspect_marks import KILLS, Suspects, has_hung_alone, is_suspect
 from workers.tables.window import WindowBounds
-
-# Bound after the imports: a module of the same name would take the place of its table.
-conversation_messages = models.conversation_messages
-conversations = models.conversations
-dead_letters = models.dead_letters
-drift = models.drift
-duplicate_events = models.duplicate_events
-event_payloads = models.event_payloads
-message_receipts = models.message_receipts
-outbox = models.outbox
-processed_events = models.processed_events
-request_budgets = models.request_budgets
-routing_updates = models.routing_updates
-suspects = models.suspects
 
 __all__ = [
     "BOOLEAN",

@@ -16,8 +16,8 @@ from tests.integration.workers.conftest import deliver, said
 from workers.retain import read_retain_settings
 from workers.retain.expiry import BATCH_ROWS
 from workers.tables.database import transact
-from workers.tables.event_payloads import _KEEP
 from workers.tables.models import duplicate_events
+from workers.tables.payloads import _KEEP
 
 SOURCES = Path(__file__).parents[3]
 DAY_US = 86_400_000_000

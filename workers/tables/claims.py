@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from workers.parsing import ClaimedEvent
-from workers.tables.duplicate_events import record_duplicates
+from workers.tables.duplicates import record_duplicates
 from workers.tables.models import processed_events
 from workers.tables.rowset import INTEGER, RowStatement, insert_into, kinds_of
 
