@@ -47,7 +47,7 @@ types: install ## Check the types with mypy, strictly
 	@$(BIN)/mypy
 
 imports: install ## Check that imports point one way
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 
 migrations-check: install ## Check only that the migrations make the tables that the code expects, and back
 	@$(BIN)/python -m tests.servers -q tests/integration/workers/test_migrations.py
