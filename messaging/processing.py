@@ -10,7 +10,6 @@ thread tries each of them alone, and the one that hangs again is known.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
 from contextlib import suppress
@@ -25,13 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from messaging.delivery import Delivery, Processor, Verdict
-
-
-SWITCH_SECONDS = 0.0002
-"""How long a thread that was left behind keeps the interpreter at a time, if it computes without end.
-
-With the usual 0.005 s each statement of its successor waits so long to get the interpreter back.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +119,6 @@ class Processing:
         batch.is_taken_away = True
         batches = apart(batch.deliveries) if is_at_fault else [Batch(batch.deliveries)]
         self._unsettled += len(batches) - 1
-        sys.setswitchinterval(SWITCH_SECONDS)
         self._leave_thread()
         self._batches.extendleft(reversed(batches))
         self._thread = self._new_thread()

@@ -151,11 +151,18 @@ class Intake:
 
     def _process_suspect(self, delivery: Delivery, results: Results, progress: Progress) -> None:
         """Process alone a delivery that may end this process; its mark outlives us if it does."""
+        progress.begin()
         message_id = message_id_of(delivery)
-        if self._suspects.mark(message_id) >= KILLS:
-            self._give_up(delivery, POISON, results, progress)
-        else:
-            self._commit_together(self._parse_all([delivery], progress), results, progress)
+        try:
+            if self._suspects.mark(message_id) >= KILLS:
+                self._give_up(delivery, POISON, results, progress)
+            else:
+                self._commit_together(self._parse_all([delivery], progress), results, progress)
+        except RetryLaterError:
+            # Held, the mark stands. Of a call that was given up it would count a lost connection as a kill.
+            if progress.is_abandoned:
+                self._suspects.clear(message_id)
+            raise
         self._suspects.clear(message_id)
 
     def _commit(self, outcomes: Sequence[Outcome], results: Results, progress: Progress) -> None:
