@@ -158,6 +158,8 @@ FAULTS: Final = (
         "clock steps by an hour",
         (Form(clock.the_clock_steps, (3.0, 6.0), allowed=ANYTHING),),
         arrange=clock.with_a_false_clock,
+        stall=15.0,
+        p99=15.0,
     ),
     Fault(
         16,
@@ -236,6 +238,8 @@ FAULTS: Final = (
         "strangers in the journal's home",
         (Form(journal.strangers_live_in_its_home, (6.0, 8.0), NOT_REFUSED),),
         arrange=journal.as_an_ordinary_user,
+        stall=15.0,
+        p99=15.0,
     ),
     Fault(25, "event above the broker's limit", (Form(broker.an_event_is_above_its_limit),)),
     Fault(
