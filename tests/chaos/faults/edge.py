@@ -117,6 +117,7 @@ def the_edge_is_upgraded(scene: Scene) -> Iterator[None]:
             and {Path(f"/proc/{pid}/cwd").resolve() for pid in edge.children()} == {newer.resolve()}
         ),
     )
+    scene.stand.wait_healthy()
     yield
     edge.stop()
     edge.run_from(usual)
