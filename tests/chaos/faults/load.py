@@ -16,24 +16,26 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
     from tests.stand.records import Seen
 
-EVENTS = 25_000
-"""Accepted in each strike, in which the threshold is crossed some times; four strikes make 100,000."""
+EVENTS = 40_000
+"""Accepted in each strike, in which the threshold is crossed some times; four strikes make 160,000."""
 
-STRIKE_SECONDS = 120.0
+STRIKE_SECONDS = 150.0
 """A machine that takes longer for them has crossed it often enough."""
 
-RATE = 1200.0
+RATE = 600.0
+"""New events; each that is refused comes again up to five times, so that many times as many tries come."""
+
 SLOW = {"OM_BATCH_EVENTS": "4", "OM_BATCH_SECONDS": "0"}
-SLOW_COMMITS = ("ALTER SYSTEM SET commit_delay = 10000", "ALTER SYSTEM SET commit_siblings = 0")
+SLOW_COMMITS = ("ALTER SYSTEM SET commit_delay = 25000", "ALTER SYSTEM SET commit_siblings = 0")
 USUAL_COMMITS = ("ALTER SYSTEM RESET commit_delay", "ALTER SYSTEM RESET commit_siblings")
-"""Four events for each transaction and ten milliseconds for each commit: on any machine the two workers take
-away no more than 800 events a second."""
+"""Four events for each transaction and 25 milliseconds for each commit: on any machine the two workers take
+away no more than 320 events a second."""
 
 USUAL = {"OM_BATCH_EVENTS": "100", "OM_BATCH_SECONDS": "0.02"}
-WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": "4000", "OM_QUEUE_DEPTH_LOW": "1500"}
+WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": "12000", "OM_QUEUE_DEPTH_LOW": "4000"}
 
-LEAST_REFILL = 1000
-"""Events between two episodes: the way up from one watermark to the other is 2,500, less what two processes
+LEAST_REFILL = 3000
+"""Events between two episodes: the way up from one watermark to the other is 8,000, less what two processes
 that each count for both of them may err."""
 
 LONGEST_SECONDS = 60.0
