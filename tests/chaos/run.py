@@ -12,6 +12,7 @@ from tests.chaos.oracle import Oracle
 from tests.chaos.scene import Fault, Scene
 from tests.stand.ledger import Ledger
 from tests.stand.load import Load
+from tests.stand.records import Seen
 from tests.stand.sender import Order
 from tests.stand.traffic import Traffic
 
@@ -88,7 +89,8 @@ class Result:
         names = ("number", "title", "stand", "rounds", "answered", "processed", "dead_lettered")
         values = {name: getattr(self, name) for name in (*names, "lost", "repeated", "failure")}
         times = {"rate": round(self.rate), "seconds": round(self.seconds)}
-        figures = {name.replace("99.9", "999"): value for name, value in self.figures.items()}
+        all_figures = Seen([]).figures() | self.figures
+        figures = {name.replace("99.9", "999"): value for name, value in all_figures.items()}
         return values | times | {"strikes_proved": len(self.proofs)} | figures
 
 

@@ -25,14 +25,13 @@ COLUMNS = {
     "s": "{seconds}",
     " ": "{failure}",
 }
-EMPTY = dict.fromkeys(("given_up", "p50_ms", "p99_ms", "p999_ms", "longest_stall_s"), 0)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return one line for each fault on each stand."""
     cells = [
         tuple(COLUMNS),
-        *(tuple(form.format(**EMPTY | row) for form in COLUMNS.values()) for row in rows),
+        *(tuple(form.format(**row) for form in COLUMNS.values()) for row in rows),
     ]
     widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
     return "\n".join(
@@ -45,10 +44,10 @@ def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -
     """Return the last line."""
 
     def total(name: str) -> int:
-        return sum(int(row.get(name, 0)) for row in rows)
+        return sum(int(row[name]) for row in rows)
 
     failed = sorted({row["number"] for row in rows if is_bad(row)})
-    stall = max((row.get("longest_stall_s", 0) for row in rows), default=0)
+    stall = max((row["longest_stall_s"] for row in rows), default=0)
     line = (
         f"chaos: commit={certificate['commit'][:12]} seed={certificate['seed']}"
         f" faults={len({row['number'] for row in rows})} rounds={total('rounds')}"
