@@ -9,8 +9,6 @@ import pytest
 from tests.chaos.defects import DEFECTS
 from tests.chaos.every_sabotage import outcome_on
 from tests.chaos.faults import (
-    ANYTHING,
-    NOT_REFUSED,
     broker,
     database,
     edge,
@@ -21,7 +19,7 @@ from tests.chaos.faults import (
 )
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.sabotage import sabotaged_copy
-from tests.chaos.scene import Fault, Form
+from tests.chaos.scene import ANYTHING, NOT_REFUSED, Fault, Form
 from tests.chaos.stand import running_stand
 from tests.servers import require_postgresql, require_rabbitmq
 

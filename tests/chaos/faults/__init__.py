@@ -18,19 +18,15 @@ from tests.chaos.faults import (
     topology,
     workers,
 )
-from tests.chaos.scene import ANYTHING, Fault, Form
-from tests.stand.records import TIMEOUT
+from tests.chaos.scene import ANYTHING, NOT_REFUSED, Fault, Form
 
 BOTH: Final = ("postgresql", "sqlite")
-REFUSED_BY_THE_JOURNAL: Final = frozenset({200, 503, TIMEOUT})
+REFUSED_BY_THE_JOURNAL: Final = NOT_REFUSED | {503}
 REFUSED_BY_PRESSURE: Final = frozenset({200, 429})
-NOT_REFUSED: Final = frozenset({200, TIMEOUT})
-"""While the edge starts anew its socket takes requests; on a machine at its limit one may wait too long."""
-
 AT_ONCE: Final = (0.0, 0.0)
 A_MINUTE: Final = (60.0, 65.0)
 
-FAULTS: Final = (
+_FAULTS: Final = (
     Fault(
         1,
         "kill -9 of the edge",
@@ -179,12 +175,6 @@ FAULTS: Final = (
         p99=30.0,
     ),
     Fault(
-        18,
-        "cluster loses nodes",
-        (Form(cluster.one_node_is_killed_then_another, heals=120.0),),
-        stands=("cluster",),
-    ),
-    Fault(
         19,
         "more than is taken away",
         (
@@ -194,37 +184,6 @@ FAULTS: Final = (
         arrange=load.with_slow_workers,
         stall=60.0,
         p99=30.0,
-    ),
-    Fault(
-        20,
-        "cluster loses its majority",
-        (
-            Form(
-                cluster.the_majority_is_killed_and_the_edge_restarted, (15.0, 25.0), NOT_REFUSED, heals=180.0
-            ),
-            Form(cluster.followers_are_frozen_and_the_leader_killed, (10.0, 20.0), heals=180.0),
-        ),
-        stands=("cluster",),
-        stall=15.0,
-        p99=15.0,
-    ),
-    Fault(
-        21,
-        "cluster without a majority for minutes",
-        (Form(cluster.the_majority_is_away_for_minutes, (190.0, 200.0), heals=180.0),),
-        rounds=1,
-        stands=("cluster",),
-    ),
-    Fault(
-        22,
-        "leader frozen or cut off",
-        (
-            Form(cluster.the_leader_is_frozen, (10.0, 30.0), NOT_REFUSED, heals=120.0),
-            Form(cluster.the_leader_is_cut_off, (10.0, 20.0), NOT_REFUSED, heals=180.0),
-        ),
-        stands=("cluster",),
-        stall=15.0,
-        p99=15.0,
     ),
     Fault(
         23,
@@ -276,4 +235,6 @@ FAULTS: Final = (
         stall=15.0,
         p99=15.0,
     ),
+    *cluster.FAULTS,
 )
+FAULTS: Final = tuple(sorted(_FAULTS, key=lambda fault: fault.number))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.broker_view import EVENTS, BrokerView
 from tests.chaos.faults.broker import CTL_SECONDS, is_frozen
+from tests.chaos.scene import NOT_REFUSED, Fault, Form
 from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -153,3 +154,42 @@ def _wait_complete(stand: Stand) -> None:
         COMPLETE_SECONDS,
         "every node holds the queue again",
     )
+
+
+FAULTS = (
+    Fault(
+        18,
+        "cluster loses nodes",
+        (Form(one_node_is_killed_then_another, heals=120.0),),
+        stands=("cluster",),
+    ),
+    Fault(
+        20,
+        "cluster loses its majority",
+        (
+            Form(the_majority_is_killed_and_the_edge_restarted, (15.0, 25.0), NOT_REFUSED, heals=180.0),
+            Form(followers_are_frozen_and_the_leader_killed, (10.0, 20.0), heals=180.0),
+        ),
+        stands=("cluster",),
+        stall=15.0,
+        p99=15.0,
+    ),
+    Fault(
+        21,
+        "cluster without a majority for minutes",
+        (Form(the_majority_is_away_for_minutes, (190.0, 200.0), heals=180.0),),
+        rounds=1,
+        stands=("cluster",),
+    ),
+    Fault(
+        22,
+        "leader frozen or cut off",
+        (
+            Form(the_leader_is_frozen, (10.0, 30.0), NOT_REFUSED, heals=120.0),
+            Form(the_leader_is_cut_off, (10.0, 20.0), NOT_REFUSED, heals=180.0),
+        ),
+        stands=("cluster",),
+        stall=15.0,
+        p99=15.0,
+    ),
+)

@@ -1,23 +1,16 @@
-"""List the defects of `make chaos-sabotage`: at least one for every fault."""
+"""Break the edge, and what it shares with the workers."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from tests.chaos.sabotage import LOST, REPEATED, STUCK, Defect
+from tests.chaos.sabotage import LOST, STUCK, Defect
 
 NO_ADOPTION: Final = "Home.adopt = lambda *_: []\n"
 ANY_MAJORITY: Final = """
 Majority.is_there = lambda *_: True
 Majority.seen_until = lambda _self, now: now
 """
-EVERY_COPY_NEW: Final = """
-import secrets
-_guide_key = guide_key
-def guide_key(*parts):
-    return _guide_key(*parts) + secrets.token_hex(8)
-"""
-
 DEFECTS: Final = (
     Defect(
         "the dead are not adopted",
@@ -50,14 +43,6 @@ def _refuse(self, properties, body):
 Handover.accept = _refuse
 """,
         "unexpected answers.*503|typically",
-    ),
-    Defect(
-        "every copy is new",
-        4,
-        "all connections are closed",
-        "workers/parsing/idempotency.py",
-        EVERY_COPY_NEW,
-        REPEATED,
     ),
     Defect(
         "what was sent counts as proven",
@@ -100,40 +85,6 @@ Handover.accept = _refuse
         "senders are told 429",
     ),
     Defect(
-        "acknowledged before the commit",
-        10,
-        "a worker is killed before it acknowledges",
-        "workers/intake/intake.py",
-        """
-import threading
-_process = Intake.process
-def _later(self, batch):
-    threading.Timer(3.0, _process, (self, batch)).start()
-    return Results().verdict()
-Intake.process = _later
-""",
-        LOST,
-    ),
-    Defect(
-        "an outage is the event's fault",
-        11,
-        "the database is killed",
-        "workers/tables/faults.py",
-        """
-def translated(_error):
-    return RejectedEventError("refused_by_database", "database: refuses the row")
-""",
-        "dead letters",
-    ),
-    Defect(
-        "suspects are not marked",
-        12,
-        "an event kills its worker",
-        "workers/tables/suspect_marks.py",
-        "Suspects.mark = lambda *_: 0\n",
-        "on record as poison",
-    ),
-    Defect(
         "dead letters are sent once",
         13,
         "the dead letter exchange is deleted",
@@ -156,14 +107,6 @@ def translated(_error):
         "messaging/clock.py",
         "SystemClock.monotonic = lambda _self: time.time()\n",
         f"{STUCK}|edge has the broker",
-    ),
-    Defect(
-        "rows in the order of arrival",
-        16,
-        "the same events come in reverse",
-        "workers/tables/claims.py",
-        "def sorted(items, **_):\n    return list(items)\n",
-        "deadlock",
     ),
     Defect(
         "what has begun is cut off",
@@ -255,57 +198,12 @@ Home.adopt = _flinch
         "the event is set aside",
     ),
     Defect(
-        "an event is never given up",
-        26,
-        "a handler raises",
-        "workers/intake/failure.py",
-        "def pause_before_next(*_):\n    return 600.0\n",
-        "on record as handler_failed",
-    ),
-    Defect(
-        "a slow statement is the event's fault",
-        27,
-        "every claim takes a minute",
-        "workers/tables/faults.py",
-        """
-_translated = translated
-def translated(error):
-    if sqlstate_of(error) == QUERY_CANCELED:
-        return RejectedEventError("refused_by_database", "database: refuses the row")
-    return _translated(error)
-""",
-        "dead letters",
-    ),
-    Defect(
-        "only the first host of the database is known",
-        28,
-        "it fails over to its standby",
-        "workers/tables/database.py",
-        """
-_parse_all = _parse
-def _parse(url):
-    parsed = _parse_all(url)
-    hosts = parsed.query.get("host")
-    return parsed.set(query={"host": hosts[0]}) if isinstance(hosts, tuple) else parsed
-""",
-        r"lost=[1-9]|queue did not drain",
-        stand="standby",
-    ),
-    Defect(
         "what the old version left is not adopted",
         29,
         "the edge is upgraded",
         "webhook_api/journal/home.py",
         NO_ADOPTION,
         STUCK,
-    ),
-    Defect(
-        "every copy is new, whatever strikes",
-        30,
-        "two at once",
-        "workers/parsing/idempotency.py",
-        EVERY_COPY_NEW,
-        REPEATED,
     ),
     Defect(
         "nobody is refused",

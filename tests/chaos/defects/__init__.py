@@ -1,0 +1,9 @@
+"""List the defects of `make chaos-sabotage`: at least one for every fault."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.chaos.defects import before_the_queue, behind_the_queue
+
+DEFECTS: Final = (*before_the_queue.DEFECTS, *behind_the_queue.DEFECTS)

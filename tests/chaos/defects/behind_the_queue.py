@@ -1,0 +1,112 @@
+"""Break the workers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.chaos.sabotage import LOST, REPEATED, Defect
+
+EVERY_COPY_NEW: Final = """
+import secrets
+_guide_key = guide_key
+def guide_key(*parts):
+    return _guide_key(*parts) + secrets.token_hex(8)
+"""
+
+DEFECTS: Final = (
+    Defect(
+        "every copy is new",
+        4,
+        "all connections are closed",
+        "workers/parsing/idempotency.py",
+        EVERY_COPY_NEW,
+        REPEATED,
+    ),
+    Defect(
+        "acknowledged before the commit",
+        10,
+        "a worker is killed before it acknowledges",
+        "workers/intake/intake.py",
+        """
+import threading
+_process = Intake.process
+def _later(self, batch):
+    threading.Timer(3.0, _process, (self, batch)).start()
+    return Results().verdict()
+Intake.process = _later
+""",
+        LOST,
+    ),
+    Defect(
+        "an outage is the event's fault",
+        11,
+        "the database is killed",
+        "workers/tables/faults.py",
+        """
+def translated(_error):
+    return RejectedEventError("refused_by_database", "database: refuses the row")
+""",
+        "dead letters",
+    ),
+    Defect(
+        "suspects are not marked",
+        12,
+        "an event kills its worker",
+        "workers/tables/suspect_marks.py",
+        "Suspects.mark = lambda *_: 0\n",
+        "on record as poison",
+    ),
+    Defect(
+        "rows in the order of arrival",
+        16,
+        "the same events come in reverse",
+        "workers/tables/claims.py",
+        "def sorted(items, **_):\n    return list(items)\n",
+        "deadlock",
+    ),
+    Defect(
+        "an event is never given up",
+        26,
+        "a handler raises",
+        "workers/intake/failure.py",
+        "def pause_before_next(*_):\n    return 600.0\n",
+        "on record as handler_failed",
+    ),
+    Defect(
+        "a slow statement is the event's fault",
+        27,
+        "every claim takes a minute",
+        "workers/tables/faults.py",
+        """
+_translated = translated
+def translated(error):
+    if sqlstate_of(error) == QUERY_CANCELED:
+        return RejectedEventError("refused_by_database", "database: refuses the row")
+    return _translated(error)
+""",
+        "dead letters",
+    ),
+    Defect(
+        "only the first host of the database is known",
+        28,
+        "it fails over to its standby",
+        "workers/tables/database.py",
+        """
+_parse_all = _parse
+def _parse(url):
+    parsed = _parse_all(url)
+    hosts = parsed.query.get("host")
+    return parsed.set(query={"host": hosts[0]}) if isinstance(hosts, tuple) else parsed
+""",
+        r"lost=[1-9]|queue did not drain",
+        stand="standby",
+    ),
+    Defect(
+        "every copy is new, whatever strikes",
+        30,
+        "two at once",
+        "workers/parsing/idempotency.py",
+        EVERY_COPY_NEW,
+        REPEATED,
+    ),
+)
