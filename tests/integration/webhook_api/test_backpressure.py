@@ -48,6 +48,10 @@ def test_at_the_low_watermark_requests_are_accepted_again(shedding_edge, vhost, 
     assert post(shedding_edge.url, b"{}").status_code == 200
 
 
+def journal_of(edge):
+    return edge.health()["processes"][0]["journal"]
+
+
 def test_a_backlog_waits_in_the_journal_while_the_queue_is_deep(vhost, tmp_path, queue_of):
     declare_topology(vhost.amqp_url)
     bodies = [b'{"n":%d}' % number for number in range(50)]
@@ -58,8 +62,12 @@ def test_a_backlog_waits_in_the_journal_while_the_queue_is_deep(vhost, tmp_path,
     queue = queue_of(vhost.amqp_url)
     with running(edge):
         edge.start()
+        # The killed edge's orphan serves on for two seconds, and its directory is looked at every five.
+        edge.wait_until(lambda: journal_of(edge)["adopted_directories"] == 1, timeout=20.0)
+        edge.wait_until(lambda: journal_of(edge)["republished"] > 0, timeout=10.0)
         time.sleep(2.0)
-        assert edge.health()["processes"][0]["journal"]["waiting_bytes"] > 0
+        assert journal_of(edge)["republished"] == 20
+        assert journal_of(edge)["waiting_bytes"] > 0
         assert post(edge.url, b"{}").status_code == 200
         taken = [body for _, body in queue.take(51)]
 

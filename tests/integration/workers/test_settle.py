@@ -262,7 +262,7 @@ def payload_for(conversation, kind, at):
     return routed(kind, conversation=conversation, after_ms=at)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS, STEPS)
 def test_any_interleaving_duplication_delay_and_crash_ends_in_the_same_state(  # noqa: PLR0917  # fixtures and examples
     intake, make_settler, clock, query, engine, events, steps
