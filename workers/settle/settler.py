@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select, update
 
 from messaging.errors import RetryLaterError
 from messaging.log import logger
+from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.settle import conversations
 from workers.settle.plan import Settlement, settle_update, settle_window
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from workers.genesys import ConversationStates
+    from workers.genesys import ConversationStates, PlatformState
     from workers.tables import WindowBounds
 
 CONVERSATIONS_AT_ONCE: Final = 100
@@ -87,10 +88,15 @@ class Settler:
         try:
             platform = self._states.of(conversation_id)
         except RetryLaterError as error:
-            self._put_off(event_id, attempts, error)
+            self._put_off(event_id, attempts, str(error), error.delay)
+            return 0
+        except PlatformRefusedError as error:
+            # Our rights or credentials, not this update: until a person mends them nothing is guessed.
+            self._put_off(event_id, attempts, str(error), LONGEST_PAUSE_SECONDS)
             return 0
         settlement = transact(
-            self._engine, lambda connection: self._settle_one(connection, conversation_id, event_id, platform)
+            self._engine,
+            lambda connection: self._settle_one(connection, conversation_id, event_id, attempts, platform),
         )
         if settlement is not None:
             for decision in settlement.decisions:
@@ -136,10 +142,10 @@ class Settler:
         self._reschedule(connection, row.event_id, row.attempts + 1, LEASE_SECONDS)
         return int(row.event_id), str(row.conversation_id), int(row.attempts) + 1
 
-    def _put_off(self, event_id: int, attempts: int, error: RetryLaterError) -> None:
-        delay = min(LONGEST_PAUSE_SECONDS, max(error.delay, 2.0 ** min(attempts, 10) / 2))
+    def _put_off(self, event_id: int, attempts: int, reason: str, delay: float) -> None:
+        delay = min(LONGEST_PAUSE_SECONDS, max(delay, 2.0 ** min(attempts, 10) / 2))
         transact(self._engine, lambda connection: self._reschedule(connection, event_id, attempts, delay))
-        log.warning("routing_update_waits", event_id=event_id, reason=str(error), retry_in_s=round(delay, 1))
+        log.warning("routing_update_waits", event_id=event_id, reason=reason, retry_in_s=round(delay, 1))
 
     def _reschedule(self, connection: Connection, event_id: int, attempts: int, delay: float) -> None:
         at = moment_of(self._clock.now_us() + round(delay * 1_000_000))
@@ -150,12 +156,17 @@ class Settler:
         )
 
     def _settle_one(
-        self, connection: Connection, conversation_id: str, event_id: int, platform: Any
+        self,
+        connection: Connection,
+        conversation_id: str,
+        event_id: int,
+        attempts: int,
+        platform: PlatformState | None,
     ) -> Settlement | None:
         """Settle one update under its conversation's lock; None where another process was first."""
         row = conversations.lock_one(connection, conversation_id)
         if row is None:
-            self._reschedule(connection, event_id, 1, 0.0)
+            self._reschedule(connection, event_id, attempts, 0.0)
             return None
         updates = conversations.waiting_updates(connection, [conversation_id]).get(conversation_id, [])
         pending = next((each for each in updates if each.moment.event_id == event_id), None)

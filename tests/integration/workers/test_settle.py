@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event as engine_event
 
 from tests.integration.workers.conftest import deliver, event, payload_of, routed, said
-from workers.genesys import ALERTING, PlatformState, PlatformUnavailableError
+from workers.genesys import ALERTING, PlatformRefusedError, PlatformState, PlatformUnavailableError
 from workers.intake.intake import Intake
 from workers.parsing.events import QUEUED, ROUTED
 from workers.settle import Settler
@@ -200,6 +200,20 @@ def test_while_the_platform_is_away_an_update_waits_and_content_goes_on(intake, 
     clock.seconds += 3.0
     assert settler.settle_updates() == 1
     assert query("SELECT decision FROM routing_updates ORDER BY event_id") == [("applied",), ("applied",)]
+
+
+def test_a_platform_that_refuses_us_ends_no_settling(intake, make_settler, clock, query):
+    platform = Platform(c_1=PlatformRefusedError(403, "missing.permissions", "an-id"))
+    settler = make_settler(platform)
+    intake(deliver(routed("QUEUED")), deliver(said("hello", after_ms=1)))
+    assert settler.settle_updates() == 0
+    clock.seconds += 2.1
+    assert settler.settle_windows() == 1
+    assert "message" in types(query)
+    assert query("SELECT decision FROM routing_updates") == [(None,)]
+    platform.said["c_1"] = PlatformState(QUEUED)
+    clock.seconds += 60.0
+    assert settler.settle_updates() == 1
 
 
 def test_an_update_whose_process_was_killed_while_it_asked_is_taken_up_again(
