@@ -1,6 +1,6 @@
 """Everything that intake writes: events, conversations, messages, receipts, dead letters.
 
-A frozen copy of workers/tables/models.py as it was; later migrations change what is here.
+A frozen copy of workers/tables/models/ as it was; later migrations change what is here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,33 @@
+"""Name the tables, for Alembic's comparison and for whoever queries them from Python.
+
+What each column means stands beside it and in the database itself; docs/database.md is for people.
+"""
+
+from workers.tables.models.columns import Digest, UtcDateTime, metadata
+from workers.tables.models.conversations import (
+    conversation_messages,
+    conversations,
+    message_receipts,
+    routing_updates,
+)
+from workers.tables.models.events import drift, duplicate_events, event_payloads, processed_events
+from workers.tables.models.outgoing import outbox, request_budgets
+from workers.tables.models.refusals import dead_letters, suspects
+
+__all__ = [
+    "Digest",
+    "UtcDateTime",
+    "conversation_messages",
+    "conversations",
+    "dead_letters",
+    "drift",
+    "duplicate_events",
+    "event_payloads",
+    "message_receipts",
+    "metadata",
+    "outbox",
+    "processed_events",
+    "request_budgets",
+    "routing_updates",
+    "suspects",
+]

@@ -1,0 +1,70 @@
+"""Say what columns are: their types, their comments, the names of their constraints."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    TypeDecorator,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime: timestamptz in PostgreSQL, a text of fixed width in SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Hand SQLite, which knows no time zones, the UTC wall clock."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Make what comes back aware, whatever the session's time zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite makes only a column of the very type INTEGER its row id.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Digest(LargeBinary):
+    """A SHA-256, 32 bytes; statements take it in hexadecimal, as logs and envelopes have it."""
+
+    def __init__(self) -> None:
+        super().__init__(32)
+
+
+# Identifiers are compared byte by byte, which is several times faster than by a language's rules.
+Identifier = Text().with_variant(Text(collation="C"), "postgresql")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def column(name: str, kind: Any, comment: str, *, nullable: bool = False, **others: Any) -> Column[Any]:
+    """Return a column; the database keeps its comment too."""
+    return Column(name, kind, comment=comment, nullable=nullable, **others)
+
+
+def primary_key(name: str, kind: Any, comment: str, **others: Any) -> Column[Any]:
+    """Return a column of the primary key."""
+    return column(name, kind, comment, primary_key=True, **others)

@@ -1,0 +1,31 @@
+"""Name the tables of the events that come to nothing, or might take their worker along."""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, Integer, Table, Text
+
+from workers.tables.models.columns import Digest, Identifier, UtcDateTime, column, metadata, primary_key
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    primary_key("message_id", Identifier, "The accepted request; body_sha256 where it had no id"),
+    column("code", Text, "What is wrong, one stable word: docs/database.md lists them"),
+    column("reason", Text, "What is wrong, naming the field and never its value"),
+    column("body_sha256", Digest, "SHA-256 of the raw body, 32 bytes"),
+    column("source", Text, "webhook, reconcile or replay"),
+    column("received_at", UtcDateTime, "When the edge had read the request"),
+    column("recorded_at", UtcDateTime, "When it was dead-lettered first"),
+    column("attempts", Integer, "Deliveries up to then, from 1"),
+    Index(None, "recorded_at", postgresql_using="brin"),
+    comment="Why an event is in the dead-letter queue. The body itself is only there",
+)
+
+suspects = Table(
+    "suspects",
+    metadata,
+    primary_key("message_id", Identifier, "A delivery whose worker ended before settling it, more than once"),
+    column("attempts", Integer, "Attempts that were begun alone and not finished"),
+    column("attempted_at", UtcDateTime, "The last of them"),
+    comment="Marks set before a suspect is tried and cleared after: what is left killed its worker",
+)
