@@ -1,4 +1,4 @@
-"""Find the secret to sign with."""
+"""Find the secrets that sign."""
 
 from __future__ import annotations
 
@@ -19,9 +19,18 @@ def newest_secret(environment: Environment) -> bytes:
     Raises:
         ConfigurationError: There is none.
     """
+    return live_secrets(environment)[0]
+
+
+def live_secrets(environment: Environment) -> tuple[bytes, ...]:
+    """Return all of OM_WEBHOOK_SECRETS, newest first.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
     secrets = environment.strings("OM_WEBHOOK_SECRETS")
     if not secrets:
         raise ConfigurationError(
             "OM_WEBHOOK_SECRETS is not set: set it to what the edge has, newest secret first"
         )
-    return secrets[0].encode()
+    return tuple(secret.encode() for secret in secrets)

@@ -1,0 +1,137 @@
+"""omctl explain-signature: each mistake that people make is called by its name."""
+
+import base64
+import hashlib
+import hmac
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from omctl.commands.explain_signature import explain_signature
+from omctl.signature_diagnosis import diagnose
+
+SECRET = "constructed-secret-0123456789"
+OLDER = "older-secret-0123456789abcdef"
+# A constructed vector: the secret and the body are made up, the digest was computed with openssl.
+VECTOR = (
+    '{"id":"d7d58935af65a45e5234ac77de017a0a","channel":{"id":"e6b352de-ecd0-49c7-94de-7787418869bc",'
+    '"platform":"Open","type":"Private","to":{"id":"user-1","idType":"Opaque"},"from":{"nickname":"Demo",'
+    '"id":"e6b352de-ecd0-49c7-94de-7787418869bc","idType":"Opaque"},"time":"2025-06-10T21:03:05.427Z",'
+    '"messageId":"d7d58935af65a45e5234ac77de017a0a"},"type":"Text","text":"Hi 👋",'
+    '"originatingEntity":"Human","direction":"Outbound",'
+    '"conversationId":"5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"}'
+).encode()
+BASE64 = "zj0Sxr8Qpd5K1nDIoaLZbcMUR1KrosMvX/i6xp+XQyA="
+HEX = "ce3d12c6bf10a5de4ad670c8a1a2d96dc3144752aba2c32f5ff8bac69f974320"
+
+
+def run(body, header, *options, secrets=SECRET):
+    return CliRunner().invoke(
+        explain_signature,
+        ["-", "--header", header, *options],
+        input=body,
+        env={"OM_WEBHOOK_SECRETS": secrets},
+    )
+
+
+def header(body, key=b"constructed-secret-0123456789"):
+    return f"sha256={base64.b64encode(hmac.digest(key, body, hashlib.sha256)).decode()}"
+
+
+def test_the_platforms_own_signature_is_genuine():
+    result = run(VECTOR, f"sha256={BASE64}")
+    assert (result.exit_code, result.output) == (
+        0,
+        "genuine: signed with secret 1 of OM_WEBHOOK_SECRETS (the newest)\n",
+    )
+
+
+def test_the_secret_that_is_on_its_way_out_is_named():
+    result = run(VECTOR, f"sha256={BASE64}", secrets=f"{OLDER},{SECRET}")
+    assert result.output == "genuine: signed with secret 2 of OM_WEBHOOK_SECRETS\n"
+
+
+@pytest.mark.parametrize(
+    ("seen", "finding"),
+    [
+        (f"sha256={HEX}", "hex instead of base64"),
+        (f"sha256={HEX.upper()}", "hex instead of base64"),
+        (BASE64, "prefix sha256= is missing"),
+        (HEX, "hex instead of base64"),
+        (f"sha256={BASE64.rstrip('=')}", "lost its padding"),
+        (f"sha256={BASE64.replace('/', '_').replace('+', '-')}", "URL-safe alphabet"),
+        (f'"sha256={BASE64}"', "spaces or quotes"),
+        (f"sha256={base64.b64encode(HEX.encode()).decode()}", "in hex, and that in base64"),
+        ("", "there is no signature"),
+        ("sha1=2jmj7l5rSw0yVb/vlWAYkK/YBwk=", "SHA-1"),
+        ("sha256=?", "neither base64 nor hex"),
+        (f"sha256={BASE64[:20]}", "not the 32 bytes"),
+        (header(VECTOR, b"quite another secret"), "no secret that is configured here"),
+    ],
+)
+def test_a_wrong_header_is_explained(seen, finding):
+    result = run(VECTOR, seen)
+    assert result.exit_code == 1
+    assert finding in result.output
+
+
+@pytest.mark.parametrize(
+    ("body", "finding"),
+    [
+        (VECTOR + b"\n", "a newline at its end that was not signed"),
+        (VECTOR + b"\r\n", "CR LF"),
+        (b"\xef\xbb\xbf" + VECTOR, "byte order mark"),
+        (b" " + VECTOR, "space around it"),
+        (json.dumps(json.loads(VECTOR)).encode(), "same JSON written in another way"),
+        (json.dumps(json.loads(VECTOR), separators=(",", ":")).encode(), "same JSON written in another way"),
+        (
+            json.dumps(json.loads(VECTOR), indent=2, ensure_ascii=False).encode(),
+            "same JSON written in another way",
+        ),
+    ],
+)
+def test_a_changed_body_is_explained(body, finding):
+    result = run(body, f"sha256={BASE64}")
+    assert result.exit_code == 1
+    assert finding in result.output
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "finding"),
+    [
+        (b"secret", b"secret\n", "newline at its end"),
+        (b"secret ", b"secret", "space around it"),
+        (b'"secret"', b"secret", "our secret has quotes"),
+        (b"secret", b'"secret"', "the sender's secret has quotes"),
+        (base64.b64encode(b"\xffsecret"), b"\xffsecret", "decoded the secret from base64"),
+        (b"ab12", bytes.fromhex("ab12"), "decoded the secret from hex"),
+        (b"secret", base64.b64encode(b"secret"), "encoded the secret in base64"),
+    ],
+)
+def test_another_form_of_the_secret_is_explained(ours, theirs, finding):
+    diagnosis = diagnose(VECTOR, header(VECTOR, theirs), [ours])
+    assert not diagnosis.is_genuine
+    assert finding in diagnosis.findings[0]
+
+
+def test_two_mistakes_at_once_are_both_named():
+    digest = hmac.digest(SECRET.encode(), VECTOR, hashlib.sha256).hex()
+    diagnosis = diagnose(VECTOR + b"\n", f"sha256={digest}", [SECRET.encode()])
+    assert len(diagnosis.findings) == 2
+    assert "hex" in diagnosis.findings[0]
+    assert "newline" in diagnosis.findings[1]
+
+
+def test_json_is_for_scripts_and_no_secret_is_shown():
+    result = run(VECTOR, HEX, "--json", secrets=f"{OLDER},{SECRET}")
+    found = json.loads(result.output)
+    assert (found["is_genuine"], found["secret"]) == (False, 2)
+    assert OLDER not in result.output
+    assert SECRET not in result.output
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[" * 100_000, b'{"a":"\\ud800"}'])
+def test_no_body_is_too_odd_to_be_looked_at(body):
+    assert diagnose(body, header(body), [SECRET.encode()]).is_genuine
+    assert not diagnose(body, f"sha256={BASE64}", [SECRET.encode()]).is_genuine
