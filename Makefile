@@ -30,7 +30,7 @@ demo: install ## Run the service, send 1,000 simulated events and settle the acc
 	@$(BIN)/python -m deploy.local demo
 
 test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL and SQLite
-	@$(BIN)/python -m tests.servers -n 2 --dist loadscope $(PYTEST)
+	@$(BIN)/python -m tests.servers -n 2 --dist loadscope --no-loadscope-reorder $(PYTEST)
 
 check: format-check lint types imports figures-check test ## What CI runs: all of the checks below, then the tests
 

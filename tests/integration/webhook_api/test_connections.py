@@ -15,6 +15,10 @@ from tests.services import GONE, Edge, Service, post, running, signature
 
 SECONDS = 20.0
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+WEBHOOK = (
+    f"POST /webhooks/genesys/openmessaging HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+    f"X-Hub-Signature-256: {signature(b'{}')}\r\n\r\n{{}}"
+).encode()
 
 
 @pytest.fixture
@@ -154,16 +158,17 @@ def test_connections_that_are_kept_are_spread_over_the_processes(make_edge, conn
     edge = make_edge(OM_EDGE_PROCESSES="2")
     _wait_until(lambda: len(edge.health()["processes"]) == 2, "a process is missing")
     before = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
-    with ExitStack() as sessions:
-        signed = {"X-Hub-Signature-256": signature(b"{}")}
-        for _ in range(24):
-            http = sessions.enter_context(requests.Session())
-            assert http.post(edge.url, data=b"{}", headers=signed, timeout=10).ok
-        time.sleep(1.5)
-        after = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
+    # As a proxy opens them: many at once, and keeps them.
+    kept = [connect(edge) for _ in range(100)]
+    for sock in kept:
+        sock.sendall(WEBHOOK)
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
+    time.sleep(1.5)
+    after = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
 
-    assert sum(after.values()) - sum(before.values()) == 24
-    assert min(after[pid] - before[pid] for pid in before) >= 6
+    assert sum(after.values()) - sum(before.values()) == len(kept)
+    # The kernel's choice is a matter of chance; one process that takes all of them is not.
+    assert min(after[pid] - before[pid] for pid in before) >= len(kept) // 8
 
 
 def test_a_reader_too_slow_for_its_answers_stops_being_read(make_edge, connect):
