@@ -22,7 +22,7 @@ from tests.stand.product import SOURCES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.chaos.run import Result
+    from tests.chaos.result import Result
     from tests.chaos.scene import Fault
     from tests.chaos.stand import Stand
 

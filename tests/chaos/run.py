@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import time
 import traceback
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tests.chaos.oracle import Oracle
+from tests.chaos.result import Result
 from tests.chaos.scene import Fault, Scene
 from tests.stand.ledger import Ledger
 from tests.stand.load import Load
-from tests.stand.records import Seen
 from tests.stand.sender import Order
 from tests.stand.traffic import Traffic
 
@@ -44,56 +44,6 @@ MOST_RATE = 4000.0
 """What the sender itself does easily beside the servers on two cores."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one fault.
-
-    Args:
-        number: Of the fault.
-        title: Of the fault.
-        stand: The kind of stand it struck.
-        rate: Requests a second.
-        rounds: Strikes.
-        proofs: One for each strike that was seen to strike.
-        seconds: In all.
-        answered: Distinct events answered 200.
-        lost: Answered and found nowhere.
-        repeated: Effects beyond one per event.
-        figures: Of all tries: counts and latencies.
-        failure: What went wrong, in one line; empty when nothing did.
-    """
-
-    number: int
-    title: str
-    stand: str = "postgresql"
-    rate: float = 0.0
-    rounds: int = 0
-    proofs: tuple[str, ...] = ()
-    seconds: float = 0.0
-    answered: int = 0
-    processed: int = 0
-    dead_lettered: int = 0
-    lost: int = 0
-    repeated: int = 0
-    figures: dict[str, float] = field(default_factory=dict)
-    failure: str = ""
-
-    @property
-    def is_good(self) -> bool:
-        """Everything struck, nothing lost, nothing twice, everything else as promised."""
-        is_whole = self.rounds > 0 and len(self.proofs) >= self.rounds and self.answered > 0
-        return is_whole and not (self.failure or self.lost or self.repeated)
-
-    def as_row(self) -> dict[str, Any]:
-        """Return the JSON values that are kept of it."""
-        names = ("number", "title", "stand", "rounds", "answered", "processed", "dead_lettered")
-        values = {name: getattr(self, name) for name in (*names, "lost", "repeated", "failure")}
-        times = {"rate": round(self.rate), "seconds": round(self.seconds)}
-        all_figures = Seen([]).figures() | self.figures
-        figures = {name.replace("99.9", "999"): value for name, value in all_figures.items()}
-        return values | times | {"strikes_proved": len(self.proofs)} | figures
-
-
 def say(line: str) -> None:
     """Tell of progress at once, wherever it goes."""
     print(line, flush=True)
@@ -107,36 +57,45 @@ class Plan:
         seed: Every random choice comes from it.
         rounds: Of each form; 0 for as many as the fault says.
         retry_seconds: The pause of the platform's retry policy: five, or less to save time.
+        still_seconds: How long nothing may move before what is left counts as stuck.
+        accounts: Whether the account is settled after a failed check, too.
         say: Told of progress.
     """
 
     seed: int
     rounds: int = 0
     retry_seconds: float = RETRY_SECONDS
+    still_seconds: float = STILL_SECONDS
+    accounts: bool = True
     say: Callable[[str], None] = say
 
 
 def run_fault(stand: Stand, fault: Fault, plan: Plan) -> Result:
     """Run one fault from load to verdict; a failed promise is in the result and not raised."""
     started = time.monotonic()
-    scene: Scene | None = None
     result = Result(fault.number, fault.title)
     try:
         with fault.arrange(stand):
             rate = stand.capacity * fault.rate
             scene = scene_of(stand, f"f{fault.number}", plan.seed, rate, plan.retry_seconds)
-            result = replace(result, rate=scene.load.rate)
-            result = _strike_all(scene, fault, plan, result)
-            result = _settle(scene, fault, result)
+            result = _run(scene, fault, plan, replace(result, rate=scene.load.rate))
     except Exception as error:  # noqa: BLE001  # whatever broke is this fault's result
         plan.say(traceback.format_exc())
-        if scene is not None:
-            result = _account(scene, result)
-        result = replace(result, failure=_one_line(first_of(error)))
-    finally:
-        if scene is not None:
-            scene.load.kill()
+        result = replace(result, failure=result.failure or _one_line(first_of(error)))
     return replace(result, seconds=time.monotonic() - started)
+
+
+def _run(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
+    """Strike and settle; after a failure what was arranged still stands while the account is settled."""
+    try:
+        result = _strike_all(scene, fault, plan, result)
+        return _settle(scene, fault, plan, result)
+    except Exception as error:  # noqa: BLE001  # as above
+        plan.say(traceback.format_exc())
+        account = _account(scene, plan, result) if plan.accounts else result
+        return replace(account, failure=_one_line(first_of(error)))
+    finally:
+        scene.load.kill()
 
 
 def scene_of(stand: Stand, name: str, seed: int, rate: float, retry_seconds: float = RETRY_SECONDS) -> Scene:
@@ -179,7 +138,7 @@ def strike(scene: Scene, form: Form) -> None:
     assert not surprises, f"{form.name}: unexpected answers: {seen.counts}"
 
 
-def _settle(scene: Scene, fault: Fault, result: Result) -> Result:
+def _settle(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
     """Wait until everything has drained, then compare.
 
     Raises:
@@ -188,7 +147,7 @@ def _settle(scene: Scene, fault: Fault, result: Result) -> Result:
     scene.load.stop()
     scene.ledger.note_answered(map(scene.traffic.body, scene.load.answered))
     oracle = Oracle(scene.stand, scene.traffic.run, scene.ledger)
-    _drain(oracle)
+    _drain(oracle, plan.still_seconds)
     seen = scene.load.seen()
     result = _with_verdict(replace(result, figures=seen.figures()), oracle.verdict())
     stall, p99 = seen.longest_stall, seen.latency(99)
@@ -197,23 +156,23 @@ def _settle(scene: Scene, fault: Fault, result: Result) -> Result:
     return result
 
 
-def _drain(oracle: Oracle) -> None:
+def _drain(oracle: Oracle, still_seconds: float) -> None:
     """Wait until everything has come to its end, or nothing moves any more."""
     deadline, before, moved_at = time.monotonic() + DRAIN_SECONDS, None, time.monotonic()
-    patience = STILL_SECONDS
+    patience = still_seconds
     while not oracle.is_settled() and time.monotonic() < min(deadline, moved_at + patience):
         if (now := oracle.progress()) != before:
             before, moved_at = now, time.monotonic()
         _, queued, journalled = now
-        patience = STILL_SECONDS if queued or journalled else EMPTY_SECONDS
+        patience = still_seconds if queued or journalled else EMPTY_SECONDS
         time.sleep(LOOK_SECONDS)
 
 
-def _account(scene: Scene, result: Result) -> Result:
+def _account(scene: Scene, plan: Plan, result: Result) -> Result:
     """Settle after a failure, for the account's sake; what fails here is less than what failed before."""
     try:
         generous = Fault(0, "", (), stall=1e9, p99=1e9)
-        return _settle(scene, generous, replace(result, proofs=tuple(scene.proofs)))
+        return _settle(scene, generous, plan, replace(result, proofs=tuple(scene.proofs)))
     except Exception:  # noqa: BLE001  # the first failure is the one to tell
         return result
 

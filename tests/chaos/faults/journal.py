@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
-DISK = "32m"
-FILL_RATE = 2000.0
+DISK = "16m"
+FILL_RATE = 1000.0
 """Fills the disk in half a minute, whatever the stand can do."""
 
 NEARLY_FULL = 65536
-LOW_LIMIT = str(16 * 1024 * 1024)
+LOW_LIMIT = str(12 * 1024 * 1024)
 """Well above the last six seconds of traffic, which are always journalled."""
 
 DEFAULT_LIMIT = str(1024 * 1024 * 1024)
@@ -196,12 +196,14 @@ def _filled(scene: Scene) -> Iterator[None]:
     try:
         load.change_rate(max(usual, FILL_RATE))
         wait_until(lambda: load.latest(0.5)[503], FULL_SECONDS, "senders are told 503")
+        load.change_rate(usual)
         yield
     finally:
         load.change_rate(usual)
         stand.broker.start()
     stand.wait_healthy()
     wait_until(lambda: set(load.latest(1.0)) == {200}, FULL_SECONDS, "senders are let in again")
+    wait_until(lambda: stand.journals.size < int(LOW_LIMIT) / 2, FULL_SECONDS, "the backlog is published")
     mute = [each for each in load.seen().tries if each.status == 503 and not each.retry_after]
     assert not mute, f"{len(mute)} refusals came without Retry-After"
     assert b"journal_full" in log.read_bytes()[start:], "the edge did not say that its journal is full"

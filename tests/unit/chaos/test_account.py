@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests.chaos.journals import Journals
-from tests.chaos.run import Result, first_of, strike
+from tests.chaos.result import Result
+from tests.chaos.run import first_of, strike
 from tests.chaos.scene import Form, Scene
 from tests.chaos.table import is_bad, summary, table
 from tests.stand.records import Seen, Tried

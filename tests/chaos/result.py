@@ -1,0 +1,58 @@
+"""Hold what came of one fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.stand.records import Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one fault.
+
+    Args:
+        number: Of the fault.
+        title: Of the fault.
+        stand: The kind of stand it struck.
+        rate: Requests a second.
+        rounds: Strikes.
+        proofs: One for each strike that was seen to strike.
+        seconds: In all.
+        answered: Distinct events answered 200.
+        lost: Answered and found nowhere.
+        repeated: Effects beyond one per event.
+        figures: Of all tries: counts and latencies.
+        failure: What went wrong, in one line; empty when nothing did.
+    """
+
+    number: int
+    title: str
+    stand: str = "postgresql"
+    rate: float = 0.0
+    rounds: int = 0
+    proofs: tuple[str, ...] = ()
+    seconds: float = 0.0
+    answered: int = 0
+    processed: int = 0
+    dead_lettered: int = 0
+    lost: int = 0
+    repeated: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    failure: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Everything struck, nothing lost, nothing twice, everything else as promised."""
+        is_whole = self.rounds > 0 and len(self.proofs) >= self.rounds and self.answered > 0
+        return is_whole and not (self.failure or self.lost or self.repeated)
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the JSON values that are kept of it."""
+        names = ("number", "title", "stand", "rounds", "answered", "processed", "dead_lettered")
+        values = {name: getattr(self, name) for name in (*names, "lost", "repeated", "failure")}
+        times = {"rate": round(self.rate), "seconds": round(self.seconds)}
+        all_figures = Seen([]).figures() | self.figures
+        figures = {name.replace("99.9", "999"): value for name, value in all_figures.items()}
+        return values | times | {"strikes_proved": len(self.proofs)} | figures
