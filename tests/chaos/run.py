@@ -118,8 +118,10 @@ def _strike_all(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Resul
     forms = [form for _ in range(plan.rounds or fault.times) for form in fault.forms]
     for count, form in enumerate(forms, start=1):
         scene.wait(0.3, 1.5)
+        begin = time.monotonic()
         strike(scene, form)
-        plan.say(f"strike {count}/{len(forms)}: {form.name}: {scene.proofs[-1]}")
+        seconds = time.monotonic() - begin
+        plan.say(f"strike {count}/{len(forms)}: {form.name}: {scene.proofs[-1]} ({seconds:.0f} s)")
     return replace(result, rounds=len(forms), proofs=tuple(scene.proofs))
 
 

@@ -190,15 +190,16 @@ class Stand:
         self.edge.reconfigure(**settings)
         self.wait_healthy()
 
-    def pause_workers(self) -> None:
-        """Stop the workers, so that deliveries pile up."""
+    @contextmanager
+    def paused_workers(self) -> Iterator[None]:
+        """Have no workers for a `with` block, so that deliveries pile up."""
         for worker in self.workers:
             worker.stop()
-
-    def resume_workers(self) -> None:
-        """Start the workers again."""
-        for worker in self.workers:
-            worker.start()
+        try:
+            yield
+        finally:
+            for worker in self.workers:
+                worker.start()
 
     def engine(self) -> Engine:
         """Return a way to the tables that shares nothing with the workers'."""

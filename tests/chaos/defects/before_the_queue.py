@@ -211,6 +211,6 @@ Home.adopt = _flinch
         "senders that do not",
         "webhook_api/pressure/gate.py",
         "Gate.is_shedding = False\n",
-        "threshold was not crossed",
+        "threshold was crossed 0 times",
     ),
 )

@@ -49,13 +49,12 @@ def is_frozen(pid: int) -> bool:
 def the_broker_is_killed(scene: Scene) -> Iterator[None]:
     """Kill it with thousands of deliveries in the queue, and start it on the same data."""
     stand, before = scene.stand, scene.stand.broker.pid
-    stand.pause_workers()
-    wait_until(lambda: stand.view.depth(EVENTS) >= FALLS_BEHIND, 60, "the queue fills up")
-    stand.broker.kill()
-    yield
-    stand.broker.start()
+    with stand.paused_workers():
+        wait_until(lambda: stand.view.depth(EVENTS) >= FALLS_BEHIND, 60, "the queue fills up")
+        stand.broker.kill()
+        yield
+        stand.broker.start()
     scene.prove(f"node {before} has become {stand.broker.pid}", has_struck=stand.broker.pid != before)
-    stand.resume_workers()
 
 
 @contextmanager
