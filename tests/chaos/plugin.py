@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RESULT = "result of a fault"
 CAUGHT = "whether a defect was caught"
+TOLD = "what came of a defect"
 VERSIONS = "versions of the servers"
 
 
@@ -60,8 +61,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             (fault, kind) for fault in FAULTS for kind in fault.stands if not only or fault.number in only
         ]
         pairs.sort(key=lambda pair: (pair[1] != "cluster", -length(pair[0])))
-        names = [f"{fault.number}-{fault.title.replace(' ', '-')}-{kind}" for fault, kind in pairs]
-        metafunc.parametrize(("fault", "kind"), pairs, ids=names)
+        metafunc.parametrize(("fault", "kind"), [as_parameters(*pair) for pair in pairs])
+
+
+def as_parameters(fault: Fault, kind: str) -> Any:
+    """Return one test's parameters and name."""
+    name = f"{fault.number}-{fault.title.replace(' ', '-')}-{kind}"
+    return pytest.param(fault, kind, id=name, marks=in_one_lane(kind))
+
+
+def in_one_lane(kind: str) -> list[pytest.MarkDecorator]:
+    """Keep what needs a rare kind of stand together, since three brokers take half a minute to start."""
+    return [] if kind == "postgresql" else [pytest.mark.xdist_group(kind)]
 
 
 def length(fault: Fault) -> float:
@@ -149,6 +160,8 @@ class Account:
                 print(f"\n{table([value]).splitlines()[1]}", flush=True)
             if name == CAUGHT:
                 self._caught.append(value)
+            if name == TOLD:
+                print(f"\n{value} ({report.duration:.0f} s)", flush=True)
             if name == VERSIONS:
                 self._versions |= value
 

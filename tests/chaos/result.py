@@ -48,6 +48,11 @@ class Result:
         is_whole = self.rounds > 0 and len(self.proofs) >= self.rounds and self.answered > 0
         return is_whole and not (self.failure or self.lost or self.repeated)
 
+    @property
+    def outcome(self) -> str:
+        """What a defect is looked for in."""
+        return f"lost={self.lost} repeated={self.repeated} {self.failure}".rstrip()
+
     def as_row(self) -> dict[str, Any]:
         """Return the JSON values that are kept of it."""
         names = ("number", "title", "stand", "rounds", "answered", "processed", "dead_lettered")

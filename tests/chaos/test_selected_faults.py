@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos import sick_handlers
 from tests.chaos.defects import DEFECTS
-from tests.chaos.every_sabotage import outcome_on
+from tests.chaos.every_sabotage import result_on
 from tests.chaos.faults import (
     broker,
     database,
@@ -85,5 +85,5 @@ def test_nothing_is_lost_and_nothing_repeated_when_each_family_strikes_once(stan
 def test_a_defect_is_caught_when(stand, name, plan, tmp_path):
     defect = next(defect for defect in DEFECTS if defect.name == name)
     stand.serve(sabotaged_copy(defect, tmp_path / "product"))
-    outcome = outcome_on(stand, defect, plan)
+    outcome = result_on(stand, defect, plan).outcome
     assert re.search(defect.shows, outcome), outcome

@@ -106,18 +106,19 @@ Handover.accept = _refuse
         "the clock steps",
         "messaging/clock.py",
         "SystemClock.monotonic = lambda _self: time.time()\n",
-        f"{STUCK}|edge has the broker",
+        f"{STUCK}|edge has the broker|received at another hour",
     ),
     Defect(
-        "what has begun is cut off",
+        "what is on its way is not waited for",
         17,
         "the edge is restarted",
         "webhook_api/http/server.py",
         """
-def _cut_off(self):
+def _turn_away(self):
     for connection in list(self._shared.connections):
-        connection.abort()
-HttpServer.finish = _cut_off
+        connection.pause_writing()
+        self._loop.call_later(1.0, connection.abort)
+HttpServer.finish = _turn_away
 """,
         "unexpected answers",
     ),

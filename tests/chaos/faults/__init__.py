@@ -145,6 +145,7 @@ _FAULTS: Final = (
             Form(journal.a_byte_is_flipped, allowed=ANYTHING),
             Form(journal.the_end_is_cut_off, allowed=ANYTHING),
         ),
+        rounds=1,
         arrange=journal.on_a_small_disk,
         stall=60.0,
         p99=30.0,

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
-DISK = "16m"
+DISK = "10m"
 FILL_RATE = 1000.0
-"""Fills the disk in half a minute, whatever the stand can do."""
+"""Fills the disk in some twenty seconds, whatever the stand can do."""
 
 NEARLY_FULL = 65536
-LOW_LIMIT = str(12 * 1024 * 1024)
+LOW_LIMIT = str(8 * 1024 * 1024)
 """Well above the last six seconds of traffic, which are always journalled."""
 
 DEFAULT_LIMIT = str(1024 * 1024 * 1024)
