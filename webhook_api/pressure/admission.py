@@ -121,6 +121,21 @@ def is_over(was_shedding: bool, depth: int, marks: Watermarks) -> bool:  # noqa:
     return depth > marks.low if was_shedding else depth >= marks.high
 
 
+def is_opened_by_others(depth: int, published_by_others: int, marks: Watermarks) -> bool:
+    """Tell whether another process of the host has seen the low watermark, and this one has missed it.
+
+    What the other lets in may lift the queue above the mark again before the next look, and this one would
+    refuse its senders until the mark is reached once more. Nearer to the high mark the others may only not
+    have begun to refuse.
+
+    Args:
+        depth: Deliveries, as now counted.
+        published_by_others: Events since the look before.
+        marks: The two watermarks.
+    """
+    return published_by_others > 0 and depth < (marks.low + marks.high) / 2
+
+
 def room_for_backlog(pressure: Pressure, depth: int, under_way: int, marks: Watermarks) -> int:
     """Return how many events may leave the journals for the queue, all processes of the host together.
 

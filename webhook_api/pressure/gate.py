@@ -15,6 +15,7 @@ from webhook_api.pressure.admission import (
     Pressure,
     Watermarks,
     expire,
+    is_opened_by_others,
     is_over,
     judge,
     retry_after,
@@ -122,12 +123,15 @@ class Gate:
 
     def _judge(self, sample: DepthSample) -> None:
         self._table.write(Column.PUBLISHED, self._published)
-        self._others = self._table.others(Column.PUBLISHED)
+        others, self._others = self._others, self._table.others(Column.PUBLISHED)
         published = self._published + self._others
         since = max(0, published - self._published_at_judgement)
         if sample.is_trusted:
             self._published_at_judgement = published
-        self._change(judge(self._pressure, sample, since, self._marks))
+        pressure = self._pressure
+        if sample.is_trusted and is_opened_by_others(sample.depth, self._others - others, self._marks):
+            pressure = replace(pressure, is_shedding=False)
+        self._change(judge(pressure, sample, since, self._marks))
 
     @property
     def is_shedding(self) -> bool:

@@ -154,6 +154,31 @@ def test_shedding_ends_with_the_broker_s_own_count_and_not_with_totals_of_second
     assert not gate.is_shedding
 
 
+def test_a_process_that_missed_the_low_watermark_opens_with_the_one_that_saw_it(gates, clock):
+    one, other = gates
+    for gate in gates:
+        gate.on_sample(_sample(clock, 120))
+    one.on_sample(_sample(clock, 50))
+    one.count_published(20)
+    one.on_sample(_sample(clock, 70))
+
+    other.on_sample(_sample(clock, 70))
+
+    assert not other.is_shedding
+
+
+def test_what_others_publish_while_the_queue_is_nearly_full_is_no_all_clear(gates, clock):
+    one, other = gates
+    one.on_sample(_sample(clock, 90))
+    other.on_sample(_sample(clock, 110))
+    one.count_published(5)
+    one.on_sample(_sample(clock, 95))
+
+    other.on_sample(_sample(clock, 95))
+
+    assert other.is_shedding
+
+
 def test_without_the_api_a_probe_s_answer_keeps_no_judgement_alive(gate, clock):
     gate.on_sample(_sample(clock, 200))
     clock.seconds += UNKNOWN_AFTER_SECONDS + 1
