@@ -2,13 +2,14 @@
 
 from omctl.commands.check import check
 from omctl.commands.explain_signature import explain_signature
+from omctl.commands.ipranges import ipranges
 from omctl.commands.migrate import migrate
 from omctl.commands.retain import retain
 from omctl.commands.setup import setup
 from omctl.commands.sign import curl_line, sign
 from omctl.commands.simulate import simulate
 
-COMMANDS = (setup, migrate, check, retain, sign, explain_signature, simulate)
+COMMANDS = (setup, migrate, check, retain, sign, explain_signature, ipranges, simulate)
 
 __all__ = [
     "COMMANDS",

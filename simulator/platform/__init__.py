@@ -1,6 +1,21 @@
 """Be Genesys Cloud for whoever has no organisation there: what this service uses of it, with a memory."""
 
 from simulator.platform.app import create_platform
-from simulator.platform.organisation import Communication, Conversation, Fault, Organisation, Participant
+from simulator.platform.organisation import (
+    AddressRange,
+    Communication,
+    Conversation,
+    Fault,
+    Organisation,
+    Participant,
+)
 
-__all__ = ["Communication", "Conversation", "Fault", "Organisation", "Participant", "create_platform"]
+__all__ = [
+    "AddressRange",
+    "Communication",
+    "Conversation",
+    "Fault",
+    "Organisation",
+    "Participant",
+    "create_platform",
+]

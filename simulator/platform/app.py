@@ -7,6 +7,7 @@ import binascii
 import hmac
 import time
 import uuid
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, jsonify, request
@@ -58,6 +59,11 @@ def _api(organisation: Organisation) -> Blueprint:
         if found is None:
             return error(404, "not.found", "The requested resource was not found.")
         return jsonify(as_conversation(found)), 200
+
+    @api.get("/ipranges")
+    def address_ranges() -> tuple[Response, int]:
+        """Return the published address ranges: the platform's model IpAddressRangeListing."""
+        return jsonify(entities=[asdict(each) for each in organisation.address_ranges]), 200
 
     @api.post("/conversations/messages/<integration_id>/inbound/open/receipt")
     def receive_receipt(integration_id: str) -> tuple[Response, int]:

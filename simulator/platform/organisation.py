@@ -52,6 +52,30 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressRange:
+    """One published range, as the platform's model IpAddressRange has it."""
+
+    cidr: str
+    service: str = "open-messaging"
+    region: str = "eu-central-1"
+    direction: str = "outbound"
+
+
+PUBLISHED: Final = (
+    AddressRange("192.0.2.0/25"),
+    AddressRange("192.0.2.128/25", direction="both"),
+    AddressRange("2001:db8:1::/48"),
+    AddressRange("198.51.100.0/24", region="us-east-1"),
+    AddressRange("203.0.113.0/24", direction="inbound"),
+    AddressRange("203.0.113.0/24", service="data-actions"),
+)
+"""Networks that documents may use; the real ones are in no public document.
+
+Source: RFC 5737, RFC 3849.
+"""
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """What the next answers shall be instead.
 
@@ -91,6 +115,7 @@ class Organisation:
         self.requests_per_minute = requests_per_minute
         self.token_seconds = token_seconds
         self.conversations: dict[str, Conversation] = {}
+        self.address_ranges = list(PUBLISHED)
         self.receipts: list[dict[str, Any]] = []
         self.tokens_issued = 0
         self.requests: list[str] = []

@@ -4,7 +4,7 @@ from deploy.local.management import ManagementApi, in_virtual_host, virtual_host
 from deploy.local.packages import INSTALL, ensure_rabbitmq
 from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.process import ServerProcess, ServerStartError
-from tests.servers.packages import ensure_postgresql, ensure_wrk
+from tests.servers.packages import ensure_nginx, ensure_postgresql, ensure_wrk, nginx
 from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.servers.shared import (
@@ -29,11 +29,13 @@ __all__ = [
     "ServerStartError",
     "VirtualHost",
     "answers",
+    "ensure_nginx",
     "ensure_postgresql",
     "ensure_rabbitmq",
     "ensure_wrk",
     "free_port",
     "in_virtual_host",
+    "nginx",
     "require_postgresql",
     "require_rabbitmq",
     "shared_broker",

@@ -19,3 +19,13 @@ def ensure_postgresql() -> None:
 def ensure_wrk() -> None:
     """Install the load generator of the benchmarks where it is missing."""
     ensure(lambda: shutil.which("wrk"), "wrk")
+
+
+def ensure_nginx() -> None:
+    """Install nginx where it is missing."""
+    ensure(nginx, "nginx-light")
+
+
+def nginx() -> str | None:
+    """Return nginx's program, where it is installed; it is in the PATH of root alone."""
+    return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")

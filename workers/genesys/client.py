@@ -28,10 +28,10 @@ class GenesysClient:
 
     Args:
         settings: Where the platform is, and who we are there.
-        budget: Counts the requests of all hosts.
+        budget: Counts the requests of all hosts; None where nothing shares them.
     """
 
-    def __init__(self, settings: GenesysSettings, budget: RequestBudget) -> None:
+    def __init__(self, settings: GenesysSettings, budget: RequestBudget | None) -> None:
         self._base = settings.api_url
         self._budget = budget
         self._tokens = Tokens(settings)
@@ -64,7 +64,8 @@ class GenesysClient:
         return self._content_of(answer, path)
 
     def _send(self, method: str, path: str, token: str, **arguments: Any) -> requests.Response:
-        self._budget.take()
+        if self._budget is not None:
+            self._budget.take()
         try:
             return self._http.request(
                 method,
@@ -90,7 +91,8 @@ class GenesysClient:
         logger().warning("platform_refused", path=path, status=status, correlation_id=correlation_id)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             delay = retry_after(answer.headers.get("Retry-After"))
-            self._budget.pause(delay)
+            if self._budget is not None:
+                self._budget.pause(delay)
             raise PlatformUnavailableError(f"429 (inin-correlation-id {correlation_id})", delay=delay)
         if answer.ok or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PlatformUnavailableError(

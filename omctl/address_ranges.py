@@ -1,0 +1,98 @@
+"""Turn the platform's published address ranges into allow-lists."""
+
+from __future__ import annotations
+
+import ipaddress
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING, Any, Final
+
+from messaging.errors import OpenMessagingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Network = IPv4Network | IPv6Network
+
+SERVICE: Final = "open-messaging"
+DIRECTIONS: Final = {"outbound": ("outbound", "both"), "both": ("both",)}
+"""As the platform sees it: outbound is what it sends to us.
+
+Source: IpAddressRange of the official Python SDK, release 269.
+"""
+
+WIDEST: Final = {4: 8, 6: 16}
+"""A shorter prefix would let in a good part of the internet: a mistake, not a range."""
+
+
+class UnusableRangesError(OpenMessagingError):
+    """Nothing was written, and the list that is there stays; look at what the platform answered."""
+
+
+def select(answer: dict[str, Any], region: str, direction: str) -> list[Network]:
+    """Return the networks of the platform's answer that concern us, joined where they touch.
+
+    Args:
+        answer: What `GET /api/v2/ipranges` returned.
+        region: Such as eu-central-1; empty for every region.
+        direction: A key of DIRECTIONS.
+
+    Raises:
+        UnusableRangesError: There is none, or one cannot be right.
+    """
+    networks = {
+        _network(entity)
+        for entity in answer.get("entities") or []
+        if entity.get("service") == SERVICE
+        and entity.get("direction") in DIRECTIONS[direction]
+        and (not region or entity.get("region") == region)
+    }
+    if not networks:
+        raise UnusableRangesError(
+            f"the platform lists no {direction} range of {SERVICE} for "
+            f"{region or 'any region'}: is OM_GENESYS_REGION the organisation's?"
+        )
+    four = [each for each in networks if isinstance(each, IPv4Network)]
+    six = [each for each in networks if isinstance(each, IPv6Network)]
+    return [*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six)]
+
+
+def _network(entity: dict[str, Any]) -> Network:
+    try:
+        network = ipaddress.ip_network(str(entity.get("cidr")), strict=False)
+    except ValueError:
+        raise UnusableRangesError("the platform lists a range that is no network") from None
+    if network.prefixlen < WIDEST[network.version]:
+        raise UnusableRangesError(f"the platform lists {network}, which is too wide to be right")
+    return network
+
+
+def as_nginx(networks: Iterable[Network], heading: str) -> str:
+    """Return a variable for nginx's http block that is 1 for the platform's addresses.
+
+    Source: ngx_http_geo_module.
+    """
+    lines = [f"    {network} 1;" for network in networks]
+    return "\n".join([f"# {heading}", "geo $om_from_platform {", "    default 0;", *lines, "}", ""])
+
+
+def as_nftables(networks: Sequence[Network], heading: str) -> str:
+    """Return two sets for `nft -f`, which replaces both at once.
+
+    Source: nft(8), "Sets": elements of an interval set may be networks.
+    """
+    lines = [f"# {heading}", "add table inet open_messaging"]
+    for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
+        name = f"inet open_messaging platform{version}"
+        elements = ", ".join(str(network) for network in networks if network.version == version)
+        lines += [f"add set {name} {{ type {kind}; flags interval; }}", f"flush set {name}"]
+        if elements:
+            lines.append(f"add element {name} {{ {elements} }}")
+    return "\n".join([*lines, ""])
+
+
+def as_plain(networks: Iterable[Network], heading: str) -> str:
+    """Return one network a line."""
+    return "\n".join([f"# {heading}", *map(str, networks), ""])
+
+
+FORMS: Final = {"nginx": as_nginx, "nftables": as_nftables, "plain": as_plain}

@@ -1,0 +1,93 @@
+"""omctl ipranges against the simulated platform, by HTTP; nginx itself reads what was written."""
+
+import json
+import subprocess
+import threading
+
+import pytest
+from click.testing import CliRunner
+from werkzeug.serving import make_server
+
+from messaging.errors import ConfigurationError
+from omctl.address_ranges import UnusableRangesError
+from omctl.commands.ipranges import ipranges
+from simulator.platform import Fault, Organisation, create_platform
+from tests.servers import LOOPBACK, ensure_nginx, free_port, nginx
+from workers.genesys import PlatformUnavailableError
+
+SECRET = "constructed-client-secret"
+
+
+@pytest.fixture
+def organisation():
+    return Organisation("client", SECRET)
+
+
+@pytest.fixture
+def environment(organisation):
+    """The variables of a host that runs only the edge: it has no database."""
+    port = free_port()
+    server = make_server(LOOPBACK, port, create_platform(organisation), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield {
+        "OM_GENESYS_API_URL": f"http://{LOOPBACK}:{port}",
+        "OM_GENESYS_REGION": "eu-central-1",
+        "OM_GENESYS_CLIENT_ID": "client",
+        "OM_GENESYS_CLIENT_SECRET": SECRET,
+        "OM_GENESYS_LOGIN_URL": f"http://{LOOPBACK}:{port}",
+    }
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def run(environment, *arguments):
+    return CliRunner().invoke(ipranges, arguments, env=environment, catch_exceptions=False)
+
+
+def test_nginx_takes_what_was_written(environment, tmp_path):
+    ensure_nginx()
+    written = tmp_path / "addresses.conf"
+    assert "replaced: 2 networks" in run(environment, "--format", "nginx", "--output", str(written)).output
+    configuration = tmp_path / "nginx.conf"
+    configuration.write_text(
+        f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\n"
+        f"http {{ access_log off; include {written}; server {{ listen {LOOPBACK}:{free_port()};\n"
+        "location / { if ($om_from_platform = 0) { return 403; } return 204; } } }\n"
+    )
+    tried = subprocess.run([nginx(), "-t", "-c", configuration], capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, tried.stderr
+
+
+def test_a_second_run_changes_nothing_and_a_dry_run_writes_nothing(environment, organisation, tmp_path):
+    written = tmp_path / "addresses"
+    run(environment, "--output", str(written))
+    before = written.read_text()
+    assert "is up to date" in run(environment, "--output", str(written)).output
+    del organisation.address_ranges[2]
+    assert "would be replaced" in run(environment, "--output", str(written), "--dry-run").output
+    assert written.read_text() == before
+    report = json.loads(run(environment, "--output", str(written), "--json").output)
+    assert report == {"networks": ["192.0.2.0/24"], "changed": True, "done": True}
+    assert list(tmp_path.iterdir()) == [written]
+
+
+def test_the_last_good_list_stays_when_the_platform_is_away_or_lists_nothing(
+    environment, organisation, tmp_path
+):
+    written = tmp_path / "addresses"
+    run(environment, "--output", str(written))
+    before = written.read_text()
+    organisation.strike(Fault(503))
+    with pytest.raises(PlatformUnavailableError):
+        run(environment, "--output", str(written))
+    organisation.address_ranges.clear()
+    with pytest.raises(UnusableRangesError):
+        run(environment, "--output", str(written))
+    assert written.read_text() == before
+
+
+def test_without_a_platform_the_variable_is_named():
+    with pytest.raises(ConfigurationError, match="OM_GENESYS_REGION"):
+        run({"OM_GENESYS_REGION": "", "OM_GENESYS_API_URL": ""})

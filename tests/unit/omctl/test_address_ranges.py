@@ -1,0 +1,79 @@
+"""The published ranges as allow-lists: which count, which cannot be right, how they are written."""
+
+import pytest
+
+from omctl.address_ranges import UnusableRangesError, as_nftables, as_nginx, select
+
+
+def published(*cidrs, service="open-messaging", region="eu-central-1", direction="outbound"):
+    return [{"cidr": cidr, "service": service, "region": region, "direction": direction} for cidr in cidrs]
+
+
+OTHERS = [
+    *published("203.0.113.0/24", service="data-actions"),
+    *published("203.0.113.0/24", direction="inbound"),
+    *published("198.51.100.0/24", region="us-east-1"),
+]
+
+
+def names(entities, region="eu-central-1", direction="outbound"):
+    return [str(each) for each in select({"entities": entities}, region, direction)]
+
+
+def test_only_what_posts_to_us_from_our_region_counts():
+    assert names([*published("192.0.2.0/24"), *OTHERS]) == ["192.0.2.0/24"]
+
+
+def test_both_directions_post_to_us_too():
+    entities = [*published("192.0.2.0/25"), *published("2001:db8::/48", direction="both")]
+    assert names(entities) == ["192.0.2.0/25", "2001:db8::/48"]
+    assert names(entities, direction="both") == ["2001:db8::/48"]
+
+
+def test_every_region_is_a_choice():
+    assert names([*published("192.0.2.0/24"), *OTHERS], region="") == ["192.0.2.0/24", "198.51.100.0/24"]
+
+
+def test_networks_that_touch_or_repeat_are_one():
+    assert names(published("192.0.2.128/25", "192.0.2.0/25", "192.0.2.7/32")) == ["192.0.2.0/24"]
+
+
+@pytest.mark.parametrize(
+    ("entities", "told"),
+    [
+        ([], "lists no outbound range"),
+        (OTHERS, "OM_GENESYS_REGION"),
+        (published("192.0.2.0/24", "0.0.0.0/0"), "too wide"),
+        (published("::/0"), "too wide"),
+        (published("not a network"), "no network"),
+        (published(None), "no network"),
+    ],
+)
+def test_a_list_that_cannot_be_right_is_refused(entities, told):
+    with pytest.raises(UnusableRangesError, match=told):
+        names(entities)
+
+
+def test_an_answer_of_another_form_is_refused():
+    with pytest.raises(UnusableRangesError):
+        select({"total": 0}, "", "outbound")
+
+
+def test_nginx_gets_a_variable():
+    networks = select({"entities": published("192.0.2.0/24")}, "", "outbound")
+    assert as_nginx(networks, "x") == (
+        "# x\ngeo $om_from_platform {\n    default 0;\n    192.0.2.0/24 1;\n}\n"
+    )
+
+
+def test_nftables_gets_two_sets_that_are_replaced_at_once():
+    networks = select({"entities": published("192.0.2.0/24", "198.51.100.0/24")}, "", "outbound")
+    assert as_nftables(networks, "x").splitlines() == [
+        "# x",
+        "add table inet open_messaging",
+        "add set inet open_messaging platform4 { type ipv4_addr; flags interval; }",
+        "flush set inet open_messaging platform4",
+        "add element inet open_messaging platform4 { 192.0.2.0/24, 198.51.100.0/24 }",
+        "add set inet open_messaging platform6 { type ipv6_addr; flags interval; }",
+        "flush set inet open_messaging platform6",
+    ]
