@@ -19,6 +19,7 @@ KNOWN: Final = frozenset(
         "OM_BATCH_SECONDS",
         "OM_BIND",
         "OM_DATABASE_URL",
+        "OM_DESTINATIONS",
         "OM_EDGE_PROCESSES",
         "OM_FLASK_EXTENSIONS",
         "OM_GENESYS_API_URL",

@@ -11,7 +11,8 @@ import click
 from messaging.errors import EX_CONFIG, ConfigurationError, RetryLaterError
 from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings
-from workers.bootstrap import run_intake, run_retain, run_settle
+from workers.bootstrap import run_deliver, run_intake, run_retain, run_settle
+from workers.deliver import read_deliver_settings
 from workers.retain import read_retain_settings
 from workers.settings import read_intake_settings
 from workers.settle import read_settle_settings
@@ -54,6 +55,13 @@ def intake(name: str) -> None:
 def settle(name: str) -> None:
     """Commit the conversations whose window has closed, and what the services behind are told."""
     _start(f"settle {name}", read_settle_settings, run_settle)
+
+
+@main.command()
+@name_option
+def deliver(name: str) -> None:
+    """Deliver the outbox to the services behind that OM_DESTINATIONS names."""
+    _start(f"deliver {name}", read_deliver_settings, run_deliver)
 
 
 @main.command()

@@ -10,6 +10,7 @@ from messaging.consumer import Consumer
 from messaging.processing import TimeLimits
 from messaging.service_manager import ServiceManager
 from messaging.watchdog import Watchdog
+from workers.deliver import DeadLetterPublisher, Deliverer
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers
 from workers.renewal import renew
@@ -19,6 +20,7 @@ from workers.settle import Settler
 from workers.tables import engine_of
 
 if TYPE_CHECKING:
+    from workers.deliver import DeliverSettings
     from workers.retain import RetainSettings
     from workers.settings import IntakeSettings
     from workers.settle import SettleSettings
@@ -36,6 +38,20 @@ def run_settle(settings: SettleSettings) -> None:
     settler = Settler(engine, clock, window=settings.window, states=states)
     steps = [settler.settle_windows] if states is None else [settler.settle_windows, settler.settle_updates]
     Role("settle", steps, ServiceManager()).run()
+
+
+def run_deliver(settings: DeliverSettings) -> None:
+    """Deliver the outbox until SIGTERM or SIGINT; returns when what was begun is on record.
+
+    Raises:
+        RetryLaterError: The database is away at the end: what was begun may be sent once more.
+    """
+    clock = SystemClock()
+    engine = engine_of(settings.database_url)
+    deliverer = Deliverer(engine, clock, settings.destinations)
+    publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls)
+    Role("deliver", [deliverer.deliver, publisher.publish_dead_letters], ServiceManager()).run()
+    deliverer.finish(settings.stop_seconds)
 
 
 def run_intake(settings: IntakeSettings, *, name: str) -> None:

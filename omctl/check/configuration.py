@@ -10,6 +10,7 @@ from messaging.errors import ConfigurationError
 from messaging.setting_names import unknown_settings
 from omctl.check.finding import Finding, Level
 from webhook_api.settings import EdgeSettings
+from workers.deliver import configured_destinations
 from workers.genesys import read_genesys_settings
 from workers.settings import read_intake_settings
 
@@ -40,6 +41,7 @@ def check_configuration(variables: Mapping[str, str]) -> list[Finding]:
         "edge": EdgeSettings.from_environment,
         "intake": read_intake_settings,
         "platform": lambda: read_genesys_settings(Environment()),
+        "destinations": lambda: configured_destinations(Environment()),
     }
     return [*findings, *(process_finding(process, read) for process, read in readers.items())]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, inspect, select
 from sqlalchemy.engine import make_url
@@ -12,9 +12,11 @@ from messaging.errors import ConfigurationError
 from migrations import schema
 from omctl.check.finding import Finding, Level
 from omctl.database import DatabaseAwayError, database_url, in_words
-from workers.tables import dead_letters, drift, engine_of, metadata
+from workers.tables import dead_letters, destinations, drift, engine_of, metadata
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
 
     from messaging.environment import Environment
@@ -81,4 +83,20 @@ def _counts(connection: Connection) -> list[Finding]:
     return [
         Finding(AREA, "dead_letters", Level.NOTE if letters else Level.OK, f"{letters} recorded"),
         Finding(AREA, "drift", Level.NOTE if unknown else Level.OK, f"{unknown} unknown names noted"),
+        *paused_findings(connection.execute(select(destinations).order_by(destinations.c.name))),
+    ]
+
+
+def paused_findings(rows: Iterable[Any]) -> list[Finding]:
+    """Tell each destination that is given nothing."""
+    return [
+        Finding(
+            AREA,
+            f"destination {row.name}",
+            Level.WARNING,
+            f"paused since {row.paused_at:%Y-%m-%d %H:%M} ({row.paused_because}): what comes for it waits",
+            f"omctl destinations resume {row.name}",
+        )
+        for row in rows
+        if row.paused_at is not None
     ]

@@ -10,6 +10,8 @@ from workers.tables.models import (
     conversation_messages,
     conversations,
     dead_letters,
+    deliveries,
+    destinations,
     drift,
     duplicate_events,
     event_payloads,
@@ -19,6 +21,7 @@ from workers.tables.models import (
     processed_events,
     request_budgets,
     routing_updates,
+    subscriptions,
     suspects,
 )
 from workers.tables.open_connections import OpenConnections
@@ -61,6 +64,8 @@ __all__ = [
     "conversation_messages",
     "conversations",
     "dead_letters",
+    "deliveries",
+    "destinations",
     "drift",
     "duplicate_events",
     "engine_of",
@@ -85,6 +90,7 @@ __all__ = [
     "request_budgets",
     "routing_updates",
     "sqlstate_of",
+    "subscriptions",
     "suspects",
     "transact",
     "translated",

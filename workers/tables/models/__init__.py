@@ -10,6 +10,7 @@ from workers.tables.models.conversations import (
     message_receipts,
     routing_updates,
 )
+from workers.tables.models.delivering import deliveries, destinations, subscriptions
 from workers.tables.models.events import drift, duplicate_events, event_payloads, processed_events
 from workers.tables.models.outgoing import outbox, request_budgets
 from workers.tables.models.refusals import dead_letters, suspects
@@ -20,6 +21,8 @@ __all__ = [
     "conversation_messages",
     "conversations",
     "dead_letters",
+    "deliveries",
+    "destinations",
     "drift",
     "duplicate_events",
     "event_payloads",
@@ -29,5 +32,6 @@ __all__ = [
     "processed_events",
     "request_budgets",
     "routing_updates",
+    "subscriptions",
     "suspects",
 ]

@@ -1,0 +1,56 @@
+"""Publish dead letters of what no consumer holds, confirmed one by one: they are rare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pika
+
+from messaging.administration import broker_session
+from messaging.topology import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from messaging.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationLetter:
+    """An event that a destination never took.
+
+    Args:
+        envelope: The event; its message id is that of the record.
+        destination: Which.
+        reason: Why, in a word.
+    """
+
+    envelope: Envelope
+    destination: str
+    reason: str
+
+
+def publish_dead_letters(urls: tuple[str, ...], letters: Iterable[DestinationLetter]) -> None:
+    """Publish to the dead-letter exchange; the broker has all of them on disk when this returns.
+
+    Raises:
+        BrokerUnavailableError: Some or all may not have arrived: publish all again.
+        ConfigurationError: An address is malformed, or the broker refuses its user.
+    """
+    with broker_session(urls, client_name="deliver") as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for letter in letters:
+            envelope = letter.envelope
+            headers = {
+                "received-at-us": envelope.received_at_us,
+                "request-id": envelope.request_id,
+                "source": envelope.source,
+                "destination": letter.destination,
+                "reason": letter.reason,
+            }
+            properties = pika.BasicProperties(
+                message_id=envelope.message_id, headers=headers, delivery_mode=2
+            )
+            channel.basic_publish(DEAD_LETTERS, "", envelope.body, properties, mandatory=True)

@@ -1,0 +1,206 @@
+"""omctl destinations: the services behind: what waits for each, try one, pause one, resume one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+from sqlalchemy import func, select
+
+from messaging.clock import SystemClock
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError
+from omctl.console import dry_run_option, json_option, print_json, print_table
+from omctl.database import database_url, in_words
+from workers.deliver import (
+    OPERATOR,
+    Message,
+    Transport,
+    body_of,
+    configured_destinations,
+    pause,
+    resume,
+)
+from workers.tables import deliveries, engine_of, outbox, transact
+from workers.tables import destinations as destinations_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from workers.deliver import Destination
+
+Result = TypeVar("Result")
+
+TEST_TYPE = "openmessaging:test"
+"""What no platform sends; a receiver answers 2xx to types that it does not know."""
+
+EXAMPLES = """\b
+Examples:
+  omctl destinations list
+  omctl destinations test crm
+  omctl destinations pause crm && … && omctl destinations resume crm
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a person is told of one destination."""
+
+    name: str
+    url: str
+    events: tuple[str, ...]
+    state: str
+    waiting: int
+    oldest_waiting_at: datetime | None
+    last_failure: str
+
+
+@click.group(epilog=EXAMPLES)
+def destinations() -> None:
+    """Look after the services that events are delivered to (OM_DESTINATIONS)."""
+
+
+@destinations.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """Show each destination, its state, and what waits for it."""
+    configured = {each.name: each for each in configured_destinations(Environment())}
+    rows = _in_database(lambda connection: _rows(connection, configured))
+    if as_json:
+        print_json({"destinations": [asdict(row) for row in rows]})
+        return
+    print_table(
+        ("destination", "state", "waiting", "since", "last failure", "events", "url"),
+        [
+            (
+                row.name,
+                row.state,
+                str(row.waiting),
+                f"{row.oldest_waiting_at:%Y-%m-%d %H:%M:%S}" if row.oldest_waiting_at else "",
+                row.last_failure,
+                "\n".join(event.removeprefix("openmessaging:") for event in row.events),
+                row.url,
+            )
+            for row in rows
+        ],
+    )
+
+
+@destinations.command()
+@click.argument("name")
+@json_option
+def test(name: str, *, as_json: bool) -> None:
+    """Send one signed event of type openmessaging:test, and say what the destination answers.
+
+    Exit status 1: it was not 2xx.
+    """
+    destination = _configured(name)
+    message = Message(
+        0,
+        "test",
+        TEST_TYPE,
+        datetime.now(tz=UTC),
+        SystemClock().now_us(),
+        late=False,
+        verified=None,
+        payload=None,
+    )
+    started = time.monotonic()
+    answer = Transport(destination).send(message.webhook_id, body_of(message))
+    seconds = round(time.monotonic() - started, 3)
+    if as_json:
+        print_json({"destination": name, "answer": answer.reason, "end": answer.end, "seconds": seconds})
+    else:
+        click.echo(f"{name}: {answer.reason} ({answer.end}) after {seconds} s")
+    if not answer.is_success:
+        raise SystemExit(1)
+
+
+@destinations.command("pause")
+@click.argument("name")
+@dry_run_option
+def pause_(name: str, *, dry_run: bool) -> None:
+    """Give a destination nothing until it is resumed; what comes for it waits."""
+    _configured(name)
+    now_us = SystemClock().now_us()
+    is_new = dry_run or _in_database(lambda connection: pause(connection, name, now_us, OPERATOR))
+    click.echo(_told(name, "would be paused" if dry_run else "paused" if is_new else "was paused already"))
+
+
+@destinations.command("resume")
+@click.argument("name")
+@dry_run_option
+def resume_(name: str, *, dry_run: bool) -> None:
+    """Deliver to a destination again, what has waited first."""
+    is_new = dry_run or _in_database(lambda connection: resume(connection, name))
+    click.echo(_told(name, "would be resumed" if dry_run else "resumed" if is_new else "was not paused"))
+
+
+def _told(name: str, what: str) -> str:
+    return f"{name}: {what}"
+
+
+def _configured(name: str) -> Destination:
+    configured = {each.name: each for each in configured_destinations(Environment())}
+    if name not in configured:
+        names = ", ".join(configured) or "none"
+        raise ConfigurationError(f"OM_DESTINATIONS has no destination {name}; it has {names}")
+    return configured[name]
+
+
+def _in_database(work: Callable[[Connection], Result]) -> Result:
+    engine = engine_of(database_url(Environment()))
+    try:
+        with in_words():
+            return transact(engine, work)
+    finally:
+        engine.dispose()
+
+
+def _rows(connection: Connection, configured: dict[str, Destination]) -> list[Row]:
+    """Return the configured ones, and those that something waits for though they are not."""
+    known = {row.name: row for row in connection.execute(select(destinations_table))}
+    d = deliveries.c
+    waiting_of = (
+        select(
+            d.destination,
+            func.count().label("waiting"),
+            func.min(outbox.c.created_at).label("oldest"),
+            func.max(d.reason).label("reason"),
+        )
+        .join(outbox, outbox.c.id == d.outbox_id)
+        .where(d.outcome.is_(None))
+        .group_by(d.destination)
+    )
+    waiting = {row.destination: row for row in connection.execute(waiting_of)}
+    rows = []
+    for name in sorted({*configured, *waiting}):
+        destination, found = configured.get(name), waiting.get(name)
+        rows.append(
+            Row(
+                name,
+                destination.shown_url if destination else "",
+                destination.events if destination else (),
+                _state(destination, known.get(name)),
+                found.waiting if found else 0,
+                found.oldest if found else None,
+                (found.reason or "") if found else "",
+            )
+        )
+    return rows
+
+
+def _state(destination: Destination | None, known: object) -> str:
+    if destination is None:
+        return "not configured"
+    if not destination.enabled:
+        return "not enabled"
+    if known is None:
+        return "no deliver process yet"
+    because = getattr(known, "paused_because", None)
+    return f"paused ({because})" if because else "delivered to"

@@ -1,0 +1,70 @@
+"""omctl destinations against a real receiver and a database."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from messaging.errors import ConfigurationError
+from migrations import schema
+from omctl.commands import destinations
+from simulator.platform import Fault
+from simulator.receiver import Inbox, serving
+from workers.deliver import EVENT_TYPES
+
+SECRET = "whsec_Y29uc3RydWN0ZWQtc2VjcmV0"
+
+
+@pytest.fixture
+def inbox():
+    return Inbox({"crm": SECRET})
+
+
+@pytest.fixture
+def omctl(inbox, tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'test.sqlite3'}"
+    schema.upgrade(url)
+    with serving(inbox) as address:
+        host = address.removeprefix("http://")
+        path = tmp_path / "destinations.toml"
+        path.write_text(
+            f'[destinations.crm]\nurl = "http://user:hidden@{host}/crm"\nsecret = "{SECRET}"\n'
+            f"events = {list(EVENT_TYPES)!r}\n"
+        )
+        monkeypatch.setenv("OM_DESTINATIONS", str(path))
+        monkeypatch.setenv("OM_DATABASE_URL", url)
+        yield lambda *arguments: CliRunner().invoke(destinations, arguments)
+
+
+def test_a_test_is_one_signed_event_and_tells_the_answer(omctl, inbox):
+    done = omctl("test", "crm")
+    assert (done.exit_code, done.output[:22]) == (0, "crm: 204 (delivered) a")
+    assert [each.event_type for each in inbox.taken] == ["openmessaging:test"]
+    inbox.fault_of = lambda _told: Fault(503)
+    failed = omctl("test", "crm", "--json")
+    assert failed.exit_code == 1
+    assert json.loads(failed.output)["answer"] == "503"
+
+
+def test_the_list_shows_states_and_neither_passwords_nor_secrets(omctl):
+    def row():
+        return json.loads(omctl("list", "--json").output)["destinations"][0]
+
+    assert row()["state"] == "no deliver process yet"
+    assert omctl("pause", "crm", "--dry-run").output == "crm: would be paused\n"
+    assert omctl("pause", "crm").output == "crm: paused\n"
+    assert omctl("pause", "crm").output == "crm: was paused already\n"
+    assert row()["state"] == "paused (operator)"
+    assert omctl("resume", "crm").output == "crm: resumed\n"
+    assert omctl("resume", "crm").output == "crm: was not paused\n"
+    assert row()["state"] == "delivered to"
+    table = omctl("list").output
+    assert "crm" in table
+    assert "hidden" not in table
+    assert SECRET not in table
+
+
+def test_one_that_is_not_configured_is_refused_by_name(omctl):
+    refused = omctl("pause", "cmr").exception
+    assert isinstance(refused, ConfigurationError)
+    assert "it has crm" in str(refused)

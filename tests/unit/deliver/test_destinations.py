@@ -1,0 +1,120 @@
+"""The destinations' file: what it may say, and how it is refused."""
+
+import pytest
+
+from messaging.errors import ConfigurationError
+from workers.deliver import Destination, read_deliver_settings
+from workers.deliver.destinations import read_destinations
+
+SECRET = "whsec_Y29uc3RydWN0ZWQtc2VjcmV0"
+CRM = f"""
+[destinations.crm]
+url = "https://crm.example/events"
+secret = "{SECRET}"
+events = ["openmessaging:conversation:message"]
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(content):
+        path = tmp_path / "destinations.toml"
+        path.write_text(content)
+        return read_destinations(str(path))
+
+    return read
+
+
+def test_a_destination_needs_an_address_a_secret_and_events(read):
+    assert read(CRM) == (
+        Destination("crm", "https://crm.example/events", (SECRET,), ("openmessaging:conversation:message",)),
+    )
+
+
+def test_an_empty_file_has_no_destinations(read):
+    assert read("") == ()
+
+
+def test_secrets_are_in_no_repr(read):
+    assert SECRET not in repr(read(CRM))
+
+
+def test_two_secrets_are_live_while_one_is_rotated(read):
+    [crm] = read(CRM.replace(f'"{SECRET}"', f'["{SECRET}", "whsec_b2xkZXItc2VjcmV0"]'))
+    assert crm.secrets == (SECRET, "whsec_b2xkZXItc2VjcmV0")
+
+
+def test_a_secret_is_read_from_a_file_beside_it_or_from_systemds_credentials(read, tmp_path, monkeypatch):
+    content = CRM.replace(f'secret = "{SECRET}"', 'secret_file = "crm-secret"')
+    (tmp_path / "crm-secret").write_text(SECRET + "\n")
+    assert read(content)[0].secrets == (SECRET,)
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "crm-secret").write_text("whsec_b2xkZXItc2VjcmV0")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    assert read(content)[0].secrets == ("whsec_b2xkZXItc2VjcmV0",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("https://crm.example/events", "http://crm.example/events", "crm.url"),
+        ("https://crm.example/events", "crm.example", "crm.url"),
+        ("https://crm.example/events", "https://crm.example:port/", "crm.url"),
+        ('url = "https://crm.example/events"', "", "crm.url: is missing"),
+        ('url = "https://crm.example/events"', "url = 1", "crm.url"),
+        (SECRET, "no base64", "crm.secret"),
+        (SECRET, "whsec_", "crm.secret"),
+        (f'secret = "{SECRET}"', "", "crm.secret"),
+        (f'secret = "{SECRET}"', 'secret_file = "nowhere"', "crm.secret_file"),
+        ("conversation:message", "conversation:massage", "crm.events"),
+        ('["openmessaging:conversation:message"]', "[]", "crm.events"),
+        ("[destinations.crm]", "[destinations.crm]\ntimeout = 0", "crm.timeout"),
+        ("[destinations.crm]", "[destinations.crm]\ntimeout = nan", "crm.timeout"),
+        ("[destinations.crm]", "[destinations.crm]\nconcurrency = 1.5", "crm.concurrency"),
+        ("[destinations.crm]", "[destinations.crm]\nconcurrency = true", "crm.concurrency"),
+        ("[destinations.crm]", "[destinations.crm]\nenabled = 1", "crm.enabled"),
+        ("[destinations.crm]", "[destinations.crm]\nretries = 1", "crm.retries: is unknown"),
+        ("[destinations.crm]", '[destinations."C R M"]', "destinations.C R M"),
+        ("[destinations.crm]", "[destination.crm]", "destination"),
+        ("[destinations.crm]", "destinations = 1\n[crm]", "crm"),
+        ("[destinations.crm]", "[[destinations.crm]]", "must be a table"),
+        ("[destinations.crm]", "[destinations.crm", "is no TOML"),
+    ],
+)
+def test_what_is_wrong_is_named_and_no_secret_is_repeated(read, old, new, key):
+    with pytest.raises(ConfigurationError, match="OM_DESTINATIONS") as refused:
+        read(CRM.replace(old, new))
+    assert key in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000/", "http://[::1]/", "http://localhost/crm"])
+def test_this_very_host_needs_no_tls(read, url):
+    assert read(CRM.replace("https://crm.example/events", url))[0].url == url
+
+
+def test_plain_http_must_be_allowed_by_name(read):
+    content = CRM.replace("https://crm.example/events", "http://crm.internal/")
+    assert read(content + "allow_http = true")[0].url == "http://crm.internal/"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match="OM_DESTINATIONS must name a readable text file"):
+        read_destinations(str(tmp_path / "nowhere.toml"))
+
+
+@pytest.mark.parametrize("missing", ["OM_DATABASE_URL", "OM_DESTINATIONS", "OM_AMQP_URL"])
+def test_the_role_names_what_it_lacks(monkeypatch, tmp_path, missing):
+    path = tmp_path / "destinations.toml"
+    path.write_text(CRM)
+    settings = {
+        "OM_DATABASE_URL": "sqlite:///nowhere",
+        "OM_DESTINATIONS": str(path),
+        "OM_AMQP_URL": "amqp://broker/",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert [each.name for each in read_deliver_settings().destinations] == ["crm"]
+    monkeypatch.delenv(missing)
+    with pytest.raises(ConfigurationError, match=f"{missing} must name"):
+        read_deliver_settings()

@@ -1,0 +1,26 @@
+"""Deliver the outbox to the services behind, in order within each conversation."""
+
+from workers.deliver.dead_letters import DeadLetterPublisher
+from workers.deliver.deliverer import Deliverer
+from workers.deliver.destinations import EVENT_TYPES, Destination, read_destinations
+from workers.deliver.message import Message, body_of
+from workers.deliver.registry import OPERATOR, pause, resume
+from workers.deliver.settings import DeliverSettings, configured_destinations, read_deliver_settings
+from workers.deliver.transport import Transport
+
+__all__ = [
+    "EVENT_TYPES",
+    "OPERATOR",
+    "DeadLetterPublisher",
+    "DeliverSettings",
+    "Deliverer",
+    "Destination",
+    "Message",
+    "Transport",
+    "body_of",
+    "configured_destinations",
+    "pause",
+    "read_deliver_settings",
+    "read_destinations",
+    "resume",
+]

@@ -1,0 +1,163 @@
+"""Make dead letters of what is given up: the reason on record first, then the letter in the queue."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select, update
+
+from messaging.dead_lettering import DestinationLetter, publish_dead_letters
+from messaging.envelope import WEBHOOK, Envelope
+from messaging.errors import BrokerUnavailableError, RetryLaterError
+from messaging.log import logger
+from workers.deliver.deliveries import DEAD, MESSAGE_COLUMNS, message_of
+from workers.deliver.judgement import End
+from workers.deliver.message import body_of
+from workers.parsing import microseconds_of, moment_of
+from workers.tables import (
+    DeadLetter,
+    deliveries,
+    event_payloads,
+    outbox,
+    processed_events,
+    record_dead_letters,
+    transact,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Engine, Row
+
+    from messaging.clock import Clock
+    from workers.deliver.attempts import Attempt
+    from workers.deliver.message import Message
+
+REFUSED: Final = "delivery_refused"
+GIVEN_UP: Final = "delivery_given_up"
+
+AT_ONCE: Final = 20
+"""Letters of one transaction and one connection: bodies may be large, and this is rare."""
+
+LEASE_SECONDS: Final = 60.0
+
+_D: Final = deliveries.c
+_E: Final = processed_events.c
+
+
+def record_reasons(connection: Connection, dead: Sequence[Attempt], now_us: int) -> None:
+    """Put on record why deliveries were given up."""
+    if not dead:
+        return
+    event_of = (
+        select(outbox.c.id, _E.body_sha256, _E.source, _E.received_at)
+        .join(processed_events, _E.id == outbox.c.event_id)
+        .where(outbox.c.id.in_([each.taken.message.outbox_id for each in dead]))
+    )
+    events = {row.id: row for row in connection.execute(event_of)}
+    record_dead_letters(
+        connection, [_record_of(each, events.get(each.taken.message.outbox_id)) for each in dead], now_us
+    )
+
+
+class DeadLetterPublisher:
+    """Publishes the letters of given-up deliveries to the dead-letter exchange.
+
+    Args:
+        engine: The database.
+        clock: Our time.
+        amqp_urls: The broker's nodes.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, amqp_urls: tuple[str, ...]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._amqp_urls = amqp_urls
+
+    def publish_dead_letters(self) -> int:
+        """Publish some, each confirmed by the broker; return how many it were. Blocks for seconds.
+
+        A process that is killed before it has noted it leaves another copy with the same message id.
+
+        Raises:
+            RetryLaterError: The database or the broker is away; nothing is lost.
+        """
+        rows = transact(self._engine, self._lease)
+        if not rows:
+            return 0
+        try:
+            publish_dead_letters(self._amqp_urls, [_letter_of(row) for row in rows])
+        except BrokerUnavailableError as error:
+            transact(self._engine, lambda connection: self._note(connection, rows, due_at=self._now()))
+            raise RetryLaterError(str(error)) from None
+        transact(self._engine, lambda connection: self._note(connection, rows, dead_lettered_at=self._now()))
+        for row in rows:
+            logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
+        return len(rows)
+
+    def _lease(self, connection: Connection) -> list[Row[Any]]:
+        untold = (
+            select(
+                *MESSAGE_COLUMNS,
+                _D.destination,
+                _D.reason,
+                _D.status,
+                _E.source,
+                _E.received_at,
+                _E.message_id,
+            )
+            .join(outbox, outbox.c.id == _D.outbox_id)
+            .outerjoin(processed_events, _E.id == outbox.c.event_id)
+            .outerjoin(event_payloads, event_payloads.c.event_id == outbox.c.event_id)
+            .where(_D.outcome == DEAD, _D.dead_lettered_at.is_(None), _D.due_at <= self._now())
+            .order_by(_D.outbox_id)
+            .limit(AT_ONCE)
+            .with_for_update(of=deliveries, skip_locked=True)
+        )
+        rows: list[Row[Any]] = list(connection.execute(untold))
+        until = moment_of(self._clock.now_us() + round(LEASE_SECONDS * 1_000_000))
+        self._note(connection, rows, due_at=until)
+        return rows
+
+    def _note(self, connection: Connection, rows: Sequence[Row[Any]], **values: object) -> None:
+        for row in rows:
+            is_it = (_D.outbox_id == row.id) & (_D.destination == row.destination)
+            connection.execute(update(deliveries).where(is_it).values(**values))
+
+    def _now(self) -> Any:
+        return moment_of(self._clock.now_us())
+
+
+def _id_of(destination: str, message: Message) -> str:
+    return f"{destination}:{message.webhook_id}"
+
+
+def _record_of(attempt: Attempt, event: Any) -> DeadLetter:
+    message, answer = attempt.taken.message, attempt.answer
+    assert answer is not None
+    is_refused = attempt.end is End.PERMANENT
+    times = "" if is_refused else f", given up after {attempt.attempts} attempts"
+    name = attempt.destination.name
+    return DeadLetter(
+        message_id=_id_of(name, message),
+        code=REFUSED if is_refused else GIVEN_UP,
+        reason=f"destination {name}: {answer.reason}{times}",
+        body_sha256=event.body_sha256.hex() if event else hashlib.sha256(body_of(message)).hexdigest(),
+        source=event.source if event else WEBHOOK,
+        received_at_us=microseconds_of(event.received_at) if event else message.created_at_us,
+        attempt=max(1, attempt.attempts),
+    )
+
+
+def _letter_of(row: Row[Any]) -> DestinationLetter:
+    """Make the letter: the event as it came; of a session that nobody notified, what would have been sent."""
+    message = message_of(row)
+    envelope = Envelope(
+        message_id=_id_of(row.destination, message),
+        received_at_us=microseconds_of(row.received_at or row.created_at),
+        request_id=row.message_id or "",
+        source=row.source or WEBHOOK,
+        body=message.payload or body_of(message),
+    )
+    return DestinationLetter(envelope, row.destination, row.reason or "")

@@ -1,0 +1,67 @@
+"""Tell the database which destinations there are, and which of them are to get nothing for now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, select, update
+
+from workers.parsing import moment_of
+from workers.tables import destinations, insert_into, subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+    from workers.deliver.destinations import Destination
+
+OPERATOR: Final = "operator"
+GONE: Final = "gone"
+
+_ENTER: Final = insert_into(destinations, ("name", "registered_at"), "ON CONFLICT (name) DO NOTHING")
+_SUBSCRIBE: Final = insert_into(
+    subscriptions, ("event_type", "destination"), "ON CONFLICT (event_type, destination) DO NOTHING"
+)
+
+
+def register(connection: Connection, configured: Iterable[Destination], now_us: int) -> None:
+    """Let the outbox make deliveries for these destinations and for no others, from now on.
+
+    What waits for one that is no longer among them stays, and waits.
+    """
+    wanted = {(event, each.name) for each in configured if each.enabled for event in each.events}
+    if names := sorted({name for _, name in wanted}):
+        _ENTER.execute(connection, [(name, now_us) for name in names])
+    found = {(event, name) for event, name in connection.execute(select(subscriptions))}
+    for event_type, name in sorted(found - wanted):
+        is_it = (subscriptions.c.event_type == event_type) & (subscriptions.c.destination == name)
+        connection.execute(delete(subscriptions).where(is_it))
+    if new := sorted(wanted - found):
+        _SUBSCRIBE.execute(connection, new)
+
+
+def pause(connection: Connection, name: str, now_us: int, because: str) -> bool:
+    """Give a destination nothing until it is resumed; return whether that is new.
+
+    What comes for it meanwhile waits. Each process notices before it takes anything more.
+    """
+    _ENTER.execute(connection, [(name, now_us)])
+    paused = (
+        update(destinations)
+        .where(destinations.c.name == name, destinations.c.paused_at.is_(None))
+        .values(paused_at=moment_of(now_us), paused_because=because)
+        .returning(destinations.c.name)
+    )
+    return connection.execute(paused).first() is not None
+
+
+def resume(connection: Connection, name: str) -> bool:
+    """Deliver to a destination again; return whether it was paused."""
+    resumed = (
+        update(destinations)
+        .where(destinations.c.name == name, destinations.c.paused_at.is_not(None))
+        .values(paused_at=None, paused_because=None)
+        .returning(destinations.c.name)
+    )
+    return connection.execute(resumed).first() is not None

@@ -1,0 +1,83 @@
+"""Send a request to a destination: within its time, following no redirect, keeping no cookie."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+from standardwebhooks.webhooks import Webhook
+from urllib3.exceptions import HTTPError
+
+from workers.deliver.judgement import Answer, retry_after
+from workers.deliver.message import headers_of
+
+if TYPE_CHECKING:
+    from workers.deliver.destinations import Destination
+
+ANSWER_BYTES: Final = 65_536
+"""What is read of an answer's body, and thrown away, so that its connection can be used again."""
+
+REASONS: Final = (
+    (requests.ConnectTimeout, "connect_timeout"),
+    (requests.Timeout, "timeout"),
+    (requests.exceptions.SSLError, "tls"),
+    (requests.exceptions.ProxyError, "proxy"),
+    (requests.ConnectionError, "connection"),
+)
+
+
+class Transport:
+    """The way to one destination; may be used by several threads, each with connections of its own.
+
+    Args:
+        destination: Where.
+    """
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._signers = [Webhook(secret) for secret in destination.secrets]
+        session = requests.Session()
+        # Proxies and certificates are what the environment says, read once and not for each request.
+        self._options: Any = session.merge_environment_settings(destination.url, {}, True, None, None)
+        self._prepared = session.prepare_request(requests.Request("POST", destination.url))
+        self._local = threading.local()
+
+    def send(self, webhook_id: str, body: bytes) -> Answer:
+        """Post *body* once; blocks for twice the destination's timeout at most, unless it drips.
+
+        Returns:
+            What came of it; nothing is raised for what the network does.
+        """
+        now = datetime.now(tz=UTC)
+        request = self._prepared.copy()
+        request.headers.update(headers_of(webhook_id, body, self._signers, now))
+        request.body = body
+        request.prepare_content_length(body)
+        try:
+            answer = self._session().send(
+                request, timeout=self._destination.timeout, allow_redirects=False, **self._options
+            )
+        except requests.RequestException as error:
+            return Answer(None, next((word for kind, word in REASONS if isinstance(error, kind)), "request"))
+        _discard_body(answer)
+        asked = retry_after(answer.headers.get("Retry-After"), now)
+        return Answer(answer.status_code, str(answer.status_code), asked)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return session
+
+
+def _discard_body(answer: requests.Response) -> None:
+    """Read what little a body is, so that the connection is free; the status has decided already."""
+    left = ANSWER_BYTES
+    with answer, suppress(HTTPError, OSError):
+        while left > 0 and (piece := answer.raw.read(left)):
+            left -= len(piece)

@@ -1,0 +1,53 @@
+"""Name the tables of who is told of what leaves, and of how far that has come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Index, Integer, Table, Text, text
+
+from workers.tables.models.columns import Identifier, RowId, UtcDateTime, column, metadata, primary_key
+
+destinations = Table(
+    "destinations",
+    metadata,
+    primary_key("name", Identifier, "As in OM_DESTINATIONS"),
+    column("registered_at", UtcDateTime, "From when on it is told of events, our clock"),
+    column("paused_at", UtcDateTime, "Since when it gets nothing; null: it does", nullable=True),
+    column("paused_because", Text, "operator, or gone: it answered 410", nullable=True),
+    comment="The services behind, as the newest deliver process found them configured",
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    primary_key("event_type", Text, "An event type of the outbox"),
+    primary_key("destination", Identifier, "Who is told of it: destinations.name"),
+    comment="What a row of the outbox becomes a delivery for, at once, by a trigger",
+)
+
+_UNFINISHED: Any = {name: text("outcome IS NULL") for name in ("postgresql_where", "sqlite_where")}
+_UNTOLD: Any = {
+    name: text("outcome = 'dead' AND dead_lettered_at IS NULL")
+    for name in ("postgresql_where", "sqlite_where")
+}
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    primary_key("outbox_id", RowId, "outbox.id", autoincrement=False),
+    primary_key("destination", Identifier, "destinations.name"),
+    column("conversation_id", Identifier, "The platform's conversation"),
+    column("due_at", UtcDateTime, "Not before; while somebody tries, when it is taken from them"),
+    column("attempts", Integer, "Attempts that failed, but for those at a destination known to be down"),
+    column("first_attempt_at", UtcDateTime, "When the first one failed, our clock", nullable=True),
+    column("status", Integer, "HTTP status of the last answer", nullable=True),
+    column("reason", Text, "Why the last attempt failed, in a word", nullable=True),
+    column("outcome", Text, "delivered, or dead: given up; null: waits", nullable=True),
+    column("finished_at", UtcDateTime, "When it was delivered or given up, our clock", nullable=True),
+    column("dead_lettered_at", UtcDateTime, "When the dead letter was published", nullable=True),
+    Index("ix_deliveries_due", "destination", "due_at", **_UNFINISHED),
+    Index("ix_deliveries_order", "destination", "conversation_id", "outbox_id", **_UNFINISHED),
+    Index("ix_deliveries_untold", "outbox_id", **_UNTOLD),
+    comment="One row for each row of the outbox and destination that is told of it",
+)
