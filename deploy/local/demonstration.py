@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
@@ -19,6 +20,13 @@ from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.process import ServerStartError
 from deploy.local.running import wait_until_ready
 from deploy.local.service import DEFAULT_BIND, LocalService
+from deploy.local.services_behind import (
+    ConversationCounts,
+    ServicesBehind,
+    is_registered,
+    read_counts,
+    unfinished,
+)
 from deploy.local.supervision import Supervisor
 from messaging import topology
 from omctl.commands import simulate
@@ -29,7 +37,14 @@ SIMULATION = ["--events", str(EVENTS), "--malformed", "3", "--dialect", "both", 
 DRAIN_SECONDS = 120.0
 
 # What the environment says about these would let the demonstration touch data that are not its own.
-OWN_SETTINGS = ("OM_BIND", "OM_DATABASE_URL", "OM_STATE_DIRECTORY", "OM_REQUIRED_HEADERS")
+OWN_SETTINGS = (
+    "OM_BIND",
+    "OM_DATABASE_URL",
+    "OM_STATE_DIRECTORY",
+    "OM_REQUIRED_HEADERS",
+    "OM_GENESYS_REGION",
+    "OM_GENESYS_LOGIN_URL",
+)
 
 
 class Demonstration:
@@ -51,13 +66,15 @@ class Demonstration:
         ended = self._supervisor.run(beside=self._send_and_end)
         if ended or not self._is_drained:
             raise ServerStartError(f"{ended or 'Interrupted, or not drained in time'}; see {self._log}")
-        return read_accounts(self._ledger, os.environ["OM_DATABASE_URL"], self._service.broker.amqp_url)
+        return read_accounts(self._ledger, database_url(), self._service.broker.amqp_url)
 
     def _send_and_end(self) -> None:
         try:
-            if wait_until_ready(self._service):
+            if wait_until_ready(self._service) and self._wait_until(lambda: is_registered(database_url())):
                 self._send()
-                self._is_drained = self._wait_until_drained()
+                click.echo("Waiting until the queue and the journal are empty, all is settled and delivered")
+                # What is still in the journal may be published again: the accounts are final only without it.
+                self._is_drained = self._wait_until(lambda: self._on_its_way() == 0)
         finally:
             self._supervisor.end()
 
@@ -69,15 +86,11 @@ class Demonstration:
         except SystemExit:
             click.echo("The simulation reports unanswered events.", err=True)
 
-    def _wait_until_drained(self) -> bool:
-        """Wait until nothing is on its way.
-
-        What is still in the journal may be published again, so that the accounts are final only without it.
-        """
-        click.echo("Waiting until the queue and the journal are empty")
+    def _wait_until(self, is_so: Callable[[], bool]) -> bool:
+        """Block until something is so; False where it has not become so in time."""
         deadline = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < deadline:
-            if self._on_its_way() == 0:
+            if is_so():
                 return True
             time.sleep(0.5)
         return False
@@ -87,7 +100,8 @@ class Demonstration:
         broker = self._service.broker
         api, virtual_host = ManagementApi(broker.management_url), virtual_host_of(broker.amqp_url)
         queues = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
-        return int(journal) + sum(api.queue_length(virtual_host, queue) for queue in queues)
+        queued = sum(api.queue_length(virtual_host, queue) for queue in queues)
+        return int(journal) + queued + unfinished(database_url())
 
 
 def demonstrate(var: Path) -> bool:
@@ -105,11 +119,19 @@ def demonstrate(var: Path) -> bool:
         for name in OWN_SETTINGS:
             os.environ.pop(name, None)
             os.environ.pop(f"{name}_FILE", None)
+        behind = ServicesBehind()
+        os.environ.update(stack.enter_context(behind.running(directory)))
         service = LocalService(directory, own_bind(), stack.enter_context(own))
         service.enter()
         service.set_up()
         accounts = Demonstration(service).run()
-    return report(accounts)
+        counts = read_counts(database_url(), behind.inbox)
+    return report(accounts, counts, behind)
+
+
+def database_url() -> str:
+    """Return the address of the demonstration's own database."""
+    return os.environ["OM_DATABASE_URL"]
 
 
 def own_bind() -> str:
@@ -117,13 +139,15 @@ def own_bind() -> str:
     return f"{LOOPBACK}:{free_port()}" if answers(8080) else DEFAULT_BIND
 
 
-def report(accounts: Accounts) -> bool:
-    """Print the accounts, the line for scripts last, and return whether they agree."""
+def report(accounts: Accounts, counts: ConversationCounts, behind: ServicesBehind) -> bool:
+    """Print the accounts, the lines for scripts last, and return whether they agree."""
     console = Console()
     console.print(table_of(accounts))
     console.print(reasons_of(accounts.records.dead_letters))
-    disagreements = accounts.disagreements()
+    console.print(counts.table(behind.inbox))
+    disagreements = [*accounts.disagreements(), *counts.disagreements()]
     for words in disagreements:
         click.echo(f"The accounts disagree: {words}", err=True)
+    click.echo(counts.line)
     click.echo(f"demo: {accounts.verdict}")
     return not disagreements

@@ -66,8 +66,12 @@ class LocalService:
         names = [f"intake-{number}" for number in range(1, INTAKE_WORKERS + 1)]
         edge = [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf"]
         intake = [sys.executable, "-m", "workers", "intake", "--name"]
-        settle = [sys.executable, "-m", "workers", "settle"]
-        return {"edge": edge} | {name: [*intake, name] for name in names} | {"settle": settle}
+        roles = ["settle", *(["deliver"] if os.environ.get("OM_DESTINATIONS") else [])]
+        return (
+            {"edge": edge}
+            | {name: [*intake, name] for name in names}
+            | {role: [sys.executable, "-m", "workers", role] for role in roles}
+        )
 
 
 def missing_settings(var: Path) -> dict[str, str]:
