@@ -52,7 +52,8 @@ class Subscription:
         loop: Every method but `__init__` is called on it.
         processor: What deliveries are for.
         batch_events: Most deliveries of a batch.
-        batch_seconds: How long the first delivery of a batch waits for more.
+        batch_seconds: How long the first delivery of a batch waits for more while no batch is in work; with 0
+            it takes along what came in the same turn of the loop.
         limits: How long a batch may take.
         left_behind: Gets the threads whose batch outlasted its time.
         on_up: Called when both consumers are in place.

@@ -145,6 +145,25 @@ def test_nothing_is_acknowledged_before_it_is_processed(vhost, broker, recorder)
     wait_until(lambda: depth(broker) == 1)
 
 
+def test_an_event_alone_waits_for_no_company_and_what_comes_meanwhile_is_one_batch(vhost, broker, recorder):
+    started, finish = threading.Event(), threading.Event()
+
+    def hold(_batch):
+        started.set()
+        assert finish.wait(PATIENCE_SECONDS)
+
+    recorder.on_batch = hold
+    with running(vhost.amqp_url, recorder, batch_seconds=0.0) as consumer:
+        publish(broker, b"alone")
+        assert started.wait(PATIENCE_SECONDS)
+        publish(broker, *words(7))
+        wait_until(lambda: consumer._subscription.received == 8)
+        finish.set()
+        wait_until(lambda: len(recorder.deliveries) == 8)
+
+    assert [len(batch) for batch in recorder.batches] == [1, 7]
+
+
 def test_rejected_events_become_dead_letters_and_their_neighbours_do_not(vhost, broker, recorder):
     recorder.on_batch = lambda batch: rejecting(
         each for each in batch if each.envelope.body in {b"event-0", b"event-4"}
