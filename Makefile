@@ -4,7 +4,7 @@ VENV ?= .venv
 export PYTHON VENV
 
 BIN = $(VENV)/bin
-CODE = webhook_api workers messaging simulator omctl migrations deploy tests
+CODE = webhook_api workers messaging simulator omctl migrations deploy tests docs
 # More options for pytest, such as PYTEST="-k journal -x"
 PYTEST ?=
 # Options for the chaos suite, such as CHAOS="--fault 3 --seed 1f2e"

@@ -1,4 +1,4 @@
-"""What is installed works away from the checkout, with an integrator's handler beside it."""
+"""What is installed works away from the checkout, with the documented example of a handler beside it."""
 
 import os
 import shutil
@@ -21,28 +21,7 @@ from workers.tables.database import engine_of
 CHECKOUT = Path(__file__).parents[2]
 NO_SOURCES = (".git", ".venv*", "var", "build", "tests", "docs", "*.egg-info", "__pycache__", ".*_cache")
 
-HANDLER_PROJECT = """\
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
-
-[project]
-name = "integrators-own"
-version = "1.0"
-
-[project.entry-points."open_messaging.handlers"]
-"openmessaging:conversation:message" = "integrators_own:note"
-"""
-HANDLER = """\
-from sqlalchemy import text
-
-
-def note(connection, events, now_us):
-    for each in events:
-        values = {"id": each.event_id, "conversation": each.event.conversation_id}
-        connection.execute(text("INSERT INTO notes VALUES (:id, :conversation)"), values)
-    return {}
-"""
+EXAMPLE = CHECKOUT / "docs" / "handler-example"
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -53,9 +32,7 @@ def programs(tmp_path_factory):
     directory = tmp_path_factory.mktemp("installed")
     sources, own, wheels = (directory / name for name in ("sources", "own", "wheels"))
     shutil.copytree(CHECKOUT, sources, ignore=shutil.ignore_patterns(*NO_SOURCES))
-    own.mkdir()
-    (own / "pyproject.toml").write_text(HANDLER_PROJECT)
-    (own / "integrators_own.py").write_text(HANDLER)
+    shutil.copytree(EXAMPLE, own)
     pip("wheel", "--no-deps", "--wheel-dir", wheels, sources, own)
     environment = directory / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", environment)
@@ -146,7 +123,7 @@ def test_an_event_goes_all_the_way_into_sql_and_past_an_integrators_handler(inst
     assert "0001" in installation.omctl("migrate", "--dry-run", "--json", directory=CHECKOUT)
     installation.omctl("migrate")
     installation.omctl("setup")
-    query("CREATE TABLE notes (id bigint, conversation text)")
+    query((EXAMPLE / "schema.sql").read_text())
     conversation = str(uuid4())
     with ExitStack() as stack:
         edge = installation.start(
@@ -160,8 +137,8 @@ def test_an_event_goes_all_the_way_into_sql_and_past_an_integrators_handler(inst
         )
         stack.callback(worker.end, signal.SIGTERM, timeout=15)
         installation.omctl("check")
-        body = payloads.message(conversation, "14:32:10.123", "Good day")
+        body = payloads.message(conversation, "14:32:10.123", "Where is order 123456?")
         assert post(f"http://{installation.bind}{WEBHOOK_PATH}", body).status_code == 200
-        worker.wait_until(lambda: query("SELECT 1 FROM notes"), timeout=20)
+        worker.wait_until(lambda: query("SELECT 1 FROM order_mentions"), timeout=20)
     assert query("SELECT outcome, conversation_id FROM processed_events") == [("processed", conversation)]
-    assert query("SELECT conversation FROM notes") == [(conversation,)]
+    assert query("SELECT conversation_id, order_number FROM order_mentions") == [(conversation, "123456")]
