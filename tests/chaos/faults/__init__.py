@@ -40,7 +40,7 @@ _FAULTS: Final = (
         p99=15.0,
     ),
     Fault(2, "kill -9 of the broker", (Form(broker.the_broker_is_killed),)),
-    Fault(3, "broker away for a minute", (Form(broker.the_broker_is_away, A_MINUTE),)),
+    Fault(3, "broker away for a minute", (Form(broker.the_broker_is_away, A_MINUTE),), rounds=2),
     Fault(4, "all connections closed", (Form(broker.all_connections_are_closed),)),
     Fault(
         5,
@@ -93,6 +93,7 @@ _FAULTS: Final = (
             Form(management.the_api_talks_nonsense, (8.0, 10.0)),
             Form(management.the_api_answers_zero, allowed=REFUSED_BY_PRESSURE | NOT_REFUSED),
         ),
+        rounds=1,
         arrange=management.in_front_of_the_api,
         stall=60.0,
         p99=30.0,
@@ -182,6 +183,7 @@ _FAULTS: Final = (
             Form(load.senders_that_obey, allowed=REFUSED_BY_PRESSURE),
             Form(load.senders_that_do_not, allowed=REFUSED_BY_PRESSURE),
         ),
+        rounds=1,
         arrange=load.with_slow_workers,
         stall=60.0,
         p99=30.0,
@@ -215,7 +217,9 @@ _FAULTS: Final = (
         ),
         arrange=workers.with_sick_handlers,
     ),
-    Fault(27, "statement that takes a minute", (Form(database.every_claim_takes_a_minute, A_MINUTE),)),
+    Fault(
+        27, "statement that takes a minute", (Form(database.every_claim_takes_a_minute, A_MINUTE),), rounds=2
+    ),
     Fault(
         28,
         "database fails over to its standby",

@@ -116,12 +116,12 @@ def _alarm(scene: Scene, kind: str) -> Iterator[None]:
     broker, view = scene.stand.broker, scene.stand.view
     broker.ctl(*ALARM_ON[kind], timeout=CTL_SECONDS)
     scene.await_proof(f"the broker lists its {kind} alarm", view.has_alarm)
-    wait_until(lambda: _edge_is_blocked(scene), 20, "the edge says that the broker has an alarm")
+    wait_until(lambda: _edge_is_blocked(scene), 40, "the edge says that the broker has an alarm")
     try:
         yield
     finally:
         broker.ctl(*ALARM_OFF[kind], timeout=CTL_SECONDS)
-    wait_until(lambda: not view.has_alarm(), 30, "the alarm has ended")
+    wait_until(lambda: not view.has_alarm(), 60, "the alarm has ended")
 
 
 @contextmanager

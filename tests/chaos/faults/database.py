@@ -116,7 +116,7 @@ def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
         # Nobody but the worker looks for deadlocks, so the worker is the victim.
         ours.execute("SET LOCAL deadlock_timeout = '5s'")
         ours.execute("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
-        wait_until(lambda: stand.ask(WAITING) > 0, 20, "a worker waits for our lock")
+        wait_until(lambda: stand.ask(WAITING) > 0, 40, "a worker waits for our lock")
         with suppress(psycopg.errors.DeadlockDetected):
             ours.execute("LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE")
         ours.execute("ROLLBACK")
@@ -132,7 +132,7 @@ def statements_are_cancelled_and_locked_out(scene: Scene) -> Iterator[None]:
         ours.execute("LOCK TABLE processed_events IN ACCESS EXCLUSIVE MODE")
         cancelled = 0
         for _ in range(3):
-            wait_until(lambda: scene.stand.ask(WAITING) > 0, 20, "a worker waits for our lock")
+            wait_until(lambda: scene.stand.ask(WAITING) > 0, 40, "a worker waits for our lock")
             cancelled += _number(ours, CANCEL_OTHERS)
         scene.prove(f"{cancelled} statements were cancelled", has_struck=cancelled > 0)
         time.sleep(LOCK_SECONDS)

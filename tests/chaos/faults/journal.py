@@ -227,7 +227,7 @@ def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
     stand.broker.start()
     stand.wait_healthy()
     wait_until(
-        lambda: b"journal_segment_damaged" in log.read_bytes()[start:], 20, "the edge tells of the damage"
+        lambda: b"journal_segment_damaged" in log.read_bytes()[start:], 40, "the edge tells of the damage"
     )
     wait_until(
         lambda: len(stand.journals.aside("damaged")) > before, 60, "the damaged file is kept for a person"

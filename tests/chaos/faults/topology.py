@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.scene import Scene
 
-NOTICED_SECONDS = 20.0
+NOTICED_SECONDS = 40.0
 NEARLY_EMPTY = 200
 """Deliveries in the queue when it is deleted: what lies there for longer than in the journal goes with it."""
 
@@ -64,7 +64,7 @@ def a_policy_is_removed(scene: Scene) -> Iterator[None]:
     view = scene.stand.view
     policy = {"pattern": EVENTS, "definition": {"delivery-limit": LIMIT}, "apply-to": "queues"}
     view.request("PUT", POLICY, policy).raise_for_status()
-    wait_until(lambda: _effective(scene).get("delivery-limit") == LIMIT, 20, "the policy is in force")
+    wait_until(lambda: _effective(scene).get("delivery-limit") == LIMIT, 40, "the policy is in force")
     scene.wait(0.5, 2.0)
     view.request("DELETE", POLICY).raise_for_status()
     scene.await_proof(

@@ -78,7 +78,7 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
     stand, engine = scene.stand, scene.stand.engine()
     with engine.connect() as ours:
         ours.execute(LOCK)
-        wait_until(lambda: stand.ask(BLOCKED) > 0, 20, "a worker waits for our lock")
+        wait_until(lambda: stand.ask(BLOCKED) > 0, 40, "a worker waits for our lock")
         _kill(scene, stand.workers)
         ours.rollback()
     engine.dispose()
