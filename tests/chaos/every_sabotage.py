@@ -37,7 +37,9 @@ def test_the_defect_is_caught(stands, defect, plan, tmp_path, record_property):
 def result_on(stand: Stand, defect: Defect, plan: Plan) -> Result:
     """Run the form that shows a defect on a stand that runs the sabotaged copy, and say what came of it."""
     fault = next(fault for fault in FAULTS if fault.number == defect.fault)
-    forms = tuple(form for form in fault.forms if form.name == defect.form)
+    forms = tuple(
+        replace(form, lasts=defect.lasts or form.lasts) for form in fault.forms if form.name == defect.form
+    )
     assert forms, f"fault {defect.fault} has no form called {defect.form}"
     short = replace(plan, rounds=1, still_seconds=STILL_SECONDS, accounts=False)
     return run_fault(stand, replace(fault, forms=forms), short)

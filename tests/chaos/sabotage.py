@@ -29,6 +29,7 @@ class Defect:
         shows: A regular expression that the fault's outcome matches: `lost=` and `repeated=` with numbers
             above zero, or the words of the check that fails.
         stand: The kind of stand.
+        lasts: As the form's, where it shows sooner than the form lasts.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Defect:
     code: str
     shows: str
     stand: str = "postgresql"
+    lasts: tuple[float, float] | None = None
 
 
 LOST: Final = r"lost=[1-9]"

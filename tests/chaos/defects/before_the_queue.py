@@ -43,6 +43,7 @@ def _refuse(self, properties, body):
 Handover.accept = _refuse
 """,
         "unexpected answers.*503|typically",
+        lasts=(10.0, 12.0),
     ),
     Defect(
         "what was sent counts as proven",

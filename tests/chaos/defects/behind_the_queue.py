@@ -40,7 +40,7 @@ Intake.process = _later
     Defect(
         "an outage is the event's fault",
         11,
-        "the database is killed",
+        "statements are cancelled and locked out",
         "workers/tables/faults.py",
         """
 def translated(_error):
@@ -76,8 +76,11 @@ def translated(_error):
         "a slow statement is the event's fault",
         27,
         "every claim takes a minute",
-        "workers/tables/faults.py",
+        "workers/tables/database.py",
         """
+from messaging.errors import RejectedEventError
+from workers.tables.faults import QUERY_CANCELED
+WORKER_SESSION["statement_timeout"] = "2s"
 _translated = translated
 def translated(error):
     if sqlstate_of(error) == QUERY_CANCELED:
@@ -85,6 +88,7 @@ def translated(error):
     return _translated(error)
 """,
         "dead letters",
+        lasts=(25.0, 30.0),
     ),
     Defect(
         "only the first host of the database is known",

@@ -37,6 +37,13 @@ PATIENCE = {"OM_STUCK_SECONDS": "10", "OM_HANDLER_SECONDS": "5"}
 
 BURIED_SECONDS = 120.0
 REVERSED_EVENTS = 300
+LINGER = """
+    CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END $$
+"""
+LINGERING = (
+    "CREATE TRIGGER lingering BEFORE INSERT ON processed_events FOR EACH ROW EXECUTE FUNCTION linger()"
+)
 AT_ONCE = 50
 
 
@@ -161,15 +168,16 @@ def the_same_events_come_in_reverse(scene: Scene) -> Iterator[None]:
     """Let both workers meet the same keys in opposite orders."""
     stand, before = scene.stand, deadlocks(scene.stand)
     bodies = scene.extra_bodies(REVERSED_EVENTS)
-    with stand.paused_workers():
-        for start in range(0, REVERSED_EVENTS, 50):
-            chunk = bodies[start : start + 50]
-            scene.post_all([*chunk, *reversed(chunk), *chunk, *reversed(chunk)])
-        yield
     digest = digest_of(bodies[-1])
-    scene.await_proof(
-        "each event came four times and more", lambda: stand.ask(DELIVERIES, digest=digest) >= 4, 90
-    )
+    with _slow_rows(stand):
+        with stand.paused_workers():
+            for start in range(0, REVERSED_EVENTS, 50):
+                chunk = bodies[start : start + 50]
+                scene.post_all([*chunk, *reversed(chunk), *chunk, *reversed(chunk)])
+            yield
+        scene.await_proof(
+            "each event came four times and more", lambda: stand.ask(DELIVERIES, digest=digest) >= 4, 90
+        )
     assert deadlocks(stand) == before, "two workers met in a deadlock"
 
 
@@ -195,6 +203,19 @@ def fifty_come_at_once(scene: Scene) -> Iterator[None]:
     scene.await_proof(
         f"{AT_ONCE} copies were delivered", lambda: stand.ask(DELIVERIES, digest=digest) >= AT_ONCE
     )
+
+
+@contextmanager
+def _slow_rows(stand: Stand) -> Iterator[None]:
+    """Let each row take two milliseconds, so that two workers are at their rows in the same moment."""
+    if not stand.postgresql:
+        yield
+        return
+    stand.execute(LINGER, LINGERING)
+    try:
+        yield
+    finally:
+        stand.execute("DROP FUNCTION linger() CASCADE")
 
 
 def deadlocks(stand: Stand) -> int:
