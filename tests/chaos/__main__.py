@@ -26,7 +26,7 @@ def main() -> int:
     told = told[1:] if is_sabotage else told
     module = "every_sabotage.py" if is_sabotage else "every_fault.py"
     lanes = [] if "-n" in told else ["-n", LANES]
-    how = ["-p", "tests.chaos.plugin", "-p", "no:cacheprovider", "--dist", "loadgroup"]
+    how = ["-p", "tests.chaos.plugin", "-p", "no:cacheprovider", "--dist", "load"]
     return pytest.main([str(HERE / module), *how, *lanes, *told])
 
 

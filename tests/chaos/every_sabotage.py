@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS
-from tests.chaos.plugin import CAUGHT, TOLD, in_one_lane, plan, stands
+from tests.chaos.plugin import CAUGHT, TOLD, name_on, plan, stands
 from tests.chaos.result import Result
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.sabotage import Defect, sabotaged_copy
@@ -53,4 +53,4 @@ def pytest_generate_tests(metafunc):
 
 
 def as_parameter(defect: Defect):
-    return pytest.param(defect, id=defect.name.replace(" ", "-"), marks=in_one_lane(defect.stand))
+    return pytest.param(defect, id=name_on(defect.stand, defect.name))
