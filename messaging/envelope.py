@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pika.spec import BasicProperties
@@ -37,6 +38,8 @@ _REQUEST_ID: Final = _key("request-id", b"S")
 _SOURCE: Final = _key("source", b"S")
 _FIXED: Final = struct.Struct(f">{len(_RECEIVED_AT)}sq{len(_REQUEST_ID)}sI")
 _KEYS: Final = (_RECEIVED_AT, _REQUEST_ID, _SOURCE)
+_START: Final = struct.Struct(f">{len(_FLAGS)}sI{_FIXED.format.removeprefix('>')}")
+_LENGTHS: Final = [bytes((length,)) for length in range(256)]
 _TABLE_AT: Final = len(_FLAGS) + _LONG.size
 _REQUEST_AT: Final = _TABLE_AT + _FIXED.size
 
@@ -74,19 +77,20 @@ def encode_properties(message_id: str, received_at_us: int, request_id: str, sou
     """
     identifier = message_id.encode()
     request = request_id.encode()
-    origin = source.encode()
-    table = b"".join(
-        (
-            _FIXED.pack(_RECEIVED_AT, received_at_us, _REQUEST_ID, len(request)),
-            request,
-            _SOURCE,
-            _LONG.pack(len(origin)),
-            origin,
-        )
+    size = len(request)
+    origin, origin_bytes = _origin(source)
+    start = _START.pack(
+        _FLAGS, _FIXED.size + size + origin_bytes, _RECEIVED_AT, received_at_us, _REQUEST_ID, size
     )
-    return b"".join(
-        (_FLAGS, _LONG.pack(len(table)), table, _PERSISTENT, bytes((len(identifier),)), identifier)
-    )
+    return b"".join((start, request, origin, _LENGTHS[len(identifier)], identifier))
+
+
+@lru_cache(maxsize=8)
+def _origin(source: str) -> tuple[bytes, int]:
+    """Return what stands between the request id and the message id, and how much of it is in the table."""
+    value = source.encode()
+    entry = _SOURCE + _LONG.pack(len(value)) + value
+    return entry + _PERSISTENT, len(entry)
 
 
 def decode_properties(properties: bytes) -> BasicProperties:

@@ -49,7 +49,8 @@ class PublisherListener(Protocol):
 class Publisher:
     """One connection with one channel, kept up over a list of nodes.
 
-    `size_limit` is the largest body that the broker takes, once it has refused a larger one.
+    `size_limit` is the largest body that the broker takes, once it has refused a larger one. `node` is which
+    of the addresses the present or last connection is to, counted from 0.
 
     Args:
         loop: The loop of this process; every method must be called on it.
@@ -73,10 +74,9 @@ class Publisher:
         self._connection: BrokerConnection | None = None
         self._channel: Channel | None = None
         self._frames: PublishFrames | None = None
-        self._pending: list[bytes] = []
         self._sent = 0
         self._attempt = 0
-        self._node = -1
+        self.node = -1
         self._up_since = 0.0
         self._closing = False
         self.ready = False
@@ -96,24 +96,25 @@ class Publisher:
     def publish(self, properties: bytes, body: bytes) -> None:
         """Add one event to what the next `flush` sends; call only while `ready`."""
         assert self._frames is not None
-        self._pending.append(self._frames.of(properties, body))
+        self._frames.add(properties, body)
 
-    def flush(self) -> None:
-        """Hand what was published since the last flush to the transport, as one write."""
-        if self._pending and self._connection is not None and self.ready:
-            self._connection.send_frames(b"".join(self._pending))
-            self._sent += len(self._pending)
-        self._pending.clear()
+    def flush(self) -> int:
+        """Hand what was published since the last flush to the transport, as one write.
 
-    @property
-    def node(self) -> int:
-        """Which of the addresses the present or last connection is to, counted from 0."""
-        return self._node
+        Returns:
+            How many events it was.
+        """
+        if self._frames is None or self._connection is None or not self._frames.events:
+            return 0
+        events, data = self._frames.take()
+        self._sent += events
+        self._connection.send_frames(data)
+        return events
 
     @property
     def last_tag(self) -> int:
         """The delivery tag of the event published last on this connection; 0 before the first."""
-        return self._sent + len(self._pending)
+        return self._sent + (self._frames.events if self._frames is not None else 0)
 
     @property
     def can_publish(self) -> bool:
@@ -143,9 +144,9 @@ class Publisher:
 
     def _connect(self) -> None:
         self._attempt += 1
-        self._node = (self._node + 1) % len(self._parameters)
+        self.node = (self.node + 1) % len(self._parameters)
         self._connection = BrokerConnection(
-            self._parameters[self._node],
+            self._parameters[self.node],
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_open_error,
             on_close_callback=self._on_connection_closed,
@@ -238,7 +239,6 @@ class Publisher:
             self.size_limit = size_limit
         self.ready = False
         self._connection = self._channel = self._frames = None
-        self._pending.clear()
         if was_ready and time.monotonic() - self._up_since >= STABLE_SECONDS:
             self._attempt = 0
         if self._closing:

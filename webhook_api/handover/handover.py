@@ -83,7 +83,8 @@ class Handover:
         self.accepted += 1
         if self._live:
             self._outlet.publish(properties, body)
-        self._open_turn()
+        if not self._turn_is_open:
+            self._open_turn()
 
     def after_sync(self, callback: Callable[[bool], None]) -> None:
         """Call *callback* at the end of this turn.
@@ -92,7 +93,8 @@ class Handover:
         event that is not must not be answered 200.
         """
         self._held.append(callback)
-        self._open_turn()
+        if not self._turn_is_open:
+            self._open_turn()
 
     def sync(self) -> bool:
         """End the turn now, for an answer that cannot wait for it; return what `after_sync` would tell."""
@@ -170,10 +172,9 @@ class Handover:
     # The loop's turns and timers.
 
     def _open_turn(self) -> None:
-        if not self._turn_is_open:
-            self._turn_is_open = True
-            # It runs when all events of this turn of the loop have been handled.
-            self._loop.call_soon(self._end_turn)
+        self._turn_is_open = True
+        # It runs when all events of this turn of the loop have been handled.
+        self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         self._turn_is_open = False

@@ -51,6 +51,8 @@ class Outlet:
         watch: Knows whether the events queue has a majority.
         gate: Told what is published and what the broker counts.
         clock: Where time comes from.
+
+    `size_limit` is the largest body that the broker takes, in bytes, as far as it has told.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Outlet:
         self._prober = Prober(publisher, self._on_question, self._on_answer)
         self._stagnation = Stagnation()
         self._keeper: Keeper | None = None
+        self.size_limit = publisher.size_limit
 
     def start(self, keeper: Keeper) -> None:
         """Connect to the broker, and again whenever the connection is lost."""
@@ -86,11 +89,6 @@ class Outlet:
         return self._publisher.buffered_bytes
 
     @property
-    def size_limit(self) -> int:
-        """The largest body that the broker takes, in bytes, as far as it has told."""
-        return self._publisher.size_limit
-
-    @property
     def unproven(self) -> list[Segment]:
         """The segments that were published and are not proven yet, oldest first."""
         return self._proof.segments
@@ -107,11 +105,10 @@ class Outlet:
     def publish(self, properties: bytes, body: bytes) -> None:
         """Add one event to what the next `flush` sends; call only while open."""
         self._publisher.publish(properties, body)
-        self._gate.count_published()
 
     def flush(self) -> None:
-        """Send what was published since the last flush."""
-        self._publisher.flush()
+        """Send what was published since the last flush, and count it."""
+        self._gate.count_published(self._publisher.flush())
 
     def prove(self, segment: Segment) -> None:
         """Take a segment all of whose events have been published, until it is proven."""
@@ -139,6 +136,7 @@ class Outlet:
 
     def ask_once(self, then: Callable[[], None]) -> None:
         """Call *then* when the broker has answered a probe; never, if the connection is lost first."""
+        self.flush()
         self._publisher.probe(lambda _count: then())
 
     # The publisher's listener.
@@ -152,6 +150,7 @@ class Outlet:
     def on_broker_down(self) -> None:
         """Give everything unproven back."""
         self._prober.forget()
+        self.size_limit = self._publisher.size_limit
         self._shut()
         assert self._keeper is not None
         self._keeper.on_interrupted(self._proof.interrupt())
@@ -184,6 +183,7 @@ class Outlet:
             self._publisher.abort("no majority of the queue's members was seen")
 
     def _on_question(self) -> None:
+        self.flush()
         self._proof.ask()
         self._gate.on_question()
 

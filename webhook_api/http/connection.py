@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from webhook_api.answer import Answer
@@ -83,7 +84,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             shared.surplus.add(self)
         self._shared = shared
         self._limits = shared.limits
-        self._now = shared.loop.time
+        self._respond = shared.gateway.respond
         self._is_surplus = is_surplus
         self._transport: asyncio.Transport
         self._reader: RequestReader
@@ -92,13 +93,13 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._is_lingering = False
         self._is_at_end = False
         self._closes_after_answer = False
-        self._is_reading_request = False
-        self.deadline = self._now() + (LINGER_SECONDS if is_surplus else self._limits.request_seconds)
+        self._is_timed = False
+        self.deadline = monotonic() + (LINGER_SECONDS if is_surplus else self._limits.request_seconds)
 
     @property
     def is_busy(self) -> bool:
         """Whether a request has begun that is not answered yet."""
-        return self._is_reading_request or bool(self._held)
+        return self._reader.is_in_request or bool(self._held)
 
     def finish_soon(self) -> None:
         """Serve one more request at most: the answer to it will close the connection."""
@@ -135,8 +136,17 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Called when bytes have come; after the last answer they are thrown away."""
-        if not self._is_lingering:
-            self._reader.feed(_BUFFER[:nbytes])
+        if self._is_lingering:
+            return
+        if self._is_surplus:
+            self.refuse(BUSY)
+            return
+        reader = self._reader
+        reader.feed(_BUFFER[:nbytes])
+        # Most requests come whole, and need no time of their own.
+        if reader.is_in_request and not (self._is_timed or self._is_lingering):
+            self._is_timed = True
+            self.deadline = monotonic() + self._limits.request_seconds
 
     def eof_received(self) -> bool:
         """Called when the other side sends no more; keep the connection open for answers that wait."""
@@ -152,13 +162,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._transport.resume_reading()
 
     # What the reader tells.
-
-    def begin(self) -> None:
-        """Give a request the time that it may take."""
-        self._is_reading_request = True
-        self.deadline = self._now() + self._limits.request_seconds
-        if self._is_surplus:
-            self.refuse(BUSY)
 
     def is_inviting(self) -> bool:
         """Tell whether a sender that asks first shall send its body."""
@@ -178,14 +181,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Answer a request by the application."""
         if self._is_lingering:
             return
-        self._is_reading_request = False
-        self.deadline = self._now() + self._limits.keepalive_seconds
+        self._is_timed = False
+        self.deadline = monotonic() + self._limits.keepalive_seconds
         keep_alive = keep_alive and not self._closes_after_answer
-        data = self._shared.gateway.respond(environ, keep_alive=keep_alive)
-        if self._asked is None and not self._held:
-            self._send(data, keep_alive=keep_alive)
-        else:
+        data = self._respond(environ, keep_alive=keep_alive)
+        if self._asked is not None or self._held:
             self._leave(_Held(data, keep_alive))
+        elif keep_alive:
+            self._transport.write(data)
+        else:
+            self._send(data, keep_alive=False)
 
     # How answers leave.
 
@@ -223,7 +228,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._transport.write(data)
         if not keep_alive:
             self._is_lingering = True
-            self.deadline = self._now() + LINGER_SECONDS
+            self.deadline = monotonic() + LINGER_SECONDS
             self._transport.write_eof()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from messaging.log import logger
@@ -59,6 +60,8 @@ class Gateway:
         self._status = ""
         self._headers: tuple[tuple[str, str], ...] = ()
         self._written: list[bytes] = []
+        self._rendered: tuple[object, ...] = ()
+        self._response = b""
 
     def respond(self, environ: dict[str, Any], *, keep_alive: bool) -> bytes:
         """Return the application's whole response; 500 when it fails.
@@ -74,10 +77,20 @@ class Gateway:
             if not self._status:
                 raise RuntimeError("the application did not call start_response")  # noqa: TRY301  # answered below
             is_head = environ["REQUEST_METHOD"] == "HEAD"
-            return response_of(self._status, self._headers, body, keep_alive=keep_alive, is_head=is_head)
+            return self._render(body, keep_alive, is_head)
         except Exception:  # noqa: BLE001  # the outermost loop: an application may raise anything
             logger().exception("request_failed")
             return render(FAILED, keep_alive=keep_alive)
+
+    def _render(self, body: bytes, keep_alive: bool, is_head: bool) -> bytes:  # noqa: FBT001  # as compared
+        """Return the response; most are, for a second, the same as the one before."""
+        wanted = (int(time()), self._status, self._headers, body, keep_alive, is_head)
+        if wanted != self._rendered:
+            self._response = response_of(
+                self._status, self._headers, body, keep_alive=keep_alive, is_head=is_head
+            )
+            self._rendered = wanted
+        return self._response
 
     def _joined(self, chunks: Iterable[bytes]) -> bytes:
         """Return the whole body, what was written by the old `write` first."""

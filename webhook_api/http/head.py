@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 LENGTH_DIGITS: Final = 19
 """A longer Content-Length is no length; Python refuses to read one of some thousand digits at all."""
 
+KNOWN_NAMES: Final = 512
+"""Names of headers whose keys are kept, so that a sender of ever new ones costs no memory."""
+
 VERSIONS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
 
 MALFORMED: Final = Answer(400, "malformed request")
@@ -28,17 +31,24 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
 
-@lru_cache(maxsize=512)
-def key_of(name: bytes) -> str:
-    """Return the WSGI key of a header's name as it was sent; empty where the header must not count.
+class _Keys(dict[bytes, str]):
+    """The WSGI key of a header's name as it was sent; empty where the header must not count.
 
     WSGI folds `X-Signature` and `X_Signature` into one key, so the second spelling is dropped: nobody in
     front of us would have checked it.
     """
-    if b"_" in name:
-        return ""
-    key = name.decode("latin-1").upper().replace("-", "_")
-    return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+
+    def __missing__(self, name: bytes) -> str:
+        if b"_" in name:
+            return ""
+        key = name.decode("latin-1").upper().replace("-", "_")
+        key = key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+        if len(self) < KNOWN_NAMES:
+            self[name] = key
+        return key
+
+
+KEYS: Final = _Keys()
 
 
 def must_be_single(key: str) -> bool:
@@ -73,7 +83,19 @@ def fault_in(environ: Mapping[str, str], version: str, body_bytes: int) -> Answe
 
 
 @lru_cache(maxsize=64)
-def split_target(raw: bytes) -> tuple[str, str, str]:
+def request_line(method: bytes, target: bytes, version: str) -> Mapping[str, str]:
+    """Return what an environ holds of a request's first line, its host only where the target has one."""
+    host, path, query = _split_target(target)
+    line = {
+        "REQUEST_METHOD": method.decode("latin-1"),
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_PROTOCOL": VERSIONS[version],
+    }
+    return line | {"HTTP_HOST": host} if host else line
+
+
+def _split_target(raw: bytes) -> tuple[str, str, str]:
     """Return host, path and query of a request target; the host is empty but in absolute form.
 
     The path comes out decoded, as WSGI has it: bytes as latin-1.

@@ -11,13 +11,12 @@ from messaging.log import logger
 from webhook_api.answer import Answer
 from webhook_api.http.head import (
     HEAD_TOO_LARGE,
+    KEYS,
     MALFORMED,
     TOO_LARGE,
-    VERSIONS,
     fault_in,
-    key_of,
     must_be_single,
-    split_target,
+    request_line,
 )
 
 if TYPE_CHECKING:
@@ -29,14 +28,9 @@ HEAD_BYTES: Final = 32 * 1024
 NO_UPGRADE: Final = Answer(400, "upgrade not supported")
 FAILED: Final = Answer(500, "internal server error")
 
-_METHODS: Final = {b"POST": "POST", b"GET": "GET"}
-
 
 class RequestSink(Protocol):
     """Who answers what the reader reads."""
-
-    def begin(self) -> None:
-        """Called when a request's first byte arrives."""
 
     def is_inviting(self) -> bool:
         """Tell whether a sender that asks first shall send its body."""
@@ -66,6 +60,8 @@ class RequestReader:
         template: What every environ of this connection holds.
         body_bytes: The limit of a body.
         sink: Who answers.
+
+    `is_in_request`: whether a request has begun and not been read to its end.
     """
 
     def __init__(self, template: Mapping[str, Any], body_bytes: int, sink: RequestSink) -> None:
@@ -81,6 +77,7 @@ class RequestReader:
         self._is_ambiguous = False
         self._is_settled = False
         self._quiet_bytes = 0
+        self.is_in_request = False
 
     def close(self) -> None:
         """Let go of the parser, which holds the callbacks and so this object."""
@@ -117,7 +114,7 @@ class RequestReader:
         self._is_in_head = True
         self._is_ambiguous = False
         self._is_settled = False
-        self._sink.begin()
+        self.is_in_request = True
 
     def on_url(self, url: bytes) -> None:
         """Take the request target, or a part of it."""
@@ -125,24 +122,26 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header; of a repeated one the first counts, so that none can be overridden."""
-        key = key_of(name)
-        if key in self._environ:
+        key = KEYS[name]
+        environ = self._environ
+        if key in environ:
             self._is_ambiguous |= must_be_single(key)
         # A trailer comes after the body and counts for nothing: whoever checked the head has not seen it.
         elif key and self._is_in_head:
-            self._environ[key] = value.decode("latin-1").strip(" \t")
+            environ[key] = value.decode("latin-1").strip(" \t")
 
     def on_headers_complete(self) -> None:
         """Decide what can be decided before the body."""
         self._is_in_head = False
         self._quiet_bytes = 0
-        version = self._parser.get_http_version()
-        fault = MALFORMED if self._is_ambiguous else fault_in(self._environ, version, self._body_bytes)
+        environ, parser = self._environ, self._parser
+        version = parser.get_http_version()
+        fault = MALFORMED if self._is_ambiguous else fault_in(environ, version, self._body_bytes)
         if fault is not None:
             self._refuse(fault)
             return
-        self._complete_environ(version)
-        if self._environ.get("HTTP_EXPECT", "").lower() == "100-continue" and version == "1.1":
+        environ |= request_line(parser.get_method(), self._target, version)
+        if "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() == "100-continue" and version == "1.1":
             self._invite()
 
     def on_body(self, part: bytes) -> None:
@@ -159,21 +158,13 @@ class RequestReader:
         self._quiet_bytes = 0
         if self._is_settled or self._parser.should_upgrade():
             return
+        self.is_in_request = False
         parts, environ = self._parts, self._environ
         environ["wsgi.input"] = io.BytesIO(parts[0] if len(parts) == 1 else b"".join(parts))
         if "HTTP_TRANSFER_ENCODING" in environ:
             del environ["HTTP_TRANSFER_ENCODING"]
             environ["CONTENT_LENGTH"] = str(self._size)
         self._sink.answer(environ, keep_alive=self._parser.should_keep_alive())
-
-    def _complete_environ(self, version: str) -> None:
-        environ = self._environ
-        host, environ["PATH_INFO"], environ["QUERY_STRING"] = split_target(self._target)
-        method = self._parser.get_method()
-        environ["REQUEST_METHOD"] = _METHODS.get(method) or method.decode("latin-1")
-        environ["SERVER_PROTOCOL"] = VERSIONS[version]
-        if host:
-            environ["HTTP_HOST"] = host
 
     def _invite(self) -> None:
         """Send for the body, or have the request answered without it."""

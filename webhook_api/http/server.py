@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from messaging.log import logger
@@ -79,7 +80,7 @@ class HttpServer:
 
     def close_overdue(self) -> None:
         """Close the connections whose time is up; call about once a second."""
-        now = self._loop.time()
+        now = monotonic()
         for connection in [each for each in self._shared.connections if each.deadline < now]:
             connection.abort()
 

@@ -13,7 +13,7 @@ from messaging.log import logger
 from webhook_api.journal.directory import Segment, sync_directory
 from webhook_api.journal.disk import DiskWatch
 from webhook_api.journal.home import Home
-from webhook_api.journal.segment_file import record_header
+from webhook_api.journal.segment_file import record_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,13 +89,13 @@ class Journal:
         Raises:
             JournalFullError: The limit is reached or the disk takes no more; nothing was kept.
         """
-        header = record_header(properties, body)
-        size = len(header) + len(properties) + len(body)
+        record = record_of(properties, body)
+        size = len(record)
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
         if self._descriptor < 0 or self._disk.is_flush_failing or not self._limit.take(size):
             raise JournalFullError
-        if not self._write((header, properties, body), size):
+        if not self._write(record):
             self._limit.give_back(size)
             raise JournalFullError
         self.active.size += size
@@ -163,17 +163,16 @@ class Journal:
                 self.active.path.unlink(missing_ok=True)
         self._home.leave()
 
-    def _write(self, parts: tuple[bytes, ...], size: int) -> bool:
+    def _write(self, record: bytes) -> bool:
         """Append whole or not at all."""
         try:
-            written = os.writev(self._descriptor, parts)
-            if written != size:
-                os.ftruncate(self._descriptor, self.active.size)
-                self._disk.refused()
+            if os.write(self._descriptor, record) == len(record):
+                return True
+            os.ftruncate(self._descriptor, self.active.size)
+            self._disk.refused()
         except OSError as exc:
             self._disk.refused(exc)
-            return False
-        return written == size
+        return False
 
     def _flush(self) -> None:
         if not self._unsynced:

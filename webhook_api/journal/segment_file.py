@@ -54,6 +54,11 @@ def record_header(properties: bytes, body: bytes) -> bytes:
     return HEADER.pack(MAGIC, len(properties), len(body), checksum)
 
 
+def record_of(properties: bytes, body: bytes) -> bytes:
+    """Return a whole record."""
+    return b"".join((record_header(properties, body), properties, body))
+
+
 def read_segment(path: Path) -> Iterator[Entry | Damage]:
     """Yield what a segment holds, in order; what cannot be read is told and stepped over.
 

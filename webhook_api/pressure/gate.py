@@ -39,6 +39,8 @@ class Gate:
         retry_after_max: Upper bound of a Retry-After, in seconds.
         processes: Edge processes of this host.
         clock: Where time comes from.
+
+    `is_shedding`: whether to answer 429.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Gate:
         self._processes = processes
         self._clock = clock
         self._pressure = Pressure()
+        self.is_shedding = False
         self._ready = DepthSample(at=float("-inf"), depth=0)
         self._unacknowledged = 0
         self._refused = 0
@@ -133,11 +136,6 @@ class Gate:
             pressure = replace(pressure, is_shedding=False)
         self._change(judge(pressure, sample, since, self._marks))
 
-    @property
-    def is_shedding(self) -> bool:
-        """Whether to answer 429."""
-        return self._pressure.is_shedding
-
     def retry_after(self) -> int:
         """Return whole seconds for one refused request, jittered."""
         self._refused += 1
@@ -157,6 +155,7 @@ class Gate:
 
     def _change(self, pressure: Pressure) -> None:
         before, self._pressure = self._pressure, pressure
+        self.is_shedding = pressure.is_shedding
         if pressure.is_shedding and not before.is_shedding:
             logger().warning("shedding_started", queue_depth=pressure.depth, high=self._marks.high)
         if before.is_shedding and not pressure.is_shedding:

@@ -79,9 +79,12 @@ def test_a_publish_is_byte_for_byte_that_of_pika(size, frame_max):
     body = bytes(index % 251 for index in range(size))
     properties = encode_properties("m-1", 1_732_462_000_123_456, "r-1", WEBHOOK)
 
-    ours = PublishFrames(CHANNEL, frame_max).of(properties, body)
+    frames = PublishFrames(CHANNEL, frame_max)
+    frames.add(properties, body)
+    frames.add(properties, body)
 
-    assert ours == b"".join(_frames_of_pika(properties, body, frame_max - 8))
+    assert frames.take() == (2, 2 * b"".join(_frames_of_pika(properties, body, frame_max - 8)))
+    assert frames.take() == (0, b"")
 
 
 def _frames_of_pika(properties, body, chunk):

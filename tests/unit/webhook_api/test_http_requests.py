@@ -19,9 +19,6 @@ class Sink:
         self.invited = 0
         self._inviting = inviting
 
-    def begin(self):
-        pass
-
     def is_inviting(self):
         return self._inviting
 

@@ -30,16 +30,18 @@ class TakenAlong:
 
     def __init__(self, *, can_publish):
         self.ready = self.can_publish = can_publish
-        self.published = 0
+        self.published = self.unsent = 0
 
     def start(self, listener):
         self.listener = listener
 
     def publish(self, _properties, _body):
         self.published += 1
+        self.unsent += 1
 
     def flush(self):
-        pass
+        unsent, self.unsent = self.unsent, 0
+        return unsent
 
 
 @pytest.fixture
@@ -80,6 +82,8 @@ def test_live_events_count_as_they_are_published(loop, tmp_path):
     for _ in range(HIGH):
         assert not gate.is_shedding
         handover.accept(PROPERTIES, b"{}")
+        loop.call_soon(loop.stop)
+        loop.run_forever()
 
     assert gate.is_shedding
 
