@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from messaging.service_manager import ServiceManager
 
-IDLE_SECONDS: Final = 0.1
-"""Between two looks at a database that had nothing to do: short beside any window."""
+IDLE_SECONDS: Final = 0.03
+"""Between two looks at a database that had nothing to do: short beside the 100 ms that settling and
+delivering together may add to a window."""
 
 TICK_SECONDS: Final = 1.0
 

@@ -129,6 +129,8 @@ class Deliverer:
             end=attempt.end,
             attempts=attempt.attempts,
         )
+        if attempt.answer.is_hopeless:
+            return
         conversation_id = attempt.taken.message.conversation_id
         if lane.breaker.failed(conversation_id, time.monotonic(), attempt.answer.retry_after):
             log.error("destination_down", destination=attempt.destination.name, reason=attempt.answer.reason)

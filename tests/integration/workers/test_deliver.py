@@ -196,9 +196,11 @@ def test_a_retry_after_is_waited_for(stand):
         stand.wait_for(lambda: stand.inbox.asked)
         asked_at = time.monotonic()
         # Another conversation's event waits too: it is the destination that asked for it.
+        stand.wait_for(lambda: stand.query("SELECT 1 FROM deliveries WHERE status = 429"))
         stand.intake(deliver(event("new", conversation="c-2")))
+        stand.wait_for(lambda: len(stand.inbox.asked) > 1)
+        assert time.monotonic() - asked_at > 0.9
         stand.wait_for(lambda: not stand.waiting())
-    assert time.monotonic() - asked_at > 0.9
     assert len(stand.inbox.asked) == 3
 
 

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from simulator.platform import Fault
 from simulator.receiver import Inbox, serving
 from tests.integration.workers.conftest import deliver, event
 from tests.services import Service, Worker, running
@@ -30,7 +31,7 @@ def make_worker(inbox, migrated_url, tmp_path):
         path = tmp_path / "destinations.toml"
         path.write_text(
             f'[destinations.crm]\nurl = "{url}/crm"\nsecret = "{SECRET}"\n'
-            f"events = {list(EVENT_TYPES)!r}\ntimeout = 0.5\n"
+            f"events = {list(EVENT_TYPES)!r}\ntimeout = 2\n"
         )
         service = Service(tmp_path, GONE, settings={"OM_DESTINATIONS": str(path)})
         yield lambda name: DeliverWorker(service, migrated_url, name)
@@ -53,13 +54,18 @@ def test_one_that_is_killed_after_the_answer_and_before_its_record_repeats_it_un
     assert not is_delivered(query)
     with running(make_worker("2")) as second:
         second.start()
-        second.wait_until(lambda: is_delivered(query), timeout=30)
+        second.wait_until(lambda: is_delivered(query), timeout=40)
     assert inbox.counts() == {"delivered": 1, "repeated": 1, "disordered": 0, "forged": 0}
 
 
 def test_one_that_is_told_to_stop_records_what_is_under_way(make_worker, inbox, intake, query):
     worker = make_worker("1")
-    inbox.fault_of = lambda _told: os.kill(worker.pid, signal.SIGTERM)
+
+    def stop_and_answer_late(_told):
+        os.kill(worker.pid, signal.SIGTERM)
+        return Fault(200, delay=0.5)
+
+    inbox.fault_of = stop_and_answer_late
     with running(worker):
         worker.start()
         worker.wait_until(lambda: query("SELECT 1 FROM subscriptions"), timeout=20)
