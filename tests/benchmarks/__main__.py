@@ -15,6 +15,7 @@ from rich.console import Console
 from tests.benchmarks.backlog import measure_backlog
 from tests.benchmarks.chart import draw_chart
 from tests.benchmarks.choices import measure_choices
+from tests.benchmarks.deliver import measure_deliver, measure_whole_way
 from tests.benchmarks.end_to_end import measure_commit_delay, measure_end_to_end
 from tests.benchmarks.growth import measure_growth
 from tests.benchmarks.ingest import measure_ingest
@@ -38,6 +39,7 @@ IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
     "intake": (measure_intake,),
     "without-broker": (measure_without_broker,),
     "commit-delay": (measure_commit_delay,),
+    "deliver": (measure_deliver, measure_whole_way),
     "choices": (measure_choices,),
 }
 """What is measured round by round, so that a slow minute of the machine strikes all of a ratio's sides."""

@@ -74,6 +74,15 @@ def intake(rig: Rig, database_url: str, **settings: str) -> Iterator[int]:
         yield pid
 
 
+@contextmanager
+def role(rig: Rig, database_url: str, name: str, **settings: str) -> Iterator[int]:
+    """Run one process of another role on a migrated database; yields its id at once."""
+    product = rig.product(OM_DATABASE_URL=database_url)
+    product.close()
+    with _running(product.worker(f"{name}-1", role=name, **settings)) as pid:
+        yield pid
+
+
 def migrate(rig: Rig, database_url: str) -> None:
     """Bring a database to the newest schema."""
     product = rig.product(OM_DATABASE_URL=database_url)

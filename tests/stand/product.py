@@ -61,9 +61,11 @@ class Product:
         command += ["-c", f"python:{configuration}"]
         return self._program("edge", command, settings, descriptor=descriptor)
 
-    def worker(self, name: str = "worker-1", *, module: str = "workers", **settings: str) -> Program:
-        """Return one intake worker, not started."""
-        command = [sys.executable, "-m", module, "intake", "--name", name]
+    def worker(
+        self, name: str = "worker-1", *, module: str = "workers", role: str = "intake", **settings: str
+    ) -> Program:
+        """Return one worker, not started."""
+        command = [sys.executable, "-m", module, role, "--name", name]
         return self._program(name, command, settings)
 
     def omctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,177 @@
+"""Measure the way from the outbox to a service behind, beside a bare loop of requests, and the whole way."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import create_engine
+
+from simulator.receiver import Inbox, serving
+from tests.benchmarks.accounting import CpuMeter
+from tests.benchmarks.events import EVENTS_PER_CONVERSATION
+from tests.benchmarks.running import RECEIVERS, bare_loop, edge, intake, migrate, role
+from tests.benchmarks.steady import steady_load
+from tests.benchmarks.table import event_table
+from tests.servers import LOOPBACK
+from tests.stand.product import SOURCES
+from tests.stand.records import percentile
+from tests.stand.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from simulator.receiver import Told
+    from tests.benchmarks.rig import Rig
+
+THREADS: Final = 8
+"""What a destination has by default; the bare loop gets as many."""
+
+RATE: Final = 100.0
+"""Events a second at which the whole way is measured: about half of what two cores carry all of it at."""
+
+TIMEOUT_SECONDS: Final = 120.0
+SETTLE_SECONDS: Final = 15.0
+NEW: Final = "openmessaging:conversation:new"
+MESSAGE: Final = "openmessaging:conversation:message"
+SECRET: Final = "whsec_" + base64.b64encode(b"constructed-secret-of-32-bytes-0").decode()
+
+FILL: Final = (
+    """
+    INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)
+    SELECT 'c-' || n / 10, n, 'openmessaging:conversation:message', now(), false, now()
+    FROM generate_series(1, %(rows)s) AS n
+    """,
+    """
+    INSERT INTO event_payloads (event_id, stored_at, body)
+    SELECT n, now(), convert_to('{"text":"' || repeat('x', 540) || '"}', 'UTF8')
+    FROM generate_series(1, %(rows)s) AS n
+    """,
+    "ANALYZE",
+)
+"""Ten messages of each conversation, with bodies of the benchmarks' usual size."""
+
+
+def measure_deliver(rig: Rig) -> None:
+    """Deliver the same number of events by a bare loop, by the service, and beside a dead destination."""
+    count = rig.plan.intake_events
+    with bare_loop(rig) as receiver:
+        url = f"http://{LOOPBACK}:{receiver.port}/"
+        rig.say("deliver: bare")
+        rig.results.add("deliver", "bare", per_second=_bare(url, count))
+        rig.say("deliver: service")
+        _work_off(rig, "service", {"crm": url}, count)
+        rig.say("deliver: beside a dead destination")
+        with _silent() as dead:
+            _work_off(rig, "beside_a_dead_one", {"crm": url, "dead": dead}, count)
+
+
+def measure_whole_way(rig: Rig) -> None:
+    """Send at a steady rate, and see when a service behind has each event."""
+    rig.say("deliver: whole way")
+    seen: dict[bytes, tuple[str, float]] = {}
+    url = rig.fresh_database()
+    migrate(rig, url)
+    with ExitStack() as stack:
+        receiver = stack.enter_context(serving(Inbox({"crm": SECRET}, lambda told: _note(seen, told))))
+        server = stack.enter_context(edge(rig))
+        stack.enter_context(intake(rig, url))
+        stack.enter_context(role(rig, url, "settle"))
+        stack.enter_context(role(rig, url, "deliver", OM_DESTINATIONS=_file(rig, {"crm": f"{receiver}/crm"})))
+        _wait_for_subscriptions(url)
+        sending = stack.enter_context(
+            steady_load(rig, server.port, rate=RATE, seconds=2 * rig.plan.open_loop_seconds)
+        )
+        sending.finish()
+        tries = sending.seen().tries
+        time.sleep(SETTLE_SECONDS)
+    bodies = rig.requests.bodies(len(tries))
+    delays: dict[str, list[float]] = {NEW: [], MESSAGE: []}
+    # A window is counted from its conversation's newest event.
+    newest = {each.number // EVENTS_PER_CONVERSATION: each.due for each in tries}
+    for each in tries:
+        event_type, moment = seen.get(sha256(bodies[each.number]).digest(), ("", 0.0))
+        begun = each.due if event_type == NEW else newest[each.number // EVENTS_PER_CONVERSATION]
+        # The first second connects and compiles; it is no part of the way.
+        if event_type in delays and each.due > tries[0].due + 1.0:
+            delays[event_type].append((moment - begun) * 1e3)
+    for name, event_type in (("at_once", NEW), ("window", MESSAGE)):
+        figures = {f"p{percent}_ms": percentile(delays[event_type], percent) for percent in (50, 99)}
+        rig.results.add("deliver_way", name, **figures)
+    lost = len([each for each in tries if sha256(bodies[each.number]).digest() not in seen])
+    rig.results.check(f"deliver_way: {len(tries)} sent, {lost} not told", holds=lost == 0)
+
+
+def _note(seen: dict[bytes, tuple[str, float]], told: Told) -> None:
+    _, _, data = told.raw.partition(b',"data":')
+    seen.setdefault(sha256(data[:-1]).digest(), (told.event_type, time.monotonic()))
+
+
+def _bare(url: str, count: int) -> float:
+    command = [sys.executable, "-m", f"{RECEIVERS}.bare_sender", url, str(count), str(THREADS)]
+    done = subprocess.run(command, cwd=SOURCES, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int) -> None:
+    """Fill the outbox, and note how fast the first destination is told of it."""
+    database = rig.fresh_database()
+    migrate(rig, database)
+    destinations = _file(rig, urls)
+    with role(rig, database, "deliver", OM_DESTINATIONS=destinations):
+        _wait_for_subscriptions(database, len(urls))
+    _fill(database, count)
+    with role(rig, database, "deliver", OM_DESTINATIONS=destinations) as pid, event_table(database) as table:
+
+        def finished() -> int:
+            query = "SELECT count(*) FROM deliveries WHERE destination = 'crm' AND outcome = 'delivered'"
+            return int(table.query(query)[0][0])
+
+        wait_until(lambda: finished() > 0, TIMEOUT_SECONDS, "the first is delivered")
+        first, started, meter = finished(), time.monotonic(), CpuMeter.start(worker=pid)
+        wait_until(lambda: finished() == count, TIMEOUT_SECONDS, "all are delivered")
+        seconds = time.monotonic() - started
+        costs = meter.per_event_us(count - first)
+    rig.results.add("deliver", subject, per_second=(count - first) / seconds, **costs)
+
+
+def _fill(database: str, count: int) -> None:
+    engine = create_engine(database, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in FILL:
+            connection.exec_driver_sql(statement, {"rows": count})
+    engine.dispose()
+
+
+def _file(rig: Rig, urls: dict[str, str]) -> str:
+    path = rig.fresh() / "destinations.toml"
+    path.write_text(
+        "".join(
+            f'[destinations.{name}]\nurl = "{url}"\nsecret = "{SECRET}"\n'
+            'events = ["openmessaging:conversation:new", "openmessaging:conversation:message", '
+            '"openmessaging:conversation:updated"]\n\n'
+            for name, url in urls.items()
+        )
+    )
+    return str(path)
+
+
+def _wait_for_subscriptions(database: str, destinations: int = 1) -> None:
+    with event_table(database) as table:
+        query = "SELECT count(DISTINCT destination) FROM subscriptions"
+        wait_until(lambda: table.query(query)[0][0] == destinations, TIMEOUT_SECONDS, "deliver has begun")
+
+
+@contextmanager
+def _silent() -> Iterator[str]:
+    """Listen, and never answer."""
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        listener.listen(1000)
+        yield f"http://{LOOPBACK}:{listener.getsockname()[1]}/"

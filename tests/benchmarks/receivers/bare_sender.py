@@ -1,0 +1,36 @@
+"""Post bodies with requests, one session for each thread: the least that delivers to a service.
+
+Runs as a process: `python -m tests.benchmarks.receivers.bare_sender URL COUNT THREADS`; prints the rate.
+It signs nothing, reads nothing from a database, records nothing, and tries nothing again.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+
+BODY = b'{"data":"' + b"x" * 750 + b'"}'
+"""As long as a delivery of the benchmarks' events."""
+
+
+def post(url: str, count: int) -> None:
+    """Post so many, one after the other."""
+    session = requests.Session()
+    for _ in range(count):
+        session.post(url, data=BODY, headers={"Content-Type": "application/json"}, timeout=10)
+
+
+def main(url: str, count: int, threads: int) -> None:
+    """Post from all threads, and tell the rate."""
+    post(url, threads)
+    started = time.monotonic()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(post, [url] * threads, [count // threads] * threads))
+    print(count / (time.monotonic() - started))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
