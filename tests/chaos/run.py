@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 WARM_SECONDS = 2.0
 LOOK_SECONDS = 0.5
-DRAIN_SECONDS = 180.0
-"""Long enough for the backlog of a minute at half of the capacity, twice."""
+DRAIN_SECONDS = 400.0
+"""Long enough for the backlog of three minutes at half of the capacity, beside other stands."""
 
 STILL_SECONDS = 40.0
 """Longer than any pause that the service makes between two attempts."""

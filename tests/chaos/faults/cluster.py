@@ -161,6 +161,7 @@ FAULTS = (
         18,
         "cluster loses nodes",
         (Form(one_node_is_killed_then_another, heals=120.0),),
+        rounds=2,
         stands=("cluster",),
     ),
     Fault(
@@ -188,6 +189,7 @@ FAULTS = (
             Form(the_leader_is_frozen, (10.0, 30.0), NOT_REFUSED, heals=120.0),
             Form(the_leader_is_cut_off, (10.0, 20.0), NOT_REFUSED, heals=180.0),
         ),
+        rounds=1,
         stands=("cluster",),
         stall=15.0,
         p99=15.0,
