@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from tests.stand.records import Tried
 
-SAME_SECONDS = 1.5
-"""The processes of the edge poll on their own: within a poll's interval they may disagree."""
+SAME_SECONDS = 0.5
+"""Two processes of the edge may disagree for a moment, in which some are let in and some refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,6 @@ Home.adopt = _flinch
         "senders that do not",
         "webhook_api/pressure/gate.py",
         "Gate._change = lambda *_: None\n",
-        "threshold was crossed 0 times",
+        "senders are told 429",
     ),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.episodes import accepted_between, episodes_of, excess_of
 from tests.chaos.stand import FALL_BEHIND
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 CROSSED = 2
 """How often the threshold is crossed in each strike, there and back."""
 
-STRIKE_SECONDS = 180.0
+STRIKE_SECONDS = 240.0
 """A crossing takes some 25 seconds, and three times as long where the workers starve beside other servers."""
 
+FULL_SECONDS = 60.0
 LOOK_SECONDS = 3.0
-RATE = 320.0
-"""New events; each that is refused comes again up to five times, so that many times as many tries come."""
+FILL_RATE = 600.0
+RATE = 200.0
+"""New events, fast until the first are refused. Those come again up to five times, many of them in the very
+second in which the low watermark is reached."""
 
 CALM_RATE = 50.0
 """After a strike: less than is taken away."""
@@ -37,13 +41,13 @@ USUAL_COMMITS = ("ALTER SYSTEM RESET commit_delay", "ALTER SYSTEM RESET commit_s
 away no more than 160 events a second."""
 
 USUAL = {"OM_BATCH_EVENTS": "100", "OM_BATCH_SECONDS": "0.02"}
-WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": "3500", "OM_QUEUE_DEPTH_LOW": "1500"}
+WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": "4000", "OM_QUEUE_DEPTH_LOW": "1500"}
 
 LEAST_REFILL = 1000
-"""Events between two episodes: the way up from one watermark to the other is 2,000, less what two processes
+"""Events between two episodes: the way up from one watermark to the other is 2,500, less what two processes
 that each count for both of them may err."""
 
-LONGEST_SECONDS = 60.0
+LONGEST_SECONDS = 90.0
 """An episode that lasts longer is no episode; draining from one watermark to the other takes some seconds."""
 
 RETRY_AFTER = range(1, 31)
@@ -88,6 +92,8 @@ def senders_that_do_not(scene: Scene) -> Iterator[None]:
 def _overloaded(scene: Scene) -> Iterator[None]:
     load, begin = scene.load, time.monotonic()
     with load.watch() as seen:
+        load.change_rate(FILL_RATE)
+        wait_until(lambda: load.latest(0.5)[429], FULL_SECONDS, "senders are told 429")
         load.change_rate(RATE)
         while _crossings(load, begin) < CROSSED and time.monotonic() < begin + STRIKE_SECONDS:
             time.sleep(LOOK_SECONDS)

@@ -17,7 +17,7 @@ def test_an_episode_lasts_from_the_first_429_to_the_first_200_after_the_last():
 
 
 def test_processes_that_disagree_for_a_moment_make_one_episode():
-    answers = replies((2, 429, 3), (2.1, 200, None), (2.9, 429, 2), (4, 200, None), (6, 200, None))
+    answers = replies((2, 429, 3), (2.1, 200, None), (2.4, 429, 2), (4, 200, None), (6, 200, None))
     assert [(episode.start, episode.end) for episode in episodes_of(answers)] == [(2, 4)]
 
 
