@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from select import POLLIN, poll
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,8 +99,8 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request has begun that is not answered yet."""
-        return self._reader.is_in_request or bool(self._held)
+        """Whether a request has come, wholly or in part, that is not answered yet."""
+        return self._reader.is_in_request or bool(self._held) or self._has_unread
 
     def finish_soon(self) -> None:
         """Serve one more request at most: the answer to it will close the connection."""
@@ -221,6 +222,15 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._send(first.data, keep_alive=first.keep_alive)
         if self._is_at_end and not self._held:
             self._transport.close()
+
+    @property
+    def _has_unread(self) -> bool:
+        """Whether bytes wait in the kernel that the loop's next turn will read."""
+        if not self._transport.is_reading():
+            return False
+        waiting = poll()
+        waiting.register(self._transport.get_extra_info("socket"), POLLIN)
+        return bool(waiting.poll(0))
 
     def _send(self, data: bytes, *, keep_alive: bool) -> None:
         if self._transport.is_closing():
