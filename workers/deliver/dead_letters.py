@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import literal_column, select, update
 
 from messaging.dead_lettering import DestinationLetter, publish_dead_letters
 from messaging.envelope import WEBHOOK, Envelope
@@ -43,6 +43,8 @@ AT_ONCE: Final = 20
 LEASE_SECONDS: Final = 60.0
 
 _D: Final = deliveries.c
+# Not a parameter: the index of what is untold has the word in its condition.
+_DEAD: Final[Any] = literal_column(f"'{DEAD}'")
 _E: Final = processed_events.c
 
 
@@ -110,7 +112,7 @@ class DeadLetterPublisher:
             .join(outbox, outbox.c.id == _D.outbox_id)
             .outerjoin(processed_events, _E.id == outbox.c.event_id)
             .outerjoin(event_payloads, event_payloads.c.event_id == outbox.c.event_id)
-            .where(_D.outcome == DEAD, _D.dead_lettered_at.is_(None), _D.due_at <= self._now())
+            .where(_D.outcome == _DEAD, _D.dead_lettered_at.is_(None), _D.due_at <= self._now())
             .order_by(_D.outbox_id)
             .limit(AT_ONCE)
             .with_for_update(of=deliveries, skip_locked=True)

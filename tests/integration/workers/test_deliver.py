@@ -2,12 +2,14 @@
 
 import base64
 import json
+import re
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import event as engine_event
 from sqlalchemy import text
 
 from messaging.administration import broker_session
@@ -18,7 +20,7 @@ from simulator.platform import Fault
 from simulator.receiver import Inbox, serving
 from tests.integration.workers.conftest import deliver, event, payload_of, said
 from tests.servers import LOOPBACK, free_port
-from tests.services import declare_topology
+from tests.services import GONE, declare_topology
 from workers.deliver import EVENT_TYPES, DeadLetterPublisher, Deliverer, Destination, judgement, pause, resume
 from workers.deliver import breaker as breaker_module
 from workers.parsing import CONVERSATION_MESSAGE
@@ -316,3 +318,31 @@ def test_a_body_that_was_deleted_for_its_age_is_a_dead_letter(stand):
         stand.wait_for(lambda: not stand.waiting())
     assert stand.query("SELECT reason FROM dead_letters") == [("destination crm: payload_gone",)]
     assert stand.inbox.asked == []
+
+
+def test_a_look_at_what_is_due_reads_no_table_through(stand):
+    if stand.engine.dialect.name != "sqlite":
+        pytest.skip("SQLite says which index a plan takes whatever a table holds")
+    asked = []
+
+    def note(_connection, _cursor, statement, parameters, _context, _is_many):
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    with stand.delivering(stand.crm):
+        stand.intake(deliver(event("new")))
+        engine_event.listen(stand.engine, "before_cursor_execute", note)
+        stand.wait_for(lambda: not stand.waiting())
+        stand.publisher(GONE).publish_dead_letters()
+        engine_event.remove(stand.engine, "before_cursor_execute", note)
+    looks = [each for each in asked if "deliveries" in each[0]]
+    with stand.engine.connect() as connection:
+        plans = [
+            row[3]
+            for statement, parameters in looks
+            for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters)
+        ]
+    of_deliveries = [plan for plan in plans if re.match(r"(SCAN|SEARCH) (deliveries|head|earlier)\b", plan)]
+    assert len(looks) >= 3
+    assert [plan for plan in of_deliveries if "USING" not in plan] == []
+    assert any("ix_deliveries_untold" in plan for plan in of_deliveries)
