@@ -15,7 +15,7 @@ BENCH ?=
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick profile
+.PHONY: help install run demo test test-nightly check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ demo: install ## Run the service, send 1,000 simulated events and settle the acc
 
 test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL and SQLite
 	@$(BIN)/python -m tests.servers -n 2 --dist loadscope --no-loadscope-reorder $(PYTEST)
+
+test-nightly: install ## Run the property tests with 10,000 examples each
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m tests.servers --timeout 0 tests/integration/workers/test_settle.py tests/unit/settle -k any_interleaving $(PYTEST)
 
 check: format-check lint types imports figures-check test ## What CI runs: all of the checks below, then the tests
 

@@ -1,13 +1,16 @@
 """Fixtures that more than one kind of test uses: real servers, and databases in them."""
 
+import os
+
 import hypothesis
 import pytest
 
 from tests import servers
 
 # A deadline for an example is a timed assert: on a busy machine it fails for no fault of the code.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=200)
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=10_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -276,42 +277,43 @@ def payload_for(conversation, kind, at):
     return routed(kind, conversation=conversation, after_ms=at)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS, STEPS)
 def test_any_interleaving_duplication_delay_and_crash_ends_in_the_same_state(  # noqa: PLR0917  # fixtures and examples
     intake, make_settler, clock, query, engine, events, steps
 ):
+    """Have one conversation go through the steps, and another come whole, in order, in one piece."""
     crashing = []
 
     def crash(_connection):
         if crashing:
             raise KilledError
 
-    def run(steps):
-        conversation = f"p-{next(NUMBERS)}"
-        bodies = [payload_for(conversation, kind, at) for kind, at in events]
-        settler = make_settler()
-        ended = [("deliver", range(len(bodies)), False), ("wait", [], False), ("settle", [], False)]
-        for word, numbers, crashes in [*steps, *ended]:
-            crashing[:] = [True] if crashes else []
-            try:
-                if word == "deliver":
-                    intake(*[deliver(bodies[number % len(bodies)]) for number in numbers])
-                elif word == "settle":
-                    settler.settle_windows()
-                else:
-                    clock.seconds += 2.1
-            except KilledError:
-                pass
-            finally:
-                crashing.clear()
-        return state_of(query, conversation)
+    number = next(NUMBERS)
+    bodies = [payload_for(f"p-{number}", kind, at) for kind, at in events]
+    whole = [payload_for(f"q-{number}", kind, at) for kind, at in events]
+    settler = make_settler()
+
+    def take(word, payloads):
+        if word == "deliver":
+            intake(*[deliver(each) for each in payloads])
+        elif word == "settle":
+            settler.settle_windows()
+        else:
+            clock.seconds += 2.1
 
     engine_event.listen(engine, "commit", crash)
     try:
-        assert run(steps) == run([])
+        for word, numbers, crashes in steps:
+            crashing[:] = [True] if crashes else []
+            with suppress(KilledError):
+                take(word, [bodies[each % len(bodies)] for each in numbers])
+        crashing.clear()
+        for word in ("deliver", "wait", "settle"):
+            take(word, [*bodies, *whole])
     finally:
         engine_event.remove(engine, "commit", crash)
+    assert state_of(query, f"p-{number}") == state_of(query, f"q-{number}")
 
 
 def state_of(query, conversation):
