@@ -7,6 +7,8 @@ always have the same three fields, and pika's general encoder costs more than th
 
 from __future__ import annotations
 
+import hashlib
+import re
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,7 +54,7 @@ class Envelope:
         message_id: Unique per accepted request; a redelivery keeps it, a retry of the platform does not.
         received_at_us: When the edge had read it, microseconds since the epoch, UTC.
         request_id: The `X-Request-ID` of the proxy in front, else the message id.
-        source: WEBHOOK, RECONCILE or REPLAY.
+        source: WEBHOOK, RECONCILE, REPLAY or what `replay_source` returns.
         body: The request's body, untouched and undecoded.
     """
 
@@ -61,6 +63,35 @@ class Envelope:
     request_id: str
     source: str
     body: bytes
+
+    @property
+    def identity(self) -> str:
+        """The accepted request's id, or the body's digest where another publisher gave none of use.
+
+        A record of a dead letter must never be refused itself, so what cannot be stored is no id.
+        """
+        if self.message_id and self.message_id.isprintable():
+            return self.message_id
+        return hashlib.sha256(self.body).hexdigest()
+
+
+_GENERATION: Final = re.compile(rf"{REPLAY}:([0-9a-f]{{1,32}})")
+
+
+def replay_source(generation: str | None) -> str:
+    """Return the source of a replayed event.
+
+    Args:
+        generation: Hexadecimal; the event takes effect once for each, whether it did before or not. None:
+            only if it never did.
+    """
+    return REPLAY if generation is None else f"{REPLAY}:{generation}"
+
+
+def generation_of(source: str) -> str | None:
+    """Return the generation that `replay_source` made *source* of; None of any other source."""
+    found = _GENERATION.fullmatch(source)
+    return found[1] if found else None
 
 
 def encode_properties(message_id: str, received_at_us: int, request_id: str, source: str) -> bytes:

@@ -44,6 +44,7 @@ KNOWN: Final = frozenset(
         "OM_QUEUE_DEPTH_LOW",
         "OM_REQUEST_SECONDS",
         "OM_REQUIRED_HEADERS",
+        "OM_RETENTION_DAYS",
         "OM_RETRY_AFTER_MAX_SECONDS",
         "OM_ROUTING_TRANSITIONS",
         "OM_STATE_DIRECTORY",

@@ -101,5 +101,12 @@ def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
         RetryLaterError: The database is away; run it again.
     """
     with open_database(settings) as engine:
-        for _ in retain(engine, SystemClock().now_us(), settings.payload_days, dry_run=dry_run):
+        expired = retain(
+            engine,
+            SystemClock().now_us(),
+            payload_days=settings.payload_days,
+            event_days=settings.event_days,
+            dry_run=dry_run,
+        )
+        for _ in expired:
             pass

@@ -23,15 +23,24 @@ Examples:
 @dry_run_option
 @json_option
 def retain(*, dry_run: bool, as_json: bool) -> None:
-    """Delete raw bodies that are older than OM_PAYLOAD_RETENTION_DAYS, those of conflicts too.
+    """Delete what has been kept long enough.
 
-    In batches of 1,000 rows, each a transaction, so that it may run beside the workers and be interrupted at
-    any time. Run it once a day; `python -m workers retain` is the same for a timer.
+    Raw bodies go after OM_PAYLOAD_RETENTION_DAYS; events, and all that hangs on them, when no copy has come
+    for OM_RETENTION_DAYS; conversations when they have not changed for as long. In batches of 1,000 rows,
+    each a transaction, so that it may run beside the workers and be interrupted at any time. Run it once a
+    day; `python -m workers retain` is the same for a timer.
     """
     settings = read_retain_settings()
     with in_words(), open_database(settings) as engine:
-        days = settings.payload_days
-        expired = list(delete_expired(engine, SystemClock().now_us(), days, dry_run=dry_run))
+        expired = list(
+            delete_expired(
+                engine,
+                SystemClock().now_us(),
+                payload_days=settings.payload_days,
+                event_days=settings.event_days,
+                dry_run=dry_run,
+            )
+        )
     if as_json:
         print_json({"tables": [asdict(each) for each in expired], "done": not dry_run})
         return

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from messaging.delivery import Verdict
-from messaging.envelope import RECONCILE, REPLAY, WEBHOOK
-from workers.parsing import Arrival
-from workers.tables import DeadLetter
+from messaging.envelope import RECONCILE, REPLAY, WEBHOOK, generation_of
+from messaging.topology import DEAD_LETTER_RECORDS
+from workers.parsing import Arrival, event_again
+from workers.tables import DeadLetter, has_hung_alone, is_suspect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +99,11 @@ class Results:
         self.duplicates += committed.parsed - len(dispatched.new) - dispatched.conflicts
         self.conflicts += dispatched.conflicts
 
+    @property
+    def deaths(self) -> int:
+        """Return how many deliveries die now; a dead letter that waits for its record is dead already."""
+        return sum(each.delivery.queue != DEAD_LETTER_RECORDS for each in self.refused)
+
     def verdict(self) -> Verdict:
         """Return what is to become of the deliveries."""
         return Verdict(
@@ -106,20 +112,20 @@ class Results:
         )
 
 
-def message_id_of(delivery: Delivery) -> str:
-    """Return the accepted request's id, or the body's digest where another publisher gave none of use.
+def is_ordinary(delivery: Delivery) -> bool:
+    """Tell whether a delivery is an event that is not dead yet, nor suspected of harming its worker."""
+    is_dead = delivery.queue == DEAD_LETTER_RECORDS
+    return not (is_dead or is_suspect(delivery) or has_hung_alone(delivery))
 
-    A record of a dead letter must never be refused itself, so what cannot be stored is no id.
-    """
-    message_id = delivery.envelope.message_id
-    if message_id and message_id.isprintable():
-        return message_id
-    return hashlib.sha256(delivery.envelope.body).hexdigest()
+
+def message_id_of(delivery: Delivery) -> str:
+    """Return what the records call a delivery."""
+    return delivery.envelope.identity
 
 
 def source_of(delivery: Delivery) -> str:
     """Return where the event came from; what other publishers call themselves is not kept."""
-    source = delivery.envelope.source
+    source = delivery.envelope.source.partition(":")[0]
     return source if source in SOURCES else "other"
 
 
@@ -128,6 +134,8 @@ def arrivals_of(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, .
     envelope = delivery.envelope
     message_id, source = message_id_of(delivery), source_of(delivery)
     body_sha256 = hashlib.sha256(envelope.body).hexdigest()
+    if (generation := generation_of(envelope.source)) is not None:
+        events = [event_again(event, generation) for event in events]
     return tuple(
         [
             Arrival(event, message_id, envelope.received_at_us, source, body_sha256, envelope.body)

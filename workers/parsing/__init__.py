@@ -20,6 +20,7 @@ from workers.parsing.events import (
     Arrival,
     ClaimedEvent,
     Event,
+    event_again,
 )
 from workers.parsing.json_body import parse_body
 from workers.parsing.timestamps import microseconds_of, moment_of
@@ -42,8 +43,10 @@ __all__ = [
     "Drift",
     "DriftNotes",
     "Event",
+    "event_again",
     "microseconds_of",
     "moment_of",
+    "parse_body",
     "read_body",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ class Event:
     receipt_reasons: str | None = field(default=None, repr=False)
     is_final_receipt: bool | None = None
     payload: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+def event_again(event: Event, generation: str) -> Event:
+    """Return an event with another key for each generation of a replay: it takes effect once for each."""
+    return replace(event, idempotency_key=f"{event.idempotency_key}:again-{generation}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from workers.parsing import moment_of
-from workers.tables import KEPT_CONFLICTS, KEPT_PAYLOADS
+from workers.tables import (
+    KEPT_CONFLICTS,
+    KEPT_CONVERSATIONS,
+    KEPT_DISCARDED,
+    KEPT_EVENTS,
+    KEPT_OUTBOX,
+    KEPT_PAYLOADS,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,6 +23,9 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 1000
 """Rows of one transaction: locks are held for milliseconds, and workers on SQLite have their turn between."""
+
+KEPT_AS_BODIES: Final = (KEPT_PAYLOADS, KEPT_CONFLICTS, KEPT_DISCARDED)
+KEPT_AS_EVENTS: Final = (KEPT_EVENTS, KEPT_OUTBOX, KEPT_CONVERSATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,14 @@ class Expiry:
     older_than: datetime
 
 
-def expiries(now_us: int, payload_days: int) -> tuple[Expiry, ...]:
-    """Return what may go now."""
-    older_than = moment_of(now_us) - timedelta(days=payload_days)
-    return tuple(Expiry(kept, older_than) for kept in (KEPT_PAYLOADS, KEPT_CONFLICTS))
+def expiries(now_us: int, *, payload_days: int, event_days: int) -> tuple[Expiry, ...]:
+    """Return what may go now.
+
+    Args:
+        now_us: The present, microseconds since the epoch.
+        payload_days: How long raw bodies are kept; they go with their event at the latest.
+        event_days: How long events and all that hangs on them are kept.
+    """
+    now = moment_of(now_us)
+    bodies = [Expiry(kept, now - timedelta(days=payload_days)) for kept in KEPT_AS_BODIES]
+    return (*bodies, *(Expiry(kept, now - timedelta(days=event_days)) for kept in KEPT_AS_EVENTS))

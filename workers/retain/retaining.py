@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from messaging.log import logger
 from workers.retain.expiry import BATCH_ROWS, expiries
-from workers.tables import RETENTION_SESSION, engine_of, transact
+from workers.tables import RETENTION_SESSION, START, engine_of, transact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from workers.retain.expiry import Expiry
     from workers.retain.settings import RetainSettings
+    from workers.tables import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +47,22 @@ def open_database(settings: RetainSettings) -> Iterator[Engine]:
         engine.dispose()
 
 
-def retain(engine: Engine, now_us: int, payload_days: int, *, dry_run: bool) -> Iterator[Expired]:
+def retain(
+    engine: Engine, now_us: int, *, payload_days: int, event_days: int, dry_run: bool
+) -> Iterator[Expired]:
     """Delete what is old, and yield what went, table by table; each batch is durable when it is done.
 
     Args:
         engine: The database.
         now_us: The present, microseconds since the epoch.
         payload_days: How long raw bodies are kept.
+        event_days: How long events are kept, and all that hangs on them.
         dry_run: Only count.
 
     Raises:
         RetryLaterError: The database is away; what is deleted is deleted, call again later.
     """
-    for expiry in expiries(now_us, payload_days):
+    for expiry in expiries(now_us, payload_days=payload_days, event_days=event_days):
         rows = _count(engine, expiry) if dry_run else _delete(engine, expiry)
         expired = Expired(expiry.kept.name, expiry.older_than, rows)
         logger().info(
@@ -74,12 +79,14 @@ def _count(engine: Engine, expiry: Expiry) -> int:
 
 
 def _delete(engine: Engine, expiry: Expiry) -> int:
-    """Delete page by page, until a page has nothing old."""
-    rows = 0
-    while deleted := transact(engine, lambda connection: _delete_page(connection, expiry)):
-        rows += deleted
+    """Delete page by page, until nothing old can follow."""
+    rows, end = 0, START
+    while end is not None:
+        page = transact(engine, partial(_delete_page, expiry=expiry, after=end))
+        rows += page.deleted
+        end = page.end
     return rows
 
 
-def _delete_page(connection: Connection, expiry: Expiry) -> int:
-    return expiry.kept.delete(connection, expiry.older_than, BATCH_ROWS)
+def _delete_page(connection: Connection, expiry: Expiry, after: Any) -> Page:
+    return expiry.kept.delete(connection, expiry.older_than, BATCH_ROWS, after)

@@ -12,6 +12,9 @@ from messaging.log import FORMS, JSON, LEVELS
 PAYLOAD_DAYS: Final = 30
 """As long as the events themselves: who replays one may need its body."""
 
+EVENT_DAYS: Final = 30
+"""Far beyond any retry of the platform's; what is deleted is no duplicate any more when it comes again."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetainSettings:
@@ -19,13 +22,15 @@ class RetainSettings:
 
     Args:
         database_url: PostgreSQL or SQLite.
-        payload_days: How long raw bodies are kept, those of conflicts too.
+        payload_days: How long raw bodies are kept, those of conflicts and discarded letters too.
+        event_days: How long events are kept, and all that hangs on them.
         log_level: debug, info, warning or error.
         log_form: json or text.
     """
 
     database_url: str = field(repr=False)
     payload_days: int = PAYLOAD_DAYS
+    event_days: int = EVENT_DAYS
     log_level: str = "info"
     log_form: str = JSON
 
@@ -40,6 +45,7 @@ def read_retain_settings() -> RetainSettings:
     settings = RetainSettings(
         database_url=environment.string("OM_DATABASE_URL"),
         payload_days=environment.integer("OM_PAYLOAD_RETENTION_DAYS", PAYLOAD_DAYS, minimum=1),
+        event_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
         log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 # What comes by again, after a crash or as a dead letter that waits for its record, has one: the first stands.
+# Only of one that a person ran again and that died again does the new reason count.
 _RECORD: Final = RowStatement(
     """
     INSERT INTO dead_letters (
         message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts)
     SELECT {message_id}, {code}, {reason}, {body_sha256}, {source}, {received_at}, {recorded_at}, {attempts}
     FROM {rows} WHERE true
-    ON CONFLICT (message_id) DO NOTHING
+    ON CONFLICT (message_id) DO UPDATE SET code = excluded.code, reason = excluded.reason,
+        source = excluded.source, recorded_at = excluded.recorded_at, attempts = excluded.attempts,
+        intervention_id = NULL, decided_at = NULL
+    WHERE dead_letters.intervention_id IS NOT NULL AND excluded.source = 'replay'
     RETURNING message_id
     """,
     {
@@ -64,8 +68,12 @@ def record_dead_letters(
     """Record the reasons in the connection's transaction.
 
     Returns:
-        The message ids of those that had no record.
+        The message ids of those that had no record, or none since they were run again.
     """
+    # The first of several copies, since PostgreSQL changes no row twice in one statement.
+    first_of: dict[str, DeadLetter] = {}
+    for each in dead_letters:
+        first_of.setdefault(each.message_id, each)
     rows = [
         (
             each.message_id,
@@ -77,7 +85,7 @@ def record_dead_letters(
             now_us,
             each.attempt,
         )
-        for each in sorted(dead_letters, key=lambda each: each.message_id)
+        for _, each in sorted(first_of.items())
     ]
     if not rows:
         return frozenset()

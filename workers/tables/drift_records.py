@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy import select, update
+
+from workers.parsing import moment_of
 from workers.tables.models import drift as drift_table
 from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -23,3 +28,48 @@ def record_drift(connection: Connection, drift: Sequence[Drift], now_us: int) ->
     """Record the notes in the connection's transaction, in the order given."""
     if drift:
         _RECORD.execute(connection, [(each.kind, each.name, each.event_type, now_us) for each in drift])
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRecord:
+    """One thing that this version does not know.
+
+    Args:
+        kind: unknown_field, unknown_value or wrong_type.
+        name: The field's path, for values followed by "=" and the value.
+        event_type: An example of where it was seen.
+        first_seen_at: When.
+        accepted_at: Since when it is no news any more.
+        accepted_by: Who said so.
+    """
+
+    kind: str
+    name: str
+    event_type: str
+    first_seen_at: datetime
+    accepted_at: datetime | None
+    accepted_by: str | None
+
+
+def noted_drift(connection: Connection, *, with_accepted: bool) -> list[DriftRecord]:
+    """Return what is on record, the newest first."""
+    columns = [drift_table.c[name] for name in DriftRecord.__dataclass_fields__]
+    query = select(*columns).order_by(drift_table.c.first_seen_at.desc(), drift_table.c.name)
+    if not with_accepted:
+        query = query.where(drift_table.c.accepted_at.is_(None))
+    return [DriftRecord(*row) for row in connection.execute(query)]
+
+
+def accept_drift(connection: Connection, names: Sequence[str], person: str, now_us: int) -> set[str]:
+    """Put on record that names are no news any more.
+
+    Returns:
+        Those that were news.
+    """
+    statement = (
+        update(drift_table)
+        .where(drift_table.c.name.in_(names), drift_table.c.accepted_at.is_(None))
+        .values(accepted_at=moment_of(now_us), accepted_by=person)
+        .returning(drift_table.c.name)
+    )
+    return set(connection.scalars(statement))

@@ -3,25 +3,78 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import and_, delete, exists, func, select, tuple_
 
-from workers.tables.models import duplicate_events, event_payloads
+from workers.tables.models import (
+    conversation_messages,
+    conversations,
+    deliveries,
+    discarded_letters,
+    duplicate_events,
+    event_payloads,
+    message_receipts,
+    outbox,
+    processed_events,
+    routing_updates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy import Column, Connection, Table
+    from sqlalchemy import Column, ColumnElement, Connection, Table
 
 RETENTION_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
 """What these statements run under in PostgreSQL: a count reads a whole table, and may take its time."""
 
+START: Final = object()
+"""The place before the first row."""
+
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A table whose rows are kept for a time.
+class Page:
+    """What became of one page.
+
+    Args:
+        deleted: How many rows went.
+        end: The key of its last row, to go on from; None when nothing old can follow.
+    """
+
+    deleted: int
+    end: Any
+
+
+class Kept(Protocol):
+    """Rows that are kept for a time."""
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        ...
+
+    def count(self, connection: Connection, older_than: datetime) -> int:
+        """Return how many rows may go."""
+        ...
+
+    def delete(self, connection: Connection, older_than: datetime, most: int, after: Any) -> Page:
+        """Delete what may go of the next rows by key.
+
+        Args:
+            connection: In a transaction.
+            older_than: From when back.
+            most: So many rows are looked at.
+            after: START, or the end of the page before.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRows:
+    """A table whose keys rise with time, but for conflicts with old events.
+
+    So no index by time is needed, and a page without an old row is the last that need be read.
 
     Args:
         table: Which.
@@ -38,21 +91,111 @@ class Kept:
 
     def count(self, connection: Connection, older_than: datetime) -> int:
         """Return how many rows are older."""
-        query = select(func.count()).select_from(self.table).where(self.since < older_than)
-        return int(connection.execute(query).scalar_one())
+        return _count(connection, self.table, self.since < older_than)
 
-    def delete(self, connection: Connection, older_than: datetime, most: int) -> int:
-        """Delete the older ones among the first rows by key, and return how many went.
-
-        Keys rise with time, but for conflicts with old events. So no index by time is needed, and a page
-        without an old row is the last that need be read.
-        """
+    def delete(self, connection: Connection, older_than: datetime, most: int, after: Any) -> Page:  # noqa: ARG002  # what is old goes, so that the next page is the first again
+        """Delete the older ones among the first rows by key."""
         key = tuple(self.table.primary_key)
         page = select(*key, self.since).order_by(*key).limit(most).subquery()
         old = select(*(page.c[column.name] for column in key)).where(page.c[self.since.name] < older_than)
         target = tuple_(*key) if len(key) > 1 else key[0]
-        return connection.execute(delete(self.table).where(target.in_(old))).rowcount
+        deleted = connection.execute(delete(self.table).where(target.in_(old))).rowcount
+        return Page(deleted, START if deleted else None)
 
 
-KEPT_PAYLOADS: Final = Kept(event_payloads, event_payloads.c.stored_at)
-KEPT_CONFLICTS: Final = Kept(duplicate_events, duplicate_events.c.last_seen_at)
+@dataclass(frozen=True, slots=True)
+class KeptGroups:
+    """A table whose rows go with all that hangs on them.
+
+    Args:
+        table: Which; its key is one column.
+        since: The column that says from when.
+        is_done: What else must hold for a row to go.
+        hanging: Columns of other tables that hold the key.
+        rises: Whether the key rises with time: then a page without an old row is the last.
+    """
+
+    table: Table
+    since: ColumnElement[Any]
+    is_done: ColumnElement[bool]
+    hanging: tuple[Column[Any], ...]
+    rises: bool
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.table.name
+
+    def count(self, connection: Connection, older_than: datetime) -> int:
+        """Return how many rows may go."""
+        return _count(connection, self.table, and_(self.since < older_than, self.is_done))
+
+    def delete(self, connection: Connection, older_than: datetime, most: int, after: Any) -> Page:
+        """Delete what may go of the next rows by key, and what hangs on it.
+
+        A row that a worker has in hand is left for another day: nobody waits for anybody here.
+        """
+        [key] = self.table.primary_key
+        page = select(key, (self.since < older_than).label("is_old")).order_by(key).limit(most)
+        rows = connection.execute(page if after is START else page.where(key > after)).all()
+        old = [row[0] for row in rows if row.is_old]
+        if not rows or (self.rises and not old):
+            return Page(0, None)
+        condition = and_(key.in_(old), self.is_done, self.since < older_than)
+        going = list(
+            connection.scalars(
+                select(key).where(condition).order_by(key).with_for_update(skip_locked=True, of=self.table)
+            )
+        )
+        for column in self.hanging:
+            connection.execute(delete(column.table).where(column.in_(going)))
+        connection.execute(delete(self.table).where(key.in_(going)))
+        return Page(len(going), rows[-1][0])
+
+
+def _count(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(table).where(condition)
+    return int(connection.execute(query).scalar_one())
+
+
+KEPT_PAYLOADS: Final = KeptRows(event_payloads, event_payloads.c.stored_at)
+KEPT_CONFLICTS: Final = KeptRows(duplicate_events, duplicate_events.c.last_seen_at)
+KEPT_DISCARDED: Final = KeptRows(discarded_letters, discarded_letters.c.discarded_at)
+
+KEPT_EVENTS: Final = KeptGroups(
+    processed_events,
+    # From the last copy on: as long as copies come, the key that refuses them stays.
+    since=func.coalesce(processed_events.c.last_delivered_at, processed_events.c.processed_at),
+    # What nobody has settled yet is not history, however long the settling is away.
+    is_done=and_(
+        ~exists().where(
+            conversations.c.conversation_id == processed_events.c.conversation_id,
+            conversations.c.window_opened_at.is_not(None),
+        ),
+        ~exists().where(
+            routing_updates.c.event_id == processed_events.c.id, routing_updates.c.decision.is_(None)
+        ),
+    ),
+    hanging=(
+        event_payloads.c.event_id,
+        duplicate_events.c.event_id,
+        conversation_messages.c.event_id,
+        message_receipts.c.event_id,
+        routing_updates.c.event_id,
+    ),
+    rises=True,
+)
+KEPT_OUTBOX: Final = KeptGroups(
+    outbox,
+    since=outbox.c.created_at,
+    is_done=~exists().where(deliveries.c.outbox_id == outbox.c.id, deliveries.c.outcome.is_(None)),
+    hanging=(deliveries.c.outbox_id,),
+    rises=True,
+)
+KEPT_CONVERSATIONS: Final = KeptGroups(
+    conversations,
+    since=conversations.c.updated_at,
+    is_done=conversations.c.window_opened_at.is_(None),
+    hanging=(),
+    rises=False,
+)

@@ -1,18 +1,22 @@
 import itertools
 import json
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pika
 import pytest
 from sqlalchemy import text
 
+from messaging import topology
 from messaging.clock import SystemClock
 from messaging.delivery import Delivery
 from messaging.envelope import Envelope
 from messaging.topology import EVENTS_QUEUE
 from migrations import schema
+from tests.integration.workers.test_consumer import running
 from workers.intake import Intake, own_handlers
 from workers.tables.database import engine_of
 
@@ -69,6 +73,28 @@ def processor(engine, handlers):
         return rejected
 
     return process
+
+
+@pytest.fixture
+def channel(vhost):
+    with pika.BlockingConnection(pika.URLParameters(vhost.amqp_url)) as connection:
+        channel = connection.channel()
+        topology.declare(channel)
+        channel.confirm_delivery()
+        yield channel
+
+
+@pytest.fixture
+def working(vhost, engine, handlers):
+    """Run intake."""
+
+    @contextmanager
+    def run(**options):
+        intake = Intake(engine, options.pop("handlers", handlers), SystemClock(), **options)
+        with running(vhost.amqp_url, intake, batch_events=100):
+            yield
+
+    return run
 
 
 TAGS = itertools.count(1)

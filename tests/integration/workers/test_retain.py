@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,19 @@ from sqlalchemy import text
 from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
 from omctl.commands.retain import retain as command
-from tests.integration.workers.conftest import deliver, said
+from tests.integration.workers.conftest import deliver, payload_of, routed, said
+from workers.intake import Intake
 from workers.retain import read_retain_settings
 from workers.retain.expiry import BATCH_ROWS
+from workers.settle import Settler
+from workers.tables import WindowBounds, conversations
 from workers.tables.database import transact
 from workers.tables.models import duplicate_events
 from workers.tables.payloads import _KEEP
 
 SOURCES = Path(__file__).parents[3]
 DAY_US = 86_400_000_000
+AT_ONCE = WindowBounds(0, 0)
 
 
 def keep(engine, *ages_in_days):
@@ -40,16 +45,16 @@ def run(url, *arguments, days="30"):
 def test_only_what_is_older_goes(engine, migrated_url, query):
     keep(engine, 90, 31, 29, 0)
 
-    assert run(migrated_url) == {"event_payloads": 2, "duplicate_events": 0}
+    assert run(migrated_url)["event_payloads"] == 2
 
     assert query("SELECT event_id FROM event_payloads ORDER BY event_id") == [(3,), (4,)]
-    assert run(migrated_url) == {"event_payloads": 0, "duplicate_events": 0}
+    assert set(run(migrated_url).values()) == {0}
 
 
 def test_a_dry_run_counts_and_deletes_nothing(engine, migrated_url, query):
     keep(engine, 90, 31, 29)
 
-    assert run(migrated_url, "--dry-run") == {"event_payloads": 2, "duplicate_events": 0}
+    assert run(migrated_url, "--dry-run")["event_payloads"] == 2
 
     assert query("SELECT count(*) FROM event_payloads") == [(3,)]
 
@@ -88,7 +93,7 @@ def test_the_bodies_of_conflicts_go_with_the_last_time_they_came(engine, intake,
         moment = text("'2024-01-01 00:00:00.000000'")
         connection.execute(statement.values(last_seen_at=moment))
 
-    assert run(migrated_url) == {"event_payloads": 0, "duplicate_events": 1}
+    assert run(migrated_url)["duplicate_events"] == 1
 
     assert query("SELECT count(*) FROM duplicate_events") == [(1,)]
 
@@ -106,10 +111,104 @@ def test_the_role_is_a_worker_of_its_own(engine, migrated_url, query):
         assert query("SELECT count(*) FROM event_payloads") == [(left,)]
 
 
-@pytest.mark.parametrize("days", ["0", "-1", "a month"])
-def test_a_malformed_retention_is_refused_by_name(monkeypatch, days):
-    monkeypatch.setenv("OM_DATABASE_URL", "sqlite://")
-    monkeypatch.setenv("OM_PAYLOAD_RETENTION_DAYS", days)
+class MovedClock(SystemClock):
+    """A clock so many days before the present."""
 
-    with pytest.raises(ConfigurationError, match="OM_PAYLOAD_RETENTION_DAYS"):
+    def __init__(self, days):
+        self._days = days
+
+    def now_us(self):
+        return super().now_us() - self._days * DAY_US
+
+
+EVENT_TABLES = (
+    "processed_events",
+    "event_payloads",
+    "conversation_messages",
+    "message_receipts",
+    "routing_updates",
+)
+
+
+@pytest.fixture
+def process(engine, handlers):
+    """Process and settle events as it was so many days ago."""
+
+    def run(days, *deliveries, settles=True):
+        clock = MovedClock(days)
+        Intake(engine, handlers, clock, window=AT_ONCE).process(deliveries)
+        if settles:
+            Settler(engine, clock, window=AT_ONCE, states=None).settle_windows()
+
+    return run
+
+
+def kept(query):
+    return {table: query(f"SELECT count(*) FROM {table}")[0][0] for table in EVENT_TABLES}  # noqa: S608  # names of ours
+
+
+def some_of_each(conversation):
+    return (
+        deliver(said("a", conversation=conversation)),
+        deliver(routed("QUEUED", conversation=conversation, after_ms=1)),
+    )
+
+
+def test_an_old_event_goes_with_all_that_hangs_on_it_and_its_conversation(process, migrated_url, query):
+    process(40, *some_of_each("old"), deliver(payload_of("genesys/receipt-published")))
+    process(1, *some_of_each("young"))
+
+    assert run(migrated_url, "--dry-run")["processed_events"] == 3
+    told = run(migrated_url)
+
+    assert (told["processed_events"], told["conversations"]) == (3, 2)
+    assert kept(query) == dict.fromkeys(EVENT_TABLES, 1) | {
+        "processed_events": 2,
+        "event_payloads": 2,
+        "message_receipts": 0,
+    }
+    assert query("SELECT conversation_id FROM conversations") == [("young",)]
+    assert {each for (each,) in query("SELECT conversation_id FROM outbox")} == {"young"}
+
+
+def test_a_key_stays_while_copies_come(process, migrated_url, query):
+    copy = deliver(said("a"))
+    process(40, copy)
+    process(5, replace(copy, tag=copy.tag + 10_000))
+
+    assert run(migrated_url)["processed_events"] == 0
+    process(0, replace(copy, tag=copy.tag + 20_000))
+    assert query("SELECT deliveries FROM processed_events") == [(3,)]
+
+
+def test_what_is_not_settled_is_not_history(process, migrated_url, query):
+    process(40, *some_of_each("c-1"), settles=False)
+
+    assert run(migrated_url)["processed_events"] == 0
+    process(35)
+    assert run(migrated_url)["processed_events"] == 2
+
+
+def test_many_events_go_page_by_page_past_those_that_stay(engine, process, migrated_url, query):
+    process(40, deliver(said("a", conversation="open")), settles=False)
+    process(
+        40,
+        *[deliver(said("a", conversation=f"c-{number}")) for number in range(2 * BATCH_ROWS)],
+        settles=False,
+    )
+    with engine.begin() as connection:
+        others = conversations.c.conversation_id != "open"
+        connection.execute(conversations.update().where(others).values(window_opened_at=None))
+
+    assert run(migrated_url)["processed_events"] == 2 * BATCH_ROWS
+    assert query("SELECT conversation_id FROM processed_events") == [("open",)]
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "a month"])
+@pytest.mark.parametrize("name", ["OM_PAYLOAD_RETENTION_DAYS", "OM_RETENTION_DAYS"])
+def test_a_malformed_retention_is_refused_by_name(monkeypatch, name, days):
+    monkeypatch.setenv("OM_DATABASE_URL", "sqlite://")
+    monkeypatch.setenv(name, days)
+
+    with pytest.raises(ConfigurationError, match=name):
         read_retain_settings()

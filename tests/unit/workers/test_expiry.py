@@ -6,8 +6,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000
 
 
-def test_bodies_and_those_of_conflicts_are_kept_equally_long():
-    assert [(each.kept.name, each.older_than) for each in expiries(NOW_US, 30)] == [
-        ("event_payloads", NOW - timedelta(days=30)),
-        ("duplicate_events", NOW - timedelta(days=30)),
-    ]
+def test_bodies_have_their_days_and_events_theirs():
+    ages = {each.kept.name: NOW - each.older_than for each in expiries(NOW_US, payload_days=7, event_days=30)}
+    bodies = dict.fromkeys(("event_payloads", "duplicate_events", "discarded_letters"), timedelta(days=7))
+    events = dict.fromkeys(("processed_events", "outbox", "conversations"), timedelta(days=30))
+    assert ages == bodies | events

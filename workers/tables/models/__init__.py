@@ -12,6 +12,7 @@ from workers.tables.models.conversations import (
 )
 from workers.tables.models.delivering import deliveries, destinations, subscriptions
 from workers.tables.models.events import drift, duplicate_events, event_payloads, processed_events
+from workers.tables.models.interventions import discarded_letters, interventions
 from workers.tables.models.outgoing import outbox, request_budgets
 from workers.tables.models.refusals import dead_letters, suspects
 
@@ -23,9 +24,11 @@ __all__ = [
     "dead_letters",
     "deliveries",
     "destinations",
+    "discarded_letters",
     "drift",
     "duplicate_events",
     "event_payloads",
+    "interventions",
     "message_receipts",
     "metadata",
     "outbox",

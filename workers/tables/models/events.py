@@ -71,5 +71,9 @@ drift = Table(
     Column("name", Text, primary_key=True, comment="The field's path; for values, = and the value"),
     column("event_type", Text, "An example of where it was seen"),
     column("first_seen_at", UtcDateTime, "When"),
+    column(
+        "accepted_at", UtcDateTime, "Since when it is no news any more: omctl drift accept", nullable=True
+    ),
+    column("accepted_by", Text, "Who said so", nullable=True),
     comment="What the platform sent that this version does not know, once per name",
 )

@@ -17,6 +17,13 @@ dead_letters = Table(
     column("received_at", UtcDateTime, "When the edge had read the request"),
     column("recorded_at", UtcDateTime, "When it was dead-lettered first"),
     column("attempts", Integer, "Deliveries up to then, from 1"),
+    column(
+        "intervention_id",
+        Identifier,
+        "What a person decided since it died: interventions.intervention_id",
+        nullable=True,
+    ),
+    column("decided_at", UtcDateTime, "When, our clock", nullable=True),
     Index(None, "recorded_at", postgresql_using="brin"),
     comment="Why an event is in the dead-letter queue. The body itself is only there",
 )

@@ -1,0 +1,200 @@
+"""Take dead letters in hand, for one person at a time: look, run again, remove, put back in their order."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from pika.exceptions import ChannelClosedByBroker, NackError, UnroutableError
+
+from messaging.administration import broker_session
+from messaging.envelope import decode_properties, encode_properties, envelope_of
+from messaging.errors import BrokerUnavailableError, OpenMessagingError
+from messaging.topology import DEAD_LETTERS, EVENT_ROUTING_KEY, EXCHANGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pika.adapters.blocking_connection import BlockingConnection
+    from pika.spec import Basic, BasicProperties
+
+    from messaging.envelope import Envelope
+
+IN_HAND: Final = "open-messaging.dead-letters-in-hand"
+"""An empty queue that only one connection can have: whoever has it works with the dead letters."""
+
+LOCKED: Final = 405
+
+PATIENCE_SECONDS: Final = 2.0
+"""When no letter has come for so long, there is none: the count was of a moment before."""
+
+
+class DeadLettersInHandError(OpenMessagingError):
+    """Nothing was changed; somebody else works with the dead letters: wait until they are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message of the dead-letter queue.
+
+    Args:
+        tag: Its delivery tag.
+        envelope: The event.
+        died_at: When the broker moved it last, to the second; None of one that was published there.
+        destination: The service that did not take it; None of what intake could not process.
+    """
+
+    tag: int
+    envelope: Envelope
+    died_at: datetime | None
+    destination: str | None = None
+
+
+class Republisher:
+    """Publishes events for a person, who waits for the broker's word of each: confirms are on here.
+
+    Args:
+        connection: Not used by any other thread.
+    """
+
+    def __init__(self, connection: BlockingConnection) -> None:
+        self._connection = connection
+        self._channel = connection.channel()
+        self._channel.confirm_delivery()
+
+    def publish(self, envelope: Envelope) -> None:
+        """Publish to the events' exchange; on disk of a majority when this returns.
+
+        Raises:
+            BrokerUnavailableError: The broker did not take it.
+        """
+        content = encode_properties(
+            envelope.message_id, envelope.received_at_us, envelope.request_id, envelope.source
+        )
+        try:
+            self._channel.basic_publish(
+                EXCHANGE, EVENT_ROUTING_KEY, envelope.body, decode_properties(content), mandatory=True
+            )
+        except (NackError, UnroutableError):
+            raise BrokerUnavailableError("the broker did not take an event: run `omctl check`") from None
+
+    def idle(self, seconds: float) -> None:
+        """Wait, and answer the broker's heartbeats meanwhile."""
+        self._connection.sleep(seconds)
+
+
+class DeadLetterQueue:
+    """The dead letters, in the hand of one person; see `dead_letters_in_hand`.
+
+    What was taken and not removed is put back at the end, each at its place.
+    """
+
+    def __init__(self, connection: BlockingConnection) -> None:
+        self._channel = connection.channel()
+        self._held: dict[int, None] = {}
+
+    def count(self) -> int:
+        """Return how many there are, those in hand left out."""
+        return int(self._channel.queue_declare(DEAD_LETTERS, passive=True).method.message_count)
+
+    def take(self, most: int) -> list[Letter]:
+        """Take the oldest ones that are not in hand yet, at most so many; blocks while they come.
+
+        A consumer with a prefetch of so many is handed them in one go; a get for each would be a commit of
+        the queue's log for each.
+        """
+        letters: list[Letter] = []
+        self._channel.basic_qos(prefetch_count=most)
+        consumer = self._channel.basic_consume(
+            DEAD_LETTERS, lambda *delivery: letters.append(_letter_of(*delivery[1:]))
+        )
+        come, deadline = 0, time.monotonic() + PATIENCE_SECONDS
+        while len(letters) < most and time.monotonic() < deadline:
+            self._channel.connection.process_data_events(time_limit=PATIENCE_SECONDS)
+            if len(letters) > come:
+                come, deadline = len(letters), time.monotonic() + PATIENCE_SECONDS
+        # What was delivered stays in hand without its consumer.
+        self._channel.basic_cancel(consumer)
+        self._held.update(dict.fromkeys(each.tag for each in letters))
+        return letters
+
+    def remove(self, letter: Letter) -> None:
+        """Remove a letter in hand from the queue for good."""
+        self._channel.basic_ack(letter.tag)
+        del self._held[letter.tag]
+
+    def put_back(self) -> None:
+        """Put back what is in hand; the broker hands it out first, in its order."""
+        held, self._held = self._held, {}
+        # One by one: what goes back together, or with its channel, goes back in any order.
+        for tag in held:
+            self._channel.basic_nack(tag)
+        # The answer comes when all of it is done, so that it is so whatever becomes of the connection.
+        self.count()
+
+
+@contextmanager
+def republisher(urls: tuple[str, ...], *, client_name: str) -> Iterator[Republisher]:
+    """Yield what publishes events again.
+
+    Raises:
+        ConfigurationError: As `broker_session`.
+        BrokerUnavailableError: As `broker_session`.
+    """
+    with broker_session(urls, client_name=client_name) as connection:
+        yield Republisher(connection)
+
+
+@contextmanager
+def dead_letters_in_hand(
+    urls: tuple[str, ...], *, client_name: str
+) -> Iterator[tuple[DeadLetterQueue, Republisher]]:
+    """Yield the dead letters and what runs them again, to nobody else meanwhile.
+
+    Raises:
+        ConfigurationError: As `broker_session`.
+        BrokerUnavailableError: As `broker_session`.
+        DeadLettersInHandError: Somebody else has them.
+    """
+    with broker_session(urls, client_name=client_name) as connection:
+        _lock(connection)
+        queue = DeadLetterQueue(connection)
+        try:
+            yield queue, Republisher(connection)
+        finally:
+            if connection.is_open:
+                queue.put_back()
+
+
+def _lock(connection: BlockingConnection) -> None:
+    try:
+        # Exclusive: the broker gives it to one connection and deletes it with that connection.
+        connection.channel().queue_declare(IN_HAND, exclusive=True, arguments={"x-queue-type": "classic"})
+    except ChannelClosedByBroker as error:
+        if error.reply_code != LOCKED:
+            raise
+        raise DeadLettersInHandError(
+            "somebody else works with the dead letters: wait until they are done"
+        ) from None
+
+
+def _letter_of(method: Basic.Deliver, properties: BasicProperties, body: bytes) -> Letter:
+    return Letter(
+        method.delivery_tag, envelope_of(properties, body), _died_at(properties), _destination_of(properties)
+    )
+
+
+def _destination_of(properties: BasicProperties) -> str | None:
+    destination = (properties.headers or {}).get("destination")
+    return None if destination is None else str(destination)
+
+
+def _died_at(properties: BasicProperties) -> datetime | None:
+    deaths: Any = (properties.headers or {}).get("x-death")
+    moment = deaths[0].get("time") if isinstance(deaths, list) and deaths else None
+    if not isinstance(moment, datetime):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

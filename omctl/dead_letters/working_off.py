@@ -1,0 +1,185 @@
+"""Work off the letters that a person chose: run them again, or discard them.
+
+Each letter goes these steps, and whatever is cut short between two of them is taken up again by the next run
+without loss and without a second effect:
+
+1. it is in hand; 2. the decision is on record; 3. it is published, and the broker has confirmed it, or its
+body is kept; 4. it is removed from the queue.
+
+What was not in the queue at the beginning is never reached, so that a letter that dies again stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from messaging.envelope import replay_source
+from workers.tables import (
+    begin_intervention,
+    decide,
+    end_intervention,
+    keep_discarded,
+    note_progress,
+    transact,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
+    from threading import Event
+
+    from sqlalchemy import Connection, Engine
+
+    from messaging.clock import Clock
+    from messaging.dead_letter_queue import DeadLetterQueue, Letter, Republisher
+    from omctl.pace import Pace
+    from workers.tables import Intervention
+
+Result = TypeVar("Result")
+
+STEP: Final = 100
+"""Letters of which the decision is put on record in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person wants done.
+
+    Args:
+        intervention: For the record.
+        message_ids: The letters that were chosen.
+        count: How many were in the queue then, copies too: none behind them is touched.
+    """
+
+    intervention: Intervention
+    message_ids: AbstractSet[str]
+    count: int
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far it is.
+
+    Args:
+        done: Letters that are worked off.
+        copies: Further copies of theirs that were removed.
+        is_cancelled: Whether it ended early.
+    """
+
+    done: int = 0
+    copies: int = 0
+    is_cancelled: bool = False
+
+
+class _Prepare(Protocol):
+    """Put the decision about letters on record; return the intervention that counts for each."""
+
+    def __call__(self, connection: Connection, letters: Sequence[Letter]) -> dict[str, str]: ...
+
+
+class WorkingOff:
+    """Works off the letters of one order.
+
+    Args:
+        order: What to do.
+        queue: In hand.
+        engine: The database.
+        clock: Our time.
+        pace: Waits before each letter.
+        cancelled: Ends it between two letters.
+    """
+
+    def __init__(  # noqa: PLR0917  # collaborators, named where it is called
+        self, order: Order, queue: DeadLetterQueue, engine: Engine, clock: Clock, pace: Pace, cancelled: Event
+    ) -> None:
+        self._order = order
+        self._queue = queue
+        self._engine = engine
+        self._clock = clock
+        self._pace = pace
+        self._cancelled = cancelled
+        self._ids: set[str] = set()
+        self.progress = Progress()
+
+    def replay(self, republisher: Republisher) -> Iterator[Progress]:
+        """Run the chosen letters again; yields how far it is, after each."""
+        again = self._order.intervention.again
+
+        def carry_out(letter: Letter, counts: str) -> None:
+            source = replay_source(counts if again else None)
+            republisher.publish(replace(letter.envelope, source=source))
+
+        yield from self._run(self._decide, carry_out)
+
+    def discard(self) -> Iterator[Progress]:
+        """Discard the chosen letters, and keep their bodies for a time; yields how far it is, after each."""
+        yield from self._run(self._decide_and_keep, lambda _letter, _counts: None)
+
+    def _run(
+        self,
+        prepare: _Prepare,
+        carry_out: Callable[[Letter, str], None],
+    ) -> Iterator[Progress]:
+        intervention = self._order.intervention
+        self._transact(lambda connection: begin_intervention(connection, intervention, self._clock.now_us()))
+        try:
+            for step in self._steps():
+                decisions = self._transact(partial(prepare, letters=step))
+                yield from self._carry_out(step, decisions, carry_out)
+        finally:
+            self.progress.is_cancelled = self.progress.done < intervention.chosen
+            self._transact(self._end)
+
+    def _steps(self) -> Iterator[list[Letter]]:
+        """Take the letters that were there at the beginning, step by step; yield the chosen ones."""
+        left = self._order.count
+        while left > 0 and not self._cancelled.is_set():
+            letters = self._queue.take(min(STEP, left))
+            if not letters:
+                return
+            left -= len(letters)
+            if chosen := [each for each in letters if each.envelope.identity in self._order.message_ids]:
+                yield chosen
+
+    def _carry_out(
+        self, letters: Sequence[Letter], decisions: dict[str, str], carry_out: Callable[[Letter, str], None]
+    ) -> Iterator[Progress]:
+        for letter in letters:
+            identity = letter.envelope.identity
+            if identity in self._ids:
+                self.progress.copies += 1
+            else:
+                self._pace.wait()
+                if self._cancelled.is_set():
+                    return
+                carry_out(letter, decisions.get(identity, self._order.intervention.intervention_id))
+                self._ids.add(identity)
+                self.progress.done += 1
+            self._queue.remove(letter)
+            yield self.progress
+
+    def _decide(self, connection: Connection, letters: Sequence[Letter]) -> dict[str, str]:
+        intervention_id = self._order.intervention.intervention_id
+        note_progress(connection, intervention_id, self.progress.done)
+        identities = [each.envelope.identity for each in letters]
+        return decide(connection, identities, intervention_id, self._clock.now_us())
+
+    def _decide_and_keep(self, connection: Connection, letters: Sequence[Letter]) -> dict[str, str]:
+        bodies = {each.envelope.identity: each.envelope.body for each in letters}
+        intervention_id = self._order.intervention.intervention_id
+        keep_discarded(connection, bodies, intervention_id, self._clock.now_us())
+        return self._decide(connection, letters)
+
+    def _end(self, connection: Connection) -> None:
+        end_intervention(
+            connection,
+            self._order.intervention.intervention_id,
+            self.progress.done,
+            is_cancelled=self.progress.is_cancelled,
+            now_us=self._clock.now_us(),
+        )
+
+    def _transact(self, work: Callable[[Connection], Result]) -> Result:
+        return transact(self._engine, work)
