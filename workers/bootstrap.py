@@ -73,6 +73,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         clock,
         attempts=settings.handler_attempts,
         window=settings.window,
+        brake_share=settings.brake_share,
     )
     watchdog = Watchdog(settings.stuck_seconds)
     consumer = Consumer(

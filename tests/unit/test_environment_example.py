@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "environment.example"
 # What deploy/local reads besides steers a developer's machine, and belongs into no operator's file.
 PACKAGES = ("messaging", "webhook_api", "workers", "omctl", "migrations")
-READ = re.compile(r"\.(?:string|strings|integer|seconds|boolean|one_of)\(\s*\"(OM_[A-Z_]+)\"", re.MULTILINE)
+READ = re.compile(
+    r"\.(?:string|strings|integer|seconds|boolean|one_of|share)\(\s*\"(OM_[A-Z_]+)\"", re.MULTILINE
+)
 LISTED = re.compile(r"^#?(OM_[A-Z_]+)=", re.MULTILINE)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from messaging.errors import RetryLaterError
 from messaging.topology import DEAD_LETTER_RECORDS
+from workers.intake.brake import OFF, PROBE_SECONDS, Brake
 from workers.intake.dispatch import dispatch
 from workers.intake.failure import HANG, POISON, death_of, failure_of, pause_before_next
 from workers.intake.outcome import (
@@ -19,11 +20,13 @@ from workers.intake.outcome import (
     Refused,
     Results,
     arrivals_of,
+    is_ordinary,
     message_id_of,
     refuse,
 )
+from workers.intake.probing import would_take_effect
 from workers.intake.progress import Progress
-from workers.intake.report import log_batch, log_events
+from workers.intake.report import log_batch, log_brake_engaged, log_brake_released, log_events
 from workers.parsing import DriftNotes, read_body
 from workers.tables import (
     KILLS,
@@ -58,6 +61,7 @@ class Intake:
         clock: Our time.
         attempts: How often an event is tried whose handler fails.
         window: How long a conversation's window is open.
+        brake_share: Of the last events, the share that must have been dead-lettered to stop; 1: never stop.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Intake:
         *,
         attempts: int = 3,
         window: WindowBounds = WindowBounds(),  # noqa: B008  # frozen
+        brake_share: float = OFF,
     ) -> None:
         self._engine = engine
         self._window = window
@@ -78,6 +83,8 @@ class Intake:
         self._suspects = Suspects(engine, clock)
         self._notes = DriftNotes()
         self._progress = Progress()
+        self._brake = Brake(brake_share)
+        self._probes = 0
 
     def process(self, batch: Sequence[Delivery]) -> Verdict:
         """Commit the effects and the reasons of all deliveries but those that are put off.
@@ -85,13 +92,16 @@ class Intake:
         Calling it again with the same batch is safe: what is committed is known by its key.
 
         Raises:
-            RetryLaterError: The database is away; some may be committed. Hold them all, call again.
+            RetryLaterError: The database is away, or the brake is on; some may be committed. Hold them all,
+                call again.
         """
         started = self._clock.monotonic()
         if self._progress.is_abandoned:
             self._connections.end_all()
         progress = self._progress = Progress()
         results = Results()
+        if self._brake.is_on:
+            self._probe([each for each in batch if is_ordinary(each)], progress)
         together = [each for each in batch if not is_suspect(each) and not has_hung_alone(each)]
         self._commit_together(self._parse_all(together, progress), results, progress)
         for each in batch:
@@ -101,6 +111,8 @@ class Intake:
             elif is_suspect(each):
                 self._process_suspect(each, results, progress)
         log_batch(batch, results, self._clock.monotonic() - started)
+        if self._brake.note(lived=results.processed + results.skipped, died=results.deaths):
+            log_brake_engaged()
         return results.verdict()
 
     def abandon(self) -> bool:
@@ -111,6 +123,41 @@ class Intake:
         """
         self._progress.is_abandoned = True
         return self._progress.is_in_events
+
+    def _probe(self, deliveries: Sequence[Delivery], progress: Progress) -> None:
+        """Release the brake if an event could be processed now; another one each time, and none is settled.
+
+        Raises:
+            RetryLaterError: It could not.
+        """
+        progress.begin()
+        self._probes += 1
+        first = self._probes % max(len(deliveries), 1)
+        for delivery in (*deliveries[first:], *deliveries[:first]):
+            works = self._would_work(delivery, progress)
+            if works:
+                log_brake_released()
+                self._brake.release()
+                return
+            if works is False:
+                raise RetryLaterError("brake: nearly everything is being dead-lettered", PROBE_SECONDS)
+
+    def _would_work(self, delivery: Delivery, progress: Progress) -> bool | None:
+        with progress.in_events():
+            outcome = self._parse(delivery)
+        if isinstance(outcome, Refused):
+            return False
+        return would_take_effect(
+            self._engine,
+            lambda connection: dispatch(
+                connection,
+                outcome.arrivals,
+                self._handlers,
+                window=self._window,
+                now_us=self._clock.now_us(),
+                progress=progress,
+            ),
+        )
 
     def _parse_all(self, deliveries: Sequence[Delivery], progress: Progress) -> list[Outcome]:
         with progress.in_events():

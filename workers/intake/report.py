@@ -61,6 +61,22 @@ def log_events(arrivals: Sequence[Arrival], dispatched: Dispatched) -> None:
         )
 
 
+def log_brake_engaged() -> None:
+    """Write that the worker stops by itself."""
+    log.error(
+        "brake",
+        state="on",
+        reason="nearly everything is being dead-lettered",
+        consequence="events are held, and one of them is tried now and then",
+        action="mend the deployment; where the events themselves are bad, start with OM_BRAKE_SHARE=1",
+    )
+
+
+def log_brake_released() -> None:
+    """Write that it goes on."""
+    log.warning("brake", state="off", reason="an event can be processed again")
+
+
 def _log_refused(refused: Refused) -> None:
     log.warning(
         "delivery_dead_lettered",

@@ -1,0 +1,98 @@
+"""A broken deployment moves no whole queue into the dead letters, and a mended one goes on by itself."""
+
+import pytest
+
+from messaging import topology
+from messaging.clock import SystemClock
+from messaging.errors import RetryLaterError
+from tests.integration.workers.conftest import deliver, said
+from workers.intake import Intake
+from workers.intake.brake import RECENT_EVENTS
+
+MESSAGE = "openmessaging:conversation:message"
+
+
+@pytest.fixture
+def is_broken():
+    return [True]
+
+
+@pytest.fixture
+def make_intake(engine, handlers, is_broken):
+    [handler] = handlers[MESSAGE]
+
+    def fails(connection, claimed, now_us):
+        if is_broken:
+            raise LookupError
+        return handler(connection, claimed, now_us)
+
+    broken = handlers | {MESSAGE: (fails,)}
+    return lambda share: Intake(engine, broken, SystemClock(), attempts=1, brake_share=share)
+
+
+def batch(first, count=100):
+    return [deliver(said("a", conversation=f"c-{number}")) for number in range(first, first + count)]
+
+
+def break_down(intake):
+    for first in range(0, RECENT_EVENTS, 100):
+        assert len(intake.process(batch(first)).rejected) == 100
+
+
+def test_what_comes_after_the_brake_is_held_and_goes_on_by_itself_once_mended(
+    make_intake, is_broken, query, capsys
+):
+    intake = make_intake(0.9)
+    break_down(intake)
+    held = batch(1000)
+    for _ in range(3):
+        with pytest.raises(RetryLaterError, match="brake"):
+            intake.process(held)
+    assert query("SELECT count(*) FROM dead_letters") == [(RECENT_EVENTS,)]
+    assert query("SELECT count(*) FROM processed_events") == [(0,)]
+
+    is_broken.clear()
+    assert intake.process(held).rejected == frozenset()
+    assert query("SELECT count(*), sum(deliveries) FROM processed_events") == [(100, 100)]
+    logged = capsys.readouterr().out
+    assert logged.count("brake") >= 2
+
+
+def test_a_poisonous_event_among_those_held_does_not_hold_it_on(make_intake, is_broken):
+    intake = make_intake(0.9)
+    break_down(intake)
+    held = [deliver(b"{"), *batch(1000, 1)]
+    is_broken.clear()
+    results = []
+    for _ in range(2):
+        try:
+            results.append(intake.process(held).rejected)
+        except RetryLaterError:
+            results.append(None)
+    assert {held[0].tag} in results
+
+
+def test_events_known_already_release_nothing_and_are_not_held_by_themselves(make_intake, is_broken, query):
+    intake = make_intake(0.9)
+    is_broken.clear()
+    known = batch(0, 2)
+    intake.process(known)
+    is_broken.append(True)
+    for first in range(100, 100 + RECENT_EVENTS, 100):
+        intake.process(batch(first))
+    assert intake.process(known).rejected == frozenset()
+    with pytest.raises(RetryLaterError):
+        intake.process([*known, *batch(1000, 1)])
+
+
+def test_dead_letters_that_wait_for_their_record_pass(make_intake, query):
+    intake = make_intake(0.9)
+    break_down(intake)
+    letters = [deliver(b"{", queue=topology.DEAD_LETTER_RECORDS, message_id="m-1")]
+    assert intake.process(letters).rejected == {letters[0].tag}
+
+
+def test_with_a_share_of_one_nothing_is_held(make_intake, query):
+    intake = make_intake(1.0)
+    break_down(intake)
+    assert len(intake.process(batch(1000)).rejected) == 100
