@@ -216,7 +216,8 @@ def replaying(vhost, url):
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 def wait_long(condition):
