@@ -48,9 +48,9 @@ EACH_FAMILY = Fault(
     (
         Form(edge.an_edge_process_is_killed, SHORT, allowed=ANYTHING),
         Form(broker.the_broker_is_killed, SHORT),
-        Form(broker.the_edge_is_restarted_during_an_alarm, SHORT, NOT_REFUSED),
+        Form(edge.the_edge_is_restarted, SHORT, NOT_REFUSED),
         Form(network.bytes_are_swallowed, SHORT),
-        Form(topology.the_dead_letter_exchange_is_deleted, SHORT),
+        Form(topology.the_exchange_is_deleted, SHORT),
         Form(database.the_database_is_killed, SHORT),
         Form(workers.a_worker_is_killed_before_it_acknowledges, SHORT),
         Form(workers.a_handler_raises, SHORT),
