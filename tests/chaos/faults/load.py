@@ -47,7 +47,7 @@ LEAST_REFILL = 1000
 """Events between two episodes: the way up from one watermark to the other is 2,500, less what two processes
 that each count for both of them may err."""
 
-LONGEST_SECONDS = 90.0
+LONGEST_SECONDS = 120.0
 """An episode that lasts longer is no episode; draining from one watermark to the other takes some seconds."""
 
 RETRY_AFTER = range(1, 31)
