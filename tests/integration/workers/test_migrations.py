@@ -47,7 +47,16 @@ def test_a_difference_from_the_models_is_noticed(migrated_url):
 
 
 @pytest.mark.parametrize(
-    "view", ["events_v1", "events_v2", "dead_letters_v1", "conversations_v1", "duplicate_events_v1"]
+    "view",
+    [
+        "events_v1",
+        "events_v2",
+        "dead_letters_v1",
+        "dead_letters_v2",
+        "interventions_v1",
+        "conversations_v1",
+        "duplicate_events_v1",
+    ],
 )
 def test_the_stable_views_can_be_queried(query, view):
     assert query(f"SELECT * FROM {view}") == []  # noqa: S608  # a name of ours
