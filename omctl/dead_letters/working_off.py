@@ -11,17 +11,21 @@ What was not in the queue at the beginning is never reached, so that a letter th
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from messaging.envelope import replay_source
+from messaging.envelope import RECONCILE, REPLAY, WEBHOOK, replay_source
 from workers.tables import (
+    DeadLetter,
     begin_intervention,
+    death_records,
     decide,
     end_intervention,
     keep_discarded,
     note_progress,
+    record_dead_letters,
     transact,
 )
 
@@ -164,6 +168,13 @@ class WorkingOff:
         intervention_id = self._order.intervention.intervention_id
         note_progress(connection, intervention_id, self.progress.done)
         identities = [each.envelope.identity for each in letters]
+        known = death_records(connection, identities)
+        # A decision needs a record to stand in: one that stood nowhere would be another one after a kill.
+        record_dead_letters(
+            connection,
+            [_record_of(each) for each in letters if each.envelope.identity not in known],
+            self._clock.now_us(),
+        )
         return decide(connection, identities, intervention_id, self._clock.now_us())
 
     def _decide_and_keep(self, connection: Connection, letters: Sequence[Letter]) -> dict[str, str]:
@@ -183,3 +194,18 @@ class WorkingOff:
 
     def _transact(self, work: Callable[[Connection], Result]) -> Result:
         return transact(self._engine, work)
+
+
+def _record_of(letter: Letter) -> DeadLetter:
+    """Make the record of a letter that has none: it was put into the queue by hand."""
+    envelope = letter.envelope
+    source = envelope.source.partition(":")[0]
+    return DeadLetter(
+        message_id=envelope.identity,
+        code="unknown",
+        reason="no record: put into the queue by hand",
+        body_sha256=hashlib.sha256(envelope.body).hexdigest(),
+        source=source if source in {WEBHOOK, RECONCILE, REPLAY} else "other",
+        received_at_us=envelope.received_at_us,
+        attempt=1,
+    )
