@@ -156,12 +156,17 @@ def test_a_letter_that_dies_again_is_not_replayed_for_ever_and_has_its_new_reaso
     assert query("SELECT source, intervention_id FROM dead_letters") == [("replay", None)]
 
 
-def test_what_took_effect_is_refused_and_takes_effect_again_only_with_again(working, channel, omctl, query):
+def test_what_took_effect_is_refused_and_takes_effect_again_only_with_again(
+    working, channel, omctl, query, engine
+):
     with working():
         publish(channel, "m-1", body())
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(1,)])
         for arguments, effects in (((), 1), (("--again",), 2), (("--again",), 3)):
             bury(channel, "m-1", body())
+            # As it is when a letter has died again: the decision of before is no longer its own.
+            with engine.begin() as connection:
+                connection.exec_driver_sql("UPDATE dead_letters SET intervention_id = NULL")
             omctl("replay", "--reason", "try", "--yes", *arguments)
             wait_until(lambda: depth(channel) == 0)
             wait_until(lambda: query("SELECT sum(message_count) FROM conversations") == [(effects,)])  # noqa: B023
