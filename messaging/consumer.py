@@ -43,7 +43,7 @@ class Consumer:
         processor: What deliveries are for.
         client_name: What the broker shows for the connection.
         batch_events: Most deliveries of a batch.
-        batch_seconds: How long the first delivery of a batch waits for more while no batch is in work.
+        batch_seconds: How long the first delivery of a batch waits for more where many come.
         limits: How long a batch may take before its deliveries are tried apart.
         stop_seconds: How long a stop may take.
         service_manager: Is told what systemd wants to know.

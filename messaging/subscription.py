@@ -52,8 +52,8 @@ class Subscription:
         loop: Every method but `__init__` is called on it.
         processor: What deliveries are for.
         batch_events: Most deliveries of a batch.
-        batch_seconds: How long the first delivery of a batch waits for more while no batch is in work; with 0
-            it takes along what came in the same turn of the loop.
+        batch_seconds: How long the first delivery of a batch waits for more after a batch that was at least
+            half full; after a smaller one it takes along only what came in the same turn of the loop.
         limits: How long a batch may take.
         left_behind: Gets the threads whose batch outlasted its time.
         on_up: Called when both consumers are in place.
@@ -83,6 +83,7 @@ class Subscription:
         self._channel: Channel | None = None
         self._pending: list[Delivery] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._is_crowded = False
         self._receivers: dict[bytes, Receiver] = {}
         self._consuming: list[str] = []
         self._is_lost = False
@@ -189,7 +190,8 @@ class Subscription:
         if len(self._pending) >= self._batch_events or self._is_stopping:
             self._submit()
         elif len(self._pending) == 1:
-            self._timer = self._loop.call_later(self._batch_seconds, self._on_batch_due)
+            wait = self._batch_seconds if self._is_crowded else 0.0
+            self._timer = self._loop.call_later(wait, self._on_batch_due)
 
     def _on_batch_due(self) -> None:
         """Submit what there is, unless a batch is in work: then more may join until it is done."""
@@ -202,6 +204,7 @@ class Subscription:
             self._timer.cancel()
             self._timer = None
         if self._pending:
+            self._is_crowded = 2 * len(self._pending) >= self._batch_events
             self._processing.submit(self._pending)
             self._pending = []
 

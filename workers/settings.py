@@ -27,7 +27,7 @@ class IntakeSettings:
         batch_events: Most events of one transaction.
         window: How long a conversation's window is open.
         transitions: The routing states that updates are kept for.
-        batch_seconds: How long the first event of a batch waits for more while no batch is in work.
+        batch_seconds: How long the first event of a batch waits for more where many come.
         stuck_seconds: How long a batch may take before its events are tried apart.
         handler_seconds: How long one of them may then take.
         handler_attempts: How often an event is tried whose handler fails.
@@ -42,7 +42,7 @@ class IntakeSettings:
     window: WindowBounds = field(default_factory=WindowBounds)
     transitions: frozenset[str] = ROUTING_STATUSES
     batch_events: int = 100
-    batch_seconds: float = 0.0
+    batch_seconds: float = 0.02
     stuck_seconds: float = 60.0
     handler_seconds: float = 30.0
     handler_attempts: int = 3
@@ -65,7 +65,7 @@ def read_intake_settings() -> IntakeSettings:
         window=read_window(environment),
         transitions=frozenset(environment.strings("OM_ROUTING_TRANSITIONS", tuple(ROUTING_STATUSES))),
         batch_events=environment.integer("OM_BATCH_EVENTS", 100, minimum=1),
-        batch_seconds=environment.seconds("OM_BATCH_SECONDS", 0.0),
+        batch_seconds=environment.seconds("OM_BATCH_SECONDS", 0.02),
         stuck_seconds=environment.seconds("OM_STUCK_SECONDS", 60.0, minimum=1.0),
         handler_seconds=environment.seconds("OM_HANDLER_SECONDS", 30.0, minimum=1.0),
         handler_attempts=environment.integer("OM_HANDLER_ATTEMPTS", 3, minimum=1),

@@ -153,7 +153,7 @@ def test_an_event_alone_waits_for_no_company_and_what_comes_meanwhile_is_one_bat
         assert finish.wait(PATIENCE_SECONDS)
 
     recorder.on_batch = hold
-    with running(vhost.amqp_url, recorder, batch_seconds=0.0) as consumer:
+    with running(vhost.amqp_url, recorder, batch_seconds=2 * PATIENCE_SECONDS) as consumer:
         publish(broker, b"alone")
         assert started.wait(PATIENCE_SECONDS)
         publish(broker, *words(7))
@@ -162,6 +162,18 @@ def test_an_event_alone_waits_for_no_company_and_what_comes_meanwhile_is_one_bat
         wait_until(lambda: len(recorder.deliveries) == 8)
 
     assert [len(batch) for batch in recorder.batches] == [1, 7]
+
+
+def test_after_a_batch_that_was_half_full_the_next_event_waits_for_company(vhost, broker, recorder):
+    with running(vhost.amqp_url, recorder, batch_seconds=3.0) as consumer:
+        publish(broker, *words(10))
+        wait_until(lambda: len(recorder.deliveries) == 10)
+        publish(broker, b"first")
+        wait_until(lambda: consumer._subscription.received == 11)
+        publish(broker, b"second")
+        wait_until(lambda: len(recorder.deliveries) == 12)
+
+    assert [len(batch) for batch in recorder.batches][-1] == 2
 
 
 def test_rejected_events_become_dead_letters_and_their_neighbours_do_not(vhost, broker, recorder):

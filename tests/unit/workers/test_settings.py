@@ -15,7 +15,7 @@ def test_defaults_stand_where_nothing_is_set(environment):
     settings = read_intake_settings()
 
     assert settings.amqp_urls == ("amqp://user:secret@a/", "amqp://user:secret@b/")
-    assert (settings.batch_events, settings.batch_seconds) == (100, 0.0)
+    assert (settings.batch_events, settings.batch_seconds) == (100, 0.02)
 
 
 def test_no_secret_is_shown(environment):
