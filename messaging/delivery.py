@@ -65,6 +65,12 @@ class Processor(Protocol):
             RetryLaterError: Call again with the same batch.
         """
 
+    def expect(self, batch: Sequence[Delivery]) -> None:
+        """Take note of the batch after the one that `process` is given next; called on the same thread.
+
+        It is in good time to prepare for it; `process` may never be called with it.
+        """
+
     def abandon(self) -> bool:
         """Give up the call of `process` that takes too long or whose connection is gone.
 

@@ -102,6 +102,7 @@ class ProcessingThread:
                 return None
             self._working_since = time.monotonic()
             self.batch = self._batches.popleft()
+            self._processor.expect(self._batches[0].deliveries if self._batches else ())
             return self.batch
 
     def _process_at_last(self, deliveries: Sequence[Delivery]) -> Verdict | None:

@@ -78,7 +78,9 @@ class ServerProcess:
     def send(self, number: signal.Signals) -> None:
         """Send a signal to a running process; a process that has ended is left alone."""
         if self.is_running:
-            os.kill(self.pid, number)
+            # It may end between the look and the signal.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def end(self, number: signal.Signals, *, timeout: float) -> None:
         """Signal the process and wait for its end; past `timeout` it is killed with its children."""

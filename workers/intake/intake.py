@@ -1,7 +1,7 @@
 """Process a batch of deliveries: parse, claim, give effect, and say what becomes of each.
 
-A batch goes its way together: `process`, `_parse`, `_commit`. Whatever fails in it is halved until the event
-at fault stands alone (`_commit_together`), is then put off for another try, or refused (`_give_up`).
+A batch goes its way together: `process`, `_parse_all`, `_commit`. Whatever fails in it is halved until the
+event at fault stands alone (`_commit_together`), is then put off for another try, or refused (`_give_up`).
 """
 
 from __future__ import annotations
@@ -9,25 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from messaging.errors import RetryLaterError
-from messaging.topology import DEAD_LETTER_RECORDS
 from workers.intake.brake import OFF, PROBE_SECONDS, Brake
 from workers.intake.dispatch import dispatch
-from workers.intake.failure import HANG, POISON, death_of, failure_of, pause_before_next
+from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
 from workers.intake.outcome import (
     Committed,
     Parsed,
     PutOff,
     Refused,
     Results,
-    arrivals_of,
     is_ordinary,
     message_id_of,
     refuse,
 )
 from workers.intake.probing import would_take_effect
 from workers.intake.progress import Progress
+from workers.intake.reading import Reader
 from workers.intake.report import log_batch, log_brake_engaged, log_brake_released, log_events
-from workers.parsing import DriftNotes, read_body
 from workers.tables import (
     KILLS,
     OpenConnections,
@@ -38,6 +36,7 @@ from workers.tables import (
     record_dead_letters,
     record_drift,
     transact,
+    work_while_waiting,
 )
 
 if TYPE_CHECKING:
@@ -81,10 +80,15 @@ class Intake:
         self._attempts = attempts
         self._connections = OpenConnections(engine)
         self._suspects = Suspects(engine, clock)
-        self._notes = DriftNotes()
+        self._reader = Reader(handlers.keys())
         self._progress = Progress()
         self._brake = Brake(brake_share)
         self._probes = 0
+        work_while_waiting(engine, self._read_ahead)
+
+    def expect(self, batch: Sequence[Delivery]) -> None:
+        """Read these while the database works on what `process` is given next."""
+        self._reader.expect(batch)
 
     def process(self, batch: Sequence[Delivery]) -> Verdict:
         """Commit the effects and the reasons of all deliveries but those that are put off.
@@ -100,6 +104,9 @@ class Intake:
             self._connections.end_all()
         progress = self._progress = Progress()
         results = Results()
+        if any(is_suspect(each) or each.hangs for each in batch) or self._brake.is_on:
+            # What is tried alone is watched for what it does itself.
+            self._reader.expect(())
         if self._brake.is_on:
             self._probe([each for each in batch if is_ordinary(each)], progress)
         together = [each for each in batch if not is_suspect(each) and not has_hung_alone(each)]
@@ -144,7 +151,7 @@ class Intake:
 
     def _would_work(self, delivery: Delivery, progress: Progress) -> bool | None:
         with progress.in_events():
-            outcome = self._parse(delivery)
+            outcome = self._reader.read(delivery)
         if isinstance(outcome, Refused):
             return False
         return would_take_effect(
@@ -161,16 +168,12 @@ class Intake:
 
     def _parse_all(self, deliveries: Sequence[Delivery], progress: Progress) -> list[Outcome]:
         with progress.in_events():
-            return [self._parse(each) for each in deliveries]
+            return self._reader.read_all(deliveries)
 
-    def _parse(self, delivery: Delivery) -> Outcome:
-        if delivery.queue == DEAD_LETTER_RECORDS:
-            return refuse(delivery, death_of(delivery.death))
-        try:
-            events = read_body(delivery.envelope.body, self._notes, self._handlers.keys())
-        except Exception as error:  # noqa: BLE001  # a fault of ours in reading one event shall not hold all
-            return refuse(delivery, failure_of(error))
-        return Parsed(delivery, arrivals_of(delivery, events))
+    def _read_ahead(self) -> bool:
+        """Read some deliveries of the batch expected; whatever hangs in it is an event's doing, too."""
+        with self._progress.in_events():
+            return self._reader.read_ahead()
 
     def _commit_together(self, outcomes: Sequence[Outcome], results: Results, progress: Progress) -> None:
         """Commit all in one transaction; when one of them is at fault, halve until it stands alone."""
@@ -217,7 +220,7 @@ class Intake:
         now_us = self._clock.now_us()
         arrivals = [arrival for each in outcomes if isinstance(each, Parsed) for arrival in each.arrivals]
         refused = [each for each in outcomes if isinstance(each, Refused)]
-        drift = self._notes.pending()
+        drift = self._reader.notes.pending()
 
         def work(connection: Connection) -> Committed:
             dispatched = dispatch(
@@ -234,5 +237,5 @@ class Intake:
 
         committed = transact(self._engine, work)
         results.add(committed)
-        self._notes.mark_recorded(drift)
+        self._reader.notes.mark_recorded(drift)
         log_events(arrivals, committed.dispatched)

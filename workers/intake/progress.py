@@ -20,12 +20,15 @@ class Progress:
 
     @contextmanager
     def in_events(self) -> Iterator[None]:
-        """Parse events or call handlers within: what takes time there is their doing."""
-        self.is_in_events = True
+        """Parse events or call handlers within: what takes time there is their doing.
+
+        Within a handler's statement the next batch is read, hence the value before.
+        """
+        before, self.is_in_events = self.is_in_events, True
         try:
             yield
         finally:
-            self.is_in_events = False
+            self.is_in_events = before
 
     def begin(self) -> None:
         """Go no further once the call was given up: others do its work.

@@ -76,6 +76,7 @@ from workers.tables.rowset import (
     kinds_of,
 )
 from workers.tables.suspect_marks import KILLS, Suspects, has_hung_alone, is_suspect
+from workers.tables.waiting_time import work_while_waiting
 from workers.tables.window import WindowBounds
 
 __all__ = [
@@ -160,4 +161,5 @@ __all__ = [
     "transact",
     "translated",
     "unfinished_replay",
+    "work_while_waiting",
 ]

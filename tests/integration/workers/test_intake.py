@@ -161,7 +161,7 @@ def test_one_event_that_a_bug_of_ours_cannot_read_does_not_hold_its_batch(
             raise ZeroDivisionError
         return read_body(body, *arguments)
 
-    monkeypatch.setattr("workers.intake.intake.read_body", read)
+    monkeypatch.setattr("workers.intake.reading.read_body", read)
 
     rejected = processor(engine, handlers)(*[deliver(said(words)) for words in ("a", "bad", "c")])
 

@@ -1,0 +1,61 @@
+"""Intake reads the next batch while the database works on this one."""
+
+from dataclasses import replace
+
+import pytest
+
+from messaging.clock import SystemClock
+from tests.integration.workers.conftest import deliver, event, said
+from workers.intake import Intake
+
+
+@pytest.fixture
+def worker(engine, handlers):
+    return Intake(engine, handlers, SystemClock())
+
+
+def is_read(worker, delivery):
+    return delivery.tag in worker._reader._read_ahead
+
+
+def test_the_next_batch_is_read_while_postgresql_works(worker, engine):
+    following = deliver(said("Second"))
+
+    worker.expect([following])
+    worker.process([deliver(said("First"))])
+
+    assert is_read(worker, following) == (engine.dialect.name == "postgresql")
+
+
+def test_batches_that_were_read_ahead_take_effect_once_each(worker, query):
+    batches = [[deliver(said(f"{number}.{each}", after_ms=each)) for each in range(5)] for number in range(4)]
+    for batch, following in zip(batches, [*batches[1:], []], strict=True):
+        worker.expect(following)
+        worker.process(batch)
+
+    assert query("SELECT count(*), count(DISTINCT text) FROM conversation_messages") == [(20, 20)]
+
+
+@pytest.mark.parametrize("sign", [{"attempt": 2}, {"hangs": 1}], ids=str)
+def test_nothing_is_read_ahead_while_a_suspect_is_tried(worker, sign):
+    following = deliver(said("Second"))
+
+    worker.expect([following])
+    worker.process([replace(deliver(said("First")), **sign)])
+
+    assert not is_read(worker, following)
+
+
+def test_an_event_read_ahead_within_a_handler_leaves_its_time_with_the_handler(engine, handlers):
+    seen = []
+
+    def handler(connection, _events, _now_us):
+        connection.exec_driver_sql("SELECT 1")
+        seen.append(worker.abandon())
+        return {}
+
+    worker = Intake(engine, {**handlers, "openmessaging:conversation:new": (handler,)}, SystemClock())
+    worker.expect([deliver(said(str(number))) for number in range(50)])
+    worker.process([deliver(event("new"))])
+
+    assert seen == [True]
