@@ -30,10 +30,10 @@ demo: install ## Run the service, send 1,000 simulated events and settle the acc
 	@$(BIN)/python -m deploy.local demo
 
 test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL and SQLite
-	@$(BIN)/python -m tests.servers -n 2 --dist loadscope --no-loadscope-reorder $(PYTEST)
+	@$(BIN)/python -m tests.servers -n 2 --dist loadscope --no-loadscope-reorder --durations 15 $(PYTEST)
 
-test-nightly: install ## Run the property tests with 10,000 examples each
-	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m tests.servers --timeout 0 tests/integration/workers/test_settle.py tests/unit/settle -k any_interleaving $(PYTEST)
+test-nightly: install ## Run settling with 10,000 examples, and replay 10,000 dead letters
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m tests.servers --timeout 0 tests/integration/workers tests/unit/settle -k "any_interleaving or thousands_of_letters" $(PYTEST)
 
 check: format-check lint types imports figures-check test ## What CI runs: all of the checks below, then the tests
 
