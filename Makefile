@@ -61,7 +61,7 @@ figures: install ## Write the figures that pages quote, from the files that `mak
 figures-check: install ## Check that pages quote what is on file, and of which code it is
 	@$(BIN)/python -m tests.figures --check
 
-chaos: install ## Strike a running service with every fault, and look for losses: some twenty minutes
+chaos: install ## Strike a running service with every fault, and look for losses: half an hour
 	@$(BIN)/python -m tests.chaos --json docs/chaos/results.json $(CHAOS)
 
 chaos-sabotage: install ## Break the service once for every fault, and see that fault's check fail
