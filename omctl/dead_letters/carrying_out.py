@@ -1,0 +1,99 @@
+"""Carry out what a person wishes of the dead letters, and tell what was done."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from messaging.clock import SystemClock
+from omctl.cancelling import cancellable
+from omctl.console import print_json, progress_bar
+from omctl.dead_letters.choice import choose
+from omctl.dead_letters.hand import in_hand
+from omctl.dead_letters.letters import read_dead_letters
+from omctl.dead_letters.printing import print_summary
+from omctl.dead_letters.working_off import Order, WorkingOff
+from omctl.pace import Pace
+from omctl.person import person
+from workers.tables import REPLAY_LETTERS, Intervention
+
+if TYPE_CHECKING:
+    from omctl.dead_letters.choice import Choice
+    from omctl.dead_letters.hand import Hand
+    from omctl.dead_letters.working_off import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line of replay and discard says."""
+
+    choice: Choice
+    action: str
+    reason: str
+    most: int | None
+    rate: float
+    again: bool
+    yes: bool
+    dry_run: bool
+    as_json: bool
+
+
+def carry_out(wish: Wish) -> None:
+    """Ask, replay or discard, and print what became of it; exit with 1 where it was cancelled."""
+    if not wish.reason and not wish.dry_run:
+        raise click.UsageError("--reason is needed: it goes on record with your user name.")
+    with in_hand() as hand:
+        count = hand.queue.count()
+        chosen = choose(read_dead_letters(hand.queue, hand.engine), wish.choice, wish.most)
+        if not wish.as_json:
+            print_summary(chosen, "would be " + _verb(wish) if wish.dry_run else "chosen")
+        if chosen and not wish.dry_run and not wish.yes:
+            click.confirm(f"{len(chosen)} letters will be {_verb(wish)}; go on?", abort=True, err=True)
+        if wish.dry_run or not chosen:
+            _tell(wish, len(chosen), None, None)
+            return
+        order = Order(_intervention(wish, len(chosen)), frozenset(each.message_id for each in chosen), count)
+        progress = _work_off(wish, order, hand)
+    _tell(wish, len(chosen), progress, order.intervention.intervention_id)
+
+
+def _work_off(wish: Wish, order: Order, hand: Hand) -> Progress:
+    with cancellable() as cancelled, progress_bar() as bar:
+        pace = Pace(wish.rate, hand.republisher.idle, cancelled)
+        work = WorkingOff(order, hand.queue, hand.engine, SystemClock(), pace, cancelled)
+        steps = work.replay(hand.republisher) if wish.action == REPLAY_LETTERS else work.discard()
+        task = bar.add_task("Dead letters", total=order.intervention.chosen, note="")
+        for progress in steps:
+            bar.update(task, completed=progress.done)
+    return work.progress
+
+
+def _intervention(wish: Wish, chosen: int) -> Intervention:
+    return Intervention(
+        secrets.token_hex(8), wish.action, person(), wish.reason, wish.choice.as_json(), wish.again, chosen
+    )
+
+
+def _verb(wish: Wish) -> str:
+    return "replayed" if wish.action == REPLAY_LETTERS else "discarded"
+
+
+def _tell(wish: Wish, chosen: int, progress: Progress | None, intervention_id: str | None) -> None:
+    done = progress.done if progress else 0
+    if wish.as_json:
+        print_json(
+            {
+                "chosen": chosen,
+                "done": done,
+                "copies": progress.copies if progress else 0,
+                "cancelled": bool(progress and progress.is_cancelled),
+                "intervention": intervention_id,
+            }
+        )
+    elif progress:
+        click.echo(f"{done} of {chosen} {_verb(wish)}; on record as intervention {intervention_id}.")
+    if progress and progress.is_cancelled:
+        raise SystemExit(1)
