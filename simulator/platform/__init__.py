@@ -1,6 +1,7 @@
 """Be Genesys Cloud for whoever has no organisation there: what this service uses of it, with a memory."""
 
 from simulator.platform.app import create_platform
+from simulator.platform.history import History
 from simulator.platform.organisation import (
     AddressRange,
     Communication,
@@ -15,6 +16,7 @@ __all__ = [
     "Communication",
     "Conversation",
     "Fault",
+    "History",
     "Organisation",
     "Participant",
     "create_platform",

@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, jsonify, request
 
+from simulator.platform.analytics import analytics_routes
+from simulator.platform.answers import error
+from simulator.platform.history_routes import history_routes
+
 if TYPE_CHECKING:
     from simulator.platform.organisation import Conversation, Organisation, Participant
 
@@ -71,21 +75,9 @@ def _api(organisation: Organisation) -> Blueprint:
         organisation.receipts.append({"integration": integration_id, **request.get_json()})
         return jsonify({}), 202
 
+    api.register_blueprint(history_routes(organisation.history))
+    api.register_blueprint(analytics_routes(organisation.history))
     return api
-
-
-def error(status: int, code: str, message: str) -> tuple[Response, int]:
-    """Return an answer in the form of the platform's model ErrorBody."""
-    context = uuid.uuid4().hex
-    body = {
-        "message": message,
-        "code": code,
-        "status": status,
-        "contextId": context,
-        "details": [],
-        "errors": [],
-    }
-    return jsonify(body), status
 
 
 def as_conversation(conversation: Conversation) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from simulator.platform.history import History
+
 MINUTE_SECONDS: Final = 60.0
 
 
@@ -115,6 +117,7 @@ class Organisation:
         self.requests_per_minute = requests_per_minute
         self.token_seconds = token_seconds
         self.conversations: dict[str, Conversation] = {}
+        self.history = History()
         self.address_ranges = list(PUBLISHED)
         self.receipts: list[dict[str, Any]] = []
         self.tokens_issued = 0

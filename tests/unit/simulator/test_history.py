@@ -1,0 +1,89 @@
+"""What the simulated platform's history says is what the platform sent, or meant to send."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from simulator.platform import Organisation, create_platform
+from simulator.traffic import Dialect, TrafficPlan, traffic
+
+PLAN = TrafficPlan(
+    400,
+    40,
+    7,
+    datetime(2026, 1, 1, 23, 50, tzinfo=UTC),
+    dialect=Dialect.GENESYS,
+    duplicate_share=0.1,
+    disorder_share=0.2,
+    collision_share=0.1,
+    unknown_field_share=0.2,
+)
+
+
+@pytest.fixture
+def organisation():
+    organisation = Organisation("client", "secret")
+    for post in traffic(PLAN):
+        organisation.history.record(json.loads(post.body))
+    return organisation
+
+
+@pytest.fixture
+def ask(organisation):
+    client = create_platform(organisation).test_client()
+    headers = {"Authorization": f"Bearer {organisation.issue_token()}"}
+
+    def ask(path, content=None, status=200):
+        method = client.get if content is None else client.post
+        answer = method(f"/api/v2{path}", headers=headers, **({} if content is None else {"json": content}))
+        assert answer.status_code == status
+        return answer.json
+
+    return ask
+
+
+def listed(ask, interval, size=25):
+    found, number = [], 1
+    while True:
+        paging = {"pageSize": size, "pageNumber": number}
+        page = ask("/analytics/conversations/details/query", {"interval": interval, "paging": paging})
+        found += [each["conversationId"] for each in page["conversations"]]
+        if len(found) >= page["totalHits"]:
+            return found
+        number += 1
+
+
+def test_every_message_and_receipt_is_told_once_whatever_the_order_and_the_copies(ask):
+    sent = [json.loads(post.body) for post in traffic(PLAN)]
+    kinds = ("Text", "Structured", "Receipt")
+    expected = {(each["id"], each["type"], each.get("status")) for each in sent if each["type"] in kinds}
+    told = []
+    for conversation_id in {each["conversationId"] for each in sent}:
+        path = f"/conversations/messages/{conversation_id}"
+        shown = ask(path)["participants"]
+        ids = [message["messageId"] for each in shown for message in each["messages"]]
+        for data in ask(f"{path}/messages/bulk", ids)["entities"]:
+            said = [data["normalizedMessage"], *data["normalizedReceipts"]]
+            told += [(each["id"], each["type"], each.get("status")) for each in said]
+    known = {identity for identity, kind, _ in expected if kind != "Receipt"}
+    assert sorted(told, key=repr) == sorted({each for each in expected if each[0] in known}, key=repr)
+
+
+def test_conversations_are_listed_by_the_day_they_started_page_by_page(ask):
+    sent = {json.loads(post.body)["conversationId"] for post in traffic(PLAN)}
+    first, second = "2026-01-01T12:00:00Z", "2026-01-02T12:00:00Z"
+    assert set(listed(ask, f"{first}/{second}")) == sent
+    assert len(listed(ask, f"{first}/{second}", size=7)) == len(sent)
+    assert listed(ask, f"{second}/{second}") == []
+
+
+def test_what_is_malformed_or_too_much_is_refused(ask):
+    query = "/analytics/conversations/details/query"
+    ask(query, {"interval": "yesterday"}, status=400)
+    ask(
+        query, {"interval": "2026-01-01/2026-01-02", "paging": {"pageSize": 101, "pageNumber": 1}}, status=400
+    )
+    ask("/conversations/messages/c/messages/bulk", ["m"] * 1001, status=400)
+    ask("/conversations/messages/c/messages/bulk", ["m"], status=404)
+    ask("/conversations/messages/c", status=404)
