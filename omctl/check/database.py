@@ -79,7 +79,7 @@ def _contents(url: str) -> list[Finding]:
 def _counts(connection: Connection) -> list[Finding]:
     """Tell how much there is that a person should look at."""
     letters = connection.scalar(select(func.count()).select_from(dead_letters)) or 0
-    unknown = connection.scalar(select(func.count()).select_from(drift)) or 0
+    unknown = connection.scalar(select(func.count()).where(drift.c.accepted_at.is_(None))) or 0
     return [
         Finding(AREA, "dead_letters", Level.NOTE if letters else Level.OK, f"{letters} recorded"),
         Finding(AREA, "drift", Level.NOTE if unknown else Level.OK, f"{unknown} unknown names noted"),

@@ -94,17 +94,7 @@ def show(message_id: str, *, with_body: bool, as_json: bool) -> None:
 )
 @click.option("--again", is_flag=True, help="Have events that took effect already take effect once more.")
 @order_options
-def replay(
-    *,
-    rate: float,
-    again: bool,
-    reason: str,
-    most: int | None,
-    yes: bool,
-    dry_run: bool,
-    as_json: bool,
-    **filters: Any,
-) -> None:
+def replay(**options: Any) -> None:
     """Run dead letters again: all, those named, or those that the options choose.
 
     Each is published to the events' exchange, and removed when the broker has confirmed it. What took effect
@@ -112,30 +102,24 @@ def replay(
     Nothing that arrives meanwhile is touched. Ctrl-C stops between two letters; the same command goes on
     where it stopped.
     """
-    carry_out(
-        Wish(
-            Choice(**filters, with_destinations=False),
-            REPLAY_LETTERS,
-            reason,
-            most,
-            rate,
-            again,
-            yes,
-            dry_run,
-            as_json,
-        )
-    )
+    wishes, filters = _apart(options)
+    carry_out(Wish(choice=Choice(**filters, with_destinations=False), action=REPLAY_LETTERS, **wishes))
 
 
 @dead_letters.command()
 @click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
 @choice_options
 @order_options
-def discard(
-    *, reason: str, most: int | None, yes: bool, dry_run: bool, as_json: bool, **filters: Any
-) -> None:
+def discard(**options: Any) -> None:
     """Remove dead letters for good: all, those named, or those that the options choose.
 
     Their bodies are kept in the table discarded_letters for OM_PAYLOAD_RETENTION_DAYS.
     """
-    carry_out(Wish(Choice(**filters), DISCARD_LETTERS, reason, most, 0.0, False, yes, dry_run, as_json))
+    wishes, filters = _apart(options)
+    carry_out(Wish(choice=Choice(**filters), action=DISCARD_LETTERS, **wishes))
+
+
+def _apart(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell how to go about it from what chooses among the letters, by the names of both."""
+    wishes = {name: value for name, value in options.items() if name in Wish.__dataclass_fields__}
+    return wishes, {name: value for name, value in options.items() if name not in wishes}

@@ -37,13 +37,16 @@ def list_drift(*, with_accepted: bool, as_json: bool) -> None:
         print_json([asdict(each) for each in records])
         return
     print_table(
-        ("kind", "name", "seen in", "first seen", "accepted by"),
+        ("kind", "name", "sample", "seen in", "times", "first seen", "last seen", "accepted by"),
         [
             (
                 each.kind,
                 each.name,
+                each.sample or "",
                 each.event_type,
+                str(each.count),
                 f"{each.first_seen_at:%Y-%m-%d %H:%M}",
+                f"{each.last_seen_at:%Y-%m-%d %H:%M}",
                 each.accepted_by or "",
             )
             for each in records

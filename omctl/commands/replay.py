@@ -43,7 +43,7 @@ Examples:
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Wish:
     reason: str
     rate: float
@@ -96,7 +96,7 @@ def replay(
     Each is published to the events' exchange like a webhook. What took effect before is refused by its key,
     unless --again. Events that come meanwhile are not among them. Ctrl-C stops between two events.
     """
-    wish = _Wish(reason, rate, again, yes, dry_run, as_json)
+    wish = _Wish(reason=reason, rate=rate, again=again, yes=yes, dry_run=dry_run, as_json=as_json)
     if not resume and not any(choice.values()):
         raise click.UsageError("Say which: --since, --until, --conversation, --type or --resume.")
     if not (reason or dry_run or resume):

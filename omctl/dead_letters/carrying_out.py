@@ -26,16 +26,28 @@ if TYPE_CHECKING:
     from omctl.dead_letters.working_off import Progress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What the command line of replay and discard says."""
+    """What the command line of replay and discard says.
+
+    Args:
+        choice: Which letters.
+        action: REPLAY_LETTERS or DISCARD_LETTERS.
+        reason: Why, for the record.
+        most: Only the oldest so many.
+        rate: Letters per second; 0: as fast as it goes.
+        again: Whether events that took effect are to take effect once more.
+        yes: Whether nobody is asked.
+        dry_run: Whether nothing is changed.
+        as_json: Whether a script reads what is printed.
+    """
 
     choice: Choice
     action: str
     reason: str
     most: int | None
-    rate: float
-    again: bool
+    rate: float = 0.0
+    again: bool = False
     yes: bool
     dry_run: bool
     as_json: bool

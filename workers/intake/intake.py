@@ -25,7 +25,7 @@ from workers.intake.outcome import (
 from workers.intake.probing import would_take_effect
 from workers.intake.progress import Progress
 from workers.intake.reading import Reader
-from workers.intake.report import log_batch, log_brake_engaged, log_brake_released, log_events
+from workers.intake.report import log_batch, log_brake_engaged, log_brake_released, log_drift, log_events
 from workers.tables import (
     KILLS,
     OpenConnections,
@@ -220,7 +220,7 @@ class Intake:
         now_us = self._clock.now_us()
         arrivals = [arrival for each in outcomes if isinstance(each, Parsed) for arrival in each.arrivals]
         refused = [each for each in outcomes if isinstance(each, Refused)]
-        drift = self._reader.notes.pending()
+        drift = self._reader.notes.pending(self._clock.monotonic())
 
         def work(connection: Connection) -> Committed:
             dispatched = dispatch(
@@ -232,10 +232,12 @@ class Intake:
                 progress=progress,
             )
             recorded = record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
-            record_drift(connection, drift, now_us)
-            return Committed(len(arrivals), dispatched, refused, recorded)
+            return Committed(
+                len(arrivals), dispatched, refused, recorded, record_drift(connection, drift, now_us)
+            )
 
         committed = transact(self._engine, work)
         results.add(committed)
-        self._reader.notes.mark_recorded(drift)
+        self._reader.notes.mark_recorded(drift, self._clock.monotonic())
+        log_drift(committed.news)
         log_events(arrivals, committed.dispatched)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from messaging.delivery import Delivery
     from workers.intake.dispatch import Dispatched
     from workers.intake.failure import Failure
-    from workers.parsing import Event
+    from workers.parsing import Drift, Event
 
 
 SOURCES = frozenset({WEBHOOK, RECONCILE, REPLAY})
@@ -67,12 +67,14 @@ class Committed:
         dispatched: What became of those.
         refused: Deliveries to dead-letter.
         recorded: Message ids of dead letters that had no record before.
+        news: What was never on record before of what this version does not know.
     """
 
     parsed: int
     dispatched: Dispatched
     refused: Sequence[Refused]
     recorded: frozenset[str]
+    news: Sequence[Drift]
 
 
 @dataclass(slots=True)

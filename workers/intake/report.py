@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from messaging.delivery import Delivery
     from workers.intake.dispatch import Dispatched
     from workers.intake.outcome import PutOff, Refused, Results
-    from workers.parsing import Arrival
+    from workers.parsing import Arrival, Drift
 
 log = logger()
 
@@ -58,6 +58,14 @@ def log_events(arrivals: Sequence[Arrival], dispatched: Dispatched) -> None:
             event_type=arrival.event.event_type,
             conversation_id=arrival.event.conversation_id,
             message_id=arrival.message_id,
+        )
+
+
+def log_drift(news: Sequence[Drift]) -> None:
+    """Write a line for each thing that no version of this service knew so far."""
+    for each in news:
+        log.warning(
+            "drift_noted", kind=each.kind, name=each.name, event_type=each.event_type, sample=each.sample
         )
 
 

@@ -94,7 +94,7 @@ class SchemaReader:
             if name not in entries:
                 unknown += 1
                 if unknown <= MOST_UNKNOWN:
-                    notes.note_field(UNKNOWN_FIELD, self._prefix, name, event_type)
+                    notes.note_field(UNKNOWN_FIELD, self._prefix, name, event_type, value)
             elif value is not None and (entry := entries[name]) is not None:
                 self._read_field(entry, value, values, notes, event_type)
         for name in self._required:
@@ -112,21 +112,16 @@ class SchemaReader:
         self, entry: _Entry, value: Any, values: dict[str, Any], notes: DriftNotes, event_type: str
     ) -> None:
         try:
-            value = entry.deserialize(value, entry.name, None)
+            read = entry.deserialize(value, entry.name, None)
         except ValidationError as error:
-            self._refuse_or_note(entry, error, notes, event_type)
+            if entry.strict:
+                problem = str(error.messages[0])
+                raise RejectedEventError("invalid_field", f"{self._prefix}{entry.name}: {problem}") from None
+            notes.note_field(WRONG_TYPE, self._prefix, entry.name, event_type, value)
             return
-        values[entry.attribute] = value
-        if entry.known is not None and value not in entry.known:
-            notes.note_value(f"{self._prefix}{entry.name}", value, event_type, is_closed=entry.is_closed)
-
-    def _refuse_or_note(
-        self, entry: _Entry, error: ValidationError, notes: DriftNotes, event_type: str
-    ) -> None:
-        if entry.strict:
-            problem = str(error.messages[0])
-            raise RejectedEventError("invalid_field", f"{self._prefix}{entry.name}: {problem}") from None
-        notes.note_field(WRONG_TYPE, self._prefix, entry.name, event_type)
+        values[entry.attribute] = read
+        if entry.known is not None and read not in entry.known:
+            notes.note_value(f"{self._prefix}{entry.name}", read, event_type, is_closed=entry.is_closed)
 
 
 def _entry_of(attribute: str, field: Field[Any]) -> _Entry:

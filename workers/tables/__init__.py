@@ -30,6 +30,7 @@ from workers.tables.intervention_records import (
     note_progress,
 )
 from workers.tables.models import (
+    brakes,
     conversation_messages,
     conversations,
     dead_letters,
@@ -115,6 +116,7 @@ __all__ = [
     "WindowBounds",
     "accept_drift",
     "begin_intervention",
+    "brakes",
     "claim",
     "conversation_messages",
     "conversations",

@@ -20,14 +20,29 @@ if TYPE_CHECKING:
     from workers.parsing import Drift
 
 _RECORD: Final = insert_into(
-    drift_table, ("kind", "name", "event_type", "first_seen_at"), "ON CONFLICT (kind, name) DO NOTHING"
+    drift_table,
+    ("kind", "name", "event_type", "sample", "count", "first_seen_at", "last_seen_at"),
+    """
+    ON CONFLICT (kind, name) DO UPDATE SET count = drift.count + excluded.count,
+        last_seen_at = excluded.last_seen_at, sample = COALESCE(drift.sample, excluded.sample)
+    RETURNING kind, name, count
+    """,
 )
 
 
-def record_drift(connection: Connection, drift: Sequence[Drift], now_us: int) -> None:
-    """Record the notes in the connection's transaction, in the order given."""
-    if drift:
-        _RECORD.execute(connection, [(each.kind, each.name, each.event_type, now_us) for each in drift])
+def record_drift(connection: Connection, drift: Sequence[Drift], now_us: int) -> list[Drift]:
+    """Record the notes in the connection's transaction, in the order given.
+
+    Returns:
+        Those that were not on record.
+    """
+    if not drift:
+        return []
+    rows = [
+        (each.kind, each.name, each.event_type, each.sample, each.count, now_us, now_us) for each in drift
+    ]
+    counts = {(kind, name): count for kind, name, count in _RECORD.execute(connection, rows)}
+    return [each for each in drift if counts[each.kind, each.name] == each.count]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +53,10 @@ class DriftRecord:
         kind: unknown_field, unknown_value or wrong_type.
         name: The field's path, for values followed by "=" and the value.
         event_type: An example of where it was seen.
+        sample: The shape of a value that it had, or a word of the platform's; None of an earlier version's.
+        count: How often it was read, copies and further tries too; some seconds behind.
         first_seen_at: When.
+        last_seen_at: When; some seconds behind.
         accepted_at: Since when it is no news any more.
         accepted_by: Who said so.
     """
@@ -46,7 +64,10 @@ class DriftRecord:
     kind: str
     name: str
     event_type: str
+    sample: str | None
+    count: int
     first_seen_at: datetime
+    last_seen_at: datetime
     accepted_at: datetime | None
     accepted_by: str | None
 

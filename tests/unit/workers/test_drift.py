@@ -7,32 +7,72 @@ from workers.parsing.drift import (
     OFTEN,
     UNKNOWN_FIELD,
     UNKNOWN_VALUE,
+    WRITE_SECONDS,
     WRONG_TYPE,
 )
 
 
-def field(notes, name, path="", event_type="message"):
-    notes.note_field(UNKNOWN_FIELD, path, name, event_type)
+def field(notes, name, path="", event_type="message", value=None):
+    notes.note_field(UNKNOWN_FIELD, path, name, event_type, value)
 
 
 def names(notes):
     return {drift.name for drift in notes.pending()}
 
 
-def test_a_name_is_pending_until_it_is_recorded_and_then_known(notes):
+def test_a_name_is_pending_until_it_is_recorded_and_then_counted_now_and_then(notes):
     field(notes, "a")
-    pending = notes.pending()
-    assert names(notes) == {"a"}
-
-    notes.mark_recorded(pending)
+    field(notes, "a")
+    [news] = notes.pending(0.0)
+    assert (news.name, news.count) == ("a", 2)
     field(notes, "a")
 
+    notes.mark_recorded([news], 100.0)
+    field(notes, "a")
+
+    assert notes.pending(100.0 + WRITE_SECONDS - 0.1) == []
+    [known] = notes.pending(100.0 + WRITE_SECONDS)
+    assert known.count == 2
+    notes.mark_recorded([known], 200.0)
     assert notes.pending() == []
+
+
+def test_a_new_name_is_pending_at_once_whatever_was_written_last(notes):
+    field(notes, "a")
+    notes.mark_recorded(notes.pending(100.0), 100.0)
+    field(notes, "b")
+
+    assert [drift.name for drift in notes.pending(100.0)] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        (None, "null"),
+        (True, "boolean"),
+        (4930123456, "number"),
+        (0.5, "number"),
+        ("Jane Doe", "string(8)"),
+        (["Jane", "Doe"], "array(2)"),
+        ({"Jane": "Doe"}, "object(1)"),
+    ],
+)
+def test_of_a_value_the_shape_is_kept_and_nothing_that_it_says(notes, value, shape):
+    field(notes, "a", value=value)
+
+    assert [drift.sample for drift in notes.pending()] == [shape]
+
+
+@pytest.mark.parametrize(("value", "sample"), [("Recalled", "Recalled"), ("Jane Doe", "string(8)")])
+def test_a_word_of_the_platform_is_its_own_sample(notes, value, sample):
+    notes.note_value("status", value, "receipt", is_closed=True)
+
+    assert [drift.sample for drift in notes.pending()] == [sample]
 
 
 def test_a_name_of_another_kind_is_another_name(notes):
     field(notes, "a")
-    notes.note_field(WRONG_TYPE, "", "a", "message")
+    notes.note_field(WRONG_TYPE, "", "a", "message", 1)
 
     assert len(notes.pending()) == 2
 

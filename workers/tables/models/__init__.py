@@ -14,11 +14,12 @@ from workers.tables.models.delivering import deliveries, destinations, subscript
 from workers.tables.models.events import drift, duplicate_events, event_payloads, processed_events
 from workers.tables.models.interventions import discarded_letters, interventions
 from workers.tables.models.outgoing import outbox, request_budgets
-from workers.tables.models.refusals import dead_letters, suspects
+from workers.tables.models.refusals import brakes, dead_letters, suspects
 
 __all__ = [
     "Digest",
     "UtcDateTime",
+    "brakes",
     "conversation_messages",
     "conversations",
     "dead_letters",

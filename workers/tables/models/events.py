@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
 
 from workers.tables.models.columns import (
     Digest,
@@ -71,6 +71,9 @@ drift = Table(
     Column("name", Text, primary_key=True, comment="The field's path; for values, = and the value"),
     column("event_type", Text, "An example of where it was seen"),
     column("first_seen_at", UtcDateTime, "When"),
+    column("last_seen_at", UtcDateTime, "When; written now and then", nullable=True),
+    column("count", BigInteger, "How often it was read, copies and further tries too", server_default="1"),
+    column("sample", Text, "The shape of a value it had, never a person's words", nullable=True),
     column(
         "accepted_at", UtcDateTime, "Since when it is no news any more: omctl drift accept", nullable=True
     ),

@@ -10,7 +10,7 @@ interventions = Table(
     "interventions",
     metadata,
     primary_key("intervention_id", Identifier, "Drawn at random"),
-    column("action", Text, "replay-letters, discard-letters or replay-events"),
+    column("action", Text, "What was done: docs/omctl.md has the commands"),
     column("person", Text, "The operating system's user and host"),
     column("reason", Text, "Why, in that person's words"),
     column("selection", Text, "What was chosen, as JSON: filters and the cut-off, no content"),
