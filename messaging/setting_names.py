@@ -50,6 +50,7 @@ KNOWN: Final = frozenset(
         "OM_ROUTING_TRANSITIONS",
         "OM_STATE_DIRECTORY",
         "OM_STOP_SECONDS",
+        "OM_STORE_TYPING",
         "OM_STUCK_SECONDS",
         "OM_WEBHOOK_SECRETS",
         "OM_WINDOW_LIMIT_SECONDS",

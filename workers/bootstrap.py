@@ -12,7 +12,7 @@ from messaging.service_manager import ServiceManager
 from messaging.watchdog import Watchdog
 from workers.deliver import DeadLetterPublisher, Deliverer
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
-from workers.intake import Intake, installed_handlers
+from workers.intake import Intake, installed_handlers, unstored_types
 from workers.renewal import renew
 from workers.retain import open_database, retain
 from workers.role import Role
@@ -67,13 +67,15 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         ConfigurationError: A setting or an installed handler is unusable.
     """
     clock = SystemClock()
+    handlers = installed_handlers(settings.transitions)
     intake = Intake(
         engine_of(settings.database_url),
-        installed_handlers(settings.transitions),
+        handlers,
         clock,
         attempts=settings.handler_attempts,
         window=settings.window,
         brake_share=settings.brake_share,
+        unstored=frozenset() if settings.store_typing else unstored_types(handlers),
     )
     watchdog = Watchdog(settings.stuck_seconds)
     consumer = Consumer(

@@ -31,6 +31,7 @@ class IntakeSettings:
         stuck_seconds: How long a batch may take before its events are tried apart.
         handler_seconds: How long one of them may then take.
         handler_attempts: How often an event is tried whose handler fails.
+        store_typing: Whether typing is recorded like any event, and not only counted.
         brake_share: Of the last events, the share that must be dead letters to stop; 1: never stop.
         stop_seconds: How long a stop may take before the rest is left to the broker.
         log_level: debug, info, warning or error.
@@ -46,6 +47,7 @@ class IntakeSettings:
     stuck_seconds: float = 60.0
     handler_seconds: float = 30.0
     handler_attempts: int = 3
+    store_typing: bool = False
     brake_share: float = BRAKE_SHARE
     stop_seconds: float = 20.0
     log_level: str = "info"
@@ -69,6 +71,7 @@ def read_intake_settings() -> IntakeSettings:
         stuck_seconds=environment.seconds("OM_STUCK_SECONDS", 60.0, minimum=1.0),
         handler_seconds=environment.seconds("OM_HANDLER_SECONDS", 30.0, minimum=1.0),
         handler_attempts=environment.integer("OM_HANDLER_ATTEMPTS", 3, minimum=1),
+        store_typing=environment.boolean("OM_STORE_TYPING", default=False),
         brake_share=environment.share("OM_BRAKE_SHARE", BRAKE_SHARE),
         stop_seconds=environment.seconds("OM_STOP_SECONDS", 20.0),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),

@@ -80,6 +80,8 @@ def missing_settings(var: Path) -> dict[str, str]:
         "OM_STATE_DIRECTORY": str(var / "state"),
         "OM_DATABASE_URL": f"sqlite:///{var / 'open-messaging.sqlite3'}",
         "OM_EDGE_PROCESSES": "1",
+        # The simulator's account is of every event, each for itself.
+        "OM_STORE_TYPING": "true",
         # A line for each event, which nobody wants of a busy service.
         "OM_LOG_LEVEL": "debug",
         "OM_LOG_FORMAT": "text" if sys.stdout.isatty() else "json",

@@ -4,12 +4,10 @@ from workers.genesys.budget import RequestBudget
 from workers.genesys.client import GenesysClient
 from workers.genesys.conversation_states import ConversationStates
 from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
-from workers.genesys.routing_state import ALERTING, ENDED, PlatformState
+from workers.genesys.routing_state import PlatformState
 from workers.genesys.settings import GenesysSettings, read_genesys_settings
 
 __all__ = [
-    "ALERTING",
-    "ENDED",
     "ConversationStates",
     "GenesysClient",
     "GenesysSettings",

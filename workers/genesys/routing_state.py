@@ -12,15 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.parsing import QUEUED, ROUTED
+from workers.parsing import ALERTING, ENDED, QUEUED, ROUTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-ALERTING: Final = "ALERTING"
-"""A person is being rung; nobody has answered yet."""
-
-ENDED: Final = "ENDED"
 
 _AGENTS: Final = frozenset({"agent", "user"})
 _GONE: Final = frozenset({"disconnected", "terminated"})

@@ -5,8 +5,15 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.parsing import RECEIPT
-from workers.tables import insert_into, message_receipts, put_in_outbox
+from workers.parsing import CONVERSATION_NEW, RECEIPT
+from workers.tables import (
+    RowStatement,
+    conversations,
+    insert_into,
+    kinds_of,
+    message_receipts,
+    put_in_outbox,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +37,45 @@ _COLUMNS: Final = {
 _values_of: Final = attrgetter(*_COLUMNS.values())
 _RECORD: Final = insert_into(message_receipts, _COLUMNS)
 
+# The native dialect notifies no start: a conversation's first message starts its session when it is settled,
+# and its first receipt, which waits for no window, here.
+_OPEN: Final = RowStatement(
+    """
+    UPDATE conversations SET session_opened_at = {session_opened_at}
+    FROM {rows} WHERE conversations.conversation_id = {conversation_id}
+        AND conversations.session_opened_at IS NULL
+    RETURNING conversations.conversation_id
+    """,
+    kinds_of(conversations, "conversation_id", "session_opened_at"),
+)
+
 
 def receipt(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
     """Record the receipts, each for itself, and tell of them at once: they wait for no window."""
     _RECORD.execute(connection, list(map(_values_of, events)))
-    put_in_outbox(connection, [_told(each, now_us) for each in events])
+    put_in_outbox(
+        connection, [*_sessions(connection, events, now_us), *(_told(each, now_us) for each in events)]
+    )
     return {}
+
+
+def _sessions(
+    connection: Connection, events: Sequence[ClaimedEvent], now_us: int
+) -> list[tuple[object, ...]]:
+    """Open the sessions of conversations seen for the first time, and return what is told of them."""
+    first_of: dict[str, int] = {}
+    for each in events:
+        event = each.event
+        # What stands in for a conversation that is not named is none that could have a session.
+        if event.conversation_id == event.payload.get("conversationId"):
+            first_of.setdefault(event.conversation_id, event.occurred_at_us)
+    if not first_of:
+        return []
+    opened = _OPEN.execute(connection, [(key, now_us) for key in first_of])
+    return [
+        (key, None, CONVERSATION_NEW, first_of[key], False, None, now_us)
+        for key in sorted(key for (key,) in opened)
+    ]
 
 
 def _told(claimed: ClaimedEvent, now_us: int) -> tuple[object, ...]:

@@ -1,4 +1,7 @@
-"""Let typing pass without effect: it is over before anybody could act on it."""
+"""Let typing pass without effect: it is over before anybody could act on it.
+
+Called where OM_STORE_TYPING is set, or an integrator has a handler for it; otherwise it is only counted.
+"""
 
 from __future__ import annotations
 

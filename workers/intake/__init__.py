@@ -2,5 +2,6 @@
 
 from workers.intake.dispatch import installed_handlers, own_handlers
 from workers.intake.intake import Intake
+from workers.intake.unstored import unstored_types
 
-__all__ = ["Intake", "installed_handlers", "own_handlers"]
+__all__ = ["Intake", "installed_handlers", "own_handlers", "unstored_types"]

@@ -108,6 +108,8 @@ def dispatch(
 ) -> Dispatched:
     """Give each new event its one effect within the connection's transaction.
 
+    What is to have none is recorded, with its reason, and touches no conversation.
+
     Args:
         connection: In a transaction.
         arrivals: New or not.
@@ -120,9 +122,12 @@ def dispatch(
     skips: Skips = {}
     if claims.new:
         keep_payloads(connection, claims.new, now_us)
-        entered = enter_conversations(connection, claims.new, window, now_us)
-        with progress.in_events():
-            skips = _call_handlers(connection, entered, handlers, now_us)
+        skips = {each.event_id: each.event.skip for each in claims.new if each.event.skip}
+        wanted = [each for each in claims.new if each.event_id not in skips] if skips else claims.new
+        if wanted:
+            entered = enter_conversations(connection, wanted, window, now_us)
+            with progress.in_events():
+                skips |= _call_handlers(connection, entered, handlers, now_us)
         mark_skipped(connection, skips)
     return Dispatched(claims.new, skips, claims.conflicts)
 

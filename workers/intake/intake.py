@@ -14,7 +14,6 @@ from workers.intake.dispatch import dispatch
 from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
 from workers.intake.outcome import (
     Committed,
-    Parsed,
     PutOff,
     Refused,
     Results,
@@ -26,11 +25,13 @@ from workers.intake.probing import would_take_effect
 from workers.intake.progress import Progress
 from workers.intake.reading import Reader
 from workers.intake.report import log_batch, log_brake_engaged, log_brake_released, log_drift, log_events
+from workers.intake.unstored import set_apart
 from workers.tables import (
     KILLS,
     OpenConnections,
     Suspects,
     WindowBounds,
+    count_unstored,
     has_hung_alone,
     is_suspect,
     record_dead_letters,
@@ -41,6 +42,7 @@ from workers.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from sqlalchemy import Connection, Engine
 
@@ -61,6 +63,7 @@ class Intake:
         attempts: How often an event is tried whose handler fails.
         window: How long a conversation's window is open.
         brake_share: Of the last events, the share that must have been dead-lettered to stop; 1: never stop.
+        unstored: Event types that are counted, and no more.
     """
 
     def __init__(
@@ -72,10 +75,12 @@ class Intake:
         attempts: int = 3,
         window: WindowBounds = WindowBounds(),  # noqa: B008  # frozen
         brake_share: float = OFF,
+        unstored: AbstractSet[str] = frozenset(),
     ) -> None:
         self._engine = engine
         self._window = window
         self._handlers = handlers
+        self._unstored = unstored
         self._clock = clock
         self._attempts = attempts
         self._connections = OpenConnections(engine)
@@ -118,7 +123,9 @@ class Intake:
             elif is_suspect(each):
                 self._process_suspect(each, results, progress)
         log_batch(batch, results, self._clock.monotonic() - started)
-        if self._brake.note(lived=results.processed + results.skipped, died=results.deaths):
+        if self._brake.note(
+            lived=results.processed + results.skipped + results.unstored, died=results.deaths
+        ):
             log_brake_engaged()
         return results.verdict()
 
@@ -218,7 +225,7 @@ class Intake:
     def _commit(self, outcomes: Sequence[Outcome], results: Results, progress: Progress) -> None:
         progress.begin()
         now_us = self._clock.now_us()
-        arrivals = [arrival for each in outcomes if isinstance(each, Parsed) for arrival in each.arrivals]
+        arrivals, unstored = set_apart(outcomes, self._unstored)
         refused = [each for each in outcomes if isinstance(each, Refused)]
         drift = self._reader.notes.pending(self._clock.monotonic())
 
@@ -232,9 +239,9 @@ class Intake:
                 progress=progress,
             )
             recorded = record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
-            return Committed(
-                len(arrivals), dispatched, refused, recorded, record_drift(connection, drift, now_us)
-            )
+            news = record_drift(connection, drift, now_us)
+            count_unstored(connection, unstored, now_us)
+            return Committed(len(arrivals), dispatched, refused, recorded, news, unstored.total())
 
         committed = transact(self._engine, work)
         results.add(committed)

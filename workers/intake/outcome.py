@@ -68,6 +68,7 @@ class Committed:
         refused: Deliveries to dead-letter.
         recorded: Message ids of dead letters that had no record before.
         news: What was never on record before of what this version does not know.
+        unstored: Events that were counted, and no more.
     """
 
     parsed: int
@@ -75,6 +76,7 @@ class Committed:
     refused: Sequence[Refused]
     recorded: frozenset[str]
     news: Sequence[Drift]
+    unstored: int = 0
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class Results:
     skipped: int = 0
     duplicates: int = 0
     conflicts: int = 0
+    unstored: int = 0
 
     def add(self, committed: Committed) -> None:
         """Count one transaction. A dead letter that comes by again was counted when it was recorded."""
@@ -100,6 +103,7 @@ class Results:
         self.skipped += len(dispatched.skips)
         self.duplicates += committed.parsed - len(dispatched.new) - dispatched.conflicts
         self.conflicts += dispatched.conflicts
+        self.unstored += committed.unstored
 
     @property
     def deaths(self) -> int:

@@ -36,6 +36,7 @@ def log_batch(deliveries: Sequence[Delivery], results: Results, duration: float)
         skipped=results.skipped,
         duplicates=results.duplicates,
         conflicts=results.conflicts,
+        unstored=results.unstored,
         dead_lettered=len(results.recorded),
         put_off=len(results.put_off),
         duration_s=round(duration, 4),

@@ -8,9 +8,12 @@ from messaging.errors import RejectedEventError
 from workers.parsing.dialects import read_events
 from workers.parsing.drift import Drift, DriftNotes
 from workers.parsing.events import (
+    AGENT_LEFT,
+    ALERTING,
     CONVERSATION_MESSAGE,
     CONVERSATION_NEW,
     CONVERSATION_UPDATED,
+    ENDED,
     EVENT_TYPES,
     QUEUED,
     RECEIPT,
@@ -29,9 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 __all__ = [
+    "AGENT_LEFT",
+    "ALERTING",
     "CONVERSATION_MESSAGE",
     "CONVERSATION_NEW",
     "CONVERSATION_UPDATED",
+    "ENDED",
     "EVENT_TYPES",
     "QUEUED",
     "RECEIPT",

@@ -23,8 +23,17 @@ ROUTED: Final = "CONTACT-ROUTED"
 ROUTING_STATUSES: Final = frozenset({QUEUED, ROUTED})
 """The explicit transitions that the guide's filters name."""
 
+ALERTING: Final = "ALERTING"
+"""A person is being rung; nobody has answered yet."""
+
+AGENT_LEFT: Final = "AGENT-LEFT"
+"""A person's part is over: by a transfer, or for good."""
+
+ENDED: Final = "ENDED"
+
 GUIDE: Final = "guide"
 GENESYS: Final = "genesys"
+EVENTBRIDGE: Final = "eventbridge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class Event:
         conversation_id: Which conversation; for the native dialect without one, its ordering key.
         occurred_at_us: The platform's clock, microseconds since the epoch, UTC.
         idempotency_key: Equal for every copy of this event, different for any other event.
-        dialect: GUIDE or GENESYS.
+        dialect: GUIDE, GENESYS or EVENTBRIDGE.
         sequence: Order within one moment; 0 where the platform gives none.
         platform_message_id: The message this event is, or is about.
         social_channel: The customer's channel, or the integration in the native dialect.
@@ -48,6 +57,7 @@ class Event:
         receipt_status: What a receipt says of its message.
         receipt_reasons: Why a message failed, as JSON.
         is_final_receipt: Whether more receipts follow; None where not said.
+        skip: Why it is to have no effect, in one stable word; None where it may have one.
         payload: The whole body, parsed; what the fields above do not say is here. Not to be changed.
     """
 
@@ -67,6 +77,7 @@ class Event:
     receipt_status: str | None = None
     receipt_reasons: str | None = field(default=None, repr=False)
     is_final_receipt: bool | None = None
+    skip: str | None = None
     payload: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

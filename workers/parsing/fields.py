@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from marshmallow import ValidationError, fields
 
 from workers.parsing.schema_reader import STRICT
-from workers.parsing.timestamps import parse_timestamp
+from workers.parsing.timestamps import EPOCH, LATEST, MILLISECOND, parse_timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +20,8 @@ HIGHEST_SEQUENCE: Final = 2**63 - 1
 """The largest bigint."""
 
 SEQUENCE_DIGITS: Final = len(str(HIGHEST_SEQUENCE))
+
+_LATEST_MS: Final = (LATEST - EPOCH) // MILLISECOND
 
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 """Characters that JSON has and no database does: NUL, and halves of surrogate pairs."""
@@ -63,6 +65,13 @@ class Words(fields.Field[str]):
         return value if _is_storable(value) else _UNSTORABLE.sub(REPLACEMENT, value)
 
 
+class LowerCase(Words):
+    """A text of which the case says nothing."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        return super()._deserialize(value).lower()
+
+
 class Object(fields.Field["dict[str, Any]"]):
     """An object within an object, read by a reader of its own."""
 
@@ -98,6 +107,17 @@ class Timestamp(fields.Field["datetime"]):
             return parse_timestamp(value)
         except ValueError:
             raise ValidationError("is not an RFC 3339 timestamp with a UTC offset, 1970 to 2255") from None
+
+
+class EpochMilliseconds(fields.Field["datetime"]):
+    """Whole milliseconds since the epoch, as an instant in UTC."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValidationError("is not a whole number of milliseconds")
+        if not 0 <= value <= _LATEST_MS:
+            raise ValidationError("is no time between 1970 and 2255")
+        return EPOCH + value * MILLISECOND
 
 
 class Sequence(fields.Field[int]):

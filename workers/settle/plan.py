@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from workers.parsing import (
+    ALERTING,
     CONVERSATION_MESSAGE,
     CONVERSATION_NEW,
     CONVERSATION_UPDATED,
+    ENDED,
     QUEUED,
     ROUTED,
 )
@@ -33,7 +35,10 @@ UNKNOWN_TO_THE_PLATFORM: Final = "UNKNOWN"
 AGREES: Final[Mapping[str, frozenset[str]]] = {
     QUEUED: frozenset({QUEUED}),
     # The contact is routed when a person is rung: answered or not is no matter of routing.
-    ROUTED: frozenset({ROUTED, "ALERTING"}),
+    ROUTED: frozenset({ROUTED, ALERTING}),
+    # Whoever is rung may have answered by the time the platform is asked.
+    ALERTING: frozenset({ALERTING, ROUTED}),
+    ENDED: frozenset({ENDED}),
 }
 """With what the platform may say, by the status that an update notified. Others cannot be looked up."""
 

@@ -49,6 +49,7 @@ from workers.tables.models import (
     routing_updates,
     subscriptions,
     suspects,
+    unstored_events,
 )
 from workers.tables.open_connections import OpenConnections
 from workers.tables.outbox_entries import put_in_outbox
@@ -77,6 +78,7 @@ from workers.tables.rowset import (
     kinds_of,
 )
 from workers.tables.suspect_marks import KILLS, Suspects, has_hung_alone, is_suspect
+from workers.tables.unstored_events import count_unstored
 from workers.tables.waiting_time import work_while_waiting
 from workers.tables.window import WindowBounds
 
@@ -121,6 +123,7 @@ __all__ = [
     "conversation_messages",
     "conversations",
     "count_past_events",
+    "count_unstored",
     "dead_letters",
     "death_records",
     "decide",
@@ -163,5 +166,6 @@ __all__ = [
     "transact",
     "translated",
     "unfinished_replay",
+    "unstored_events",
     "work_while_waiting",
 ]

@@ -35,6 +35,7 @@ def test_what_is_set_stays(monkeypatch, tmp_path):
     assert set(missing_settings(tmp_path)) == {
         "OM_STATE_DIRECTORY",
         "OM_EDGE_PROCESSES",
+        "OM_STORE_TYPING",
         "OM_LOG_LEVEL",
         "OM_LOG_FORMAT",
     }

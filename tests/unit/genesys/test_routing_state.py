@@ -1,7 +1,8 @@
 import pytest
 
-from workers.genesys import ALERTING, ENDED, PlatformState
+from workers.genesys import PlatformState
 from workers.genesys.routing_state import platform_state_of
+from workers.parsing import ALERTING, ENDED
 from workers.parsing.events import QUEUED, ROUTED
 
 CUSTOMER = {"purpose": "customer", "messages": [{"state": "connected"}]}

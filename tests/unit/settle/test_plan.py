@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.genesys import ALERTING, ENDED, PlatformState
+from workers.genesys import PlatformState
+from workers.parsing import ALERTING, ENDED
 from workers.parsing.events import (
     CONVERSATION_MESSAGE,
     CONVERSATION_NEW,

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from messaging.errors import RejectedEventError
@@ -174,3 +176,42 @@ def test_an_inbound_body_without_recipient_belongs_to_the_customer(read, payload
 
 def test_a_receipts_reasons_are_read(read, payload):
     assert '"code":"RateLimited"' in read(payload("genesys/receipt-failed")).receipt_reasons
+
+
+def test_the_two_spellings_of_a_nickname_and_any_case_of_an_id_type_are_no_drift(read, payload, notes):
+    body = payload("genesys/text")
+    body["channel"]["from"] |= {"nickName": "The Shop", "idType": "opaque"}
+    body["channel"]["to"] |= {"nickname": "Jane", "idType": "EMAIL"}
+
+    read(body)
+
+    assert notes.pending() == []
+
+
+def test_what_is_new_of_a_party_is_noted_and_its_value_is_not(read, payload, notes):
+    body = payload("genesys/text")
+    body["channel"]["to"] |= {"pronouns": "she", "idType": "Handle"}
+
+    read(body)
+
+    assert {drift.name for drift in notes.pending()} == {"channel.to.pronouns", "channel.to.idType=handle"}
+
+
+def test_an_attachment_is_kept_by_reference_alone(read, payload, notes):
+    body = payload("genesys/attachment")
+    reference = dict(body["content"][0]["attachment"])
+    body["content"][0]["attachment"]["bytes"] = "UEsDBA=="
+
+    event = read(body)
+
+    assert json.loads(event.content) == [{"contentType": "Attachment", "attachment": reference}]
+    assert [drift.name for drift in notes.pending()] == ["content[].attachment.bytes"]
+
+
+def test_a_new_kind_of_content_is_kept_whole_and_noted(read, payload, notes):
+    part = {"contentType": "Hologram", "hologram": {"url": "https://example.org/1"}}
+
+    event = read(payload("genesys/attachment", content=[part]))
+
+    assert json.loads(event.content) == [part]
+    assert [drift.name for drift in notes.pending()] == ["content[].contentType=Hologram"]

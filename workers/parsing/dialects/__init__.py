@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from messaging.errors import RejectedEventError
+from workers.parsing.dialects.detail_events import read_detail_event
 from workers.parsing.dialects.genesys import read_genesys_events
 from workers.parsing.dialects.guide import read_guide_event
 
@@ -33,4 +34,6 @@ def read_events(
         return (read_guide_event(payload, notes, event_types),)
     if "type" in payload:
         return read_genesys_events(payload, notes, event_types)
+    if "detail-type" in payload or "topicName" in payload:
+        return (read_detail_event(payload, notes, event_types),)
     raise RejectedEventError("missing_field", "eventType: is missing")

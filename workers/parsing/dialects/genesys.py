@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from marshmallow import fields
 
 from messaging.errors import RejectedEventError
+from workers.parsing.dialects.native_parts import ORIGINATOR, RECIPIENT, referred
 from workers.parsing.events import CONVERSATION_MESSAGE, GENESYS, RECEIPT, TYPING, Event
 from workers.parsing.fields import Identifier, MessageId, Object, Objects, Timestamp, Words, choice, identity
 from workers.parsing.idempotency import digest_of, genesys_key
@@ -50,7 +51,7 @@ class NormalizedMessageSchema(LenientSchema):
 
 
 class IntegrationChannelSchema(LenientSchema):
-    """The integration's channel; sender and recipient are personal, only the customer's id is read."""
+    """The integration's channel."""
 
     unread = frozenset({"metadata", "publicMetadata", "dateModified", "dateDeleted"})
 
@@ -93,6 +94,10 @@ def read_genesys_events(
     noted_under = min(known)
     message = _MESSAGE.read(payload, notes, noted_under)
     channel = _CHANNEL.read(message["channel"], notes, noted_under)
+    channel["recipient"] = RECIPIENT.read_member(channel.get("recipient"), notes, noted_under)
+    channel["originator"] = ORIGINATOR.read_member(channel.get("originator"), notes, noted_under)
+    if message.get("content"):
+        message["content"] = referred(message["content"], notes, noted_under)
     for kind in (kind for kind, event_type in kinds.items() if event_type not in known):
         notes.note_value("events[].eventType", kind, noted_under, is_closed=True)
     return tuple(_event_of(payload, message, channel, kind, event_type) for kind, event_type in kinds.items())
@@ -176,9 +181,9 @@ def _ordering_key(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str
 
 def _customer_of(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str | None:
     """Return the id of the party that is not the integration: the sender of what is inbound."""
-    parties = [channel.get("recipient"), channel.get("originator")]
+    parties = [channel["recipient"], channel["originator"]]
     if message.get("direction") == "Inbound":
         parties.reverse()
     integration = channel.get("channel_id")
-    ids = [(party or {}).get("id") for party in parties]
-    return next((each for each in ids if isinstance(each, str) and each != integration), None)
+    ids = [party.get("party_id") for party in parties]
+    return next((each for each in ids if each and each != integration), None)

@@ -11,7 +11,13 @@ from workers.tables.models.conversations import (
     routing_updates,
 )
 from workers.tables.models.delivering import deliveries, destinations, subscriptions
-from workers.tables.models.events import drift, duplicate_events, event_payloads, processed_events
+from workers.tables.models.events import (
+    drift,
+    duplicate_events,
+    event_payloads,
+    processed_events,
+    unstored_events,
+)
 from workers.tables.models.interventions import discarded_letters, interventions
 from workers.tables.models.outgoing import outbox, request_budgets
 from workers.tables.models.refusals import brakes, dead_letters, suspects
@@ -38,4 +44,5 @@ __all__ = [
     "routing_updates",
     "subscriptions",
     "suspects",
+    "unstored_events",
 ]

@@ -30,7 +30,7 @@ processed_events = Table(
     column("processed_at", UtcDateTime, "When the transaction began that processed it"),
     column("message_id", Identifier, "The accepted request, as in the edge's log"),
     column("source", Text, "webhook, reconcile or replay"),
-    column("dialect", Text, "guide or genesys"),
+    column("dialect", Text, "guide, genesys or eventbridge"),
     column("body_sha256", Digest, "SHA-256 of the request's raw body, 32 bytes"),
     column("deliveries", Integer, "How often it came with this very body, from 1", server_default="1"),
     column("last_delivered_at", UtcDateTime, "When it came again last; null for once", nullable=True),
@@ -79,4 +79,13 @@ drift = Table(
     ),
     column("accepted_by", Text, "Who said so", nullable=True),
     comment="What the platform sent that this version does not know, once per name",
+)
+
+unstored_events = Table(
+    "unstored_events",
+    metadata,
+    primary_key("day", UtcDateTime, "Its beginning in UTC, our clock"),
+    primary_key("event_type", Text, "openmessaging:typing"),
+    column("events", BigInteger, "How many came; copies count too"),
+    comment="Events that have no row of their own, counted by day",
 )

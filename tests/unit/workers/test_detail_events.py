@@ -1,0 +1,109 @@
+import pytest
+
+from messaging.errors import RejectedEventError
+from workers.parsing.dialects import read_events
+from workers.parsing.events import CONVERSATION_NEW, CONVERSATION_UPDATED, EVENT_TYPES
+
+
+@pytest.fixture
+def read(notes):
+    def read_one(payload):
+        [event] = read_events(payload, notes, EVENT_TYPES)
+        return event
+
+    return read_one
+
+
+def of_kind(payload, kind, **body):
+    """Make a detail event of another kind, with some fields of its body replaced."""
+    event = payload(
+        "eventbridge/customer-start", **{"detail-type": "v2.detail.events.conversation.{id}." + kind}
+    )
+    detail = event["detail"]
+    detail["topicName"] = detail["topicName"].replace("customer.start", kind)
+    detail["eventBody"] |= body
+    return event
+
+
+def test_a_customers_start_starts_the_conversation(read, payload, notes):
+    event = read(payload("eventbridge/customer-start"))
+
+    assert (event.event_type, event.dialect, event.skip) == (CONVERSATION_NEW, "eventbridge", None)
+    assert event.conversation_id == "5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"
+    assert event.occurred_at_us == 1_749_589_384_000_000
+    assert notes.pending() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("acd.start", {"queueId": "q"}, "CONTACT-QUEUED"),
+        ("acd.end", {"acdOutcome": "ANSWERED"}, "CONTACT-ROUTED"),
+        ("acd.end", {"acdOutcome": "ABANDON"}, None),
+        ("acd.end", {}, None),
+        ("user.start", {}, "ALERTING"),
+        ("user.end", {}, "AGENT-LEFT"),
+        ("customer.end", {}, "ENDED"),
+        ("flow.end", {}, None),
+        ("wrapup", {}, None),
+    ],
+)
+def test_what_follows_updates_the_routing_or_says_nothing_of_it(payload, notes, kind, body, status):
+    [event] = read_events(of_kind(payload, kind, **body), notes, EVENT_TYPES)
+
+    assert (event.event_type, event.routing_status) == (CONVERSATION_UPDATED, status)
+    assert event.routing_queue == body.get("queueId")
+    assert notes.pending() == []
+
+
+@pytest.mark.parametrize("body", [{"mediaType": "VOICE", "messageType": None}, {"messageType": "WHATSAPP"}])
+def test_an_event_of_another_medium_is_to_have_no_effect(read, payload, body):
+    assert read(of_kind(payload, "customer.start", **body)).skip == "other_medium"
+
+
+def test_the_published_sample_is_of_another_medium(read, payload, notes):
+    assert read(payload("eventbridge/customer-start-chat")).skip == "other_medium"
+    assert notes.pending() == []
+
+
+def test_one_event_has_one_key_whatever_envelope_brings_it(read, payload):
+    bridged = payload("eventbridge/acd-end")
+    again = payload("eventbridge/acd-end", id="another", time="2025-06-10T21:09:20Z")
+    notified = {name: bridged["detail"][name] for name in ("topicName", "eventBody", "metadata")}
+
+    keys = {read(each).idempotency_key for each in (bridged, again, notified)}
+
+    assert len(keys) == 1
+
+
+def test_two_kinds_of_one_moment_are_two_events(read, payload):
+    kinds = ("user.start", "user.end", "acd.start")
+
+    assert len({read(of_kind(payload, kind)).idempotency_key for kind in kinds}) == 3
+
+
+def test_a_new_kind_is_an_update_without_status_and_noted(read, payload, notes):
+    event = read(of_kind(payload, "user.hold"))
+
+    assert (event.event_type, event.routing_status) == (CONVERSATION_UPDATED, None)
+    assert [drift.name for drift in notes.pending()] == ["detail-type=user-hold"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"detail": None}, "missing_field"),
+        ({"detail": {"eventBody": "x"}}, "missing_field"),
+        ({"detail-type": "v2.users.{id}.presence", "detail": {"eventBody": {}}}, "unknown_event_type"),
+        ({"detail-type": 5, "detail": {"eventBody": {}}}, "unknown_event_type"),
+        ({"detail": {"eventBody": {"conversationId": "c"}}}, "missing_field"),
+        ({"detail": {"eventBody": {"eventTime": 1}}}, "missing_field"),
+        ({"detail": {"eventBody": {"conversationId": "c", "eventTime": "soon"}}}, "invalid_field"),
+        ({"detail": {"eventBody": {"conversationId": "c", "eventTime": 10**18}}}, "invalid_field"),
+    ],
+)
+def test_what_is_no_detail_event_of_a_conversation_is_refused_by_name(read, payload, changes, code):
+    with pytest.raises(RejectedEventError) as caught:
+        read(payload("eventbridge/customer-start", **changes))
+
+    assert caught.value.code == code

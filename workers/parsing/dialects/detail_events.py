@@ -1,0 +1,173 @@
+"""Read the platform's detail events, as Amazon EventBridge brings them: what starts and moves conversations.
+
+The native bodies of Open Messaging tell of neither. What the Notifications API sends over its socket is the
+same without EventBridge's envelope, and is read too.
+
+Source:
+    GenesysCloudBlueprints/genesys-cloud-event-streaming-blueprint, its test events; the models
+    …DetailEventTopic… of Genesys' Python SDK 269; the help page "Overview of triggers".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from messaging.errors import RejectedEventError
+from workers.parsing.events import (
+    AGENT_LEFT,
+    ALERTING,
+    CONVERSATION_NEW,
+    CONVERSATION_UPDATED,
+    ENDED,
+    EVENTBRIDGE,
+    QUEUED,
+    ROUTED,
+    Event,
+)
+from workers.parsing.fields import EpochMilliseconds, Words, choice, identity
+from workers.parsing.idempotency import digest_of, guide_key
+from workers.parsing.schema_reader import LenientSchema, SchemaReader
+from workers.parsing.timestamps import microseconds_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from workers.parsing.drift import DriftNotes
+
+_TOPIC: Final = re.compile(r"v2\.detail\.events\.conversation\.[^.]{1,64}\.(?P<kind>[a-z.]{1,40})")
+
+STARTED: Final = "customer.start"
+ANSWERED: Final = "acd.end"
+
+STATUSES: Final = {
+    "acd.start": QUEUED,
+    # A person is rung; who answers ends the wait in the queue.
+    "user.start": ALERTING,
+    "user.end": AGENT_LEFT,
+    "customer.end": ENDED,
+}
+"""What an event says of the routing; `acd.end` says it by its outcome, and all others nothing."""
+
+OTHERS: Final = frozenset(
+    {
+        "acw",
+        "attributes",
+        "contact.update",
+        "flow.end",
+        "flow.outcome",
+        "flow.start",
+        "outbound",
+        "voicemail.end",
+        "voicemail.start",
+        "wrapup",
+    }
+)
+"""Kinds that are known and say nothing of the routing."""
+
+OTHER_MEDIUM: Final = "other_medium"
+"""Why an event has no effect that is of a call, a mail, or another messenger than Open Messaging."""
+
+
+class DetailEventSchema(LenientSchema):
+    """The body of every kind; who takes part, and how they can be reached, is personal and not read."""
+
+    unread = frozenset(
+        {
+            "addressFrom",
+            "addressTo",
+            "alertingDurationMs",
+            "ani",
+            "answeredUserId",
+            "attributes",
+            "callbackDurationMs",
+            "callbackNumbers",
+            "callbackScheduledTime",
+            "callbackUserName",
+            "communications",
+            "connectedDurationMs",
+            "contactingDurationMs",
+            "conversationExternalContactIds",
+            "conversationExternalOrganizationIds",
+            "dialingDurationMs",
+            "direction",
+            "disconnectType",
+            "divisionId",
+            "dnis",
+            "externalContactId",
+            "externalOrganizationId",
+            "flowType",
+            "heldDurationMs",
+            "interactingDurationMs",
+            "journeyContext",
+            "participantId",
+            "provider",
+            "requestedLanguageId",
+            "requestedRoutingSkillIds",
+            "requestedRoutingUserIds",
+            "requestedRoutings",
+            "requestedSkillExpressionIds",
+            "routingPriority",
+            "sessionId",
+            "subject",
+            "usedRouting",
+            "userId",
+            "utilizationLabel",
+        }
+    )
+
+    conversation_id = identity("conversationId", required=True)
+    occurred_at = EpochMilliseconds(data_key="eventTime", required=True)
+    medium = Words(data_key="mediaType")
+    messenger = Words(data_key="messageType")
+    routing_queue = Words(data_key="queueId")
+    outcome = choice("acdOutcome", frozenset({"UNKNOWN", "ABANDON", "ANSWERED", "FLOW_OUT"}))
+
+
+_BODY: Final = SchemaReader(DetailEventSchema(), "detail.eventBody")
+
+
+def read_detail_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
+    """Read one detail event.
+
+    Raises:
+        RejectedEventError: It is none of a conversation, or it is missing or malformed whose it is, or when.
+    """
+    detail = payload.get("detail", payload)
+    body = detail.get("eventBody") if isinstance(detail, dict) else None
+    if not isinstance(body, dict):
+        raise RejectedEventError("missing_field", "detail.eventBody: is missing, or is not an object")
+    kind = _kind_of(payload, detail)
+    event_type = CONVERSATION_NEW if kind == STARTED else CONVERSATION_UPDATED
+    if event_type not in event_types:
+        raise RejectedEventError("unknown_event_type", "detail-type: is no type that has a handler")
+    if not (kind in STATUSES or kind in OTHERS or kind in {STARTED, ANSWERED}):
+        notes.note_value("detail-type", kind.replace(".", "-"), event_type, is_closed=True)
+    fields = _BODY.read(body, notes, event_type)
+    status = ROUTED if fields.get("outcome") == "ANSWERED" and kind == ANSWERED else STATUSES.get(kind)
+    return Event(
+        event_type=event_type,
+        conversation_id=fields["conversation_id"],
+        occurred_at_us=microseconds_of(fields["occurred_at"]),
+        # The envelope is left out: EventBridge and the socket have different ones of one event.
+        idempotency_key=guide_key(fields["conversation_id"], fields["occurred_at"], kind, digest_of(body)),
+        dialect=EVENTBRIDGE,
+        routing_status=status,
+        routing_queue=fields.get("routing_queue"),
+        skip=None if _is_open_messaging(fields) else OTHER_MEDIUM,
+        payload=payload,
+    )
+
+
+def _kind_of(payload: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
+    for topic in (detail.get("topicName"), payload.get("detail-type")):
+        found = _TOPIC.fullmatch(topic) if isinstance(topic, str) else None
+        if found:
+            return found["kind"]
+    raise RejectedEventError("unknown_event_type", "detail-type: is no detail event of a conversation")
+
+
+def _is_open_messaging(fields: Mapping[str, Any]) -> bool:
+    """Tell whether it is ours, or might be: the platform sends the events of all media on one bus."""
+    return (fields.get("medium", "MESSAGE"), fields.get("messenger", "OPEN")) == ("MESSAGE", "OPEN")

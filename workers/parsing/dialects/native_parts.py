@@ -1,0 +1,85 @@
+"""Read what a native message carries: who writes to whom, and its structured parts.
+
+Source: as workers/parsing/dialects/genesys.py; both spellings of the nickname are in use, and any case of the
+kinds of ids.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from workers.parsing.drift import UNKNOWN_FIELD
+from workers.parsing.fields import LowerCase, Words
+from workers.parsing.schema_reader import MOST_UNKNOWN, LenientSchema, SchemaReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from workers.parsing.drift import DriftNotes
+
+
+class PartySchema(LenientSchema):
+    """A sender or a recipient: all but the id is personal, or says nothing that is needed."""
+
+    unread = frozenset({"email", "firstName", "image", "lastName", "nickName", "nickname"})
+
+    # As long as its platform likes: a digest of it is what is kept.
+    party_id = Words(data_key="id")
+    id_kind = LowerCase(data_key="idType", metadata={"known": frozenset({"email", "opaque", "phone"})})
+
+
+RECIPIENT: Final = SchemaReader(PartySchema(), "channel.to")
+ORIGINATOR: Final = SchemaReader(PartySchema(), "channel.from")
+
+CONTENT_TYPES: Final = frozenset(
+    {
+        "Attachment",
+        "ButtonResponse",
+        "Card",
+        "Carousel",
+        "DatePicker",
+        "Form",
+        "InteractiveApplication",
+        "ListPicker",
+        "Location",
+        "Mention",
+        "Notification",
+        "NotificationResponse",
+        "PaymentRequest",
+        "PaymentResponse",
+        "Push",
+        "QuickReply",
+        "QuickReplyV2",
+        "Reactions",
+        "RichLink",
+        "RoadsideAssistance",
+        "Story",
+        "Text",
+        "Unknown",
+    }
+)
+
+REFERENCE: Final = frozenset(
+    {"id", "mediaType", "url", "mime", "filename", "text", "sha256", "contentSizeBytes"}
+)
+"""What tells where an attachment is and what it is."""
+
+
+def referred(parts: Iterable[Any], notes: DriftNotes, event_type: str) -> list[Any]:
+    """Return a message's parts, of attachments only the reference: bytes, should any come, are not kept here.
+
+    What is left out is noted, and still stands in the payload.
+    """
+    return [_referred(part, notes, event_type) for part in parts]
+
+
+def _referred(part: Mapping[str, Any], notes: DriftNotes, event_type: str) -> Mapping[str, Any]:
+    kind, attachment = part.get("contentType"), part.get("attachment")
+    if isinstance(kind, str) and kind not in CONTENT_TYPES:
+        notes.note_value("content[].contentType", kind, event_type, is_closed=True)
+    if not isinstance(attachment, dict) or attachment.keys() <= REFERENCE:
+        return part
+    for name in islice(attachment.keys() - REFERENCE, MOST_UNKNOWN):
+        notes.note_field(UNKNOWN_FIELD, "content[].attachment.", name, event_type)
+    return {**part, "attachment": {name: attachment[name] for name in attachment if name in REFERENCE}}
