@@ -81,5 +81,5 @@ def _referred(part: Mapping[str, Any], notes: DriftNotes, event_type: str) -> Ma
     if not isinstance(attachment, dict) or attachment.keys() <= REFERENCE:
         return part
     for name in islice(attachment.keys() - REFERENCE, MOST_UNKNOWN):
-        notes.note_field(UNKNOWN_FIELD, "content[].attachment.", name, event_type)
+        notes.note_field(UNKNOWN_FIELD, "content[].attachment.", name, event_type, attachment[name])
     return {**part, "attachment": {name: attachment[name] for name in attachment if name in REFERENCE}}
