@@ -43,6 +43,7 @@ KNOWN: Final = frozenset(
         "OM_PUBLISHER_CONFIRMS",
         "OM_QUEUE_DEPTH_HIGH",
         "OM_QUEUE_DEPTH_LOW",
+        "OM_REGISTRATION",
         "OM_REQUEST_SECONDS",
         "OM_REQUIRED_HEADERS",
         "OM_RETENTION_DAYS",

@@ -7,6 +7,7 @@ from omctl.commands.drift import drift
 from omctl.commands.explain_signature import explain_signature
 from omctl.commands.ipranges import ipranges
 from omctl.commands.migrate import migrate
+from omctl.commands.register import register
 from omctl.commands.replay import replay
 from omctl.commands.retain import retain
 from omctl.commands.setup import setup
@@ -16,6 +17,7 @@ from omctl.commands.simulate import simulate
 COMMANDS = (
     setup,
     migrate,
+    register,
     check,
     destinations,
     dead_letters,
@@ -37,6 +39,7 @@ __all__ = [
     "drift",
     "explain_signature",
     "migrate",
+    "register",
     "replay",
     "retain",
     "setup",

@@ -10,14 +10,15 @@ import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Flask, Response, jsonify, request
+from flask import Blueprint, Flask, Response, g, jsonify, make_response, request
 
 from simulator.platform.analytics import analytics_routes
 from simulator.platform.answers import error
 from simulator.platform.history_routes import history_routes
+from simulator.platform.registration_routes import registration_routes
 
 if TYPE_CHECKING:
-    from simulator.platform.organisation import Conversation, Organisation, Participant
+    from simulator.platform.organisation import Conversation, Fault, Organisation, Participant
 
 API = "/api/v2"
 
@@ -27,6 +28,7 @@ def create_platform(organisation: Organisation) -> Flask:
     app = Flask("simulator.platform")
     app.register_blueprint(_login(organisation))
     app.register_blueprint(_api(organisation), url_prefix=API)
+    app.after_request(_lose_answer)
     app.after_request(_correlate)
     return app
 
@@ -77,6 +79,7 @@ def _api(organisation: Organisation) -> Blueprint:
 
     api.register_blueprint(history_routes(organisation.history))
     api.register_blueprint(analytics_routes(organisation.history))
+    api.register_blueprint(registration_routes(organisation))
     return api
 
 
@@ -124,9 +127,22 @@ def _are_credentials(organisation: Organisation, header: str) -> bool:
 
 
 def _struck(organisation: Organisation) -> tuple[Response, int] | None:
-    fault = organisation.next_fault()
+    fault = organisation.next_fault(request.method)
     if fault is None:
         return None
+    if fault.is_carried_out:
+        g.fault = fault
+        return None
+    return _failed(fault)
+
+
+def _lose_answer(response: Response) -> Response:
+    """Say that it failed, though it was done."""
+    fault = g.pop("fault", None)
+    return response if fault is None else make_response(_failed(fault))
+
+
+def _failed(fault: Fault) -> tuple[Response, int]:
     time.sleep(fault.delay)
     response, status = error(fault.status, "internal.error", "Told to fail.")
     if fault.retry_after is not None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from simulator.platform.history import History
+from simulator.platform.outbound import Outbound
+from simulator.platform.registrations import Registrations
 
 MINUTE_SECONDS: Final = 60.0
 
@@ -86,12 +88,14 @@ class Fault:
         times: How many answers.
         retry_after: Seconds of a Retry-After header; None for none.
         delay: Seconds to wait before answering.
+        is_carried_out: Whether what was asked is done all the same, and only its answer is lost.
     """
 
     status: int
     times: int = 1
     retry_after: int | None = None
     delay: float = 0.0
+    is_carried_out: bool = False
 
 
 class Organisation:
@@ -118,6 +122,8 @@ class Organisation:
         self.token_seconds = token_seconds
         self.conversations: dict[str, Conversation] = {}
         self.history = History()
+        self.registrations = Registrations()
+        self.outbound = Outbound(self.registrations)
         self.address_ranges = list(PUBLISHED)
         self.receipts: list[dict[str, Any]] = []
         self.tokens_issued = 0
@@ -126,6 +132,7 @@ class Organisation:
         self._tokens: dict[str, float] = {}
         self._asked: deque[float] = deque()
         self._faults: deque[Fault] = deque()
+        self._faults_of: dict[str, Fault] = {}
         self._lock = threading.Lock()
 
     def issue_token(self) -> str:
@@ -169,10 +176,15 @@ class Organisation:
         with self._lock:
             self._faults.extend([fault] * fault.times)
 
-    def next_fault(self) -> Fault | None:
+    def strike_at(self, method: str, fault: Fault) -> None:
+        """Have the next answer to a request of this method fail."""
+        with self._lock:
+            self._faults_of[method] = fault
+
+    def next_fault(self, method: str) -> Fault | None:
         """Take the fault of this answer, if there is one."""
         with self._lock:
-            return self._faults.popleft() if self._faults else None
+            return self._faults.popleft() if self._faults else self._faults_of.pop(method, None)
 
     def put(self, conversation: Conversation) -> None:
         """Add a conversation, or replace it."""

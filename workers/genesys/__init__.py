@@ -5,7 +5,7 @@ from workers.genesys.client import GenesysClient
 from workers.genesys.conversation_states import ConversationStates
 from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
 from workers.genesys.routing_state import PlatformState
-from workers.genesys.settings import GenesysSettings, read_genesys_settings
+from workers.genesys.settings import GenesysSettings, is_safe, read_genesys_settings
 
 __all__ = [
     "ConversationStates",
@@ -15,5 +15,6 @@ __all__ = [
     "PlatformState",
     "PlatformUnavailableError",
     "RequestBudget",
+    "is_safe",
     "read_genesys_settings",
 ]

@@ -60,7 +60,26 @@ class GenesysClient:
         Raises:
             PlatformUnavailableError, PlatformRefusedError: As with `get`.
         """
-        answer = self._send("POST", path, self._tokens.current(), json=content)
+        return self._change("POST", path, content)
+
+    def put(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Put *content* in the place of what is at *path*; repeating it does no harm.
+
+        Raises:
+            PlatformUnavailableError, PlatformRefusedError: As with `get`.
+        """
+        return self._change("PUT", path, content)
+
+    def patch(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Change the fields of *content* at *path*; repeating it does no harm.
+
+        Raises:
+            PlatformUnavailableError, PlatformRefusedError: As with `get`.
+        """
+        return self._change("PATCH", path, content)
+
+    def _change(self, method: str, path: str, content: dict[str, Any]) -> dict[str, Any]:
+        answer = self._send(method, path, self._tokens.current(), json=content)
         return self._content_of(answer, path)
 
     def _send(self, method: str, path: str, token: str, **arguments: Any) -> requests.Response:

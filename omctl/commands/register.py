@@ -1,0 +1,86 @@
+"""omctl register: have the platform post to this service."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from messaging.environment import Environment
+from omctl.console import dry_run_option, json_option, print_json, print_table
+from omctl.platform import platform_client
+from omctl.registration import Registrar, read_wanted
+
+if TYPE_CHECKING:
+    from omctl.registration import Registered
+
+EXAMPLES = """\b
+Examples:
+  omctl register --dry-run
+  omctl register
+  omctl register --check || echo "what is registered is not what is configured"
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--check", "is_check", is_flag=True, help="Change nothing; exit 1 where anything differs.")
+@dry_run_option
+@json_option
+def register(*, is_check: bool, dry_run: bool, as_json: bool) -> None:
+    """Create or change the registrations of OM_REGISTRATION at the platform, then verify them.
+
+    What is there already is looked up by its name, so that it may run again at any time; a creation whose
+    answer was lost is looked for and never repeated. Headers are OM_REQUIRED_HEADERS, the secret is of
+    OM_WEBHOOK_SECRETS: set where there is none or one that the edge does not take, else left as it is, since
+    `omctl rotate-secret` changes it without a refused event. Secrets and headers are never shown.
+    """
+    environment = Environment()
+    wanted = read_wanted(environment)
+    with platform_client(environment) as client:
+        registrar = Registrar(client)
+        found = [registrar.find(each) for each in wanted]
+        is_only_looking = is_check or dry_run
+        done = found if is_only_looking else [registrar.apply(each) for each in found]
+    if as_json:
+        print_json([_as_json(before, after) for before, after in zip(found, done, strict=True)])
+    else:
+        _print(found, done, is_only_looking=is_only_looking)
+    if is_check and any(each.differences for each in found):
+        raise SystemExit(1)
+
+
+def _as_json(before: Registered, after: Registered) -> dict[str, object]:
+    return {
+        "kind": before.wanted.kind,
+        "name": before.wanted.name,
+        "id": after.registered_id,
+        "existed": before.content is not None,
+        "differences": [asdict(each) for each in before.differences],
+        "left": [asdict(each) for each in after.differences],
+    }
+
+
+def _print(found: list[Registered], done: list[Registered], *, is_only_looking: bool) -> None:
+    rows = [
+        (each.wanted.kind, one.field, one.registered, one.configured)
+        for each in found
+        for one in each.differences
+    ]
+    if rows:
+        print_table(("", "field", "registered", "configured"), rows)
+    for before, after in zip(found, done, strict=True):
+        outcome = _outcome(before, is_only_looking=is_only_looking)
+        click.echo(f"{before.wanted.kind} {before.wanted.name!r} {outcome}{_named(after)}")
+
+
+def _named(registered: Registered) -> str:
+    return "" if registered.registered_id is None else f": {registered.registered_id}"
+
+
+def _outcome(before: Registered, *, is_only_looking: bool) -> str:
+    if before.content is None:
+        return "is not registered" if is_only_looking else "was created and verified"
+    if before.differences:
+        return "differs" if is_only_looking else "was changed and verified"
+    return "is as configured"

@@ -1,0 +1,186 @@
+"""Say what shall be registered: the TOML file that OM_REGISTRATION names, with the edge's own settings."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from messaging.errors import ConfigurationError
+from omctl.secrets import live_secrets
+from workers.genesys import is_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from messaging.environment import Environment
+
+WEBHOOKS: Final = "/api/v2/integrations/webhooks"
+INTEGRATIONS: Final = "/api/v2/conversations/messaging/integrations/open"
+SECRET: Final = "outboundNotificationWebhookSignatureSecretToken"  # noqa: S105  a field's name
+SHORTEST_SECRET: Final = 16
+"""The platform's own: "must be longer than 15 characters"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One thing that shall be registered.
+
+    Args:
+        kind: "webhook", the guide's, or "integration", the platform's.
+        path: Where its kind is listed and created.
+        name: What it is looked up by, where no id is given.
+        body: What is sent, the secret left out.
+        registered_id: Its id, where it was registered under another name.
+        secrets: The live ones, newest first; none where its kind has none.
+    """
+
+    kind: str
+    path: str
+    name: str
+    body: dict[str, Any] = field(repr=False)
+    registered_id: str | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def body_against(self, registered: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return what to send, given what is there.
+
+        A secret that the edge takes stays: while one is being rotated, the newest may not be live everywhere.
+        One that the platform does not show stays, too: `omctl rotate-secret` sets it.
+        """
+        if not self.secrets:
+            return self.body
+        newest = {SECRET: self.secrets[0]}
+        if registered is None:
+            return self.body | newest
+        current = registered.get(SECRET)
+        if current is None:
+            return self.body
+        return self.body | (newest if current not in self.secrets else {SECRET: current})
+
+
+class _Filter(Schema):
+    event_type = fields.String(required=True)
+    filter = fields.String(load_default="")
+
+
+class _RetryPolicy(Schema):
+    max_retries = fields.Integer(load_default=5, strict=True, validate=validate.Range(0))
+    retry_interval_seconds = fields.Integer(load_default=5, strict=True, validate=validate.Range(0))
+    backoff_multiplier = fields.Float(load_default=2.0, validate=validate.Range(1))
+
+
+class _Webhook(Schema):
+    id = fields.String(load_default=None)
+    name = fields.String(required=True, validate=validate.Length(1))
+    description = fields.String(load_default="")
+    enabled = fields.Boolean(load_default=True, truthy={True}, falsy={False})
+    filters = fields.List(fields.Nested(_Filter), load_default=list)
+    retry_policy = fields.Nested(_RetryPolicy, load_default=lambda: _RetryPolicy().load({}))
+
+
+class _Integration(Schema):
+    id = fields.String(load_default=None)
+    name = fields.String(required=True, validate=validate.Length(1))
+
+
+class _File(Schema):
+    url = fields.String(required=True)
+    webhook = fields.Nested(_Webhook)
+    integration = fields.Nested(_Integration)
+
+
+def read_wanted(environment: Environment) -> tuple[Wanted, ...]:
+    """Return what shall be registered: OM_REGISTRATION, OM_WEBHOOK_SECRETS, OM_REQUIRED_HEADERS.
+
+    Raises:
+        ConfigurationError: One is missing or malformed; its text names it and repeats no value.
+    """
+    path = environment.string("OM_REGISTRATION")
+    if not path:
+        raise ConfigurationError("OM_REGISTRATION must name a file like deploy/registration.example.toml")
+    content = _loaded(path)
+    url = _checked(content["url"])
+    headers = _headers(environment.strings("OM_REQUIRED_HEADERS"))
+    wanted = []
+    if webhook := content.get("webhook"):
+        wanted.append(_webhook(webhook, url, headers))
+    if integration := content.get("integration"):
+        secrets = tuple(each.decode() for each in live_secrets(environment))
+        wanted.append(_integration(integration, url, headers, secrets))
+    if not wanted:
+        raise ConfigurationError("OM_REGISTRATION: [webhook] or [integration] must be there")
+    return tuple(wanted)
+
+
+def _loaded(path: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = _File().load(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError("OM_REGISTRATION must name a readable text file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"OM_REGISTRATION: is no TOML: {error}") from None
+    except ValidationError as error:
+        raise ConfigurationError(f"OM_REGISTRATION: {'; '.join(_said(error.messages))}") from None
+    return content
+
+
+def _said(messages: Any, path: str = "") -> Iterator[str]:
+    """Yield what marshmallow says of each key."""
+    if not isinstance(messages, dict):
+        yield f"{path}: {' '.join(messages)}"
+        return
+    for key, inner in messages.items():
+        yield from _said(inner, f"{path}.{key}" if path else str(key))
+
+
+def _checked(url: str) -> str:
+    """Refuse an address that the platform cannot or must not post to."""
+    try:
+        parts = urlsplit(url)
+        is_usable = is_safe(url) and not parts.username and not parts.query and (parts.port or 443) > 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ConfigurationError(
+            "OM_REGISTRATION: url: must be https:// (http:// only on this host), without user and query"
+        )
+    return url
+
+
+def _headers(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return OM_REQUIRED_HEADERS with the names as they are written."""
+    split = (pair.partition("=") for pair in pairs)
+    return {name.strip(): value.strip() for name, _, value in split}
+
+
+def _webhook(table: dict[str, Any], url: str, headers: dict[str, str]) -> Wanted:
+    policy = table["retry_policy"]
+    body = {
+        "name": table["name"],
+        "description": table["description"],
+        "target": {"type": "http", "url": url, "headers": headers, "authType": "none"},
+        "eventFilters": [
+            {"eventType": each["event_type"], "filter": each["filter"]} for each in table["filters"]
+        ],
+        "retryPolicy": {
+            "maxRetries": policy["max_retries"],
+            "retryIntervalSeconds": policy["retry_interval_seconds"],
+            "backoffMultiplier": policy["backoff_multiplier"],
+        },
+        "enabled": table["enabled"],
+    }
+    return Wanted("webhook", WEBHOOKS, table["name"], body, table["id"])
+
+
+def _integration(
+    table: dict[str, Any], url: str, headers: dict[str, str], secrets: tuple[str, ...]
+) -> Wanted:
+    if len(secrets[0]) < SHORTEST_SECRET:
+        raise ConfigurationError("OM_WEBHOOK_SECRETS: the platform wants more than 15 characters")
+    body = {"name": table["name"], "outboundNotificationWebhookUrl": url, "webhookHeaders": headers}
+    return Wanted("integration", INTEGRATIONS, table["name"], body, table["id"], secrets)
