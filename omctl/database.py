@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
+from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError
-from workers.tables import translated
+from workers.tables import OPERATOR_SESSION, engine_of, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from messaging.environment import Environment
+    from sqlalchemy import Engine
 
 
 class DatabaseAwayError(OpenMessagingError):
@@ -32,6 +33,22 @@ def database_url(environment: Environment) -> str:
             "OM_DATABASE_URL is not set: postgresql+psycopg://user:pass@host/name or sqlite:////path"
         )
     return url
+
+
+@contextmanager
+def operators_database() -> Iterator[Engine]:
+    """Yield the database of the environment for a person's statements, its failures told in words.
+
+    Raises:
+        ConfigurationError: OM_DATABASE_URL is not set.
+        DatabaseAwayError: The database does not answer or refuses.
+    """
+    engine = engine_of(database_url(Environment()), OPERATOR_SESSION)
+    try:
+        with in_words():
+            yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager

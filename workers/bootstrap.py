@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 from messaging.clock import SystemClock
@@ -76,6 +77,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         window=settings.window,
         brake_share=settings.brake_share,
         unstored=frozenset() if settings.store_typing else unstored_types(handlers),
+        worker=f"{socket.gethostname()} {name}",
     )
     watchdog = Watchdog(settings.stuck_seconds)
     consumer = Consumer(

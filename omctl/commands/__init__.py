@@ -1,5 +1,6 @@
 """One file for each command of omctl, all in the same shape; this is their table."""
 
+from omctl.commands.brake import brake
 from omctl.commands.check import check
 from omctl.commands.dead_letters import dead_letters
 from omctl.commands.destinations import destinations
@@ -22,6 +23,7 @@ COMMANDS = (
     destinations,
     dead_letters,
     replay,
+    brake,
     drift,
     retain,
     sign,
@@ -32,6 +34,7 @@ COMMANDS = (
 
 __all__ = [
     "COMMANDS",
+    "brake",
     "check",
     "curl_line",
     "dead_letters",

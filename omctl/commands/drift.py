@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
 from messaging.clock import SystemClock
-from messaging.environment import Environment
 from omctl.console import dry_run_option, json_option, print_json, print_table
-from omctl.database import database_url, in_words
+from omctl.database import operators_database
 from omctl.person import person
-from workers.tables import OPERATOR_SESSION, accept_drift, engine_of, noted_drift, transact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import Engine
+from workers.tables import accept_drift, noted_drift, transact
 
 
 @click.group()
@@ -31,7 +23,7 @@ def drift() -> None:
 @json_option
 def list_drift(*, with_accepted: bool, as_json: bool) -> None:
     """List unknown fields, unknown values and wrong types, the newest first."""
-    with _database() as engine:
+    with operators_database() as engine:
         records = transact(engine, lambda connection: noted_drift(connection, with_accepted=with_accepted))
     if as_json:
         print_json([asdict(each) for each in records])
@@ -60,7 +52,7 @@ def list_drift(*, with_accepted: bool, as_json: bool) -> None:
 @json_option
 def accept(names: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
     """Have NAMES listed no more; your user name goes on record."""
-    with _database() as engine:
+    with operators_database() as engine:
         if dry_run:
             news = transact(engine, lambda connection: noted_drift(connection, with_accepted=False))
             accepted = {each.name for each in news} & set(names)
@@ -80,13 +72,3 @@ def accept(names: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
         )
     if unknown:
         raise SystemExit(1)
-
-
-@contextmanager
-def _database() -> Iterator[Engine]:
-    engine = engine_of(database_url(Environment()), OPERATOR_SESSION)
-    try:
-        with in_words():
-            yield engine
-    finally:
-        engine.dispose()

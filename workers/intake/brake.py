@@ -25,21 +25,47 @@ class Brake:
     def __init__(self, share: float, recent: int = RECENT_EVENTS) -> None:
         self._share = share
         self._died: deque[bool] = deque(maxlen=recent)
-        self.is_on = False
+        self._released_until_us = 0
+        self.braked_us: int | None = None
 
-    def note(self, *, lived: int, died: int) -> bool:
+    @property
+    def is_on(self) -> bool:
+        """Return whether events are to be held."""
+        return self.braked_us is not None
+
+    @property
+    def judged(self) -> int:
+        """Return how many events it is judged by."""
+        return len(self._died)
+
+    @property
+    def died(self) -> int:
+        """Return how many of those died."""
+        return sum(self._died)
+
+    def note(self, *, lived: int, died: int, now_us: int) -> bool:
         """Take note of what became of a batch's events.
 
         Returns:
             Whether it goes on with this.
         """
         self._died.extend([False] * lived + [True] * died)
-        was_on = self.is_on
-        if self._share < OFF and len(self._died) == self._died.maxlen:
-            self.is_on = sum(self._died) >= self._share * len(self._died)
-        return self.is_on and not was_on
+        if self.is_on or not self._must_stop(now_us):
+            return False
+        self.braked_us = now_us
+        return True
 
-    def release(self) -> None:
-        """Let everything through; it is judged anew by what comes now."""
+    def release(self, until_us: int = 0) -> None:
+        """Let everything through; it is judged anew by what comes now.
+
+        Args:
+            until_us: Microseconds since the epoch; not before then does it stop anything again.
+        """
         self._died.clear()
-        self.is_on = False
+        self._released_until_us = until_us
+        self.braked_us = None
+
+    def _must_stop(self, now_us: int) -> bool:
+        if self._share >= OFF or now_us < self._released_until_us or self.judged < (self._died.maxlen or 0):
+            return False
+        return self.died >= self._share * self.judged

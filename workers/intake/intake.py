@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from messaging.errors import RetryLaterError
-from workers.intake.brake import OFF, PROBE_SECONDS, Brake
+from workers.intake.brake import OFF, Brake
 from workers.intake.dispatch import dispatch
 from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
 from workers.intake.outcome import (
@@ -21,10 +21,10 @@ from workers.intake.outcome import (
     message_id_of,
     refuse,
 )
-from workers.intake.probing import would_take_effect
+from workers.intake.probing import Holding, would_take_effect
 from workers.intake.progress import Progress
 from workers.intake.reading import Reader
-from workers.intake.report import log_batch, log_brake_engaged, log_brake_released, log_drift, log_events
+from workers.intake.report import log_batch, log_brake_engaged, log_drift, log_events
 from workers.intake.unstored import set_apart
 from workers.tables import (
     KILLS,
@@ -64,6 +64,7 @@ class Intake:
         window: How long a conversation's window is open.
         brake_share: Of the last events, the share that must have been dead-lettered to stop; 1: never stop.
         unstored: Event types that are counted, and no more.
+        worker: What the record calls this one while it stops.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Intake:
         window: WindowBounds = WindowBounds(),  # noqa: B008  # frozen
         brake_share: float = OFF,
         unstored: AbstractSet[str] = frozenset(),
+        worker: str = "intake",
     ) -> None:
         self._engine = engine
         self._window = window
@@ -88,7 +90,7 @@ class Intake:
         self._reader = Reader(handlers.keys())
         self._progress = Progress()
         self._brake = Brake(brake_share)
-        self._probes = 0
+        self._holding = Holding(engine, clock, self._brake, worker)
         work_while_waiting(engine, self._read_ahead)
 
     def expect(self, batch: Sequence[Delivery]) -> None:
@@ -113,7 +115,9 @@ class Intake:
             # What is tried alone is watched for what it does itself.
             self._reader.expect(())
         if self._brake.is_on:
-            self._probe([each for each in batch if is_ordinary(each)], progress)
+            progress.begin()
+            ordinary = [each for each in batch if is_ordinary(each)]
+            self._holding.hold_or_release(ordinary, lambda each: self._would_work(each, progress))
         together = [each for each in batch if not is_suspect(each) and not has_hung_alone(each)]
         self._commit_together(self._parse_all(together, progress), results, progress)
         for each in batch:
@@ -123,10 +127,9 @@ class Intake:
             elif is_suspect(each):
                 self._process_suspect(each, results, progress)
         log_batch(batch, results, self._clock.monotonic() - started)
-        if self._brake.note(
-            lived=results.processed + results.skipped + results.unstored, died=results.deaths
-        ):
-            log_brake_engaged()
+        lived = results.processed + results.skipped + results.unstored
+        if self._brake.note(lived=lived, died=results.deaths, now_us=self._clock.now_us()):
+            log_brake_engaged(self._brake)
         return results.verdict()
 
     def abandon(self) -> bool:
@@ -137,24 +140,6 @@ class Intake:
         """
         self._progress.is_abandoned = True
         return self._progress.is_in_events
-
-    def _probe(self, deliveries: Sequence[Delivery], progress: Progress) -> None:
-        """Release the brake if an event could be processed now; another one each time, and none is settled.
-
-        Raises:
-            RetryLaterError: It could not.
-        """
-        progress.begin()
-        self._probes += 1
-        first = self._probes % max(len(deliveries), 1)
-        for delivery in (*deliveries[first:], *deliveries[:first]):
-            works = self._would_work(delivery, progress)
-            if works:
-                log_brake_released()
-                self._brake.release()
-                return
-            if works is False:
-                raise RetryLaterError("brake: nearly everything is being dead-lettered", PROBE_SECONDS)
 
     def _would_work(self, delivery: Delivery, progress: Progress) -> bool | None:
         with progress.in_events():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from messaging.delivery import Delivery
+    from workers.intake.brake import Brake
     from workers.intake.dispatch import Dispatched
     from workers.intake.outcome import PutOff, Refused, Results
     from workers.parsing import Arrival, Drift
@@ -70,20 +71,22 @@ def log_drift(news: Sequence[Drift]) -> None:
         )
 
 
-def log_brake_engaged() -> None:
+def log_brake_engaged(brake: Brake) -> None:
     """Write that the worker stops by itself."""
     log.error(
         "brake",
         state="on",
         reason="nearly everything is being dead-lettered",
+        judged=brake.judged,
+        died=brake.died,
         consequence="events are held, and one of them is tried now and then",
-        action="mend the deployment; where the events themselves are bad, start with OM_BRAKE_SHARE=1",
+        action="mend the deployment; where the events themselves are bad: omctl brake release",
     )
 
 
-def log_brake_released() -> None:
+def log_brake_released(reason: str) -> None:
     """Write that it goes on."""
-    log.warning("brake", state="off", reason="an event can be processed again")
+    log.warning("brake", state="off", reason=reason)
 
 
 def _log_refused(refused: Refused) -> None:

@@ -1,5 +1,12 @@
 """Hold every table and every statement of the workers."""
 
+from workers.tables.brake_records import (
+    BrakeRecord,
+    braked_workers,
+    forget_brake,
+    note_brake,
+    release_brakes,
+)
 from workers.tables.claims import claim, mark_skipped
 from workers.tables.database import engine_of, is_committable, transact
 from workers.tables.dead_letter_records import DeadLetter, record_dead_letters
@@ -18,8 +25,10 @@ from workers.tables.history import (
 from workers.tables.intervention_records import (
     DISCARD_LETTERS,
     OPERATOR_SESSION,
+    RELEASE_BRAKE,
     REPLAY_EVENTS,
     REPLAY_LETTERS,
+    RESEND_DELIVERIES,
     DeathRecord,
     Intervention,
     begin_intervention,
@@ -98,11 +107,14 @@ __all__ = [
     "MOMENT",
     "OPERATOR_SESSION",
     "QUERY_CANCELED",
+    "RELEASE_BRAKE",
     "REPLAY_EVENTS",
     "REPLAY_LETTERS",
+    "RESEND_DELIVERIES",
     "RETENTION_SESSION",
     "START",
     "TEXT",
+    "BrakeRecord",
     "DeadLetter",
     "DeathRecord",
     "DriftRecord",
@@ -118,6 +130,7 @@ __all__ = [
     "WindowBounds",
     "accept_drift",
     "begin_intervention",
+    "braked_workers",
     "brakes",
     "claim",
     "conversation_messages",
@@ -136,6 +149,7 @@ __all__ = [
     "engine_of",
     "enter_conversations",
     "event_payloads",
+    "forget_brake",
     "has_hung_alone",
     "insert_into",
     "interventions",
@@ -150,6 +164,7 @@ __all__ = [
     "metadata",
     "name_of",
     "newest_event_id",
+    "note_brake",
     "note_progress",
     "noted_drift",
     "outbox",
@@ -158,6 +173,7 @@ __all__ = [
     "put_in_outbox",
     "record_dead_letters",
     "record_drift",
+    "release_brakes",
     "request_budgets",
     "routing_updates",
     "sqlstate_of",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 REPLAY_LETTERS: Final = "replay-letters"
 DISCARD_LETTERS: Final = "discard-letters"
 REPLAY_EVENTS: Final = "replay-events"
+RESEND_DELIVERIES: Final = "resend-deliveries"
+RELEASE_BRAKE: Final = "release-brake"
 
 DONE: Final = "done"
 CANCELLED: Final = "cancelled"
@@ -33,7 +35,7 @@ class Intervention:
 
     Args:
         intervention_id: Hexadecimal, drawn at random.
-        action: REPLAY_LETTERS, DISCARD_LETTERS or REPLAY_EVENTS.
+        action: REPLAY_LETTERS or another of the words above.
         person: The operating system's user and host.
         reason: Why, in that person's words.
         selection: What was chosen, as JSON.
