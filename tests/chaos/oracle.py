@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from tests.chaos.behind import UNFINISHED
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS
+from tests.chaos.told import TellTale, tell_tale
 from tests.stand.ledger import digest_of
 
 if TYPE_CHECKING:
+    from sqlalchemy import TextClause
+
     from tests.chaos.stand import Stand
     from tests.stand.ledger import Ledger
 
@@ -22,6 +26,13 @@ STORED = text("""
     JOIN event_payloads AS payload ON payload.event_id = event.id WHERE event.conversation_id LIKE :run
 """)
 CONFLICTS = "SELECT count(*) FROM duplicate_events WHERE idempotency_key LIKE :run"
+SUPERSEDED = text("""
+    SELECT event.body_sha256 FROM routing_updates AS notified
+    JOIN processed_events AS event ON event.id = notified.event_id
+    WHERE notified.decision = 'superseded' AND notified.platform_status IS NOT NULL
+""")
+GIVEN_UP = "SELECT count(*) FROM deliveries WHERE outcome <> 'delivered'"
+TWICE_IN_OUTBOX = "SELECT count(event_id) - count(DISTINCT event_id) FROM outbox"
 REASONS = text("SELECT body_sha256 FROM dead_letters")
 
 # The counters are increments and the messages are rows: each tells in its own way of an effect too many.
@@ -79,6 +90,7 @@ class Oracle:
 
     def __init__(self, stand: Stand, run: str, ledger: Ledger) -> None:
         self._stand = stand
+        self._name = run
         self._run = f"{run}-%"
         self._ledger = ledger
 
@@ -90,20 +102,25 @@ class Oracle:
         except OperationalError:
             return False
         is_whole = processed >= len(self._ledger.owed - self._ledger.doomed)
+        is_whole = is_whole and not (stand.behind and stand.ask(UNFINISHED))
         return is_whole and not stand.journals.segments() and stand.view.is_drained()
 
-    def progress(self) -> tuple[int, int, int]:
-        """Return what changes for as long as anything moves."""
+    def progress(self) -> tuple[int, int, int, int]:
+        """Return what changes for as long as anything moves; all but the first are what is under way."""
         stand = self._stand
+        untold = 0
         try:
             processed = stand.ask(COUNT, run=self._run)
+            untold = stand.ask(UNFINISHED) if stand.behind else 0
         except OperationalError:
             processed = -1
-        return processed, stand.view.depth(EVENTS), stand.journals.size
+        return processed, stand.view.depth(EVENTS), stand.journals.size, untold
 
     def verdict(self) -> Verdict:
         """Return what became of everything."""
-        stored = self._stored()
+        bodies = self._stored()
+        stored = Counter(map(digest_of, bodies))
+        told = self._told(bodies)
         dead = set(map(digest_of, self._stand.view.bodies(DEAD_LETTERS)))
         aside = set(map(digest_of, self._set_aside()))
         journalled = set(map(digest_of, self._stand.journals.bodies()))
@@ -113,9 +130,9 @@ class Oracle:
             answered=len(owed),
             processed=len(stored),
             dead_lettered=len((dead | aside) & doomed & owed),
-            lost=len(self._ledger.lost(stored.keys(), dead, aside, journalled)) + shortage,
-            repeated=sum(count - 1 for count in stored.values()) + excess,
-            complaint=self._complaint(dead | aside, stored),
+            lost=len(self._ledger.lost(stored.keys(), dead, aside, journalled)) + shortage + told.lost,
+            repeated=sum(count - 1 for count in stored.values()) + excess + told.repeated,
+            complaint="; ".join(filter(None, (self._complaint(dead | aside, stored), told.complaint))),
         )
 
     def _set_aside(self) -> list[bytes]:
@@ -123,12 +140,33 @@ class Oracle:
             path.read_bytes() for path in self._stand.journals.aside("oversized") if path.suffix == ".body"
         ]
 
-    def _stored(self) -> Counter[bytes]:
+    def _stored(self) -> list[bytes]:
+        return self._all(STORED, run=self._run)
+
+    def _told(self, bodies: list[bytes]) -> TellTale:
+        """Settle with the service behind, where there is one."""
+        stand = self._stand
+        if stand.behind is None:
+            return TellTale(0, 0, "")
+        taken, said = stand.behind.taken_of(self._name), stand.behind.contacts.said
+        tale = tell_tale(bodies, taken, said, set(self._all(SUPERSEDED)))
+        counts = {
+            "{} deliveries were given up": stand.ask(GIVEN_UP),
+            "{} deliveries had no good signature": stand.behind.inbox.forged,
+        }
+        words = [form.format(count) for form, count in counts.items() if count]
+        return TellTale(
+            tale.lost,
+            tale.repeated + stand.ask(TWICE_IN_OUTBOX),
+            "; ".join([*words, *filter(None, [tale.complaint])]),
+        )
+
+    def _all(self, question: TextClause, **values: object) -> list[bytes]:
+        """Return the bytes that a query finds."""
         engine = self._stand.engine()
         try:
             with engine.connect() as connection:
-                rows = connection.execute(STORED, {"run": self._run})
-                return Counter(digest_of(bytes(body)) for (body,) in rows)
+                return [bytes(value) for (value,) in connection.execute(question, values)]
         finally:
             engine.dispose()
 
@@ -164,9 +202,4 @@ class Oracle:
         return set(map(digest_of, self._set_aside()))
 
     def _reasons(self) -> set[bytes]:
-        engine = self._stand.engine()
-        try:
-            with engine.connect() as connection:
-                return {bytes(digest) for (digest,) in connection.execute(REASONS)}
-        finally:
-            engine.dispose()
+        return set(self._all(REASONS))

@@ -72,6 +72,7 @@ class Proxy:
         self.target = target
         self.weather = Weather.FAIR
         self.struck: Counter[Weather] = Counter()
+        self.turned_away = 0
         self._is_closed = False
         self._links: list[Link] = []
         self._lock = threading.Lock()
@@ -116,6 +117,7 @@ class Proxy:
         try:
             server = socket.create_connection((LOOPBACK, self.target), timeout=5)
         except OSError:
+            self.turned_away += 1
             client.close()
             return
         link = Link(client, server)

@@ -28,8 +28,9 @@ LOOK_SECONDS = 0.5
 DRAIN_SECONDS = 400.0
 """Long enough for the backlog of three minutes at half of the capacity, beside other stands."""
 
-STILL_SECONDS = 40.0
-"""Longer than any pause that the service makes between two attempts."""
+STILL_SECONDS = 75.0
+"""Longer than any pause that the service makes between two attempts: a destination that is down is asked once
+a minute."""
 
 EMPTY_SECONDS = 10.0
 """Nothing is on its way any more: what is missing will not come."""
@@ -39,6 +40,10 @@ REPEATED = 0.05
 
 RETRY_SECONDS = 5.0
 """The pause of the platform's retry policy."""
+
+CONNECTIONS = 256
+"""With few, a server that gets the processor seldom but then answers all that wait is taken for a slow one:
+64 connections and a turn every 115 ms are 560 requests a second, and what else is due waits in the sender."""
 
 MOST_RATE = 4000.0
 """What the sender itself does easily beside the servers on two cores."""
@@ -106,6 +111,7 @@ def scene_of(stand: Stand, name: str, seed: int, rate: float, retry_seconds: flo
         str(stand.product.directory / run),
         run=run,
         rate=min(MOST_RATE, max(1.0, rate)),
+        connections=CONNECTIONS,
         repeated=REPEATED,
         retry_seconds=retry_seconds,
         seed=seed,
@@ -165,8 +171,8 @@ def _drain(oracle: Oracle, still_seconds: float) -> None:
     while not oracle.is_settled() and time.monotonic() < min(deadline, moved_at + patience):
         if (now := oracle.progress()) != before:
             before, moved_at = now, time.monotonic()
-        _, queued, journalled = now
-        patience = still_seconds if queued or journalled else EMPTY_SECONDS
+        _, *under_way = now
+        patience = still_seconds if any(under_way) else EMPTY_SECONDS
         time.sleep(LOOK_SECONDS)
 
 

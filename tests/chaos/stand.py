@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import signal
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
 from sqlalchemy import Engine, create_engine, text
 
+from tests.chaos.behind import Behind
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, RECORDS, UNROUTED, BrokerView
+from tests.chaos.capacity import measured_capacity
 from tests.chaos.fake_management import FakeManagement
 from tests.chaos.journals import Journals
 from tests.chaos.proxy import Proxy
 from tests.chaos.standby import ReplicatedPostgreSQL
 from tests.servers import LOOPBACK, PrivateRabbitMQ
-from tests.stand.load import Load
 from tests.stand.product import SOURCES, Product
 from tests.stand.program import Supervisor
-from tests.stand.sender import Order
 from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -30,19 +29,20 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 HEALTHY_SECONDS = 60.0
-CAPACITY_EVENTS = 4000
-CAPACITY_SECONDS = 60.0
+SUBSCRIBED = "SELECT count(*) FROM subscriptions"
+KINDS = ("postgresql", "sqlite", "cluster", "standby", "behind")
 FALL_BEHIND = {"OM_QUEUE_DEPTH_HIGH": "2000000", "OM_QUEUE_DEPTH_LOW": "1000000"}
 """At half of what the service can do, an outage of a minute leaves more in the queue than the usual limit."""
 
 
 @contextmanager
 def running_stand(kind: str, directory: Path, sources: Path = SOURCES) -> Iterator[Stand]:
-    """Run a stand of a kind: postgresql, sqlite, cluster or standby; what a failure leaves is kept there."""
+    """Run a stand of a kind: one of KINDS; what a failure leaves is kept there."""
     stand = Stand(
         directory,
         database=kind if kind in {"sqlite", "standby"} else "postgresql",
         nodes=3 if kind == "cluster" else 1,
+        has_behind=kind == "behind",
     )
     try:
         stand.start(sources)
@@ -60,9 +60,12 @@ class Stand:
         directory: Servers, journals, logs and databases are kept in it.
         database: "postgresql", "sqlite" or "standby": a PostgreSQL with a synchronous standby.
         nodes: How many brokers make the cluster.
+        has_behind: Whether settle and deliver work, a service behind is told, and the platform is asked.
     """
 
-    def __init__(self, directory: Path, *, database: str = "postgresql", nodes: int = 1) -> None:
+    def __init__(
+        self, directory: Path, *, database: str = "postgresql", nodes: int = 1, has_behind: bool = False
+    ) -> None:
         self.directory = directory
         first = PrivateRabbitMQ(directory / "rabbitmq-1", name="node-1")
         self.brokers = [first] + [
@@ -77,6 +80,7 @@ class Stand:
         self.edge_proxy = Proxy(first.amqp_port)
         self.worker_proxy = Proxy(first.amqp_port)
         self.fake_management = FakeManagement(first.management_url)
+        self.behind = Behind(directory / "behind") if has_behind else None
         self.database = ""
         self.capacity = 0.0
         self._served = 0
@@ -100,7 +104,7 @@ class Stand:
         for broker in self.brokers[1:]:
             broker.join_cluster(self.broker)
         self.serve(sources)
-        self.capacity = self._measure_capacity()
+        self.capacity = measured_capacity(self)
 
     def serve(self, sources: Path) -> None:
         """Run the product from *sources* on an empty broker, an empty database and an empty state."""
@@ -117,10 +121,14 @@ class Stand:
         self.product.omctl("migrate")
         self.edge = self.product.edge()
         self.workers = [self.product.worker(f"worker-{number}") for number in range(1, WORKERS + 1)]
+        if self.behind:
+            self.behind.serve(self)
         for program in self.programs:
             program.start()
         self._supervisor = Supervisor(self.programs)
         self.wait_healthy()
+        if self.behind:
+            wait_until(lambda: self.ask(SUBSCRIBED), HEALTHY_SECONDS, "the destination is told of events")
 
     def settings(self) -> dict[str, str]:
         """Return the settings that have no default here, and what a heavy load needs."""
@@ -129,6 +137,7 @@ class Stand:
             "OM_MANAGEMENT_URL": ",".join(broker.management_url for broker in self.brokers),
             "OM_DATABASE_URL": self._product_database_url(),
             **FALL_BEHIND,
+            **(self.behind.settings() if self.behind else {}),
         }
 
     def _product_database_url(self) -> str:
@@ -147,7 +156,7 @@ class Stand:
     @property
     def programs(self) -> list[Program]:
         """The edge and the workers."""
-        return [self.edge, *self.workers]
+        return [self.edge, *self.workers, *(self.behind.programs if self.behind else ())]
 
     def stop_product(self) -> None:
         """Kill edge and workers, and start them no more."""
@@ -161,6 +170,8 @@ class Stand:
     def stop(self) -> None:
         """Stop everything that was started here, the first node last: the port mapper is its."""
         self.stop_product()
+        if self.behind:
+            self.behind.close()
         self.fake_management.close()
         self.edge_proxy.close()
         self.worker_proxy.close()
@@ -232,16 +243,3 @@ class Stand:
         with self.connect() as connection:
             for statement in statements:
                 connection.execute(statement.encode())
-
-    def _measure_capacity(self) -> float:
-        """Return how many events a second go the whole way, from the webhook to the committed row."""
-        order = Order(self.product.port, str(self.directory / "capacity"), run="capacity")
-        load = Load(order)
-        try:
-            started = time.monotonic()
-            load.burst(CAPACITY_EVENTS)
-            count = "SELECT count(*) FROM processed_events"
-            wait_until(lambda: self.ask(count) >= CAPACITY_EVENTS, CAPACITY_SECONDS, "a burst is processed")
-            return CAPACITY_EVENTS / (time.monotonic() - started)
-        finally:
-            load.kill()

@@ -38,7 +38,9 @@ class Load:
         self._records = Records(Path(order.output))
         self._read = 0
         command = [sys.executable, "-m", "tests.stand.sender", json.dumps(asdict(order))]
-        self._process = subprocess.Popen(command, cwd=SOURCES, stdin=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, cwd=SOURCES, stdin=subprocess.PIPE, text=True, start_new_session=True
+        )
 
     @property
     def pid(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.chaos.faults import (
+    behind,
     broker,
     clock,
     cluster,
@@ -241,5 +242,6 @@ _FAULTS: Final = (
         p99=15.0,
     ),
     *cluster.FAULTS,
+    *behind.FAULTS,
 )
 FAULTS: Final = tuple(sorted(_FAULTS, key=lambda fault: fault.number))

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
-DISK = "10m"
-FILL_RATE = 1000.0
-"""Fills the disk in some twenty seconds, whatever the stand can do."""
+DISK_SECONDS = 25.0
+LIMIT_SECONDS = 20.0
+"""Of traffic that the disk and the limit have room for: well above the last six seconds, which are always
+journalled, and soon full without the sender's going any faster."""
+
+EVENT_BYTES = 400
+"""In the journal."""
+
+LEAST_MEGABYTES = 4
+"""What two processes' segments need."""
 
 NEARLY_FULL = 65536
-LOW_LIMIT = str(8 * 1024 * 1024)
-"""Well above the last six seconds of traffic, which are always journalled."""
 
 DEFAULT_LIMIT = str(1024 * 1024 * 1024)
 NEARLY = 0.8
@@ -42,7 +47,8 @@ def on_a_small_disk(stand: Stand) -> Iterator[None]:
     """Give the edge a state directory on a file system of its own."""
     usual, small = stand.journals.state, stand.directory / "small"
     small.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(small)], check=True)
+    options = f"size={_room_for(stand, DISK_SECONDS)}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(small)], check=True)
     _move(stand, small)
     try:
         yield
@@ -77,9 +83,10 @@ def the_disk_is_full(scene: Scene) -> Iterator[None]:
 def the_limit_is_reached(scene: Scene) -> Iterator[None]:
     """Take the broker away until the journal has reached its limit."""
     stand = scene.stand
-    stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=LOW_LIMIT)
+    limit = _room_for(stand, LIMIT_SECONDS)
+    stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=str(limit))
     with _filled(scene):
-        size, limit = stand.journals.size, int(LOW_LIMIT)
+        size = stand.journals.size
         scene.prove(f"{size} bytes are journalled", has_struck=size > NEARLY * limit)
         assert size <= limit, f"{size} bytes are journalled, more than {limit}"
         yield
@@ -191,19 +198,16 @@ def _filled(scene: Scene) -> Iterator[None]:
     """Fill the journal until senders are refused, then let the broker come back."""
     stand, load = scene.stand, scene.load
     log, start = stand.edge.log, stand.edge.log.stat().st_size
-    usual = load.rate
     stand.broker.stop()
     try:
-        load.change_rate(max(usual, FILL_RATE))
         wait_until(lambda: load.latest(0.5)[503], FULL_SECONDS, "senders are told 503")
-        load.change_rate(usual)
         yield
     finally:
-        load.change_rate(usual)
         stand.broker.start()
     stand.wait_healthy()
     wait_until(lambda: set(load.latest(1.0)) == {200}, FULL_SECONDS, "senders are let in again")
-    wait_until(lambda: stand.journals.size < int(LOW_LIMIT) / 2, FULL_SECONDS, "the backlog is published")
+    half = _room_for(stand, LIMIT_SECONDS) / 2
+    wait_until(lambda: stand.journals.size < half, FULL_SECONDS, "the backlog is published")
     mute = [each for each in load.seen().tries if each.status == 503 and not each.retry_after]
     assert not mute, f"{len(mute)} refusals came without Retry-After"
     assert b"journal_full" in log.read_bytes()[start:], "the edge did not say that its journal is full"
@@ -232,6 +236,11 @@ def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
     wait_until(
         lambda: len(stand.journals.aside("damaged")) > before, 60, "the damaged file is kept for a person"
     )
+
+
+def _room_for(stand: Stand, seconds: float) -> int:
+    """Return how many bytes so many seconds of traffic at half of the capacity take."""
+    return max(LEAST_MEGABYTES << 20, round(stand.capacity / 2 * seconds * EVENT_BYTES))
 
 
 def _move(stand: Stand, state: Path) -> None:

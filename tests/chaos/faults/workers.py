@@ -75,7 +75,7 @@ def with_sick_handlers(stand: Stand) -> Iterator[None]:
 @contextmanager
 def a_worker_is_killed(scene: Scene) -> Iterator[None]:
     """Kill one at any moment."""
-    _kill(scene, [scene.chance.choice(scene.stand.workers)])
+    kill(scene, [scene.chance.choice(scene.stand.workers)])
     yield
 
 
@@ -86,7 +86,7 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
     with engine.connect() as ours:
         ours.execute(LOCK)
         wait_until(lambda: stand.ask(BLOCKED) > 0, 40, "a worker waits for our lock")
-        _kill(scene, stand.workers)
+        kill(scene, stand.workers)
         ours.rollback()
     engine.dispose()
     yield
@@ -99,7 +99,7 @@ def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
     proxy.weather = Weather.HOLD_REQUESTS
     before = stand.ask(ROWS)
     scene.await_proof("a transaction was committed unacknowledged", lambda: stand.ask(ROWS) > before)
-    _kill(scene, stand.workers)
+    kill(scene, stand.workers)
     proxy.cut_all()
     proxy.weather = Weather.FAIR
     yield
@@ -243,7 +243,8 @@ def _few(scene: Scene) -> float:
     return max(500.0, scene.load.rate)
 
 
-def _kill(scene: Scene, workers: list[Program]) -> None:
+def kill(scene: Scene, workers: list[Program]) -> None:
+    """Kill these, and see others come in their place."""
     before = [worker.pid for worker in workers]
     for pid in before:
         os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,38 @@
+"""Measure how many events a second a stand carries the whole way."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tests.chaos.behind import UNFINISHED
+from tests.stand.load import Load
+from tests.stand.sender import Order
+from tests.stand.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.chaos.stand import Stand
+
+EVENTS = 4000
+TOLD_EVENTS = 1500
+"""Where each is also settled and delivered."""
+
+SECONDS = 90.0
+COUNT = "SELECT count(*) FROM processed_events"
+
+
+def measured_capacity(stand: Stand) -> float:
+    """Return how many events a second go from the webhook to the committed row, or to the service behind."""
+    order = Order(stand.product.port, str(stand.directory / "capacity"), run="capacity")
+    events, load = TOLD_EVENTS if stand.behind else EVENTS, Load(order)
+
+    def is_done() -> bool:
+        return stand.ask(COUNT) >= events and not (stand.behind and stand.ask(UNFINISHED))
+
+    try:
+        started = time.monotonic()
+        load.burst(events)
+        wait_until(is_done, SECONDS, "a burst is processed")
+        return events / (time.monotonic() - started)
+    finally:
+        load.kill()

@@ -1,0 +1,89 @@
+"""Break what settles and delivers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.chaos.sabotage import LOST, Defect
+
+DEFECTS: Final = (
+    Defect(
+        "delivered before it is sent",
+        31,
+        "deliver is killed before it sends",
+        "workers/deliver/deliveries.py",
+        """
+_take = take
+def take(connection, destination, now_us, **names):
+    runs = _take(connection, destination, now_us, **names)
+    ids = [each.message.outbox_id for run in runs for each in run]
+    done = update(deliveries).where(_D.destination == destination, _D.outbox_id.in_(ids))
+    connection.execute(done.values(outcome=DELIVERED))
+    return runs
+""",
+        LOST,
+        stand="behind",
+    ),
+    Defect(
+        "another id at each attempt",
+        31,
+        "deliver is killed before its record",
+        "workers/deliver/attempts.py",
+        """
+import secrets
+def _send(transport, taken):
+    return transport.send(f"{taken.message.webhook_id}_{secrets.token_hex(4)}", body_of(taken.message))
+""",
+        r"repeated=[1-9]|came again under the same id",
+        stand="behind",
+    ),
+    Defect(
+        "the state before the outbox",
+        32,
+        "settle is killed before it commits",
+        "workers/settle/settler.py",
+        """
+_commit = Settler._commit
+def _halve(self, connection, settlements, now_us):
+    conversations.write(connection, settlements, now_us)
+    conversations.close_windows(connection, list(settlements))
+    connection.connection.driver_connection.commit()
+    _commit(self, connection, settlements, now_us)
+Settler._commit = _halve
+""",
+        LOST,
+        stand="behind",
+    ),
+    Defect(
+        "no answer is a good answer",
+        33,
+        "the destination is away",
+        "workers/deliver/judgement.py",
+        """
+Answer.end = property(lambda self: End.DELIVERED if self.status is None else End.TRANSIENT)
+""",
+        LOST,
+        stand="behind",
+    ),
+    Defect(
+        "what follows a failure goes on",
+        33,
+        "the destination answers too late",
+        "workers/deliver/attempts.py",
+        "GOES_ON = frozenset(End)\n",
+        "out of order",
+        stand="behind",
+    ),
+    Defect(
+        "the platform's word is ignored",
+        34,
+        "the platform lies",
+        "workers/settle/plan.py",
+        """
+def settle_update(state, update, _platform):
+    return settle_window(state, [update])
+""",
+        "contradicted",
+        stand="behind",
+    ),
+)

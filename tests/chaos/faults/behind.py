@@ -1,0 +1,235 @@
+"""Strike behind the queue's workers: settle and deliver killed, the destination and the platform failing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from simulator.platform import Fault as Failing
+from tests.chaos.behind import DESTINATION, TIMEOUT_SECONDS, Behind
+from tests.chaos.faults.workers import kill
+from tests.chaos.proxy import Weather
+from tests.chaos.scene import Fault, Form
+from tests.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from simulator.receiver import Told
+    from tests.chaos.proxy import Proxy
+    from tests.chaos.scene import Scene
+
+LOCK = text("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+SETTLING: Final = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'settle' AND wait_event_type = 'Lock'"
+)
+LEASED: Final = """
+    SELECT count(*) FROM deliveries
+    WHERE outcome IS NULL AND attempts = 0 AND due_at > now() + interval '1 second'
+"""
+SUPERSEDED: Final = "SELECT count(*) FROM routing_updates WHERE decision = 'superseded'"
+LATE_ANSWERS: Final = 10
+REFUSALS: Final = 5
+
+
+@contextmanager
+def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
+    """Let the destination take an event, and kill the workers before they hear of it."""
+    behind = _behind(scene)
+    caught: list[Told] = []
+    once = threading.Lock()
+
+    def kill_and_take(told: Told) -> None:
+        with once:
+            if not caught:
+                caught.append(told)
+                for program in behind.of("deliver"):
+                    os.kill(program.pid, signal.SIGKILL)
+
+    with _misbehaving(behind, kill_and_take):
+        scene.await_proof("the workers were killed over an event that was taken", lambda: caught)
+        yield
+    webhook_id = caught[0].webhook_id
+    scene.await_proof("it came again under the same id", lambda: _times_taken(behind, webhook_id) > 1)
+
+
+@contextmanager
+def deliver_is_killed_before_it_sends(scene: Scene) -> Iterator[None]:
+    """Kill the workers when they have leased events and nothing of them has reached the destination."""
+    proxy = _behind(scene).receiver_proxy
+    proxy.weather = Weather.HOLD_REQUESTS
+    scene.await_proof("events are leased", lambda: scene.stand.ask(LEASED) > 0)
+    kill(scene, _behind(scene).of("deliver"))
+    proxy.cut_all()
+    proxy.weather = Weather.FAIR
+    yield
+
+
+@contextmanager
+def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
+    """Kill the workers that have locked their conversations and wait for a table that we hold."""
+    stand, engine = scene.stand, scene.stand.engine()
+    with engine.connect() as ours:
+        ours.execute(LOCK)
+        scene.await_proof("a window's commit waits for our lock", lambda: stand.ask(SETTLING) > 0)
+        kill(scene, _behind(scene).of("settle"))
+        ours.rollback()
+    engine.dispose()
+    yield
+
+
+@contextmanager
+def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
+    """Let it take some events, and say so when nobody waits any more."""
+    behind = _behind(scene)
+    late: set[str] = set()
+
+    def dawdle(told: Told) -> Failing | None:
+        if len(late) >= LATE_ANSWERS or told.webhook_id in late:
+            return None
+        late.add(told.webhook_id)
+        return Failing(200, delay=TIMEOUT_SECONDS + 1.0)
+
+    with _misbehaving(behind, dawdle):
+        yield
+        scene.await_proof(
+            "what was taken too late came again under its id",
+            lambda: late and all(_times_taken(behind, each) > 1 for each in late),
+        )
+
+
+@contextmanager
+def the_destination_fails(scene: Scene) -> Iterator[None]:
+    """Let it answer 500 to everything, and take nothing."""
+    behind = _behind(scene)
+    failed: set[str] = set()
+
+    def fail(told: Told) -> Failing:
+        failed.add(told.webhook_id)
+        return Failing(500)
+
+    with _misbehaving(behind, fail):
+        yield
+    scene.prove(f"{len(failed)} events were answered 500", has_struck=bool(failed))
+
+
+@contextmanager
+def the_destination_resets(scene: Scene) -> Iterator[None]:
+    """Reset its connections, some times in a row."""
+    proxy, broken = _behind(scene).receiver_proxy, 0
+    for _ in range(5):
+        broken += proxy.reset_all()
+        scene.wait(0.2, 1.0)
+    scene.prove(f"{broken} connections broke", has_struck=broken > 0)
+    yield
+
+
+@contextmanager
+def the_destination_is_away(scene: Scene) -> Iterator[None]:
+    """Have nobody at its address."""
+    with _away(scene, _behind(scene).receiver_proxy):
+        yield
+
+
+@contextmanager
+def the_platform_is_away(scene: Scene) -> Iterator[None]:
+    """Have nobody at the address of the platform's API."""
+    with _away(scene, _behind(scene).platform_proxy):
+        yield
+
+
+@contextmanager
+def the_platform_has_no_room(scene: Scene) -> Iterator[None]:
+    """Let it answer 429 for a while."""
+    organisation, before = _behind(scene).organisation, _behind(scene).organisation.faults
+    organisation.strike(Failing(429, times=REFUSALS, retry_after=1))
+    yield
+    scene.await_proof(f"it answered 429 {REFUSALS} times", lambda: organisation.faults >= before + REFUSALS)
+
+
+@contextmanager
+def the_platform_lies(scene: Scene) -> Iterator[None]:
+    """Let it say something else of each conversation at each request, or know none."""
+    contacts, before = _behind(scene).contacts, scene.stand.ask(SUPERSEDED)
+    lied = contacts.lies
+    contacts.liar = scene.chance
+    try:
+        yield
+        scene.await_proof(
+            "updates were contradicted",
+            lambda: contacts.lies > lied and scene.stand.ask(SUPERSEDED) > before,
+        )
+    finally:
+        contacts.liar = None
+
+
+@contextmanager
+def _away(scene: Scene, proxy: Proxy) -> Iterator[None]:
+    usual, turned_away = proxy.target, proxy.turned_away
+    proxy.target = free_port()
+    proxy.cut_all()
+    try:
+        yield
+        scene.await_proof("connections found nobody", lambda: proxy.turned_away > turned_away)
+    finally:
+        proxy.target = usual
+
+
+@contextmanager
+def _misbehaving(behind: Behind, fault_of: Callable[[Told], Failing | None]) -> Iterator[None]:
+    usual, behind.inbox.fault_of = behind.inbox.fault_of, fault_of
+    try:
+        yield
+    finally:
+        behind.inbox.fault_of = usual
+
+
+def _behind(scene: Scene) -> Behind:
+    assert scene.stand.behind is not None
+    return scene.stand.behind
+
+
+def _times_taken(behind: Behind, webhook_id: str) -> int:
+    return sum(each.webhook_id == webhook_id for each in behind.inbox.told(DESTINATION))
+
+
+FAULTS: Final = (
+    Fault(
+        31,
+        "kill -9 of a deliver worker",
+        (
+            Form(deliver_is_killed_before_its_record),
+            Form(deliver_is_killed_before_it_sends),
+        ),
+        stands=("behind",),
+    ),
+    Fault(32, "kill -9 of a settle worker", (Form(settle_is_killed_before_it_commits),), stands=("behind",)),
+    Fault(
+        33,
+        "bad destination",
+        (
+            Form(the_destination_answers_too_late, (3.0, 6.0)),
+            Form(the_destination_fails, (3.0, 6.0)),
+            Form(the_destination_resets),
+            Form(the_destination_is_away, (5.0, 10.0)),
+        ),
+        rounds=1,
+        stands=("behind",),
+    ),
+    Fault(
+        34,
+        "bad platform",
+        (
+            Form(the_platform_is_away, (5.0, 10.0)),
+            Form(the_platform_has_no_room, (3.0, 6.0)),
+            Form(the_platform_lies, (8.0, 12.0)),
+        ),
+        rounds=1,
+        stands=("behind",),
+    ),
+)

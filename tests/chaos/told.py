@@ -1,0 +1,120 @@
+"""Settle what the service behind was told with what it should have been told."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.chaos.behind import PURPOSES
+from tests.stand.ledger import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from simulator.receiver import Told
+
+UPDATED: Final = "openmessaging:conversation:updated"
+NOBODY_NOTIFIED: Final = b"null"
+
+
+@dataclass(frozen=True, slots=True)
+class TellTale:
+    """What became of a run's events behind the outbox.
+
+    Args:
+        lost: Events that the destination was to take and never took.
+        repeated: Events that it took under two ids, each of which it must take for an event.
+        complaint: What else is wrong, in one line; empty when nothing is.
+    """
+
+    lost: int
+    repeated: int
+    complaint: str
+
+
+def tell_tale(
+    bodies: Iterable[bytes],
+    taken: Sequence[Told],
+    said: Mapping[str, AbstractSet[str]],
+    superseded: AbstractSet[bytes],
+) -> TellTale:
+    """Compare.
+
+    Args:
+        bodies: What took effect, as it was sent.
+        taken: What the destination answered 2xx, in order.
+        said: What the platform said of each conversation, ever.
+        superseded: Digests of the updates that are on record as contradicted.
+    """
+    ids: dict[bytes, set[str]] = {}
+    for each in taken:
+        ids.setdefault(_payload_of(each), set()).add(each.webhook_id)
+    lost = against = unasked = 0
+    for body in bodies:
+        is_told, event = body in ids, json.loads(body)
+        allowed = _platform_agreed(event, said), _platform_objected(event, said)
+        against += is_told and not allowed[0]
+        lost += not is_told and not (allowed[1] and digest_of(body) in superseded)
+        unasked += digest_of(body) in superseded and not allowed[1]
+    excess = sum(len(of_one) - 1 for payload, of_one in ids.items() if payload != NOBODY_NOTIFIED)
+    complaints = {
+        "{} contradicted updates were delivered": against,
+        "{} updates are superseded and nobody contradicted": unasked,
+        "{} deliveries came out of order": _disordered(taken),
+        "{} ids were used for two events": _ambiguous(taken),
+    }
+    words = "; ".join(form.format(count) for form, count in complaints.items() if count)
+    return TellTale(lost, excess + _sessions_twice(taken), words)
+
+
+def _platform_agreed(event: Mapping[str, Any], said: Mapping[str, AbstractSet[str]]) -> bool:
+    """Tell whether the event may be delivered: an update only by the platform's word."""
+    if event["eventType"] != UPDATED:
+        return True
+    return bool(said.get(event["conversationId"], set()) & PURPOSES[event["routing"]["status"]])
+
+
+def _platform_objected(event: Mapping[str, Any], said: Mapping[str, AbstractSet[str]]) -> bool:
+    """Tell whether the event may be kept back."""
+    if event["eventType"] != UPDATED:
+        return False
+    return bool(said.get(event["conversationId"], set()) - PURPOSES[event["routing"]["status"]])
+
+
+def _payload_of(told: Told) -> bytes:
+    return told.raw.partition(b',"data":')[2][:-1]
+
+
+def _disordered(taken: Iterable[Told]) -> int:
+    """Count what came after something newer, by its sequence or, unless marked late, by its timestamp."""
+    newest: dict[str, tuple[int, str]] = {}
+    known: set[str] = set()
+    disordered = 0
+    for each in taken:
+        if each.webhook_id in known:
+            continue
+        known.add(each.webhook_id)
+        sequence, moment = newest.get(each.conversation_id, (0, ""))
+        now = str(each.body["timestamp"])
+        disordered += each.sequence < sequence or (now < moment and not each.late)
+        newest[each.conversation_id] = max(sequence, each.sequence), max(moment, now)
+    return disordered
+
+
+def _ambiguous(taken: Iterable[Told]) -> int:
+    raws: dict[str, set[bytes]] = {}
+    for each in taken:
+        raws.setdefault(each.webhook_id, set()).add(each.raw)
+    return sum(len(of_one) > 1 for of_one in raws.values())
+
+
+def _sessions_twice(taken: Iterable[Told]) -> int:
+    """Count sessions that nobody notified, and that were told of under two ids all the same."""
+    sessions = {
+        (each.conversation_id, each.webhook_id) for each in taken if _payload_of(each) == NOBODY_NOTIFIED
+    }
+    ids = Counter(conversation_id for conversation_id, _ in sessions)
+    return sum(count - 1 for count in ids.values())
