@@ -65,10 +65,10 @@ chaos: install ## Strike a running service with every fault, and look for losses
 	@$(BIN)/python -m tests.chaos --json docs/chaos/results.json $(CHAOS)
 
 chaos-sabotage: install ## Break the service once for every fault, and see that fault's check fail
-	@$(BIN)/python -m tests.chaos sabotage $(CHAOS)
+	@$(BIN)/python -m tests.chaos sabotage --json docs/chaos/sabotage.json $(CHAOS)
 
 soak: install ## Strike once a minute for an hour, or SOAK=minutes, and see that nothing grows
-	@$(BIN)/python -m tests.chaos.soak $(SOAK)
+	@$(BIN)/python -m tests.chaos.soak --json docs/chaos/soak.json $(SOAK)
 
 bench: install ## Measure everything beside what one would write instead: a quarter of an hour on an idle machine
 	@$(BIN)/python -m tests.benchmarks --json docs/performance/results.json --chart docs/performance/chart.png $(BENCH)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS
-from tests.chaos.plugin import CAUGHT, TOLD, name_on, plan, stands
+from tests.chaos.plugin import SABOTAGE, VERSIONS, name_on, plan, stands, versions_of
 from tests.chaos.result import Result
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.sabotage import Defect, sabotaged_copy
@@ -23,14 +23,15 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 def test_the_defect_is_caught(stands, defect, plan, tmp_path, record_property):
     stand = stands.of(defect.stand)
+    record_property(VERSIONS, versions_of(stand))
     stand.serve(sabotaged_copy(defect, tmp_path / "product"))
     result = result_on(stand, defect, plan)
     if not result.rounds:
         # It failed in the middle of a strike, and left things as they were then.
         stands.close()
     is_caught = re.search(defect.shows, result.outcome) is not None
-    record_property(CAUGHT, is_caught)
-    record_property(TOLD, f"fault {defect.fault}, {defect.name}: {result.outcome}")
+    told = {"name": defect.name, "fault": defect.fault, "form": defect.form}
+    record_property(SABOTAGE, told | {"caught": is_caught, "outcome": result.outcome})
     assert is_caught, f"{defect.name}: not {defect.shows}, but: {result.outcome}"
 
 

@@ -15,6 +15,8 @@ from tests.chaos.told import TellTale, tell_tale
 from tests.stand.ledger import digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import TextClause
 
     from tests.chaos.stand import Stand
@@ -118,9 +120,8 @@ class Oracle:
 
     def verdict(self) -> Verdict:
         """Return what became of everything."""
-        bodies = self._stored()
-        stored = Counter(map(digest_of, bodies))
-        told = self._told(bodies)
+        stored = Counter(map(digest_of, self._all(STORED, run=self._run)))
+        told = self._told()
         dead = set(map(digest_of, self._stand.view.bodies(DEAD_LETTERS)))
         aside = set(map(digest_of, self._set_aside()))
         journalled = set(map(digest_of, self._stand.journals.bodies()))
@@ -140,15 +141,13 @@ class Oracle:
             path.read_bytes() for path in self._stand.journals.aside("oversized") if path.suffix == ".body"
         ]
 
-    def _stored(self) -> list[bytes]:
-        return self._all(STORED, run=self._run)
-
-    def _told(self, bodies: list[bytes]) -> TellTale:
+    def _told(self) -> TellTale:
         """Settle with the service behind, where there is one."""
         stand = self._stand
         if stand.behind is None:
             return TellTale(0, 0, "")
         taken, said = stand.behind.taken_of(self._name), stand.behind.contacts.said
+        bodies = self._all(STORED, run=self._run)
         tale = tell_tale(bodies, taken, said, set(self._all(SUPERSEDED)))
         counts = {
             "{} deliveries were given up": stand.ask(GIVEN_UP),
@@ -161,12 +160,13 @@ class Oracle:
             "; ".join([*words, *filter(None, [tale.complaint])]),
         )
 
-    def _all(self, question: TextClause, **values: object) -> list[bytes]:
-        """Return the bytes that a query finds."""
+    def _all(self, question: TextClause, **values: object) -> Iterator[bytes]:
+        """Yield the bytes that a query finds, however many: those of an hour are millions."""
         engine = self._stand.engine()
         try:
-            with engine.connect() as connection:
-                return [bytes(value) for (value,) in connection.execute(question, values)]
+            with engine.connect().execution_options(yield_per=10_000) as connection:
+                for (value,) in connection.execute(question, values):
+                    yield bytes(value)
         finally:
             engine.dispose()
 

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 RESULT = "result of a fault"
-CAUGHT = "whether a defect was caught"
-TOLD = "what came of a defect"
+SABOTAGE = "what came of a defect"
 VERSIONS = "versions of the servers"
 
 
@@ -154,13 +153,24 @@ def versions_of(stand: Stand) -> dict[str, str]:
     return versions | (postgresql_version(stand.database_url()) if stand.postgresql else {})
 
 
+def keep(path: Path, content: dict[str, Any]) -> None:
+    """Write figures into a file that pages quote."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def caught_line(defects: list[dict[str, Any]]) -> str:
+    """Return the last line of a run with defects."""
+    return f"sabotage: defects={len(defects)} caught={sum(each['caught'] for each in defects)}"
+
+
 class Account:
     """What all lanes report, in the process that pytest was started in."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._rows: list[dict[str, Any]] = []
-        self._caught: list[bool] = []
+        self._defects: list[dict[str, Any]] = []
         self._versions: dict[str, str] = {}
         self._certificate = certificate(seed=config.getoption("seed"), servers={}, root=SOURCES)
 
@@ -172,33 +182,34 @@ class Account:
             if name == RESULT:
                 self._rows.append(value)
                 print(f"\n{table([value]).splitlines()[1]}", flush=True)
-            if name == CAUGHT:
-                self._caught.append(value)
-            if name == TOLD:
-                print(f"\n{value} ({report.duration:.0f} s)", flush=True)
+            if name == SABOTAGE:
+                self._defects.append(value | {"seconds": round(report.duration)})
+                words = "fault {fault}, {name}: {outcome} ({seconds} s)".format(**self._defects[-1])
+                print(f"\n{words}", flush=True)
             if name == VERSIONS:
                 self._versions |= value
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail where a fault was not run."""
-        if not self._caught and (missing := self._missing()):
+        if not self._defects and (missing := self._missing()):
             print(f"\nnot run: faults {', '.join(map(str, missing))}")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the table and the line, and keep them."""
-        if self._caught:
-            terminalreporter.write_line(f"sabotage: defects={len(self._caught)} caught={sum(self._caught)}")
+        self._certificate["versions"] |= self._versions
+        if self._defects:
+            self._conclude(terminalreporter, caught_line(self._defects), "defects", self._defects)
             return
         rows = sorted(self._rows, key=lambda row: (row["number"], row["stand"]))
-        self._certificate["versions"] |= self._versions
-        line = summary(rows, self._certificate)
         terminalreporter.write_line(table(rows))
-        terminalreporter.write_line(line)
+        self._conclude(terminalreporter, summary(rows, self._certificate), "faults", rows)
+
+    def _conclude(self, reporter: Any, line: str, name: str, rows: list[dict[str, Any]]) -> None:
+        """Print the line, and keep it with the rows where a file was named."""
+        reporter.write_line(line)
         if path := self._config.getoption("json"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            content = {"certificate": self._certificate, "line": line, "faults": rows}
-            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            keep(path, {"certificate": self._certificate, "line": line, name: rows})
 
     def _missing(self) -> list[int]:
         """Return the faults that are listed and were asked for, and have no result of every stand."""

@@ -9,16 +9,23 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from tests.chaos.faults import broker, database, edge, workers
 from tests.chaos.oracle import Oracle
+from tests.chaos.plugin import keep, versions_of
 from tests.chaos.run import DRAIN_SECONDS, scene_of, strike
 from tests.chaos.scene import ANYTHING, Form
 from tests.chaos.stand import Stand, running_stand
+from tests.figures import certificate
 from tests.servers import ensure_postgresql, ensure_rabbitmq
+from tests.stand.product import SOURCES
 from tests.stand.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MOST_GROWTH = 1.3
 """Of a process's memory from its second minute on; the collector's own ups and downs stay below."""
@@ -89,6 +96,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
     parser.add_argument("minutes", type=float, nargs="?", default=60.0)
     parser.add_argument("--seed", type=lambda text: int(text, 16), default=secrets.randbits(32))
+    parser.add_argument("--json", type=Path, help="keep the figures in this file")
     options = parser.parse_args()
     ensure_rabbitmq()
     ensure_postgresql()
@@ -96,11 +104,17 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="open-messaging-soak-") as directory,
         running_stand("postgresql", Path(directory)) as stand,
     ):
-        return soak(stand, options.seed, options.minutes)
+        birth = certificate(seed=f"{options.seed:x}", servers=versions_of(stand), root=SOURCES)
+        figures = soak(stand, options.seed, options.minutes)
+    line = line_of(figures)
+    print(line)
+    if options.json:
+        keep(options.json, {"certificate": birth, "line": line, "soak": figures})
+    return 0 if is_good(figures) else 1
 
 
-def soak(stand: Stand, seed: int, minutes: float) -> int:
-    """Soak a stand, settle the account and print the last line."""
+def soak(stand: Stand, seed: int, minutes: float) -> dict[str, Any]:
+    """Soak a stand and settle the account; return what came of it."""
     scene, watch = scene_of(stand, "soak", seed, stand.capacity * SHARE), Watch()
     print(f"soak: seed {seed:x}, {scene.load.rate:.0f} events/s", flush=True)
     end = time.monotonic() + minutes * 60
@@ -116,13 +130,32 @@ def soak(stand: Stand, seed: int, minutes: float) -> int:
     wait_until(oracle.is_settled, 2 * DRAIN_SECONDS, "everything drains")
     watch.look(stand)
     verdict = oracle.verdict()
-    print(
-        f"soak: events={verdict.answered} strikes={len(scene.proofs)} lost={verdict.lost}"
-        f" repeated={verdict.repeated} memory_growth={watch.memory_growth:.2f}"
-        f" descriptor_growth={watch.descriptor_growth} {verdict.complaint}".rstrip()
-    )
-    is_flat = watch.memory_growth <= MOST_GROWTH and watch.descriptor_growth <= MOST_DESCRIPTORS
-    return 0 if verdict.is_clean and is_flat else 1
+    return {
+        "minutes": minutes,
+        "rate": round(scene.load.rate),
+        "events": verdict.answered,
+        "strikes": len(scene.proofs),
+        "lost": verdict.lost,
+        "repeated": verdict.repeated,
+        "memory_growth": round(watch.memory_growth, 2),
+        "descriptor_growth": watch.descriptor_growth,
+        "complaint": verdict.complaint,
+        **scene.load.seen().figures(),
+    }
+
+
+def line_of(figures: Mapping[str, Any]) -> str:
+    """Return the last line."""
+    names = ("events", "strikes", "lost", "repeated", "memory_growth", "descriptor_growth")
+    counts = " ".join(f"{name}={figures[name]}" for name in names)
+    return f"soak: {counts} {figures['complaint']}".rstrip()
+
+
+def is_good(figures: Mapping[str, Any]) -> bool:
+    """Tell whether nothing was lost, repeated, left behind or kept for ever."""
+    is_clean = not (figures["lost"] or figures["repeated"] or figures["complaint"])
+    is_flat = figures["memory_growth"] <= MOST_GROWTH and figures["descriptor_growth"] <= MOST_DESCRIPTORS
+    return is_clean and is_flat
 
 
 def _watch_until(stand: Stand, watch: Watch, moment: float) -> None:

@@ -15,6 +15,8 @@ FILES: Final = {
     "performance": "docs/performance/results.json",
     "profile": "docs/performance/profile.json",
     "chaos": "docs/chaos/results.json",
+    "sabotage": "docs/chaos/sabotage.json",
+    "soak": "docs/chaos/soak.json",
 }
 """The files of figures by the name that pages quote them under."""
 
