@@ -21,7 +21,7 @@ class PrivateErlang:
     def __init__(self, directory: Path) -> None:
         self.epmd_port = free_port()
         self._directory = directory
-        self._cookie = _stored_cookie(directory) or secrets.token_hex(16)
+        self.cookie = _stored_cookie(directory) or secrets.token_hex(16)
         self._nodes: set[str] = set()
         self._epmd = ServerProcess("epmd", directory / "epmd.log")
 
@@ -42,7 +42,7 @@ class PrivateErlang:
         path = _cookie_path(home)
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
-        path.write_text(self._cookie)
+        path.write_text(self.cookie)
         # Erlang refuses a cookie that others could read.
         path.chmod(0o400)
 

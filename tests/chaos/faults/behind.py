@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from tests.chaos.faults.workers import kill
 from tests.chaos.proxy import Weather
 from tests.chaos.scene import Fault, Form
 from tests.servers import free_port
+from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +37,12 @@ LEASED: Final = """
 SUPERSEDED: Final = "SELECT count(*) FROM routing_updates WHERE decision = 'superseded'"
 LATE_ANSWERS: Final = 10
 REFUSALS: Final = 5
+RESETS: Final = 5
+LOOK_SECONDS: Final = 0.5
+"""About as long as a window is open."""
+
+TOLD_AGAIN_SECONDS: Final = 90.0
+"""A destination that is down is asked once a minute."""
 
 
 @contextmanager
@@ -74,9 +82,17 @@ def deliver_is_killed_before_it_sends(scene: Scene) -> Iterator[None]:
 def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
     """Kill the workers that have locked their conversations and wait for a table that we hold."""
     stand, engine = scene.stand, scene.stand.engine()
-    with engine.connect() as ours:
+
+    def is_waiting() -> bool:
+        ours.rollback()
+        time.sleep(LOOK_SECONDS)
         ours.execute(LOCK)
-        scene.await_proof("a window's commit waits for our lock", lambda: stand.ask(SETTLING) > 0)
+        time.sleep(LOOK_SECONDS)
+        return stand.ask(SETTLING) > 0
+
+    with engine.connect() as ours:
+        # Intake waits for the lock, too, and then no window closes any more: let go, and try again.
+        scene.await_proof("a window's commit waits for our lock", is_waiting)
         kill(scene, _behind(scene).of("settle"))
         ours.rollback()
     engine.dispose()
@@ -116,16 +132,20 @@ def the_destination_fails(scene: Scene) -> Iterator[None]:
     with _misbehaving(behind, fail):
         yield
     scene.prove(f"{len(failed)} events were answered 500", has_struck=bool(failed))
+    _wait_told(behind)
 
 
 @contextmanager
 def the_destination_resets(scene: Scene) -> Iterator[None]:
-    """Reset its connections, some times in a row."""
+    """Reset its connections wherever they are: each carries one request."""
     proxy, broken = _behind(scene).receiver_proxy, 0
-    for _ in range(5):
+
+    def break_some() -> bool:
+        nonlocal broken
         broken += proxy.reset_all()
-        scene.wait(0.2, 1.0)
-    scene.prove(f"{broken} connections broke", has_struck=broken > 0)
+        return broken >= RESETS
+
+    scene.await_proof(f"{RESETS} connections broke and more", break_some)
     yield
 
 
@@ -134,6 +154,7 @@ def the_destination_is_away(scene: Scene) -> Iterator[None]:
     """Have nobody at its address."""
     with _away(scene, _behind(scene).receiver_proxy):
         yield
+    _wait_told(_behind(scene))
 
 
 @contextmanager
@@ -192,6 +213,15 @@ def _misbehaving(behind: Behind, fault_of: Callable[[Told], Failing | None]) -> 
 def _behind(scene: Scene) -> Behind:
     assert scene.stand.behind is not None
     return scene.stand.behind
+
+
+def _wait_told(behind: Behind) -> None:
+    told = len(behind.inbox.told(DESTINATION))
+    wait_until(
+        lambda: len(behind.inbox.told(DESTINATION)) > told,
+        TOLD_AGAIN_SECONDS,
+        "the destination is told again",
+    )
 
 
 def _times_taken(behind: Behind, webhook_id: str) -> int:

@@ -20,24 +20,26 @@ NORMAL_SECONDS = 8.0
 PROMISED_SECONDS = 0.01
 """Single-digit milliseconds: below it a latency is normal, whatever it was before."""
 
-CTL_SECONDS = 180.0
-"""rabbitmqctl is an Erlang machine of its own, which may starve while others boot beside it."""
-
 FALLS_BEHIND = 2000
 """Deliveries in the queue when the broker is killed."""
 
 ALARM_ON = {
-    "memory": ("set_vm_memory_high_watermark", "absolute", "1"),
-    "disk": ("set_disk_free_limit", "100000GB"),
+    "memory": "vm_memory_monitor:set_vm_memory_high_watermark({absolute, 1})",
+    "disk": 'rabbit_disk_monitor:set_disk_free_limit("100000GB")',
 }
 ALARM_OFF = {
-    "memory": ("set_vm_memory_high_watermark", "absolute", "1GB"),
-    "disk": ("set_disk_free_limit", "10MB"),
+    "memory": 'vm_memory_monitor:set_vm_memory_high_watermark({absolute, "1GB"})',
+    "disk": 'rabbit_disk_monitor:set_disk_free_limit("10MB")',
 }
+CLOSE_ALL = """
+    rabbit_networking:close_connections([
+        Pid || Pid <- rabbit_networking:connections(), node(Pid) =:= node()
+    ], <<"chaos">>)
+"""
 MESSAGE_LIMIT = 20_000
 USUAL_LIMIT = 16_777_216
-SET_LIMIT = "persistent_term:put(max_message_size, {})."
-GET_LIMIT = "persistent_term:get(max_message_size)."
+SET_LIMIT = "persistent_term:put(max_message_size, {})"
+GET_LIMIT = "persistent_term:get(max_message_size)"
 
 
 def is_frozen(pid: int) -> bool:
@@ -78,7 +80,7 @@ def all_connections_are_closed(scene: Scene) -> Iterator[None]:
     view = scene.stand.view
     wait_until(view.connections, 30, "the broker lists its connections")
     before = view.connections()
-    scene.stand.broker.ctl("close_all_connections", "chaos", timeout=CTL_SECONDS)
+    scene.stand.broker.evaluate(CLOSE_ALL)
     yield
     scene.await_proof(
         f"all {len(before)} connections are new ones",
@@ -114,13 +116,13 @@ def the_edge_is_restarted_during_an_alarm(scene: Scene) -> Iterator[None]:
 @contextmanager
 def _alarm(scene: Scene, kind: str) -> Iterator[None]:
     broker, view = scene.stand.broker, scene.stand.view
-    broker.ctl(*ALARM_ON[kind], timeout=CTL_SECONDS)
+    broker.evaluate(ALARM_ON[kind])
     scene.await_proof(f"the broker lists its {kind} alarm", view.has_alarm)
     wait_until(lambda: _edge_is_blocked(scene), 40, "the edge says that the broker has an alarm")
     try:
         yield
     finally:
-        broker.ctl(*ALARM_OFF[kind], timeout=CTL_SECONDS)
+        broker.evaluate(ALARM_OFF[kind])
     wait_until(lambda: not view.has_alarm(), 60, "the alarm has ended")
 
 
@@ -152,8 +154,8 @@ def _frozen(scene: Scene, broker: PrivateRabbitMQ) -> Iterator[None]:
 def an_event_is_above_its_limit(scene: Scene) -> Iterator[None]:
     """Have the broker refuse what is larger than 20,000 bytes, and send something larger."""
     broker = scene.stand.broker
-    broker.ctl("eval", SET_LIMIT.format(MESSAGE_LIMIT), timeout=CTL_SECONDS)
-    told = broker.ctl("eval", GET_LIMIT, timeout=CTL_SECONDS).strip()
+    broker.evaluate(SET_LIMIT.format(MESSAGE_LIMIT))
+    told = broker.evaluate(GET_LIMIT)
     scene.prove(f"the broker's limit is {told} bytes", has_struck=told == str(MESSAGE_LIMIT))
     (body,) = scene.extra_bodies(1)
     large = json.dumps(json.loads(body) | {"filler": "x" * MESSAGE_LIMIT}).encode()
@@ -163,7 +165,7 @@ def an_event_is_above_its_limit(scene: Scene) -> Iterator[None]:
         yield
         wait_until(lambda: scene.stand.journals.aside("oversized"), 60, "the event is set aside")
     finally:
-        broker.ctl("eval", SET_LIMIT.format(USUAL_LIMIT), timeout=CTL_SECONDS)
+        broker.evaluate(SET_LIMIT.format(USUAL_LIMIT))
 
 
 def expect_as_fast(seen: float, normal: float) -> None:

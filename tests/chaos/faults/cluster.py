@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.chaos.broker_view import EVENTS, BrokerView
-from tests.chaos.faults.broker import CTL_SECONDS, is_frozen
+from tests.chaos.faults.broker import is_frozen
 from tests.chaos.scene import NOT_REFUSED, Fault, Form
 from tests.stand.waiting import wait_until
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 FAIL_OVER_SECONDS = 60.0
 COMPLETE_SECONDS = 120.0
-CUT_OFF = "[begin erlang:set_cookie(N, wrong), erlang:disconnect_node(N) end || N <- [{nodes}]]."
-LET_IN = "[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{nodes}]]."
+CUT_OFF = "[begin erlang:set_cookie(N, wrong), erlang:disconnect_node(N) end || N <- [{nodes}]]"
+LET_IN = "[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{nodes}]]"
 
 
 @contextmanager
@@ -95,11 +95,11 @@ def the_leader_is_cut_off(scene: Scene) -> Iterator[None]:
     _begin_at(stand, leader)
     others = [broker for broker in stand.brokers if broker is not leader]
     nodes = ", ".join(f"'{broker.node}'" for broker in others)
-    leader.ctl("eval", CUT_OFF.format(nodes=nodes), timeout=CTL_SECONDS)
+    leader.evaluate(CUT_OFF.format(nodes=nodes))
     _look_elsewhere(stand, [leader])
     scene.await_proof(f"another node leads than {leader.node}", lambda: _leads_elsewhere(stand, leader), 120)
     yield
-    leader.ctl("eval", LET_IN.format(nodes=nodes), timeout=CTL_SECONDS)
+    leader.evaluate(LET_IN.format(nodes=nodes))
     # What its tables and the others' have in common is for a person to decide: the smaller part starts anew.
     leader.kill()
     leader.start()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, EVERYTHING, RECORDS
-from tests.chaos.faults.broker import CTL_SECONDS
+from tests.chaos.faults.broker import CLOSE_ALL
 from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def the_permissions_are_removed(scene: Scene) -> Iterator[None]:
     """Take the user's rights in the virtual host and its connections, then give the rights back."""
     stand, view = scene.stand, scene.stand.view
     view.request("DELETE", view.permissions).raise_for_status()
-    stand.broker.ctl("close_all_connections", "chaos", timeout=CTL_SECONDS)
+    stand.broker.evaluate(CLOSE_ALL)
     scene.prove("the user has no rights", has_struck=not view.exists(view.permissions))
     wait_until(
         lambda: not stand.product.is_connected(1), NOTICED_SECONDS, "the edge says that the broker is away"
