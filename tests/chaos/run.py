@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.chaos.oracle import Verdict
     from tests.chaos.scene import Form
     from tests.chaos.stand import Stand
+    from tests.stand.records import Seen
 
 WARM_SECONDS = 2.0
 LOOK_SECONDS = 0.5
@@ -125,14 +126,15 @@ def _strike_all(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Resul
     for count, form in enumerate(forms, start=1):
         scene.wait(0.3, 1.5)
         begin = time.monotonic()
-        strike(scene, form)
+        seen = strike(scene, form)
         seconds = time.monotonic() - begin
         plan.say(f"strike {count}/{len(forms)}: {form.name}: {scene.proofs[-1]} ({seconds:.0f} s)")
+        plan.say(f"    {seen.counts}, p99 {seen.latency(99):.2f} s, longest stall {seen.longest_stall:.1f} s")
     return replace(result, rounds=len(forms), proofs=tuple(scene.proofs))
 
 
-def strike(scene: Scene, form: Form) -> None:
-    """Strike once, see that it struck, that everything heals, and what the senders were told meanwhile."""
+def strike(scene: Scene, form: Form) -> Seen:
+    """Strike once, see that it struck and that everything heals; return what the senders met meanwhile."""
     proved = len(scene.proofs)
     with scene.load.watch() as seen:
         with form.strike(scene):
@@ -144,6 +146,7 @@ def strike(scene: Scene, form: Form) -> None:
     assert seen.tries, f"{form.name}: no request was due meanwhile"
     surprises = {} if form.allowed is None else seen.statuses - form.allowed
     assert not surprises, f"{form.name}: unexpected answers: {seen.counts}"
+    return seen
 
 
 def _settle(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
