@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.stand.records import Seen
 
 WARM_SECONDS = 2.0
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 DRAIN_SECONDS = 400.0
 """Long enough for the backlog of three minutes at half of the capacity, beside other stands."""
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 HEALTHY_SECONDS = 60.0
+EDGE_PRIORITY = -5
+"""Before the servers and workers of other stands on the same processors: what is late is its own doing."""
+
 SUBSCRIBED = "SELECT count(*) FROM subscriptions"
 KINDS = ("postgresql", "sqlite", "cluster", "standby", "behind")
 FALL_BEHIND = {"OM_QUEUE_DEPTH_HIGH": "2000000", "OM_QUEUE_DEPTH_LOW": "1000000"}
@@ -120,6 +123,7 @@ class Stand:
         self.product.omctl("setup")
         self.product.omctl("migrate")
         self.edge = self.product.edge()
+        self.edge.priority = EDGE_PRIORITY
         self.workers = [self.product.worker(f"worker-{number}") for number in range(1, WORKERS + 1)]
         if self.behind:
             self.behind.serve(self)

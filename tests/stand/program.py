@@ -7,13 +7,13 @@ import signal
 import subprocess
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 STOP_SECONDS = 40.0
 LOOK_SECONDS = 0.1
@@ -21,6 +21,8 @@ LOOK_SECONDS = 0.1
 
 class Program:
     """One command that shall run: the master process and its children.
+
+    `priority` is its niceness against other programs, from its next start on.
 
     Args:
         name: For logs.
@@ -47,6 +49,7 @@ class Program:
         self.starts = 0
         self.spares_orphans = False
         self.prefix: list[str] = []
+        self.priority = 0
         self._command = command
         self._directory = directory
         self._descriptor = descriptor
@@ -139,6 +142,9 @@ class Program:
                 start_new_session=True,
                 pass_fds=(self._descriptor,) if self._descriptor >= 0 else (),
             )
+        with suppress(OSError):
+            # Linux shares the processors out by session, and among sessions only this has a say.
+            Path(f"/proc/{self._process.pid}/autogroup").write_text(str(self.priority), encoding="ascii")
 
     def _kill_group(self) -> None:
         """End what the master left behind, as KillMode=mixed does."""
