@@ -19,8 +19,9 @@ BEHIND_THE_QUEUE = (workers.a_worker_is_killed, database.the_database_is_killed)
 
 @contextmanager
 def two_at_once(scene: Scene) -> Iterator[None]:
-    """Draw two places and one strike for each."""
-    places = scene.chance.sample((BEFORE_THE_QUEUE, THE_QUEUE, BEHIND_THE_QUEUE), 2)
+    """Draw two places and one strike for each; the broker, for which the others wait, is mended first."""
+    drawn = scene.chance.sample((BEFORE_THE_QUEUE, BEHIND_THE_QUEUE, THE_QUEUE), 2)
+    places = sorted(drawn, key=lambda place: place is THE_QUEUE)
     first, second = (scene.chance.choice(place) for place in places)
     before = len(scene.proofs)
     with first(scene), second(scene):
