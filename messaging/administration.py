@@ -115,6 +115,14 @@ def set_up(connection: BlockingConnection) -> list[BrokerObject]:
     return objects + bindings
 
 
+def waiting_events(connection: BlockingConnection) -> int:
+    """Return how many deliveries wait in the events queue; those that workers hold are not among them."""
+    channel = connection.channel()
+    answer = channel.queue_declare(topology.EVENTS_QUEUE, passive=True)
+    channel.close()
+    return int(answer.method.message_count)
+
+
 def peek(connection: BlockingConnection, queue: str) -> Iterator[bytes]:
     """Yield the body of each message that waits in the queue; all of them are in it again at the end.
 

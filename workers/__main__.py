@@ -11,8 +11,9 @@ import click
 from messaging.errors import EX_CONFIG, ConfigurationError, RetryLaterError
 from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings
-from workers.bootstrap import run_deliver, run_intake, run_retain, run_settle
+from workers.bootstrap import run_deliver, run_intake, run_reconcile, run_retain, run_settle
 from workers.deliver import read_deliver_settings
+from workers.reconcile import read_reconcile_settings
 from workers.retain import read_retain_settings
 from workers.settings import read_intake_settings
 from workers.settle import read_settle_settings
@@ -62,6 +63,13 @@ def settle(name: str) -> None:
 def deliver(name: str) -> None:
     """Deliver the outbox to the services behind that OM_DESTINATIONS names."""
     _start(f"deliver {name}", read_deliver_settings, run_deliver)
+
+
+@main.command()
+@name_option
+def reconcile(name: str) -> None:
+    """Compare with the platform's history every OM_RECONCILE_SECONDS, and publish what is missing."""
+    _start(f"reconcile {name}", read_reconcile_settings, run_reconcile)
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -14,14 +15,16 @@ from messaging.watchdog import Watchdog
 from workers.deliver import DeadLetterPublisher, Deliverer
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
+from workers.reconcile import Checker, Comparer, EventsExchange, Reconciler, platform_history_of
 from workers.renewal import renew
 from workers.retain import open_database, retain
 from workers.role import Role
 from workers.settle import Settler
-from workers.tables import engine_of
+from workers.tables import RETENTION_SESSION, engine_of
 
 if TYPE_CHECKING:
     from workers.deliver import DeliverSettings
+    from workers.reconcile import ReconcileSettings
     from workers.retain import RetainSettings
     from workers.settings import IntakeSettings
     from workers.settle import SettleSettings
@@ -53,6 +56,21 @@ def run_deliver(settings: DeliverSettings) -> None:
     publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls)
     Role("deliver", [deliverer.deliver, publisher.publish_dead_letters], ServiceManager()).run()
     deliverer.finish(settings.stop_seconds)
+
+
+def run_reconcile(settings: ReconcileSettings) -> None:
+    """Compare with the platform's history until SIGTERM or SIGINT."""
+    clock = SystemClock()
+    engine = engine_of(settings.database_url, RETENTION_SESSION)
+    history = platform_history_of(settings.genesys, engine, clock)
+    exchange = EventsExchange(settings.amqp_urls)
+    holder = secrets.token_hex(8)
+    checker = Checker(engine, history, receipts=settings.receipts)
+    comparer = Comparer(engine, clock, checker, exchange, holder=holder, again=False)
+    reconciler = Reconciler(
+        engine, clock, history, comparer, exchange=exchange, settings=settings, holder=holder
+    )
+    Role("reconcile", [reconciler.reconcile], ServiceManager(), idle_seconds=1.0).run()
 
 
 def run_intake(settings: IntakeSettings, *, name: str) -> None:

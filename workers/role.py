@@ -30,8 +30,9 @@ STUCK_SECONDS: Final = 120.0
 class _Lane:
     """One step and the thread that repeats it."""
 
-    def __init__(self, step: Callable[[], int], stopped: threading.Event) -> None:
+    def __init__(self, step: Callable[[], int], stopped: threading.Event, idle_seconds: float) -> None:
         self._step = step
+        self._idle_seconds = idle_seconds
         self._stopped = stopped
         self.progressed_at = time.monotonic()
         self.failure: BaseException | None = None
@@ -52,7 +53,7 @@ class _Lane:
         attempt = 1
         while not self._stopped.is_set():
             try:
-                return 0.0 if self._step() else IDLE_SECONDS
+                return 0.0 if self._step() else self._idle_seconds
             except RetryLaterError as error:
                 attempt += 1
                 delay = max(error.delay, delay_before(attempt))
@@ -69,15 +70,21 @@ class Role:
         name: For the log.
         steps: Each says how much it has done; 0 where nothing was to do.
         service_manager: Is told what systemd wants to know.
+        idle_seconds: Between two looks where nothing was to do.
     """
 
     def __init__(
-        self, name: str, steps: Sequence[Callable[[], int]], service_manager: ServiceManager
+        self,
+        name: str,
+        steps: Sequence[Callable[[], int]],
+        service_manager: ServiceManager,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._name = name
         self._service_manager = service_manager
         self._stopped = threading.Event()
-        self._lanes = [_Lane(step, self._stopped) for step in steps]
+        self._lanes = [_Lane(step, self._stopped, idle_seconds) for step in steps]
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT; what a step has begun is committed or without trace.

@@ -4,17 +4,20 @@ from workers.genesys.budget import RequestBudget
 from workers.genesys.client import GenesysClient
 from workers.genesys.conversation_states import ConversationStates
 from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
-from workers.genesys.routing_state import PlatformState
+from workers.genesys.pacing import PacedBudget
+from workers.genesys.routing_state import PlatformState, platform_state_of
 from workers.genesys.settings import GenesysSettings, is_safe, read_genesys_settings
 
 __all__ = [
     "ConversationStates",
     "GenesysClient",
     "GenesysSettings",
+    "PacedBudget",
     "PlatformRefusedError",
     "PlatformState",
     "PlatformUnavailableError",
     "RequestBudget",
     "is_safe",
+    "platform_state_of",
     "read_genesys_settings",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import requests
 
@@ -12,7 +12,6 @@ from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableErro
 from workers.genesys.tokens import TIMEOUT_SECONDS, Tokens
 
 if TYPE_CHECKING:
-    from workers.genesys.budget import RequestBudget
     from workers.genesys.settings import GenesysSettings
 
 CORRELATION_HEADER: Final = "inin-correlation-id"
@@ -23,6 +22,16 @@ LONGEST_RETRY_AFTER: Final = 120.0
 """The platform counts by minutes; a header that says more is not believed."""
 
 
+class Budget(Protocol):
+    """What a request is taken out of."""
+
+    def take(self) -> None:
+        """Take one request; raises PlatformUnavailableError where there is none."""
+
+    def pause(self, seconds: float) -> None:
+        """Let no caller ask anything for so long."""
+
+
 class GenesysClient:
     """One process's way to the platform; may be used by several threads.
 
@@ -31,7 +40,7 @@ class GenesysClient:
         budget: Counts the requests of all hosts; None where nothing shares them.
     """
 
-    def __init__(self, settings: GenesysSettings, budget: RequestBudget | None) -> None:
+    def __init__(self, settings: GenesysSettings, budget: Budget | None) -> None:
         self._base = settings.api_url
         self._budget = budget
         self._tokens = Tokens(settings)
@@ -52,6 +61,19 @@ class GenesysClient:
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             self._tokens.forget(token)
             answer = self._send("GET", path, self._tokens.current(), params=parameters)
+        return self._content_of(answer, path)
+
+    def query(self, path: str, content: Any) -> dict[str, Any]:
+        """Ask by a POST that changes nothing, and so may be sent once more where a token was revoked.
+
+        Raises:
+            PlatformUnavailableError, PlatformRefusedError: As with `get`.
+        """
+        token = self._tokens.current()
+        answer = self._send("POST", path, token, json=content)
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            self._tokens.forget(token)
+            answer = self._send("POST", path, self._tokens.current(), json=content)
         return self._content_of(answer, path)
 
     def post(self, path: str, content: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,11 @@ from workers.tables.models.events import (
 )
 from workers.tables.models.interventions import discarded_letters, interventions
 from workers.tables.models.outgoing import outbox, request_budgets
+from workers.tables.models.reconciling import (
+    platform_conversations,
+    reconciliation_gaps,
+    reconciliations,
+)
 from workers.tables.models.refusals import brakes, dead_letters, suspects
 
 __all__ = [
@@ -39,7 +44,10 @@ __all__ = [
     "message_receipts",
     "metadata",
     "outbox",
+    "platform_conversations",
     "processed_events",
+    "reconciliation_gaps",
+    "reconciliations",
     "request_budgets",
     "routing_updates",
     "subscriptions",

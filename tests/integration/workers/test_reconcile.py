@@ -1,0 +1,268 @@
+"""What the platform has and we had not takes effect, once, and is on record."""
+
+import copy
+import threading
+import time
+
+import pytest
+from werkzeug.serving import make_server
+
+from deploy.local.ports import LOOPBACK, free_port
+from messaging.clock import SystemClock
+from simulator.platform import Fault, Organisation, create_platform
+from tests.integration.workers.conftest import deliver, payload_of
+from tests.integration.workers.test_consumer import depth, wait_until
+from workers.genesys import GenesysSettings
+from workers.reconcile import (
+    Checker,
+    Comparer,
+    EventsExchange,
+    Reconciler,
+    ReconcileSettings,
+    platform_history_of,
+)
+
+HOUR_US = 3_600_000_000
+LIMIT = 6000
+
+
+class MovableClock(SystemClock):
+    """The host's clock, moved by the test."""
+
+    def __init__(self):
+        self.ahead_us = 0
+
+    def now_us(self):
+        return super().now_us() + self.ahead_us
+
+
+@pytest.fixture
+def clock():
+    return MovableClock()
+
+
+@pytest.fixture
+def organisation():
+    return Organisation("client", "constructed-client-secret", requests_per_minute=LIMIT)
+
+
+@pytest.fixture
+def platform_url(organisation):
+    port = free_port()
+    server = make_server(LOOPBACK, port, create_platform(organisation), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://{LOOPBACK}:{port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def make_reconciler(  # noqa: PLR0917  # fixtures
+    platform_url,
+    engine,
+    migrated_url,
+    vhost,
+    channel,
+    clock,
+):
+    """Make one process's reconciler."""
+
+    def make(holder="one"):
+        genesys = GenesysSettings(platform_url, platform_url, "client", "constructed-client-secret", LIMIT)
+        settings = ReconcileSettings(genesys, (vhost.amqp_url,), migrated_url, margin_seconds=60.0)
+        history = platform_history_of(genesys, engine, clock)
+        exchange = EventsExchange(settings.amqp_urls)
+        checker = Checker(engine, history, receipts=True)
+        comparer = Comparer(engine, clock, checker, exchange, holder=holder, again=False)
+        return Reconciler(
+            engine, clock, history, comparer, exchange=exchange, settings=settings, holder=holder
+        )
+
+    return make
+
+
+def said(number, *, conversation="c-1", after_s=0.0, kind="genesys/text", **changes):
+    """Make a native event of the present, so many seconds after it."""
+    payload = copy.deepcopy(payload_of(kind))
+    moment = time.time() + after_s
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{number % 1000:03d}Z"
+    payload |= {"id": f"m-{number}", "conversationId": conversation, **changes}
+    payload["channel"] |= {"time": at, "messageId": f"m-{number}"}
+    return payload
+
+
+def run(reconciler):
+    """Take steps until nothing is to do."""
+    steps = 0
+    while reconciler.reconcile():
+        steps += 1
+    return steps
+
+
+@pytest.fixture
+def started(make_reconciler, clock):
+    """A reconciler that has begun to watch an hour ago."""
+    reconciler = make_reconciler()
+    clock.ahead_us = -HOUR_US
+    run(reconciler)
+    clock.ahead_us = 0
+    return reconciler
+
+
+GAPS = "SELECT platform_message_id, event_type, became FROM reconciliation_gaps_v1 ORDER BY 1, 2"
+
+
+def test_what_never_came_is_found_and_takes_effect_once_and_nothing_else(  # noqa: PLR0917  # fixtures
+    started,
+    organisation,
+    intake,
+    working,
+    channel,
+    query,
+    clock,
+):
+    receipt = {"kind": "genesys/receipt-published", "direction": "Outbound"}
+    sent = [said(number, conversation=f"c-{number % 3}", after_s=-300) for number in range(12)]
+    sent += [said(number, conversation=f"c-{number % 3}", after_s=-290, **receipt) for number in range(6)]
+    lost = [sent[4], sent[9], sent[14]]
+    for payload in sent:
+        organisation.history.record(payload)
+        if payload not in lost:
+            intake(deliver(payload))
+    assert run(started) > 0
+    assert depth(channel) == 3
+    with working():
+        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(18,)])
+    assert query(GAPS) == [
+        ("m-2", "openmessaging:receipt", "recovered"),
+        ("m-4", "openmessaging:conversation:message", "recovered"),
+        ("m-9", "openmessaging:conversation:message", "recovered"),
+    ]
+    assert query("SELECT missing, published, unreadable FROM reconciliations ORDER BY id DESC LIMIT 1") == [
+        (3, 3, 0)
+    ]
+    clock.ahead_us = HOUR_US // 2
+    run(started)
+    assert depth(channel) == 0
+    # The original, late after all.
+    intake(deliver(lost[0]))
+    assert query("SELECT sum(message_count) FROM conversations") == [(12,)]
+    assert query("SELECT count(*) FROM processed_events WHERE source = 'reconcile'") == [(3,)]
+
+
+def test_a_conversation_never_seen_is_found_by_the_platforms_list(started, organisation, channel, query):
+    organisation.history.record(said(1, conversation="unseen", after_s=-300))
+    run(started)
+    assert depth(channel) == 1
+    assert query("SELECT conversation_id, became FROM reconciliation_gaps_v1") == [("unseen", "waiting")]
+
+
+def test_what_may_still_be_on_its_way_is_left_for_the_next_time(started, organisation, channel, clock):
+    organisation.history.record(said(1, after_s=-300))
+    organisation.history.record(said(2, after_s=-5))
+    run(started)
+    assert depth(channel) == 1
+    clock.ahead_us = HOUR_US // 2
+    run(started)
+    assert depth(channel) == 2
+
+
+def test_what_was_before_the_first_comparison_is_not_missing(make_reconciler, organisation, channel, clock):
+    organisation.history.record(said(1, after_s=-300))
+    reconciler = make_reconciler()
+    run(reconciler)
+    clock.ahead_us = HOUR_US // 2
+    run(reconciler)
+    assert depth(channel) == 0
+
+
+def test_a_conversation_without_news_costs_one_request(started, organisation, intake, clock):
+    payload = said(1, after_s=-300)
+    organisation.history.record(payload)
+    intake(deliver(payload))
+    run(started)
+    clock.ahead_us = HOUR_US // 2
+    organisation.requests.clear()
+    run(started)
+    # Once it was seen as it stands, with nothing too new.
+    assert [each.partition(" ")[0] for each in organisation.requests] == ["POST", "GET"]
+
+
+def test_a_gap_that_cannot_be_processed_is_published_once(started, organisation, channel, query, clock):
+    organisation.history.record(said(1, after_s=-300))
+    run(started)
+    clock.ahead_us = HOUR_US // 2
+    organisation.history.record(said(2, after_s=-290))
+    run(started)
+    assert depth(channel) == 2
+    assert query("SELECT missing, published, waiting FROM reconciliations ORDER BY id DESC LIMIT 1") == [
+        (2, 1, 1)
+    ]
+
+
+def test_two_at_once_share_the_work_and_a_killed_ones_is_taken_over(  # noqa: PLR0917  # fixtures
+    started,
+    make_reconciler,
+    organisation,
+    channel,
+    query,
+    clock,
+):
+    for number in range(12):
+        organisation.history.record(said(number, conversation=f"c-{number:02}", after_s=-300))
+    other = make_reconciler("other")
+    assert started.reconcile()
+    assert started.reconcile()
+    assert not other.reconcile()
+    read = query("SELECT read_through FROM reconciliations ORDER BY id DESC LIMIT 1")
+    assert read == [("c-04",)]
+    # The first is killed; its hold runs out.
+    clock.ahead_us = 180_000_000
+    organisation.requests.clear()
+    assert run(other)
+    assert not any("c-04" in each for each in organisation.requests)
+    assert depth(channel) == 12
+    assert query("SELECT conversations, missing FROM reconciliations ORDER BY id DESC LIMIT 1") == [(12, 12)]
+
+
+def test_a_platform_that_fails_leaves_the_comparison_where_it_was(started, organisation, channel, query):
+    organisation.history.record(said(1, after_s=-300))
+    assert started.reconcile()
+    organisation.strike(Fault(503))
+    with pytest.raises(Exception, match="503"):
+        started.reconcile()
+    assert query("SELECT conversations FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0,)]
+    run(started)
+    assert depth(channel) == 1
+
+
+def test_a_guide_conversation_is_compared_where_its_messages_have_ids(  # noqa: PLR0917  # fixtures
+    started,
+    organisation,
+    intake,
+    working,
+    channel,
+    query,
+):
+    def guide(number, conversation, **message):
+        at = said(number, after_s=-300)["channel"]["time"]
+        channel = {"type": "custom", "externalId": "x"}
+        event = {"eventType": "openmessaging:conversation:message", "conversationId": conversation}
+        return {**event, "timestamp": at, "channel": channel, "message": {"text": "a", **message}}
+
+    with_ids = [guide(number, "g-1", id=f"g-{number}", direction="inbound") for number in range(4)]
+    without = [guide(number, "g-2") for number in range(4)]
+    for payload in with_ids + without:
+        organisation.history.record(payload)
+    for payload in with_ids[1:] + without[1:]:
+        intake(deliver(payload))
+    run(started)
+    assert depth(channel) == 1
+    with working():
+        wait_until(lambda: depth(channel) == 0)
+        wait_until(lambda: query("SELECT message_count FROM conversations ORDER BY 1") == [(3,), (4,)])
+    intake(deliver(with_ids[0]))
+    assert query("SELECT message_count FROM conversations ORDER BY 1") == [(3,), (4,)]
+    assert query("SELECT unreadable FROM reconciliations ORDER BY id DESC LIMIT 1") == [(4,)]

@@ -1,0 +1,172 @@
+"""Compare everything with the platform every so often, a step at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from messaging.errors import RetryLaterError
+from messaging.log import logger
+from workers.genesys import PlatformRefusedError
+from workers.parsing import moment_of
+from workers.reconcile.bounds import DAY_US, compared_from, compared_to, is_due, listed_from
+from workers.reconcile.checking import Bounds
+from workers.tables import (
+    TIMER,
+    begin_reconciliation,
+    conversations_to_compare,
+    list_conversations,
+    newest_received_us,
+    note_reconciliation,
+    read_watermarks,
+    reconciliation_row,
+    take_up_reconciliation,
+    transact,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from messaging.clock import Clock
+    from workers.reconcile.broker import EventsExchange
+    from workers.reconcile.comparing import Comparer
+    from workers.reconcile.platform_history import PlatformHistory
+    from workers.reconcile.settings import ReconcileSettings
+    from workers.tables import Reconciliation
+
+CONVERSATIONS_AT_ONCE: Final = 5
+"""Of one step, so that a stop is soon heeded: some seconds, within the budget."""
+
+REFUSED_SECONDS: Final = 60.0
+"""Rights or credentials are a person's matter; until it is mended nothing is gained by asking more often."""
+
+FIRST_PAGE: Final = 1
+
+log = logger()
+
+
+class Reconciler:
+    """The timer's comparisons: begun when they are due, taken over where another process was killed.
+
+    Args:
+        engine: The database.
+        clock: Our time.
+        history: The platform's.
+        comparer: Compares a conversation.
+        exchange: The broker.
+        settings: How often, and what.
+        holder: This process, in the records.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        history: PlatformHistory,
+        comparer: Comparer,
+        *,
+        exchange: EventsExchange,
+        settings: ReconcileSettings,
+        holder: str,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._history = history
+        self._comparer = comparer
+        self._exchange = exchange
+        self._settings = settings
+        self._holder = holder
+
+    def reconcile(self) -> int:
+        """Take one step of the comparison that is due; return 0 where none is, or another process has it.
+
+        Raises:
+            RetryLaterError: Platform, broker or database are away; what is done is on record.
+        """
+        reconciliation = transact(self._engine, self._take_up) or self._begin()
+        if reconciliation is None:
+            return 0
+        try:
+            if reconciliation.page is None:
+                self._compare(reconciliation)
+            else:
+                self._list(reconciliation, reconciliation.page)
+        except PlatformRefusedError as error:
+            raise RetryLaterError(str(error), delay=REFUSED_SECONDS) from error
+        return 1
+
+    def _take_up(self, connection: Connection) -> Reconciliation | None:
+        return take_up_reconciliation(connection, self._holder, self._clock.now_us())
+
+    def _begin(self) -> Reconciliation | None:
+        watermarks = transact(self._engine, read_watermarks)
+        now_us = self._clock.now_us()
+        if not is_due(watermarks, now_us, self._settings.interval_us):
+            return None
+        newest_us = transact(self._engine, newest_received_us)
+        to_us = compared_to(
+            now_us,
+            self._settings.margin_us,
+            waiting=self._exchange.waiting(),
+            newest_received_us=newest_us,
+        )
+        begun = transact(
+            self._engine,
+            lambda connection: begin_reconciliation(
+                connection,
+                started_by=TIMER,
+                compared_from_us=compared_from(watermarks, now_us, self._settings.horizon_days * DAY_US),
+                compared_to_us=to_us,
+                page=FIRST_PAGE,
+                holder=self._holder,
+                now_us=now_us,
+            ),
+        )
+        if begun is not None:
+            log.info("reconciliation_started", reconciliation=begun.reconciliation_id)
+        return begun
+
+    def _list(self, reconciliation: Reconciliation, page: int) -> None:
+        """Record a page of the platform's conversations."""
+        watermarks = transact(self._engine, read_watermarks)
+        from_us = listed_from(watermarks, reconciliation.compared_from_us)
+        ids, is_last = self._history.conversations(from_us, reconciliation.compared_to_us, page)
+
+        def note(connection: Connection) -> None:
+            list_conversations(connection, ids, self._clock.now_us())
+            self._note(connection, reconciliation, page=None if is_last else page + 1)
+
+        transact(self._engine, note)
+
+    def _compare(self, reconciliation: Reconciliation) -> None:
+        """Compare the next conversations, each on record by itself; finish where none is left."""
+        bounds = Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us)
+        active_since = moment_of(bounds.from_us)
+        known = transact(
+            self._engine,
+            lambda connection: conversations_to_compare(
+                connection, reconciliation.read_through, active_since, CONVERSATIONS_AT_ONCE
+            ),
+        )
+        for each in known:
+            self._comparer.compare(reconciliation, each, bounds)
+        if not known:
+            self._finish(reconciliation)
+
+    def _finish(self, reconciliation: Reconciliation) -> None:
+        def finish(connection: Connection) -> None:
+            self._note(connection, reconciliation, finished_at=moment_of(self._clock.now_us()))
+
+        transact(self._engine, finish)
+        row = transact(
+            self._engine, lambda connection: reconciliation_row(connection, reconciliation.reconciliation_id)
+        )
+        told = {name: getattr(row, name) for name in REPORTED}
+        log.info("reconciliation_finished", reconciliation=row.id, **told)
+
+    def _note(self, connection: Connection, reconciliation: Reconciliation, **changes: object) -> None:
+        note_reconciliation(
+            connection, reconciliation.reconciliation_id, self._holder, self._clock.now_us(), **changes
+        )
+
+
+REPORTED: Final = ("conversations", "compared", "missing", "published", "waiting", "unreadable")
