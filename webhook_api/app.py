@@ -20,6 +20,7 @@ from webhook_api.ingest import Ingest
 from webhook_api.journal import HostLimit, Journal
 from webhook_api.pressure import Gate, QueueDepthPoller, Watermarks
 from webhook_api.settings import EdgeSettings
+from webhook_api.signature import secret_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -76,6 +77,7 @@ class Edge:
         oversized = Oversized(settings.state_directory / "oversized")
         self.handover = Handover(self.loop, self._journal, outlet, oversized, clock)
         self.ingest = Ingest(settings, self._gate, self.handover, clock, secrets.token_hex(8))
+        self._secret_ids = [secret_id(secret) for secret in settings.secrets]
         self.limits = limits_of(settings)
         self.flask = EdgeApplication(self.ingest, self.health)
         for extend in load_extensions(settings.flask_extensions):
@@ -120,6 +122,7 @@ class Edge:
             "pid": os.getpid(),
             "journal": self.handover.status(),
             "gate": {**self._gate.status(), "is_polled": self._poller is not None},
+            "signatures": dict(zip(self._secret_ids, self.ingest.verified, strict=True)),
         }
 
     def health(self) -> Health:

@@ -72,6 +72,11 @@ class Ingest:
         self.max_body_bytes = settings.max_body_bytes
 
     @property
+    def verified(self) -> list[int]:
+        """How many bodies each secret has signed, newest secret first."""
+        return self._verifier.verified
+
+    @property
     def is_admitting(self) -> bool:
         """Whether a webhook would be admitted now."""
         return not self._gate.is_shedding

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 from typing import Final
 
 HEADER: Final = "x-hub-signature-256"
 PREFIX: Final = b"sha256="
 DIGEST_BYTES: Final = 32
+
+ID_ROUNDS: Final = 100_000
+ID_BYTES: Final = 4
 
 
 class SignatureVerifier:
@@ -22,10 +26,12 @@ class SignatureVerifier:
         Genesys Cloud, "Validate webhook notifications": base64, not hex, of HMAC-SHA256 over the body.
     """
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_keyed", "verified")
 
     def __init__(self, secrets: tuple[bytes, ...]) -> None:
         self._keyed = [hmac.new(secret, digestmod="sha256") for secret in secrets]
+        self.verified = [0] * len(secrets)
+        """How many bodies each secret has shown to be genuine, so that one can be seen to fall out of use."""
 
     def is_genuine(self, body: bytes, header: bytes) -> bool:
         """Compare in constant time, as bytes: a non-ASCII header must not raise.
@@ -35,11 +41,13 @@ class SignatureVerifier:
             header: The value of `X-Hub-Signature-256`; empty when it was missing.
         """
         genuine = False
-        for keyed in self._keyed:
+        for number, keyed in enumerate(self._keyed):
             mac = keyed.copy()
             mac.update(body)
             expected = PREFIX + binascii.b2a_base64(mac.digest(), newline=False)
-            genuine |= hmac.compare_digest(expected, header)
+            if hmac.compare_digest(expected, header):
+                self.verified[number] += 1
+                genuine = True
         return genuine
 
 
@@ -47,6 +55,14 @@ def sign(body: bytes, secret: bytes) -> str:
     """Return the header value that the platform would send for *body*."""
     digest = hmac.digest(secret, body, "sha256")
     return (PREFIX + base64.b64encode(digest)).decode()
+
+
+def secret_id(secret: bytes) -> str:
+    """Return a name for a secret that may be shown; takes some hundredths of a second, on purpose.
+
+    One way, slow and short: who sees it can neither compute the secret nor be sure of a guess.
+    """
+    return hashlib.pbkdf2_hmac("sha256", secret, b"open-messaging secret id", ID_ROUNDS, ID_BYTES).hex()
 
 
 def explain(header: bytes) -> str:

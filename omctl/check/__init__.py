@@ -3,7 +3,7 @@
 from omctl.check.broker import check_broker
 from omctl.check.configuration import check_configuration
 from omctl.check.database import check_database
-from omctl.check.edge import check_edge
+from omctl.check.edge import check_edge, health_url
 from omctl.check.finding import Finding, Level
 from omctl.check.journal import check_journals, oversized_findings
 from omctl.check.management import check_management
@@ -19,5 +19,6 @@ __all__ = [
     "check_journals",
     "check_management",
     "check_proof",
+    "health_url",
     "oversized_findings",
 ]

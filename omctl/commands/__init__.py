@@ -11,6 +11,7 @@ from omctl.commands.migrate import migrate
 from omctl.commands.register import register
 from omctl.commands.replay import replay
 from omctl.commands.retain import retain
+from omctl.commands.rotate_secret import rotate_secret
 from omctl.commands.setup import setup
 from omctl.commands.sign import curl_line, sign
 from omctl.commands.simulate import simulate
@@ -19,6 +20,7 @@ COMMANDS = (
     setup,
     migrate,
     register,
+    rotate_secret,
     check,
     destinations,
     dead_letters,
@@ -45,6 +47,7 @@ __all__ = [
     "register",
     "replay",
     "retain",
+    "rotate_secret",
     "setup",
     "sign",
     "simulate",

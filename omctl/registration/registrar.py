@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from messaging.errors import OpenMessagingError
 from omctl.registration.difference import Difference, differences
+from omctl.registration.wanted import SECRET
 from workers.genesys import PlatformUnavailableError
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class Registered:
     def registered_id(self) -> str | None:
         """Its id at the platform."""
         return None if self.content is None else str(self.content["id"])
+
+    @property
+    def secret(self) -> str | None:
+        """The secret that it signs with; None where the platform does not show it."""
+        return None if self.content is None else self.content.get(SECRET)
 
     @property
     def differences(self) -> list[Difference]:
@@ -86,6 +92,22 @@ class Registrar:
             change = self._client.put if wanted.kind == "webhook" else self._client.patch
             change(_path(wanted, registered_id), wanted.body_against(registered.content))
         return self._verified(wanted, registered_id)
+
+    def sign_with(self, wanted: Wanted, secret: str) -> None:
+        """Have an integration sign with another secret, and change nothing else.
+
+        Raises:
+            RegistrationError: It is not there, or shows another secret afterwards.
+            PlatformUnavailableError: It may have been changed or not.
+            PlatformRefusedError: It has not.
+        """
+        found = self.find(wanted)
+        if found.content is None:
+            raise RegistrationError(f"the {wanted.kind} {wanted.name!r} is not registered")
+        path = _path(wanted, str(found.content["id"]))
+        self._client.patch(path, {"name": found.content["name"], SECRET: secret})
+        if self._client.get(path).get(SECRET) not in {None, secret}:
+            raise RegistrationError(f"the {wanted.kind} {wanted.name!r} did not take the new secret")
 
     def _id_of(self, wanted: Wanted) -> str | None:
         found: list[str] = []

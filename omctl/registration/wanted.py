@@ -94,8 +94,12 @@ class _File(Schema):
     integration = fields.Nested(_Integration)
 
 
-def read_wanted(environment: Environment) -> tuple[Wanted, ...]:
-    """Return what shall be registered: OM_REGISTRATION, OM_WEBHOOK_SECRETS, OM_REQUIRED_HEADERS.
+def read_wanted(environment: Environment, secrets: tuple[str, ...] = ()) -> tuple[Wanted, ...]:
+    """Return what shall be registered: OM_REGISTRATION, OM_REQUIRED_HEADERS, OM_WEBHOOK_SECRETS.
+
+    Args:
+        environment: Where they are read.
+        secrets: Instead of OM_WEBHOOK_SECRETS.
 
     Raises:
         ConfigurationError: One is missing or malformed; its text names it and repeats no value.
@@ -110,7 +114,7 @@ def read_wanted(environment: Environment) -> tuple[Wanted, ...]:
     if webhook := content.get("webhook"):
         wanted.append(_webhook(webhook, url, headers))
     if integration := content.get("integration"):
-        secrets = tuple(each.decode() for each in live_secrets(environment))
+        secrets = secrets or tuple(each.decode() for each in live_secrets(environment))
         wanted.append(_integration(integration, url, headers, secrets))
     if not wanted:
         raise ConfigurationError("OM_REGISTRATION: [webhook] or [integration] must be there")

@@ -5,7 +5,7 @@ import hmac
 
 import pytest
 
-from webhook_api.signature import SignatureVerifier, explain, sign
+from webhook_api.signature import SignatureVerifier, explain, secret_id, sign
 
 SECRET = b"constructed-secret-0123456789"
 OLD_SECRET = b"constructed-secret-of-last-month"
@@ -31,6 +31,18 @@ def test_each_live_secret_is_good_while_one_is_rotated():
 
     assert verifier.is_genuine(BODY, sign(BODY, SECRET).encode())
     assert verifier.is_genuine(BODY, sign(BODY, OLD_SECRET).encode())
+
+
+def test_what_each_secret_verified_is_counted_and_a_forgery_is_not():
+    verifier = SignatureVerifier((SECRET, OLD_SECRET))
+    for secret in (OLD_SECRET, SECRET, OLD_SECRET, b"unknown"):
+        verifier.is_genuine(BODY, sign(BODY, secret).encode())
+    assert verifier.verified == [1, 2]
+
+
+def test_a_secret_s_id_is_its_own_and_shows_nothing_of_it():
+    assert secret_id(SECRET) == secret_id(SECRET) != secret_id(OLD_SECRET)
+    assert len(secret_id(SECRET)) == 8
 
 
 HEX = b"sha256=" + hmac.digest(SECRET, BODY, "sha256").hex().encode()

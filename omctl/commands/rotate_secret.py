@@ -1,0 +1,116 @@
+"""omctl rotate-secret: have a new secret sign, without one refused event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError
+from omctl.check import health_url
+from omctl.console import dry_run_option, json_option, print_json, print_table
+from omctl.platform import platform_client
+from omctl.registration import Registrar, Wanted, read_wanted
+from omctl.rotation import (
+    PATIENCE_SECONDS,
+    QUIET_SECONDS,
+    STEPS,
+    Edges,
+    Facts,
+    Rotation,
+    SecretsFile,
+    Step,
+    Times,
+    next_step,
+)
+
+EXAMPLES = """\b
+Examples:
+  omctl rotate-secret --dry-run
+  omctl rotate-secret --reload "systemctl reload open-messaging-edge"
+  omctl rotate-secret --edge http://10.0.0.5:8080 --edge http://10.0.0.6:8080 --reload ./spread-and-reload
+"""
+
+
+@click.command("rotate-secret", epilog=EXAMPLES)
+@click.option(
+    "--file", "path", type=click.Path(dir_okay=False, path_type=Path),
+    help="Instead of OM_WEBHOOK_SECRETS_FILE: the file that systemd's credential comes from, for example.",
+)  # fmt: skip
+@click.option("--edge", "edges", metavar="URL", multiple=True, help="Each edge. [default: that of OM_BIND]")
+@click.option(
+    "--reload", metavar="COMMAND", default="", help="Brings the file to the edges and reloads them."
+)
+@click.option("--quiet-seconds", type=click.FloatRange(0), default=QUIET_SECONDS, show_default=True)
+@click.option("--wait-seconds", type=click.FloatRange(0), default=PATIENCE_SECONDS, show_default=True)
+@dry_run_option
+@json_option
+def rotate_secret(
+    path: Path | None,
+    edges: tuple[str, ...],
+    reload: str,
+    quiet_seconds: float,
+    wait_seconds: float,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Put a new secret in the place of the one that signs, while events come.
+
+    Six steps; which is next follows from the file, the edges and the platform, so that after an interruption,
+    or when a step has waited for --wait-seconds in vain, the same command goes on. The old secret goes when
+    traffic was seen under the new one, and none under the old one for --quiet-seconds: the platform repeats
+    for 85 s.
+    """
+    environment = Environment()
+    file = SecretsFile.of(path)
+    urls = [f"{url.rstrip('/')}/health/ready" for url in edges] or [_own(environment)]
+    with platform_client(environment) as client:
+        rotation = Rotation(
+            file,
+            Edges(urls),
+            Registrar(client),
+            _integration(environment, file),
+            reload=reload,
+            times=Times(patience=wait_seconds, quiet=quiet_seconds),
+            tell=lambda line: click.echo(line, err=as_json),
+        )
+        if dry_run:
+            _show(rotation.facts(), as_json=as_json)
+            return
+        rotation.run()
+    if as_json:
+        print_json({"done": True})
+    else:
+        click.echo("The new secret signs, and is the only one.")
+
+
+def _own(environment: Environment) -> str:
+    url = health_url(environment.string("OM_BIND", "127.0.0.1:8080"))
+    if url is None:
+        raise ConfigurationError("OM_BIND is a socket file: name the edge's address by --edge")
+    return url
+
+
+def _integration(environment: Environment, file: SecretsFile) -> Wanted:
+    for wanted in read_wanted(environment, file.read()):
+        if wanted.kind == "integration":
+            return wanted
+    raise ConfigurationError("OM_REGISTRATION: [integration] must be there: its secret is what changes")
+
+
+def _show(facts: Facts, *, as_json: bool) -> None:
+    next_one = next_step(facts)
+    states = {step: _state(step, next_one) for step in STEPS}
+    if as_json:
+        print_json({step.name.lower(): state for step, state in states.items()})
+    else:
+        print_table(("step", ""), [(step.value, state) for step, state in states.items()])
+
+
+def _state(step: Step, next_one: Step) -> str:
+    position = STEPS.index(step) - STEPS.index(next_one)
+    if position < 0:
+        return "done"
+    return "next" if position == 0 else "to come"

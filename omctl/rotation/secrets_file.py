@@ -1,0 +1,74 @@
+"""Change the file that the edge reads its secrets from, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from messaging.errors import ConfigurationError
+
+SECRET_BYTES: Final = 32
+"""As long as the digest that it keys."""
+
+
+class SecretsFile:
+    """The file of OM_WEBHOOK_SECRETS_FILE: secrets, newest first, comma-separated.
+
+    Args:
+        path: Where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, path: Path | None) -> SecretsFile:
+        """Return the file at *path*, or that of OM_WEBHOOK_SECRETS_FILE.
+
+        Raises:
+            ConfigurationError: There is none, or the secrets come from elsewhere.
+        """
+        if path is None and os.environ.get("OM_WEBHOOK_SECRETS"):
+            raise ConfigurationError(
+                "OM_WEBHOOK_SECRETS holds the secrets themselves, which no reload changes: have "
+                "OM_WEBHOOK_SECRETS_FILE name a file instead"
+            )
+        path = path or Path(os.environ.get("OM_WEBHOOK_SECRETS_FILE", ""))
+        if not path.is_file():
+            raise ConfigurationError("OM_WEBHOOK_SECRETS_FILE or --file must name the secrets' file")
+        file = cls(path)
+        if not file.read():
+            raise ConfigurationError("OM_WEBHOOK_SECRETS_FILE names a file without a secret")
+        return file
+
+    def read(self) -> tuple[str, ...]:
+        """Return the secrets, newest first."""
+        return tuple(part.strip() for part in self.path.read_text("utf-8").split(",") if part.strip())
+
+    def add(self) -> None:
+        """Put a new secret before the others; durable when it returns."""
+        self._write(secrets.token_urlsafe(SECRET_BYTES), *self.read())
+
+    def keep_newest(self) -> None:
+        """Leave the newest alone; durable when it returns."""
+        self._write(self.read()[0])
+
+    def _write(self, *values: str) -> None:
+        """Write beside the file and rename: whoever reads it finds all of it, old or new."""
+        path = self.path.resolve()
+        was = path.stat()
+        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                os.fchmod(file.fileno(), was.st_mode & 0o777)
+                os.fchown(file.fileno(), was.st_uid, was.st_gid)
+                file.write(",".join(values) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(beside).replace(path)
+        except OSError:
+            Path(beside).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,71 @@
+"""Which step of a rotation is next, by what is found."""
+
+import stat
+
+import pytest
+
+from messaging.errors import ConfigurationError
+from omctl.rotation import Facts, RotationError, SecretsFile, Step, next_step
+
+ONE = {"edge 1": {"new": 0}}
+BOTH = {"edge 1": {"new": 3, "old": 5}, "edge 2": {"new": 0, "old": 9}}
+ONE_OF_TWO = {"edge 1": {"new": 3, "old": 5}, "edge 2": {"old": 9}}
+
+
+@pytest.mark.parametrize(
+    ("secrets", "signing", "edges", "step"),
+    [
+        (("new",), "new", ONE, Step.ADD),
+        (("new",), None, ONE, Step.ADD),
+        (("new",), "new", BOTH, Step.SETTLE),
+        (("new", "old"), "old", ONE_OF_TWO, Step.SPREAD),
+        (("new", "old"), "new", ONE_OF_TWO, Step.SPREAD),
+        (("new", "old"), "old", BOTH, Step.SWITCH),
+        (("new", "old"), None, BOTH, Step.SWITCH),
+        (("new", "old"), "new", BOTH, Step.WATCH),
+    ],
+)
+def test_the_next_step_follows_from_file_platform_and_edges(secrets, signing, edges, step):
+    assert next_step(Facts(secrets, signing, edges)) is step
+
+
+@pytest.mark.parametrize(
+    ("secrets", "signing", "edges", "said"),
+    [
+        (("a", "b", "c"), "a", ONE, "more than two"),
+        (("new",), "unknown", ONE, "not in the file"),
+        (("new",), "new", {}, "--edge"),
+        (("other",), None, ONE, "does not take the file's secret"),
+        (("new",), None, {"edge 1": {}}, "does not take the file's secret"),
+    ],
+)
+def test_what_would_have_events_refused_is_refused(secrets, signing, edges, said):
+    with pytest.raises(RotationError, match=said):
+        next_step(Facts(secrets, signing, edges))
+
+
+def test_the_file_keeps_its_mode_and_gets_a_new_secret_before_the_old(tmp_path):
+    path = tmp_path / "secrets"
+    path.write_text("constructed-old-secret\n")
+    path.chmod(0o640)
+    file = SecretsFile(path)
+    file.add()
+    new, old = file.read()
+    assert old == "constructed-old-secret"
+    assert len(new) > 40
+    file.keep_newest()
+    assert file.read() == (new,)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_secrets_that_no_reload_changes_are_refused_by_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("OM_WEBHOOK_SECRETS", "constructed-secret")
+    with pytest.raises(ConfigurationError, match="OM_WEBHOOK_SECRETS_FILE"):
+        SecretsFile.of(None)
+    monkeypatch.delenv("OM_WEBHOOK_SECRETS")
+    with pytest.raises(ConfigurationError, match="OM_WEBHOOK_SECRETS_FILE"):
+        SecretsFile.of(None)
+    (tmp_path / "empty").touch()
+    with pytest.raises(ConfigurationError, match="without a secret"):
+        SecretsFile.of(tmp_path / "empty")
