@@ -1,4 +1,4 @@
-"""omctl destinations: the services behind: what waits for each, try one, pause one, resume one."""
+"""omctl destinations: the services behind: what waits for each, try one, pause, resume, send again."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from messaging.clock import SystemClock
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
+from omctl.commands.resend import resend
 from omctl.console import dry_run_option, json_option, print_json, print_table
 from omctl.database import database_url, in_words
 from workers.deliver import (
@@ -44,6 +45,7 @@ Examples:
   omctl destinations list
   omctl destinations test crm
   omctl destinations pause crm && … && omctl destinations resume crm
+  omctl destinations resend crm --since 2h --reason "it has its new schema"
 """
 
 
@@ -139,6 +141,9 @@ def resume_(name: str, *, dry_run: bool) -> None:
     """Deliver to a destination again, what has waited first."""
     is_new = dry_run or _in_database(lambda connection: resume(connection, name))
     click.echo(_told(name, "would be resumed" if dry_run else "resumed" if is_new else "was not paused"))
+
+
+destinations.add_command(resend)
 
 
 def _told(name: str, what: str) -> str:

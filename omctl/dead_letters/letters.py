@@ -39,7 +39,8 @@ class DeadLetter:
         conversation_id: Likewise.
         died_at: When.
         attempts: Deliveries up to then; None where nothing is on record.
-        decided_at: When a person decided about it since; it is still here, so that was cut short.
+        decided_at: When a person decided about it since; it is still here, so that was cut
+            short, or it was sent to its destination again.
         source: webhook, reconcile or replay.
         destination: The service that did not take it; None of what intake could not process.
         size: Bytes of its body.

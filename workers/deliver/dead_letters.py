@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from messaging.clock import Clock
     from workers.deliver.attempts import Attempt
-    from workers.deliver.message import Message
 
 REFUSED: Final = "delivery_refused"
 GIVEN_UP: Final = "delivery_given_up"
@@ -93,7 +92,9 @@ class DeadLetterPublisher:
         except BrokerUnavailableError as error:
             transact(self._engine, lambda connection: self._note(connection, rows, due_at=self._now()))
             raise RetryLaterError(str(error)) from None
-        transact(self._engine, lambda connection: self._note(connection, rows, dead_lettered_at=self._now()))
+        # What a person has sent again meanwhile is no dead letter any more: once it dies again it is told.
+        told = {"dead_lettered_at": self._now()}
+        transact(self._engine, lambda connection: self._note(connection, rows, **told))
         for row in rows:
             logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
         return len(rows)
@@ -124,15 +125,16 @@ class DeadLetterPublisher:
 
     def _note(self, connection: Connection, rows: Sequence[Row[Any]], **values: object) -> None:
         for row in rows:
-            is_it = (_D.outbox_id == row.id) & (_D.destination == row.destination)
+            is_it = (_D.outbox_id == row.id) & (_D.destination == row.destination) & (_D.outcome == DEAD)
             connection.execute(update(deliveries).where(is_it).values(**values))
 
     def _now(self) -> Any:
         return moment_of(self._clock.now_us())
 
 
-def _id_of(destination: str, message: Message) -> str:
-    return f"{destination}:{message.webhook_id}"
+def letter_id(destination: str, webhook_id: str) -> str:
+    """Return the message id of a dead letter, equal in every copy."""
+    return f"{destination}:{webhook_id}"
 
 
 def _record_of(attempt: Attempt, event: Any) -> DeadLetter:
@@ -142,7 +144,7 @@ def _record_of(attempt: Attempt, event: Any) -> DeadLetter:
     times = "" if is_refused else f", given up after {attempt.attempts} attempts"
     name = attempt.destination.name
     return DeadLetter(
-        message_id=_id_of(name, message),
+        message_id=letter_id(name, message.webhook_id),
         code=REFUSED if is_refused else GIVEN_UP,
         reason=f"destination {name}: {answer.reason}{times}",
         body_sha256=event.body_sha256.hex() if event else hashlib.sha256(body_of(message)).hexdigest(),
@@ -156,7 +158,7 @@ def _letter_of(row: Row[Any]) -> DestinationLetter:
     """Make the letter: the event as it came; of a session that nobody notified, what would have been sent."""
     message = message_of(row)
     envelope = Envelope(
-        message_id=_id_of(row.destination, message),
+        message_id=letter_id(row.destination, message.webhook_id),
         received_at_us=microseconds_of(row.received_at or row.created_at),
         request_id=row.message_id or "",
         source=row.source or WEBHOOK,

@@ -47,7 +47,12 @@ class Message:
     @property
     def webhook_id(self) -> str:
         """Return what is equal in every attempt, and in no other event's even of another database."""
-        return f"msg_{self.created_at_us:x}_{self.outbox_id}"
+        return webhook_id_of(self.outbox_id, self.created_at_us)
+
+
+def webhook_id_of(outbox_id: int, created_at_us: int) -> str:
+    """Return the id of the message that a row of the outbox becomes."""
+    return f"msg_{created_at_us:x}_{outbox_id}"
 
 
 def body_of(message: Message) -> bytes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 # What comes by again, after a crash or as a dead letter that waits for its record, has one: the first stands.
-# Only of one that a person ran again and that died again does the new reason count.
+# Only of one that a person ran again, or sent again, and that died again does the new reason count.
 _RECORD: Final = RowStatement(
     """
     INSERT INTO dead_letters (
@@ -23,7 +23,8 @@ _RECORD: Final = RowStatement(
     ON CONFLICT (message_id) DO UPDATE SET code = excluded.code, reason = excluded.reason,
         source = excluded.source, recorded_at = excluded.recorded_at, attempts = excluded.attempts,
         intervention_id = NULL, decided_at = NULL
-    WHERE dead_letters.intervention_id IS NOT NULL AND excluded.source = 'replay'
+    WHERE dead_letters.intervention_id IS NOT NULL
+        AND (excluded.source = 'replay' OR excluded.code IN ('delivery_refused', 'delivery_given_up'))
     RETURNING message_id
     """,
     {
