@@ -29,14 +29,16 @@ REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
 REQUEST_ID_LENGTH: Final = 128
 """A longer one is cut: it is for people who search logs, not for data."""
 
-JOURNAL_FULL_RETRY_SECONDS: Final = 5
+RETRY_SECONDS: Final = 5
 """The platform's own pause between retries; a longer one would only cost it attempts."""
 
 
 ACCEPTED: Final = Answer(200, "accepted")
 UNAUTHORIZED: Final = Answer(401, "unauthorized")
-NOT_FLUSHED: Final = Answer(503, "journal not flushed", JOURNAL_FULL_RETRY_SECONDS)
-"""Instead of ACCEPTED when the disk failed to flush the event; it may take effect all the same, once."""
+JOURNAL_FULL: Final = Answer(503, "journal full", RETRY_SECONDS)
+NOT_KEPT: Final = Answer(503, "journal not written", RETRY_SECONDS)
+"""Instead of ACCEPTED when the disk failed the turn's events. One that it failed to flush may take effect all
+the same, once."""
 
 EMPTY: Final = Answer(400, "empty body")
 TOO_LARGE: Final = Answer(413, "body too large")
@@ -66,9 +68,7 @@ class Ingest:
             (name, f"HTTP_{name.upper().replace('-', '_')}", value.encode())
             for name, value in settings.required_headers.items()
         ]
-        self._fsync = settings.journal_fsync
         self._number = 0
-        self._is_full = False
         self.max_body_bytes = settings.max_body_bytes
 
     @property
@@ -89,7 +89,7 @@ class Ingest:
             read_body: Returns the whole body, undecoded; called once admitted.
 
         Returns:
-            ACCEPTED once the event is in the journal.
+            ACCEPTED, which may leave when the event is in the journal: see `ANSWER_AFTER`.
         """
         if self._gate.is_shedding:
             return Answer(429, "too many requests", self._gate.retry_after())
@@ -113,29 +113,13 @@ class Ingest:
         try:
             self._handover.accept(properties, body)
         except JournalFullError:
-            self._tell_full(is_full=True)
-            return Answer(503, "journal full", JOURNAL_FULL_RETRY_SECONDS)
-        if self._is_full:
-            self._tell_full(is_full=False)
-        if self._fsync:
-            return self._flushed(environ)
-        return ACCEPTED
-
-    def _flushed(self, environ: Mapping[str, Any]) -> Answer:
-        """Have the answer wait for the flush that this turn's requests share; flush now where none waits."""
+            return JOURNAL_FULL
         answer_after = environ.get(ANSWER_AFTER)
-        if answer_after is not None:
-            answer_after(self._handover.after_sync, NOT_FLUSHED)
-            return ACCEPTED
-        return ACCEPTED if self._handover.sync() else NOT_FLUSHED
-
-    def _tell_full(self, *, is_full: bool) -> None:
-        """Log the first refusal and the first event kept again, not each of thousands."""
-        if is_full and not self._is_full:
-            logger().error("journal_full", consequence="senders are told 503 until there is room")
-        if self._is_full and not is_full:
-            logger().info("journal_has_room")
-        self._is_full = is_full
+        if answer_after is None:
+            return ACCEPTED if self._handover.keep_now() else NOT_KEPT
+        # This turn's requests share one write, and one flush where that is wanted.
+        answer_after(self._handover.when_kept, NOT_KEPT)
+        return ACCEPTED
 
     @staticmethod
     def _refuse(reason: str, body: bytes) -> Answer:

@@ -62,6 +62,7 @@ class Handover:
         self._republisher = Republisher(loop, outlet, oversized, lambda: self.accepted)
         self._live = False
         self._turn_is_open = False
+        self._is_oversized = False
         self._held: list[Callable[[bool], None]] = []
         self.accepted = 0
 
@@ -71,22 +72,18 @@ class Handover:
         self._tick()
 
     def accept(self, properties: bytes, body: bytes) -> None:
-        """Keep one event and send it on its way; it is kept when this returns.
+        """Take one event in; it is kept, and on its way, at the end of this turn: answer `when_kept`.
 
         Raises:
-            JournalFullError: It is not kept; answer 503.
+            JournalFullError: It is not taken in; answer 503.
         """
-        if len(body) > self._outlet.size_limit:
-            # The republisher sets it aside; what was published before it is in a segment of its own.
-            self._set_live(live=False)
         self._journal.append(properties, body)
-        self.accepted += 1
-        if self._live:
-            self._outlet.publish(properties, body)
+        if len(body) > self._outlet.size_limit:
+            self._is_oversized = True
         if not self._turn_is_open:
             self._open_turn()
 
-    def after_sync(self, callback: Callable[[bool], None]) -> None:
+    def when_kept(self, callback: Callable[[bool], None]) -> None:
         """Call *callback* at the end of this turn.
 
         It is told whether all that was accepted in the turn is as durable as `OM_JOURNAL_FSYNC` demands; an
@@ -96,10 +93,10 @@ class Handover:
         if not self._turn_is_open:
             self._open_turn()
 
-    def sync(self) -> bool:
-        """End the turn now, for an answer that cannot wait for it; return what `after_sync` would tell."""
+    def keep_now(self) -> bool:
+        """End the turn now, for an answer that cannot wait for it; return what `when_kept` would tell."""
         outcomes: list[bool] = []
-        self.after_sync(outcomes.append)
+        self.when_kept(outcomes.append)
         self._end_turn()
         return outcomes[0]
 
@@ -178,17 +175,35 @@ class Handover:
 
     def _end_turn(self) -> None:
         self._turn_is_open = False
-        is_durable = self._journal.sync()
-        if not is_durable:
-            self._rotate()
-        held, self._held = self._held, []
-        for callback in held:
-            callback(is_durable)
-        self._outlet.flush()
+        is_kept = False
+        try:
+            is_kept = self._keep()
+            # Before the answers: those who read them want the processor next.
+            self._outlet.flush()
+        finally:
+            held, self._held = self._held, []
+            for callback in held:
+                callback(is_kept)
         if self._live and self._outlet.buffered_bytes > BUFFER_HIGH_BYTES:
             self._set_live(live=False)
         elif self._journal.active.size >= SEGMENT_BYTES:
             self._rotate()
+
+    def _keep(self) -> bool:
+        """Keep the turn's events, and publish what is kept; return whether it is all of them."""
+        if self._is_oversized:
+            self._is_oversized = False
+            # The republisher sets it aside; what was published before it is in a segment of its own.
+            self._set_live(live=False)
+        events = self._journal.write()
+        self.accepted += len(events)
+        if self._live:
+            for properties, body in events:
+                self._outlet.publish(properties, body)
+        is_kept = self._journal.sync()
+        if not is_kept:
+            self._rotate()
+        return is_kept
 
     def _tick(self) -> None:
         self._loop.call_later(TICK_SECONDS, self._tick)

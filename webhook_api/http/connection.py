@@ -62,13 +62,25 @@ class Shared:
     surplus: set[HttpConnection] = field(default_factory=set)
 
 
-@dataclass(slots=True)
 class _Held:
-    """A response that waits for its leave, or behind one that does."""
+    """A response that waits for its leave, or behind one that does; called when that is decided."""
 
-    data: bytes
-    keep_alive: bool
-    may_leave: bool = False
+    __slots__ = ("_connection", "_otherwise", "data", "keep_alive", "may_leave")
+
+    def __init__(
+        self, connection: HttpConnection, data: bytes, otherwise: Answer, *, keep_alive: bool
+    ) -> None:
+        self._connection = connection
+        self._otherwise = otherwise
+        self.data = data
+        self.keep_alive = keep_alive
+        self.may_leave = False
+
+    def __call__(self, may_leave: bool) -> None:  # noqa: FBT001  # a callback's one argument
+        if not may_leave:
+            self.data = response.render(self._otherwise, keep_alive=self.keep_alive)
+        self.may_leave = True
+        self._connection.release()
 
 
 class HttpConnection(asyncio.BufferedProtocol):
@@ -176,7 +188,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def refuse(self, answer: Answer) -> None:
         """Answer before the request is whole, and read on only to throw away."""
         if not self._is_lingering:
-            self._leave(_Held(response.render(answer, keep_alive=False), keep_alive=False))
+            self._leave(response.render(answer, keep_alive=False), keep_alive=False)
 
     def answer(self, environ: dict[str, Any], *, keep_alive: bool) -> None:
         """Answer a request by the application."""
@@ -185,13 +197,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._is_timed = False
         self.deadline = monotonic() + self._limits.keepalive_seconds
         keep_alive = keep_alive and not self._closes_after_answer
-        data = self._respond(environ, keep_alive=keep_alive)
-        if self._asked is not None or self._held:
-            self._leave(_Held(data, keep_alive))
-        elif keep_alive:
-            self._transport.write(data)
-        else:
-            self._send(data, keep_alive=False)
+        self._leave(self._respond(environ, keep_alive=keep_alive), keep_alive=keep_alive)
 
     # How answers leave.
 
@@ -199,28 +205,27 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Note, while the application is called, what its answer has to wait for."""
         self._asked = (wait, otherwise)
 
-    def _leave(self, held: _Held) -> None:
+    def _leave(self, data: bytes, *, keep_alive: bool) -> None:
         """Send an answer when it may leave and those before it have left."""
-        self._held.append(held)
-        self._is_lingering = not held.keep_alive
-        if self._asked is None:
-            self._decide(held)
+        asked, self._asked = self._asked, None
+        if asked is None and not self._held:
+            self._send(data, keep_alive=keep_alive)
             return
-        (wait, otherwise), self._asked = self._asked, None
+        held = _Held(self, data, asked[1] if asked else BUSY, keep_alive=keep_alive)
+        self._held.append(held)
+        self._is_lingering = not keep_alive
+        if asked is None:
+            held(True)
+        else:
+            asked[0](held)
 
-        def decide(may_leave: bool) -> None:  # noqa: FBT001  # a callback's one argument
-            if not may_leave:
-                held.data = response.render(otherwise, keep_alive=held.keep_alive)
-            self._decide(held)
-
-        wait(decide)
-
-    def _decide(self, held: _Held) -> None:
-        held.may_leave = True
-        while self._held and self._held[0].may_leave:
-            first = self._held.popleft()
+    def release(self) -> None:
+        """Send the answers that may leave and wait for none before them."""
+        held = self._held
+        while held and held[0].may_leave:
+            first = held.popleft()
             self._send(first.data, keep_alive=first.keep_alive)
-        if self._is_at_end and not self._held:
+        if self._is_at_end and not held:
             self._transport.close()
 
     @property

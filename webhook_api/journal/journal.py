@@ -1,6 +1,7 @@
 """Keep every accepted event in files of this process until it is proven to be in the broker.
 
-Three verbs: `append` an event, read it back (waiting.py), `discard` a segment of them that is proven.
+Three verbs: `append` an event, read it back (waiting.py), `discard` a segment of them that is proven. What is
+appended in one turn of the loop is kept by one `write` (docs/decisions/0186).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from messaging.log import logger
 from webhook_api.journal.directory import Segment, sync_directory
 from webhook_api.journal.disk import DiskWatch
 from webhook_api.journal.home import Home
-from webhook_api.journal.segment_file import record_of
+from webhook_api.journal.segment_file import records_of, size_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +49,11 @@ class Journal:
         self._home = Home(root, limit)
         self._disk = DiskWatch(fsync=fsync)
         self._descriptor = -1
+        self._appended: list[tuple[bytes, bytes]] = []
+        self._appended_bytes = 0
         self._unsynced = False
-        self._is_durable = True
+        self._is_kept = True
+        self._is_full = False
         self._undiscarded: list[Segment] = []
         self._next_look = 0.0
         self.active = Segment(root)
@@ -84,36 +88,55 @@ class Journal:
         }
 
     def append(self, properties: bytes, body: bytes) -> None:
-        """Keep one event; durable against the end of this process when it returns.
+        """Take one event in; it is kept by the next `write`.
 
         Raises:
-            JournalFullError: The limit is reached or the disk takes no more; nothing was kept.
+            JournalFullError: The limit is reached or the disk takes nothing now; it was not taken in.
         """
-        record = record_of(properties, body)
-        size = len(record)
+        size = size_of(properties, body)
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
         if self._descriptor < 0 or self._disk.is_flush_failing or not self._limit.take(size):
+            self._tell_full(is_full=True)
             raise JournalFullError
-        if not self._write(record):
-            self._limit.give_back(size)
-            raise JournalFullError
-        self.active.size += size
-        self._unsynced = self._fsync
+        self._appended.append((properties, body))
+        self._appended_bytes += size
 
-    def sync(self) -> bool:
-        """Make durable what was appended since the last call, if `fsync`; blocks for the disk's flush.
+    def write(self) -> list[tuple[bytes, bytes]]:
+        """Write what was appended since the last call, all of it or nothing.
 
         Returns:
-            Whether it is. After a failure call `rotate` and append no more to that file: Linux takes the
-            pages that it could not write for clean, so that a second flush would succeed without them.
+            Properties and bodies of the events that are now durable against the end of this process, in the
+            active segment; none where the disk did not take them, which `sync` tells.
+        """
+        events, self._appended = self._appended, []
+        size, self._appended_bytes = self._appended_bytes, 0
+        if not events:
+            return events
+        if self._descriptor >= 0 and self._write(records_of(events)):
+            self.active.size += size
+            self._unsynced = self._fsync
+            self._tell_full(is_full=False)
+            return events
+        self._limit.give_back(size)
+        self._is_kept = False
+        self._tell_full(is_full=True)
+        return []
+
+    def sync(self) -> bool:
+        """Make durable what was written since the last call, if `fsync`; blocks for the disk's flush.
+
+        Returns:
+            Whether all that was appended since is kept so. After a failure call `rotate` and write no more to
+            that file: Linux takes the pages that it could not write for clean, so that a second flush would
+            succeed without them.
         """
         self._flush()
-        is_durable, self._is_durable = self._is_durable, True
-        return is_durable
+        is_kept, self._is_kept = self._is_kept, True
+        return is_kept
 
     def rotate(self, now_us: int) -> Segment:
-        """Close the active segment, return it, and go on in a new one."""
+        """Close the active segment, return it, and go on in a new one; what is not written yet goes there."""
         self._flush()
         closed = self.active
         self._close_segment()
@@ -156,6 +179,7 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the directory; removed when nothing is left to prove, else adopted by the next."""
+        self.write()
         self._flush()
         if self._descriptor >= 0:
             self._close_segment()
@@ -163,10 +187,10 @@ class Journal:
                 self.active.path.unlink(missing_ok=True)
         self._home.leave()
 
-    def _write(self, record: bytes) -> bool:
+    def _write(self, records: bytes) -> bool:
         """Append whole or not at all."""
         try:
-            if os.write(self._descriptor, record) == len(record):
+            if os.write(self._descriptor, records) == len(records):
                 return True
             os.ftruncate(self._descriptor, self.active.size)
             self._disk.refused()
@@ -181,7 +205,7 @@ class Journal:
         try:
             os.fdatasync(self._descriptor)
         except OSError as exc:
-            self._is_durable = False
+            self._is_kept = False
             self._disk.did_not_flush(exc)
             logger().error(
                 "journal_flush_failed",
@@ -189,6 +213,14 @@ class Journal:
                 errno=exc.errno,
                 consequence="what was not flushed is answered 503, until the disk flushes again",
             )
+
+    def _tell_full(self, *, is_full: bool) -> None:
+        """Log the first refusal and the first event kept again, not each of thousands."""
+        if is_full and not self._is_full:
+            logger().error("journal_full", consequence="senders are told 503 until there is room")
+        if self._is_full and not is_full:
+            logger().info("journal_has_room")
+        self._is_full = is_full
 
     def _remove(self, segment: Segment) -> None:
         with suppress(FileNotFoundError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 MAGIC: Final = b"\x89OMJ"
@@ -54,9 +54,21 @@ def record_header(properties: bytes, body: bytes) -> bytes:
     return HEADER.pack(MAGIC, len(properties), len(body), checksum)
 
 
-def record_of(properties: bytes, body: bytes) -> bytes:
-    """Return a whole record."""
-    return b"".join((record_header(properties, body), properties, body))
+def size_of(properties: bytes, body: bytes) -> int:
+    """Return the bytes of a record."""
+    return HEADER.size + len(properties) + len(body)
+
+
+def records_of(events: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return whole records, one after the other.
+
+    Args:
+        events: Properties and body of each.
+    """
+    parts: list[bytes] = []
+    for properties, body in events:
+        parts += (record_header(properties, body), properties, body)
+    return b"".join(parts)
 
 
 def read_segment(path: Path) -> Iterator[Entry | Damage]:

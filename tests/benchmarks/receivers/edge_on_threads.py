@@ -22,17 +22,26 @@ def make_app() -> Flask:
     """Return the application of a process; call after the fork."""
     edge = Edge(EdgeSettings.from_environment())
     handover, lock = edge.handover, threading.Lock()
-    journal = handover._journal
-    keep = _locked(lock, journal.append)
-    journal.rotate = _locked(lock, journal.rotate)  # type: ignore[method-assign]
-    accept_on_loop = handover.accept
-    journal.append = lambda *_: None  # type: ignore[method-assign]
+    journal, accept_on_loop = handover._journal, handover.accept
+    append, write = journal.append, journal.write
+    kept: list[tuple[bytes, bytes]] = []
 
     def accept(properties: bytes, body: bytes) -> None:
-        keep(properties, body)
+        with lock:
+            append(properties, body)
+            write()
         edge.loop.call_soon_threadsafe(accept_on_loop, properties, body)
 
+    def take_kept() -> list[tuple[bytes, bytes]]:
+        events = kept.copy()
+        kept.clear()
+        return events
+
+    journal.append = lambda *event: kept.append(event)  # type: ignore[method-assign]
+    journal.write = take_kept  # type: ignore[method-assign]
+    journal.rotate = _locked(lock, journal.rotate)  # type: ignore[method-assign]
     handover.accept = accept  # type: ignore[method-assign]
+    handover.keep_now = lambda: True  # type: ignore[method-assign]
     edge.start()
     threading.Thread(target=edge.loop.run_forever, daemon=True).start()
     return edge.flask

@@ -3,7 +3,7 @@
 import os
 
 from webhook_api.host_table import HostTable
-from webhook_api.journal import HostLimit, Journal
+from webhook_api.journal import HostLimit, Journal, JournalFullError
 
 NOW_US = 1_732_462_000_000_000
 LIMIT = 10_000_000
@@ -12,6 +12,12 @@ LIMIT = 10_000_000
 def journal_in(root, *, max_bytes=LIMIT, processes=1, fsync=False):
     limit = HostLimit(HostTable(root), max_bytes=max_bytes, processes=processes)
     return Journal(root, limit, fsync=fsync, now_us=NOW_US)
+
+
+def keep(journal, body, properties=b"p"):
+    journal.append(properties, body)
+    if not journal.write():
+        raise JournalFullError
 
 
 def die(journal):
@@ -26,7 +32,7 @@ def left_by_a_dead_process(root, bodies):
     """Return the directory of a process that kept *bodies* and died."""
     journal = journal_in(root)
     for body in bodies:
-        journal.append(b"p", body)
+        keep(journal, body)
     directory = journal.directory
     die(journal)
     return directory

@@ -8,7 +8,7 @@ from flask.sessions import SecureCookieSessionInterface
 from tests.unit.webhook_api.conftest import SECRET, environ_of
 from webhook_api.hooks import SIGNALS
 from webhook_api.http import ANSWER_AFTER
-from webhook_api.ingest import NOT_FLUSHED
+from webhook_api.ingest import NOT_KEPT
 from webhook_api.routes import WEBHOOK_PATH
 
 ENDPOINT = "edge.receive_webhook"
@@ -295,8 +295,7 @@ def test_another_method_names_the_allowed_ones(stand):
 
 
 @pytest.mark.parametrize("way", ["short", "full"])
-def test_with_fsync_the_server_is_asked_to_wait_for_the_flush(make_stand, way):
-    stand = make_stand(OM_JOURNAL_FSYNC="true")
+def test_the_server_is_asked_to_wait_for_the_end_of_the_turn(stand, way):
     if way == "full":
         stand.app.before_request(lambda: None)
     asked = []
@@ -304,7 +303,7 @@ def test_with_fsync_the_server_is_asked_to_wait_for_the_flush(make_stand, way):
     answer = stand.post(**{ANSWER_AFTER: lambda wait, otherwise: asked.append((wait, otherwise))})
 
     assert answer.status == "200 OK"
-    assert [otherwise for _, otherwise in asked] == [NOT_FLUSHED]
+    assert [otherwise for _, otherwise in asked] == [NOT_KEPT]
 
 
 def test_with_fsync_a_server_that_cannot_wait_gets_an_answer_after_the_flush(make_stand, monkeypatch):

@@ -1,4 +1,4 @@
-"""With OM_JOURNAL_FSYNC an answer leaves after the flush of what it answers; one flush serves a turn."""
+"""An answer leaves when what it answers is written, and flushed if wanted; one of each serves a turn."""
 
 import asyncio
 import errno
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from messaging.clock import SystemClock
 from messaging.connection import NO_LIMIT
@@ -13,7 +14,7 @@ from messaging.envelope import WEBHOOK, encode_properties
 from tests.unit.webhook_api.journals import journal_in
 from webhook_api.handover.handover import Handover
 from webhook_api.handover.oversized import Oversized
-from webhook_api.journal import JournalFullError
+from webhook_api.journal import JournalFullError, read_segment
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 
@@ -28,6 +29,25 @@ class NoBroker:
     unproven = ()
 
     def flush(self):
+        pass
+
+
+class Taking(NoBroker):
+    """An outlet that takes everything, and tells what happens to it."""
+
+    is_open = is_reachable = True
+    state = "up"
+
+    def __init__(self, happened):
+        self._happened = happened
+
+    def publish(self, _properties, body):
+        self._happened.append(body.decode())
+
+    def flush(self):
+        self._happened.append("sent")
+
+    def prove(self, _segment):
         pass
 
 
@@ -56,7 +76,7 @@ def test_the_answers_of_a_turn_leave_after_one_flush_if_any(tmp_path, happened, 
     handover = _handover(loop, journal, clock)
     for _ in range(2):
         handover.accept(PROPERTIES, b"{}")
-        handover.after_sync(lambda is_durable: happened.append("answered" if is_durable else "refused"))
+        handover.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
     assert not happened
     _turn(loop)
     journal.close()
@@ -73,7 +93,7 @@ def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(t
 
     def take_in():
         handover.accept(PROPERTIES, b"{}")
-        handover.after_sync(outcomes.append)
+        handover.when_kept(outcomes.append)
         path = journal.active.path
         _turn(loop)
         return path
@@ -95,6 +115,74 @@ def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(t
     assert handover.status()["flush_failures"] == 1
 
 
+def test_the_events_of_a_turn_are_written_at_once_then_sent_then_answered(tmp_path, monkeypatch):
+    loop = asyncio.new_event_loop()
+    happened = []
+    handover, journal = _live(loop, tmp_path, happened)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda *args: happened.append("written") or write(*args))
+
+    for body in (b"1", b"2"):
+        handover.accept(PROPERTIES, body)
+        handover.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
+    assert not happened
+    _turn(loop)
+    loop.close()
+
+    assert happened == ["written", "1", "2", "sent", "answered", "answered"]
+    assert [entry.body for entry in read_segment(journal.active.path)] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("way", ["cut short", "refused"])
+def test_a_turn_that_the_disk_does_not_take_is_refused_and_not_published(tmp_path, monkeypatch, way):
+    loop = asyncio.new_event_loop()
+    happened = []
+    handover, journal = _live(loop, tmp_path, happened)
+    write = os.write
+
+    def take_in(body):
+        handover.accept(PROPERTIES, body)
+        handover.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
+
+    with monkeypatch.context() as failing, capture_logs() as lines:
+        failing.setattr(
+            os, "write", lambda fd, data: write(fd, data[:-1]) if way == "cut short" else _fails(fd)
+        )
+        for body in (b"1", b"2"):
+            take_in(body)
+        _turn(loop)
+    take_in(b"3")
+    _turn(loop)
+    size = journal.active.path.stat().st_size
+    loop.close()
+
+    assert happened == ["sent", "refused", "refused", "3", "sent", "answered"]
+    assert [entry.body for entry in read_segment(journal.active.path)] == [b"3"]
+    assert journal.size == size
+    assert [line["event"] for line in lines] == ["journal_full"]
+
+
+def test_what_fails_while_a_turn_ends_leaves_no_request_without_an_answer(tmp_path):
+    loop = asyncio.new_event_loop()
+    happened = []
+    handover, _ = _live(loop, tmp_path, happened)
+    loop.set_exception_handler(lambda *_: happened.append("told"))
+    handover._outlet.publish = _fails
+    handover.accept(PROPERTIES, b"1")
+    handover.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
+    _turn(loop)
+    loop.close()
+
+    assert happened == ["refused", "told"]
+
+
+def _live(loop, directory, happened):
+    journal = journal_in(directory)
+    handover = Handover(loop, journal, Taking(happened), Oversized(Path("unused")), SystemClock())
+    handover.on_open()
+    return handover, journal
+
+
 def _handover(loop, journal, clock):
     return Handover(loop, journal, NoBroker(), Oversized(Path("unused")), clock)
 
@@ -104,5 +192,5 @@ def _turn(loop):
     loop.run_forever()
 
 
-def _fails(_descriptor):
+def _fails(*_):
     raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.webhook_api.journals import NOW_US, die, journal_in, left_by_a_dead_process
+from tests.unit.webhook_api.journals import NOW_US, die, journal_in, keep, left_by_a_dead_process
 from webhook_api.journal import Entry, WaitingSegments, read_segment
 
 NOBODY = 65534
@@ -83,7 +83,7 @@ def test_a_foreign_entry_is_told_once_and_stepped_around(tmp_path, put, reason):
     assert journal.status()["skipped"] == {"thing": reason}
     assert [line["event"] for line in lines].count("journal_entry_skipped") == 1
     assert os.path.lexists(home / "thing")
-    journal.append(b"p", b"and works")
+    keep(journal, b"and works")
 
 
 def test_what_is_mended_is_adopted(tmp_path):
@@ -127,7 +127,7 @@ def test_a_directory_that_may_not_be_entered_is_stepped_around(open_directory, c
         journal = journal_in(open_directory)
         assert journal.tend(0.0) == []
         skipped = journal.status()["skipped"]
-        journal.append(b"p", b"and works")
+        keep(journal, b"and works")
         die(journal)
 
     assert skipped[directory.name] == "permission denied"
@@ -161,7 +161,7 @@ def _waiting(*segments):
 
 def test_an_intact_segment_is_kept_while_no_descriptor_is_free(tmp_path):
     journal = journal_in(tmp_path / "journal")
-    journal.append(b"p", b"body")
+    keep(journal, b"body")
     segment = journal.rotate(NOW_US)
     waiting = _waiting(segment)
 
@@ -181,7 +181,7 @@ def test_a_segment_that_the_disk_does_not_give_holds_up_no_other(tmp_path, monke
     journal = journal_in(tmp_path / "journal")
     segments = []
     for body in (b"one", b"two"):
-        journal.append(b"p", body)
+        keep(journal, body)
         segments.append(journal.rotate(NOW_US))
     waiting = _waiting(*segments)
     read_bytes = Path.read_bytes
@@ -206,7 +206,7 @@ def test_a_segment_that_the_disk_does_not_give_holds_up_no_other(tmp_path, monke
 
 def test_a_segment_that_somebody_deleted_is_told_and_let_go(tmp_path):
     journal = journal_in(tmp_path / "journal")
-    journal.append(b"p", b"body")
+    keep(journal, b"body")
     segment = journal.rotate(NOW_US)
     segment.path.unlink()
 
@@ -221,14 +221,14 @@ def test_a_segment_that_somebody_deleted_is_told_and_let_go(tmp_path):
 
 def test_without_a_free_descriptor_events_are_refused_and_the_segment_before_is_kept(tmp_path):
     journal = journal_in(tmp_path)
-    journal.append(b"p", b"before")
+    keep(journal, b"before")
 
     with _no_descriptor_free():
         closed = journal.rotate(NOW_US)
         journal.tend(0.0)
         assert journal.refusal == "the journal cannot be written: too many open files"
     journal.tend(1.0)
-    journal.append(b"p", b"after")
+    keep(journal, b"after")
 
     assert journal.refusal is None
     assert list(read_segment(closed.path)) == [Entry(b"p", b"before")]
@@ -237,14 +237,14 @@ def test_without_a_free_descriptor_events_are_refused_and_the_segment_before_is_
 
 def test_a_directory_whose_name_cannot_be_made_durable_gets_no_event(tmp_path, monkeypatch):
     journal = journal_in(tmp_path, fsync=True)
-    journal.append(b"p", b"before")
+    keep(journal, b"before")
 
     with monkeypatch.context() as failing:
         failing.setattr(os, "fsync", _fails)
         journal.rotate(NOW_US)
     assert journal.refusal is not None
     journal.tend(1.0)
-    journal.append(b"p", b"after")
+    keep(journal, b"after")
 
     assert list(read_segment(journal.active.path)) == [Entry(b"p", b"after")]
 
@@ -255,7 +255,7 @@ def _fails(_descriptor):
 
 def test_a_proven_segment_that_the_disk_does_not_let_go_of_is_counted_and_tried_again(tmp_path, monkeypatch):
     journal = journal_in(tmp_path)
-    journal.append(b"p", b"body")
+    keep(journal, b"body")
     segment = journal.rotate(NOW_US)
 
     with monkeypatch.context() as failing:
@@ -270,11 +270,11 @@ def test_a_proven_segment_that_the_disk_does_not_let_go_of_is_counted_and_tried_
 
 def test_a_journal_whose_directory_somebody_removed_gets_another(tmp_path):
     journal = journal_in(tmp_path / "journal")
-    journal.append(b"p", b"body")
+    keep(journal, b"body")
     (tmp_path / "journal").rename(tmp_path / "gone")
 
     journal.rotate(NOW_US)
-    journal.append(b"p", b"and works")
+    keep(journal, b"and works")
 
     assert list(read_segment(journal.active.path)) == [Entry(b"p", b"and works")]
 
@@ -285,7 +285,7 @@ def test_with_no_room_for_a_directory_a_dead_process_s_is_lived_in(tmp_path, mon
     with monkeypatch.context() as failing:
         failing.setattr(Path, "mkdir", lambda _path, **_options: _fails(0))
         journal = journal_in(tmp_path)
-    journal.append(b"p", b"new")
+    keep(journal, b"new")
     [segment] = journal.tend(0.0)
 
     assert journal.directory == directory

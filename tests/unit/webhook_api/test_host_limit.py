@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.webhook_api.journals import NOW_US, die, journal_in, left_by_a_dead_process
+from tests.unit.webhook_api.journals import NOW_US, die, journal_in, keep, left_by_a_dead_process
 from webhook_api.host_table import Column, HostTable
 from webhook_api.journal import JournalFullError
 
@@ -20,7 +20,7 @@ def _bytes_on_disk(root):
 
 def _is_kept(journal, size):
     try:
-        journal.append(b"p", b"x" * size)
+        keep(journal, b"x" * size)
     except JournalFullError:
         return False
     return True
