@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+# What the processes run is imported once, before the fork: a new process answers at once, where importing
+# alone takes seconds of a busy machine. The modules open nothing and start no thread.
+import webhook_api.app
+import webhook_api.http  # noqa: F401  # as above
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings

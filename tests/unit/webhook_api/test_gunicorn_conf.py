@@ -1,0 +1,26 @@
+"""What the edge's master holds when it forks."""
+
+import os
+import subprocess
+import sys
+
+LATER = """
+import sys, threading
+import webhook_api.gunicorn_conf as configuration
+before = set(sys.modules)
+import webhook_api.http
+from webhook_api.app import make_edge
+print(sorted(set(sys.modules) - before), threading.active_count())
+"""
+
+
+def test_a_process_of_the_edge_imports_nothing_after_the_fork(tmp_path):
+    settings = {
+        "OM_WEBHOOK_SECRETS": "constructed",
+        "OM_STATE_DIRECTORY": str(tmp_path),
+        "OM_AMQP_URL": "amqp://guest:guest@127.0.0.1:9/",
+        "OM_MANAGEMENT_URL": "http://guest:guest@127.0.0.1:9",
+    }
+    command = [sys.executable, "-c", LATER]
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "1"]
