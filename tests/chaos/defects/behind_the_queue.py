@@ -40,11 +40,11 @@ Intake.process = _later
     Defect(
         "an outage is the event's fault",
         11,
-        "statements are cancelled and locked out",
+        "the disk is full",
         "workers/tables/faults.py",
         """
-def translated(_error):
-    return RejectedEventError("refused_by_database", "database: refuses the row")
+def translated(error):
+    return RejectedEventError("refused_by_database", f"database: refuses the row, {name_of(error)}")
 """,
         "dead letters",
     ),
