@@ -8,6 +8,7 @@ from omctl.commands.drift import drift
 from omctl.commands.explain_signature import explain_signature
 from omctl.commands.ipranges import ipranges
 from omctl.commands.migrate import migrate
+from omctl.commands.reconcile import reconcile
 from omctl.commands.register import register
 from omctl.commands.replay import replay
 from omctl.commands.retain import retain
@@ -44,6 +45,7 @@ __all__ = [
     "drift",
     "explain_signature",
     "migrate",
+    "reconcile",
     "register",
     "replay",
     "retain",

@@ -37,7 +37,7 @@ def history_routes(history: History) -> Blueprint:
         found = history.conversation(conversation_id)
         if found is None:
             return _not_found()
-        entities = [_as_data(found, each) for each in found.said if each.message_id in wanted]
+        entities = [as_data(found, each) for each in found.said if each.message_id in wanted]
         return jsonify(entities=entities), 200
 
     @routes.get("/conversations/messages/<conversation_id>/messages/<message_id>")
@@ -46,7 +46,7 @@ def history_routes(history: History) -> Blueprint:
         found = history.conversation(conversation_id)
         for each in found.said if found else ():
             if found and each.message_id == message_id:
-                return jsonify(_as_data(found, each)), 200
+                return jsonify(as_data(found, each)), 200
         return _not_found()
 
     return routes
@@ -78,7 +78,8 @@ def _as_message_conversation(conversation: PastConversation) -> dict[str, Any]:
     return {"id": conversation.conversation_id, "participants": participants, "recentTransfers": []}
 
 
-def _as_data(conversation: PastConversation, message: PastMessage) -> dict[str, Any]:
+def as_data(conversation: PastConversation, message: PastMessage) -> dict[str, Any]:
+    """Return the platform's model MessageData."""
     return {
         "id": message.message_id,
         "timestamp": message.time,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from messaging.envelope import RECONCILE, Envelope
-from messaging.log import logger
 from workers.tables import (
     known_gaps,
     note_conversation,
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from workers.tables import KnownConversation, Reconciliation
 
 _R: Final = reconciliations.c
-
-log = logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +84,6 @@ class Comparer:
         checked = self._checker.check(known, bounds)
         published = self._new_of(checked)
         self._exchange.publish([self._envelope_of(each) for each in published])
-        for copy in published:
-            log.warning(
-                "event_missing",
-                conversation_id=checked.conversation_id,
-                event_type=copy.event.event_type,
-                platform_message_id=copy.event.platform_message_id,
-                message_id=message_id_of(copy),
-            )
 
         def note(connection: Connection) -> None:
             gaps = [(each.event, message_id_of(each)) for each in published]

@@ -10,6 +10,7 @@ from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.reconcile.bounds import DAY_US, compared_from, compared_to, is_due, listed_from
 from workers.reconcile.checking import Bounds
+from workers.reconcile.comparing import message_id_of
 from workers.tables import (
     TIMER,
     begin_reconciliation,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from messaging.clock import Clock
     from workers.reconcile.broker import EventsExchange
-    from workers.reconcile.comparing import Comparer
+    from workers.reconcile.comparing import Comparer, Found
     from workers.reconcile.platform_history import PlatformHistory
     from workers.reconcile.settings import ReconcileSettings
     from workers.tables import Reconciliation
@@ -148,9 +149,20 @@ class Reconciler:
             ),
         )
         for each in known:
-            self._comparer.compare(reconciliation, each, bounds)
+            self._tell(self._comparer.compare(reconciliation, each, bounds))
         if not known:
             self._finish(reconciliation)
+
+    @staticmethod
+    def _tell(found: Found) -> None:
+        for copy in found.published:
+            log.warning(
+                "event_missing",
+                conversation_id=found.checked.conversation_id,
+                event_type=copy.event.event_type,
+                platform_message_id=copy.event.platform_message_id,
+                message_id=message_id_of(copy),
+            )
 
     def _finish(self, reconciliation: Reconciliation) -> None:
         def finish(connection: Connection) -> None:

@@ -42,6 +42,7 @@ class ReconcileSettings:
         margin_seconds: How long an event may be on its way before it counts as missing.
         horizon_days: How far back is compared.
         receipts: Whether receipts are compared.
+        retention_days: What is older may be deleted here, and would look missing.
         log_level: debug, info, warning or error.
         log_form: json or text.
     """
@@ -53,6 +54,7 @@ class ReconcileSettings:
     margin_seconds: float = MARGIN_SECONDS
     horizon_days: int = HORIZON_DAYS
     receipts: bool = True
+    retention_days: int = EVENT_DAYS
     log_level: str = "info"
     log_form: str = JSON
 
@@ -85,12 +87,13 @@ def read_reconcile_settings() -> ReconcileSettings:
         margin_seconds=environment.seconds("OM_RECONCILE_MARGIN_SECONDS", MARGIN_SECONDS),
         horizon_days=environment.integer("OM_RECONCILE_DAYS", HORIZON_DAYS, minimum=1),
         receipts=environment.boolean("OM_RECONCILE_RECEIPTS", default=True),
+        retention_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
         log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )
     if not settings.database_url:
         raise ConfigurationError("OM_DATABASE_URL must name the database")
-    if settings.horizon_days >= environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1):
+    if settings.horizon_days >= settings.retention_days:
         raise ConfigurationError(
             "OM_RECONCILE_DAYS must be below OM_RETENTION_DAYS: what is deleted looks missing"
         )

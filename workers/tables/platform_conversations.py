@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, or_, select, union
+from sqlalchemy import false, func, or_, select, true, union
 
 from workers.tables.models import (
     conversation_messages,
@@ -82,7 +82,7 @@ def list_conversations(connection: Connection, ids: Collection[str], now_us: int
 
 
 def conversations_to_compare(
-    connection: Connection, after: str, active_since: datetime, most: int
+    connection: Connection, after: str, active_since: datetime, most: int, *, again: bool = False
 ) -> list[KnownConversation]:
     """Return the next conversations by id: ours and the platform's, but those that are compared to their end.
 
@@ -91,7 +91,9 @@ def conversations_to_compare(
         after: The id before the first.
         active_since: What has had no event since then is left out, and what was listed before.
         most: So many.
+        again: Those that are compared to their end as well.
     """
+    everything = true() if again else false()
     joined = conversations.outerjoin(platform_conversations, _P.conversation_id == _C.conversation_id)
     ours = (
         select(_C.conversation_id, _P.fingerprint)
@@ -99,7 +101,7 @@ def conversations_to_compare(
         .where(
             _C.conversation_id > after,
             _C.last_event_at >= active_since,
-            or_(_P.state.is_(None), _P.state == STATE_OPEN, _C.updated_at > _P.read_at),
+            or_(everything, _P.state.is_(None), _P.state == STATE_OPEN, _C.updated_at > _P.read_at),
         )
         .order_by(_C.conversation_id)
         .limit(most)
@@ -107,7 +109,9 @@ def conversations_to_compare(
     )
     listed = (
         select(_P.conversation_id, _P.fingerprint)
-        .where(_P.conversation_id > after, _P.state == STATE_OPEN, _P.listed_at >= active_since)
+        .where(
+            _P.conversation_id > after, or_(everything, _P.state == STATE_OPEN), _P.listed_at >= active_since
+        )
         .order_by(_P.conversation_id)
         .limit(most)
         .subquery()

@@ -1,5 +1,7 @@
+import copy
 import itertools
 import json
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,18 +11,23 @@ from pathlib import Path
 import pika
 import pytest
 from sqlalchemy import text
+from werkzeug.serving import make_server
 
+from deploy.local.ports import LOOPBACK, free_port
 from messaging import topology
 from messaging.clock import SystemClock
 from messaging.delivery import Delivery
 from messaging.envelope import Envelope
 from messaging.topology import EVENTS_QUEUE
 from migrations import schema
+from simulator.platform import Organisation, create_platform
 from tests.integration.workers.test_consumer import running
 from workers.intake import Intake, own_handlers
 from workers.tables.database import engine_of
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
+CLIENT_SECRET = "constructed-client-secret"
+REQUESTS_PER_MINUTE = 6000
 START = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
 
 
@@ -97,6 +104,23 @@ def working(vhost, engine, handlers):
     return run
 
 
+@pytest.fixture
+def organisation():
+    return Organisation("client", CLIENT_SECRET, requests_per_minute=REQUESTS_PER_MINUTE)
+
+
+@pytest.fixture
+def platform_url(organisation):
+    port = free_port()
+    server = make_server(LOOPBACK, port, create_platform(organisation), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://{LOOPBACK}:{port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
 TAGS = itertools.count(1)
 
 
@@ -129,3 +153,13 @@ def said(words, *, sequence=None, **others):
 
 def routed(status, **others):
     return event("updated", routing={"status": f"CONTACT-{status}", "queueId": "queue-1"}, **others)
+
+
+def native(number, *, conversation="c-1", after_s=0.0, kind="genesys/text", **changes):
+    """Make a native event of the present, so many seconds after it."""
+    payload = copy.deepcopy(payload_of(kind))
+    moment = time.time() + after_s
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{number % 1000:03d}Z"
+    payload |= {"id": f"m-{number}", "conversationId": conversation, **changes}
+    payload["channel"] |= {"time": at, "messageId": f"m-{number}"}
+    return payload

@@ -1,16 +1,18 @@
 """What the platform has and we had not takes effect, once, and is on record."""
 
-import copy
-import threading
-import time
+import json
 
 import pytest
-from werkzeug.serving import make_server
 
-from deploy.local.ports import LOOPBACK, free_port
 from messaging.clock import SystemClock
-from simulator.platform import Fault, Organisation, create_platform
-from tests.integration.workers.conftest import deliver, payload_of
+from simulator.platform import Fault, History
+from simulator.platform.history_routes import as_data
+from tests.integration.workers.conftest import (
+    CLIENT_SECRET,
+    REQUESTS_PER_MINUTE,
+    deliver,
+    native,
+)
 from tests.integration.workers.test_consumer import depth, wait_until
 from workers.genesys import GenesysSettings
 from workers.reconcile import (
@@ -21,9 +23,10 @@ from workers.reconcile import (
     ReconcileSettings,
     platform_history_of,
 )
+from workers.reconcile.copies import copies_of
+from workers.tables import Manner
 
 HOUR_US = 3_600_000_000
-LIMIT = 6000
 
 
 class MovableClock(SystemClock):
@@ -42,23 +45,6 @@ def clock():
 
 
 @pytest.fixture
-def organisation():
-    return Organisation("client", "constructed-client-secret", requests_per_minute=LIMIT)
-
-
-@pytest.fixture
-def platform_url(organisation):
-    port = free_port()
-    server = make_server(LOOPBACK, port, create_platform(organisation), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://{LOOPBACK}:{port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
 def make_reconciler(  # noqa: PLR0917  # fixtures
     platform_url,
     engine,
@@ -70,7 +56,7 @@ def make_reconciler(  # noqa: PLR0917  # fixtures
     """Make one process's reconciler."""
 
     def make(holder="one"):
-        genesys = GenesysSettings(platform_url, platform_url, "client", "constructed-client-secret", LIMIT)
+        genesys = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET, REQUESTS_PER_MINUTE)
         settings = ReconcileSettings(genesys, (vhost.amqp_url,), migrated_url, margin_seconds=60.0)
         history = platform_history_of(genesys, engine, clock)
         exchange = EventsExchange(settings.amqp_urls)
@@ -81,16 +67,6 @@ def make_reconciler(  # noqa: PLR0917  # fixtures
         )
 
     return make
-
-
-def said(number, *, conversation="c-1", after_s=0.0, kind="genesys/text", **changes):
-    """Make a native event of the present, so many seconds after it."""
-    payload = copy.deepcopy(payload_of(kind))
-    moment = time.time() + after_s
-    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{number % 1000:03d}Z"
-    payload |= {"id": f"m-{number}", "conversationId": conversation, **changes}
-    payload["channel"] |= {"time": at, "messageId": f"m-{number}"}
-    return payload
 
 
 def run(reconciler):
@@ -124,8 +100,8 @@ def test_what_never_came_is_found_and_takes_effect_once_and_nothing_else(  # noq
     clock,
 ):
     receipt = {"kind": "genesys/receipt-published", "direction": "Outbound"}
-    sent = [said(number, conversation=f"c-{number % 3}", after_s=-300) for number in range(12)]
-    sent += [said(number, conversation=f"c-{number % 3}", after_s=-290, **receipt) for number in range(6)]
+    sent = [native(number, conversation=f"c-{number % 3}", after_s=-300) for number in range(12)]
+    sent += [native(number, conversation=f"c-{number % 3}", after_s=-290, **receipt) for number in range(6)]
     lost = [sent[4], sent[9], sent[14]]
     for payload in sent:
         organisation.history.record(payload)
@@ -153,15 +129,15 @@ def test_what_never_came_is_found_and_takes_effect_once_and_nothing_else(  # noq
 
 
 def test_a_conversation_never_seen_is_found_by_the_platforms_list(started, organisation, channel, query):
-    organisation.history.record(said(1, conversation="unseen", after_s=-300))
+    organisation.history.record(native(1, conversation="unseen", after_s=-300))
     run(started)
     assert depth(channel) == 1
     assert query("SELECT conversation_id, became FROM reconciliation_gaps_v1") == [("unseen", "waiting")]
 
 
 def test_what_may_still_be_on_its_way_is_left_for_the_next_time(started, organisation, channel, clock):
-    organisation.history.record(said(1, after_s=-300))
-    organisation.history.record(said(2, after_s=-5))
+    organisation.history.record(native(1, after_s=-300))
+    organisation.history.record(native(2, after_s=-5))
     run(started)
     assert depth(channel) == 1
     clock.ahead_us = HOUR_US // 2
@@ -170,7 +146,7 @@ def test_what_may_still_be_on_its_way_is_left_for_the_next_time(started, organis
 
 
 def test_what_was_before_the_first_comparison_is_not_missing(make_reconciler, organisation, channel, clock):
-    organisation.history.record(said(1, after_s=-300))
+    organisation.history.record(native(1, after_s=-300))
     reconciler = make_reconciler()
     run(reconciler)
     clock.ahead_us = HOUR_US // 2
@@ -179,7 +155,7 @@ def test_what_was_before_the_first_comparison_is_not_missing(make_reconciler, or
 
 
 def test_a_conversation_without_news_costs_one_request(started, organisation, intake, clock):
-    payload = said(1, after_s=-300)
+    payload = native(1, after_s=-300)
     organisation.history.record(payload)
     intake(deliver(payload))
     run(started)
@@ -191,10 +167,10 @@ def test_a_conversation_without_news_costs_one_request(started, organisation, in
 
 
 def test_a_gap_that_cannot_be_processed_is_published_once(started, organisation, channel, query, clock):
-    organisation.history.record(said(1, after_s=-300))
+    organisation.history.record(native(1, after_s=-300))
     run(started)
     clock.ahead_us = HOUR_US // 2
-    organisation.history.record(said(2, after_s=-290))
+    organisation.history.record(native(2, after_s=-290))
     run(started)
     assert depth(channel) == 2
     assert query("SELECT missing, published, waiting FROM reconciliations ORDER BY id DESC LIMIT 1") == [
@@ -211,7 +187,7 @@ def test_two_at_once_share_the_work_and_a_killed_ones_is_taken_over(  # noqa: PL
     clock,
 ):
     for number in range(12):
-        organisation.history.record(said(number, conversation=f"c-{number:02}", after_s=-300))
+        organisation.history.record(native(number, conversation=f"c-{number:02}", after_s=-300))
     other = make_reconciler("other")
     assert started.reconcile()
     assert started.reconcile()
@@ -228,7 +204,7 @@ def test_two_at_once_share_the_work_and_a_killed_ones_is_taken_over(  # noqa: PL
 
 
 def test_a_platform_that_fails_leaves_the_comparison_where_it_was(started, organisation, channel, query):
-    organisation.history.record(said(1, after_s=-300))
+    organisation.history.record(native(1, after_s=-300))
     assert started.reconcile()
     organisation.strike(Fault(503))
     with pytest.raises(Exception, match="503"):
@@ -247,7 +223,7 @@ def test_a_guide_conversation_is_compared_where_its_messages_have_ids(  # noqa: 
     query,
 ):
     def guide(number, conversation, **message):
-        at = said(number, after_s=-300)["channel"]["time"]
+        at = native(number, after_s=-300)["channel"]["time"]
         channel = {"type": "custom", "externalId": "x"}
         event = {"eventType": "openmessaging:conversation:message", "conversationId": conversation}
         return {**event, "timestamp": at, "channel": channel, "message": {"text": "a", **message}}
@@ -266,3 +242,24 @@ def test_a_guide_conversation_is_compared_where_its_messages_have_ids(  # noqa: 
     intake(deliver(with_ids[0]))
     assert query("SELECT message_count FROM conversations ORDER BY 1") == [(3,), (4,)]
     assert query("SELECT unreadable FROM reconciliations ORDER BY id DESC LIMIT 1") == [(4,)]
+
+
+@pytest.mark.parametrize("copy_first", [True, False])
+@pytest.mark.parametrize(
+    "kind", ["text", "structured-quick-replies", "attachment", "receipt-failed", "receipt-published"]
+)
+def test_a_copy_and_its_original_have_one_effect_in_either_order(intake, query, kind, copy_first):
+    original = native(1, kind=f"genesys/{kind}", direction="Outbound")
+    history = History()
+    if "receipt" in kind:
+        history.record(native(1, type="Text"))
+    history.record(original)
+    conversation = history.conversation("c-1")
+    data = [as_data(conversation, each) for each in conversation.said]
+    copies = copies_of("c-1", data[0], Manner("genesys", has_ids=True), receipts=True)
+    copy = next(each for each in copies if each.event.receipt_status == original.get("status"))
+    bodies = [copy.body, json.dumps(original).encode()]
+    for body in bodies if copy_first else reversed(bodies):
+        assert not intake(deliver(body))
+    assert query("SELECT event_count FROM conversations") == [(1,)]
+    assert query("SELECT count(*) FROM processed_events") == [(1,)]

@@ -1,0 +1,170 @@
+"""omctl reconcile: compare with the platform's history now, and have what is missing take effect."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from messaging.clock import SystemClock
+from omctl.cancelling import cancellable
+from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
+from omctl.database import in_words
+from omctl.moments import MOMENT
+from omctl.person import person
+from omctl.reconciling import Reconciling
+from workers.parsing import microseconds_of, moment_of
+from workers.reconcile import (
+    DAY_US,
+    Bounds,
+    EventsExchange,
+    compared_to,
+    platform_history_of,
+    read_reconcile_settings,
+)
+from workers.tables import OPERATOR_SESSION, engine_of, newest_received_us, read_watermarks, transact
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Engine
+
+    from workers.reconcile import Copy, ReconcileSettings
+
+RECOVERED: Final = 3
+MISSING: Final = 4
+PATIENCE_SECONDS: Final = 30.0
+
+EXAMPLES: Final = """\b
+Examples:
+  omctl reconcile --since 2h --dry-run
+  omctl reconcile --conversation 5d0d331e-… --since 3d
+  omctl reconcile --since 1d --json || mail -s "events were missing" operators
+
+\b
+Exit status:
+  0  nothing was missing
+  3  something was missing, and all of it has taken effect now
+  4  something is missing still: --dry-run, not processed in time, or a dead letter
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--since",
+    type=MOMENT,
+    metavar="MOMENT",
+    help="What happened at MOMENT or later: ISO 8601, or 2h for two hours ago. [default: since the reconcile"
+    " worker ran first]",
+)
+@click.option("--conversation", "conversations", multiple=True, help="Only this one; may be given again.")
+@click.option(
+    "--wait",
+    "patience",
+    type=click.FloatRange(0),
+    default=PATIENCE_SECONDS,
+    show_default=True,
+    help="Seconds to wait until what was missing is processed.",
+)
+@dry_run_option
+@json_option
+def reconcile(
+    *,
+    since: datetime | None,
+    conversations: tuple[str, ...],
+    patience: float,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Compare what was processed with the platform's history, and recover what is missing.
+
+    Within the request budget of all hosts, and whatever the reconcile worker does meanwhile. Events of the
+    last OM_RECONCILE_MARGIN_SECONDS may be on their way and are left out.
+    """
+    settings = read_reconcile_settings()
+    engine = engine_of(settings.database_url, OPERATOR_SESSION)
+    exchange = EventsExchange(settings.amqp_urls)
+    try:
+        with in_words(), cancellable() as cancelled:
+            clock = SystemClock()
+            bounds = _bounds(engine, exchange, settings, since, clock.now_us())
+            reconciling = Reconciling(
+                engine,
+                clock,
+                platform_history_of(settings.genesys, engine, clock),
+                exchange=exchange,
+                bounds=bounds,
+                receipts=settings.receipts,
+                cancelled=cancelled,
+            )
+            _run(reconciling, conversations, dry_run=dry_run)
+            left = reconciling.still_missing(0.0 if dry_run else patience)
+            _tell(reconciling, bounds, left, as_json=as_json)
+            if cancelled.is_set():
+                raise SystemExit(1)
+    finally:
+        engine.dispose()
+    if reconciling.tally.missing:
+        raise SystemExit(MISSING if left else RECOVERED)
+
+
+def _bounds(
+    engine: Engine,
+    exchange: EventsExchange,
+    settings: ReconcileSettings,
+    since: datetime | None,
+    now_us: int,
+) -> Bounds:
+    first_us = transact(engine, read_watermarks).first_from_us
+    from_us = first_us if since is None else microseconds_of(since)
+    if from_us is None:
+        raise click.UsageError("Say since when: the reconcile worker has not run yet.")
+    if from_us < now_us - settings.retention_days * DAY_US:
+        raise click.UsageError("What is older than OM_RETENTION_DAYS is deleted, and would look missing.")
+    newest_us = transact(engine, newest_received_us)
+    waiting = exchange.waiting()
+    to_us = compared_to(now_us, settings.margin_us, waiting=waiting, newest_received_us=newest_us)
+    return Bounds(from_us, to_us)
+
+
+def _run(reconciling: Reconciling, conversations: tuple[str, ...], *, dry_run: bool) -> None:
+    with progress_bar() as bar:
+        task = bar.add_task("Listing", total=None, note="")
+        ids = sorted(set(conversations)) or reconciling.conversations()
+        bar.update(task, description="Conversations", total=len(ids), completed=0)
+        work = reconciling.look(ids) if dry_run else reconciling.recover(ids, person(), secrets.token_hex(8))
+        for done in work:
+            bar.update(task, completed=done, note=f"{len(reconciling.tally.missing)} missing")
+
+
+def _tell(reconciling: Reconciling, bounds: Bounds, left: list[Copy], *, as_json: bool) -> None:
+    tally = reconciling.tally
+    counts = {
+        "conversations": tally.conversations,
+        "unknown": tally.unknown,
+        "compared": tally.compared,
+        "unreadable": tally.unreadable,
+        "missing": len(tally.missing),
+        "recovered": len(tally.missing) - len(left),
+    }
+    waiting = {each.event.idempotency_key for each in left}
+    gaps = [_gap_of(each, is_recovered=each.event.idempotency_key not in waiting) for each in tally.missing]
+    interval = {"from": moment_of(bounds.from_us).isoformat(), "to": moment_of(bounds.to_us).isoformat()}
+    if as_json:
+        print_json({**interval, **counts, "gaps": gaps})
+        return
+    print_table(("", ""), [(name, str(value)) for name, value in (*interval.items(), *counts.items())])
+    if gaps:
+        print_table(tuple(gaps[0]), [[str(value) for value in gap.values()] for gap in gaps], title="Gaps")
+
+
+def _gap_of(copy: Copy, *, is_recovered: bool) -> dict[str, Any]:
+    event = copy.event
+    return {
+        "conversation": event.conversation_id,
+        "type": event.event_type,
+        "message": event.platform_message_id,
+        "occurred": moment_of(event.occurred_at_us).isoformat(),
+        "recovered": is_recovered,
+    }

@@ -1,0 +1,90 @@
+"""omctl reconcile: for a person, or a script that minds its exit status."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from omctl.commands.reconcile import reconcile as command
+from tests.integration.workers.conftest import CLIENT_SECRET, deliver, native
+from tests.integration.workers.test_consumer import depth
+
+
+@pytest.fixture
+def omctl(vhost, migrated_url, platform_url, channel):
+    """Run `omctl reconcile` and return what it says as JSON."""
+
+    def run(*arguments, status=0):
+        environment = {
+            "OM_AMQP_URL": vhost.amqp_url,
+            "OM_DATABASE_URL": migrated_url,
+            "OM_GENESYS_API_URL": platform_url,
+            "OM_GENESYS_CLIENT_ID": "client",
+            "OM_GENESYS_CLIENT_SECRET": CLIENT_SECRET,
+            "OM_GENESYS_REQUESTS_PER_MINUTE": "6000",
+        }
+        result = CliRunner().invoke(command, [*arguments, "--json"], env=environment, catch_exceptions=False)
+        assert result.exit_code == status, result.output
+        # A worker of the same process may write its log beside.
+        lines = [line for line in result.stdout.splitlines() if not line[:4].isdecimal()]
+        return json.loads("\n".join(lines)) if status != 2 else None
+
+    return run
+
+
+@pytest.fixture
+def sent(organisation, intake):
+    """Ten messages of three conversations, of which the platform lost two."""
+    sent = [native(number, conversation=f"c-{number % 3}", after_s=-300) for number in range(10)]
+    for payload in sent:
+        organisation.history.record(payload)
+        if payload["id"] not in {"m-4", "m-8"}:
+            intake(deliver(payload))
+    return sent
+
+
+def told(answer):
+    return {
+        name: answer[name]
+        for name in ("conversations", "unknown", "compared", "unreadable", "missing", "recovered")
+    }
+
+
+def test_what_is_missing_is_recovered_and_the_exit_status_says_so(sent, omctl, working, query):
+    dry = omctl("--since", "1h", "--dry-run", status=4)
+    assert (dry["missing"], dry["recovered"], [each["message"] for each in dry["gaps"]]) == (
+        2,
+        0,
+        ["m-4", "m-8"],
+    )
+    assert query("SELECT count(*) FROM reconciliations") == [(0,)]
+    with working():
+        assert told(omctl("--since", "1h", status=3)) == {
+            "conversations": 3,
+            "unknown": 0,
+            "compared": 10,
+            "unreadable": 0,
+            "missing": 2,
+            "recovered": 2,
+        }
+    assert omctl("--since", "1h")["missing"] == 0
+    assert query("SELECT became, count(*) FROM reconciliation_gaps_v1 GROUP BY 1") == [("recovered", 2)]
+    assert query("SELECT count(*) FROM reconciliations WHERE finished_at IS NULL") == [(0,)]
+
+
+def test_what_nobody_processes_is_missing_still_and_published_again(sent, omctl, channel, query):
+    omctl("--since", "1h", "--wait", "0", status=4)
+    omctl("--since", "1h", "--wait", "0", status=4)
+    assert depth(channel) == 4
+    assert query("SELECT became, count(*) FROM reconciliation_gaps_v1 GROUP BY 1") == [("waiting", 2)]
+
+
+def test_one_conversation_is_one_conversation(sent, omctl):
+    answer = omctl("--since", "1h", "--conversation", "c-1", "--wait", "0", status=4)
+    assert [each["message"] for each in answer["gaps"]] == ["m-4"]
+    assert omctl("--since", "1h", "--conversation", "nobody")["unknown"] == 1
+
+
+def test_a_time_of_which_nothing_can_be_said_is_refused(omctl):
+    omctl(status=2)
+    omctl("--since", "31d", status=2)

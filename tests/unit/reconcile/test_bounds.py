@@ -1,0 +1,50 @@
+"""What a comparison looks at."""
+
+import pytest
+
+from workers.reconcile.bounds import compared_from, compared_to, is_due, listed_from
+from workers.tables import Watermarks
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+NOW = 1000 * DAY
+
+
+@pytest.mark.parametrize(
+    ("watermarks", "due"),
+    [
+        (Watermarks(), True),
+        (Watermarks(started_us=NOW - HOUR), True),
+        (Watermarks(started_us=NOW - HOUR + 1), False),
+        (Watermarks(started_us=NOW - DAY, is_under_way=True), False),
+    ],
+)
+def test_the_next_begins_an_interval_after_the_last_and_never_beside_it(watermarks, due):
+    assert is_due(watermarks, NOW, HOUR) is due
+
+
+@pytest.mark.parametrize(
+    ("first", "start"), [(None, NOW), (NOW - HOUR, NOW - HOUR), (NOW - 8 * DAY, NOW - 7 * DAY)]
+)
+def test_nothing_before_the_first_comparison_or_the_horizon_is_looked_at(first, start):
+    assert compared_from(Watermarks(first_from_us=first), NOW, 7 * DAY) == start
+
+
+@pytest.mark.parametrize(
+    ("waiting", "newest", "end"),
+    [
+        (0, None, NOW - 60),
+        (0, NOW - HOUR, NOW - 60),
+        (5, NOW - HOUR, NOW - HOUR - 60),
+        (5, NOW + HOUR, NOW - 60),
+        (5, None, NOW - 60),
+    ],
+)
+def test_what_waits_in_the_queue_is_not_missing(waiting, newest, end):
+    assert compared_to(NOW, 60, waiting=waiting, newest_received_us=newest) == end
+
+
+def test_the_platforms_list_is_asked_for_again_from_an_hour_before_the_last_one():
+    assert listed_from(Watermarks(), NOW - DAY) == NOW - DAY
+    assert listed_from(Watermarks(compared_to_us=NOW), NOW - DAY) == NOW - HOUR
+    assert listed_from(Watermarks(compared_to_us=NOW), NOW) == NOW

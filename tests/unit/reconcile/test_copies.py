@@ -1,0 +1,200 @@
+"""A copy out of the platform's history has the key of its original, whatever the kind of message."""
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.platform import History
+from simulator.platform.history import PastMessage, as_normalized
+from simulator.platform.history_routes import as_data
+from workers.parsing import EVENT_TYPES, DriftNotes, read_body
+from workers.reconcile.copies import copies_of
+from workers.tables import Manner
+
+NATIVE = Manner("genesys", has_ids=True)
+
+# Enumerations of ConversationNormalizedMessage, ConversationMessageContent and ConversationReason in the
+# official Python SDK, release 269.
+CONTENT_TYPES = [
+    "Reactions",
+    "Attachment",
+    "Location",
+    "QuickReply",
+    "Notification",
+    "ButtonResponse",
+    "Story",
+    "Mention",
+    "Card",
+    "Carousel",
+    "Text",
+    "QuickReplyV2",
+    "DatePicker",
+    "InteractiveApplication",
+    "ListPicker",
+    "PaymentRequest",
+    "PaymentResponse",
+    "Push",
+    "Form",
+    "RoadsideAssistance",
+    "RichLink",
+    "NotificationResponse",
+    "Unknown",
+]
+STATUSES = ("Sent", "Delivered", "Read", "Failed", "Published", "Removed")
+REASONS = [
+    "MessageExpired",
+    "RateLimited",
+    "MessageNotAllowed",
+    "GeneralError",
+    "UnsupportedMessage",
+    "UnknownMessage",
+    "InvalidMessageStructure",
+    "InvalidDestination",
+    "ServerError",
+    "MediaTypeNotAllowed",
+    "InvalidMediaContentLength",
+    "RecipientOptedOut",
+    "DataFiltered",
+]
+
+IDS = st.uuids().map(lambda drawn: drawn.hex)
+# What JSON carries and a webhook body brings; halves of surrogate pairs are tested with the parser.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@st.composite
+def channels(draw, message_id):
+    integration = draw(st.uuids().map(str))
+    channel = {
+        "id": integration,
+        "platform": "Open",
+        "type": draw(st.sampled_from(("Private", "Public"))),
+        "to": {"id": draw(TEXTS) or "customer", "idType": "Opaque"},
+        "from": {"nickname": draw(TEXTS), "id": integration, "idType": "Opaque"},
+        "time": draw(st.datetimes().filter(lambda each: 1970 < each.year < 2255)).strftime(
+            "%Y-%m-%dT%H:%M:%S.123Z"
+        ),
+    }
+    return channel | draw(st.sampled_from(({}, {"messageId": message_id})))
+
+
+@st.composite
+def messages(draw):
+    message_id = draw(IDS)
+    kind = draw(st.sampled_from(CONTENT_TYPES))
+    content = [{"contentType": kind, kind[0].lower() + kind[1:]: {"text": draw(TEXTS)}}]
+    optional = {
+        "text": draw(TEXTS),
+        "content": content,
+        "originatingEntity": draw(st.sampled_from(("Human", "Bot"))),
+        "metadata": {"a": draw(TEXTS)},
+        "relatedMessages": [],
+    }
+    names = draw(st.sets(st.sampled_from(sorted(optional))))
+    return {
+        "id": message_id,
+        "channel": draw(channels(message_id)),
+        "type": draw(st.sampled_from(("Text", "Structured"))),
+        "direction": "Outbound",
+        "conversationId": draw(st.uuids().map(str)),
+        **{name: optional[name] for name in names},
+    }
+
+
+@st.composite
+def receipts(draw, message):
+    receipt = {
+        **{name: message[name] for name in ("id", "channel", "direction", "conversationId")},
+        "type": "Receipt",
+        "status": draw(st.sampled_from(STATUSES)),
+    }
+    reasons = st.lists(
+        st.fixed_dictionaries({"code": st.sampled_from(REASONS), "message": TEXTS}), max_size=2
+    )
+    said = {"isFinalReceipt": draw(st.sampled_from((True, False, None))), "reasons": draw(reasons)}
+    return receipt | {name: said[name] for name in draw(st.sets(st.sampled_from(sorted(said))))}
+
+
+def key_of(payload):
+    body = json.dumps(payload, ensure_ascii=False).encode()
+    [event] = read_body(body, DriftNotes(), EVENT_TYPES)
+    return event.idempotency_key
+
+
+def copies(history, conversation_id):
+    conversation = history.conversation(conversation_id)
+    data = [as_data(conversation, each) for each in conversation.said]
+    return [copy for each in data for copy in copies_of(conversation_id, each, NATIVE, receipts=True)]
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_every_kind_of_message_and_receipt_has_one_key_in_the_history_and_on_the_webhook(data):
+    message = data.draw(messages())
+    said = [message, *data.draw(st.lists(receipts(message), max_size=4))]
+    history = History()
+    for payload in said:
+        history.record(payload)
+    keys = [copy.event.idempotency_key for copy in copies(history, message["conversationId"])]
+    assert set(keys) == {key_of(payload) for payload in said}
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_what_the_history_writes_otherwise_changes_no_key(data):
+    message = data.draw(messages())
+    receipt = data.draw(receipts(message))
+    sparse = [
+        {name: value for name, value in as_normalized(each).items() if value} for each in (message, receipt)
+    ]
+    for content in sparse:
+        # Times differ by milliseconds, and a receipt need not repeat whose it is.
+        content["channel"] = content["channel"] | {"time": "2025-06-10T21:03:05.999Z"}
+    sparse[1].pop("id")
+    past = PastMessage(message["id"], sparse[0], [sparse[1]])
+    history = History()
+    history.record(message)
+    told = as_data(history.conversation(message["conversationId"]), past)
+    [one, other] = copies_of(message["conversationId"], told, NATIVE, receipts=True)
+    assert one.event.idempotency_key == key_of(message)
+    assert other.event.idempotency_key == key_of(receipt)
+
+
+def test_what_the_customer_wrote_is_no_notification():
+    message = {
+        "id": "m",
+        "type": "Text",
+        "direction": "Inbound",
+        "channel": {"id": "i", "time": "2026-01-01T00:00:00Z"},
+    }
+    data = {"id": "m", "direction": "inbound", "normalizedMessage": message}
+    assert list(copies_of("c", data, NATIVE, receipts=True)) == []
+
+
+def test_a_form_that_is_not_known_is_counted_and_not_guessed():
+    message = {"id": "m", "type": "Hologram", "direction": "Outbound", "channel": {"id": "i"}}
+    data = {"id": "m", "timestamp": "2026-01-01T00:00:00Z", "normalizedMessage": message}
+    assert list(copies_of("c", data, NATIVE, receipts=True)) == [None]
+
+
+def test_receipts_may_be_left_out():
+    channel = {"id": "i", "time": "2026-01-01T00:00:00Z"}
+    receipt = {"id": "m", "type": "Receipt", "status": "Read", "direction": "Outbound", "channel": channel}
+    data = {"id": "m", "normalizedReceipts": [receipt]}
+    assert len(list(copies_of("c", data, NATIVE, receipts=True))) == 1
+    assert list(copies_of("c", data, NATIVE, receipts=False)) == []
+
+
+def test_a_guides_message_is_written_only_where_ids_tell_copies_from_originals():
+    content = {"id": "m", "text": "a", "direction": "Inbound", "channel": {"id": "x"}}
+    data = {"id": "m", "timestamp": "2026-01-01T00:00:00.120Z", "normalizedMessage": content}
+    [copy] = copies_of("c", data, Manner("guide", has_ids=True), receipts=True)
+    original = {
+        "eventType": "openmessaging:conversation:message",
+        "conversationId": "c",
+        "timestamp": "2026-01-01T00:00:00.12Z",
+        "message": {"id": "m", "text": "a"},
+    }
+    assert copy.event.idempotency_key == key_of(original)
+    assert list(copies_of("c", data, Manner("guide", has_ids=False), receipts=True)) == [None]
