@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from messaging.clock import SystemClock
 from messaging.consumer import Consumer
+from messaging.log import logger
 from messaging.processing import TimeLimits
 from messaging.service_manager import ServiceManager
 from messaging.watchdog import Watchdog
@@ -87,6 +88,8 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     """
     clock = SystemClock()
     handlers = installed_handlers(settings.transitions)
+    for warning in settings.event_filter.warnings if settings.event_filter else ():
+        logger().warning("event_filter_questionable", reason=warning)
     intake = Intake(
         engine_of(settings.database_url),
         handlers,
@@ -94,6 +97,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         attempts=settings.handler_attempts,
         window=settings.window,
         brake_share=settings.brake_share,
+        event_filter=settings.event_filter,
         unstored=frozenset() if settings.store_typing else unstored_types(handlers),
         worker=f"{socket.gethostname()} {name}",
     )

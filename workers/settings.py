@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
+from workers.filters import Filter, FilterError, checked
 from workers.parsing import ROUTING_STATUSES
 from workers.tables import WindowBounds
 
@@ -31,6 +32,7 @@ class IntakeSettings:
         stuck_seconds: How long a batch may take before its events are tried apart.
         handler_seconds: How long one of them may then take.
         handler_attempts: How often an event is tried whose handler fails.
+        event_filter: Holds of what is to have an effect; None: everything is.
         store_typing: Whether typing is recorded like any event, and not only counted.
         brake_share: Of the last events, the share that must be dead letters to stop; 1: never stop.
         stop_seconds: How long a stop may take before the rest is left to the broker.
@@ -47,6 +49,7 @@ class IntakeSettings:
     stuck_seconds: float = 60.0
     handler_seconds: float = 30.0
     handler_attempts: int = 3
+    event_filter: Filter | None = None
     store_typing: bool = False
     brake_share: float = BRAKE_SHARE
     stop_seconds: float = 20.0
@@ -71,6 +74,7 @@ def read_intake_settings() -> IntakeSettings:
         stuck_seconds=environment.seconds("OM_STUCK_SECONDS", 60.0, minimum=1.0),
         handler_seconds=environment.seconds("OM_HANDLER_SECONDS", 30.0, minimum=1.0),
         handler_attempts=environment.integer("OM_HANDLER_ATTEMPTS", 3, minimum=1),
+        event_filter=read_event_filter(environment),
         store_typing=environment.boolean("OM_STORE_TYPING", default=False),
         brake_share=environment.share("OM_BRAKE_SHARE", BRAKE_SHARE),
         stop_seconds=environment.seconds("OM_STOP_SECONDS", 20.0),
@@ -82,6 +86,19 @@ def read_intake_settings() -> IntakeSettings:
     if settings.batch_events > MOST_BATCH_EVENTS:
         raise ConfigurationError(f"OM_BATCH_EVENTS must be at most {MOST_BATCH_EVENTS}")
     return settings
+
+
+def read_event_filter(environment: Environment) -> Filter | None:
+    """Return the filter of OM_EVENT_FILTER, None where it is not set.
+
+    Raises:
+        ConfigurationError: It is no filter, or names a field that no body has.
+    """
+    expression = environment.string("OM_EVENT_FILTER")
+    try:
+        return checked(expression) if expression else None
+    except FilterError as error:
+        raise ConfigurationError(f"OM_EVENT_FILTER: {error}") from None
 
 
 def read_window(environment: Environment) -> WindowBounds:

@@ -6,6 +6,7 @@ from omctl.commands.dead_letters import dead_letters
 from omctl.commands.destinations import destinations
 from omctl.commands.drift import drift
 from omctl.commands.explain_signature import explain_signature
+from omctl.commands.filter import filters
 from omctl.commands.ipranges import ipranges
 from omctl.commands.migrate import migrate
 from omctl.commands.reconcile import reconcile
@@ -28,6 +29,7 @@ COMMANDS = (
     replay,
     brake,
     drift,
+    filters,
     retain,
     sign,
     explain_signature,
@@ -44,6 +46,7 @@ __all__ = [
     "destinations",
     "drift",
     "explain_signature",
+    "filters",
     "migrate",
     "reconcile",
     "register",

@@ -12,6 +12,7 @@ from messaging.errors import RetryLaterError
 from workers.intake.brake import OFF, Brake
 from workers.intake.dispatch import dispatch
 from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
+from workers.intake.guard import Guard
 from workers.intake.outcome import (
     Committed,
     PutOff,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from messaging.clock import Clock
     from messaging.delivery import Delivery, Verdict
+    from workers.filters import Filter
     from workers.handlers import Handler
     from workers.intake.failure import Failure
     from workers.intake.outcome import Outcome
@@ -65,6 +67,7 @@ class Intake:
         brake_share: Of the last events, the share that must have been dead-lettered to stop; 1: never stop.
         unstored: Event types that are counted, and no more.
         worker: What the record calls this one while it stops.
+        event_filter: Holds of what is to have an effect; None: everything is.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Intake:
         brake_share: float = OFF,
         unstored: AbstractSet[str] = frozenset(),
         worker: str = "intake",
+        event_filter: Filter | None = None,
     ) -> None:
         self._engine = engine
         self._window = window
@@ -87,7 +91,8 @@ class Intake:
         self._attempts = attempts
         self._connections = OpenConnections(engine)
         self._suspects = Suspects(engine, clock)
-        self._reader = Reader(handlers.keys())
+        self._guard = Guard(event_filter)
+        self._reader = Reader(handlers.keys(), self._guard)
         self._progress = Progress()
         self._brake = Brake(brake_share)
         self._holding = Holding(engine, clock, self._brake, worker)
@@ -126,6 +131,7 @@ class Intake:
                 self._suspects.clear(message_id_of(each))
             elif is_suspect(each):
                 self._process_suspect(each, results, progress)
+        results.untold = self._guard.take_untold()
         log_batch(batch, results, self._clock.monotonic() - started)
         lived = results.processed + results.skipped + results.unstored
         if self._brake.note(lived=lived, died=results.deaths, now_us=self._clock.now_us()):

@@ -91,6 +91,8 @@ class Results:
     duplicates: int = 0
     conflicts: int = 0
     unstored: int = 0
+    untold: int = 0
+    """Bodies of which the filter could not tell whether they are wanted; they were taken in."""
 
     def add(self, committed: Committed) -> None:
         """Count one transaction. A dead letter that comes by again was counted when it was recorded."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from messaging.delivery import Delivery
+    from workers.intake.guard import Guard
     from workers.intake.outcome import Outcome
 
 AT_A_TIME: Final = 10
@@ -27,10 +28,12 @@ class Reader:
 
     Args:
         event_types: The types that have a handler.
+        guard: Marks what should not have come.
     """
 
-    def __init__(self, event_types: AbstractSet[str]) -> None:
+    def __init__(self, event_types: AbstractSet[str], guard: Guard) -> None:
         self._event_types = event_types
+        self._guard = guard
         self._coming: list[Delivery] = []
         self._read_ahead: dict[int, Outcome] = {}
         self.notes = DriftNotes()
@@ -64,7 +67,7 @@ class Reader:
         if delivery.queue == DEAD_LETTER_RECORDS:
             return refuse(delivery, death_of(delivery.death))
         try:
-            events = read_body(delivery.envelope.body, self.notes, self._event_types)
+            events = self._guard.marked(read_body(delivery.envelope.body, self.notes, self._event_types))
         except Exception as error:  # noqa: BLE001  # a fault of ours in reading one event shall not hold all
             return refuse(delivery, failure_of(error))
         return Parsed(delivery, arrivals_of(delivery, events))

@@ -38,6 +38,7 @@ def log_batch(deliveries: Sequence[Delivery], results: Results, duration: float)
         duplicates=results.duplicates,
         conflicts=results.conflicts,
         unstored=results.unstored,
+        untold=results.untold,
         dead_lettered=len(results.recorded),
         put_off=len(results.put_off),
         duration_s=round(duration, 4),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from messaging.errors import RejectedEventError
 from workers.parsing.dialects import read_events
+from workers.parsing.dialects.known_fields import ANYTHING, VALUE, Fields, all_fields, guide_fields
 from workers.parsing.drift import Drift, DriftNotes
 from workers.parsing.events import (
     AGENT_LEFT,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AGENT_LEFT",
     "ALERTING",
+    "ANYTHING",
     "CONVERSATION_MESSAGE",
     "CONVERSATION_NEW",
     "CONVERSATION_UPDATED",
@@ -46,12 +48,16 @@ __all__ = [
     "ROUTED",
     "ROUTING_STATUSES",
     "TYPING",
+    "VALUE",
     "Arrival",
     "ClaimedEvent",
     "Drift",
     "DriftNotes",
     "Event",
+    "Fields",
+    "all_fields",
     "event_again",
+    "guide_fields",
     "microseconds_of",
     "moment_of",
     "parse_body",

@@ -3,7 +3,8 @@
 import pytest
 
 from messaging.clock import SystemClock
-from tests.integration.workers.conftest import deliver, payload_of
+from tests.integration.workers.conftest import deliver, payload_of, said
+from workers.filters import checked
 from workers.intake import Intake, unstored_types
 from workers.settle import Settler
 from workers.tables import WindowBounds
@@ -112,3 +113,23 @@ def test_typing_that_an_integrators_handler_wants_is_stored(handlers):
     handlers["openmessaging:typing"] += (lambda *_: {},)
 
     assert unstored_types(handlers) == frozenset()
+
+
+def test_what_the_filter_does_not_hold_of_is_recorded_as_skipped_and_touches_no_conversation(
+    engine, handlers, query
+):
+    guarded = Intake(engine, handlers, SystemClock(), event_filter=checked("channel.externalId == 'mine'"))
+    channels = [{"type": "custom", "externalId": name} for name in ("mine", "yours")]
+
+    guarded.process(
+        [deliver(said(str(n), after_ms=n, channel=channel)) for n, channel in enumerate(channels)]
+        + [deliver(said("untold", after_ms=9))]
+    )
+
+    assert query("SELECT outcome, reason FROM processed_events ORDER BY occurred_at") == [
+        ("processed", None),
+        ("skipped", "filtered"),
+        ("processed", None),
+    ]
+    assert query("SELECT event_count, message_count FROM conversations") == [(2, 2)]
+    assert query("SELECT count(*) FROM event_payloads") == [(3,)]

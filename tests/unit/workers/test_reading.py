@@ -7,6 +7,7 @@ import pytest
 
 from messaging.delivery import Delivery
 from messaging.envelope import Envelope
+from workers.intake.guard import Guard
 from workers.intake.outcome import Parsed, Refused
 from workers.intake.reading import AT_A_TIME, Reader
 from workers.parsing import CONVERSATION_NEW
@@ -20,7 +21,7 @@ def delivered(tag, **more):
 
 @pytest.fixture
 def reader():
-    return Reader({CONVERSATION_NEW})
+    return Reader({CONVERSATION_NEW}, Guard(None))
 
 
 def conversations_of(outcome):

@@ -1,0 +1,45 @@
+import io
+
+import click
+import pytest
+
+from omctl.bodies import bodies_of
+
+
+def bodies(raw):
+    file = io.BytesIO(raw)
+    file.name = "events.json"
+    return list(bodies_of(file))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a": 1}\n{"b":2}\n',
+        b'\n{"a": 1}\n\n{"b":2}',
+        b'[{"a": 1}, {"b":2}]',
+        b'[\n  {"a": 1},\n  {"b":2}\n]\n',
+        b'\n [ {"a": 1} , {"b":2} ] ',
+    ],
+)
+def test_every_form_of_a_file_gives_its_bodies_byte_for_byte(raw):
+    assert bodies(raw) == [b'{"a": 1}', b'{"b":2}']
+
+
+def test_one_document_of_many_lines_is_one_body():
+    assert bodies(b'{\n  "a": [1,\n 2]\n}\n') == [b'{\n  "a": [1,\n 2]\n}']
+
+
+def test_what_is_no_json_is_passed_on_line_by_line():
+    assert bodies(b"nonsense\n{\n") == [b"nonsense", b"{"]
+
+
+@pytest.mark.parametrize("raw", [b"", b"\n\n", b"[]", b"[\n]"])
+def test_an_empty_file_has_none(raw):
+    assert bodies(raw) == []
+
+
+@pytest.mark.parametrize("raw", [b'[{"a": 1},', b'{"a":\n', b'[{"a": 1} nonsense]', b"[\xff]"])
+def test_an_array_or_a_document_that_breaks_off_is_wrong_usage(raw):
+    with pytest.raises(click.UsageError, match=r"events\.json"):
+        bodies(raw)
