@@ -18,6 +18,9 @@ __all__ = ["plan", "stands"]
 STILL_SECONDS = 15.0
 """Looks for the journals of the dead are five seconds apart, and so are the two halves of a proof."""
 
+HEALS_SECONDS = 30.0
+"""What is broken is not waited for as long as what may be slow."""
+
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 
@@ -39,11 +42,17 @@ def result_on(stand: Stand, defect: Defect, plan: Plan) -> Result:
     """Run the form that shows a defect on a stand that runs the sabotaged copy, and say what came of it."""
     fault = next(fault for fault in FAULTS if fault.number == defect.fault)
     forms = tuple(
-        replace(form, lasts=defect.lasts or form.lasts) for form in fault.forms if form.name == defect.form
+        replace(form, lasts=defect.lasts or form.lasts, heals=min(form.heals, HEALS_SECONDS))
+        for form in fault.forms
+        if form.name == defect.form
     )
     assert forms, f"fault {defect.fault} has no form called {defect.form}"
     short = replace(plan, rounds=1, still_seconds=STILL_SECONDS, accounts=False)
-    return run_fault(stand, replace(fault, forms=forms), short)
+    stand.patience, usual = HEALS_SECONDS, stand.patience
+    try:
+        return run_fault(stand, replace(fault, forms=forms), short)
+    finally:
+        stand.patience = usual
 
 
 def pytest_generate_tests(metafunc):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import requests
 
-from tests.stand.records import TIMEOUT
+from tests.chaos.bounds import UNFELT, UNFELT_STALL
 from tests.stand.traffic import PATH, signed
 from tests.stand.waiting import wait_until
 
@@ -99,8 +99,6 @@ Strike: TypeAlias = Callable[[Scene], AbstractContextManager[None]]
 
 ALL_ANSWERED = frozenset({200})
 ANYTHING: frozenset[int] | None = None
-NOT_REFUSED = frozenset({200, TIMEOUT})
-"""While the edge starts anew its socket takes requests; on a machine at its limit one may wait too long."""
 
 
 def nothing(_stand: Stand) -> AbstractContextManager[None]:
@@ -151,8 +149,8 @@ class Fault:
     title: str
     forms: tuple[Form, ...]
     rounds: int = 0
-    stall: float = 5.0
-    p99: float = 1.0
+    stall: float = UNFELT_STALL
+    p99: float = UNFELT
     rate: float = 0.5
     arrange: Callable[[Stand], AbstractContextManager[None]] = nothing
     stands: tuple[str, ...] = ("postgresql",)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 
 from tests.chaos.behind import Behind
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, RECORDS, UNROUTED, BrokerView
@@ -33,14 +33,13 @@ EDGE_PRIORITY = -5
 """Before the servers and workers of other stands on the same processors: what is late is its own doing."""
 
 SUBSCRIBED = "SELECT count(*) FROM subscriptions"
-KINDS = ("postgresql", "sqlite", "cluster", "standby", "behind")
 FALL_BEHIND = {"OM_QUEUE_DEPTH_HIGH": "2000000", "OM_QUEUE_DEPTH_LOW": "1000000"}
 """At half of what the service can do, an outage of a minute leaves more in the queue than the usual limit."""
 
 
 @contextmanager
 def running_stand(kind: str, directory: Path, sources: Path = SOURCES) -> Iterator[Stand]:
-    """Run a stand of a kind: one of KINDS; what a failure leaves is kept there."""
+    """Run a stand: postgresql, sqlite, cluster, standby or behind; what a failure leaves is kept there."""
     stand = Stand(
         directory,
         database=kind if kind in {"sqlite", "standby"} else "postgresql",
@@ -86,6 +85,7 @@ class Stand:
         self.behind = Behind(directory / "behind") if has_behind else None
         self.database = ""
         self.capacity = 0.0
+        self.patience = HEALTHY_SECONDS
         self._served = 0
         self._supervisor: Supervisor | None = None
 
@@ -186,9 +186,11 @@ class Stand:
             if server:
                 server.kill_immediate()
 
-    def wait_healthy(self, seconds: float = HEALTHY_SECONDS) -> None:
+    def wait_healthy(self, seconds: float = 0.0) -> None:
         """Block until the edge has the broker and the workers consume."""
-        wait_until(self.is_healthy, seconds, "the edge has the broker and both workers consume")
+        wait_until(
+            self.is_healthy, seconds or self.patience, "the edge has the broker and both workers consume"
+        )
 
     def is_healthy(self) -> bool:
         """Tell whether the edge publishes to the broker and the workers consume from it."""
@@ -222,12 +224,9 @@ class Stand:
 
     def ask(self, question: str, **values: object) -> int:
         """Return the number that a query finds."""
-        engine = self.engine()
-        try:
-            with engine.connect() as connection:
-                return int(connection.execute(text(question), values).scalar_one() or 0)
-        finally:
-            engine.dispose()
+        engine = create_engine(self.database_url(), poolclass=NullPool)
+        with engine.connect() as connection:
+            return int(connection.execute(text(question), values).scalar_one() or 0)
 
     def connect(self) -> psycopg.Connection:
         """Connect to PostgreSQL as a person would, outside of any transaction."""

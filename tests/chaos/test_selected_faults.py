@@ -20,7 +20,7 @@ from tests.chaos.faults import (
 )
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.sabotage import sabotaged_copy
-from tests.chaos.scene import ANYTHING, NOT_REFUSED, Fault, Form
+from tests.chaos.scene import ANYTHING, Fault, Form
 from tests.chaos.stand import running_stand
 from tests.servers import require_postgresql, require_rabbitmq
 
@@ -48,7 +48,7 @@ EACH_FAMILY = Fault(
     (
         Form(edge.an_edge_process_is_killed, SHORT, allowed=ANYTHING),
         Form(broker.the_broker_is_killed, SHORT),
-        Form(edge.the_edge_is_restarted, SHORT, NOT_REFUSED),
+        Form(edge.the_edge_is_restarted, SHORT),
         Form(network.bytes_are_swallowed, SHORT),
         Form(topology.the_exchange_is_deleted, SHORT),
         Form(database.the_database_is_killed, SHORT),

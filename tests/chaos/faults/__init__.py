@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.chaos.bounds import A_REFUSAL, A_START, AN_EPISODE, AN_OUTAGE, TWO_STARTS
 from tests.chaos.faults import (
     behind,
     broker,
@@ -19,10 +20,10 @@ from tests.chaos.faults import (
     topology,
     workers,
 )
-from tests.chaos.scene import ANYTHING, NOT_REFUSED, Fault, Form
+from tests.chaos.scene import ALL_ANSWERED, ANYTHING, Fault, Form
 
 BOTH: Final = ("postgresql", "sqlite")
-REFUSED_BY_THE_JOURNAL: Final = NOT_REFUSED | {503}
+REFUSED_BY_THE_JOURNAL: Final = ALL_ANSWERED | {503}
 REFUSED_BY_PRESSURE: Final = frozenset({200, 429})
 AT_ONCE: Final = (0.0, 0.0)
 A_MINUTE: Final = (60.0, 65.0)
@@ -37,8 +38,8 @@ _FAULTS: Final = (
             Form(edge.the_edge_is_killed_while_the_broker_is_away, allowed=ANYTHING),
         ),
         stands=BOTH,
-        stall=15.0,
-        p99=15.0,
+        stall=A_START,
+        p99=A_START,
     ),
     Fault(2, "kill -9 of the broker", (Form(broker.the_broker_is_killed),)),
     Fault(3, "broker away for a minute", (Form(broker.the_broker_is_away, A_MINUTE),), rounds=2),
@@ -49,10 +50,10 @@ _FAULTS: Final = (
         (
             Form(broker.a_memory_alarm, (2.0, 5.0)),
             Form(broker.a_disk_alarm, (2.0, 5.0)),
-            Form(broker.the_edge_is_restarted_during_an_alarm, (2.0, 5.0), NOT_REFUSED),
+            Form(broker.the_edge_is_restarted_during_an_alarm, (2.0, 5.0)),
         ),
-        stall=15.0,
-        p99=15.0,
+        stall=A_START,
+        p99=A_START,
     ),
     Fault(
         6,
@@ -92,12 +93,12 @@ _FAULTS: Final = (
             Form(management.the_api_hangs, (16.0, 20.0)),
             Form(management.the_api_refuses, (8.0, 10.0)),
             Form(management.the_api_talks_nonsense, (8.0, 10.0)),
-            Form(management.the_api_answers_zero, allowed=REFUSED_BY_PRESSURE | NOT_REFUSED),
+            Form(management.the_api_answers_zero, allowed=REFUSED_BY_PRESSURE | ALL_ANSWERED),
         ),
         rounds=1,
         arrange=management.in_front_of_the_api,
-        stall=60.0,
-        p99=30.0,
+        stall=A_REFUSAL,
+        p99=A_START,
     ),
     Fault(
         10,
@@ -149,16 +150,16 @@ _FAULTS: Final = (
         ),
         rounds=1,
         arrange=journal.on_a_small_disk,
-        stall=60.0,
-        p99=30.0,
+        stall=A_REFUSAL,
+        p99=A_START,
     ),
     Fault(
         15,
         "clock steps by an hour",
         (Form(clock.the_clock_steps, (3.0, 6.0), allowed=ANYTHING),),
         arrange=clock.with_a_false_clock,
-        stall=15.0,
-        p99=15.0,
+        stall=A_START,
+        p99=A_START,
     ),
     Fault(
         16,
@@ -171,11 +172,11 @@ _FAULTS: Final = (
         "stop and restart at full load",
         (
             Form(edge.everything_is_told_to_stop, AT_ONCE, allowed=ANYTHING),
-            Form(edge.the_edge_is_reloaded, allowed=NOT_REFUSED),
-            Form(edge.the_edge_is_restarted, allowed=NOT_REFUSED),
+            Form(edge.the_edge_is_reloaded),
+            Form(edge.the_edge_is_restarted),
         ),
-        stall=60.0,
-        p99=30.0,
+        stall=AN_OUTAGE,
+        p99=AN_OUTAGE,
     ),
     Fault(
         19,
@@ -186,23 +187,23 @@ _FAULTS: Final = (
         ),
         rounds=1,
         arrange=load.with_slow_workers,
-        stall=60.0,
-        p99=30.0,
+        stall=AN_EPISODE,
+        p99=A_START,
     ),
     Fault(
         23,
         "descriptors exhausted",
         (Form(journal.descriptors_run_out, (3.0, 6.0), allowed=ANYTHING),),
-        stall=15.0,
-        p99=15.0,
+        stall=A_START,
+        p99=A_START,
     ),
     Fault(
         24,
         "strangers in the journal's home",
-        (Form(journal.strangers_live_in_its_home, (6.0, 8.0), NOT_REFUSED),),
+        (Form(journal.strangers_live_in_its_home, (6.0, 8.0)),),
         arrange=journal.as_an_ordinary_user,
-        stall=15.0,
-        p99=15.0,
+        stall=A_START,
+        p99=A_START,
     ),
     Fault(25, "event above the broker's limit", (Form(broker.an_event_is_above_its_limit),)),
     Fault(
@@ -230,16 +231,16 @@ _FAULTS: Final = (
     Fault(
         29,
         "edge upgraded under load",
-        (Form(edge.the_edge_is_upgraded, allowed=NOT_REFUSED),),
-        stall=15.0,
-        p99=15.0,
+        (Form(edge.the_edge_is_upgraded),),
+        stall=A_START,
+        p99=A_START,
     ),
     Fault(
         30,
         "two at once",
         (Form(combined.two_at_once, (2.0, 5.0), allowed=ANYTHING, heals=90.0),),
-        stall=15.0,
-        p99=15.0,
+        stall=TWO_STARTS,
+        p99=TWO_STARTS,
     ),
     *cluster.FAULTS,
     *behind.FAULTS,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tests.chaos.bounds import A_START
 from tests.chaos.broker_view import EVENTS, BrokerView
 from tests.chaos.faults.broker import is_frozen
-from tests.chaos.scene import NOT_REFUSED, Fault, Form
+from tests.chaos.scene import Fault, Form
 from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -168,12 +169,12 @@ FAULTS = (
         20,
         "cluster loses its majority",
         (
-            Form(the_majority_is_killed_and_the_edge_restarted, (15.0, 25.0), NOT_REFUSED, heals=180.0),
+            Form(the_majority_is_killed_and_the_edge_restarted, (15.0, 25.0), heals=180.0),
             Form(followers_are_frozen_and_the_leader_killed, (10.0, 20.0), heals=180.0),
         ),
         stands=("cluster",),
-        stall=15.0,
-        p99=15.0,
+        stall=A_START,
+        p99=A_START,
     ),
     Fault(
         21,
@@ -186,12 +187,12 @@ FAULTS = (
         22,
         "leader frozen or cut off",
         (
-            Form(the_leader_is_frozen, (10.0, 30.0), NOT_REFUSED, heals=120.0),
-            Form(the_leader_is_cut_off, (10.0, 20.0), NOT_REFUSED, heals=180.0),
+            Form(the_leader_is_frozen, (10.0, 30.0), heals=120.0),
+            Form(the_leader_is_cut_off, (10.0, 20.0), heals=180.0),
         ),
         rounds=1,
         stands=("cluster",),
-        stall=15.0,
-        p99=15.0,
+        stall=A_START,
+        p99=A_START,
     ),
 )
