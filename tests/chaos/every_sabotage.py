@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS
-from tests.chaos.plugin import SABOTAGE, VERSIONS, name_on, plan, stands, versions_of
+from tests.chaos.plugin import SABOTAGE, USUAL, VERSIONS, name_on, plan, stands, versions_of
 from tests.chaos.result import Result
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.sabotage import Defect, sabotaged_copy
@@ -59,6 +59,7 @@ def pytest_generate_tests(metafunc):
     if "defect" in metafunc.fixturenames:
         only = metafunc.config.getoption("defect")
         chosen = [each for each in DEFECTS if not only or each.name in only]
+        chosen.sort(key=lambda each: each.stand == USUAL)
         metafunc.parametrize("defect", [as_parameter(each) for each in chosen])
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 RESULT = "result of a fault"
+USUAL = "postgresql"
+"""The kind of stand that most faults strike; what needs another begins first, all of it in one lane."""
+
 SABOTAGE = "what came of a defect"
 VERSIONS = "versions of the servers"
 
@@ -60,7 +63,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pairs = [
             (fault, kind) for fault in FAULTS for kind in fault.stands if not only or fault.number in only
         ]
-        pairs.sort(key=lambda pair: (pair[1] != "cluster", -length(pair[0])))
+        pairs.sort(key=lambda pair: (pair[1] == USUAL, -length(pair[0])))
         metafunc.parametrize(("fault", "kind"), [as_parameters(*pair) for pair in pairs])
 
 
@@ -80,7 +83,7 @@ class ByStand(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no anno
     def _split_scope(self, nodeid: str) -> str:
         """Return whom a test must stay with; xdist's extension point."""
         kind = nodeid.rpartition("-")[2].removesuffix("]")
-        return nodeid if kind == "postgresql" else kind
+        return nodeid if kind == USUAL else kind
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStand:
