@@ -60,17 +60,22 @@ Settler._commit = _halve
         "the destination is away",
         "workers/deliver/judgement.py",
         """
-Answer.end = property(lambda self: End.DELIVERED if self.status is None else End.TRANSIENT)
+_end = Answer.end.fget
+Answer.end = property(lambda self: End.DELIVERED if self.status is None else _end(self))
 """,
         LOST,
         stand="behind",
     ),
     Defect(
-        "what follows a failure goes on",
+        "the newest goes first",
         33,
-        "the destination answers too late",
-        "workers/deliver/attempts.py",
-        "GOES_ON = frozenset(End)\n",
+        "the destination is away",
+        "workers/deliver/deliveries.py",
+        """
+_take = take
+def take(*places, **names):
+    return [run[::-1] for run in _take(*places, **names)]
+""",
         "out of order",
         stand="behind",
     ),
