@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from messaging.envelope import Envelope
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
-    """One event as the broker hands it out.
+    """One event as the broker hands it out; not to be changed (decision 182).
 
     Args:
         tag: The delivery tag; it means nothing outside the channel that it came through.

@@ -46,9 +46,9 @@ _TABLE_AT: Final = len(_FLAGS) + _LONG.size
 _REQUEST_AT: Final = _TABLE_AT + _FIXED.size
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
-    """One event as it crosses the broker.
+    """One event as it crosses the broker; not to be changed (decision 182).
 
     Args:
         message_id: Unique per accepted request; a redelivery keeps it, a retry of the platform does not.

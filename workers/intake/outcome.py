@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 SOURCES = frozenset({WEBHOOK, RECONCILE, REPLAY})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parsed:
-    """A delivery whose body is an event, or several."""
+    """A delivery whose body is an event, or several; not to be changed (decision 182)."""
 
     delivery: Delivery
     arrivals: tuple[Arrival, ...]

@@ -36,9 +36,12 @@ GENESYS: Final = "genesys"
 EVENTBRIDGE: Final = "eventbridge"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
     """What the platform notified, in our words.
+
+    Not to be changed. Neither this nor the two below are frozen: making them would take four times as long
+    (docs/decisions/0182-what-is-made-for-each-event.md).
 
     Args:
         event_type: One of the constants above, or what an integrator's handler is registered for.
@@ -86,7 +89,7 @@ def event_again(event: Event, generation: str) -> Event:
     return replace(event, idempotency_key=f"{event.idempotency_key}:again-{generation}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
     """One event as it reached us; two arrivals of one event share its idempotency key.
 
@@ -107,7 +110,7 @@ class Arrival:
     body: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClaimedEvent:
     """An event that this transaction was the first to record.
 

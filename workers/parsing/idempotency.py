@@ -8,12 +8,10 @@ conversation fall into one millisecond; what follows it here keeps them apart
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workers.parsing.json_body import canonical_json
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from workers.parsing.timestamps import canonical_text
 
 DIGEST_BYTES = 16
 """128 bits: two events of one conversation, type and microsecond never collide by chance."""
@@ -22,17 +20,16 @@ LONGEST_PART = 40
 """A word of a key that the platform has no longer one of; an index entry is 2,704 bytes at most."""
 
 
-def guide_key(conversation_id: str, occurred_at: datetime, kind: str, discriminator: str) -> str:
+def guide_key(conversation_id: str, occurred_at_us: int, kind: str, discriminator: str) -> str:
     """Return the key of an event of the guide's envelope.
 
     Args:
         conversation_id: As the platform gives it.
-        occurred_at: UTC; any spelling of one instant gives one key.
+        occurred_at_us: Microseconds since the epoch, so that any spelling of one instant gives one key.
         kind: What tells two types of event apart in one moment.
         discriminator: What keeps two events of one kind and moment apart.
     """
-    moment = occurred_at.isoformat(timespec="microseconds")[:26]
-    return f"{conversation_id}:{moment}Z:{kind}:{discriminator}"
+    return f"{conversation_id}:{canonical_text(occurred_at_us)}:{kind}:{discriminator}"
 
 
 def genesys_key(integration: str | None, direction: str | None, kind: str, discriminator: str) -> str:

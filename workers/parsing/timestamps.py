@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,3 +57,15 @@ def microseconds_of(moment: datetime) -> int:
 def moment_of(microseconds: int) -> datetime:
     """Return the instant of microseconds since the epoch, exact."""
     return EPOCH + timedelta(microseconds=microseconds)
+
+
+def canonical_text(microseconds: int) -> str:
+    """Write an instant in the one way that all spellings of it have in common."""
+    second, rest = divmod(microseconds, 1_000_000)
+    return f"{_text_of_second(second)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _text_of_second(second: int) -> str:
+    """Write a second; events that come together were mostly made together, and writing is slow."""
+    return moment_of(second * 1_000_000).isoformat()[:19]

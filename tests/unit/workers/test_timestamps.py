@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.parsing.timestamps import microseconds_of, moment_of, parse_timestamp
+from workers.parsing.timestamps import canonical_text, microseconds_of, moment_of, parse_timestamp
 
 MICROSECONDS = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
 
@@ -52,3 +52,10 @@ def test_a_timestamp_is_read_as_rfc_3339_writes_it(text, usual):
 def test_what_is_no_instant_is_refused(text):
     with pytest.raises(ValueError, match=r"."):
         parse_timestamp(text)
+
+
+@pytest.mark.parametrize("microseconds", [0, 1, 999_999, 1_000_000, 1_715_783_530_123_456, 2**53])
+def test_an_instant_has_one_text_to_the_microsecond(microseconds):
+    usual = moment_of(microseconds).isoformat(timespec="microseconds")
+
+    assert canonical_text(microseconds) == usual.replace("+00:00", "Z")

@@ -146,12 +146,13 @@ def read_detail_event(payload: Mapping[str, Any], notes: DriftNotes, event_types
         notes.note_value("detail-type", kind.replace(".", "-"), event_type, is_closed=True)
     fields = _BODY.read(body, notes, event_type)
     status = ROUTED if fields.get("outcome") == "ANSWERED" and kind == ANSWERED else STATUSES.get(kind)
+    occurred_at_us = microseconds_of(fields["occurred_at"])
     return Event(
         event_type=event_type,
         conversation_id=fields["conversation_id"],
-        occurred_at_us=microseconds_of(fields["occurred_at"]),
+        occurred_at_us=occurred_at_us,
         # The envelope is left out: EventBridge and the socket have different ones of one event.
-        idempotency_key=guide_key(fields["conversation_id"], fields["occurred_at"], kind, digest_of(body)),
+        idempotency_key=guide_key(fields["conversation_id"], occurred_at_us, kind, digest_of(body)),
         dialect=EVENTBRIDGE,
         routing_status=status,
         routing_queue=fields.get("routing_queue"),

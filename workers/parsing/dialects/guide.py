@@ -115,14 +115,15 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
     content = message.get("content")
     message_id = message.get("message_id") or message.get("other_id") or envelope.get("message_id")
     sequence = _sequence_of(envelope, message)
+    occurred_at_us = microseconds_of(envelope["occurred_at"])
     kind = event_type.rpartition(":")[2] if event_type in EVENT_TYPES else event_type
     return Event(
         event_type=event_type,
         conversation_id=envelope["conversation_id"],
-        occurred_at_us=microseconds_of(envelope["occurred_at"]),
+        occurred_at_us=occurred_at_us,
         idempotency_key=guide_key(
             envelope["conversation_id"],
-            envelope["occurred_at"],
+            occurred_at_us,
             kind,
             _discriminator_of(event_type, message_id, sequence, payload),
         ),
