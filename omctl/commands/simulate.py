@@ -13,6 +13,7 @@ import click
 from messaging.environment import Environment
 from omctl.console import json_option, print_json, print_table, progress_bar
 from omctl.secrets import newest_secret
+from omctl.simulated_platform import serve
 from simulator.ledger import Ledger
 from simulator.sender import RetryPolicy, Sender, WebhookEndpoint
 from simulator.traffic import Dialect, TrafficPlan, traffic
@@ -29,6 +30,7 @@ Examples:
   omctl simulate http://127.0.0.1:8080/webhooks/genesys/openmessaging
   omctl simulate URL --events 100000 --rate 500 --malformed 1 --ledger answered.jsonl
   omctl simulate URL --seed 7 --dialect both --retry-seconds 0.5
+  omctl simulate --platform http://127.0.0.1:8080/webhooks/genesys/openmessaging
 """
 
 PERCENT = click.FloatRange(0, 100)
@@ -82,7 +84,11 @@ class SimulateOptions:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("url")
+@click.argument("url", required=False)
+@click.option("--platform", is_flag=True, help="Be the platform instead: its API, and a page for a browser.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8090, show_default=True, help="… on this port."
+)
 @click.option(
     "--events", type=click.IntRange(1), default=1000, show_default=True, help="Distinct bodies to send."
 )
@@ -126,13 +132,21 @@ class SimulateOptions:
     help="Write what was answered, as JSON lines.",
 )
 @json_option
-def simulate(url: str, **options: Any) -> None:
+def simulate(url: str | None, *, platform: bool, port: int, **options: Any) -> None:
     """Send signed events to the webhook at URL, behaving like the platform.
 
     A body is sent again up to five times, five seconds apart, after a timeout, 429 or 5xx, and never after
     another 4xx. Bodies are signed with the newest of OM_WEBHOOK_SECRETS and carry OM_REQUIRED_HEADERS.
     Exits 1 when some body was never answered 200.
+
+    With --platform it serves the platform's API and a page to play with, until Ctrl-C: conversations that are
+    begun there are posted to URL, and to whatever `omctl register` registers.
     """
+    if platform:
+        serve(Environment(), url, port)
+        return
+    if not url:
+        raise click.UsageError("Name the webhook's URL, or --platform.")
     wanted = SimulateOptions(**options)
     secret = b"" if wanted.unsigned else newest_secret(Environment())
     plan = wanted.plan()

@@ -10,14 +10,18 @@ from simulator.platform.organisation import (
     Organisation,
     Participant,
 )
+from simulator.platform.page import Fates
+from simulator.platform.server import serving_platform
 
 __all__ = [
     "AddressRange",
     "Communication",
     "Conversation",
+    "Fates",
     "Fault",
     "History",
     "Organisation",
     "Participant",
     "create_platform",
+    "serving_platform",
 ]

@@ -15,17 +15,29 @@ from flask import Blueprint, Flask, Response, g, jsonify, make_response, request
 from simulator.platform.analytics import analytics_routes
 from simulator.platform.answers import error
 from simulator.platform.history_routes import history_routes
+from simulator.platform.page import page_routes
 from simulator.platform.registration_routes import registration_routes
 
 if TYPE_CHECKING:
     from simulator.platform.organisation import Conversation, Fault, Organisation, Participant
+    from simulator.platform.page import Fates
 
 API = "/api/v2"
 
 
-def create_platform(organisation: Organisation) -> Flask:
-    """Return the platform's application."""
+def create_platform(
+    organisation: Organisation, *, has_page: bool = False, fates: Fates | None = None
+) -> Flask:
+    """Return the platform's application.
+
+    Args:
+        organisation: What is behind it.
+        has_page: Whether there is a page for a browser.
+        fates: Says there what became of a webhook behind the edge.
+    """
     app = Flask("simulator.platform")
+    if has_page:
+        app.register_blueprint(page_routes(organisation, fates))
     app.register_blueprint(_login(organisation))
     app.register_blueprint(_api(organisation), url_prefix=API)
     app.after_request(_lose_answer)

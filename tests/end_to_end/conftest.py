@@ -17,10 +17,11 @@ SECONDS = 20.0
 class WholeService:
     """A running service and what its tables say."""
 
-    def __init__(self, edge, worker, engine, amqp_url):
+    def __init__(self, edge, worker, engine, amqp_url, environment):
         self.edge = edge
         self.worker = worker
         self.amqp_url = amqp_url
+        self.environment = environment
         self._engine = engine
 
     def send(self, body):
@@ -68,7 +69,8 @@ def whole_service(request, rabbitmq, tmp_path_factory):
             edge.start()
             worker.start()
             settle.start()
-            yield WholeService(edge, worker, engine, vhost.amqp_url)
+            environment = service.environment() | {"OM_DATABASE_URL": database_url}
+            yield WholeService(edge, worker, engine, vhost.amqp_url, environment)
         engine.dispose()
 
 

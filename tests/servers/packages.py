@@ -26,6 +26,16 @@ def ensure_nginx() -> None:
     ensure(nginx, "nginx-light")
 
 
+def can_have_chromium() -> bool:
+    """Tell whether a browser is installed here, after installing it where Debian's tools are."""
+    return is_there(chromium, "chromium")
+
+
+def chromium() -> str | None:
+    """Return the browser's program, where it is installed."""
+    return shutil.which("chromium")
+
+
 def nginx() -> str | None:
     """Return nginx's program, where it is installed; it is in the PATH of root alone."""
     return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")

@@ -13,6 +13,7 @@ import pytest
 
 from deploy.local.management import ManagementApi, in_virtual_host
 from deploy.local.rabbitmq import server_home
+from tests.servers.packages import can_have_chromium, chromium
 from tests.servers.postgresql import PrivatePostgreSQL, programs
 from tests.servers.rabbitmq import PrivateRabbitMQ
 
@@ -87,6 +88,12 @@ def require_rabbitmq() -> None:
 def require_postgresql() -> None:
     """Skip the test on a laptop without PostgreSQL; in CI a missing server is a failure."""
     _require("PostgreSQL", is_installed=programs() is not None)
+
+
+def require_chromium() -> str:
+    """Return the browser's program, installed where it can be; skip or fail like the others without one."""
+    _require("Chromium", is_installed=can_have_chromium())
+    return str(chromium())
 
 
 def _require(server: str, *, is_installed: bool) -> None:

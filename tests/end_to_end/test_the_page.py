@@ -1,0 +1,153 @@
+"""The simulated platform's page in a real browser, before the whole service."""
+
+import os
+import sys
+
+import pytest
+import requests
+from playwright.sync_api import expect, sync_playwright
+
+from tests.servers import LOOPBACK, ServerProcess, free_port, require_chromium
+from tests.services import running
+
+pytestmark = pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True)
+
+MILLISECONDS = 30_000
+PHONE = {"width": 390, "height": 844}
+SCREEN = {"width": 1280, "height": 860}
+
+
+class Platform(ServerProcess):
+    """`omctl simulate --platform`, which posts to the service's edge."""
+
+    def __init__(self, service, directory):
+        super().__init__("platform", directory / "platform.log")
+        self.url = f"http://{LOOPBACK}:{free_port()}"
+        self._service = service
+        self._directory = directory
+
+    def start(self):
+        port = self.url.rpartition(":")[2]
+        command = [sys.executable, "-m", "omctl", "simulate", "--platform", "--port", port]
+        command += [self._service.edge.url]
+        self.launch(command, environment=self._service.environment, directory=self._directory)
+        self.wait_until(self._answers, timeout=60)
+
+    def _answers(self):
+        try:
+            return requests.get(self.url, timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+
+@pytest.fixture
+def platform(whole_service, tmp_path):
+    platform = Platform(whole_service, tmp_path)
+    with running(platform):
+        platform.start()
+        yield platform
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    program = require_chromium()
+    with sync_playwright() as playwright:
+        # Without its own sandbox, which root may not use: it sees this page alone.
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, platform):
+    page = chromium.new_page(viewport=SCREEN)
+    page.set_default_timeout(MILLISECONDS)
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(platform.url)
+    yield page
+    page.close()
+    assert said == []
+
+
+def begin(page, text):
+    page.get_by_label("First message").fill(text)
+    page.get_by_role("button", name="Start conversation").click()
+
+
+def write(page, who, text):
+    page.get_by_label("Message", exact=True).fill(text)
+    page.get_by_role("button", name=who).click()
+
+
+def webhooks(page, kind):
+    return page.locator("#deliveries li").filter(has=page.locator("b", has_text=kind))
+
+
+def keep_picture(page):
+    """Take the picture that docs/simulator.md shows, where OM_TEST_PICTURE names its file."""
+    if path := os.environ.get("OM_TEST_PICTURE"):
+        page.screenshot(path=path)
+
+
+def test_what_is_said_on_the_page_comes_to_the_service_and_its_fate_comes_back(page, whole_service):
+    begin(page, "Where is my order?")
+    expect(page.locator("#state")).to_have_text("waiting in the queue")
+    write(page, "Agent answers", "One moment, I am looking it up.")
+    expect(page.locator("#state")).to_have_text("with the agent")
+    write(page, "Customer writes", "Thank you!")
+    expect(page.locator("#said li.customer")).to_have_count(2, timeout=MILLISECONDS)
+    expect(page.locator("#said li.agent")).to_contain_text("One moment, I am looking it up.")
+    for kind, count in {"new": 1, "message": 3, "updated": 2, "published": 2, "text": 1}.items():
+        expect(webhooks(page, kind)).to_have_count(count, timeout=MILLISECONDS)
+        for each in webhooks(page, kind).all():
+            expect(each).to_contain_text("200 in")
+            expect(each.locator(".badge.good")).to_have_text(["answered", "processed"], timeout=MILLISECONDS)
+    keep_picture(page)
+    texts = whole_service.wait_for(
+        "SELECT DISTINCT text FROM conversation_messages WHERE text LIKE 'One moment%'"
+    )
+    assert [each["text"] for each in texts] == ["One moment, I am looking it up."]
+
+
+def test_a_webhook_s_body_is_shown_and_stays_open(page):
+    begin(page, "What is in <b>it</b>?")
+    expect(page.locator("#said")).to_contain_text("What is in <b>it</b>?")
+    new = webhooks(page, "new").first
+    new.locator("summary").click()
+    expect(new.locator("pre")).to_contain_text('"eventType": "openmessaging:conversation:new"')
+    write(page, "Customer writes", "More")
+    expect(page.locator("#said li")).to_have_count(2, timeout=MILLISECONDS)
+    expect(webhooks(page, "new").first.locator("pre")).to_be_visible()
+
+
+def test_what_shall_never_be_sent_is_lost_and_not_posted(page, whole_service):
+    begin(page, "The first")
+    page.get_by_label("Never send").check()
+    write(page, "Customer writes", "The lost one")
+    lost = page.locator("#deliveries li", has_text="lost")
+    expect(lost).to_have_count(2, timeout=MILLISECONDS)
+    expect(lost.first).to_contain_text("not sent")
+    expect(page.get_by_label("Never send")).not_to_be_checked()
+
+
+def test_a_conversation_that_is_over_takes_nothing_more(page):
+    begin(page, "Good bye")
+    page.get_by_role("button", name="End").click()
+    expect(page.locator("#state")).to_have_text("over")
+    expect(page.get_by_role("button", name="Customer writes")).to_be_disabled()
+
+
+def test_it_fits_a_phone(page):
+    page.set_viewport_size(PHONE)
+    begin(page, "A message that is much longer than a phone is wide " + "w" * 80)
+    expect(webhooks(page, "new")).to_have_count(1, timeout=MILLISECONDS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    expect(page.get_by_role("button", name="Agent answers")).to_be_visible()
+
+
+def test_another_site_s_form_begins_nothing(platform):
+    answer = requests.post(f"{platform.url}/page/conversations", data={"text": "x"}, timeout=10)
+    assert answer.status_code == 415
+    assert requests.get(f"{platform.url}/page/state", timeout=10).json()["conversations"] == []

@@ -1,0 +1,97 @@
+"""The platform's own webhooks, posted to a real server that answers as it is told."""
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+from flask import Flask, request
+from werkzeug.serving import make_server
+
+from simulator.platform import Organisation
+from simulator.platform.registrations import SECRET, URL
+from simulator.sender import RetryPolicy
+from tests.servers import LOOPBACK
+from webhook_api.signature import SignatureVerifier
+
+FIRST, SECOND = "constructed-secret-0123456789", "constructed-secret-9876543210"
+PAYLOAD = {"id": "1", "text": "Grüße 👋"}
+
+
+@contextmanager
+def receiver(answer):
+    """Serve `answer(body, headers)`, which returns a status."""
+    app = Flask(__name__)
+    app.post("/hook")(lambda: ("", answer(request.get_data(), request.headers)))
+    server = make_server(LOOPBACK, 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://{LOOPBACK}:{server.server_port}/hook"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def organisation():
+    organisation = Organisation("client", "secret")
+    organisation.outbound.policy = RetryPolicy(retries=2, delay=0.02, timeout=5.0)
+    return organisation
+
+
+def sent(organisation, url):
+    delivery = organisation.outbound.send("w1", url, {"X-Static": "value"}, PAYLOAD)
+    organisation.outbound.wait()
+    return delivery
+
+
+@pytest.mark.parametrize(
+    ("answers", "state"),
+    [
+        ([200], "answered"),
+        ([503, 429, 200], "answered"),
+        ([503, 503, 503], "given up"),
+        ([400], "refused"),
+        ([503, 401], "refused"),
+    ],
+)
+def test_what_is_refused_for_now_is_sent_again_and_what_is_refused_for_good_is_not(
+    organisation, answers, state
+):
+    left = list(answers)
+    with receiver(lambda _body, _headers: left.pop(0)) as url:
+        delivery = sent(organisation, url)
+    assert (delivery.state, [status for status, _ in delivery.tries]) == (state, answers)
+
+
+def test_a_receiver_that_is_away_is_tried_until_it_is_given_up(organisation):
+    delivery = sent(organisation, f"http://{LOOPBACK}:9/hook")
+    assert (delivery.state, [status for status, _ in delivery.tries]) == ("given up", [None] * 3)
+
+
+def test_each_try_is_signed_with_the_secret_of_that_moment_and_carries_the_headers(organisation):
+    seen = []
+
+    def answer(body, headers):
+        header = headers["X-Hub-Signature-256"].encode()
+        seen.append((SignatureVerifier((FIRST.encode(),)).is_genuine(body, header), headers["X-Static"]))
+        organisation.registrations.change_integration(integration["id"], {SECRET: SECOND})
+        return 503 if len(seen) == 1 else 200
+
+    with receiver(answer) as url:
+        integration = organisation.registrations.create_integration({"name": "i", URL: url, SECRET: FIRST})
+        sent(organisation, url)
+    assert seen == [(True, "value"), (False, "value")]
+
+
+def test_the_statistics_say_what_became_of_all(organisation):
+    left = [200, 503, 200, 400, 200]
+    assert organisation.outbound.statistics("w1")["successRate"] is None
+    with receiver(lambda _body, _headers: left.pop(0)) as url:
+        for _ in range(4):
+            sent(organisation, url)
+    organisation.outbound.lose("w1", PAYLOAD)
+    statistics = organisation.outbound.statistics("w1")
+    assert statistics.pop("since")
+    assert statistics == {"sent": 4, "succeeded": 3, "failed": 1, "retries": 1, "successRate": 75.0}
