@@ -1,0 +1,100 @@
+"""Read JSON by the models of the platform's official SDK, as strictly as they are declared.
+
+Each model is loaded by itself: to import the package is to load thousands, which takes many seconds.
+"""
+
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import types
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "PureCloudPlatformClientV2"
+OUTDATED = "outdated_sdk_version"
+"""What a setter of the SDK puts in the place of a value that its enumeration does not have."""
+
+SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": object}
+
+
+def require_sdk():
+    """Skip on a laptop without the SDK; in CI a missing one is a failure."""
+    if _home() is not None:
+        return
+    message = "the platform's SDK is not installed: pip install -e .[sdk]"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def faults(kind, value, path="$"):
+    """Yield what of *value* is not as the SDK declares *kind*: its fields, types, enumerations."""
+    if value is None:
+        return
+    if kind in SCALARS:
+        if not isinstance(value, SCALARS[kind]) or (isinstance(value, bool) and kind in {"int", "float"}):
+            yield f"{path} is no {kind}"
+    elif kind == "datetime":
+        yield from () if _is_moment(value) else (f"{path} is no datetime",)
+    elif inner := re.fullmatch(r"list\[(.*)\]", kind):
+        yield from _faults_of_all(inner[1], enumerate(value) if isinstance(value, list) else None, path)
+    elif inner := re.fullmatch(r"dict\(str, (.*)\)", kind):
+        yield from _faults_of_all(inner[1], value.items() if isinstance(value, dict) else None, path)
+    else:
+        yield from _faults_of_model(kind, value, path)
+
+
+def _faults_of_all(kind, pairs, path):
+    if pairs is None:
+        yield f"{path} holds no {kind}"
+        return
+    for key, each in pairs:
+        yield from faults(kind, each, f"{path}.{key}")
+
+
+def _faults_of_model(kind, value, path):
+    if not isinstance(value, dict):
+        yield f"{path} is no {kind}"
+        return
+    model = _model(kind)()
+    attributes = {key: name for name, key in model.attribute_map.items()}
+    for key, each in value.items():
+        if key not in attributes:
+            yield f"{path}.{key} is no field of {kind}"
+            continue
+        declared = model.swagger_types[attributes[key]]
+        yield from faults(declared, each, f"{path}.{key}")
+        if declared == "str" and isinstance(each, str):
+            setattr(model, attributes[key], each)
+            if getattr(model, attributes[key]) == OUTDATED:
+                yield f"{path}.{key} is {each!r}, which its enumeration does not have"
+
+
+def _is_moment(value):
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+@cache
+def _home():
+    spec = importlib.util.find_spec(PACKAGE)
+    return None if spec is None else Path(spec.origin).parent
+
+
+@cache
+def _model(kind):
+    """Load one model, past what its packages would import."""
+    for name, directory in ((PACKAGE, _home()), (f"{PACKAGE}.models", _home() / "models")):
+        if name not in sys.modules:
+            package = types.ModuleType(name)
+            package.__path__ = [str(directory)]
+            sys.modules[name] = package
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
+    return getattr(importlib.import_module(f"{PACKAGE}.models.{snake}"), kind)
