@@ -1,10 +1,12 @@
 """Fixtures that more than one kind of test uses: real servers, and databases in them."""
 
 import os
+import shutil
 
 import hypothesis
 import pytest
 
+from migrations import schema
 from tests import servers
 
 # A deadline for an example is a timed assert: on a busy machine it fails for no fault of the code.
@@ -51,4 +53,41 @@ def sqlite_url(tmp_path):
 def database_url(request):
     """The address of an empty database, once of each kind."""
     name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    return request.getfixturevalue(name)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory):
+    """An SQLite file with all tables, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "template.sqlite3"
+    schema.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql):
+    """A PostgreSQL database with all tables, to be copied: migrating one anew takes ten times as long."""
+    with postgresql.make_database() as url:
+        schema.upgrade(url)
+        yield url
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_url, migrated_sqlite):
+    """The address of an SQLite database with all tables."""
+    shutil.copyfile(migrated_sqlite, sqlite_url.removeprefix("sqlite:///"))
+    return sqlite_url
+
+
+@pytest.fixture
+def migrated_postgres_url(postgresql, migrated_postgresql):
+    """The address of a PostgreSQL database with all tables."""
+    with postgresql.make_database(like=migrated_postgresql) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request):
+    """The address of a database with all tables, once of each kind."""
+    name = {"sqlite": "migrated_sqlite_url", "postgresql": "migrated_postgres_url"}[request.param]
     return request.getfixturevalue(name)

@@ -24,7 +24,12 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
 # Unit tests throw their databases away: without these they need a quarter of the time.
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "128MB",
+}
 
 
 def programs() -> Path | None:

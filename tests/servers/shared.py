@@ -46,10 +46,16 @@ class PostgreSQL:
     url: str
 
     @contextmanager
-    def make_database(self) -> Iterator[str]:
-        """Create an empty database, and drop it even when a test left connections open."""
+    def make_database(self, *, like: str | None = None) -> Iterator[str]:
+        """Create a database, and drop it even when a test left connections open.
+
+        Args:
+            like: the address of what it is to be a copy of, to which nobody is connected; empty otherwise.
+        """
         name = f"test_{secrets.token_hex(4)}"
-        self._execute(f'CREATE DATABASE "{name}"')
+        # Files are copied for half of what it costs to have their pages logged.
+        copied = f'TEMPLATE "{like.rpartition("/")[2]}" STRATEGY FILE_COPY' if like else ""
+        self._execute(f'CREATE DATABASE "{name}" {copied}')
         yield f"{self.url.rpartition('/')[0]}/{name}"
         self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 

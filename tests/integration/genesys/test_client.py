@@ -9,7 +9,6 @@ from werkzeug.serving import make_server
 
 from deploy.local.ports import LOOPBACK, free_port
 from messaging.clock import SystemClock
-from migrations.schema import upgrade
 from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
 from workers.genesys import (
     ConversationStates,
@@ -52,9 +51,8 @@ def platform_url(organisation):
 
 
 @pytest.fixture
-def engine(database_url):
-    upgrade(database_url)
-    engine = engine_of(database_url)
+def engine(migrated_url):
+    engine = engine_of(migrated_url)
     yield engine
     engine.dispose()
 

@@ -16,15 +16,14 @@ SECRET = "constructed-secret-0123456789"
 
 
 @pytest.fixture
-def environment(rabbitmq, vhost, sqlite_url, tmp_path):
+def environment(rabbitmq, vhost, migrated_sqlite_url, tmp_path):
     """Settings of a service that is set up; its edge is not running."""
     with broker_session((vhost.amqp_url,), client_name="test") as connection:
         set_up(connection)
-    schema.upgrade(sqlite_url)
     return {
         "OM_AMQP_URL": vhost.amqp_url,
         "OM_MANAGEMENT_URL": rabbitmq.management_url,
-        "OM_DATABASE_URL": sqlite_url,
+        "OM_DATABASE_URL": migrated_sqlite_url,
         "OM_STATE_DIRECTORY": str(tmp_path),
         "OM_WEBHOOK_SECRETS": SECRET,
         "OM_BIND": "127.0.0.1:1",

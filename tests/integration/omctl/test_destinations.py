@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.errors import ConfigurationError
-from migrations import schema
 from omctl.commands import destinations
 from simulator.platform import Fault
 from simulator.receiver import Inbox, serving
@@ -21,9 +20,7 @@ def inbox():
 
 
 @pytest.fixture
-def omctl(inbox, tmp_path, monkeypatch):
-    url = f"sqlite:///{tmp_path / 'test.sqlite3'}"
-    schema.upgrade(url)
+def omctl(inbox, migrated_sqlite_url, tmp_path, monkeypatch):
     with serving(inbox) as address:
         host = address.removeprefix("http://")
         path = tmp_path / "destinations.toml"
@@ -32,7 +29,7 @@ def omctl(inbox, tmp_path, monkeypatch):
             f"events = {list(EVENT_TYPES)!r}\n"
         )
         monkeypatch.setenv("OM_DESTINATIONS", str(path))
-        monkeypatch.setenv("OM_DATABASE_URL", url)
+        monkeypatch.setenv("OM_DATABASE_URL", migrated_sqlite_url)
         yield lambda *arguments: CliRunner().invoke(destinations, arguments)
 
 

@@ -19,7 +19,6 @@ from messaging.clock import SystemClock
 from messaging.delivery import Delivery
 from messaging.envelope import Envelope
 from messaging.topology import EVENTS_QUEUE
-from migrations import schema
 from simulator.platform import Organisation, create_platform
 from tests.integration.workers.test_consumer import running
 from workers.intake import Intake, own_handlers
@@ -29,13 +28,6 @@ PAYLOADS = Path(__file__).parents[2] / "payloads"
 CLIENT_SECRET = "constructed-client-secret"
 REQUESTS_PER_MINUTE = 6000
 START = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
-
-
-@pytest.fixture
-def migrated_url(database_url):
-    """A database of each kind with all tables."""
-    schema.upgrade(database_url)
-    return database_url
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from messaging import topology
 from messaging.clock import SystemClock
 from messaging.dead_letter_queue import DeadLettersInHandError, dead_letters_in_hand
 from messaging.envelope import decode_properties, encode_properties
-from migrations import schema
 from omctl.commands.dead_letters import dead_letters as command
 from tests.integration.workers.conftest import said
 from tests.integration.workers.test_consumer import depth, running, wait_until
@@ -234,10 +233,9 @@ def wait_long(condition):
 
 @pytest.mark.timeout(600)
 def test_thousands_of_letters_replayed_cancelled_killed_and_resumed_are_neither_lost_nor_repeated(
-    request, vhost, channel, postgres_url, handlers
+    request, vhost, channel, migrated_postgres_url, handlers
 ):
-    schema.upgrade(postgres_url)
-    engine = engine_of(postgres_url)
+    engine = engine_of(migrated_postgres_url)
     request.addfinalizer(engine.dispose)
     unconfirmed = channel.connection.channel()
     for number in range(LETTERS):
@@ -249,18 +247,18 @@ def test_thousands_of_letters_replayed_cancelled_killed_and_resumed_are_neither_
             return connection.execute(text(f"SELECT {what}")).scalar_one()  # words of ours
 
     with running(vhost.amqp_url, Intake(engine, handlers, SystemClock()), batch_events=100):
-        with replaying(vhost, postgres_url) as replay:
+        with replaying(vhost, migrated_postgres_url) as replay:
             wait_long(lambda: sum_of("count(*) FROM processed_events") > LETTERS // 5)
             replay.send_signal(signal.SIGINT)
             told = json.loads(replay.communicate()[0])
             assert replay.returncode == 1
         assert told["cancelled"]
         assert buried(channel) == LETTERS - told["done"]
-        with replaying(vhost, postgres_url) as replay:
+        with replaying(vhost, migrated_postgres_url) as replay:
             wait_long(lambda: sum_of("count(*) FROM processed_events") > told["done"] + LETTERS // 5)
             replay.kill()
         wait_long(lambda: buried(channel) > 0)
-        with replaying(vhost, postgres_url) as replay:
+        with replaying(vhost, migrated_postgres_url) as replay:
             told = json.loads(replay.communicate()[0])
             assert replay.returncode == 0
         wait_long(lambda: depth(channel) == 0)

@@ -8,7 +8,6 @@ from sqlalchemy.exc import DBAPIError, NoResultFound
 
 from messaging.clock import SystemClock
 from messaging.errors import RejectedEventError, RetryLaterError
-from migrations import schema
 from tests.integration.workers.conftest import deliver, event, processor, said
 from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
@@ -188,10 +187,9 @@ def test_a_missing_table_of_ours_holds_everything_and_is_nobodys_fault(engine, h
 
 
 def test_a_statement_that_is_too_slow_for_one_event_alone_is_that_events_fault(
-    postgres_url, handlers, failing, monkeypatch
+    migrated_postgres_url, handlers, failing, monkeypatch
 ):
-    schema.upgrade(postgres_url)
-    engine = engine_of(postgres_url)
+    engine = engine_of(migrated_postgres_url)
     monkeypatch.setattr("workers.intake.handler_call.LONG_SECONDS", 0.1)
 
     def sleeps(connection):

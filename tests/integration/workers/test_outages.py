@@ -39,12 +39,11 @@ def test_missing_tables_hold_the_batch_until_they_are_migrated(database_url, han
     engine.dispose()
 
 
-def test_a_connection_ended_by_the_server_is_replaced(postgres_url, handlers):
-    schema.upgrade(postgres_url)
-    engine = engine_of(postgres_url)
+def test_a_connection_ended_by_the_server_is_replaced(migrated_postgres_url, handlers):
+    engine = engine_of(migrated_postgres_url)
     intake = processor(engine, handlers)
     intake(deliver(said("a")))
-    with raw(postgres_url) as connection:
+    with raw(migrated_postgres_url) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -58,9 +57,8 @@ def test_a_connection_ended_by_the_server_is_replaced(postgres_url, handlers):
     engine.dispose()
 
 
-def test_a_statement_that_takes_too_long_holds_the_batch(postgres_url, handlers):
-    schema.upgrade(postgres_url)
-    engine = engine_of(postgres_url)
+def test_a_statement_that_takes_too_long_holds_the_batch(migrated_postgres_url, handlers):
+    engine = engine_of(migrated_postgres_url)
 
     def sleeps(connection, events, now_us):
         connection.execute(text("SET LOCAL statement_timeout = 50"))
@@ -71,7 +69,7 @@ def test_a_statement_that_takes_too_long_holds_the_batch(postgres_url, handlers)
 
     with pytest.raises(RetryLaterError):
         processor(engine, handlers)(deliver(said("a")), deliver(said("b")))
-    with raw(postgres_url) as connection:
+    with raw(migrated_postgres_url) as connection:
         assert connection.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)
     engine.dispose()
 
@@ -107,9 +105,8 @@ def test_a_deadlock_is_tried_again_and_passes(postgres_url):
         assert connection.execute("SELECT n FROM pair ORDER BY id").fetchall() == [(2,), (2,)]
 
 
-def test_a_full_disk_holds_the_batch_on_sqlite(sqlite_url, handlers):
-    schema.upgrade(sqlite_url)
-    engine = engine_of(sqlite_url)
+def test_a_full_disk_holds_the_batch_on_sqlite(migrated_sqlite_url, handlers):
+    engine = engine_of(migrated_sqlite_url)
     intake = processor(engine, handlers)
     with engine.begin() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -126,9 +123,8 @@ def test_a_full_disk_holds_the_batch_on_sqlite(sqlite_url, handlers):
     engine.dispose()
 
 
-def test_a_locked_sqlite_is_waited_for(sqlite_url, handlers):
-    schema.upgrade(sqlite_url)
-    engine = engine_of(sqlite_url)
+def test_a_locked_sqlite_is_waited_for(migrated_sqlite_url, handlers):
+    engine = engine_of(migrated_sqlite_url)
     other = sqlite3.connect(engine.url.database, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.3, lambda: other.execute("COMMIT"))

@@ -8,7 +8,6 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 
-from migrations import schema
 from tests.integration.workers.conftest import deliver, payload_of, processor, said
 from workers.intake import own_handlers
 from workers.tables.database import engine_of
@@ -20,10 +19,9 @@ PRIVATE = {"event_payloads": "body", "conversation_messages": "text", "duplicate
 
 
 @pytest.fixture
-def reader(postgres_url):
+def reader(migrated_postgres_url):
     """A connection under the documented rights to a database that holds something of everything."""
-    schema.upgrade(postgres_url)
-    engine = engine_of(postgres_url)
+    engine = engine_of(migrated_postgres_url)
     conflict = payload_of("genesys/text") | {"text": "another"}
     names = ("genesys/text", "genesys/receipt-failed")
     handlers = {event_type: (handler,) for event_type, handler in own_handlers().items()}
@@ -34,7 +32,7 @@ def reader(postgres_url):
         deliver(b"{"),
     )
     engine.dispose()
-    owner = create_engine(make_url(postgres_url).set(drivername="postgresql+psycopg"))
+    owner = create_engine(make_url(migrated_postgres_url).set(drivername="postgresql+psycopg"))
     with owner.begin() as connection:
         connection.execute(text("DROP ROLE IF EXISTS open_messaging_reader"))
         connection.execute(text(GRANTS))

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import text
 
 from messaging import topology
-from migrations import schema
 from tests.integration.workers.conftest import said
 from workers.tables.database import engine_of
 
@@ -21,11 +20,10 @@ PATIENCE_SECONDS = 30.0
 
 
 @pytest.fixture
-def environment(vhost, sqlite_url):
-    schema.upgrade(sqlite_url)
+def environment(vhost, migrated_sqlite_url):
     with pika.BlockingConnection(pika.URLParameters(vhost.amqp_url)) as connection:
         topology.declare(connection.channel())
-    return {**os.environ, "OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": sqlite_url}
+    return {**os.environ, "OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_sqlite_url}
 
 
 @pytest.fixture
