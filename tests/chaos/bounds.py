@@ -18,9 +18,9 @@ A_START: Final = 8.0
 
 TWO_STARTS: Final = 2 * A_START
 
-A_REFUSAL: Final = 45.0
-"""Nothing is taken while the journal is full, or the queue: until the broker is back, which takes 13 s,
-25 s beside others, or until the workers have taken 3,000 events away."""
+A_REFUSAL: Final = 60.0
+"""Nothing is taken while the journal is full, or the queue: until the broker has started and the backlog goes
+down, 30 s alone, or until the workers have taken 3,000 events away."""
 
 AN_OUTAGE: Final = 30.0
 """The edge is started after the servers. A try that nobody takes ends after ten seconds."""
