@@ -37,6 +37,8 @@ def register(*, is_check: bool, dry_run: bool, as_json: bool) -> None:
     """
     environment = Environment()
     wanted = read_wanted(environment)
+    for warning in (warning for each in wanted for warning in each.warnings):
+        click.echo(f"Warning: {warning}", err=True)
     with platform_client(environment) as client:
         registrar = Registrar(client)
         found = [registrar.find(each) for each in wanted]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
-
-from marshmallow import Schema, ValidationError, fields, validate
 
 from messaging.errors import ConfigurationError
+from omctl.registration.file import read_file
 from omctl.secrets import live_secrets
-from workers.genesys import is_safe
+from workers.filters import FilterError, checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +33,7 @@ class Wanted:
         body: What is sent, the secret left out.
         registered_id: Its id, where it was registered under another name.
         secrets: The live ones, newest first; none where its kind has none.
+        warnings: What a person should think about first.
     """
 
     kind: str
@@ -45,6 +42,7 @@ class Wanted:
     body: dict[str, Any] = field(repr=False)
     registered_id: str | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
 
     def body_against(self, registered: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return what to send, given what is there.
@@ -63,37 +61,6 @@ class Wanted:
         return self.body | (newest if current not in self.secrets else {SECRET: current})
 
 
-class _Filter(Schema):
-    event_type = fields.String(required=True)
-    filter = fields.String(load_default="")
-
-
-class _RetryPolicy(Schema):
-    max_retries = fields.Integer(load_default=5, strict=True, validate=validate.Range(0))
-    retry_interval_seconds = fields.Integer(load_default=5, strict=True, validate=validate.Range(0))
-    backoff_multiplier = fields.Float(load_default=2.0, validate=validate.Range(1))
-
-
-class _Webhook(Schema):
-    id = fields.String(load_default=None)
-    name = fields.String(required=True, validate=validate.Length(1))
-    description = fields.String(load_default="")
-    enabled = fields.Boolean(load_default=True, truthy={True}, falsy={False})
-    filters = fields.List(fields.Nested(_Filter), load_default=list)
-    retry_policy = fields.Nested(_RetryPolicy, load_default=lambda: _RetryPolicy().load({}))
-
-
-class _Integration(Schema):
-    id = fields.String(load_default=None)
-    name = fields.String(required=True, validate=validate.Length(1))
-
-
-class _File(Schema):
-    url = fields.String(required=True)
-    webhook = fields.Nested(_Webhook)
-    integration = fields.Nested(_Integration)
-
-
 def read_wanted(environment: Environment, secrets: tuple[str, ...] = ()) -> tuple[Wanted, ...]:
     """Return what shall be registered: OM_REGISTRATION, OM_REQUIRED_HEADERS, OM_WEBHOOK_SECRETS.
 
@@ -107,8 +74,8 @@ def read_wanted(environment: Environment, secrets: tuple[str, ...] = ()) -> tupl
     path = environment.string("OM_REGISTRATION")
     if not path:
         raise ConfigurationError("OM_REGISTRATION must name a file like deploy/registration.example.toml")
-    content = _loaded(path)
-    url = _checked(content["url"])
+    content = read_file(path)
+    url = content["url"]
     headers = _headers(environment.strings("OM_REQUIRED_HEADERS"))
     wanted = []
     if webhook := content.get("webhook"):
@@ -119,41 +86,6 @@ def read_wanted(environment: Environment, secrets: tuple[str, ...] = ()) -> tupl
     if not wanted:
         raise ConfigurationError("OM_REGISTRATION: [webhook] or [integration] must be there")
     return tuple(wanted)
-
-
-def _loaded(path: str) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = _File().load(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError):
-        raise ConfigurationError("OM_REGISTRATION must name a readable text file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"OM_REGISTRATION: is no TOML: {error}") from None
-    except ValidationError as error:
-        raise ConfigurationError(f"OM_REGISTRATION: {'; '.join(_said(error.messages))}") from None
-    return content
-
-
-def _said(messages: Any, path: str = "") -> Iterator[str]:
-    """Yield what marshmallow says of each key."""
-    if not isinstance(messages, dict):
-        yield f"{path}: {' '.join(messages)}"
-        return
-    for key, inner in messages.items():
-        yield from _said(inner, f"{path}.{key}" if path else str(key))
-
-
-def _checked(url: str) -> str:
-    """Refuse an address that the platform cannot or must not post to."""
-    try:
-        parts = urlsplit(url)
-        is_usable = is_safe(url) and not parts.username and not parts.query and (parts.port or 443) > 0
-    except ValueError:
-        is_usable = False
-    if not is_usable:
-        raise ConfigurationError(
-            "OM_REGISTRATION: url: must be https:// (http:// only on this host), without user and query"
-        )
-    return url
 
 
 def _headers(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -178,7 +110,21 @@ def _webhook(table: dict[str, Any], url: str, headers: dict[str, str]) -> Wanted
         },
         "enabled": table["enabled"],
     }
-    return Wanted("webhook", WEBHOOKS, table["name"], body, table["id"])
+    warnings = tuple(_warnings(table["filters"]))
+    return Wanted("webhook", WEBHOOKS, table["name"], body, table["id"], warnings=warnings)
+
+
+def _warnings(filters: list[dict[str, str]]) -> Iterator[str]:
+    """Yield what is to be said of event filters; one without a text takes every event of its type."""
+    for each in filters:
+        event_type = each["event_type"]
+        try:
+            found = checked(each["filter"] or "true", event_type)
+        except FilterError as error:
+            raise ConfigurationError(
+                f"OM_REGISTRATION: webhook.filters: {event_type}: {error}; `omctl filter check` tries others"
+            ) from None
+        yield from (f"the filter of {event_type} {warning}" for warning in found.warnings)
 
 
 def _integration(

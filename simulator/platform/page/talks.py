@@ -7,14 +7,17 @@ import threading
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.platform.organisation import Conversation, Participant
 from simulator.platform.page import bodies
 from simulator.platform.registrations import HEADERS, URL
+from workers.filters import FilterError, checked
 
 if TYPE_CHECKING:
     from simulator.platform.organisation import Organisation
+    from workers.filters import Filter
 
 QUEUE: Final = "queue-of-the-page"
 AGENT: Final = "agent-of-the-page"
@@ -163,5 +166,23 @@ class Talks:
 
 
 def wants(webhook: dict[str, Any], body: dict[str, Any]) -> bool:
-    """Tell whether one of a webhook's filters is of the body's type."""
-    return any(each.get("eventType") == body["eventType"] for each in webhook.get("eventFilters") or ())
+    """Tell whether one of a webhook's filters is of the body's type and holds of it."""
+    return any(
+        each.get("eventType") == body["eventType"] and holds(each.get("filter"), body)
+        for each in webhook.get("eventFilters") or ()
+    )
+
+
+def holds(expression: str | None, body: dict[str, Any]) -> bool:
+    """Tell whether a filter holds of a body: an empty one always, one that cannot be told never."""
+    if not expression:
+        return True
+    try:
+        return _filter_of(expression).evaluate(body)
+    except FilterError:
+        return False
+
+
+@lru_cache
+def _filter_of(expression: str) -> Filter:
+    return checked(expression)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -230,6 +231,30 @@ def test_a_malformed_file_is_refused_by_name(environment, file, text, said):
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=f"OM_REGISTRATION: {said}"):
         run(environment)
+
+
+def test_the_example_is_registered_without_a_warning(environment):
+    example = Path(__file__).parents[3] / "deploy" / "registration.example.toml"
+    result = run(environment | {"OM_REGISTRATION": str(example)})
+    assert result.stdout.count("was created and verified") == 2
+    assert "Warning" not in result.stderr
+
+
+def test_a_filter_that_cannot_be_used_is_refused_before_the_platform_has_it(environment, organisation, file):
+    file.write_text(FILE.replace("channel.externalId == 'a'", "channel.externalID == 'a'"))
+    with pytest.raises(ConfigurationError, match=r"conversation:new: channel\.externalID is no field"):
+        run(environment)
+    file.write_text(FILE.replace(":new", ":updated"))
+    with pytest.raises(ConfigurationError, match="takes every update"):
+        run(environment)
+    assert not organisation.registrations.webhooks
+
+
+def test_a_filter_that_takes_the_events_of_all_channels_is_registered_with_a_warning(environment, file):
+    file.write_text(FILE.replace("channel.externalId == 'a'", "channel.type == 'custom'"))
+    result = run(environment)
+    assert "Warning: the filter of openmessaging:conversation:new takes the events of every" in result.stderr
+    assert "was created and verified" in result.stdout
 
 
 def test_a_secret_too_short_for_the_platform_is_refused(environment):
