@@ -27,6 +27,7 @@ COMMANDS = (
     destinations,
     dead_letters,
     replay,
+    reconcile,
     brake,
     drift,
     filters,

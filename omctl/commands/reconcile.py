@@ -165,6 +165,7 @@ def _gap_of(copy: Copy, *, is_recovered: bool) -> dict[str, Any]:
         "conversation": event.conversation_id,
         "type": event.event_type,
         "message": event.platform_message_id,
+        "status": event.receipt_status,
         "occurred": moment_of(event.occurred_at_us).isoformat(),
         "recovered": is_recovered,
     }
