@@ -7,6 +7,7 @@ from omctl.commands.destinations import destinations
 from omctl.commands.drift import drift
 from omctl.commands.explain_signature import explain_signature
 from omctl.commands.filter import filters
+from omctl.commands.install import install, uninstall
 from omctl.commands.ipranges import ipranges
 from omctl.commands.migrate import migrate
 from omctl.commands.reconcile import reconcile
@@ -19,6 +20,8 @@ from omctl.commands.sign import curl_line, sign
 from omctl.commands.simulate import simulate
 
 COMMANDS = (
+    install,
+    uninstall,
     setup,
     migrate,
     register,
@@ -48,6 +51,7 @@ __all__ = [
     "drift",
     "explain_signature",
     "filters",
+    "install",
     "migrate",
     "reconcile",
     "register",
@@ -57,4 +61,5 @@ __all__ = [
     "setup",
     "sign",
     "simulate",
+    "uninstall",
 ]

@@ -31,8 +31,10 @@ class Limits:
 
 def raise_descriptor_limit() -> int:
     """Raise this process's soft limit of open files to the hard one; return it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A hardened unit may not call this at all; systemd has set both to one value there.
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 

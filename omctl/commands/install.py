@@ -1,0 +1,103 @@
+"""omctl install and uninstall: bring the service up on this host, or up to date, and take it away again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from omctl.console import dry_run_option, json_option, print_json, print_table
+from omctl.installing import InstallationError, Options, Role, carry_out, plan_installation, plan_removal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from omctl.installing import Step
+
+EXAMPLES = """\b
+Examples:
+  omctl install --dry-run
+  omctl install --server-name hooks.example.com --certificate /etc/ssl/hooks.pem /etc/ssl/hooks.key
+  OM_AMQP_URL=amqps://… OM_MANAGEMENT_URL=https://… omctl install --role edge
+  OM_AMQP_URL=amqps://… OM_DATABASE_URL=postgresql+psycopg://… omctl install --role worker --workers 4
+"""
+REMOVAL_EXAMPLES = """\b
+Examples:
+  omctl uninstall --dry-run
+  omctl uninstall --purge --yes
+"""
+pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--role", "roles", type=click.Choice([role.value for role in Role]), multiple=True,
+    help="What this host does. Default: everything, with RabbitMQ and PostgreSQL beside it.",
+)  # fmt: skip
+@click.option("--server-name", default="localhost", show_default=True, help="Whom the certificate names.")
+@click.option(
+    "--certificate", type=(pem, pem), metavar="PEM KEY",
+    help="The certificate and its private key; without them one is made that signs itself.",
+)  # fmt: skip
+@click.option("--bind", default="127.0.0.1:8080", show_default=True, help="Where the edge listens.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Intake workers.")
+@dry_run_option
+@json_option
+def install(
+    roles: tuple[str, ...],
+    server_name: str,
+    certificate: tuple[Path, Path] | None,
+    bind: str,
+    workers: int,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Bring the service up on this Debian host, or bring an older one up to date; as root.
+
+    An account, units of systemd, settings in /etc/open-messaging, nginx with TLS, and RabbitMQ and PostgreSQL
+    with users of the least rights, unless OM_AMQP_URL or OM_DATABASE_URL name others. What stands is left as
+    it is, so that the same command again is safe: it brings the tables up to date and starts the services
+    again, while the port stays open and refuses nobody. The units run the environment this omctl is in.
+    """
+    chosen = frozenset(map(Role, roles)) or frozenset(Role)
+    options = Options(chosen, bind, server_name, certificate, workers)
+    _go(plan_installation(options), dry_run=dry_run, as_json=as_json)
+
+
+@click.command(epilog=REMOVAL_EXAMPLES)
+@click.option("--purge", is_flag=True, help="Also settings, secrets, journal, database and queues.")
+@click.option("--yes", is_flag=True, help="With --purge: do not ask.")
+@dry_run_option
+@json_option
+def uninstall(*, purge: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Take the service off this host; what it has kept stays, unless --purge says otherwise.
+
+    Debian's packages stay, and so does the environment under /opt that this omctl is in.
+    """
+    if purge and not dry_run and not yes:
+        click.confirm(
+            "Events, journals and dead letters of this host will be gone; go on?", abort=True, err=True
+        )
+    _go(plan_removal(purge=purge), dry_run=dry_run, as_json=as_json)
+
+
+def _go(steps: Iterable[Step], *, dry_run: bool, as_json: bool) -> None:
+    """Carry the steps out, telling each on standard error as it is done."""
+    if os.geteuid() and not dry_run:
+        raise InstallationError("this needs root: sudo omctl …")
+    rows = []
+    for title, state in carry_out(steps, dry_run=dry_run):
+        click.echo(f"{state}: {title}", err=True)
+        rows.append((title, state))
+    if as_json:
+        print_json([{"step": title, "state": state} for title, state in rows])
+    else:
+        print_table(("state", "steps"), _sums(rows))
+
+
+def _sums(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    states = dict.fromkeys(state for _, state in rows)
+    return [(state, str(sum(each == state for _, each in rows))) for state in states]

@@ -1,0 +1,63 @@
+"""Write the settings that a person may change, and the operator's omctl that knows them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from omctl.installing.credentials import GENESYS_SECRET, OWNER, WEBHOOK_SECRETS
+from omctl.installing.files import file_step, kept_file_step, shipped
+from omctl.installing.options import CREDENTIALS, ENVIRONMENT
+
+if TYPE_CHECKING:
+    from omctl.installing.options import Options
+    from omctl.installing.step import Step
+
+PROGRAM: Final = Path("/usr/local/sbin/omctl")
+
+_CREDENTIAL_LINE: Final = re.compile(
+    r"^(OM_WEBHOOK_SECRETS|OM_AMQP_URL|OM_MANAGEMENT_URL|OM_DATABASE_URL)=.*$", re.MULTILINE
+)
+_HEADING: Final = f"""\
+# Settings of Open Messaging Ingest, read by every unit when it starts. Secrets, and addresses with
+# one in them, stand in {CREDENTIALS}, a file each, and units get them as credentials: set none of
+# them here.
+"""
+_PROGRAM: Final = """\
+#!/bin/sh
+# omctl of this host, as the owner of tables and queues. Written by omctl install.
+set -eu
+set -a
+. {environment}
+set +a
+export OM_WEBHOOK_SECRETS_FILE="${{OM_WEBHOOK_SECRETS_FILE:-{secrets}}}"
+export OM_GENESYS_CLIENT_SECRET_FILE="${{OM_GENESYS_CLIENT_SECRET_FILE:-{platform}}}"
+export CREDENTIALS_DIRECTORY="${{CREDENTIALS_DIRECTORY:-{owner}}}"
+exec {prefix}/bin/omctl "$@"
+"""
+
+
+def configuration_steps(options: Options) -> list[Step]:
+    """Return the steps to the settings' file, which stays as a person left it, and to omctl on the path."""
+    return [
+        kept_file_step(ENVIRONMENT, environment_text, mode=0o644),
+        file_step(PROGRAM, lambda: program_text(options), mode=0o755),
+    ]
+
+
+def environment_text() -> str:
+    """Return the settings with their explanations, each at its default."""
+    text = shipped("environment.example")
+    return _HEADING + _CREDENTIAL_LINE.sub(lambda found: f"#   {CREDENTIALS}/.../{found[1]}", text)
+
+
+def program_text(options: Options) -> str:
+    """Return the program that runs omctl with this host's settings."""
+    return _PROGRAM.format(
+        environment=ENVIRONMENT,
+        secrets=WEBHOOK_SECRETS,
+        platform=GENESYS_SECRET,
+        owner=OWNER,
+        prefix=options.prefix,
+    )

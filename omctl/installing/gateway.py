@@ -1,0 +1,76 @@
+"""Put nginx with TLS in front of the edge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from messaging.environment import Environment
+from omctl.installing.files import file_step, kept_file_step, shipped
+from omctl.installing.packages import package_step
+from omctl.installing.step import Step, run, succeeds
+
+if TYPE_CHECKING:
+    from omctl.installing.options import Options
+
+SITE: Final = Path("/etc/nginx/conf.d/open-messaging.conf")
+ADDRESSES: Final = Path("/etc/nginx/open-messaging-addresses.conf")
+CERTIFICATE: Final = Path("/etc/open-messaging/tls/certificate.pem")
+KEY: Final = Path("/etc/open-messaging/tls/key.pem")
+
+EVERYBODY: Final = """\
+# No list yet: omctl ipranges --format nginx --output /etc/nginx/open-messaging-addresses.conf
+geo $om_from_platform {
+    default 0;
+}
+"""
+DAYS: Final = 825
+"""What a certificate that signs itself is good for: long enough to be replaced by a real one."""
+
+
+def gateway_steps(options: Options) -> list[Step]:
+    """Return the steps to a gateway that answers on port 443."""
+    steps = [package_step("nginx")]
+    if options.certificate is None:
+        steps += [
+            package_step("openssl"),
+            Step("make a certificate that signs itself", CERTIFICATE.exists, lambda: _certify(options)),
+        ]
+    return [
+        *steps,
+        kept_file_step(ADDRESSES, lambda: EVERYBODY, mode=0o644),
+        file_step(SITE, lambda: site(options)),
+        Step("have nginx take its configuration up", lambda: False, _reload),
+    ]
+
+
+def site(options: Options) -> str:
+    """Return the gateway's configuration."""
+    text = shipped("nginx/open-messaging.conf")
+    certificate, key = options.certificate or (CERTIFICATE, KEY)
+    for name, value in {
+        "BIND": options.bind,
+        "SERVER_NAME": options.server_name,
+        "CERTIFICATE": str(certificate),
+        "KEY": str(key),
+        "MAX_BODY_BYTES": str(Environment().integer("OM_MAX_BODY_BYTES", 1024 * 1024, minimum=1)),
+    }.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+def _certify(options: Options) -> None:
+    KEY.parent.mkdir(parents=True, exist_ok=True)
+    KEY.parent.chmod(0o700)
+    name = options.server_name
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-keyout", str(KEY)]
+    names = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"]
+    run(["openssl", "req", "-x509", *key, *names, "-days", str(DAYS), "-out", str(CERTIFICATE)])
+
+
+def _reload() -> None:
+    """Have nginx read its files; what it refuses is told before the running one hears of it."""
+    run(["nginx", "-t", "-q"])
+    is_running = succeeds(["systemctl", "is-active", "--quiet", "nginx"])
+    run(["systemctl", "reload" if is_running else "start", "nginx"])
+    run(["systemctl", "enable", "--quiet", "nginx"])

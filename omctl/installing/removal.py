@@ -1,0 +1,91 @@
+"""Take the service off a host again; what it has kept stays, unless told otherwise."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Final
+
+from messaging import topology
+from omctl.installing.broker import USER_NAMES
+from omctl.installing.configuration import PROGRAM
+from omctl.installing.database import DATABASE, OWNER, SERVICE
+from omctl.installing.gateway import ADDRESSES, SITE
+from omctl.installing.options import ACCOUNT, CONFIGURATION, STATE, UNITS
+from omctl.installing.step import Step, run, succeeds
+from omctl.installing.units import EDGE_UNITS, HARDENING, WORKER_UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_PSQL: Final = ("runuser", "-u", "postgres", "--", "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1")
+_DROP: Final = f"""\
+DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE);
+DROP ROLE IF EXISTS {OWNER};
+DROP ROLE IF EXISTS {SERVICE};
+"""
+
+
+def plan_removal(*, purge: bool) -> Iterator[Step]:
+    """Return the steps that take services, units and gateway away.
+
+    Args:
+        purge: Also settings, secrets, journal, database, and the broker's queues and users.
+    """
+    yield Step("stop the services", lambda: not _units(), _stop)
+    units = (*EDGE_UNITS, *WORKER_UNITS)
+    for path in (*(UNITS / name for name in units), HARDENING, SITE, ADDRESSES, PROGRAM):
+        yield _file_goes(path)
+    yield _does("have systemd read its units", ["systemctl", "daemon-reload"])
+    yield _does(
+        "have nginx forget the gateway", ["systemctl", "try-reload-or-restart", "nginx"], needs="nginx"
+    )
+    if purge:
+        yield from _purge()
+
+
+def _purge() -> Iterator[Step]:
+    yield Step("drop the database and its users", lambda: not succeeds([*_PSQL, "-c", ""]), _drop_database)
+    yield Step(
+        "delete the broker's queues and users", lambda: not succeeds(["rabbitmqctl", "status"]), _empty_broker
+    )
+    for directory in (CONFIGURATION, STATE):
+        yield _directory_goes(directory)
+    yield Step(
+        f"delete the account {ACCOUNT}",
+        lambda: not succeeds(["getent", "passwd", ACCOUNT]),
+        lambda: run(["userdel", ACCOUNT]),
+    )
+
+
+def _does(title: str, command: Sequence[str], *, needs: str = "systemctl") -> Step:
+    return Step(title, lambda: shutil.which(needs) is None, lambda: run(command))
+
+
+def _file_goes(path: Path) -> Step:
+    return Step(f"delete {path}", lambda: not path.exists(), path.unlink)
+
+
+def _directory_goes(path: Path) -> Step:
+    return Step(f"delete {path}", lambda: not path.exists(), lambda: shutil.rmtree(path))
+
+
+def _units() -> list[str]:
+    """Return the units of this host that systemd has loaded."""
+    listed = run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "om-*"])
+    return [line.split()[0] for line in listed.splitlines() if line]
+
+
+def _stop() -> None:
+    run(["systemctl", "disable", "--now", "--quiet", *_units()])
+
+
+def _drop_database() -> None:
+    run(_PSQL, text=_DROP)
+
+
+def _empty_broker() -> None:
+    for queue in topology.QUEUES:
+        succeeds(["rabbitmqctl", "--quiet", "delete_queue", queue])
+    for user in USER_NAMES:
+        succeeds(["rabbitmqctl", "--quiet", "delete_user", user])

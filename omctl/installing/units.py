@@ -1,0 +1,76 @@
+"""Write the units of systemd, start them, and start those again whose program has changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from omctl.installing.files import file_step, shipped
+from omctl.installing.options import ACCOUNT, UNITS
+from omctl.installing.step import Step, run, succeeds
+
+if TYPE_CHECKING:
+    from omctl.installing.options import Options
+
+HARDENING: Final = UNITS / "om-.service.d" / "hardening.conf"
+SYSUSERS: Final = Path("/etc/sysusers.d/open-messaging.conf")
+
+EDGE_UNITS: Final = ("om-api.socket", "om-api.service")
+WORKER_UNITS: Final = (
+    "om-worker@.service",
+    "om-settle.service",
+    "om-deliver.service",
+    "om-workers.target",
+    "om-retain.service",
+    "om-retain.timer",
+)
+WORKER_SERVICES: Final = ("om-settle.service", "om-deliver.service")
+
+
+def account_step() -> Step:
+    """Return the step that makes the account that everything runs as."""
+    return Step(
+        f"make the account {ACCOUNT}",
+        lambda: succeeds(["getent", "passwd", ACCOUNT]),
+        lambda: run(["systemd-sysusers", "-"], text=shipped("systemd/open-messaging.sysusers")),
+    )
+
+
+def unit_steps(options: Options) -> list[Step]:
+    """Return the steps that make systemd know the units."""
+    names = [*(EDGE_UNITS if options.is_edge else ()), *(WORKER_UNITS if options.is_worker else ())]
+    return [
+        file_step(HARDENING, lambda: shipped("systemd/om-hardening.conf")),
+        *(file_step(UNITS / name, lambda name=name: rendered(name, options)) for name in names),  # type: ignore[misc]
+        Step("have systemd read its units", lambda: False, lambda: run(["systemctl", "daemon-reload"])),
+    ]
+
+
+def rendered(name: str, options: Options) -> str:
+    """Return the text of a unit."""
+    text = shipped(f"systemd/{name}")
+    return text.replace("@PREFIX@", str(options.prefix)).replace("@BIND@", options.bind)
+
+
+def start_steps(options: Options) -> list[Step]:
+    """Return the steps that start the services, and start those again that run: they may be of yesterday."""
+    steps = []
+    if options.is_worker:
+        workers = [f"om-worker@{number}.service" for number in range(1, options.workers + 1)]
+        steps += [
+            _start(name) for name in ["om-workers.target", *workers, *WORKER_SERVICES, "om-retain.timer"]
+        ]
+    if options.is_edge:
+        # The socket goes on listening while the service starts again.
+        steps += [_start("om-api.socket"), _start("om-api.service")]
+    return steps
+
+
+def _start(name: str) -> Step:
+    verb = "restart" if name.endswith(".service") else "start"
+
+    def start() -> None:
+        run(["systemctl", "enable", "--quiet", name])
+        run(["systemctl", verb, name])
+
+    return Step(f"{verb} {name}", lambda: False, start)
