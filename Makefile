@@ -11,11 +11,13 @@ PYTEST ?=
 CHAOS ?=
 # Options for the benchmarks, such as BENCH="--only growth --rows 20000000"
 BENCH ?=
+# Options of the installation, such as INSTALL="--server-name hooks.example.com --workers 4"
+INSTALL ?=
 # Minutes of a soak
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-nightly check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick profile
+.PHONY: help install install-vm run demo test test-nightly check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -25,6 +27,9 @@ install: ## Make the virtual environment, or bring it up to date
 
 run: install ## Set everything up and run the service here; Ctrl-C stops it
 	@$(BIN)/python -m deploy.local run
+
+install-vm: ## Install the service on this Debian host under systemd, or bring it up to date
+	@deploy/install-vm $(INSTALL)
 
 demo: install ## Run the service, send 1,000 simulated events and settle the accounts
 	@$(BIN)/python -m deploy.local demo
