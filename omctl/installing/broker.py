@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
 import secrets
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -60,6 +64,7 @@ _USERS: Final = (
     ),
 )  # fmt: skip
 
+_CREDENTIALS: Final = (*credentials.BROKER, *credentials.MANAGEMENT)
 USER_NAMES: Final = tuple(user.name for user in _USERS)
 
 
@@ -72,7 +77,7 @@ def broker_steps() -> list[Step]:
         *([listen] if is_ours else []),
         package_step(PACKAGE),
         Step("enable RabbitMQ's management plugin", _has_management, _enable_management),
-        *(_user_step(user) for user in _USERS),
+        Step("make the broker's users", lambda: credentials.are_there(_CREDENTIALS), _make_users),
     ]
 
 
@@ -88,30 +93,43 @@ def _enable_management() -> None:
     run(["rabbitmq-plugins", "--quiet", "enable", "rabbitmq_management"])
 
 
-def _user_step(user: _User) -> Step:
-    paths = (user.broker, *([user.management] if user.management else []))
-    return Step(
-        f"make {user.name} in RabbitMQ", lambda: credentials.are_there(paths), lambda: _make_user(user)
+def _make_users() -> None:
+    """Make the users, or give those that exist new passwords and the rights that they need."""
+    passwords = {user.name: secrets.token_urlsafe(24) for user in _USERS}
+    _import(
+        {
+            "users": [_user_entry(user, passwords[user.name]) for user in _USERS],
+            "permissions": [_rights_entry(user) for user in _USERS],
+        }
     )
+    for user in _USERS:
+        login = f"{user.name}:{passwords[user.name]}"
+        credentials.keep(user.broker, f"amqp://{login}@127.0.0.1:5672/%2F")
+        if user.management:
+            credentials.keep(user.management, f"http://{login}@127.0.0.1:15672")
 
 
-def _make_user(user: _User) -> None:
-    """Make *user* with a new password; one of that name that exists gets it too."""
-    password = secrets.token_urlsafe(24)
-    verb = "change_password" if user.name in _user_names() else "add_user"
-    _rabbitmqctl(verb, user.name, text=password)
-    if user.management:
-        _rabbitmqctl("set_user_tags", user.name, "management")
-    _rabbitmqctl("set_permissions", user.name, user.configure, user.write, user.read)
-    credentials.keep(user.broker, f"amqp://{user.name}:{password}@127.0.0.1:5672/%2F")
-    if user.management:
-        credentials.keep(user.management, f"http://{user.name}:{password}@127.0.0.1:15672")
+def _user_entry(user: _User, password: str) -> dict[str, object]:
+    """Return a user as definitions name it; the password as the broker keeps it: salted and hashed.
+
+    Source: RabbitMQ, "Passwords", "This is the algorithm".
+    """
+    salt = secrets.token_bytes(4)
+    hashed = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+    algorithm = "rabbit_password_hashing_sha256"
+    tags = ["management"] if user.management else []
+    return {"name": user.name, "password_hash": hashed, "hashing_algorithm": algorithm, "tags": tags}
 
 
-def _user_names() -> set[str]:
-    listed = run(["rabbitmqctl", "--quiet", "list_users", "--formatter", "json"])
-    return {user["user"] for user in json.loads(listed)}
+def _rights_entry(user: _User) -> dict[str, object]:
+    rights = {"configure": user.configure, "write": user.write, "read": user.read}
+    return {"user": user.name, "vhost": "/", **rights}
 
 
-def _rabbitmqctl(*arguments: str, text: str = "") -> None:
-    run(["rabbitmqctl", "--quiet", *arguments], text=text)
+def _import(definitions: dict[str, object]) -> None:
+    """Have the broker take definitions up, from a file that its own account can read."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        os.fchmod(file.fileno(), 0o644)
+        json.dump(definitions, file)
+        file.flush()
+        run(["rabbitmqctl", "--quiet", "import_definitions", file.name])
