@@ -1,0 +1,26 @@
+"""Try the installed service on machines: `python -m tests.machines systemd`."""
+
+import sys
+
+import click
+
+from tests.machines import one_machine
+from tests.machines.machine import MachineError
+
+
+@click.group()
+def machines() -> None:
+    """Boot machines in containers, install the service there as operators do, and strike it."""
+
+
+@machines.command()
+def systemd() -> None:
+    """One VM: each unit killed, workers added and taken away, a reboot and an upgrade under traffic."""
+    sys.exit(0 if one_machine.run() else 1)
+
+
+if __name__ == "__main__":
+    try:
+        machines()
+    except MachineError as error:
+        sys.exit(str(error))

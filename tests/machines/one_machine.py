@@ -1,0 +1,128 @@
+"""One VM from nothing: installed, struck unit by unit, scaled, rebooted, upgraded, under traffic all the while."""
+
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.machines.machine import Machine, MachineError
+from tests.machines.traffic import CREDENTIALS, Broker, Traffic, wait_at_rest
+
+CHECKOUT: Final = Path(__file__).parents[2]
+RATE: Final = 50.0
+SETTLING_SECONDS: Final = 10.0
+"""Between two strikes: systemd has started what was killed, and traffic flows again."""
+
+KILLED: Final = (
+    "om-api",
+    "om-worker@1",
+    "om-worker@2",
+    "om-settle",
+    "rabbitmq-server",
+    "postgresql@17-main",
+    "nginx",
+)
+TOLERABLE_EXPOSURE: Final = 2.0
+
+
+def run() -> bool:
+    """Run the journey and print its last line; return whether nothing was lost and nobody refused."""
+    with Machine("om-systemd") as machine, tempfile.TemporaryDirectory() as scratch:
+        machine.put_project(CHECKOUT)
+        _tell("make install-vm, on a bare Debian 13")
+        machine.run("make install-vm", timeout=900.0)
+        units = _units(machine)
+        for unit, exposure in _exposures(machine, units):
+            _tell(f"{unit}: exposure {exposure}")
+            if exposure > TOLERABLE_EXPOSURE:
+                raise MachineError(f"{unit} is exposed by {exposure}, more than {TOLERABLE_EXPOSURE}")
+        with Traffic(machine, Path(scratch), rate=RATE) as traffic:
+            time.sleep(SETTLING_SECONDS)
+            for told in _strikes(machine):
+                _tell(told)
+                time.sleep(SETTLING_SECONDS)
+            # What is still being retried gets its answer.
+            time.sleep(30.0)
+        wait_at_rest(Broker(machine.run(f"cat {CREDENTIALS}/owner/OM_MANAGEMENT_URL").strip()))
+        accounts = traffic.accounts()
+        refused = sum(not row.answered for row in accounts.ledger)
+        for words in accounts.disagreements():
+            _tell(words)
+        print(f"systemd: units={len(units)} answered={accounts.verdict.answered} "
+              f"lost={accounts.verdict.lost} repeated={accounts.verdict.repeated} refused={refused}")  # fmt: skip
+        return accounts.verdict.is_clean and not refused
+
+
+def _strikes(machine: Machine) -> Iterator[str]:
+    """Do one thing after another to the machine, each told when it is done and proven."""
+    for unit in KILLED:
+        before = _main_pid(machine, unit)
+        machine.run(f"systemctl kill --signal=KILL {unit}")
+        _wait_for(machine, unit, other_than=before)
+        yield f"killed {unit}: it runs again"
+    machine.run("systemctl start om-worker@3 om-worker@4")
+    yield f"scaled to {_workers(machine)} workers"
+    machine.run("systemctl stop om-worker@2 om-worker@3 om-worker@4")
+    yield f"scaled to {_workers(machine)} worker"
+    booted = _boot_time(machine)
+    machine.reboot()
+    for unit in ("om-api", "om-worker@1", "nginx"):
+        _wait_for(machine, unit, other_than=0)
+    if _boot_time(machine) == booted:
+        raise MachineError("the machine was not booted again")
+    yield "rebooted in the middle of traffic"
+    before = _main_pid(machine, "om-api")
+    machine.run("make install-vm", timeout=900.0)
+    _wait_for(machine, "om-api", other_than=before)
+    yield "upgraded in place"
+
+
+def _units(machine: Machine) -> list[str]:
+    """Return the services of ours that run."""
+    listed = machine.run("systemctl list-units --plain --no-legend --state=active 'om-*.service'")
+    return [line.split()[0] for line in listed.splitlines()]
+
+
+def _exposures(machine: Machine, units: list[str]) -> Iterator[tuple[str, float]]:
+    for unit in units:
+        said = machine.run(f"systemd-analyze security --no-pager {unit} | tail -2")
+        found = re.search(r"exposure level for \S+: ([\d.]+)", said)
+        if found is None:
+            raise MachineError(f"systemd-analyze says nothing of {unit}: {said}")
+        yield unit, float(found[1])
+
+
+def _main_pid(machine: Machine, unit: str) -> int:
+    return int(machine.run(f"systemctl show --property=MainPID --value {unit}"))
+
+
+def _boot_time(machine: Machine) -> str:
+    """Return when the first process began: a container's kernel is the host's, and does not begin again."""
+    return machine.run("stat -c %Y /proc/1")
+
+
+def _workers(machine: Machine) -> int:
+    return len(
+        machine.run("systemctl list-units --plain --no-legend --state=active 'om-worker@*'").splitlines()
+    )
+
+
+def _wait_for(machine: Machine, unit: str, *, other_than: int) -> None:
+    """Block until a unit is active under another process id than before.
+
+    Raises:
+        MachineError: It has not come up within a minute.
+    """
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        state = machine.run(f"systemctl is-active {unit} || true").strip()
+        if state == "active" and _main_pid(machine, unit) not in {0, other_than}:
+            return
+        time.sleep(0.5)
+    raise MachineError(f"{unit} did not come up again: {machine.run(f'journalctl -n 20 -u {unit}')}")
+
+
+def _tell(words: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {words}", flush=True)
