@@ -6,6 +6,7 @@ import secrets
 from typing import Final
 
 from omctl.installing import credentials
+from omctl.installing.files import restart_step
 from omctl.installing.packages import package_step
 from omctl.installing.step import Step, run
 
@@ -42,6 +43,7 @@ def database_steps() -> list[Step]:
     """Return the steps to a database on this host."""
     return [
         package_step(PACKAGE),
+        restart_step("postgresql@.service"),
         Step(
             f"make the database {DATABASE} and its two users",
             lambda: credentials.are_there(credentials.DATABASE),

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omctl.installing.options import UNITS
 from omctl.installing.step import Step
 
 if TYPE_CHECKING:
@@ -26,6 +27,17 @@ def file_step(path: Path, text_of: Callable[[], str], *, mode: int = 0o644) -> S
         mode: Of the file, which belongs to root.
     """
     return Step(f"write {path}", lambda: read(path) == text_of(), lambda: replace(path, text_of(), mode=mode))
+
+
+def restart_step(unit: str) -> Step:
+    """Return the step that has systemd start a Debian service again that was killed.
+
+    Args:
+        unit: Of Debian, such as nginx.service.
+    """
+    return file_step(
+        UNITS / f"{unit}.d" / "open-messaging.conf", lambda: shipped("systemd/restart-on-failure.conf")
+    )
 
 
 def kept_file_step(path: Path, text_of: Callable[[], str], *, mode: int) -> Step:

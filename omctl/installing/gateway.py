@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment
-from omctl.installing.files import file_step, kept_file_step, shipped
+from omctl.installing.files import file_step, kept_file_step, restart_step, shipped
 from omctl.installing.packages import package_step
 from omctl.installing.step import Step, run, succeeds
 
@@ -30,7 +30,7 @@ DAYS: Final = 825
 
 def gateway_steps(options: Options) -> list[Step]:
     """Return the steps to a gateway that answers on port 443."""
-    steps = [package_step("nginx")]
+    steps = [package_step("nginx"), restart_step("nginx.service")]
     if options.certificate is None:
         steps += [
             package_step("openssl"),
@@ -70,6 +70,7 @@ def _certify(options: Options) -> None:
 
 def _reload() -> None:
     """Have nginx read its files; what it refuses is told before the running one hears of it."""
+    run(["systemctl", "daemon-reload"])
     run(["nginx", "-t", "-q"])
     is_running = succeeds(["systemctl", "is-active", "--quiet", "nginx"])
     run(["systemctl", "reload" if is_running else "start", "nginx"])

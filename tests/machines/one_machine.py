@@ -1,4 +1,4 @@
-"""One VM from nothing: installed, struck unit by unit, scaled, rebooted, upgraded, under traffic all the while."""
+"""One VM from nothing: installed, struck unit by unit, scaled, rebooted and upgraded under traffic."""
 
 import re
 import tempfile
@@ -50,9 +50,10 @@ def run() -> bool:
         refused = sum(not row.answered for row in accounts.ledger)
         for words in accounts.disagreements():
             _tell(words)
-        print(f"systemd: units={len(units)} answered={accounts.verdict.answered} "
-              f"lost={accounts.verdict.lost} repeated={accounts.verdict.repeated} refused={refused}")  # fmt: skip
-        return accounts.verdict.is_clean and not refused
+        verdict = accounts.verdict
+        found = f"lost={verdict.lost} repeated={verdict.repeated} refused={refused}"
+        print(f"systemd: units={len(units)} answered={verdict.answered} {found}")
+        return verdict.is_clean and not refused
 
 
 def _strikes(machine: Machine) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The platform's part: events through the gateway's TLS all the time, retried as the platform retries them."""
+"""The platform's part: events through the gateway's TLS, retried as the platform retries them."""
 
 import os
 import signal
