@@ -1,7 +1,7 @@
 """A bare Debian 13 with systemd in a container: what an operator gets from a provider, and no more.
 
-The image is made by debootstrap, so that no registry is asked. The machine shares the host's network: its ports are the
-host's ports.
+The image is made by debootstrap, so that no registry is asked. The machine shares the host's network:
+its ports are the host's ports.
 """
 
 import os
