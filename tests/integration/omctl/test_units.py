@@ -1,0 +1,66 @@
+"""What systemd itself says of the units that are installed."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from omctl.installing import Options
+from omctl.installing.files import shipped
+from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, rendered
+
+TOLERABLE = 2.0
+"""systemd-analyze rates from 0 (nothing is reached) to 10."""
+
+NAMES = (*EDGE_UNITS, *WORKER_UNITS)
+SERVICES = [name.replace("@.", "@1.") for name in NAMES if name.endswith(".service")]
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None and not os.environ.get("CI"), reason="no systemd on this machine"
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A root directory with the units in it, as omctl install writes them."""
+    root = tmp_path_factory.mktemp("root")
+    units = root / "etc/systemd/system"
+    (units / "om-.service.d").mkdir(parents=True)
+    (units / "om-.service.d" / "hardening.conf").write_text(shipped("systemd/om-hardening.conf"))
+    program = root / "opt/open-messaging/1/bin"
+    program.mkdir(parents=True)
+    for name in ("python", "gunicorn"):
+        (program / name).touch(mode=0o755)
+    for name in NAMES:
+        (units / name).write_text(rendered(name, Options(prefix=Path("/opt/open-messaging/1"))))
+    return root
+
+
+def analyze(root, *arguments):
+    return subprocess.run(
+        ["systemd-analyze", f"--root={root}", "--no-pager", *arguments],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_is_exposed_as_little_as_it_can_be(root, service):
+    said = analyze(root, "security", "--offline=true", service).stdout
+    found = re.search(r"exposure level for \S+: ([\d.]+)", said)
+
+    assert found, said
+    assert float(found[1]) <= TOLERABLE
+
+
+@pytest.mark.parametrize("name", [name.replace("@.", "@1.") for name in NAMES])
+def test_systemd_understands_every_line(root, name):
+    units = root / "etc/systemd/system"
+    said = analyze(root, "verify", "--man=no", "--recursive-errors=no", str(units / name)).stderr
+    complaints = [
+        line for line in said.splitlines() if "Unknown" in line or "Invalid" in line or "ignoring" in line
+    ]
+
+    assert not complaints

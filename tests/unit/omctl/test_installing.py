@@ -1,0 +1,103 @@
+"""What an installation writes, and what it leaves as it is."""
+
+from pathlib import Path
+
+import pytest
+
+from omctl.installing import InstallationError, Options, Step, carry_out
+from omctl.installing.configuration import environment_text, program_text
+from omctl.installing.files import file_step, kept_file_step
+from omctl.installing.gateway import site
+from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, rendered
+
+OPTIONS = Options(
+    prefix=Path("/opt/open-messaging/1"), bind="127.0.0.1:9000", server_name="hooks.example.com"
+)
+
+
+@pytest.mark.parametrize("name", [*EDGE_UNITS, *WORKER_UNITS])
+def test_no_unit_is_left_with_a_blank_to_fill_in(name):
+    assert "@" not in rendered(name, OPTIONS).replace("om-worker@", "").replace("@system", "")
+
+
+@pytest.mark.parametrize("name", [name for name in (*EDGE_UNITS, *WORKER_UNITS) if name.endswith(".service")])
+def test_every_service_runs_the_environment_of_the_installing_program(name):
+    [line] = [line for line in rendered(name, OPTIONS).splitlines() if line.startswith("ExecStart=")]
+
+    assert line.startswith("ExecStart=/opt/open-messaging/1/bin/")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in (*EDGE_UNITS, *WORKER_UNITS)
+        if name.endswith(".service") and name != "om-retain.service"
+    ],
+)
+def test_a_service_never_gives_up_on_an_outage_but_stops_on_a_refused_setting(name):
+    unit = rendered(name, OPTIONS)
+
+    assert "Restart=always" in unit
+    assert "StartLimitIntervalSec=0" in unit
+    assert "RestartPreventExitStatus=78" in unit
+
+
+def test_the_gateway_names_the_edge_the_certificate_and_the_largest_body():
+    text = site(OPTIONS)
+
+    assert text.count("server 127.0.0.1:9000 max_fails=0;") == 2
+    assert "server_name hooks.example.com;" in text
+    assert "client_max_body_size 1048576;" in text
+    assert "@" not in text.replace("@too_many", "")
+
+
+def test_no_secret_and_no_address_stands_in_the_settings_that_everybody_may_read():
+    lines = environment_text().splitlines()
+
+    assert not [line for line in lines if line.startswith("OM_")]
+
+
+def test_omctl_of_the_host_reads_the_owners_credentials():
+    text = program_text(OPTIONS)
+
+    assert "/etc/open-messaging/credentials/owner" in text
+    assert "exec /opt/open-messaging/1/bin/omctl" in text
+
+
+def test_a_file_is_written_where_it_differs_and_left_alone_where_it_does_not(tmp_path):
+    step = file_step(tmp_path / "new" / "file", lambda: "text", mode=0o640)
+
+    assert [state for _, state in carry_out([step], dry_run=False)] == ["done"]
+    assert (tmp_path / "new" / "file").read_text() == "text"
+    assert (tmp_path / "new" / "file").stat().st_mode & 0o777 == 0o640
+    assert [state for _, state in carry_out([step], dry_run=False)] == ["as it should be"]
+
+
+def test_what_a_person_wrote_stays(tmp_path):
+    path = tmp_path / "environment"
+    path.write_text("mine")
+
+    assert [
+        state for _, state in carry_out([kept_file_step(path, lambda: "ours", mode=0o644)], dry_run=False)
+    ] == ["as it should be"]
+    assert path.read_text() == "mine"
+
+
+def test_a_dry_run_does_nothing(tmp_path):
+    step = file_step(tmp_path / "file", lambda: "text")
+
+    assert [state for _, state in carry_out([step], dry_run=True)] == ["would be done"]
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_step_that_fails_ends_the_installation_before_the_next():
+    def fail():
+        raise InstallationError("no")
+
+    done = []
+    steps = [Step("one", lambda: False, fail), Step("two", lambda: False, lambda: done.append(2))]
+
+    with pytest.raises(InstallationError):
+        list(carry_out(steps, dry_run=False))
+    assert not done
