@@ -11,10 +11,11 @@ import click
 from messaging.errors import EX_CONFIG, ConfigurationError, RetryLaterError
 from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings
-from workers.bootstrap import run_deliver, run_intake, run_reconcile, run_retain, run_settle
+from workers.bootstrap import run_deliver, run_intake, run_reconcile, run_retain, run_scale, run_settle
 from workers.deliver import read_deliver_settings
 from workers.reconcile import read_reconcile_settings
 from workers.retain import read_retain_settings
+from workers.scale import read_scale_settings
 from workers.settings import read_intake_settings
 from workers.settle import read_settle_settings
 
@@ -77,6 +78,13 @@ def reconcile(name: str) -> None:
 def retain(*, dry_run: bool) -> None:
     """Delete what has been kept long enough, once: for a timer, daily."""
     _start("retain", read_retain_settings, lambda settings: run_retain(settings, dry_run=dry_run))
+
+
+@main.command()
+@click.option("--processes", is_flag=True, help="Workers are children of this process, not units of systemd.")
+def scale(*, processes: bool) -> None:
+    """Start and stop the intake workers of this host by what waits in the queue."""
+    _start("scale", read_scale_settings, lambda settings: run_scale(settings, as_processes=processes))
 
 
 def _start(process: str, read_settings: Callable[[], Settings], run: Callable[[Settings], None]) -> None:

@@ -20,6 +20,7 @@ from workers.reconcile import Checker, Comparer, EventsExchange, Reconciler, pla
 from workers.renewal import renew
 from workers.retain import open_database, retain
 from workers.role import Role
+from workers.scale import Processes, QueueDepth, Scaler, Units
 from workers.settle import Settler
 from workers.tables import RETENTION_SESSION, engine_of
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from workers.deliver import DeliverSettings
     from workers.reconcile import ReconcileSettings
     from workers.retain import RetainSettings
+    from workers.scale import ScaleSettings
     from workers.settings import IntakeSettings
     from workers.settle import SettleSettings
 
@@ -137,3 +139,20 @@ def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
         )
         for _ in expired:
             pass
+
+
+def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
+    """Start and stop intake workers by the queue's depth until SIGTERM or SIGINT.
+
+    Args:
+        settings: Between what the number moves.
+        as_processes: The workers are children of this process, and end with it; otherwise units of systemd.
+    """
+    depth = QueueDepth(settings.management_urls, settings.amqp_url)
+    fleet = Processes() if as_processes else Units()
+    scaler = Scaler(settings.bounds, depth, fleet)
+    try:
+        Role("scale", [scaler.scale], ServiceManager(), idle_seconds=settings.seconds).run()
+    finally:
+        if isinstance(fleet, Processes):
+            fleet.stop_all()

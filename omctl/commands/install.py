@@ -42,7 +42,9 @@ pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
     help="The certificate and its private key; without them one is made that signs itself.",
 )  # fmt: skip
 @click.option("--bind", default="127.0.0.1:8080", show_default=True, help="Where the edge listens.")
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Intake workers.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Always so many intake workers. Default: as the queue needs."
+)
 @dry_run_option
 @json_option
 def install(
@@ -50,7 +52,7 @@ def install(
     server_name: str,
     certificate: tuple[Path, Path] | None,
     bind: str,
-    workers: int,
+    workers: int | None,
     *,
     dry_run: bool,
     as_json: bool,

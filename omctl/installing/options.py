@@ -32,7 +32,7 @@ class Options:
         bind: Where the edge listens, host:port.
         server_name: The name in the certificate that nginx answers to.
         certificate: PEM files of it and of its private key; none: one is made that signs itself.
-        workers: Intake workers to begin with.
+        workers: Intake workers, always so many; None: as many as the queue needs.
         prefix: The virtual environment that the units run; the one of this program.
     """
 
@@ -40,7 +40,7 @@ class Options:
     bind: str = "127.0.0.1:8080"
     server_name: str = "localhost"
     certificate: tuple[Path, Path] | None = None
-    workers: int = 2
+    workers: int | None = None
     prefix: Path = field(default_factory=lambda: Path(sys.prefix))
 
     @property

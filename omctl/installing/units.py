@@ -20,11 +20,14 @@ WORKER_UNITS: Final = (
     "om-worker@.service",
     "om-settle.service",
     "om-deliver.service",
+    "om-reconcile.service",
+    "om-scaler.service",
     "om-workers.target",
     "om-retain.service",
     "om-retain.timer",
 )
-WORKER_SERVICES: Final = ("om-settle.service", "om-deliver.service")
+WORKER_SERVICES: Final = ("om-settle.service", "om-deliver.service", "om-reconcile.service")
+SCALER: Final = "om-scaler.service"
 
 
 def account_step() -> Step:
@@ -56,10 +59,10 @@ def start_steps(options: Options) -> list[Step]:
     """Return the steps that start the services, and start those again that run: they may be of yesterday."""
     steps = []
     if options.is_worker:
-        workers = [f"om-worker@{number}.service" for number in range(1, options.workers + 1)]
-        steps += [
-            _start(name) for name in ["om-workers.target", *workers, *WORKER_SERVICES, "om-retain.timer"]
-        ]
+        workers = [f"om-worker@{number}.service" for number in range(1, (options.workers or 1) + 1)]
+        names = ["om-workers.target", *workers, *WORKER_SERVICES, "om-retain.timer"]
+        steps += [_start(name) for name in names]
+        steps.append(_disable(SCALER) if options.workers else _start(SCALER))
     if options.is_edge:
         # The socket goes on listening while the service starts again.
         steps += [_start("om-api.socket"), _start("om-api.service")]
@@ -74,3 +77,9 @@ def _start(name: str) -> Step:
         run(["systemctl", verb, name])
 
     return Step(f"{verb} {name}", lambda: False, start)
+
+
+def _disable(name: str) -> Step:
+    return Step(
+        f"disable {name}", lambda: False, lambda: run(["systemctl", "disable", "--now", "--quiet", name])
+    )

@@ -1,0 +1,49 @@
+"""What the scaler does to its workers, whose numbers a fleet in memory keeps."""
+
+from dataclasses import dataclass, field
+
+from workers.scale import Bounds, Scaler
+
+
+@dataclass
+class Depth:
+    depth: int | None = 0
+
+    def read(self):
+        return self.depth
+
+
+@dataclass
+class FleetInMemory:
+    numbers: set[int] = field(default_factory=set)
+
+    def running(self):
+        return set(self.numbers)
+
+    def start(self, number):
+        self.numbers.add(number)
+
+    def stop(self, number):
+        self.numbers.remove(number)
+
+
+def test_the_lowest_free_numbers_are_started_and_the_highest_stopped():
+    depth, fleet = Depth(3500), FleetInMemory({1, 3})
+    scaler = Scaler(Bounds(1, 4, 1000, cooldown=0.0), depth, fleet)
+
+    scaler.scale()
+    assert fleet.numbers == {1, 2, 3, 4}
+
+    depth.depth = 0
+    for _ in range(5):
+        scaler.scale()
+    assert fleet.numbers == {1}
+
+
+def test_after_a_change_the_cool_down_begins_anew():
+    depth, fleet = Depth(0), FleetInMemory({1, 2, 3})
+    scaler = Scaler(Bounds(1, 4, 1000, cooldown=3600.0), depth, fleet)
+
+    for _ in range(5):
+        scaler.scale()
+    assert fleet.numbers == {1, 2, 3}

@@ -1,0 +1,21 @@
+"""Start and stop intake workers by what waits in the queue."""
+
+from workers.scale.decision import Bounds, Decision, Observation, decide
+from workers.scale.depth import QueueDepth
+from workers.scale.fleet import Fleet, Processes, Units
+from workers.scale.scaler import Scaler
+from workers.scale.settings import ScaleSettings, read_scale_settings
+
+__all__ = [
+    "Bounds",
+    "Decision",
+    "Fleet",
+    "Observation",
+    "Processes",
+    "QueueDepth",
+    "ScaleSettings",
+    "Scaler",
+    "Units",
+    "decide",
+    "read_scale_settings",
+]

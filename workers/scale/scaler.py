@@ -1,0 +1,70 @@
+"""Look at the queue, decide, and start or stop workers of this host."""
+
+from __future__ import annotations
+
+import time
+from itertools import count, islice
+from typing import TYPE_CHECKING
+
+from messaging.log import logger
+from workers.scale.decision import Observation, decide
+
+if TYPE_CHECKING:
+    from workers.scale.decision import Bounds
+    from workers.scale.depth import QueueDepth
+    from workers.scale.fleet import Fleet
+
+
+class Scaler:
+    """One look after the other; what was seen since the last change is kept.
+
+    Args:
+        bounds: Between what the number moves.
+        depth: The queue.
+        fleet: The workers.
+    """
+
+    def __init__(self, bounds: Bounds, depth: QueueDepth, fleet: Fleet) -> None:
+        self._bounds = bounds
+        self._depth = depth
+        self._fleet = fleet
+        self._seen: list[Observation] = []
+
+    def scale(self) -> int:
+        """Look once and act; returns 0, so that the role pauses before it looks again.
+
+        Raises:
+            RetryLaterError: The workers cannot be asked or told now.
+        """
+        running = self._fleet.running()
+        self._see(Observation(time.monotonic(), self._depth.read(), len(running)))
+        decision = decide(self._bounds, self._seen)
+        newest = self._seen[-1]
+        level = "debug" if decision.workers == newest.workers else "info"
+        getattr(logger(), level)(
+            "scaled",
+            reason=decision.reason,
+            depth=newest.depth,
+            workers=newest.workers,
+            target=decision.workers,
+            seen_for_s=round(newest.at - self._seen[0].at, 1),
+        )
+        if decision.workers != newest.workers:
+            self._move(running, decision.workers)
+            self._seen.clear()
+        return 0
+
+    def _see(self, observation: Observation) -> None:
+        """Keep an observation, and of the older ones those of the cool-down and one before."""
+        oldest = observation.at - self._bounds.cooldown
+        while len(self._seen) > 1 and self._seen[1].at <= oldest:
+            del self._seen[0]
+        self._seen.append(observation)
+
+    def _move(self, running: set[int], target: int) -> None:
+        """Start the lowest numbers that are free, or stop the highest."""
+        free = (number for number in count(1) if number not in running)
+        for number in islice(free, max(0, target - len(running))):
+            self._fleet.start(number)
+        for number in sorted(running)[target:]:
+            self._fleet.stop(number)
