@@ -21,7 +21,7 @@ from messaging.log import logger
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from pika.channel import Channel
@@ -93,10 +93,11 @@ class Publisher:
         self._closing = True
         self._drop("stopping")
 
-    def publish(self, properties: bytes, body: bytes) -> None:
-        """Add one event to what the next `flush` sends; call only while `ready`."""
+    def publish(self, events: Iterable[tuple[bytes, bytes]]) -> None:
+        """Add events (properties, body) to what the next `flush` sends; call only while `ready`."""
         assert self._frames is not None
-        self._frames.add(properties, body)
+        for properties, body in events:
+            self._frames.add(properties, body)
 
     def flush(self) -> int:
         """Hand what was published since the last flush to the transport, as one write.

@@ -198,8 +198,7 @@ class Handover:
         events = self._journal.write()
         self.accepted += len(events)
         if self._live:
-            for properties, body in events:
-                self._outlet.publish(properties, body)
+            self._outlet.publish(events)
         is_kept = self._journal.sync()
         if not is_kept:
             self._rotate()

@@ -8,7 +8,7 @@ from webhook_api.handover.prober import Prober
 from webhook_api.handover.stagnation import Stagnation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from messaging.clock import Clock
     from messaging.publisher import Publisher
@@ -102,9 +102,9 @@ class Outlet:
             return "blocked"
         return "up" if self._watch.is_there(self._clock.monotonic()) else "no_majority"
 
-    def publish(self, properties: bytes, body: bytes) -> None:
-        """Add one event to what the next `flush` sends; call only while open."""
-        self._publisher.publish(properties, body)
+    def publish(self, events: Iterable[tuple[bytes, bytes]]) -> None:
+        """Add events (properties, body) to what the next `flush` sends; call only while open."""
+        self._publisher.publish(events)
 
     def flush(self) -> None:
         """Send what was published since the last flush, and count it."""

@@ -141,7 +141,7 @@ class Republisher:
         """Publish one event or set it aside; return whether either was done."""
         if len(entry.body) > self._outlet.size_limit:
             return self._oversized.keep(entry, self._outlet.size_limit)
-        self._outlet.publish(entry.properties, entry.body)
+        self._outlet.publish([(entry.properties, entry.body)])
         self.republished += 1
         return True
 

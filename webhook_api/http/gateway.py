@@ -71,7 +71,8 @@ class Gateway:
             keep_alive: What the response says of the connection.
         """
         self._status = ""
-        self._written = []
+        if self._written:
+            self._written = []
         try:
             body = self._joined(self._application(environ, self._start_response))
             if not self._status:
@@ -94,6 +95,8 @@ class Gateway:
 
     def _joined(self, chunks: Iterable[bytes]) -> bytes:
         """Return the whole body, what was written by the old `write` first."""
+        if type(chunks) is list and not self._written:
+            return b"".join(chunks)
         try:
             body = b"".join(chunks)
         finally:

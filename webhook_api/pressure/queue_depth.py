@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -15,7 +16,7 @@ from messaging.topology import EVENTS_QUEUE
 from webhook_api.pressure.admission import DepthSample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 POLL_SECONDS: Final = 1.0
 TIMEOUT_SECONDS: Final = 2.0
@@ -78,7 +79,8 @@ class QueueDepthPoller:
         asked_first: Callable[[], int | None],
     ) -> None:
         vhost = quote(unquote(urlsplit(amqp_url).path[1:]) or "/", safe="")
-        self._nodes = [_Api(address, url, vhost) for address, url in enumerate(management_urls)]
+        self._http = requests.Session()
+        self._nodes = [_Api(address, url, vhost, self._http) for address, url in enumerate(management_urls)]
         self._on_report = on_report
         self._asked_first = asked_first
         self._stopped = threading.Event()
@@ -94,18 +96,18 @@ class QueueDepthPoller:
         self._stopped.set()
 
     def _run(self) -> None:
-        with requests.Session() as http:
+        with self._http:
             while not self._stopped.wait(POLL_SECONDS):
-                report = self._ask(http)
+                report = self._ask()
                 self._tell_change(is_known=report is not None and report.depth is not None)
                 if report is not None and not self._stopped.is_set():
                     self._on_report(report)
 
-    def _ask(self, http: requests.Session) -> QueueReport | None:
+    def _ask(self) -> QueueReport | None:
         """Return what the first address that answers tells."""
         first = self._asked_first()
         for api in sorted(self._nodes, key=lambda api: (api.address != first, api.failures)):
-            report = api.ask(http)
+            report = api.ask()
             if report is not None:
                 return report
         return None
@@ -122,27 +124,54 @@ class QueueDepthPoller:
                 )
 
 
-@dataclass(slots=True)
+class _Question:
+    """One GET, prepared once: to prepare it costs requests as much as to send it, and holds the loop up.
+
+    Args:
+        http: Sends it.
+        url: With credentials.
+    """
+
+    def __init__(self, http: requests.Session, url: str) -> None:
+        self._http = http
+        self._url = url
+
+    def ask(self) -> requests.Response:
+        """Return the answer; waits for it.
+
+        Raises:
+            requests.RequestException: There is none.
+        """
+        request, settings = self._prepared
+        return self._http.send(request, timeout=TIMEOUT_SECONDS, **settings)
+
+    @cached_property
+    def _prepared(self) -> tuple[requests.PreparedRequest, Mapping[str, Any]]:
+        request = self._http.prepare_request(requests.Request("GET", self._url))
+        return request, self._http.merge_environment_settings(self._url, {}, None, None, None)
+
+
 class _Api:
     """One node's management API; `failures` counts those since its last answer."""
 
-    address: int
-    url: str = field(repr=False)
-    vhost: str
-    failures: int = 0
-
-    def ask(self, http: requests.Session) -> QueueReport | None:
-        """Return what this node tells of the queue, or None where it tells nothing."""
-        base = f"{self.url.rstrip('/')}/api"
+    def __init__(self, address: int, url: str, vhost: str, http: requests.Session) -> None:
+        base = f"{url.rstrip('/')}/api"
         # The one form of the question that is cheap for the broker and outlives its metrics collector.
-        queue_url = f"{base}/queues/{self.vhost}/{EVENTS_QUEUE}?disable_stats=true&enable_queue_totals=true"
+        queue = f"{base}/queues/{vhost}/{EVENTS_QUEUE}?disable_stats=true&enable_queue_totals=true"
+        self.address = address
+        self.failures = 0
+        self._queue = _Question(http, queue)
+        self._alarms = _Question(http, f"{base}/health/checks/alarms")
+
+    def ask(self) -> QueueReport | None:
+        """Return what this node tells of the queue, or None where it tells nothing."""
         asked_at = time.monotonic()
         self.failures += 1
         try:
-            answer = http.get(queue_url, timeout=TIMEOUT_SECONDS)
+            answer = self._queue.ask()
             if answer.status_code != 200:
                 return None
-            alarms = http.get(f"{base}/health/checks/alarms", timeout=TIMEOUT_SECONDS)
+            alarms = self._alarms.ask()
             queue = answer.json()
             members = members_of(queue)
             depth = _depth_of(queue, members, is_calm=alarms.status_code == 200)

@@ -41,8 +41,8 @@ class Taking(NoBroker):
     def __init__(self, happened):
         self._happened = happened
 
-    def publish(self, _properties, body):
-        self._happened.append(body.decode())
+    def publish(self, events):
+        self._happened += [body.decode() for _, body in events]
 
     def flush(self):
         self._happened.append("sent")

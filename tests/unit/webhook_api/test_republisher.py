@@ -30,7 +30,7 @@ def test_no_more_goes_out_than_the_next_probe_can_wait_behind(tmp_path):
         is_open=True,
         buffered_bytes=0,
         size_limit=1000,
-        publish=lambda _properties, body: published.append(body),
+        publish=lambda events: published.extend(body for _, body in events),
         flush=lambda: None,
         prove=lambda _segment: None,
     )

@@ -35,9 +35,9 @@ class TakenAlong:
     def start(self, listener):
         self.listener = listener
 
-    def publish(self, _properties, _body):
-        self.published += 1
-        self.unsent += 1
+    def publish(self, events):
+        self.published += len(events)
+        self.unsent += len(events)
 
     def flush(self):
         unsent, self.unsent = self.unsent, 0
