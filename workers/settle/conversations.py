@@ -30,6 +30,7 @@ _U: Final = routing_updates.c
 
 _STATE: Final = (
     _C.conversation_id,
+    _C.window_opened_at,
     _C.event_count,
     _C.settled_count,
     _C.settled_through_at,
@@ -116,8 +117,16 @@ def waiting_messages(connection: Connection, conversation_ids: Sequence[str]) ->
     return waiting
 
 
-def waiting_updates(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[Pending]]:
-    """Return the routing updates of which nothing is decided, by conversation."""
+def waiting_updates(
+    connection: Connection, conversation_ids: Sequence[str], *, answered: bool
+) -> dict[str, list[Pending]]:
+    """Return the routing updates of which nothing is decided, by conversation.
+
+    Args:
+        connection: In the transaction that locked the conversations.
+        conversation_ids: Of these.
+        answered: Only those of which the platform has been asked.
+    """
     query = select(
         _U.conversation_id,
         _U.event_id,
@@ -126,12 +135,27 @@ def waiting_updates(connection: Connection, conversation_ids: Sequence[str]) -> 
         _U.received_at,
         _U.routing_status,
         _U.routing_queue,
+        _U.platform_status,
+        _U.verified,
     ).where(_U.conversation_id.in_(conversation_ids), _U.decision.is_(None))
+    if answered:
+        query = query.where(_U.next_attempt_at.is_(None))
     waiting: dict[str, list[Pending]] = {}
     for row in connection.execute(query):
-        pending = Pending(_moment_of(row), row.routing_status, row.routing_queue)
+        pending = Pending(
+            _moment_of(row), row.routing_status, row.routing_queue, row.platform_status, row.verified
+        )
         waiting.setdefault(row.conversation_id, []).append(pending)
     return waiting
+
+
+def note_answer(connection: Connection, update_: Pending) -> None:
+    """Write what the platform said of an update that its conversation's open window is to settle."""
+    connection.execute(
+        update(routing_updates)
+        .where(_U.event_id == update_.moment.event_id)
+        .values(platform_status=update_.platform_status, verified=update_.verified, next_attempt_at=None)
+    )
 
 
 def close_windows(connection: Connection, conversation_ids: Sequence[str]) -> None:

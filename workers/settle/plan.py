@@ -74,11 +74,15 @@ class Pending:
         moment: Where it stands.
         routing_status: What an update says of the routing; None of a message.
         routing_queue: The routing queue that an update names.
+        platform_status: What the platform said of it; None where it was not asked.
+        verified: Whether it agreed; None likewise.
     """
 
     moment: Moment
     routing_status: str | None = None
     routing_queue: str | None = None
+    platform_status: str | None = None
+    verified: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class Settlement:
 
 
 def settle_window(state: Settled, pending: Iterable[Pending]) -> Settlement:
-    """Settle events in their order; updates among them are applied as they were notified.
+    """Settle events in their order; of the updates among them, those that the platform does not contradict.
 
     Args:
         state: What is settled so far.
@@ -160,49 +164,46 @@ def settle_window(state: Settled, pending: Iterable[Pending]) -> Settlement:
     entries: list[Entry] = []
     decisions: list[Decision] = []
     for each in sorted(pending, key=lambda each: each.moment):
+        if each.verified is False:
+            decisions.append(_decision(each, SUPERSEDED))
+            continue
         if not state.has_session:
             entries.append(Entry(CONVERSATION_NEW, each.moment.occurred_at_us, None))
             state = replace(state, has_session=True)
         if each.routing_status is None:
             entries.append(_entry_of(CONVERSATION_MESSAGE, each, state))
         else:
-            decisions.append(_decide(each, state))
+            word = LATE if each.moment.is_before(state.routing.changed) else APPLIED
+            decisions.append(_decision(each, word))
             entries.append(_entry_of(CONVERSATION_UPDATED, each, state))
             state = _routed(state, each)
         state = _through(state, each)
     return Settlement(state, tuple(entries), tuple(decisions))
 
 
-def settle_update(state: Settled, update: Pending, platform: PlatformState | None) -> Settlement:
-    """Settle one update by what the platform says of its conversation.
+def judged(update: Pending, platform: PlatformState | None) -> Pending:
+    """Return an update with what the platform says of it.
 
     Args:
-        state: What is settled so far.
         update: What was notified.
         platform: The platform's own word; None where it has no such conversation.
     """
     assert update.routing_status is not None
     expected = AGREES.get(update.routing_status)
-    said = (platform.status or "NONE") if platform else UNKNOWN_TO_THE_PLATFORM
     if expected is None:
-        return settle_window(state, [update])
-    if said not in expected:
-        decision = Decision(update.moment.event_id, SUPERSEDED, said, verified=False)
-        return Settlement(state, (), (decision,))
-    applied = settle_window(state, [update])
-    entries = tuple(replace(each, verified=True) if each.event_id else each for each in applied.entries)
-    decisions = tuple(replace(each, platform_status=said, verified=True) for each in applied.decisions)
-    return Settlement(applied.state, entries, decisions)
+        return update
+    said = (platform.status or "NONE") if platform else UNKNOWN_TO_THE_PLATFORM
+    return replace(update, platform_status=said, verified=said in expected)
 
 
 def _entry_of(event_type: str, each: Pending, state: Settled) -> Entry:
     moment = each.moment
-    return Entry(event_type, moment.occurred_at_us, moment.event_id, late=moment.is_before(state.through))
+    is_late = moment.is_before(state.through)
+    return Entry(event_type, moment.occurred_at_us, moment.event_id, late=is_late, verified=each.verified)
 
 
-def _decide(update: Pending, state: Settled) -> Decision:
-    word = LATE if update.moment.is_before(state.routing.changed) else APPLIED
-    return Decision(update.moment.event_id, word)
+def _decision(update: Pending, word: str) -> Decision:
+    return Decision(update.moment.event_id, word, update.platform_status, update.verified)
 
 
 def _routed(state: Settled, update: Pending) -> Settled:

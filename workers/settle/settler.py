@@ -11,7 +11,7 @@ from messaging.log import logger
 from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.settle import conversations
-from workers.settle.plan import Settlement, settle_update, settle_window
+from workers.settle.plan import SUPERSEDED, Settlement, judged, settle_window
 from workers.tables import put_in_outbox, routing_updates, transact
 
 if TYPE_CHECKING:
@@ -67,13 +67,15 @@ class Settler:
                 conversations=len(settlements),
                 entries=len(entries),
                 late=sum(entry.late for entry in entries),
+                superseded=sum(each.word == SUPERSEDED for one in settlements for each in one.decisions),
                 duration_s=round(self._clock.monotonic() - started, 4),
             )
         return len(settlements)
 
     def settle_updates(self) -> int:
-        """Ask the platform about one update that is due, and settle it; return how many it were.
+        """Ask the platform about one update that is due; return how many it were.
 
+        Its conversation's window settles it in its place, or where that has closed, it is settled by itself.
         No lock is held while the platform is asked. What it does not answer is tried again later.
 
         Raises:
@@ -112,9 +114,10 @@ class Settler:
             return []
         ids = [row.conversation_id for row in rows]
         waiting = conversations.waiting_messages(connection, ids)
-        if self._states is None:
-            for conversation_id, updates in conversations.waiting_updates(connection, ids).items():
-                waiting.setdefault(conversation_id, []).extend(updates)
+        # Whoever is asked may be away; what it has not answered yet holds up no message.
+        updates = conversations.waiting_updates(connection, ids, answered=self._states is not None)
+        for conversation_id, of_conversation in updates.items():
+            waiting.setdefault(conversation_id, []).extend(of_conversation)
         settlements = {
             row.conversation_id: (
                 int(row.event_count),
@@ -163,16 +166,24 @@ class Settler:
         attempts: int,
         platform: PlatformState | None,
     ) -> Settlement | None:
-        """Settle one update under its conversation's lock; None where another process was first."""
+        """Settle one update under its conversation's lock, or leave it to the window that is open.
+
+        None where the window, or another process, settles it.
+        """
         row = conversations.lock_one(connection, conversation_id)
         if row is None:
             self._reschedule(connection, event_id, attempts, 0.0)
             return None
-        updates = conversations.waiting_updates(connection, [conversation_id]).get(conversation_id, [])
+        found = conversations.waiting_updates(connection, [conversation_id], answered=False)
+        updates = found.get(conversation_id, [])
         pending = next((each for each in updates if each.moment.event_id == event_id), None)
         if pending is None:
             return None
-        settlement = settle_update(conversations.state_of(row), pending, platform)
+        update_ = judged(pending, platform)
+        if row.window_opened_at is not None:
+            conversations.note_answer(connection, update_)
+            return None
+        settlement = settle_window(conversations.state_of(row), [update_])
         self._commit(
             connection, {conversation_id: (int(row.settled_count), settlement)}, self._clock.now_us()
         )

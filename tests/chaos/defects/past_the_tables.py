@@ -85,8 +85,8 @@ def take(*places, **names):
         "the platform lies",
         "workers/settle/plan.py",
         """
-def settle_update(state, update, _platform):
-    return settle_window(state, [update])
+def judged(update, _platform):
+    return update
 """,
         "contradicted",
         stand="behind",

@@ -16,6 +16,7 @@ from workers.intake.intake import Intake
 from workers.parsing import ALERTING
 from workers.parsing.events import QUEUED, ROUTED
 from workers.settle import Settler
+from workers.settle.settler import LEASE_SECONDS
 from workers.tables.window import WindowBounds
 
 WINDOW = WindowBounds()
@@ -57,6 +58,13 @@ class Platform:
 @pytest.fixture
 def clock():
     return MovedClock()
+
+
+class QueuedAtThePlatform:
+    """A platform that has every conversation in a routing queue."""
+
+    def of(self, _conversation_id):
+        return PlatformState(QUEUED)
 
 
 @pytest.fixture
@@ -166,10 +174,11 @@ def test_an_update_is_applied_where_the_platform_agrees_and_the_row_says_so(
 ):
     settler = make_settler(Platform(c_1=PlatformState(ALERTING)))
     intake(deliver(routed("ROUTED")))
+    assert settler.settle_updates() == 1
+    assert settler.settle_updates() == 0
+    assert types(query) == []
     clock.seconds += 2.1
     settler.settle_windows()
-    assert types(query) == []
-    assert settler.settle_updates() == 1
     assert types(query) == ["new", "updated"]
     assert [bool(each) for (each,) in query("SELECT verified FROM outbox WHERE event_id IS NOT NULL")] == [
         True
@@ -177,10 +186,37 @@ def test_an_update_is_applied_where_the_platform_agrees_and_the_row_says_so(
     assert query("SELECT routing_status FROM conversations") == [(ROUTED,)]
 
 
-def test_an_update_that_the_platform_contradicts_is_superseded_with_its_word(intake, make_settler, query):
+def test_an_update_is_told_in_its_place_among_what_came_with_it(intake, make_settler, clock, query):
+    settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
+    intake(deliver(said("b", after_ms=3)), deliver(routed("QUEUED", after_ms=2)))
+    settler.settle_updates()
+    intake(deliver(said("a", after_ms=1)))
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert types(query) == ["new", "message", "updated", "message"]
+    assert [bool(late) for _, _, late in query(OUTBOX)] == [False] * 4
+
+
+def test_an_answer_that_comes_after_its_window_settles_the_update_alone(intake, make_settler, clock, query):
+    settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
+    intake(deliver(routed("QUEUED", after_ms=2)), deliver(said("b", after_ms=3)))
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert types(query) == ["new", "message"]
+    settler.settle_updates()
+    assert [(kind.rpartition(":")[2], bool(late)) for kind, _, late in query(OUTBOX)][2:] == [
+        ("updated", True)
+    ]
+
+
+def test_an_update_that_the_platform_contradicts_is_superseded_with_its_word(
+    intake, make_settler, clock, query
+):
     settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
     intake(deliver(routed("ROUTED")))
     settler.settle_updates()
+    clock.seconds += 2.1
+    settler.settle_windows()
     assert query("SELECT decision, platform_status FROM routing_updates") == [("superseded", QUEUED)]
     assert query("SELECT outcome, reason FROM processed_events") == [("skipped", "superseded")]
     assert query("SELECT routing_status FROM conversations") == [(None,)]
@@ -193,9 +229,9 @@ def test_while_the_platform_is_away_an_update_waits_and_content_goes_on(intake, 
     intake(deliver(routed("QUEUED")), deliver(said("hello", after_ms=1)))
     intake(deliver(routed("QUEUED", conversation="c-2", after_ms=2)))
     assert [settler.settle_updates(), settler.settle_updates()] == [0, 1]
-    assert query("SELECT decision FROM routing_updates ORDER BY event_id") == [(None,), ("applied",)]
     clock.seconds += 2.1
     settler.settle_windows()
+    assert query("SELECT decision FROM routing_updates ORDER BY event_id") == [(None,), ("applied",)]
     assert "message" in types(query)
     assert settler.settle_updates() == 0
     platform.said["c_1"] = PlatformState(QUEUED)
@@ -264,6 +300,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("deliver"), st.lists(st.integers(0, 6), min_size=1, max_size=4), st.booleans()),
         st.tuples(st.just("settle"), st.just([]), st.booleans()),
+        st.tuples(st.just("ask"), st.just([]), st.booleans()),
         st.tuples(st.just("wait"), st.just([]), st.just(False)),
     ),
     max_size=10,
@@ -279,9 +316,9 @@ def payload_for(conversation, kind, at):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(EVENTS, STEPS)
+@given(EVENTS, STEPS, st.booleans())
 def test_any_interleaving_duplication_delay_and_crash_ends_in_the_same_state(  # noqa: PLR0917  # fixtures and examples
-    intake, make_settler, clock, query, engine, events, steps
+    intake, make_settler, clock, query, engine, events, steps, has_platform
 ):
     """Have one conversation go through the steps, and another come whole, in order, in one piece."""
     crashing = []
@@ -293,13 +330,16 @@ def test_any_interleaving_duplication_delay_and_crash_ends_in_the_same_state(  #
     number = next(NUMBERS)
     bodies = [payload_for(f"p-{number}", kind, at) for kind, at in events]
     whole = [payload_for(f"q-{number}", kind, at) for kind, at in events]
-    settler = make_settler()
+    settler = make_settler(QueuedAtThePlatform() if has_platform else None)
 
     def take(word, payloads):
         if word == "deliver":
             intake(*[deliver(each) for each in payloads])
         elif word == "settle":
             settler.settle_windows()
+        elif word == "ask":
+            while settler.settle_updates():
+                pass
         else:
             clock.seconds += 2.1
 
@@ -310,7 +350,8 @@ def test_any_interleaving_duplication_delay_and_crash_ends_in_the_same_state(  #
             with suppress(KilledError):
                 take(word, [bodies[each % len(bodies)] for each in numbers])
         crashing.clear()
-        for word in ("deliver", "wait", "settle"):
+        clock.seconds += LEASE_SECONDS
+        for word in ("deliver", "ask", "wait", "settle", "ask"):
             take(word, [*bodies, *whole])
     finally:
         engine_event.remove(engine, "commit", crash)

@@ -20,7 +20,7 @@ from workers.settle.plan import (
     Pending,
     Routing,
     Settled,
-    settle_update,
+    judged,
     settle_window,
 )
 
@@ -71,17 +71,31 @@ def test_what_is_older_than_what_was_settled_is_late_and_overwrites_nothing():
     assert late.state == first.state
 
 
+def test_what_the_platform_contradicts_opens_no_session_and_makes_nothing_late():
+    contradicted = judged(routed(20, ROUTED), PlatformState(QUEUED))
+    settlement = settle_window(Settled(), [message(10), contradicted, message(15)])
+    assert types_of(settlement) == [CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_MESSAGE]
+    assert not any(entry.late for entry in settlement.entries)
+    assert settle_window(Settled(), [contradicted]).state == Settled()
+
+
 def test_of_one_moment_nothing_is_late():
     first = settle_window(Settled(has_session=True), [message(10, 1)])
     assert not settle_window(first.state, [message(10, 2)]).entries[0].late
 
 
+MOMENTS = st.builds(Moment, st.integers(0, 6), st.integers(0, 1), st.integers(0, 3), st.integers(1, 10**6))
 EVENTS = st.lists(
-    st.builds(
-        Pending,
-        st.builds(Moment, st.integers(0, 6), st.integers(0, 1), st.integers(0, 3), st.integers(1, 10**6)),
-        st.sampled_from([None, QUEUED, ROUTED]),
-        st.sampled_from([None, "q1", "q2"]),
+    st.one_of(
+        st.builds(Pending, MOMENTS),
+        st.builds(
+            Pending,
+            MOMENTS,
+            st.sampled_from([QUEUED, ROUTED]),
+            st.sampled_from([None, "q1", "q2"]),
+            st.none(),
+            st.sampled_from([None, True, False]),
+        ),
     ),
     max_size=8,
     unique_by=lambda each: each.moment.event_id,
@@ -120,7 +134,7 @@ def test_any_order_and_any_cut_into_windows_ends_in_the_same_state(events, data)
     ],
 )
 def test_an_update_is_applied_only_where_the_platform_agrees(notified, platform, word, said):
-    settlement = settle_update(Settled(has_session=True), routed(10, notified), platform)
+    settlement = settle_window(Settled(has_session=True), [judged(routed(10, notified), platform)])
     assert settlement.decisions == (Decision(10, word, said, verified=word == APPLIED),)
     if word == APPLIED:
         assert types_of(settlement) == [CONVERSATION_UPDATED]
@@ -132,6 +146,7 @@ def test_an_update_is_applied_only_where_the_platform_agrees(notified, platform,
 
 
 def test_a_status_that_the_platform_has_no_word_for_is_applied_unverified():
-    settlement = settle_update(Settled(has_session=True), routed(10, "CONTACT-PARKED"), PlatformState(QUEUED))
+    update = judged(routed(10, "CONTACT-PARKED"), PlatformState(QUEUED))
+    settlement = settle_window(Settled(has_session=True), [update])
     assert settlement.decisions == (Decision(10, APPLIED),)
     assert settlement.entries[0].verified is None
