@@ -57,7 +57,9 @@ def run_deliver(settings: DeliverSettings) -> None:
     engine = engine_of(settings.database_url)
     deliverer = Deliverer(engine, clock, settings.destinations)
     publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls)
-    Role("deliver", [deliverer.deliver, publisher.publish_dead_letters], ServiceManager()).run()
+    # The first waits by itself. A letter is for a person, and may lie for a second.
+    steps = [deliverer.deliver, publisher.publish_dead_letters]
+    Role("deliver", steps, ServiceManager(), idle_seconds=1.0).run()
     deliverer.finish(settings.stop_seconds)
 
 

@@ -27,13 +27,21 @@ if TYPE_CHECKING:
     from workers.deliver.deliveries import Taken
     from workers.deliver.destinations import Destination
 
-IDLE_SECONDS: Final = 0.02
-"""Between two looks at a database that has nothing due: short beside the 100 ms an event may take."""
+BUSY_SECONDS: Final = 0.02
+"""Between two looks at a database that had something due."""
+
+IDLE_SECONDS: Final = 0.08
+"""Between two looks at one that has had nothing due for a while: below the 100 ms an event may take."""
 
 AHEAD: Final = 2
 """Conversations that are taken for each thread, so that none waits for the database."""
 
 log = logger()
+
+
+def pause_after(pause: float, *, found: bool) -> float:
+    """Return how long to wait for the next look: at once short where something was due, else ever longer."""
+    return BUSY_SECONDS if found else min(2 * pause, IDLE_SECONDS)
 
 
 @dataclass(slots=True)
@@ -70,6 +78,7 @@ class Deliverer:
         }
         self._ended: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
         self._unrecorded: list[Attempt] = []
+        self._pause = BUSY_SECONDS
         self._is_registered = False
         self._is_stopped = False
 
@@ -87,6 +96,7 @@ class Deliverer:
             self._is_registered = True
         self._await_ends()
         runs = transact(self._engine, self._record_and_take)
+        self._pause = pause_after(self._pause, found=bool(runs or self._unrecorded))
         self._unrecorded.clear()
         for lane, run in runs:
             self._begin(lane, run)
@@ -105,7 +115,7 @@ class Deliverer:
     def _await_ends(self) -> None:
         """Take up all attempts that have ended; where there is none, wait for one a moment."""
         try:
-            self._note(self._ended.get(timeout=0.0 if self._unrecorded else IDLE_SECONDS))
+            self._note(self._ended.get(timeout=0.0 if self._unrecorded else self._pause))
             while True:
                 self._note(self._ended.get_nowait())
         except queue.Empty:

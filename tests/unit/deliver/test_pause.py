@@ -1,0 +1,23 @@
+"""How often an idle process looks for something to deliver."""
+
+from itertools import accumulate
+
+import pytest
+
+from workers.deliver.deliverer import BUSY_SECONDS, IDLE_SECONDS, pause_after
+
+LONGEST_WAY_SECONDS = 0.1
+"""What an event that needs no window may take from the edge to its destination, in the median."""
+
+
+def test_it_looks_ever_more_seldom_while_nothing_is_due_and_at_once_often_when_something_is():
+    pauses = list(
+        accumulate(
+            [False] * 4 + [True], lambda pause, found: pause_after(pause, found=found), initial=BUSY_SECONDS
+        )
+    )
+    assert pauses == pytest.approx([0.02, 0.04, 0.08, 0.08, 0.08, 0.02])
+
+
+def test_the_longest_pause_leaves_room_within_the_time_that_an_event_may_take():
+    assert IDLE_SECONDS < LONGEST_WAY_SECONDS
