@@ -74,10 +74,11 @@ def reconcile(name: str) -> None:
 
 
 @main.command()
+@name_option
 @click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
-def retain(*, dry_run: bool) -> None:
+def retain(name: str, *, dry_run: bool) -> None:
     """Delete what has been kept long enough, once: for a timer, daily."""
-    _start("retain", read_retain_settings, lambda settings: run_retain(settings, dry_run=dry_run))
+    _start(f"retain {name}", read_retain_settings, lambda settings: run_retain(settings, dry_run=dry_run))
 
 
 @main.command()

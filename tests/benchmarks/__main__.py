@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from tests.benchmarks.backlog import measure_backlog
+from tests.benchmarks.beside import measure_beside, measure_retain
 from tests.benchmarks.chart import draw_chart
 from tests.benchmarks.choices import measure_choices
 from tests.benchmarks.deliver import measure_deliver, measure_whole_way
@@ -40,12 +41,14 @@ IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
     "without-broker": (measure_without_broker,),
     "commit-delay": (measure_commit_delay,),
     "deliver": (measure_deliver, measure_whole_way),
+    "beside": (measure_beside,),
     "choices": (measure_choices,),
 }
 """What is measured round by round, so that a slow minute of the machine strikes all of a ratio's sides."""
 
 ONCE: Final[dict[str, Callable[[Rig], None]]] = {
     "growth": measure_growth,
+    "retain": measure_retain,
     "backlog": measure_backlog,
     "memory": measure_memory,
 }
@@ -71,7 +74,7 @@ NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
     help="Measure these only, and write no file.",
 )
 @click.option("--rounds", type=int, help="How often each is measured.")
-@click.option("--rows", multiple=True, type=int, help="Rows of the larger tables that growth is measured on.")
+@click.option("--rows", multiple=True, type=int, help="Rows of the larger tables of growth and retain.")
 @click.option("--seed", default=lambda: secrets.token_hex(4), help="What the events are drawn from.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Where to write every round.")
 @click.option("--chart", "chart_path", type=click.Path(path_type=Path), help="Where to draw the chart (PNG).")

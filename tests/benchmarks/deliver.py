@@ -83,8 +83,10 @@ def measure_whole_way(rig: Rig) -> None:
         server = stack.enter_context(edge(rig))
         stack.enter_context(intake(rig, url))
         stack.enter_context(role(rig, url, "settle"))
-        stack.enter_context(role(rig, url, "deliver", OM_DESTINATIONS=_file(rig, {"crm": f"{receiver}/crm"})))
-        _wait_for_subscriptions(url)
+        stack.enter_context(
+            role(rig, url, "deliver", OM_DESTINATIONS=destinations_file(rig, {"crm": f"{receiver}/crm"}))
+        )
+        wait_for_subscriptions(url)
         sending = stack.enter_context(
             steady_load(rig, server.port, rate=RATE, seconds=2 * rig.plan.open_loop_seconds)
         )
@@ -123,9 +125,9 @@ def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int) -> None:
     """Fill the outbox, and note how fast the first destination is told of it."""
     database = rig.fresh_database()
     migrate(rig, database)
-    destinations = _file(rig, urls)
+    destinations = destinations_file(rig, urls)
     with role(rig, database, "deliver", OM_DESTINATIONS=destinations):
-        _wait_for_subscriptions(database, len(urls))
+        wait_for_subscriptions(database, len(urls))
     _fill(database, count)
     with role(rig, database, "deliver", OM_DESTINATIONS=destinations) as pid, event_table(database) as table:
 
@@ -149,7 +151,8 @@ def _fill(database: str, count: int) -> None:
     engine.dispose()
 
 
-def _file(rig: Rig, urls: dict[str, str]) -> str:
+def destinations_file(rig: Rig, urls: dict[str, str]) -> str:
+    """Write the file of OM_DESTINATIONS, by the destinations' names; return its path."""
     path = rig.fresh() / "destinations.toml"
     path.write_text(
         "".join(
@@ -162,7 +165,8 @@ def _file(rig: Rig, urls: dict[str, str]) -> str:
     return str(path)
 
 
-def _wait_for_subscriptions(database: str, destinations: int = 1) -> None:
+def wait_for_subscriptions(database: str, destinations: int = 1) -> None:
+    """Wait until a deliver process has so many destinations told of what comes."""
     with event_table(database) as table:
         query = "SELECT count(DISTINCT destination) FROM subscriptions"
         wait_until(lambda: table.query(query)[0][0] == destinations, TIMEOUT_SECONDS, "deliver has begun")

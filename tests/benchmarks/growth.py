@@ -51,7 +51,7 @@ Payloads and messages are left out: their tables grow at the end, whatever lies 
 
 def measure_growth(rig: Rig) -> None:
     """Let the intake work the same events off on a small and on each larger table in turn."""
-    urls = {rows: _filled(rig, rows) for rows in (SMALL, *rig.plan.table_rows)}
+    urls = {rows: filled(rig, rows) for rows in (SMALL, *rig.plan.table_rows)}
     for number in range(rig.plan.rounds):
         bodies = rig.requests.bodies(EVENTS_PER_ROUND, number * EVENTS_PER_ROUND)
         for rows, url in urls.items():
@@ -76,7 +76,7 @@ def _wal_bytes(url: str) -> float:
         return float(table.query("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")[0][0])
 
 
-def _filled(rig: Rig, rows: int) -> str:
+def filled(rig: Rig, rows: int) -> str:
     """Return a database whose tables already have so many rows."""
     rig.say(f"growth: filling in {rows} rows")
     url = rig.fresh_database()
