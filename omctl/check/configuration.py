@@ -9,6 +9,7 @@ from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.setting_names import unknown_settings
 from omctl.check.finding import Finding, Level
+from omctl.registration import read_wanted
 from webhook_api.settings import EdgeSettings
 from workers.deliver import configured_destinations
 from workers.genesys import read_genesys_settings
@@ -41,9 +42,15 @@ def check_configuration(variables: Mapping[str, str]) -> list[Finding]:
         "edge": EdgeSettings.from_environment,
         "intake": read_intake_settings,
         "platform": lambda: read_genesys_settings(Environment()),
+        "registration": _read_registration,
         "destinations": lambda: configured_destinations(Environment()),
     }
     return [*findings, *(process_finding(process, read) for process, read in readers.items())]
+
+
+def _read_registration() -> object:
+    environment = Environment()
+    return read_wanted(environment) if environment.string("OM_REGISTRATION") else None
 
 
 def process_finding(process: str, read_settings: Callable[[], object]) -> Finding:

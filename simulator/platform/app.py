@@ -8,6 +8,7 @@ import hmac
 import time
 import uuid
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, g, jsonify, make_response, request
@@ -15,8 +16,10 @@ from flask import Blueprint, Flask, Response, g, jsonify, make_response, request
 from simulator.platform.analytics import analytics_routes
 from simulator.platform.answers import error
 from simulator.platform.history_routes import history_routes
+from simulator.platform.inbound_routes import inbound_routes
 from simulator.platform.page import page_routes
 from simulator.platform.registration_routes import registration_routes
+from simulator.platform.talks import Talks
 
 if TYPE_CHECKING:
     from simulator.platform.organisation import Conversation, Fault, Organisation, Participant
@@ -36,12 +39,13 @@ def create_platform(
         fates: Says there what became of a webhook behind the edge.
     """
     app = Flask("simulator.platform")
+    talks = Talks(organisation)
     if has_page:
-        app.register_blueprint(page_routes(organisation, fates))
+        app.register_blueprint(page_routes(organisation, talks, fates))
     app.register_blueprint(_login(organisation))
-    app.register_blueprint(_api(organisation), url_prefix=API)
+    app.register_blueprint(_api(organisation, talks), url_prefix=API)
     app.after_request(_lose_answer)
-    app.after_request(_correlate)
+    app.after_request(partial(_add_headers, organisation))
     return app
 
 
@@ -62,12 +66,13 @@ def _login(organisation: Organisation) -> Blueprint:
     return login
 
 
-def _api(organisation: Organisation) -> Blueprint:
+def _api(organisation: Organisation, talks: Talks) -> Blueprint:
     api = Blueprint("api", __name__)
 
     @api.before_request
     def guard() -> tuple[Response, int] | None:
-        """Fail as told to, ask for a token, count."""
+        """Take its time, fail as told to, ask for a token, count."""
+        time.sleep(organisation.latency)
         return _struck(organisation) or _unauthorised(organisation) or _over_the_limit(organisation)
 
     @api.get("/conversations/<conversation_id>")
@@ -92,6 +97,7 @@ def _api(organisation: Organisation) -> Blueprint:
     api.register_blueprint(history_routes(organisation.history))
     api.register_blueprint(analytics_routes(organisation.history))
     api.register_blueprint(registration_routes(organisation))
+    api.register_blueprint(inbound_routes(organisation, talks))
     return api
 
 
@@ -178,6 +184,9 @@ def _over_the_limit(organisation: Organisation) -> tuple[Response, int] | None:
     return response, status
 
 
-def _correlate(response: Response) -> Response:
+def _add_headers(organisation: Organisation, response: Response) -> Response:
+    """Add what the platform's answers carry, with the names that real ones were seen to have."""
     response.headers["inin-correlation-id"] = str(uuid.uuid4())
+    response.headers["inin-ratelimit-allowed"] = str(organisation.requests_per_minute)
+    response.headers["inin-ratelimit-count"] = str(organisation.asked_in_the_last_minute())
     return response

@@ -106,6 +106,7 @@ class Organisation:
         client_secret: Its secret.
         requests_per_minute: What it may ask in a minute.
         token_seconds: How long an access token lives.
+        latency: Seconds that each answer takes at least.
     """
 
     def __init__(
@@ -115,11 +116,13 @@ class Organisation:
         *,
         requests_per_minute: int = 300,
         token_seconds: float = 86_400.0,
+        latency: float = 0.0,
     ) -> None:
         self.client_id = client_id
         self.client_secret = client_secret
         self.requests_per_minute = requests_per_minute
         self.token_seconds = token_seconds
+        self.latency = latency
         self.conversations: dict[str, Conversation] = {}
         self.history = History()
         self.registrations = Registrations()
@@ -157,8 +160,7 @@ class Organisation:
         """Count a request; return 0, or after how many seconds it would be within the limit."""
         with self._lock:
             now = time.monotonic()
-            while self._asked and now - self._asked[0] >= MINUTE_SECONDS:
-                self._asked.popleft()
+            self._forget(now)
             if len(self._asked) >= self.requests_per_minute:
                 self.refused += 1
                 return MINUTE_SECONDS - (now - self._asked[0])
@@ -169,7 +171,13 @@ class Organisation:
     def asked_in_the_last_minute(self) -> int:
         """Return how many requests count towards the limit now."""
         with self._lock:
-            return sum(time.monotonic() - each < MINUTE_SECONDS for each in self._asked)
+            self._forget(time.monotonic())
+            return len(self._asked)
+
+    def _forget(self, now: float) -> None:
+        """Let go of the requests that are older than a minute."""
+        while self._asked and now - self._asked[0] >= MINUTE_SECONDS:
+            self._asked.popleft()
 
     def strike(self, fault: Fault) -> None:
         """Have the next answers fail."""

@@ -7,28 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from simulator.platform.page.talks import Talk, TalkOverError, Talks
 from simulator.platform.registrations import URL
+from simulator.platform.talks import Talk, TalkOverError
 
 if TYPE_CHECKING:
     from simulator.platform.organisation import Organisation
     from simulator.platform.outbound import Delivery
     from simulator.platform.page.fates import Fates
+    from simulator.platform.talks import Talks
 
 MOST_SHOWN = 200
 LONGEST_TEXT = 2_000
 """The platform's own limit of a message."""
 
 
-def page_routes(organisation: Organisation, fates: Fates | None) -> Blueprint:
+def page_routes(organisation: Organisation, talks: Talks, fates: Fates | None) -> Blueprint:
     """Return the page.
 
     Args:
         organisation: What is played with.
+        talks: What is said in it.
         fates: Says what became of a webhook behind the edge; None where nobody can.
     """
     page = Blueprint("page", __name__, static_folder="static", static_url_path="/page")
-    talks = Talks(organisation)
     page.register_error_handler(TalkOverError, lambda error: (jsonify(message=str(error)), 409))
 
     @page.get("/")
@@ -52,7 +53,7 @@ def page_routes(organisation: Organisation, fates: Fates | None) -> Blueprint:
         """Begin a conversation."""
         wish = _wish()
         customer = str(wish.get("customer") or "customer-1")[:100]
-        conversation_id = talks.begin(customer, wish["text"], is_lost=wish["lost"])
+        conversation_id, _ = talks.begin(customer, wish["text"], is_lost=wish["lost"])
         return jsonify(id=conversation_id), 201
 
     @page.post("/page/conversations/<conversation_id>/<any(customer, agent):who>")

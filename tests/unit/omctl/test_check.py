@@ -6,7 +6,7 @@ import pytest
 
 from messaging.administration import BrokerObject, ObjectState
 from omctl.check.broker import object_finding
-from omctl.check.configuration import setting_finding, shown
+from omctl.check.configuration import check_configuration, setting_finding, shown
 from omctl.check.edge import health_url, report_findings
 from omctl.check.finding import Level
 from omctl.check.journal import JournalState, check_journals, journal_finding, read_state
@@ -205,3 +205,12 @@ def test_a_home_that_is_a_file_is_told(tmp_path):
     (tmp_path / "journal").touch()
     (finding,) = check_journals(tmp_path / "journal")
     assert finding.level is Level.WARNING
+
+
+def test_a_file_of_registrations_that_cannot_be_read_is_a_problem(tmp_path, monkeypatch):
+    path = tmp_path / "registration.toml"
+    path.write_text("url = 7")
+    monkeypatch.setenv("OM_REGISTRATION", str(path))
+    findings = {each.subject: each for each in check_configuration({})}
+    assert findings["registration"].level is Level.PROBLEM
+    assert "OM_REGISTRATION: url" in findings["registration"].advice

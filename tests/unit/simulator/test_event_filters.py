@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.platform.page.talks import wants
+from simulator.platform.talks import wants
 
 NEW = {"eventType": "openmessaging:conversation:new", "channel": {"type": "custom", "externalId": "a"}}
 

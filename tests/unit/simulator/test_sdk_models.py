@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from simulator.platform import Conversation, Organisation, Participant, create_platform
-from simulator.platform.page.talks import Talks
 from simulator.platform.registrations import SECRET, URL
+from simulator.platform.talks import Talks
 from tests.sdk_models import faults, require_sdk
 
 PAYLOADS = Path(__file__).parents[2] / "payloads" / "genesys"
@@ -101,11 +101,24 @@ def test_the_conversations_of_a_time(ask):
     assert_is("AnalyticsConversationQueryResponse", found)
 
 
+def test_a_customer_s_message_and_its_answer(ask, organisation):
+    integration = organisation.registrations.create_integration(INTEGRATION)
+    path = f"/conversations/messages/{integration['id']}/inbound/open/message?prefetchConversationId=true"
+    sender = {"id": "user-1", "idType": "Opaque", "nickname": "Jane"}
+    message = {"channel": {"from": sender, "time": "2026-01-01T00:00:00.000Z"}, "text": "Hello"}
+    assert_is("OpenInboundNormalizedMessage", message)
+    first, second = ask("POST", path, message), ask("POST", path, {**message, "text": "Anybody there?"})
+    assert_is("OpenMessageNormalizedMessage", first)
+    assert first["conversationId"] == second["conversationId"]
+    assert_is("Conversation", ask("GET", f"/conversations/{first['conversationId']}"))
+    assert_is("ErrorBody", ask("POST", path, {"text": "from nobody"}))
+
+
 @pytest.mark.parametrize("who", ["customer", "agent"])
 def test_what_the_page_posts_to_an_integration(organisation, who):
     organisation.registrations.create_integration(INTEGRATION)
     talks = Talks(organisation)
-    conversation_id = talks.begin("customer-1", "Hello", is_lost=True)
+    conversation_id, _ = talks.begin("customer-1", "Hello", is_lost=True)
     talks.say(conversation_id, who, "Hello again", is_lost=True)
     for delivery in organisation.outbound.deliveries:
         assert_is_a_notification(delivery.payload)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from simulator.platform import bodies
 from simulator.platform.organisation import Conversation, Participant
-from simulator.platform.page import bodies
 from simulator.platform.registrations import HEADERS, URL
 from workers.filters import FilterError, checked
 
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from simulator.platform.organisation import Organisation
     from workers.filters import Filter
 
-QUEUE: Final = "queue-of-the-page"
-AGENT: Final = "agent-of-the-page"
+QUEUE: Final = "simulated-queue"
+AGENT: Final = "simulated-agent"
+
+WAITING: Final = "waiting in the queue"
+OVER: Final = "over"
 
 
 class TalkOverError(ValueError):
@@ -29,7 +32,7 @@ class TalkOverError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One message, as the page shows it."""
+    """One message."""
 
     who: str
     text: str
@@ -38,7 +41,7 @@ class Said:
 
 @dataclass(slots=True)
 class Talk:
-    """One conversation of the page."""
+    """One conversation."""
 
     conversation: Conversation
     customer: str
@@ -54,12 +57,12 @@ class Talk:
     def state(self) -> str:
         """Where it is: waiting, with the agent, over."""
         if self.conversation.end_time:
-            return "over"
-        return "with the agent" if len(self.conversation.participants) > 2 else "waiting in the queue"
+            return OVER
+        return "with the agent" if len(self.conversation.participants) > 2 else WAITING
 
 
 class Talks:
-    """The conversations of the page; may be used by any thread.
+    """What is said in conversations; may be used by any thread.
 
     Args:
         organisation: Whose conversations they are.
@@ -75,8 +78,8 @@ class Talks:
         with self._lock:
             return list(reversed(self._talks.values()))
 
-    def begin(self, customer: str, text: str, *, is_lost: bool = False) -> str:
-        """Begin a conversation, which waits in a routing queue; return its id."""
+    def begin(self, customer: str, text: str, *, is_lost: bool = False) -> tuple[str, str]:
+        """Begin a conversation, which waits in a routing queue; return its id and its first message's."""
         conversation_id = str(uuid.uuid4())
         conversation = Conversation(conversation_id, "")
         talk = Talk(conversation, customer)
@@ -86,22 +89,33 @@ class Talks:
             self._organisation.put(conversation)
             self._talks[conversation_id] = talk
             self._tell(bodies.new(conversation_id, conversation.start_time, customer), is_lost=is_lost)
-            self._say(talk, "customer", text, is_lost=is_lost)
+            message_id = self._say(talk, "customer", text, is_lost=is_lost)
             self._tell(bodies.routed(conversation_id, talk.now(), "CONTACT-QUEUED", QUEUE))
-        return conversation_id
+        return conversation_id, message_id
 
-    def say(self, conversation_id: str, who: str, text: str, *, is_lost: bool = False) -> None:
-        """Have the customer write or the agent answer; the first answer takes it out of the queue.
+    def write(self, customer: str, text: str) -> tuple[str, str]:
+        """Go on with the customer's open conversation, or begin one; return its id and the message's."""
+        going_on = (each for each in self.all() if each.customer == customer and each.state != OVER)
+        talk = next(going_on, None)
+        if talk is None:
+            return self.begin(customer, text)
+        conversation_id = talk.conversation.conversation_id
+        return conversation_id, self.say(conversation_id, "customer", text)
+
+    def say(self, conversation_id: str, who: str, text: str, *, is_lost: bool = False) -> str:
+        """Have the customer write or the agent answer; return the message's id.
+
+        The agent's first answer takes the conversation out of the queue.
 
         Raises:
             TalkOverError: It has ended, or there is none.
         """
         with self._lock:
             talk = self._open(conversation_id)
-            if who == "agent" and talk.state == "waiting in the queue":
+            if who == "agent" and talk.state == WAITING:
                 talk.conversation.participants.append(Participant("agent", QUEUE, AGENT))
                 self._tell(bodies.routed(conversation_id, talk.now(), "CONTACT-ROUTED", QUEUE))
-            self._say(talk, who, text, is_lost=is_lost)
+            return self._say(talk, who, text, is_lost=is_lost)
 
     def end(self, conversation_id: str) -> None:
         """End a conversation; no webhook tells of it.
@@ -121,7 +135,7 @@ class Talks:
             raise TalkOverError("this conversation is over")
         return talk
 
-    def _say(self, talk: Talk, who: str, text: str, *, is_lost: bool) -> None:
+    def _say(self, talk: Talk, who: str, text: str, *, is_lost: bool) -> str:
         time, message_id = talk.now(), secrets.token_hex(16)
         talk.said.append(Said(who, text, time))
         message = bodies.Message(
@@ -133,6 +147,7 @@ class Talks:
             from_agent=who == "agent",
         )
         self._tell(message, is_lost=is_lost)
+        return message_id
 
     def _tell(self, event: bodies.Event, *, is_lost: bool = False) -> None:
         """Send an event to each webhook that wants it and each integration that knows such events."""
