@@ -17,6 +17,7 @@ from tests.chaos.faults import (
     load,
     management,
     network,
+    strangers,
     topology,
     workers,
 )
@@ -200,8 +201,8 @@ _FAULTS: Final = (
     Fault(
         24,
         "strangers in the journal's home",
-        (Form(journal.strangers_live_in_its_home, (6.0, 8.0)),),
-        arrange=journal.as_an_ordinary_user,
+        (Form(strangers.strangers_live_in_its_home, (6.0, 8.0)),),
+        arrange=strangers.as_an_ordinary_user,
         stall=A_START,
         p99=A_START,
     ),
