@@ -84,9 +84,9 @@ class CountingOrganisation(Organisation):
 
     faults = 0
 
-    def next_fault(self) -> Fault | None:
+    def next_fault(self, method: str = "GET") -> Fault | None:
         """Take the fault of this answer, if there is one, and count it."""
-        fault = super().next_fault()
+        fault = super().next_fault(method)
         self.faults += fault is not None
         return fault
 
