@@ -8,18 +8,18 @@ cross beside the JSON, all in one piece of bytes that the database cuts up again
 
 from __future__ import annotations
 
-import json
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Text, text
+import orjson
+from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Text
 
 from workers.tables.models import Digest, UtcDateTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Column, Connection, Table
+    from sqlalchemy import Column, Connection, CursorResult, Table
 
 TEXT: Final = "text"
 INTEGER: Final = "integer"
@@ -41,7 +41,7 @@ _KINDS: Final = (
     (Text, TEXT),
 )
 
-_POSTGRESQL_ROWS: Final = "jsonb_array_elements(CAST(:rows AS jsonb)) AS r(value)"
+_POSTGRESQL_ROWS: Final = "jsonb_array_elements(CAST(%(rows)s AS jsonb)) AS r(value)"
 _POSTGRESQL: Final = {
     TEXT: "(r.value->>{position})",
     INTEGER: "(r.value->>{position})::bigint",
@@ -49,7 +49,7 @@ _POSTGRESQL: Final = {
     # Exact: the product of an integer and an interval of whole microseconds.
     MOMENT: "(timestamptz 'epoch' + (r.value->>{position})::bigint * interval '1 microsecond')",
     DIGEST: "decode(r.value->>{position}, 'hex')",
-    BYTES: "substring(CAST(:bytes AS bytea) FROM (r.value->{position}->>0)::integer"
+    BYTES: "substring(CAST(%(bytes)s AS bytea) FROM (r.value->{position}->>0)::integer"
     " FOR (r.value->{position}->>1)::integer)",
 }
 _VALUES: Final = "<values>"
@@ -75,22 +75,16 @@ class RowStatement:
         template: SQL in which `{rows}` stands for the rows' table and each column name in braces for that
             column's value. Written by us, never from data.
         columns: The rows' columns in order, name to kind.
-        returns: The columns of what a query returns, where the driver's own types are not enough.
     """
 
-    def __init__(
-        self, template: str, columns: Mapping[str, str], returns: Sequence[Column[Any]] = ()
-    ) -> None:
-        # A "::" would be read as a parameter by SQLAlchemy were it not escaped.
-        postgresql = text(_fill(template, columns, _POSTGRESQL, _POSTGRESQL_ROWS).replace("::", r"\:\:"))
-        self._postgresql = postgresql.columns(*returns) if returns else postgresql
+    def __init__(self, template: str, columns: Mapping[str, str]) -> None:
+        self._postgresql = _fill(template, columns, _POSTGRESQL, _POSTGRESQL_ROWS)
         self._sqlite = _fill(template, columns, _SQLITE, _SQLITE_ROWS)
         self._sqlite_row = f"({', '.join('?' * len(columns))})"
-        self._returns = returns
         kinds = list(columns.values())
         self._bytes_at = kinds.index(BYTES) if BYTES in kinds else None
 
-    def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> Any:
+    def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> CursorResult[Any]:
         """Run the statement once for all rows, in the order given.
 
         Args:
@@ -99,28 +93,23 @@ class RowStatement:
                 32,766 values in all.
 
         Returns:
-            What a query found, row by row.
+            What a query found, row by row, in the driver's types.
         """
+        # Without a construct of SQLAlchemy's, which would be looked up, compiled and bound at each call.
         if connection.dialect.name == "sqlite":
-            return self._execute_on_sqlite(connection, rows)
+            return connection.exec_driver_sql(*self._for_sqlite(rows))
+        return connection.exec_driver_sql(self._postgresql, self._for_postgresql(rows))
+
+    def _for_postgresql(self, rows: Sequence[Sequence[object]]) -> dict[str, object]:
         parameters: dict[str, object] = {}
         if self._bytes_at is not None:
             rows, parameters["bytes"] = _apart(rows, self._bytes_at)
-        parameters["rows"] = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-        return connection.execute(self._postgresql, parameters)
+        parameters["rows"] = orjson.dumps(rows).decode()
+        return parameters
 
-    def _execute_on_sqlite(self, connection: Connection, rows: Sequence[Sequence[object]]) -> Any:
+    def _for_sqlite(self, rows: Sequence[Sequence[object]]) -> tuple[str, tuple[object, ...]]:
         values = ",".join([self._sqlite_row] * len(rows))
-        parameters = tuple(chain.from_iterable(rows))
-        found = connection.exec_driver_sql(self._sqlite.replace(_VALUES, values), parameters)
-        if not self._returns:
-            return found
-        kinds = [column.type.dialect_impl(connection.dialect) for column in self._returns]
-        readers = [kind.result_processor(connection.dialect, None) for kind in kinds]
-        return [
-            tuple(read(value) if read else value for read, value in zip(readers, row, strict=True))
-            for row in found
-        ]
+        return self._sqlite.replace(_VALUES, values), tuple(chain.from_iterable(rows))
 
 
 def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str) -> RowStatement:

@@ -1,18 +1,14 @@
 import pytest
+from sqlalchemy import select
 
 from workers.parsing.timestamps import moment_of
-from workers.tables.models import conversations
+from workers.tables.models import suspects
 from workers.tables.rowset import MOMENT, TEXT, RowStatement
 
 INSERT = RowStatement(
     "INSERT INTO suspects (message_id, attempts, attempted_at)"
     " SELECT {message_id}, 1, {attempted_at} FROM {rows} WHERE true",
     {"message_id": TEXT, "attempted_at": MOMENT},
-)
-READ = RowStatement(
-    "SELECT attempted_at AS updated_at FROM suspects JOIN {rows} ON message_id = {message_id}",
-    {"message_id": TEXT},
-    (conversations.c.updated_at,),
 )
 
 
@@ -23,7 +19,7 @@ READ = RowStatement(
 def test_an_instant_is_read_as_it_was_written_whatever_the_database(engine, microseconds):
     with engine.begin() as connection:
         INSERT.execute(connection, [("m", microseconds)])
-        [(moment,)] = READ.execute(connection, [("m",)])
+        moment = connection.execute(select(suspects.c.attempted_at)).scalar_one()
 
     assert moment == moment_of(microseconds)
 
