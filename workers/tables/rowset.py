@@ -19,7 +19,7 @@ from workers.tables.models import Digest, UtcDateTime
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Column, Connection, CursorResult, Table
+    from sqlalchemy import Column, Connection, Table
 
 TEXT: Final = "text"
 INTEGER: Final = "integer"
@@ -84,7 +84,7 @@ class RowStatement:
         kinds = list(columns.values())
         self._bytes_at = kinds.index(BYTES) if BYTES in kinds else None
 
-    def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> CursorResult[Any]:
+    def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
         """Run the statement once for all rows, in the order given.
 
         Args:
@@ -94,11 +94,13 @@ class RowStatement:
 
         Returns:
             What a query found, row by row, in the driver's types.
+
+        Raises:
+            DBAPIError: As of any statement of SQLAlchemy's.
         """
-        # Without a construct of SQLAlchemy's, which would be looked up, compiled and bound at each call.
         if connection.dialect.name == "sqlite":
-            return connection.exec_driver_sql(*self._for_sqlite(rows))
-        return connection.exec_driver_sql(self._postgresql, self._for_postgresql(rows))
+            return _run(connection, *self._for_sqlite(rows))
+        return _run(connection, self._postgresql, self._for_postgresql(rows))
 
     def _for_postgresql(self, rows: Sequence[Sequence[object]]) -> dict[str, object]:
         parameters: dict[str, object] = {}
@@ -129,6 +131,18 @@ def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str
         f"INSERT INTO {table.name} ({targets}) SELECT {values} FROM {{rows}} WHERE true {tail}",  # noqa: S608  # names of ours
         columns,
     )
+
+
+def _run(connection: Connection, statement: str, parameters: Any) -> list[Any]:
+    """Run a statement on the driver's cursor; half of what SQLAlchemy's own way costs is its result."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall()) if cursor.description else []
+    except connection.dialect.loaded_dbapi.Error as error:
+        # The private method through which every error of SQLAlchemy's goes: it makes it a DBAPIError, and
+        # empties the pool where the connection is lost. Without the parameters, which may quote an event.
+        connection._handle_dbapi_exception(error, statement, None, cursor, None)  # noqa: SLF001
 
 
 def kinds_of(table: Table, *names: str) -> dict[str, str]:

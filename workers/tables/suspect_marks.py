@@ -86,4 +86,5 @@ def has_hung_alone(delivery: Delivery) -> bool:
 
 
 def _mark(connection: Connection, message_id: str, now_us: int) -> int:
-    return int(_MARK.execute(connection, [(message_id, now_us)]).scalar_one()) - 1
+    [(attempts,)] = _MARK.execute(connection, [(message_id, now_us)])
+    return int(attempts) - 1

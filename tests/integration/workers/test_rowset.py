@@ -1,5 +1,6 @@
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from workers.parsing.timestamps import moment_of
 from workers.tables.models import suspects
@@ -32,3 +33,28 @@ def test_times_of_before_the_epoch_sort_before_later_ones_on_sqlite(engine, quer
     found = [int(name) for (name,) in query("SELECT message_id FROM suspects ORDER BY attempted_at")]
 
     assert found == sorted(moments)
+
+
+def test_a_statement_that_fails_raises_the_error_of_sqlalchemys_without_the_values(engine):
+    with pytest.raises(IntegrityError) as caught, engine.begin() as connection:
+        INSERT.execute(connection, [("m", 1), ("m", 2)])
+
+    assert caught.value.params is None
+
+
+def test_a_connection_that_is_lost_is_not_used_again(engine):
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no connection that could be lost")
+    with pytest.raises(DBAPIError) as caught, engine.begin() as connection:
+        _insert_after_its_end(engine, connection)
+
+    assert caught.value.connection_invalidated
+    with engine.begin() as connection:
+        INSERT.execute(connection, [("m", 1)])
+
+
+def _insert_after_its_end(engine, connection):
+    backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    with engine.connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(:backend, 5000)"), {"backend": backend})
+    INSERT.execute(connection, [("m", 1)])
