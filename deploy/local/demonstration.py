@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -15,11 +16,12 @@ from deploy.local.accounts import Accounts, read_accounts, reasons_of, table_of
 from deploy.local.brokers import broker, configured, own_virtual_host
 from deploy.local.leftovers import end_leftovers
 from deploy.local.lock import only_one
+from deploy.local.losses import LOST, Losses, Reconciled, plan_of
 from deploy.local.management import ManagementApi, virtual_host_of
 from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.process import ServerStartError
 from deploy.local.running import wait_until_ready
-from deploy.local.service import DEFAULT_BIND, LocalService
+from deploy.local.service import DEFAULT_BIND, LocalService, run_quietly
 from deploy.local.services_behind import (
     ConversationCounts,
     ServicesBehind,
@@ -29,11 +31,14 @@ from deploy.local.services_behind import (
 )
 from deploy.local.supervision import Supervisor
 from messaging import topology
-from omctl.commands import simulate
+from messaging.environment import Environment
+from omctl.secrets import newest_secret
+from simulator.ledger import Ledger
+from simulator.sender import RetryPolicy, Sender, WebhookEndpoint
+from simulator.traffic import traffic
 
 EVENTS = 1000
-# Duplicates (half of them with another content), disorder and collisions are the simulation's defaults.
-SIMULATION = ["--events", str(EVENTS), "--malformed", "3", "--dialect", "both", "--retry-seconds", "1"]
+CONNECTIONS = 16
 DRAIN_SECONDS = 120.0
 
 # What the environment says about these would let the demonstration touch data that are not its own.
@@ -50,8 +55,10 @@ OWN_SETTINGS = (
 class Demonstration:
     """The service with fresh data, the events, and what can be said about them afterwards."""
 
-    def __init__(self, service: LocalService) -> None:
+    def __init__(self, service: LocalService, losses: Losses) -> None:
         self._service = service
+        self._losses = losses
+        self.reconciled: Reconciled | None = None
         self._ledger = service.var / "ledger.jsonl"
         self._log = service.var / "service.log"
         self._supervisor = Supervisor(service.commands(), service.var, output=self._log)
@@ -73,18 +80,28 @@ class Demonstration:
             if wait_until_ready(self._service) and self._wait_until(lambda: is_registered(database_url())):
                 self._send()
                 click.echo("Waiting until the queue and the journal are empty, all is settled and delivered")
-                # What is still in the journal may be published again: the accounts are final only without it.
-                self._is_drained = self._wait_until(lambda: self._on_its_way() == 0)
+                if self._wait_until(self._is_still):
+                    click.echo("Comparing with the platform's history")
+                    self.reconciled = self._losses.reconcile()
+                    self._is_drained = self._wait_until(self._is_still)
         finally:
             self._supervisor.end()
 
     def _send(self) -> None:
-        click.echo(f"Sending {EVENTS} events to {self._service.webhook_url}")
-        arguments = [self._service.webhook_url, "--ledger", str(self._ledger), *SIMULATION]
-        try:
-            simulate.main(arguments, standalone_mode=False)
-        except SystemExit:
-            click.echo("The simulation reports unanswered events.", err=True)
+        click.echo(f"Telling {EVENTS} events, of which {LOST} are never sent to {self._service.webhook_url}")
+        policy = RetryPolicy(delay=1.0)
+        endpoint = WebhookEndpoint(
+            self._service.webhook_url,
+            secret=newest_secret(Environment()),
+            timeout=policy.timeout,
+            connections=CONNECTIONS,
+        )
+        posts = self._losses.withhold(list(traffic(plan_of(EVENTS))))
+        with Ledger(self._ledger) as ledger:
+            sender = Sender(endpoint, posts, ledger, policy=policy, rate=0.0)
+            summary = sender.run(CONNECTIONS, lambda _tally: None)
+        endpoint.close()
+        click.echo(f"{summary.answered} of {summary.posts} posts were answered 200")
 
     def _wait_until(self, is_so: Callable[[], bool]) -> bool:
         """Block until something is so; False where it has not become so in time."""
@@ -94,6 +111,10 @@ class Demonstration:
                 return True
             time.sleep(0.5)
         return False
+
+    def _is_still(self) -> bool:
+        # What is still in the journal may be published again: the accounts are final only without it.
+        return self._on_its_way() == 0
 
     def _on_its_way(self) -> int:
         journal = requests.get(f"{self._service.url}/health/ready", timeout=5.0).json()["journal_bytes"]
@@ -124,9 +145,20 @@ def demonstrate(var: Path) -> bool:
         service = LocalService(directory, own_bind(), stack.enter_context(own))
         service.enter()
         service.set_up()
-        accounts = Demonstration(service).run()
+        register(service)
+        demonstration = Demonstration(service, Losses(behind.history))
+        accounts = demonstration.run()
         counts = read_counts(database_url(), behind.inbox)
-    return report(accounts, counts, behind)
+    assert demonstration.reconciled is not None
+    return report(accounts, counts, behind, demonstration.reconciled)
+
+
+def register(service: LocalService) -> None:
+    """Have the demonstration's platform know where to post."""
+    path = service.var / "registration.toml"
+    path.write_text(f'url = "{service.webhook_url}"\n\n[integration]\nname = "Demonstration"\n')
+    os.environ["OM_REGISTRATION"] = str(path)
+    run_quietly([sys.executable, "-m", "omctl", "register"])
 
 
 def database_url() -> str:
@@ -139,15 +171,18 @@ def own_bind() -> str:
     return f"{LOOPBACK}:{free_port()}" if answers(8080) else DEFAULT_BIND
 
 
-def report(accounts: Accounts, counts: ConversationCounts, behind: ServicesBehind) -> bool:
+def report(
+    accounts: Accounts, counts: ConversationCounts, behind: ServicesBehind, reconciled: Reconciled
+) -> bool:
     """Print the accounts, the lines for scripts last, and return whether they agree."""
     console = Console()
     console.print(table_of(accounts))
     console.print(reasons_of(accounts.records.dead_letters))
     console.print(counts.table(behind.inbox))
-    disagreements = [*accounts.disagreements(), *counts.disagreements()]
+    disagreements = [*accounts.disagreements(), *counts.disagreements(), *reconciled.disagreements()]
     for words in disagreements:
         click.echo(f"The accounts disagree: {words}", err=True)
     click.echo(counts.line)
+    click.echo(f"reconcile: {reconciled}")
     click.echo(f"demo: {accounts.verdict}")
     return not disagreements

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from deploy.local.ports import LOOPBACK
-from simulator.platform import Conversation, Organisation, Participant, create_platform
+from simulator.platform import Conversation, History, Organisation, Participant, create_platform
 from simulator.receiver import Inbox, serving
 
 SUBSCRIPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -106,6 +106,7 @@ class ServicesBehind:
             name: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() for name in SUBSCRIPTIONS
         }
         self.inbox = Inbox(self._secrets)
+        self.history = History()
 
     @contextmanager
     def running(self, directory: Path) -> Iterator[dict[str, str]]:
@@ -113,6 +114,7 @@ class ServicesBehind:
         client_secret = secrets.token_urlsafe(16)
         organisation = Organisation("demo", client_secret, requests_per_minute=REQUESTS_PER_MINUTE)
         organisation.conversations = _Conversations()
+        organisation.history = self.history
         with serving(self.inbox) as receiver_url, _platform(organisation) as platform_url:
             path = directory / "destinations.toml"
             path.touch(mode=0o600)
