@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WEBHOOK: Final = "webhook"
 RECONCILE: Final = "reconcile"
 REPLAY: Final = "replay"
+INGEST: Final = "ingest"
 
 _FLAGS: Final = struct.pack(
     ">H", BasicProperties.FLAG_HEADERS | BasicProperties.FLAG_DELIVERY_MODE | BasicProperties.FLAG_MESSAGE_ID

@@ -22,6 +22,7 @@ KNOWN: Final = frozenset(
         "OM_DATABASE_URL",
         "OM_DESTINATIONS",
         "OM_EDGE_PROCESSES",
+        "OM_EVENTS_HEADERS",
         "OM_EVENT_FILTER",
         "OM_FLASK_EXTENSIONS",
         "OM_GENESYS_API_URL",

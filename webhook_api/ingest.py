@@ -35,6 +35,7 @@ RETRY_SECONDS: Final = 5
 
 ACCEPTED: Final = Answer(200, "accepted")
 UNAUTHORIZED: Final = Answer(401, "unauthorized")
+NOT_FOUND: Final = Answer(404, "not found")
 JOURNAL_FULL: Final = Answer(503, "journal full", RETRY_SECONDS)
 NOT_KEPT: Final = Answer(503, "journal not written", RETRY_SECONDS)
 """Instead of ACCEPTED when the disk failed the turn's events. One that it failed to flush may take effect all
@@ -67,6 +68,10 @@ class Ingest:
         self._required = [
             (name, f"HTTP_{name.upper().replace('-', '_')}", value.encode())
             for name, value in settings.required_headers.items()
+        ]
+        self._bus_headers = [
+            (f"HTTP_{name.upper().replace('-', '_')}", value.encode())
+            for name, value in settings.events_headers
         ]
         self._number = 0
         self.max_body_bytes = settings.max_body_bytes
@@ -102,6 +107,31 @@ class Ingest:
         for name, key, value in self._required:
             if not hmac.compare_digest(environ.get(key, "").encode("latin-1"), value):
                 return self._refuse(f"header {name} missing or wrong", body)
+        return self._keep(body, environ) if body else EMPTY
+
+    def accept_from_bus(self, environ: Mapping[str, Any], read_body: Callable[[], bytes]) -> Answer:
+        """Take one event in that EventBridge brings, which signs nothing: a header is what it can prove.
+
+        Args:
+            environ: As WSGI has it.
+            read_body: Returns the whole body, undecoded; called once admitted.
+
+        Returns:
+            As `accept`; NOT_FOUND where no header is configured.
+        """
+        if not self._bus_headers:
+            return NOT_FOUND
+        if self._gate.is_shedding:
+            return Answer(429, "too many requests", self._gate.retry_after())
+        genuine = [
+            hmac.compare_digest(environ.get(key, "").encode("latin-1"), value)
+            for key, value in self._bus_headers
+        ]
+        if not any(genuine):
+            return self._refuse("none of OM_EVENTS_HEADERS", b"")
+        body = read_body()
+        if len(body) > self.max_body_bytes:
+            return TOO_LARGE
         return self._keep(body, environ) if body else EMPTY
 
     def _keep(self, body: bytes, environ: Mapping[str, Any]) -> Answer:

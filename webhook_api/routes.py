@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge, default_exceptions
@@ -11,7 +11,7 @@ from webhook_api.answer import rendered
 from webhook_api.ingest import TOO_LARGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from werkzeug.exceptions import HTTPException
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from webhook_api.ingest import Ingest
 
 WEBHOOK_PATH: Final = "/webhooks/genesys/openmessaging"
+BUS_PATH: Final = "/webhooks/genesys/events"
+"""Where an API destination of Amazon EventBridge posts the platform's detail events."""
 
 FAILURE: Final = "webhook_api.failure"
 """The environ's key of what the short way raised, for Flask to handle."""
@@ -40,14 +42,12 @@ def blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
         failure = request.environ.get(FAILURE)
         if failure is not None:
             raise failure
-        try:
-            answer = ingest.accept(request.environ, request.get_data)
-        except RequestEntityTooLarge:
-            # Where Flask has to read the body itself it stops at the same limit.
-            answer = TOO_LARGE
-        if answer.status != 200:
-            raise _refusal(answer)
-        return _response(answer)
+        return _answered(ingest.accept)
+
+    @routes.post(BUS_PATH)
+    def receive_detail_event() -> Response:
+        """Take one event of the event bus in."""
+        return _answered(ingest.accept_from_bus)
 
     @routes.get("/health/live")
     def live() -> Response:
@@ -61,6 +61,17 @@ def blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
         return jsonify(report.details), 200 if report.is_ready else 503
 
     return routes
+
+
+def _answered(accept: Callable[[Mapping[str, Any], Callable[[], bytes]], Answer]) -> Response:
+    try:
+        answer = accept(request.environ, request.get_data)
+    except RequestEntityTooLarge:
+        # Where Flask has to read the body itself it stops at the same limit.
+        answer = TOO_LARGE
+    if answer.status != 200:
+        raise _refusal(answer)
+    return _response(answer)
 
 
 def _refusal(answer: Answer) -> HTTPException:

@@ -23,6 +23,8 @@ class EdgeSettings:
     Args:
         secrets: Newest first, as bytes; a request signed with any of them is let in.
         required_headers: Lower-case names with the value that each must have.
+        events_headers: Names with a value, any one of which lets an event of the event bus in; none: no such
+            endpoint.
         amqp_urls: Nodes of one broker, tried in turn.
         management_urls: Bases of the management API with credentials; as many as amqp_urls: each is the
             same node's.
@@ -55,6 +57,7 @@ class EdgeSettings:
     flask_extensions: tuple[str, ...]
     log_level: str
     log_form: str = JSON
+    events_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @classmethod
     def from_environment(cls) -> EdgeSettings:
@@ -86,6 +89,7 @@ class EdgeSettings:
             flask_extensions=env.strings("OM_FLASK_EXTENSIONS"),
             log_level=env.one_of("OM_LOG_LEVEL", LEVELS, "info"),
             log_form=env.one_of("OM_LOG_FORMAT", FORMS, JSON),
+            events_headers=_pairs(env.strings("OM_EVENTS_HEADERS"), "OM_EVENTS_HEADERS"),
         )
         settings.check()
         return settings
@@ -132,10 +136,15 @@ class EdgeSettings:
 
 def header_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
     """Read OM_REQUIRED_HEADERS: Name=value pairs; names come out in lower case."""
-    headers = {}
+    return dict(_pairs(pairs, "OM_REQUIRED_HEADERS"))
+
+
+def _pairs(pairs: tuple[str, ...], variable: str) -> tuple[tuple[str, str], ...]:
+    """Read Name=value pairs; an empty value, which would let everybody in, is none."""
+    headers = []
     for pair in pairs:
-        name, separator, value = pair.partition("=")
-        if not separator or not name.strip():
-            raise ConfigurationError("OM_REQUIRED_HEADERS must be Name=value pairs, comma-separated")
-        headers[name.strip().lower()] = value.strip()
-    return headers
+        name, _, value = pair.partition("=")
+        if not name.strip() or not value.strip():
+            raise ConfigurationError(f"{variable} must be Name=value pairs, comma-separated")
+        headers.append((name.strip().lower(), value.strip()))
+    return tuple(headers)

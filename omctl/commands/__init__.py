@@ -7,6 +7,7 @@ from omctl.commands.destinations import destinations
 from omctl.commands.drift import drift
 from omctl.commands.explain_signature import explain_signature
 from omctl.commands.filter import filters
+from omctl.commands.ingest import ingest
 from omctl.commands.install import install, uninstall
 from omctl.commands.ipranges import ipranges
 from omctl.commands.migrate import migrate
@@ -31,6 +32,7 @@ COMMANDS = (
     dead_letters,
     replay,
     reconcile,
+    ingest,
     brake,
     drift,
     filters,
@@ -51,6 +53,7 @@ __all__ = [
     "drift",
     "explain_signature",
     "filters",
+    "ingest",
     "install",
     "migrate",
     "reconcile",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from messaging.delivery import Verdict
-from messaging.envelope import RECONCILE, REPLAY, WEBHOOK, generation_of
+from messaging.envelope import INGEST, RECONCILE, REPLAY, WEBHOOK, generation_of
 from messaging.topology import DEAD_LETTER_RECORDS
 from workers.parsing import Arrival, event_again
 from workers.tables import DeadLetter, has_hung_alone, is_suspect
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workers.parsing import Drift, Event
 
 
-SOURCES = frozenset({WEBHOOK, RECONCILE, REPLAY})
+SOURCES = frozenset({WEBHOOK, RECONCILE, REPLAY, INGEST})
 
 
 @dataclass(slots=True)
