@@ -33,7 +33,9 @@ RECEIPT_STATUSES: Final = frozenset({"Sent", "Delivered", "Read", "Failed", "Pub
 class NormalizedMessageSchema(LenientSchema):
     """The top level of every native body; the schema of the platform requires nothing of it."""
 
-    unread = frozenset({"metadata", "relatedMessages", "messageMetadata", "enrichment"})
+    unread = frozenset(
+        {"byoSmsIntegrationId", "enrichment", "messageMetadata", "metadata", "relatedMessages"}
+    )
 
     message_id = MessageId(data_key="id")
     kind = identity("type", required=True)

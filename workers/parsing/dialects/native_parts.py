@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 class PartySchema(LenientSchema):
     """A sender or a recipient: all but the id is personal, or says nothing that is needed."""
 
-    unread = frozenset({"email", "firstName", "image", "lastName", "nickName", "nickname"})
+    unread = frozenset(
+        {
+            "additionalIds",
+            "email",
+            "externalContactDivisionId",
+            "externalContactId",
+            "firstName",
+            "image",
+            "lastName",
+            "nickName",
+            "nickname",
+        }
+    )
 
     # As long as its platform likes: a digest of it is what is kept.
     party_id = Words(data_key="id")
