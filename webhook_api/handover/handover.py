@@ -170,8 +170,8 @@ class Handover:
 
     def _open_turn(self) -> None:
         self._turn_is_open = True
-        # It runs when all events of this turn of the loop have been handled.
-        self._loop.call_soon(self._end_turn)
+        # After one more look at the sockets: what has come while these events were handled joins them.
+        self._loop.call_soon(self._loop.call_soon, self._end_turn)
 
     def _end_turn(self) -> None:
         self._turn_is_open = False
