@@ -30,10 +30,6 @@ LOCK = text("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
 SETTLING: Final = (
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'settle' AND wait_event_type = 'Lock'"
 )
-LEASED: Final = """
-    SELECT count(*) FROM deliveries
-    WHERE outcome IS NULL AND attempts = 0 AND due_at > now() + interval '1 second'
-"""
 SUPERSEDED: Final = "SELECT count(*) FROM routing_updates WHERE decision = 'superseded'"
 LATE_ANSWERS: Final = 10
 REFUSALS: Final = 5
@@ -70,8 +66,9 @@ def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
 def deliver_is_killed_before_it_sends(scene: Scene) -> Iterator[None]:
     """Kill the workers when they have leased events and nothing of them has reached the destination."""
     proxy = _behind(scene).receiver_proxy
+    before = proxy.struck[Weather.HOLD_REQUESTS]
     proxy.weather = Weather.HOLD_REQUESTS
-    scene.await_proof("events are leased", lambda: scene.stand.ask(LEASED) > 0)
+    scene.await_proof("requests are held on their way", lambda: proxy.struck[Weather.HOLD_REQUESTS] > before)
     kill(scene, _behind(scene).of("deliver"))
     proxy.cut_all()
     proxy.weather = Weather.FAIR
