@@ -26,6 +26,7 @@ OM_SCALE_SECONDS=1
 """
 MOST_WORKERS: Final = 4
 SCALING_SECONDS: Final = 180.0
+START_SECONDS: Final = 180.0
 TOLERABLE_EXPOSURE: Final = 2.0
 
 
@@ -127,9 +128,9 @@ def _wait_for(machine: Machine, unit: str, *, other_than: int) -> None:
     """Block until a unit is active under another process id than before.
 
     Raises:
-        MachineError: It has not come up within a minute.
+        MachineError: It has not come up in time.
     """
-    deadline = time.monotonic() + 60.0
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         state = machine.run(f"systemctl is-active {unit} || true").strip()
         if state == "active" and _main_pid(machine, unit) not in {0, other_than}:
