@@ -41,6 +41,7 @@ KNOWN: Final = frozenset(
         "OM_MANAGEMENT_URL",
         "OM_MAX_BODY_BYTES",
         "OM_MAX_CONNECTIONS",
+        "OM_METRICS_BIND",
         "OM_PAYLOAD_RETENTION_DAYS",
         "OM_PUBLISHER_CONFIRMS",
         "OM_QUEUE_DEPTH_HIGH",

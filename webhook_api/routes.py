@@ -9,6 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, default_exceptions
 
 from webhook_api.answer import rendered
 from webhook_api.ingest import TOO_LARGE
+from webhook_api.metrics import CONTENT_TYPE, metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +60,11 @@ def blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
         """Say whether events are taken in, and the state of the journal, the broker and the queue."""
         report = health()
         return jsonify(report.details), 200 if report.is_ready else 503
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        """Tell Prometheus the same."""
+        return Response(metrics_of(health), content_type=CONTENT_TYPE)
 
     return routes
 

@@ -11,8 +11,17 @@ import click
 from messaging.errors import EX_CONFIG, ConfigurationError, RetryLaterError
 from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings
-from workers.bootstrap import run_deliver, run_intake, run_reconcile, run_retain, run_scale, run_settle
+from workers.bootstrap import (
+    run_deliver,
+    run_intake,
+    run_observe,
+    run_reconcile,
+    run_retain,
+    run_scale,
+    run_settle,
+)
 from workers.deliver import read_deliver_settings
+from workers.observe import read_observe_settings
 from workers.reconcile import read_reconcile_settings
 from workers.retain import read_retain_settings
 from workers.scale import read_scale_settings
@@ -79,6 +88,12 @@ def reconcile(name: str) -> None:
 def retain(name: str, *, dry_run: bool) -> None:
     """Delete what has been kept long enough, once: for a timer, daily."""
     _start(f"retain {name}", read_retain_settings, lambda settings: run_retain(settings, dry_run=dry_run))
+
+
+@main.command()
+def observe() -> None:
+    """Serve metrics of queues, dead letters, windows and deliveries to Prometheus, at OM_METRICS_BIND."""
+    _start("observe", read_observe_settings, run_observe)
 
 
 @main.command()

@@ -12,20 +12,24 @@ from messaging.consumer import Consumer
 from messaging.log import logger
 from messaging.processing import TimeLimits
 from messaging.service_manager import ServiceManager
+from messaging.topology import EVENTS_QUEUE
 from messaging.watchdog import Watchdog
 from workers.deliver import DeadLetterPublisher, Deliverer
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
+from workers.observe import ServiceCollector, serve
+from workers.queue_depths import QueueDepths
 from workers.reconcile import Checker, Comparer, EventsExchange, Reconciler, platform_history_of
 from workers.renewal import renew
 from workers.retain import open_database, retain
 from workers.role import Role
-from workers.scale import Processes, QueueDepth, Scaler, Units
+from workers.scale import Processes, Scaler, Units
 from workers.settle import Settler
 from workers.tables import RETENTION_SESSION, engine_of
 
 if TYPE_CHECKING:
     from workers.deliver import DeliverSettings
+    from workers.observe import ObserveSettings
     from workers.reconcile import ReconcileSettings
     from workers.retain import RetainSettings
     from workers.scale import ScaleSettings
@@ -150,11 +154,20 @@ def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
         settings: Between what the number moves.
         as_processes: The workers are children of this process, and end with it; otherwise units of systemd.
     """
-    depth = QueueDepth(settings.management_urls, settings.amqp_url)
+    depths = QueueDepths(settings.management_urls, settings.amqp_url)
     fleet = Processes() if as_processes else Units()
-    scaler = Scaler(settings.bounds, depth, fleet)
+    scaler = Scaler(settings.bounds, lambda: depths.read().get(EVENTS_QUEUE), fleet)
     try:
         Role("scale", [scaler.scale], ServiceManager(), idle_seconds=settings.seconds).run()
     finally:
         if isinstance(fleet, Processes):
             fleet.stop_all()
+
+
+def run_observe(settings: ObserveSettings) -> None:
+    """Tell Prometheus what database and broker know, until SIGTERM or SIGINT."""
+    depths = (
+        QueueDepths(settings.management_urls, settings.amqp_urls[0]) if settings.management_urls else None
+    )
+    collector = ServiceCollector(engine_of(settings.database_url), depths)
+    serve(collector, settings.host, settings.port, ServiceManager())

@@ -21,12 +21,18 @@ WORKER_UNITS: Final = (
     "om-settle.service",
     "om-deliver.service",
     "om-reconcile.service",
+    "om-observe.service",
     "om-scaler.service",
     "om-workers.target",
     "om-retain.service",
     "om-retain.timer",
 )
-WORKER_SERVICES: Final = ("om-settle.service", "om-deliver.service", "om-reconcile.service")
+WORKER_SERVICES: Final = (
+    "om-settle.service",
+    "om-deliver.service",
+    "om-reconcile.service",
+    "om-observe.service",
+)
 SCALER: Final = "om-scaler.service"
 
 

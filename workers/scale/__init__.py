@@ -1,7 +1,6 @@
 """Start and stop intake workers by what waits in the queue."""
 
 from workers.scale.decision import Bounds, Decision, Observation, decide
-from workers.scale.depth import QueueDepth
 from workers.scale.fleet import Fleet, Processes, Units
 from workers.scale.scaler import Scaler
 from workers.scale.settings import ScaleSettings, read_scale_settings
@@ -12,7 +11,6 @@ __all__ = [
     "Fleet",
     "Observation",
     "Processes",
-    "QueueDepth",
     "ScaleSettings",
     "Scaler",
     "Units",

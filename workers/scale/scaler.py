@@ -10,8 +10,9 @@ from messaging.log import logger
 from workers.scale.decision import Observation, decide
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.scale.decision import Bounds
-    from workers.scale.depth import QueueDepth
     from workers.scale.fleet import Fleet
 
 
@@ -20,13 +21,13 @@ class Scaler:
 
     Args:
         bounds: Between what the number moves.
-        depth: The queue.
+        read_depth: Tells how much waits in the events queue; None where nobody knows.
         fleet: The workers.
     """
 
-    def __init__(self, bounds: Bounds, depth: QueueDepth, fleet: Fleet) -> None:
+    def __init__(self, bounds: Bounds, read_depth: Callable[[], int | None], fleet: Fleet) -> None:
         self._bounds = bounds
-        self._depth = depth
+        self._read_depth = read_depth
         self._fleet = fleet
         self._seen: list[Observation] = []
 
@@ -37,7 +38,7 @@ class Scaler:
             RetryLaterError: The workers cannot be asked or told now.
         """
         running = self._fleet.running()
-        self._see(Observation(time.monotonic(), self._depth.read(), len(running)))
+        self._see(Observation(time.monotonic(), self._read_depth(), len(running)))
         decision = decide(self._bounds, self._seen)
         newest = self._seen[-1]
         level = "debug" if decision.workers == newest.workers else "info"

@@ -6,11 +6,11 @@ import sys
 import pika
 import pytest
 
-from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
+from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
 from migrations import schema
 from tests.servers import ServerProcess
 from tests.services import Service, declare_topology, running
-from workers.scale import QueueDepth
+from workers.queue_depths import QueueDepths
 
 BACKLOG = 3000
 
@@ -46,12 +46,14 @@ def test_workers_come_with_a_backlog_and_go_when_it_is_gone(backlog, rabbitmq, p
     service = Service(tmp_path, backlog.amqp_url, rabbitmq.management_url, settings)
     log = tmp_path / "scale.log"
     role = ServerProcess("scale", log)
-    depth = QueueDepth((rabbitmq.management_url,), backlog.amqp_url)
+    depths = QueueDepths((rabbitmq.management_url,), backlog.amqp_url)
 
     with running(role):
         command = [sys.executable, "-m", "workers", "scale", "--processes"]
         role.launch(command, environment=service.environment(), directory=tmp_path)
-        role.wait_until(lambda: depth.read() == 0 and targets(log)[-1:] == [1], timeout=60.0)
+        role.wait_until(
+            lambda: depths.read().get(EVENTS_QUEUE) == 0 and targets(log)[-1:] == [1], timeout=60.0
+        )
 
     assert max(targets(log)) == 3
     assert [line["reason"] for line in lines(log, "scaled")][-1] == "calm"
@@ -60,7 +62,7 @@ def test_workers_come_with_a_backlog_and_go_when_it_is_gone(backlog, rabbitmq, p
 
 
 def test_a_depth_that_nobody_tells_is_unknown_and_not_empty(vhost):
-    assert QueueDepth(("http://guest:guest@127.0.0.1:9",), vhost.amqp_url).read() is None
+    assert QueueDepths(("http://guest:guest@127.0.0.1:9",), vhost.amqp_url).read() == {}
 
 
 def targets(log):

@@ -6,14 +6,6 @@ from workers.scale import Bounds, Scaler
 
 
 @dataclass
-class Depth:
-    depth: int | None = 0
-
-    def read(self):
-        return self.depth
-
-
-@dataclass
 class FleetInMemory:
     numbers: set[int] = field(default_factory=set)
 
@@ -28,21 +20,21 @@ class FleetInMemory:
 
 
 def test_the_lowest_free_numbers_are_started_and_the_highest_stopped():
-    depth, fleet = Depth(3500), FleetInMemory({1, 3})
-    scaler = Scaler(Bounds(1, 4, 1000, cooldown=0.0), depth, fleet)
+    depths, fleet = [3500], FleetInMemory({1, 3})
+    scaler = Scaler(Bounds(1, 4, 1000, cooldown=0.0), lambda: depths[-1], fleet)
 
     scaler.scale()
     assert fleet.numbers == {1, 2, 3, 4}
 
-    depth.depth = 0
+    depths.append(0)
     for _ in range(5):
         scaler.scale()
     assert fleet.numbers == {1}
 
 
 def test_after_a_change_the_cool_down_begins_anew():
-    depth, fleet = Depth(0), FleetInMemory({1, 2, 3})
-    scaler = Scaler(Bounds(1, 4, 1000, cooldown=3600.0), depth, fleet)
+    fleet = FleetInMemory({1, 2, 3})
+    scaler = Scaler(Bounds(1, 4, 1000, cooldown=3600.0), lambda: 0, fleet)
 
     for _ in range(5):
         scaler.scale()

@@ -1,0 +1,90 @@
+"""The observe role beside a real broker and database, and the alert rules that read what it tells."""
+
+import re
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import requests
+import sqlalchemy as sa
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.local.packages import ensure
+from tests.servers import LOOPBACK, ServerProcess, free_port
+from tests.services import Service, declare_topology, running
+from workers.observe.questions import QUESTIONS
+from workers.tables import dead_letters
+
+THEN = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
+LETTER = {
+    "message_id": "m-1",
+    "code": "not_json",
+    "reason": "constructed",
+    "body_sha256": bytes(32),
+    "source": "webhook",
+    "received_at": THEN,
+    "recorded_at": THEN,
+    "attempts": 1,
+}
+RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "open-messaging.rules.yml"
+
+
+@pytest.fixture
+def observer(vhost, rabbitmq, migrated_url, tmp_path):
+    """The role's process and a function that scrapes it."""
+    declare_topology(vhost.amqp_url)
+    bind = f"{LOOPBACK}:{free_port()}"
+    settings = {"OM_DATABASE_URL": migrated_url, "OM_METRICS_BIND": bind}
+    service = Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings)
+    process = ServerProcess("observe", tmp_path / "observe.log")
+    with running(process):
+        command = [sys.executable, "-m", "workers", "observe"]
+        process.launch(command, environment=service.environment(), directory=tmp_path)
+        process.wait_until(lambda: "metrics_served" in (tmp_path / "observe.log").read_text(), timeout=30.0)
+
+        def scrape():
+            text = requests.get(f"http://{bind}/metrics", timeout=10).text
+            return {
+                (sample.name, *sample.labels.values()): sample.value
+                for family in text_string_to_metric_families(text)
+                for sample in family.samples
+            }
+
+        yield scrape
+
+
+def test_what_waits_and_since_when_is_told(observer, migrated_url):
+    before = observer()
+    assert before["om_database_up",] == 1
+    assert before["om_queue_messages", "open-messaging.events"] == 0
+    assert ("om_dead_letters", "not_json") not in before
+
+    engine = sa.create_engine(migrated_url)
+    with engine.begin() as connection:
+        connection.execute(dead_letters.insert(), LETTER)
+    engine.dispose()
+
+    after = observer()
+    assert after["om_dead_letters", "not_json"] == 1
+    assert after["om_dead_letter_oldest_age_seconds",] > 1_000_000
+
+
+def test_every_metric_of_a_rule_is_one_that_somebody_tells():
+    told = {question.name for question in QUESTIONS} | {"up", "om_database_up", "om_queue_messages"}
+    edge = (Path(__file__).parents[3] / "webhook_api" / "metrics.py").read_text()
+    for line in RULES.read_text().splitlines():
+        if "expr:" in line:
+            for name in re.findall(r"\bom_[a-z_]+", line):
+                assert name in told or f'"{name}"' in edge, name
+
+
+def test_prometheus_itself_takes_the_rules():
+    ensure(lambda: shutil.which("promtool"), "prometheus")
+    checked = subprocess.run(
+        ["promtool", "check", "rules", RULES], capture_output=True, text=True, check=False
+    )
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -1,0 +1,51 @@
+"""The edge's health report, as Prometheus reads it."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from webhook_api.health import Health
+from webhook_api.metrics import metrics_of
+
+DETAILS = {
+    "journal_bytes": 1000,
+    "journal_max_bytes": 5000,
+    "oldest_entry_s": 3.5,
+    "processes": [
+        {
+            "pid": 7,
+            "journal": {
+                "accepted": 12,
+                "republished": 2,
+                "damaged_segments": 0,
+                "oversized": 1,
+                "broker": "away",
+            },
+            "gate": {"refused": 4, "shedding": True, "queue_depth": None},
+        }
+    ],
+}
+
+
+def samples(details, *, is_ready=True):
+    text = metrics_of(lambda: Health(is_ready, details)).decode()
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_each_number_of_the_report_is_a_metric_with_its_unit():
+    found = samples(DETAILS, is_ready=False)
+
+    assert found["om_edge_ready",] == 0
+    assert found["om_edge_journal_bytes",] == 1000
+    assert found["om_edge_journal_oldest_entry_seconds",] == 3.5
+    assert found["om_edge_accepted_total", ("pid", "7")] == 12
+    assert found["om_edge_shed_total", ("pid", "7")] == 4
+    assert found["om_edge_shedding", ("pid", "7")] == 1
+    assert found["om_edge_broker", ("pid", "7"), ("state", "away")] == 1
+    assert found["om_edge_broker", ("pid", "7"), ("state", "up")] == 0
+
+
+def test_a_depth_that_is_unknown_is_left_out_and_not_0():
+    assert ("om_edge_queue_depth", ("pid", "7")) not in samples(DETAILS)

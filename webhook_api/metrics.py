@@ -1,0 +1,87 @@
+"""Tell Prometheus how this host's edge stands: the health report, as metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client import Metric
+
+    from webhook_api.health import Health
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_HOST: Final = {
+    "journal_bytes": ("om_edge_journal_bytes", "What the journals of this host hold."),
+    "journal_max_bytes": ("om_edge_journal_max_bytes", "What they may hold together."),
+    "oldest_entry_s": ("om_edge_journal_oldest_entry_seconds", "Age of the oldest event that is not proven."),
+}
+"""Of the whole host, by the name in the health report."""
+
+_COUNTERS: Final = {
+    "accepted": ("om_edge_accepted", "Webhooks answered 200."),
+    "republished": ("om_edge_republished", "Events published again after an interruption."),
+    "damaged_segments": ("om_edge_damaged_segments", "Journal files set aside for their checksum."),
+    "oversized": ("om_edge_oversized", "Events set aside that the broker is too small for."),
+}
+_STATES: Final = ("up", "away", "blocked", "no_majority")
+
+
+class EdgeCollector(Collector):
+    """One report at each scrape.
+
+    Args:
+        health: Takes a fresh report.
+    """
+
+    def __init__(self, health: Callable[[], Health]) -> None:
+        self._health = health
+
+    def collect(self) -> Iterator[Metric]:
+        """Return everything that the report has a number for."""
+        report = self._health()
+        yield GaugeMetricFamily(
+            "om_edge_ready", "1 where webhooks are taken in.", value=float(report.is_ready)
+        )
+        for name, (metric, text) in _HOST.items():
+            yield GaugeMetricFamily(metric, text, value=float(report.details[name]))
+        yield from _of_processes(report.details["processes"])
+
+
+def _of_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
+    """Return what each process tells of itself; a process that ended takes its counts with it."""
+    for name, (metric, text) in _COUNTERS.items():
+        counter = CounterMetricFamily(metric, text, labels=("pid",))
+        for process in processes:
+            counter.add_metric((str(process["pid"]),), float(process["journal"].get(name, 0)))
+        yield counter
+    shed = CounterMetricFamily("om_edge_shed", "Webhooks answered 429.", labels=("pid",))
+    shedding = GaugeMetricFamily("om_edge_shedding", "1 while webhooks are answered 429.", labels=("pid",))
+    depth = GaugeMetricFamily(
+        "om_edge_queue_depth", "The queue's depth as the edge counts it.", labels=("pid",)
+    )
+    broker = GaugeMetricFamily(
+        "om_edge_broker", "1 for the state of the connection.", labels=("pid", "state")
+    )
+    for process in processes:
+        pid, gate = str(process["pid"]), process.get("gate", {})
+        shed.add_metric((pid,), float(gate.get("refused", 0)))
+        shedding.add_metric((pid,), float(gate.get("shedding", False)))
+        if gate.get("queue_depth") is not None:
+            depth.add_metric((pid,), float(gate["queue_depth"]))
+        for state in _STATES:
+            broker.add_metric((pid, state), float(process["journal"].get("broker") == state))
+    yield from (shed, shedding, depth, broker)
+
+
+def metrics_of(health: Callable[[], Health]) -> bytes:
+    """Return a scrape's answer."""
+    registry = CollectorRegistry()
+    registry.register(EdgeCollector(health))
+    return bytes(generate_latest(registry))

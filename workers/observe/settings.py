@@ -1,0 +1,57 @@
+"""Read what the observe role is told, once, or refuse to start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError
+from messaging.log import FORMS, JSON, LEVELS
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveSettings:
+    """What this role needs to know.
+
+    Args:
+        database_url: PostgreSQL or SQLite.
+        amqp_urls: Name the virtual host.
+        management_urls: Who tells the queues' depths; none: they are left out.
+        host: Where metrics are served.
+        port: On that host.
+        log_level: debug, info, warning or error.
+        log_form: json or text.
+    """
+
+    database_url: str = field(repr=False)
+    amqp_urls: tuple[str, ...] = field(repr=False)
+    management_urls: tuple[str, ...] = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 9464
+    log_level: str = "info"
+    log_form: str = JSON
+
+
+def read_observe_settings() -> ObserveSettings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigurationError: A variable is missing or malformed; the text names it.
+    """
+    environment = Environment()
+    bind = environment.string("OM_METRICS_BIND", "127.0.0.1:9464")
+    host, _, port = bind.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigurationError("OM_METRICS_BIND must be host:port")
+    settings = ObserveSettings(
+        database_url=environment.string("OM_DATABASE_URL"),
+        amqp_urls=environment.strings("OM_AMQP_URL"),
+        management_urls=environment.strings("OM_MANAGEMENT_URL"),
+        host=host,
+        port=int(port),
+        log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
+        log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
+    )
+    if not settings.database_url or not settings.amqp_urls:
+        raise ConfigurationError("OM_DATABASE_URL and OM_AMQP_URL must name the database and the broker")
+    return settings
