@@ -55,15 +55,18 @@ def work_while_waiting(engine: Engine, work: Callable[[], bool]) -> None:
 
 
 def _working(gen: Any, fileno: int, work: Callable[[], bool]) -> Generator[Any, Any, Any]:
-    """Go through a generator of psycopg's; the request has left when it first waits for an answer alone."""
+    """Go through a generator of psycopg's; whenever it waits for an answer alone, the request has left.
+
+    The first statement of a transaction waits twice: BEGIN goes before it.
+    """
+    answer = select.poll()
+    answer.register(fileno, select.POLLIN)
     try:
         state = next(gen)
-        if state == WAIT_R:
-            answer = select.poll()
-            answer.register(fileno, select.POLLIN)
-            while work() and not answer.poll(0):
-                pass
         while True:
+            if state == WAIT_R:
+                while not answer.poll(0) and work():
+                    pass
             state = gen.send((yield state))
     except StopIteration as done:
         return done.value

@@ -1,5 +1,6 @@
 """Intake reads the next batch while the database works on this one."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from messaging.clock import SystemClock
 from tests.integration.workers.conftest import deliver, event, said
 from workers.intake import Intake
+from workers.tables import work_while_waiting
 
 
 @pytest.fixture
@@ -59,3 +61,22 @@ def test_an_event_read_ahead_within_a_handler_leaves_its_time_with_the_handler(e
     worker.process([deliver(event("new"))])
 
     assert seen == [True]
+
+
+def test_the_first_statement_of_a_transaction_is_waited_for_at_work_too(engine):
+    if engine.dialect.name != "postgresql":
+        pytest.skip("SQLite works in our own thread")
+    moments = []
+
+    def work():
+        moments.append(time.monotonic())
+        return True
+
+    engine.dispose()
+    work_while_waiting(engine, work)
+    with engine.begin() as connection:
+        # What waited for BEGIN alone would be at work for a fraction of this.
+        connection.exec_driver_sql("SELECT pg_sleep(0.5)")
+        worked = moments[-1] - moments[0]
+
+    assert worked > 0.4
