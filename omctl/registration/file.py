@@ -78,7 +78,7 @@ def _check(url: str) -> None:
     """Refuse an address that the platform cannot or must not post to."""
     try:
         parts = urlsplit(url)
-        is_usable = is_safe(url) and not parts.username and not parts.query and (parts.port or 443) > 0
+        is_usable = is_safe(url) and not parts.username and not parts.query and parts.port != 0
     except ValueError:
         is_usable = False
     if not is_usable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from messaging.errors import ConfigurationError
 from omctl.registration.file import read_file
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 WEBHOOKS: Final = "/api/v2/integrations/webhooks"
 INTEGRATIONS: Final = "/api/v2/conversations/messaging/integrations/open"
 SECRET: Final = "outboundNotificationWebhookSignatureSecretToken"  # noqa: S105  a field's name
+HTTPS_PORT: Final = 443
+"""The only one that the platform posts to.
+
+Source: Genesys Cloud, "Configure an open messaging integration".
+"""
+
 SHORTEST_SECRET: Final = 16
 """The platform's own: "must be longer than 15 characters"."""
 
@@ -133,4 +140,14 @@ def _integration(
     if len(secrets[0]) < SHORTEST_SECRET:
         raise ConfigurationError("OM_WEBHOOK_SECRETS: the platform wants more than 15 characters")
     body = {"name": table["name"], "outboundNotificationWebhookUrl": url, "webhookHeaders": headers}
-    return Wanted("integration", INTEGRATIONS, table["name"], body, table["id"], secrets)
+    parts = urlsplit(url)
+    has_own_port = parts.scheme == "https" and parts.port not in {None, HTTPS_PORT}
+    return Wanted(
+        "integration",
+        INTEGRATIONS,
+        table["name"],
+        body,
+        table["id"],
+        secrets,
+        (f"url names port {parts.port}: the platform posts to {HTTPS_PORT} alone",) if has_own_port else (),
+    )

@@ -4,6 +4,7 @@ from omctl.rotation.edges import Edges
 from omctl.rotation.plan import STEPS, Facts, RotationError, Step, next_step
 from omctl.rotation.rotation import PATIENCE_SECONDS, QUIET_SECONDS, Rotation, Times
 from omctl.rotation.secrets_file import SecretsFile
+from omctl.rotation.watch import Watch
 
 __all__ = [
     "PATIENCE_SECONDS",
@@ -16,5 +17,6 @@ __all__ = [
     "SecretsFile",
     "Step",
     "Times",
+    "Watch",
     "next_step",
 ]

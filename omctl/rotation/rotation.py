@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from omctl.rotation.plan import STEPS, EdgeAwayError, Facts, RotationError, Step, next_step
+from omctl.rotation.watch import Watch
 from webhook_api.signature import secret_id
 
 if TYPE_CHECKING:
@@ -123,19 +124,11 @@ class Rotation:
     def _watch(self) -> None:
         """Wait for traffic under the new secret, and for quiet under the old one."""
         new, old = map(_id, self._file.read())
-        before: dict[str, dict[str, int]] = {}
-        quiet_since = time.monotonic()
-
-        def is_over() -> bool:
-            nonlocal before, quiet_since
-            now = self._edges.verified()
-            if any(each.get(old, 0) > before.get(name, {}).get(old, 0) for name, each in now.items()):
-                quiet_since = time.monotonic()
-            before = now
-            is_quiet = time.monotonic() - quiet_since >= self._times.quiet
-            return is_quiet and any(each.get(new, 0) for each in now.values())
-
-        self._wait(is_over, "traffic under the new secret alone")
+        watch = Watch(new, old, self._times.quiet, since=time.monotonic())
+        self._wait(
+            lambda: watch.is_over(self._edges.verified(), time.monotonic()),
+            "traffic under the new secret alone",
+        )
 
     def _wait(self, is_so: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + self._times.patience

@@ -257,6 +257,11 @@ def test_a_filter_that_takes_the_events_of_all_channels_is_registered_with_a_war
     assert "was created and verified" in result.stdout
 
 
+def test_a_port_that_the_platform_does_not_post_to_is_warned_of(environment, file):
+    file.write_text(FILE.replace("api.example", "api.example:8443"))
+    assert "Warning: url names port 8443" in run(environment, "--dry-run").stderr
+
+
 def test_a_secret_too_short_for_the_platform_is_refused(environment):
     with pytest.raises(ConfigurationError, match="OM_WEBHOOK_SECRETS"):
         run(environment | {"OM_WEBHOOK_SECRETS": "short"})

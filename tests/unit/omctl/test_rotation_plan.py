@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from messaging.errors import ConfigurationError
-from omctl.rotation import Facts, RotationError, SecretsFile, Step, next_step
+from omctl.rotation import Facts, RotationError, SecretsFile, Step, Watch, next_step
 
 ONE = {"edge 1": {"new": 0}}
 BOTH = {"edge 1": {"new": 3, "old": 5}, "edge 2": {"new": 0, "old": 9}}
@@ -42,6 +42,27 @@ def test_the_next_step_follows_from_file_platform_and_edges(secrets, signing, ed
 def test_what_would_have_events_refused_is_refused(secrets, signing, edges, said):
     with pytest.raises(RotationError, match=said):
         next_step(Facts(secrets, signing, edges))
+
+
+@pytest.mark.parametrize(
+    ("looks", "is_over"),
+    [
+        # Each look: seconds, what the processes have verified.
+        ([(0, {"a": (0, 5)}), (9, {"a": (1, 5)})], False),
+        ([(0, {"a": (0, 5)}), (10, {"a": (1, 5)})], True),
+        ([(0, {"a": (0, 5)}), (60, {"a": (0, 5)})], False),
+        ([(0, {"a": (0, 5)}), (8, {"a": (1, 6)}), (17, {"a": (2, 6)})], False),
+        ([(0, {"a": (0, 5)}), (8, {"a": (1, 6)}), (18, {"a": (2, 6)})], True),
+        ([(0, {"a": (0, 5)}), (8, {"b": (1, 0)}), (10, {"b": (2, 0)})], True),
+        ([(0, {"a": (0, 5)}), (8, {"a": (1, 5), "b": (0, 1)}), (17, {"a": (2, 5), "b": (0, 1)})], False),
+    ],
+)
+def test_the_old_secret_goes_after_quiet_under_it_and_traffic_under_the_new_one(looks, is_over):
+    watch = Watch("new", "old", quiet=10.0, since=0.0)
+    for now, edges in looks:
+        counts = {name: {"new": new, "old": old} for name, (new, old) in edges.items()}
+        found = watch.is_over(counts, float(now))
+    assert found is is_over
 
 
 def test_the_file_keeps_its_mode_and_gets_a_new_secret_before_the_old(tmp_path):

@@ -9,6 +9,7 @@ from simulator.platform import Conversation, Organisation, Participant, create_p
 from simulator.platform.registrations import SECRET, URL
 from simulator.platform.talks import Talks
 from tests.sdk_models import faults, require_sdk
+from workers.reconcile.platform_history import PlatformHistory
 
 PAYLOADS = Path(__file__).parents[2] / "payloads" / "genesys"
 INTEGRATION = {
@@ -99,6 +100,18 @@ def test_the_conversations_of_a_time(ask):
     found = ask("POST", "/analytics/conversations/details/query", query)
     assert found["conversations"]
     assert_is("AnalyticsConversationQueryResponse", found)
+
+
+def test_what_the_reconciliation_asks_for():
+    asked = []
+
+    class Client:
+        def query(self, _path, content):
+            asked.append(content)
+            return {"conversations": []}
+
+    PlatformHistory(Client()).conversations(1_700_000_000_000_000, 1_700_000_900_000_000, 1)
+    assert_is("ConversationQuery", asked[0])
 
 
 def test_a_customer_s_message_and_its_answer(ask, organisation):
