@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 
 from rich.table import Table
 from sqlalchemy import create_engine, text
-from werkzeug.serving import WSGIRequestHandler, make_server
 
-from deploy.local.ports import LOOPBACK
 from simulator.platform import Conversation, History, Organisation, Participant, create_platform
 from simulator.receiver import Inbox, serving
+from simulator.serving import serving_app
 
 SUBSCRIPTIONS: Mapping[str, tuple[str, ...]] = {
     "session": ("openmessaging:conversation:new",),
@@ -115,7 +113,7 @@ class ServicesBehind:
         organisation = Organisation("demo", client_secret, requests_per_minute=REQUESTS_PER_MINUTE)
         organisation.conversations = _Conversations()
         organisation.history = self.history
-        with serving(self.inbox) as receiver_url, _platform(organisation) as platform_url:
+        with serving(self.inbox) as receiver_url, serving_app(create_platform(organisation)) as platform_url:
             path = directory / "destinations.toml"
             path.touch(mode=0o600)
             path.write_text("".join(self._table_of(name, receiver_url) for name in SUBSCRIPTIONS))
@@ -134,26 +132,6 @@ class ServicesBehind:
             f'[destinations.{name}]\nurl = "{receiver_url}/{name}"\nsecret = "{self._secrets[name]}"\n'
             f"events = [{events}]\n\n"
         )
-
-
-class _Quietly(WSGIRequestHandler):
-    """Writes no line for each request."""
-
-    def log(self, *_arguments: object) -> None:
-        pass
-
-
-@contextmanager
-def _platform(organisation: Organisation) -> Iterator[str]:
-    server = make_server(LOOPBACK, 0, create_platform(organisation), threaded=True, request_handler=_Quietly)
-    thread = Thread(target=server.serve_forever, name="platform")
-    thread.start()
-    try:
-        yield f"http://{LOOPBACK}:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def unfinished(database_url: str) -> int:

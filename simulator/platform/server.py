@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
-
-from werkzeug.serving import WSGIRequestHandler, make_server
+from typing import TYPE_CHECKING
 
 from simulator.platform.app import create_platform
+from simulator.serving import serving_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from simulator.platform.organisation import Organisation
     from simulator.platform.page import Fates
-
-LOOPBACK: Final = "127.0.0.1"
-
-
-class _Handler(WSGIRequestHandler):
-    """Keeps connections open and writes no log."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  its base's name
-        pass
 
 
 @contextmanager
@@ -40,13 +27,8 @@ def serving_platform(
         fates: Says on the page what became of a webhook behind the edge.
     """
     app = create_platform(organisation, has_page=True, fates=fates)
-    server = make_server(LOOPBACK, port, app, threaded=True, request_handler=_Handler)
-    thread = threading.Thread(target=server.serve_forever, name="platform")
-    thread.start()
     try:
-        yield f"http://{LOOPBACK}:{server.server_port}"
+        with serving_app(app, port) as url:
+            yield url
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
         organisation.outbound.stop()

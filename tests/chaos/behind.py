@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from threading import Thread
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
-
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
 from simulator.receiver import Inbox, serving
+from simulator.serving import serving_app
 from tests.chaos.proxy import Proxy
 from tests.servers import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from random import Random
 
@@ -106,7 +103,7 @@ class Behind:
         self.programs: list[Program] = []
         self._running = ExitStack()
         receiver = self._running.enter_context(serving(self.inbox))
-        platform = self._running.enter_context(_serving_platform(self.organisation))
+        platform = self._running.enter_context(serving_app(create_platform(self.organisation)))
         self.receiver_proxy = Proxy(_port_of(receiver))
         self.platform_proxy = Proxy(_port_of(platform))
         self._destinations = directory / "destinations.toml"
@@ -152,26 +149,6 @@ class Behind:
         self.receiver_proxy.close()
         self.platform_proxy.close()
         self._running.close()
-
-
-class _Quietly(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, *_arguments: object) -> None:
-        """Write no line for each request."""
-
-
-@contextmanager
-def _serving_platform(organisation: Organisation) -> Iterator[str]:
-    server = make_server(LOOPBACK, 0, create_platform(organisation), threaded=True, request_handler=_Quietly)
-    thread = Thread(target=server.serve_forever, name="platform")
-    thread.start()
-    try:
-        yield f"http://{LOOPBACK}:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _port_of(url: str) -> int:

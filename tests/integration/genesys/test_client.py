@@ -1,15 +1,14 @@
 """The client against the simulated platform, by HTTP, with the budget in a real database."""
 
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from werkzeug.serving import make_server
 
 from deploy.local.ports import LOOPBACK, free_port
 from messaging.clock import SystemClock
 from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
+from simulator.serving import serving_app
 from workers.genesys import (
     ConversationStates,
     GenesysClient,
@@ -40,14 +39,8 @@ def organisation():
 
 @pytest.fixture
 def platform_url(organisation):
-    port = free_port()
-    server = make_server(LOOPBACK, port, create_platform(organisation), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://{LOOPBACK}:{port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_app(create_platform(organisation)) as url:
+        yield url
 
 
 @pytest.fixture

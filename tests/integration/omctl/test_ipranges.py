@@ -2,16 +2,15 @@
 
 import json
 import subprocess
-import threading
 
 import pytest
 from click.testing import CliRunner
-from werkzeug.serving import make_server
 
 from messaging.errors import ConfigurationError
 from omctl.address_ranges import UnusableRangesError
 from omctl.commands.ipranges import ipranges
 from simulator.platform import Fault, Organisation, create_platform
+from simulator.serving import serving_app
 from tests.servers import LOOPBACK, ensure_nginx, free_port, nginx
 from workers.genesys import PlatformUnavailableError
 
@@ -26,20 +25,14 @@ def organisation():
 @pytest.fixture
 def environment(organisation):
     """The variables of a host that runs only the edge: it has no database."""
-    port = free_port()
-    server = make_server(LOOPBACK, port, create_platform(organisation), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield {
-        "OM_GENESYS_API_URL": f"http://{LOOPBACK}:{port}",
-        "OM_GENESYS_REGION": "eu-central-1",
-        "OM_GENESYS_CLIENT_ID": "client",
-        "OM_GENESYS_CLIENT_SECRET": SECRET,
-        "OM_GENESYS_LOGIN_URL": f"http://{LOOPBACK}:{port}",
-    }
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_app(create_platform(organisation)) as url:
+        yield {
+            "OM_GENESYS_API_URL": url,
+            "OM_GENESYS_REGION": "eu-central-1",
+            "OM_GENESYS_CLIENT_ID": "client",
+            "OM_GENESYS_CLIENT_SECRET": SECRET,
+            "OM_GENESYS_LOGIN_URL": url,
+        }
 
 
 def run(environment, *arguments):

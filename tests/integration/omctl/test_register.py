@@ -1,18 +1,16 @@
 """omctl register against the simulated platform, by HTTP."""
 
 import json
-import threading
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from werkzeug.serving import make_server
 
 from messaging.errors import ConfigurationError
 from omctl.commands import register
 from omctl.registration import RegistrationError
 from simulator.platform import Fault, Organisation, create_platform
-from tests.servers import LOOPBACK
+from simulator.serving import serving_app
 from workers.genesys import PlatformUnavailableError
 
 CLIENT_SECRET = "constructed-client-secret"
@@ -46,20 +44,15 @@ def file(tmp_path):
 
 @pytest.fixture
 def environment(organisation, file):
-    server = make_server(LOOPBACK, 0, create_platform(organisation), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield {
-        "OM_GENESYS_API_URL": f"http://{LOOPBACK}:{server.server_port}",
-        "OM_GENESYS_CLIENT_ID": "client",
-        "OM_GENESYS_CLIENT_SECRET": CLIENT_SECRET,
-        "OM_REGISTRATION": str(file),
-        "OM_WEBHOOK_SECRETS": f"{NEW},{OLD}",
-        "OM_REQUIRED_HEADERS": f"X-Webhook-Source={HEADER}",
-    }
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_app(create_platform(organisation)) as url:
+        yield {
+            "OM_GENESYS_API_URL": url,
+            "OM_GENESYS_CLIENT_ID": "client",
+            "OM_GENESYS_CLIENT_SECRET": CLIENT_SECRET,
+            "OM_REGISTRATION": str(file),
+            "OM_WEBHOOK_SECRETS": f"{NEW},{OLD}",
+            "OM_REQUIRED_HEADERS": f"X-Webhook-Source={HEADER}",
+        }
 
 
 def run(environment, *arguments):

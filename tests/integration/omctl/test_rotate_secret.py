@@ -5,11 +5,11 @@ import threading
 
 import pytest
 from click.testing import CliRunner
-from werkzeug.serving import make_server
 
 from omctl.commands import rotate_secret
 from omctl.rotation import RotationError
 from simulator.platform import Organisation, create_platform
+from simulator.serving import serving_app
 from tests.servers import LOOPBACK
 from tests.services import GONE, Edge, Service, running
 
@@ -96,22 +96,17 @@ def organisation():
 @pytest.fixture
 def stand(organisation, tmp_path, monkeypatch):
     monkeypatch.delenv("OM_WEBHOOK_SECRETS", raising=False)
-    server = make_server(LOOPBACK, 0, create_platform(organisation), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    stand = Stand(tmp_path, f"http://{LOOPBACK}:{server.server_port}")
-    integration = {
-        "name": "Ingest",
-        "outboundNotificationWebhookUrl": stand.edge.url,
-        SECRET_FIELD: OLD,
-    }
-    organisation.registrations.create_integration(integration)
-    with running(stand.edge):
-        stand.edge.start(wait_for_broker=False)
-        yield stand
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_app(create_platform(organisation)) as url:
+        stand = Stand(tmp_path, url)
+        integration = {
+            "name": "Ingest",
+            "outboundNotificationWebhookUrl": stand.edge.url,
+            SECRET_FIELD: OLD,
+        }
+        organisation.registrations.create_integration(integration)
+        with running(stand.edge):
+            stand.edge.start(wait_for_broker=False)
+            yield stand
 
 
 def states(organisation):

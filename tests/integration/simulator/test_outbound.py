@@ -1,15 +1,14 @@
 """The platform's own webhooks, posted to a real server that answers as it is told."""
 
-import threading
 from contextlib import contextmanager
 
 import pytest
 from flask import Flask, request
-from werkzeug.serving import make_server
 
 from simulator.platform import Organisation
 from simulator.platform.registrations import SECRET, URL
 from simulator.sender import RetryPolicy
+from simulator.serving import serving_app
 from tests.servers import LOOPBACK
 from webhook_api.signature import SignatureVerifier
 
@@ -22,15 +21,8 @@ def receiver(answer):
     """Serve `answer(body, headers)`, which returns a status."""
     app = Flask(__name__)
     app.post("/hook")(lambda: ("", answer(request.get_data(), request.headers)))
-    server = make_server(LOOPBACK, 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://{LOOPBACK}:{server.server_port}/hook"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_app(app) as url:
+        yield f"{url}/hook"
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import copy
 import itertools
 import json
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,15 +10,14 @@ from pathlib import Path
 import pika
 import pytest
 from sqlalchemy import text
-from werkzeug.serving import make_server
 
-from deploy.local.ports import LOOPBACK, free_port
 from messaging import topology
 from messaging.clock import SystemClock
 from messaging.delivery import Delivery
 from messaging.envelope import Envelope
 from messaging.topology import EVENTS_QUEUE
 from simulator.platform import Organisation, create_platform
+from simulator.serving import serving_app
 from tests.integration.workers.test_consumer import running
 from workers.intake import Intake, own_handlers
 from workers.tables.database import engine_of
@@ -103,14 +101,8 @@ def organisation():
 
 @pytest.fixture
 def platform_url(organisation):
-    port = free_port()
-    server = make_server(LOOPBACK, port, create_platform(organisation), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://{LOOPBACK}:{port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_app(create_platform(organisation)) as url:
+        yield url
 
 
 TAGS = itertools.count(1)
