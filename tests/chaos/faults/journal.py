@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
-DISK_SECONDS = 150.0
-"""Of traffic that the disk has room for: more than any broker here takes to start."""
+DISK = 4
+"""Times what the limit has room for: more than any broker here takes to start."""
 
 LIMIT_SECONDS = 40.0
 """Of traffic that a nearly full disk, and the limit, have room for: above the last ten seconds, which are
@@ -30,7 +30,7 @@ always journalled, of the fourfold rate at which what was refused comes again.""
 EVENT_BYTES = 400
 """In the journal."""
 
-LEAST_MEGABYTES = 4
+LEAST_BYTES = 1 << 20
 """What two processes' segments need."""
 
 NEARLY_FULL = 65536
@@ -45,7 +45,7 @@ def on_a_small_disk(stand: Stand) -> Iterator[None]:
     """Give the edge a state directory on a file system of its own."""
     usual, small = stand.journals.state, stand.directory / "small"
     small.mkdir(exist_ok=True)
-    options = f"size={_room_for(stand, DISK_SECONDS)}"
+    options = f"size={DISK * _room_for(stand, LIMIT_SECONDS)}"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(small)], check=True)
     _move(stand, small)
     try:
@@ -201,7 +201,7 @@ def _free(directory: Path) -> int:
 
 def _room_for(stand: Stand, seconds: float) -> int:
     """Return how many bytes so many seconds of traffic at half of the capacity take."""
-    return max(LEAST_MEGABYTES << 20, round(stand.capacity / 2 * seconds * EVENT_BYTES))
+    return max(LEAST_BYTES, round(stand.capacity / 2 * seconds * EVENT_BYTES))
 
 
 def _move(stand: Stand, state: Path) -> None:
