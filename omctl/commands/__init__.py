@@ -19,6 +19,7 @@ from omctl.commands.rotate_secret import rotate_secret
 from omctl.commands.setup import setup
 from omctl.commands.sign import curl_line, sign
 from omctl.commands.simulate import simulate
+from omctl.commands.stats import stats
 
 COMMANDS = (
     install,
@@ -33,6 +34,7 @@ COMMANDS = (
     replay,
     reconcile,
     ingest,
+    stats,
     brake,
     drift,
     filters,
@@ -64,5 +66,6 @@ __all__ = [
     "setup",
     "sign",
     "simulate",
+    "stats",
     "uninstall",
 ]

@@ -63,6 +63,7 @@ from workers.tables.models import (
     suspects,
     unstored_events,
 )
+from workers.tables.notification_statistics import Notifications, notifications_by_day, summed
 from workers.tables.open_connections import OpenConnections
 from workers.tables.outbox_entries import put_in_outbox
 from workers.tables.payloads import keep_payloads
@@ -155,6 +156,7 @@ __all__ = [
     "Kept",
     "KnownConversation",
     "Manner",
+    "Notifications",
     "OpenConnections",
     "Page",
     "PastChoice",
@@ -215,6 +217,7 @@ __all__ = [
     "note_progress",
     "note_reconciliation",
     "noted_drift",
+    "notifications_by_day",
     "outbox",
     "past_events",
     "platform_conversations",
@@ -231,6 +234,7 @@ __all__ = [
     "routing_updates",
     "sqlstate_of",
     "subscriptions",
+    "summed",
     "suspects",
     "take_up_reconciliation",
     "transact",
