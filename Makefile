@@ -7,6 +7,8 @@ BIN = $(VENV)/bin
 CODE = webhook_api workers messaging simulator omctl migrations deploy tests docs
 # More options for pytest, such as PYTEST="-k journal -x"
 PYTEST ?=
+# How many tests run side by side: more than two cores, since a test waits for servers half of its time
+LANES ?= 4
 # Options for the chaos suite, such as CHAOS="--fault 3 --seed 1f2e"
 CHAOS ?=
 # Options for the benchmarks, such as BENCH="--only growth --rows 20000000"
@@ -35,7 +37,7 @@ demo: install ## Run the service, send 1,000 simulated events and settle the acc
 	@$(BIN)/python -m deploy.local demo
 
 test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL and SQLite
-	@$(BIN)/python -m tests.servers -n 2 --dist loadscope --no-loadscope-reorder --durations 15 $(PYTEST)
+	@$(BIN)/python -m tests.servers -n $(LANES) --dist loadscope --no-loadscope-reorder --durations 15 $(PYTEST)
 
 test-nightly: install ## Run settling with 10,000 examples, and replay 10,000 dead letters
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m tests.servers --timeout 0 tests/integration/workers tests/unit/settle -k "any_interleaving or thousands_of_letters" $(PYTEST)
