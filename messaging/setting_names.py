@@ -24,6 +24,7 @@ KNOWN: Final = frozenset(
         "OM_EDGE_PROCESSES",
         "OM_EVENTS_HEADERS",
         "OM_EVENT_FILTER",
+        "OM_FAILED_RECEIPTS",
         "OM_FLASK_EXTENSIONS",
         "OM_GENESYS_API_URL",
         "OM_GENESYS_CLIENT_ID",

@@ -14,7 +14,7 @@ from messaging.processing import TimeLimits
 from messaging.service_manager import ServiceManager
 from messaging.topology import EVENTS_QUEUE
 from messaging.watchdog import Watchdog
-from workers.deliver import DeadLetterPublisher, Deliverer
+from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
 from workers.observe import ServiceCollector, serve
@@ -28,7 +28,11 @@ from workers.settle import Settler
 from workers.tables import RETENTION_SESSION, engine_of
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from messaging.clock import Clock
     from workers.deliver import DeliverSettings
+    from workers.genesys import GenesysSettings
     from workers.observe import ObserveSettings
     from workers.reconcile import ReconcileSettings
     from workers.retain import RetainSettings
@@ -42,10 +46,7 @@ def run_settle(settings: SettleSettings) -> None:
     clock = SystemClock()
     engine = engine_of(settings.database_url)
     genesys = settings.genesys
-    states = None
-    if genesys is not None:
-        budget = RequestBudget(engine, genesys.client_id, genesys.requests_per_minute, clock)
-        states = ConversationStates(GenesysClient(genesys, budget))
+    states = ConversationStates(_platform_client(engine, genesys, clock)) if genesys is not None else None
     settler = Settler(engine, clock, window=settings.window, states=states)
     steps = [settler.settle_windows] if states is None else [settler.settle_windows, settler.settle_updates]
     Role("settle", steps, ServiceManager()).run()
@@ -60,11 +61,24 @@ def run_deliver(settings: DeliverSettings) -> None:
     clock = SystemClock()
     engine = engine_of(settings.database_url)
     deliverer = Deliverer(engine, clock, settings.destinations)
-    publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls)
-    # The first waits by itself. A letter is for a person, and may lie for a second.
+    receipts = None
+    if settings.genesys is not None:
+        client = _platform_client(engine, settings.genesys, clock)
+        receipts = FailedReceipts(engine, clock, settings.failed_receipts, client)
+    publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls, receipts)
+    # The first waits by itself. A letter is for a person, and may lie for a second, a receipt too.
     steps = [deliverer.deliver, publisher.publish_dead_letters]
+    if receipts is not None:
+        steps.append(receipts.send_failed_receipts)
     Role("deliver", steps, ServiceManager(), idle_seconds=1.0).run()
     deliverer.finish(settings.stop_seconds)
+
+
+def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> GenesysClient:
+    """Return a way to the platform within the budget of all hosts."""
+    return GenesysClient(
+        genesys, RequestBudget(engine, genesys.client_id, genesys.requests_per_minute, clock)
+    )
 
 
 def run_reconcile(settings: ReconcileSettings) -> None:

@@ -3,6 +3,7 @@
 from workers.deliver.dead_letters import DeadLetterPublisher
 from workers.deliver.deliverer import Deliverer
 from workers.deliver.destinations import EVENT_TYPES, Destination, read_destinations
+from workers.deliver.failed_receipts import FailedReceipts
 from workers.deliver.message import Message, body_of
 from workers.deliver.registry import OPERATOR, pause, resume
 from workers.deliver.resending import DeadChoice, count_dead, resend
@@ -17,6 +18,7 @@ __all__ = [
     "DeliverSettings",
     "Deliverer",
     "Destination",
+    "FailedReceipts",
     "Message",
     "Transport",
     "body_of",

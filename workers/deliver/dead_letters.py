@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from messaging.clock import Clock
     from workers.deliver.attempts import Attempt
+    from workers.deliver.failed_receipts import FailedReceipts
 
 REFUSED: Final = "delivery_refused"
 GIVEN_UP: Final = "delivery_given_up"
@@ -69,9 +70,17 @@ class DeadLetterPublisher:
         engine: The database.
         clock: Our time.
         amqp_urls: The broker's nodes.
+        receipts: Is told what is given up for good; None: nobody tells the agents.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, amqp_urls: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        amqp_urls: tuple[str, ...],
+        receipts: FailedReceipts | None = None,
+    ) -> None:
+        self._receipts = receipts
         self._engine = engine
         self._clock = clock
         self._amqp_urls = amqp_urls
@@ -93,8 +102,7 @@ class DeadLetterPublisher:
             transact(self._engine, lambda connection: self._note(connection, rows, due_at=self._now()))
             raise RetryLaterError(str(error)) from None
         # What a person has sent again meanwhile is no dead letter any more: once it dies again it is told.
-        told = {"dead_lettered_at": self._now()}
-        transact(self._engine, lambda connection: self._note(connection, rows, **told))
+        transact(self._engine, lambda connection: self._close(connection, rows))
         for row in rows:
             logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
         return len(rows)
@@ -122,6 +130,11 @@ class DeadLetterPublisher:
         until = moment_of(self._clock.now_us() + round(LEASE_SECONDS * 1_000_000))
         self._note(connection, rows, due_at=until)
         return rows
+
+    def _close(self, connection: Connection, rows: Sequence[Row[Any]]) -> None:
+        self._note(connection, rows, dead_lettered_at=self._now())
+        if self._receipts is not None:
+            self._receipts.owe(connection, rows)
 
     def _note(self, connection: Connection, rows: Sequence[Row[Any]], **values: object) -> None:
         for row in rows:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from messaging.log import logger
 from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
@@ -101,7 +102,10 @@ class GenesysClient:
         return self._change("PATCH", path, content)
 
     def _change(self, method: str, path: str, content: dict[str, Any]) -> dict[str, Any]:
-        answer = self._send(method, path, self._tokens.current(), json=content)
+        token = self._tokens.current()
+        answer = self._send(method, path, token, json=content)
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            self._tokens.forget(token)
         return self._content_of(answer, path)
 
     def _send(self, method: str, path: str, token: str, **arguments: Any) -> requests.Response:
@@ -117,7 +121,9 @@ class GenesysClient:
                 **arguments,
             )
         except requests.RequestException as error:
-            raise PlatformUnavailableError(type(error).__name__, delay=RETRY_SECONDS) from None
+            raise PlatformUnavailableError(
+                type(error).__name__, delay=RETRY_SECONDS, may_have_arrived=not _never_left(error)
+            ) from None
 
     def _content_of(self, answer: requests.Response, path: str) -> dict[str, Any]:
         correlation_id = answer.headers.get(CORRELATION_HEADER, "none")
@@ -137,7 +143,9 @@ class GenesysClient:
             raise PlatformUnavailableError(f"429 (inin-correlation-id {correlation_id})", delay=delay)
         if answer.ok or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PlatformUnavailableError(
-                f"{status} (inin-correlation-id {correlation_id})", delay=RETRY_SECONDS
+                f"{status} (inin-correlation-id {correlation_id})",
+                delay=RETRY_SECONDS,
+                may_have_arrived=True,
             )
         raise PlatformRefusedError(status, _code_of(answer), correlation_id)
 
@@ -149,6 +157,12 @@ def retry_after(header: str | None) -> float:
     except ValueError:
         return RETRY_SECONDS
     return min(max(seconds, 1.0), LONGEST_RETRY_AFTER) if seconds == seconds else RETRY_SECONDS  # noqa: PLR0124  # NaN
+
+
+def _never_left(error: requests.RequestException) -> bool:
+    """Tell whether no connection came about at all: then nothing was asked."""
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(error, requests.ConnectTimeout) or isinstance(cause, NewConnectionError)
 
 
 def _code_of(answer: requests.Response) -> str:

@@ -11,7 +11,13 @@ class PlatformUnavailableError(RetryLaterError):
     Args:
         reason: What happened, with the platform's correlation id where it gave one.
         delay: Seconds to wait before the next request.
+        may_have_arrived: Whether the platform may have done what it was asked: nothing that must not be done
+            twice is asked again then.
     """
+
+    def __init__(self, reason: str, *, delay: float = 1.0, may_have_arrived: bool = False) -> None:
+        super().__init__(reason, delay=delay)
+        self.may_have_arrived = may_have_arrived
 
 
 class PlatformRefusedError(OpenMessagingError):

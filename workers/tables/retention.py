@@ -14,6 +14,7 @@ from workers.tables.models import (
     discarded_letters,
     duplicate_events,
     event_payloads,
+    failed_receipts,
     message_receipts,
     outbox,
     processed_events,
@@ -182,6 +183,7 @@ KEPT_EVENTS: Final = KeptGroups(
         conversation_messages.c.event_id,
         message_receipts.c.event_id,
         routing_updates.c.event_id,
+        failed_receipts.c.event_id,
     ),
     rises=True,
 )

@@ -10,7 +10,12 @@ from workers.tables.models.conversations import (
     message_receipts,
     routing_updates,
 )
-from workers.tables.models.delivering import deliveries, destinations, subscriptions
+from workers.tables.models.delivering import (
+    deliveries,
+    destinations,
+    failed_receipts,
+    subscriptions,
+)
 from workers.tables.models.events import (
     drift,
     duplicate_events,
@@ -40,6 +45,7 @@ __all__ = [
     "drift",
     "duplicate_events",
     "event_payloads",
+    "failed_receipts",
     "interventions",
     "message_receipts",
     "metadata",

@@ -51,3 +51,20 @@ deliveries = Table(
     Index("ix_deliveries_untold", "outbox_id", **_UNTOLD),
     comment="One row for each row of the outbox and destination that is told of it",
 )
+
+failed_receipts = Table(
+    "failed_receipts",
+    metadata,
+    primary_key("event_id", RowId, "processed_events.id of the message", autoincrement=False),
+    column("destination", Identifier, "The first that gave it up"),
+    column("status", Integer, "HTTP status of its last answer", nullable=True),
+    column("reason", Text, "Why its last attempt failed, in a word", nullable=True),
+    column("due_at", UtcDateTime, "Not before"),
+    column("attempts", Integer, "How often it was begun"),
+    column("begun_at", UtcDateTime, "When the request under way began, our clock", nullable=True),
+    column("outcome", Text, "sent, refused, unknown or gone; null: waits", nullable=True),
+    column("problem", Text, "What the platform said last, in a word", nullable=True),
+    column("finished_at", UtcDateTime, "When, our clock", nullable=True),
+    Index("ix_failed_receipts_due", "due_at", **_UNFINISHED),
+    comment="Messages that were given up, of which the agent is told; each once",
+)

@@ -13,7 +13,7 @@ dead_letters = Table(
     column("code", Text, "What is wrong, one stable word: docs/database.md lists them"),
     column("reason", Text, "What is wrong, naming the field and never its value"),
     column("body_sha256", Digest, "SHA-256 of the raw body, 32 bytes"),
-    column("source", Text, "webhook, reconcile or replay"),
+    column("source", Text, "webhook, reconcile, replay or ingest"),
     column("received_at", UtcDateTime, "When the edge had read the request"),
     column("recorded_at", UtcDateTime, "When it was dead-lettered first"),
     column("attempts", Integer, "Deliveries up to then, from 1"),

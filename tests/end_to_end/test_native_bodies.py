@@ -1,0 +1,90 @@
+"""Every body that the platform is documented, or was seen, to post, through the real edge and worker.
+
+Source: tests/payloads/README.md names that of each body.
+"""
+
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.services import SECRET
+
+PAYLOADS = Path(__file__).parents[1] / "payloads"
+STORED = {
+    "genesys/text": ("openmessaging:conversation:message", "processed", None),
+    "genesys/attachment": ("openmessaging:conversation:message", "processed", None),
+    "genesys/structured-quick-replies": ("openmessaging:conversation:message", "processed", None),
+    "genesys/receipt-failed": ("openmessaging:receipt", "processed", None),
+    "genesys/receipt-published": ("openmessaging:receipt", "processed", None),
+    "eventbridge/customer-start": ("openmessaging:conversation:new", "processed", None),
+    "eventbridge/acd-end": ("openmessaging:conversation:updated", "processed", None),
+    "eventbridge/customer-start-chat": ("openmessaging:conversation:new", "skipped", "other_medium"),
+    "guide/conversation-new": ("openmessaging:conversation:new", "processed", None),
+    "guide/conversation-message": ("openmessaging:conversation:message", "processed", None),
+    "guide/conversation-updated": ("openmessaging:conversation:updated", "processed", None),
+}
+COUNTED = ["genesys/typing"]
+
+# Constructed: the signature was computed with openssl, apart from the code under test.
+SIGNED = (
+    '{"id":"d7d58935af65a45e5234ac77de017a0a","channel":{"id":"e6b352de-ecd0-49c7-94de-7787418869bc",'
+    '"platform":"Open","type":"Private","to":{"id":"user-1","idType":"Opaque"},"from":{"nickname":"Demo",'
+    '"id":"e6b352de-ecd0-49c7-94de-7787418869bc","idType":"Opaque"},"time":"2025-06-10T21:03:05.427Z",'
+    '"messageId":"d7d58935af65a45e5234ac77de017a0a"},"type":"Text","text":"Hi 👋",'
+    '"originatingEntity":"Human","direction":"Outbound","conversationId":"5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"}'
+).encode()
+SIGNATURE = "sha256=zj0Sxr8Qpd5K1nDIoaLZbcMUR1KrosMvX/i6xp+XQyA="
+
+
+def body_of(name):
+    return (PAYLOADS / f"{name}.json").read_bytes()
+
+
+def test_no_payload_is_left_out():
+    there = {str(path.relative_to(PAYLOADS).with_suffix("")) for path in PAYLOADS.rglob("*.json")}
+
+    assert there == {*STORED, *COUNTED}
+
+
+def test_the_vector_of_the_signature_is_let_in_and_its_words_are_kept(whole_service):
+    assert SECRET == "constructed-secret-0123456789"
+
+    answer = requests.post(
+        whole_service.edge.url, data=SIGNED, headers={"X-Hub-Signature-256": SIGNATURE}, timeout=10
+    )
+
+    assert answer.status_code == 200
+    event = whole_service.event_of(SIGNED)
+    [row] = whole_service.rows("SELECT text FROM conversation_messages WHERE event_id = :id", id=event["id"])
+    assert row["text"] == "Hi 👋"
+
+
+@pytest.mark.parametrize("name", STORED.keys() - {"genesys/text"})
+def test_every_body_is_taken_in_and_has_its_effect(whole_service, name):
+    assert whole_service.send(body_of(name)) == 200
+
+    event = whole_service.event_of(body_of(name))
+
+    assert (event["event_type"], event["outcome"], event["reason"]) == STORED[name]
+    assert not whole_service.rows("SELECT name FROM drift")
+
+
+def test_a_real_organisations_text_is_another_content_of_the_vectors_event(whole_service):
+    whole_service.send(SIGNED)
+    whole_service.event_of(SIGNED)
+    whole_service.send(body_of("genesys/text"))
+
+    # One message id on one integration is one event, whoever it is said to be for.
+    [row] = whole_service.wait_for("SELECT event_id FROM duplicate_events")
+    [event] = whole_service.rows("SELECT * FROM processed_events WHERE id = :id", id=row["event_id"])
+    assert event["idempotency_key"].endswith("text:id-d7d58935af65a45e5234ac77de017a0a")
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_typing_is_counted(whole_service, name):
+    assert whole_service.send(body_of(name)) == 200
+
+    [row] = whole_service.wait_for("SELECT events FROM unstored_events")
+    assert row["events"] == 1
+    assert not whole_service.rows("SELECT * FROM processed_events WHERE event_type LIKE '%typing'")
