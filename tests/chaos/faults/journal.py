@@ -190,7 +190,9 @@ def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
         lambda: b"journal_segment_damaged" in log.read_bytes()[start:], 40, "the edge tells of the damage"
     )
     wait_until(
-        lambda: len(stand.journals.aside("damaged")) > before, 60, "the damaged file is kept for a person"
+        lambda: len(stand.journals.aside("damaged")) > before,
+        FULL_SECONDS,  # its turn comes in the order of the backlog
+        "the damaged file is kept for a person",
     )
 
 
