@@ -60,7 +60,7 @@ def test_the_vector_of_the_signature_is_let_in_and_its_words_are_kept(whole_serv
     assert row["text"] == "Hi 👋"
 
 
-@pytest.mark.parametrize("name", STORED.keys() - {"genesys/text"})
+@pytest.mark.parametrize("name", sorted(STORED.keys() - {"genesys/text"}))
 def test_every_body_is_taken_in_and_has_its_effect(whole_service, name):
     assert whole_service.send(body_of(name)) == 200
 
