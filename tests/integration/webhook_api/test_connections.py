@@ -239,11 +239,13 @@ def test_when_the_master_is_killed_a_new_one_gets_the_port_at_once(make_edge, co
     # gunicorn tries five times, a second apart, before it gives up.
     successor = _on_the_port_of(edge, tmp_path / "successor")
     with running(successor):
+        # What answers at first may be an orphan that has not noticed yet.
         successor.start(wait_for_broker=False)
+        _wait_until(lambda: not any(map(_is_alive, orphans)), "orphans go on")
+        _wait_until(lambda: _is_live(successor), "the new one does not listen")
 
         assert "Connection in use" not in successor.log.read_text()
         assert post(successor.url, b"{}").status_code == 200
-        _wait_until(lambda: not any(map(_is_alive, orphans)), "orphans go on")
     assert '"event": "edge_orphaned"' in edge.log.read_text()
 
 

@@ -21,12 +21,14 @@ def is_read(worker, delivery):
 
 
 def test_the_next_batch_is_read_while_postgresql_works(worker, engine):
-    following = deliver(said("Second"))
+    def is_read_ahead(number):
+        following = deliver(said(f"{number}, second"))
+        worker.expect([following])
+        worker.process([deliver(said(f"{number}, first"))])
+        return is_read(worker, following)
 
-    worker.expect([following])
-    worker.process([deliver(said("First"))])
-
-    assert is_read(worker, following) == (engine.dialect.name == "postgresql")
+    # An answer that is there at once is not waited for: one of many will be.
+    assert any(map(is_read_ahead, range(100))) == (engine.dialect.name == "postgresql")
 
 
 def test_batches_that_were_read_ahead_take_effect_once_each(worker, query):
