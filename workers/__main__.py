@@ -65,21 +65,21 @@ def intake(name: str) -> None:
 @name_option
 def settle(name: str) -> None:
     """Commit the conversations whose window has closed, and what the services behind are told."""
-    _start(f"settle {name}", read_settle_settings, run_settle)
+    _start(f"settle {name}", read_settle_settings, lambda settings: run_settle(settings, name=name))
 
 
 @main.command()
 @name_option
 def deliver(name: str) -> None:
     """Deliver the outbox to the services behind that OM_DESTINATIONS names."""
-    _start(f"deliver {name}", read_deliver_settings, run_deliver)
+    _start(f"deliver {name}", read_deliver_settings, lambda settings: run_deliver(settings, name=name))
 
 
 @main.command()
 @name_option
 def reconcile(name: str) -> None:
     """Compare with the platform's history every OM_RECONCILE_SECONDS, and publish what is missing."""
-    _start(f"reconcile {name}", read_reconcile_settings, run_reconcile)
+    _start(f"reconcile {name}", read_reconcile_settings, lambda settings: run_reconcile(settings, name=name))
 
 
 @main.command()

@@ -18,6 +18,7 @@ from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
 from workers.observe import ServiceCollector, serve
+from workers.presence import present
 from workers.queue_depths import QueueDepths
 from workers.reconcile import Checker, Comparer, EventsExchange, Reconciler, platform_history_of
 from workers.renewal import renew
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from workers.settle import SettleSettings
 
 
-def run_settle(settings: SettleSettings) -> None:
+def run_settle(settings: SettleSettings, *, name: str) -> None:
     """Settle conversations until SIGTERM or SIGINT."""
     clock = SystemClock()
     engine = engine_of(settings.database_url)
@@ -49,10 +50,11 @@ def run_settle(settings: SettleSettings) -> None:
     states = ConversationStates(_platform_client(engine, genesys, clock)) if genesys is not None else None
     settler = Settler(engine, clock, window=settings.window, states=states)
     steps = [settler.settle_windows] if states is None else [settler.settle_windows, settler.settle_updates]
-    Role("settle", steps, ServiceManager()).run()
+    with present(settings.database_url, clock, "settle", worker_called(name), dict):
+        Role("settle", steps, ServiceManager()).run()
 
 
-def run_deliver(settings: DeliverSettings) -> None:
+def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     """Deliver the outbox until SIGTERM or SIGINT; returns when what was begun is on record.
 
     Raises:
@@ -70,8 +72,9 @@ def run_deliver(settings: DeliverSettings) -> None:
     steps = [deliverer.deliver, publisher.publish_dead_letters]
     if receipts is not None:
         steps.append(receipts.send_failed_receipts)
-    Role("deliver", steps, ServiceManager(), idle_seconds=1.0).run()
-    deliverer.finish(settings.stop_seconds)
+    with present(settings.database_url, clock, "deliver", worker_called(name), deliverer.figures):
+        Role("deliver", steps, ServiceManager(), idle_seconds=1.0).run()
+        deliverer.finish(settings.stop_seconds)
 
 
 def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> GenesysClient:
@@ -81,7 +84,7 @@ def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> 
     )
 
 
-def run_reconcile(settings: ReconcileSettings) -> None:
+def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     """Compare with the platform's history until SIGTERM or SIGINT."""
     clock = SystemClock()
     engine = engine_of(settings.database_url, RETENTION_SESSION)
@@ -93,7 +96,8 @@ def run_reconcile(settings: ReconcileSettings) -> None:
     reconciler = Reconciler(
         engine, clock, history, comparer, exchange=exchange, settings=settings, holder=holder
     )
-    Role("reconcile", [reconciler.reconcile], ServiceManager(), idle_seconds=1.0).run()
+    with present(settings.database_url, clock, "reconcile", worker_called(name), dict):
+        Role("reconcile", [reconciler.reconcile], ServiceManager(), idle_seconds=1.0).run()
 
 
 def run_intake(settings: IntakeSettings, *, name: str) -> None:
@@ -121,7 +125,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         brake_share=settings.brake_share,
         event_filter=settings.event_filter,
         unstored=frozenset() if settings.store_typing else unstored_types(handlers),
-        worker=f"{socket.gethostname()} {name}",
+        worker=worker_called(name),
     )
     watchdog = Watchdog(settings.stuck_seconds)
     consumer = Consumer(
@@ -137,10 +141,16 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: consumer.stop())
-    consumer.run()
+    with present(settings.database_url, clock, "intake", worker_called(name), intake.totals.figures):
+        consumer.run()
     watchdog.stop()
     if consumer.is_worn:
         renew()
+
+
+def worker_called(name: str) -> str:
+    """Return what the records call this worker: its name is unique on its host alone."""
+    return f"{socket.gethostname()} {name}"
 
 
 def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:

@@ -53,6 +53,8 @@ class _Lane:
     threads: ThreadPoolExecutor
     breaker: Breaker = field(default_factory=Breaker)
     in_flight: int = 0
+    delivered: int = 0
+    failed: int = 0
 
     def room(self) -> int:
         return self.breaker.room(time.monotonic(), self.in_flight, AHEAD * self.destination.concurrency)
@@ -112,6 +114,15 @@ class Deliverer:
         for lane in self._lanes.values():
             lane.threads.shutdown(wait=False, cancel_futures=True)
 
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Return what this process has counted so far, by destination; any thread may ask."""
+        lanes = self._lanes.items()
+        return {
+            "delivered": {name: lane.delivered for name, lane in lanes},
+            "failed": {name: lane.failed for name, lane in lanes},
+            "down": {name: int(lane.breaker.is_down) for name, lane in lanes},
+        }
+
     def _await_ends(self) -> None:
         """Take up all attempts that have ended; where there is none, wait for one a moment."""
         try:
@@ -128,9 +139,11 @@ class Deliverer:
         if attempt.answer is None:
             return
         if attempt.end is End.DELIVERED:
+            lane.delivered += 1
             if lane.breaker.succeeded():
                 log.info("destination_up", destination=attempt.destination.name)
             return
+        lane.failed += 1
         log.warning(
             "delivery_failed",
             destination=attempt.destination.name,

@@ -26,6 +26,7 @@ from workers.intake.probing import Holding, would_take_effect
 from workers.intake.progress import Progress
 from workers.intake.reading import Reader
 from workers.intake.report import log_batch, log_brake_engaged, log_drift, log_events
+from workers.intake.totals import Totals
 from workers.intake.unstored import set_apart
 from workers.tables import (
     KILLS,
@@ -96,6 +97,7 @@ class Intake:
         self._progress = Progress()
         self._brake = Brake(brake_share)
         self._holding = Holding(engine, clock, self._brake, worker)
+        self.totals = Totals()
         work_while_waiting(engine, self._read_ahead)
 
     def expect(self, batch: Sequence[Delivery]) -> None:
@@ -132,7 +134,9 @@ class Intake:
             elif is_suspect(each):
                 self._process_suspect(each, results, progress)
         results.untold = self._guard.take_untold()
-        log_batch(batch, results, self._clock.monotonic() - started)
+        duration = self._clock.monotonic() - started
+        log_batch(batch, results, duration)
+        self.totals.add(len(batch), results, duration)
         lived = results.processed + results.skipped + results.unstored
         if self._brake.note(lived=lived, died=results.deaths, now_us=self._clock.now_us()):
             log_brake_engaged(self._brake)

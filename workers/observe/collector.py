@@ -11,6 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from messaging.log import logger
 from workers.observe.questions import QUESTIONS
+from workers.observe.worker_metrics import worker_metrics
+from workers.tables import worker_reports_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,6 +46,7 @@ class ServiceCollector(Collector):
         try:
             with self._engine.connect() as connection:
                 yield from [_answered(question, connection) for question in QUESTIONS]
+                yield from worker_metrics(worker_reports_now(connection), datetime.now(UTC))
         except SQLAlchemyError as error:
             logger().warning("metrics_incomplete", reason=type(error).__name__)
             is_up.add_metric((), 0)

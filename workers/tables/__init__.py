@@ -63,6 +63,7 @@ from workers.tables.models import (
     subscriptions,
     suspects,
     unstored_events,
+    worker_reports,
 )
 from workers.tables.notification_statistics import Notifications, notifications_by_day, summed
 from workers.tables.open_connections import OpenConnections
@@ -121,6 +122,15 @@ from workers.tables.suspect_marks import KILLS, Suspects, has_hung_alone, is_sus
 from workers.tables.unstored_events import count_unstored
 from workers.tables.waiting_time import work_while_waiting
 from workers.tables.window import WindowBounds
+from workers.tables.worker_records import (
+    REPORT_SECONDS,
+    SILENT_SECONDS,
+    Figures,
+    WorkerReport,
+    forget_worker,
+    note_worker,
+    worker_reports_now,
+)
 
 __all__ = [
     "BOOLEAN",
@@ -141,8 +151,10 @@ __all__ = [
     "RELEASE_BRAKE",
     "REPLAY_EVENTS",
     "REPLAY_LETTERS",
+    "REPORT_SECONDS",
     "RESEND_DELIVERIES",
     "RETENTION_SESSION",
+    "SILENT_SECONDS",
     "START",
     "STATE_ENDED",
     "STATE_OPEN",
@@ -153,6 +165,7 @@ __all__ = [
     "DeadLetter",
     "DeathRecord",
     "DriftRecord",
+    "Figures",
     "Intervention",
     "Kept",
     "KnownConversation",
@@ -169,6 +182,7 @@ __all__ = [
     "Unfinished",
     "Watermarks",
     "WindowBounds",
+    "WorkerReport",
     "accept_drift",
     "begin_intervention",
     "begin_reconciliation",
@@ -194,6 +208,7 @@ __all__ = [
     "event_payloads",
     "failed_receipts",
     "forget_brake",
+    "forget_worker",
     "has_hung_alone",
     "insert_into",
     "interventions",
@@ -218,6 +233,7 @@ __all__ = [
     "note_gaps",
     "note_progress",
     "note_reconciliation",
+    "note_worker",
     "noted_drift",
     "notifications_by_day",
     "outbox",
@@ -244,4 +260,6 @@ __all__ = [
     "unfinished_replay",
     "unstored_events",
     "work_while_waiting",
+    "worker_reports",
+    "worker_reports_now",
 ]

@@ -31,6 +31,7 @@ from workers.tables.models.reconciling import (
     reconciliations,
 )
 from workers.tables.models.refusals import brakes, dead_letters, suspects
+from workers.tables.models.reporting import worker_reports
 
 __all__ = [
     "Digest",
@@ -59,4 +60,5 @@ __all__ = [
     "subscriptions",
     "suspects",
     "unstored_events",
+    "worker_reports",
 ]

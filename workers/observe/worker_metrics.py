@@ -1,0 +1,103 @@
+"""Turn what the workers say of themselves into metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from prometheus_client import Metric
+
+    from workers.tables import WorkerReport
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A metric out of the workers' reports.
+
+    Args:
+        name: The metric's; Prometheus adds _total to a counter's.
+        help: What Prometheus shows beside it.
+        role: Whose report has it.
+        figure: Its name there.
+        has_destination: Whether it is told for each destination.
+        is_gauge: Whether it is a state, and not a count that only rises.
+    """
+
+    name: str
+    help: str
+    role: str
+    figure: str
+    has_destination: bool = False
+    is_gauge: bool = False
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels' names."""
+        return ("worker", "destination") if self.has_destination else ("worker",)
+
+
+def _intake(figure: str, text: str, name: str | None = None) -> Count:
+    return Count(f"om_intake_{name or figure}", text, "intake", figure)
+
+
+COUNTS: Final = (
+    _intake("batches", "Batches that an intake worker has committed."),
+    _intake("batch_seconds", "Time that they took together."),
+    _intake("deliveries", "Deliveries in them; divided by the batches: a batch's size."),
+    _intake("processed", "Events that took effect."),
+    _intake("skipped", "Events that were recorded without an effect."),
+    _intake("unstored", "Events that were only counted: typing."),
+    _intake("duplicates", "Copies of events that were known, and had no effect."),
+    _intake("conflicts", "Bodies that came under the key of another.", "conflicting"),
+    _intake("dead_lettered", "Events that can never be processed."),
+    _intake("put_off", "Tries of a handler that failed, and were tried again later."),
+    Count(
+        "om_deliver_delivered",
+        "Events that a destination took.",
+        "deliver",
+        "delivered",
+        has_destination=True,
+    ),
+    Count("om_deliver_failed", "Attempts that failed.", "deliver", "failed", has_destination=True),
+    Count(
+        "om_destination_down",
+        "1 where this worker's breaker is open: one event at a time is tried.",
+        "deliver",
+        "down",
+        has_destination=True,
+        is_gauge=True,
+    ),
+)
+
+
+def worker_metrics(reports: Sequence[WorkerReport], now: datetime) -> Iterator[Metric]:
+    """Return whether each worker reports, and what those that do have counted."""
+    alive = GaugeMetricFamily(
+        "om_worker_up", "1 where a worker has reported within a minute.", labels=("role", "worker")
+    )
+    for report in reports:
+        alive.add_metric((report.role, report.worker), float(not report.is_silent(now)))
+    yield alive
+    speaking = [report for report in reports if not report.is_silent(now)]
+    for count in COUNTS:
+        yield _counted(count, speaking)
+
+
+def _counted(count: Count, reports: Iterable[WorkerReport]) -> Metric:
+    family = GaugeMetricFamily if count.is_gauge else CounterMetricFamily
+    metric = family(count.name, count.help, labels=count.labels)
+    for report in reports:
+        if report.role == count.role:
+            figure = report.figures.get(count.figure, 0)
+            of_each = figure.items() if isinstance(figure, Mapping) else [(None, figure)]
+            for destination, number in of_each:
+                labels = (report.worker,) if destination is None else (report.worker, destination)
+                metric.add_metric(labels, float(number))
+    return metric
