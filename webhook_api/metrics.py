@@ -24,6 +24,32 @@ _HOST: Final = {
 }
 """Of the whole host, by the name in the health report."""
 
+_JOURNAL: Final = {
+    "entries": (
+        "om_edge_journal_entries",
+        "Events that wait for their proof; not counted: what was taken over from a dead process.",
+    ),
+    "oldest_unproven_s": (
+        "om_edge_barrier_age_seconds",
+        "Age of the oldest event that was published and is not proven; 5 to 7 s where all is well.",
+    ),
+    "majority_seen_s": (
+        "om_edge_majority_seen_age_seconds",
+        "Since a majority of the queue's members was seen online; on a cluster only.",
+    ),
+}
+"""Of each process, by the name in its journal's report."""
+
+_GATE: Final = {
+    "shedding": ("om_edge_shedding", "1 while webhooks are answered 429."),
+    "queue_depth": ("om_edge_queue_depth", "The queue's depth as the edge counts it; none while unknown."),
+    "high": ("om_edge_queue_depth_high", "OM_QUEUE_DEPTH_HIGH: from here on 429 is answered …"),
+    "low": ("om_edge_queue_depth_low", "OM_QUEUE_DEPTH_LOW: … until the queue is down to here."),
+    "drain_rate_per_s": ("om_edge_drain_rate_per_second", "Events that the workers take off the queue."),
+    "sample_age_s": ("om_edge_queue_depth_age_seconds", "Since the management API told the depth."),
+}
+"""Of each process, by the name in its gate's report."""
+
 _COUNTERS: Final = {
     "accepted": ("om_edge_accepted", "Webhooks answered 200."),
     "republished": ("om_edge_republished", "Events published again after an interruption."),
@@ -61,23 +87,23 @@ def _of_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
         for process in processes:
             counter.add_metric((str(process["pid"]),), float(process["journal"].get(name, 0)))
         yield counter
+    for part, gauges in (("journal", _JOURNAL), ("gate", _GATE)):
+        for name, (metric, text) in gauges.items():
+            gauge = GaugeMetricFamily(metric, text, labels=("pid",))
+            for process in processes:
+                if (value := process.get(part, {}).get(name)) is not None:
+                    gauge.add_metric((str(process["pid"]),), float(value))
+            yield gauge
     shed = CounterMetricFamily("om_edge_shed", "Webhooks answered 429.", labels=("pid",))
-    shedding = GaugeMetricFamily("om_edge_shedding", "1 while webhooks are answered 429.", labels=("pid",))
-    depth = GaugeMetricFamily(
-        "om_edge_queue_depth", "The queue's depth as the edge counts it.", labels=("pid",)
-    )
     broker = GaugeMetricFamily(
         "om_edge_broker", "1 for the state of the connection.", labels=("pid", "state")
     )
     for process in processes:
         pid, gate = str(process["pid"]), process.get("gate", {})
         shed.add_metric((pid,), float(gate.get("refused", 0)))
-        shedding.add_metric((pid,), float(gate.get("shedding", False)))
-        if gate.get("queue_depth") is not None:
-            depth.add_metric((pid,), float(gate["queue_depth"]))
         for state in _STATES:
             broker.add_metric((pid, state), float(process["journal"].get("broker") == state))
-    yield from (shed, shedding, depth, broker)
+    yield from (shed, broker)
 
 
 def metrics_of(health: Callable[[], Health]) -> bytes:

@@ -132,7 +132,10 @@ class Handover:
             **self._journal.status(),
             "waiting_bytes": self._republisher.waiting.size
             + (0 if self._live else self._journal.active.size),
-            "oldest_entry_s": self._oldest_age(),
+            "entries": sum(segment.events for segment in self._segments()),
+            "oldest_entry_s": self._age_of(self._segments()),
+            "oldest_unproven_s": self._age_of(self._outlet.unproven),
+            "majority_seen_s": self._outlet.majority_age,
             "broker": self._outlet.state,
             "accepted": self.accepted,
             "republished": self._republisher.republished,
@@ -211,6 +214,9 @@ class Handover:
             self._set_live(live=True)
         if self._live:
             self._rotate()
+        if not self._journal.active.size:
+            # Its first event may come after hours: the age of that one is told, not the file's.
+            self._journal.active.opened_at_us = self._clock.now_us()
         self._outlet.tick()
         self._republisher.go_on()
 
@@ -233,14 +239,14 @@ class Handover:
         else:
             self._republisher.extend([closed])
 
-    def _oldest_age(self) -> float:
-        active = self._journal.active
-        oldest = [
-            *self._republisher.waiting.segments,
-            *self._outlet.unproven,
-            *([active] if active.size else []),
-        ]
-        if not oldest:
+    def _segments(self) -> list[Segment]:
+        """Return the segments that hold anything."""
+        active = [self._journal.active] if self._journal.active.size else []
+        return [*self._republisher.waiting.segments, *self._outlet.unproven, *active]
+
+    def _age_of(self, segments: list[Segment]) -> float:
+        """Return the age of the oldest, in seconds; 0 of none."""
+        if not segments:
             return 0.0
-        age_us = self._clock.now_us() - min(segment.opened_at_us for segment in oldest)
+        age_us = self._clock.now_us() - min(segment.opened_at_us for segment in segments)
         return round(max(0.0, age_us / 1_000_000), 3)

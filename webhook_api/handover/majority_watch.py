@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
-from webhook_api.handover.majority import Majority
+from webhook_api.handover.majority import NEVER, Majority
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +71,12 @@ class MajorityWatch:
     def seen_until(self, now: float) -> float:
         """Return the moment up to which this connection is known to have had a majority."""
         return self._known.seen_until(now) if self._is_needed else now
+
+    def seen_age(self, now: float) -> float | None:
+        """Return how long ago a majority was seen; None where none is needed, or this connection saw none."""
+        if not self._is_needed or self._known.members <= 1 or self._known.seen_at == NEVER:
+            return None
+        return now - self._known.seen_at
 
     @property
     def patience(self) -> float:

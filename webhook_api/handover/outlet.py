@@ -102,6 +102,11 @@ class Outlet:
             return "blocked"
         return "up" if self._watch.is_there(self._clock.monotonic()) else "no_majority"
 
+    @property
+    def majority_age(self) -> float | None:
+        """Seconds since a majority was seen; None where none is needed, or this connection saw none."""
+        return self._watch.seen_age(self._clock.monotonic())
+
     def publish(self, events: Iterable[tuple[bytes, bytes]]) -> None:
         """Add events (properties, body) to what the next `flush` sends; call only while open."""
         self._publisher.publish(events)

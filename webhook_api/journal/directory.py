@@ -38,6 +38,7 @@ class Segment:
     Args:
         path: Where it lies.
         size: Bytes in it.
+        events: Events in it; 0 where another process wrote them, until they are read.
         opened_at_us: When its oldest event may have come, microseconds since the epoch.
         is_damaged: Whether reading it met bytes that are no record.
     """
@@ -46,6 +47,7 @@ class Segment:
     size: int = 0
     opened_at_us: int = 0
     is_damaged: bool = False
+    events: int = 0
 
 
 def journal_directories(root: Path) -> list[Path]:

@@ -115,6 +115,7 @@ class Journal:
             return events
         if self._descriptor >= 0 and self._write(records_of(events)):
             self.active.size += size
+            self.active.events += len(events)
             self._unsynced = self._fsync
             self._tell_full(is_full=False)
             return events

@@ -148,6 +148,8 @@ class Gate:
         return {
             "shedding": pressure.is_shedding,
             "queue_depth": pressure.depth,
+            "high": self._marks.high,
+            "low": self._marks.low,
             "drain_rate_per_s": round(pressure.drain_rate, 1),
             "sample_age_s": round(age, 1) if age is not None else None,
             "refused": self._refused,

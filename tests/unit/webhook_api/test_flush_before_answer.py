@@ -27,6 +27,7 @@ class NoBroker:
     size_limit = NO_LIMIT
     state = "away"
     unproven = ()
+    majority_age = None
 
     def flush(self):
         pass

@@ -18,8 +18,11 @@ DETAILS = {
                 "damaged_segments": 0,
                 "oversized": 1,
                 "broker": "away",
+                "entries": 3,
+                "oldest_unproven_s": 6.5,
+                "majority_seen_s": None,
             },
-            "gate": {"refused": 4, "shedding": True, "queue_depth": None},
+            "gate": {"refused": 4, "shedding": True, "queue_depth": None, "high": 50, "low": 30},
         }
     ],
 }
@@ -43,9 +46,13 @@ def test_each_number_of_the_report_is_a_metric_with_its_unit():
     assert found["om_edge_accepted_total", ("pid", "7")] == 12
     assert found["om_edge_shed_total", ("pid", "7")] == 4
     assert found["om_edge_shedding", ("pid", "7")] == 1
+    assert found["om_edge_queue_depth_high", ("pid", "7")] == 50
+    assert found["om_edge_journal_entries", ("pid", "7")] == 3
+    assert found["om_edge_barrier_age_seconds", ("pid", "7")] == 6.5
     assert found["om_edge_broker", ("pid", "7"), ("state", "away")] == 1
     assert found["om_edge_broker", ("pid", "7"), ("state", "up")] == 0
 
 
-def test_a_depth_that_is_unknown_is_left_out_and_not_0():
+def test_what_is_unknown_is_left_out_and_not_0():
     assert ("om_edge_queue_depth", ("pid", "7")) not in samples(DETAILS)
+    assert ("om_edge_majority_seen_age_seconds", ("pid", "7")) not in samples(DETAILS)

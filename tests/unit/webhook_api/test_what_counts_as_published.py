@@ -103,3 +103,18 @@ def test_republished_events_count_as_they_are_published(loop, tmp_path):
 
     assert publisher.published == HIGH
     assert gate.is_shedding
+
+
+def test_the_age_that_is_told_is_that_of_the_oldest_event_and_not_of_the_quiet_before_it(loop, tmp_path):
+    _, handover = _edge(loop, tmp_path, TakenAlong(can_publish=False))
+    handover._journal.active.opened_at_us -= 3_600_000_000
+
+    handover.start()
+    for _ in range(2):
+        handover.accept(PROPERTIES, b"{}")
+    handover.keep_now()
+
+    told = handover.status()
+    assert told["oldest_entry_s"] < 60
+    assert told["oldest_unproven_s"] == 0
+    assert told["entries"] == 2
