@@ -1,12 +1,20 @@
 """Say how long requests may take while something strikes, in seconds, and why so long.
 
-Figures are of two cores: alone, and beside three other stands that boot servers of their own. A bound is two
-to three times the latter.
+Figures are of two cores: alone, and beside other stands that boot servers of their own. A bound is two to
+three times the latter, and is held to the own clock: what the edge or its sender waited for a processor is
+not the product's doing (decision 313).
 """
 
 from __future__ import annotations
 
 from typing import Final
+
+HEALS: Final = 180.0
+"""How long anything is waited for that must come to be, soon or late: no promise, past it something hangs. A
+server alone starts in ten seconds, and beside others in several times that."""
+
+CATCHES_UP: Final = 300.0
+"""The same for a backlog, which is as long as the machine was slow."""
 
 UNFELT: Final = 0.5
 UNFELT_STALL: Final = 2.5

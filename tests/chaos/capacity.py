@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.chaos.behind import UNFINISHED
+from tests.chaos.bounds import CATCHES_UP
 from tests.stand.load import Load
 from tests.stand.sender import Order
 from tests.stand.waiting import wait_until
@@ -17,7 +18,6 @@ EVENTS = 4000
 TOLD_EVENTS = 1500
 """Where each is also settled and delivered."""
 
-SECONDS = 90.0
 COUNT = "SELECT count(*) FROM processed_events"
 
 
@@ -32,7 +32,7 @@ def measured_capacity(stand: Stand) -> float:
     try:
         started = time.monotonic()
         load.burst(events)
-        wait_until(is_done, SECONDS, "a burst is processed")
+        wait_until(is_done, CATCHES_UP, "a burst is processed")
         return events / (time.monotonic() - started)
     finally:
         load.kill()

@@ -5,9 +5,18 @@ from dataclasses import replace
 
 import pytest
 
+from tests.chaos.caught import Caught
 from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS
-from tests.chaos.plugin import SABOTAGE, USUAL, VERSIONS, name_on, plan, stands, versions_of
+from tests.chaos.plugin import (
+    SABOTAGE,
+    USUAL,
+    VERSIONS,
+    name_on,
+    plan,
+    stands,
+    versions_of,
+)
 from tests.chaos.result import Result
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.sabotage import Defect, sabotaged_copy
@@ -19,6 +28,7 @@ STILL_SECONDS = 15.0
 """Looks for the journals of the dead are five seconds apart, and so are the two halves of a proof."""
 
 HEALS_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 """What is broken is not waited for as long as what may be slow."""
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
@@ -48,7 +58,7 @@ def result_on(stand: Stand, defect: Defect, plan: Plan) -> Result:
     )
     assert forms, f"fault {defect.fault} has no form called {defect.form}"
     short = replace(plan, rounds=1, still_seconds=STILL_SECONDS, accounts=False)
-    stand.patience, usual = HEALS_SECONDS, stand.patience
+    stand.patience, usual = PATIENCE_SECONDS, stand.patience
     try:
         return run_fault(stand, replace(fault, forms=forms), short)
     finally:
@@ -58,7 +68,10 @@ def result_on(stand: Stand, defect: Defect, plan: Plan) -> Result:
 def pytest_generate_tests(metafunc):
     if "defect" in metafunc.fixturenames:
         only = metafunc.config.getoption("defect")
-        chosen = [each for each in DEFECTS if not only or each.name in only]
+        caught = Caught(metafunc.config)
+        chosen = [
+            each for each in DEFECTS if not caught.is_done(each.name) and (not only or each.name in only)
+        ]
         chosen.sort(key=lambda each: each.stand == USUAL)
         metafunc.parametrize("defect", [as_parameter(each) for each in chosen])
 

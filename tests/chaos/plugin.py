@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.chaos.caught import Caught
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.stand import running_stand
@@ -48,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--retry-seconds", type=float, default=5.0, help="the senders' pause; the platform's is 5"
     )
     group.addoption("--json", type=Path, help="keep the figures in this file")
+    group.addoption("--resume", action="store_true", help="run only what that file does not show as caught")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -162,18 +164,13 @@ def keep(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def caught_line(defects: list[dict[str, Any]]) -> str:
-    """Return the last line of a run with defects."""
-    return f"sabotage: defects={len(defects)} caught={sum(each['caught'] for each in defects)}"
-
-
 class Account:
     """What all lanes report, in the process that pytest was started in."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._rows: list[dict[str, Any]] = []
-        self._defects: list[dict[str, Any]] = []
+        self._caught = Caught(config)
         self._versions: dict[str, str] = {}
         self._certificate = certificate(seed=config.getoption("seed"), servers={}, root=SOURCES)
 
@@ -186,23 +183,21 @@ class Account:
                 self._rows.append(value)
                 print(f"\n{table([value]).splitlines()[1]}", flush=True)
             if name == SABOTAGE:
-                self._defects.append(value | {"seconds": round(report.duration)})
-                words = "fault {fault}, {name}: {outcome} ({seconds} s)".format(**self._defects[-1])
-                print(f"\n{words}", flush=True)
+                print(f"\n{self._caught.note(value, report.duration)}", flush=True)
             if name == VERSIONS:
                 self._versions |= value
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail where a fault was not run."""
-        if not self._defects and (missing := self._missing()):
+        if not self._caught.defects and (missing := self._missing()):
             print(f"\nnot run: faults {', '.join(map(str, missing))}")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the table and the line, and keep them."""
-        self._certificate["versions"] |= self._versions
-        if self._defects:
-            self._conclude(terminalreporter, caught_line(self._defects), "defects", self._defects)
+        self._certificate["versions"] |= self._caught.versions | self._versions
+        if defects := self._caught.defects:
+            self._conclude(terminalreporter, self._caught.line, "defects", defects)
             return
         rows = sorted(self._rows, key=lambda row: (row["number"], row["stand"]))
         terminalreporter.write_line(table(rows))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import requests
 
-from tests.chaos.bounds import UNFELT, UNFELT_STALL
+from tests.chaos.bounds import CATCHES_UP, HEALS, UNFELT, UNFELT_STALL
+from tests.chaos.broker_view import EVENTS
 from tests.stand.traffic import PATH, signed
 from tests.stand.waiting import wait_until
 
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
+    from tests.chaos.own_clock import OwnClock
     from tests.chaos.stand import Stand
     from tests.stand.ledger import Ledger
     from tests.stand.load import Load
     from tests.stand.traffic import Traffic
 
+CALM = 0.1
 EXTRA_FROM = 100_000_000
 """The first number of what is posted out of turn."""
 
@@ -38,6 +41,7 @@ class Scene:
         traffic: What is sent.
         ledger: Told of what is posted out of turn.
         chance: Seeded; every random choice of a strike comes from it.
+        clock: Tells what of a latency is the machine's doing.
         proofs: How each strike so far was seen to have struck.
     """
 
@@ -46,6 +50,7 @@ class Scene:
     traffic: Traffic
     ledger: Ledger
     chance: random.Random
+    clock: OwnClock
     proofs: list[str] = field(default_factory=list)
     _extra: Iterator[int] = field(default_factory=lambda: itertools.count(EXTRA_FROM))
 
@@ -62,10 +67,24 @@ class Scene:
         assert has_struck, f"it did not strike: {words}"
         self.proofs.append(words)
 
-    def await_proof(self, words: str, is_seen: Callable[[], object], seconds: float = 90.0) -> None:
+    def await_proof(self, words: str, is_seen: Callable[[], object]) -> None:
         """Wait until the strike is seen to have struck."""
-        wait_until(is_seen, seconds, f"it strikes: {words}")
+        self.wait_until(is_seen, f"it strikes: {words}")
         self.prove(words)
+
+    def wait_until(self, is_true: Callable[[], object], words: str) -> None:
+        """Wait for what must come to be, soon or late, for as long as the stand has patience."""
+        wait_until(is_true, self.stand.patience, words)
+
+    def let_catch_up(self, fewer: float) -> None:
+        """Send a tenth until so few deliveries are left.
+
+        Half of what the stand could do in quiet may be more than it can do now.
+        """
+        view, usual = self.stand.view, self.load.rate
+        self.load.change_rate(usual * CALM)
+        wait_until(lambda: 0 <= view.depth(EVENTS) < fewer, CATCHES_UP, "the workers catch up")
+        self.load.change_rate(usual)
 
     def extra_bodies(self, count: int) -> list[bytes]:
         """Return *count* events that the load will never come to."""
@@ -114,13 +133,13 @@ class Form:
         strike: What is done.
         lasts: Least and most seconds between breaking and mending.
         allowed: The statuses that may come meanwhile; failures are statuses below zero. None: any.
-        heals: Within how many seconds all is well again.
+        heals: Within how many seconds all is well again; no promise, but a limit to waiting.
     """
 
     strike: Strike
     lasts: tuple[float, float] = (1.0, 3.0)
     allowed: frozenset[int] | None = ALL_ANSWERED
-    heals: float = 60.0
+    heals: float = HEALS
 
     @property
     def name(self) -> str:
@@ -137,8 +156,8 @@ class Fault:
         title: What happens, in a few words.
         forms: Each strikes in every round.
         rounds: How often each form strikes; 0 for as often as `times` says.
-        stall: The longest that a request may take, or that none is answered 200, in seconds.
-        p99: What 99 of 100 tries stay below, from when they were due, in seconds; where nobody answers for a
+        stall: The longest that a request may take, or that none is answered 200, in seconds of the own clock.
+        p99: What 99 of 100 tries stay below, from when they were due, in the same; where nobody answers for a
             while, as during a restart, that while decides.
         rate: Of the stand's capacity.
         arrange: Prepares the stand before the load, and undoes it after.

@@ -10,6 +10,7 @@ import psycopg
 from sqlalchemy import Engine, NullPool, create_engine, text
 
 from tests.chaos.behind import Behind
+from tests.chaos.bounds import HEALS
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, RECORDS, UNROUTED, BrokerView
 from tests.chaos.capacity import measured_capacity
 from tests.chaos.fake_management import FakeManagement
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tests.stand.program import Program
 
 WORKERS = 2
-HEALTHY_SECONDS = 60.0
 EDGE_PRIORITY = -5
 """Before the servers and workers of other stands on the same processors: what is late is its own doing."""
 
@@ -85,7 +85,7 @@ class Stand:
         self.behind = Behind(directory / "behind") if has_behind else None
         self.database = ""
         self.capacity = 0.0
-        self.patience = HEALTHY_SECONDS
+        self.patience = HEALS
         self._served = 0
         self._supervisor: Supervisor | None = None
 
@@ -132,7 +132,7 @@ class Stand:
         self._supervisor = Supervisor(self.programs)
         self.wait_healthy()
         if self.behind:
-            wait_until(lambda: self.ask(SUBSCRIBED), HEALTHY_SECONDS, "the destination is told of events")
+            wait_until(lambda: self.ask(SUBSCRIBED), HEALS, "the destination is told of events")
 
     def settings(self) -> dict[str, str]:
         """Return the settings that have no default here, and what a heavy load needs."""

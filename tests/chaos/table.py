@@ -22,6 +22,7 @@ COLUMNS = {
     "p99 ms": "{p99_ms}",
     "p99.9 ms": "{p999_ms}",
     "stall s": "{longest_stall_s}",
+    "own": "{own_longest_stall_s}",
     "s": "{seconds}",
     " ": "{failure}",
 }
@@ -52,7 +53,7 @@ def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -
         f"chaos: commit={certificate['commit'][:12]} seed={certificate['seed']}"
         f" faults={len({row['number'] for row in rows})} rounds={total('rounds')}"
         f" strikes_proved={total('strikes_proved')} answered={total('answered')}"
-        f" given_up={total('given_up')} longest_stall_s={stall}"
+        f" longest_stall_s={stall}"
         f" lost={total('lost')} repeated={total('repeated')}"
     )
     return f"{line} failed={','.join(map(str, failed))}" if failed else line

@@ -21,6 +21,14 @@ DEFECTS: Final = (
         STUCK,
     ),
     Defect(
+        "a start takes its time",
+        1,
+        "the edge master is killed",
+        "webhook_api/gunicorn_conf.py",
+        "import time\ntime.sleep(15)\n",
+        "a stall of",
+    ),
+    Defect(
         "what was interrupted is forgotten",
         2,
         "the broker is killed",
@@ -139,7 +147,7 @@ def parameters_of(urls, **names):
     Defect(
         "a majority is taken for granted",
         20,
-        "the majority is killed and the edge restarted",
+        "followers are frozen and the leader killed",
         "webhook_api/handover/majority.py",
         ANY_MAJORITY,
         LOST,

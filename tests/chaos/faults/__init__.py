@@ -226,7 +226,7 @@ _FAULTS: Final = (
     Fault(
         28,
         "database fails over to its standby",
-        (Form(database.it_fails_over_to_its_standby, heals=120.0),),
+        (Form(database.it_fails_over_to_its_standby),),
         stands=("standby",),
     ),
     Fault(
@@ -239,7 +239,7 @@ _FAULTS: Final = (
     Fault(
         30,
         "two at once",
-        (Form(combined.two_at_once, (2.0, 5.0), allowed=ANYTHING, heals=90.0),),
+        (Form(combined.two_at_once, (2.0, 5.0), allowed=ANYTHING),),
         stall=TWO_STARTS,
         p99=TWO_STARTS,
     ),

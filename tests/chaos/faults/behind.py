@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from simulator.platform import Fault as Failing
 from tests.chaos.behind import DESTINATION, TIMEOUT_SECONDS, Behind
+from tests.chaos.bounds import HEALS
 from tests.chaos.faults.workers import kill
 from tests.chaos.proxy import Weather
 from tests.chaos.scene import Fault, Form
@@ -37,7 +38,7 @@ RESETS: Final = 5
 LOOK_SECONDS: Final = 0.5
 """About as long as a window is open."""
 
-TOLD_AGAIN_SECONDS: Final = 90.0
+TOLD_AGAIN_SECONDS: Final = 2 * HEALS
 """A destination that is down is asked once a minute."""
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.chaos.broker_view import EVENTS
-from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +51,7 @@ def the_broker_is_killed(scene: Scene) -> Iterator[None]:
     """Kill it with thousands of deliveries in the queue, and start it on the same data."""
     stand, before = scene.stand, scene.stand.broker.pid
     with stand.paused_workers():
-        wait_until(lambda: stand.view.depth(EVENTS) >= FALLS_BEHIND, 60, "the queue fills up")
+        scene.wait_until(lambda: stand.view.depth(EVENTS) >= FALLS_BEHIND, "the queue fills up")
         stand.broker.kill()
         yield
         stand.broker.start()
@@ -78,7 +77,7 @@ def the_broker_is_away(scene: Scene) -> Iterator[None]:
 def all_connections_are_closed(scene: Scene) -> Iterator[None]:
     """Have the broker close every connection it has."""
     view = scene.stand.view
-    wait_until(view.connections, 30, "the broker lists its connections")
+    scene.wait_until(view.connections, "the broker lists its connections")
     before = view.connections()
     scene.stand.broker.evaluate(CLOSE_ALL)
     yield
@@ -118,12 +117,12 @@ def _alarm(scene: Scene, kind: str) -> Iterator[None]:
     broker, view = scene.stand.broker, scene.stand.view
     broker.evaluate(ALARM_ON[kind])
     scene.await_proof(f"the broker lists its {kind} alarm", view.has_alarm)
-    wait_until(lambda: _edge_is_blocked(scene), 40, "the edge says that the broker has an alarm")
+    scene.wait_until(lambda: _edge_is_blocked(scene), "the edge says that the broker has an alarm")
     try:
         yield
     finally:
         broker.evaluate(ALARM_OFF[kind])
-    wait_until(lambda: not view.has_alarm(), 60, "the alarm has ended")
+    scene.wait_until(lambda: not view.has_alarm(), "the alarm has ended")
 
 
 @contextmanager
@@ -163,7 +162,7 @@ def an_event_is_above_its_limit(scene: Scene) -> Iterator[None]:
     scene.post_all([large])
     try:
         yield
-        wait_until(lambda: scene.stand.journals.aside("oversized"), 60, "the event is set aside")
+        scene.wait_until(lambda: scene.stand.journals.aside("oversized"), "the event is set aside")
     finally:
         broker.evaluate(SET_LIMIT.format(USUAL_LIMIT))
 

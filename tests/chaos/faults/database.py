@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from tests.chaos.broker_view import DEAD_LETTERS
-from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +115,7 @@ def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
         # Nobody but the worker looks for deadlocks, so the worker is the victim.
         ours.execute("SET LOCAL deadlock_timeout = '5s'")
         ours.execute("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
-        wait_until(lambda: stand.ask(WAITING) > 0, 40, "a worker waits for our lock")
+        scene.wait_until(lambda: stand.ask(WAITING) > 0, "a worker waits for our lock")
         with suppress(psycopg.errors.DeadlockDetected):
             ours.execute("LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE")
         ours.execute("ROLLBACK")
@@ -132,7 +131,7 @@ def statements_are_cancelled_and_locked_out(scene: Scene) -> Iterator[None]:
         ours.execute("LOCK TABLE processed_events IN ACCESS EXCLUSIVE MODE")
         cancelled = 0
         for _ in range(3):
-            wait_until(lambda: scene.stand.ask(WAITING) > 0, 40, "a worker waits for our lock")
+            scene.wait_until(lambda: scene.stand.ask(WAITING) > 0, "a worker waits for our lock")
             cancelled += _number(ours, CANCEL_OTHERS)
         scene.prove(f"{cancelled} statements were cancelled", has_struck=cancelled > 0)
         time.sleep(LOCK_SECONDS)
@@ -151,7 +150,7 @@ def the_disk_is_full(scene: Scene) -> Iterator[None]:
             while True:
                 file.write(b"\0" * 65536)
         try:
-            scene.await_proof("a worker's transaction has met the full disk", lambda: _is_told(starts), 60)
+            scene.await_proof("a worker's transaction has met the full disk", lambda: _is_told(starts))
             yield
         finally:
             filler.unlink()
@@ -203,7 +202,7 @@ def _nothing_given_up(scene: Scene) -> Iterator[None]:
     # By AMQP: the management API's totals are up to five seconds old.
     dead = sorted(view.bodies(DEAD_LETTERS))
     yield
-    scene.stand.wait_healthy(120)
+    scene.stand.wait_healthy()
     assert sorted(view.bodies(DEAD_LETTERS)) == dead, "an outage made dead letters"
 
 

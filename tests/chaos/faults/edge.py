@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
-ADOPTED_SECONDS = 40.0
+ADOPTED_SECONDS = 60.0
 """A look at the others' directories every five seconds, republishing, and the barrier's grace period."""
 
 
@@ -133,7 +133,7 @@ def start_everything(stand: Stand) -> None:
     stand.broker.wait_ready()
     for program in stand.programs:
         program.start()
-    stand.wait_healthy(90)
+    stand.wait_healthy()
 
 
 def _all_at_once(actions: list[Callable[[], object]]) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.chaos.bounds import CATCHES_UP
 from tests.chaos.journals import Journals, records_in
 from tests.stand.waiting import wait_until
 
@@ -37,7 +38,6 @@ NEARLY_FULL = 65536
 
 DEFAULT_LIMIT = str(1024 * 1024 * 1024)
 NEARLY = 0.8
-FULL_SECONDS = 120.0
 
 
 @contextmanager
@@ -156,14 +156,14 @@ def _filled(scene: Scene) -> Iterator[None]:
     log, start = stand.edge.log, stand.edge.log.stat().st_size
     stand.broker.stop()
     try:
-        wait_until(lambda: load.latest(0.5)[503], FULL_SECONDS, "senders are told 503")
+        scene.wait_until(lambda: load.latest(0.5)[503], "senders are told 503")
         yield
     finally:
         stand.broker.start()
     stand.wait_healthy()
-    wait_until(lambda: set(load.latest(1.0)) == {200}, FULL_SECONDS, "senders are let in again")
+    scene.wait_until(lambda: set(load.latest(1.0)) == {200}, "senders are let in again")
     half = _room_for(stand, LIMIT_SECONDS) / 2
-    wait_until(lambda: stand.journals.size < half, FULL_SECONDS, "the backlog is published")
+    wait_until(lambda: stand.journals.size < half, CATCHES_UP, "the backlog is published")
     mute = [each for each in load.seen().tries if each.status == 503 and not each.retry_after]
     assert not mute, f"{len(mute)} refusals came without Retry-After"
     assert b"journal_full" in log.read_bytes()[start:], "the edge did not say that its journal is full"
@@ -186,12 +186,12 @@ def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
     yield
     stand.broker.start()
     stand.wait_healthy()
-    wait_until(
-        lambda: b"journal_segment_damaged" in log.read_bytes()[start:], 40, "the edge tells of the damage"
+    scene.wait_until(
+        lambda: b"journal_segment_damaged" in log.read_bytes()[start:], "the edge tells of the damage"
     )
     wait_until(
         lambda: len(stand.journals.aside("damaged")) > before,
-        FULL_SECONDS,  # its turn comes in the order of the backlog
+        CATCHES_UP,  # its turn comes in the order of the backlog
         "the damaged file is kept for a person",
     )
 
@@ -208,6 +208,6 @@ def _room_for(stand: Stand, seconds: float) -> int:
 
 def _move(stand: Stand, state: Path) -> None:
     """Let the edge start anew with another state directory, once the present one is done with."""
-    wait_until(lambda: not stand.journals.segments(), 60, "the journal empties")
+    wait_until(lambda: not stand.journals.segments(), stand.patience, "the journal empties")
     stand.journals = Journals(state)
     stand.reconfigure_edge(OM_STATE_DIRECTORY=str(state))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.episodes import accepted_between, episodes_of, excess_of
 from tests.chaos.stand import FALL_BEHIND
-from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +23,6 @@ CROSSED = 2
 STRIKE_SECONDS = 240.0
 """A crossing takes some 25 seconds, and three times as long where the workers starve beside other servers."""
 
-FULL_SECONDS = 60.0
 LOOK_SECONDS = 3.0
 FILL_RATE = 600.0
 RATE = 200.0
@@ -93,7 +91,7 @@ def _overloaded(scene: Scene) -> Iterator[None]:
     load, begin = scene.load, time.monotonic()
     with load.watch() as seen:
         load.change_rate(FILL_RATE)
-        wait_until(lambda: load.latest(0.5)[429], FULL_SECONDS, "senders are told 429")
+        scene.wait_until(lambda: load.latest(0.5)[429], "senders are told 429")
         load.change_rate(RATE)
         while _crossings(load, begin) < CROSSED and time.monotonic() < begin + STRIKE_SECONDS:
             time.sleep(LOOK_SECONDS)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from tests.chaos.fake_management import Mood
 from tests.chaos.faults.broker import NORMAL_SECONDS, expect_as_fast
 from tests.chaos.stand import FALL_BEHIND
-from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +16,8 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": "5000", "OM_QUEUE_DEPTH_LOW": "2000"}
-SHED_SECONDS = 40.0
 FILL_RATE = 400.0
 """Events a second: past the high watermark in half of that time, however slow the machine was found to be."""
-
-LET_IN_SECONDS = 60.0
 
 
 @contextmanager
@@ -65,15 +61,13 @@ def the_api_answers_zero(scene: Scene) -> Iterator[None]:
     fake.mood = Mood.ZERO
     with stand.paused_workers():
         scene.load.change_rate(max(FILL_RATE, usual))
-        wait_until(
-            lambda: scene.load.latest(1.0)[429], SHED_SECONDS, "the queue grows and senders are told 429"
-        )
+        scene.wait_until(lambda: scene.load.latest(1.0)[429], "the queue grows and senders are told 429")
         told = fake.answered[Mood.ZERO] - before
         scene.load.change_rate(usual)
         scene.prove(f"the edge was told {told} times that the queue is empty", has_struck=told > 0)
         yield
     fake.mood = Mood.HONEST
-    wait_until(lambda: set(scene.load.latest(1.0)) == {200}, LET_IN_SECONDS, "senders are let in again")
+    scene.wait_until(lambda: set(scene.load.latest(1.0)) == {200}, "senders are let in again")
     stand.reconfigure_edge(**FALL_BEHIND)
 
 

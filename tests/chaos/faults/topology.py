@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, EVERYTHING, RECORDS
 from tests.chaos.faults.broker import CLOSE_ALL
-from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.chaos.scene import Scene
 
-NOTICED_SECONDS = 40.0
 NEARLY_EMPTY = 200
 """Deliveries in the queue when it is deleted: what lies there for longer than in the journal goes with it."""
 
@@ -33,8 +31,7 @@ def the_exchange_is_deleted(scene: Scene) -> Iterator[None]:
 @contextmanager
 def the_queue_is_deleted(scene: Scene) -> Iterator[None]:
     """Delete the events queue under its consumers."""
-    view = scene.stand.view
-    wait_until(lambda: 0 <= view.depth(EVENTS) < NEARLY_EMPTY, 60, "the workers keep up")
+    scene.let_catch_up(NEARLY_EMPTY)
     with _taken_away(scene, f"queues/%2F/{EVENTS}"):
         yield
 
@@ -53,7 +50,7 @@ def the_binding_is_deleted(scene: Scene) -> Iterator[None]:
     stand.view.unbind_events()
     bindings = stand.view.request("GET", f"bindings/%2F/e/open-messaging/q/{EVENTS}").json()
     scene.prove("the broker lists no binding", has_struck=not bindings)
-    wait_until(is_told, NOTICED_SECONDS, "a worker says that events come unrouted")
+    scene.wait_until(is_told, "a worker says that events come unrouted")
     yield
     stand.product.omctl("setup")
 
@@ -64,7 +61,7 @@ def a_policy_is_removed(scene: Scene) -> Iterator[None]:
     view = scene.stand.view
     policy = {"pattern": EVENTS, "definition": {"delivery-limit": LIMIT}, "apply-to": "queues"}
     view.request("PUT", POLICY, policy).raise_for_status()
-    wait_until(lambda: _effective(scene).get("delivery-limit") == LIMIT, 40, "the policy is in force")
+    scene.wait_until(lambda: _effective(scene).get("delivery-limit") == LIMIT, "the policy is in force")
     scene.wait(0.5, 2.0)
     view.request("DELETE", POLICY).raise_for_status()
     scene.await_proof(
@@ -74,7 +71,7 @@ def a_policy_is_removed(scene: Scene) -> Iterator[None]:
     (doomed,) = scene.doomed_bodies(1)
     before = view.depth(DEAD_LETTERS)
     scene.post_all([doomed])
-    wait_until(lambda: view.depth(DEAD_LETTERS) > before, 60, "dead letters are kept without any policy")
+    scene.wait_until(lambda: view.depth(DEAD_LETTERS) > before, "dead letters are kept without any policy")
 
 
 @contextmanager
@@ -84,9 +81,7 @@ def the_permissions_are_removed(scene: Scene) -> Iterator[None]:
     view.request("DELETE", view.permissions).raise_for_status()
     stand.broker.evaluate(CLOSE_ALL)
     scene.prove("the user has no rights", has_struck=not view.exists(view.permissions))
-    wait_until(
-        lambda: not stand.product.is_connected(1), NOTICED_SECONDS, "the edge says that the broker is away"
-    )
+    scene.wait_until(lambda: not stand.product.is_connected(1), "the edge says that the broker is away")
     yield
     view.request("PUT", view.permissions, EVERYTHING).raise_for_status()
 
@@ -116,8 +111,8 @@ def the_queue_of_their_records_is_deleted(scene: Scene) -> Iterator[None]:
 def _taken_away(scene: Scene, path: str) -> Iterator[None]:
     product = scene.stand.product
     _delete(scene, path)
-    wait_until(lambda: not product.is_connected(), NOTICED_SECONDS, "the edge says that something is wrong")
-    wait_until(lambda: product.health().get("problems"), NOTICED_SECONDS, "the health report names a problem")
+    scene.wait_until(lambda: not product.is_connected(), "the edge says that something is wrong")
+    scene.wait_until(lambda: product.health().get("problems"), "the health report names a problem")
     yield
     product.omctl("setup")
 
@@ -134,9 +129,8 @@ def _buried(scene: Scene, path: str) -> Iterator[None]:
     yield
     assert stand.product.omctl("check", check=False).returncode != 0, "omctl check finds nothing wrong"
     stand.product.omctl("setup")
-    wait_until(
+    scene.wait_until(
         lambda: set(bodies) <= set(view.bodies(DEAD_LETTERS)),
-        90,
         f"{MALFORMED} dead letters were held and are delivered now",
     )
 

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from tests.chaos import sick_handlers
-from tests.chaos.broker_view import EVENTS
 from tests.chaos.faults.database import DEADLOCKS
 from tests.chaos.proxy import Weather
 from tests.stand.ledger import digest_of
-from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +33,9 @@ REASON = "SELECT count(*) FROM dead_letters WHERE body_sha256 = :digest AND code
 PATIENCE = {"OM_STUCK_SECONDS": "10", "OM_HANDLER_SECONDS": "5"}
 """So that a hang is told from a slow handler in seconds."""
 
-BURIED_SECONDS = 120.0
+FEW = 500
+"""Deliveries in the queue: the sick event's neighbours are processed."""
+
 REVERSED_EVENTS = 300
 LINGER = """
     CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
@@ -85,7 +85,7 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
     stand, engine = scene.stand, scene.stand.engine()
     with engine.connect() as ours:
         ours.execute(LOCK)
-        wait_until(lambda: stand.ask(BLOCKED) > 0, 40, "a worker waits for our lock")
+        scene.wait_until(lambda: stand.ask(BLOCKED) > 0, "a worker waits for our lock")
         kill(scene, stand.workers)
         ours.rollback()
     engine.dispose()
@@ -159,7 +159,6 @@ def a_handler_is_slow(scene: Scene) -> Iterator[None]:
     scene.await_proof(
         "the event was handled slowly, and processed",
         lambda: scene.stand.ask(DELIVERIES, digest=digest_of(body)) > 0,
-        BURIED_SECONDS,
     )
 
 
@@ -176,7 +175,7 @@ def the_same_events_come_in_reverse(scene: Scene) -> Iterator[None]:
                 scene.post_all([*chunk, *reversed(chunk), *chunk, *reversed(chunk)])
             yield
         scene.await_proof(
-            "each event came four times and more", lambda: stand.ask(DELIVERIES, digest=digest) >= 4, 90
+            "each event came four times and more", lambda: stand.ask(DELIVERIES, digest=digest) >= 4
         )
     assert deadlocks(stand) == before, "two workers met in a deadlock"
 
@@ -232,15 +231,9 @@ def _dead_lettered(scene: Scene, order: str, code: str) -> Iterator[None]:
     scene.post_all([body])
     yield
     question = {"digest": digest_of(body), "code": code}
-    scene.await_proof(
-        f"the event is on record as {code}", lambda: stand.ask(REASON, **question) > 0, BURIED_SECONDS
-    )
-    stand.wait_healthy(90)
-    wait_until(lambda: 0 <= stand.view.depth(EVENTS) < _few(scene), 120, "the others are processed meanwhile")
-
-
-def _few(scene: Scene) -> float:
-    return max(500.0, scene.load.rate)
+    scene.await_proof(f"the event is on record as {code}", lambda: stand.ask(REASON, **question) > 0)
+    stand.wait_healthy()
+    scene.let_catch_up(FEW)
 
 
 def kill(scene: Scene, workers: list[Program]) -> None:

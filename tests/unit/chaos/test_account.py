@@ -23,7 +23,7 @@ def scene(*statuses):
     load = SimpleNamespace(watch=lambda: nullcontext(Seen(tries)))
     stand = SimpleNamespace(wait_healthy=lambda _seconds: None)
     chance = SimpleNamespace(uniform=lambda *_: 0.0)
-    return Scene(stand, load, None, None, chance)
+    return Scene(stand, load, None, None, chance, None)
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def test_the_last_line_sums_up_and_names_what_failed():
     rows = [ROW.as_row(), Result(2, "stop", rounds=1, proofs=("one",), answered=5, lost=1).as_row()]
     line = summary(rows, {"commit": "a" * 40, "seed": "5a"})
     assert line == (
-        "chaos: commit=aaaaaaaaaaaa seed=5a faults=2 rounds=4 strikes_proved=4 answered=15 given_up=0"
+        "chaos: commit=aaaaaaaaaaaa seed=5a faults=2 rounds=4 strikes_proved=4 answered=15"
         " longest_stall_s=2.5 lost=1 repeated=0 failed=2"
     )
     assert "stop" in table(rows)
