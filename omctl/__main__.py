@@ -7,11 +7,11 @@ import sys
 import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError, OpenMessagingError
-from omctl.commands import COMMANDS
+from omctl.commands import Commands
 
 
 @click.group(
-    commands=COMMANDS,
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(package_name="open-messaging-ingest")

@@ -1,71 +1,55 @@
 """One file for each command of omctl, all in the same shape; this is their table."""
 
-from omctl.commands.brake import brake
-from omctl.commands.check import check
-from omctl.commands.dead_letters import dead_letters
-from omctl.commands.destinations import destinations
-from omctl.commands.drift import drift
-from omctl.commands.explain_signature import explain_signature
-from omctl.commands.filter import filters
-from omctl.commands.ingest import ingest
-from omctl.commands.install import install, uninstall
-from omctl.commands.ipranges import ipranges
-from omctl.commands.migrate import migrate
-from omctl.commands.reconcile import reconcile
-from omctl.commands.register import register
-from omctl.commands.replay import replay
-from omctl.commands.retain import retain
-from omctl.commands.rotate_secret import rotate_secret
-from omctl.commands.setup import setup
-from omctl.commands.sign import curl_line, sign
-from omctl.commands.simulate import simulate
-from omctl.commands.stats import stats
+from __future__ import annotations
 
-COMMANDS = (
-    install,
-    uninstall,
-    setup,
-    migrate,
-    register,
-    rotate_secret,
-    check,
-    destinations,
-    dead_letters,
-    replay,
-    reconcile,
-    ingest,
-    stats,
-    brake,
-    drift,
-    filters,
-    retain,
-    sign,
-    explain_signature,
-    ipranges,
-    simulate,
-)
+import pkgutil
+from typing import Final
 
-__all__ = [
-    "COMMANDS",
-    "brake",
-    "check",
-    "curl_line",
-    "dead_letters",
-    "destinations",
-    "drift",
-    "explain_signature",
-    "filters",
-    "ingest",
-    "install",
-    "migrate",
-    "reconcile",
-    "register",
-    "replay",
-    "retain",
-    "rotate_secret",
-    "setup",
-    "sign",
-    "simulate",
-    "stats",
-    "uninstall",
-]
+import click
+
+# In the order in which a service meets them.
+COMMANDS: Final = {
+    "install": "install:install",
+    "uninstall": "install:uninstall",
+    "setup": "setup:setup",
+    "migrate": "migrate:migrate",
+    "register": "register:register",
+    "rotate-secret": "rotate_secret:rotate_secret",
+    "check": "check:check",
+    "destinations": "destinations:destinations",
+    "dead-letters": "dead_letters:dead_letters",
+    "replay": "replay:replay",
+    "reconcile": "reconcile:reconcile",
+    "ingest": "ingest:ingest",
+    "stats": "stats:stats",
+    "brake": "brake:brake",
+    "drift": "drift:drift",
+    "filter": "filter:filters",
+    "retain": "retain:retain",
+    "sign": "sign:sign",
+    "explain-signature": "explain_signature:explain_signature",
+    "ipranges": "ipranges:ipranges",
+    "simulate": "simulate:simulate",
+}
+
+
+class Commands(click.Group):
+    """The commands of the table, each read from its file when it is called.
+
+    Most commands need a part of the libraries only, and importing all of them takes longer than most of their
+    work.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click asks so
+        """Name the commands in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click asks so
+        """Return the command of that name; None where the table has none."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = pkgutil.resolve_name(f"{__name__}.{COMMANDS[cmd_name]}")
+        return command
+
+
+__all__ = ["COMMANDS", "Commands"]

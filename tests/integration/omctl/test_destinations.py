@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.errors import ConfigurationError
-from omctl.commands import destinations
+from omctl.commands.destinations import destinations
 from simulator.platform import Fault
 from simulator.receiver import Inbox, serving
 from workers.deliver import EVENT_TYPES

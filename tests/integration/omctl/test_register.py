@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.errors import ConfigurationError
-from omctl.commands import register
+from omctl.commands.register import register
 from omctl.registration import RegistrationError
 from simulator.platform import Fault, Organisation, create_platform
 from simulator.serving import serving_app

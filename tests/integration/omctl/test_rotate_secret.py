@@ -6,7 +6,7 @@ import threading
 import pytest
 from click.testing import CliRunner
 
-from omctl.commands import rotate_secret
+from omctl.commands.rotate_secret import rotate_secret
 from omctl.rotation import RotationError
 from simulator.platform import Organisation, create_platform
 from simulator.serving import serving_app

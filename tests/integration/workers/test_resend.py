@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.errors import ConfigurationError
-from omctl.commands import destinations as command
+from omctl.commands.destinations import destinations as command
 from simulator.platform import Fault
 from tests.integration.workers.conftest import deliver, said
 from tests.integration.workers.test_deliver import (
