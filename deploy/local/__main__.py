@@ -1,6 +1,5 @@
 """What `make run` and `make demo` call: python -m deploy.local COMMAND."""
 
-import signal
 import sys
 from pathlib import Path
 
@@ -9,9 +8,9 @@ import click
 from deploy.local import running
 from deploy.local.demonstration import demonstrate
 from deploy.local.process import ServerStartError
+from deploy.local.supervision import leave_in_order
 
-PROJECT = Path(__file__).parents[2]
-VAR = PROJECT / "var"
+VAR = Path(__file__).parents[2] / "var"
 
 
 @click.group()
@@ -22,8 +21,7 @@ def local() -> None:
 @local.command()
 def run() -> None:
     """Run the service in the foreground until Ctrl-C."""
-    if ended := running.run(VAR):
-        raise ServerStartError(f"{ended}; everything else was stopped")
+    running.run(VAR)
 
 
 @local.command()
@@ -34,9 +32,7 @@ def demo() -> None:
 
 def main() -> None:
     """Run the command; what keeps a server from starting is told without a traceback."""
-    # Anything but a clean way out would leave servers behind.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    leave_in_order()
     try:
         local()
     except ServerStartError as error:

@@ -1,45 +1,55 @@
 """Run the service, send it simulated events and settle the accounts."""
 
+import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 import requests
 from rich.console import Console
 
-from deploy.local.accounts import Accounts, read_accounts, reasons_of, table_of
 from deploy.local.brokers import broker, configured, own_virtual_host
 from deploy.local.leftovers import end_leftovers
 from deploy.local.lock import only_one
-from deploy.local.losses import LOST, Losses, Reconciled, plan_of
-from deploy.local.management import ManagementApi, virtual_host_of
 from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.process import ServerStartError
-from deploy.local.running import wait_until_ready
 from deploy.local.service import DEFAULT_BIND, LocalService, run_quietly
-from deploy.local.services_behind import (
-    ConversationCounts,
-    ServicesBehind,
-    is_registered,
-    read_counts,
-    unfinished,
-)
-from deploy.local.supervision import Supervisor
+from deploy.local.supervision import Wait, running
 from messaging import topology
 from messaging.environment import Environment
 from omctl.secrets import newest_secret
+from simulator.demonstration import (
+    LOST,
+    Accounts,
+    ConversationCounts,
+    Losses,
+    Reconciled,
+    ServicesBehind,
+    is_registered,
+    plan_of,
+    read_accounts,
+    read_counts,
+    reasons_of,
+    table_of,
+    unfinished,
+)
 from simulator.ledger import Ledger
 from simulator.sender import RetryPolicy, Sender, WebhookEndpoint
 from simulator.traffic import traffic
+from workers.queue_depths import QueueDepths
 
 EVENTS = 1000
 CONNECTIONS = 16
 DRAIN_SECONDS = 120.0
+QUEUES_ON_THE_WAY = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
+
+NOTHING_MISSING, RECOVERED = 0, 3
+"""Exit statuses of `omctl reconcile`."""
 
 # What the environment says about these would let the demonstration touch data that are not its own.
 OWN_SETTINGS = (
@@ -53,41 +63,32 @@ OWN_SETTINGS = (
 
 
 class Demonstration:
-    """The service with fresh data, the events, and what can be said about them afterwards."""
+    """The events, on their way through a service that runs."""
 
-    def __init__(self, service: LocalService, losses: Losses) -> None:
+    def __init__(self, service: LocalService, wait: Wait, losses: Losses) -> None:
         self._service = service
+        self._wait = wait
         self._losses = losses
-        self.reconciled: Reconciled | None = None
-        self._ledger = service.var / "ledger.jsonl"
-        self._log = service.var / "service.log"
-        self._supervisor = Supervisor(service.commands(), service.var, output=self._log)
-        self._is_drained = False
+        self._depths = QueueDepths((service.broker.management_url,), service.broker.amqp_url)
 
-    def run(self) -> Accounts:
-        """Block until everything has been sent, processed and stopped.
+    def run(self) -> tuple[Accounts, Reconciled]:
+        """Block until everything has been sent, processed, compared and processed again.
 
         Raises:
-            ServerStartError: the service did not start, or ended in the middle.
+            ServerStartError: a process ended in the middle, or it is not done in time.
         """
-        ended = self._supervisor.run(beside=self._send_and_end)
-        if ended or not self._is_drained:
-            raise ServerStartError(f"{ended or 'Interrupted, or not drained in time'}; see {self._log}")
-        return read_accounts(self._ledger, database_url(), self._service.broker.amqp_url)
+        self._wait_until(self._service.is_ready, "the edge is ready")
+        self._wait_until(lambda: is_registered(database_url()), "the destinations are known")
+        ledger = self._service.var / "ledger.jsonl"
+        self._send(ledger)
+        click.echo("Waiting until the queue and the journal are empty, all is settled and delivered")
+        self._wait_until(self._is_still, "all is processed")
+        click.echo("Comparing with the platform's history")
+        reconciled = self._losses.judge(compare())
+        self._wait_until(self._is_still, "what was missing is processed")
+        return read_accounts(ledger, database_url(), self._service.broker.amqp_url), reconciled
 
-    def _send_and_end(self) -> None:
-        try:
-            if wait_until_ready(self._service) and self._wait_until(lambda: is_registered(database_url())):
-                self._send()
-                click.echo("Waiting until the queue and the journal are empty, all is settled and delivered")
-                if self._wait_until(self._is_still):
-                    click.echo("Comparing with the platform's history")
-                    self.reconciled = self._losses.reconcile()
-                    self._is_drained = self._wait_until(self._is_still)
-        finally:
-            self._supervisor.end()
-
-    def _send(self) -> None:
+    def _send(self, path: Path) -> None:
         click.echo(f"Telling {EVENTS} events, of which {LOST} are never sent to {self._service.webhook_url}")
         policy = RetryPolicy(delay=1.0)
         endpoint = WebhookEndpoint(
@@ -97,32 +98,23 @@ class Demonstration:
             connections=CONNECTIONS,
         )
         posts = self._losses.withhold(list(traffic(plan_of(EVENTS))))
-        with Ledger(self._ledger) as ledger:
+        with Ledger(path) as ledger:
             sender = Sender(endpoint, posts, ledger, policy=policy, rate=0.0)
             summary = sender.run(CONNECTIONS, lambda _tally: None)
         endpoint.close()
         click.echo(f"{summary.answered} of {summary.posts} posts were answered 200")
 
-    def _wait_until(self, is_so: Callable[[], bool]) -> bool:
-        """Block until something is so; False where it has not become so in time."""
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while time.monotonic() < deadline:
-            if is_so():
-                return True
-            time.sleep(0.5)
-        return False
+    def _wait_until(self, is_so: Callable[[], bool], what: str) -> None:
+        if not self._wait(is_so, DRAIN_SECONDS):
+            raise ServerStartError(f"Waited {DRAIN_SECONDS:.0f} s in vain until {what}")
 
     def _is_still(self) -> bool:
         # What is still in the journal may be published again: the accounts are final only without it.
-        return self._on_its_way() == 0
-
-    def _on_its_way(self) -> int:
         journal = requests.get(f"{self._service.url}/health/ready", timeout=5.0).json()["journal_bytes"]
-        broker = self._service.broker
-        api, virtual_host = ManagementApi(broker.management_url), virtual_host_of(broker.amqp_url)
-        queues = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
-        queued = sum(api.queue_length(virtual_host, queue) for queue in queues)
-        return int(journal) + queued + unfinished(database_url())
+        depths = self._depths.read()
+        # A queue of which nothing is known is not empty.
+        is_empty = all(depths.get(queue) == 0 for queue in QUEUES_ON_THE_WAY)
+        return not journal and is_empty and not unfinished(database_url())
 
 
 def demonstrate(var: Path) -> bool:
@@ -146,11 +138,15 @@ def demonstrate(var: Path) -> bool:
         service.enter()
         service.set_up()
         register(service)
-        demonstration = Demonstration(service, Losses(behind.history))
-        accounts = demonstration.run()
+        log = directory / "service.log"
+        click.echo(f"The processes write to {log}")
+        commands = service.commands()
+        # The comparison is the demonstration's own, when nothing is on its way.
+        del commands["reconcile"]
+        wait = stack.enter_context(running(commands, directory, output=log))
+        accounts, reconciled = Demonstration(service, wait, Losses(behind.history)).run()
         counts = read_counts(database_url(), behind.inbox)
-    assert demonstration.reconciled is not None
-    return report(accounts, counts, behind, demonstration.reconciled)
+    return report(accounts, counts, behind, reconciled)
 
 
 def register(service: LocalService) -> None:
@@ -159,6 +155,14 @@ def register(service: LocalService) -> None:
     path.write_text(f'url = "{service.webhook_url}"\n\n[integration]\nname = "Demonstration"\n')
     os.environ["OM_REGISTRATION"] = str(path)
     run_quietly([sys.executable, "-m", "omctl", "register"])
+
+
+def compare() -> list[dict[str, Any]]:
+    """Return the gaps that `omctl reconcile` finds; it waits until what was missing is processed."""
+    command = [sys.executable, "-m", "omctl", "reconcile", "--since", "1h", "--json"]
+    done = run_quietly(command, {NOTHING_MISSING, RECOVERED})
+    found: list[dict[str, Any]] = json.loads(done)["gaps"]
+    return found
 
 
 def database_url() -> str:

@@ -12,7 +12,9 @@ import signal
 from pathlib import Path
 
 from deploy.local.ports import LOOPBACK, answers, free_port
-from deploy.local.process import ServerProcess, ServerStartError
+from deploy.local.process import ServerProcess
+
+COOKIE = ".erlang.cookie"
 
 
 class PrivateErlang:
@@ -21,7 +23,8 @@ class PrivateErlang:
     def __init__(self, directory: Path) -> None:
         self.epmd_port = free_port()
         self._directory = directory
-        self.cookie = _stored_cookie(directory) or secrets.token_hex(16)
+        stored = directory / COOKIE
+        self.cookie = stored.read_text() if stored.exists() else secrets.token_hex(16)
         self._nodes: set[str] = set()
         self._epmd = ServerProcess("epmd", directory / "epmd.log")
 
@@ -29,7 +32,9 @@ class PrivateErlang:
         """Run epmd for the node; returns when it answers."""
         self._nodes.add(node)
         if not self._epmd.is_running:
-            self._start()
+            command = [shutil.which("epmd") or "epmd", "-address", LOOPBACK, "-port", str(self.epmd_port)]
+            self._epmd.launch(command, environment=os.environ, directory=self._directory)
+            self._epmd.wait_until(lambda: answers(self.epmd_port), timeout=10.0)
 
     def release(self, node: str) -> None:
         """Forget the node; without nodes epmd ends."""
@@ -39,26 +44,9 @@ class PrivateErlang:
 
     def write_cookie(self, home: Path) -> None:
         """Put the cookie where a node with this home directory looks for it."""
-        path = _cookie_path(home)
+        path = home / COOKIE
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
         path.write_text(self.cookie)
         # Erlang refuses a cookie that others could read.
         path.chmod(0o400)
-
-    def _start(self) -> None:
-        program = shutil.which("epmd")
-        if program is None:
-            raise ServerStartError("epmd, a part of Erlang, is not on the PATH")
-        command = [program, "-address", LOOPBACK, "-port", str(self.epmd_port)]
-        self._epmd.launch(command, environment=os.environ, directory=self._directory)
-        self._epmd.wait_until(lambda: answers(self.epmd_port), timeout=10.0)
-
-
-def _cookie_path(home: Path) -> Path:
-    return home / ".erlang.cookie"
-
-
-def _stored_cookie(home: Path) -> str | None:
-    path = _cookie_path(home)
-    return path.read_text() if path.exists() else None

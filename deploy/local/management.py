@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import requests
 
@@ -24,10 +24,9 @@ class ManagementApi:
     def answers(self) -> bool:
         """Tell whether the API takes these credentials and every virtual host is up."""
         try:
-            answer = self._request("GET", "health/checks/virtual-hosts")
+            return self._request("GET", "health/checks/virtual-hosts").ok
         except requests.RequestException:
             return False
-        return answer.ok
 
     def create_virtual_host(self, name: str) -> None:
         """Create a virtual host in which the API's user may do everything."""
@@ -36,25 +35,14 @@ class ManagementApi:
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         self._request("PUT", f"permissions/{vhost}/{user}", everything).raise_for_status()
 
-    def delete_virtual_host(self, name: str) -> None:
-        """Delete a virtual host with its queues; its connections are closed by the broker."""
-        self._request("DELETE", f"vhosts/{quote(name, safe='')}").raise_for_status()
-
     @contextmanager
     def virtual_host(self, name: str) -> Iterator[str]:
-        """Create a virtual host for the time of a `with` block."""
+        """Create a virtual host for the time of a `with` block; it goes with its queues and connections."""
         self.create_virtual_host(name)
         try:
             yield name
         finally:
-            self.delete_virtual_host(name)
-
-    def queue_length(self, virtual_host: str, queue: str) -> int:
-        """Count the queue's messages now, those with a consumer included."""
-        query = "disable_stats=true&enable_queue_totals=true"
-        answer = self._request("GET", f"{_queue_path(virtual_host, queue)}?{query}")
-        answer.raise_for_status()
-        return int(answer.json()["messages"])
+            self._request("DELETE", f"vhosts/{quote(name, safe='')}").raise_for_status()
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> requests.Response:
         return requests.request(method, f"{self.url}/api/{path}", json=body, timeout=REQUEST_SECONDS)
@@ -63,12 +51,3 @@ class ManagementApi:
 def in_virtual_host(amqp_url: str, name: str) -> str:
     """Return the same broker's address with another virtual host."""
     return urlunsplit(urlsplit(amqp_url)._replace(path="/" + quote(name, safe="")))
-
-
-def virtual_host_of(amqp_url: str) -> str:
-    """Return the virtual host that an address names."""
-    return unquote(urlsplit(amqp_url).path.removeprefix("/")) or "/"
-
-
-def _queue_path(virtual_host: str, queue: str) -> str:
-    return f"queues/{quote(virtual_host, safe='')}/{quote(queue, safe='')}"

@@ -77,23 +77,25 @@ class ServerProcess:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to a running process; a process that has ended is left alone."""
-        if self.is_running:
-            # It may end between the look and the signal.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+        if self._process:
+            self._process.send_signal(number)
 
     def end(self, number: signal.Signals, *, timeout: float) -> None:
-        """Signal the process and wait for its end; past `timeout` it is killed with its children."""
+        """Signal the process and wait for its end; past `timeout` it is killed.
+
+        So is then what it has left behind, unless it was to die as by a crash, which leaves its children.
+        """
         if self._process is None:
             return
         self.send(number)
         # A stopped process takes no signal but SIGKILL before it is continued.
         self.send(signal.SIGCONT)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait()
+        if number != signal.SIGKILL:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
         self._process = None
 
     def _last_words(self) -> str:

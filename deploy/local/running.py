@@ -1,25 +1,24 @@
 """Run the service in the foreground until Ctrl-C."""
 
 import json
+import math
 import os
 import shlex
 import shutil
 import sys
-import time
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import requests
 from sqlalchemy.engine import URL, make_url
 
 from deploy.local.brokers import broker
 from deploy.local.leftovers import end_leftovers
 from deploy.local.lock import only_one
 from deploy.local.service import PROJECT, LocalService, environment_file, free_bind
-from deploy.local.supervision import Supervisor
+from deploy.local.supervision import running
 from messaging.environment import Environment
 from omctl.curl import curl_line
 from omctl.secrets import newest_secret
@@ -32,8 +31,12 @@ NEWEST_EVENTS = (
 )
 
 
-def run(var: Path) -> str | None:
-    """Set everything up, run it and stop it; returns which process ended by itself, if one did."""
+def run(var: Path) -> None:
+    """Set everything up, run it until a signal comes, and stop it.
+
+    Raises:
+        ServerStartError: a server did not start, or a process ended by itself.
+    """
     with ExitStack() as stack:
         stack.enter_context(only_one(var / "run.lock"))
         end_leftovers(var)
@@ -42,41 +45,29 @@ def run(var: Path) -> str | None:
         service.enter()
         service.set_up()
         stack.enter_context(environment_file(var / "environment"))
-        return Supervisor(service.commands(), var).run(beside=lambda: greet(service))
-
-
-def greet(service: LocalService) -> None:
-    """Wait for the edge, then say what runs where and how to try it."""
-    if wait_until_ready(service):
-        click.echo("\n" + greeting(service) + "\n")
-
-
-def wait_until_ready(service: LocalService) -> bool:
-    """Block until the edge takes events in; False where it has not within a minute."""
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"{service.url}/health/ready", timeout=1.0).ok:
-                return True
-        except requests.RequestException:
-            pass
-        time.sleep(0.1)
-    return False
+        # By whichever signal: being told to end is no fault.
+        stack.enter_context(suppress(SystemExit))
+        wait = stack.enter_context(running(service.commands(), var))
+        if wait(service.is_ready, READY_SECONDS):
+            click.echo(f"\n{greeting(service)}\n")
+        wait(lambda: False, math.inf)
 
 
 def greeting(service: LocalService) -> str:
-    """Return what a person is told once everything runs."""
+    """Return what a person is told once everything runs: what is where, and how to try it."""
     database = make_url(Environment().string("OM_DATABASE_URL"))
-    running = {
+    facts = {
         "webhook": service.webhook_url,
         "health": f"{service.url}/health/ready",
         "broker": service.broker.description,
         "management": service.broker.management_page,
         "database": database.render_as_string(),
         "journal": os.environ["OM_STATE_DIRECTORY"],
+        "processes": ", ".join(service.commands()),
+        **({} if service.has_platform else {"reconcile": "runs where OM_GENESYS_REGION names a platform"}),
     }
-    width = max(map(len, running))
-    shown = [f"  {name:<{width}}  {value}" for name, value in running.items() if value]
+    width = max(map(len, facts))
+    shown = [f"  {name:<{width}}  {value}" for name, value in facts.items() if value]
     settings = f". {shlex.quote(os.path.relpath(service.var / 'environment', PROJECT))} && omctl check"
     hints = {
         "Send an event (Ctrl-C stops everything):": try_it(service),
@@ -89,15 +80,12 @@ def greeting(service: LocalService) -> str:
 def try_it(service: LocalService) -> str:
     """Return a shell line that posts a signed event of this moment."""
     environment = Environment()
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    body = json.dumps(
-        {
-            "eventType": "openmessaging:conversation:new",
-            "conversationId": str(uuid.uuid4()),
-            "timestamp": now,
-        },
-        separators=(",", ":"),
-    ).encode()
+    event = {
+        "eventType": "openmessaging:conversation:new",
+        "conversationId": str(uuid.uuid4()),
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    body = json.dumps(event, separators=(",", ":")).encode()
     unsigned = environment.boolean("OM_ALLOW_UNSIGNED", default=False)
     signature = "" if unsigned else sign(body, newest_secret(environment))
     headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))

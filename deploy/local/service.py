@@ -5,11 +5,13 @@ import secrets
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import requests
 
 from deploy.local.brokers import BrokerAddress
 from deploy.local.ports import LOOPBACK, answers
@@ -18,7 +20,7 @@ from deploy.local.process import ServerStartError
 PROJECT = Path(__file__).parents[2]
 WEBHOOK_PATH = "/webhooks/genesys/openmessaging"
 DEFAULT_BIND = f"{LOOPBACK}:8080"
-INTAKE_WORKERS = 2
+WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +63,31 @@ class LocalService:
         for command in ("migrate", "setup"):
             run_quietly([sys.executable, "-m", "omctl", command])
 
+    def is_ready(self) -> bool:
+        """Tell whether the edge takes events in."""
+        with suppress(requests.RequestException):
+            return requests.get(f"{self.url}/health/ready", timeout=1.0).ok
+        return False
+
+    @property
+    def has_platform(self) -> bool:
+        """Whether there is a history to compare with."""
+        return bool(os.environ.get("OM_GENESYS_REGION") or os.environ.get("OM_GENESYS_API_URL"))
+
     def commands(self) -> dict[str, list[str]]:
         """Return the command of each process by its name."""
-        names = [f"intake-{number}" for number in range(1, INTAKE_WORKERS + 1)]
-        edge = [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf"]
-        intake = [sys.executable, "-m", "workers", "intake", "--name"]
-        roles = ["settle", *(["deliver"] if os.environ.get("OM_DESTINATIONS") else [])]
-        return (
-            {"edge": edge}
-            | {name: [*intake, name] for name in names}
-            | {role: [sys.executable, "-m", "workers", role] for role in roles}
-        )
+        roles = {"settle": ["settle"]}
+        if self.broker.management_url:
+            roles["scale"] = ["scale", "--processes"]
+        else:
+            # Nobody tells how much waits: as many workers as there would be for an empty queue.
+            roles |= {
+                f"intake-{number}": ["intake", "--name", f"{number}"] for number in range(1, WORKERS + 1)
+            }
+        roles |= {"deliver": ["deliver"]} if os.environ.get("OM_DESTINATIONS") else {}
+        roles |= {"reconcile": ["reconcile"]} if self.has_platform else {}
+        edge = {"edge": [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf"]}
+        return edge | {name: [sys.executable, "-m", "workers", *role] for name, role in roles.items()}
 
 
 def missing_settings(var: Path) -> dict[str, str]:
@@ -80,6 +96,8 @@ def missing_settings(var: Path) -> dict[str, str]:
         "OM_STATE_DIRECTORY": str(var / "state"),
         "OM_DATABASE_URL": f"sqlite:///{var / 'open-messaging.sqlite3'}",
         "OM_EDGE_PROCESSES": "1",
+        # Duplicates meet in different processes, as they do in production.
+        "OM_SCALE_FLOOR": str(WORKERS),
         # The simulator's account is of every event, each for itself.
         "OM_STORE_TYPING": "true",
         # A line for each event, which nobody wants of a busy service.
@@ -140,8 +158,14 @@ def free_bind() -> str:
     return bind
 
 
-def run_quietly(command: list[str]) -> None:
-    """Run a command whose output only matters when it fails."""
+def run_quietly(command: list[str], well: Container[int] = (0,)) -> str:
+    """Run a command whose output only matters when it fails; return what it printed.
+
+    Args:
+        command: program and arguments.
+        well: exit statuses that are no failure.
+    """
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if done.returncode not in well:
         raise ServerStartError(f"{shlex.join(command[1:])} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout

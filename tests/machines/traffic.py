@@ -10,10 +10,10 @@ from typing import Self
 
 import requests
 
-from deploy.local.accounts import Accounts, read_accounts
-from deploy.local.management import ManagementApi
 from messaging import topology
+from simulator.demonstration import Accounts, read_accounts
 from tests.machines.machine import Machine, MachineError
+from workers.queue_depths import QueueDepths
 
 URL = "https://127.0.0.1/webhooks/genesys/openmessaging"
 CREDENTIALS = "/etc/open-messaging/credentials"
@@ -70,12 +70,14 @@ class Broker:
     """What waits in the machine's broker."""
 
     def __init__(self, management_url: str) -> None:
-        self._api = ManagementApi(management_url)
+        self._depths = QueueDepths((management_url,), "amqp:///")
 
     def waiting(self) -> int:
         """Count the deliveries that wait for a worker."""
         queues = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
-        return sum(self._api.queue_length("/", queue) for queue in queues)
+        depths = self._depths.read()
+        # A queue of which nothing is known is not empty.
+        return sum(depths.get(queue, 1) for queue in queues)
 
 
 def wait_at_rest(broker: Broker) -> None:

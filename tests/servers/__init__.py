@@ -1,6 +1,6 @@
 """Real servers for the tests: private nodes that may be struck, and shared ones with a part for each test."""
 
-from deploy.local.management import ManagementApi, in_virtual_host, virtual_host_of
+from deploy.local.management import ManagementApi, in_virtual_host
 from deploy.local.packages import INSTALL, ensure_rabbitmq
 from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.process import ServerProcess, ServerStartError
@@ -42,5 +42,4 @@ __all__ = [
     "require_rabbitmq",
     "shared_broker",
     "shared_postgresql",
-    "virtual_host_of",
 ]

@@ -12,7 +12,7 @@ from workers.scale.decision import Observation, decide
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.scale.decision import Bounds
+    from workers.scale.decision import Bounds, Decision
     from workers.scale.fleet import Fleet
 
 
@@ -30,6 +30,7 @@ class Scaler:
         self._read_depth = read_depth
         self._fleet = fleet
         self._seen: list[Observation] = []
+        self._told: tuple[Decision, int | None] | None = None
 
     def scale(self) -> int:
         """Look once and act; returns 0, so that the role pauses before it looks again.
@@ -40,7 +41,19 @@ class Scaler:
         running = self._fleet.running()
         self._see(Observation(time.monotonic(), self._read_depth(), len(running)))
         decision = decide(self._bounds, self._seen)
+        self._tell(decision)
+        if decision.workers != len(running):
+            self._move(running, decision.workers)
+            self._seen.clear()
+        return 0
+
+    def _tell(self, decision: Decision) -> None:
+        """Log a decision, unless it leaves all as it is and the look before said the same."""
         newest = self._seen[-1]
+        told = decision, newest.depth
+        if decision.workers == newest.workers and told == self._told:
+            return
+        self._told = told
         level = "debug" if decision.workers == newest.workers else "info"
         getattr(logger(), level)(
             "scaled",
@@ -50,10 +63,6 @@ class Scaler:
             target=decision.workers,
             seen_for_s=round(newest.at - self._seen[0].at, 1),
         )
-        if decision.workers != newest.workers:
-            self._move(running, decision.workers)
-            self._seen.clear()
-        return 0
 
     def _see(self, observation: Observation) -> None:
         """Keep an observation, and of the older ones those of the cool-down and one before."""

@@ -13,10 +13,12 @@ import pytest
 
 from deploy.local.leftovers import MARK, end_leftovers
 from deploy.local.lock import only_one
-from deploy.local.supervision import Supervisor
-from tests.servers import ServerStartError
+from deploy.local.rabbitmq import LocalRabbitMQ
+from deploy.local.supervision import leave_in_order, running
+from tests.servers import ServerStartError, require_rabbitmq
 
 FOR_EVER = ["sleep", "600"]
+PROJECT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -28,25 +30,51 @@ def _signals_as_before():
         signal.signal(number, handler)
 
 
+def never():
+    return False
+
+
 def test_when_one_process_ends_the_others_are_ended_and_it_is_named(tmp_path):
     output = tmp_path / "output.log"
     commands = {"steady": FOR_EVER, "short": ["sh", "-c", "echo spoken; sleep 0.3; exit 3"]}
-    supervisor = Supervisor(commands, tmp_path, output=output)
-    assert supervisor.run(beside=lambda: None) == "short ended with status 3"
+    with (
+        pytest.raises(ServerStartError, match="short ended with status 3"),
+        running(commands, tmp_path, output=output) as wait,
+    ):
+        wait(never, 60)
     assert output.read_text() == "spoken\n"
     assert processes_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_all_and_is_no_fault(tmp_path, number):
-    supervisor = Supervisor({"a": FOR_EVER, "b": FOR_EVER}, tmp_path)
-    assert supervisor.run(beside=lambda: os.kill(os.getpid(), number)) is None
+def test_a_signal_ends_all_and_a_second_one_leaves_none_behind(tmp_path, number):
+    slow = ["sh", "-c", "trap 'sleep 0.3; exit' TERM; while :; do sleep 0.1; done"]
+    leave_in_order()
+    for delay in (0.3, 0.5):
+        threading.Timer(delay, os.kill, (os.getpid(), number)).start()
+    with pytest.raises(SystemExit), running({"a": FOR_EVER, "b": slow}, tmp_path) as wait:
+        wait(never, 60)
     assert processes_in(tmp_path) == []
 
 
-def test_a_thread_beside_them_can_ask_for_the_end(tmp_path):
-    supervisor = Supervisor({"a": FOR_EVER}, tmp_path)
-    assert supervisor.run(beside=supervisor.end) is None
+def test_what_a_process_started_ends_with_it_even_where_it_was_killed(tmp_path):
+    def strike():
+        left = processes_in(tmp_path)
+        if len(left) == 2:
+            next(each for each in left if each.name() == "sh").kill()
+        return False
+
+    parent = ["sh", "-c", "sleep 600 & wait"]
+    with pytest.raises(ServerStartError, match="parent ended"), running({"parent": parent}, tmp_path) as wait:
+        wait(strike, 60)
+    assert processes_in(tmp_path) == []
+
+
+def test_a_node_whose_start_is_interrupted_is_not_left_behind(tmp_path, monkeypatch):
+    require_rabbitmq()
+    monkeypatch.setattr(LocalRabbitMQ, "wait_ready", lambda _: sys.exit(130))
+    with pytest.raises(SystemExit), LocalRabbitMQ(tmp_path):
+        pass
     assert processes_in(tmp_path) == []
 
 
@@ -62,11 +90,8 @@ def test_what_was_started_in_the_directory_is_ended_and_nothing_else(tmp_path):
     kept = subprocess.Popen(["sleep", "600"], cwd=own, env={**os.environ, MARK: str(other)})
     # Until the child has become `sleep` its environment is this process's.
     time.sleep(0.2)
-    reaper = threading.Thread(target=left.wait)
-    reaper.start()
     end_leftovers(own)
-    reaper.join()
-    assert left.returncode == -signal.SIGTERM
+    assert left.poll() is not None
     assert kept.poll() is None
     kept.kill()
     kept.wait()
@@ -76,9 +101,8 @@ def test_a_lock_is_free_again_when_its_holder_was_killed(tmp_path):
     path = tmp_path / "lock"
     code = "import sys, time; from pathlib import Path; from deploy.local.lock import only_one\n"
     code += "with only_one(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
-    project = Path(__file__).parents[3]
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, cwd=project
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, cwd=PROJECT
     ) as holder:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(ServerStartError, match=str(holder.pid)), only_one(path):

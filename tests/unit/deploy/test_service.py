@@ -35,6 +35,7 @@ def test_what_is_set_stays(monkeypatch, tmp_path):
     assert set(missing_settings(tmp_path)) == {
         "OM_STATE_DIRECTORY",
         "OM_EDGE_PROCESSES",
+        "OM_SCALE_FLOOR",
         "OM_STORE_TYPING",
         "OM_LOG_LEVEL",
         "OM_LOG_FORMAT",
@@ -52,6 +53,23 @@ def test_what_is_set_stays(monkeypatch, tmp_path):
 )
 def test_the_address_is_one_that_a_client_here_can_use(tmp_path, bind, url):
     assert LocalService(tmp_path, bind, BROKER).url == url
+
+
+@pytest.mark.parametrize(
+    ("management_url", "settings", "roles"),
+    [
+        ("http://host", (), {"settle", "scale"}),
+        ("", (), {"settle", "intake-1", "intake-2"}),
+        ("http://host", ("OM_DESTINATIONS",), {"settle", "scale", "deliver"}),
+        ("http://host", ("OM_GENESYS_REGION",), {"settle", "scale", "reconcile"}),
+        ("http://host", ("OM_GENESYS_API_URL",), {"settle", "scale", "reconcile"}),
+    ],
+)
+def test_each_role_runs_that_has_what_it_needs(monkeypatch, tmp_path, management_url, settings, roles):
+    for name in settings:
+        monkeypatch.setenv(name, "set")
+    service = LocalService(tmp_path, "127.0.0.1:80", BrokerAddress("amqp://host", management_url, "a broker"))
+    assert service.commands().keys() == {"edge"} | roles
 
 
 def test_another_shell_takes_up_the_settings_while_the_service_runs(monkeypatch, tmp_path):

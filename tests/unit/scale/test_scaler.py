@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from structlog.testing import capture_logs
+
 from workers.scale import Bounds, Scaler
 
 
@@ -39,3 +41,14 @@ def test_after_a_change_the_cool_down_begins_anew():
     for _ in range(5):
         scaler.scale()
     assert fleet.numbers == {1, 2, 3}
+
+
+def test_a_look_that_tells_nothing_new_writes_no_line():
+    depths, fleet = [0], FleetInMemory({1})
+    scaler = Scaler(Bounds(1, 4, 1000, cooldown=3600.0), lambda: depths[-1], fleet)
+
+    with capture_logs() as lines:
+        for depth in (0, 0, 10, 10, 5000, 0):
+            depths.append(depth)
+            scaler.scale()
+    assert [line["depth"] for line in lines] == [0, 10, 5000, 0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.local.services_behind import ConversationCounts
+from simulator.demonstration import ConversationCounts
 
 WELL = {"delivered": 9, "repeated": 0, "disordered": 0, "forged": 0}
 

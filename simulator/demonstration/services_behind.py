@@ -11,7 +11,7 @@ from rich.table import Table
 from sqlalchemy import create_engine, text
 
 from simulator.platform import Conversation, History, Organisation, Participant, create_platform
-from simulator.receiver import Inbox, serving
+from simulator.receiver import Inbox, destination_table, serving
 from simulator.serving import serving_app
 
 SUBSCRIPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -116,7 +116,12 @@ class ServicesBehind:
         with serving(self.inbox) as receiver_url, serving_app(create_platform(organisation)) as platform_url:
             path = directory / "destinations.toml"
             path.touch(mode=0o600)
-            path.write_text("".join(self._table_of(name, receiver_url) for name in SUBSCRIPTIONS))
+            path.write_text(
+                "".join(
+                    destination_table(name, f"{receiver_url}/{name}", self._secrets[name], events)
+                    for name, events in SUBSCRIPTIONS.items()
+                )
+            )
             yield {
                 "OM_DESTINATIONS": str(path),
                 "OM_GENESYS_API_URL": platform_url,
@@ -125,13 +130,6 @@ class ServicesBehind:
                 "OM_GENESYS_REQUESTS_PER_MINUTE": str(REQUESTS_PER_MINUTE),
                 **WINDOW,
             }
-
-    def _table_of(self, name: str, receiver_url: str) -> str:
-        events = ", ".join(f'"{event}"' for event in SUBSCRIPTIONS[name])
-        return (
-            f'[destinations.{name}]\nurl = "{receiver_url}/{name}"\nsecret = "{self._secrets[name]}"\n'
-            f"events = [{events}]\n\n"
-        )
 
 
 def unfinished(database_url: str) -> int:

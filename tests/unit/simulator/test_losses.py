@@ -2,7 +2,7 @@
 
 import json
 
-from deploy.local.losses import LOST, Losses, Reconciled, plan_of
+from simulator.demonstration import LOST, Losses, Reconciled, plan_of
 from simulator.platform import History
 from simulator.traffic import traffic
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.local.accounts import Accounts
+from simulator.demonstration import Accounts
 from simulator.ledger import DeadLetterRow, LedgerRow, ProcessedRow, Records, settle
 
 GOOD = LedgerRow("aa", 1, "message", 200, 1, answered=True)
