@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from pika import spec
 
@@ -26,24 +26,10 @@ if TYPE_CHECKING:
 
     from pika.channel import Channel
 
+    from messaging.publisher_listener import PublisherListener
+
 STABLE_SECONDS: Final = 10.0
 """A connection that lasted so long was a good one: the next attempt after it starts without delay."""
-
-
-class PublisherListener(Protocol):
-    """Who keeps the events and must know whether they are on their way."""
-
-    def on_broker_up(self) -> None:
-        """Called when publishes reach the exchange; nothing earlier is on its way."""
-
-    def on_broker_down(self) -> None:
-        """Called when whatever has not been proven may be lost; `ready` is false."""
-
-    def on_broker_blocked(self) -> None:
-        """Called when the broker reads no more for now (an alarm) but the connection stands."""
-
-    def on_broker_unblocked(self) -> None:
-        """Called when the broker reads on where it stopped."""
 
 
 class Publisher:

@@ -79,9 +79,9 @@ class Edge:
         self.ingest = Ingest(settings, self._gate, self.handover, clock, secrets.token_hex(8))
         self._secret_ids = [secret_id(secret) for secret in settings.secrets]
         self.limits = limits_of(settings)
-        self.flask = EdgeApplication(self.ingest, self.health)
+        self.application = EdgeApplication(self.ingest, self.health)
         for extend in load_extensions(settings.flask_extensions):
-            extend(self.flask)
+            extend(self.application)
         self._poller = (
             QueueDepthPoller(
                 settings.management_urls, settings.amqp_urls[0], self._post_report, lambda: watch.address
@@ -91,8 +91,8 @@ class Edge:
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request by the Flask application."""
-        return self.flask(environ, start_response)
+        """Answer one request by the Flask application; gunicorn wants something to call."""
+        return self.application(environ, start_response)
 
     def is_inviting(self) -> bool:
         """Tell whether a sender that asks first shall send its body: not while webhooks are refused."""

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from messaging.log import logger
 from webhook_api.answer import rendered
 from webhook_api.hooks import Hooks
+from webhook_api.ingest import ACCEPTED
 from webhook_api.routes import FAILURE, WEBHOOK_PATH, blueprint
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from flask import Response
     from flask.typing import ResponseReturnValue
 
+    from webhook_api.answer import Answer
     from webhook_api.health import Health
     from webhook_api.ingest import Ingest
 
@@ -43,6 +45,8 @@ class EdgeApplication(Flask):
         self.config["MAX_CONTENT_LENGTH"] = ingest.max_body_bytes
         self.register_blueprint(blueprint(ingest, health))
         self._hooks = Hooks(self, WEBHOOK_PATH)
+        self._answer: Answer | None = None
+        self._parts = rendered(ACCEPTED)
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a webhook by the short way if it may take it, everything else by Flask's dispatch."""
@@ -64,7 +68,10 @@ class EdgeApplication(Flask):
         except Exception as exc:  # noqa: BLE001  # Flask answers it, as it would have without the short way
             environ[FAILURE] = exc
             return super().wsgi_app(environ, start_response)
-        parts = rendered(answer)
+        # Nearly all are answered alike.
+        if answer is not self._answer:
+            self._answer, self._parts = answer, rendered(answer)
+        parts = self._parts
         start_response(parts.status, list(parts.headers))
         return [parts.body]
 

@@ -58,12 +58,12 @@ class Gateway:
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
         self._status = ""
-        self._headers: tuple[tuple[str, str], ...] = ()
+        self._headers: list[tuple[str, str]] = []
         self._written: list[bytes] = []
         self._rendered: tuple[object, ...] = ()
         self._response = b""
 
-    def respond(self, environ: dict[str, Any], *, keep_alive: bool) -> bytes:
+    def respond(self, environ: dict[str, Any], keep_alive: bool) -> bytes:  # noqa: FBT001  # decision 187
         """Return the application's whole response; 500 when it fails.
 
         Args:
@@ -85,18 +85,18 @@ class Gateway:
 
     def _render(self, body: bytes, keep_alive: bool, is_head: bool) -> bytes:  # noqa: FBT001  # as compared
         """Return the response; most are, for a second, the same as the one before."""
-        wanted = (int(time()), self._status, self._headers, body, keep_alive, is_head)
+        second, status, headers = int(time()), self._status, self._headers
+        wanted = (second, status, headers, body, keep_alive, is_head)
         if wanted != self._rendered:
-            self._response = response_of(
-                self._status, self._headers, body, keep_alive=keep_alive, is_head=is_head
-            )
-            self._rendered = wanted
+            self._response = response_of(status, tuple(headers), body, keep_alive=keep_alive, is_head=is_head)
+            # The list is the application's, which may use it again.
+            self._rendered = (second, status, list(headers), body, keep_alive, is_head)
         return self._response
 
     def _joined(self, chunks: Iterable[bytes]) -> bytes:
         """Return the whole body, what was written by the old `write` first."""
         if type(chunks) is list and not self._written:
-            return b"".join(chunks)
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
         try:
             body = b"".join(chunks)
         finally:
@@ -109,5 +109,5 @@ class Gateway:
         self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None
     ) -> Callable[[bytes], object]:
         self._status = status
-        self._headers = tuple(headers)
+        self._headers = headers
         return self._written.append

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from io import BytesIO, RawIOBase
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httptools
@@ -45,7 +45,7 @@ class RequestSink(Protocol):
         """Answer a request by the application."""
 
 
-class Unsent(io.RawIOBase):
+class Unsent(RawIOBase):
     """The input of a request whose body was not sent for."""
 
     def read(self, _size: int = -1) -> bytes:
@@ -70,6 +70,8 @@ class RequestReader:
         self._sink = sink
         self._parser: Any = httptools.HttpRequestParser(self)
         self._environ: dict[str, Any] = {}
+        # Of the request before: a connection's requests differ in their headers, seldom in this.
+        self._line: tuple[bytes, bytes, str] | None = None
         self._target = b""
         self._parts: list[bytes] = []
         self._size = 0
@@ -140,7 +142,9 @@ class RequestReader:
         if fault is not None:
             self._refuse(fault)
             return
-        environ |= request_line(parser.get_method(), self._target, version)
+        line = (parser.get_method(), self._target, version)
+        if line != self._line:
+            self._begin_line(line)
         if "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() == "100-continue" and version == "1.1":
             self._invite()
 
@@ -160,11 +164,19 @@ class RequestReader:
             return
         self.is_in_request = False
         parts, environ = self._parts, self._environ
-        environ["wsgi.input"] = io.BytesIO(parts[0] if len(parts) == 1 else b"".join(parts))
+        environ["wsgi.input"] = BytesIO(parts[0] if len(parts) == 1 else b"".join(parts))
         if "HTTP_TRANSFER_ENCODING" in environ:
             del environ["HTTP_TRANSFER_ENCODING"]
             environ["CONTENT_LENGTH"] = str(self._size)
         self._sink.answer(environ, keep_alive=self._parser.should_keep_alive())
+
+    def _begin_line(self, line: tuple[bytes, bytes, str]) -> None:
+        """Put a request's first line into its environ, and into those of the requests that follow."""
+        parts = request_line(*line)
+        self._environ |= parts
+        if "HTTP_HOST" not in parts:
+            self._line = line
+            self._template |= parts
 
     def _invite(self) -> None:
         """Send for the body, or have the request answered without it."""

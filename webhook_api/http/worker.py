@@ -24,8 +24,8 @@ from webhook_api.http.server import HttpServer
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from collections.abc import Callable
+    from wsgiref.types import WSGIApplication
 
     from webhook_api.http.limits import Limits
 
@@ -41,14 +41,14 @@ DRAIN_SECONDS: Final = 5.0
 
 
 class Service(Protocol):
-    """A WSGI application that lives on the worker's loop; made after the fork."""
+    """A WSGI application that lives on the worker's loop; made after the fork.
+
+    `application` answers a request without waiting for anything.
+    """
 
     loop: asyncio.AbstractEventLoop
     limits: Limits
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, without waiting for anything."""
-        ...
+    application: WSGIApplication
 
     def is_inviting(self) -> bool:
         """Tell whether a sender that asks first (`Expect: 100-continue`) shall send its body.
@@ -91,7 +91,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         self._service = service
         self._loop = service.loop
         limits = within_descriptors(service.limits, descriptors)
-        shared = Shared(service.loop, Gateway(service), limits, service.is_inviting)
+        shared = Shared(service.loop, Gateway(service.application), limits, service.is_inviting)
         self._server = HttpServer(shared)
 
     def run(self) -> None:

@@ -14,7 +14,8 @@ from messaging.log import logger
 from webhook_api.journal.directory import Segment, sync_directory
 from webhook_api.journal.disk import DiskWatch
 from webhook_api.journal.home import Home
-from webhook_api.journal.segment_file import records_of, size_of
+from webhook_api.journal.removal import Removal
+from webhook_api.journal.segment_file import RECORD_BYTES, records_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ class Journal:
         self._unsynced = False
         self._is_kept = True
         self._is_full = False
-        self._undiscarded: list[Segment] = []
+        self._removal = Removal(root, limit)
         self._next_look = 0.0
         self.active = Segment(root)
         self._open_segment(now_us)
@@ -93,7 +94,7 @@ class Journal:
         Raises:
             JournalFullError: The limit is reached or the disk takes nothing now; it was not taken in.
         """
-        size = size_of(properties, body)
+        size = RECORD_BYTES + len(properties) + len(body)
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
         if self._descriptor < 0 or self._disk.is_flush_failing or not self._limit.take(size):
@@ -149,13 +150,7 @@ class Journal:
 
         What the disk does not let go of stays, is counted, and is tried again by `tend`.
         """
-        try:
-            self._remove(segment)
-        except OSError as exc:
-            self._undiscarded.append(segment)
-            logger().error("journal_segment_stays", segment=segment.path.name, errno=exc.errno)
-        else:
-            self._limit.give_back(segment.size)
+        self._removal.remove(segment)
 
     def tend(self, now: float) -> list[Segment]:
         """See whether the disk takes events, and after some seconds look after the host's directories.
@@ -173,9 +168,7 @@ class Journal:
         if now < self._next_look:
             return []
         self._next_look = now + LOOK_SECONDS
-        undiscarded, self._undiscarded = self._undiscarded, []
-        for segment in undiscarded:
-            self.discard(segment)
+        self._removal.try_again()
         return self._home.adopt()
 
     def close(self) -> None:
@@ -222,15 +215,6 @@ class Journal:
         if self._is_full and not is_full:
             logger().info("journal_has_room")
         self._is_full = is_full
-
-    def _remove(self, segment: Segment) -> None:
-        with suppress(FileNotFoundError):
-            if not segment.is_damaged:
-                segment.path.unlink()
-                return
-            aside = self._root.parent / "damaged"
-            aside.mkdir(mode=0o700, exist_ok=True)
-            segment.path.rename(aside / f"{segment.path.parent.name}-{segment.path.name}")
 
     def _open_segment(self, now_us: int) -> None:
         """Open the next segment; where that fails leave none open, `append` and `tend` try again."""

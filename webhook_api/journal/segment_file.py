@@ -10,9 +10,9 @@ The magic lets a reader find the next record behind damage. All numbers are litt
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAGIC: Final = b"\x89OMJ"
 HEADER: Final = struct.Struct("<4sHII")
+RECORD_BYTES: Final = HEADER.size
+"""What a record takes beside its properties and its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,7 @@ class Damage:
 
 def record_header(properties: bytes, body: bytes) -> bytes:
     """Return what stands before *properties* and *body* in the file."""
-    checksum = zlib.crc32(body, zlib.crc32(properties))
-    return HEADER.pack(MAGIC, len(properties), len(body), checksum)
-
-
-def size_of(properties: bytes, body: bytes) -> int:
-    """Return the bytes of a record."""
-    return HEADER.size + len(properties) + len(body)
+    return HEADER.pack(MAGIC, len(properties), len(body), crc32(body, crc32(properties)))
 
 
 def records_of(events: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -98,7 +94,7 @@ def _entry_at(data: bytes, offset: int) -> tuple[Entry | None, int]:
     if magic != MAGIC or end > len(data):
         return None, offset
     properties, body = data[start:middle], data[middle:end]
-    if zlib.crc32(body, zlib.crc32(properties)) != checksum:
+    if crc32(body, crc32(properties)) != checksum:
         return None, offset
     return Entry(properties, body), end
 

@@ -44,7 +44,7 @@ def make_app() -> Flask:
     handover.keep_now = lambda: True  # type: ignore[method-assign]
     edge.start()
     threading.Thread(target=edge.loop.run_forever, daemon=True).start()
-    return edge.flask
+    return edge.application
 
 
 def _locked(lock: threading.Lock, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -35,7 +35,7 @@ class Stand:
         for name, value in (variables | settings).items():
             monkeypatch.setenv(name, value)
         edge = Edge(EdgeSettings.from_environment())
-        self.app, self.ingest = edge.flask, edge.ingest
+        self.app, self.ingest = edge.application, edge.ingest
         self._edge = edge
 
     def shed(self):

@@ -283,3 +283,13 @@ def test_a_sender_that_asks_first_is_answered_without_its_body_where_bodies_are_
 def test_a_sender_that_asks_first_with_too_much_is_refused_before_it_sends():
     sink = read(head("Expect: 100-continue", f"Content-Length: {BODY_BYTES + 1}"))
     assert (sink.invited, sink.refused) == (0, [413])
+
+
+def test_a_request_s_first_line_is_its_own_whatever_came_before_on_the_connection():
+    targets = ("/a?b=c", "/a?b=c", "http://other.test/d", "/a?b=c", "/e")
+    sink = read(b"".join(head(start=f"GET {target} HTTP/1.1") for target in targets))
+    seen = [
+        (environ["PATH_INFO"], environ["QUERY_STRING"], environ["HTTP_HOST"]) for environ, _ in sink.answered
+    ]
+    a = ("/a", "b=c", "edge.test")
+    assert seen == [a, a, ("/d", "", "other.test"), a, ("/e", "", "edge.test")]

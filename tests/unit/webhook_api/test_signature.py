@@ -26,6 +26,12 @@ def test_the_known_vector_is_genuine():
     assert sign(BODY, SECRET).encode() == SIGNATURE
 
 
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 200])
+def test_hmac_is_the_standard_library_s_for_secrets_of_any_length(size):
+    secret = bytes(range(1, size + 1))
+    assert SignatureVerifier((secret,)).is_genuine(BODY, sign(BODY, secret).encode())
+
+
 def test_each_live_secret_is_good_while_one_is_rotated():
     verifier = SignatureVerifier((SECRET, OLD_SECRET))
 
