@@ -36,6 +36,7 @@ _ENTER: Final = insert_into(
         "window_closes_at",
         "window_limit_at",
         "window_from_at",
+        "settled_count",
         "updated_at",
     ),
     """
@@ -52,6 +53,8 @@ _ENTER: Final = insert_into(
             WHEN excluded.window_closes_at > conversations.window_limit_at THEN conversations.window_limit_at
             ELSE excluded.window_closes_at END,
         window_limit_at = COALESCE(conversations.window_limit_at, excluded.window_limit_at),
+        settled_count = CASE WHEN COALESCE(conversations.window_opened_at, excluded.window_opened_at) IS NULL
+            THEN conversations.event_count + excluded.event_count ELSE conversations.settled_count END,
         window_from_at = CASE WHEN conversations.window_from_at < excluded.window_from_at
             THEN conversations.window_from_at
             ELSE COALESCE(excluded.window_from_at, conversations.window_from_at) END,
@@ -114,6 +117,8 @@ def enter_conversations(
             entry.last_at_us,
             *(opened if entry.window_from_us is not None else (None, None, None)),
             entry.window_from_us,
+            # Where no window is open, nothing waits: what came takes effect at once.
+            entry.events if entry.window_from_us is None else 0,
             now_us,
         )
         for conversation_id, entry in sorted(entries.items())

@@ -129,6 +129,21 @@ def test_a_session_notified_after_its_content_is_late_and_not_repeated(intake, m
     ]
 
 
+def test_what_waits_for_no_window_counts_as_settled_at_once(intake, make_settler, clock, query):
+    counts = "SELECT event_count, settled_count FROM conversations ORDER BY conversation_id"
+    intake(deliver(event("new")), deliver(said("a", conversation="c-2")))
+    assert query(counts) == [(1, 1), (1, 0)]
+    clock.seconds += 2.1
+    make_settler().settle_windows()
+    intake(deliver(event("new", conversation="c-2")), deliver(said("b", after_ms=1)))
+    assert query(counts) == [(2, 1), (2, 2)]
+    intake(deliver(event("new", after_ms=2)))
+    assert query(counts) == [(3, 1), (2, 2)]
+    clock.seconds += 2.1
+    make_settler().settle_windows()
+    assert query(counts) == [(3, 3), (2, 2)]
+
+
 def test_disordered_messages_are_told_in_the_platforms_order(intake, make_settler, clock, query):
     intake(deliver(said("third", after_ms=9)))
     intake(deliver(said("second", after_ms=5, sequence=2)), deliver(said("first", after_ms=5, sequence=1)))
