@@ -5,9 +5,10 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import and_, case, func, select
 
 from simulator.ledger.settlement import DeadLetterRow, Effect, ProcessedRow, Records
+from workers.intake import FILTERED
 from workers.parsing import CONVERSATION_MESSAGE, RECEIPT
 from workers.tables import (
     conversation_messages,
@@ -103,17 +104,19 @@ def _kept(connection: Connection) -> set[str]:
 
 
 def _events_by_conversation() -> Select[Any]:
+    """Count what should have entered each conversation; what the filter holds back enters none."""
     table = processed_events.c
+    entered = table.reason.is_distinct_from(FILTERED)
     return select(
         table.conversation_id,
-        func.count().label("events"),
-        _count_of_type(table.event_type, CONVERSATION_MESSAGE).label("messages"),
-        _count_of_type(table.event_type, RECEIPT).label("receipts"),
+        _count_where(entered).label("events"),
+        _count_where(and_(entered, table.event_type == CONVERSATION_MESSAGE)).label("messages"),
+        _count_where(and_(entered, table.event_type == RECEIPT)).label("receipts"),
     ).group_by(table.conversation_id)
 
 
-def _count_of_type(column: ColumnElement[str], event_type: str) -> ColumnElement[int]:
-    return func.sum(case((column == event_type, 1), else_=0))
+def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((condition, 1), else_=0))
 
 
 def _count_by_conversation(table: Table) -> Select[Any]:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from simulator.ledger import LedgerRow, read_records, settle
+from workers.intake.guard import FILTERED
 from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
 from workers.tables.database import engine_of
 from workers.tables.models import (
@@ -104,6 +105,15 @@ def test_a_missing_message_row_is_a_lost_effect(engine):
     with engine.begin() as connection:
         connection.execute(conversation_messages.delete())
     assert (verdict(engine).repeated, verdict(engine).lost) == (0, 1)
+
+
+def test_what_the_filter_held_back_is_no_lost_effect(engine):
+    with engine.begin() as connection:
+        connection.execute(update(processed_events).values(outcome="skipped", reason=FILTERED))
+        connection.execute(conversation_messages.delete())
+        connection.execute(conversations.delete())
+    found = verdict(engine)
+    assert (found.skipped, found.lost) == (2, 0)
 
 
 def test_an_answered_event_without_a_row_is_lost(engine):
