@@ -1,7 +1,16 @@
-"""Tell Prometheus what the database and the broker know of the service."""
+"""Tell Prometheus, and whoever opens /ops, what the database and the broker know of the service."""
 
 from workers.observe.collector import ServiceCollector
+from workers.observe.page import Flow, ops_app
 from workers.observe.serving import serve
-from workers.observe.settings import ObserveSettings, read_observe_settings
+from workers.observe.settings import OBSERVER_SESSION, ObserveSettings, read_observe_settings
 
-__all__ = ["ObserveSettings", "ServiceCollector", "read_observe_settings", "serve"]
+__all__ = [
+    "OBSERVER_SESSION",
+    "Flow",
+    "ObserveSettings",
+    "ServiceCollector",
+    "ops_app",
+    "read_observe_settings",
+    "serve",
+]

@@ -70,8 +70,11 @@ QUESTIONS: Final = (
     ),
     Question(
         "om_dead_letter_oldest_age_seconds",
-        "Since the oldest dead letter that nobody has worked off was recorded.",
-        select(func.min(dead_letters.c.recorded_at)).where(_OPEN),
+        "Since the oldest dead letter of that code that nobody has worked off was recorded.",
+        select(dead_letters.c.code, func.min(dead_letters.c.recorded_at))
+        .where(_OPEN)
+        .group_by(dead_letters.c.code),
+        ("code",),
         is_age=True,
     ),
     Question(

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OBSERVER_SESSION: Final[Mapping[str, str]] = {
+    # Whoever looks must hold up nobody, and a scrape that takes longer is given up by who asked.
+    "default_transaction_read_only": "on",
+    "statement_timeout": "5s",
+    "lock_timeout": "1s",
+    "idle_in_transaction_session_timeout": "60s",
+    # Every question has an index, or a table that is small.
+    "enable_seqscan": "off",
+}
+"""What its sessions with PostgreSQL run under."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from workers.tables.intervention_records import (
     note_progress,
 )
 from workers.tables.models import (
+    UtcDateTime,
     brakes,
     conversation_messages,
     conversations,
@@ -180,6 +181,7 @@ __all__ = [
     "Suspects",
     "TakenOverError",
     "Unfinished",
+    "UtcDateTime",
     "Watermarks",
     "WindowBounds",
     "WorkerReport",

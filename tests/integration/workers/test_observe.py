@@ -53,6 +53,7 @@ def observer(vhost, rabbitmq, migrated_url, tmp_path):
                 for sample in family.samples
             }
 
+        scrape.url = f"http://{bind}"
         yield scrape
 
 
@@ -67,9 +68,11 @@ def test_what_waits_and_since_when_is_told(observer, migrated_url):
         connection.execute(dead_letters.insert(), LETTER)
     engine.dispose()
 
+    state = requests.get(f"{observer.url}/ops/state", timeout=10).json()
+    assert state["dead_letters"][0]["code"] == "not_json"
     after = observer()
     assert after["om_dead_letters", "not_json"] == 1
-    assert after["om_dead_letter_oldest_age_seconds",] > 1_000_000
+    assert after["om_dead_letter_oldest_age_seconds", "not_json"] > 1_000_000
 
 
 def test_every_metric_of_a_rule_is_one_that_somebody_tells():
