@@ -21,13 +21,14 @@ TOLD_EVENTS = 1500
 COUNT = "SELECT count(*) FROM processed_events"
 
 
-def measured_capacity(stand: Stand) -> float:
+def measured_capacity(stand: Stand, events: int = 0, run: str = "capacity") -> float:
     """Return how many events a second go from the webhook to the committed row, or to the service behind."""
-    order = Order(stand.product.port, str(stand.directory / "capacity"), run="capacity")
-    events, load = TOLD_EVENTS if stand.behind else EVENTS, Load(order)
+    load = Load(Order(stand.product.port, str(stand.directory / run), run=run))
+    events = events or (TOLD_EVENTS if stand.behind else EVENTS)
+    wanted = stand.ask(COUNT) + events
 
     def is_done() -> bool:
-        return stand.ask(COUNT) >= events and not (stand.behind and stand.ask(UNFINISHED))
+        return stand.ask(COUNT) >= wanted and not (stand.behind and stand.ask(UNFINISHED))
 
     try:
         started = time.monotonic()

@@ -99,13 +99,14 @@ class Oracle:
     def is_settled(self) -> bool:
         """Tell cheaply whether everything has come to its end."""
         stand = self._stand
+        if stand.journals.segments() or not stand.view.is_drained():
+            return False
         try:
             processed = stand.ask(COUNT, run=self._run)
+            is_told = not (stand.behind and stand.ask(UNFINISHED))
         except OperationalError:
             return False
-        is_whole = processed >= len(self._ledger.owed - self._ledger.doomed)
-        is_whole = is_whole and not (stand.behind and stand.ask(UNFINISHED))
-        return is_whole and not stand.journals.segments() and stand.view.is_drained()
+        return is_told and processed >= len(self._ledger.owed - self._ledger.doomed)
 
     def progress(self) -> tuple[int, int, int, int]:
         """Return what changes for as long as anything moves; all but the first are what is under way."""

@@ -169,7 +169,7 @@ def _settle(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
     scene.load.stop()
     scene.ledger.note_answered(map(scene.traffic.body, scene.load.answered))
     oracle = Oracle(scene.stand, scene.traffic.run, scene.ledger)
-    _drain(oracle, plan.still_seconds)
+    drain(oracle, plan.still_seconds)
     seen = scene.load.seen()
     own = scene.clock.seen(seen.tries)
     result = _with_verdict(replace(result, figures=seen.figures() | own_figures(own)), oracle.verdict())
@@ -184,9 +184,9 @@ def _expect_within(fault: Fault, own: Seen) -> None:
     assert p99 <= fault.p99, f"p99 of {p99:.2f} s of its own, more than {fault.p99:g}"
 
 
-def _drain(oracle: Oracle, still_seconds: float) -> None:
+def drain(oracle: Oracle, still_seconds: float, seconds: float = DRAIN_SECONDS) -> None:
     """Wait until everything has come to its end, or nothing moves any more."""
-    deadline, before, moved_at = time.monotonic() + DRAIN_SECONDS, None, time.monotonic()
+    deadline, before, moved_at = time.monotonic() + seconds, None, time.monotonic()
     patience = still_seconds
     while not oracle.is_settled() and time.monotonic() < min(deadline, moved_at + patience):
         if (now := oracle.progress()) != before:

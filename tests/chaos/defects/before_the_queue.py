@@ -8,9 +8,9 @@ from tests.chaos.sabotage import LOST, STUCK, Defect
 
 NO_ADOPTION: Final = "Home.adopt = lambda *_: []\n"
 FORGETFUL: Final = "Barrier.interrupt = lambda _self: []\n"
-"""A majority taken for granted is no defect that shows at load: a channel whose events nobody commits soon stops
-reading, then no probe is answered, and the connection is given up after ten seconds. It shows where events are
-few: tests/integration/webhook_api/test_majority.py."""
+"""A majority taken for granted is no defect that shows at load: a channel whose events nobody commits soon
+stops reading, then no probe is answered, and the connection is given up after ten seconds. It shows where
+events are few: tests/integration/webhook_api/test_majority.py."""
 
 DEFECTS: Final = (
     Defect(
