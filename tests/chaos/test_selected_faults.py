@@ -47,7 +47,7 @@ EACH_FAMILY = Fault(
     "each family once",
     (
         Form(edge.an_edge_process_is_killed, SHORT, allowed=ANYTHING),
-        Form(broker.the_broker_is_killed, SHORT),
+        Form(broker.the_broker_is_frozen_and_killed, SHORT),
         Form(edge.the_edge_is_restarted, SHORT),
         Form(network.bytes_are_swallowed, SHORT),
         Form(topology.the_exchange_is_deleted, SHORT),

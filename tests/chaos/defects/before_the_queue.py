@@ -69,6 +69,7 @@ Handover.accept = _refuse
         "webhook_api/journal/journal.py",
         "Journal._write = lambda *_: True\n",
         LOST,
+        lasts=(2.0, 4.0),
     ),
     Defect(
         "a new connection proves what the old one carried",
@@ -155,14 +156,19 @@ def parameters_of(urls, **names):
         stand="cluster",
     ),
     Defect(
-        "what waited for a majority is not sent again",
+        "neither a majority nor an answer is asked for",
         21,
         "the majority is away for minutes",
-        "webhook_api/handover/barrier.py",
-        FORGETFUL,
+        "webhook_api/handover/majority_watch.py",
+        """
+from webhook_api.handover.stagnation import Stagnation
+setattr(Stagnation, "has_lasted", lambda *_: False)
+MajorityWatch.is_there = lambda *_: True
+MajorityWatch.seen_until = lambda _self, now: now
+MajorityWatch.patience = property(lambda _self: 3600.0)
+""",
         LOST,
         stand="cluster",
-        lasts=(5.0, 8.0),
     ),
     Defect(
         "what a leader cut off took is not sent again",
