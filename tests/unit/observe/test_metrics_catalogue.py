@@ -1,0 +1,68 @@
+"""docs/metrics.md says of every metric what the code says of it, and names no other."""
+
+import re
+from pathlib import Path
+
+from webhook_api.health import Health
+from webhook_api.metrics import EdgeCollector
+from workers.observe.questions import QUESTIONS
+from workers.observe.worker_metrics import COUNTS
+
+ROOT = Path(__file__).parents[3]
+CATALOGUE = ROOT / "docs" / "metrics.md"
+ROW = re.compile(r"^\| `(om_\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \| (.+) \|$", re.MULTILINE)
+OBSERVE = {
+    "om_database_up": ("gauge", (), "1 where the database answers."),
+    "om_queue_messages": ("gauge", ("queue",), "Messages in a queue, those in a worker's hand included."),
+    "om_worker_up": ("gauge", ("role", "worker"), "1 where a worker has reported within a minute."),
+}
+
+
+class Everything(dict):
+    """A report that has a number for whatever it is asked for."""
+
+    def __missing__(self, _name):
+        return 1
+
+    def get(self, name, _default=None):
+        return self[name]
+
+
+def of_the_edge():
+    process = Everything(pid=7, journal=Everything(), gate=Everything())
+    details = Everything(processes=[process])
+    for family in EdgeCollector(lambda: Health(is_ready=True, details=details)).collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        yield name, (family.type, tuple(family.samples[0].labels), family.documentation)
+
+
+def told_by_the_code():
+    questions = {each.name: ("gauge", each.labels, each.help) for each in QUESTIONS}
+    counts = {
+        each.name if each.is_gauge else f"{each.name}_total": (
+            "gauge" if each.is_gauge else "counter",
+            each.labels,
+            each.help,
+        )
+        for each in COUNTS
+    }
+    return dict(of_the_edge()) | questions | counts | OBSERVE
+
+
+def catalogue():
+    return {
+        name: (kind, tuple(re.findall(r"\w+", labels)), meaning)
+        for name, kind, labels, _, meaning in ROW.findall(CATALOGUE.read_text())
+    }
+
+
+def test_every_metric_stands_in_the_catalogue_as_the_code_tells_it():
+    assert catalogue() == told_by_the_code()
+
+
+def test_a_unit_is_that_of_the_name():
+    for name, _, _, unit, _ in ROW.findall(CATALOGUE.read_text()):
+        assert unit.strip()
+        for suffix, wanted in {"_seconds": "s", "_bytes": "bytes"}.items():
+            if name.removesuffix("_total").endswith(suffix):
+                assert unit == wanted, name
