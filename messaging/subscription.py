@@ -5,7 +5,7 @@ The only place that settles a delivery. The states of a delivery here:
 1. *pending*: received, its batch not full yet;
 2. *submitted*: with the processing thread, in the order of arrival;
 3. *put off*: its handler failed; it waits for another try, then it is submitted again, alone;
-4. *settled*: durable; rejected by itself, or acknowledged with all before it.
+4. *settled*: durable; rejected by itself, or acknowledged with all before it, where few come a little later.
 
 Delivery tags rise through the channel, batches are cut and processed in that order, so one multiple
 acknowledgement never covers a delivery of a batch that is not durable; nor does it cover one that is put off.
@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from messaging.acknowledging import Acknowledger
 from messaging.broker_connection import BrokerConnection
 from messaging.connection import described
 from messaging.delivery import decoded_delivery, encoded_delivery
 from messaging.delivery_frames import DeliveryReader
 from messaging.log import logger
 from messaging.processing import Processing
-from messaging.put_off import PutOffDeliveries, acknowledgements
+from messaging.put_off import PutOffDeliveries
 from messaging.records_probe import RecordsProbe
 from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE, UNROUTED
 
@@ -79,6 +80,9 @@ class Subscription:
         self._on_lost = on_lost
         self._processing = Processing(loop, processor, self._settle, limits=limits, left_behind=left_behind)
         self._put_off = PutOffDeliveries(loop, batch_events, self._try_again)
+        self._acknowledger = Acknowledger(
+            loop, (batch_events + 1) // 2, self._put_off.open_tags, self._acknowledge
+        )
         self._connection: BrokerConnection | None = None
         self._channel: Channel | None = None
         self._pending: list[Delivery] = []
@@ -219,9 +223,7 @@ class Subscription:
         self._put_off.put_off(batch, verdict.put_off)
         for tag in sorted(verdict.rejected):
             self._channel.basic_reject(tag, requeue=False)
-        accepted = [tag for tag in settled if tag not in verdict.rejected]
-        for tag, multiple in acknowledgements(accepted, self._put_off.open_tags):
-            self._channel.basic_ack(tag, multiple=multiple)
+        self._acknowledger.add([tag for tag in settled if tag not in verdict.rejected])
         self._settled += len(settled)
         if self._pending and self._timer is None and self._processing.is_idle:
             self._submit()
@@ -230,13 +232,19 @@ class Subscription:
     def _close_if_drained(self) -> None:
         """Close when nothing is left to process; the broker delivers again what is put off."""
         if self._is_stopping and not self._pending and self._processing.is_idle:
+            self._acknowledger.flush()
             self.drop("stopped")
+
+    def _acknowledge(self, tag: int, multiple: bool) -> None:  # noqa: FBT001  # as the acknowledger calls it
+        if self._channel is not None and self._channel.is_open:
+            self._channel.basic_ack(tag, multiple=multiple)
 
     def _lose(self, reason: str) -> None:
         if self._is_lost:
             return
         self._is_lost = True
         self._put_off.stop()
+        self._acknowledger.forget()
         self._processing.abandon()
         logger().info("subscription_ended", reason=reason, received=self.received, settled=self._settled)
         self._on_lost(reason)
