@@ -23,6 +23,8 @@ WEBHOOK: Final = "webhook"
 RECONCILE: Final = "reconcile"
 REPLAY: Final = "replay"
 INGEST: Final = "ingest"
+STATISTICS: Final = "statistics"
+"""No event: what an edge process has answered (messaging/edge_statistics.py)."""
 
 _FLAGS: Final = struct.pack(
     ">H", BasicProperties.FLAG_HEADERS | BasicProperties.FLAG_DELIVERY_MODE | BasicProperties.FLAG_MESSAGE_ID
@@ -55,7 +57,7 @@ class Envelope:
         message_id: Unique per accepted request; a redelivery keeps it, a retry of the platform does not.
         received_at_us: When the edge had read it, microseconds since the epoch, UTC.
         request_id: The `X-Request-ID` of the proxy in front, else the message id.
-        source: WEBHOOK, RECONCILE, REPLAY or what `replay_source` returns.
+        source: WEBHOOK, RECONCILE, REPLAY, INGEST, STATISTICS or what `replay_source` returns.
         body: The request's body, untouched and undecoded.
     """
 
@@ -102,7 +104,7 @@ def encode_properties(message_id: str, received_at_us: int, request_id: str, sou
         message_id: At most 255 bytes in UTF-8.
         received_at_us: Microseconds since the epoch, UTC.
         request_id: Any length that fits a frame.
-        source: WEBHOOK, RECONCILE or REPLAY.
+        source: As of an envelope.
 
     Source:
         AMQP 0-9-1, sections 4.2.5.5 (field tables) and 4.2.6.1 (content header).

@@ -63,6 +63,7 @@ KNOWN: Final = frozenset(
         "OM_SCALE_FLOOR",
         "OM_SCALE_SECONDS",
         "OM_STATE_DIRECTORY",
+        "OM_STATISTICS_SECONDS",
         "OM_STOP_SECONDS",
         "OM_STORE_TYPING",
         "OM_STUCK_SECONDS",

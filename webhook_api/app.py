@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from messaging.clock import SystemClock
+from messaging.envelope import STATISTICS, encode_properties
 from messaging.log import configure_logging, log_callback_failure, logger
 from messaging.publisher import Publisher
 from webhook_api.application import EdgeApplication
@@ -17,16 +19,19 @@ from webhook_api.health import Health, report, write_status
 from webhook_api.host_table import HostTable
 from webhook_api.http import Limits
 from webhook_api.ingest import Ingest
-from webhook_api.journal import HostLimit, Journal
+from webhook_api.journal import HostLimit, Journal, JournalFullError
 from webhook_api.pressure import Gate, QueueDepthPoller, Watermarks
 from webhook_api.settings import EdgeSettings
 from webhook_api.signature import secret_id
+from webhook_api.statistics import Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from messaging.clock import Clock
+    from messaging.edge_statistics import EdgeStatistics
+    from webhook_api.answer import Answer
     from webhook_api.pressure import QueueReport
 
 STATUS_SECONDS = 1.0
@@ -75,8 +80,10 @@ class Edge:
         )
         outlet = Outlet(publisher, confirms or Barrier(), watch, self._gate, clock)
         oversized = Oversized(settings.state_directory / "oversized")
-        self.handover = Handover(self.loop, self._journal, outlet, oversized, clock)
-        self.ingest = Ingest(settings, self._gate, self.handover, clock, secrets.token_hex(8))
+        self._clock, self._token = clock, secrets.token_hex(8)
+        self._statistics = Statistics(clock, self._token, settings.statistics_seconds)
+        self.handover = Handover(self.loop, self._journal, outlet, oversized, clock, self._statistics)
+        self.ingest = Ingest(settings, self._gate, self.handover, clock, self._token, self._statistics)
         self._secret_ids = [secret_id(secret) for secret in settings.secrets]
         self.limits = limits_of(settings)
         self.application = EdgeApplication(self.ingest, self.health)
@@ -98,6 +105,10 @@ class Edge:
         """Tell whether a sender that asks first shall send its body: not while webhooks are refused."""
         return self.ingest.is_admitting
 
+    def refused(self, answer: Answer) -> None:
+        """Count what was answered before the application was asked."""
+        self._statistics.refused(answer)
+
     def start(self) -> None:
         """Connect, poll and report from now on; the loop runs when its owner starts it."""
         if self.settings.is_cluster_unwatched:
@@ -114,6 +125,7 @@ class Edge:
         """Hand over what can be, let go of the journal, then call *then*."""
         if self._poller is not None:
             self._poller.stop()
+        self._tell(self._statistics.told())
         self.handover.stop(then)
 
     def status(self) -> dict[str, Any]:
@@ -142,8 +154,19 @@ class Edge:
         self.loop.call_later(STATUS_SECONDS, self._tick)
         self._gate.on_blocked(is_blocked=self.handover.is_blocked)
         self._gate.tick()
+        self._tell(self._statistics.look(STATUS_SECONDS))
         if self._journal.directory is not None:
             write_status(self._journal.directory, self.status())
+
+    def _tell(self, told: EdgeStatistics | None) -> None:
+        """Hand a count of answers over like an event; what there is no room for is counted on."""
+        if told is None:
+            return
+        name = f"{self._token}-statistics-{told.began_at_us:x}"
+        properties = encode_properties(name, self._clock.now_us(), name, STATISTICS)
+        with suppress(JournalFullError):
+            self.handover.accept_note(properties, told.encoded())
+            self._statistics.begin()
 
 
 def make_edge() -> Edge:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from webhook_api.handover import Handover
     from webhook_api.pressure import Gate
     from webhook_api.settings import EdgeSettings
+    from webhook_api.statistics import Statistics
 
 SIGNATURE_KEY: Final = f"HTTP_{HEADER.upper().replace('-', '_')}"
 REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
@@ -54,15 +55,23 @@ class Ingest:
         handover: Who keeps it.
         clock: Where time comes from.
         token: Unique to this process; the first part of every message id.
+        statistics: Told what is refused.
     """
 
-    def __init__(
-        self, settings: EdgeSettings, gate: Gate, handover: Handover, clock: Clock, token: str
+    def __init__(  # noqa: PLR0917  # collaborators
+        self,
+        settings: EdgeSettings,
+        gate: Gate,
+        handover: Handover,
+        clock: Clock,
+        token: str,
+        statistics: Statistics,
     ) -> None:
         self._gate = gate
         self._handover = handover
         self._clock = clock
         self._token = token
+        self._refused = statistics.refused
         self._verifier = SignatureVerifier(settings.secrets)
         self._allow_unsigned = settings.allow_unsigned
         self._required = [
@@ -97,10 +106,10 @@ class Ingest:
             ACCEPTED, which may leave when the event is in the journal: see `ANSWER_AFTER`.
         """
         if self._gate.is_shedding:
-            return Answer(429, "too many requests", self._gate.retry_after())
+            return self._refused(Answer(429, "too many requests", self._gate.retry_after()))
         body = read_body()
         if len(body) > self.max_body_bytes:
-            return TOO_LARGE
+            return self._refused(TOO_LARGE)
         if not self._allow_unsigned:
             signature = environ.get(SIGNATURE_KEY, "").encode("latin-1")
             if not self._verifier.is_genuine(body, signature):
@@ -108,7 +117,7 @@ class Ingest:
         for name, key, value in self._required:
             if not hmac.compare_digest(environ.get(key, "").encode("latin-1"), value):
                 return self._refuse(f"header {name} missing or wrong", body)
-        return self._keep(body, environ) if body else EMPTY
+        return self._keep(body, environ) if body else self._refused(EMPTY)
 
     def accept_from_bus(self, environ: Mapping[str, Any], read_body: Callable[[], bytes]) -> Answer:
         """Take one event in that EventBridge brings, which signs nothing: a header is what it can prove.
@@ -123,7 +132,7 @@ class Ingest:
         if not self._bus_headers:
             return NOT_FOUND
         if self._gate.is_shedding:
-            return Answer(429, "too many requests", self._gate.retry_after())
+            return self._refused(Answer(429, "too many requests", self._gate.retry_after()))
         genuine = [
             hmac.compare_digest(environ.get(key, "").encode("latin-1"), value)
             for key, value in self._bus_headers
@@ -132,8 +141,8 @@ class Ingest:
             return self._refuse("none of OM_EVENTS_HEADERS", b"")
         body = read_body()
         if len(body) > self.max_body_bytes:
-            return TOO_LARGE
-        return self._keep(body, environ) if body else EMPTY
+            return self._refused(TOO_LARGE)
+        return self._keep(body, environ) if body else self._refused(EMPTY)
 
     def _keep(self, body: bytes, environ: Mapping[str, Any]) -> Answer:
         self._number += 1
@@ -144,7 +153,7 @@ class Ingest:
         try:
             self._handover.accept(properties, body)
         except JournalFullError:
-            return JOURNAL_FULL
+            return self._refused(JOURNAL_FULL)
         answer_after = environ.get(ANSWER_AFTER)
         if answer_after is None:
             return ACCEPTED if self._handover.keep_now() else NOT_KEPT
@@ -152,7 +161,6 @@ class Ingest:
         answer_after(self._handover.when_kept, NOT_KEPT)
         return ACCEPTED
 
-    @staticmethod
-    def _refuse(reason: str, body: bytes) -> Answer:
+    def _refuse(self, reason: str, body: bytes) -> Answer:
         logger().warning("webhook_refused", status=401, reason=reason, body_bytes=len(body))
-        return UNAUTHORIZED
+        return self._refused(UNAUTHORIZED)

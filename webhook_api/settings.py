@@ -33,6 +33,7 @@ class EdgeSettings:
         request_seconds: From a request's first byte to its last.
         max_connections: What all processes of this host together hold open.
         flask_extensions: package.module:function, each called with the Flask application.
+        statistics_seconds: Between two counts of answers that a process tells; 0: none is told.
         keepalive_seconds: How long an idle connection stays open; above the proxy's own.
     """
 
@@ -58,6 +59,7 @@ class EdgeSettings:
     log_level: str
     log_form: str = JSON
     events_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    statistics_seconds: float = 60.0
 
     @classmethod
     def from_environment(cls) -> EdgeSettings:
@@ -90,6 +92,7 @@ class EdgeSettings:
             log_level=env.one_of("OM_LOG_LEVEL", LEVELS, "info"),
             log_form=env.one_of("OM_LOG_FORMAT", FORMS, JSON),
             events_headers=_pairs(env.strings("OM_EVENTS_HEADERS"), "OM_EVENTS_HEADERS"),
+            statistics_seconds=env.seconds("OM_STATISTICS_SECONDS", 60.0),
         )
         settings.check()
         return settings

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from webhook_api.handover.oversized import Oversized
     from webhook_api.journal import Journal, Segment
     from webhook_api.pressure import QueueReport
+    from webhook_api.statistics import Statistics
 
 TICK_SECONDS: Final = 0.5
 """Between probes: short enough that little is published twice after an interruption."""
@@ -44,25 +45,27 @@ class Handover:
         outlet: Not started yet.
         oversized: Takes what is too large for the broker.
         clock: Where time comes from.
+        statistics: Told how soon answers leave.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # collaborators
         self,
         loop: asyncio.AbstractEventLoop,
         journal: Journal,
         outlet: Outlet,
         oversized: Oversized,
         clock: Clock,
+        statistics: Statistics,
     ) -> None:
         self._loop = loop
         self._journal = journal
         self._outlet = outlet
         self._oversized = oversized
         self._clock = clock
+        self._statistics = statistics
         self._republisher = Republisher(loop, outlet, oversized, lambda: self.accepted)
-        self._live = False
-        self._turn_is_open = False
-        self._is_oversized = False
+        self._live = self._turn_is_open = self._is_oversized = False
+        self._notes = 0
         self._held: list[Callable[[bool], None]] = []
         self.accepted = 0
 
@@ -99,6 +102,11 @@ class Handover:
         self.when_kept(outcomes.append)
         self._end_turn()
         return outcomes[0]
+
+    def accept_note(self, properties: bytes, body: bytes) -> None:
+        """Take in, like an event, what no sender waits for; raises as `accept`."""
+        self.accept(properties, body)
+        self._notes += 1
 
     def stop(self, then: Callable[[], None]) -> None:
         """Flush what is published, wait for one answer if the broker is there, let go of the journal.
@@ -137,7 +145,7 @@ class Handover:
             "oldest_unproven_s": self._age_of(self._outlet.unproven),
             "majority_seen_s": self._outlet.majority_age,
             "broker": self._outlet.state,
-            "accepted": self.accepted,
+            "accepted": self.accepted - self._notes,
             "republished": self._republisher.republished,
             "unreadable_segments": self._republisher.waiting.unreadable,
             "damaged_segments": self._republisher.damaged_segments,
@@ -173,6 +181,7 @@ class Handover:
 
     def _open_turn(self) -> None:
         self._turn_is_open = True
+        self._statistics.open_turn()
         # After one more look at the sockets: what has come while these events were handled joins them.
         self._loop.call_soon(self._loop.call_soon, self._end_turn)
 
@@ -187,6 +196,7 @@ class Handover:
             held, self._held = self._held, []
             for callback in held:
                 callback(is_kept)
+            self._statistics.close_turn(len(held), is_kept=is_kept)
         if self._live and self._outlet.buffered_bytes > BUFFER_HIGH_BYTES:
             self._set_live(live=False)
         elif self._journal.active.size >= SEGMENT_BYTES:

@@ -49,6 +49,7 @@ class Shared:
         gateway: Who answers.
         limits: What they grant.
         is_inviting: Tells whether a sender that asks first shall send its body.
+        refused: Is told what is answered before the application is asked.
         opening: Those that were accepted and are not open yet.
         connections: Those that are open.
         surplus: Those of both that are only there to be refused.
@@ -58,6 +59,7 @@ class Shared:
     gateway: Gateway
     limits: Limits
     is_inviting: Callable[[], bool]
+    refused: Callable[[Answer], object]
     opening: set[HttpConnection] = field(default_factory=set)
     connections: set[HttpConnection] = field(default_factory=set)
     surplus: set[HttpConnection] = field(default_factory=set)
@@ -168,6 +170,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def refuse(self, answer: Answer) -> None:
         """Answer before the request is whole, and read on only to throw away."""
         if not self._is_lingering:
+            self._shared.refused(answer)
             self._leave(response.render(answer, keep_alive=False), keep_alive=False)
 
     def answer(self, environ: dict[str, Any], *, keep_alive: bool) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from wsgiref.types import WSGIApplication
 
+    from webhook_api.answer import Answer
     from webhook_api.http.limits import Limits
 
 TICK_SECONDS: Final = 1.0
@@ -55,6 +56,10 @@ class Service(Protocol):
 
         Where it shall not, the application is called without it.
         """
+        ...
+
+    def refused(self, answer: Answer) -> object:
+        """Take note of what was answered before the application was asked."""
         ...
 
     def start(self) -> None:
@@ -91,7 +96,9 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         self._service = service
         self._loop = service.loop
         limits = within_descriptors(service.limits, descriptors)
-        shared = Shared(service.loop, Gateway(service.application), limits, service.is_inviting)
+        shared = Shared(
+            service.loop, Gateway(service.application), limits, service.is_inviting, service.refused
+        )
         self._server = HttpServer(shared)
 
     def run(self) -> None:

@@ -15,6 +15,7 @@ from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
 from workers.intake.guard import Guard
 from workers.intake.outcome import (
     Committed,
+    Parsed,
     PutOff,
     Refused,
     Results,
@@ -38,6 +39,7 @@ from workers.tables import (
     is_suspect,
     record_dead_letters,
     record_drift,
+    record_edge_statistics,
     transact,
     work_while_waiting,
 )
@@ -222,6 +224,7 @@ class Intake:
         now_us = self._clock.now_us()
         arrivals, unstored = set_apart(outcomes, self._unstored)
         refused = [each for each in outcomes if isinstance(each, Refused)]
+        told = [each.told for each in outcomes if isinstance(each, Parsed) and each.told]
         drift = self._reader.notes.pending(self._clock.monotonic())
 
         def work(connection: Connection) -> Committed:
@@ -236,6 +239,7 @@ class Intake:
             recorded = record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
             news = record_drift(connection, drift, now_us)
             count_unstored(connection, unstored, now_us)
+            record_edge_statistics(connection, told)
             return Committed(len(arrivals), dispatched, refused, recorded, news, unstored.total())
 
         committed = transact(self._engine, work)

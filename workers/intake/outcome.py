@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from messaging.delivery import Delivery
+    from messaging.edge_statistics import EdgeStatistics
     from workers.intake.dispatch import Dispatched
     from workers.intake.failure import Failure
     from workers.parsing import Drift, Event
@@ -26,10 +27,17 @@ SOURCES = frozenset({WEBHOOK, RECONCILE, REPLAY, INGEST})
 
 @dataclass(slots=True)
 class Parsed:
-    """A delivery whose body is an event, or several; not to be changed (decision 182)."""
+    """A delivery whose body is an event, or several; not to be changed (decision 182).
+
+    Args:
+        delivery: It is acknowledged once its effect is committed.
+        arrivals: The events; none where it is what an edge process tells of its answers.
+        told: What it tells then; None where that cannot be read.
+    """
 
     delivery: Delivery
     arrivals: tuple[Arrival, ...]
+    told: EdgeStatistics | None = None
 
 
 @dataclass(frozen=True, slots=True)

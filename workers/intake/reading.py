@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from messaging.edge_statistics import decoded_statistics
+from messaging.envelope import STATISTICS
 from messaging.topology import DEAD_LETTER_RECORDS
 from workers.intake.failure import death_of, failure_of
 from workers.intake.outcome import Parsed, arrivals_of, refuse
+from workers.intake.report import log_untold
 from workers.parsing import DriftNotes, read_body
 from workers.tables import is_suspect
 
@@ -64,6 +67,8 @@ class Reader:
         return self._read(delivery)
 
     def _read(self, delivery: Delivery) -> Outcome:
+        if delivery.envelope.source == STATISTICS:
+            return _told_by_edge(delivery)
         if delivery.queue == DEAD_LETTER_RECORDS:
             return refuse(delivery, death_of(delivery.death))
         try:
@@ -71,6 +76,14 @@ class Reader:
         except Exception as error:  # noqa: BLE001  # a fault of ours in reading one event shall not hold all
             return refuse(delivery, failure_of(error))
         return Parsed(delivery, arrivals_of(delivery, events))
+
+
+def _told_by_edge(delivery: Delivery) -> Parsed:
+    """Read what an edge process tells of its answers; never a dead letter, since nobody's event is in it."""
+    told = decoded_statistics(delivery.envelope.body)
+    if told is None:
+        log_untold(delivery)
+    return Parsed(delivery, (), told)
 
 
 def _is_harmless(delivery: Delivery) -> bool:

@@ -45,6 +45,15 @@ def log_batch(deliveries: Sequence[Delivery], results: Results, duration: float)
     )
 
 
+def log_untold(delivery: Delivery) -> None:
+    """Say that an edge process tells of its answers in a form that this version does not know."""
+    log.warning(
+        "edge_statistics_unreadable",
+        message_id=message_id_of(delivery),
+        consequence="what that process answered in that time is in no statistics; update the workers",
+    )
+
+
 def log_events(arrivals: Sequence[Arrival], dispatched: Dispatched) -> None:
     """Write a line for each event of a committed transaction; only debug asks for that many."""
     if not log.is_enabled_for(logging.DEBUG):

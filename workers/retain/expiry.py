@@ -11,9 +11,14 @@ from workers.tables import (
     KEPT_CONFLICTS,
     KEPT_CONVERSATIONS,
     KEPT_DISCARDED,
+    KEPT_EDGE_STATISTICS,
     KEPT_EVENTS,
+    KEPT_GAPS,
     KEPT_OUTBOX,
     KEPT_PAYLOADS,
+    KEPT_PLATFORM_CONVERSATIONS,
+    KEPT_RECONCILIATIONS,
+    KEPT_UNSTORED,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +30,16 @@ BATCH_ROWS: Final = 1000
 """Rows of one transaction: locks are held for milliseconds, and workers on SQLite have their turn between."""
 
 KEPT_AS_BODIES: Final = (KEPT_PAYLOADS, KEPT_CONFLICTS, KEPT_DISCARDED)
-KEPT_AS_EVENTS: Final = (KEPT_EVENTS, KEPT_OUTBOX, KEPT_CONVERSATIONS)
+KEPT_AS_EVENTS: Final = (
+    KEPT_EVENTS,
+    KEPT_OUTBOX,
+    KEPT_CONVERSATIONS,
+    KEPT_PLATFORM_CONVERSATIONS,
+    KEPT_GAPS,
+    KEPT_RECONCILIATIONS,
+    KEPT_UNSTORED,
+    KEPT_EDGE_STATISTICS,
+)
 
 
 @dataclass(frozen=True, slots=True)

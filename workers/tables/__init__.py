@@ -11,6 +11,11 @@ from workers.tables.claims import claim, mark_skipped
 from workers.tables.database import engine_of, is_committable, transact
 from workers.tables.dead_letter_records import DeadLetter, record_dead_letters
 from workers.tables.drift_records import DriftRecord, accept_drift, noted_drift, record_drift
+from workers.tables.edge_statistics import (
+    Acknowledgements,
+    acknowledgements_since,
+    record_edge_statistics,
+)
 from workers.tables.entering import enter_conversations
 from workers.tables.faults import QUERY_CANCELED, is_outage, name_of, sqlstate_of, translated
 from workers.tables.history import (
@@ -37,6 +42,19 @@ from workers.tables.intervention_records import (
     end_intervention,
     keep_discarded,
     note_progress,
+)
+from workers.tables.kept import (
+    KEPT_CONFLICTS,
+    KEPT_CONVERSATIONS,
+    KEPT_DISCARDED,
+    KEPT_EDGE_STATISTICS,
+    KEPT_EVENTS,
+    KEPT_GAPS,
+    KEPT_OUTBOX,
+    KEPT_PAYLOADS,
+    KEPT_PLATFORM_CONVERSATIONS,
+    KEPT_RECONCILIATIONS,
+    KEPT_UNSTORED,
 )
 from workers.tables.models import (
     UtcDateTime,
@@ -97,12 +115,6 @@ from workers.tables.reconciliation_records import (
     take_up_reconciliation,
 )
 from workers.tables.retention import (
-    KEPT_CONFLICTS,
-    KEPT_CONVERSATIONS,
-    KEPT_DISCARDED,
-    KEPT_EVENTS,
-    KEPT_OUTBOX,
-    KEPT_PAYLOADS,
     RETENTION_SESSION,
     START,
     Kept,
@@ -142,9 +154,14 @@ __all__ = [
     "KEPT_CONFLICTS",
     "KEPT_CONVERSATIONS",
     "KEPT_DISCARDED",
+    "KEPT_EDGE_STATISTICS",
     "KEPT_EVENTS",
+    "KEPT_GAPS",
     "KEPT_OUTBOX",
     "KEPT_PAYLOADS",
+    "KEPT_PLATFORM_CONVERSATIONS",
+    "KEPT_RECONCILIATIONS",
+    "KEPT_UNSTORED",
     "KILLS",
     "MOMENT",
     "OPERATOR_SESSION",
@@ -162,6 +179,7 @@ __all__ = [
     "STATE_UNKNOWN",
     "TEXT",
     "TIMER",
+    "Acknowledgements",
     "BrakeRecord",
     "DeadLetter",
     "DeathRecord",
@@ -186,6 +204,7 @@ __all__ = [
     "WindowBounds",
     "WorkerReport",
     "accept_drift",
+    "acknowledgements_since",
     "begin_intervention",
     "begin_reconciliation",
     "braked_workers",
@@ -249,6 +268,7 @@ __all__ = [
     "reconciliations",
     "record_dead_letters",
     "record_drift",
+    "record_edge_statistics",
     "release_brakes",
     "request_budgets",
     "routing_updates",

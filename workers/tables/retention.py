@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sqlalchemy import and_, delete, exists, func, select, tuple_
-
-from workers.tables.models import (
-    conversation_messages,
-    conversations,
-    deliveries,
-    discarded_letters,
-    duplicate_events,
-    event_payloads,
-    failed_receipts,
-    message_receipts,
-    outbox,
-    processed_events,
-    routing_updates,
-)
+from sqlalchemy import and_, delete, func, select, true, tuple_
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,50 +140,38 @@ class KeptGroups:
         return Page(len(going), rows[-1][0])
 
 
+@dataclass(frozen=True, slots=True)
+class KeptByTime:
+    """A table of few rows, or with an index by time: the oldest go first.
+
+    Args:
+        table: Which.
+        since: The column that says from when.
+        is_done: What else must hold for a row to go.
+    """
+
+    table: Table
+    since: Column[Any]
+    is_done: ColumnElement[bool] = field(default_factory=true)
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.table.name
+
+    def count(self, connection: Connection, older_than: datetime) -> int:
+        """Return how many rows may go."""
+        return _count(connection, self.table, and_(self.since < older_than, self.is_done))
+
+    def delete(self, connection: Connection, older_than: datetime, most: int, after: Any) -> Page:  # noqa: ARG002  # the next page is the first again
+        """Delete the oldest rows."""
+        key = tuple(self.table.primary_key)
+        old = select(*key).where(self.since < older_than, self.is_done).order_by(self.since).limit(most)
+        target = tuple_(*key) if len(key) > 1 else key[0]
+        deleted = connection.execute(delete(self.table).where(target.in_(old))).rowcount
+        return Page(deleted, START if deleted else None)
+
+
 def _count(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:
     query = select(func.count()).select_from(table).where(condition)
     return int(connection.execute(query).scalar_one())
-
-
-KEPT_PAYLOADS: Final = KeptRows(event_payloads, event_payloads.c.stored_at)
-KEPT_CONFLICTS: Final = KeptRows(duplicate_events, duplicate_events.c.last_seen_at)
-KEPT_DISCARDED: Final = KeptRows(discarded_letters, discarded_letters.c.discarded_at)
-
-KEPT_EVENTS: Final = KeptGroups(
-    processed_events,
-    # From the last copy on: as long as copies come, the key that refuses them stays.
-    since=func.coalesce(processed_events.c.last_delivered_at, processed_events.c.processed_at),
-    # What nobody has settled yet is not history, however long the settling is away.
-    is_done=and_(
-        ~exists().where(
-            conversations.c.conversation_id == processed_events.c.conversation_id,
-            conversations.c.window_opened_at.is_not(None),
-        ),
-        ~exists().where(
-            routing_updates.c.event_id == processed_events.c.id, routing_updates.c.decision.is_(None)
-        ),
-    ),
-    hanging=(
-        event_payloads.c.event_id,
-        duplicate_events.c.event_id,
-        conversation_messages.c.event_id,
-        message_receipts.c.event_id,
-        routing_updates.c.event_id,
-        failed_receipts.c.event_id,
-    ),
-    rises=True,
-)
-KEPT_OUTBOX: Final = KeptGroups(
-    outbox,
-    since=outbox.c.created_at,
-    is_done=~exists().where(deliveries.c.outbox_id == outbox.c.id, deliveries.c.outcome.is_(None)),
-    hanging=(deliveries.c.outbox_id,),
-    rises=True,
-)
-KEPT_CONVERSATIONS: Final = KeptGroups(
-    conversations,
-    since=conversations.c.updated_at,
-    is_done=conversations.c.window_opened_at.is_(None),
-    hanging=(),
-    rises=False,
-)

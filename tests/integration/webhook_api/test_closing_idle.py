@@ -28,7 +28,7 @@ def loop():
 
 @pytest.fixture
 def server(loop):
-    return HttpServer(Shared(loop, Gateway(_application), LIMITS, lambda: True))
+    return HttpServer(Shared(loop, Gateway(_application), LIMITS, lambda: True, lambda _: None))
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.delivery import Delivery
-from messaging.envelope import RECONCILE, Envelope
-from messaging.topology import EVENTS_QUEUE
+from messaging.edge_statistics import EdgeStatistics
+from messaging.envelope import RECONCILE, STATISTICS, Envelope
+from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE
 from omctl.commands.stats import stats as command
 from simulator.platform import Fault
-from tests.integration.workers.conftest import CLIENT_SECRET, deliver, native
+from tests.integration.workers.conftest import CLIENT_SECRET, TAGS, deliver, native
 
 DAY_US = 86_400_000_000
 
@@ -60,12 +61,71 @@ def test_nothing_at_all_is_nothing_wrong(omctl):
     assert (told["healthy"], told["total"]["success_rate"], told["days"]) == (True, None, [])
 
 
-def test_the_platforms_own_statistics_stand_beside_ours_where_it_has_some(omctl, platform_url, organisation):
+def test_the_platforms_own_statistics_stand_beside_ours_and_count_where_it_has_some(
+    omctl, platform_url, organisation
+):
     settings = {
         "OM_GENESYS_API_URL": platform_url,
         "OM_GENESYS_CLIENT_ID": "client",
         "OM_GENESYS_CLIENT_SECRET": CLIENT_SECRET,
     }
     assert omctl(**settings)["platform"] == []
+    webhook = organisation.registrations.create_webhook({"name": "ours", "target": {"url": platform_url}})
+    for number in range(2):
+        # Nobody takes webhooks there: 404, which is not tried again.
+        organisation.outbound.send(webhook["id"], f"{platform_url}/nowhere", {}, native(number))
+    organisation.outbound.wait()
+
+    [told] = omctl(**settings, status=1)["platform"]
+    assert (told["name"], told["sent"], told["failed"], told["successRate"]) == ("ours", 2, 2, 0.0)
     organisation.strike(Fault(404))
     assert omctl(**settings)["platform"] == []
+
+
+def told_by_edge(process="p", *, began_us, answered=0, within=(0, 0, 0, 0, 0), **refused):
+    told = EdgeStatistics("host", process, began_us, 60.0, answered, within, 4_500_000, refused)
+    name = f"{process}-statistics-{began_us:x}"
+    return Delivery(next(TAGS), EVENTS_QUEUE, 1, Envelope(name, began_us, name, STATISTICS, told.encoded()))
+
+
+def test_what_the_edge_tells_is_counted_once_and_holds_for_all_processes(omctl, intake, query):
+    now_us = deliver(b"").envelope.received_at_us
+    recent = {"answered": 1000, "within": (900, 990, 998, 999, 1000), "began_us": now_us - 60_000_000}
+    deliveries = [
+        told_by_edge(**recent),
+        told_by_edge(**recent),
+        told_by_edge("other", **recent, **{"429": 7, "401": 2, "418": 1}),
+        told_by_edge("old", answered=5, within=(5, 5, 5, 5, 5), began_us=now_us - 3 * DAY_US),
+        told_by_edge("gone", answered=5, within=(0, 0, 0, 0, 0), began_us=now_us - 9 * DAY_US),
+    ]
+    assert not intake(deliveries[0])
+    assert not intake(*deliveries, deliver(native(1)))
+
+    answers = omctl()["acknowledgements"]
+    assert (answers["24 h"]["answered"], answers["7 d"]["answered"]) == (2000, 2005)
+    assert answers["24 h"]["refused"] == {"401": 2, "413": 0, "429": 7, "503": 0, "other": 1}
+    assert answers["24 h"]["percent_within_3_s"] == pytest.approx(99.9)
+    assert (answers["24 h"]["percent_within_10_s"], answers["24 h"]["longest_s"]) == (100.0, 4.5)
+    view = (
+        "SELECT sum(answered), sum(within_3_s), sum(shed), max(longest_s) FROM acknowledgement_statistics_v1"
+    )
+    [[answered, within, shed, longest]] = query(view)
+    assert (int(answered), int(within), int(shed), float(longest)) == (2010, 2003, 7, 4.5)
+    assert query("SELECT count(*) FROM processed_events") == [(1,)]
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
+
+
+def test_answers_that_took_long_are_not_healthy(omctl, intake):
+    now_us = deliver(b"").envelope.received_at_us
+    intake(told_by_edge(answered=100, within=(90, 90, 90, 99, 100), began_us=now_us))
+
+    assert omctl(status=1)["healthy"] is False
+
+
+def test_what_cannot_be_read_of_an_edges_statistics_is_no_dead_letter_and_holds_nobody_up(intake, query):
+    unreadable = Delivery(next(TAGS), EVENTS_QUEUE, 1, Envelope("s", 1, "s", STATISTICS, b"{}"))
+    dead = Delivery(next(TAGS), DEAD_LETTER_RECORDS, 1, Envelope("s", 1, "s", STATISTICS, b"{}"))
+
+    assert not intake(unreadable, dead, deliver(native(1)))
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
+    assert query("SELECT count(*) FROM processed_events") == [(1,)]

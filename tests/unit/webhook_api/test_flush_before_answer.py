@@ -15,6 +15,7 @@ from tests.unit.webhook_api.journals import journal_in
 from webhook_api.handover.handover import Handover
 from webhook_api.handover.oversized import Oversized
 from webhook_api.journal import JournalFullError, read_segment
+from webhook_api.statistics import Statistics
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 
@@ -182,14 +183,16 @@ def test_what_fails_while_a_turn_ends_leaves_no_request_without_an_answer(tmp_pa
 
 
 def _live(loop, directory, happened):
-    journal = journal_in(directory)
-    handover = Handover(loop, journal, Taking(happened), Oversized(Path("unused")), SystemClock())
+    clock, journal = SystemClock(), journal_in(directory)
+    handover = Handover(
+        loop, journal, Taking(happened), Oversized(Path("unused")), clock, Statistics(clock, "p", 0.0)
+    )
     handover.on_open()
     return handover, journal
 
 
 def _handover(loop, journal, clock):
-    return Handover(loop, journal, NoBroker(), Oversized(Path("unused")), clock)
+    return Handover(loop, journal, NoBroker(), Oversized(Path("unused")), clock, Statistics(clock, "p", 0.0))
 
 
 def _turn(loop):

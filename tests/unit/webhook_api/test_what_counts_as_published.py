@@ -15,6 +15,7 @@ from webhook_api.handover.outlet import Outlet
 from webhook_api.handover.oversized import Oversized
 from webhook_api.host_table import HostTable
 from webhook_api.pressure import DepthSample, Gate, Watermarks
+from webhook_api.statistics import Statistics
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 HIGH = 100
@@ -60,7 +61,9 @@ def _edge(loop, tmp_path, publisher):
     gate.on_sample(DepthSample(at=clock.monotonic(), depth=0))
     watch = MajorityWatch(tmp_path, brokers=1, management_addresses=0, is_needed=False)
     outlet = Outlet(publisher, Barrier(), watch, gate, clock)
-    handover = Handover(loop, journal, outlet, Oversized(tmp_path / "oversized"), clock)
+    handover = Handover(
+        loop, journal, outlet, Oversized(tmp_path / "oversized"), clock, Statistics(clock, "p", 0.0)
+    )
     outlet.start(handover)
     return gate, handover
 

@@ -3,6 +3,7 @@
 What each column means stands beside it and in the database itself; docs/database.md is for people.
 """
 
+from workers.tables.models.answering import edge_statistics
 from workers.tables.models.columns import Digest, UtcDateTime, metadata
 from workers.tables.models.conversations import (
     conversation_messages,
@@ -45,6 +46,7 @@ __all__ = [
     "discarded_letters",
     "drift",
     "duplicate_events",
+    "edge_statistics",
     "event_payloads",
     "failed_receipts",
     "interventions",

@@ -1,0 +1,116 @@
+"""What an edge process tells of its answers: how many, how soon, and refusals by their status."""
+
+import pytest
+
+from messaging.edge_statistics import EdgeStatistics, decoded_statistics
+from messaging.envelope import STATISTICS, own_envelope
+from webhook_api.answer import Answer
+from webhook_api.journal import read_segment
+from webhook_api.statistics import Statistics
+
+REFUSED = Answer(429, "too many requests", 5)
+
+
+class MovedClock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def now_us(self):
+        return round(self.now * 1_000_000)
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return MovedClock()
+
+
+@pytest.fixture
+def statistics(clock):
+    return Statistics(clock, "process", 60.0)
+
+
+def answer(statistics, clock, answers=1, seconds=0.0):
+    statistics.open_turn()
+    clock.now += seconds
+    statistics.close_turn(answers, is_kept=True)
+
+
+def test_answers_are_counted_by_how_soon_they_left(statistics, clock):
+    for answers, seconds in ((16, 0.0), (3, 0.0078125), (2, 0.5), (1, 3.5), (1, 11.0)):
+        answer(statistics, clock, answers, seconds)
+    told = statistics.told()
+
+    assert (told.answered, told.within, told.longest_us) == (23, (19, 19, 21, 21, 22), 11_000_000)
+    assert (told.began_at_us, told.refused) == (1_000_000_000, {})
+
+
+def test_refusals_are_counted_by_their_status_and_returned(statistics):
+    assert statistics.refused(REFUSED) is REFUSED
+    statistics.close_turn(2, is_kept=False)
+
+    assert statistics.told().refused == {"429": 1, "503": 2}
+    assert statistics.told().answered == 0
+
+
+def test_an_interval_is_told_when_it_is_over_and_the_next_begins_at_nothing(statistics, clock):
+    answer(statistics, clock)
+    clock.now += 59.0
+    assert statistics.look(59.0) is None
+    clock.now += 1.0
+    told = statistics.look(1.0)
+    statistics.begin()
+
+    assert (told.answered, told.seconds) == (1, 60.0)
+    assert statistics.told() is None
+
+
+def test_where_nothing_was_answered_nothing_is_told(statistics, clock):
+    clock.now += 90.0
+
+    assert statistics.look(90.0) is None
+
+
+def test_how_long_the_loop_was_held_up_is_told_since_requests_may_have_waited_for_it(statistics, clock):
+    answer(statistics, clock)
+    clock.now += 61.0
+    assert statistics.look(1.0).longest_us == 60_000_000
+
+
+def test_where_it_is_turned_off_nothing_is_told(clock):
+    statistics = Statistics(clock, "process", 0.0)
+    statistics.refused(REFUSED)
+    clock.now += 90.0
+
+    assert (statistics.look(90.0), statistics.told()) == (None, None)
+
+
+def test_a_newer_edges_fields_and_statuses_are_no_fault():
+    told = EdgeStatistics("host", "p", 1, 60.0, 5, (1, 2, 3, 4, 5), 7, {"429": 2, "418": 3, "408": 1})
+    body = told.encoded().replace(b'"edge"', b'"mood": "good", "edge"')
+
+    assert decoded_statistics(body).refused == {"401": 0, "413": 0, "429": 2, "503": 0, "other": 4}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'"x"', b"{" * 100_000, b'{"within": [1], "edge": "e"}'])
+def test_what_cannot_be_read_is_none(body):
+    assert decoded_statistics(body) is None
+
+
+def test_what_was_answered_goes_the_way_of_events(stand):
+    stand.post(b'{"secret": "words"}')
+    stand.post(b"{}", HTTP_X_HUB_SIGNATURE_256="sha256=none")
+    edge = stand._edge
+    edge._tell(edge._statistics.told())
+    edge.handover._end_turn()
+
+    *_, entry = read_segment(edge._journal.active.path)
+    envelope = own_envelope(entry.properties, entry.body)
+    told = decoded_statistics(envelope.body)
+    assert envelope.source == STATISTICS
+    assert (told.answered, told.refused["401"]) == (1, 1)
+    assert b"words" not in envelope.body
+    assert edge.status()["journal"]["accepted"] == 1
+    assert edge._statistics.told() is None

@@ -1,0 +1,99 @@
+"""Count what this process answers, and how soon, for the workers to keep (messaging/edge_statistics.py)."""
+
+from __future__ import annotations
+
+import socket
+from bisect import bisect_left
+from collections import Counter
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from messaging.edge_statistics import BOUNDS_SECONDS, EdgeStatistics
+
+if TYPE_CHECKING:
+    from messaging.clock import Clock
+    from webhook_api.answer import Answer
+
+NOT_KEPT: Final = "503"
+"""What events are answered that the journal did not keep."""
+
+
+class Statistics:
+    """The counts of the interval that has not been told yet.
+
+    Args:
+        clock: Where time comes from.
+        process: Unique to this process.
+        seconds: How long an interval is; 0: none is ever told.
+    """
+
+    def __init__(self, clock: Clock, process: str, seconds: float) -> None:
+        self._clock = clock
+        self._process = process
+        self._seconds = seconds
+        self._edge = socket.gethostname()
+        self._looked_at = self._turn_began = clock.monotonic()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin an interval; what was counted before has been told."""
+        self._began_us = self._clock.now_us()
+        self._began = self._clock.monotonic()
+        # How many took longer than one bound and no longer than the next; the last, longer than all.
+        self._took = [0] * (len(BOUNDS_SECONDS) + 1)
+        self._longest = 0.0
+        self._refused: Counter[str] = Counter()
+
+    def open_turn(self) -> None:
+        """Note that the first webhook of a turn of the loop is there."""
+        self._turn_began = self._clock.monotonic()
+
+    def close_turn(self, answers: int, *, is_kept: bool) -> None:
+        """Count the turn's answers, which have left together.
+
+        Args:
+            answers: How many.
+            is_kept: Whether they were 200; otherwise 503.
+        """
+        if not answers:
+            return
+        if is_kept:
+            seconds = self._clock.monotonic() - self._turn_began
+            self._took[bisect_left(BOUNDS_SECONDS, seconds)] += answers
+            if seconds > self._longest:  # noqa: PLR1730  # of a turn's cost a fifth would be the call of max
+                self._longest = seconds
+        else:
+            self._refused[NOT_KEPT] += answers
+
+    def refused(self, answer: Answer) -> Answer:
+        """Count a refusal, and return it."""
+        self._refused[str(answer.status)] += 1
+        return answer
+
+    def look(self, expected_seconds: float) -> EdgeStatistics | None:
+        """Return what is to be told now, if anything; then `begin`, once it is on its way.
+
+        Args:
+            expected_seconds: Between two calls. What more has passed, the loop was held up, and a request may
+                have waited in the kernel.
+        """
+        now = self._clock.monotonic()
+        self._longest = max(self._longest, now - self._looked_at - expected_seconds)
+        self._looked_at = now
+        return self.told() if self._seconds and now - self._began >= self._seconds else None
+
+    def told(self) -> EdgeStatistics | None:
+        """Return the interval as far as it has come; None where nothing was answered in it."""
+        if not self._seconds or not (any(self._took) or self._refused):
+            return None
+        *within, everything = accumulate(self._took)
+        return EdgeStatistics(
+            self._edge,
+            self._process,
+            self._began_us,
+            round(self._clock.monotonic() - self._began, 3),
+            everything,
+            tuple(within),
+            round(self._longest * 1_000_000),
+            dict(self._refused),
+        )

@@ -1,0 +1,93 @@
+"""Say which rows are kept for a time, from when on that counts, and what must be done with them first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import and_, exists, func, or_, select, true
+
+from workers.tables.models import (
+    conversation_messages,
+    conversations,
+    deliveries,
+    discarded_letters,
+    duplicate_events,
+    edge_statistics,
+    event_payloads,
+    failed_receipts,
+    message_receipts,
+    outbox,
+    platform_conversations,
+    processed_events,
+    reconciliation_gaps,
+    reconciliations,
+    routing_updates,
+    unstored_events,
+)
+from workers.tables.reconciliation_records import TIMER
+from workers.tables.retention import KeptByTime, KeptGroups, KeptRows
+
+KEPT_PAYLOADS: Final = KeptRows(event_payloads, event_payloads.c.stored_at)
+KEPT_CONFLICTS: Final = KeptRows(duplicate_events, duplicate_events.c.last_seen_at)
+KEPT_DISCARDED: Final = KeptRows(discarded_letters, discarded_letters.c.discarded_at)
+
+KEPT_EVENTS: Final = KeptGroups(
+    processed_events,
+    # From the last copy on: as long as copies come, the key that refuses them stays.
+    since=func.coalesce(processed_events.c.last_delivered_at, processed_events.c.processed_at),
+    # What nobody has settled yet is not history, however long the settling is away.
+    is_done=and_(
+        ~exists().where(
+            conversations.c.conversation_id == processed_events.c.conversation_id,
+            conversations.c.window_opened_at.is_not(None),
+        ),
+        ~exists().where(
+            routing_updates.c.event_id == processed_events.c.id, routing_updates.c.decision.is_(None)
+        ),
+    ),
+    hanging=(
+        event_payloads.c.event_id,
+        duplicate_events.c.event_id,
+        conversation_messages.c.event_id,
+        message_receipts.c.event_id,
+        routing_updates.c.event_id,
+        failed_receipts.c.event_id,
+    ),
+    rises=True,
+)
+KEPT_OUTBOX: Final = KeptGroups(
+    outbox,
+    since=outbox.c.created_at,
+    is_done=~exists().where(deliveries.c.outbox_id == outbox.c.id, deliveries.c.outcome.is_(None)),
+    hanging=(deliveries.c.outbox_id,),
+    rises=True,
+)
+KEPT_CONVERSATIONS: Final = KeptGroups(
+    conversations,
+    since=conversations.c.updated_at,
+    is_done=conversations.c.window_opened_at.is_(None),
+    hanging=(),
+    rises=False,
+)
+KEPT_PLATFORM_CONVERSATIONS: Final = KeptGroups(
+    platform_conversations,
+    since=func.coalesce(platform_conversations.c.read_at, platform_conversations.c.listed_at),
+    # One that is compared is read; one that comes up again is compared anew.
+    is_done=true(),
+    hanging=(),
+    rises=False,
+)
+
+_R: Final = reconciliations.c
+KEPT_GAPS: Final = KeptByTime(reconciliation_gaps, reconciliation_gaps.c.published_at)
+KEPT_RECONCILIATIONS: Final = KeptByTime(
+    reconciliations,
+    reconciliations.c.started_at,
+    # What is under way goes on; the newest of the timer's holds the watermark, however long none follows.
+    is_done=and_(
+        or_(_R.started_by != TIMER, _R.finished_at.is_not(None)),
+        _R.id != select(func.coalesce(func.max(_R.id), 0)).where(_R.started_by == TIMER).scalar_subquery(),
+    ),
+)
+KEPT_UNSTORED: Final = KeptByTime(unstored_events, unstored_events.c.day)
+KEPT_EDGE_STATISTICS: Final = KeptByTime(edge_statistics, edge_statistics.c.began_at)
