@@ -117,10 +117,14 @@ def _bounds(
     now_us: int,
 ) -> Bounds:
     first_us = transact(engine, read_watermarks).first_from_us
-    from_us = first_us if since is None else microseconds_of(since)
-    if from_us is None:
+    kept_from_us = now_us - settings.retention_days * DAY_US
+    if since is not None:
+        from_us = microseconds_of(since)
+    elif first_us is not None:
+        from_us = max(first_us, kept_from_us)
+    else:
         raise click.UsageError("Say since when: the reconcile worker has not run yet.")
-    if from_us < now_us - settings.retention_days * DAY_US:
+    if from_us < kept_from_us:
         raise click.UsageError("What is older than OM_RETENTION_DAYS is deleted, and would look missing.")
     newest_us = transact(engine, newest_received_us)
     waiting = exchange.waiting()

@@ -5,9 +5,12 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from messaging.clock import SystemClock
 from omctl.commands.reconcile import reconcile as command
 from tests.integration.workers.conftest import CLIENT_SECRET, deliver, native
 from tests.integration.workers.test_consumer import depth
+from workers.reconcile import DAY_US
+from workers.tables import TIMER, begin_reconciliation, transact
 
 
 @pytest.fixture
@@ -83,6 +86,25 @@ def test_one_conversation_is_one_conversation(sent, omctl):
     answer = omctl("--since", "1h", "--conversation", "c-1", "--wait", "0", status=4)
     assert [each["message"] for each in answer["gaps"]] == ["m-4"]
     assert omctl("--since", "1h", "--conversation", "nobody")["unknown"] == 1
+
+
+def test_a_first_comparison_of_long_ago_is_no_reason_to_refuse(sent, omctl, engine):
+    long_ago_us = SystemClock().now_us() - 60 * DAY_US
+
+    def note(connection):
+        begin_reconciliation(
+            connection,
+            started_by=TIMER,
+            compared_from_us=long_ago_us,
+            compared_to_us=long_ago_us,
+            page=None,
+            holder="first",
+            now_us=long_ago_us,
+        )
+
+    transact(engine, note)
+
+    assert omctl("--dry-run", status=4)["missing"] == 2
 
 
 def test_a_time_of_which_nothing_can_be_said_is_refused(omctl):

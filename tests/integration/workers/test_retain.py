@@ -11,14 +11,27 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from messaging.clock import SystemClock
+from messaging.edge_statistics import EdgeStatistics
 from messaging.errors import ConfigurationError
 from omctl.commands.retain import retain as command
 from tests.integration.workers.conftest import deliver, payload_of, routed, said
 from workers.intake import Intake
+from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
 from workers.retain import read_retain_settings
 from workers.retain.expiry import BATCH_ROWS
 from workers.settle import Settler
-from workers.tables import WindowBounds, conversations
+from workers.tables import (
+    STATE_OPEN,
+    TIMER,
+    WindowBounds,
+    begin_reconciliation,
+    conversations,
+    count_unstored,
+    note_conversation,
+    note_gaps,
+    note_reconciliation,
+    record_edge_statistics,
+)
 from workers.tables.database import transact
 from workers.tables.models import duplicate_events
 from workers.tables.payloads import _KEEP
@@ -212,3 +225,71 @@ def test_a_malformed_retention_is_refused_by_name(monkeypatch, name, days):
 
     with pytest.raises(ConfigurationError, match=name):
         read_retain_settings()
+
+
+def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):
+    """Leave a comparison of so many days ago, with a conversation and a gap that it found."""
+    at_us = MovedClock(days).now_us()
+
+    def note(connection):
+        begun = begin_reconciliation(
+            connection,
+            started_by=started_by,
+            compared_from_us=at_us,
+            compared_to_us=at_us,
+            page=None,
+            holder=holder,
+            now_us=at_us,
+        )
+        changes = {"finished_at": moment_of(at_us)} if is_finished else {}
+        note_reconciliation(connection, begun.reconciliation_id, holder, at_us, **changes)
+        note_conversation(connection, f"c-{holder}", STATE_OPEN, None, at_us)
+        event = replace(event_of(payload_of("genesys/text")), idempotency_key=f"key-{holder}")
+        note_gaps(connection, begun.reconciliation_id, [(event, f"copy-{holder}")], at_us)
+
+    transact(engine, note)
+
+
+def event_of(payload):
+    [event] = read_body(json.dumps(payload).encode(), DriftNotes(), EVENT_TYPES)
+    return event
+
+
+def test_old_comparisons_go_with_what_they_found_but_for_the_newest_watermark(engine, migrated_url, query):
+    reconciled(engine, 60, "first")
+    reconciled(engine, 50, "person", started_by="somebody")
+    reconciled(engine, 40, "newest")
+
+    gone = run(migrated_url)
+
+    assert (gone["reconciliations"], gone["reconciliation_gaps"], gone["platform_conversations"]) == (2, 3, 3)
+    assert query("SELECT held_by FROM reconciliations") == [("newest",)]
+    reconciled(engine, 1, "new")
+    assert run(migrated_url)["reconciliations"] == 1
+    assert query("SELECT held_by FROM reconciliations") == [("new",)]
+    assert query("SELECT count(*) FROM reconciliation_gaps") == [(1,)]
+    assert query("SELECT conversation_id FROM platform_conversations") == [("c-new",)]
+
+
+def test_a_comparison_under_way_stays(engine, migrated_url, query):
+    reconciled(engine, 60, "killed", is_finished=False)
+    reconciled(engine, 1, "person", started_by="somebody")
+
+    assert run(migrated_url)["reconciliations"] == 0
+
+
+def test_old_counts_go(engine, migrated_url, query):
+    def note(connection):
+        for days in (60, 1):
+            at_us = MovedClock(days).now_us()
+            count_unstored(connection, {"openmessaging:typing": 1}, at_us)
+            told = EdgeStatistics("host", "process", at_us, 60.0, 1, (1, 1, 1, 1, 1), 1, {})
+            record_edge_statistics(connection, [told])
+
+    transact(engine, note)
+
+    gone = run(migrated_url)
+
+    assert (gone["unstored_events"], gone["edge_statistics"]) == (1, 1)
+    assert query("SELECT count(*) FROM edge_statistics") == [(1,)]
+    assert query("SELECT count(*) FROM unstored_events") == [(1,)]
