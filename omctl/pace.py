@@ -5,12 +5,22 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+import click
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
 TICK_SECONDS: Final = 0.2
 """How soon a cancellation is noticed in a pause."""
+
+rate_option = click.option(
+    "--rate",
+    type=click.FloatRange(0),
+    default=100.0,
+    show_default=True,
+    help="Events per second; 0: as fast as it goes.",
+)
 
 
 class Pace:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.local import rabbitmq
-from deploy.local.process import ServerStartError
 
 INSTALL = Path(__file__).with_name("install-packages")
 
@@ -17,21 +16,6 @@ def can_have_rabbitmq() -> bool:
     Takes a minute the first time, and asks for sudo's password.
     """
     return is_there(rabbitmq.server_home, "rabbitmq-server")
-
-
-def ensure_rabbitmq() -> None:
-    """Install RabbitMQ's server where it is missing."""
-    ensure(rabbitmq.server_home, "rabbitmq-server")
-
-
-def ensure(find: Callable[[], Path | str | None], package: str) -> None:
-    """Install a Debian package unless *find* finds what it brings.
-
-    Raises:
-        ServerStartError: it cannot be had.
-    """
-    if not is_there(find, package):
-        raise ServerStartError(f"{package} is needed and could not be installed")
 
 
 def is_there(find: Callable[[], Path | str | None], package: str) -> bool:

@@ -18,7 +18,7 @@ from messaging.errors import RejectedEventError
 from omctl.bodies import bodies_of
 from omctl.cancelling import cancellable
 from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
-from omctl.pace import Pace
+from omctl.pace import Pace, rate_option
 from workers.intake import installed_handlers
 from workers.parsing import ROUTING_STATUSES, DriftNotes, read_body
 
@@ -50,13 +50,7 @@ class _Account:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("files", type=click.File("rb"), nargs=-1, required=True)
-@click.option(
-    "--rate",
-    type=click.FloatRange(0),
-    default=100.0,
-    show_default=True,
-    help="Events per second; 0: as fast as it goes.",
-)
+@rate_option
 @dry_run_option
 @json_option
 def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool, as_json: bool) -> None:

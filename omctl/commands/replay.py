@@ -15,7 +15,7 @@ from omctl.cancelling import cancellable
 from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
 from omctl.database import database_url, in_words
 from omctl.moments import MOMENT
-from omctl.pace import Pace
+from omctl.pace import Pace, rate_option
 from omctl.person import person
 from omctl.replaying import Replaying
 from workers.tables import (
@@ -64,13 +64,7 @@ class _Wish:
 @click.option("--conversation", help="Of this conversation.")
 @click.option("--type", "event_type", help="Of this event type, whole or its last word.")
 @click.option("--again", is_flag=True, help="Have events that took effect already take effect once more.")
-@click.option(
-    "--rate",
-    type=click.FloatRange(0),
-    default=100.0,
-    show_default=True,
-    help="Events per second; 0: as fast as it goes.",
-)
+@rate_option
 @click.option(
     "--reason",
     default="",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from omctl.installing.files import file_step, shipped
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from omctl.installing.options import Options
 
 HARDENING: Final = UNITS / "om-.service.d" / "hardening.conf"
-SYSUSERS: Final = Path("/etc/sysusers.d/open-messaging.conf")
 
 EDGE_UNITS: Final = ("om-api.socket", "om-api.service")
 WORKER_UNITS: Final = (

@@ -15,11 +15,10 @@ from rich.console import Console
 from tests.benchmarks.backlog import measure_backlog
 from tests.benchmarks.beside import measure_beside, measure_retain
 from tests.benchmarks.chart import draw_chart
-from tests.benchmarks.choices import measure_choices
 from tests.benchmarks.deliver import measure_deliver, measure_whole_way
 from tests.benchmarks.end_to_end import measure_commit_delay, measure_end_to_end
 from tests.benchmarks.growth import measure_growth
-from tests.benchmarks.ingest import measure_ingest
+from tests.benchmarks.ingest import measure_choices, measure_ingest
 from tests.benchmarks.intake import measure_intake
 from tests.benchmarks.latency import measure_half_load, measure_without_broker
 from tests.benchmarks.memory import measure_memory

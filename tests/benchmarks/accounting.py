@@ -30,24 +30,18 @@ def _own_seconds(process: psutil.Process) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CpuMeter:
-    """CPU time of several process trees from one moment on.
+    """CPU time of several process trees: the root of each, and its seconds at the start, by a name."""
 
-    Args:
-        pids: The root of each tree by the name to report it under.
-        started: What each had used at that moment, in seconds.
-    """
-
-    pids: Mapping[str, int]
-    started: Mapping[str, float]
+    started: Mapping[str, tuple[int, float]]
 
     @classmethod
     def start(cls, **pids: int) -> CpuMeter:
         """Begin to measure the trees of these processes."""
-        return cls(pids, {name: cpu_seconds(pid) for name, pid in pids.items()})
+        return cls({name: (pid, cpu_seconds(pid)) for name, pid in pids.items()})
 
     def per_event_us(self, events: int) -> dict[str, float]:
         """Return microseconds of CPU per event since the start, as `<name>_cpu_us`."""
         return {
-            f"{name}_cpu_us": (cpu_seconds(pid) - self.started[name]) * 1e6 / max(events, 1)
-            for name, pid in self.pids.items()
+            f"{name}_cpu_us": (cpu_seconds(pid) - before) * 1e6 / max(events, 1)
+            for name, (pid, before) in self.started.items()
         }

@@ -9,7 +9,7 @@ from tests.benchmarks.accounting import CpuMeter
 from tests.benchmarks.memory import send
 from tests.benchmarks.results import Figure
 from tests.benchmarks.running import edge
-from tests.benchmarks.steady import steady_load
+from tests.benchmarks.steady import check_answers, finished, steady_load
 
 if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig
@@ -42,8 +42,7 @@ def measure_backlog(rig: Rig) -> None:
         taken, ingested, ingest_seconds, seconds = _ingest_until_empty(rig, server, INGEST_SHARE * normal)
         republished = server.journal_total("republished")
         costs = meter.per_event_us(republished + ingested)
-        rig.queue.settle()
-        taken += rig.queue.purge()
+        taken += rig.queue.empty()
     is_whole = republished >= waiting
     rig.results.check(f"backlog: {waiting} journalled, {republished} republished", holds=is_whole)
     answered = journalled + ingested
@@ -79,11 +78,7 @@ def _ingest_until_empty(rig: Rig, server: Server, rate: float) -> tuple[int, int
                 time.sleep(POLL_SECONDS)
                 taken += rig.queue.purge()
                 empty_after = 0.0 if server.journal_total("waiting_bytes") else time.monotonic() - started
-            sending.finish()
-            tries = sending.seen().tries
-        refused = sum(each.status != 200 for each in tries)
-        rig.results.check(f"backlog: {refused} of {len(tries)} not answered 200", holds=not refused)
-        ingested += len(tries) - refused
+            ingested += check_answers(rig, "backlog", finished(sending))
         if time.monotonic() - started > LONGEST_SECONDS:
             raise TimeoutError("the journal is not published in time")
     return taken, ingested, time.monotonic() - started, empty_after

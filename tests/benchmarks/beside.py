@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tests.benchmarks.deliver import destinations_file, wait_for_subscriptions
 from tests.benchmarks.growth import filled
 from tests.benchmarks.intake import Trial, work_off
-from tests.benchmarks.running import bare_loop, migrate, role
+from tests.benchmarks.running import BARE_LOOP, role, under_gunicorn
 from tests.benchmarks.table import event_table
 from tests.servers import LOOPBACK
 from tests.stand.waiting import wait_until
@@ -25,9 +25,8 @@ def measure_beside(rig: Rig) -> None:
     """Let the intake work the same events off alone, and with settle and deliver beside it."""
     bodies = rig.requests.bodies(rig.plan.intake_events)
     work_off(rig, Trial("beside", "alone", rig.fresh_database(), WINDOW), bodies)
-    url = rig.fresh_database()
-    migrate(rig, url)
-    with bare_loop(rig) as receiver:
+    url = rig.migrated()
+    with under_gunicorn(rig, "in_flask:noop", BARE_LOOP) as receiver:
         path = destinations_file(rig, {"crm": f"http://{LOOPBACK}:{receiver.port}/"})
         with role(rig, url, "settle", **WINDOW), role(rig, url, "deliver", OM_DESTINATIONS=path):
             wait_for_subscriptions(url)

@@ -11,17 +11,14 @@ from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import create_engine
-
-from simulator.receiver import Inbox, serving
+from simulator.receiver import Inbox, destination_table, serving
 from tests.benchmarks.accounting import CpuMeter
 from tests.benchmarks.events import EVENTS_PER_CONVERSATION
-from tests.benchmarks.running import RECEIVERS, bare_loop, edge, intake, migrate, role
-from tests.benchmarks.steady import steady_load
-from tests.benchmarks.table import event_table
+from tests.benchmarks.running import BARE_LOOP, RECEIVERS, role, under_gunicorn, whole_service
+from tests.benchmarks.steady import finished, in_ms, steady_load
+from tests.benchmarks.table import event_table, execute
 from tests.servers import LOOPBACK
 from tests.stand.product import SOURCES
-from tests.stand.records import percentile
 from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -40,6 +37,7 @@ TIMEOUT_SECONDS: Final = 120.0
 SETTLE_SECONDS: Final = 15.0
 NEW: Final = "openmessaging:conversation:new"
 MESSAGE: Final = "openmessaging:conversation:message"
+TOLD: Final = (NEW, MESSAGE, "openmessaging:conversation:updated")
 SECRET: Final = "whsec_" + base64.b64encode(b"constructed-secret-of-32-bytes-0").decode()
 
 FILL: Final = (
@@ -61,7 +59,7 @@ FILL: Final = (
 def measure_deliver(rig: Rig) -> None:
     """Deliver the same number of events by a bare loop, by the service, and beside a dead destination."""
     count = rig.plan.intake_events
-    with bare_loop(rig) as receiver:
+    with under_gunicorn(rig, "in_flask:noop", BARE_LOOP) as receiver:
         url = f"http://{LOOPBACK}:{receiver.port}/"
         rig.say("deliver: bare")
         rig.results.add("deliver", "bare", per_second=_bare(url, count))
@@ -76,37 +74,32 @@ def measure_whole_way(rig: Rig) -> None:
     """Send at a steady rate, and see when a service behind has each event."""
     rig.say("deliver: whole way")
     seen: dict[bytes, tuple[str, float]] = {}
-    url = rig.fresh_database()
-    migrate(rig, url)
     with ExitStack() as stack:
         receiver = stack.enter_context(serving(Inbox({"crm": SECRET}, lambda told: _note(seen, told))))
-        server = stack.enter_context(edge(rig))
-        stack.enter_context(intake(rig, url))
+        server, _, table = stack.enter_context(whole_service(rig))
+        url = table.url
         stack.enter_context(role(rig, url, "settle"))
-        stack.enter_context(
-            role(rig, url, "deliver", OM_DESTINATIONS=destinations_file(rig, {"crm": f"{receiver}/crm"}))
-        )
+        path = destinations_file(rig, {"crm": f"{receiver}/crm"})
+        stack.enter_context(role(rig, url, "deliver", OM_DESTINATIONS=path))
         wait_for_subscriptions(url)
-        sending = stack.enter_context(
-            steady_load(rig, server.port, rate=RATE, seconds=2 * rig.plan.open_loop_seconds)
-        )
-        sending.finish()
-        tries = sending.seen().tries
+        seconds = 2 * rig.plan.open_loop_seconds
+        with steady_load(rig, server.port, rate=RATE, seconds=seconds) as sending:
+            tries = finished(sending)
         time.sleep(SETTLE_SECONDS)
     bodies = rig.requests.bodies(len(tries))
     delays: dict[str, list[float]] = {NEW: [], MESSAGE: []}
     # A window is counted from its conversation's newest event.
     newest = {each.number // EVENTS_PER_CONVERSATION: each.due for each in tries}
+    lost = 0
     for each in tries:
         event_type, moment = seen.get(sha256(bodies[each.number]).digest(), ("", 0.0))
+        lost += not event_type
         begun = each.due if event_type == NEW else newest[each.number // EVENTS_PER_CONVERSATION]
         # The first second connects and compiles; it is no part of the way.
         if event_type in delays and each.due > tries[0].due + 1.0:
-            delays[event_type].append((moment - begun) * 1e3)
-    for name, event_type in (("at_once", NEW), ("window", MESSAGE)):
-        figures = {f"p{percent}_ms": percentile(delays[event_type], percent) for percent in (50, 99)}
-        rig.results.add("deliver_way", name, **figures)
-    lost = len([each for each in tries if sha256(bodies[each.number]).digest() not in seen])
+            delays[event_type].append(moment - begun)
+    rig.results.add("deliver_way", "at_once", **in_ms(delays[NEW]))
+    rig.results.add("deliver_way", "window", **in_ms(delays[MESSAGE]))
     rig.results.check(f"deliver_way: {len(tries)} sent, {lost} not told", holds=lost == 0)
 
 
@@ -123,12 +116,11 @@ def _bare(url: str, count: int) -> float:
 
 def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int) -> None:
     """Fill the outbox, and note how fast the first destination is told of it."""
-    database = rig.fresh_database()
-    migrate(rig, database)
+    database = rig.migrated()
     destinations = destinations_file(rig, urls)
     with role(rig, database, "deliver", OM_DESTINATIONS=destinations):
         wait_for_subscriptions(database, len(urls))
-    _fill(database, count)
+    execute(database, FILL, rows=count)
     with role(rig, database, "deliver", OM_DESTINATIONS=destinations) as pid, event_table(database) as table:
 
         def finished() -> int:
@@ -143,25 +135,10 @@ def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int) -> None:
     rig.results.add("deliver", subject, per_second=(count - first) / seconds, **costs)
 
 
-def _fill(database: str, count: int) -> None:
-    engine = create_engine(database, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for statement in FILL:
-            connection.exec_driver_sql(statement, {"rows": count})
-    engine.dispose()
-
-
 def destinations_file(rig: Rig, urls: dict[str, str]) -> str:
     """Write the file of OM_DESTINATIONS, by the destinations' names; return its path."""
     path = rig.fresh() / "destinations.toml"
-    path.write_text(
-        "".join(
-            f'[destinations.{name}]\nurl = "{url}"\nsecret = "{SECRET}"\n'
-            'events = ["openmessaging:conversation:new", "openmessaging:conversation:message", '
-            '"openmessaging:conversation:updated"]\n\n'
-            for name, url in urls.items()
-        )
-    )
+    path.write_text("".join(destination_table(name, url, SECRET, TOLD) for name, url in urls.items()))
     return str(path)
 
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.accounting import CpuMeter
-from tests.benchmarks.running import edge, intake, migrate
-from tests.benchmarks.steady import steady_load
-from tests.benchmarks.table import event_table
+from tests.benchmarks.running import whole_service
+from tests.benchmarks.steady import finished, in_ms, steady_load
 from tests.benchmarks.wrk import ON_THE_WAY, load
 from tests.stand.ledger import digest_of
-from tests.stand.records import percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.benchmarks.rig import Rig
-    from tests.benchmarks.running import Server
     from tests.benchmarks.table import EventTable
 
 RATE: Final = 200.0
@@ -35,7 +29,7 @@ SAFETY_SECONDS: Final = 5.0
 def measure_end_to_end(rig: Rig) -> None:
     """Load the edge while one worker takes the events off, and count from first request to last commit."""
     rig.say("end_to_end")
-    with _service(rig) as (server, worker, table):
+    with whole_service(rig) as (server, worker, table):
         warmed = _warm_up(rig, server.port, table)
         meter = CpuMeter.start(
             edge=server.pid, worker=worker, broker=rig.broker.pid, database=rig.postgresql.pid
@@ -54,30 +48,18 @@ def measure_end_to_end(rig: Rig) -> None:
 def measure_commit_delay(rig: Rig) -> None:
     """Send at a steady rate and see when each event's row can be read."""
     rig.say("commit_delay")
-    count = round(RATE * rig.plan.open_loop_seconds)
-    with _service(rig) as (server, _, table):
+    seconds = rig.plan.open_loop_seconds
+    count = round(RATE * seconds)
+    with whole_service(rig) as (server, _, table):
         first = _warm_up(rig, server.port, table)
-        with steady_load(
-            rig, server.port, rate=RATE, seconds=rig.plan.open_loop_seconds, first=first
-        ) as sending:
-            seen = _watch(table, count, rig.plan.open_loop_seconds + SAFETY_SECONDS)
-            sending.finish()
-            tries = sending.seen().tries
+        with steady_load(rig, server.port, rate=RATE, seconds=seconds, first=first) as sending:
+            seen = _watch(table, count, seconds + SAFETY_SECONDS)
+            tries = finished(sending)
     bodies = rig.requests.bodies(count, first)
     found = [(seen.get(digest_of(bodies[each.number - first])), each.due) for each in tries]
     delays = [moment - due for moment, due in found if moment is not None]
     rig.results.check(f"commit_delay: {count} sent, {len(delays)} rows", holds=len(delays) == count)
-    figures = {f"p{percent}_ms": percentile(delays, percent) * 1e3 for percent in (50, 99)}
-    rig.results.add("commit_delay", "service", **figures)
-
-
-@contextmanager
-def _service(rig: Rig) -> Iterator[tuple[Server, int, EventTable]]:
-    """Run the edge and one worker on an empty database."""
-    url = rig.fresh_database()
-    migrate(rig, url)
-    with edge(rig) as server, intake(rig, url) as worker, event_table(url) as table:
-        yield server, worker, table
+    rig.results.add("commit_delay", "service", **in_ms(delays))
 
 
 def _warm_up(rig: Rig, port: int, table: EventTable) -> int:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import create_engine
-
 from tests.benchmarks.intake import Trial, work_off
-from tests.benchmarks.running import migrate
-from tests.benchmarks.table import event_table
+from tests.benchmarks.table import event_table, execute
 
 if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig
@@ -79,11 +76,6 @@ def _wal_bytes(url: str) -> float:
 def filled(rig: Rig, rows: int) -> str:
     """Return a database whose tables already have so many rows."""
     rig.say(f"growth: filling in {rows} rows")
-    url = rig.fresh_database()
-    migrate(rig, url)
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for statement in FILL:
-            connection.exec_driver_sql(statement, {"rows": rows})
-    engine.dispose()
+    url = rig.migrated()
+    execute(url, FILL, rows=rows)
     return url

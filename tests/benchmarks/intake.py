@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.accounting import CpuMeter
 from tests.benchmarks.receivers.bare_consumer import BATCH, TABLE, insert_into
-from tests.benchmarks.running import bare_consumer, intake, migrate
+from tests.benchmarks.running import bare_consumer, intake
 from tests.benchmarks.table import PROCESSED, event_table
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ REPEATED: Final = 10
 """Every tenth event is delivered twice."""
 
 TIMEOUT_SECONDS: Final = 120.0
+ALL_TABLES: Final = """
+    SELECT sum(pg_total_relation_size(oid)) FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,9 @@ def measure_intake(rig: Rig) -> None:
     work_off(rig, Trial(POSTGRESQL, BARE, rig.fresh_database()), many)
     service = Trial(POSTGRESQL, "service", rig.fresh_database())
     work_off(rig, service, many)
-    rig.results.add(POSTGRESQL, "service", bytes_per_event=_bytes_per_event(service.url))
+    with event_table(service.url) as table:
+        bytes_per_event = float(table.query(ALL_TABLES)[0][0]) / table.count()
+    rig.results.add(POSTGRESQL, "service", bytes_per_event=bytes_per_event)
     work_off(rig, Trial(POSTGRESQL, "single", rig.fresh_database(), {"OM_BATCH_EVENTS": "1"}), few)
     work_off(rig, Trial(SQLITE, BARE, rig.fresh_sqlite()), many)
     work_off(rig, Trial(SQLITE, "service", rig.fresh_sqlite()), many)
@@ -81,7 +86,7 @@ def work_off(rig: Rig, trial: Trial, bodies: Sequence[bytes]) -> Growth:
     """Fill the queue, start the consumer, and note how it went; the database may hold older events."""
     rig.say(f"{trial.scenario}: {trial.subject}")
     if not trial.is_bare:
-        migrate(rig, trial.url)
+        rig.migrated(trial.url)
     rig.queue.fill(with_repeats(bodies))
     with event_table(trial.url, TABLE if trial.is_bare else PROCESSED) as table:
         if not trial.is_bare:
@@ -123,13 +128,3 @@ def _check(rig: Rig, trial: Trial, table: EventTable, bodies: Sequence[bytes], l
         messages = sum(b'conversation:message"' in body for body in bodies)
         counted = table.query("SELECT sum(message_count) FROM conversations")[0][0]
         rig.results.check(f"{subject}: {messages} messages, {counted} counted", holds=counted == messages)
-
-
-def _bytes_per_event(url: str) -> float:
-    """Return what all tables and indexes take, divided by the events that they hold."""
-    with event_table(url) as table:
-        size = table.query(
-            "SELECT sum(pg_total_relation_size(oid)) FROM pg_class"
-            " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-        )
-        return float(size[0][0]) / table.count()

@@ -9,10 +9,9 @@ from tests.benchmarks.accounting import CpuMeter
 from tests.benchmarks.ingest import WARM_UP_SECONDS
 from tests.benchmarks.results import Figure
 from tests.benchmarks.running import edge
-from tests.benchmarks.steady import steady_load
+from tests.benchmarks.steady import check_answers, finished, in_ms, steady_load
 from tests.benchmarks.wrk import load
 from tests.stand.ledger import Ledger
-from tests.stand.records import Seen, percentile
 from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -39,26 +38,16 @@ def measure_half_load(rig: Rig) -> None:
     with edge(rig) as server:
         load(server.port, rig.requests, seconds=WARM_UP_SECONDS)
         rate = load(server.port, rig.requests, seconds=CALIBRATION_SECONDS).per_second / 2
-        rig.queue.settle()
-        rig.queue.purge()
+        rig.queue.empty()
         meter = CpuMeter.start(receiver=server.pid, broker=rig.broker.pid)
         with steady_load(rig, server.port, rate=rate, seconds=rig.plan.open_loop_seconds) as sending:
-            sending.finish()
-            tries = sending.seen().tries
+            tries = finished(sending)
         costs = meter.per_event_us(len(tries))
-    _check_answers(rig, "half_load", tries)
-    rig.results.add(
-        "half_load",
-        "service",
-        rate=rate,
-        **{f"p{percent}_ms": Seen(tries).latency(percent) * 1e3 for percent in (50, 99)},
-        p999_ms=Seen(tries).latency(99.9) * 1e3,
-        longest_ms=Seen(tries).latency(100) * 1e3,
-        generator_late_p99_ms=percentile((each.sent - each.due for each in tries), 99) * 1e3,
-        **costs,
-    )
-    rig.queue.settle()
-    rig.queue.purge()
+    check_answers(rig, "half_load", tries)
+    latencies = in_ms((each.latency for each in tries), p50_ms=50, p99_ms=99, p999_ms=99.9, longest_ms=100)
+    late = in_ms((each.sent - each.due for each in tries), generator_late_p99_ms=99)
+    rig.results.add("half_load", "service", rate=rate, **latencies, **late, **costs)
+    rig.queue.empty()
 
 
 def measure_without_broker(rig: Rig) -> None:
@@ -80,38 +69,25 @@ def _strike(rig: Rig, scenario: str, strike: Callable[[], None], mend: Callable[
             time.sleep(window)
             struck_at = time.monotonic()
             strike()
-            sending.finish()
-            tries = sending.seen().tries
+            tries = finished(sending)
         mend()
         wait_until(lambda: _has_handed_over(server), RECOVERY_SECONDS, "the journal is handed over")
         # What was handed to a socket last is on its way, and would be published again after a kill.
         rig.queue.settle()
-    _check_answers(rig, scenario, tries)
-    _note_windows(rig, scenario, tries, begin, struck_at)
-    _check_found(rig, scenario, tries)
-
-
-def _note_windows(rig: Rig, scenario: str, tries: Sequence[Tried], begin: float, struck_at: float) -> None:
+    check_answers(rig, scenario, tries)
     begin, end, after = begin + SETTLE_SECONDS, struck_at - MARGIN_SECONDS, struck_at + MARGIN_SECONDS
-    with_broker = percentile((each.latency for each in tries if begin < each.due < end), 99)
-    without = percentile((each.latency for each in tries if each.due > after), 99)
-    rig.results.add(
-        scenario,
-        "service",
-        with_broker_p99_ms=with_broker * 1e3,
-        without_broker_p99_ms=without * 1e3,
-        p99_ratio=without / with_broker,
-    )
+    figures = {
+        **in_ms((each.latency for each in tries if begin < each.due < end), with_broker_p99_ms=99),
+        **in_ms((each.latency for each in tries if each.due > after), without_broker_p99_ms=99),
+    }
+    ratio = figures["without_broker_p99_ms"] / figures["with_broker_p99_ms"]
+    rig.results.add(scenario, "service", **figures, p99_ratio=ratio)
+    _check_found(rig, scenario, tries)
 
 
 def _has_handed_over(server: Server) -> bool:
     """Tell whether everything that was journalled in the meantime has been published and proven."""
     return all(each["broker"] == "up" and not each["waiting_bytes"] for each in server.journals())
-
-
-def _check_answers(rig: Rig, scenario: str, tries: Sequence[Tried]) -> None:
-    refused = sum(each.status != 200 for each in tries)
-    rig.results.check(f"{scenario}: {refused} of {len(tries)} not answered 200", holds=not refused)
 
 
 def _check_found(rig: Rig, scenario: str, tries: Sequence[Tried]) -> None:
@@ -120,6 +96,5 @@ def _check_found(rig: Rig, scenario: str, tries: Sequence[Tried]) -> None:
     ledger = Ledger()
     ledger.note_answered(bodies[each.number] for each in tries if each.status == 200)
     lost = ledger.lost(rig.queue.drain_digests())
-    rig.results.check(
-        f"{scenario}: {len(ledger.owed)} answered, {len(lost)} not in the queue", holds=not lost
-    )
+    claim = f"{scenario}: {len(ledger.owed)} answered, {len(lost)} not in the queue"
+    rig.results.check(claim, holds=not lost)

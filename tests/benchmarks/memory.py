@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import psutil
 
-from tests.benchmarks.running import edge, intake, migrate
-from tests.benchmarks.table import event_table
+from tests.benchmarks.running import whole_service
 from tests.benchmarks.wrk import ON_THE_WAY, load
 
 if TYPE_CHECKING:
@@ -61,9 +60,7 @@ def growth_of(samples: Sequence[float]) -> float:
 def measure_memory(rig: Rig) -> None:
     """Send a million events through the edge and the worker."""
     rig.say("memory: a million events")
-    url = rig.fresh_database()
-    migrate(rig, url)
-    with edge(rig) as server, intake(rig, url) as worker, event_table(url) as table:
+    with whole_service(rig) as (server, worker, table):
         edges = MemoryWatch(psutil.Process(server.pid).children())
         with edges, MemoryWatch([psutil.Process(worker)]) as workers:
             answered = send(rig, server.port, rig.plan.many_events)

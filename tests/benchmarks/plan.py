@@ -17,40 +17,17 @@ class Plan:
         table_rows: Rows of the larger tables that growth is measured on.
     """
 
-    rounds: int
-    requests: int
-    ingest_seconds: float
-    publish_events: int
-    intake_events: int
-    single_events: int
-    open_loop_seconds: float
-    many_events: int
-    table_rows: tuple[int, ...]
-    is_full: bool
+    rounds: int = 3
+    requests: int = 1_300_000
+    ingest_seconds: float = 5.0
+    publish_events: int = 60_000
+    intake_events: int = 20_000
+    single_events: int = 2_000
+    open_loop_seconds: float = 7.5
+    many_events: int = 1_000_000
+    table_rows: tuple[int, ...] = (1_000_000, 5_000_000)
+    is_full: bool = True
 
 
-FULL: Final = Plan(
-    rounds=3,
-    requests=1_300_000,
-    ingest_seconds=5.0,
-    publish_events=60_000,
-    intake_events=20_000,
-    single_events=2_000,
-    open_loop_seconds=7.5,
-    many_events=1_000_000,
-    table_rows=(1_000_000, 5_000_000),
-    is_full=True,
-)
-
-QUICK: Final = Plan(
-    rounds=2,
-    requests=300_000,
-    ingest_seconds=3.0,
-    publish_events=15_000,
-    intake_events=10_000,
-    single_events=1_500,
-    open_loop_seconds=5.0,
-    many_events=50_000,
-    table_rows=(200_000,),
-    is_full=False,
-)
+FULL: Final = Plan()
+QUICK: Final = Plan(2, 300_000, 3.0, 15_000, 10_000, 1_500, 5.0, 50_000, (200_000,), is_full=False)

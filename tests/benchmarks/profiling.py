@@ -22,7 +22,7 @@ from tests.benchmarks.accounting import CpuMeter
 from tests.benchmarks.plan import FULL
 from tests.benchmarks.report import write_json
 from tests.benchmarks.rig import end_cleanly, running_rig
-from tests.benchmarks.running import edge, intake, migrate
+from tests.benchmarks.running import edge, intake
 from tests.benchmarks.table import event_table
 from tests.benchmarks.wrk import ON_THE_WAY, load
 
@@ -64,7 +64,6 @@ WAITING: Final = ("selectors.py", "threading.py")
 
 SECONDS: Final = 8
 SAMPLES_PER_SECOND: Final = 200
-SEED: Final = "profile"
 WORKER_EVENTS: Final = 250_000
 START_SECONDS: Final = 30.0
 
@@ -76,58 +75,65 @@ def main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as scratch,
-        running_rig(FULL, Path(scratch), SEED) as rig,
+        running_rig(FULL, Path(scratch), "profile") as rig,
     ):
-        document = {
-            "certificate": rig.certificate,
-            "edge": _edge(rig, directory),
-            "worker": _worker(rig, directory),
-        }
-    write_json(directory / "profile.json", document)
+        found = {"edge": _edge(rig, directory), "worker": _worker(rig, directory)}
+        write_json(directory / "profile.json", {"certificate": rig.certificate, **found})
 
 
 def _edge(rig: Rig, directory: Path) -> dict[str, Any]:
     rig.say("profile: edge")
+    first = 0
+
+    def work() -> int:
+        nonlocal first
+        answered = load(server.port, rig.requests, seconds=SECONDS, first=first).answered
+        first += answered + ON_THE_WAY
+        return answered
+
     with edge(rig) as server:
-        meter = CpuMeter.start(process=server.pid)
-        answered = load(server.port, rig.requests, seconds=SECONDS)
-        cost = meter.per_event_us(answered.answered)["process_cpu_us"]
-        first = answered.answered + ON_THE_WAY
-
-        def work() -> None:
-            nonlocal first
-            first += load(server.port, rig.requests, seconds=SECONDS, first=first).answered + ON_THE_WAY
-
-        stacks = _record_both(server.pid, directory / "edge-flame.svg", work)
+        found = _profiled("edge", server.pid, EDGE_LAYERS, directory / "edge-flame.svg", work)
     rig.queue.purge()
-    return _show("edge", shares_of(stacks, EDGE_LAYERS), cost)
+    return found
 
 
 def _worker(rig: Rig, directory: Path) -> dict[str, Any]:
     rig.say("profile: worker")
-    url = rig.fresh_database()
-    migrate(rig, url)
+    url = rig.migrated()
     rig.queue.fill(rig.requests.bodies(WORKER_EVENTS))
     with intake(rig, url) as pid, event_table(url) as table:
-        rows = table.wait_for(1, timeout=START_SECONDS)
-        meter = CpuMeter.start(process=pid)
-        time.sleep(SECONDS / 2)
-        cost = meter.per_event_us(table.count() - rows)["process_cpu_us"]
-        stacks = _record_both(pid, directory / "intake-flame.svg", lambda: time.sleep(SECONDS / 2))
-        rig.results.check("the queue lasted", holds=table.count() < WORKER_EVENTS)
-    assert all(check.holds for check in rig.results.checks), "the worker ran out of events"
-    return _show("worker", shares_of(stacks, WORKER_LAYERS), cost)
+        table.wait_for(1, timeout=START_SECONDS)
+
+        def work() -> int:
+            before = table.count()
+            time.sleep(SECONDS / 2)
+            return table.count() - before
+
+        found = _profiled("worker", pid, WORKER_LAYERS, directory / "intake-flame.svg", work)
+        assert table.count() < WORKER_EVENTS, "the worker ran out of events"
+    return found
 
 
-def _record_both(pid: int, flame_graph: Path, work: Callable[[], None]) -> Stacks:
-    """Draw a flame graph of a process tree at work, then sample it once more for its stacks."""
+def _profiled(
+    name: str, pid: int, layers: Mapping[str, Sequence[str]], flame_graph: Path, work: Callable[[], int]
+) -> dict[str, Any]:
+    """Let a process tree work three times: for what an event costs, for its flame graph, for its stacks."""
+    meter = CpuMeter.start(process=pid)
+    cost_us = meter.per_event_us(work())["process_cpu_us"]
     _record(pid, "flamegraph", flame_graph, work)
     with tempfile.NamedTemporaryFile("r") as raw:
         _record(pid, "raw", Path(raw.name), work)
-        return read_stacks(raw.read())
+        shares = shares_of(read_stacks(raw.read()), layers)
+    title = f"{name}: {cost_us:.0f} µs of CPU per event"
+    table = Table("layer", "share", "µs per event", title=title, title_justify="left")
+    for layer, share in shares.items():
+        table.add_row(layer, f"{share:.0%}", f"{share * cost_us:.1f}")
+    Console().print(table)
+    rows = [{"layer": layer, "share": share, "us": share * cost_us} for layer, share in shares.items()]
+    return {"cpu_us": cost_us, "layers": rows}
 
 
-def _record(pid: int, form: str, output: Path, work: Callable[[], None]) -> None:
+def _record(pid: int, form: str, output: Path, work: Callable[[], object]) -> None:
     """Sample a process tree while work is done.
 
     Without pausing it: a thread that was asleep is found running when the pause ends. A stack that changes
@@ -160,9 +166,8 @@ def shares_of(stacks: Stacks, layers: Mapping[str, Sequence[str]]) -> dict[str, 
     """
     counts: Counter[str] = Counter()
     for frames, samples in stacks.items():
-        if any(place in frames[-1] for place in WAITING):
-            continue
-        counts[_layer_of(frames, layers)] += samples
+        if not any(place in frames[-1] for place in WAITING):
+            counts[_layer_of(frames, layers)] += samples
     return {layer: count / counts.total() for layer, count in counts.most_common()}
 
 
@@ -172,17 +177,6 @@ def _layer_of(frames: Sequence[str], layers: Mapping[str, Sequence[str]]) -> str
             if any(place in frame for place in places):
                 return layer
     return OTHER
-
-
-def _show(name: str, shares: dict[str, float], cost_us: float) -> dict[str, Any]:
-    """Print the table of layers and return it as JSON values."""
-    title = f"{name}: {cost_us:.0f} µs of CPU per event"
-    table = Table("layer", "share", "µs per event", title=title, title_justify="left")
-    for layer, share in shares.items():
-        table.add_row(layer, f"{share:.0%}", f"{share * cost_us:.1f}")
-    Console().print(table)
-    layers = [{"layer": layer, "share": share, "us": share * cost_us} for layer, share in shares.items()]
-    return {"cpu_us": cost_us, "layers": layers}
 
 
 if __name__ == "__main__":

@@ -59,6 +59,12 @@ class EventsQueue:
                     length, since = now, time.monotonic()
             return length
 
+    def empty(self) -> int:
+        """Wait until the queue's length stands still, throw all away, and return how many they were."""
+        length = self.settle()
+        self.purge()
+        return length
+
     def drain_digests(self) -> set[bytes]:
         """Take every delivery off and return the SHA-256 of each body."""
         digests = set()

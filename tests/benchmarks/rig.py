@@ -63,8 +63,16 @@ class Rig:
         """Return the address of an SQLite database that does not exist yet."""
         return f"sqlite:///{self.fresh() / 'bench.sqlite3'}"
 
-    def product(self, **settings: str) -> Product:
-        """Return the service with an empty state, on this rig's broker, with limits that no run reaches."""
+    def migrated(self, url: str = "") -> str:
+        """Bring a database, by default a fresh one, to the newest schema; return its address."""
+        url = url or self.fresh_database()
+        with self.product(OM_DATABASE_URL=url) as product:
+            product.omctl("migrate")
+        return url
+
+    @contextmanager
+    def product(self, **settings: str) -> Iterator[Product]:
+        """Yield the service with an empty state, on this rig's broker, with limits that no run reaches."""
         common = {
             "OM_AMQP_URL": self.broker.amqp_url,
             "OM_MANAGEMENT_URL": self.broker.management_url,
@@ -72,7 +80,11 @@ class Rig:
             "OM_QUEUE_DEPTH_HIGH": str(UNBOUNDED),
             "OM_QUEUE_DEPTH_LOW": str(UNBOUNDED // 2),
         }
-        return Product(self.fresh(), common | settings)
+        product = Product(self.fresh(), common | settings)
+        try:
+            yield product
+        finally:
+            product.close()
 
     def say(self, what: str) -> None:
         """Tell a person what is being done."""
@@ -89,15 +101,14 @@ def end_cleanly() -> None:
 def running_rig(plan: Plan, directory: Path, seed: str) -> Iterator[Rig]:
     """Start the private servers and prepare the requests."""
     console = Console(stderr=True)
-    ensure_rabbitmq()
-    ensure_postgresql()
-    ensure_wrk()
+    for ensure in (ensure_rabbitmq, ensure_postgresql, ensure_wrk):
+        ensure()
     # Tuned for small machines it rolls its log over every two seconds under load.
     broker = PrivateRabbitMQ(directory / "rabbitmq", as_installed=True)
     postgresql = PrivatePostgreSQL(directory / "postgresql")
     console.log("starting RabbitMQ and PostgreSQL, preparing requests")
-    broker.launch()
     try:
+        broker.launch()
         postgresql.start()
         requests = events.write_requests(directory / "requests", events.bodies(plan.requests, seed))
         broker.wait_ready()

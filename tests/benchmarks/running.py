@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
+from tests.benchmarks.table import event_table
 from tests.servers import LOOPBACK, answers, free_port
 from tests.stand.product import PROCESSES, SOURCES
 from tests.stand.program import Program
@@ -20,13 +21,18 @@ from tests.stand.waiting import wait_until
 from webhook_api.routes import WEBHOOK_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from tests.benchmarks.rig import Rig
+    from tests.benchmarks.table import EventTable
 
 RECEIVERS: Final = "tests.benchmarks.receivers"
-THREADS: Final = 8
 START_SECONDS: Final = 30.0
+GTHREAD: Final = ("--worker-class", "gthread", "--threads", "8")
+"""What one does with Flask: gunicorn's threads, and two processes."""
+
+BARE_LOOP: Final = ("--worker-class", f"{RECEIVERS}.bare_loop.BareLoopWorker")
 GO_PACKAGES: Final = Path("/usr/share/gocode")
 """Where Debian's golang-github-rabbitmq-amqp091-go-dev puts its source."""
 
@@ -53,65 +59,65 @@ class Server:
 @contextmanager
 def edge(rig: Rig, **settings: str) -> Iterator[Server]:
     """Run the edge with everything on; yields when it has reached the broker."""
-    product = rig.product()
+    with rig.product() as product:
 
-    def journals() -> list[dict[str, Any]]:
-        return [process["journal"] for process in product.health()["processes"]]
+        def journals() -> list[dict[str, Any]]:
+            return [process["journal"] for process in product.health()["processes"]]
 
-    try:
         with _running(product.edge(**settings), product.is_connected) as pid:
             yield Server(pid, product.port, journals)
-    finally:
-        product.close()
 
 
-@contextmanager
-def intake(rig: Rig, database_url: str, **settings: str) -> Iterator[int]:
+def intake(rig: Rig, database_url: str, **settings: str) -> AbstractContextManager[int]:
     """Run one intake process on a migrated database; yields its id at once."""
-    product = rig.product(OM_DATABASE_URL=database_url)
-    product.close()
-    with _running(product.worker(**settings)) as pid:
-        yield pid
+    return role(rig, database_url, "intake", **settings)
 
 
 @contextmanager
 def role(rig: Rig, database_url: str, name: str, **settings: str) -> Iterator[int]:
-    """Run one process of another role on a migrated database; yields its id at once."""
-    product = rig.product(OM_DATABASE_URL=database_url)
-    product.close()
-    with _running(product.worker(f"{name}-1", role=name, **settings)) as pid:
+    """Run one process of a role on a migrated database; yields its id at once."""
+    with (
+        rig.product(OM_DATABASE_URL=database_url) as product,
+        _running(product.worker(f"{name}-1", role=name, **settings)) as pid,
+    ):
         yield pid
 
 
-def migrate(rig: Rig, database_url: str) -> None:
-    """Bring a database to the newest schema."""
-    product = rig.product(OM_DATABASE_URL=database_url)
-    product.close()
-    product.omctl("migrate")
+@contextmanager
+def whole_service(rig: Rig) -> Iterator[tuple[Server, int, EventTable]]:
+    """Run the edge and one intake process on an empty database; yields the latter's id, and its table."""
+    url = rig.migrated()
+    with edge(rig) as server, intake(rig, url) as worker, event_table(url) as table:
+        yield server, worker, table
 
 
 @contextmanager
-def flask_under_gthread(rig: Rig, application: str, **environment: str) -> Iterator[Server]:
-    """Run a receiver as one does with Flask: gunicorn's threads, two processes."""
-    options = ("--worker-class", "gthread", "--threads", str(THREADS))
-    with _under_gunicorn(rig, application, options, environment) as server:
-        yield server
+def bare_consumer(rig: Rig, database_url: str) -> Iterator[int]:
+    """Run the consumer that intake is measured against; yields its id at once."""
+    command = [sys.executable, "-m", f"{RECEIVERS}.bare_consumer", database_url]
+    with _running(_program(rig, command, {})) as pid:
+        yield pid
+
+
+@contextmanager
+def under_gunicorn(
+    rig: Rig, application: str, options: tuple[str, ...] = GTHREAD, environment: Mapping[str, str] = {}
+) -> Iterator[Server]:
+    """Run a receiver under gunicorn, by its module and its application's name."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "--workers", str(PROCESSES), *options]
+    command += ["--bind", f"{LOOPBACK}:{port}", f"{RECEIVERS}.{application}"]
+    with _running(_program(rig, command, environment), lambda: answers(port)) as pid:
+        yield Server(pid, port)
 
 
 @contextmanager
 def edge_on_threads(rig: Rig) -> Iterator[Server]:
     """Run the edge's parts under gunicorn's threads."""
-    product = rig.product()
-    product.close()
-    with flask_under_gthread(rig, "edge_on_threads:make_app()", **product.environment()) as server:
-        yield server
-
-
-@contextmanager
-def bare_loop(rig: Rig) -> Iterator[Server]:
-    """Run the loop that does nothing but answer, two processes."""
-    options = ("--worker-class", f"{RECEIVERS}.bare_loop.BareLoopWorker")
-    with _under_gunicorn(rig, "noop:app", options, {}) as server:
+    with (
+        rig.product() as product,
+        under_gunicorn(rig, "edge_on_threads:make_app()", environment=product.environment()) as server,
+    ):
         yield server
 
 
@@ -123,39 +129,18 @@ def has_go() -> bool:
 @contextmanager
 def go_amqp091(rig: Rig) -> Iterator[Server]:
     """Build the receiver in Go, which takes a minute the first time, and run it: one process on all cores."""
-    port, directory = free_port(), rig.fresh()
+    port, receiver = free_port(), str(rig.fresh() / "receiver")
     source = SOURCES / "tests/benchmarks/receivers/go_amqp091/main.go"
     settings = {"GO111MODULE": "off", "GOPATH": str(GO_PACKAGES)}
-    build = ["go", "build", "-o", str(directory / "receiver"), str(source)]
-    subprocess.run(build, env=os.environ | settings, check=True)
-    arguments = [f"{LOOPBACK}:{port}", WEBHOOK_PATH, EXCHANGE, EVENT_ROUTING_KEY]
-    environment = os.environ | {"OM_AMQP_URL": rig.broker.amqp_url}
-    program = Program(
-        "go", [str(directory / "receiver"), *arguments], environment, directory, directory / "go.log"
-    )
-    with _running(program, lambda: answers(port)) as pid:
+    subprocess.run(["go", "build", "-o", receiver, str(source)], env=os.environ | settings, check=True)
+    command = [receiver, f"{LOOPBACK}:{port}", WEBHOOK_PATH, EXCHANGE, EVENT_ROUTING_KEY]
+    with _running(_program(rig, command, {}), lambda: answers(port)) as pid:
         yield Server(pid, port)
 
 
-@contextmanager
-def bare_consumer(rig: Rig, database_url: str) -> Iterator[int]:
-    """Run the consumer that intake is measured against; yields its id at once."""
-    command = [sys.executable, "-m", f"{RECEIVERS}.bare_consumer", database_url]
-    environment = os.environ | {"OM_AMQP_URL": rig.broker.amqp_url}
-    with _running(Program("bare", command, environment, SOURCES, rig.fresh() / "bare.log")) as pid:
-        yield pid
-
-
-@contextmanager
-def _under_gunicorn(
-    rig: Rig, application: str, options: tuple[str, ...], environment: dict[str, str]
-) -> Iterator[Server]:
-    port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "--workers", str(PROCESSES), *options]
-    command += ["--bind", f"{LOOPBACK}:{port}", f"{RECEIVERS}.{application}"]
-    program = Program("receiver", command, os.environ | environment, SOURCES, rig.fresh() / "receiver.log")
-    with _running(program, lambda: answers(port)) as pid:
-        yield Server(pid, port)
+def _program(rig: Rig, command: list[str], environment: Mapping[str, str]) -> Program:
+    whole = {**os.environ, "OM_AMQP_URL": rig.broker.amqp_url, **environment}
+    return Program("receiver", command, whole, SOURCES, rig.fresh() / "receiver.log")
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.wrk import LoadError
 from tests.stand.load import Load
-from tests.stand.sender import Order
+from tests.stand.order import Order
+from tests.stand.records import percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tests.benchmarks.rig import Rig
+    from tests.stand.records import Tried
 
 TURN_SECONDS: Final = 0.00025
 """Between looks at what is due and what was answered. It makes latencies longer by as much, never shorter,
@@ -41,3 +43,23 @@ def steady_load(rig: Rig, port: int, *, rate: float, seconds: float, first: int 
         yield load
     finally:
         load.kill()
+
+
+def finished(load: Load) -> Sequence[Tried]:
+    """Wait until all is sent and answered, and return every try."""
+    load.finish()
+    return load.seen().tries
+
+
+def check_answers(rig: Rig, scenario: str, tries: Sequence[Tried]) -> int:
+    """Check that each was answered 200; return how many were."""
+    refused = sum(each.status != 200 for each in tries)
+    rig.results.check(f"{scenario}: {refused} of {len(tries)} not answered 200", holds=not refused)
+    return len(tries) - refused
+
+
+def in_ms(seconds: Iterable[float], **percents: float) -> dict[str, float]:
+    """Return percentiles of times as figures in milliseconds, by default the median and the 99th."""
+    ordered = sorted(seconds)
+    wanted = percents or {"p50_ms": 50, "p99_ms": 99}
+    return {name: percentile(ordered, percent) * 1e3 for name, percent in wanted.items()}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 if TYPE_CHECKING:
@@ -38,11 +38,13 @@ class EventTable:
     """A table whose rows have rising ids.
 
     Args:
+        url: The database's address.
         connection: Commits by itself.
         name: The table's name.
     """
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, url: str, connection: Connection, name: str) -> None:
+        self.url = url
         self._connection = connection
         self._name = name
         self.base = 0
@@ -82,26 +84,37 @@ class EventTable:
             TimeoutError: It has fewer after *timeout* seconds.
         """
         deadline = time.monotonic() + timeout
-        while not (first := self.count()):
-            self._pause(deadline, f"no row in {self._name}")
+        first = self._poll_until(1, deadline)
         started = time.monotonic()
         on_first()
-        while (rows := self.count()) < expected:
-            self._pause(deadline, f"{rows} of {expected} rows in {self._name}")
-        return Growth(rows - first, time.monotonic() - started)
+        return Growth(self._poll_until(expected, deadline) - first, time.monotonic() - started)
 
-    def _pause(self, deadline: float, shortage: str) -> None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(shortage)
-        time.sleep(POLL_SECONDS)
+    def _poll_until(self, expected: int, deadline: float) -> int:
+        while (rows := self.count()) < expected:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{rows} of {expected} rows in {self._name}")
+            time.sleep(POLL_SECONDS)
+        return rows
 
 
 @contextmanager
 def event_table(url: str, name: str = PROCESSED) -> Iterator[EventTable]:
     """Open a connection of its own to the database of a table."""
+    with _engine(url) as engine, engine.connect() as connection:
+        yield EventTable(url, connection, name)
+
+
+def execute(url: str, statements: Sequence[str], **parameters: int) -> None:
+    """Execute statements, each committed by itself, all with the same parameters."""
+    with _engine(url) as engine, engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement, parameters)
+
+
+@contextmanager
+def _engine(url: str) -> Iterator[Engine]:
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
-        with engine.connect() as connection:
-            yield EventTable(connection, name)
+        yield engine
     finally:
         engine.dispose()

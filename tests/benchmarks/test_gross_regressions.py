@@ -13,7 +13,7 @@ from tests.benchmarks.intake import POSTGRESQL, Trial, work_off
 from tests.benchmarks.plan import QUICK
 from tests.benchmarks.results import Figure
 from tests.benchmarks.rig import running_rig
-from tests.benchmarks.running import edge, flask_under_gthread
+from tests.benchmarks.running import edge, under_gunicorn
 from tests.servers import require_postgresql, require_rabbitmq
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
@@ -45,7 +45,7 @@ def ratio(results, above, below):
 
 
 def test_a_webhook_costs_a_fraction_of_a_flask_view_that_does_nothing(rig, results):
-    with flask_under_gthread(rig, "noop:app") as server:
+    with under_gunicorn(rig, "in_flask:noop") as server:
         load_receiver(rig, "noop", server, SHORT.ingest_seconds)
     with edge(rig) as server:
         load_receiver(rig, "service", server, SHORT.ingest_seconds)

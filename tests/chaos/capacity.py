@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.chaos.behind import UNFINISHED
 from tests.chaos.bounds import CATCHES_UP
 from tests.stand.load import Load
-from tests.stand.sender import Order
+from tests.stand.order import Order
 from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:

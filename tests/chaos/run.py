@@ -14,7 +14,7 @@ from tests.chaos.result import Result, own_figures
 from tests.chaos.scene import Fault, Scene
 from tests.stand.ledger import Ledger
 from tests.stand.load import Load
-from tests.stand.sender import Order
+from tests.stand.order import Order
 from tests.stand.traffic import Traffic
 from tests.stand.waiting import wait_until
 

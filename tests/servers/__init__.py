@@ -1,10 +1,17 @@
 """Real servers for the tests: private nodes that may be struck, and shared ones with a part for each test."""
 
 from deploy.local.management import ManagementApi, in_virtual_host
-from deploy.local.packages import INSTALL, ensure_rabbitmq
+from deploy.local.packages import INSTALL
 from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.process import ServerProcess, ServerStartError
-from tests.servers.packages import ensure_nginx, ensure_postgresql, ensure_wrk, nginx
+from tests.servers.packages import (
+    ensure_nginx,
+    ensure_postgresql,
+    ensure_prometheus,
+    ensure_rabbitmq,
+    ensure_wrk,
+    nginx,
+)
 from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.servers.shared import (
@@ -32,6 +39,7 @@ __all__ = [
     "answers",
     "ensure_nginx",
     "ensure_postgresql",
+    "ensure_prometheus",
     "ensure_rabbitmq",
     "ensure_wrk",
     "free_port",

@@ -13,11 +13,10 @@ from testcontainers.community.postgres import PostgresContainer
 from testcontainers.community.rabbitmq import RabbitMqContainer
 
 from deploy.local.management import ManagementApi
-from deploy.local.packages import can_have_rabbitmq
+from deploy.local.packages import can_have_rabbitmq, is_there
 from deploy.local.process import ServerStartError
 from deploy.local.rabbitmq import CREDENTIALS
-from tests.servers.packages import can_have_postgresql
-from tests.servers.postgresql import PrivatePostgreSQL
+from tests.servers.postgresql import PrivatePostgreSQL, programs
 from tests.servers.rabbitmq import PrivateRabbitMQ
 
 RABBITMQ_IMAGE = "rabbitmq:4.0-management"
@@ -49,7 +48,8 @@ class Servers:
 @contextmanager
 def servers() -> Iterator[Servers]:
     """Run both servers: from the machine's packages, else in containers."""
-    with _private() if can_have_rabbitmq() and can_have_postgresql() else _in_containers() as started:
+    has_both = can_have_rabbitmq() and is_there(programs, "postgresql")
+    with _private() if has_both else _in_containers() as started:
         yield started
 
 

@@ -1,41 +1,34 @@
-"""The Debian packages that the tests need beside the service's own."""
+"""The Debian packages that the tests need: each is installed where it is missing."""
 
 import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
-from deploy.local.packages import ensure, is_there
-from tests.servers import postgresql
-
-
-def can_have_postgresql() -> bool:
-    """Tell whether PostgreSQL's server is installed here, after installing it where Debian's tools are."""
-    return is_there(postgresql.programs, "postgresql")
-
-
-def ensure_postgresql() -> None:
-    """Install PostgreSQL's server where it is missing."""
-    ensure(postgresql.programs, "postgresql")
+from deploy.local.packages import is_there
+from deploy.local.process import ServerStartError
+from deploy.local.rabbitmq import server_home
+from tests.servers.postgresql import programs
 
 
-def ensure_wrk() -> None:
-    """Install the load generator of the benchmarks where it is missing."""
-    ensure(lambda: shutil.which("wrk"), "wrk")
+def ensure(find: Callable[[], Path | str | None], package: str) -> None:
+    """Install a Debian package unless *find* finds what it brings.
 
-
-def ensure_nginx() -> None:
-    """Install nginx where it is missing."""
-    ensure(nginx, "nginx-light")
-
-
-def can_have_chromium() -> bool:
-    """Tell whether a browser is installed here, after installing it where Debian's tools are."""
-    return is_there(chromium, "chromium")
-
-
-def chromium() -> str | None:
-    """Return the browser's program, where it is installed."""
-    return shutil.which("chromium")
+    Raises:
+        ServerStartError: it cannot be had.
+    """
+    if not is_there(find, package):
+        raise ServerStartError(f"{package} is needed and could not be installed")
 
 
 def nginx() -> str | None:
     """Return nginx's program, where it is installed; it is in the PATH of root alone."""
     return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+
+
+chromium = partial(shutil.which, "chromium")
+ensure_rabbitmq = partial(ensure, server_home, "rabbitmq-server")
+ensure_postgresql = partial(ensure, programs, "postgresql")
+ensure_nginx = partial(ensure, nginx, "nginx-light")
+ensure_wrk = partial(ensure, partial(shutil.which, "wrk"), "wrk")
+ensure_prometheus = partial(ensure, partial(shutil.which, "promtool"), "prometheus")

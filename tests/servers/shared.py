@@ -12,8 +12,9 @@ import psycopg
 import pytest
 
 from deploy.local.management import ManagementApi, in_virtual_host
+from deploy.local.packages import is_there
 from deploy.local.rabbitmq import server_home
-from tests.servers.packages import can_have_chromium, chromium
+from tests.servers.packages import chromium
 from tests.servers.postgresql import PrivatePostgreSQL, programs
 from tests.servers.rabbitmq import PrivateRabbitMQ
 
@@ -98,7 +99,7 @@ def require_postgresql() -> None:
 
 def require_chromium() -> str:
     """Return the browser's program, installed where it can be; skip or fail like the others without one."""
-    _require("Chromium", is_installed=can_have_chromium())
+    _require("Chromium", is_installed=is_there(chromium, "chromium"))
     return str(chromium())
 
 

@@ -19,7 +19,7 @@ from tests.stand.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.stand.sender import Order
+    from tests.stand.order import Order
 
 SETTLE_SECONDS = 90.0
 """Six tries, each with its time limit, and the pauses between them."""

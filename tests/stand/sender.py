@@ -12,24 +12,21 @@ apart after a timeout of ten seconds, a 429 or a 5xx. That failed connections ar
 
 from __future__ import annotations
 
-import errno
 import heapq
 import json
-import mmap
 import os
 import random
 import select
-import socket
 import sys
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from tests.stand.records import CLOSED, MALFORMED, MARK, OTHER, RECORD, REFUSED, RESET, TIMEOUT
-from tests.stand.traffic import Traffic
+from tests.stand.connection import FAILURES, Connection, parsed
+from tests.stand.order import Order, Try
+from tests.stand.records import CLOSED, MALFORMED, MARK, OTHER, RECORD, TIMEOUT
 
 PRIORITY: Final = -10
 """Ahead of the servers on the same cores, where that is allowed: what is late is then theirs."""
@@ -40,115 +37,6 @@ AUTOGROUP: Final = Path("/proc/self/autogroup")
 FLUSH_SECONDS: Final = 0.05
 RECENT: Final = 2000
 """How far back a repeated body may lie, in events."""
-
-FAILURES: Final = {
-    errno.ECONNREFUSED: REFUSED,
-    errno.ECONNRESET: RESET,
-    errno.EPIPE: RESET,
-    errno.ETIMEDOUT: TIMEOUT,
-}
-
-
-class Requests(Protocol):
-    """Whole requests by number."""
-
-    def __getitem__(self, number: int) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFile:
-    """Prepared requests of one size, one after the other in a file.
-
-    Args:
-        data: The file's content.
-        size: Bytes of each request.
-    """
-
-    data: mmap.mmap
-    size: int
-
-    def __getitem__(self, number: int) -> bytes:
-        return self.data[number * self.size : (number + 1) * self.size]
-
-
-def _mapped(path: Path) -> mmap.mmap:
-    """Map a file: it may be large, and only a part of it may be sent."""
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to send.
-
-    Args:
-        port: On loopback.
-        output: The file that gets the records.
-        run: Whose traffic it is; empty where *path* and *size* name prepared requests instead.
-        first: The first number.
-        count: How many numbers; 0 for no end.
-        rate: Per second; may be changed later.
-        connections: Kept open at most.
-        repeated: Share of requests that repeat an earlier body, as retries after a lost answer do.
-        retries: How often a refused or failed request is tried again.
-        retry_seconds: How much later.
-        timeout_seconds: How long an answer is waited for.
-        turn_seconds: Between looks at what is due and what was answered. Latencies grow by as much at most.
-        seed: Chooses what is repeated.
-    """
-
-    port: int
-    output: str
-    run: str = ""
-    path: str = ""
-    size: int = 0
-    first: int = 0
-    count: int = 0
-    rate: float = 0.0
-    connections: int = 64
-    repeated: float = 0.0
-    retries: int = 5
-    retry_seconds: float = 5.0
-    timeout_seconds: float = 10.0
-    turn_seconds: float = 0.001
-    seed: int = 0
-
-    def requests(self) -> Requests:
-        """Return what the numbers stand for."""
-        return Traffic(self.run) if self.run else RequestFile(_mapped(Path(self.path)), self.size)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Try:
-    """One request at one time."""
-
-    due: float
-    number: int
-    attempt: int = 1
-
-
-class Connection:
-    """One keep-alive connection and what is under way on it."""
-
-    __slots__ = ("answer", "on", "sent_at", "sock", "unsent")
-
-    def __init__(self, port: int) -> None:
-        self.sock = socket.socket()
-        self.sock.setblocking(False)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.connect_ex(("127.0.0.1", port))
-        self.on: Try | None = None
-        self.sent_at = 0.0
-        self.unsent = b""
-        self.answer = b""
-
-    def go_on(self) -> bool:
-        """Send what is left of the request; return whether all of it is on its way."""
-        try:
-            self.unsent = self.unsent[self.sock.send(self.unsent) :]
-        except BlockingIOError:
-            return False
-        return not self.unsent
 
 
 class Sender:
@@ -336,28 +224,6 @@ class Sender:
         self._records += RECORD.pack(MARK, oldest, 0, now, 0, len(self._later), 0, False)
         os.write(self._output, self._records)
         self._records.clear()
-
-
-def parsed(answer: bytes) -> tuple[int, int, bool] | None:
-    """Return status, Retry-After and whether the connection stays; None until the answer is whole.
-
-    Raises:
-        ValueError: It is no answer.
-    """
-    head, separator, body = answer.partition(b"\r\n\r\n")
-    if not separator:
-        return None
-    lines = head.lower().split(b"\r\n")
-    if not lines[0].startswith(b"http/1.1 "):
-        raise ValueError("no status line")
-    headers = dict(line.split(b":", 1) for line in lines[1:])
-    missing = int(headers.get(b"content-length", b"0")) - len(body)
-    if missing > 0:
-        return None
-    if missing < 0:
-        raise ValueError("more than one answer")
-    stays = headers.get(b"connection", b"").strip() != b"close"
-    return int(lines[0][9:12]), int(headers.get(b"retry-after", b"0")), stays
 
 
 def main() -> None:

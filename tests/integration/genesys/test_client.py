@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deploy.local.ports import LOOPBACK, free_port
 from messaging.clock import SystemClock
 from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
 from simulator.serving import serving_app
+from tests.servers import LOOPBACK, free_port
 from workers.genesys import (
     ConversationStates,
     GenesysClient,

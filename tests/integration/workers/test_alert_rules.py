@@ -2,13 +2,12 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from deploy.local.packages import ensure
+from tests.servers import ensure_prometheus
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "deploy" / "prometheus" / "open-messaging.rules.yml"
@@ -112,7 +111,7 @@ def _firing(minute, name, *, is_quiet=False):
 
 @pytest.fixture
 def promtool():
-    ensure(lambda: shutil.which("promtool"), "prometheus")
+    ensure_prometheus()
 
     def run(*arguments):
         return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)

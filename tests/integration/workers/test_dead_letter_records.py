@@ -19,14 +19,6 @@ REASONS = "SELECT message_id, code FROM dead_letters ORDER BY message_id"
 
 
 @pytest.fixture
-def channel(vhost):
-    with pika.BlockingConnection(pika.URLParameters(vhost.amqp_url)) as connection:
-        channel = connection.channel()
-        topology.declare(channel)
-        yield channel
-
-
-@pytest.fixture
 def working(vhost, engine, handlers):
     """Run a consumer with intake behind it."""
 

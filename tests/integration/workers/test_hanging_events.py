@@ -46,14 +46,6 @@ FILES = {
 
 
 @pytest.fixture
-def channel(vhost):
-    with pika.BlockingConnection(pika.URLParameters(vhost.amqp_url)) as connection:
-        channel = connection.channel()
-        topology.declare(channel)
-        yield channel
-
-
-@pytest.fixture
 def log(tmp_path):
     return tmp_path / "worker.log"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.stand.connection import parsed
 from tests.stand.ledger import Ledger, digest_of
 from tests.stand.records import MARK, RECORD, TIMEOUT, Records, Seen, Tried, percentile
-from tests.stand.sender import parsed
 from tests.stand.traffic import BLOCK, Traffic
 
 
