@@ -32,7 +32,8 @@ def configure_logging(level: str, *, process: str, form: str = JSON) -> None:
         processors=[*_shared_processors(), _renderer(form)],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
+        # A logger that is kept would keep the level of its first line, whatever is reloaded.
+        cache_logger_on_first_use=False,
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(process=process)

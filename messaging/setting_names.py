@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import os
 from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
+from messaging.settings_file import variables_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KNOWN: Final = frozenset(
     {
+        "OM_ACCESS_LOG",
         "OM_ALLOW_UNSIGNED",
         "OM_AMQP_URL",
         "OM_BATCH_EVENTS",
@@ -62,6 +63,7 @@ KNOWN: Final = frozenset(
         "OM_SCALE_EVENTS_PER_WORKER",
         "OM_SCALE_FLOOR",
         "OM_SCALE_SECONDS",
+        "OM_SETTINGS_FILE",
         "OM_STATE_DIRECTORY",
         "OM_STATISTICS_SECONDS",
         "OM_STOP_SECONDS",
@@ -84,12 +86,12 @@ def unknown_settings(names: Iterable[str]) -> dict[str, str]:
 
 def warn_of_unknown_settings() -> None:
     """Log what this process's environment sets in vain; call it once at the start."""
-    for advice in unknown_settings(os.environ).values():
+    for advice in unknown_settings(variables_now()).values():
         logger().warning("setting_unknown", reason=advice)
 
 
 def _is_known(name: str) -> bool:
-    return name.removesuffix("_FILE") in KNOWN
+    return name in KNOWN or name.removesuffix("_FILE") in KNOWN
 
 
 def _advice(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from messaging.clock import SystemClock
 from messaging.envelope import STATISTICS, encode_properties
-from messaging.log import configure_logging, log_callback_failure, logger
+from messaging.log import log_callback_failure, logger
 from messaging.publisher import Publisher
 from webhook_api.application import EdgeApplication
 from webhook_api.extensions import load_extensions
@@ -21,7 +21,7 @@ from webhook_api.http import Limits
 from webhook_api.ingest import Ingest
 from webhook_api.journal import HostLimit, Journal, JournalFullError
 from webhook_api.pressure import Gate, QueueDepthPoller, Watermarks
-from webhook_api.settings import EdgeSettings
+from webhook_api.refusals import Refusals
 from webhook_api.signature import secret_id
 from webhook_api.statistics import Statistics
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from messaging.clock import Clock
     from messaging.edge_statistics import EdgeStatistics
-    from webhook_api.answer import Answer
     from webhook_api.pressure import QueueReport
+    from webhook_api.settings import EdgeSettings
 
 STATUS_SECONDS = 1.0
 
@@ -83,9 +83,14 @@ class Edge:
         self._clock, self._token = clock, secrets.token_hex(8)
         self._statistics = Statistics(clock, self._token, settings.statistics_seconds)
         self.handover = Handover(self.loop, self._journal, outlet, oversized, clock, self._statistics)
-        self.ingest = Ingest(settings, self._gate, self.handover, clock, self._token, self._statistics)
+        self._refusals = Refusals(clock, self._statistics)
+        self.refused = self._refusals.note
+        self.ingest = Ingest(
+            settings, self._gate, self.handover, clock, refusals=self._refusals, token=self._token
+        )
         self._secret_ids = [secret_id(secret) for secret in settings.secrets]
         self.limits = limits_of(settings)
+        self.logs_requests = settings.access_log
         self.application = EdgeApplication(self.ingest, self.health)
         for extend in load_extensions(settings.flask_extensions):
             extend(self.application)
@@ -104,10 +109,6 @@ class Edge:
     def is_inviting(self) -> bool:
         """Tell whether a sender that asks first shall send its body: not while webhooks are refused."""
         return self.ingest.is_admitting
-
-    def refused(self, answer: Answer) -> None:
-        """Count what was answered before the application was asked."""
-        self._statistics.refused(answer)
 
     def start(self) -> None:
         """Connect, poll and report from now on; the loop runs when its owner starts it."""
@@ -134,6 +135,7 @@ class Edge:
             "pid": os.getpid(),
             "journal": self.handover.status(),
             "gate": {**self._gate.status(), "is_polled": self._poller is not None},
+            "refused": dict(self._refusals.counts),
             "signatures": dict(zip(self._secret_ids, self.ingest.verified, strict=True)),
         }
 
@@ -167,17 +169,6 @@ class Edge:
         with suppress(JournalFullError):
             self.handover.accept_note(properties, told.encoded())
             self._statistics.begin()
-
-
-def make_edge() -> Edge:
-    """Make an edge process of the environment's settings; gunicorn calls it after the fork.
-
-    Raises:
-        ConfigurationError: A variable is missing, malformed or contradicts another.
-    """
-    settings = EdgeSettings.from_environment()
-    configure_logging(settings.log_level, process="edge", form=settings.log_form)
-    return Edge(settings)
 
 
 def limits_of(settings: EdgeSettings) -> Limits:

@@ -7,12 +7,13 @@ from typing import Any
 
 # What the processes run is imported once, before the fork: a new process answers at once, where importing
 # alone takes seconds of a busy machine. The modules open nothing and start no thread.
-import webhook_api.app
 import webhook_api.http  # noqa: F401  # as above
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings
+from webhook_api.app import Edge
 from webhook_api.extensions import load_extensions
+from webhook_api.held_settings import HeldSettings
 from webhook_api.settings import EdgeSettings
 
 try:
@@ -24,8 +25,20 @@ except ConfigurationError as _exc:
     logger().error("configuration_refused", reason=str(_exc))
     sys.exit(EX_CONFIG)
 
+_held = HeldSettings(_settings)
 configure_logging(_settings.log_level, process="edge", form=_settings.log_form)
 warn_of_unknown_settings()
+
+
+def make_edge() -> Edge:
+    """Make an edge process of the settings that the master holds; gunicorn calls it after the fork."""
+    configure_logging(_held.settings.log_level, process="edge", form=_held.settings.log_form)
+    return Edge(_held.settings)
+
+
+def on_reload(_server: Any) -> None:
+    """Read the settings again; gunicorn calls it at SIGHUP, before it forks new processes."""
+    _held.reload()
 
 
 def on_starting(server: Any) -> None:
@@ -41,7 +54,7 @@ def on_starting(server: Any) -> None:
         sys.exit(EX_CONFIG)
 
 
-wsgi_app = "webhook_api.app:make_edge()"
+wsgi_app = "webhook_api.gunicorn_conf:make_edge()"
 bind = _settings.bind
 workers = _settings.processes
 worker_class = "webhook_api.http.LoopWorker"

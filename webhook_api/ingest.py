@@ -9,9 +9,8 @@ import hmac
 from typing import TYPE_CHECKING, Final
 
 from messaging.envelope import WEBHOOK, encode_properties
-from messaging.log import logger
 from webhook_api.answer import Answer
-from webhook_api.http import ANSWER_AFTER
+from webhook_api.http import ANSWER_AFTER, REQUEST_ID
 from webhook_api.journal import JournalFullError
 from webhook_api.signature import HEADER, SignatureVerifier, explain
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from messaging.clock import Clock
     from webhook_api.handover import Handover
     from webhook_api.pressure import Gate
+    from webhook_api.refusals import Refusals
     from webhook_api.settings import EdgeSettings
-    from webhook_api.statistics import Statistics
 
 SIGNATURE_KEY: Final = f"HTTP_{HEADER.upper().replace('-', '_')}"
 REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
@@ -54,24 +53,25 @@ class Ingest:
         gate: Whether it may come in.
         handover: Who keeps it.
         clock: Where time comes from.
+        refusals: Told of each.
         token: Unique to this process; the first part of every message id.
-        statistics: Told what is refused.
     """
 
-    def __init__(  # noqa: PLR0917  # collaborators
+    def __init__(
         self,
         settings: EdgeSettings,
         gate: Gate,
         handover: Handover,
         clock: Clock,
+        *,
+        refusals: Refusals,
         token: str,
-        statistics: Statistics,
     ) -> None:
         self._gate = gate
+        self._refusals = refusals
         self._handover = handover
         self._clock = clock
         self._token = token
-        self._refused = statistics.refused
         self._verifier = SignatureVerifier(settings.secrets)
         self._allow_unsigned = settings.allow_unsigned
         self._required = [
@@ -95,7 +95,7 @@ class Ingest:
         """Whether a webhook would be admitted now."""
         return not self._gate.is_shedding
 
-    def accept(self, environ: Mapping[str, Any], read_body: Callable[[], bytes]) -> Answer:
+    def accept(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Answer:
         """Take one webhook in.
 
         Args:
@@ -106,20 +106,20 @@ class Ingest:
             ACCEPTED, which may leave when the event is in the journal: see `ANSWER_AFTER`.
         """
         if self._gate.is_shedding:
-            return self._refused(Answer(429, "too many requests", self._gate.retry_after()))
+            return self._refuse(self._too_many(), environ)
         body = read_body()
         if len(body) > self.max_body_bytes:
-            return self._refused(TOO_LARGE)
+            return self._refuse(TOO_LARGE, environ)
         if not self._allow_unsigned:
             signature = environ.get(SIGNATURE_KEY, "").encode("latin-1")
             if not self._verifier.is_genuine(body, signature):
-                return self._refuse(explain(signature), body)
+                return self._refuse(UNAUTHORIZED, environ, explain(signature))
         for name, key, value in self._required:
             if not hmac.compare_digest(environ.get(key, "").encode("latin-1"), value):
-                return self._refuse(f"header {name} missing or wrong", body)
-        return self._keep(body, environ) if body else self._refused(EMPTY)
+                return self._refuse(UNAUTHORIZED, environ, f"header {name} missing or wrong")
+        return self._keep(body, environ) if body else self._refuse(EMPTY, environ)
 
-    def accept_from_bus(self, environ: Mapping[str, Any], read_body: Callable[[], bytes]) -> Answer:
+    def accept_from_bus(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Answer:
         """Take one event in that EventBridge brings, which signs nothing: a header is what it can prove.
 
         Args:
@@ -132,19 +132,19 @@ class Ingest:
         if not self._bus_headers:
             return NOT_FOUND
         if self._gate.is_shedding:
-            return self._refused(Answer(429, "too many requests", self._gate.retry_after()))
+            return self._refuse(self._too_many(), environ)
         genuine = [
             hmac.compare_digest(environ.get(key, "").encode("latin-1"), value)
             for key, value in self._bus_headers
         ]
         if not any(genuine):
-            return self._refuse("none of OM_EVENTS_HEADERS", b"")
+            return self._refuse(UNAUTHORIZED, environ, "none of OM_EVENTS_HEADERS")
         body = read_body()
         if len(body) > self.max_body_bytes:
-            return self._refused(TOO_LARGE)
-        return self._keep(body, environ) if body else self._refused(EMPTY)
+            return self._refuse(TOO_LARGE, environ)
+        return self._keep(body, environ) if body else self._refuse(EMPTY, environ)
 
-    def _keep(self, body: bytes, environ: Mapping[str, Any]) -> Answer:
+    def _keep(self, body: bytes, environ: dict[str, Any]) -> Answer:
         self._number += 1
         message_id = f"{self._token}-{self._number:x}"
         request_id = environ.get(REQUEST_ID_KEY)
@@ -153,7 +153,8 @@ class Ingest:
         try:
             self._handover.accept(properties, body)
         except JournalFullError:
-            return self._refused(JOURNAL_FULL)
+            return self._refuse(JOURNAL_FULL, environ)
+        environ[REQUEST_ID] = request
         answer_after = environ.get(ANSWER_AFTER)
         if answer_after is None:
             return ACCEPTED if self._handover.keep_now() else NOT_KEPT
@@ -161,6 +162,11 @@ class Ingest:
         answer_after(self._handover.when_kept, NOT_KEPT)
         return ACCEPTED
 
-    def _refuse(self, reason: str, body: bytes) -> Answer:
-        logger().warning("webhook_refused", status=401, reason=reason, body_bytes=len(body))
-        return self._refused(UNAUTHORIZED)
+    def _too_many(self) -> Answer:
+        return Answer(429, "too many requests", self._gate.retry_after())
+
+    def _refuse(self, answer: Answer, environ: Mapping[str, Any], reason: str | None = None) -> Answer:
+        """Take note of a refusal, under the id that the proxy gave the request."""
+        request_id = environ.get(REQUEST_ID_KEY)
+        facts = {"request_id": request_id[:REQUEST_ID_LENGTH]} if request_id else {}
+        return self._refusals.note(answer, reason, **facts)

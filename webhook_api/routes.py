@@ -12,7 +12,7 @@ from webhook_api.ingest import TOO_LARGE
 from webhook_api.metrics import CONTENT_TYPE, metrics_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from werkzeug.exceptions import HTTPException
 
@@ -69,7 +69,7 @@ def blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
     return routes
 
 
-def _answered(accept: Callable[[Mapping[str, Any], Callable[[], bytes]], Answer]) -> Response:
+def _answered(accept: Callable[[dict[str, Any], Callable[[], bytes]], Answer]) -> Response:
     try:
         answer = accept(request.environ, request.get_data)
     except RequestEntityTooLarge:

@@ -35,6 +35,7 @@ class EdgeSettings:
         flask_extensions: package.module:function, each called with the Flask application.
         statistics_seconds: Between two counts of answers that a process tells; 0: none is told.
         keepalive_seconds: How long an idle connection stays open; above the proxy's own.
+        access_log: Whether each request gets a line.
     """
 
     bind: str
@@ -58,6 +59,7 @@ class EdgeSettings:
     flask_extensions: tuple[str, ...]
     log_level: str
     log_form: str = JSON
+    access_log: bool = False
     events_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     statistics_seconds: float = 60.0
 
@@ -91,6 +93,7 @@ class EdgeSettings:
             flask_extensions=env.strings("OM_FLASK_EXTENSIONS"),
             log_level=env.one_of("OM_LOG_LEVEL", LEVELS, "info"),
             log_form=env.one_of("OM_LOG_FORMAT", FORMS, JSON),
+            access_log=env.boolean("OM_ACCESS_LOG", default=False),
             events_headers=_pairs(env.strings("OM_EVENTS_HEADERS"), "OM_EVENTS_HEADERS"),
             statistics_seconds=env.seconds("OM_STATISTICS_SECONDS", 60.0),
         )

@@ -10,6 +10,7 @@ import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError, RetryLaterError
 from messaging.log import configure_logging, logger
+from messaging.reloading import reload_log_level_at_hangup
 from messaging.setting_names import warn_of_unknown_settings
 from workers.bootstrap import (
     run_deliver,
@@ -109,6 +110,7 @@ def _start(process: str, read_settings: Callable[[], Settings], run: Callable[[S
         settings = read_settings()
         configure_logging(settings.log_level, process=process, form=settings.log_form)
         warn_of_unknown_settings()
+        reload_log_level_at_hangup(process)
         run(settings)
     except ConfigurationError as error:
         logger().error("configuration_refused", reason=str(error))

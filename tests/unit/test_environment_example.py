@@ -19,7 +19,8 @@ LISTED = re.compile(r"^#?(OM_[A-Z_]+)=", re.MULTILINE)
 
 def variables_read():
     sources = (path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-    return {name for source in sources for name in READ.findall(source)}
+    # That one names the file that the others are read from.
+    return {name for source in sources for name in READ.findall(source)} | {"OM_SETTINGS_FILE"}
 
 
 def variables_listed():

@@ -1,7 +1,7 @@
 """Serve HTTP: bytes, limits and WSGI; it knows no route."""
 
-from webhook_api.http.gateway import ANSWER_AFTER
+from webhook_api.http.gateway import ANSWER_AFTER, REQUEST_ID
 from webhook_api.http.limits import Limits
 from webhook_api.http.worker import LoopWorker, Service
 
-__all__ = ["ANSWER_AFTER", "Limits", "LoopWorker", "Service"]
+__all__ = ["ANSWER_AFTER", "REQUEST_ID", "Limits", "LoopWorker", "Service"]

@@ -21,6 +21,9 @@ Called with `wait` and `otherwise`: the server calls `wait(callback)`, and lets 
 callback is called with True, or the answer `otherwise` in its place when it is called with False.
 """
 
+REQUEST_ID: Final = "webhook_api.request_id"
+"""The environ's key of the id under which the application has taken a request in; it is sent back."""
+
 FAILED: Final = Answer(500, "internal server error")
 
 
@@ -78,7 +81,9 @@ class Gateway:
             if not self._status:
                 raise RuntimeError("the application did not call start_response")  # noqa: TRY301  # answered below
             is_head = environ["REQUEST_METHOD"] == "HEAD"
-            return self._render(body, keep_alive, is_head)
+            response = self._render(body, keep_alive, is_head)
+            request_id = environ.get(REQUEST_ID)
+            return _with_id(response, request_id) if request_id else response
         except Exception:  # noqa: BLE001  # the outermost loop: an application may raise anything
             logger().exception("request_failed")
             return render(FAILED, keep_alive=keep_alive)
@@ -111,3 +116,9 @@ class Gateway:
         self._status = status
         self._headers = headers
         return self._written.append
+
+
+def _with_id(response: bytes, request_id: str) -> bytes:
+    """Put the request's id behind the status line."""
+    at = response.find(b"\r\n")
+    return b"%b\r\nX-Request-ID: %b%b" % (response[:at], request_id.encode("latin-1"), response[at:])

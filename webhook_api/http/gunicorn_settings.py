@@ -80,7 +80,7 @@ BY_CONFIGURATION: Final = frozenset({"wsgi_app", "worker_class", "workers"})
 """What webhook_api/gunicorn_conf.py says; another value would take the process apart."""
 
 _IN_FRONT: Final = "TLS and HTTP/2 are for the proxy in front"
-_NO_LOG: Final = "requests are counted, not logged (docs/decisions/0003)"
+_NO_LOG: Final = "set OM_ACCESS_LOG, or see /metrics"
 _ONE_LOOP: Final = "one process has one loop and no thread for requests"
 _HTTP: Final = "requests are held to RFC 9112"
 

@@ -37,10 +37,12 @@ class HttpServer:
 
     Args:
         shared: What the connections share.
+        connection: What each is served by.
     """
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, connection: type[HttpConnection] = HttpConnection) -> None:
         self._shared = shared
+        self._connection = connection
         self._loop = shared.loop
         self._listeners: list[socket.socket] = []
         # asyncio keeps no task alive by itself.
@@ -134,7 +136,7 @@ class HttpServer:
 
     def _serve(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        connection = HttpConnection(self._shared, is_surplus=self._is_full)
+        connection = self._connection(self._shared, is_surplus=self._is_full)
         task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: connection, sock))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

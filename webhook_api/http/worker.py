@@ -16,7 +16,8 @@ from gunicorn.workers.base import Worker
 
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import logger
-from webhook_api.http.connection import Shared
+from webhook_api.http.access_log import LoggedConnection
+from webhook_api.http.connection import HttpConnection, Shared
 from webhook_api.http.gateway import Gateway
 from webhook_api.http.gunicorn_settings import refused_settings
 from webhook_api.http.limits import raise_descriptor_limit, within_descriptors
@@ -44,12 +45,13 @@ DRAIN_SECONDS: Final = 5.0
 class Service(Protocol):
     """A WSGI application that lives on the worker's loop; made after the fork.
 
-    `application` answers a request without waiting for anything.
+    `application` answers a request without waiting for anything. `logs_requests`: whether each gets a line.
     """
 
     loop: asyncio.AbstractEventLoop
     limits: Limits
     application: WSGIApplication
+    logs_requests: bool
 
     def is_inviting(self) -> bool:
         """Tell whether a sender that asks first (`Expect: 100-continue`) shall send its body.
@@ -96,10 +98,9 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         self._service = service
         self._loop = service.loop
         limits = within_descriptors(service.limits, descriptors)
-        shared = Shared(
-            service.loop, Gateway(service.application), limits, service.is_inviting, service.refused
-        )
-        self._server = HttpServer(shared)
+        gateway = Gateway(service.application)
+        shared = Shared(service.loop, gateway, limits, service.is_inviting, service.refused)
+        self._server = HttpServer(shared, LoggedConnection if service.logs_requests else HttpConnection)
 
     def run(self) -> None:
         """Serve until told to stop, then drain."""

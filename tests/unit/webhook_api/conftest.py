@@ -42,6 +42,9 @@ class Stand:
         """Have the queue be too deep."""
         self._edge._gate.on_sample(DepthSample(at=0.0, depth=10**9))
 
+    def status(self):
+        return self._edge.status()
+
     def close(self):
         self._edge._journal.close()
         self._edge.loop.close()

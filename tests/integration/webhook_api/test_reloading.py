@@ -1,0 +1,73 @@
+"""SIGHUP has the edge read its settings file again, and refuses no request meanwhile."""
+
+import json
+import os
+import signal
+import threading
+
+import pytest
+
+from tests.services import GONE, SECRET, Edge, Service, post, running, signature
+
+NEW_SECRET = "constructed-secret-of-next-month"
+
+
+@pytest.fixture
+def settings_file(tmp_path):
+    file = tmp_path / "environment"
+    file.write_text("OM_LOG_LEVEL=warning\n")
+    return file
+
+
+@pytest.fixture
+def edge(tmp_path, settings_file):
+    edge = Edge(Service(tmp_path, GONE, settings={"OM_SETTINGS_FILE": str(settings_file)}))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+        yield edge
+
+
+def lines_of(edge, event):
+    lines = [json.loads(line) for line in edge.log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]
+
+
+def reload(edge):
+    [before] = edge.health()["processes"]
+    os.kill(edge.pid, signal.SIGHUP)
+    edge.wait_until(
+        lambda: before["pid"] not in {each["pid"] for each in edge.health()["processes"]}, timeout=30
+    )
+
+
+def test_new_settings_are_taken_up_under_load_and_malformed_ones_are_not(edge, settings_file):
+    done = threading.Event()
+    statuses = []
+
+    def send():
+        while not done.is_set():
+            statuses.append(post(edge.url, b'{"n":%d}' % len(statuses)).status_code)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    settings_file.write_text(
+        f"OM_LOG_LEVEL=info\nOM_ACCESS_LOG=true\nOM_WEBHOOK_SECRETS={NEW_SECRET},{SECRET}\n"
+    )
+    reload(edge)
+    by_new_secret = post(
+        edge.url, b"{}", X_Hub_Signature_256=signature(b"{}", NEW_SECRET), X_Request_Id="r-7"
+    )
+    settings_file.write_text(f"OM_LOG_LEVEL=loud\nOM_WEBHOOK_SECRETS={SECRET}\n")
+    reload(edge)
+    after_refusal = post(edge.url, b"{}", X_Hub_Signature_256=signature(b"{}", NEW_SECRET))
+    done.set()
+    sender.join()
+
+    assert set(statuses) == {200}
+    assert (by_new_secret.status_code, by_new_secret.headers["X-Request-ID"]) == (200, "r-7")
+    assert after_refusal.status_code == 200
+    assert "OM_LOG_LEVEL" in lines_of(edge, "reload_refused")[0]["reason"]
+    [line] = [line for line in lines_of(edge, "request_answered") if line["request_id"] == "r-7"]
+    assert (line["method"], line["status"], line["bytes"]) == ("POST", 200, line["bytes"])
+    made = {line["request_id"] for line in lines_of(edge, "request_answered")}
+    assert after_refusal.headers["X-Request-ID"] in made
