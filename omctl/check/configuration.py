@@ -26,7 +26,12 @@ ADDRESSES: Final = (
     "OM_GENESYS_API_URL",
     "OM_GENESYS_LOGIN_URL",
 )
-SECRETS: Final = ("OM_WEBHOOK_SECRETS", "OM_REQUIRED_HEADERS", "OM_GENESYS_CLIENT_SECRET")
+SECRETS: Final = (
+    "OM_WEBHOOK_SECRETS",
+    "OM_REQUIRED_HEADERS",
+    "OM_EVENTS_HEADERS",
+    "OM_GENESYS_CLIENT_SECRET",
+)
 
 
 def check_configuration(variables: Mapping[str, str]) -> list[Finding]:

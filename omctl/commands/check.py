@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from messaging.environment import Environment
 from omctl.check import (
+    Explained,
     Finding,
     Level,
     check_broker,
@@ -22,6 +23,7 @@ from omctl.check import (
     check_journals,
     check_management,
     check_proof,
+    explained,
     oversized_findings,
 )
 from omctl.console import json_option, print_json, print_table
@@ -30,12 +32,18 @@ STYLES = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.
 
 
 @click.command()
+@click.option("--settings", "only_settings", is_flag=True, help="Explain every setting, and look no further.")
 @json_option
-def check(*, as_json: bool) -> None:
+def check(*, only_settings: bool, as_json: bool) -> None:
     """Look at the settings, broker, database, edge and journals; say what is wrong and what to do.
 
-    Changes nothing. Exit status 0: nothing is wrong, warnings at most. 1: at least one problem.
+    With --settings: what holds of each, where it came from (environment, file, credential, default), its unit
+    and effect, and whether another value needs a restart. Changes nothing. Exit status 0: nothing is wrong,
+    warnings at most. 1: at least one problem.
     """
+    if only_settings:
+        _explain(explained(os.environ), as_json=as_json)
+        return
     findings = all_findings(Environment())
     if as_json:
         print_json({"ok": not problems(findings), "findings": [asdict(finding) for finding in findings]})
@@ -45,6 +53,17 @@ def check(*, as_json: bool) -> None:
         click.echo(verdict(findings))
     if problems(findings):
         raise SystemExit(1)
+
+
+def _explain(settings: list[Explained], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"settings": [asdict(each) for each in settings]})
+        return
+    rows = [
+        (each.name, escape(each.value), escape(each.source), f"{escape(each.text)}\n→ {each.taken_up}")
+        for each in settings
+    ]
+    print_table(("setting", "value", "from", "what it is → what takes another value up"), rows)
 
 
 def all_findings(environment: Environment) -> list[Finding]:

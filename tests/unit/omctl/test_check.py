@@ -22,6 +22,7 @@ EVENTS = "open-messaging.events"
     [
         ("OM_WEBHOOK_SECRETS", "first-secret,second-secret", "set, 2 values"),
         ("OM_REQUIRED_HEADERS", "X-Webhook-Source=genesys-cloud", "set, 1 value"),
+        ("OM_EVENTS_HEADERS", "X-Api-Key=hidden", "set, 1 value"),
         ("OM_AMQP_URL", "amqp://u:hidden@a:5672/v,amqp://u:hidden@b/v", "amqp://a:5672/v, amqp://b/v"),
         ("OM_DATABASE_URL", "postgresql://u:hid@den@db/om", "postgresql://db/om"),
         ("OM_MANAGEMENT_URL", "hidden", "set"),

@@ -1,0 +1,180 @@
+"""A real Prometheus scrapes a real service: dashboard, rules and catalogue ask for what is really told."""
+
+import json
+import re
+import shutil
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+
+from deploy.local.packages import ensure
+from tests.servers import LOOPBACK, ServerProcess, free_port
+from tests.services import running
+from workers.tables import (
+    conversations,
+    deliveries,
+    destinations,
+    engine_of,
+    note_worker,
+    reconciliations,
+)
+
+pytestmark = pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True)
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "deploy" / "prometheus" / "open-messaging.rules.yml"
+DASHBOARD = ROOT / "deploy" / "grafana" / "open-messaging.json"
+ON_A_CLUSTER = "om_edge_majority_seen_age_seconds"
+SECONDS = 60.0
+
+
+@pytest.fixture
+def observer(whole_service, tmp_path):
+    """Run om-observe on the service's tables; yields its address."""
+    bind = f"{LOOPBACK}:{free_port()}"
+    with running(ServerProcess("observe", tmp_path / "observe.log")) as process:
+        environment = whole_service.environment | {"OM_METRICS_BIND": bind}
+        process.launch(
+            [sys.executable, "-m", "workers", "observe"], environment=environment, directory=tmp_path
+        )
+        process.wait_until(lambda: "metrics_served" in (tmp_path / "observe.log").read_text(), timeout=30.0)
+        yield bind
+
+
+@pytest.fixture
+def prometheus(whole_service, observer, tmp_path):
+    """Run Prometheus with our rules on our addresses, every second; yields a function that asks its API."""
+    ensure(lambda: shutil.which("prometheus"), "prometheus")
+    rules = tmp_path / "rules.yml"
+    rules.write_text(RULES.read_text().replace("interval: 1m", "interval: 1s"))
+    edge = f"{LOOPBACK}:{whole_service.edge.port}"
+    configuration = tmp_path / "prometheus.yml"
+    # JSON is YAML.
+    configuration.write_text(
+        json.dumps(
+            {
+                "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+                "rule_files": [str(rules)],
+                "scrape_configs": [
+                    {"job_name": "open-messaging", "static_configs": [{"targets": [edge, observer]}]}
+                ],
+            }
+        )
+    )
+    address = f"{LOOPBACK}:{free_port()}"
+
+    def ask(path, **parameters):
+        answer = requests.get(f"http://{address}/api/v1/{path}", params=parameters, timeout=10).json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    def is_scraping():
+        try:
+            found = ask("query", query='count_over_time(up{job="open-messaging"}[1m]) >= 3 and up == 1')
+        except (requests.ConnectionError, requests.JSONDecodeError):
+            # It is not there yet, or says that it is starting.
+            return False
+        return len(found["result"]) == 2
+
+    with running(ServerProcess("prometheus", tmp_path / "prometheus.log")) as process:
+        command = ["prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={tmp_path / 'tsdb'}"]
+        process.launch(
+            [*command, f"--web.listen-address={address}"],
+            environment=whole_service.environment,
+            directory=tmp_path,
+        )
+        process.wait_until(is_scraping, timeout=SECONDS)
+        yield ask
+
+
+def make_history(service):
+    """Leave in the tables what a longer life would: something of everything."""
+    now = datetime.now(UTC)
+    now_us = round(now.timestamp() * 1_000_000)
+    engine = engine_of(service.environment["OM_DATABASE_URL"])
+    with engine.begin() as connection:
+        connection.execute(
+            conversations.insert(),
+            {
+                "conversation_id": "open",
+                "status": "started",
+                "routing_sequence": 0,
+                "event_count": 1,
+                "message_count": 1,
+                "first_event_at": now,
+                "last_event_at": now,
+                "window_opened_at": now,
+                "window_closes_at": now + timedelta(days=1),
+                "updated_at": now,
+            },
+        )
+        connection.execute(destinations.insert(), {"name": "crm", "registered_at": now})
+        connection.execute(
+            deliveries.insert(),
+            {"outbox_id": -1, "destination": "crm", "conversation_id": "c", "due_at": now, "attempts": 0},
+        )
+        connection.execute(
+            reconciliations.insert(),
+            {
+                "started_by": "timer",
+                "compared_from": now,
+                "compared_to": now,
+                "read_through": "",
+                "started_at": now,
+                "finished_at": now,
+                "held_by": "constructed",
+                "held_until": now,
+            },
+        )
+        figures = {"delivered": {"crm": 3}, "failed": {"crm": 1}, "down": {"crm": 0}}
+        note_worker(connection, "deliver", "vm 1", started_us=now_us, now_us=now_us, figures=figures)
+    engine.dispose()
+
+
+def expressions():
+    """Return each panel's title with each of its expressions, as Grafana would ask."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    return [
+        (panel["title"], target["expr"].replace("$__rate_interval", "1m"))
+        for panel in panels
+        for target in panel.get("targets", ())
+    ]
+
+
+def catalogued():
+    return set(re.findall(r"^\| `(om_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
+
+
+def test_the_dashboard_the_rules_and_the_catalogue_are_of_what_is_told(whole_service, prometheus):
+    make_history(whole_service)
+    for number in range(20):
+        event = {
+            "eventType": "openmessaging:conversation:new",
+            "conversationId": f"prometheus-{number}",
+            "timestamp": datetime.now(UTC).isoformat(),
+        }
+        assert whole_service.send(json.dumps(event).encode()) == 200
+    assert whole_service.send(b"no JSON") == 200
+    whole_service.wait_for("SELECT 1 FROM dead_letters")
+
+    unanswered = expressions()
+    deadline = time.monotonic() + SECONDS
+    while unanswered and time.monotonic() < deadline:
+        unanswered = [each for each in unanswered if not prometheus("query", query=each[1])["result"]]
+        time.sleep(0.5)
+    assert [each for each in unanswered if ON_A_CLUSTER not in each[1]] == []
+
+    rules = [rule for group in prometheus("rules")["groups"] for rule in group["rules"]]
+    assert {rule["name"]: rule["health"] for rule in rules if rule["health"] != "ok"} == {}
+    told = {name for name in prometheus("label/__name__/values") if name.startswith("om_")}
+    assert catalogued() - told == {ON_A_CLUSTER}
+    assert {name for name in told - catalogued() if not name.endswith("_created")} == set()
+
+
+def test_the_dashboard_names_no_metric_that_is_not_in_the_catalogue(whole_service):
+    for title, expression in expressions():
+        assert set(re.findall(r"\bom_\w+", expression)) <= catalogued(), title
