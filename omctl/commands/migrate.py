@@ -9,6 +9,7 @@ import click
 
 from messaging.environment import Environment
 from migrations import schema
+from migrations.reading import grant_reading
 from omctl.console import dry_run_option, json_option, print_json, print_table
 from omctl.database import database_url, in_words
 from omctl.revisions import BASE, HEAD, steps_between
@@ -21,6 +22,7 @@ Examples:
   omctl migrate --dry-run
   omctl migrate
   omctl migrate --down base --yes
+  omctl migrate --read-only-role open_messaging_reader
 """
 
 
@@ -29,10 +31,18 @@ Examples:
     "--to", "target", default=HEAD, metavar="REVISION", help="Go up to REVISION, not to the newest."
 )
 @click.option("--down", metavar="REVISION", help="Go down to REVISION; `base` leaves nothing.")
+@click.option(
+    "--read-only-role",
+    "reader",
+    metavar="NAME",
+    help="Then let the role NAME read all but bodies and texts; it is made where there is none.",
+)
 @click.option("--yes", is_flag=True, help="With --down: do not ask.")
 @dry_run_option
 @json_option
-def migrate(target: str, down: str | None, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+def migrate(
+    target: str, down: str | None, reader: str | None, *, yes: bool, dry_run: bool, as_json: bool
+) -> None:
     """Bring the tables of OM_DATABASE_URL to the newest revision.
 
     Each revision is one transaction; what is there already is left alone. Going down deletes what newer
@@ -44,7 +54,11 @@ def migrate(target: str, down: str | None, *, yes: bool, dry_run: bool, as_json:
         steps = steps_between(current or BASE, down) if down else steps_between(target, current)[::-1]
         if steps and not dry_run:
             _go(url, target, down, yes=yes)
+        readable = grant_reading(url, reader) if reader and not dry_run else []
     _tell(current, steps, direction="down" if down else "up", is_done=not dry_run, as_json=as_json)
+    if reader and not as_json:
+        rights = f"reads {', '.join(readable)}" if readable else "would read all but bodies and texts"
+        click.echo(f"The role {reader} {rights}.")
 
 
 def _go(url: str, target: str, down: str | None, *, yes: bool) -> None:

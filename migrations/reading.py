@@ -1,0 +1,70 @@
+"""Give a role the rights to read what nobody wrote: no body, no token, no word of a customer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import text
+
+from messaging.errors import OpenMessagingError
+from workers.tables import OPERATOR_SESSION, engine_of
+
+READABLE: Final = (
+    "processed_events",
+    "conversations",
+    "message_receipts",
+    "dead_letters",
+    "suspects",
+    "drift",
+    "brakes",
+    "unstored_events",
+    "worker_reports",
+    "edge_statistics",
+)
+"""Tables without content. What is not named here is read by its view, or not at all."""
+
+_EXISTS: Final = text("SELECT count(*) FROM pg_roles WHERE rolname = :role")
+_VIEWS: Final = text(
+    "SELECT viewname FROM pg_views WHERE schemaname = current_schema() AND viewname ~ '_v[0-9]+$'"
+    " ORDER BY viewname"
+)
+_SCHEMA: Final = text("SELECT current_schema()")
+
+
+class NoRolesError(OpenMessagingError):
+    """Give the file itself mode 0600: whoever may read it reads everything."""
+
+
+def grant_reading(url: str, role: str) -> list[str]:
+    """Let a role read the views and the tables without content, and take every other right here from it.
+
+    Args:
+        url: As OM_DATABASE_URL, of the tables' owner.
+        role: Made, without a right to log in, where there is none; that needs CREATEROLE.
+
+    Returns:
+        What it may read.
+
+    Raises:
+        NoRolesError: The database is SQLite.
+    """
+    engine = engine_of(url, OPERATOR_SESSION)
+    try:
+        if engine.dialect.name != "postgresql":
+            raise NoRolesError("SQLite has no roles: whoever may read the file reads everything")
+        quote = engine.dialect.identifier_preparer.quote_identifier
+        name = quote(role)
+        with engine.begin() as connection:
+            if not connection.execute(_EXISTS, {"role": role}).scalar_one():
+                connection.execute(text(f"CREATE ROLE {name} NOLOGIN"))
+            schema = quote(connection.execute(_SCHEMA).scalar_one())
+            readable = [*connection.scalars(_VIEWS), *READABLE]
+            for statement in (
+                f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {name}",
+                f"GRANT USAGE ON SCHEMA {schema} TO {name}",
+                f"GRANT SELECT ON {', '.join(map(quote, readable))} TO {name}",
+            ):
+                connection.execute(text(statement))
+    finally:
+        engine.dispose()
+    return readable

@@ -1,0 +1,99 @@
+"""Read the questions out of docs/database.md, as they are printed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+PAGE: Final = Path(__file__).parents[2] / "docs/database.md"
+POSTGRESQL_ONLY: Final = "PostgreSQL:"
+DAY: Final = timedelta(days=1)
+READS_ALL: Final = "reads all"
+"""What a question says of itself that no index could serve, since it asks about everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its query.
+
+    Args:
+        title: Its number and words.
+        sql: The query, with parameters as `:since`.
+    """
+
+    title: str
+    sql: str
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether SQLite can be asked as well."""
+        return POSTGRESQL_ONLY not in self.title
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether a large table is read from end to end."""
+        return READS_ALL in self.title
+
+    def ask(self, connection: Connection, parameters: dict[str, str]) -> Sequence[Any]:
+        """Return the rows."""
+        return connection.execute(text(self.sql), self._own(parameters)).all()
+
+    def scanned(self, connection: Connection, parameters: dict[str, str]) -> set[str]:
+        """Return the tables of PostgreSQL that the plan reads from end to end."""
+        explain = text(f"EXPLAIN (FORMAT JSON) {self.sql}")
+        [document] = connection.execute(explain, self._own(parameters)).scalar_one()
+        return set(_scans(document["Plan"]))
+
+    def _own(self, parameters: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in parameters.items() if re.search(rf":{name}\b", self.sql)}
+
+
+def _scans(node: dict[str, Any]) -> Sequence[str]:
+    here = [node["Relation Name"]] if node["Node Type"] == "Seq Scan" else []
+    return [*here, *(table for child in node.get("Plans", ()) for table in _scans(child))]
+
+
+def questions(page: str) -> list[Question]:
+    """Return the questions of a page: queries apart by empty lines, each below its title as a comment."""
+    section = page.partition("## Questions\n")[2].partition("\n## ")[0]
+    queries = "\n\n".join(re.findall(r"```sql\n(.*?)```", section, re.DOTALL)).split("\n\n")
+    found = (re.fullmatch(r"-- (\d.*?)\n([^-].*?);", query.strip(), re.DOTALL) for query in queries)
+    return [Question(match[1], match[2]) for match in found if match]
+
+
+def parameters_of(connection: Connection) -> dict[str, str]:
+    """Return what to ask about: a conversation, request, body, message, and the first and the last day."""
+    newest = connection.execute(
+        text("SELECT * FROM events_v2 WHERE id = (SELECT max(id) FROM processed_events)")
+    ).one()
+    oldest = connection.execute(
+        text("SELECT processed_at FROM events_v2 WHERE id = (SELECT min(id) FROM processed_events)")
+    ).scalar_one()
+    message = connection.execute(
+        text("SELECT platform_message_id FROM messages_v1 ORDER BY event_id DESC LIMIT 1")
+    ).scalar_one()
+    return {
+        "conversation": newest.conversation_id,
+        "request": newest.message_id,
+        "digest": newest.body_sha256,
+        "message": message or "",
+        "since": _moment(newest.processed_at, -DAY),
+        "before": _moment(oldest, DAY),
+    }
+
+
+def _moment(moment: datetime | str, later: timedelta) -> str:
+    """Write a moment as both databases read it; SQLite has it as text already."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return (moment + later).strftime("%Y-%m-%d %H:%M:%S.%f")
