@@ -8,6 +8,7 @@ entries are marked late depends on when they came.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from workers.parsing import (
@@ -179,6 +180,17 @@ def settle_window(state: Settled, pending: Iterable[Pending]) -> Settlement:
             state = _routed(state, each)
         state = _through(state, each)
     return Settlement(state, tuple(entries), tuple(decisions))
+
+
+def fitting(waiting: Iterable[int], most: int) -> int:
+    """Return how many conversations to settle together: one at least, then while their events are few enough.
+
+    Args:
+        waiting: How many events wait in each, in their order.
+        most: Events of all together.
+    """
+    totals = list(accumulate(waiting))
+    return max(1, sum(total <= most for total in totals)) if totals else 0
 
 
 def judged(update: Pending, platform: PlatformState | None) -> Pending:

@@ -11,7 +11,7 @@ from messaging.log import logger
 from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.settle import conversations
-from workers.settle.plan import SUPERSEDED, Settlement, judged, settle_window
+from workers.settle.plan import SUPERSEDED, Settlement, fitting, judged, settle_window
 from workers.tables import put_in_outbox, routing_updates, transact
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 CONVERSATIONS_AT_ONCE: Final = 100
 """One transaction's: its locks hold up the intake of these conversations for some milliseconds."""
+
+EVENTS_AT_ONCE: Final = 10_000
+"""One transaction's, but for one conversation that has more: what piled up while no settler ran shall neither
+fill the memory nor outlast a statement's time."""
 
 LEASE_SECONDS: Final = 30.0
 """How long an update is left to the process that asks the platform about it: above any request's time."""
@@ -107,9 +111,10 @@ class Settler:
 
     def _settle_closed(self, connection: Connection) -> list[Settlement]:
         now_us = self._clock.now_us()
-        rows = conversations.lock_closed(
+        closed = conversations.lock_closed(
             connection, now_us, opened_before_us=now_us - self._window.quiet_us, limit=CONVERSATIONS_AT_ONCE
         )
+        rows = closed[: fitting([row.event_count - row.settled_count for row in closed], EVENTS_AT_ONCE)]
         if not rows:
             return []
         ids = [row.conversation_id for row in rows]

@@ -65,7 +65,19 @@ KEPT_OUTBOX: Final = KeptGroups(
 KEPT_CONVERSATIONS: Final = KeptGroups(
     conversations,
     since=conversations.c.updated_at,
-    is_done=conversations.c.window_opened_at.is_(None),
+    is_done=and_(
+        conversations.c.window_opened_at.is_(None),
+        # Events outlast their conversation's last change where copies came or an update waits. Without its
+        # row, what is settled of them would be settled again, and the update never.
+        ~exists().where(
+            processed_events.c.conversation_id == conversations.c.conversation_id,
+            processed_events.c.last_delivered_at > conversations.c.updated_at,
+        ),
+        ~exists().where(
+            routing_updates.c.conversation_id == conversations.c.conversation_id,
+            routing_updates.c.decision.is_(None),
+        ),
+    ),
     hanging=(),
     rises=False,
 )

@@ -52,6 +52,9 @@ _POSTGRESQL: Final = {
     BYTES: "substring(CAST(%(bytes)s AS bytea) FROM (r.value->{position}->>0)::integer"
     " FOR (r.value->{position}->>1)::integer)",
 }
+SQLITE_VALUES: Final = 32_766
+"""SQLite's own limit for one statement; some distributions raise it."""
+
 _VALUES: Final = "<values>"
 _SQLITE_ROWS: Final = f"(VALUES {_VALUES}) AS r"
 _SQLITE: Final = {
@@ -85,12 +88,11 @@ class RowStatement:
         self._bytes_at = kinds.index(BYTES) if BYTES in kinds else None
 
     def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
-        """Run the statement once for all rows, in the order given.
+        """Run the statement for all rows, in the order given: once, on SQLite as often as its limit demands.
 
         Args:
             connection: In a transaction.
-            rows: At least one, of values in the order of the columns, as JSON knows them. SQLite takes
-                32,766 values in all.
+            rows: At least one, of values in the order of the columns, as JSON knows them.
 
         Returns:
             What a query found, row by row, in the driver's types.
@@ -99,7 +101,9 @@ class RowStatement:
             DBAPIError: As of any statement of SQLAlchemy's.
         """
         if connection.dialect.name == "sqlite":
-            return _run(connection, *self._for_sqlite(rows))
+            most = SQLITE_VALUES // len(rows[0])
+            parts = [rows[start : start + most] for start in range(0, len(rows), most)]
+            return [found for part in parts for found in _run(connection, *self._for_sqlite(part))]
         return _run(connection, self._postgresql, self._for_postgresql(rows))
 
     def _for_postgresql(self, rows: Sequence[Sequence[object]]) -> dict[str, object]:

@@ -202,6 +202,18 @@ def test_what_is_not_settled_is_not_history(process, migrated_url, query):
     assert run(migrated_url)["processed_events"] == 2
 
 
+def test_a_conversation_stays_as_long_as_an_event_of_it(engine, process, migrated_url, query):
+    copy = deliver(said("a", conversation="copied"))
+    process(40, copy)
+    process(40, deliver(routed("QUEUED", conversation="undecided")), settles=False)
+    with engine.begin() as connection:
+        connection.execute(conversations.update().values(window_opened_at=None))
+    process(5, replace(copy, tag=copy.tag + 10_000), settles=False)
+
+    assert run(migrated_url)["conversations"] == 0
+    assert query("SELECT conversation_id FROM processed_events ORDER BY id") == [("copied",), ("undecided",)]
+
+
 def test_many_events_go_page_by_page_past_those_that_stay(engine, process, migrated_url, query):
     process(40, deliver(said("a", conversation="open")), settles=False)
     process(

@@ -1,10 +1,13 @@
+import sqlite3
+
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from workers.parsing.timestamps import moment_of
 from workers.tables.models import suspects
-from workers.tables.rowset import MOMENT, TEXT, RowStatement
+from workers.tables.rowset import MOMENT, SQLITE_VALUES, TEXT, RowStatement
 
 INSERT = RowStatement(
     "INSERT INTO suspects (message_id, attempts, attempted_at)"
@@ -33,6 +36,20 @@ def test_times_of_before_the_epoch_sort_before_later_ones_on_sqlite(engine, quer
     found = [int(name) for (name,) in query("SELECT message_id FROM suspects ORDER BY attempted_at")]
 
     assert found == sorted(moments)
+
+
+def test_more_rows_than_sqlite_takes_at_once_are_written_in_their_order(engine, query):
+    if engine.dialect.name == "sqlite":
+        listen(engine, "connect", _lower_the_limit)
+    names = [f"m-{number:05}" for number in range(SQLITE_VALUES // 2 + 1)]
+    with engine.begin() as connection:
+        INSERT.execute(connection, [(name, 1) for name in names])
+
+    assert [name for (name,) in query("SELECT message_id FROM suspects ORDER BY message_id")] == names
+
+
+def _lower_the_limit(connection, _record):
+    connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, SQLITE_VALUES)
 
 
 def test_a_statement_that_fails_raises_the_error_of_sqlalchemys_without_the_values(engine):

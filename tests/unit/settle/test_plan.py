@@ -20,6 +20,7 @@ from workers.settle.plan import (
     Pending,
     Routing,
     Settled,
+    fitting,
     judged,
     settle_window,
 )
@@ -150,3 +151,11 @@ def test_a_status_that_the_platform_has_no_word_for_is_applied_unverified():
     settlement = settle_window(Settled(has_session=True), [update])
     assert settlement.decisions == (Decision(10, APPLIED),)
     assert settlement.entries[0].verified is None
+
+
+@pytest.mark.parametrize(
+    ("waiting", "together"),
+    [([], 0), ([3], 1), ([30], 1), ([4, 6, 1], 2), ([4, 7], 1), ([30, 1], 1), ([0, 0, 10, 0], 4)],
+)
+def test_conversations_are_settled_together_while_their_events_are_few(waiting, together):
+    assert fitting(waiting, 10) == together
