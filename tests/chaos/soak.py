@@ -96,6 +96,11 @@ class Watch:
         """The most descriptors that a settled process has gained."""
         return max((life.latest[1] - life.settled[1] for life in self._settled() if life.settled), default=0)
 
+    @property
+    def watched(self) -> int:
+        """How many processes lived for long enough to be seen growing."""
+        return len(self._settled())
+
     def _settled(self) -> list[Life]:
         return [life for life in self.lives.values() if life.settled]
 
@@ -159,8 +164,9 @@ def _figures(scene: Scene, watch: Watch, verdict: Verdict) -> dict[str, Any]:
         "repeated": verdict.repeated,
         "memory_growth": round(watch.memory_growth, 2),
         "descriptor_growth": watch.descriptor_growth,
+        "watched": watch.watched,
         "complaint": verdict.complaint,
-        **scene.load.seen().figures(),
+        **{name.replace("99.9", "999"): value for name, value in scene.load.seen().figures().items()},
     }
 
 
@@ -175,7 +181,7 @@ def is_good(figures: Mapping[str, Any]) -> bool:
     """Tell whether nothing was lost, repeated, left behind or kept for ever."""
     is_clean = not (figures["lost"] or figures["repeated"] or figures["complaint"])
     is_flat = figures["memory_growth"] <= MOST_GROWTH and figures["descriptor_growth"] <= MOST_DESCRIPTORS
-    return is_clean and is_flat
+    return is_clean and is_flat and figures["watched"] > 0
 
 
 def _watch_until(stand: Stand, watch: Watch, moment: float) -> None:

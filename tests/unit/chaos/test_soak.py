@@ -1,0 +1,50 @@
+"""The soak's own judgement: what grows, and what is left behind, fails it."""
+
+import pytest
+
+from tests.chaos.soak import Life, Watch, is_good, line_of
+
+CLEAN = {
+    "events": 10_000_000,
+    "strikes": 61,
+    "lost": 0,
+    "repeated": 0,
+    "memory_growth": 1.02,
+    "descriptor_growth": 3,
+    "watched": 9,
+    "complaint": "",
+}
+
+
+def test_growth_is_that_of_the_process_that_grew_most_since_it_had_settled():
+    watch = Watch(
+        {
+            1: Life(0.0, settled=(100, 20), latest=(110, 20)),
+            2: Life(0.0, settled=(100, 20), latest=(150, 27)),
+            3: Life(0.0, settled=None, latest=(900, 900)),
+        }
+    )
+    assert watch.memory_growth == pytest.approx(1.5)
+    assert watch.descriptor_growth == 7
+    assert watch.watched == 2
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [
+        {"lost": 1},
+        {"repeated": 1},
+        {"complaint": "x"},
+        {"memory_growth": 1.4},
+        {"descriptor_growth": 60},
+        {"watched": 0},
+    ],
+    ids=str,
+)
+def test_an_hour_is_good_only_when_nothing_is_lost_repeated_or_left_behind(worse):
+    assert is_good(CLEAN)
+    assert not is_good(CLEAN | worse)
+
+
+def test_the_last_line_is_that_of_the_page():
+    assert line_of(CLEAN).startswith("soak: events=10000000 strikes=61 lost=0 repeated=0 memory_growth=1.02")
