@@ -176,5 +176,5 @@ class Fault:
 
     @property
     def times(self) -> int:
-        """How often each form strikes: twice, and a lone one three times."""
-        return self.rounds or (2 if len(self.forms) > 1 else 3)
+        """How often each form strikes: once, and a lone one twice."""
+        return self.rounds or (1 if len(self.forms) > 1 else 2)

@@ -43,7 +43,7 @@ _FAULTS: Final = (
         p99=A_START,
     ),
     Fault(2, "kill -9 of the broker", (Form(broker.the_broker_is_killed),)),
-    Fault(3, "broker away for a minute", (Form(broker.the_broker_is_away, A_MINUTE),), rounds=2),
+    Fault(3, "broker away for a minute", (Form(broker.the_broker_is_away, A_MINUTE),), rounds=1),
     Fault(4, "all connections closed", (Form(broker.all_connections_are_closed),)),
     Fault(
         5,
@@ -96,7 +96,6 @@ _FAULTS: Final = (
             Form(management.the_api_talks_nonsense, (8.0, 10.0)),
             Form(management.the_api_answers_zero, allowed=REFUSED_BY_PRESSURE | ALL_ANSWERED),
         ),
-        rounds=1,
         arrange=management.in_front_of_the_api,
         stall=A_REFUSAL,
         p99=A_START,
@@ -149,7 +148,6 @@ _FAULTS: Final = (
             Form(journal.a_byte_is_flipped, allowed=ANYTHING),
             Form(journal.the_end_is_cut_off, allowed=ANYTHING),
         ),
-        rounds=1,
         arrange=journal.on_a_small_disk,
         stall=A_REFUSAL,
         p99=A_START,
@@ -186,7 +184,6 @@ _FAULTS: Final = (
             Form(load.senders_that_obey, allowed=REFUSED_BY_PRESSURE),
             Form(load.senders_that_do_not, allowed=REFUSED_BY_PRESSURE),
         ),
-        rounds=1,
         arrange=load.with_slow_workers,
         stall=AN_EPISODE,
         p99=A_START,
@@ -221,7 +218,7 @@ _FAULTS: Final = (
         arrange=workers.with_sick_handlers,
     ),
     Fault(
-        27, "statement that takes a minute", (Form(database.every_claim_takes_a_minute, A_MINUTE),), rounds=2
+        27, "statement that takes a minute", (Form(database.every_claim_takes_a_minute, A_MINUTE),), rounds=1
     ),
     Fault(
         28,

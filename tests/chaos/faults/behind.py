@@ -246,7 +246,6 @@ FAULTS: Final = (
             Form(the_destination_resets),
             Form(the_destination_is_away, (5.0, 10.0)),
         ),
-        rounds=1,
         stands=("behind",),
     ),
     Fault(
@@ -257,7 +256,6 @@ FAULTS: Final = (
             Form(the_platform_has_no_room, (3.0, 6.0)),
             Form(the_platform_lies, (8.0, 12.0)),
         ),
-        rounds=1,
         stands=("behind",),
     ),
 )

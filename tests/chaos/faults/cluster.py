@@ -175,7 +175,7 @@ FAULTS = (
         18,
         "cluster loses nodes",
         (Form(one_node_is_killed_then_another),),
-        rounds=2,
+        rounds=1,
         stands=("cluster",),
     ),
     Fault(
@@ -203,7 +203,6 @@ FAULTS = (
             Form(the_leader_is_frozen, (10.0, 30.0)),
             Form(the_leader_is_cut_off, (10.0, 20.0)),
         ),
-        rounds=1,
         stands=("cluster",),
         stall=A_START,
         p99=A_START,
