@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from messaging.clock import Clock
     from webhook_api.answer import Answer
 
+SOON: Final = BOUNDS_SECONDS[0]
 NOT_KEPT: Final = "503"
 """What events are answered that the journal did not keep."""
 
@@ -29,6 +30,7 @@ class Statistics:
 
     def __init__(self, clock: Clock, process: str, seconds: float) -> None:
         self._clock = clock
+        self._monotonic = clock.monotonic
         self._process = process
         self._seconds = seconds
         self._edge = socket.gethostname()
@@ -46,7 +48,7 @@ class Statistics:
 
     def open_turn(self) -> None:
         """Note that the first webhook of a turn of the loop is there."""
-        self._turn_began = self._clock.monotonic()
+        self._turn_began = self._monotonic()
 
     def close_turn(self, answers: int, *, is_kept: bool) -> None:
         """Count the turn's answers, which have left together.
@@ -58,8 +60,8 @@ class Statistics:
         if not answers:
             return
         if is_kept:
-            seconds = self._clock.monotonic() - self._turn_began
-            self._took[bisect_left(BOUNDS_SECONDS, seconds)] += answers
+            seconds = self._monotonic() - self._turn_began
+            self._took[0 if seconds <= SOON else bisect_left(BOUNDS_SECONDS, seconds)] += answers
             if seconds > self._longest:  # noqa: PLR1730  # of a turn's cost a fifth would be the call of max
                 self._longest = seconds
         else:
