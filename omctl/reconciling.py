@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from messaging.errors import RetryLaterError
+from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.reconcile import Bounds, Checker, Comparer
 from workers.tables import (
@@ -41,12 +42,13 @@ GLANCE_SECONDS: Final = 0.5
 
 @dataclass(slots=True)
 class Tally:
-    """What was found; `missing` in the order in which it was found."""
+    """What was found; `missing` in the order in which it was found, `unlisted` why there was no list."""
 
     conversations: int = 0
     unknown: int = 0
     compared: int = 0
     unreadable: int = 0
+    unlisted: str | None = None
     missing: list[Copy] = field(default_factory=list)
 
     def add(self, checked: Checked) -> None:
@@ -92,8 +94,15 @@ class Reconciling:
         self.tally = Tally()
 
     def conversations(self) -> list[str]:
-        """Return every conversation of the time: the platform's and our own."""
-        return sorted({*self._listed(), *self._own()})
+        """Return every conversation of the time: our own, and the platform's where it lists them."""
+        own = {*self._own()}
+        try:
+            return sorted({*self._listed(), *own})
+        except PlatformRefusedError as error:
+            if not error.is_forbidden:
+                raise
+            self.tally.unlisted = str(error)
+            return sorted(own)
 
     def look(self, ids: Sequence[str]) -> Iterator[int]:
         """Compare the conversations and change nothing; yields how many are done, after each."""
@@ -113,7 +122,12 @@ class Reconciling:
             transact(
                 self._engine,
                 lambda connection: note_reconciliation(
-                    connection, number, holder, self._clock.now_us(), finished_at=finished_at
+                    connection,
+                    number,
+                    holder,
+                    self._clock.now_us(),
+                    finished_at=finished_at,
+                    unlisted=self.tally.unlisted,
                 ),
             )
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 RECOVERED: Final = 3
 MISSING: Final = 4
+PARTIAL: Final = 5
 PATIENCE_SECONDS: Final = 30.0
 
 EXAMPLES: Final = """\b
@@ -47,6 +48,8 @@ Exit status:
   0  nothing was missing
   3  something was missing, and all of it has taken effect now
   4  something is missing still: --dry-run, not processed in time, or a dead letter
+  5  not all was compared: the platform lists no conversations to this OAuth client, so that those
+     never heard of were left out; nothing is missing still of the others
 """
 
 
@@ -105,8 +108,17 @@ def reconcile(
                 raise SystemExit(1)
     finally:
         engine.dispose()
-    if reconciling.tally.missing:
-        raise SystemExit(MISSING if left else RECOVERED)
+    status = _status_of(reconciling, left)
+    if status:
+        raise SystemExit(status)
+
+
+def _status_of(reconciling: Reconciling, left: list[Copy]) -> int:
+    if left:
+        return MISSING
+    if reconciling.tally.unlisted is not None:
+        return PARTIAL
+    return RECOVERED if reconciling.tally.missing else 0
 
 
 def _bounds(
@@ -156,9 +168,11 @@ def _tell(reconciling: Reconciling, bounds: Bounds, left: list[Copy], *, as_json
     gaps = [_gap_of(each, is_recovered=each.event.idempotency_key not in waiting) for each in tally.missing]
     interval = {"from": moment_of(bounds.from_us).isoformat(), "to": moment_of(bounds.to_us).isoformat()}
     if as_json:
-        print_json({**interval, **counts, "gaps": gaps})
+        print_json({**interval, **counts, "unlisted": tally.unlisted, "gaps": gaps})
         return
     print_table(("", ""), [(name, str(value)) for name, value in (*interval.items(), *counts.items())])
+    if tally.unlisted is not None:
+        click.echo(f"Conversations never heard of were not compared: {tally.unlisted}", err=True)
     if gaps:
         print_table(tuple(gaps[0]), [[str(value) for value in gap.values()] for gap in gaps], title="Gaps")
 

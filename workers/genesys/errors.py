@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from messaging.errors import OpenMessagingError, RetryLaterError
 
 
@@ -34,3 +36,8 @@ class PlatformRefusedError(OpenMessagingError):
         self.status = status
         self.code = code
         self.correlation_id = correlation_id
+
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether a permission is missing: what needs another one may go on."""
+        return self.status == HTTPStatus.FORBIDDEN

@@ -130,11 +130,31 @@ class Reconciler:
         """Record a page of the platform's conversations."""
         watermarks = transact(self._engine, read_watermarks)
         from_us = listed_from(watermarks, reconciliation.compared_from_us)
-        ids, is_last = self._history.conversations(from_us, reconciliation.compared_to_us, page)
+        try:
+            ids, is_last = self._history.conversations(from_us, reconciliation.compared_to_us, page)
+        except PlatformRefusedError as error:
+            if not error.is_forbidden:
+                raise
+            self._go_on_unlisted(reconciliation, error)
+            return
 
         def note(connection: Connection) -> None:
             list_conversations(connection, ids, self._clock.now_us())
             self._note(connection, reconciliation, page=None if is_last else page + 1)
+
+        transact(self._engine, note)
+
+    def _go_on_unlisted(self, reconciliation: Reconciliation, error: PlatformRefusedError) -> None:
+        """Compare the conversations that are known; the next comparison asks for the list from here again."""
+        log.warning(
+            "reconciliation_unlisted",
+            reason=str(error),
+            consequence="conversations never heard of are not compared: give the OAuth client the permission"
+            " Analytics > Conversation Detail > View",
+        )
+
+        def note(connection: Connection) -> None:
+            self._note(connection, reconciliation, page=None, unlisted=str(error))
 
         transact(self._engine, note)
 
@@ -181,4 +201,4 @@ class Reconciler:
         )
 
 
-REPORTED: Final = ("conversations", "compared", "missing", "published", "waiting", "unreadable")
+REPORTED: Final = ("conversations", "compared", "missing", "published", "waiting", "unreadable", "unlisted")

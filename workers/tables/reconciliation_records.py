@@ -131,7 +131,7 @@ class Watermarks:
     Args:
         started_us: When the last one began.
         first_from_us: From where on the first one compared: nothing before this service was there.
-        compared_to_us: Up to where the last finished one compared.
+        compared_to_us: Up to where the last finished one compared that had the platform's list.
         is_under_way: Whether one is not finished.
     """
 
@@ -146,7 +146,7 @@ def read_watermarks(connection: Connection) -> Watermarks:
     query = select(
         func.max(_R.started_at),
         func.min(_R.compared_from),
-        func.max(_R.compared_to).filter(_R.finished_at.is_not(None)),
+        func.max(_R.compared_to).filter(_R.finished_at.is_not(None), _R.unlisted.is_(None)),
         func.count().filter(_R.finished_at.is_(None)),
     ).where(_R.started_by == TIMER)
     started, first_from, compared_to, under_way = connection.execute(query).one()

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from messaging.clock import SystemClock
+from messaging.topology import EVENTS_QUEUE
 from simulator.platform import Fault, History
 from simulator.platform.history_routes import as_data
 from tests.integration.workers.conftest import (
@@ -212,6 +213,32 @@ def test_a_platform_that_fails_leaves_the_comparison_where_it_was(started, organ
     assert query("SELECT conversations FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0,)]
     run(started)
     assert depth(channel) == 1
+
+
+def test_without_the_right_to_list_what_is_known_is_compared_and_the_list_is_made_up_for(  # noqa: PLR0917  # fixtures
+    started, organisation, intake, channel, query, clock
+):
+    known = [native(number, after_s=-300) for number in range(2)]
+    for payload in (*known, native(7, conversation="unseen", after_s=-300)):
+        organisation.history.record(payload)
+    intake(deliver(known[0]))
+    organisation.strike(Fault(403))
+    run(started)
+    assert query("SELECT platform_message_id FROM reconciliation_gaps_v1") == [("m-1",)]
+    [[unlisted, finished_at]] = query(
+        "SELECT unlisted, finished_at FROM reconciliations ORDER BY id DESC LIMIT 1"
+    )
+    assert "403" in unlisted
+    assert finished_at is not None
+    # The day before is asked for only because its list is missing; nothing waits that would hold the time.
+    channel.queue_purge(EVENTS_QUEUE)
+    organisation.strike(Fault(403))
+    clock.ahead_us = 26 * HOUR_US
+    run(started)
+    clock.ahead_us = 52 * HOUR_US
+    run(started)
+    assert query("SELECT platform_message_id FROM reconciliation_gaps_v1 ORDER BY 1") == [("m-1",), ("m-7",)]
+    assert query("SELECT unlisted FROM reconciliations ORDER BY id DESC LIMIT 1") == [(None,)]
 
 
 def test_a_guide_conversation_is_compared_where_its_messages_have_ids(  # noqa: PLR0917  # fixtures

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from messaging.clock import SystemClock
 from omctl.commands.reconcile import reconcile as command
+from simulator.platform import Fault
 from tests.integration.workers.conftest import CLIENT_SECRET, deliver, native
 from tests.integration.workers.test_consumer import depth
 from workers.reconcile import DAY_US
@@ -105,6 +106,16 @@ def test_a_first_comparison_of_long_ago_is_no_reason_to_refuse(sent, omctl, engi
     transact(engine, note)
 
     assert omctl("--dry-run", status=4)["missing"] == 2
+
+
+def test_what_the_platform_does_not_list_is_left_out_and_the_exit_status_says_so(sent, omctl, organisation):
+    omctl("--since", "1h", "--wait", "0", status=4)
+    organisation.history.record(native(20, conversation="unseen", after_s=-300))
+    organisation.strike_at("POST", Fault(403))
+    answer = omctl("--since", "1h", "--dry-run", status=4)
+    assert ("403" in answer["unlisted"], answer["missing"]) == (True, 2)
+    organisation.strike(Fault(403))
+    assert omctl("--since", "2m", status=5)["missing"] == 0
 
 
 def test_a_time_of_which_nothing_can_be_said_is_refused(omctl):

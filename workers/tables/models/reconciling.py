@@ -37,6 +37,12 @@ reconciliations = Table(
     column("finished_at", UtcDateTime, "When, our clock; null: under way, or killed", nullable=True),
     column("held_by", Text, "The process that does it"),
     column("held_until", UtcDateTime, "When another process takes it over, our clock"),
+    column(
+        "unlisted",
+        Text,
+        "Why the platform listed no conversations; those never heard of are not compared; null: it did",
+        nullable=True,
+    ),
     Index("ix_reconciliations_under_way", "started_by", unique=True, **_UNDER_WAY),
     comment="Comparisons with the platform's history: how far, how much, what was missing",
 )
