@@ -4,6 +4,8 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
+from contextlib import contextmanager
 
 import pytest
 import requests
@@ -33,7 +35,7 @@ http {{
 class Gateway(ServerProcess):
     """nginx with the shipped configuration, its ports and paths in a directory of its own."""
 
-    def __init__(self, directory, bind):
+    def __init__(self, directory, bind, addresses=EVERYBODY, local="", **changes):
         super().__init__("nginx", directory / "nginx.log")
         self.directory = directory
         self.port = free_port()
@@ -43,13 +45,16 @@ class Gateway(ServerProcess):
         made = ["-keyout", key, "-out", self.certificate]
         kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
         subprocess.run(["openssl", "req", *kind, *made, *names], check=True, capture_output=True)
-        (directory / "addresses.conf").write_text(EVERYBODY)
+        (directory / "addresses.conf").write_text(addresses)
+        (directory / "local.conf").write_text(local)
         text = site(Options(bind=bind, certificate=(self.certificate, key)))
         for ours, here in {
             "listen 443": f"listen {LOOPBACK}:{self.port}",
             "listen [::]:443 ssl;": "",
             "/etc/nginx/open-messaging-addresses.conf": f"{directory}/addresses.conf",
+            "/etc/nginx/open-messaging-local": f"{directory}/local",
             "/var/log/nginx/": f"{directory}/",
+            **changes,
         }.items():
             assert ours in text
             text = text.replace(ours, here)
@@ -93,6 +98,16 @@ def edge(rabbitmq, tmp_path_factory):
 def gateway(edge, tmp_path_factory):
     ensure_nginx()
     gateway = Gateway(tmp_path_factory.mktemp("gateway"), f"{LOOPBACK}:{edge.port}")
+    with running(gateway):
+        gateway.start()
+        yield gateway
+
+
+@contextmanager
+def another_gateway(directory, edge, **changes):
+    """A gateway whose shipped configuration a person has changed."""
+    ensure_nginx()
+    gateway = Gateway(directory, f"{LOOPBACK}:{edge.port}", **changes)
     with running(gateway):
         gateway.start()
         yield gateway
@@ -168,3 +183,56 @@ def test_the_log_tells_who_was_not_the_platform_and_nothing_personal(gateway):
     assert line.startswith(f"{LOOPBACK} ")
     assert " POST 200 " in line
     assert "platform=0" in line
+
+
+def test_one_address_above_its_rate_is_told_to_come_again_in_a_second(edge, tmp_path):
+    slow = {"rate=2000r/s": "rate=1r/m", "burst=4000": "burst=1"}
+    before = accepted(edge)
+    with another_gateway(tmp_path, edge, **slow) as gateway:
+        answers = [gateway.post(BODY) for _ in range(5)]
+
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
+    assert accepted(edge) == before + len(answers) - len(refused)
+
+
+def test_a_429_of_the_edge_passes_with_its_retry_after(rabbitmq, tmp_path):
+    settings = {"OM_QUEUE_DEPTH_HIGH": "2", "OM_QUEUE_DEPTH_LOW": "1", "OM_RETRY_AFTER_MAX_SECONDS": "7"}
+    (tmp_path / "gateway").mkdir()
+    with rabbitmq.make_vhost() as vhost:
+        declare_topology(vhost.amqp_url)
+        full = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
+        with running(full):
+            full.start()
+            with another_gateway(tmp_path / "gateway", full) as gateway:
+                answer = _post_until_refused(gateway)
+
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 7
+
+
+def _post_until_refused(gateway):
+    deadline = time.monotonic() + 30
+    while (answer := gateway.post(BODY)).ok and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return answer
+
+
+@pytest.mark.parametrize(("listed", "status"), [(f"{LOOPBACK}/32", 200), ("203.0.113.0/24", 403)])
+def test_once_it_is_in_force_the_list_lets_in_only_who_is_on_it(edge, tmp_path, listed, status):
+    addresses = f"geo $om_from_platform {{ default 0; {listed} 1; }}"
+    in_force = "if ($om_from_platform = 0) { return 403; }"
+    with another_gateway(tmp_path, edge, addresses=addresses, local=in_force) as gateway:
+        assert gateway.post(BODY).status_code == status
+
+
+def test_behind_a_load_balancer_the_list_knows_the_senders_own_address(edge, tmp_path):
+    addresses = "geo $om_from_platform { default 0; 203.0.113.0/24 1; }"
+    balanced = f"set_real_ip_from {LOOPBACK}; real_ip_header X-Forwarded-For;"
+    with another_gateway(tmp_path, edge, addresses=addresses, local=balanced) as gateway:
+        gateway.post(BODY, **{"X-Forwarded-For": "203.0.113.7"})
+        line = (gateway.directory / "open-messaging.log").read_text()
+
+    assert line.startswith("203.0.113.7 ")
+    assert "platform=1" in line
