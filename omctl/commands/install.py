@@ -20,6 +20,7 @@ EXAMPLES = """\b
 Examples:
   omctl install --dry-run
   omctl install --server-name hooks.example.com --certificate /etc/ssl/hooks.pem /etc/ssl/hooks.key
+  omctl install --cluster om-1,om-2,om-3
   OM_AMQP_URL=amqps://… OM_MANAGEMENT_URL=https://… omctl install --role edge
   OM_AMQP_URL=amqps://… OM_DATABASE_URL=postgresql+psycopg://… omctl install --role worker --workers 4
 """
@@ -45,6 +46,10 @@ pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
 @click.option(
     "--workers", type=click.IntRange(1), help="Always so many intake workers. Default: as the queue needs."
 )
+@click.option(
+    "--cluster", metavar="HOST,HOST,HOST", default="",
+    help="The hosts, this one among them, whose brokers shall be one; the first is installed first.",
+)  # fmt: skip
 @dry_run_option
 @json_option
 def install(
@@ -54,6 +59,7 @@ def install(
     bind: str,
     workers: int | None,
     *,
+    cluster: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -65,7 +71,10 @@ def install(
     again, while the port stays open and refuses nobody. The units run the environment this omctl is in.
     """
     chosen = frozenset(map(Role, roles)) or frozenset(Role)
-    options = Options(chosen, bind, server_name, certificate, workers)
+    hosts = tuple(cluster.split(",")) if cluster else ()
+    if hosts and chosen != frozenset(Role):
+        raise click.UsageError("A host of the cluster does everything: --cluster goes without --role.")
+    options = Options(chosen, bind, server_name, certificate, workers, hosts)
     _go(plan_installation(options), dry_run=dry_run, as_json=as_json)
 
 

@@ -10,20 +10,29 @@ import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from omctl.installing import credentials
-from omctl.installing.files import replace
+from omctl.installing.files import read, replace
 from omctl.installing.packages import is_installed, package_step
 from omctl.installing.step import Step, run, succeeds
 
+if TYPE_CHECKING:
+    from omctl.installing.options import Options
+
 PACKAGE: Final = "rabbitmq-server"
-LOOPBACK: Final = Path("/etc/rabbitmq/conf.d/90-open-messaging.conf")
-LISTENERS: Final = """\
-# Written by omctl install: nobody but this host talks to the broker. Take it away for a cluster.
+LISTENERS: Final = Path("/etc/rabbitmq/conf.d/90-open-messaging.conf")
+_LONE: Final = """\
+# Written by omctl install: nobody but this host talks to the broker.
 listeners.tcp.default = 127.0.0.1:5672
 management.tcp.ip = 127.0.0.1
 management.tcp.port = 15672
+"""
+_CLUSTERED: Final = """\
+# Written by omctl install: the hosts of a cluster talk to each other's brokers, and nobody else should.
+listeners.tcp.default = 5672
+management.tcp.port = 15672
+cluster_partition_handling = pause_minority
 """
 
 
@@ -68,21 +77,36 @@ _CREDENTIALS: Final = (*credentials.BROKER, *credentials.MANAGEMENT)
 USER_NAMES: Final = tuple(user.name for user in _USERS)
 
 
-def broker_steps() -> list[Step]:
-    """Return the steps to a broker of this host's own; none where one was named."""
+def server_steps(options: Options) -> list[Step]:
+    """Return the steps to a broker that runs on this host."""
     # A broker that is here already may serve others: where it listens is left alone.
-    is_ours = not is_installed(PACKAGE) or LOOPBACK.exists()
-    listen = Step("have RabbitMQ listen on loopback", LOOPBACK.exists, _listen_on_loopback)
+    is_ours = not is_installed(PACKAGE) or LISTENERS.exists()
+    text = _CLUSTERED if options.cluster else _LONE
+    listen = Step(f"write {LISTENERS}", lambda: read(LISTENERS) == text, lambda: _listen(text))
     return [
         *([listen] if is_ours else []),
         package_step(PACKAGE),
         Step("enable RabbitMQ's management plugin", _has_management, _enable_management),
-        Step("make the broker's users", lambda: credentials.are_there(_CREDENTIALS), _make_users),
     ]
 
 
-def _listen_on_loopback() -> None:
-    replace(LOOPBACK, LISTENERS, mode=0o644)
+def users_step(options: Options) -> Step:
+    """Return the step that makes the users, and keeps their addresses."""
+    return Step("make the broker's users", lambda: _has_users(options), lambda: _make_users(options))
+
+
+def _listen(text: str) -> None:
+    replace(LISTENERS, text, mode=0o644)
+    if is_installed(PACKAGE):
+        run(["systemctl", "try-restart", PACKAGE])
+
+
+def _has_users(options: Options) -> bool:
+    """Tell whether all addresses are kept, and name each host of the cluster."""
+    if not credentials.are_there(_CREDENTIALS):
+        return False
+    addresses = credentials.EDGE_BROKER.read_text(encoding="utf-8")
+    return all(f"@{host}:" in addresses for host in options.cluster)
 
 
 def _has_management() -> bool:
@@ -93,7 +117,7 @@ def _enable_management() -> None:
     run(["rabbitmq-plugins", "--quiet", "enable", "rabbitmq_management"])
 
 
-def _make_users() -> None:
+def _make_users(options: Options) -> None:
     """Make the users, or give those that exist new passwords and the rights that they need."""
     passwords = {user.name: secrets.token_urlsafe(24) for user in _USERS}
     _import(
@@ -104,9 +128,11 @@ def _make_users() -> None:
     )
     for user in _USERS:
         login = f"{user.name}:{passwords[user.name]}"
-        credentials.keep(user.broker, f"amqp://{login}@127.0.0.1:5672/%2F")
+        credentials.keep(user.broker, ",".join(f"amqp://{login}@{host}:5672/%2F" for host in options.brokers))
         if user.management:
-            credentials.keep(user.management, f"http://{login}@127.0.0.1:15672")
+            credentials.keep(
+                user.management, ",".join(f"http://{login}@{host}:15672" for host in options.brokers)
+            )
 
 
 def _user_entry(user: _User, password: str) -> dict[str, object]:

@@ -31,6 +31,8 @@ set -eu
 set -a
 . {environment}
 set +a
+# An installation gives each side its own credentials, never the owner's.
+case "${{1:-}}" in install | uninstall) exec {prefix}/bin/omctl "$@" ;; esac
 export OM_WEBHOOK_SECRETS_FILE="${{OM_WEBHOOK_SECRETS_FILE:-{secrets}}}"
 export OM_GENESYS_CLIENT_SECRET_FILE="${{OM_GENESYS_CLIENT_SECRET_FILE:-{platform}}}"
 export CREDENTIALS_DIRECTORY="${{CREDENTIALS_DIRECTORY:-{owner}}}"

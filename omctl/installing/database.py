@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from omctl.installing import credentials
-from omctl.installing.files import restart_step
+from omctl.installing.files import read, replace, restart_step
 from omctl.installing.packages import package_step
 from omctl.installing.step import Step, run
+
+if TYPE_CHECKING:
+    from omctl.installing.options import Options
 
 PACKAGE: Final = "postgresql"
 DATABASE: Final = "open_messaging"
@@ -38,30 +43,59 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT USAGE, SELECT O
 """
 """The service may read and write rows, and change no table."""
 
+_MARK: Final = "# Open Messaging Ingest: the other hosts of its cluster, which stand in this host's network."
+_LET_IN: Final = f"hostssl {DATABASE} {OWNER},{SERVICE} samenet scram-sha-256\n"
 
-def database_steps() -> list[Step]:
+
+def database_steps(options: Options) -> list[Step]:
     """Return the steps to a database on this host."""
-    return [
+    host = options.brokers[0]
+    steps = [
         package_step(PACKAGE),
         restart_step("postgresql@.service"),
         Step(
             f"make the database {DATABASE} and its two users",
-            lambda: credentials.are_there(credentials.DATABASE),
-            _make,
+            lambda: (
+                credentials.are_there(credentials.DATABASE)
+                and f"@{host}/" in credentials.WORKER_DATABASE.read_text(encoding="utf-8")
+            ),
+            lambda: _make(host),
         ),
     ]
+    if options.cluster:
+        steps.append(Step("have PostgreSQL listen to the cluster", _listens, _listen))
+    return steps
 
 
-def _make() -> None:
+def _listens() -> bool:
+    return all(_MARK in (read(path) or "") for path in _clusters_of_debian("pg_hba.conf"))
+
+
+def _listen() -> None:
+    """Let the hosts of this network in, by TLS and password."""
+    for path in _clusters_of_debian("pg_hba.conf"):
+        mode = path.stat()
+        text = f"{path.read_text(encoding='utf-8').rstrip()}\n{_MARK}\n{_LET_IN}"
+        replace(path, text, mode=0o640)
+        os.chown(path, mode.st_uid, mode.st_gid)
+        replace(path.parent / "conf.d" / "open-messaging.conf", "listen_addresses = '*'\n", mode=0o644)
+    run(["systemctl", "restart", "postgresql"])
+
+
+def _clusters_of_debian(name: str) -> list[Path]:
+    return sorted(Path("/etc/postgresql").glob(f"*/main/{name}"))
+
+
+def _make(host: str) -> None:
     """Make users, database and rights; passwords of users that exist are changed."""
     passwords = {OWNER: secrets.token_urlsafe(24), SERVICE: secrets.token_urlsafe(24)}
     roles = "".join(_ROLE.format(role=role, password=password) for role, password in passwords.items())
     rights = _DATABASE.format(database=DATABASE, owner=OWNER, service=SERVICE)
     command = ["runuser", "-u", "postgres", "--", "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1"]
     run(command, text=roles + rights)
-    credentials.keep(credentials.OWNER_DATABASE, _url(OWNER, passwords[OWNER]))
-    credentials.keep(credentials.WORKER_DATABASE, _url(SERVICE, passwords[SERVICE]))
+    credentials.keep(credentials.OWNER_DATABASE, _url(OWNER, passwords[OWNER], host))
+    credentials.keep(credentials.WORKER_DATABASE, _url(SERVICE, passwords[SERVICE], host))
 
 
-def _url(user: str, password: str) -> str:
-    return f"postgresql+psycopg://{user}:{password}@127.0.0.1/{DATABASE}"
+def _url(user: str, password: str, host: str) -> str:
+    return f"postgresql+psycopg://{user}:{password}@{host}/{DATABASE}"

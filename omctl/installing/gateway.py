@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -64,8 +65,17 @@ def _certify(options: Options) -> None:
     KEY.parent.chmod(0o700)
     name = options.server_name
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-keyout", str(KEY)]
-    names = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"]
+    names = ["-subj", f"/CN={name}", "-addext", f"subjectAltName={kind(name)}:{name},IP:127.0.0.1"]
     run(["openssl", "req", "-x509", *key, *names, "-days", str(DAYS), "-out", str(CERTIFICATE)])
+
+
+def kind(name: str) -> str:
+    """Return what a certificate calls a name of this form."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "DNS"
+    return "IP"
 
 
 def _reload() -> None:

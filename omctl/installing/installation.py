@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from omctl.installing import credentials
-from omctl.installing.broker import broker_steps
+from omctl.installing.broker import server_steps, users_step
+from omctl.installing.cluster import cluster_steps
 from omctl.installing.configuration import configuration_steps
 from omctl.installing.database import database_steps
 from omctl.installing.first_event import first_event_step
@@ -43,13 +44,17 @@ def plan_installation(options: Options) -> Iterator[Step]:
 
 def _servers(options: Options) -> Iterator[Step]:
     """Return the steps to broker and database; what was named in the environment is there already."""
+    if options.cluster:
+        yield from cluster_steps(options)
+        return
     is_lone = options.is_edge and options.is_worker
     if not credentials.are_there(credentials.BROKER):
         _demand(is_lone, "OM_AMQP_URL", "the broker, and OM_MANAGEMENT_URL its management API")
-        yield from broker_steps()
+        yield from server_steps(options)
+        yield users_step(options)
     if options.is_worker and not credentials.are_there(credentials.DATABASE):
         _demand(is_lone, "OM_DATABASE_URL", "the database")
-        yield from database_steps()
+        yield from database_steps(options)
 
 
 def _demand(is_met: bool, name: str, what: str) -> None:  # noqa: FBT001  # reads like a sentence

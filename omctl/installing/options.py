@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,9 @@ class Options:
         server_name: The name in the certificate that nginx answers to.
         certificate: PEM files of it and of its private key; none: one is made that signs itself.
         workers: Intake workers, always so many; None: as many as the queue needs.
+        cluster: Short names of the hosts whose brokers are one, the first of which is installed first and has
+            the database; none: this host's broker stands alone.
+        host: This host's own short name.
         prefix: The virtual environment that the units run; the one of this program.
     """
 
@@ -41,6 +45,8 @@ class Options:
     server_name: str = "localhost"
     certificate: tuple[Path, Path] | None = None
     workers: int | None = None
+    cluster: tuple[str, ...] = ()
+    host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
     prefix: Path = field(default_factory=lambda: Path(sys.prefix))
 
     @property
@@ -52,3 +58,13 @@ class Options:
     def is_worker(self) -> bool:
         """Whether this host works off the queue."""
         return Role.WORKER in self.roles
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this host stands alone, or is the one that the others join."""
+        return not self.cluster or self.cluster[0] == self.host
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        """The hosts at which the broker is reached."""
+        return self.cluster or ("127.0.0.1",)

@@ -66,6 +66,10 @@ def start_steps(options: Options) -> list[Step]:
         workers = [f"om-worker@{number}.service" for number in range(1, (options.workers or 1) + 1)]
         names = ["om-workers.target", *workers, *WORKER_SERVICES, "om-retain.timer"]
         steps += [_start(name) for name in names]
+        # What om-scaler has started runs the program of yesterday as well.
+        steps.append(
+            Step("restart further intake workers", lambda: False, lambda: _restart_others(set(workers)))
+        )
         steps.append(_disable(SCALER) if options.workers else _start(SCALER))
     if options.is_edge:
         # The socket goes on listening while the service starts again.
@@ -81,6 +85,12 @@ def _start(name: str) -> Step:
         run(["systemctl", verb, name])
 
     return Step(f"{verb} {name}", lambda: False, start)
+
+
+def _restart_others(known: set[str]) -> None:
+    listed = run(["systemctl", "list-units", "--plain", "--no-legend", "--state=active", "om-worker@*"])
+    for name in sorted({line.split()[0] for line in listed.splitlines()} - known):
+        run(["systemctl", "try-restart", name])
 
 
 def _disable(name: str) -> Step:

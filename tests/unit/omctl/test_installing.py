@@ -1,13 +1,25 @@
 """What an installation writes, and what it leaves as it is."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from omctl.installing import InstallationError, Options, Step, carry_out
+from omctl.installing import (
+    InstallationError,
+    Options,
+    Step,
+    broker,
+    carry_out,
+    cluster,
+    credentials,
+    gateway,
+)
+from omctl.installing.cluster import cluster_steps
 from omctl.installing.configuration import environment_text, program_text
 from omctl.installing.files import file_step, kept_file_step
 from omctl.installing.gateway import site
+from omctl.installing.options import ENVIRONMENT
 from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, rendered
 
 OPTIONS = Options(
@@ -65,6 +77,23 @@ def test_omctl_of_the_host_reads_the_owners_credentials():
     assert "exec /opt/open-messaging/1/bin/omctl" in text
 
 
+@pytest.mark.parametrize(("command", "sees"), [("check", True), ("install", False), ("uninstall", False)])
+def test_an_installation_by_omctl_of_the_host_does_not_see_the_owners_credentials(tmp_path, command, sees):
+    program = tmp_path / "bin" / "omctl"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nprintenv\n")
+    program.chmod(0o755)
+    (tmp_path / "environment").write_text("OM_MAX_BODY_BYTES=5\n")
+    text = program_text(Options(prefix=tmp_path)).replace(str(ENVIRONMENT), str(tmp_path / "environment"))
+
+    said = subprocess.run(
+        ["sh", "-c", text, "omctl", command], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert "OM_MAX_BODY_BYTES=5" in said
+    assert ("CREDENTIALS_DIRECTORY=" in said) is sees
+
+
 def test_a_file_is_written_where_it_differs_and_left_alone_where_it_does_not(tmp_path):
     step = file_step(tmp_path / "new" / "file", lambda: "text", mode=0o640)
 
@@ -101,3 +130,54 @@ def test_a_step_that_fails_ends_the_installation_before_the_next():
     with pytest.raises(InstallationError):
         list(carry_out(steps, dry_run=False))
     assert not done
+
+
+CLUSTER = ("om-1", "om-2", "om-3")
+
+
+def titles(options):
+    return [step.title for step in cluster_steps(options)]
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """A bare host: nothing is installed and nothing kept."""
+    monkeypatch.setattr(cluster, "is_installed", lambda _: False)
+    monkeypatch.setattr(broker, "is_installed", lambda _: False)
+    monkeypatch.setattr(cluster, "KEPT_COOKIE", tmp_path / "cookie")
+    return tmp_path
+
+
+def test_the_first_host_of_a_cluster_keeps_its_cookie_and_has_the_database(host):
+    found = titles(Options(cluster=CLUSTER, host="om-1"))
+
+    assert "keep the cluster's cookie" in found
+    assert "have PostgreSQL listen to the cluster" in found
+    assert not [title for title in found if title.startswith("join")]
+
+
+def test_another_host_joins_and_needs_what_the_first_has_written(host, monkeypatch):
+    options = Options(cluster=CLUSTER, host="om-2")
+    with pytest.raises(InstallationError, match="copy /etc/open-messaging from om-1"):
+        titles(options)
+
+    monkeypatch.setattr(credentials, "are_there", lambda _: True)
+    found = titles(options)
+    assert "join the broker of om-1" in found
+    assert "install postgresql" not in found
+
+
+def test_a_host_that_the_cluster_does_not_name_is_told_its_own_name(host):
+    with pytest.raises(InstallationError, match="called db-7"):
+        titles(Options(cluster=CLUSTER, host="db-7"))
+
+
+def test_each_host_of_a_cluster_tries_its_own_broker_first():
+    one, two, three = (f"amqp://u:p@{name}:5672/%2F" for name in CLUSTER)
+
+    assert cluster.own_first(f"{one},{two},{three}\n", "om-2") == f"{two},{one},{three}"
+    assert cluster.own_first("amqp://u:p@elsewhere:5672/%2F\n", "om-2") == "amqp://u:p@elsewhere:5672/%2F"
+
+
+def test_a_certificate_calls_an_address_an_address():
+    assert [gateway.kind(name) for name in ("hooks.example.com", "10.0.0.1", "::1")] == ["DNS", "IP", "IP"]
