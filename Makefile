@@ -19,7 +19,7 @@ INSTALL ?=
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vm run demo test test-nightly test-systemd check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick profile
+.PHONY: help install install-vm run demo test test-nightly test-systemd test-three check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -42,8 +42,11 @@ test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL
 test-nightly: install ## Run settling with 10,000 examples, and replay 10,000 dead letters
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m tests.servers --timeout 0 tests/integration/workers tests/unit/settle -k "any_interleaving or thousands_of_letters" $(PYTEST)
 
-test-systemd: install ## Install on a bare Debian 13 with systemd in a container, and strike it there: ten minutes
+test-systemd: install ## Install on a bare Debian 13 with systemd in a container, and strike it there
 	@$(BIN)/python -m tests.machines systemd
+
+test-three: install ## Install on three such machines with one broker over all, and lose one under load
+	@$(BIN)/python -m tests.machines three
 
 check: format-check lint types imports figures-check test ## What CI runs: all of the checks below, then the tests
 

@@ -1,11 +1,11 @@
-"""Try the installed service on machines: `python -m tests.machines systemd`."""
+"""Try the installed service on machines: `python -m tests.machines systemd`, or `three`."""
 
 import sys
 
 import click
 
-from tests.machines import one_machine
-from tests.machines.machine import MachineError
+from tests.machines import one_machine, three_machines
+from tests.machines.image import MachineError
 
 
 @click.group()
@@ -17,6 +17,12 @@ def machines() -> None:
 def systemd() -> None:
     """One VM: each unit killed, workers added and taken away, a reboot and an upgrade under traffic."""
     sys.exit(0 if one_machine.run() else 1)
+
+
+@machines.command()
+def three() -> None:
+    """Three VMs with one broker over all of them: one is lost under load, and comes back."""
+    sys.exit(0 if three_machines.run() else 1)
 
 
 if __name__ == "__main__":

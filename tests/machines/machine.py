@@ -1,68 +1,75 @@
 """A bare Debian 13 with systemd in a container: what an operator gets from a provider, and no more.
 
-The image is made by debootstrap, so that no registry is asked. The machine shares the host's network:
-its ports are the host's ports.
+Machines stand in a network of their own, so that their ports are nobody else's.
 """
 
-import os
-import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Final, Self
 
-IMAGE: Final = "open-messaging-machine:13"
-PACKAGES: Final = "systemd,systemd-sysv,dbus,sudo,make,git,python3,ca-certificates,procps,iproute2"
+from tests.machines.image import IMAGE, MachineError, docker, prepare, succeeds
+
+CHECKOUT: Final = Path(__file__).parents[2]
 PROJECT: Final = "/srv/project"
-BOOT_SECONDS: Final = 120.0
+BOOT_SECONDS: Final = 180.0
 # Propagation as on any machine, where systemd as the first process sees to it itself: credentials are mounts.
 INIT: Final = "mount --make-rshared / && exec /sbin/init"
+# What machines download is downloaded once.
+DOWNLOADS: Final = {
+    "open-messaging-debian": "/var/cache/apt/archives",
+    "open-messaging-python": "/root/.cache/pip",
+}
 
 
-class MachineError(Exception):
-    """A machine did not do what it was told; the text is what it said."""
+class Network:
+    """A network of machines that know each other by name, while a `with` block lasts.
+
+    Args:
+        name: The engine's name for it.
+        subnet: The first three numbers of its addresses.
+    """
+
+    def __init__(self, name: str, subnet: str) -> None:
+        self.name = name
+        self.subnet = subnet
+
+    def __enter__(self) -> Self:
+        prepare()
+        if not succeeds("network", "inspect", self.name):
+            docker("network", "create", "--subnet", f"{self.subnet}.0/24", self.name)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        succeeds("network", "rm", self.name)
 
 
 class Machine:
-    """A machine that is booted on entering and thrown away on leaving.
+    """A machine that is booted on entering and thrown away on leaving; it has the project at hand.
 
     Args:
-        name: Its container's.
+        network: Where it stands.
+        name: Its host name, which the other machines know too.
+        number: Makes its address: from 11.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, network: Network, name: str, number: int) -> None:
         self.name = name
+        self.address = f"{network.subnet}.{number}"
+        self._container = f"{network.name}-{name}"
+        self._network = network.name
 
     def __enter__(self) -> Self:
-        _prepare_engine()
-        _make_image()
         self.throw_away()
         cgroup = "/sys/fs/cgroup"
-        docker(
-            *(
-                "run",
-                "--detach",
-                "--name",
-                self.name,
-                "--hostname",
-                self.name,
-                "--privileged",
-                "--cgroupns=host",
-            ),
-            *(
-                "--network",
-                "host",
-                "--volume",
-                f"{cgroup}:{cgroup}",
-                "--tmpfs",
-                "/run",
-                "--env",
-                "container=docker",
-            ),
-            *(IMAGE, "/bin/sh", "-c", INIT),
-        )
+        place = ["--name", self._container, "--hostname", self.name, "--network-alias", self.name]
+        place += ["--network", self._network, "--ip", self.address]
+        rights = ["--privileged", "--cgroupns=host", "--volume", f"{cgroup}:{cgroup}", "--tmpfs", "/run"]
+        caches = [word for pair in DOWNLOADS.items() for word in ("--volume", ":".join(pair))]
+        settings = ["--env", "container=docker"]
+        docker("run", "--detach", *place, *rights, *caches, *settings, IMAGE, "/bin/sh", "-c", INIT)
         self._wait_booted()
+        self.put_project()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,17 +77,19 @@ class Machine:
 
     def throw_away(self) -> None:
         """Remove the machine with all that is on it."""
-        subprocess.run(["docker", "rm", "--force", self.name], capture_output=True, check=False)
+        succeeds("rm", "--force", self._container)
 
-    def put_project(self, checkout: Path) -> None:
-        """Copy the committed files of *checkout* to where commands run."""
+    def put_project(self) -> None:
+        """Copy the committed files of this checkout to where commands run."""
         archive = subprocess.run(
-            ["git", "-C", str(checkout), "archive", "HEAD"], capture_output=True, check=True
+            ["git", "-C", str(CHECKOUT), "archive", "HEAD"], capture_output=True, check=True
         ).stdout
         unpack = f"rm -rf {PROJECT} && mkdir -p {PROJECT} && tar -x -C {PROJECT}"
-        subprocess.run(["docker", "exec", "-i", self.name, "sh", "-c", unpack], input=archive, check=True)
+        subprocess.run(
+            ["docker", "exec", "-i", self._container, "sh", "-c", unpack], input=archive, check=True
+        )
 
-    def run(self, command: str, *, timeout: float = 600.0) -> str:
+    def run(self, command: str, *, text: str | None = None, timeout: float = 900.0) -> str:
         """Run *command* in a shell, from the project; return what it printed.
 
         Raises:
@@ -88,83 +97,28 @@ class Machine:
         """
         # Where the host's packages come through an authority of its own, so do the machine's.
         settings = ["--env", "PIP_CERT=/etc/ssl/certs/ca-certificates.crt", "--workdir", PROJECT]
-        return docker("exec", *settings, self.name, "bash", "-lc", command, timeout=timeout)
+        shell = ["exec", "-i", *settings, self._container, "bash", "-lc", command]
+        return docker(*shell, text=text, timeout=timeout)
 
     def reboot(self) -> None:
         """Shut the machine down in order, and boot it again."""
-        docker("stop", "--signal", "RTMIN+3", "--time", "90", self.name, timeout=120.0)
-        docker("start", self.name)
+        docker("stop", "--signal", "RTMIN+3", "--time", "90", self._container)
+        self.power_on()
+
+    def power_off(self) -> None:
+        """Pull the plug."""
+        docker("kill", self._container)
+
+    def power_on(self) -> None:
+        """Boot a machine that is off, with what its disk holds."""
+        docker("start", self._container)
         self._wait_booted()
 
     def _wait_booted(self) -> None:
+        """Block until commands can be given; services may still be starting."""
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline:
-            state = subprocess.run(
-                ["docker", "exec", self.name, "systemctl", "is-system-running"],
-                capture_output=True, text=True, check=False,
-            ).stdout.strip()  # fmt: skip
-            if state in {"running", "degraded"}:
+            if succeeds("exec", self._container, "systemctl", "is-active", "--quiet", "basic.target"):
                 return
             time.sleep(0.5)
         raise MachineError(f"systemd did not come up in {self.name}")
-
-
-def docker(*arguments: str, timeout: float = 120.0) -> str:
-    """Run the container engine's command and return what it printed.
-
-    Raises:
-        MachineError: It failed, or took longer than *timeout* seconds.
-    """
-    try:
-        done = subprocess.run(
-            ["docker", *arguments], capture_output=True, text=True, check=False, timeout=timeout
-        )
-    except subprocess.TimeoutExpired:
-        raise MachineError(f"docker {' '.join(arguments)} took longer than {timeout:.0f} s") from None
-    if done.returncode:
-        raise MachineError(f"docker {' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
-
-
-def _prepare_engine() -> None:
-    """Install and start the container engine, where none answers."""
-    if _answers():
-        return
-    if shutil.which("dockerd") is None:
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        install = ["apt-get", "install", "--yes", "-q", "--no-install-recommends", "docker.io", "docker-cli"]
-        subprocess.run(install, env=quiet, check=True, stdout=subprocess.DEVNULL)
-    subprocess.Popen(
-        ["dockerd"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    for _ in range(60):
-        if _answers():
-            return
-        time.sleep(0.5)
-    raise MachineError("no container engine answers; as root: dockerd")
-
-
-def _answers() -> bool:
-    return (
-        bool(shutil.which("docker"))
-        and not subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
-    )
-
-
-def _make_image() -> None:
-    """Make the image once: about a minute."""
-    if not subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode:
-        return
-    if shutil.which("debootstrap") is None:
-        subprocess.run(
-            ["apt-get", "install", "--yes", "-q", "debootstrap"], check=True, stdout=subprocess.DEVNULL
-        )
-    with tempfile.TemporaryDirectory() as root:
-        bootstrap = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", root]
-        subprocess.run(bootstrap, check=True, stdout=subprocess.DEVNULL)
-        authorities = Path("/etc/ssl/certs/ca-certificates.crt")
-        shutil.copy(authorities, Path(root) / authorities.relative_to("/"))
-        with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as tar:
-            subprocess.run(
-                ["docker", "import", "-", IMAGE], stdin=tar.stdout, check=True, stdout=subprocess.DEVNULL
-            )

@@ -1,48 +1,57 @@
-"""The platform's part: events through the gateway's TLS, retried as the platform retries them."""
+"""The platform's part: signed events, sent again as the platform sends them again."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Self
 
 import requests
 
-from messaging import topology
-from simulator.demonstration import Accounts, read_accounts
-from tests.machines.machine import Machine, MachineError
-from workers.queue_depths import QueueDepths
+from simulator.ledger import read_ledger
+from tests.machines.image import MachineError
+from tests.machines.machine import Machine
 
-URL = "https://127.0.0.1/webhooks/genesys/openmessaging"
-CREDENTIALS = "/etc/open-messaging/credentials"
-REST_SECONDS = 180.0
+PATH: Final = "/webhooks/genesys/openmessaging"
+CERTIFICATE: Final = "/etc/open-messaging/tls/certificate.pem"
+SECRETS: Final = "/etc/open-messaging/credentials/OM_WEBHOOK_SECRETS"
+FLUSH_SECONDS: Final = 2.0
+"""The ledger's lines reach the disk within one."""
+
+ANSWER_SECONDS: Final = 180.0
+LAST_RETRIES_SECONDS: Final = 26.0
+"""The platform's retries of what was refused at once: five, five seconds apart."""
 
 
 class Traffic:
-    """`omctl simulate` beside the machine, until it is told to stop.
+    """`omctl simulate` beside the machines, until it is told to stop.
 
     Args:
-        machine: Whose gateway is sent to; its certificate and secret are read from it.
-        directory: Where the ledger is kept.
+        machine: Its certificate and secret are read; on a cluster all have the same.
+        url: Where the webhook is reached, such as https://10.0.0.1.
         rate: Events per second.
     """
 
-    def __init__(self, machine: Machine, directory: Path, *, rate: float) -> None:
-        self._machine = machine
-        self.ledger = directory / "answered.jsonl"
-        certificate = directory / "certificate.pem"
-        certificate.write_text(machine.run("cat /etc/open-messaging/tls/certificate.pem"))
+    def __init__(self, machine: Machine, url: str, *, rate: float) -> None:
+        self._url = url + PATH
+        self._directory = tempfile.TemporaryDirectory()
+        self.ledger = Path(self._directory.name) / "answered.jsonl"
+        certificate = Path(self._directory.name) / "certificate.pem"
+        certificate.write_text(machine.run(f"cat {CERTIFICATE}"))
+        secret = machine.run(f"cat {SECRETS}").strip()
         self._environment = {
             **os.environ,
             "SSL_CERT_FILE": str(certificate),
-            "OM_WEBHOOK_SECRETS": machine.run(f"cat {CREDENTIALS}/OM_WEBHOOK_SECRETS").strip(),
+            "OM_WEBHOOK_SECRETS": secret,
         }
         self._command = [
-            *(sys.executable, "-m", "omctl", "simulate", URL, "--rate", str(rate), "--events", "1000000"),
-            *("--conversations", "500", "--malformed", "1", "--dialect", "both", "--concurrency", "64"),
-            *("--ledger", str(self.ledger), "--json"),
+            *(sys.executable, "-m", "omctl", "simulate", self._url, "--rate", str(rate)),
+            *("--events", "1000000", "--conversations", "500", "--malformed", "1", "--dialect", "both"),
+            *("--concurrency", "64", "--ledger", str(self.ledger), "--json"),
         ]
         self._sender: subprocess.Popen[str] | None = None
 
@@ -57,39 +66,47 @@ class Traffic:
         self._sender.send_signal(signal.SIGINT)
         self._sender.communicate(timeout=120)
 
-    def accounts(self) -> Accounts:
-        """Settle the ledger with tables and dead-letter queue, once everything has come to rest."""
-        address = {
-            name: self._machine.run(f"cat {CREDENTIALS}/owner/{name}").strip()
-            for name in ("OM_DATABASE_URL", "OM_AMQP_URL")
-        }
-        return read_accounts(self.ledger, address["OM_DATABASE_URL"], address["OM_AMQP_URL"])
+    def reaches(self) -> bool:
+        """Tell whether an edge answers now: it refuses what is not signed."""
+        try:
+            answer = requests.post(self._url, timeout=2.0, verify=self._environment["SSL_CERT_FILE"])
+        except requests.RequestException:
+            return False
+        return answer.status_code == 401
+
+    def wait_for(self, events: int) -> None:
+        """Block until so many more bodies have been answered 200.
+
+        Raises:
+            MachineError: It has not come to that in time.
+        """
+        wanted = self._answered() + events
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while self._answered() < wanted:
+            if time.monotonic() > deadline:
+                raise MachineError(f"not {events} events were answered in {ANSWER_SECONDS:.0f} s")
+            time.sleep(1.0)
+
+    def given_up(self) -> int:
+        """Return how many bodies the sender has given up so far, after all of its retries."""
+        time.sleep(FLUSH_SECONDS)
+        return sum(not row.answered for row in self._rows())
+
+    def _answered(self) -> int:
+        return sum(row.answered for row in self._rows())
+
+    def _rows(self) -> list[Any]:
+        return list(read_ledger(self.ledger)) if self.ledger.exists() else []
 
 
-class Broker:
-    """What waits in the machine's broker."""
-
-    def __init__(self, management_url: str) -> None:
-        self._depths = QueueDepths((management_url,), "amqp:///")
-
-    def waiting(self) -> int:
-        """Count the deliveries that wait for a worker."""
-        queues = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
-        depths = self._depths.read()
-        # A queue of which nothing is known is not empty.
-        return sum(depths.get(queue, 1) for queue in queues)
+def settle(machines: list[Machine], traffic: Traffic) -> dict[str, int]:
+    """Wait until all is worked off, and settle the ledger on the first of *machines*."""
+    for machine in machines:
+        _account(machine, "rest")
+    machines[0].run("cat > /tmp/ledger", text=traffic.ledger.read_text())
+    return dict(json.loads(_account(machines[0], "settle /tmp/ledger")))
 
 
-def wait_at_rest(broker: Broker) -> None:
-    """Block until neither a journal nor a queue holds anything but dead letters.
-
-    Raises:
-        MachineError: It has not come to that in time.
-    """
-    deadline = time.monotonic() + REST_SECONDS
-    while time.monotonic() < deadline:
-        health = requests.get("http://127.0.0.1:8080/health/ready", timeout=10.0).json()
-        if not health["journal_bytes"] and not broker.waiting():
-            return
-        time.sleep(1.0)
-    raise MachineError(f"journal or queue is not empty {REST_SECONDS:.0f} s after the last event")
+def _account(machine: Machine, command: str) -> str:
+    prefix = machine.run("sed -n 's,^exec \\(.*\\)/bin/omctl.*,\\1,p' /usr/local/sbin/omctl").strip()
+    return machine.run(f"{prefix}/bin/python -m tests.machines.account {command}")

@@ -1,0 +1,79 @@
+"""Settle, on a machine itself, a sender's ledger with its tables and queues: they listen to nobody else."""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import requests
+
+from messaging import topology
+from simulator.demonstration import read_accounts
+from workers.queue_depths import QueueDepths
+
+OWNER: Final = Path("/etc/open-messaging/credentials/owner")
+HEALTH: Final = "http://127.0.0.1:8080/health/ready"
+REST_SECONDS: Final = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of what was sent.
+
+    Args:
+        answered: Distinct bodies that were answered 200.
+        lost: Of these, found nowhere.
+        repeated: Effects beyond one per event.
+        refused: Bodies that the sender gave up: it was answered 200 in none of the platform's six attempts.
+    """
+
+    answered: int
+    lost: int
+    repeated: int
+    refused: int
+
+
+def wait_at_rest() -> None:
+    """Block until neither this machine's journal nor a queue holds anything but dead letters.
+
+    Raises:
+        TimeoutError: It has not come to that in time.
+    """
+    deadline = time.monotonic() + REST_SECONDS
+    while waiting := {**_queued(), **_journalled()}:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not at rest {REST_SECONDS:.0f} s after the last event: {waiting}")
+        time.sleep(1.0)
+
+
+def settle(ledger: Path) -> Account:
+    """Compare a sender's ledger with tables and dead-letter queue, once everything is at rest."""
+    accounts = read_accounts(ledger, _read("OM_DATABASE_URL"), _read("OM_AMQP_URL"))
+    verdict, refused = accounts.verdict, sum(not row.answered for row in accounts.ledger)
+    return Account(verdict.answered, verdict.lost, verdict.repeated, refused)
+
+
+def _queued() -> dict[str, int]:
+    """Return what waits in the queues; one of which nothing is known is not empty."""
+    depths = QueueDepths((_read("OM_MANAGEMENT_URL"),), "amqp:///").read()
+    queues = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
+    return {queue: depth for queue in queues if (depth := depths.get(queue, 1))}
+
+
+def _journalled() -> dict[str, int]:
+    left = requests.get(HEALTH, timeout=10.0).json()["journal_bytes"]
+    return {"bytes in the journal": left} if left else {}
+
+
+def _read(name: str) -> str:
+    """Return an address, on a cluster the first of them."""
+    return (OWNER / name).read_text(encoding="utf-8").strip().split(",")[0]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["rest"]:
+        wait_at_rest()
+    else:
+        print(json.dumps(asdict(settle(Path(sys.argv[2])))))

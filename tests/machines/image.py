@@ -1,0 +1,84 @@
+"""The container engine, and the image of a bare Debian 13: made by debootstrap, no registry is asked."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+IMAGE: Final = "open-messaging-machine:13"
+PACKAGES: Final = "systemd,systemd-sysv,dbus,sudo,make,git,python3,ca-certificates,procps,iproute2"
+
+
+class MachineError(Exception):
+    """A machine did not do what it was told; the text is what it said."""
+
+
+def docker(*arguments: str, text: str | None = None, timeout: float = 300.0) -> str:
+    """Run the container engine's command and return what it printed.
+
+    Raises:
+        MachineError: It failed, or took longer than *timeout* seconds.
+    """
+    try:
+        done = subprocess.run(
+            ["docker", *arguments], input=text, capture_output=True, text=True, check=False, timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        raise MachineError(f"docker {' '.join(arguments)} took longer than {timeout:.0f} s") from None
+    if done.returncode:
+        raise MachineError(f"docker {' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def prepare() -> None:
+    """Have an engine and the image: once about two minutes, then nothing."""
+    _prepare_engine()
+    _make_image()
+
+
+def succeeds(*arguments: str) -> bool:
+    """Tell whether the container engine's command ends with status 0."""
+    return not subprocess.run(["docker", *arguments], capture_output=True, check=False).returncode
+
+
+def _prepare_engine() -> None:
+    """Install and start the container engine, where none answers."""
+    if _answers():
+        return
+    if shutil.which("dockerd") is None:
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "install", "--yes", "-q", "--no-install-recommends", "docker.io", "docker-cli"]
+        subprocess.run(install, env=quiet, check=True, stdout=subprocess.DEVNULL)
+    subprocess.Popen(
+        ["dockerd"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    for _ in range(120):
+        if _answers():
+            return
+        time.sleep(0.5)
+    raise MachineError("no container engine answers; as root: dockerd")
+
+
+def _answers() -> bool:
+    return bool(shutil.which("docker")) and succeeds("info")
+
+
+def _make_image() -> None:
+    if succeeds("image", "inspect", IMAGE):
+        return
+    if shutil.which("debootstrap") is None:
+        subprocess.run(
+            ["apt-get", "install", "--yes", "-q", "debootstrap"], check=True, stdout=subprocess.DEVNULL
+        )
+    with tempfile.TemporaryDirectory() as root:
+        bootstrap = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", root]
+        subprocess.run(bootstrap, check=True, stdout=subprocess.DEVNULL)
+        authorities = Path("/etc/ssl/certs/ca-certificates.crt")
+        shutil.copy(authorities, Path(root) / authorities.relative_to("/"))
+        with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as tar:
+            subprocess.run(
+                ["docker", "import", "-", IMAGE], stdin=tar.stdout, check=True, stdout=subprocess.DEVNULL
+            )

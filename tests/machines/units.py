@@ -1,0 +1,71 @@
+"""What systemd says of the units on a machine."""
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from tests.machines.image import MachineError
+from tests.machines.machine import Machine
+
+# Generous: the machine may share its processors with much else.
+START_SECONDS: Final = 180.0
+SCALING_SECONDS: Final = 240.0
+TOLERABLE_EXPOSURE: Final = 2.0
+
+
+def services(machine: Machine) -> list[str]:
+    """Return the services of ours that run."""
+    listed = machine.run("systemctl list-units --plain --no-legend --state=active 'om-*.service'")
+    return [line.split()[0] for line in listed.splitlines()]
+
+
+def check_exposures(machine: Machine, units: list[str]) -> Iterator[str]:
+    """Tell how exposed each unit is.
+
+    Raises:
+        MachineError: One is exposed by more than 2.0.
+    """
+    for unit in units:
+        said = machine.run(f"systemd-analyze security --no-pager {unit} | tail -2")
+        found = re.search(r"exposure level for \S+: ([\d.]+)", said)
+        if found is None or float(found[1]) > TOLERABLE_EXPOSURE:
+            raise MachineError(f"{unit} is exposed by more than {TOLERABLE_EXPOSURE}: {said}")
+        yield f"{unit} {found[1]}"
+
+
+def main_pid(machine: Machine, unit: str) -> int:
+    """Return the unit's main process; 0 where it does not run."""
+    return int(machine.run(f"systemctl show --property=MainPID --value {unit}"))
+
+
+def wait_for(machine: Machine, unit: str, *, other_than: int = 0) -> None:
+    """Block until a unit is active under another process id than before.
+
+    Raises:
+        MachineError: It has not come up in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        shown = machine.run(f"systemctl show --property=ActiveState,MainPID {unit}")
+        state = dict(line.split("=") for line in shown.split())
+        if state["ActiveState"] == "active" and int(state["MainPID"]) not in {0, other_than}:
+            return
+        time.sleep(0.5)
+    raise MachineError(f"{unit} did not come up again: {machine.run(f'journalctl -n 20 -u {unit}')}")
+
+
+def wait_for_workers(machine: Machine, number: int) -> None:
+    """Block until so many intake workers run.
+
+    Raises:
+        MachineError: It has not come to that in time.
+    """
+    deadline = time.monotonic() + SCALING_SECONDS
+    while time.monotonic() < deadline:
+        listed = machine.run("systemctl list-units --plain --no-legend --state=active 'om-worker@*'")
+        if len(listed.splitlines()) == number:
+            return
+        time.sleep(1.0)
+    said = machine.run("journalctl --no-pager -n 20 -u om-scaler")
+    raise MachineError(f"not {number} workers after {SCALING_SECONDS:.0f} s: {said}")
