@@ -56,6 +56,8 @@ class Traffic:
         self._sender: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
+        # What a shell runs in the background ignores SIGINT, and so would the sender, which is stopped by it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self._sender = subprocess.Popen(
             self._command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
