@@ -15,11 +15,8 @@ PROJECT: Final = "/srv/project"
 BOOT_SECONDS: Final = 180.0
 # Propagation as on any machine, where systemd as the first process sees to it itself: credentials are mounts.
 INIT: Final = "mount --make-rshared / && exec /sbin/init"
-# What machines download is downloaded once.
-DOWNLOADS: Final = {
-    "open-messaging-debian": "/var/cache/apt/archives",
-    "open-messaging-python": "/root/.cache/pip",
-}
+# What the machines of a network download is downloaded once.
+DOWNLOADS: Final = {"debian": "/var/cache/apt/archives", "python": "/root/.cache/pip"}
 
 
 class Network:
@@ -62,12 +59,16 @@ class Machine:
     def __enter__(self) -> Self:
         self.throw_away()
         cgroup = "/sys/fs/cgroup"
-        place = ["--name", self._container, "--hostname", self.name, "--network-alias", self.name]
-        place += ["--network", self._network, "--ip", self.address]
+        where = ["--name", self._container, "--hostname", self.name, "--network-alias", self.name]
+        where += ["--network", self._network, "--ip", self.address]
         rights = ["--privileged", "--cgroupns=host", "--volume", f"{cgroup}:{cgroup}", "--tmpfs", "/run"]
-        caches = [word for pair in DOWNLOADS.items() for word in ("--volume", ":".join(pair))]
+        caches = [
+            word
+            for name, place in DOWNLOADS.items()
+            for word in ("--volume", f"{self._network}-{name}:{place}")
+        ]
         settings = ["--env", "container=docker"]
-        docker("run", "--detach", *place, *rights, *caches, *settings, IMAGE, "/bin/sh", "-c", INIT)
+        docker("run", "--detach", *where, *rights, *caches, *settings, IMAGE, "/bin/sh", "-c", INIT)
         self._wait_booted()
         self.put_project()
         return self
