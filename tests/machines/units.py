@@ -9,8 +9,8 @@ from tests.machines.image import MachineError
 from tests.machines.machine import Machine
 
 # Generous: the machine may share its processors with much else.
-START_SECONDS: Final = 180.0
-SCALING_SECONDS: Final = 240.0
+START_SECONDS: Final = 300.0
+SCALING_SECONDS: Final = 300.0
 TOLERABLE_EXPOSURE: Final = 2.0
 
 
