@@ -45,6 +45,10 @@ from workers.queue_depths import QueueDepths
 
 EVENTS = 1000
 CONNECTIONS = 16
+PER_SECOND = 100.0
+"""At once, a hundred updates would come within three seconds, and the platform, which is asked about one
+after the other, would answer when their windows have closed."""
+
 DRAIN_SECONDS = 120.0
 QUEUES_ON_THE_WAY = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
 
@@ -99,7 +103,7 @@ class Demonstration:
         )
         posts = self._losses.withhold(list(traffic(plan_of(EVENTS))))
         with Ledger(path) as ledger:
-            sender = Sender(endpoint, posts, ledger, policy=policy, rate=0.0)
+            sender = Sender(endpoint, posts, ledger, policy=policy, rate=PER_SECOND)
             summary = sender.run(CONNECTIONS, lambda _tally: None)
         endpoint.close()
         click.echo(f"{summary.answered} of {summary.posts} posts were answered 200")

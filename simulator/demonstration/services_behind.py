@@ -28,9 +28,6 @@ SUBSCRIPTIONS: Mapping[str, tuple[str, ...]] = {
 REQUESTS_PER_MINUTE = 60_000
 """The demonstration shall not wait for the limit of a real organisation."""
 
-# Short beside the real two and ten seconds: the events of an hour come within seconds here.
-WINDOW = {"OM_WINDOW_SECONDS": "0.2", "OM_WINDOW_LIMIT_SECONDS": "1"}
-
 UNFINISHED = """
     SELECT (SELECT count(*) FROM conversations WHERE window_opened_at IS NOT NULL)
         + (SELECT count(*) FROM routing_updates WHERE decision IS NULL)
@@ -128,7 +125,6 @@ class ServicesBehind:
                 "OM_GENESYS_CLIENT_ID": "demo",
                 "OM_GENESYS_CLIENT_SECRET": client_secret,
                 "OM_GENESYS_REQUESTS_PER_MINUTE": str(REQUESTS_PER_MINUTE),
-                **WINDOW,
             }
 
 
