@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.accounting import CpuMeter
+from tests.benchmarks.least_delay import least_delays
 from tests.benchmarks.running import whole_service
 from tests.benchmarks.steady import finished, in_ms, steady_load
 from tests.benchmarks.wrk import ON_THE_WAY, load
@@ -46,7 +47,7 @@ def measure_end_to_end(rig: Rig) -> None:
 
 
 def measure_commit_delay(rig: Rig) -> None:
-    """Send at a steady rate and see when each event's row can be read."""
+    """Send at a steady rate and see when each event's row can be read; then what is the least of it."""
     rig.say("commit_delay")
     seconds = rig.plan.open_loop_seconds
     count = round(RATE * seconds)
@@ -60,6 +61,12 @@ def measure_commit_delay(rig: Rig) -> None:
     delays = [moment - due for moment, due in found if moment is not None]
     rig.results.check(f"commit_delay: {count} sent, {len(delays)} rows", holds=len(delays) == count)
     rig.results.add("commit_delay", "service", **in_ms(delays))
+    rig.queue.purge()
+    least = least_delays(rig, bodies[: count // 2], RATE)
+    rig.results.check(
+        f"commit_delay: {count // 2} published bare, {len(least)} rows", holds=len(least) == count // 2
+    )
+    rig.results.add("commit_delay", "bare", **in_ms(least))
 
 
 def _warm_up(rig: Rig, port: int, table: EventTable) -> int:

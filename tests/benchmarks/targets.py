@@ -123,6 +123,8 @@ TARGETS: Final = tuple(Target(*row) for row in (
      "p99 with the broker away ÷ with it there"),
     ("commit_p50_ms", CEILING, 30, 15, "commit_delay service p50_ms",
      "first byte in to effect committed, 200/s: p50 (ms)"),
+    ("commit_vs_bare", CEILING, None, None, "commit_delay service p50_ms / commit_delay bare p50_ms",
+     "that p50 ÷ the broker's and the database's own: published bare, inserted, committed"),
     ("commit_p99_ms", CEILING, 100, 50, "commit_delay service p99_ms",
      "first byte in to effect committed, 200/s: p99 (ms)"),
     ("deliver_vs_bare", FLOOR, 0.5, None, "deliver service per_second / deliver bare per_second",
