@@ -95,15 +95,18 @@ def _of_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
                     gauge.add_metric((str(process["pid"]),), float(value))
             yield gauge
     shed = CounterMetricFamily("om_edge_shed", "Webhooks answered 429.", labels=("pid",))
+    refused = CounterMetricFamily("om_edge_refused", "Requests not answered 200.", labels=("pid", "status"))
     broker = GaugeMetricFamily(
         "om_edge_broker", "1 for the state of the connection.", labels=("pid", "state")
     )
     for process in processes:
         pid, gate = str(process["pid"]), process.get("gate", {})
         shed.add_metric((pid,), float(gate.get("refused", 0)))
+        for status, count in process.get("refused", {}).items():
+            refused.add_metric((pid, str(status)), float(count))
         for state in _STATES:
             broker.add_metric((pid, state), float(process["journal"].get("broker") == state))
-    yield from (shed, broker)
+    yield from (shed, refused, broker)
 
 
 def metrics_of(health: Callable[[], Health]) -> bytes:

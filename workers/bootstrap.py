@@ -17,7 +17,7 @@ from messaging.watchdog import Watchdog
 from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
-from workers.observe import OBSERVER_SESSION, Flow, ServiceCollector, ops_app, serve
+from workers.observe import OBSERVER_SESSION, Edges, Flow, ServiceCollector, ops_app, serve
 from workers.presence import present
 from workers.queue_depths import QueueDepths
 from workers.reconcile import Checker, Comparer, EventsExchange, Reconciler, platform_history_of
@@ -194,5 +194,5 @@ def run_observe(settings: ObserveSettings) -> None:
         QueueDepths(settings.management_urls, settings.amqp_urls[0]) if settings.management_urls else None
     )
     engine = engine_of(settings.database_url, OBSERVER_SESSION)
-    app = ops_app(ServiceCollector(engine, depths), Flow(engine))
+    app = ops_app(ServiceCollector(engine, depths), Flow(engine), Edges(engine))
     serve(app, settings.host, settings.port, ServiceManager())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment
+from messaging.settings_file import variables_now
 from omctl.check.configuration import shown
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class Explained:
     Args:
         name: The variable's.
         value: What holds, fit for a screen: secrets counted, passwords left out.
-        source: environment, file and its path, credential, or default.
+        source: settings file, environment, file and its path, credential, or default.
         text: Unit, effect and default, in the words of deploy/environment.example.
         taken_up: What it takes until another value holds.
     """
@@ -53,19 +55,17 @@ class Explained:
     taken_up: str
 
 
-def explained(variables: Mapping[str, str]) -> list[Explained]:
+def explained() -> list[Explained]:
     """Return every setting, in the order of the example.
-
-    Args:
-        variables: The process's environment.
 
     Raises:
         ConfigurationError: A file that a variable names cannot be read.
     """
-    environment = Environment()
+    environment, variables = Environment(), variables_now()
     settings = []
     for section, name, text, default in _listed(EXAMPLE.read_text(encoding="utf-8")):
-        source = source_of(name, variables)
+        is_in_file = variables.get(name) != os.environ.get(name)
+        source = "settings file" if is_in_file else source_of(name, variables)
         value = shown(name, environment.string(name)) if source != "default" else default
         taken_up = _BY_NAME.get(name, RELOAD if section == _EDGE_SECTION else RESTART)
         settings.append(Explained(name, value, source, text, taken_up))

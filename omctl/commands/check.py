@@ -37,12 +37,12 @@ STYLES = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.
 def check(*, only_settings: bool, as_json: bool) -> None:
     """Look at the settings, broker, database, edge and journals; say what is wrong and what to do.
 
-    With --settings: what holds of each, where it came from (environment, file, credential, default), its unit
-    and effect, and whether another value needs a restart. Changes nothing. Exit status 0: nothing is wrong,
-    warnings at most. 1: at least one problem.
+    With --settings: what holds of each, where it came from (settings file, environment, file, credential,
+    default), its unit and effect, and whether another value needs a restart. Changes nothing. Exit status 0:
+    nothing is wrong, warnings at most. 1: at least one problem.
     """
     if only_settings:
-        _explain(explained(os.environ), as_json=as_json)
+        _explain(explained(), as_json=as_json)
         return
     findings = all_findings(Environment())
     if as_json:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,9 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from deploy.local.packages import ensure
-from tests.servers import LOOPBACK, ServerProcess, free_port
-from tests.services import running
+from tests.servers import LOOPBACK, ServerProcess, ensure_prometheus, free_port
+from tests.services import post, running
 from workers.tables import (
     conversations,
     deliveries,
@@ -23,7 +21,11 @@ from workers.tables import (
     reconciliations,
 )
 
-pytestmark = pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True),
+    # Six processes are started for it, on whatever machine.
+    pytest.mark.timeout(300),
+]
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "open-messaging.rules.yml"
@@ -48,7 +50,7 @@ def observer(whole_service, tmp_path):
 @pytest.fixture
 def prometheus(whole_service, observer, tmp_path):
     """Run Prometheus with our rules on our addresses, every second; yields a function that asks its API."""
-    ensure(lambda: shutil.which("prometheus"), "prometheus")
+    ensure_prometheus()
     rules = tmp_path / "rules.yml"
     rules.write_text(RULES.read_text().replace("interval: 1m", "interval: 1s"))
     edge = f"{LOOPBACK}:{whole_service.edge.port}"
@@ -159,6 +161,7 @@ def test_the_dashboard_the_rules_and_the_catalogue_are_of_what_is_told(whole_ser
         }
         assert whole_service.send(json.dumps(event).encode()) == 200
     assert whole_service.send(b"no JSON") == 200
+    assert post(whole_service.edge.url, b"{}", X_Hub_Signature_256="sha256=forged").status_code == 401
     whole_service.wait_for("SELECT 1 FROM dead_letters")
 
     unanswered = expressions()

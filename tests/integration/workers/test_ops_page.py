@@ -10,12 +10,13 @@ from playwright.sync_api import expect, sync_playwright
 
 from simulator.serving import serving_app
 from tests.servers import require_chromium
-from workers.observe import Flow, ServiceCollector, ops_app
+from workers.observe import Edges, Flow, ServiceCollector, ops_app
 from workers.tables import (
     conversations,
     dead_letters,
     deliveries,
     destinations,
+    edge_statistics,
     engine_of,
     note_worker,
     processed_events,
@@ -89,7 +90,7 @@ def test_the_hour_is_counted_by_minute_and_goes_on(engine, flow, monkeypatch):
 
 def test_while_the_database_is_away_the_page_says_so_and_nothing_fails():
     engine = engine_of("postgresql+psycopg://nobody@127.0.0.1:9/none")
-    client = ops_app(ServiceCollector(engine, None), Flow(engine)).test_client()
+    client = ops_app(ServiceCollector(engine, None), Flow(engine), Edges(engine)).test_client()
 
     state = client.get("/ops/state").get_json()
 
@@ -121,6 +122,8 @@ def busy(migrated_sqlite_url):
     with engine.begin() as connection:
         connection.execute(processed_events.insert(), events)
         connection.execute(dead_letters.insert(), letters)
+        edges = [answers("vm-1", now), answers("vm-2", now, status_401=12)]
+        connection.execute(edge_statistics.insert(), edges)
         connection.execute(conversations.insert(), [conversation(n, now) for n in range(9)])
         connection.execute(
             destinations.insert(), [destination(name, now) for name in ("analytics", "crm", "routing")]
@@ -157,6 +160,26 @@ def conversation(number, now):
     }
 
 
+def answers(edge, now, **refused):
+    """Return a minute of an edge process."""
+    refusals = dict.fromkeys(("status_401", "status_413", "status_429", "status_503", "other_refusals"), 0)
+    return {
+        "process": f"{edge} 1",
+        "began_at": now - timedelta(minutes=2),
+        "edge": edge,
+        "duration_us": 60_000_000,
+        "answered": 1500,
+        "within_10_ms": 1400,
+        "within_100_ms": 1494,
+        "within_1_s": 1500,
+        "within_3_s": 1500,
+        "within_10_s": 1500,
+        "longest_us": 310_000,
+        **refusals,
+        **refused,
+    }
+
+
 def destination(name, now):
     return {"name": name, "registered_at": now}
 
@@ -184,7 +207,7 @@ def chromium():
 @pytest.fixture
 def open_page(chromium, busy):
     """Open the page with a viewport; whatever the browser complains of fails the test."""
-    with serving_app(ops_app(ServiceCollector(busy, Depths()), Flow(busy))) as url:
+    with serving_app(ops_app(ServiceCollector(busy, Depths()), Flow(busy), Edges(busy))) as url:
         pages, said = [], []
 
         def open_with(**options):
@@ -221,6 +244,7 @@ def test_it_says_what_flows_what_is_stuck_and_since_when(open_page):
     expect(page.locator("#destinations tr", has_text="crm").locator(".badge")).to_have_text("down")
     expect(page.locator("#workers tr", has_text="vm-1 1").first).to_contain_text("36 failed")
     expect(page.locator("#waiting tr", has_text="Queue events")).to_contain_text("318")
+    expect(page.locator("#edges tr", has_text="vm-2")).to_contain_text("99.6 %12")
     keep_picture(page, "ops")
 
 

@@ -17,15 +17,17 @@ def settings(monkeypatch, tmp_path):
     for name in KNOWN:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "OM_DATABASE_URL").write_text("postgresql://u:hidden@db/om")
+    (tmp_path / "settings").write_text("OM_HANDLER_ATTEMPTS=5\n")
     (tmp_path / "secrets").write_text(f"{SECRET},older-{SECRET}")
     variables = {
         "OM_BATCH_EVENTS": "250",
         "OM_WEBHOOK_SECRETS_FILE": str(tmp_path / "secrets"),
+        "OM_SETTINGS_FILE": str(tmp_path / "settings"),
         "CREDENTIALS_DIRECTORY": str(tmp_path),
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return {each.name: each for each in explained(variables)}
+    return {each.name: each for each in explained()}
 
 
 def test_every_setting_is_explained_and_says_what_takes_it_up(settings):
@@ -39,6 +41,7 @@ def test_a_value_is_told_with_its_source_and_a_secret_is_not_told(settings, tmp_
     assert found["OM_BATCH_EVENTS"] == ("250", "environment")
     assert found["OM_WEBHOOK_SECRETS"] == ("set, 2 values", f"file {tmp_path / 'secrets'}")
     assert found["OM_DATABASE_URL"] == ("postgresql://db/om", "credential")
+    assert found["OM_HANDLER_ATTEMPTS"] == ("5", "settings file")
     assert found["OM_BATCH_SECONDS"] == ("0.02", "default")
     assert found["OM_EDGE_PROCESSES"] == ("one for each CPU", "default")
     assert found["OM_MANAGEMENT_URL"] == ("none", "default")

@@ -23,6 +23,7 @@ DETAILS = {
                 "majority_seen_s": None,
             },
             "gate": {"refused": 4, "shedding": True, "queue_depth": None, "high": 50, "low": 30},
+            "refused": {401: 5, "503": 1},
         }
     ],
 }
@@ -47,6 +48,7 @@ def test_each_number_of_the_report_is_a_metric_with_its_unit():
     assert found["om_edge_shed_total", ("pid", "7")] == 4
     assert found["om_edge_shedding", ("pid", "7")] == 1
     assert found["om_edge_queue_depth_high", ("pid", "7")] == 50
+    assert found["om_edge_refused_total", ("pid", "7"), ("status", "401")] == 5
     assert found["om_edge_journal_entries", ("pid", "7")] == 3
     assert found["om_edge_barrier_age_seconds", ("pid", "7")] == 6.5
     assert found["om_edge_broker", ("pid", "7"), ("state", "away")] == 1

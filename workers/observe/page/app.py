@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
     from werkzeug.wrappers import Response as Redirection
 
+    from workers.observe.page.edges import Edges
     from workers.observe.page.flow import Flow
 
 HEADERS: Final = {
@@ -26,12 +27,13 @@ HEADERS: Final = {
 }
 
 
-def ops_app(collector: Collector, flow: Flow) -> Flask:
+def ops_app(collector: Collector, flow: Flow, edges: Edges) -> Flask:
     """Return the application: /metrics, /ops and what it needs.
 
     Args:
         collector: Knows how everything stands; each scrape asks it, all open pages together now and then.
         flow: Knows what has been processed in the last hour.
+        edges: Knows what the edges answered lately.
     """
     app = Flask(__name__, static_folder="static", static_url_path="/ops/static")
     samples = Remembered(lambda: samples_of(collector.collect()), REMEMBERED_SECONDS)
@@ -55,7 +57,14 @@ def ops_app(collector: Collector, flow: Flow) -> Flask:
     def state() -> Response:
         """Return everything that the page shows."""
         known = samples.read()
-        return jsonify({**overview(known), "flow": flow.read(), "troubles": troubles(known)})
+        return jsonify(
+            {
+                **overview(known),
+                "flow": flow.read(),
+                "edges": edges.read(),
+                "troubles": troubles(known),
+            }
+        )
 
     @app.after_request
     def protect(response: Response) -> Response:

@@ -106,6 +106,9 @@ const showTables = (state) => {
   fill("destinations", ["", "state", "waiting", "due for"],
     state.destinations.map((each) => [each.name, badge(each.state, LOOKS[each.state] ?? "wait"), number(each.waiting), span(each.due_s)]),
     "None is configured.");
+  fill("edges", ["", "answered", "in 100 ms", "refused"],
+    state.edges.map((each) => [each.edge, number(each.answered), each.soon === null ? "–" : `${(Math.floor(each.soon * 1000) / 10).toFixed(1)} %`, number(each.refused)]),
+    "Nothing was answered.");
   fill("workers", ["", "state", "since it began"],
     state.workers.map((each) => [
       tag("span", {}, each.role, tag("small", { textContent: each.worker })),
