@@ -96,8 +96,8 @@ def missing_settings(var: Path) -> dict[str, str]:
         "OM_STATE_DIRECTORY": str(var / "state"),
         "OM_DATABASE_URL": f"sqlite:///{var / 'open-messaging.sqlite3'}",
         "OM_EDGE_PROCESSES": "1",
-        # Duplicates meet in different processes, as they do in production.
-        "OM_SCALE_FLOOR": str(WORKERS),
+        # Duplicates meet in different processes, as they do in production; who names a ceiling knows better.
+        **({} if _is_set("OM_SCALE_CEILING") else {"OM_SCALE_FLOOR": str(WORKERS)}),
         # The simulator's account is of every event, each for itself.
         "OM_STORE_TYPING": "true",
         # A line for each event, which nobody wants of a busy service.

@@ -42,6 +42,11 @@ def test_what_is_set_stays(monkeypatch, tmp_path):
     }
 
 
+def test_a_ceiling_of_one_worker_is_not_contradicted(monkeypatch, tmp_path):
+    monkeypatch.setenv("OM_SCALE_CEILING", "1")
+    assert "OM_SCALE_FLOOR" not in missing_settings(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("bind", "url"),
     [
