@@ -13,13 +13,15 @@ LANES ?= 4
 CHAOS ?=
 # Options for the benchmarks, such as BENCH="--only growth --rows 20000000"
 BENCH ?=
+# Options for the questions, such as QUESTIONS="--events 1000000"
+QUESTIONS ?=
 # Options of the installation, such as INSTALL="--server-name hooks.example.com --workers 4"
 INSTALL ?=
 # Minutes of a soak
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vm run demo test test-nightly test-systemd test-three check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick profile
+.PHONY: help install install-vm run demo test test-nightly test-systemd test-three check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick questions profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -88,6 +90,9 @@ bench: install ## Measure everything beside what one would write instead: a quar
 
 bench-quick: install ## Measure the main ratios in under three minutes
 	@$(BIN)/python -m tests.benchmarks --quick $(BENCH)
+
+questions: install ## Ask the questions of docs/database.md on five million events: some minutes and 8 GB in /var/tmp
+	@$(BIN)/python -m tests.questions --json docs/performance/questions.json $(QUESTIONS)
 
 profile: install ## Draw where an edge and a worker process spend their time, as flame graphs
 	@$(BIN)/python -m tests.benchmarks.profiling docs/performance

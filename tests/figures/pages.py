@@ -17,6 +17,7 @@ FILES: Final = {
     "chaos": "docs/chaos/results.json",
     "sabotage": "docs/chaos/sabotage.json",
     "soak": "docs/chaos/soak.json",
+    "questions": "docs/performance/questions.json",
 }
 """The files of figures by the name that pages quote them under."""
 
