@@ -23,6 +23,9 @@ WEBHOOK: Final = "webhook"
 RECONCILE: Final = "reconcile"
 REPLAY: Final = "replay"
 INGEST: Final = "ingest"
+
+REQUEST_ID_LENGTH: Final = 128
+"""The edge cuts a longer one: it is for people who search logs, not for data."""
 STATISTICS: Final = "statistics"
 """No event: what an edge process has answered (messaging/edge_statistics.py)."""
 

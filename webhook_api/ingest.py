@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Final
 
-from messaging.envelope import WEBHOOK, encode_properties
+from messaging.envelope import REQUEST_ID_LENGTH, WEBHOOK, encode_properties
 from webhook_api.answer import Answer
 from webhook_api.http import ANSWER_AFTER, REQUEST_ID
 from webhook_api.journal import JournalFullError
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 SIGNATURE_KEY: Final = f"HTTP_{HEADER.upper().replace('-', '_')}"
 REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
-REQUEST_ID_LENGTH: Final = 128
-"""A longer one is cut: it is for people who search logs, not for data."""
-
 RETRY_SECONDS: Final = 5
 """The platform's own pause between retries; a longer one would only cost it attempts."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from messaging.delivery import Verdict
-from messaging.envelope import INGEST, RECONCILE, REPLAY, WEBHOOK, generation_of
+from messaging.envelope import INGEST, RECONCILE, REPLAY, REQUEST_ID_LENGTH, WEBHOOK, generation_of
 from messaging.topology import DEAD_LETTER_RECORDS
 from workers.parsing import Arrival, event_again
 from workers.tables import DeadLetter, has_hung_alone, is_suspect
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from messaging.delivery import Delivery
     from messaging.edge_statistics import EdgeStatistics
+    from messaging.envelope import Envelope
     from workers.intake.dispatch import Dispatched
     from workers.intake.failure import Failure
     from workers.parsing import Drift, Event
@@ -152,12 +153,20 @@ def arrivals_of(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, .
     body_sha256 = hashlib.sha256(envelope.body).hexdigest()
     if (generation := generation_of(envelope.source)) is not None:
         events = [event_again(event, generation) for event in events]
+    request_id, received_at_us, body = _request_id_of(envelope), envelope.received_at_us, envelope.body
     return tuple(
         [
-            Arrival(event, message_id, envelope.received_at_us, source, body_sha256, envelope.body)
+            Arrival(event, message_id, received_at_us, source, body_sha256, request_id, body)
             for event in events
         ]
     )
+
+
+def _request_id_of(envelope: Envelope) -> str | None:
+    """Return the request's id, as long as the edge lets one be; what cannot be stored is none."""
+    request_id = envelope.request_id
+    is_of_use = len(request_id) <= REQUEST_ID_LENGTH and request_id.isprintable()
+    return request_id if is_of_use and request_id else None
 
 
 def refuse(delivery: Delivery, failure: Failure) -> Refused:

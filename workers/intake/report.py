@@ -70,6 +70,7 @@ def log_events(arrivals: Sequence[Arrival], dispatched: Dispatched) -> None:
             event_type=arrival.event.event_type,
             conversation_id=arrival.event.conversation_id,
             message_id=arrival.message_id,
+            request_id=arrival.request_id,
         )
 
 

@@ -99,6 +99,7 @@ class Arrival:
         received_at_us: When the edge had read it, microseconds since the epoch, UTC.
         source: webhook, reconcile or replay.
         body_sha256: SHA-256 of the raw body, hexadecimal.
+        request_id: Its request's, as in the gateway's log; None where a publisher gave none of use.
         body: The raw body, byte for byte.
     """
 
@@ -107,6 +108,7 @@ class Arrival:
     received_at_us: int
     source: str
     body_sha256: str
+    request_id: str | None
     body: bytes = field(repr=False)
 
 

@@ -29,6 +29,7 @@ _COLUMNS: Final = {
     "source": "source",
     "dialect": "event.dialect",
     "body_sha256": "body_sha256",
+    "request_id": "request_id",
 }
 """What an arrival says of each column."""
 

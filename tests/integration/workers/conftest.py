@@ -108,11 +108,11 @@ def platform_url(organisation):
 TAGS = itertools.count(1)
 
 
-def deliver(payload, *, attempt=1, message_id=None, queue=EVENTS_QUEUE):
+def deliver(payload, *, attempt=1, message_id=None, request_id="r", queue=EVENTS_QUEUE):
     """Make a delivery of a payload or of raw bytes."""
     tag = next(TAGS)
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    envelope = Envelope(message_id or f"request-{tag}", time.time_ns() // 1000, "r", "webhook", body)
+    envelope = Envelope(message_id or f"request-{tag}", time.time_ns() // 1000, request_id, "webhook", body)
     return Delivery(tag, queue, attempt, envelope)
 
 

@@ -51,6 +51,7 @@ def test_a_difference_from_the_models_is_noticed(migrated_url):
     [
         "events_v1",
         "events_v2",
+        "events_v3",
         "dead_letters_v1",
         "dead_letters_v2",
         "interventions_v1",

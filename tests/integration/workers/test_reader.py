@@ -57,6 +57,7 @@ def reader(migrated_postgres_url):
     [
         "events_v1",
         "events_v2",
+        "events_v3",
         "dead_letters_v1",
         "conversations_v1",
         "duplicate_events_v1",

@@ -34,6 +34,12 @@ processed_events = Table(
     column("body_sha256", Digest, "SHA-256 of the request's raw body, 32 bytes"),
     column("deliveries", Integer, "How often it came with this very body, from 1", server_default="1"),
     column("last_delivered_at", UtcDateTime, "When it came again last; null for once", nullable=True),
+    column(
+        "request_id",
+        Text,
+        "Its request's, as in the gateway's log and the answer's header",
+        nullable=True,
+    ),
     UniqueConstraint("idempotency_key"),
     Index(None, "processed_at", postgresql_using="brin"),
     Index(None, "conversation_id"),
