@@ -7,6 +7,7 @@ from typing import Final
 from tests.chaos.sabotage import LOST, STUCK, Defect
 
 NO_ADOPTION: Final = "Home.adopt = lambda *_: []\n"
+NOTHING_RESTORED: Final = "Republisher.restore = lambda *_: None\n"
 FORGETFUL: Final = "Barrier.interrupt = lambda _self: []\n"
 """A majority taken for granted is no defect that shows at load: a channel whose events nobody commits soon
 stops reading, then no probe is answered, and the connection is given up after ten seconds. It shows where
@@ -34,7 +35,7 @@ DEFECTS: Final = (
         2,
         "the broker is killed",
         "webhook_api/handover/republisher.py",
-        "Republisher.restore = lambda *_: None\n",
+        NOTHING_RESTORED,
         STUCK,
     ),
     Defect(
@@ -156,19 +157,14 @@ def parameters_of(urls, **names):
         stand="cluster",
     ),
     Defect(
-        "neither a majority nor an answer is asked for",
+        "what waited for a majority is forgotten",
         21,
         "the majority is away for minutes",
-        "webhook_api/handover/majority_watch.py",
-        """
-from webhook_api.handover.stagnation import Stagnation
-setattr(Stagnation, "has_lasted", lambda *_: False)
-MajorityWatch.is_there = lambda *_: True
-MajorityWatch.seen_until = lambda _self, now: now
-MajorityWatch.patience = property(lambda _self: 3600.0)
-""",
-        LOST,
+        "webhook_api/handover/republisher.py",
+        NOTHING_RESTORED,
+        STUCK,
         stand="cluster",
+        lasts=(15.0, 20.0),
     ),
     Defect(
         "what a leader cut off took is not sent again",
