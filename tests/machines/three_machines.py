@@ -29,7 +29,6 @@ LEADER: Final = f"rabbitmqctl -q list_queues name leader | sed -n 's/^{topology.
 MEMBERS: Final = (
     f"rabbitmqctl -q list_queues name members | sed -n 's/^{topology.EVENTS_QUEUE}\\t//p' | tr -d '[],'"
 )
-RETURN_SECONDS: Final = 180.0
 
 
 def run() -> bool:
@@ -83,5 +82,6 @@ def _wait_back(machine: Machine) -> None:
     """Block until a machine that was off is whole again."""
     units.wait_for(machine, "om-api")
     units.wait_for(machine, "om-worker@1")
-    machine.run("rabbitmqctl -q await_startup", timeout=RETURN_SECONDS)
+    # Waits until it is started: it was told to at boot.
+    machine.run("systemctl start rabbitmq-server")
     tell(f"{machine.name} is back")
