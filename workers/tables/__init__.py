@@ -11,7 +11,7 @@ from workers.tables.claims import claim, mark_skipped
 from workers.tables.database import engine_of, is_committable, transact
 from workers.tables.dead_letter_records import DeadLetter, record_dead_letters
 from workers.tables.drift_records import DriftRecord, accept_drift, noted_drift, record_drift
-from workers.tables.edge_statistics import (
+from workers.tables.edge_records import (
     Acknowledgements,
     acknowledgements_since,
     record_edge_statistics,
