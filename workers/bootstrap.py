@@ -62,7 +62,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     """
     clock = SystemClock()
     engine = engine_of(settings.database_url)
-    deliverer = Deliverer(engine, clock, settings.destinations)
+    deliverer = Deliverer(engine, clock, settings.destinations, logs_attempts=settings.access_log)
     receipts = None
     if settings.genesys is not None:
         client = _platform_client(engine, settings.genesys, clock)

@@ -31,7 +31,7 @@ _BY_NAME: Final = {
     # What gunicorn's master itself has begun with.
     **dict.fromkeys(("OM_BIND", "OM_EDGE_PROCESSES", "OM_STATE_DIRECTORY", "OM_LOG_FORMAT"), RESTART),
     **dict.fromkeys(("OM_WEBHOOK_SECRETS", "OM_LOG_LEVEL"), RELOAD),
-    **dict.fromkeys(("OM_AMQP_URL", "OM_MANAGEMENT_URL"), BOTH),
+    **dict.fromkeys(("OM_ACCESS_LOG", "OM_AMQP_URL", "OM_MANAGEMENT_URL"), BOTH),
 }
 _EDGE_SECTION: Final = "The edge"
 

@@ -36,6 +36,7 @@ class Attempt:
         attempts: How many have failed, with this one.
         at_us: When it ended, our clock.
         is_last: Whether the run ends with it.
+        took_us: How long it took, in microseconds.
     """
 
     destination: Destination
@@ -45,6 +46,7 @@ class Attempt:
     attempts: int
     at_us: int
     is_last: bool
+    took_us: int = 0
 
 
 def lease_seconds(destination: Destination) -> float:
@@ -80,13 +82,14 @@ def attempt_run(
                 Attempt(destination, taken, None, End.TRANSIENT, taken.attempts, clock.now_us(), is_last=True)
             )
             return
+        began_us = clock.now_us()
         answer = _send(transport, taken)
         now_us = clock.now_us()
         attempts = taken.attempts + (answer.end is not End.DELIVERED and not is_probe)
         seconds = (now_us - (taken.first_attempt_us or now_us)) / 1_000_000
         end = judged(answer, destination, attempts=attempts, seconds=seconds)
         is_last = number == len(run) or end not in GOES_ON
-        report(Attempt(destination, taken, answer, end, attempts, now_us, is_last=is_last))
+        report(Attempt(destination, taken, answer, end, attempts, now_us, is_last, now_us - began_us))
         if is_last:
             return
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from messaging.clock import Clock
     from workers.deliver.deliveries import Taken
     from workers.deliver.destinations import Destination
+    from workers.deliver.judgement import Answer
 
 BUSY_SECONDS: Final = 0.02
 """Between two looks at a database that had something due."""
@@ -67,10 +68,19 @@ class Deliverer:
         engine: The database.
         clock: Our time.
         destinations: The services behind; those that are not enabled get nothing.
+        logs_attempts: Whether each attempt gets a line.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, destinations: Sequence[Destination]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        destinations: Sequence[Destination],
+        *,
+        logs_attempts: bool = False,
+    ) -> None:
         self._engine = engine
+        self._logs_attempts = logs_attempts
         self._clock = clock
         self._destinations = destinations
         self._lanes = {
@@ -138,6 +148,8 @@ class Deliverer:
         lane.in_flight -= attempt.is_last
         if attempt.answer is None:
             return
+        if self._logs_attempts:
+            _log_attempt(attempt, attempt.answer)
         if attempt.end is End.DELIVERED:
             lane.delivered += 1
             if lane.breaker.succeeded():
@@ -182,3 +194,15 @@ class Deliverer:
             is_stopped=lambda: self._is_stopped,
             report=self._ended.put,
         )
+
+
+def _log_attempt(attempt: Attempt, answer: Answer) -> None:
+    log.info(
+        "delivery_attempted",
+        destination=attempt.destination.name,
+        outbox_id=attempt.taken.message.outbox_id,
+        status=answer.status,
+        end=attempt.end,
+        attempts=attempt.attempts,
+        ms=round(attempt.took_us / 1000, 2),
+    )

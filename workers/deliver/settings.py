@@ -28,6 +28,7 @@ class DeliverSettings:
         stop_seconds: How long a stop may wait for answers.
         log_level: debug, info, warning or error.
         log_form: json or text.
+        access_log: Whether each attempt gets a line.
     """
 
     amqp_urls: tuple[str, ...] = field(repr=False)
@@ -38,6 +39,7 @@ class DeliverSettings:
     stop_seconds: float = 20.0
     log_level: str = "info"
     log_form: str = JSON
+    access_log: bool = False
 
 
 def configured_destinations(environment: Environment) -> tuple[Destination, ...]:
@@ -75,6 +77,7 @@ def read_deliver_settings() -> DeliverSettings:
         stop_seconds=environment.seconds("OM_STOP_SECONDS", 20.0),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
         log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
+        access_log=environment.boolean("OM_ACCESS_LOG", default=False),
     )
 
 

@@ -1,0 +1,26 @@
+"""What documents and deployment files name as a setting is one that the code reads."""
+
+import re
+from pathlib import Path
+
+from messaging.setting_names import unknown_settings
+
+ROOT = Path(__file__).parents[2]
+PLACES = ("README.md", "CHANGELOG.md", "docs", "deploy", "docker")
+KINDS = {".md", ".example", ".service", ".timer", ".socket", ".conf", ".yaml", ".yml", ".json", ".toml", ""}
+WORD = re.compile(r"\bOM_[A-Z_]*[A-Z]\b(?!_?\*)")
+ELSEWHERE = {"OM_MANAGEMENT_PORT", "OM_POSTGRESQL_PORT", "OM_RABBITMQ_PORT", "OM_BATCH_EVENT"}
+"""What the local servers of a checkout read (deploy/local), and a misspelling that is told of."""
+
+
+def texts():
+    for place in (ROOT / each for each in PLACES):
+        for path in [place] if place.is_file() else place.rglob("*"):
+            if path.is_file() and path.suffix in KINDS:
+                yield path.read_text(encoding="utf-8")
+
+
+def test_no_document_names_a_setting_that_nothing_reads():
+    words = {word for text in texts() for word in WORD.findall(text)}
+    assert "OM_BIND" in words
+    assert set(unknown_settings(words)) - ELSEWHERE == set()
