@@ -27,7 +27,7 @@ def lines_at():
 
 def arrival(message_id):
     event = SimpleNamespace(event_type="openmessaging:conversation:message", conversation_id="c")
-    return SimpleNamespace(event=event, message_id=message_id)
+    return SimpleNamespace(event=event, message_id=message_id, request_id="r")
 
 
 def test_each_event_is_told_as_processed_skipped_or_known(lines_at):
