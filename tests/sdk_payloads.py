@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from functools import cache
 
 from tests.sdk_models import _model
 
@@ -30,6 +31,7 @@ def made(kind, depth=0):
     return None if depth == DEEPEST else _made_model(kind, depth)
 
 
+@cache
 def values_of(kind, attribute):
     """Return the closed list of values that a model's attribute has, empty where it has none."""
     setter = getattr(type(_model(kind)()), attribute).fset
