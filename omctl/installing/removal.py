@@ -71,9 +71,15 @@ def _directory_goes(path: Path) -> Step:
 
 
 def _units() -> list[str]:
-    """Return the units of this host that systemd has loaded."""
+    """Return the units of this host that systemd has loaded; others may be named by these and not be here."""
     listed = run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "om-*"])
-    return [line.split()[0] for line in listed.splitlines() if line]
+    return loaded(listed)
+
+
+def loaded(listed: str) -> list[str]:
+    """Return the units of a list of systemctl's that have a file."""
+    rows = [line.split() for line in listed.splitlines()]
+    return [name for name, state, *_ in rows if state == "loaded"]
 
 
 def _stop() -> None:

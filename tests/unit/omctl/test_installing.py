@@ -14,6 +14,7 @@ from omctl.installing import (
     cluster,
     credentials,
     gateway,
+    removal,
 )
 from omctl.installing.cluster import cluster_steps
 from omctl.installing.configuration import environment_text, program_text
@@ -181,3 +182,12 @@ def test_each_host_of_a_cluster_tries_its_own_broker_first():
 
 def test_a_certificate_calls_an_address_an_address():
     assert [gateway.kind(name) for name in ("hooks.example.com", "10.0.0.1", "::1")] == ["DNS", "IP", "IP"]
+
+
+def test_a_unit_that_is_only_named_by_another_is_not_stopped():
+    listed = """\
+om-api.service      not-found inactive dead    om-api.service
+om-worker@1.service loaded    active   running Open Messaging Ingest: intake worker 1
+"""
+
+    assert removal.loaded(listed) == ["om-worker@1.service"]
