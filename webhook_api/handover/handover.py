@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from webhook_api.handover.report import report_of
 from webhook_api.handover.republisher import BUFFER_LOW_BYTES, Republisher
 from webhook_api.journal import SEGMENT_BYTES
 
@@ -136,21 +137,15 @@ class Handover:
 
     def status(self) -> dict[str, object]:
         """Return the journal's state for health reports: sizes in bytes, age in seconds."""
-        return {
-            **self._journal.status(),
-            "waiting_bytes": self._republisher.waiting.size
-            + (0 if self._live else self._journal.active.size),
-            "entries": sum(segment.events for segment in self._segments()),
-            "oldest_entry_s": self._age_of(self._segments()),
-            "oldest_unproven_s": self._age_of(self._outlet.unproven),
-            "majority_seen_s": self._outlet.majority_age,
-            "broker": self._outlet.state,
-            "accepted": self.accepted - self._notes,
-            "republished": self._republisher.republished,
-            "unreadable_segments": self._republisher.waiting.unreadable,
-            "damaged_segments": self._republisher.damaged_segments,
-            "oversized": self._oversized.count,
-        }
+        report = report_of(
+            self._journal,
+            self._republisher,
+            self._outlet,
+            self._oversized,
+            is_live=self._live,
+            now_us=self._clock.now_us(),
+        )
+        return {**report, "accepted": self.accepted - self._notes}
 
     # The outlet's keeper.
 
@@ -248,15 +243,3 @@ class Handover:
             self._outlet.prove(closed)
         else:
             self._republisher.extend([closed])
-
-    def _segments(self) -> list[Segment]:
-        """Return the segments that hold anything."""
-        active = [self._journal.active] if self._journal.active.size else []
-        return [*self._republisher.waiting.segments, *self._outlet.unproven, *active]
-
-    def _age_of(self, segments: list[Segment]) -> float:
-        """Return the age of the oldest, in seconds; 0 of none."""
-        if not segments:
-            return 0.0
-        age_us = self._clock.now_us() - min(segment.opened_at_us for segment in segments)
-        return round(max(0.0, age_us / 1_000_000), 3)
