@@ -21,7 +21,7 @@ INSTALL ?=
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vm run demo test test-nightly test-systemd test-three check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick questions profile
+.PHONY: help install install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick questions profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ test-systemd: install ## Install on a bare Debian 13 with systemd in a container
 
 test-three: install ## Install on three such machines with one broker over all, and lose one under load
 	@$(BIN)/python -m tests.machines three
+
+test-compose: install ## Bring docker/compose.yaml up, and send an event through it
+	@$(BIN)/python -m tests.machines compose
 
 check: format-check lint types imports figures-check test ## What CI runs: all of the checks below, then the tests
 

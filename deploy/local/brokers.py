@@ -17,7 +17,7 @@ from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import ServerStartError
 from deploy.local.rabbitmq import CREDENTIALS, LocalRabbitMQ
 
-COMPOSE_FILE = Path(__file__).parents[2] / "docker" / "compose.yaml"
+COMPOSE_FILE = Path(__file__).parents[2] / "docker" / "servers.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _from_package(directory: Path) -> Iterator[BrokerAddress]:
 
 @contextmanager
 def _in_container() -> Iterator[BrokerAddress]:
-    """Run the broker of docker/compose.yaml; its volume keeps the data."""
+    """Run the broker of docker/servers.yaml; its volume keeps the data."""
     amqp_port, management_port = free_port(), free_port()
     ports = {"OM_RABBITMQ_PORT": str(amqp_port), "OM_MANAGEMENT_PORT": str(management_port)}
     compose = ["docker", "compose", "--file", str(COMPOSE_FILE)]

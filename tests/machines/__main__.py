@@ -1,10 +1,10 @@
-"""Try the installed service on machines: `python -m tests.machines systemd`, or `three`."""
+"""Try the installed service on machines: `python -m tests.machines systemd`, `three` or `compose`."""
 
 import sys
 
 import click
 
-from tests.machines import one_machine, three_machines
+from tests.machines import containers, one_machine, three_machines
 from tests.machines.image import MachineError
 
 
@@ -23,6 +23,12 @@ def systemd() -> None:
 def three() -> None:
     """Three VMs with one broker over all of them: one is lost under load, and comes back."""
     sys.exit(0 if three_machines.run() else 1)
+
+
+@machines.command()
+def compose() -> None:
+    """Containers: docker/compose.yaml brought up, an event sent through it, and taken down."""
+    sys.exit(0 if containers.run() else 1)
 
 
 if __name__ == "__main__":

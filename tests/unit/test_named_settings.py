@@ -9,8 +9,10 @@ ROOT = Path(__file__).parents[2]
 PLACES = ("README.md", "CHANGELOG.md", "docs", "deploy", "docker")
 KINDS = {".md", ".example", ".service", ".timer", ".socket", ".conf", ".yaml", ".yml", ".json", ".toml", ""}
 WORD = re.compile(r"\bOM_[A-Z_]*[A-Z]\b(?!_?\*)")
-ELSEWHERE = {"OM_MANAGEMENT_PORT", "OM_POSTGRESQL_PORT", "OM_RABBITMQ_PORT", "OM_BATCH_EVENT"}
-"""What the local servers of a checkout read (deploy/local), and a misspelling that is told of."""
+PORTS = {"OM_MANAGEMENT_PORT", "OM_POSTGRESQL_PORT", "OM_RABBITMQ_PORT"}
+CONTAINERS_PORTS = {"OM_GATEWAY_PORT", "OM_OBSERVE_PORT", "OM_PROMETHEUS_PORT"}
+ELSEWHERE = {*PORTS, *CONTAINERS_PORTS, "OM_BATCH_EVENT"}
+"""What the local servers of a checkout and compose files read, and a misspelling that is told of."""
 
 
 def texts():

@@ -1,0 +1,42 @@
+"""docker/prepare makes up what is secret, once, in the form that broker and services take."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DOCKER = Path(__file__).parents[3] / "docker"
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    shutil.copytree(DOCKER, tmp_path / "docker", ignore=shutil.ignore_patterns("secrets"))
+
+    def run():
+        subprocess.run([tmp_path / "docker" / "prepare", "hooks.example.com"], check=True)
+        return {path.name: path.read_bytes() for path in (tmp_path / "docker" / "secrets").iterdir()}
+
+    return run
+
+
+def test_everything_that_compose_takes_is_made_once_and_then_left_alone(prepare):
+    made = prepare()
+    text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"file: secrets/(\S+)\}", text)) <= set(made)
+    assert prepare() == made
+
+
+def test_the_broker_takes_the_passwords_that_the_addresses_have(prepare):
+    made = prepare()
+    users = json.loads(made["rabbitmq_definitions.json"])["users"]
+    assert len(users) == 3
+    for user in users:
+        side = user["name"].rpartition("-")[2]
+        password = re.search(rb":([0-9a-f]{48})@rabbitmq:", made[f"amqp_{side}"])[1]
+        kept = base64.b64decode(user["password_hash"])
+        assert kept[4:] == hashlib.sha256(kept[:4] + password).digest()

@@ -1,0 +1,70 @@
+"""docker/compose.yaml as an operator brings it up, with ports and secrets of its own."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final, Self
+
+from tests.machines.image import MachineError
+from tests.machines.machine import CHECKOUT
+from tests.servers import free_port
+
+PORTS: Final = ("OM_GATEWAY_PORT", "OM_PROMETHEUS_PORT", "OM_OBSERVE_PORT")
+UP_SECONDS: Final = 900.0
+"""The image is made too: mostly downloads."""
+
+
+class Composition:
+    """The services of a copy of the committed files, from `up` until the `with` block is left."""
+
+    def __init__(self) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="open-messaging-compose-"))
+        self.ports = {name: free_port() for name in PORTS}
+        self._project = f"open-messaging-{secrets.token_hex(4)}"
+
+    def __enter__(self) -> Self:
+        archive = subprocess.run(
+            ["git", "-C", str(CHECKOUT), "archive", "HEAD"], capture_output=True, check=True
+        ).stdout
+        subprocess.run(["tar", "-x", "-C", str(self._directory)], input=archive, check=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run("down", "--volumes", "--timeout", "60")
+        shutil.rmtree(self._directory)
+
+    def up(self) -> None:
+        """Bring everything up, by the commands of docs/install.md."""
+        subprocess.run([self._directory / "docker" / "prepare", "localhost"], check=True)
+        self.run("up", "--build", "--detach", timeout=UP_SECONDS)
+
+    def secret(self, name: str) -> Path:
+        """Return the file that a secret is in."""
+        return self._directory / "docker" / "secrets" / name
+
+    def run(self, *arguments: str, timeout: float = 180.0) -> str:
+        """Run `docker compose` and return what it printed.
+
+        Raises:
+            MachineError: It failed, or took longer than *timeout* seconds.
+        """
+        file = str(self._directory / "docker" / "compose.yaml")
+        command = ["docker", "compose", "--project-name", self._project, "--file", file, *arguments]
+        ports = {name: str(port) for name, port in self.ports.items()}
+        try:
+            done = subprocess.run(
+                command,
+                env={**os.environ, **ports},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=timeout,
+            )
+        except subprocess.TimeoutExpired:
+            raise MachineError(f"{' '.join(command)} took longer than {timeout:.0f} s") from None
+        if done.returncode:
+            raise MachineError(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
+        return done.stdout

@@ -1,0 +1,103 @@
+"""docker/compose.yaml names what the code has: roles, settings that are read, users of the least rights."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from messaging.environment import Environment
+from omctl.installing.broker import _USERS, _rights_entry
+from tests.machines.stand_ins import TARGETS
+from webhook_api.settings import EdgeSettings
+from workers.__main__ import main
+from workers.deliver import read_deliver_settings
+from workers.observe import read_observe_settings
+from workers.reconcile import read_reconcile_settings
+from workers.retain import read_retain_settings
+from workers.scale import read_scale_settings
+from workers.settings import read_intake_settings
+from workers.settle import read_settle_settings
+
+DOCKER = Path(__file__).parents[3] / "docker"
+TEXT = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^  (\w+):\n((?:    .*\n|\n|  #.*\n)+)", re.MULTILINE)
+SERVICES = dict(BLOCK.findall(TEXT.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0]))
+READERS = {
+    "edge": [EdgeSettings.from_environment],
+    "intake": [read_intake_settings],
+    # Its workers are its children and have its environment.
+    "scale": [read_scale_settings, read_intake_settings],
+    "settle": [read_settle_settings],
+    "deliver": [read_deliver_settings],
+    "reconcile": [read_reconcile_settings],
+    "retain": [read_retain_settings],
+    "observe": [read_observe_settings],
+}
+VALUES = {
+    "OM_AMQP_URL": "amqp://user:word@rabbitmq:5672/%2F",
+    "OM_MANAGEMENT_URL": "http://user:word@rabbitmq:15672",
+    "OM_DATABASE_URL": "postgresql+psycopg://user:word@postgresql/name",
+    "OM_WEBHOOK_SECRETS": "constructed-secret-0123456789abcdef",
+    "OM_GENESYS_CLIENT_SECRET": "constructed",
+    "OM_GENESYS_CLIENT_ID": "constructed",
+    "OM_GENESYS_REGION": "eu-central-1",
+}
+DESTINATIONS = """\
+[destinations.crm]
+url = "https://crm.example/"
+secret = "whsec_Y29uc3RydWN0ZWQtMDEyMzQ1Njc4OWFiY2Q="
+events = ["openmessaging:receipt"]
+"""
+
+
+def test_every_role_of_the_workers_has_a_service():
+    roles = set(re.findall(r'-m"?,? "?workers"?,? "?(\w+)', TEXT))
+    assert roles == set(main.commands) == set(READERS) - {"edge"}
+    assert roles <= set(SERVICES)
+
+
+@pytest.mark.parametrize("service", READERS)
+def test_a_service_is_told_only_what_it_reads(service, monkeypatch, tmp_path):
+    (tmp_path / "destinations.toml").write_text(DESTINATIONS)
+    for name, value in {**VALUES, "OM_DESTINATIONS": str(tmp_path / "destinations.toml")}.items():
+        monkeypatch.setenv(name, value)
+    asked, text_of = set(), Environment._text_of
+
+    def record(environment, name):
+        asked.add(name)
+        return text_of(environment, name)
+
+    monkeypatch.setattr(Environment, "_text_of", record)
+    for read in READERS[service]:
+        read()
+    told = {
+        name.removesuffix("_FILE") for name in re.findall(r"^ +(OM_\w+):", SERVICES[service], re.MULTILINE)
+    }
+    assert told
+    assert told - asked == set()
+
+
+def test_a_secret_that_a_service_names_is_granted_to_it_and_declared():
+    declared = set(re.findall(r"^  (\S+): \{file: secrets/\1\}$", TEXT, re.MULTILINE))
+    for service, text in SERVICES.items():
+        named = set(re.findall(r"/run/secrets/(\w+)", text))
+        granted = {each for line in re.findall(r"secrets: \[(.*)\]", text) for each in line.split(", ")}
+        assert named <= granted <= declared, service
+
+
+def test_the_gateway_alone_listens_to_others():
+    published = {name: re.findall(r'- "(.*):\d+"', text) for name, text in SERVICES.items()}
+    open_to_all = {name for name, ports in published.items() for port in ports if "127.0.0.1:" not in port}
+    assert open_to_all == {"gateway"}
+
+
+def test_the_broker_s_users_have_the_rights_that_an_installation_gives():
+    definitions = json.loads((DOCKER / "rabbitmq" / "definitions.json").read_text(encoding="utf-8"))
+    assert definitions["permissions"] == [_rights_entry(user) for user in _USERS]
+
+
+def test_every_image_that_is_named_has_a_stand_in():
+    named = re.findall(r"^    image: (\S+)$", TEXT, re.MULTILINE)
+    named += re.findall(r"^FROM (\S+)", (DOCKER / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) == set(TARGETS)
