@@ -3,6 +3,8 @@
 import json
 from hashlib import sha256
 
+import pytest
+
 from tests.sdk_models import require_sdk
 from tests.sdk_payloads import MOMENT, made, values_of
 from tests.unit.workers.test_sdk_payloads import DETAIL_EVENTS, MESSAGES, WHOLE, WITHOUT_HANDLER, body_of
@@ -27,6 +29,8 @@ def bodies():
         yield {"detail-type": name, "time": MOMENT, "detail": {"topicName": name, "eventBody": body}}
 
 
+# The bodies of tests/payloads go through with SQLite too: test_native_bodies.py.
+@pytest.mark.parametrize("whole_service", ["postgresql"], indirect=True)
 def test_everything_that_the_sdk_declares_is_taken_in_and_on_record(whole_service):
     require_sdk()
     sent = [json.dumps(each).encode() for each in bodies()]

@@ -21,6 +21,8 @@ class Receiver(ThreadingHTTPServer):
     """Counts each body's requests and answers with `answer(times seen, body)`."""
 
     daemon_threads = True
+    # All connections of a run may come at once, before a busy machine takes the first.
+    request_queue_size = 64
 
     def __init__(self, answer):
         super().__init__(("127.0.0.1", free_port()), Handler)

@@ -119,6 +119,8 @@ def test_four_hundred_neighbours_of_an_event_that_hangs_are_processed_and_delive
     assert worker.poll() is None
 
 
+# Nothing of it depends on the database, and it holds a processor for half a minute.
+@pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
 def test_an_event_that_holds_the_interpreter_ends_few_workers_and_no_neighbour(channel, start, query, log):
     sick = "hold the interpreter"
     publish(channel, with_one_sick(50, sick))
