@@ -33,7 +33,7 @@ class Composition:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run("down", "--volumes", "--timeout", "60")
+        self.run("--profile", "*", "down", "--volumes", "--timeout", "60")
         shutil.rmtree(self._directory)
 
     def up(self) -> None:
