@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from messaging.errors import OpenMessagingError
 from workers.tables import OPERATOR_SESSION, engine_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 READABLE: Final = (
     "processed_events",
@@ -31,8 +35,11 @@ _VIEWS: Final = text(
 _SCHEMA: Final = text("SELECT current_schema()")
 
 
+_INSUFFICIENT_PRIVILEGE: Final = "42501"
+
+
 class NoRolesError(OpenMessagingError):
-    """Give the file itself mode 0600: whoever may read it reads everything."""
+    """Have the role made by whoever may, and try again; in SQLite give the file itself mode 0600."""
 
 
 def grant_reading(url: str, role: str) -> list[str]:
@@ -46,7 +53,7 @@ def grant_reading(url: str, role: str) -> list[str]:
         What it may read.
 
     Raises:
-        NoRolesError: The database is SQLite.
+        NoRolesError: The database is SQLite, or its owner may not make roles and there is none of that name.
     """
     engine = engine_of(url, OPERATOR_SESSION)
     try:
@@ -56,7 +63,7 @@ def grant_reading(url: str, role: str) -> list[str]:
         name = quote(role)
         with engine.begin() as connection:
             if not connection.execute(_EXISTS, {"role": role}).scalar_one():
-                connection.execute(text(f"CREATE ROLE {name} NOLOGIN"))
+                _create(connection, name)
             schema = quote(connection.execute(_SCHEMA).scalar_one())
             readable = [*connection.scalars(_VIEWS), *READABLE]
             for statement in (
@@ -68,3 +75,15 @@ def grant_reading(url: str, role: str) -> list[str]:
     finally:
         engine.dispose()
     return readable
+
+
+def _create(connection: Connection, name: str) -> None:
+    try:
+        connection.execute(text(f"CREATE ROLE {name} NOLOGIN"))
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
+            raise
+        raise NoRolesError(
+            f"there is no role {name}, and the user of OM_DATABASE_URL may not make one. "
+            f"Have a superuser do it, then run this again: CREATE ROLE {name} NOLOGIN"
+        ) from error

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import time
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import requests
 import sqlalchemy as sa
+from urllib3.exceptions import InsecureRequestWarning
 
 from omctl.installing import credentials
 from omctl.installing.gateway import CERTIFICATE
@@ -60,7 +62,8 @@ def _send(body: bytes, options: Options) -> None:
     # Only the certificate that the installation itself made has this address in it.
     verify = str(CERTIFICATE) if options.certificate is None else False
     try:
-        answer = requests.post(url, data=body, headers=headers, timeout=10.0, verify=verify)
+        with warnings.catch_warnings(category=InsecureRequestWarning, action="ignore"):
+            answer = requests.post(url, data=body, headers=headers, timeout=10.0, verify=verify)
     except requests.RequestException as error:
         raise InstallationError(f"{url} does not answer ({type(error).__name__})") from error
     if answer.status_code != 200:

@@ -51,6 +51,8 @@ def run() -> bool:
             traffic.wait_for(EVENTS)
             time.sleep(LAST_RETRIES_SECONDS)
         account = settle(machines, traffic)
+        for refusal in traffic.refusals():
+            tell(f"refused: {refusal}")
         print(line("three", {"machines": len(machines), **account}), flush=True)
     return not account["lost"] and not account["repeated"] and not account["refused"]
 

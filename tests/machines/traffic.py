@@ -94,6 +94,14 @@ class Traffic:
         time.sleep(FLUSH_SECONDS)
         return sum(not row.answered for row in self._rows())
 
+    def refusals(self) -> list[str]:
+        """Say of each body that was given up how often it was sent, and what the last answer was."""
+        return [
+            f"{row.kind}, sent {row.attempts} times, at last answered {row.status or 'nothing'}"
+            for row in self._rows()
+            if not row.answered
+        ]
+
     def _answered(self) -> int:
         return sum(row.answered for row in self._rows())
 

@@ -107,3 +107,18 @@ def test_no_view_shows_what_somebody_wrote(reader):
 def test_sqlite_has_no_roles(migrated_sqlite_url):
     with pytest.raises(NoRolesError, match="file"):
         grant_reading(migrated_sqlite_url, "reader")
+
+
+def test_an_owner_who_may_make_no_role_is_told_what_a_superuser_has_to_say(migrated_postgres_url):
+    owner, role = f"owner-{secrets.token_hex(4)}", f"reader-{secrets.token_hex(4)}"
+    superuser = create_engine(migrated_postgres_url)
+    with superuser.begin() as connection:
+        connection.execute(text(f'CREATE ROLE "{owner}" LOGIN'))
+    try:
+        url = superuser.url.set(username=owner).render_as_string(hide_password=False)
+        with pytest.raises(NoRolesError, match=f'CREATE ROLE "{role}" NOLOGIN'):
+            grant_reading(url, role)
+    finally:
+        with superuser.begin() as connection:
+            connection.execute(text(f'DROP ROLE "{owner}"'))
+        superuser.dispose()
