@@ -135,7 +135,7 @@ class Edge:
             "pid": os.getpid(),
             "journal": self.handover.status(),
             "gate": {**self._gate.status(), "is_polled": self._poller is not None},
-            "refused": dict(self._refusals.counts),
+            "refused": dict(self._statistics.refusals),
             "signatures": dict(zip(self._secret_ids, self.ingest.verified, strict=True)),
         }
 

@@ -103,7 +103,7 @@ def _of_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
         pid, gate = str(process["pid"]), process.get("gate", {})
         shed.add_metric((pid,), float(gate.get("refused", 0)))
         for status, count in process.get("refused", {}).items():
-            refused.add_metric((pid, str(status)), float(count))
+            refused.add_metric((pid, status), float(count))
         for state in _STATES:
             broker.add_metric((pid, state), float(process["journal"].get("broker") == state))
     yield from (shed, refused, broker)

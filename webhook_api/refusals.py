@@ -1,4 +1,4 @@
-"""Count what is refused, and log a sample of it: nobody who is turned away fills a disk by that."""
+"""Log a sample of what is refused: nobody who is turned away fills a disk by that."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ class Refusals:
 
     Args:
         clock: Where time comes from.
-        statistics: Counts them too, interval by interval.
-
-    `counts`: how many since the process began, by status.
+        statistics: Counts them.
     """
 
     def __init__(self, clock: Clock, statistics: Statistics) -> None:
@@ -32,7 +30,6 @@ class Refusals:
         self._second = -1
         self._lines: Counter[tuple[int, str]] = Counter()
         self._left_out: Counter[tuple[int, str]] = Counter()
-        self.counts: Counter[int] = Counter()
 
     def note(self, answer: Answer, reason: str | None = None, **facts: object) -> Answer:
         """Count a refusal, log it unless there have been enough of its kind in this second, and return it.
@@ -43,7 +40,6 @@ class Refusals:
             facts: More for the line; identifiers and sizes.
         """
         self._statistics.refused(answer)
-        self.counts[answer.status] += 1
         self._log((answer.status, reason or answer.text), facts)
         return answer
 

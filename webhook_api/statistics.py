@@ -26,6 +26,8 @@ class Statistics:
         clock: Where time comes from.
         process: Unique to this process.
         seconds: How long an interval is; 0: none is ever told.
+
+    `refusals`: how many since the process began, by status.
     """
 
     def __init__(self, clock: Clock, process: str, seconds: float) -> None:
@@ -35,6 +37,7 @@ class Statistics:
         self._seconds = seconds
         self._edge = socket.gethostname()
         self._looked_at = self._turn_began = clock.monotonic()
+        self.refusals: Counter[str] = Counter()
         self.begin()
 
     def begin(self) -> None:
@@ -44,7 +47,7 @@ class Statistics:
         # How many took longer than one bound and no longer than the next; the last, longer than all.
         self._took = [0] * (len(BOUNDS_SECONDS) + 1)
         self._longest = 0.0
-        self._refused: Counter[str] = Counter()
+        self._refused_before = self.refusals.copy()
 
     def open_turn(self) -> None:
         """Note that the first webhook of a turn of the loop is there."""
@@ -65,11 +68,11 @@ class Statistics:
             if seconds > self._longest:  # noqa: PLR1730  # of a turn's cost a fifth would be the call of max
                 self._longest = seconds
         else:
-            self._refused[NOT_KEPT] += answers
+            self.refusals[NOT_KEPT] += answers
 
     def refused(self, answer: Answer) -> Answer:
         """Count a refusal, and return it."""
-        self._refused[str(answer.status)] += 1
+        self.refusals[str(answer.status)] += 1
         return answer
 
     def look(self, expected_seconds: float) -> EdgeStatistics | None:
@@ -86,7 +89,8 @@ class Statistics:
 
     def told(self) -> EdgeStatistics | None:
         """Return the interval as far as it has come; None where nothing was answered in it."""
-        if not self._seconds or not (any(self._took) or self._refused):
+        refused = self.refusals - self._refused_before
+        if not self._seconds or not (any(self._took) or refused):
             return None
         *within, everything = accumulate(self._took)
         return EdgeStatistics(
@@ -97,5 +101,5 @@ class Statistics:
             everything,
             tuple(within),
             round(self._longest * 1_000_000),
-            dict(self._refused),
+            dict(refused),
         )

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 import requests
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.servers import LOOPBACK, ServerProcess, free_port, require_chromium
+from tests.browser import MILLISECONDS, chromium, opening
+from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import running
 
 pytestmark = pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True)
 
-MILLISECONDS = 30_000
 PHONE = {"width": 390, "height": 844}
 SCREEN = {"width": 1280, "height": 860}
 
@@ -49,26 +49,15 @@ def platform(whole_service, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    program = require_chromium()
-    with sync_playwright() as playwright:
-        # Without its own sandbox, which root may not use: it sees this page alone.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def browser():
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
-def page(chromium, platform):
-    page = chromium.new_page(viewport=SCREEN)
-    page.set_default_timeout(MILLISECONDS)
-    said = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(platform.url)
-    yield page
-    page.close()
-    assert said == []
+def page(browser, platform):
+    with opening(browser, platform.url) as open_page:
+        yield open_page(viewport=SCREEN)
 
 
 def begin(page, text):

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from simulator.serving import serving_app
-from tests.servers import require_chromium
+from tests.browser import chromium, opening
 from workers.observe import Edges, Flow, ServiceCollector, ops_app
 from workers.tables import (
     conversations,
@@ -24,7 +24,6 @@ from workers.tables import (
 
 SCREEN = {"width": 1180, "height": 900}
 PHONE = {"width": 390, "height": 844}
-MILLISECONDS = 20_000
 
 
 def event(number, at, *, took_ms=20):
@@ -195,34 +194,18 @@ def delivery(number, now):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    program = require_chromium()
-    with sync_playwright() as playwright:
-        # Without its own sandbox, which root may not use: it sees this page alone.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def browser():
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
-def open_page(chromium, busy):
-    """Open the page with a viewport; whatever the browser complains of fails the test."""
-    with serving_app(ops_app(ServiceCollector(busy, Depths()), Flow(busy), Edges(busy))) as url:
-        pages, said = [], []
-
-        def open_with(**options):
-            page = chromium.new_page(**options)
-            page.set_default_timeout(MILLISECONDS)
-            page.on("console", lambda message: said.append(message.text))
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.goto(url)
-            pages.append(page)
-            return page
-
+def open_page(browser, busy):
+    with (
+        serving_app(ops_app(ServiceCollector(busy, Depths()), Flow(busy), Edges(busy))) as url,
+        opening(browser, url) as open_with,
+    ):
         yield open_with
-        for page in pages:
-            page.close()
-        assert said == []
 
 
 def keep_picture(page, name):

@@ -16,7 +16,6 @@ from sqlalchemy import text
 
 from messaging.clock import SystemClock
 from simulator.platform import Organisation, create_platform
-from simulator.serving import serving_app
 from tests.integration.workers.conftest import CLIENT_SECRET, deliver, native
 from tests.services import declare_topology
 from workers.genesys import GenesysClient, GenesysSettings, PlatformUnavailableError, RequestBudget
@@ -73,12 +72,6 @@ class InProcess:
 @pytest.fixture
 def organisation():
     return CountingOrganisation("client", CLIENT_SECRET, requests_per_minute=LIMIT)
-
-
-@pytest.fixture
-def platform_url(organisation):
-    with serving_app(create_platform(organisation)) as url:
-        yield url
 
 
 def take_in(intake, organisation, payloads):

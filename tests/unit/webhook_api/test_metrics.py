@@ -23,7 +23,7 @@ DETAILS = {
                 "majority_seen_s": None,
             },
             "gate": {"refused": 4, "shedding": True, "queue_depth": None, "high": 50, "low": 30},
-            "refused": {401: 5, "503": 1},
+            "refused": {"401": 5, "503": 1},
         }
     ],
 }

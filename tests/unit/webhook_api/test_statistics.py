@@ -54,6 +54,10 @@ def test_refusals_are_counted_by_their_status_and_returned(statistics):
     assert statistics.told().refused == {"429": 1, "503": 2}
     assert statistics.told().answered == 0
 
+    statistics.begin()
+    assert statistics.told() is None
+    assert statistics.refusals == {"429": 1, "503": 2}
+
 
 def test_an_interval_is_told_when_it_is_over_and_the_next_begins_at_nothing(statistics, clock):
     answer(statistics, clock)
