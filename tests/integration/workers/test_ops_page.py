@@ -209,7 +209,7 @@ def open_page(browser, busy):
 
 
 def keep_picture(page, name):
-    """Take the pictures that docs/ops.md shows, where OM_TEST_PICTURES names their folder."""
+    """Take the pictures that docs/operations.md shows, where OM_TEST_PICTURES names their folder."""
     if folder := os.environ.get("OM_TEST_PICTURES"):
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
