@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from messaging.environment import Environment
 from messaging.settings_file import variables_now
 from omctl.check.configuration import shown
+from webhook_api.held_settings import FIXED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +30,7 @@ BOTH: Final = "reload of the edge, restart of the others"
 
 _BY_NAME: Final = {
     # What gunicorn's master itself has begun with.
-    **dict.fromkeys(("OM_BIND", "OM_EDGE_PROCESSES", "OM_STATE_DIRECTORY", "OM_LOG_FORMAT"), RESTART),
+    **dict.fromkeys(FIXED.values(), RESTART),
     **dict.fromkeys(("OM_WEBHOOK_SECRETS", "OM_LOG_LEVEL"), RELOAD),
     **dict.fromkeys(("OM_ACCESS_LOG", "OM_AMQP_URL", "OM_MANAGEMENT_URL"), BOTH),
 }

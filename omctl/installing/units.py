@@ -66,11 +66,11 @@ def start_steps(options: Options) -> list[Step]:
         workers = [f"om-worker@{number}.service" for number in range(1, (options.workers or 1) + 1)]
         names = ["om-workers.target", *workers, *WORKER_SERVICES, "om-retain.timer"]
         steps += [_start(name) for name in names]
-        # What om-scaler has started runs the program of yesterday as well.
-        steps.append(
-            Step("restart further intake workers", lambda: False, lambda: _restart_others(set(workers)))
+        steps += (
+            [_disable(SCALER), _stop_others(workers)]
+            if options.workers
+            else [_restart_others(workers), _start(SCALER)]
         )
-        steps.append(_disable(SCALER) if options.workers else _start(SCALER))
     if options.is_edge:
         # The socket goes on listening while the service starts again.
         steps += [_start("om-api.socket"), _start("om-api.service")]
@@ -87,10 +87,22 @@ def _start(name: str) -> Step:
     return Step(f"{verb} {name}", lambda: False, start)
 
 
-def _restart_others(known: set[str]) -> None:
+def _restart_others(known: list[str]) -> Step:
+    """What om-scaler has started runs the program of yesterday as well."""
+    return Step("restart further intake workers", lambda: False, lambda: _others(known, "try-restart"))
+
+
+def _stop_others(known: list[str]) -> Step:
+    """There are to be as many as was said, after the next boot too."""
+    return Step(
+        "stop further intake workers", lambda: False, lambda: _others(known, "disable", "--now", "--quiet")
+    )
+
+
+def _others(known: list[str], *verb: str) -> None:
     listed = run(["systemctl", "list-units", "--plain", "--no-legend", "--state=active", "om-worker@*"])
-    for name in sorted({line.split()[0] for line in listed.splitlines()} - known):
-        run(["systemctl", "try-restart", name])
+    for name in sorted({line.split()[0] for line in listed.splitlines()} - set(known)):
+        run(["systemctl", *verb, name])
 
 
 def _disable(name: str) -> Step:

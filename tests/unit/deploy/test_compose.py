@@ -42,6 +42,7 @@ VALUES = {
     "OM_GENESYS_CLIENT_SECRET": "constructed",
     "OM_GENESYS_CLIENT_ID": "constructed",
     "OM_GENESYS_REGION": "eu-central-1",
+    "OM_FAILED_RECEIPTS": "crm",
 }
 DESTINATIONS = """\
 [destinations.crm]
