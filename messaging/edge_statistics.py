@@ -17,6 +17,9 @@ STATUSES: Final = (401, 413, 429, 503)
 
 OTHER: Final = "other"
 
+_INTEGER: Final = 2**31
+_MOST_US: Final = 4 * 10**15
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeStatistics:
@@ -63,7 +66,22 @@ def decoded_statistics(body: bytes) -> EdgeStatistics | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    return statistics if len(statistics.within) == len(BOUNDS_SECONDS) else None
+    return statistics if _fits(statistics) else None
+
+
+def _fits(told: EdgeStatistics) -> bool:
+    """Tell whether a database takes it: what one column refused would cost its whole batch."""
+    counts = (told.answered, *told.within, *told.refused.values())
+    return (
+        len(told.within) == len(BOUNDS_SECONDS)
+        and all(0 <= count < _INTEGER for count in counts)
+        and 0 <= told.longest_us < _MOST_US
+        and 0 <= told.began_at_us < _MOST_US
+        # NaN is in no range.
+        and 0 <= told.seconds < _INTEGER
+        and told.edge.isprintable()
+        and told.process.isprintable()
+    )
 
 
 def _counts(found: dict[str, Any]) -> dict[str, int]:

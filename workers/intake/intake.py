@@ -238,8 +238,8 @@ class Intake:
             )
             recorded = record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
             news = record_drift(connection, drift, now_us)
-            count_unstored(connection, unstored, now_us)
             record_edge_statistics(connection, told)
+            count_unstored(connection, unstored, now_us)
             return Committed(len(arrivals), dispatched, refused, recorded, news, unstored.total())
 
         committed = transact(self._engine, work)

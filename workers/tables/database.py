@@ -63,7 +63,7 @@ def engine_of(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
 
     Args:
         url: As OM_DATABASE_URL.
-        session: PostgreSQL's settings for each session.
+        session: PostgreSQL's settings for each session. In SQLite one that is read-only takes no lock.
 
     Raises:
         ConfigurationError: OM_DATABASE_URL is neither a PostgreSQL nor an SQLite address.
@@ -82,7 +82,8 @@ def engine_of(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
         )
     engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
+    is_reader = session.get("default_transaction_read_only") == "on"
+    event.listen(engine, "begin", _begin_reading if is_reader else _begin_immediate)
     return engine
 
 
@@ -153,6 +154,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     if sqlite3.sqlite_version_info < UNHEX_SINCE:
         connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
+
+
+def _begin_reading(connection: Connection) -> None:
+    """Take no lock: a reader of a write-ahead log waits for nobody, and nobody waits for it."""
+    connection.exec_driver_sql("BEGIN")
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import Service, declare_topology, running
-from workers.tables import dead_letters
+from workers.observe import OBSERVER_SESSION
+from workers.tables import dead_letters, engine_of
 
 THEN = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
 LETTER = {
@@ -66,3 +67,13 @@ def test_what_waits_and_since_when_is_told(observer, migrated_url):
     after = observer()
     assert after["om_dead_letters", "not_json"] == 1
     assert after["om_dead_letter_oldest_age_seconds", "not_json"] > 1_000_000
+
+
+def test_a_look_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
+    writer = engine_of(migrated_sqlite_url)
+    reader = engine_of(migrated_sqlite_url, OBSERVER_SESSION)
+    with writer.begin(), reader.begin() as connection:
+        # A second writer would be refused after SQLITE_BUSY_SECONDS.
+        assert connection.exec_driver_sql("SELECT count(*) FROM processed_events").scalar_one() == 0
+    writer.dispose()
+    reader.dispose()

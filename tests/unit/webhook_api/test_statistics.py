@@ -91,6 +91,20 @@ def test_where_it_is_turned_off_nothing_is_told(clock):
     assert (statistics.look(90.0), statistics.told()) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("told", "is_taken"),
+    [
+        (EdgeStatistics("host", "p", 1, 60.0, 5, (1, 2, 3, 4, 5), 7, {}), True),
+        (EdgeStatistics("host", "p", 1, 60.0, 2**31, (1, 2, 3, 4, 5), 7, {}), False),
+        (EdgeStatistics("host", "p\0", 1, 60.0, 5, (1, 2, 3, 4, 5), 7, {}), False),
+        (EdgeStatistics("host", "p", 1, float("nan"), 5, (1, 2, 3, 4, 5), 7, {}), False),
+        (EdgeStatistics("host", "p", 1, 60.0, 5, (1, 2, 3, 4), 7, {}), False),
+    ],
+)
+def test_what_no_database_takes_is_not_read(told, is_taken):
+    assert (decoded_statistics(told.encoded()) is not None) == is_taken
+
+
 def test_a_newer_edges_fields_and_statuses_are_no_fault():
     told = EdgeStatistics("host", "p", 1, 60.0, 5, (1, 2, 3, 4, 5), 7, {"429": 2, "418": 3, "408": 1})
     body = told.encoded().replace(b'"edge"', b'"mood": "good", "edge"')
