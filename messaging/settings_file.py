@@ -21,14 +21,23 @@ def variables_now() -> Mapping[str, str]:
     Raises:
         ConfigurationError: The file cannot be read, or a line of it is no setting.
     """
-    path = os.environ.get("OM_SETTINGS_FILE")
+    return os.environ | in_file if (in_file := file_variables()) else os.environ
+
+
+def file_variables() -> dict[str, str]:
+    """Return what the settings file says now; nothing where none is named.
+
+    Raises:
+        ConfigurationError: As `variables_now`.
+    """
+    path = os.environ.get(VARIABLE)
     if not path:
-        return os.environ
+        return {}
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError(f"{VARIABLE} must name a readable text file") from None
-    return os.environ | settings_in(text)
+    return settings_in(text)
 
 
 def settings_in(text: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment
-from messaging.settings_file import variables_now
+from messaging.settings_file import file_variables, variables_now
 from omctl.check.configuration import shown
 from webhook_api.held_settings import FIXED
 
@@ -62,11 +61,10 @@ def explained() -> list[Explained]:
     Raises:
         ConfigurationError: A file that a variable names cannot be read.
     """
-    environment, variables = Environment(), variables_now()
+    environment, variables, in_file = Environment(), variables_now(), file_variables()
     settings = []
     for section, name, text, default in _listed(EXAMPLE.read_text(encoding="utf-8")):
-        is_in_file = variables.get(name) != os.environ.get(name)
-        source = "settings file" if is_in_file else source_of(name, variables)
+        source = "settings file" if in_file.get(name, "").strip() else source_of(name, variables)
         value = shown(name, environment.string(name)) if source != "default" else default
         taken_up = _BY_NAME.get(name, RELOAD if section == _EDGE_SECTION else RESTART)
         settings.append(Explained(name, value, source, text, taken_up))

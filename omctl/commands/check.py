@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from itertools import groupby
 from operator import attrgetter
@@ -12,6 +11,7 @@ import click
 from rich.markup import escape
 
 from messaging.environment import Environment
+from messaging.settings_file import variables_now
 from omctl.check import (
     Explained,
     Finding,
@@ -71,7 +71,7 @@ def all_findings(environment: Environment) -> list[Finding]:
     amqp_urls = environment.strings("OM_AMQP_URL")
     state_directory = Path(environment.string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
     return [
-        *check_configuration(os.environ),
+        *check_configuration(variables_now()),
         *check_broker(amqp_urls),
         *check_management(environment.strings("OM_MANAGEMENT_URL"), amqp_urls),
         *check_proof(

@@ -17,10 +17,11 @@ def settings(monkeypatch, tmp_path):
     for name in KNOWN:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "OM_DATABASE_URL").write_text("postgresql://u:hidden@db/om")
-    (tmp_path / "settings").write_text("OM_HANDLER_ATTEMPTS=5\n")
+    (tmp_path / "settings").write_text("OM_HANDLER_ATTEMPTS=5\nOM_BATCH_SECONDS=\nOM_BIND=127.0.0.1:9000\n")
     (tmp_path / "secrets").write_text(f"{SECRET},older-{SECRET}")
     variables = {
         "OM_BATCH_EVENTS": "250",
+        "OM_BIND": "127.0.0.1:9000",
         "OM_WEBHOOK_SECRETS_FILE": str(tmp_path / "secrets"),
         "OM_SETTINGS_FILE": str(tmp_path / "settings"),
         "CREDENTIALS_DIRECTORY": str(tmp_path),
@@ -42,6 +43,8 @@ def test_a_value_is_told_with_its_source_and_a_secret_is_not_told(settings, tmp_
     assert found["OM_WEBHOOK_SECRETS"] == ("set, 2 values", f"file {tmp_path / 'secrets'}")
     assert found["OM_DATABASE_URL"] == ("postgresql://db/om", "credential")
     assert found["OM_HANDLER_ATTEMPTS"] == ("5", "settings file")
+    assert found["OM_BIND"] == ("127.0.0.1:9000", "settings file")
+    assert found["OM_GENESYS_API_URL"] == ("the region's", "default")
     assert found["OM_BATCH_SECONDS"] == ("0.02", "default")
     assert found["OM_EDGE_PROCESSES"] == ("one for each CPU", "default")
     assert found["OM_MANAGEMENT_URL"] == ("none", "default")
