@@ -1,8 +1,13 @@
 """What deserves a look on the status page."""
 
+from pathlib import Path
+
 import pytest
 
+import workers.observe.page.troubles as decisions
 from workers.observe.page.troubles import troubles
+
+RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "open-messaging.rules.yml"
 
 WELL = {
     ("om_database_up",): 1.0,
@@ -18,6 +23,22 @@ WELL = {
 }
 
 
+STANDING = {("om_queue_messages", "open-messaging.events"): 1001.0, ("om_newest_event_age_seconds",): 130.0}
+
+
+@pytest.mark.parametrize(
+    ("metric", "threshold"),
+    [
+        ('om_queue_messages{queue="open-messaging.events"}', decisions.STANDSTILL_EVENTS),
+        ("om_window_oldest_age_seconds", decisions.WINDOW_SECONDS),
+        ("om_delivery_oldest_due_age_seconds", decisions.DUE_SECONDS),
+        ("om_reconciliation_age_seconds", decisions.RECONCILED_SECONDS),
+    ],
+)
+def test_the_thresholds_are_those_of_the_alert_rules(metric, threshold):
+    assert f"{metric} > {threshold:.0f}" in RULES.read_text()
+
+
 def test_where_all_is_well_nothing_deserves_a_look():
     assert troubles(WELL) == []
 
@@ -26,7 +47,7 @@ def test_where_all_is_well_nothing_deserves_a_look():
     ("changed", "alert", "level"),
     [
         ({("om_database_up",): 0.0}, "OpenMessagingDatabaseAway", "bad"),
-        ({("om_newest_event_age_seconds",): 130.0}, "OpenMessagingQueueNotDrained", "bad"),
+        (STANDING, "OpenMessagingQueueNotDrained", "bad"),
         ({("om_worker_up", "settle", "host 1"): 0.0}, "OpenMessagingWorkerSilent", "wait"),
         ({("om_braked_workers",): 2.0}, "OpenMessagingBrake", "bad"),
         ({("om_dead_letters", "poison"): 1.0}, "OpenMessagingDeadLetters", "wait"),
@@ -53,7 +74,7 @@ def test_a_quiet_night_is_no_standstill():
     assert (
         troubles(
             WELL
-            | {("om_queue_messages", "open-messaging.events"): 0.0, ("om_newest_event_age_seconds",): 1e5}
+            | {("om_queue_messages", "open-messaging.events"): 1.0, ("om_newest_event_age_seconds",): 1e5}
         )
         == []
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 BAD: Final = "bad"
 WAIT: Final = "wait"
 
+STANDSTILL_EVENTS: Final = 1000.0
 STANDSTILL_SECONDS: Final = 120.0
 WINDOW_SECONDS: Final = 60.0
 DUE_SECONDS: Final = 300.0
@@ -54,7 +55,7 @@ def _standing_still(samples: Samples) -> Iterator[Trouble]:
     depth = samples.get(("om_queue_messages", EVENTS_QUEUE), 0.0)
     age = samples.get(("om_newest_event_age_seconds",))
     workers = labelled(samples, "om_worker_up")
-    if depth and (age is None or age > STANDSTILL_SECONDS):
+    if depth > STANDSTILL_EVENTS and (age is None or age > STANDSTILL_SECONDS):
         yield Trouble(
             BAD, f"{depth:.0f} events wait and none is processed.", "OpenMessagingQueueNotDrained", age
         )
