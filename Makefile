@@ -11,7 +11,7 @@ PYTEST ?=
 LANES ?= 4
 # Options for the chaos suite, such as CHAOS="--fault 3 --seed 1f2e"
 CHAOS ?=
-# Options for the benchmarks, such as BENCH="--only growth --rows 20000000"
+# Options for the benchmarks, such as BENCH="--only growth --rows 200000"
 BENCH ?=
 # Options for the questions, such as QUESTIONS="--events 1000000"
 QUESTIONS ?=
@@ -88,7 +88,7 @@ chaos-sabotage: install ## Break the service once for every fault, and see that 
 soak: install ## Strike once a minute for an hour, or SOAK=minutes, and see that nothing grows
 	@$(BIN)/python -m tests.chaos.soak --json docs/chaos/soak.json $(SOAK)
 
-bench: install ## Measure everything beside what one would write instead: a quarter of an hour on an idle machine
+bench: install ## Measure everything beside what one would write instead: most of an hour on an idle machine
 	@$(BIN)/python -m tests.benchmarks --json docs/performance/results.json --chart docs/performance/chart.png $(BENCH)
 
 bench-quick: install ## Measure the main ratios in under three minutes

@@ -73,7 +73,7 @@ NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
     help="Measure these only, and write no file.",
 )
 @click.option("--rounds", type=int, help="How often each is measured.")
-@click.option("--rows", multiple=True, type=int, help="Rows of the larger tables of growth and retain.")
+@click.option("--rows", multiple=True, type=int, help="Rows of the larger tables of growth.")
 @click.option("--seed", default=lambda: secrets.token_hex(4), help="What the events are drawn from.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Where to write every round.")
 @click.option("--chart", "chart_path", type=click.Path(path_type=Path), help="Where to draw the chart (PNG).")

@@ -42,7 +42,7 @@ def measure_beside(rig: Rig) -> None:
 
 def measure_retain(rig: Rig) -> None:
     """Let the intake work events off beside old rows that stay, and while they are deleted."""
-    rows = max(rig.plan.table_rows)
+    rows = rig.plan.old_rows
     url = filled(rig, rows)
     for number in range(rig.plan.rounds):
         bodies = rig.requests.bodies(2 * rig.plan.intake_events, 2 * number * rig.plan.intake_events)

@@ -80,6 +80,7 @@ def _strike(rig: Rig, scenario: str, strike: Callable[[], None], mend: Callable[
         **in_ms((each.latency for each in tries if begin < each.due < end), with_broker_p99_ms=99),
         **in_ms((each.latency for each in tries if each.due > after), without_broker_p99_ms=99),
     }
+    assert figures["with_broker_p99_ms"], "on this machine nothing was answered before the strike"
     ratio = figures["without_broker_p99_ms"] / figures["with_broker_p99_ms"]
     rig.results.add(scenario, "service", **figures, p99_ratio=ratio)
     _check_found(rig, scenario, tries)

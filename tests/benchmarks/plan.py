@@ -15,6 +15,7 @@ class Plan:
         requests: Distinct requests prepared; more than any receiver answers in one measurement.
         many_events: What passes, or waits in the journal, where the target says a million.
         table_rows: Rows of the larger tables that growth is measured on.
+        old_rows: Rows of the table from which old ones are deleted.
     """
 
     rounds: int = 3
@@ -25,9 +26,10 @@ class Plan:
     single_events: int = 2_000
     open_loop_seconds: float = 7.5
     many_events: int = 1_000_000
-    table_rows: tuple[int, ...] = (1_000_000, 5_000_000)
+    table_rows: tuple[int, ...] = (1_000_000, 5_000_000, 20_000_000)
+    old_rows: int = 5_000_000
     is_full: bool = True
 
 
 FULL: Final = Plan()
-QUICK: Final = Plan(2, 300_000, 3.0, 15_000, 10_000, 1_500, 5.0, 50_000, (200_000,), is_full=False)
+QUICK: Final = Plan(2, 300_000, 3.0, 15_000, 10_000, 1_500, 5.0, 50_000, (200_000,), 200_000, is_full=False)

@@ -121,7 +121,7 @@ TARGETS: Final = tuple(Target(*row) for row in (
      "p99 with the broker frozen ÷ with it there"),
     ("p99_away_ratio", CEILING, 2, 1.2, "broker_away service p99_ratio",
      "p99 with the broker away ÷ with it there"),
-    ("commit_p50_ms", CEILING, 30, 15, "commit_delay service p50_ms",
+    ("commit_p50_ms", CEILING, 8, 5, "commit_delay service p50_ms",
      "first byte in to effect committed, 200/s: p50 (ms)"),
     ("commit_vs_bare", CEILING, None, None, "commit_delay service p50_ms / commit_delay bare p50_ms",
      "that p50 ÷ the broker's and the database's own: published bare, inserted, committed"),
