@@ -9,6 +9,10 @@ from urllib.parse import urlsplit
 
 import pika
 import requests
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+
+NO_CONNECTION = (pika.exceptions.AMQPError, AMQPConnectorException)
+"""What pika raises where a broker is away, or too busy to greet within its time; they have no common root."""
 
 TIMEOUT_SECONDS = 10.0
 EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
@@ -49,7 +53,7 @@ class BrokerView:
         parameters.socket_timeout = parameters.stack_timeout = parameters.blocked_connection_timeout = 3.0
         try:
             connection = pika.BlockingConnection(parameters)
-        except pika.exceptions.AMQPError:
+        except NO_CONNECTION:
             return 0
         try:
             answer = connection.channel().queue_declare(EVENTS, passive=True)

@@ -35,7 +35,7 @@ MOST_GROWTH = 1.3
 
 MOST_DESCRIPTORS = 50
 SETTLED_SECONDS = 60.0
-SHARE = 0.8
+SHARE = 0.6
 """Of what the stand does at most: what an outage leaves is worked off before the next, most of the time."""
 
 CAPACITY_EVENTS = 20_000
