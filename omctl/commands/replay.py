@@ -89,9 +89,13 @@ def replay(
 
     Each is published to the events' exchange like a webhook. What took effect before is refused by its key,
     unless --again. Events that come meanwhile are not among them. Ctrl-C stops between two events.
+
+    --resume takes the choice, --again and --reason from the record, so that it goes without them.
     """
     wish = _Wish(reason=reason, rate=rate, again=again, yes=yes, dry_run=dry_run, as_json=as_json)
-    if not resume and not any(choice.values()):
+    if resume:
+        _refuse_beside_resume({**choice, "again": again, "reason": reason})
+    elif not any(choice.values()):
         raise click.UsageError("Say which: --since, --until, --conversation, --type or --resume.")
     if not (reason or dry_run or resume):
         raise click.UsageError("--reason is needed: it goes on record with your user name.")
@@ -99,17 +103,32 @@ def replay(
     engine = engine_of(database_url(environment), OPERATOR_SESSION)
     try:
         with in_words():
-            begun = _resumed(engine, resume) if resume else _begun(engine, wish, PastChoice(**choice))
+            begun = _resumed(engine, wish, resume) if resume else _begun(engine, wish, PastChoice(**choice))
             if begun is not None:
                 _run(engine, environment.strings("OM_AMQP_URL"), wish, *begun)
     finally:
         engine.dispose()
 
 
-def _resumed(engine: Engine, intervention_id: str) -> tuple[str, Unfinished]:
+def _refuse_beside_resume(options: dict[str, Any]) -> None:
+    given = [f"--{name.removeprefix('event_')}" for name, value in options.items() if value]
+    if given:
+        raise click.UsageError(f"--resume goes on with what is on record: leave {', '.join(given)} out.")
+
+
+def _resumed(engine: Engine, wish: _Wish, intervention_id: str) -> tuple[str, Unfinished] | None:
+    """Look it up, preview, ask; None where nothing is to be done."""
     found = transact(engine, lambda connection: unfinished_replay(connection, intervention_id, REPLAY_EVENTS))
     if found is None:
         raise click.UsageError(f"No replay {intervention_id} is unfinished.")
+    left = f"{found.chosen - found.done} of {found.chosen} events"
+    if not wish.as_json:
+        click.echo(f"{left} are left{', to take effect once more' if found.again else ''}.")
+    if wish.dry_run:
+        _tell(wish, None, found.chosen, found.done, is_cancelled=False)
+        return None
+    if not wish.yes:
+        click.confirm(f"{left} will be replayed; go on?", abort=True, err=True)
     return intervention_id, found
 
 
@@ -134,15 +153,22 @@ def _begun(engine: Engine, wish: _Wish, choice: PastChoice) -> tuple[str, Unfini
 
 
 def _run(engine: Engine, urls: tuple[str, ...], wish: _Wish, intervention_id: str, begun: Unfinished) -> None:
-    with (
-        cancellable() as cancelled,
-        republisher(urls, client_name="omctl replay") as broker,
-        progress_bar() as bar,
-    ):
-        replaying = Replaying(intervention_id, begun, engine, SystemClock(), cancelled)
-        task = bar.add_task("Events", total=begun.chosen, completed=begun.done, note="")
-        for done in replaying.run(broker, Pace(wish.rate, broker.idle, cancelled)):
-            bar.update(task, completed=done)
+    is_finished = False
+    try:
+        with (
+            cancellable() as cancelled,
+            republisher(urls, client_name="omctl replay") as broker,
+            progress_bar() as bar,
+        ):
+            replaying = Replaying(intervention_id, begun, engine, SystemClock(), cancelled)
+            task = bar.add_task("Events", total=begun.chosen, completed=begun.done, note="")
+            for done in replaying.run(broker, Pace(wish.rate, broker.idle, cancelled)):
+                bar.update(task, completed=done)
+        is_finished = not replaying.is_cancelled
+    finally:
+        # A broker or a database that goes away in the middle needs it as much as Ctrl-C does.
+        if not is_finished:
+            click.echo(f"Go on with: omctl replay --resume {intervention_id}", err=True)
     _tell(wish, intervention_id, begun.chosen, replaying.done, is_cancelled=replaying.is_cancelled)
 
 
@@ -154,5 +180,4 @@ def _tell(wish: _Wish, intervention_id: str | None, chosen: int, done: int, *, i
     elif intervention_id:
         click.echo(f"{done} of {chosen} replayed; on record as intervention {intervention_id}.")
     if is_cancelled:
-        click.echo(f"Go on with: omctl replay --resume {intervention_id}", err=True)
         raise SystemExit(1)

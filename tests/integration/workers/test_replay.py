@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from messaging.errors import BrokerUnavailableError
 from omctl.commands.replay import replay as command
 from tests.integration.workers.conftest import deliver, said
 from tests.integration.workers.test_consumer import depth, wait_until
@@ -14,12 +15,12 @@ from tests.integration.workers.test_consumer import depth, wait_until
 def omctl(vhost, migrated_url):
     """Run `omctl replay` and return what it says as JSON."""
 
-    def run(*arguments, status=0):
+    def run(*arguments, status=0, is_asked=False):
         environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
-        words = [*arguments, "--json", "--yes", "--rate", "0"]
+        words = [*arguments, "--json", *([] if is_asked else ["--yes"]), "--rate", "0"]
         result = CliRunner().invoke(command, words, env=environment, catch_exceptions=False)
         assert result.exit_code == status, result.output
-        return json.loads(result.stdout) if status != 2 else None
+        return json.loads(result.stdout) if result.stdout else result.stderr
 
     return run
 
@@ -88,6 +89,35 @@ def test_what_was_cut_short_goes_on_and_takes_effect_once(  # noqa: PLR0917  # f
         wait_until(lambda: effects(query) == {"c-0": 6, "c-1": 6})
     assert query("SELECT outcome, done FROM interventions") == [("done", 6)]
     omctl("--resume", told["intervention"], status=2)
+
+
+def test_a_resumed_replay_publishes_nothing_by_dry_run_or_unasked(happened, omctl, channel, engine, query):
+    told = omctl("--since", "1h", "--again", "--reason", "try")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE interventions SET outcome = NULL, done = 2, through = 2")
+
+    resumed = omctl("--resume", told["intervention"], "--dry-run")
+    assert resumed == {"chosen": 6, "done": 2, "cancelled": False, "intervention": None}
+    assert "4 of 6 events will be replayed" in omctl(
+        "--resume", told["intervention"], status=1, is_asked=True
+    )
+    assert depth(channel) == 6
+    assert query("SELECT outcome, done FROM interventions") == [(None, 2)]
+
+
+def test_what_would_choose_or_decide_is_refused_beside_resume(omctl):
+    said = omctl("--resume", "5f0c", "--since", "1h", "--type", "new", "--again", "--reason", "r", status=2)
+    assert "leave --since, --type, --again, --reason out" in said
+
+
+def test_a_broker_that_is_away_leaves_word_how_to_go_on(happened, migrated_url, query):
+    environment = {"OM_AMQP_URL": "amqp://127.0.0.1:1/", "OM_DATABASE_URL": migrated_url}
+    result = CliRunner().invoke(
+        command, ["--since", "1h", "--again", "--reason", "try", "--yes"], env=environment
+    )
+    [(intervention,)] = query("SELECT intervention_id FROM interventions")
+    assert isinstance(result.exception, BrokerUnavailableError)
+    assert f"omctl replay --resume {intervention}" in result.stderr
 
 
 def test_everything_at_once_or_for_no_reason_is_refused(omctl):
