@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -13,6 +14,8 @@ from workers.genesys.errors import PlatformRefusedError
 from workers.genesys.routing_state import PlatformState, platform_state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.genesys.client import GenesysClient
 
 CACHE_SECONDS: Final = 10.0
@@ -24,6 +27,14 @@ STRIPES: Final = 64
 """Locks that the conversations share: far more than requests that the budget allows at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the platform said, and the newest event that was on record when it was asked."""
+
+    state: PlatformState | None
+    newest: int
+
+
 class ConversationStates:
     """What the platform says of conversations, remembered for ten seconds.
 
@@ -33,28 +44,42 @@ class ConversationStates:
 
     def __init__(self, client: GenesysClient) -> None:
         self._client = client
-        self._cache: TTLCache[str, PlatformState | None] = TTLCache(CACHE_CONVERSATIONS, CACHE_SECONDS)
+        self._cache: TTLCache[str, _Answer] = TTLCache(CACHE_CONVERSATIONS, CACHE_SECONDS)
         self._lock = threading.Lock()
         self._asking = [threading.Lock() for _ in range(STRIPES)]
 
-    def of(self, conversation_id: str) -> PlatformState | None:
+    def of(
+        self,
+        conversation_id: str,
+        *,
+        event_id: int = 0,
+        newest: int = 0,
+        fits: Callable[[PlatformState | None], bool] = lambda _: True,
+    ) -> PlatformState | None:
         """Return the platform's state of a conversation, or None where the platform knows no such one.
+
+        A remembered answer from before the event says nothing against it: where it does not fit, the
+        platform is asked afresh.
+
+        Args:
+            conversation_id: Which.
+            event_id: The `processed_events.id` of the event on whose behalf it is asked.
+            newest: The highest one that is on record by now.
+            fits: Whether an answer bears the event out.
 
         Raises:
             PlatformUnavailableError: Not known now; ask again later.
             PlatformRefusedError: We may not ask.
         """
         with self._asking[hash(conversation_id) % STRIPES]:
-            return self._cached(conversation_id)
-
-    def _cached(self, conversation_id: str) -> PlatformState | None:
-        with self._lock:
-            if conversation_id in self._cache:
-                return self._cache[conversation_id]
-        state = self._ask(conversation_id)
-        with self._lock:
-            self._cache[conversation_id] = state
-        return state
+            with self._lock:
+                known = self._cache.get(conversation_id)
+            if known is not None and (event_id <= known.newest or fits(known.state)):
+                return known.state
+            state = self._ask(conversation_id)
+            with self._lock:
+                self._cache[conversation_id] = _Answer(state, newest)
+            return state
 
     def _ask(self, conversation_id: str) -> PlatformState | None:
         try:

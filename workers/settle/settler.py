@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from messaging.errors import RetryLaterError
 from messaging.log import logger
 from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.settle import conversations
-from workers.settle.plan import SUPERSEDED, Settlement, fitting, judged, settle_window
-from workers.tables import put_in_outbox, routing_updates, transact
+from workers.settle.plan import SUPERSEDED, Moment, Pending, Settlement, fitting, judged, settle_window
+from workers.tables import processed_events, put_in_outbox, routing_updates, transact
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from typing import Any
+
+    from sqlalchemy import Connection, Engine, Row, Select
 
     from messaging.clock import Clock
     from workers.genesys import ConversationStates, PlatformState
@@ -87,12 +89,17 @@ class Settler:
         """
         if self._states is None:
             return 0
-        taken = transact(self._engine, self._take_update)
-        if taken is None:
+        due = transact(self._engine, self._take_update)
+        if due is None:
             return 0
-        event_id, conversation_id, attempts = taken
+        event_id, conversation_id, attempts = due.event_id, due.conversation_id, due.attempts + 1
         try:
-            platform = self._states.of(conversation_id)
+            platform = self._states.of(
+                conversation_id,
+                event_id=event_id,
+                newest=due.newest,
+                fits=lambda said: judged(_notified(due), said).verified is not False,
+            )
         except RetryLaterError as error:
             self._put_off(event_id, attempts, str(error), error.delay)
             return 0
@@ -134,21 +141,27 @@ class Settler:
         conversations.close_windows(connection, ids)
         return [settlement for _, settlement in settlements.values()]
 
-    def _take_update(self, connection: Connection) -> tuple[int, str, int] | None:
+    def _take_update(self, connection: Connection) -> Row[Any] | None:
         """Lease the update that has waited longest; a killed process's lease runs out by itself."""
         now_us = self._clock.now_us()
-        due = (
-            select(_U.event_id, _U.conversation_id, _U.attempts)
+        due: Select[Any] = (
+            select(
+                _U.event_id,
+                _U.conversation_id,
+                _U.attempts,
+                _U.routing_status,
+                _U.routing_queue,
+                select(func.max(processed_events.c.id)).scalar_subquery().label("newest"),
+            )
             .where(_U.decision.is_(None), _U.next_attempt_at <= moment_of(now_us))
             .order_by(_U.next_attempt_at)
             .limit(1)
             .with_for_update(skip_locked=True)
         )
         row = connection.execute(due).first()
-        if row is None:
-            return None
-        self._reschedule(connection, row.event_id, row.attempts + 1, LEASE_SECONDS)
-        return int(row.event_id), str(row.conversation_id), int(row.attempts) + 1
+        if row is not None:
+            self._reschedule(connection, row.event_id, row.attempts + 1, LEASE_SECONDS)
+        return row
 
     def _put_off(self, event_id: int, attempts: int, reason: str, delay: float) -> None:
         delay = min(LONGEST_PAUSE_SECONDS, max(delay, 2.0 ** min(attempts, 10) / 2))
@@ -214,3 +227,8 @@ class Settler:
             ],
         )
         conversations.write(connection, settlements, now_us)
+
+
+def _notified(due: Row[Any]) -> Pending:
+    """Return what an update says, for a comparison alone: its place in its window is not read."""
+    return Pending(Moment(0), due.routing_status, due.routing_queue)

@@ -10,8 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event as engine_event
 
-from tests.integration.workers.conftest import deliver, event, payload_of, routed, said
-from workers.genesys import PlatformRefusedError, PlatformState, PlatformUnavailableError
+from simulator.platform import Conversation, Participant
+from tests.integration.workers.conftest import CLIENT_SECRET, deliver, event, payload_of, routed, said
+from workers.genesys import (
+    ConversationStates,
+    GenesysClient,
+    GenesysSettings,
+    PlatformRefusedError,
+    PlatformState,
+    PlatformUnavailableError,
+)
 from workers.intake.intake import Intake
 from workers.parsing import ALERTING
 from workers.parsing.events import QUEUED, ROUTED
@@ -47,7 +55,7 @@ class Platform:
         self.said = said
         self.asked = []
 
-    def of(self, conversation_id):
+    def of(self, conversation_id, **_event):
         self.asked.append(conversation_id)
         answer = self.said[conversation_id.replace("-", "_")]
         if isinstance(answer, Exception):
@@ -63,7 +71,7 @@ def clock():
 class QueuedAtThePlatform:
     """A platform that has every conversation in a routing queue."""
 
-    def of(self, _conversation_id):
+    def of(self, _conversation_id, **_event):
         return PlatformState(QUEUED)
 
 
@@ -238,6 +246,67 @@ def test_an_update_that_the_platform_contradicts_is_superseded_with_its_word(
     assert types(query) == []
 
 
+@pytest.fixture
+def states(platform_url):
+    """Ask the simulated platform."""
+    return ConversationStates(
+        GenesysClient(GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET), budget=None)
+    )
+
+
+def contact(*others):
+    return Conversation("c-1", "2024-05-15T14:32:00.000Z", participants=[Participant("customer"), *others])
+
+
+IN_A_QUEUE, WITH_AN_AGENT = Participant("acd", queue_id="queue-1"), Participant("agent", user_id="agent-1")
+DECISIONS = "SELECT decision FROM routing_updates ORDER BY occurred_at"
+
+
+def test_an_answer_from_before_an_update_does_not_supersede_it(  # noqa: PLR0917  # fixtures
+    intake, make_settler, clock, query, organisation, states
+):
+    settler = make_settler(states)
+    for status, at, other in (
+        ("QUEUED", 1, IN_A_QUEUE),
+        ("ROUTED", 2, WITH_AN_AGENT),
+        ("QUEUED", 3, IN_A_QUEUE),
+    ):
+        organisation.put(contact(other))
+        intake(deliver(routed(status, after_ms=at)))
+        settler.settle_updates()
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert query(DECISIONS) == [("applied",)] * 3
+    assert query("SELECT routing_status FROM conversations") == [(QUEUED,)]
+    assert len(organisation.requests) == 3
+
+
+def test_updates_that_came_before_the_platform_was_asked_share_its_answer(
+    intake, make_settler, query, organisation, states
+):
+    settler = make_settler(states)
+    organisation.put(contact(WITH_AN_AGENT))
+    intake(*[deliver(routed("QUEUED", after_ms=at)) for at in range(5)])
+    intake(deliver(routed("ROUTED", after_ms=9)))
+    while settler.settle_updates():
+        pass
+    verified = query("SELECT verified FROM routing_updates ORDER BY occurred_at")
+    assert [bool(each) for (each,) in verified] == [False] * 5 + [True]
+    assert len(organisation.requests) == 1
+
+
+def test_updates_that_a_remembered_answer_bears_out_are_not_asked_about(
+    intake, make_settler, query, organisation, states
+):
+    settler = make_settler(states)
+    organisation.put(contact(IN_A_QUEUE))
+    for at in range(3):
+        intake(deliver(routed("QUEUED", after_ms=at)))
+        settler.settle_updates()
+    assert query("SELECT count(*) FROM routing_updates WHERE verified") == [(3,)]
+    assert len(organisation.requests) == 1
+
+
 def test_while_the_platform_is_away_an_update_waits_and_content_goes_on(intake, make_settler, clock, query):
     platform = Platform(c_1=PlatformUnavailableError("away", delay=5.0), c_2=PlatformState(QUEUED))
     settler = make_settler(platform)
@@ -276,7 +345,7 @@ def test_an_update_whose_process_was_killed_while_it_asked_is_taken_up_again(
     settler = make_settler(platform)
     intake(deliver(routed("QUEUED")))
 
-    platform.of = lambda _conversation: (_ for _ in ()).throw(KilledError)
+    platform.of = lambda _conversation, **_event: (_ for _ in ()).throw(KilledError)
     with pytest.raises(KilledError):
         settler.settle_updates()
     assert settler.settle_updates() == 0
