@@ -48,7 +48,7 @@ def platform_state_of(conversation: Mapping[str, Any]) -> PlatformState:
     waiting = [
         each for each in participants if each.get("purpose") == "acd" and "connected" in _states_of(each)
     ]
-    return PlatformState(QUEUED, _queue_of(waiting[-1]) or queue) if waiting else PlatformState(None, queue)
+    return PlatformState(QUEUED, _queue_of(waiting[-1])) if waiting else PlatformState(None, queue)
 
 
 def _has_left(participants: list[dict[str, Any]]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from workers.parsing import (
     ALERTING,
@@ -205,7 +206,25 @@ def judged(update: Pending, platform: PlatformState | None) -> Pending:
     if expected is None:
         return update
     said = (platform.status or "NONE") if platform else UNKNOWN_TO_THE_PLATFORM
+    if platform is not None and said == update.routing_status == QUEUED:
+        elsewhere = _other_queue(update.routing_queue, platform.routing_queue)
+        if elsewhere:
+            return replace(update, platform_status=f"{said} in {elsewhere}", verified=False)
     return replace(update, platform_status=said, verified=said in expected)
+
+
+def _other_queue(notified: str | None, platforms: str | None) -> str | None:
+    """Return the routing queue that the platform names where it is another than was notified, else None."""
+    ours, theirs = _queue_id_of(notified), _queue_id_of(platforms)
+    return platforms if ours and theirs and ours != theirs else None
+
+
+def _queue_id_of(queue: str | None) -> UUID | None:
+    """Read a routing queue's id. What is none may be a name, which is not to be compared with an id."""
+    try:
+        return UUID(queue)
+    except (TypeError, ValueError):
+        return None
 
 
 def _entry_of(event_type: str, each: Pending, state: Settled) -> Entry:

@@ -30,6 +30,11 @@ GONE = {"purpose": "customer", "messages": [{"state": "disconnected"}]}
             {"participants": [CUSTOMER, WAITED, LEFT, {**WAITING, "queueId": "q2"}]},
             PlatformState(QUEUED, "q2"),
         ),
+        # Where it waits is not said: where it waited before says nothing of it.
+        (
+            {"participants": [CUSTOMER, WAITED, LEFT, {"purpose": "acd", "state": "connected"}]},
+            PlatformState(QUEUED),
+        ),
         ({"participants": [GONE, WAITED, LEFT]}, PlatformState(ENDED, "q1")),
         (
             {"participants": [CUSTOMER, WAITING], "endTime": "2026-01-01T00:00:00Z"},

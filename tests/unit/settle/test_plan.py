@@ -146,6 +146,31 @@ def test_an_update_is_applied_only_where_the_platform_agrees(notified, platform,
         assert settlement.state.routing == Routing()
 
 
+SUPPORT, SALES = "3fa85f64-5717-4562-b3fc-2c963f66afa6", "9b2d1c57-0e6f-4c43-8a1b-5d7e2f3a4b6c"
+
+
+@pytest.mark.parametrize(
+    ("status", "notified", "platform", "said", "verified"),
+    [
+        (QUEUED, SUPPORT, PlatformState(QUEUED, SALES), f"{QUEUED} in {SALES}", False),
+        (QUEUED, SUPPORT, PlatformState(QUEUED, SUPPORT.upper()), QUEUED, True),
+        (QUEUED, SUPPORT, PlatformState(QUEUED), QUEUED, True),
+        (QUEUED, None, PlatformState(QUEUED, SALES), QUEUED, True),
+        # One of them may be a name.
+        (QUEUED, "Support", PlatformState(QUEUED, SALES), QUEUED, True),
+        (QUEUED, SUPPORT, PlatformState(QUEUED, "sales"), QUEUED, True),
+        # Who has been routed is in no routing queue any more.
+        (ROUTED, SUPPORT, PlatformState(ROUTED, SALES), ROUTED, True),
+        (QUEUED, SUPPORT, PlatformState(ROUTED, SALES), ROUTED, False),
+    ],
+)
+def test_a_contact_that_waits_in_another_routing_queue_is_no_agreement(
+    status, notified, platform, said, verified
+):
+    update = judged(routed(10, status, notified), platform)
+    assert (update.platform_status, update.verified) == (said, verified)
+
+
 def test_a_status_that_the_platform_has_no_word_for_is_applied_unverified():
     update = judged(routed(10, "CONTACT-PARKED"), PlatformState(QUEUED))
     settlement = settle_window(Settled(has_session=True), [update])
