@@ -21,8 +21,14 @@ TOLD_EVENTS = 1500
 COUNT = "SELECT count(*) FROM processed_events"
 
 
-def measured_capacity(stand: Stand, events: int = 0, run: str = "capacity") -> float:
-    """Return how many events a second go from the webhook to the committed row, or to the service behind."""
+def measured_capacity(stand: Stand, run: str, events: int = 0) -> float:
+    """Return how many events a second go from the webhook to the committed row, or to the service behind.
+
+    Args:
+        stand: Without load.
+        run: A name that no other load on this stand has had.
+        events: How many are sent for it; 0 for a number that takes some seconds.
+    """
     load = Load(Order(stand.product.port, str(stand.directory / run), run=run))
     events = events or (TOLD_EVENTS if stand.behind else EVENTS)
     wanted = stand.ask(COUNT) + events

@@ -25,16 +25,18 @@ class Caught:
 
     def __init__(self, config: pytest.Config) -> None:
         path: Path | None = config.getoption("json")
-        self._resumes = bool(config.getoption("resume") and path)
+        self._wanted = len(config.getoption("defect") or DEFECTS)
         self.defects: list[dict[str, Any]] = []
         self.versions: dict[str, str] = {}
-        if self._resumes and path and path.is_file():
+        if config.getoption("resume") and path and path.is_file():
             self._take_up(json.loads(path.read_text(encoding="utf-8")))
 
     def _take_up(self, kept: dict[str, Any]) -> None:
-        if Checkout(SOURCES).standing_of(kept["certificate"]["commit"]) is Standing.SAME:
-            self.defects = [each for each in kept["defects"] if each["caught"]]
-            self.versions = kept["certificate"]["versions"]
+        """Take what was caught of defects that are still what they were, in a product that still is."""
+        birth, marks = kept["certificate"], {each.mark for each in DEFECTS}
+        if Checkout(SOURCES).standing_of(birth["commit"]) is Standing.SAME and not birth["dirty"]:
+            self.defects = [each for each in kept["defects"] if each["caught"] and each["mark"] in marks]
+            self.versions = birth["versions"]
 
     def is_done(self, name: str) -> bool:
         """Tell whether a defect needs no other run."""
@@ -47,6 +49,5 @@ class Caught:
 
     @property
     def line(self) -> str:
-        """The last line of a run; one that goes on with another is about every defect that there is."""
-        wanted = len(DEFECTS) if self._resumes else len(self.defects)
-        return f"sabotage: defects={wanted} caught={sum(each['caught'] for each in self.defects)}"
+        """The last line of a run, about all that was asked for, whether it came to its end or not."""
+        return f"sabotage: defects={self._wanted} caught={sum(each['caught'] for each in self.defects)}"

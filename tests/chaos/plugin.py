@@ -14,6 +14,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.chaos.caught import Caught
+from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.stand import running_stand
@@ -48,12 +49,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--retry-seconds", type=float, default=5.0, help="the senders' pause; the platform's is 5"
     )
-    group.addoption("--json", type=Path, help="keep the figures in this file")
+    group.addoption("--json", type=Path, help="keep a whole run's figures in this file")
     group.addoption("--resume", action="store_true", help="run only what that file does not show as caught")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Sum up in the process that was started, not in its lanes."""
+    """Sum up in the process that was started, not in its lanes.
+
+    Raises:
+        pytest.UsageError: There is no such fault or defect.
+    """
+    known = {"fault": {fault.number for fault in FAULTS}, "defect": {defect.name for defect in DEFECTS}}
+    for kind, names in known.items():
+        if unknown := [str(each) for each in config.getoption(kind) or () if each not in names]:
+            raise pytest.UsageError(f"no such {kind}: {', '.join(unknown)}")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Account(config))
 
@@ -206,7 +215,9 @@ class Account:
     def _conclude(self, reporter: Any, line: str, name: str, rows: list[dict[str, Any]]) -> None:
         """Print the line, and keep it with the rows where a file was named."""
         reporter.write_line(line)
-        if path := self._config.getoption("json"):
+        # Pages quote whole runs.
+        is_part = any(map(self._config.getoption, ("fault", "defect", "keyword", "rounds")))
+        if (path := self._config.getoption("json")) and not is_part:
             keep(path, {"certificate": self._certificate, "line": line, name: rows})
 
     def _missing(self) -> list[int]:

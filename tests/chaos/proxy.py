@@ -133,7 +133,8 @@ class Proxy:
         link.end()
 
     def _pass_on(self, link: Link, data: bytes, sink: socket.socket) -> None:
-        self.struck[self.weather] += 1
+        is_met = self.weather is not Weather.HOLD_REQUESTS or sink is link.server
+        self.struck[self.weather] += is_met
         while self.weather is Weather.HOLD_REQUESTS and sink is link.server and not self._is_closed:
             time.sleep(0.02)
         if self.weather is Weather.SWALLOW or link.is_dead:

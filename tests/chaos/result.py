@@ -23,7 +23,8 @@ class Result:
         number: Of the fault.
         title: Of the fault.
         stand: The kind of stand it struck.
-        rate: Requests a second.
+        capacity: Events a second that the stand took at most, just before.
+        rate: Requests a second that were sent.
         rounds: Strikes.
         proofs: One for each strike that was seen to strike.
         seconds: In all.
@@ -37,6 +38,7 @@ class Result:
     number: int
     title: str
     stand: str = "postgresql"
+    capacity: float = 0.0
     rate: float = 0.0
     rounds: int = 0
     proofs: tuple[str, ...] = ()
@@ -64,7 +66,7 @@ class Result:
         """Return the JSON values that are kept of it."""
         names = ("number", "title", "stand", "rounds", "answered", "processed", "dead_lettered")
         values = {name: getattr(self, name) for name in (*names, "lost", "repeated", "failure")}
-        times = {"rate": round(self.rate), "seconds": round(self.seconds)}
+        times = {"capacity": round(self.capacity), "rate": round(self.rate), "seconds": round(self.seconds)}
         all_figures = Seen([]).figures() | own_figures(Seen([])) | self.figures
         figures = {name.replace("99.9", "999"): value for name, value in all_figures.items()}
         return values | times | {"strikes_proved": len(self.proofs)} | figures

@@ -6,6 +6,8 @@ names, whatever the lines around look like. tests/unit/chaos holds it to the nam
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +16,9 @@ from tests.stand.product import SOURCES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+STRUCK_NOTHING: Final = re.compile("it strikes: |did not strike: |nothing proves ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,19 @@ class Defect:
     stand: str = "postgresql"
     lasts: tuple[float, float] | None = None
 
+    def is_shown_by(self, outcome: str) -> bool:
+        """Tell whether an outcome is what the defect makes of it; a strike that failed shows nothing."""
+        return not STRUCK_NOTHING.search(outcome) and re.search(self.shows, outcome) is not None
 
-LOST: Final = r"lost=[1-9]"
+    @property
+    def mark(self) -> str:
+        """What changes when anything of the defect does."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
+
+LOST: Final = r"^(?!.*did not (drain|empty)).*lost=[1-9]"
+"""What is still on its way when the run ends is not lost."""
+
 REPEATED: Final = r"repeated=[1-9]"
 STUCK: Final = r"journal did not empty|journal empties"
 

@@ -134,12 +134,14 @@ class Form:
         lasts: Least and most seconds between breaking and mending.
         allowed: The statuses that may come meanwhile; failures are statuses below zero. None: any.
         heals: Within how many seconds all is well again; no promise, but a limit to waiting.
+        stall: As the fault's, where less is allowed than its other forms take; 0: the fault's.
     """
 
     strike: Strike
     lasts: tuple[float, float] = (1.0, 3.0)
     allowed: frozenset[int] | None = ALL_ANSWERED
     heals: float = HEALS
+    stall: float = 0.0
 
     @property
     def name(self) -> str:
@@ -157,8 +159,8 @@ class Fault:
         forms: Each strikes in every round.
         rounds: How often each form strikes; 0 for as often as `times` says.
         stall: The longest that a request may take, or that none is answered 200, in seconds of the own clock.
-        p99: What 99 of 100 tries stay below, from when they were due, in the same; where nobody answers for a
-            while, as during a restart, that while decides.
+        p99: What 99 of 100 tries stay below, from when they were due, in the same. Where nobody answers for a
+            while, as during a restart, that while decides it, and it is as long as the stall.
         rate: Of the stand's capacity.
         arrange: Prepares the stand before the load, and undoes it after.
         stands: The kinds of stand it strikes, of tests/chaos/stands.py.

@@ -10,9 +10,14 @@ if TYPE_CHECKING:
 
 MARK = "chaos: "
 
+OBEYED = "obeyed"
+"""The file in the package's directory to which the handler adds a line for each order: the word, and once it
+is through with it, how long it took."""
+
 HANDLER = '''"""Obey a marked event: die, raise, be slow, hang."""
 
 import os
+import pathlib
 import signal
 import time
 
@@ -23,8 +28,17 @@ from sqlalchemy.exc import NoResultFound
 def handle(connection, events, _now_us):
     for each in events:
         if (each.event.text or "").startswith("chaos: "):
-            obey(connection, each.event.text.removeprefix("chaos: "))
+            order = each.event.text.removeprefix("chaos: ")
+            note(order)
+            started = time.monotonic()
+            obey(connection, order)
+            note(f"{order} took {time.monotonic() - started:.1f} s")
     return {}
+
+
+def note(line):
+    with pathlib.Path(__file__).with_name("obeyed").open("a") as file:
+        file.write(f"{line}\\n")
 
 
 def obey(connection, order):
@@ -61,6 +75,12 @@ def install(directory: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     return directory
+
+
+def obeyed(directory: Path) -> list[str]:
+    """Return the lines that the handler has written."""
+    path = directory / OBEYED
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 def marked(body: bytes, order: str) -> bytes:

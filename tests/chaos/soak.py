@@ -17,7 +17,7 @@ from tests.chaos.capacity import measured_capacity
 from tests.chaos.faults import broker, database, edge, workers
 from tests.chaos.oracle import Oracle
 from tests.chaos.plugin import keep, versions_of
-from tests.chaos.run import DRAIN_SECONDS, STILL_SECONDS, drain, say, scene_of, strike
+from tests.chaos.run import DRAIN_SECONDS, STILL_SECONDS, Plan, drain, say, scene_of, strike
 from tests.chaos.scene import ANYTHING, Form
 from tests.chaos.stand import Stand, running_stand
 from tests.figures import certificate
@@ -34,6 +34,15 @@ MOST_GROWTH = 1.3
 """Of a process's memory from its second minute on; the collector's own ups and downs stay below."""
 
 MOST_DESCRIPTORS = 50
+LEAST_ANSWERED = 0.5
+"""Of what was due: what strikes refuse or cut off comes again, and most of it is answered."""
+
+LEAST_STRIKES = 0.5
+"""A minute."""
+
+HOUR = 60.0
+"""Minutes; what ran shorter is on no page."""
+
 SETTLED_SECONDS = 60.0
 SHARE = 0.6
 """Of what the stand does at most: what an outage leaves is worked off before the next, most of the time."""
@@ -61,6 +70,7 @@ class Life:
     """What one process held when it had settled, and what it holds now."""
 
     born: float
+    seen: float = 0.0
     settled: tuple[int, int] | None = None
     latest: tuple[int, int] = (0, 0)
 
@@ -74,8 +84,9 @@ class Watch:
     def look(self, stand: Stand) -> None:
         """Note what each living process holds now."""
         now = time.monotonic()
-        for pid in [*stand.edge.children(), *(worker.pid for worker in stand.workers)]:
+        for pid in [stand.edge.pid, *stand.edge.children(), *(worker.pid for worker in stand.workers)]:
             life = self.lives.setdefault(pid, Life(now))
+            life.seen = now
             try:
                 process = psutil.Process(pid)
                 life.latest = (process.memory_info().rss, process.num_fds())
@@ -97,6 +108,11 @@ class Watch:
         return max((life.latest[1] - life.settled[1] for life in self._settled() if life.settled), default=0)
 
     @property
+    def longest_life(self) -> float:
+        """Minutes for which the process was watched that lived longest."""
+        return max(((life.seen - life.born) / 60 for life in self.lives.values()), default=0.0)
+
+    @property
     def watched(self) -> int:
         """How many processes lived for long enough to be seen growing."""
         return len(self._settled())
@@ -110,7 +126,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
     parser.add_argument("minutes", type=float, nargs="?", default=60.0)
     parser.add_argument("--seed", type=lambda text: int(text, 16), default=secrets.randbits(32))
-    parser.add_argument("--json", type=Path, help="keep the figures in this file")
+    parser.add_argument("--json", type=Path, help="keep an hour's figures in this file")
     options = parser.parse_args()
     ensure_rabbitmq()
     ensure_postgresql()
@@ -122,15 +138,15 @@ def main() -> int:
         figures = soak(stand, options.seed, options.minutes)
     line = line_of(figures)
     print(line)
-    if options.json:
+    if options.json and options.minutes >= HOUR:
         keep(options.json, {"certificate": birth, "line": line, "soak": figures})
     return 0 if is_good(figures) else 1
 
 
 def soak(stand: Stand, seed: int, minutes: float) -> dict[str, Any]:
     """Soak a stand and settle the account; return what came of it."""
-    capacity, watch = measured_capacity(stand, CAPACITY_EVENTS, "soak-capacity"), Watch()
-    scene = scene_of(stand, "soak", seed, capacity * SHARE)
+    capacity, watch = measured_capacity(stand, "soak-capacity", CAPACITY_EVENTS), Watch()
+    scene = scene_of(stand, "soak", Plan(seed), capacity * SHARE)
     say(f"soak: seed {seed:x}, {scene.load.rate:.0f} events/s")
     try:
         _strike_on(scene, watch, time.monotonic() + minutes * 60)
@@ -165,6 +181,7 @@ def _figures(scene: Scene, watch: Watch, verdict: Verdict) -> dict[str, Any]:
         "memory_growth": round(watch.memory_growth, 2),
         "descriptor_growth": watch.descriptor_growth,
         "watched": watch.watched,
+        "longest_life_minutes": round(watch.longest_life),
         "complaint": verdict.complaint,
         **{name.replace("99.9", "999"): value for name, value in scene.load.seen().figures().items()},
     }
@@ -178,10 +195,13 @@ def line_of(figures: Mapping[str, Any]) -> str:
 
 
 def is_good(figures: Mapping[str, Any]) -> bool:
-    """Tell whether nothing was lost, repeated, left behind or kept for ever."""
+    """Tell whether it was struck under load, and nothing was lost, repeated, left behind or kept for ever."""
     is_clean = not (figures["lost"] or figures["repeated"] or figures["complaint"])
+    due = figures["rate"] * figures["minutes"] * 60
+    is_under_load = figures["events"] >= LEAST_ANSWERED * due
+    is_struck = figures["strikes"] >= LEAST_STRIKES * figures["minutes"]
     is_flat = figures["memory_growth"] <= MOST_GROWTH and figures["descriptor_growth"] <= MOST_DESCRIPTORS
-    return is_clean and is_flat and figures["watched"] > 0
+    return is_clean and is_under_load and is_struck and is_flat and figures["watched"] > 0
 
 
 def _watch_until(stand: Stand, watch: Watch, moment: float) -> None:

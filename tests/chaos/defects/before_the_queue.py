@@ -52,7 +52,7 @@ def _refuse(self, properties, body):
     _accept(self, properties, body)
 Handover.accept = _refuse
 """,
-        "unexpected answers.*503|typically",
+        "unexpected answers.*503",
         lasts=(10.0, 12.0),
     ),
     Defect(
@@ -118,7 +118,7 @@ Handover.accept = _refuse
         "the clock steps",
         "messaging/clock.py",
         "SystemClock.monotonic = lambda _self: time.time()\n",
-        f"{STUCK}|edge has the broker|received at another hour",
+        f"{STUCK}|edge has the broker",
     ),
     Defect(
         "what is on its way is not waited for",

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 HOUR = 3600
 ELSEWHEN = """
     SELECT count(*) FROM processed_events
-    WHERE conversation_id LIKE :run AND abs(extract(epoch FROM received_at - now())) > 3000
+    WHERE conversation_id LIKE :run AND abs(extract(epoch FROM received_at - now()) - :step) < 600
 """
+"""Events that were received at about so many seconds from now."""
 
 
 def library() -> Path | None:
@@ -56,18 +57,29 @@ def with_a_false_clock(stand: Stand) -> Iterator[None]:
 @contextmanager
 def the_clock_steps(scene: Scene) -> Iterator[None]:
     """Step by an hour in either direction, and back; the second time with a journal to be adopted."""
-    stand = scene.stand
+    stand, run = scene.stand, f"{scene.traffic.run}-%"
     step = scene.chance.choice((HOUR, -HOUR))
+
+    def received_at(seconds: int) -> int:
+        return stand.ask(ELSEWHEN, run=run, step=seconds)
+
+    before = {seconds: received_at(seconds) for seconds in (step, -step)}
     _write(stand, step)
     yield
     _write(stand, 0)
-    run = f"{scene.traffic.run}-%"
-    scene.await_proof("events were received at another hour", lambda: stand.ask(ELSEWHEN, run=run) > 0)
+    scene.wait(2.0, 3.0)
     _write(stand, -step)
     scene.wait(2.0, 3.0)
-    os.kill(scene.chance.choice(stand.edge.children()), signal.SIGKILL)
+    victim = scene.chance.choice(stand.edge.children())
+    os.kill(victim, signal.SIGKILL)
     scene.wait(2.0, 3.0)
     _write(stand, 0)
+    scene.prove(f"edge process {victim} is gone", has_struck=victim not in stand.edge.children())
+    for seconds, count in before.items():
+        scene.await_proof(
+            f"events were received {seconds:+d} s from now",
+            lambda seconds=seconds, count=count: received_at(seconds) > count,
+        )
 
 
 def _reconfigure(stand: Stand, settings: dict[str, str]) -> None:

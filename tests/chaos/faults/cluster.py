@@ -25,8 +25,9 @@ LET_IN = "[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{nodes}]]"
 
 @contextmanager
 def one_node_is_killed_then_another(scene: Scene) -> Iterator[None]:
-    """Kill a node under load; when it is back and has caught up, kill another."""
-    first, second = scene.chance.sample(scene.stand.brokers, 2)
+    """Kill a node under load; when it is back and has caught up, kill another; the first address is one."""
+    named, *others = scene.stand.brokers
+    first, second = scene.chance.sample((named, scene.chance.choice(others)), 2)
     _kill(scene, [first])
     scene.wait(1.0, 3.0)
     scene.stand.wait_healthy()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
-LOCK_SECONDS = 11.0
-"""Longer than the workers' own lock_timeout."""
+LOCK_TIMEOUT = b"canceling statement due to lock timeout"
+"""What the server's log says of a statement that waited for its session's lock_timeout."""
 
 SLOW_SECONDS = 60
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -126,6 +125,7 @@ def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
 @contextmanager
 def statements_are_cancelled_and_locked_out(scene: Scene) -> Iterator[None]:
     """Hold a lock for longer than the workers wait, and have their statements cancelled."""
+    before = _lock_timeouts(scene)
     with _nothing_given_up(scene), scene.stand.connect() as ours:
         ours.execute("BEGIN")
         ours.execute("LOCK TABLE processed_events IN ACCESS EXCLUSIVE MODE")
@@ -134,7 +134,7 @@ def statements_are_cancelled_and_locked_out(scene: Scene) -> Iterator[None]:
             scene.wait_until(lambda: scene.stand.ask(WAITING) > 0, "a worker waits for our lock")
             cancelled += _number(ours, CANCEL_OTHERS)
         scene.prove(f"{cancelled} statements were cancelled", has_struck=cancelled > 0)
-        time.sleep(LOCK_SECONDS)
+        scene.await_proof("a worker waited for the lock in vain", lambda: _lock_timeouts(scene) > before)
         ours.execute("ROLLBACK")
         yield
 
@@ -189,6 +189,11 @@ def it_fails_over_to_its_standby(scene: Scene) -> Iterator[None]:
         )
         yield
     primary.follow(standby)
+
+
+def _lock_timeouts(scene: Scene) -> int:
+    assert scene.stand.postgresql is not None
+    return (scene.stand.postgresql.directory / "output.log").read_bytes().count(LOCK_TIMEOUT)
 
 
 def _is_told(starts: dict[Path, int]) -> bool:

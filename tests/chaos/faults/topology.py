@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, EVERYTHING, RECORDS
 from tests.chaos.faults.broker import CLOSE_ALL
+from tests.stand.ledger import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,8 +122,9 @@ def _taken_away(scene: Scene, path: str) -> Iterator[None]:
 def _buried(scene: Scene, path: str) -> Iterator[None]:
     stand, view = scene.stand, scene.stand.view
     if path.endswith(DEAD_LETTERS):
-        # What the queue holds so far goes with it, and is not the service's to keep.
-        scene.ledger.excuse_all(view.bodies(DEAD_LETTERS))
+        # What belongs in the queue and is there goes with it, and is not the service's to keep.
+        buried = [body for body in view.bodies(DEAD_LETTERS) if digest_of(body) in scene.ledger.doomed]
+        scene.ledger.excuse_all(buried)
     _delete(scene, path)
     bodies = scene.doomed_bodies(MALFORMED)
     scene.post_all(bodies)

@@ -33,6 +33,9 @@ REASON = "SELECT count(*) FROM dead_letters WHERE body_sha256 = :digest AND code
 PATIENCE = {"OM_STUCK_SECONDS": "10", "OM_HANDLER_SECONDS": "5"}
 """So that a hang is told from a slow handler in seconds."""
 
+HANDLERS = "handlers"
+"""The directory of the sick handlers, in the stand's."""
+
 FEW = 500
 """Deliveries in the queue: the sick event's neighbours are processed."""
 
@@ -62,7 +65,7 @@ def through_the_proxy(stand: Stand) -> Iterator[None]:
 def with_sick_handlers(stand: Stand) -> Iterator[None]:
     """Install a handler that obeys marked events."""
     sources = stand.product.sources
-    package = sick_handlers.install(stand.directory / "handlers")
+    package = sick_handlers.install(stand.directory / HANDLERS)
     stand.reconfigure_workers(PYTHONPATH=f"{sources}:{package}", **PATIENCE)
     try:
         yield
@@ -154,11 +157,12 @@ def a_handler_loops(scene: Scene) -> Iterator[None]:
 def a_handler_is_slow(scene: Scene) -> Iterator[None]:
     """Let a handler take two seconds over one event, which then takes effect like any other."""
     body = sick_handlers.marked(scene.extra_bodies(1)[0], "slow")
+    before = _slow_ones(scene)
     scene.post_all([body])
     yield
-    scene.await_proof(
-        "the event was handled slowly, and processed",
-        lambda: scene.stand.ask(DELIVERIES, digest=digest_of(body)) > 0,
+    scene.await_proof("the handler took two seconds", lambda: _slow_ones(scene) > before)
+    scene.wait_until(
+        lambda: scene.stand.ask(DELIVERIES, digest=digest_of(body)) > 0, "the slow event is processed"
     )
 
 
@@ -167,7 +171,7 @@ def the_same_events_come_in_reverse(scene: Scene) -> Iterator[None]:
     """Let both workers meet the same keys in opposite orders."""
     stand, before = scene.stand, deadlocks(scene.stand)
     bodies = scene.extra_bodies(REVERSED_EVENTS)
-    digest = digest_of(bodies[-1])
+    some = [digest_of(body) for body in bodies[::50]]
     with _slow_rows(stand):
         with stand.paused_workers():
             for start in range(0, REVERSED_EVENTS, 50):
@@ -175,7 +179,8 @@ def the_same_events_come_in_reverse(scene: Scene) -> Iterator[None]:
                 scene.post_all([*chunk, *reversed(chunk), *chunk, *reversed(chunk)])
             yield
         scene.await_proof(
-            "each event came four times and more", lambda: stand.ask(DELIVERIES, digest=digest) >= 4
+            "each event came four times and more",
+            lambda: all(stand.ask(DELIVERIES, digest=digest) >= 4 for digest in some),
         )
     assert deadlocks(stand) == before, "two workers met in a deadlock"
 
@@ -225,15 +230,24 @@ def deadlocks(stand: Stand) -> int:
 @contextmanager
 def _dead_lettered(scene: Scene, order: str, code: str) -> Iterator[None]:
     """Send one marked event; it, and only it, ends as a dead letter with its reason."""
-    stand = scene.stand
+    stand, before = scene.stand, _obeyed(scene).count(order)
     body = sick_handlers.marked(scene.extra_bodies(1)[0], order)
     scene.ledger.expect_dead_letter(body)
     scene.post_all([body])
     yield
+    scene.await_proof(f"the handler was told: {order}", lambda: _obeyed(scene).count(order) > before)
     question = {"digest": digest_of(body), "code": code}
-    scene.await_proof(f"the event is on record as {code}", lambda: stand.ask(REASON, **question) > 0)
+    scene.wait_until(lambda: stand.ask(REASON, **question) > 0, f"the event is on record as {code}")
     stand.wait_healthy()
     scene.let_catch_up(FEW)
+
+
+def _obeyed(scene: Scene) -> list[str]:
+    return sick_handlers.obeyed(scene.stand.directory / HANDLERS)
+
+
+def _slow_ones(scene: Scene) -> int:
+    return sum(line.startswith("slow took 2.") for line in _obeyed(scene))
 
 
 def kill(scene: Scene, workers: list[Program]) -> None:

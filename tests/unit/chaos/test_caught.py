@@ -13,20 +13,21 @@ from tests.figures import Checkout, Standing
 FIRST, SECOND = DEFECTS[:2]
 
 
-def caught(path: Path, *, resume: bool) -> Caught:
-    options = {"json": path, "resume": resume}
+def caught(path: Path, *, resume: bool, defects: list[str] | None = None) -> Caught:
+    options = {"json": path, "resume": resume, "defect": defects}
     return Caught(SimpleNamespace(getoption=options.get))
 
 
 def told(defect, *, is_caught=True):
-    return {"name": defect.name, "fault": defect.fault, "caught": is_caught, "outcome": "lost=3"}
+    values = {"name": defect.name, "fault": defect.fault, "mark": defect.mark}
+    return values | {"caught": is_caught, "outcome": "lost=3"}
 
 
 @pytest.fixture
 def kept(tmp_path):
     """What a run that was broken off left: one defect was caught, and one was not."""
     content = {
-        "certificate": {"commit": "c0ffee", "versions": {"RabbitMQ": "4"}},
+        "certificate": {"commit": "c0ffee", "dirty": False, "versions": {"RabbitMQ": "4"}},
         "defects": [told(FIRST), told(SECOND, is_caught=False)],
     }
     path = tmp_path / "sabotage.json"
@@ -55,7 +56,20 @@ def test_what_is_on_file_of_another_product_counts_for_nothing(kept, standing):
     assert not caught(kept, resume=True).defects
 
 
-def test_a_run_that_goes_on_with_nothing_is_about_what_it_ran(kept):
+@pytest.mark.parametrize("change", [{"dirty": True}, {"mark": "another"}], ids=str)
+def test_what_was_caught_otherwise_is_run_again(kept, standing, change):
+    standing(Standing.SAME)
+    content = json.loads(kept.read_text())
+    content["certificate"] |= {"dirty": change.get("dirty", False)}
+    content["defects"][0] |= {"mark": change.get("mark", FIRST.mark)}
+    kept.write_text(json.dumps(content))
+    assert not caught(kept, resume=True).is_done(FIRST.name)
+
+
+def test_a_run_is_about_all_that_was_asked_for_whether_it_came_to_its_end_or_not(kept):
     run = caught(kept, resume=False)
     run.note(told(FIRST), 1.0)
-    assert run.line == "sabotage: defects=1 caught=1"
+    assert run.line == f"sabotage: defects={len(DEFECTS)} caught=1"
+    part = caught(kept, resume=False, defects=[FIRST.name])
+    part.note(told(FIRST), 1.0)
+    assert part.line == "sabotage: defects=1 caught=1"

@@ -7,6 +7,7 @@ import pytest
 
 from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS
+from tests.chaos.sabotage import LOST
 from tests.stand.product import SOURCES
 
 
@@ -26,6 +27,20 @@ def test_every_defect_strikes_a_form_that_is_listed():
 
 def test_every_fault_has_a_defect_that_it_shows():
     assert {fault.number for fault in FAULTS} == {defect.fault for defect in DEFECTS}
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        "lost=3 repeated=0 AssertionError: waited 60 s in vain: it strikes: a worker is gone",
+        "lost=3 repeated=0 AssertionError: it did not strike: 0 tries were refused",
+        "lost=3 repeated=0 the queue did not drain: 3 deliveries",
+    ],
+)
+def test_a_strike_that_failed_and_what_is_still_on_its_way_show_no_defect(outcome):
+    loses = next(defect for defect in DEFECTS if defect.shows == LOST)
+    assert loses.is_shown_by("lost=3 repeated=0")
+    assert not loses.is_shown_by(outcome)
 
 
 def replaced_by(code):

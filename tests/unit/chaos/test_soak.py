@@ -5,6 +5,8 @@ import pytest
 from tests.chaos.soak import Life, Watch, is_good, line_of
 
 CLEAN = {
+    "minutes": 60,
+    "rate": 4000,
     "events": 10_000_000,
     "strikes": 61,
     "lost": 0,
@@ -19,7 +21,7 @@ CLEAN = {
 def test_growth_is_that_of_the_process_that_grew_most_since_it_had_settled():
     watch = Watch(
         {
-            1: Life(0.0, settled=(100, 20), latest=(110, 20)),
+            1: Life(0.0, seen=600.0, settled=(100, 20), latest=(110, 20)),
             2: Life(0.0, settled=(100, 20), latest=(150, 27)),
             3: Life(0.0, settled=None, latest=(900, 900)),
         }
@@ -27,6 +29,7 @@ def test_growth_is_that_of_the_process_that_grew_most_since_it_had_settled():
     assert watch.memory_growth == pytest.approx(1.5)
     assert watch.descriptor_growth == 7
     assert watch.watched == 2
+    assert watch.longest_life == pytest.approx(10.0)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,8 @@ def test_growth_is_that_of_the_process_that_grew_most_since_it_had_settled():
         {"memory_growth": 1.4},
         {"descriptor_growth": 60},
         {"watched": 0},
+        {"events": 7_000_000},
+        {"strikes": 20},
     ],
     ids=str,
 )
