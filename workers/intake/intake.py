@@ -19,7 +19,7 @@ from workers.intake.outcome import (
     PutOff,
     Refused,
     Results,
-    is_ordinary,
+    is_to_be_tried,
     message_id_of,
     refuse,
 )
@@ -30,7 +30,6 @@ from workers.intake.report import log_batch, log_brake_engaged, log_drift, log_e
 from workers.intake.totals import Totals
 from workers.intake.unstored import set_apart
 from workers.tables import (
-    KILLS,
     OpenConnections,
     Suspects,
     WindowBounds,
@@ -47,6 +46,7 @@ from workers.tables import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection, Engine
 
@@ -125,8 +125,8 @@ class Intake:
             self._reader.expect(())
         if self._brake.is_on:
             progress.begin()
-            ordinary = [each for each in batch if is_ordinary(each)]
-            self._holding.hold_or_release(ordinary, lambda each: self._would_work(each, progress))
+            living = [each for each in batch if is_to_be_tried(each)]
+            self._holding.hold_or_release(living, lambda each: self._would_work(each, progress))
         together = [each for each in batch if not is_suspect(each) and not has_hung_alone(each)]
         self._commit_together(self._parse_all(together, progress), results, progress)
         for each in batch:
@@ -154,6 +154,18 @@ class Intake:
         return self._progress.is_in_events
 
     def _would_work(self, delivery: Delivery, progress: Progress) -> bool | None:
+        """Try a delivery without effect, a suspect under its mark; None where that tells nothing."""
+        if not is_suspect(delivery):
+            return self._would_take_effect(delivery, progress)
+        with self._attempt(delivery, progress) as is_poison:
+            # Poison is given up unopened whether others work or not.
+            return None if is_poison else self._would_take_effect(delivery, progress)
+
+    def _attempt(self, suspect: Delivery, progress: Progress) -> AbstractContextManager[bool]:
+        progress.begin()
+        return self._suspects.attempt(message_id_of(suspect), lambda: progress.is_abandoned)
+
+    def _would_take_effect(self, delivery: Delivery, progress: Progress) -> bool | None:
         with progress.in_events():
             outcome = self._reader.read(delivery)
         if isinstance(outcome, Refused):
@@ -204,20 +216,13 @@ class Intake:
             results.put_off.append(PutOff(delivery, failure, pause))
 
     def _process_suspect(self, delivery: Delivery, results: Results, progress: Progress) -> None:
-        """Process alone a delivery that may end this process; its mark outlives us if it does."""
-        progress.begin()
-        message_id = message_id_of(delivery)
-        try:
-            if self._suspects.mark(message_id) >= KILLS:
+        """Process alone a delivery that may end this process."""
+        with self._attempt(delivery, progress) as is_poison:
+            if is_poison:
                 self._give_up(delivery, POISON, results, progress)
             else:
                 self._commit_together(self._parse_all([delivery], progress), results, progress)
-        except RetryLaterError:
-            # Held, the mark stands. Of a call that was given up it would count a lost connection as a kill.
-            if progress.is_abandoned:
-                self._suspects.clear(message_id)
-            raise
-        self._suspects.clear(message_id)
+        self._suspects.clear(message_id_of(delivery))
 
     def _commit(self, outcomes: Sequence[Outcome], results: Results, progress: Progress) -> None:
         progress.begin()

@@ -10,7 +10,7 @@ from messaging.delivery import Verdict
 from messaging.envelope import INGEST, RECONCILE, REPLAY, REQUEST_ID_LENGTH, WEBHOOK, generation_of
 from messaging.topology import DEAD_LETTER_RECORDS
 from workers.parsing import Arrival, event_again
-from workers.tables import DeadLetter, has_hung_alone, is_suspect
+from workers.tables import DeadLetter, has_hung_alone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,10 +129,9 @@ class Results:
         )
 
 
-def is_ordinary(delivery: Delivery) -> bool:
-    """Tell whether a delivery is an event that is not dead yet, nor suspected of harming its worker."""
-    is_dead = delivery.queue == DEAD_LETTER_RECORDS
-    return not (is_dead or is_suspect(delivery) or has_hung_alone(delivery))
+def is_to_be_tried(delivery: Delivery) -> bool:
+    """Tell whether a delivery is an event that is not dead yet, nor about to be given up unopened."""
+    return not (delivery.queue == DEAD_LETTER_RECORDS or has_hung_alone(delivery))
 
 
 def message_id_of(delivery: Delivery) -> str:

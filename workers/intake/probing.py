@@ -42,8 +42,13 @@ class Holding:
     ) -> None:
         """Release the brake if an event could be processed now, or where a person has said so.
 
+        Returns with the brake on only where every one of the deliveries was tried and tells nothing. What is
+        left to do is harmless then, and would hold up all behind it for ever: events that are known already,
+        and poison, which is given up unopened.
+
         Args:
-            deliveries: Another one of these is tried each time, and none is settled.
+            deliveries: All that are neither dead nor given up already, and none is settled here; another one
+                is tried first each time. What came back is among them: a worker may have nothing else.
             would_work: Tries one; None where that tells nothing, and the next has its turn.
 
         Raises:

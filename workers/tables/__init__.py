@@ -132,7 +132,7 @@ from workers.tables.rowset import (
     insert_into,
     kinds_of,
 )
-from workers.tables.suspect_marks import KILLS, Suspects, has_hung_alone, is_suspect
+from workers.tables.suspect_marks import Suspects, has_hung_alone, is_suspect
 from workers.tables.unstored_events import count_unstored
 from workers.tables.waiting_time import work_while_waiting
 from workers.tables.window import WindowBounds
@@ -163,7 +163,6 @@ __all__ = [
     "KEPT_PLATFORM_CONVERSATIONS",
     "KEPT_RECONCILIATIONS",
     "KEPT_UNSTORED",
-    "KILLS",
     "MOMENT",
     "OPERATOR_SESSION",
     "QUERY_CANCELED",

@@ -7,15 +7,19 @@ mark that stands at the next attempt was left by the event itself.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from messaging.errors import RetryLaterError
 from messaging.topology import DEAD_LETTER_RECORDS
 from workers.tables.database import transact
 from workers.tables.rowset import MOMENT, TEXT, RowStatement
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
@@ -55,6 +59,27 @@ class Suspects:
         # A delivery that is held or taken from a hanging thread is tried again while this process lives,
         # which is no kill: one mark will do.
         self._marked: dict[str, int] = {}
+
+    @contextmanager
+    def attempt(self, message_id: str, is_abandoned: Callable[[], bool]) -> Iterator[bool]:
+        """Mark an attempt while it lasts; the mark outlives this process if the attempt ends it.
+
+        Yields whether the delivery is poison, not to be opened: the marks of that stay until `clear`.
+
+        Args:
+            message_id: Which.
+            is_abandoned: Tells at a RetryLaterError whether the attempt was given up from outside.
+        """
+        is_poison = self.mark(message_id) >= KILLS
+        try:
+            yield is_poison
+        except RetryLaterError:
+            # Held, the mark stands. Of a call that was given up it would count a lost connection as a kill.
+            if is_abandoned():
+                self.clear(message_id)
+            raise
+        if not is_poison:
+            self.clear(message_id)
 
     def mark(self, message_id: str) -> int:
         """Mark an attempt, durably, and return how many workers earlier attempts ended."""
