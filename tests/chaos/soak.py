@@ -126,6 +126,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
     parser.add_argument("minutes", type=float, nargs="?", default=60.0)
     parser.add_argument("--seed", type=lambda text: int(text, 16), default=secrets.randbits(32))
+    parser.add_argument("--rate", type=float, help="events a second (default: 60 %% of what the stand takes)")
     parser.add_argument("--json", type=Path, help="keep an hour's figures in this file")
     options = parser.parse_args()
     ensure_rabbitmq()
@@ -135,7 +136,7 @@ def main() -> int:
         running_stand("postgresql", Path(directory)) as stand,
     ):
         birth = certificate(seed=f"{options.seed:x}", servers=versions_of(stand), root=SOURCES)
-        figures = soak(stand, options.seed, options.minutes)
+        figures = soak(stand, options.seed, options.minutes, options.rate)
     line = line_of(figures)
     print(line)
     if options.json and options.minutes >= HOUR:
@@ -143,10 +144,10 @@ def main() -> int:
     return 0 if is_good(figures) else 1
 
 
-def soak(stand: Stand, seed: int, minutes: float) -> dict[str, Any]:
+def soak(stand: Stand, seed: int, minutes: float, rate: float | None = None) -> dict[str, Any]:
     """Soak a stand and settle the account; return what came of it."""
-    capacity, watch = measured_capacity(stand, "soak-capacity", CAPACITY_EVENTS), Watch()
-    scene = scene_of(stand, "soak", Plan(seed), capacity * SHARE)
+    rate = rate or SHARE * measured_capacity(stand, "soak-capacity", CAPACITY_EVENTS)
+    scene, watch = scene_of(stand, "soak", Plan(seed), rate), Watch()
     say(f"soak: seed {seed:x}, {scene.load.rate:.0f} events/s")
     try:
         _strike_on(scene, watch, time.monotonic() + minutes * 60)
