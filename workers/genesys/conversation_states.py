@@ -23,6 +23,9 @@ CACHE_SECONDS: Final = 10.0
 
 CACHE_CONVERSATIONS: Final = 10_000
 
+NO_SUCH: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST})
+"""The platform has no conversation of this id; 400 where the id is none that it could give."""
+
 STRIPES: Final = 64
 """Locks that the conversations share: far more than requests that the budget allows at once."""
 
@@ -85,7 +88,7 @@ class ConversationStates:
         try:
             answer = self._client.get(f"/api/v2/conversations/{quote(conversation_id, safe='')}")
         except PlatformRefusedError as error:
-            if error.status == HTTPStatus.NOT_FOUND:
+            if error.status in NO_SUCH and not error.at_login:
                 return None
             raise
         return platform_state_of(answer)

@@ -29,13 +29,20 @@ class PlatformRefusedError(OpenMessagingError):
         status: The HTTP status.
         code: The platform's own word for it, such as "not.found".
         correlation_id: What the platform's support asks for.
+        at_login: Whether it was the login service, which knows nothing of what was asked for.
     """
 
-    def __init__(self, status: int, code: str, correlation_id: str) -> None:
+    def __init__(self, status: int, code: str, correlation_id: str, *, at_login: bool = False) -> None:
         super().__init__(f"the platform answered {status} {code} (inin-correlation-id {correlation_id})")
         self.status = status
         self.code = code
         self.correlation_id = correlation_id
+        self.at_login = at_login
+
+    @property
+    def is_of_credentials(self) -> bool:
+        """Whether we ourselves are refused, whatever is asked for."""
+        return self.at_login or self.status == HTTPStatus.UNAUTHORIZED
 
     @property
     def is_forbidden(self) -> bool:

@@ -67,7 +67,8 @@ class Tokens:
         try:
             answer = session.fetch_token(self._url, auth=self._credentials, timeout=TIMEOUT_SECONDS)
         except OAuth2Error as error:
-            raise PlatformRefusedError(error.status_code, error.error or "oauth", "none") from None
+            code = error.error or "oauth"
+            raise PlatformRefusedError(error.status_code, code, "none", at_login=True) from None
         except (requests.RequestException, ValueError) as error:
             raise PlatformUnavailableError(f"login: {type(error).__name__}", delay=RETRY_SECONDS) from None
         self._token = str(answer["access_token"])

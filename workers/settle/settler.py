@@ -11,6 +11,7 @@ from messaging.log import logger
 from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.settle import conversations
+from workers.settle.pauses import pause_refused, pause_unanswered
 from workers.settle.plan import SUPERSEDED, Moment, Pending, Settlement, fitting, judged, settle_window
 from workers.tables import processed_events, put_in_outbox, routing_updates, transact
 
@@ -32,8 +33,6 @@ fill the memory nor outlast a statement's time."""
 
 LEASE_SECONDS: Final = 30.0
 """How long an update is left to the process that asks the platform about it: above any request's time."""
-
-LONGEST_PAUSE_SECONDS: Final = 60.0
 
 _U: Final = routing_updates.c
 
@@ -101,11 +100,12 @@ class Settler:
                 fits=lambda said: judged(_notified(due), said).verified is not False,
             )
         except RetryLaterError as error:
-            self._put_off(event_id, attempts, str(error), error.delay)
+            self._put_off(due, str(error), pause_unanswered(attempts, error.delay))
             return 0
         except PlatformRefusedError as error:
-            # Our rights or credentials, not this update: until a person mends them nothing is guessed.
-            self._put_off(event_id, attempts, str(error), LONGEST_PAUSE_SECONDS)
+            # Until a person mends our rights or credentials nothing is guessed.
+            pause = pause_refused(attempts, is_of_credentials=error.is_of_credentials)
+            self._put_off(due, str(error), pause)
             return 0
         settlement = transact(
             self._engine,
@@ -163,10 +163,12 @@ class Settler:
             self._reschedule(connection, row.event_id, row.attempts + 1, LEASE_SECONDS)
         return row
 
-    def _put_off(self, event_id: int, attempts: int, reason: str, delay: float) -> None:
-        delay = min(LONGEST_PAUSE_SECONDS, max(delay, 2.0 ** min(attempts, 10) / 2))
-        transact(self._engine, lambda connection: self._reschedule(connection, event_id, attempts, delay))
-        log.warning("routing_update_waits", event_id=event_id, reason=reason, retry_in_s=round(delay, 1))
+    def _put_off(self, due: Row[Any], reason: str, pause: float) -> None:
+        transact(
+            self._engine,
+            lambda connection: self._reschedule(connection, due.event_id, due.attempts + 1, pause),
+        )
+        log.warning("routing_update_waits", event_id=due.event_id, reason=reason, retry_in_s=round(pause, 1))
 
     def _reschedule(self, connection: Connection, event_id: int, attempts: int, delay: float) -> None:
         at = moment_of(self._clock.now_us() + round(delay * 1_000_000))

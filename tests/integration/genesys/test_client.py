@@ -79,6 +79,24 @@ def test_a_conversation_that_the_platform_does_not_know_is_none(make_client):
     assert ConversationStates(make_client()).of("nowhere/../c1") is None
 
 
+def test_an_id_that_the_platform_takes_for_none_is_no_conversation(make_client, organisation):
+    organisation.strike(Fault(400))
+    assert ConversationStates(make_client()).of("no-uuid") is None
+
+
+def test_wrong_credentials_say_nothing_of_a_conversation(make_client):
+    with pytest.raises(PlatformRefusedError) as refused:
+        ConversationStates(make_client(secret="another-secret")).of("c1")
+    assert refused.value.is_of_credentials
+
+
+def test_a_refused_conversation_says_nothing_of_our_credentials(make_client, organisation):
+    organisation.strike(Fault(403))
+    with pytest.raises(PlatformRefusedError) as refused:
+        ConversationStates(make_client()).of("c1")
+    assert not refused.value.is_of_credentials
+
+
 def test_a_token_that_was_revoked_is_renewed_once(make_client, organisation):
     client = make_client()
     client.get("/api/v2/conversations/c1")

@@ -338,6 +338,25 @@ def test_a_platform_that_refuses_us_ends_no_settling(intake, make_settler, clock
     assert settler.settle_updates() == 1
 
 
+@pytest.mark.parametrize(
+    ("refusal", "asked"),
+    [
+        (PlatformRefusedError(403, "missing.division.permission", "an-id"), 13),
+        (PlatformRefusedError(401, "bad.credentials", "an-id"), 24 * 60),
+    ],
+)
+def test_a_day_of_refusals_costs_few_requests_unless_they_are_of_our_credentials(
+    intake, make_settler, clock, refusal, asked
+):
+    platform = Platform(c_1=refusal)
+    settler = make_settler(platform)
+    intake(deliver(routed("QUEUED")))
+    for _ in range(24 * 60):
+        settler.settle_updates()
+        clock.seconds += 60.0
+    assert len(platform.asked) == asked
+
+
 def test_an_update_whose_process_was_killed_while_it_asked_is_taken_up_again(
     intake, make_settler, clock, query
 ):
