@@ -9,7 +9,7 @@ from sqlalchemy import literal_column, select, update
 
 from messaging.dead_lettering import DestinationLetter, publish_dead_letters
 from messaging.envelope import WEBHOOK, Envelope
-from messaging.errors import BrokerUnavailableError, RetryLaterError
+from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
 from workers.deliver.deliveries import DEAD, MESSAGE_COLUMNS, message_of
 from workers.deliver.judgement import End
@@ -91,14 +91,15 @@ class DeadLetterPublisher:
         A process that is killed before it has noted it leaves another copy with the same message id.
 
         Raises:
-            RetryLaterError: The database or the broker is away; nothing is lost.
+            RetryLaterError: The database or the broker is away, or the broker refuses us; nothing is lost.
         """
         rows = transact(self._engine, self._lease)
         if not rows:
             return 0
         try:
             publish_dead_letters(self._amqp_urls, [_letter_of(row) for row in rows])
-        except BrokerUnavailableError as error:
+        except (BrokerUnavailableError, ConfigurationError) as error:
+            # A broker also refuses while a node boots or a password changes: no reason to deliver nothing.
             transact(self._engine, lambda connection: self._note(connection, rows, due_at=self._now()))
             raise RetryLaterError(str(error)) from None
         # What a person has sent again meanwhile is no dead letter any more: once it dies again it is told.

@@ -30,6 +30,7 @@ class EventsExchange:
 
         Raises:
             BrokerUnavailableError: Some may be published; publish all of them again later.
+            ConfigurationError: As `broker_session`; nothing is published.
         """
         if not envelopes:
             return
@@ -42,6 +43,7 @@ class EventsExchange:
 
         Raises:
             BrokerUnavailableError: No broker answers.
+            ConfigurationError: As `broker_session`.
         """
         with broker_session(self._urls, client_name=CLIENT_NAME) as connection:
             return waiting_events(connection)

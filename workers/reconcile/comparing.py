@@ -77,7 +77,9 @@ class Comparer:
         the two leaves them to be published once more, which has no effect.
 
         Raises:
-            RetryLaterError: Platform, broker or database are away: compare it again.
+            RetryLaterError: Platform or database are away: compare it again.
+            BrokerUnavailableError: Likewise the broker.
+            ConfigurationError: Likewise, where the broker refuses us.
             PlatformRefusedError: A person has to look.
         """
         began_us = self._clock.now_us()

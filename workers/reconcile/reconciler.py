@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from messaging.errors import RetryLaterError
+from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
 from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
@@ -81,18 +81,24 @@ class Reconciler:
         """Take one step of the comparison that is due; return 0 where none is, or another process has it.
 
         Raises:
-            RetryLaterError: Platform, broker or database are away; what is done is on record.
+            RetryLaterError: Platform, broker or database are away or refuse us; what is done is on record.
         """
+        try:
+            return self._take_step()
+        except PlatformRefusedError as error:
+            raise RetryLaterError(str(error), delay=REFUSED_SECONDS) from error
+        except (BrokerUnavailableError, ConfigurationError) as error:
+            # A broker also refuses while a node boots or a password changes.
+            raise RetryLaterError(str(error)) from None
+
+    def _take_step(self) -> int:
         reconciliation = transact(self._engine, self._take_up) or self._begin()
         if reconciliation is None:
             return 0
-        try:
-            if reconciliation.page is None:
-                self._compare(reconciliation)
-            else:
-                self._list(reconciliation, reconciliation.page)
-        except PlatformRefusedError as error:
-            raise RetryLaterError(str(error), delay=REFUSED_SECONDS) from error
+        if reconciliation.page is None:
+            self._compare(reconciliation)
+        else:
+            self._list(reconciliation, reconciliation.page)
         return 1
 
     def _take_up(self, connection: Connection) -> Reconciliation | None:

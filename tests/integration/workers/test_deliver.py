@@ -232,14 +232,17 @@ def test_what_is_refused_is_a_dead_letter_with_its_reason_and_the_conversation_g
     assert "msg_" in message_id
 
 
-def test_a_dead_letter_waits_for_the_broker(stand, vhost):
+def test_a_dead_letter_waits_for_a_broker_that_is_away_or_refuses(stand, vhost):
     stand.inbox.fault_of = lambda _told: Fault(400)
     with stand.delivering(stand.crm):
         stand.intake(deliver(event("new")))
         stand.wait_for(lambda: not stand.waiting())
     gone = stand.publisher(f"amqp://guest:guest@{LOOPBACK}:{free_port()}/")
-    with pytest.raises(RetryLaterError):
-        gone.publish_dead_letters()
+    # As while its node boots: to the client it is a virtual host that there is not.
+    refusing = stand.publisher(f"{vhost.amqp_url}x")
+    for publisher in (gone, refusing):
+        with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
+            publisher.publish_dead_letters()
     declare_topology(vhost.amqp_url)
     assert stand.publisher(vhost.amqp_url).publish_dead_letters() == 1
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from messaging.clock import SystemClock
+from messaging.errors import RetryLaterError
 from messaging.topology import EVENTS_QUEUE
 from simulator.platform import Fault, History
 from simulator.platform.history_routes import as_data
@@ -15,6 +16,7 @@ from tests.integration.workers.conftest import (
     native,
 )
 from tests.integration.workers.test_consumer import depth, wait_until
+from tests.services import GONE
 from workers.genesys import GenesysSettings
 from workers.reconcile import (
     Checker,
@@ -56,11 +58,11 @@ def make_reconciler(  # noqa: PLR0917  # fixtures
 ):
     """Make one process's reconciler."""
 
-    def make(holder="one"):
+    def make(holder="one", amqp_url=vhost.amqp_url):
         genesys = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET, REQUESTS_PER_MINUTE)
         settings = ReconcileSettings(genesys, (vhost.amqp_url,), migrated_url, margin_seconds=60.0)
         history = platform_history_of(genesys, engine, clock)
-        exchange = EventsExchange(settings.amqp_urls)
+        exchange = EventsExchange((amqp_url,))
         checker = Checker(engine, history, receipts=True)
         comparer = Comparer(engine, clock, checker, exchange, holder=holder, again=False)
         return Reconciler(
@@ -210,6 +212,23 @@ def test_a_platform_that_fails_leaves_the_comparison_where_it_was(started, organ
     organisation.strike(Fault(503))
     with pytest.raises(Exception, match="503"):
         started.reconcile()
+    assert query("SELECT conversations FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0,)]
+    run(started)
+    assert depth(channel) == 1
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_broker_that_is_away_or_refuses_leaves_the_comparison_where_it_was(  # noqa: PLR0917  # fixtures
+    started, make_reconciler, organisation, channel, vhost, query, refuses
+):
+    organisation.history.record(native(1, after_s=-300))
+    broken = make_reconciler(amqp_url=f"{vhost.amqp_url}x" if refuses else GONE)
+    with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
+        broken.reconcile()
+    # It has begun and knows its conversations, but not what to publish yet.
+    assert started.reconcile()
+    with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
+        broken.reconcile()
     assert query("SELECT conversations FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0,)]
     run(started)
     assert depth(channel) == 1
