@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 LONG_SECONDS: Final = 5.0
 """A statement that was cancelled sooner did not take too long: a person cancelled it."""
 
+REASON_LENGTH: Final = 200
+"""Of why an event had no effect: one stable word to group by; the column would take a whole message."""
+
 
 def call_handler(
     handler: Handler,
@@ -42,13 +46,13 @@ def call_handler(
         is_ours: Whether its statements are: one that fails for want of a table would fail for any event.
 
     Raises:
-        HandlerFailedError: The events are at fault, or the handler.
+        HandlerFailedError: The events are at fault, the handler, or what it returned.
         RejectedEventError: The handler says that no retry can help.
         DBAPIError: The database is at fault, or a row in a statement of ours.
     """
     started = time.monotonic()
     try:
-        skips = dict(handler(connection, claimed, now_us) or {})
+        skips = handler(connection, claimed, now_us)
     except RejectedEventError:
         raise
     except RetryLaterError as error:
@@ -60,16 +64,42 @@ def call_handler(
         raise HandlerFailedError(name_of(handler), described(error), code=code) from error
     except (Exception, SystemExit) as error:
         raise HandlerFailedError(name_of(handler), described(error)) from error
-    if not is_ours and not is_committable(connection):
+    if is_ours:
+        return skips
+    if (fault := _fault_of(skips, claimed)) is not None:
+        raise HandlerFailedError(name_of(handler), fault)
+    if not is_committable(connection):
         # It hid a failed statement, or ended the transaction: the claims would be gone without a word.
         raise HandlerFailedError(name_of(handler), "left the transaction failed or ended")
-    return skips
+    return skips or {}
 
 
 def name_of(handler: Handler) -> str:
     """Return a handler's name, as an entry point would give it."""
     module = getattr(handler, "__module__", type(handler).__module__)
     return f"{module}:{getattr(handler, '__qualname__', type(handler).__qualname__)}"
+
+
+def _fault_of(skips: object, claimed: Sequence[ClaimedEvent]) -> str | None:
+    """Say what is wrong with what a handler returned, naming no value; None: nothing.
+
+    Unchecked, it would mark the events of others as skipped.
+    """
+    if skips is None:
+        return None
+    if not isinstance(skips, Mapping):
+        return "returned no mapping"
+    event_ids = {each.event_id for each in claimed}
+    # True and 1.0 equal 1, and the database knows neither for an id.
+    if not all(type(key) is int and key in event_ids for key in skips):
+        return "returned a reason for what is no event_id of its events"
+    if not all(_is_reason(reason) for reason in skips.values()):
+        return f"returned a reason that is no printable text of at most {REASON_LENGTH} characters"
+    return None
+
+
+def _is_reason(reason: object) -> bool:
+    return isinstance(reason, str) and 0 < len(reason) <= REASON_LENGTH and reason.isprintable()
 
 
 def _code_of(error: DBAPIError, seconds: float) -> str:

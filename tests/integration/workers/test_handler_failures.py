@@ -53,6 +53,10 @@ def garbage(_connection):
     return 7
 
 
+def empty(_connection):
+    return []
+
+
 def elsewhere(_connection):
     create_engine("postgresql+psycopg://nobody@127.0.0.1:9/none").connect()
 
@@ -66,6 +70,7 @@ FAULTS = [
     quoting,
     leaving,
     garbage,
+    empty,
     elsewhere,
 ]
 
@@ -116,6 +121,49 @@ def test_what_a_handler_raises_is_told_without_its_text(engine, handlers, failin
     [(reason,)] = query("SELECT reason FROM dead_letters")
     assert "ValueError" in reason
     assert PERSONAL not in reason + capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda own: {own - 1: "spam"},
+        lambda own: {own: "spam", own - 1: "spam"},
+        lambda own: {str(own): "spam"},
+        lambda own: {float(own): "spam"},
+        lambda own: {own: ""},
+        lambda own: {own: None},
+        lambda own: {own: PERSONAL * 100},
+        lambda own: {own: "two\nlines"},
+        lambda own: {own: "\0"},
+    ],
+)
+def test_what_a_handler_returns_counts_for_its_own_events_alone(engine, handlers, query, answer, capsys):
+    def by_index(_connection, events, _now_us):
+        own = [each.event_id for each in events if each.event.text == "sick"]
+        return answer(own[0]) if own else None
+
+    intake = processor(engine, handlers | {CONVERSATION_MESSAGE: (*handlers[CONVERSATION_MESSAGE], by_index)})
+    intake(deliver(said("others")))
+    sick = deliver(said("sick"))
+
+    assert intake(sick, deliver(said("well"))) == {sick.tag}
+    assert query("SELECT outcome, reason FROM processed_events") == [("processed", None)] * 2
+    [(code, reason)] = query("SELECT code, reason FROM dead_letters")
+    assert code == "handler_failed"
+    assert "returned a reason" in reason
+    assert PERSONAL not in reason + capsys.readouterr().out
+
+
+def test_a_handler_says_of_its_own_events_why_they_had_no_effect(engine, handlers, query):
+    def skips(_connection, events, _now_us):
+        return {each.event_id: "spam" for each in events if each.event.text == "spam"} or None
+
+    handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], skips)
+    assert processor(engine, handlers)(deliver(said("spam")), deliver(said("well"))) == set()
+    assert query("SELECT outcome, reason FROM processed_events ORDER BY outcome") == [
+        ("processed", None),
+        ("skipped", "spam"),
+    ]
 
 
 def test_a_handler_that_hides_a_failed_statement_fails_its_event_alone(engine, handlers, failing, query):
