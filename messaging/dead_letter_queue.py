@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from pika.exceptions import ChannelClosedByBroker, NackError, UnroutableError
+from pika.exceptions import AMQPError, ChannelClosedByBroker, NackError, UnroutableError
 
 from messaging.administration import broker_session
 from messaging.envelope import decode_properties, encode_properties, envelope_of
@@ -18,7 +19,7 @@ from messaging.topology import DEAD_LETTERS, EVENT_ROUTING_KEY, EXCHANGE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pika.adapters.blocking_connection import BlockingConnection
+    from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
     from pika.spec import Basic, BasicProperties
 
     from messaging.envelope import Envelope
@@ -27,6 +28,14 @@ IN_HAND: Final = "open-messaging.dead-letters-in-hand"
 """An empty queue that only one connection can have: whoever has it works with the dead letters."""
 
 LOCKED: Final = 405
+
+PAGE: Final = 500
+"""Letters that are taken at once where they are not worked with."""
+
+SETTLE_SECONDS: Final = 0.002
+
+GLANCE_SECONDS: Final = 0.2
+"""How soon it is noticed that a person has answered."""
 
 PATIENCE_SECONDS: Final = 2.0
 """When no letter has come for so long, there is none: the count was of a moment before."""
@@ -41,12 +50,14 @@ class Letter:
     """One message of the dead-letter queue.
 
     Args:
-        tag: Its delivery tag.
+        channel: It came on, which no other take shares.
+        tag: Its delivery tag there.
         envelope: The event.
         died_at: When the broker moved it last, to the second; None of one that was published there.
         destination: The service that did not take it; None of what intake could not process.
     """
 
+    channel: BlockingChannel = field(repr=False)
     tag: int
     envelope: Envelope
     died_at: datetime | None
@@ -85,6 +96,27 @@ class Republisher:
         """Wait, and answer the broker's heartbeats meanwhile."""
         self._connection.sleep(seconds)
 
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """Answer the broker's heartbeats from a thread, while a person is asked; leave the connection alone.
+
+        A connection that breaks meanwhile says so when it is used next.
+        """
+        answered = Event()
+
+        def attend() -> None:
+            with suppress(AMQPError):
+                while not answered.is_set():
+                    self._connection.sleep(GLANCE_SECONDS)
+
+        thread = Thread(target=attend, name="heartbeats", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            answered.set()
+            thread.join()
+
 
 class DeadLetterQueue:
     """The dead letters, in the hand of one person; see `dead_letters_in_hand`.
@@ -93,8 +125,9 @@ class DeadLetterQueue:
     """
 
     def __init__(self, connection: BlockingConnection) -> None:
+        self._connection = connection
         self._channel = connection.channel()
-        self._held: dict[int, None] = {}
+        self._held: dict[BlockingChannel, set[int]] = {}
 
     def count(self) -> int:
         """Return how many there are, those in hand left out."""
@@ -107,33 +140,57 @@ class DeadLetterQueue:
         the queue's log for each.
         """
         letters: list[Letter] = []
-        self._channel.basic_qos(prefetch_count=most)
-        consumer = self._channel.basic_consume(
-            DEAD_LETTERS, lambda *delivery: letters.append(_letter_of(*delivery[1:]))
-        )
-        come, deadline = 0, time.monotonic() + PATIENCE_SECONDS
+        channel = self._connection.channel()
+        held = self._held[channel] = set[int]()
+
+        def come(channel: BlockingChannel, *delivery: Any) -> None:
+            letters.append(_letter_of(channel, *delivery))
+            held.add(letters[-1].tag)
+
+        channel.basic_qos(prefetch_count=most)
+        consumer = channel.basic_consume(DEAD_LETTERS, come)
+        before, deadline = 0, time.monotonic() + PATIENCE_SECONDS
         while len(letters) < most and time.monotonic() < deadline:
-            self._channel.connection.process_data_events(time_limit=PATIENCE_SECONDS)
-            if len(letters) > come:
-                come, deadline = len(letters), time.monotonic() + PATIENCE_SECONDS
+            self._connection.process_data_events(time_limit=PATIENCE_SECONDS)
+            if len(letters) > before:
+                before, deadline = len(letters), time.monotonic() + PATIENCE_SECONDS
         # What was delivered stays in hand without its consumer.
-        self._channel.basic_cancel(consumer)
-        self._held.update(dict.fromkeys(each.tag for each in letters))
+        channel.basic_cancel(consumer)
         return letters
 
     def remove(self, letter: Letter) -> None:
         """Remove a letter in hand from the queue for good."""
-        self._channel.basic_ack(letter.tag)
-        del self._held[letter.tag]
+        letter.channel.basic_ack(letter.tag)
+        held = self._held[letter.channel]
+        held.remove(letter.tag)
+        if not held:
+            del self._held[letter.channel]
+            letter.channel.close()
 
-    def put_back(self) -> None:
-        """Put back what is in hand; the broker hands it out first, in its order."""
+    def put_back(self, untaken: int = 0) -> int:
+        """Put back what is in hand, before all that has come since, in its order.
+
+        What a closed channel held goes back before all that was in no hand yet, in the order in which its
+        consumer had it; of several consumers in any order, so each take has a channel. It goes behind what
+        is back from before, though, so what was counted and is untaken is taken first. A reject would put it
+        behind everything: the queue has no delivery limit.
+
+        Args:
+            untaken: How many letters that were counted lie in the queue still.
+
+        Returns:
+            How many letters were put back.
+        """
+        while untaken > 0 and (page := self.take(min(PAGE, untaken))):
+            untaken -= len(page)
         held, self._held = self._held, {}
-        # One by one: what goes back together, or with its channel, goes back in any order.
-        for tag in held:
-            self._channel.basic_nack(tag)
-        # The answer comes when all of it is done, so that it is so whatever becomes of the connection.
-        self.count()
+        for channel, tags in held.items():
+            expected, deadline = self.count() + len(tags), time.monotonic() + PATIENCE_SECONDS
+            channel.close()
+            # Closed is not put back yet, and the next one must not come before it.
+            while self.count() < expected and time.monotonic() < deadline:
+                self._connection.sleep(SETTLE_SECONDS)
+        return sum(map(len, held.values()))
 
 
 @contextmanager
@@ -181,10 +238,11 @@ def _lock(connection: BlockingConnection) -> None:
         ) from None
 
 
-def _letter_of(method: Basic.Deliver, properties: BasicProperties, body: bytes) -> Letter:
-    return Letter(
-        method.delivery_tag, envelope_of(properties, body), _died_at(properties), _destination_of(properties)
-    )
+def _letter_of(
+    channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes
+) -> Letter:
+    envelope = envelope_of(properties, body)
+    return Letter(channel, method.delivery_tag, envelope, _died_at(properties), _destination_of(properties))
 
 
 def _destination_of(properties: BasicProperties) -> str | None:

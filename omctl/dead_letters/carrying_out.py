@@ -63,7 +63,8 @@ def carry_out(wish: Wish) -> None:
         if not wish.as_json:
             print_summary(chosen, "would be " + _verb(wish) if wish.dry_run else "chosen")
         if chosen and not wish.dry_run and not wish.yes:
-            click.confirm(f"{len(chosen)} letters will be {_verb(wish)}; go on?", abort=True, err=True)
+            with hand.republisher.attended():
+                click.confirm(f"{len(chosen)} letters will be {_verb(wish)}; go on?", abort=True, err=True)
         if wish.dry_run or not chosen:
             _tell(wish, len(chosen), None, None)
             return

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from messaging.dead_letter_queue import PAGE
 from messaging.errors import RejectedEventError
 from workers.parsing import EVENT_TYPES, DriftNotes, parse_body, read_body
 from workers.tables import death_records, transact
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
     from messaging.dead_letter_queue import DeadLetterQueue, Letter
     from workers.tables import DeathRecord
-
-PAGE: Final = 500
-"""Letters whose records are asked for at once."""
 
 NO_RECORD: Final = "no_record"
 UNREADABLE: Final = "-"

@@ -43,8 +43,13 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-STEP: Final = 100
-"""Letters of which the decision is put on record in one transaction."""
+STEP: Final = 500
+"""Letters that are taken at once, and decided about in one transaction. Each take has a channel, and the
+broker grants 2,047 of them."""
+
+HOLD_SECONDS: Final = 600.0
+"""After so long what is in hand goes back and is taken anew. The broker takes back all of it, in any order,
+when it has waited 30 minutes for one letter (its consumer_timeout, which a policy may shorten)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ class WorkingOff:
         self._pace = pace
         self._cancelled = cancelled
         self._ids: set[str] = set()
+        self._held_since = 0.0
         self.progress = Progress()
 
     def replay(self, republisher: Republisher) -> Iterator[Progress]:
@@ -139,6 +145,7 @@ class WorkingOff:
     def _steps(self) -> Iterator[list[Letter]]:
         """Take the letters that were there at the beginning, step by step; yield the chosen ones."""
         left = self._order.count
+        self._held_since = self._clock.monotonic()
         while left > 0 and not self._cancelled.is_set():
             letters = self._queue.take(min(STEP, left))
             if not letters:
@@ -146,6 +153,14 @@ class WorkingOff:
             left -= len(letters)
             if chosen := [each for each in letters if each.envelope.identity in self._order.message_ids]:
                 yield chosen
+                if self._is_held_long():
+                    left = self._queue.put_back(left)
+                    self._held_since = self._clock.monotonic()
+        if left > 0:
+            self._queue.put_back(left)
+
+    def _is_held_long(self) -> bool:
+        return self._clock.monotonic() - self._held_since >= HOLD_SECONDS
 
     def _carry_out(
         self, letters: Sequence[Letter], decisions: dict[str, str], carry_out: Callable[[Letter, str], None]
@@ -163,6 +178,8 @@ class WorkingOff:
                 self.progress.done += 1
             self._queue.remove(letter)
             yield self.progress
+            if self._is_held_long():
+                return
 
     def _decide(self, connection: Connection, letters: Sequence[Letter]) -> dict[str, str]:
         intervention_id = self._order.intervention.intervention_id

@@ -9,16 +9,23 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import pika
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from messaging import topology
+from messaging import connection, topology
 from messaging.clock import SystemClock
-from messaging.dead_letter_queue import DeadLettersInHandError, dead_letters_in_hand
+from messaging.dead_letter_queue import (
+    DeadLetterQueue,
+    DeadLettersInHandError,
+    Republisher,
+    dead_letters_in_hand,
+)
 from messaging.envelope import decode_properties, encode_properties
 from omctl.commands.dead_letters import dead_letters as command
+from omctl.dead_letters import working_off
 from tests.integration.workers.conftest import said
 from tests.integration.workers.test_consumer import depth, running, wait_until
 from workers.intake import Intake
@@ -164,8 +171,8 @@ def test_what_took_effect_is_refused_and_takes_effect_again_only_with_again(
         for arguments, effects in (((), 1), (("--again",), 2), (("--again",), 3)):
             bury(channel, "m-1", body())
             # As it is when a letter has died again: the decision of before is no longer its own.
-            with engine.begin() as connection:
-                connection.exec_driver_sql("UPDATE dead_letters SET intervention_id = NULL")
+            with engine.begin() as transaction:
+                transaction.exec_driver_sql("UPDATE dead_letters SET intervention_id = NULL")
             omctl("replay", "--reason", "try", "--yes", *arguments)
             wait_until(lambda: depth(channel) == 0)
             wait_until(lambda: query("SELECT sum(message_count) FROM conversations") == [(effects,)])  # noqa: B023
@@ -177,6 +184,82 @@ def test_copies_of_one_letter_are_one_replay(working, channel, omctl, query):
         bury(channel, "m-1", body())
     told = omctl("replay", "--reason", "try", "--yes")
     assert (told["done"], told["copies"], buried(channel), depth(channel)) == (1, 2, 0, 1)
+
+
+def test_what_is_held_for_long_goes_back_and_nothing_loses_its_place(channel, omctl, monkeypatch):
+    monkeypatch.setattr(working_off, "HOLD_SECONDS", 0.0, raising=False)
+    monkeypatch.setattr(working_off, "STEP", 4)
+    held, put_back, publish_again = [], DeadLetterQueue.put_back, Republisher.publish
+    monkeypatch.setattr(
+        DeadLetterQueue, "put_back", lambda self, left=0: held.append(left) or put_back(self, left)
+    )
+
+    def die_again(self, envelope):
+        publish_again(self, envelope)
+        bury(channel, envelope.message_id, b"anew")
+
+    monkeypatch.setattr(Republisher, "publish", die_again)
+    for number in range(8):
+        bury(channel, f"m-{number}", body(number))
+    bury(channel, "m-1", body(1))
+
+    told = omctl("replay", "m-1", "m-2", "m-6", "--reason", "try", "--yes")
+    assert (told["done"], told["copies"], depth(channel)) == (3, 1, 3)
+    assert sum(map(bool, held)) >= 2
+    left = [channel.basic_get(topology.DEAD_LETTERS) for _ in range(buried(channel))]
+    assert [properties.message_id for _, properties, _ in left] == [
+        "m-0",
+        "m-3",
+        "m-4",
+        "m-5",
+        "m-7",
+        "m-1",
+        "m-2",
+        "m-6",
+    ]
+    assert [content for *_, content in left[-3:]] == [b"anew"] * 3
+
+
+def test_a_replay_that_is_stopped_leaves_every_letter_at_its_place(channel, omctl, monkeypatch):
+    monkeypatch.setattr(working_off, "STEP", 3)
+    for number in range(8):
+        bury(channel, f"m-{number}", body(number))
+    publish_again = Republisher.publish
+
+    def stop(self, envelope):
+        publish_again(self, envelope)
+        bury(channel, "m-8", b"anew")
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Republisher, "publish", stop)
+    told = omctl("replay", "m-1", "m-2", "m-6", "--reason", "try", "--yes", status=1)
+    assert (told["done"], told["cancelled"]) == (1, True)
+    assert [each["message_id"] for each in omctl("list")["letters"]] == [
+        f"m-{number}" for number in (0, 2, 3, 4, 5, 6, 7, 8)
+    ]
+
+
+def test_what_comes_while_a_person_looks_lies_behind(vhost, channel):
+    for number in range(2):
+        bury(channel, f"m-{number}", body(number))
+    with dead_letters_in_hand((vhost.amqp_url,), client_name="one") as (queue, _):
+        queue.take(2)
+        bury(channel, "m-2", body(2))
+    left = [channel.basic_get(topology.DEAD_LETTERS) for _ in range(3)]
+    assert [properties.message_id for _, properties, _ in left] == ["m-0", "m-1", "m-2"]
+
+
+def test_who_thinks_for_longer_than_the_heartbeats_last_is_still_heard(
+    vhost, channel, migrated_url, monkeypatch
+):
+    monkeypatch.setattr(connection, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(click, "confirm", lambda *_, **__: time.sleep(4.0))
+    bury(channel, "m-1", body())
+    environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
+    result = CliRunner().invoke(
+        command, ["replay", "--reason", "try"], env=environment, catch_exceptions=False
+    )
+    assert (result.exit_code, buried(channel), depth(channel)) == (0, 0, 1)
 
 
 def test_what_a_destination_did_not_take_is_listed_and_not_given_to_intake(channel, omctl):
