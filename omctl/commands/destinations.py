@@ -126,28 +126,53 @@ def test(name: str, *, as_json: bool) -> None:
 @destinations.command("pause")
 @click.argument("name")
 @dry_run_option
-def pause_(name: str, *, dry_run: bool) -> None:
+@json_option
+def pause_(name: str, *, dry_run: bool, as_json: bool) -> None:
     """Give a destination nothing until it is resumed; what comes for it waits."""
     _configured(name)
     now_us = SystemClock().now_us()
-    is_new = dry_run or _in_database(lambda connection: pause(connection, name, now_us, OPERATOR))
-    click.echo(_told(name, "would be paused" if dry_run else "paused" if is_new else "was paused already"))
+    if dry_run:
+        is_new = not _in_database(lambda connection: _is_paused(connection, name))
+    else:
+        is_new = _in_database(lambda connection: pause(connection, name, now_us, OPERATOR))
+    _tell(name, "paused" if is_new else "was paused already", is_new=is_new, dry_run=dry_run, as_json=as_json)
 
 
 @destinations.command("resume")
 @click.argument("name")
 @dry_run_option
-def resume_(name: str, *, dry_run: bool) -> None:
+@json_option
+def resume_(name: str, *, dry_run: bool, as_json: bool) -> None:
     """Deliver to a destination again, what has waited first."""
-    is_new = dry_run or _in_database(lambda connection: resume(connection, name))
-    click.echo(_told(name, "would be resumed" if dry_run else "resumed" if is_new else "was not paused"))
+    was_paused = _in_database(lambda connection: _is_paused(connection, name))
+    if not was_paused:
+        # What is paused may have left the settings since; what is neither is a slip of the pen.
+        _configured(name)
+    elif not dry_run:
+        was_paused = _in_database(lambda connection: resume(connection, name))
+    _tell(
+        name,
+        "resumed" if was_paused else "was not paused",
+        is_new=was_paused,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
 
 
 destinations.add_command(resend)
 
 
-def _told(name: str, what: str) -> str:
-    return f"{name}: {what}"
+def _is_paused(connection: Connection, name: str) -> bool:
+    d = destinations_table.c
+    found = select(d.name).where(d.name == name, d.paused_at.is_not(None))
+    return connection.execute(found).first() is not None
+
+
+def _tell(name: str, what: str, *, is_new: bool, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"destination": name, "changed": is_new, "done": is_new and not dry_run})
+    else:
+        click.echo(f"{name}: {'would be ' if dry_run and is_new else ''}{what}")
 
 
 def _configured(name: str) -> Destination:

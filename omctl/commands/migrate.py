@@ -27,9 +27,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option(
-    "--to", "target", default=HEAD, metavar="REVISION", help="Go up to REVISION, not to the newest."
-)
+@click.option("--to", "target", metavar="REVISION", help="Go up to REVISION, not to the newest.")
 @click.option("--down", metavar="REVISION", help="Go down to REVISION; `base` leaves nothing.")
 @click.option(
     "--read-only-role",
@@ -41,13 +39,16 @@ Examples:
 @dry_run_option
 @json_option
 def migrate(
-    target: str, down: str | None, reader: str | None, *, yes: bool, dry_run: bool, as_json: bool
+    target: str | None, down: str | None, reader: str | None, *, yes: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Bring the tables of OM_DATABASE_URL to the newest revision.
 
     Each revision is one transaction; what is there already is left alone. Going down deletes what newer
     revisions stored, and asks first.
     """
+    if target and down:
+        raise click.UsageError("--to goes up and --down goes down: name one.")
+    target = target or HEAD
     url = database_url(Environment())
     with in_words():
         current = schema.current_revision(url)

@@ -49,7 +49,11 @@ def test_the_list_shows_states_and_neither_passwords_nor_secrets(omctl):
 
     assert row()["state"] == "no deliver process yet"
     assert omctl("pause", "crm", "--dry-run").output == "crm: would be paused\n"
+    assert omctl("resume", "crm", "--dry-run").output == "crm: was not paused\n"
     assert omctl("pause", "crm").output == "crm: paused\n"
+    assert omctl("pause", "crm", "--dry-run").output == "crm: was paused already\n"
+    resumption = {"destination": "crm", "changed": True, "done": False}
+    assert json.loads(omctl("resume", "crm", "--dry-run", "--json").output) == resumption
     assert omctl("pause", "crm").output == "crm: was paused already\n"
     assert row()["state"] == "paused (operator)"
     assert omctl("resume", "crm").output == "crm: resumed\n"
@@ -62,6 +66,7 @@ def test_the_list_shows_states_and_neither_passwords_nor_secrets(omctl):
 
 
 def test_one_that_is_not_configured_is_refused_by_name(omctl):
-    refused = omctl("pause", "cmr").exception
-    assert isinstance(refused, ConfigurationError)
-    assert "it has crm" in str(refused)
+    for verb in ("pause", "resume"):
+        refused = omctl(verb, "cmr").exception
+        assert isinstance(refused, ConfigurationError)
+        assert "it has crm" in str(refused)

@@ -31,6 +31,12 @@ def test_a_dry_run_lists_the_revisions_and_changes_nothing(database_url):
     assert schema.current_revision(database_url) is None
 
 
+def test_it_goes_up_or_down_and_not_both(database_url):
+    refused = run(database_url, "--to", "0003", "--down", "base")
+    assert (refused.exit_code, schema.current_revision(database_url)) == (2, None)
+    assert "name one" in refused.output
+
+
 def test_going_down_asks_first(database_url):
     run(database_url)
     assert run(database_url, "--down", "base", input="n\n").exit_code == 1

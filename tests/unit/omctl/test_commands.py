@@ -27,6 +27,13 @@ def test_each_command_answers_to_its_name_in_the_table():
     assert [command_line.get_command(CONTEXT, name).name for name in names] == names
 
 
+def test_each_command_can_print_json():
+    groups = [command_line.get_command(CONTEXT, name) for name in command_line.list_commands(CONTEXT)]
+    commands = [one for each in groups for one in getattr(each, "commands", {"": each}).values()]
+    silent = [each.name for each in commands if not any(one.name == "as_json" for one in each.params)]
+    assert silent == []
+
+
 def test_a_command_that_touches_no_database_reads_nothing_of_one():
     code = (
         "import sys; from omctl.__main__ import omctl;"
