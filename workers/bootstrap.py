@@ -49,9 +49,8 @@ def run_settle(settings: SettleSettings, *, name: str) -> None:
     genesys = settings.genesys
     states = ConversationStates(_platform_client(engine, genesys, clock)) if genesys is not None else None
     settler = Settler(engine, clock, window=settings.window, states=states)
-    steps = [settler.settle_windows] if states is None else [settler.settle_windows, settler.settle_updates]
     with present(settings.database_url, clock, "settle", worker_called(name), dict):
-        Role("settle", steps, ServiceManager()).run()
+        Role("settle", [settler.settle_windows, settler.settle_updates], ServiceManager()).run()
 
 
 def run_deliver(settings: DeliverSettings, *, name: str) -> None:

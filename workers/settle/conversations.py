@@ -167,6 +167,20 @@ def close_windows(connection: Connection, conversation_ids: Sequence[str]) -> No
     )
 
 
+def open_windows_left(connection: Connection, now_us: int, *, limit: int) -> int:
+    """Open windows that close at once where updates wait for an answer and none is; return how many."""
+    waiting = select(_U.conversation_id).where(_U.decision.is_(None), _U.next_attempt_at.is_not(None))
+    left = select(_C.conversation_id).where(_C.conversation_id.in_(waiting), _C.window_opened_at.is_(None))
+    now = moment_of(now_us)
+    ids = [row.conversation_id for row in _locked(connection, left.limit(limit))]
+    connection.execute(
+        update(conversations)
+        .where(_C.conversation_id.in_(ids))
+        .values(window_opened_at=now, window_closes_at=now, window_limit_at=now, window_from_at=now)
+    )
+    return len(ids)
+
+
 def write(connection: Connection, settlements: Mapping[str, tuple[int, Settlement]], now_us: int) -> None:
     """Write the conversations' states and what was decided on their updates.
 

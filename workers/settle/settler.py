@@ -34,6 +34,9 @@ fill the memory nor outlast a statement's time."""
 LEASE_SECONDS: Final = 30.0
 """How long an update is left to the process that asks the platform about it: above any request's time."""
 
+LOOK_SECONDS: Final = 60.0
+"""Between two looks for updates that wait though nobody is asked any more: that happens once, if ever."""
+
 _U: Final = routing_updates.c
 
 log = logger()
@@ -56,6 +59,7 @@ class Settler:
         self._clock = clock
         self._window = window
         self._states = states
+        self._look_again_at = 0.0
 
     def settle_windows(self) -> int:
         """Settle up to a batch of closed windows; return how many conversations it were.
@@ -81,13 +85,14 @@ class Settler:
         """Ask the platform about one update that is due; return how many it were.
 
         Its conversation's window settles it in its place, or where that has closed, it is settled by itself.
-        No lock is held while the platform is asked. What it does not answer is tried again later.
+        No lock is held while the platform is asked. What it does not answer is tried again later. Where the
+        platform is not asked any more, a window applies what waits as it was notified.
 
         Raises:
             RetryLaterError: The database is away.
         """
         if self._states is None:
-            return 0
+            return self._open_windows_left()
         due = transact(self._engine, self._take_update)
         if due is None:
             return 0
@@ -115,6 +120,21 @@ class Settler:
             for decision in settlement.decisions:
                 log.info("routing_update_settled", event_id=event_id, decision=decision.word)
         return 1
+
+    def _open_windows_left(self) -> int:
+        """Have the windows settle, now and then, what has waited since the platform was asked."""
+        if self._clock.monotonic() < self._look_again_at:
+            return 0
+        now_us = self._clock.now_us()
+        opened = transact(
+            self._engine,
+            lambda connection: conversations.open_windows_left(
+                connection, now_us, limit=CONVERSATIONS_AT_ONCE
+            ),
+        )
+        if not opened:
+            self._look_again_at = self._clock.monotonic() + LOOK_SECONDS
+        return opened
 
     def _settle_closed(self, connection: Connection) -> list[Settlement]:
         now_us = self._clock.now_us()

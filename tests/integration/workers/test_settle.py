@@ -357,6 +357,31 @@ def test_a_day_of_refusals_costs_few_requests_unless_they_are_of_our_credentials
     assert len(platform.asked) == asked
 
 
+def test_what_waits_is_applied_as_notified_once_nobody_is_asked_any_more(intake, make_settler, clock, query):
+    asking = make_settler(
+        Platform(c_1=PlatformUnavailableError("away"), c_2=PlatformUnavailableError("away"))
+    )
+    intake(deliver(routed("QUEUED", after_ms=1)), deliver(said("hello", after_ms=2)))
+    asking.settle_updates()
+    clock.seconds += 2.1
+    asking.settle_windows()
+    settler = make_settler()
+    intake(deliver(routed("QUEUED", conversation="c-2")))
+    assert [settler.settle_updates(), settler.settle_updates()] == [1, 0]
+    clock.seconds += 2.1
+    assert settler.settle_windows() == 2
+    decisions = "SELECT decision, verified, next_attempt_at FROM routing_updates ORDER BY event_id"
+    assert query(decisions) == [("applied", None, None)] * 2
+    state = "SELECT routing_status, settled_count, event_count, window_from_at FROM conversations"
+    assert query(f"{state} WHERE conversation_id = 'c-1'") == [(QUEUED, 2, 2, None)]
+    told = "SELECT event_type, event_id, late FROM outbox WHERE conversation_id = 'c-1' ORDER BY id"
+    assert [(kind.rpartition(":")[2], bool(late)) for kind, _, late in query(told)] == [
+        ("new", False),
+        ("message", False),
+        ("updated", True),
+    ]
+
+
 def test_an_update_whose_process_was_killed_while_it_asked_is_taken_up_again(
     intake, make_settler, clock, query
 ):
