@@ -53,14 +53,14 @@ KEPT_EVENTS: Final = KeptGroups(
         routing_updates.c.event_id,
         failed_receipts.c.event_id,
     ),
-    rises=True,
+    rises=processed_events.c.processed_at,
 )
 KEPT_OUTBOX: Final = KeptGroups(
     outbox,
     since=outbox.c.created_at,
     is_done=~exists().where(deliveries.c.outbox_id == outbox.c.id, deliveries.c.outcome.is_(None)),
     hanging=(deliveries.c.outbox_id,),
-    rises=True,
+    rises=outbox.c.created_at,
 )
 KEPT_CONVERSATIONS: Final = KeptGroups(
     conversations,
@@ -79,7 +79,7 @@ KEPT_CONVERSATIONS: Final = KeptGroups(
         ),
     ),
     hanging=(),
-    rises=False,
+    rises=None,
 )
 KEPT_PLATFORM_CONVERSATIONS: Final = KeptGroups(
     platform_conversations,
@@ -87,7 +87,7 @@ KEPT_PLATFORM_CONVERSATIONS: Final = KeptGroups(
     # One that is compared is read; one that comes up again is compared anew.
     is_done=true(),
     hanging=(),
-    rises=False,
+    rises=None,
 )
 
 _R: Final = reconciliations.c

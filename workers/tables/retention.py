@@ -99,14 +99,15 @@ class KeptGroups:
         since: The column that says from when.
         is_done: What else must hold for a row to go.
         hanging: Columns of other tables that hold the key.
-        rises: Whether the key rises with time: then a page without an old row is the last.
+        rises: The time that rises with the key, None for none: a page that is too young by it is the last.
+            It never changes, as *since* may: what came again is young, and has old rows behind it.
     """
 
     table: Table
     since: ColumnElement[Any]
     is_done: ColumnElement[bool]
     hanging: tuple[Column[Any], ...]
-    rises: bool
+    rises: Column[Any] | None
 
     @property
     def name(self) -> str:
@@ -123,17 +124,15 @@ class KeptGroups:
         A row that a worker has in hand is left for another day: nobody waits for anybody here.
         """
         [key] = self.table.primary_key
-        page = select(key, (self.since < older_than).label("is_old")).order_by(key).limit(most)
+        is_early = true() if self.rises is None else self.rises < older_than
+        columns = (key, (self.since < older_than).label("is_old"), is_early.label("is_early"))
+        page = select(*columns).order_by(key).limit(most)
         rows = connection.execute(page if after is START else page.where(key > after)).all()
-        old = [row[0] for row in rows if row.is_old]
-        if not rows or (self.rises and not old):
+        if not any(row.is_early for row in rows):
             return Page(0, None)
-        condition = and_(key.in_(old), self.is_done, self.since < older_than)
-        going = list(
-            connection.scalars(
-                select(key).where(condition).order_by(key).with_for_update(skip_locked=True, of=self.table)
-            )
-        )
+        old = [row[0] for row in rows if row.is_old]
+        may_go = select(key).where(key.in_(old), self.is_done, self.since < older_than).order_by(key)
+        going = list(connection.scalars(may_go.with_for_update(skip_locked=True, of=self.table)))
         for column in self.hanging:
             connection.execute(delete(column.table).where(column.in_(going)))
         connection.execute(delete(self.table).where(key.in_(going)))

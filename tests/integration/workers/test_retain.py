@@ -17,7 +17,7 @@ from omctl.commands.retain import retain as command
 from tests.integration.workers.conftest import deliver, payload_of, routed, said
 from workers.intake import Intake
 from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
-from workers.retain import read_retain_settings
+from workers.retain import read_retain_settings, retaining
 from workers.retain.expiry import BATCH_ROWS
 from workers.settle import Settler
 from workers.tables import (
@@ -227,6 +227,17 @@ def test_many_events_go_page_by_page_past_those_that_stay(engine, process, migra
 
     assert run(migrated_url)["processed_events"] == 2 * BATCH_ROWS
     assert query("SELECT conversation_id FROM processed_events") == [("open",)]
+
+
+def test_a_replay_of_the_oldest_events_ends_nothing_early(process, migrated_url, query, monkeypatch):
+    monkeypatch.setattr(retaining, "BATCH_ROWS", 2)
+    events = [deliver(said("a", conversation=f"c-{number}")) for number in range(5)]
+    process(40, *events)
+    process(1, *[replace(each, tag=each.tag + 10_000) for each in events[:4]])
+
+    assert run(migrated_url)["processed_events"] == 1
+
+    assert query("SELECT count(*) FROM processed_events WHERE conversation_id = 'c-4'") == [(0,)]
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "a month"])
