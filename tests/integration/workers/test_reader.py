@@ -14,7 +14,12 @@ from workers.intake import own_handlers
 from workers.tables.database import engine_of
 from workers.tables.models import metadata
 
-PRIVATE = {"event_payloads": "body", "conversation_messages": "text", "duplicate_events": "body"}
+PRIVATE = {
+    "event_payloads": "body",
+    "conversation_messages": "text",
+    "duplicate_events": "body",
+    "discarded_letters": "body",
+}
 
 
 @pytest.fixture
