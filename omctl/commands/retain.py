@@ -26,9 +26,10 @@ def retain(*, dry_run: bool, as_json: bool) -> None:
     """Delete what has been kept long enough.
 
     Raw bodies go after OM_PAYLOAD_RETENTION_DAYS; events, and all that hangs on them, when no copy has come
-    for OM_RETENTION_DAYS; conversations when they have not changed for as long. In batches of 1,000 rows,
-    each a transaction, so that it may run beside the workers and be interrupted at any time. Run it once a
-    day; `python -m workers retain` is the same for a timer.
+    for OM_RETENTION_DAYS; conversations when they have not changed for as long. What is not settled, or what
+    a destination has not got, stays with its body. In batches of 1,000 rows, each a transaction, so that it
+    may run beside the workers and be interrupted at any time. Run it once a day; `python -m workers retain`
+    is the same for a timer.
     """
     settings = read_retain_settings()
     with in_words(), open_database(settings) as engine:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 PAUSE_SHARE: Final = 3.0
-"""Seconds left to everybody else for each second of deleting: without them intake on the same processors lost
+"""Seconds left to everybody else for each second of work: without them intake on the same processors lost
 three tenths of its rate (`python -m tests.benchmarks --only retain`)."""
 
 
@@ -92,7 +92,7 @@ def _delete(engine: Engine, expiry: Expiry) -> int:
         page = transact(engine, partial(_delete_page, expiry=expiry, after=end))
         rows += page.deleted
         end = page.end
-        if page.deleted and end is not None:
+        if end is not None:
             time.sleep(PAUSE_SHARE * (time.monotonic() - began))
     return rows
 

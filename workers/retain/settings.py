@@ -22,7 +22,8 @@ class RetainSettings:
 
     Args:
         database_url: PostgreSQL or SQLite.
-        payload_days: How long raw bodies are kept, those of conflicts and discarded letters too.
+        payload_days: How long raw bodies are kept, those of conflicts and discarded letters too; what a
+            destination has not got keeps its body until it has.
         event_days: How long events are kept, and all that hangs on them.
         log_level: debug, info, warning or error.
         log_form: json or text.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sqlalchemy import and_, delete, func, select, true, tuple_
+from sqlalchemy import and_, bindparam, delete, func, select, true, tuple_
+
+from workers.tables.models import UtcDateTime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +20,9 @@ RETENTION_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
 
 START: Final = object()
 """The place before the first row."""
+
+OLDER_THAN: Final = bindparam("older_than", type_=UtcDateTime())
+"""From when back rows of a group may go: its conditions may ask what else goes with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ class KeptGroups:
     Args:
         table: Which; its key is one column.
         since: The column that says from when.
-        is_done: What else must hold for a row to go.
+        is_done: What else must hold for a row to go; it may name OLDER_THAN.
         hanging: Columns of other tables that hold the key.
         rises: The time that rises with the key, None for none: a page that is too young by it is the last.
             It never changes, as *since* may: what came again is young, and has old rows behind it.
@@ -116,7 +121,8 @@ class KeptGroups:
 
     def count(self, connection: Connection, older_than: datetime) -> int:
         """Return how many rows may go."""
-        return _count(connection, self.table, and_(self.since < older_than, self.is_done))
+        query = select(func.count()).select_from(self.table).where(self.since < OLDER_THAN, self.is_done)
+        return int(connection.execute(query, {OLDER_THAN.key: older_than}).scalar_one())
 
     def delete(self, connection: Connection, older_than: datetime, most: int, after: Any) -> Page:
         """Delete what may go of the next rows by key, and what hangs on it.
@@ -124,15 +130,16 @@ class KeptGroups:
         A row that a worker has in hand is left for another day: nobody waits for anybody here.
         """
         [key] = self.table.primary_key
-        is_early = true() if self.rises is None else self.rises < older_than
-        columns = (key, (self.since < older_than).label("is_old"), is_early.label("is_early"))
+        bound = {OLDER_THAN.key: older_than}
+        is_early = true() if self.rises is None else self.rises < OLDER_THAN
+        columns = (key, (self.since < OLDER_THAN).label("is_old"), is_early.label("is_early"))
         page = select(*columns).order_by(key).limit(most)
-        rows = connection.execute(page if after is START else page.where(key > after)).all()
+        rows = connection.execute(page if after is START else page.where(key > after), bound).all()
         if not any(row.is_early for row in rows):
             return Page(0, None)
         old = [row[0] for row in rows if row.is_old]
-        may_go = select(key).where(key.in_(old), self.is_done, self.since < older_than).order_by(key)
-        going = list(connection.scalars(may_go.with_for_update(skip_locked=True, of=self.table)))
+        may_go = select(key).where(key.in_(old), self.is_done, self.since < OLDER_THAN).order_by(key)
+        going = list(connection.scalars(may_go.with_for_update(skip_locked=True, of=self.table), bound))
         for column in self.hanging:
             connection.execute(delete(column.table).where(column.in_(going)))
         connection.execute(delete(self.table).where(key.in_(going)))

@@ -15,6 +15,9 @@ from messaging.edge_statistics import EdgeStatistics
 from messaging.errors import ConfigurationError
 from omctl.commands.retain import retain as command
 from tests.integration.workers.conftest import deliver, payload_of, routed, said
+from workers.deliver import EVENT_TYPES as TOLD_TYPES
+from workers.deliver import Destination
+from workers.deliver.registry import register
 from workers.intake import Intake
 from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
 from workers.retain import read_retain_settings, retaining
@@ -33,7 +36,7 @@ from workers.tables import (
     record_edge_statistics,
 )
 from workers.tables.database import transact
-from workers.tables.models import duplicate_events
+from workers.tables.models import deliveries, discarded_letters, duplicate_events
 from workers.tables.payloads import _KEEP
 
 SOURCES = Path(__file__).parents[3]
@@ -109,6 +112,18 @@ def test_the_bodies_of_conflicts_go_with_the_last_time_they_came(engine, intake,
     assert run(migrated_url)["duplicate_events"] == 1
 
     assert query("SELECT count(*) FROM duplicate_events") == [(1,)]
+
+
+def test_discarded_letters_go_with_the_day_they_were_discarded(engine, migrated_url, query):
+    with engine.begin() as connection:
+        for days in (40, 1):
+            at = moment_of(MovedClock(days).now_us())
+            letter = {"message_id": f"m-{days}", "intervention_id": "i", "discarded_at": at, "body": b"body"}
+            connection.execute(discarded_letters.insert().values(letter))
+
+    assert run(migrated_url)["discarded_letters"] == 1
+
+    assert query("SELECT message_id FROM discarded_letters") == [("m-1",)]
 
 
 def test_the_role_is_a_worker_of_its_own(engine, migrated_url, query):
@@ -229,6 +244,79 @@ def test_many_events_go_page_by_page_past_those_that_stay(engine, process, migra
     assert query("SELECT conversation_id FROM processed_events") == [("open",)]
 
 
+@pytest.fixture
+def tell(engine):
+    """Have what is settled from now on told to a service, or to nobody."""
+
+    def run(*names):
+        destinations = [Destination(name, "http://crm", ("secret",), TOLD_TYPES) for name in names]
+        transact(engine, lambda connection: register(connection, destinations, SystemClock().now_us()))
+
+    return run
+
+
+@pytest.fixture
+def finish(engine):
+    """Write how all deliveries ended."""
+
+    def run(**values):
+        transact(engine, lambda connection: connection.execute(deliveries.update().values(**values)))
+
+    return run
+
+
+TOLD_TABLES = ("event_payloads", "processed_events", "outbox", "conversations")
+
+
+@pytest.mark.parametrize("days", ["1", "30"])
+def test_what_waits_for_a_destination_keeps_its_event_and_its_body(process, tell, finish, migrated_url, days):
+    tell("crm", "content")
+    process(40, *some_of_each("told"))
+
+    assert set(run(migrated_url, "--dry-run", days=days).values()) == {0}
+    assert set(run(migrated_url, days=days).values()) == {0}
+
+    finish(outcome="delivered")
+    gone = run(migrated_url, days=days)
+    assert [gone[table] for table in TOLD_TABLES] == [2, 2, 3, 1]
+
+
+def test_what_is_given_up_keeps_its_body_until_its_letter_is_published(process, tell, finish, migrated_url):
+    tell("crm")
+    process(40, deliver(said("a")))
+    now = moment_of(SystemClock().now_us())
+
+    finish(outcome="dead", finished_at=now)
+    assert set(run(migrated_url).values()) == {0}
+
+    finish(dead_lettered_at=now)
+    gone = run(migrated_url)
+    assert [gone[table] for table in TOLD_TABLES] == [1, 1, 2, 1]
+
+
+def test_a_body_is_kept_for_what_is_not_settled_yet(process, migrated_url):
+    process(40, *some_of_each("c-1"), settles=False)
+
+    assert run(migrated_url, days="1")["event_payloads"] == 0
+    process(35)
+    assert run(migrated_url, days="1")["event_payloads"] == 2
+
+
+def test_bodies_that_stay_do_not_end_it_early(process, tell, migrated_url, query, monkeypatch):
+    monkeypatch.setattr(retaining, "BATCH_ROWS", 2)
+    tell("crm")
+    process(40, *[deliver(said("a", conversation=f"held-{number}")) for number in range(5)])
+    tell()
+    process(40, *[deliver(said("a", conversation=f"free-{number}")) for number in range(5)])
+
+    gone = run(migrated_url)
+
+    assert [gone[table] for table in TOLD_TABLES] == [5, 5, 10, 5]
+    assert {name for (name,) in query("SELECT conversation_id FROM processed_events")} == {
+        f"held-{number}" for number in range(5)
+    }
+
+
 def test_a_replay_of_the_oldest_events_ends_nothing_early(process, migrated_url, query, monkeypatch):
     monkeypatch.setattr(retaining, "BATCH_ROWS", 2)
     events = [deliver(said("a", conversation=f"c-{number}")) for number in range(5)]
@@ -238,6 +326,17 @@ def test_a_replay_of_the_oldest_events_ends_nothing_early(process, migrated_url,
     assert run(migrated_url)["processed_events"] == 1
 
     assert query("SELECT count(*) FROM processed_events WHERE conversation_id = 'c-4'") == [(0,)]
+
+
+def test_no_row_of_the_outbox_outlives_its_event(process, migrated_url, query):
+    process(40, deliver(said("a")), settles=False)
+    process(20)
+
+    run(migrated_url)
+
+    outlived = "SELECT count(*) FROM outbox WHERE event_id NOT IN (SELECT id FROM processed_events)"
+    assert query(outlived) == [(0,)]
+    assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(1,)]
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "a month"])
