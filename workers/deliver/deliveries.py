@@ -102,7 +102,8 @@ def take(
 ) -> list[list[Taken]]:
     """Lease the next deliveries of up to *limit* conversations, each list in its conversation's order.
 
-    What follows an event that waits is not taken before it. What another process is taking is left to it.
+    What follows an event that waits is not taken before it, nor what follows one that another process has: an
+    earlier one that is sent again is taken alone then. What another process is taking is left to it.
 
     Args:
         connection: In a transaction; the lease is had when it is committed.
@@ -114,15 +115,15 @@ def take(
     heads = _lock_heads(connection, destination, now_us, limit)
     if not heads:
         return []
-    rows = _rows_of(connection, destination, heads)
-    connection.execute(
-        update(deliveries)
-        .where(_D.destination == destination, _D.outbox_id.in_([row.id for row in rows]))
-        .values(due_at=moment_of(lease_us))
-    )
+    rows = _rows_of(connection, destination, heads, now_us)
+    leased = _lease(connection, destination, [row.id for row in rows], now_us, lease_us)
     runs: dict[str, list[Taken]] = {}
+    interrupted: set[str] = set()
     for row in rows:
-        runs.setdefault(row.conversation_id, []).append(_taken(row, lease_us))
+        if row.id not in leased:
+            interrupted.add(row.conversation_id)
+        if row.conversation_id not in interrupted:
+            runs.setdefault(row.conversation_id, []).append(_taken(row, lease_us))
     return list(runs.values())
 
 
@@ -195,11 +196,18 @@ def _lock_heads(connection: Connection, destination: str, now_us: int, limit: in
     return list(connection.execute(query).scalars())
 
 
-def _rows_of(connection: Connection, destination: str, conversation_ids: Sequence[str]) -> list[Row[Any]]:
-    """Return the first waiting deliveries of each conversation, with all that is told."""
-    place = func.row_number().over(partition_by=_D.conversation_id, order_by=_D.outbox_id).label("place")
+def _rows_of(
+    connection: Connection, destination: str, conversation_ids: Sequence[str], now_us: int
+) -> list[Row[Any]]:
+    """Return the first deliveries that are due of each conversation, with all that is told.
+
+    What is not due behind a head that is was leased by another process, before the head was to be sent again.
+    """
+    of, order = _D.conversation_id, _D.outbox_id
+    place = func.row_number().over(partition_by=of, order_by=order).label("place")
+    all_due_at = func.max(_D.due_at).over(partition_by=of, order_by=order).label("all_due_at")
     waiting = (
-        select(_D.outbox_id, _D.attempts, _D.first_attempt_at, place)
+        select(_D.outbox_id, _D.attempts, _D.first_attempt_at, place, all_due_at)
         .where(_D.destination == destination, _D.outcome.is_(None), _D.conversation_id.in_(conversation_ids))
         .subquery("waiting")
     )
@@ -208,10 +216,24 @@ def _rows_of(connection: Connection, destination: str, conversation_ids: Sequenc
         .select_from(waiting)
         .join(outbox, _O.id == waiting.c.outbox_id)
         .outerjoin(event_payloads, event_payloads.c.event_id == _O.event_id)
-        .where(waiting.c.place <= MOST_OF_ONE)
+        .where(waiting.c.place <= MOST_OF_ONE, waiting.c.all_due_at <= moment_of(now_us))
         .order_by(_O.id)
     )
     return list(connection.execute(query))
+
+
+def _lease(
+    connection: Connection, destination: str, outbox_ids: Sequence[int], now_us: int, lease_us: int
+) -> set[int]:
+    """Lease deliveries; return which we have: another process may have taken some since they were read."""
+    is_free = _D.outcome.is_(None) & (_D.due_at <= moment_of(now_us))
+    lease = (
+        update(deliveries)
+        .where(_D.destination == destination, _D.outbox_id.in_(outbox_ids), is_free)
+        .values(due_at=moment_of(lease_us))
+        .returning(_D.outbox_id)
+    )
+    return set(connection.execute(lease).scalars())
 
 
 def _taken(row: Row[Any], lease_us: int) -> Taken:

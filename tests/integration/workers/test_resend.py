@@ -1,10 +1,12 @@
 """What a destination did not take is sent again, on a person's word, on PostgreSQL and on SQLite."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from click.testing import CliRunner
 
+from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
 from omctl.commands.destinations import destinations as command
 from simulator.platform import Fault
@@ -21,6 +23,8 @@ from tests.services import declare_topology
 from workers.deliver import EVENT_TYPES
 from workers.deliver import dead_letters as dead_letters_module
 from workers.deliver import resending as resending_module
+from workers.deliver.deliveries import take
+from workers.tables import engine_of
 
 __all__ = ["impatient", "inbox", "receiver_url", "stand"]
 
@@ -132,3 +136,48 @@ def test_what_is_sent_again_while_its_letter_is_published_is_told_of_once_it_die
     stand.inbox.fault_of = lambda _told: Fault(403)
     deliver_all(stand)
     assert publisher.publish_dead_letters() == 4
+
+
+def test_what_another_process_is_sending_meanwhile_stays_its_own(stand, omctl, refused):
+    later = [f"later {number}" for number in range(3)]
+    words = enumerate(later)
+    stand.intake(*[deliver(said(each, conversation="c-1", after_ms=9 + n)) for n, each in words])
+    stand.settle()
+
+    def taken():
+        now_us = SystemClock().now_us()
+        with stand.engine.begin() as connection:
+            runs = take(connection, "crm", now_us, lease_us=now_us + 60_000_000, limit=9)
+        return [json.loads(each.message.payload)["message"]["text"] for run in runs for each in run]
+
+    assert taken() == later
+    omctl("crm", "--conversation", "c-1")
+    assert taken() == ["first", "second"]
+    assert taken() == []
+
+
+def test_what_another_process_takes_at_the_same_moment_stays_its_own(stand, omctl, refused, migrated_url):
+    if stand.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has one writer")
+    stand.intake(deliver(said("later", conversation="c-1", after_ms=9)))
+    stand.settle()
+    now_us = SystemClock().now_us() + 1_000_000
+
+    def taken(connection, lease_us):
+        runs = take(connection, "crm", now_us, lease_us=now_us + lease_us, limit=9)
+        return [json.loads(each.message.payload)["message"]["text"] for run in runs for each in run]
+
+    # A process's pool is small, and this is of two processes.
+    engine = engine_of(migrated_url)
+    with ThreadPoolExecutor() as pool, engine.connect() as one, engine.connect() as other:
+        assert taken(one, 60_000_000) == ["later"]
+        omctl("crm", "--conversation", "c-1")
+        waiting = pool.submit(taken, other, 90_000_000)
+        stand.wait_for(lambda: stand.query("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        one.commit()
+        assert waiting.result(20) == ["first", "second"]
+        other.commit()
+    engine.dispose()
+    assert stand.query(
+        "SELECT count(DISTINCT due_at) FROM deliveries WHERE outcome IS NULL AND destination = 'crm'"
+    ) == [(2,)]
