@@ -103,6 +103,7 @@ def dispatch(
     handlers: Mapping[str, Sequence[Handler]],
     *,
     window: WindowBounds,
+    transitions: frozenset[str],
     now_us: int,
     progress: Progress,
 ) -> Dispatched:
@@ -115,6 +116,7 @@ def dispatch(
         arrivals: New or not.
         handlers: Every event type with its handlers.
         window: How long a conversation's window is open.
+        transitions: The routing states that updates are kept for.
         now_us: The present.
         progress: Is told when handlers have their turn.
     """
@@ -125,7 +127,7 @@ def dispatch(
         skips = {each.event_id: each.event.skip for each in claims.new if each.event.skip}
         wanted = [each for each in claims.new if each.event_id not in skips] if skips else claims.new
         if wanted:
-            entered = enter_conversations(connection, wanted, window, now_us)
+            entered = enter_conversations(connection, wanted, window, now_us, transitions=transitions)
             with progress.in_events():
                 skips |= _call_handlers(connection, entered, handlers, now_us)
         mark_skipped(connection, skips)

@@ -29,6 +29,7 @@ from workers.intake.reading import Reader
 from workers.intake.report import log_batch, log_brake_engaged, log_drift, log_events
 from workers.intake.totals import Totals
 from workers.intake.unstored import set_apart
+from workers.parsing import ROUTING_STATUSES
 from workers.tables import (
     OpenConnections,
     Suspects,
@@ -67,6 +68,7 @@ class Intake:
         clock: Our time.
         attempts: How often an event is tried whose handler fails.
         window: How long a conversation's window is open.
+        transitions: The routing states that the handler keeps updates for: no other update opens a window.
         brake_share: Of the last events, the share that must have been dead-lettered to stop; 1: never stop.
         unstored: Event types that are counted, and no more.
         worker: What the record calls this one while it stops.
@@ -81,6 +83,7 @@ class Intake:
         *,
         attempts: int = 3,
         window: WindowBounds = WindowBounds(),  # noqa: B008  # frozen
+        transitions: frozenset[str] = ROUTING_STATUSES,
         brake_share: float = OFF,
         unstored: AbstractSet[str] = frozenset(),
         worker: str = "intake",
@@ -88,6 +91,7 @@ class Intake:
     ) -> None:
         self._engine = engine
         self._window = window
+        self._transitions = transitions
         self._handlers = handlers
         self._unstored = unstored
         self._clock = clock
@@ -177,6 +181,7 @@ class Intake:
                 outcome.arrivals,
                 self._handlers,
                 window=self._window,
+                transitions=self._transitions,
                 now_us=self._clock.now_us(),
                 progress=progress,
             ),
@@ -238,6 +243,7 @@ class Intake:
                 arrivals,
                 self._handlers,
                 window=self._window,
+                transitions=self._transitions,
                 now_us=now_us,
                 progress=progress,
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from workers.parsing import CONVERSATION_MESSAGE, ClaimedEvent
+from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ClaimedEvent
 from workers.tables.models import conversations
 from workers.tables.rowset import insert_into
 from workers.tables.window import window_opened
@@ -77,22 +77,36 @@ class _Entry:
     events: int = 0
     messages: int = 0
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event, transitions: frozenset[str]) -> None:
         at_us = event.occurred_at_us
         self.events += 1
         self.messages += event.event_type == CONVERSATION_MESSAGE
         self.social_channel = self.social_channel or event.social_channel
         self.first_at_us = min(self.first_at_us, at_us)
         self.last_at_us = max(self.last_at_us, at_us)
-        if event.event_type == CONVERSATION_MESSAGE or event.routing_status:
+        if event.event_type == CONVERSATION_MESSAGE or (
+            event.event_type == CONVERSATION_UPDATED and event.routing_status in transitions
+        ):
             # What is settled opens a window or keeps it open; nothing else does.
             self.window_from_us = at_us if self.window_from_us is None else min(self.window_from_us, at_us)
 
 
 def enter_conversations(
-    connection: Connection, claimed: Sequence[ClaimedEvent], bounds: WindowBounds, now_us: int
+    connection: Connection,
+    claimed: Sequence[ClaimedEvent],
+    bounds: WindowBounds,
+    now_us: int,
+    *,
+    transitions: frozenset[str],
 ) -> list[ClaimedEvent]:
     """Make the events part of their conversations and lock those until the transaction ends.
+
+    Args:
+        connection: In a transaction.
+        claimed: The new events.
+        bounds: How long a window is open.
+        now_us: The present, microseconds since the epoch.
+        transitions: The routing states that updates are kept for: no other update is settled.
 
     Returns:
         The events, each with its position in its conversation.
@@ -104,7 +118,7 @@ def enter_conversations(
         if entry is None:
             entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
             entries[event.conversation_id] = entry
-        entry.add(event)
+        entry.add(event, transitions)
     window = window_opened(now_us, bounds)
     opened = (window.opened_at_us, window.closes_at_us, window.limit_at_us)
     rows = [

@@ -152,6 +152,21 @@ def test_what_waits_for_no_window_counts_as_settled_at_once(intake, make_settler
     assert query(counts) == [(3, 3), (2, 2)]
 
 
+def test_an_update_that_is_no_transition_opens_and_prolongs_no_window(intake, make_settler, clock, query):
+    intake(
+        deliver(routed("ALERTING", after_ms=1)), deliver(event("new", routing={"status": "CONTACT-QUEUED"}))
+    )
+    assert query("SELECT settled_count, window_opened_at FROM conversations") == [(2, None)]
+    intake(deliver(said("hello", after_ms=2)))
+    clock.seconds += 1.9
+    intake(deliver(routed("WRAPUP", after_ms=3)))
+    clock.seconds += 0.2
+    assert make_settler().settle_windows() == 1
+    assert query("SELECT settled_count, window_opened_at FROM conversations") == [(4, None)]
+    intake(deliver(routed("ROUTED", after_ms=4)))
+    assert query("SELECT settled_count, window_opened_at IS NULL FROM conversations") == [(4, False)]
+
+
 def test_disordered_messages_are_told_in_the_platforms_order(intake, make_settler, clock, query):
     intake(deliver(said("third", after_ms=9)))
     intake(deliver(said("second", after_ms=5, sequence=2)), deliver(said("first", after_ms=5, sequence=1)))
