@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def cancellable() -> Iterator[Event]:
-    """Yield what is set by Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once."""
+def cancellable(told: str = "Stopping after this one; what is done is on record.") -> Iterator[Event]:
+    """Yield what is set by Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once.
+
+    Args:
+        told: What the person reads then.
+    """
     cancelled = Event()
 
     def cancel(number: int, _frame: object) -> None:
         cancelled.set()
         signal.signal(number, former[signal.Signals(number)])
-        click.echo("Stopping after this one; what is done is on record.", err=True)
+        click.echo(told, err=True)
 
     former = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

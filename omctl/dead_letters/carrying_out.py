@@ -21,8 +21,11 @@ from omctl.person import person
 from workers.tables import REPLAY_LETTERS, Intervention
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from omctl.dead_letters.choice import Choice
     from omctl.dead_letters.hand import Hand
+    from omctl.dead_letters.letters import DeadLetter
     from omctl.dead_letters.working_off import Progress
 
 
@@ -54,12 +57,17 @@ class Wish:
 
 
 def carry_out(wish: Wish) -> None:
-    """Ask, replay or discard, and print what became of it; exit with 1 where it was cancelled."""
+    """Ask, replay or discard, and print what became of it.
+
+    Exit with 1 where it was cancelled, or none of the letters that were named can be had.
+    """
     if not wish.reason and not wish.dry_run:
         raise click.UsageError("--reason is needed: it goes on record with your user name.")
     with in_hand() as hand:
         count = hand.queue.count()
-        chosen = choose(read_dead_letters(hand.queue, hand.engine), wish.choice, wish.most)
+        letters = read_dead_letters(hand.queue, hand.engine)
+        chosen = choose(letters, wish.choice, wish.most)
+        _tell_of_those_left(wish, letters)
         if not wish.as_json:
             print_summary(chosen, "would be " + _verb(wish) if wish.dry_run else "chosen")
         if chosen and not wish.dry_run and not wish.yes:
@@ -67,20 +75,43 @@ def carry_out(wish: Wish) -> None:
                 click.confirm(f"{len(chosen)} letters will be {_verb(wish)}; go on?", abort=True, err=True)
         if wish.dry_run or not chosen:
             _tell(wish, len(chosen), None, None)
+            if wish.choice.message_ids and not chosen:
+                raise SystemExit(1)
             return
         order = Order(_intervention(wish, len(chosen)), frozenset(each.message_id for each in chosen), count)
         progress = _work_off(wish, order, hand)
     _tell(wish, len(chosen), progress, order.intervention.intervention_id)
 
 
+def _tell_of_those_left(wish: Wish, letters: Mapping[str, DeadLetter]) -> None:
+    for message_id in wish.choice.message_ids:
+        letter = letters.get(message_id)
+        if letter is None:
+            click.echo(f"No dead letter {message_id} is in the queue.", err=True)
+        elif letter.destination is not None and not wish.choice.with_destinations:
+            click.echo(
+                f"{message_id} was processed, {letter.destination} did not take it: "
+                f"omctl destinations resend {letter.destination}",
+                err=True,
+            )
+
+
 def _work_off(wish: Wish, order: Order, hand: Hand) -> Progress:
+    chosen = order.intervention.chosen
     with cancellable() as cancelled, progress_bar() as bar:
         pace = Pace(wish.rate, hand.republisher.idle, cancelled)
         work = WorkingOff(order, hand.queue, hand.engine, SystemClock(), pace, cancelled)
         steps = work.replay(hand.republisher) if wish.action == REPLAY_LETTERS else work.discard()
-        task = bar.add_task("Dead letters", total=order.intervention.chosen, note="")
-        for progress in steps:
-            bar.update(task, completed=progress.done)
+        task = bar.add_task("Dead letters", total=chosen, note="")
+        try:
+            for progress in steps:
+                bar.update(task, completed=progress.done)
+        finally:
+            # A broker or a database that goes away in the middle needs it as much as Ctrl-C does.
+            if work.progress.done < chosen:
+                click.echo(
+                    f"{work.progress.done} of {chosen} {_verb(wish)}; the same command goes on.", err=True
+                )
     return work.progress
 
 

@@ -6,8 +6,12 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from messaging.dead_letter_queue import PAGE
 from messaging.errors import RejectedEventError
+from omctl.cancelling import cancellable
+from omctl.console import progress_bar
 from workers.parsing import EVENT_TYPES, DriftNotes, parse_body, read_body
 from workers.tables import death_records, transact
 
@@ -62,19 +66,27 @@ class DeadLetter:
 
 
 def read_dead_letters(queue: DeadLetterQueue, engine: Engine) -> dict[str, DeadLetter]:
-    """Look at all that is in the queue now, and leave it as it was.
+    """Look at all that is in the queue now, and leave it as it was, also when it is stopped.
 
     Returns:
         Each letter once, by message id, in the order of the queue.
+
+    Raises:
+        Abort: Ctrl-C or SIGTERM.
     """
     letters: dict[str, DeadLetter] = {}
-    left = queue.count()
-    while left > 0 and (page := queue.take(min(PAGE, left))):
-        left -= len(page)
-        for each in _described(page, engine):
-            known = letters.get(each.message_id)
-            letters[each.message_id] = replace(known, copies=known.copies + 1) if known else each
-    queue.put_back()
+    left = count = queue.count()
+    with cancellable("Putting the letters back.") as cancelled, progress_bar() as bar:
+        task = bar.add_task("Reading dead letters", total=count, note="")
+        while left > 0 and not cancelled.is_set() and (page := queue.take(min(PAGE, left))):
+            left -= len(page)
+            for each in _described(page, engine):
+                known = letters.get(each.message_id)
+                letters[each.message_id] = replace(known, copies=known.copies + 1) if known else each
+            bar.update(task, completed=count - left)
+        queue.put_back(left if cancelled.is_set() else 0)
+    if cancelled.is_set():
+        raise click.Abort
     return letters
 
 

@@ -24,8 +24,9 @@ from messaging.dead_letter_queue import (
     dead_letters_in_hand,
 )
 from messaging.envelope import decode_properties, encode_properties
+from messaging.errors import BrokerUnavailableError
 from omctl.commands.dead_letters import dead_letters as command
-from omctl.dead_letters import working_off
+from omctl.dead_letters import letters, working_off
 from tests.integration.workers.conftest import said
 from tests.integration.workers.test_consumer import depth, running, wait_until
 from workers.intake import Intake
@@ -36,12 +37,18 @@ LETTERS = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 2_000
 
 
 @pytest.fixture
-def omctl(vhost, migrated_url):
+def invoke(vhost, migrated_url):
+    """Run `omctl dead-letters`."""
+    environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
+    return lambda *arguments: CliRunner().invoke(command, arguments, env=environment)
+
+
+@pytest.fixture
+def omctl(invoke):
     """Run `omctl dead-letters` and return what it says as JSON."""
 
     def run(*arguments, status=0):
-        environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
-        result = CliRunner().invoke(command, [*arguments, "--json"], env=environment, catch_exceptions=False)
+        result = invoke(*arguments, "--json")
         assert result.exit_code == status, result.output
         # Intake logs to the same place while the command runs.
         return json.JSONDecoder().raw_decode(result.stdout[result.stdout.index("{\n") :])[0]
@@ -247,6 +254,52 @@ def test_what_comes_while_a_person_looks_lies_behind(vhost, channel):
         bury(channel, "m-2", body(2))
     left = [channel.basic_get(topology.DEAD_LETTERS) for _ in range(3)]
     assert [properties.message_id for _, properties, _ in left] == ["m-0", "m-1", "m-2"]
+
+
+def test_a_list_that_is_stopped_leaves_every_letter_at_its_place(channel, omctl, invoke, monkeypatch):
+    for number in range(8):
+        bury(channel, f"m-{number}", body(number))
+    omctl("list")
+    take, takes = DeadLetterQueue.take, []
+
+    def stop(self, most):
+        takes.append(most)
+        if len(takes) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return take(self, most)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(letters, "PAGE", 3)
+        patched.setattr(DeadLetterQueue, "take", stop)
+        assert invoke("list").exit_code == 1
+    left = [each["message_id"] for each in omctl("list")["letters"]]
+    assert left == [f"m-{number}" for number in range(8)]
+
+
+def test_a_named_letter_that_cannot_be_had_is_told_of(channel, invoke):
+    properties = pika.BasicProperties(message_id="m-1", headers={"destination": "crm"}, delivery_mode=2)
+    channel.basic_publish("", topology.DEAD_LETTERS, body(), properties)
+    result = invoke("replay", "m-1", "m-2", "--reason", "try", "--yes")
+    assert result.exit_code == 1
+    assert "omctl destinations resend crm" in result.stderr
+    assert "No dead letter m-2 is in the queue." in result.stderr
+    assert invoke("discard", "m-1", "m-2", "--reason", "try", "--yes").exit_code == 0
+
+
+def test_a_replay_that_is_cut_off_says_how_far_it_came(channel, invoke, monkeypatch):
+    for number in range(3):
+        bury(channel, f"m-{number}", body(number))
+    publish_again, taken = Republisher.publish, []
+
+    def refuse_the_second(self, envelope):
+        if taken:
+            raise BrokerUnavailableError("away")
+        taken.append(publish_again(self, envelope))
+
+    monkeypatch.setattr(Republisher, "publish", refuse_the_second)
+    result = invoke("replay", "--reason", "try", "--yes")
+    assert isinstance(result.exception, BrokerUnavailableError)
+    assert "1 of 3 replayed; the same command goes on." in result.stderr
 
 
 def test_who_thinks_for_longer_than_the_heartbeats_last_is_still_heard(
