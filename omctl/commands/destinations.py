@@ -201,13 +201,13 @@ def _rows(connection: Connection, configured: dict[str, Destination]) -> list[Ro
             d.destination,
             func.count().label("waiting"),
             func.min(outbox.c.created_at).label("oldest"),
-            func.max(d.reason).label("reason"),
         )
         .join(outbox, outbox.c.id == d.outbox_id)
         .where(d.outcome.is_(None))
         .group_by(d.destination)
     )
     waiting = {row.destination: row for row in connection.execute(waiting_of)}
+    failures = _last_failures(connection)
     rows = []
     for name in sorted({*configured, *waiting}):
         destination, found = configured.get(name), waiting.get(name)
@@ -219,10 +219,28 @@ def _rows(connection: Connection, configured: dict[str, Destination]) -> list[Ro
                 _state(destination, known.get(name)),
                 found.waiting if found else 0,
                 found.oldest if found else None,
-                (found.reason or "") if found else "",
+                failures.get(name, ""),
             )
         )
     return rows
+
+
+def _last_failures(connection: Connection) -> dict[str, str]:
+    """Return by destination why what waits failed last.
+
+    When each failed is not on record: the one that is tried again last is taken for the last. The pauses
+    grow by the attempt and are jittered, so among failures of the same minutes it may be another.
+    """
+    d = deliveries.c
+    newest_first = (d.due_at.desc(), d.outbox_id.desc())
+    place = func.row_number().over(partition_by=d.destination, order_by=newest_first).label("place")
+    failed = (
+        select(d.destination, d.reason, place)
+        .where(d.outcome.is_(None), d.reason.is_not(None))
+        .subquery("failed")
+    )
+    last = select(failed.c.destination, failed.c.reason).where(failed.c.place == 1)
+    return {row.destination: row.reason for row in connection.execute(last)}
 
 
 def _state(destination: Destination | None, known: object) -> str:

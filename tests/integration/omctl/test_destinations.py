@@ -1,15 +1,18 @@
 """omctl destinations against a real receiver and a database."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import insert
 
 from messaging.errors import ConfigurationError
 from omctl.commands.destinations import destinations
 from simulator.platform import Fault
 from simulator.receiver import Inbox, serving
 from workers.deliver import EVENT_TYPES
+from workers.tables import deliveries, engine_of, outbox
 
 SECRET = "whsec_Y29uc3RydWN0ZWQtc2VjcmV0"
 
@@ -70,3 +73,37 @@ def test_one_that_is_not_configured_is_refused_by_name(omctl):
         refused = omctl(verb, "cmr").exception
         assert isinstance(refused, ConfigurationError)
         assert "it has crm" in str(refused)
+
+
+def test_the_list_shows_the_failure_that_is_tried_again_last_and_none_of_what_is_done(
+    omctl, migrated_sqlite_url
+):
+    now = datetime.now(UTC).replace(tzinfo=None)
+    failed = [("timeout", 5, None), ("500", 60, None), ("unreachable", 10, None), ("422", 90, "dead")]
+    engine = engine_of(migrated_sqlite_url)
+    with engine.begin() as connection:
+        for number, (reason, seconds, outcome) in enumerate(failed):
+            connection.execute(
+                insert(outbox).values(
+                    id=number,
+                    conversation_id=f"c-{number}",
+                    event_type="t",
+                    occurred_at=now,
+                    late=False,
+                    created_at=now,
+                )
+            )
+            connection.execute(
+                insert(deliveries).values(
+                    outbox_id=number,
+                    destination="crm",
+                    conversation_id=f"c-{number}",
+                    attempts=1,
+                    reason=reason,
+                    outcome=outcome,
+                    due_at=now + timedelta(seconds=seconds),
+                )
+            )
+    engine.dispose()
+    [row] = json.loads(omctl("list", "--json").output)["destinations"]
+    assert (row["waiting"], row["last_failure"]) == (3, "500")
