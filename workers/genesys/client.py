@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -11,6 +12,7 @@ from urllib3.exceptions import NewConnectionError
 from messaging.log import logger
 from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
 from workers.genesys.tokens import TIMEOUT_SECONDS, Tokens
+from workers.retry_after import seconds_asked
 
 if TYPE_CHECKING:
     from workers.genesys.settings import GenesysSettings
@@ -136,27 +138,24 @@ class GenesysClient:
                 return content
         status = answer.status_code
         logger().warning("platform_refused", path=path, status=status, correlation_id=correlation_id)
+        delay = retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
         if status == HTTPStatus.TOO_MANY_REQUESTS:
-            delay = retry_after(answer.headers.get("Retry-After"))
             if self._budget is not None:
                 self._budget.pause(delay)
             raise PlatformUnavailableError(f"429 (inin-correlation-id {correlation_id})", delay=delay)
         if answer.ok or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PlatformUnavailableError(
                 f"{status} (inin-correlation-id {correlation_id})",
-                delay=RETRY_SECONDS,
+                delay=delay,
                 may_have_arrived=True,
             )
         raise PlatformRefusedError(status, _code_of(answer), correlation_id)
 
 
-def retry_after(header: str | None) -> float:
-    """Return the seconds that a Retry-After header asks for, within reason; a date counts as none."""
-    try:
-        seconds = float(header or "")
-    except ValueError:
-        return RETRY_SECONDS
-    return min(max(seconds, 1.0), LONGEST_RETRY_AFTER) if seconds == seconds else RETRY_SECONDS  # noqa: PLR0124  # NaN
+def retry_after(header: str | None, now: datetime) -> float:
+    """Return the seconds that a Retry-After header asks for, within reason: a number or a date."""
+    seconds = seconds_asked(header, now)
+    return RETRY_SECONDS if seconds is None else min(max(seconds, 1.0), LONGEST_RETRY_AFTER)
 
 
 def _never_left(error: requests.RequestException) -> bool:

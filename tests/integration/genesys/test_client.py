@@ -159,6 +159,13 @@ def test_a_failure_of_the_platforms_is_no_answer(make_client, organisation, stat
         make_client().get("/api/v2/conversations/c1")
 
 
+def test_a_platform_that_is_down_says_when_to_come_again(make_client, organisation):
+    organisation.strike(Fault(503, retry_after=40))
+    with pytest.raises(PlatformUnavailableError) as told:
+        make_client().get("/api/v2/conversations/c1")
+    assert told.value.delay == 40.0
+
+
 def test_a_refusal_names_the_platforms_code_and_correlation_id(make_client):
     with pytest.raises(PlatformRefusedError, match=r"404 not\.found \(inin-correlation-id [0-9a-f-]{36}\)"):
         make_client().get("/api/v2/conversations/nobody")
