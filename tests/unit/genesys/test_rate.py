@@ -1,7 +1,6 @@
 import pytest
 
 from workers.genesys.budget import MINUTE_US, rate_of
-from workers.genesys.client import LONGEST_RETRY_AFTER, RETRY_SECONDS, retry_after
 
 
 def requests_taken(rate, moments_us):
@@ -24,18 +23,3 @@ def test_no_minute_wherever_it_begins_has_more_requests_than_the_limit(limit):
 
 def test_a_tenth_of_the_limit_may_come_at_once():
     assert len(requests_taken(rate_of(300), [1_000_000] * 300)) == 30
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("3", 3.0),
-        ("0", 1.0),
-        (None, RETRY_SECONDS),
-        ("Wed, 25 Nov 2026 13:00:00 GMT", RETRY_SECONDS),
-        ("nan", RETRY_SECONDS),
-        ("86400", LONGEST_RETRY_AFTER),
-    ],
-)
-def test_a_retry_after_is_believed_within_reason(header, seconds):
-    assert retry_after(header) == seconds

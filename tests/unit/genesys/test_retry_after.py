@@ -15,6 +15,7 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
         ("nan", RETRY_SECONDS),
         ("30", 30.0),
         ("0", 1.0),
+        ("86400", LONGEST_RETRY_AFTER),
         ("inf", LONGEST_RETRY_AFTER),
         ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
         ("Thu, 01 Jan 2026 11:00:30 GMT", 1.0),
