@@ -19,7 +19,7 @@ from workers.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -115,15 +115,14 @@ def take(
     heads = _lock_heads(connection, destination, now_us, limit)
     if not heads:
         return []
-    rows = _rows_of(connection, destination, heads, now_us)
+    # Not due behind a head that is: another process has it, since before the head was to be sent again.
+    rows = _unbroken(
+        _rows_of(connection, destination, heads), lambda row: microseconds_of(row.due_at) <= now_us
+    )
     leased = _lease(connection, destination, [row.id for row in rows], now_us, lease_us)
     runs: dict[str, list[Taken]] = {}
-    interrupted: set[str] = set()
-    for row in rows:
-        if row.id not in leased:
-            interrupted.add(row.conversation_id)
-        if row.conversation_id not in interrupted:
-            runs.setdefault(row.conversation_id, []).append(_taken(row, lease_us))
+    for row in _unbroken(rows, lambda row: row.id in leased):
+        runs.setdefault(row.conversation_id, []).append(_taken(row, lease_us))
     return list(runs.values())
 
 
@@ -196,30 +195,35 @@ def _lock_heads(connection: Connection, destination: str, now_us: int, limit: in
     return list(connection.execute(query).scalars())
 
 
-def _rows_of(
-    connection: Connection, destination: str, conversation_ids: Sequence[str], now_us: int
-) -> list[Row[Any]]:
-    """Return the first deliveries that are due of each conversation, with all that is told.
-
-    What is not due behind a head that is was leased by another process, before the head was to be sent again.
-    """
-    of, order = _D.conversation_id, _D.outbox_id
-    place = func.row_number().over(partition_by=of, order_by=order).label("place")
-    all_due_at = func.max(_D.due_at).over(partition_by=of, order_by=order).label("all_due_at")
+def _rows_of(connection: Connection, destination: str, conversation_ids: Sequence[str]) -> list[Row[Any]]:
+    """Return the first waiting deliveries of each conversation, with all that is told."""
+    place = func.row_number().over(partition_by=_D.conversation_id, order_by=_D.outbox_id).label("place")
     waiting = (
-        select(_D.outbox_id, _D.attempts, _D.first_attempt_at, place, all_due_at)
+        select(_D.outbox_id, _D.attempts, _D.first_attempt_at, _D.due_at, place)
         .where(_D.destination == destination, _D.outcome.is_(None), _D.conversation_id.in_(conversation_ids))
         .subquery("waiting")
     )
     query = (
-        select(*MESSAGE_COLUMNS, waiting.c.attempts, waiting.c.first_attempt_at)
+        select(*MESSAGE_COLUMNS, waiting.c.attempts, waiting.c.first_attempt_at, waiting.c.due_at)
         .select_from(waiting)
         .join(outbox, _O.id == waiting.c.outbox_id)
         .outerjoin(event_payloads, event_payloads.c.event_id == _O.event_id)
-        .where(waiting.c.place <= MOST_OF_ONE, waiting.c.all_due_at <= moment_of(now_us))
+        .where(waiting.c.place <= MOST_OF_ONE)
         .order_by(_O.id)
     )
     return list(connection.execute(query))
+
+
+def _unbroken(rows: Sequence[Row[Any]], may_be_taken: Callable[[Row[Any]], bool]) -> list[Row[Any]]:
+    """Return of each conversation the rows before the first one that may not be taken."""
+    broken = set()
+    unbroken = []
+    for row in rows:
+        if not may_be_taken(row):
+            broken.add(row.conversation_id)
+        if row.conversation_id not in broken:
+            unbroken.append(row)
+    return unbroken
 
 
 def _lease(
