@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from messaging.dead_letter_queue import Republisher
+    from messaging.republishing import Republisher
     from omctl.pace import Pace
     from workers.tables import PastEvent, Unfinished
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import click
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from messaging.clock import SystemClock
 from messaging.environment import Environment
@@ -16,6 +16,7 @@ from messaging.errors import ConfigurationError
 from omctl.commands.resend import resend
 from omctl.console import dry_run_option, json_option, print_json, print_table
 from omctl.database import database_url, in_words
+from omctl.destination_states import states
 from workers.deliver import (
     OPERATOR,
     Message,
@@ -25,8 +26,8 @@ from workers.deliver import (
     pause,
     resume,
 )
-from workers.tables import deliveries, engine_of, outbox, transact
 from workers.tables import destinations as destinations_table
+from workers.tables import engine_of, transact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,19 +50,6 @@ Examples:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a person is told of one destination."""
-
-    name: str
-    url: str
-    events: tuple[str, ...]
-    state: str
-    waiting: int
-    oldest_waiting_at: datetime | None
-    last_failure: str
-
-
 @click.group(epilog=EXAMPLES)
 def destinations() -> None:
     """Look after the services that events are delivered to (OM_DESTINATIONS)."""
@@ -72,7 +60,7 @@ def destinations() -> None:
 def list_(*, as_json: bool) -> None:
     """Show each destination, its state, and what waits for it."""
     configured = {each.name: each for each in configured_destinations(Environment())}
-    rows = _in_database(lambda connection: _rows(connection, configured))
+    rows = _in_database(lambda connection: states(connection, configured))
     if as_json:
         print_json({"destinations": [asdict(row) for row in rows]})
         return
@@ -190,65 +178,3 @@ def _in_database(work: Callable[[Connection], Result]) -> Result:
             return transact(engine, work)
     finally:
         engine.dispose()
-
-
-def _rows(connection: Connection, configured: dict[str, Destination]) -> list[Row]:
-    """Return the configured ones, and those that something waits for though they are not."""
-    known = {row.name: row for row in connection.execute(select(destinations_table))}
-    d = deliveries.c
-    waiting_of = (
-        select(
-            d.destination,
-            func.count().label("waiting"),
-            func.min(outbox.c.created_at).label("oldest"),
-        )
-        .join(outbox, outbox.c.id == d.outbox_id)
-        .where(d.outcome.is_(None))
-        .group_by(d.destination)
-    )
-    waiting = {row.destination: row for row in connection.execute(waiting_of)}
-    failures = _last_failures(connection)
-    rows = []
-    for name in sorted({*configured, *waiting}):
-        destination, found = configured.get(name), waiting.get(name)
-        rows.append(
-            Row(
-                name,
-                destination.shown_url if destination else "",
-                destination.events if destination else (),
-                _state(destination, known.get(name)),
-                found.waiting if found else 0,
-                found.oldest if found else None,
-                failures.get(name, ""),
-            )
-        )
-    return rows
-
-
-def _last_failures(connection: Connection) -> dict[str, str]:
-    """Return by destination why what waits failed last.
-
-    When each failed is not on record: the one that is tried again last is taken for the last. The pauses
-    grow by the attempt and are jittered, so among failures of the same minutes it may be another.
-    """
-    d = deliveries.c
-    newest_first = (d.due_at.desc(), d.outbox_id.desc())
-    place = func.row_number().over(partition_by=d.destination, order_by=newest_first).label("place")
-    failed = (
-        select(d.destination, d.reason, place)
-        .where(d.outcome.is_(None), d.reason.is_not(None))
-        .subquery("failed")
-    )
-    last = select(failed.c.destination, failed.c.reason).where(failed.c.place == 1)
-    return {row.destination: row.reason for row in connection.execute(last)}
-
-
-def _state(destination: Destination | None, known: object) -> str:
-    if destination is None:
-        return "not configured"
-    if not destination.enabled:
-        return "not enabled"
-    if known is None:
-        return "no deliver process yet"
-    because = getattr(known, "paused_because", None)
-    return f"paused ({because})" if because else "delivered to"

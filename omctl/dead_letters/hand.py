@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from messaging.dead_letter_queue import DeadLetterQueue, Republisher
+    from messaging.dead_letter_queue import DeadLetterQueue
+    from messaging.republishing import Republisher
 
 
 @dataclass(frozen=True, slots=True)

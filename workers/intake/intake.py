@@ -6,6 +6,7 @@ event at fault stands alone (`_commit_together`), is then put off for another tr
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from messaging.errors import RetryLaterError
@@ -90,9 +91,7 @@ class Intake:
         event_filter: Filter | None = None,
     ) -> None:
         self._engine = engine
-        self._window = window
-        self._transitions = transitions
-        self._handlers = handlers
+        self._dispatch = partial(dispatch, handlers=handlers, window=window, transitions=transitions)
         self._unstored = unstored
         self._clock = clock
         self._attempts = attempts
@@ -176,14 +175,8 @@ class Intake:
             return False
         return would_take_effect(
             self._engine,
-            lambda connection: dispatch(
-                connection,
-                outcome.arrivals,
-                self._handlers,
-                window=self._window,
-                transitions=self._transitions,
-                now_us=self._clock.now_us(),
-                progress=progress,
+            lambda connection: self._dispatch(
+                connection, outcome.arrivals, now_us=self._clock.now_us(), progress=progress
             ),
         )
 
@@ -238,15 +231,7 @@ class Intake:
         drift = self._reader.notes.pending(self._clock.monotonic())
 
         def work(connection: Connection) -> Committed:
-            dispatched = dispatch(
-                connection,
-                arrivals,
-                self._handlers,
-                window=self._window,
-                transitions=self._transitions,
-                now_us=now_us,
-                progress=progress,
-            )
+            dispatched = self._dispatch(connection, arrivals, now_us=now_us, progress=progress)
             recorded = record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
             news = record_drift(connection, drift, now_us)
             record_edge_statistics(connection, told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from messaging.administration import broker_session, waiting_events
-from messaging.dead_letter_queue import republisher
+from messaging.republishing import republisher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,22 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select, update
 
 from workers.parsing import microseconds_of, moment_of
-from workers.settle.plan import SUPERSEDED, Moment, Pending, Routing, Settled
-from workers.tables import (
-    RowStatement,
-    conversation_messages,
-    conversations,
-    kinds_of,
-    processed_events,
-    routing_updates,
-)
+from workers.settle.plan import Moment, Pending, Routing, Settled
+from workers.settle.updates import decide, place_of
+from workers.tables import RowStatement, conversation_messages, conversations, kinds_of, routing_updates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, Row, Select
 
-    from workers.settle.plan import Decision, Settlement
+    from workers.settle.plan import Settlement
 
 _C: Final = conversations.c
 _M: Final = conversation_messages.c
@@ -66,14 +60,6 @@ _WRITE: Final = RowStatement(
         "updated_at",
     ),
 )
-_DECIDE: Final = RowStatement(
-    """
-    UPDATE routing_updates SET decision = {decision}, platform_status = {platform_status},
-        verified = {verified}, decided_at = {decided_at}, next_attempt_at = NULL
-    FROM {rows} WHERE routing_updates.event_id = {event_id}
-    """,
-    kinds_of(routing_updates, "event_id", "decision", "platform_status", "verified", "decided_at"),
-)
 
 
 def lock_closed(connection: Connection, now_us: int, *, opened_before_us: int, limit: int) -> list[Row[Any]]:
@@ -113,49 +99,8 @@ def waiting_messages(connection: Connection, conversation_ids: Sequence[str]) ->
     )
     waiting: dict[str, list[Pending]] = {}
     for row in connection.execute(query):
-        waiting.setdefault(row.conversation_id, []).append(Pending(_moment_of(row)))
+        waiting.setdefault(row.conversation_id, []).append(Pending(place_of(row)))
     return waiting
-
-
-def waiting_updates(
-    connection: Connection, conversation_ids: Sequence[str], *, answered: bool
-) -> dict[str, list[Pending]]:
-    """Return the routing updates of which nothing is decided, by conversation.
-
-    Args:
-        connection: In the transaction that locked the conversations.
-        conversation_ids: Of these.
-        answered: Only those of which the platform has been asked.
-    """
-    query = select(
-        _U.conversation_id,
-        _U.event_id,
-        _U.occurred_at,
-        _U.sequence,
-        _U.received_at,
-        _U.routing_status,
-        _U.routing_queue,
-        _U.platform_status,
-        _U.verified,
-    ).where(_U.conversation_id.in_(conversation_ids), _U.decision.is_(None))
-    if answered:
-        query = query.where(_U.next_attempt_at.is_(None))
-    waiting: dict[str, list[Pending]] = {}
-    for row in connection.execute(query):
-        pending = Pending(
-            _moment_of(row), row.routing_status, row.routing_queue, row.platform_status, row.verified
-        )
-        waiting.setdefault(row.conversation_id, []).append(pending)
-    return waiting
-
-
-def note_answer(connection: Connection, update_: Pending) -> None:
-    """Write what the platform said of an update that its conversation's open window is to settle."""
-    connection.execute(
-        update(routing_updates)
-        .where(_U.event_id == update_.moment.event_id)
-        .values(platform_status=update_.platform_status, verified=update_.verified, next_attempt_at=None)
-    )
 
 
 def close_windows(connection: Connection, conversation_ids: Sequence[str]) -> None:
@@ -194,16 +139,7 @@ def write(connection: Connection, settlements: Mapping[str, tuple[int, Settlemen
     ]
     if rows:
         _WRITE.execute(connection, rows)
-    decided = [each for _, settled in settlements.values() for each in settled.decisions]
-    if decided:
-        _DECIDE.execute(connection, [_decision_row(each, now_us) for each in decided])
-    superseded = [each.event_id for each in decided if each.word == SUPERSEDED]
-    if superseded:
-        connection.execute(
-            update(processed_events)
-            .where(processed_events.c.id.in_(superseded))
-            .values(outcome="skipped", reason=SUPERSEDED)
-        )
+    decide(connection, [each for _, settled in settlements.values() for each in settled.decisions], now_us)
 
 
 def state_of(row: Row[Any]) -> Settled:
@@ -226,12 +162,6 @@ def _locked(connection: Connection, query: Select[Any]) -> list[Row[Any]]:
     return list(connection.execute(query.with_for_update(skip_locked=True)))
 
 
-def _moment_of(row: Any) -> Moment:
-    return Moment(
-        microseconds_of(row.occurred_at), row.sequence, microseconds_of(row.received_at), row.event_id
-    )
-
-
 def _row_of(conversation_id: str, count: int, state: Settled, now_us: int) -> tuple[object, ...]:
     through, routing = state.through, state.routing
     changed = routing.changed
@@ -247,7 +177,3 @@ def _row_of(conversation_id: str, count: int, state: Settled, now_us: int) -> tu
         changed.sequence if changed else 0,
         now_us,
     )
-
-
-def _decision_row(decision: Decision, now_us: int) -> tuple[object, ...]:
-    return (decision.event_id, decision.word, decision.platform_status, decision.verified, now_us)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select, update
-
 from messaging.errors import RetryLaterError
 from messaging.log import logger
 from workers.genesys import PlatformRefusedError
-from workers.parsing import moment_of
-from workers.settle import conversations
+from workers.settle import conversations, updates
+from workers.settle.agreement import judged
 from workers.settle.pauses import pause_refused, pause_unanswered
-from workers.settle.plan import SUPERSEDED, Moment, Pending, Settlement, fitting, judged, settle_window
-from workers.tables import processed_events, put_in_outbox, routing_updates, transact
+from workers.settle.plan import SUPERSEDED, Moment, Pending, Settlement, fitting, settle_window
+from workers.tables import put_in_outbox, transact
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from sqlalchemy import Connection, Engine, Row, Select
+    from sqlalchemy import Connection, Engine, Row
 
     from messaging.clock import Clock
     from workers.genesys import ConversationStates, PlatformState
@@ -36,8 +34,6 @@ LEASE_SECONDS: Final = 30.0
 
 LOOK_SECONDS: Final = 60.0
 """Between two looks for updates that wait though nobody is asked any more: that happens once, if ever."""
-
-_U: Final = routing_updates.c
 
 log = logger()
 
@@ -93,7 +89,10 @@ class Settler:
         """
         if self._states is None:
             return self._open_windows_left()
-        due = transact(self._engine, self._take_update)
+        due = transact(
+            self._engine,
+            lambda connection: updates.lease(connection, self._clock.now_us(), LEASE_SECONDS),
+        )
         if due is None:
             return 0
         event_id, conversation_id, attempts = due.event_id, due.conversation_id, due.attempts + 1
@@ -147,8 +146,8 @@ class Settler:
         ids = [row.conversation_id for row in rows]
         waiting = conversations.waiting_messages(connection, ids)
         # Whoever is asked may be away; what it has not answered yet holds up no message.
-        updates = conversations.waiting_updates(connection, ids, answered=self._states is not None)
-        for conversation_id, of_conversation in updates.items():
+        asked = updates.waiting(connection, ids, answered=self._states is not None)
+        for conversation_id, of_conversation in asked.items():
             waiting.setdefault(conversation_id, []).extend(of_conversation)
         settlements = {
             row.conversation_id: (
@@ -161,42 +160,13 @@ class Settler:
         conversations.close_windows(connection, ids)
         return [settlement for _, settlement in settlements.values()]
 
-    def _take_update(self, connection: Connection) -> Row[Any] | None:
-        """Lease the update that has waited longest; a killed process's lease runs out by itself."""
-        now_us = self._clock.now_us()
-        due: Select[Any] = (
-            select(
-                _U.event_id,
-                _U.conversation_id,
-                _U.attempts,
-                _U.routing_status,
-                _U.routing_queue,
-                select(func.max(processed_events.c.id)).scalar_subquery().label("newest"),
-            )
-            .where(_U.decision.is_(None), _U.next_attempt_at <= moment_of(now_us))
-            .order_by(_U.next_attempt_at)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        row = connection.execute(due).first()
-        if row is not None:
-            self._reschedule(connection, row.event_id, row.attempts + 1, LEASE_SECONDS)
-        return row
-
     def _put_off(self, due: Row[Any], reason: str, pause: float) -> None:
+        at_us = self._clock.now_us() + round(pause * 1_000_000)
         transact(
             self._engine,
-            lambda connection: self._reschedule(connection, due.event_id, due.attempts + 1, pause),
+            lambda connection: updates.reschedule(connection, due.event_id, due.attempts + 1, at_us),
         )
         log.warning("routing_update_waits", event_id=due.event_id, reason=reason, retry_in_s=round(pause, 1))
-
-    def _reschedule(self, connection: Connection, event_id: int, attempts: int, delay: float) -> None:
-        at = moment_of(self._clock.now_us() + round(delay * 1_000_000))
-        connection.execute(
-            update(routing_updates)
-            .where(_U.event_id == event_id, _U.decision.is_(None))
-            .values(attempts=attempts, next_attempt_at=at)
-        )
 
     def _settle_one(
         self,
@@ -212,16 +182,15 @@ class Settler:
         """
         row = conversations.lock_one(connection, conversation_id)
         if row is None:
-            self._reschedule(connection, event_id, attempts, 0.0)
+            updates.reschedule(connection, event_id, attempts, self._clock.now_us())
             return None
-        found = conversations.waiting_updates(connection, [conversation_id], answered=False)
-        updates = found.get(conversation_id, [])
-        pending = next((each for each in updates if each.moment.event_id == event_id), None)
+        waiting = updates.waiting(connection, [conversation_id], answered=False).get(conversation_id, [])
+        pending = next((each for each in waiting if each.moment.event_id == event_id), None)
         if pending is None:
             return None
         update_ = judged(pending, platform)
         if row.window_opened_at is not None:
-            conversations.note_answer(connection, update_)
+            updates.note_answer(connection, update_)
             return None
         settlement = settle_window(conversations.state_of(row), [update_])
         self._commit(

@@ -83,7 +83,7 @@ def take(*places, **names):
         "the platform's word is ignored",
         34,
         "the platform lies",
-        "workers/settle/plan.py",
+        "workers/settle/agreement.py",
         """
 def judged(update, _platform):
     return update

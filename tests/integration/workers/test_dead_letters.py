@@ -17,14 +17,10 @@ from sqlalchemy import text
 
 from messaging import connection, topology
 from messaging.clock import SystemClock
-from messaging.dead_letter_queue import (
-    DeadLetterQueue,
-    DeadLettersInHandError,
-    Republisher,
-    dead_letters_in_hand,
-)
+from messaging.dead_letter_queue import DeadLetterQueue, DeadLettersInHandError, dead_letters_in_hand
 from messaging.envelope import decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError
+from messaging.republishing import Republisher
 from omctl.commands.dead_letters import dead_letters as command
 from omctl.dead_letters import letters, working_off
 from tests.integration.workers.conftest import said

@@ -11,6 +11,7 @@ from workers.parsing.events import (
     QUEUED,
     ROUTED,
 )
+from workers.settle.agreement import judged
 from workers.settle.plan import (
     APPLIED,
     LATE,
@@ -21,7 +22,6 @@ from workers.settle.plan import (
     Routing,
     Settled,
     fitting,
-    judged,
     settle_window,
 )
 
