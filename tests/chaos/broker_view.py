@@ -16,6 +16,7 @@ NO_CONNECTION = (pika.exceptions.AMQPError, AMQPConnectorException)
 
 TIMEOUT_SECONDS = 10.0
 EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
+EXCHANGE = "open-messaging"
 EVENTS = "open-messaging.events"
 UNROUTED = "open-messaging.unrouted"
 DEAD_LETTERS = "open-messaging.dead-letters"

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 
 from tests.chaos.behind import Behind
 from tests.chaos.bounds import HEALS
-from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, RECORDS, UNROUTED, BrokerView
+from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, EXCHANGE, RECORDS, UNROUTED, BrokerView
 from tests.chaos.capacity import measured_capacity
 from tests.chaos.fake_management import FakeManagement
 from tests.chaos.journals import Journals
@@ -122,6 +122,8 @@ class Stand:
             self.postgresql.create_database(self.database)
         for queue in (EVENTS, UNROUTED, DEAD_LETTERS, RECORDS):
             self.view.request("DELETE", f"queues/%2F/{queue}")
+        # The only one with arguments, which another product may want otherwise.
+        self.view.request("DELETE", f"exchanges/%2F/{EXCHANGE}")
         self.stop_product()
         self.product = Product(self.directory / f"product-{self._served}", self.settings(), sources=sources)
         self.journals = Journals(self.product.directory / "state")

@@ -56,12 +56,12 @@ Handover.accept = _refuse
         lasts=(10.0, 12.0),
     ),
     Defect(
-        "what was sent counts as proven",
+        "what waited for the end of an alarm is not adopted",
         5,
         "the edge is restarted during an alarm",
-        "webhook_api/handover/barrier.py",
-        "Barrier.add = lambda _self, segment, _tag: segment.path.unlink(missing_ok=True)\n",
-        LOST,
+        "webhook_api/journal/home.py",
+        NO_ADOPTION,
+        STUCK,
     ),
     Defect(
         "nothing is journalled",
@@ -113,11 +113,17 @@ Handover.accept = _refuse
         r"journalled, more than|told 503",
     ),
     Defect(
-        "intervals are taken from the wall clock",
+        "intervals are taken from a wall clock that is kept from going back",
         15,
         "the clock steps",
         "messaging/clock.py",
-        "SystemClock.monotonic = lambda _self: time.time()\n",
+        """
+def _forward(_self):
+    _forward.latest = max(_forward.latest, time.time())
+    return _forward.latest
+_forward.latest = 0.0
+SystemClock.monotonic = _forward
+""",
         f"{STUCK}|edge has the broker",
     ),
     Defect(
