@@ -34,10 +34,12 @@ def measure_backlog(rig: Rig) -> None:
     rig.say("backlog: the broker is away, a million events go into the journal")
     with edge(rig) as server:
         rig.broker.kill()
-        journalled = send(rig, server.port, rig.plan.many_events)
-        waiting = server.journal_total("accepted")
+        try:
+            journalled = send(rig, server.port, rig.plan.many_events)
+            waiting = server.journal_total("accepted")
+        finally:
+            rig.broker.start()
         rig.say("backlog: the broker is back, the journal is published while ingest goes on")
-        rig.broker.start()
         meter = CpuMeter.start(edge=server.pid, broker=rig.broker.pid)
         taken, ingested, ingest_seconds, seconds = _ingest_until_empty(rig, server, INGEST_SHARE * normal)
         republished = server.journal_total("republished")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from statistics import fmean
 from typing import TYPE_CHECKING, Final, Self
@@ -73,10 +74,11 @@ def measure_memory(rig: Rig) -> None:
 
 def send(rig: Rig, port: int, events: int) -> int:
     """Load a server until at least so many distinct requests were answered; return how many were."""
-    answered, position = 0, 0
+    answered, position, seconds = 0, 0, CHUNK_SECONDS
     while answered < events:
-        result = load(port, rig.requests, seconds=CHUNK_SECONDS, first=position)
+        result = load(port, rig.requests, seconds=seconds, first=position)
         rig.results.check(f"{events} events: nothing but 200", holds=result.is_clean)
         answered += result.answered
         position += result.answered + ON_THE_WAY
+        seconds = min(CHUNK_SECONDS, math.ceil((events - answered) / result.per_second))
     return answered
