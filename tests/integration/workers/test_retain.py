@@ -1,6 +1,7 @@
 """What retention leaves, on PostgreSQL and on SQLite."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from messaging.clock import SystemClock
 from messaging.edge_statistics import EdgeStatistics
@@ -279,6 +280,24 @@ def test_what_waits_for_a_destination_keeps_its_event_and_its_body(process, tell
     finish(outcome="delivered")
     gone = run(migrated_url, days=days)
     assert [gone[table] for table in TOLD_TABLES] == [2, 2, 3, 1]
+
+
+def test_the_statement_of_the_page_ends_what_waits_for_a_destination(process, tell, engine, migrated_url):
+    tell("crm")
+    process(40, deliver(said("a")))
+    page = (SOURCES / "docs/database.md").read_text(encoding="utf-8")
+    found = re.search(
+        r"^(UPDATE deliveries .*?); +-- SQLite: (.*) for now\(\)$", page, re.DOTALL | re.MULTILINE
+    )
+    statement, now = found.groups()
+    if engine.dialect.name == "sqlite":
+        # A colon within quotes is no parameter.
+        statement = statement.replace("now()", now.replace(":", "\\:"))
+    with engine.begin() as connection:
+        connection.execute(text(statement), {"name": "crm"})
+        assert connection.execute(select(deliveries.c.finished_at)).scalars().first() is not None
+    gone = run(migrated_url)
+    assert [gone[table] for table in TOLD_TABLES] == [1, 1, 2, 1]
 
 
 def test_what_is_given_up_keeps_its_body_until_its_letter_is_published(process, tell, finish, migrated_url):
