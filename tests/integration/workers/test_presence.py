@@ -6,6 +6,7 @@ import pytest
 
 from messaging.clock import SystemClock
 from tests.integration.workers.conftest import deliver, said
+from tests.stand.waiting import wait_until
 from workers.intake import Intake
 from workers.observe.worker_metrics import worker_metrics
 from workers.presence import present
@@ -33,10 +34,8 @@ def test_a_worker_is_on_record_with_its_counts_until_it_stops(migrated_url, repo
     intake.process([*copies, deliver(b"no JSON")])
 
     with present(migrated_url, SystemClock(), "intake", "host 1", intake.totals.figures):
-        for _ in range(200):
-            if found := reports():
-                break
-    samples = told(found, datetime.now(UTC))
+        wait_until(reports, 30, "it says that it runs")
+        samples = told(reports(), datetime.now(UTC))
 
     assert samples["om_worker_up", "intake", "host 1"] == 1
     assert samples["om_intake_batches_total", "host 1"] == 1
