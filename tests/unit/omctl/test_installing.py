@@ -1,5 +1,6 @@
 """What an installation writes, and what it leaves as it is."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from omctl.installing.gateway import site
 from omctl.installing.options import ENVIRONMENT
 from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, rendered
 
+DOCS = Path(__file__).parents[3] / "docs"
 OPTIONS = Options(
     prefix=Path("/opt/open-messaging/1"), bind="127.0.0.1:9000", server_name="hooks.example.com"
 )
@@ -63,6 +65,14 @@ def test_the_gateway_names_the_edge_the_certificate_and_the_largest_body():
     assert "server_name hooks.example.com;" in text
     assert "client_max_body_size 1048576;" in text
     assert "@" not in text.replace("@too_many", "")
+
+
+def test_whom_nginx_refuses_and_whom_it_believes_stand_in_two_files_that_it_reads():
+    pages = "".join((DOCS / name).read_text() for name in ("install.md", "security.md"))
+    local = set(re.findall(r"/etc/nginx/open-messaging-local[\w-]*\.conf", pages))
+
+    assert len(local) == 2
+    assert "include /etc/nginx/open-messaging-local*.conf;" in site(OPTIONS)
 
 
 def test_no_secret_and_no_address_stands_in_the_settings_that_everybody_may_read():
