@@ -128,10 +128,12 @@ def planned(names: Sequence[str]) -> list[str]:
 
 def measure(rig: Rig, name: str) -> None:
     """Measure one scenario, as many rounds as planned."""
+    rig.results.round = 1
     if name in ONCE:
         ONCE[name](rig)
         return
-    for _ in range(rig.plan.rounds):
+    for number in range(1, rig.plan.rounds + 1):
+        rig.results.round = number
         for part in IN_TURN[name]:
             part(rig)
 

@@ -47,6 +47,7 @@ def measure_retain(rig: Rig) -> None:
     rows = rig.plan.old_rows
     url = filled(rig, rows)
     for number in range(max(rig.plan.rounds, RETAIN_ROUNDS)):
+        rig.results.round = number + 1
         bodies = rig.requests.bodies(2 * rig.plan.intake_events, 2 * number * rig.plan.intake_events)
         work_off(rig, Trial("retain", "alone", url), bodies[: rig.plan.intake_events])
         before = _gone(url)

@@ -50,6 +50,7 @@ def measure_growth(rig: Rig) -> None:
     """Let the intake work the same events off on a small and on each larger table in turn."""
     urls = {rows: filled(rig, rows) for rows in (SMALL, *rig.plan.table_rows)}
     for number in range(rig.plan.rounds):
+        rig.results.round = number + 1
         bodies = rig.requests.bodies(EVENTS_PER_ROUND, number * EVENTS_PER_ROUND)
         for rows, url in urls.items():
             before = _wal_bytes(url)

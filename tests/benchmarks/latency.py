@@ -10,7 +10,7 @@ from tests.benchmarks.ingest import WARM_UP_SECONDS
 from tests.benchmarks.results import Figure
 from tests.benchmarks.running import edge
 from tests.benchmarks.steady import check_answers, finished, in_ms, steady_load
-from tests.benchmarks.wrk import load
+from tests.benchmarks.wrk import is_kept, load
 from tests.stand.ledger import Ledger
 from tests.stand.waiting import wait_until
 
@@ -33,7 +33,7 @@ RECOVERY_SECONDS: Final = 90.0
 
 
 def measure_half_load(rig: Rig) -> None:
-    """Send at half of its own capacity, open loop, constant rate."""
+    """Send at half of its own capacity, open loop, constant rate, and look for every event in the queue."""
     rig.say("half_load")
     with edge(rig) as server:
         load(server.port, rig.requests, seconds=WARM_UP_SECONDS)
@@ -43,11 +43,13 @@ def measure_half_load(rig: Rig) -> None:
         with steady_load(rig, server.port, rate=rate, seconds=rig.plan.open_loop_seconds) as sending:
             tries = finished(sending)
         costs = meter.per_event_us(len(tries))
-    check_answers(rig, "half_load", tries)
+        queued = rig.queue.empty()
+    answered = check_answers(rig, "half_load", tries)
+    claim = f"half_load: {answered} answered, {queued} in the queue"
+    rig.results.check(claim, holds=is_kept(answered, queued))
     latencies = in_ms((each.latency for each in tries), p50_ms=50, p99_ms=99, p999_ms=99.9, longest_ms=100)
     late = in_ms((each.sent - each.due for each in tries), generator_late_p99_ms=99)
     rig.results.add("half_load", "service", rate=rate, **latencies, **late, **costs)
-    rig.queue.empty()
 
 
 def measure_without_broker(rig: Rig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
@@ -34,10 +35,10 @@ COLOURS: Final = {"aim reached": "green", "missed": "bold red"}
 def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]) -> None:
     """Print medians, verdicts, what did not hold, and last the line for scripts."""
     console.print(_medians(results), _verdicts(verdicts))
-    failed = [check.claim for check in results.checks if not check.holds]
+    failed = [check for check in results.checks if not check.holds]
     console.print(f"correctness: {len(results.checks) - len(failed)} of {len(results.checks)} checks hold")
-    for claim in failed:
-        console.print(f"[bold red]does not hold: {claim}")
+    for check in failed:
+        console.print(f"[bold red]does not hold in round {check.round}: {check.claim}")
     print(last_line(verdicts))
 
 
@@ -56,7 +57,8 @@ def as_json(certificate: dict[str, Any], results: Results, verdicts: Sequence[Ve
         "targets": {name: verdict.as_json() for name, verdict in measured.items()},
         "sizing": sizing(results),
         "figures": results.as_json(),
-        "checks": {check.claim: check.holds for check in results.checks},
+        # The same claim in another round is another check.
+        "checks": [asdict(check) for check in results.checks],
     }
 
 

@@ -18,18 +18,24 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something that must hold for a measurement to count."""
+    """Something that must hold for a measurement to count, and in which of its rounds it was looked at."""
 
     claim: str
+    round: int
     holds: bool
 
 
 @dataclass(slots=True)
 class Results:
-    """Everything of one run; a figure has a value for each round, in order."""
+    """Everything of one run; a figure has a value for each round, in order.
+
+    Args:
+        round: The round that is being measured, from 1; its checks are noted with it.
+    """
 
     figures: dict[Figure, list[float]] = field(default_factory=lambda: defaultdict(list))
     checks: list[Check] = field(default_factory=list)
+    round: int = 1
 
     def add(self, scenario: str, subject: str, **values: float) -> None:
         """Note one measurement; a name ends with its unit."""
@@ -38,7 +44,7 @@ class Results:
 
     def check(self, claim: str, *, holds: bool) -> None:
         """Note whether a claim held."""
-        self.checks.append(Check(claim, holds))
+        self.checks.append(Check(claim, self.round, holds))
 
     def rounds(self, figure: Figure) -> list[float]:
         """Return a figure of every round; empty where it was not measured."""

@@ -48,6 +48,11 @@ class Load:
         return not self.refused and not self.socket_errors
 
 
+def is_kept(answered: int, found: int) -> bool:
+    """Tell whether no answered event is missing among those found, and no more were found than were sent."""
+    return answered <= found <= answered + ON_THE_WAY
+
+
 def load(port: int, requests: RequestFile, *, seconds: float, first: int = 0) -> Load:
     """Send requests of the file from number *first* on, each once, and return what came back.
 

@@ -84,6 +84,16 @@ def test_a_run_is_written_with_the_spread_of_its_rounds():
     assert document["line"].startswith("bench: ingest_vs_noop=4.00 ingest_vs_pika=- ")
 
 
+def test_a_check_that_fails_in_one_round_is_on_file_though_it_holds_in_the_next():
+    results = Results()
+    for number, holds in enumerate((True, False, True), start=1):
+        results.round = number
+        results.check("service: nothing but 200", holds=holds)
+    checks = as_json({}, results, judge(results))["checks"]
+    assert [(check["round"], check["holds"]) for check in checks] == [(1, True), (2, False), (3, True)]
+    assert {check["claim"] for check in checks} == {"service: nothing but 200"}
+
+
 def test_memory_that_rises_once_and_stays_is_flat():
     assert growth_of([20.0] * 10 + [40.0] * 90) == 0
     assert growth_of([float(number) for number in range(100)]) == pytest.approx(65)
