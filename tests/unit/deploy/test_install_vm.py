@@ -1,0 +1,126 @@
+"""deploy/install-vm, with stand-ins for Python, pip and sudo, below a directory of its own."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from omctl.installing.credentials import _GIVEN
+
+ROOT = Path(__file__).parents[3]
+PACKED = ("messaging", "webhook_api", "workers", "simulator", "omctl", "migrations")
+TOLD = 'printf "%s\\n" "$(basename "$0") $*" >> "$TOLD"\n'
+OMCTL = f"{TOLD}exit ${{OMCTL_STATUS:-0}}\n"
+PYTHON = f"""\
+case "$1" in
+    -c) echo 3.13 ;;
+    -m) mkdir -p "$3/bin"; cp "$STAND_INS/omctl" "$STAND_INS/pip" "$3/bin" ;;
+esac
+{TOLD}"""
+NOW = "20261126T120000Z"
+
+
+class Host:
+    """Where the script runs, and what it was seen to call."""
+
+    def __init__(self, root: Path) -> None:
+        self.opt = root / "opt"
+        self.settings = root / "etc"
+        self._stand_ins = root / "bin"
+        self._told = root / "told"
+        self._script = root / "checkout" / "deploy" / "install-vm"
+        for path in (self.opt, self.settings, self._stand_ins):
+            path.mkdir()
+        for name in PACKED:
+            (root / "checkout" / name).mkdir(parents=True)
+        for name in ("setup.cfg", "pyproject.toml", "README.md"):
+            (root / "checkout" / name).touch()
+        self._script.parent.mkdir()
+        text = (ROOT / "deploy" / "install-vm").read_text()
+        text = text.replace("/opt/open-messaging", str(self.opt))
+        self._script.write_text(text.replace("/etc/open-messaging", str(self.settings)))
+        self.stand_in("python3", PYTHON)
+        self.stand_in("pip", TOLD)
+        self.stand_in("omctl", OMCTL)
+        self.stand_in("sudo", TOLD)
+        self.stand_in("date", f"echo {NOW}\n")
+        self.stand_in("id", "echo 0\n")
+
+    def stand_in(self, name, text):
+        (self._stand_ins / name).write_text(f"#!/bin/sh\n{text}")
+        (self._stand_ins / name).chmod(0o755)
+
+    def run(self, *arguments, **variables):
+        """Run it and return its exit status."""
+        environment = {
+            "PATH": f"{self._stand_ins}:{os.environ['PATH']}",
+            "STAND_INS": str(self._stand_ins),
+            "TOLD": str(self._told),
+            **variables,
+        }
+        return subprocess.run(
+            ["sh", str(self._script), *arguments], env=environment, capture_output=True, check=False
+        ).returncode
+
+    def told(self, program):
+        """Return the arguments of each call of *program*."""
+        lines = self._told.read_text().splitlines() if self._told.exists() else []
+        return [line.removeprefix(f"{program} ") for line in lines if line.startswith(f"{program} ")]
+
+    def environments(self):
+        return sorted(path.name for path in self.opt.iterdir())
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+def test_servers_and_secrets_that_an_ordinary_user_names_pass_sudo(host):
+    host.stand_in("id", "echo 1000\n")
+    named = [*_GIVEN, *(f"{name}_FILE" for name in _GIVEN), "OM_MAX_BODY_BYTES"]
+
+    assert host.run("--role", "edge", LANG="C", **dict.fromkeys(named, "a secret\nof two lines")) == 0
+
+    [told] = host.told("sudo")
+    kept, *command = told.split()
+    assert set(kept.removeprefix("--preserve-env=").split(",")) == {"PYTHON", *named}
+    assert command == ["sh", "deploy/install-vm", "--role", "edge"]
+
+
+def test_an_ordinary_user_who_names_nothing_needs_no_more_of_sudo(host):
+    host.stand_in("id", "echo 1000\n")
+
+    assert host.run() == 0
+
+    assert host.told("sudo") == ["--preserve-env=PYTHON sh deploy/install-vm"]
+
+
+def test_the_environment_before_stays_and_older_ones_go(host):
+    for name in ("20260101T000000Z", "20260301T000000Z", "20260201T000000Z"):
+        (host.opt / name).mkdir()
+
+    assert host.run("--workers", "2") == 0
+
+    assert host.environments() == ["20260301T000000Z", NOW]
+    assert host.told("omctl") == ["install --workers 2"]
+
+
+def test_what_is_no_environment_of_ours_stays(host):
+    others = ["1", "20260101", "backup", "handlers of ours", "zz"]
+    for name in others:
+        (host.opt / name).mkdir()
+
+    assert host.run() == 0
+
+    assert host.environments() == sorted([*others, NOW])
+
+
+def test_the_new_environment_stays_though_the_clock_was_set_back(host):
+    for name in ("20270101T000000Z", "20270201T000000Z"):
+        (host.opt / name).mkdir()
+
+    assert host.run() == 0
+
+    assert host.environments() == [NOW, "20270201T000000Z"]
