@@ -1,0 +1,15 @@
+"""What the units say of each other."""
+
+import pytest
+
+from omctl.installing import Options
+from omctl.installing.units import WORKER_UNITS, rendered
+
+TARGET = "om-workers.target"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in WORKER_UNITS if f"WantedBy={TARGET}" in rendered(name, Options())]
+)
+def test_what_the_workers_target_starts_is_stopped_with_it(name):
+    assert f"PartOf={TARGET}" in rendered(name, Options()).splitlines()
