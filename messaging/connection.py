@@ -32,7 +32,8 @@ def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLPa
         client_name: What the broker shows for the connection.
 
     Raises:
-        ConfigurationError: An address is not an AMQP URL.
+        ConfigurationError: An address is not an AMQP URL, or names a certificate that cannot be loaded; its
+            text repeats nothing of it.
     """
     if not urls:
         raise ConfigurationError(
@@ -42,13 +43,7 @@ def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLPa
 
 
 def _parameters(url: str, client_name: str) -> pika.URLParameters:
-    malformed = ConfigurationError("OM_AMQP_URL must be amqp:// or amqps:// addresses")
-    if urlsplit(url).scheme not in {"amqp", "amqps"}:
-        raise malformed
-    try:
-        parameters = pika.URLParameters(url)
-    except (ValueError, TypeError):
-        raise malformed from None
+    parameters = _read(url)
     parameters.heartbeat = HEARTBEAT_SECONDS
     parameters.socket_timeout = CONNECT_SECONDS
     parameters.stack_timeout = CONNECT_SECONDS * 2
@@ -56,6 +51,22 @@ def _parameters(url: str, client_name: str) -> pika.URLParameters:
     parameters.blocked_connection_timeout = None
     parameters.tcp_options = TCP_OPTIONS
     parameters.client_properties = {"connection_name": client_name}
+    return parameters
+
+
+def _read(url: str) -> pika.URLParameters:
+    malformed = ConfigurationError(
+        "OM_AMQP_URL must be amqp:// or amqps:// addresses, special characters in their parts percent-encoded"
+    )
+    try:
+        scheme = urlsplit(url).scheme
+        parameters = pika.URLParameters(url)
+    except OSError:
+        raise ConfigurationError("OM_AMQP_URL: what ssl_options names cannot be loaded") from None
+    except Exception:  # noqa: BLE001  # pika evaluates options as Python literals, which may raise anything
+        raise malformed from None
+    if scheme not in {"amqp", "amqps"}:
+        raise malformed
     return parameters
 
 

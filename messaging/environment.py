@@ -8,7 +8,6 @@ variable and never repeat a value: it may be a secret.
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -101,6 +100,14 @@ class Environment:
             except (OSError, UnicodeDecodeError):
                 raise ConfigurationError(f"{name}_FILE must name a readable text file") from None
         if text is None and (directory := self._variables.get("CREDENTIALS_DIRECTORY")):
-            with suppress(FileNotFoundError):
-                text = (Path(directory) / name).read_text(encoding="utf-8")
+            text = _credential(Path(directory), name)
         return (text or "").strip() or None
+
+
+def _credential(directory: Path, name: str) -> str | None:
+    try:
+        return (directory / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError(f"{name}: its systemd credential must be a readable text file") from None

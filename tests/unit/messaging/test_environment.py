@@ -1,5 +1,7 @@
 """Settings come typed from three places, and what is malformed is refused by name, never by value."""
 
+from pathlib import Path
+
 import pytest
 
 from messaging.environment import Environment
@@ -58,6 +60,25 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(monkeypatch, tmp_path):
 
     with pytest.raises(ConfigurationError, match=f"{NAME}_FILE"):
         Environment().string(NAME)
+
+
+@pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(SECRET.encode() + b"\xff"), Path.mkdir])
+def test_a_credential_that_cannot_be_read_is_refused_by_name(monkeypatch, tmp_path, spoil):
+    spoil(tmp_path / NAME)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+
+    with pytest.raises(ConfigurationError, match=NAME) as refusal:
+        Environment().string(NAME)
+
+    assert SECRET not in str(refusal.value)
+    assert refusal.value.__suppress_context__
+
+
+@pytest.mark.parametrize("directory", ["", "missing"])
+def test_a_credential_that_is_not_there_counts_as_not_set(monkeypatch, tmp_path, directory):
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / directory))
+
+    assert Environment().string(NAME, "x") == "x"
 
 
 @pytest.mark.parametrize(

@@ -40,3 +40,16 @@ def test_settings_that_are_malformed_change_nothing(held, monkeypatch):
 
     assert held.settings is before
     assert [line["event"] for line in lines] == ["reload_refused"]
+
+
+def test_a_password_that_breaks_its_address_is_refused_like_any_other_value(held, monkeypatch):
+    before = held.settings
+    monkeypatch.setenv("OM_AMQP_URL", "amqp://user:constructed[secret@127.0.0.1:9/")
+    with capture_logs() as lines:
+        held.reload()
+
+    assert held.settings is before
+    [line] = lines
+    assert line["event"] == "reload_refused"
+    assert "OM_AMQP_URL" in line["reason"]
+    assert "constructed" not in line["reason"]
