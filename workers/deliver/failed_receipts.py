@@ -7,7 +7,6 @@ begun and not ended is left as unknown, for a person to look at.
 from __future__ import annotations
 
 from datetime import timedelta
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
@@ -122,7 +121,7 @@ class FailedReceipts:
                 return self._ended(row, UNKNOWN, str(error))
             return self._put_off(row, error.delay, str(error))
         except PlatformRefusedError as error:
-            if error.status == HTTPStatus.UNAUTHORIZED:
+            if error.is_of_credentials:
                 return self._put_off(row, 0.0, str(error))
             return self._ended(row, REFUSED, str(error))
         return self._ended(row, SENT)

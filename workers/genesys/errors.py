@@ -47,4 +47,4 @@ class PlatformRefusedError(OpenMessagingError):
     @property
     def is_forbidden(self) -> bool:
         """Whether a permission is missing: what needs another one may go on."""
-        return self.status == HTTPStatus.FORBIDDEN
+        return self.status == HTTPStatus.FORBIDDEN and not self.at_login

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import requests
-from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
+from oauthlib.oauth2 import (
+    BackendApplicationClient,
+    MissingTokenError,
+    OAuth2Error,
+    ServerError,
+    TemporarilyUnavailableError,
+)
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
@@ -49,7 +56,7 @@ class Tokens:
 
         Raises:
             PlatformRefusedError: The credentials are wrong.
-            PlatformUnavailableError: The login service is away.
+            PlatformUnavailableError: The login service is away, or gave no answer about them.
         """
         with self._lock:
             if time.monotonic() >= self._renew_at:
@@ -64,13 +71,29 @@ class Tokens:
 
     def _renew(self) -> None:
         session = OAuth2Session(client=BackendApplicationClient(client_id=self._client_id))
+        session.register_compliance_hook("access_token_response", _answered)
         try:
             answer = session.fetch_token(self._url, auth=self._credentials, timeout=TIMEOUT_SECONDS)
+        except (MissingTokenError, ServerError, TemporarilyUnavailableError) as error:
+            raise PlatformUnavailableError(f"login: {error.error}", delay=RETRY_SECONDS) from None
         except OAuth2Error as error:
             code = error.error or "oauth"
             raise PlatformRefusedError(error.status_code, code, "none", at_login=True) from None
-        except (requests.RequestException, ValueError) as error:
+        except (requests.RequestException, ValueError, TypeError, AttributeError) as error:
+            # oauthlib has the last two of JSON that is no object.
             raise PlatformUnavailableError(f"login: {type(error).__name__}", delay=RETRY_SECONDS) from None
         self._token = str(answer["access_token"])
         lifetime = float(answer.get("expires_in", 300.0))
         self._renew_at = time.monotonic() + lifetime * (1 - EARLY_SHARE)
+
+
+def _answered(response: requests.Response) -> requests.Response:
+    """Return an answer of the login service; oauthlib reads its body alone, and makes 400 of what it lacks.
+
+    Raises:
+        PlatformUnavailableError: It says that it fails, or has no room: nothing of the credentials.
+    """
+    status = response.status_code
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise PlatformUnavailableError(f"login: {status}", delay=RETRY_SECONDS)
+    return response

@@ -94,7 +94,7 @@ class PlatformHistory:
         try:
             answer = self._client.get(f"/api/v2/conversations/messages/{quote(conversation_id, safe='')}")
         except PlatformRefusedError as error:
-            if error.status in NO_CONVERSATION:
+            if error.status in NO_CONVERSATION and not error.at_login:
                 return None
             raise
         statuses = dict(_statuses_of(answer))

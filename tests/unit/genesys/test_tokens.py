@@ -1,0 +1,75 @@
+"""What an answer of the login service means: a refusal of the credentials, or nothing."""
+
+import json
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from workers.genesys import GenesysSettings, PlatformRefusedError, PlatformUnavailableError
+from workers.genesys.tokens import Tokens
+
+SETTINGS = GenesysSettings("https://api.example", "https://login.example", "client", "a-secret")
+TOKEN = json.dumps({"access_token": "a-token", "token_type": "bearer", "expires_in": 60})
+PAGE = "<html><body>Service Temporarily Unavailable</body></html>"
+
+
+@pytest.fixture
+def log_in(monkeypatch):
+    """Ask for a token where the login service answers so."""
+
+    def ask(status, body):
+        def send(_adapter, request, **_options):
+            response = requests.Response()
+            response.status_code, response.request, response._content = status, request, body.encode()
+            return response
+
+        monkeypatch.setattr(HTTPAdapter, "send", send)
+        return Tokens(SETTINGS).current()
+
+    return ask
+
+
+def test_a_token_is_a_token(log_in):
+    assert log_in(200, TOKEN) == "a-token"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, '{"message": "Rate limit exceeded", "code": "too.many.requests", "status": 429}'),
+        (429, '{"error": "invalid_request"}'),
+        (500, PAGE),
+        (502, ""),
+        (503, '{"message": "no", "status": 503}'),
+        (503, TOKEN),
+        (400, '{"error": "server_error"}'),
+        (400, '{"error": "temporarily_unavailable"}'),
+        (404, PAGE),
+        (200, PAGE),
+        (200, "{}"),
+        (200, "null"),
+        (200, "[1]"),
+        (200, "7"),
+    ],
+)
+def test_a_login_service_that_fails_says_nothing_of_the_credentials(log_in, status, body):
+    with pytest.raises(PlatformUnavailableError, match="login") as told:
+        log_in(status, body)
+    assert not told.value.may_have_arrived
+    assert "a-token" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "word"), [(400, "invalid_client"), (401, "invalid_client"), (400, "unauthorized_client")]
+)
+def test_credentials_that_are_refused_are_a_persons_matter(log_in, status, word):
+    with pytest.raises(PlatformRefusedError, match=word) as told:
+        log_in(status, json.dumps({"error": word}))
+    assert told.value.is_of_credentials
+
+
+def test_a_right_that_is_missing_at_the_login_is_no_missing_permission(log_in):
+    with pytest.raises(PlatformRefusedError) as told:
+        log_in(403, '{"error": "insufficient_scope"}')
+    assert not told.value.is_forbidden

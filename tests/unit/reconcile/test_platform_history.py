@@ -1,0 +1,35 @@
+"""What an answer means for a conversation."""
+
+import pytest
+
+from workers.genesys import PlatformRefusedError
+from workers.reconcile import PlatformHistory
+
+
+class Refusing:
+    """A client whose every request ends so."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def get(self, _path):
+        raise self.error
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_an_id_that_the_platform_does_not_know_is_no_conversation(status):
+    history = PlatformHistory(Refusing(PlatformRefusedError(status, "not.found", "an-id")))
+    assert history.overview("c-1") is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PlatformRefusedError(400, "invalid_request", "none", at_login=True),
+        PlatformRefusedError(401, "bad.credentials", "an-id"),
+        PlatformRefusedError(403, "missing.division.permission", "an-id"),
+    ],
+)
+def test_what_is_no_answer_about_the_conversation_concludes_nothing(error):
+    with pytest.raises(PlatformRefusedError):
+        PlatformHistory(Refusing(error)).overview("c-1")
