@@ -28,9 +28,8 @@ _PROGRAM: Final = """\
 #!/bin/sh
 # omctl of this host, as the owner of tables and queues. Written by omctl install.
 set -eu
-set -a
-. {environment}
-set +a
+# Read as the units read it: sourced by a shell, some settings would mean something else.
+export OM_SETTINGS_FILE="${{OM_SETTINGS_FILE:-{environment}}}"
 # An installation gives each side its own credentials, never the owner's.
 case "${{1:-}}" in install | uninstall) exec {prefix}/bin/omctl "$@" ;; esac
 export OM_WEBHOOK_SECRETS_FILE="${{OM_WEBHOOK_SECRETS_FILE:-{secrets}}}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from messaging.errors import ConfigurationError
+from messaging.settings_file import variables_now
 
 SECRET_BYTES: Final = 32
 """As long as the digest that it keys."""
@@ -31,12 +32,13 @@ class SecretsFile:
         Raises:
             ConfigurationError: There is none, or the secrets come from elsewhere.
         """
-        if path is None and os.environ.get("OM_WEBHOOK_SECRETS"):
+        variables = variables_now()
+        if path is None and variables.get("OM_WEBHOOK_SECRETS"):
             raise ConfigurationError(
                 "OM_WEBHOOK_SECRETS holds the secrets themselves, which no reload changes: have "
                 "OM_WEBHOOK_SECRETS_FILE name a file instead"
             )
-        path = path or Path(os.environ.get("OM_WEBHOOK_SECRETS_FILE", ""))
+        path = path or Path(variables.get("OM_WEBHOOK_SECRETS_FILE", ""))
         if not path.is_file():
             raise ConfigurationError("OM_WEBHOOK_SECRETS_FILE or --file must name the secrets' file")
         file = cls(path)

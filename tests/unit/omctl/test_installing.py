@@ -1,7 +1,9 @@
 """What an installation writes, and what it leaves as it is."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,21 +90,43 @@ def test_omctl_of_the_host_reads_the_owners_credentials():
     assert "exec /opt/open-messaging/1/bin/omctl" in text
 
 
+SETTINGS = """\
+OM_EVENT_FILTER=channel.type == 'custom' && channel.externalId == 'one'
+OM_EVENTS_HEADERS=Authorization=Basic c2VjcmV0
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    """omctl as the host has it, with what it runs in the place of the real one."""
+    inner = tmp_path / "bin" / "omctl"
+    inner.parent.mkdir()
+    inner.write_text(f"#!/bin/sh\nprintenv\nexec {sys.executable} -c '{SHOW_FILTER}'\n")
+    inner.chmod(0o755)
+    settings = tmp_path / "environment"
+    settings.write_text(SETTINGS)
+    return program_text(Options(prefix=tmp_path)).replace(str(ENVIRONMENT), str(settings))
+
+
+SHOW_FILTER = 'from messaging.environment import Environment; print(Environment().string("OM_EVENT_FILTER"))'
+
+
+def run_program(text, command, **variables):
+    return subprocess.run(
+        ["sh", "-c", text, "omctl", command],
+        capture_output=True, text=True, check=True, env={**os.environ, **variables},
+    ).stdout  # fmt: skip
+
+
 @pytest.mark.parametrize(("command", "sees"), [("check", True), ("install", False), ("uninstall", False)])
-def test_an_installation_by_omctl_of_the_host_does_not_see_the_owners_credentials(tmp_path, command, sees):
-    program = tmp_path / "bin" / "omctl"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\nprintenv\n")
-    program.chmod(0o755)
-    (tmp_path / "environment").write_text("OM_MAX_BODY_BYTES=5\n")
-    text = program_text(Options(prefix=tmp_path)).replace(str(ENVIRONMENT), str(tmp_path / "environment"))
+def test_an_installation_by_omctl_of_the_host_does_not_see_the_owners_credentials(program, command, sees):
+    assert ("CREDENTIALS_DIRECTORY=" in run_program(program, command)) is sees
 
-    said = subprocess.run(
-        ["sh", "-c", text, "omctl", command], capture_output=True, text=True, check=True
-    ).stdout
 
-    assert "OM_MAX_BODY_BYTES=5" in said
-    assert ("CREDENTIALS_DIRECTORY=" in said) is sees
+def test_omctl_of_the_host_reads_settings_as_the_units_do_and_before_the_environments(program):
+    said = run_program(program, "check", OM_EVENT_FILTER="of the environment")
+
+    assert said.endswith("\nchannel.type == 'custom' && channel.externalId == 'one'\n")
 
 
 def test_a_file_is_written_where_it_differs_and_left_alone_where_it_does_not(tmp_path):

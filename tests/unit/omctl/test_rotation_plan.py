@@ -90,3 +90,14 @@ def test_secrets_that_no_reload_changes_are_refused_by_name(monkeypatch, tmp_pat
     (tmp_path / "empty").touch()
     with pytest.raises(ConfigurationError, match="without a secret"):
         SecretsFile.of(tmp_path / "empty")
+
+
+def test_the_secrets_file_is_the_one_that_the_settings_file_names(monkeypatch, tmp_path):
+    path = tmp_path / "secrets"
+    path.write_text("constructed-secret\n")
+    settings = tmp_path / "settings"
+    settings.write_text(f"OM_WEBHOOK_SECRETS_FILE={path}\n")
+    monkeypatch.setenv("OM_SETTINGS_FILE", str(settings))
+    monkeypatch.setenv("OM_WEBHOOK_SECRETS_FILE", str(tmp_path / "other"))
+
+    assert SecretsFile.of(None).path == path
