@@ -59,6 +59,9 @@ REPORT_WIDTH: Final = 130
 SCENARIOS: Final = (*IN_TURN, *ONCE)
 FULL_SCENARIOS: Final = tuple(name for name in SCENARIOS if name != "choices")
 QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
+WHOLE: Final = f"of at least {FULL.rounds} rounds, with {', '.join(map(str, FULL.table_rows))} rows"
+"""The figures of a part would stand beside none of the others, and two rounds have no median."""
+
 NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
 """Whose figures a scenario takes as its measure; it is measured before, asked for or not."""
 
@@ -70,10 +73,10 @@ NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
     "names",
     multiple=True,
     type=click.Choice(SCENARIOS),
-    help="Measure these only, and write no file.",
+    help="Measure these only; no file is written.",
 )
-@click.option("--rounds", type=int, help="How often each is measured.")
-@click.option("--rows", multiple=True, type=int, help="Rows of the larger tables of growth.")
+@click.option("--rounds", type=int, help="How often each is measured; with fewer no file is written.")
+@click.option("--rows", multiple=True, type=int, help="Rows of growth's larger tables; with fewer likewise.")
 @click.option("--seed", default=lambda: secrets.token_hex(4), help="What the events are drawn from.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Where to write every round.")
 @click.option("--chart", "chart_path", type=click.Path(path_type=Path), help="Where to draw the chart (PNG).")
@@ -88,11 +91,11 @@ def main(
     chart_path: Path | None,
 ) -> None:
     """Measure the service against what one would pick instead, all in one run."""
-    if names:
-        # Pages quote whole runs: the figures of a part would stand beside none of the others.
-        json_path = chart_path = None
     plan = QUICK if quick else FULL
     plan = replace(plan, rounds=rounds or plan.rounds, table_rows=rows or plan.table_rows)
+    if (json_path or chart_path) and (names or not plan.is_whole):
+        click.echo(f"No file is written: pages quote whole runs, {WHOLE}.", err=True)
+        json_path = chart_path = None
     started = time.monotonic()
     with (
         # Not /tmp, which may lie in memory: the journal and the databases belong on a disk.
@@ -100,14 +103,8 @@ def main(
         running_rig(plan, Path(directory), seed) as rig,
     ):
         for name in planned(names or (QUICK_SCENARIOS if quick else FULL_SCENARIOS)):
-            began = time.monotonic()
-            try:
-                measure(rig, name)
-            except (LoadError, TimeoutError, AssertionError) as error:
-                # The run has failed, and says at its end what all the others are like.
-                rig.results.check(f"{name}: {error}", holds=False)
-            rig.say(f"{name}: measured in {time.monotonic() - began:.0f} s")
-            document = as_json(rig.certificate, rig.results, judge(rig.results))
+            try_to_measure(rig, name)
+            document = as_json(rig.certificate, plan, rig.results, judge(rig.results))
             if json_path:
                 # Long runs are dear: what is measured is kept, whatever becomes of the rest.
                 write_json(json_path, document)
@@ -124,6 +121,16 @@ def planned(names: Sequence[str]) -> list[str]:
     """Return the scenarios to measure in their order, with those that others need."""
     wanted = {*names, *(NEEDED[name] for name in names if name in NEEDED)}
     return [name for name in SCENARIOS if name in wanted]
+
+
+def try_to_measure(rig: Rig, name: str) -> None:
+    """Measure one scenario; where that fails, so has the run, which goes on with the others."""
+    began = time.monotonic()
+    try:
+        measure(rig, name)
+    except (LoadError, TimeoutError, AssertionError) as error:
+        rig.results.check(f"{name}: {error}", holds=False)
+    rig.say(f"{name}: measured in {time.monotonic() - began:.0f} s")
 
 
 def measure(rig: Rig, name: str) -> None:

@@ -30,6 +30,11 @@ class Plan:
     old_rows: int = 5_000_000
     is_full: bool = True
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether pages may quote the run: it has no fewer rounds, and no table fewer, than a full one."""
+        return self.is_full and self.rounds >= FULL.rounds and set(self.table_rows) >= set(FULL.table_rows)
+
 
 FULL: Final = Plan()
 QUICK: Final = Plan(2, 300_000, 3.0, 15_000, 10_000, 1_500, 5.0, 50_000, (200_000,), 200_000, is_full=False)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from tests.benchmarks.plan import Plan
     from tests.benchmarks.results import Results
     from tests.benchmarks.targets import Verdict
 
@@ -48,11 +49,14 @@ def last_line(verdicts: Sequence[Verdict]) -> str:
     return " ".join(["bench:", *(f"{name}={_short(values[name])}" for name in LAST_LINE)])
 
 
-def as_json(certificate: dict[str, Any], results: Results, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Return the run as JSON values: what it was measured with, every verdict, every round."""
+def as_json(
+    certificate: dict[str, Any], plan: Plan, results: Results, verdicts: Sequence[Verdict]
+) -> dict[str, Any]:
+    """Return the run as JSON values: what it was measured with and how often, every verdict, every round."""
     measured = {verdict.target.name: verdict for verdict in verdicts if verdict.rounds}
     return {
         "certificate": certificate,
+        "plan": asdict(plan),
         "line": last_line(verdicts),
         "targets": {name: verdict.as_json() for name, verdict in measured.items()},
         "sizing": sizing(results),

@@ -8,6 +8,7 @@ from tests.benchmarks import events
 from tests.benchmarks.__main__ import planned
 from tests.benchmarks.intake import with_repeats
 from tests.benchmarks.memory import growth_of
+from tests.benchmarks.plan import FULL
 from tests.benchmarks.profiling import OTHER, read_stacks, shares_of
 from tests.benchmarks.report import as_json
 from tests.benchmarks.results import Figure, Results
@@ -72,7 +73,7 @@ def test_a_run_is_written_with_the_spread_of_its_rounds():
     for ours in (100, 300, 200):
         results.add("ingest", "service", per_second=ours)
         results.add("ingest", "noop", per_second=50)
-    document = as_json({}, results, judge(results))
+    document = as_json({}, FULL, results, judge(results))
     assert document["figures"]["ingest"]["service"]["per_second"] == {
         "value": 200,
         "least": 100,
@@ -89,7 +90,7 @@ def test_a_check_that_fails_in_one_round_is_on_file_though_it_holds_in_the_next(
     for number, holds in enumerate((True, False, True), start=1):
         results.round = number
         results.check("service: nothing but 200", holds=holds)
-    checks = as_json({}, results, judge(results))["checks"]
+    checks = as_json({}, FULL, results, judge(results))["checks"]
     assert [(check["round"], check["holds"]) for check in checks] == [(1, True), (2, False), (3, True)]
     assert {check["claim"] for check in checks} == {"service: nothing but 200"}
 
