@@ -161,6 +161,8 @@ class Fault:
         stall: The longest that a request may take, or that none is answered 200, in seconds of the own clock.
         p99: What 99 of 100 tries stay below, from when they were due, in the same. Where nobody answers for a
             while, as during a restart, that while decides it, and it is as long as the stall.
+        gives_up: Whether senders may be refused for longer than the platform tries again; nothing is given
+            up elsewhere.
         rate: Of the stand's capacity.
         arrange: Prepares the stand before the load, and undoes it after.
         stands: The kinds of stand it strikes, of tests/chaos/stands.py.
@@ -172,6 +174,7 @@ class Fault:
     rounds: int = 0
     stall: float = UNFELT_STALL
     p99: float = UNFELT
+    gives_up: bool = False
     rate: float = 0.5
     arrange: Callable[[Stand], AbstractContextManager[None]] = nothing
     stands: tuple[str, ...] = ("postgresql",)

@@ -87,11 +87,17 @@ class Seen:
 
     @property
     def longest_stall(self) -> float:
-        """The longest that a try took, or that no try was answered 200, in seconds."""
-        longest = max((each.latency for each in self.tries), default=0.0)
+        """The longest that a try took, or that no try was answered 200, in seconds.
+
+        The stretch begins when the first try is due and ends with the last one, however they ended.
+        """
+        if not self.tries:
+            return 0.0
+        longest = max(each.latency for each in self.tries)
         answered = sorted(each.ended for each in self.tries if each.status == 200)
-        gaps = (later - earlier for earlier, later in itertools.pairwise(answered))
-        return max(longest, *gaps, 0.0)
+        begin, end = min(each.due for each in self.tries), max(each.ended for each in self.tries)
+        gaps = (later - earlier for earlier, later in itertools.pairwise([begin, *answered, end]))
+        return max(longest, *gaps)
 
     def figures(self) -> dict[str, float]:
         """Return what a table tells of the stretch: counts, and latencies in milliseconds."""

@@ -99,6 +99,7 @@ _FAULTS: Final = (
         arrange=management.in_front_of_the_api,
         stall=A_REFUSAL,
         p99=A_START,
+        gives_up=True,
     ),
     Fault(
         10,
@@ -151,6 +152,7 @@ _FAULTS: Final = (
         arrange=journal.on_a_small_disk,
         stall=A_REFUSAL,
         p99=A_START,
+        gives_up=True,
     ),
     Fault(
         15,
@@ -187,6 +189,7 @@ _FAULTS: Final = (
         arrange=load.with_slow_workers,
         stall=AN_EPISODE,
         p99=A_START,
+        gives_up=True,
     ),
     Fault(
         23,

@@ -35,6 +35,18 @@ def test_a_stretch_in_which_nothing_is_answered_200_is_a_stall_too():
     assert Seen(refused).longest_stall == pytest.approx(5.2)
 
 
+@pytest.mark.parametrize(
+    ("answered", "seconds"), [(range(50), 5.1), (range(50, 100), 5.0), (range(0), 9.9)], ids=str
+)
+def test_what_begins_or_ends_without_an_answer_of_200_stalls_as_well(answered, seconds):
+    tries = [tried(n, n / 10, n / 10 + 0.001, 200 if n in answered else 503) for n in range(100)]
+    assert Seen(tries).longest_stall == pytest.approx(seconds, abs=0.11)
+
+
+def test_nothing_tried_is_no_stall():
+    assert Seen([]).longest_stall == 0.0
+
+
 def test_what_the_policy_gives_up_is_counted_by_itself():
     tries = [tried(1, 1, 2, TIMEOUT), tried(1, 7, 8, TIMEOUT, is_final=True), tried(2, 1, 2)]
     figures = Seen(tries).figures()

@@ -1,0 +1,48 @@
+"""Hold what senders met to the bounds of a fault."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from tests.stand.records import Seen
+
+WALL_FACTOR: Final = 3.0
+WALL_SECONDS: Final = 1.0
+"""The machine's clock may show so many times a bound, and a second more: what waits for a processor is
+excused, but not for ever, or a product that spins would be."""
+
+
+def expect_no_longer_stall(seen: Seen, own: Seen, most: float) -> None:
+    """Hold the longest stall to a bound.
+
+    Args:
+        seen: By the machine's clock.
+        own: The same tries by the clock that stands still for want of a processor.
+        most: In seconds of the own clock.
+
+    Raises:
+        AssertionError: It is longer, on either clock.
+    """
+    _expect("a stall", (seen.longest_stall, own.longest_stall), most)
+
+
+def expect_no_higher_p99(seen: Seen, own: Seen, most: float) -> None:
+    """Hold the 99th percentile to a bound, as above."""
+    _expect("p99", (seen.latency(99), own.latency(99)), most)
+
+
+def expect_none_given_up(seen: Seen) -> None:
+    """See that every event was taken before the platform's retries came to their end.
+
+    Raises:
+        AssertionError: Some were not.
+    """
+    assert not seen.given_up, f"{seen.given_up} events were given up"
+
+
+def _expect(what: str, seconds: tuple[float, float], most: float) -> None:
+    wall, own = seconds
+    assert own <= most, f"{what} of {own:.2f} s of its own, more than {most:g}"
+    most_by_the_wall = WALL_FACTOR * most + WALL_SECONDS
+    assert wall <= most_by_the_wall, f"{what} of {wall:.2f} s, more than {most_by_the_wall:g}"
