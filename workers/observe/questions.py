@@ -133,7 +133,7 @@ QUESTIONS: Final = (
     ),
     Question(
         "om_reconciliation_gaps",
-        "Events that the platform had and nobody had brought, all there ever were.",
+        "Events that the platform had and nobody had brought; it falls when retention deletes old ones.",
         select(func.count()).select_from(reconciliation_gaps),
     ),
     Question(
