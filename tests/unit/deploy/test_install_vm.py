@@ -12,6 +12,9 @@ ROOT = Path(__file__).parents[3]
 PACKED = ("messaging", "webhook_api", "workers", "simulator", "omctl", "migrations")
 TOLD = 'printf "%s\\n" "$(basename "$0") $*" >> "$TOLD"\n'
 OMCTL = f"{TOLD}exit ${{OMCTL_STATUS:-0}}\n"
+PIP = f"""\
+{TOLD}case "$*" in *" $REFUSED"*) exit 1 ;; esac
+"""
 PYTHON = f"""\
 case "$1" in
     -c) echo 3.13 ;;
@@ -41,7 +44,7 @@ class Host:
         text = text.replace("/opt/open-messaging", str(self.opt))
         self._script.write_text(text.replace("/etc/open-messaging", str(self.settings)))
         self.stand_in("python3", PYTHON)
-        self.stand_in("pip", TOLD)
+        self.stand_in("pip", PIP)
         self.stand_in("omctl", OMCTL)
         self.stand_in("sudo", TOLD)
         self.stand_in("date", f"echo {NOW}\n")
@@ -57,6 +60,7 @@ class Host:
             "PATH": f"{self._stand_ins}:{os.environ['PATH']}",
             "STAND_INS": str(self._stand_ins),
             "TOLD": str(self._told),
+            "REFUSED": "no such word",
             **variables,
         }
         return subprocess.run(
@@ -124,3 +128,31 @@ def test_the_new_environment_stays_though_the_clock_was_set_back(host):
     assert host.run() == 0
 
     assert host.environments() == [NOW, "20270201T000000Z"]
+
+
+def test_what_integrators_have_beside_it_comes_into_each_new_environment(host):
+    (host.settings / "requirements.txt").write_text("order-mentions\n")
+
+    assert host.run() == 0
+
+    own, theirs = [each for each in host.told("pip") if each.startswith("install ")]
+    assert "--requirement" not in own
+    assert f"--constraint deploy/constraints.txt --requirement {host.settings}/requirements.txt" in theirs
+    assert host.told("omctl") == ["install"]
+
+
+@pytest.mark.parametrize("refused", ["--wheel-dir", "--requirement"])
+def test_an_environment_that_was_not_finished_takes_nobodys_place(host, refused):
+    (host.settings / "requirements.txt").write_text("order-mentions\n")
+    (host.opt / "20260101T000000Z").mkdir()
+
+    assert host.run(REFUSED=refused) == 1
+
+    assert host.environments() == ["20260101T000000Z"]
+    assert host.told("omctl") == []
+
+
+def test_an_environment_stays_that_units_may_run_already(host):
+    assert host.run(OMCTL_STATUS="1") == 1
+
+    assert host.environments() == [NOW]
