@@ -1,12 +1,16 @@
 """The soak's own judgement: what grows, and what is left behind, fails it."""
 
+import random
+from types import SimpleNamespace
+
 import pytest
 
-from tests.chaos.soak import Life, Watch, is_good, line_of
+from tests.chaos import sparing
+from tests.chaos.soak import STRIKES, Life, Watch, is_good, line_of, load_of
 
 CLEAN = {
     "minutes": 60,
-    "rate": 4000,
+    "rate": 3000,
     "events": 10_000_000,
     "strikes": 61,
     "lost": 0,
@@ -14,6 +18,7 @@ CLEAN = {
     "memory_growth": 1.02,
     "descriptor_growth": 3,
     "watched": 9,
+    "longest_life_minutes": 60,
     "complaint": "",
 }
 
@@ -41,7 +46,8 @@ def test_growth_is_that_of_the_process_that_grew_most_since_it_had_settled():
         {"memory_growth": 1.4},
         {"descriptor_growth": 60},
         {"watched": 0},
-        {"events": 7_000_000},
+        {"events": 9_000_000},
+        {"longest_life_minutes": 29},
         {"strikes": 20},
     ],
     ids=str,
@@ -53,3 +59,24 @@ def test_an_hour_is_good_only_when_nothing_is_lost_repeated_or_left_behind(worse
 
 def test_the_last_line_is_that_of_the_page():
     assert line_of(CLEAN).startswith("soak: events=10000000 strikes=61 lost=0 repeated=0 memory_growth=1.02")
+
+
+def test_how_heavy_the_load_was_is_kept_whether_its_rate_was_told_or_not():
+    assert load_of(3000.0, 5000.4, is_told=True) == {
+        "rate": 3000,
+        "capacity": 5000,
+        "share": 0.6,
+        "is_rate_told": True,
+    }
+
+
+def test_the_first_worker_lives_through_the_whole_soak(monkeypatch):
+    """Only so is its memory seen over more than some minutes."""
+    killed = []
+    monkeypatch.setattr(sparing, "kill", lambda _scene, workers: killed.extend(workers))
+    scene = SimpleNamespace(stand=SimpleNamespace(workers=["first", "second"]), chance=random.Random(1))
+    (form,) = (form for form in STRIKES if form.name == "a worker is killed")
+    for _ in range(20):
+        with form.strike(scene):
+            pass
+    assert killed == ["second"] * 20
