@@ -48,12 +48,14 @@ class Tally:
     unknown: int = 0
     compared: int = 0
     unreadable: int = 0
+    refused: int = 0
     unlisted: str | None = None
     missing: list[Copy] = field(default_factory=list)
 
     def add(self, checked: Checked) -> None:
         """Count what one conversation brought."""
-        self.conversations += 1
+        self.conversations += checked.refused is None
+        self.refused += checked.refused is not None
         self.unknown += checked.state == STATE_UNKNOWN
         self.compared += checked.compared
         self.unreadable += checked.unreadable

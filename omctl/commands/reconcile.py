@@ -49,7 +49,7 @@ Exit status:
   3  something was missing, and all of it has taken effect now
   4  something is missing still: --dry-run, not processed in time, or a dead letter
   5  not all was compared: the platform lists no conversations to this OAuth client, so that those
-     never heard of were left out; nothing is missing still of the others
+     never heard of were left out, or refuses to show some; nothing is missing still of the others
 """
 
 
@@ -116,7 +116,7 @@ def reconcile(
 def _status_of(reconciling: Reconciling, left: list[Copy]) -> int:
     if left:
         return MISSING
-    if reconciling.tally.unlisted is not None:
+    if reconciling.tally.unlisted is not None or reconciling.tally.refused:
         return PARTIAL
     return RECOVERED if reconciling.tally.missing else 0
 
@@ -161,6 +161,7 @@ def _tell(reconciling: Reconciling, bounds: Bounds, left: list[Copy], *, as_json
         "unknown": tally.unknown,
         "compared": tally.compared,
         "unreadable": tally.unreadable,
+        "refused": tally.refused,
         "missing": len(tally.missing),
         "recovered": len(tally.missing) - len(left),
     }

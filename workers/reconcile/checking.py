@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workers.genesys import PlatformRefusedError
 from workers.reconcile.copies import copies_of
 from workers.tables import STATE_ENDED, STATE_OPEN, STATE_UNKNOWN, known_keys, manner_of, transact
 
@@ -37,6 +38,7 @@ class Checked:
         compared: Events that were compared.
         missing: Those that are on record nowhere, the oldest first.
         unreadable: Messages of the history in no known form, or with nothing to know them by.
+        refused: Why the platform does not show it; None where it does.
     """
 
     conversation_id: str
@@ -45,6 +47,7 @@ class Checked:
     compared: int = 0
     missing: Sequence[Copy] = ()
     unreadable: int = 0
+    refused: str | None = None
 
 
 class Checker:
@@ -64,10 +67,21 @@ class Checker:
     def check(self, known: KnownConversation, bounds: Bounds) -> Checked:
         """Compare one conversation; two requests, or one where nothing is new since the fingerprint.
 
+        One that the platform refuses to show, as of another division, stays open: it is asked for again.
+
         Raises:
-            PlatformUnavailableError, PlatformRefusedError: As the client's.
+            PlatformUnavailableError: As the client's.
+            PlatformRefusedError: We are refused ourselves, whatever the conversation.
             RetryLaterError: The database is away.
         """
+        try:
+            return self._compare(known, bounds)
+        except PlatformRefusedError as error:
+            if error.is_of_credentials:
+                raise
+            return Checked(known.conversation_id, STATE_OPEN, refused=str(error))
+
+    def _compare(self, known: KnownConversation, bounds: Bounds) -> Checked:
         conversation_id = known.conversation_id
         overview = self._history.overview(conversation_id)
         if overview is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from messaging.envelope import RECONCILE, Envelope
+from messaging.log import logger
 from workers.tables import (
     known_gaps,
     note_conversation,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from workers.tables import KnownConversation, Reconciliation
 
 _R: Final = reconciliations.c
+
+log = logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Comparer:
             RetryLaterError: Platform or database are away: compare it again.
             BrokerUnavailableError: Likewise the broker.
             ConfigurationError: Likewise, where the broker refuses us.
-            PlatformRefusedError: A person has to look.
+            PlatformRefusedError: Our credentials: a person has to look.
         """
         began_us = self._clock.now_us()
         checked = self._checker.check(known, bounds)
@@ -99,7 +102,7 @@ class Comparer:
                 self._holder,
                 self._clock.now_us(),
                 read_through=checked.conversation_id,
-                conversations=_R.conversations + 1,
+                conversations=_R.conversations + int(checked.refused is None),
                 compared=_R.compared + checked.compared,
                 missing=_R.missing + len(checked.missing),
                 published=_R.published + len(published),
@@ -129,3 +132,18 @@ class Comparer:
 def message_id_of(copy: Copy) -> str:
     """Return a copy's message id, the same each time it is published."""
     return f"reconcile-{hashlib.sha256(copy.event.idempotency_key.encode()).hexdigest()[:32]}"
+
+
+def tell(found: Found) -> None:
+    """Log what was missing, and what the platform does not show."""
+    conversation_id, refused = found.checked.conversation_id, found.checked.refused
+    if refused is not None:
+        log.warning("conversation_refused", conversation_id=conversation_id, reason=refused)
+    for copy in found.published:
+        log.warning(
+            "event_missing",
+            conversation_id=conversation_id,
+            event_type=copy.event.event_type,
+            platform_message_id=copy.event.platform_message_id,
+            message_id=message_id_of(copy),
+        )

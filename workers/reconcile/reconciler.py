@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
-from workers.genesys import PlatformRefusedError
+from workers.genesys import PlatformRefusedError, PlatformUnavailableError
 from workers.parsing import moment_of
 from workers.reconcile.bounds import DAY_US, compared_from, compared_to, is_due, listed_from
 from workers.reconcile.checking import Bounds
-from workers.reconcile.comparing import message_id_of
+from workers.reconcile.comparing import tell
+from workers.reconcile.unanswered import Unanswered
 from workers.tables import (
     TIMER,
     begin_reconciliation,
@@ -25,14 +26,16 @@ from workers.tables import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
     from workers.reconcile.broker import EventsExchange
-    from workers.reconcile.comparing import Comparer, Found
+    from workers.reconcile.comparing import Comparer
     from workers.reconcile.platform_history import PlatformHistory
     from workers.reconcile.settings import ReconcileSettings
-    from workers.tables import Reconciliation
+    from workers.tables import KnownConversation, Reconciliation
 
 CONVERSATIONS_AT_ONCE: Final = 5
 """Of one step, so that a stop is soon heeded: some seconds, within the budget."""
@@ -76,6 +79,7 @@ class Reconciler:
         self._exchange = exchange
         self._settings = settings
         self._holder = holder
+        self._unanswered = Unanswered()
 
     def reconcile(self) -> int:
         """Take one step of the comparison that is due; return 0 where none is, or another process has it.
@@ -165,32 +169,61 @@ class Reconciler:
         transact(self._engine, note)
 
     def _compare(self, reconciliation: Reconciliation) -> None:
-        """Compare the next conversations, each on record by itself; finish where none is left."""
-        bounds = Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us)
-        active_since = moment_of(bounds.from_us)
+        """Compare the next conversations, each on record by itself; finish where none is left.
+
+        One that has no answer time after time is passed over once a later one has one. Until then the
+        platform may be away, and the comparison stays where it is.
+        """
+        active_since = moment_of(reconciliation.compared_from_us)
         known = transact(
             self._engine,
             lambda connection: conversations_to_compare(
                 connection, reconciliation.read_through, active_since, CONVERSATIONS_AT_ONCE
             ),
         )
-        for each in known:
-            self._tell(self._comparer.compare(reconciliation, each, bounds))
+        failure = self._compare_each(reconciliation, known)
+        if failure is not None and len(known) == CONVERSATIONS_AT_ONCE:
+            raise failure
+        if failure is not None:
+            self._pass_over_the_last(reconciliation, known[-1].conversation_id)
         if not known:
             self._finish(reconciliation)
 
-    @staticmethod
-    def _tell(found: Found) -> None:
-        for copy in found.published:
-            log.warning(
-                "event_missing",
-                conversation_id=found.checked.conversation_id,
-                event_type=copy.event.event_type,
-                platform_message_id=copy.event.platform_message_id,
-                message_id=message_id_of(copy),
-            )
+    def _compare_each(
+        self, reconciliation: Reconciliation, known: Sequence[KnownConversation]
+    ) -> PlatformUnavailableError | None:
+        """Compare conversations; return why the last of them had no answer, None where it had one."""
+        bounds = Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us)
+        failure: PlatformUnavailableError | None = None
+        for each in known:
+            try:
+                tell(self._comparer.compare(reconciliation, each, bounds))
+            except PlatformUnavailableError as error:
+                if not self._unanswered.may_be_passed_over(each.conversation_id, error):
+                    raise
+                failure = error
+            else:
+                self._unanswered.answered(each.conversation_id)
+                failure = None
+        return failure
+
+    def _pass_over_the_last(self, reconciliation: Reconciliation, conversation_id: str) -> None:
+        """Go on behind the last conversation if the platform answers with its list: none comes after it."""
+        from_us, to_us = reconciliation.compared_from_us, reconciliation.compared_to_us
+        try:
+            self._history.conversations(from_us, to_us, FIRST_PAGE)
+        except PlatformRefusedError as error:
+            if not error.is_forbidden:
+                raise
+
+        def note(connection: Connection) -> None:
+            self._note(connection, reconciliation, read_through=conversation_id)
+
+        transact(self._engine, note)
 
     def _finish(self, reconciliation: Reconciliation) -> None:
+        self._unanswered.clear()
+
         def finish(connection: Connection) -> None:
             self._note(connection, reconciliation, finished_at=moment_of(self._clock.now_us()))
 
