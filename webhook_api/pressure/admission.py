@@ -136,19 +136,27 @@ def is_opened_by_others(depth: int, published_by_others: int, marks: Watermarks)
     return published_by_others > 0 and depth < (marks.low + marks.high) / 2
 
 
-def room_for_backlog(pressure: Pressure, depth: int, under_way: int, marks: Watermarks) -> int:
-    """Return how many events may leave the journals for the queue, all processes of the host together.
+def room_for_backlog(
+    pressure: Pressure, depth: int, under_way: int, marks: Watermarks, processes: int
+) -> int:
+    """Return how many events may leave this process's journal for the queue.
 
-    They fill it up to the low watermark and no further: above it a backlog would have live requests refused.
-    While they are refused it gets nothing, so that they wait for the workers alone.
+    The processes of the host fill it up to the low watermark and no further, each by its share of what is
+    missing: above it a backlog would have live requests refused. While they are refused it gets nothing, so
+    that they wait for the workers alone. Where anything is missing, as in an empty queue always, a share is
+    one event at least: at a watermark below the number of processes a backlog would never leave.
 
     Args:
         pressure: The present judgement.
         depth: Deliveries that the broker has just counted, held by workers or not.
         under_way: Events that the broker may not have counted yet, or that others may still publish.
         marks: The two watermarks.
+        processes: Edge processes of this host.
     """
-    return 0 if pressure.is_shedding else max(0, marks.low - depth - under_way)
+    missing = max(marks.low, 1) - depth - under_way
+    if pressure.is_shedding or missing <= 0:
+        return 0
+    return max(1, missing // processes)
 
 
 def retry_after(pressure: Pressure, marks: Watermarks, maximum: int) -> int:

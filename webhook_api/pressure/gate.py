@@ -98,9 +98,10 @@ class Gate:
             self._judge(replace(self._ready, depth=depth))
             self._pressure = replace(self._pressure, sampled_at=known_at)
         under_way = self._published - self._published_at_question
-        others = self._table.others(Column.MAY_PUBLISH)
-        room = room_for_backlog(self._pressure, depth, under_way + others, self._marks) // self._processes
-        room = room if has_backlog else 0
+        room = 0
+        if has_backlog:
+            others = self._table.others(Column.MAY_PUBLISH)
+            room = room_for_backlog(self._pressure, depth, under_way + others, self._marks, self._processes)
         self._table.write(Column.MAY_PUBLISH, under_way + room)
         return room
 

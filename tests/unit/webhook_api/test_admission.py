@@ -120,7 +120,31 @@ def test_retry_after_follows_the_recovery_while_nothing_more_is_published():
 def test_a_backlog_has_room_up_to_the_low_watermark_unless_requests_are_refused(
     pressure, depth, under_way, room
 ):
-    assert room_for_backlog(pressure, depth, under_way, MARKS) == room
+    assert room_for_backlog(pressure, depth, under_way, MARKS, processes=1) == room
+
+
+@pytest.mark.parametrize(
+    ("low", "depth", "under_way", "room"),
+    [
+        (600, 0, 0, 150),
+        (600, 597, 0, 1),
+        (600, 600, 0, 0),
+        (3, 0, 0, 1),
+        (3, 2, 0, 1),
+        (3, 2, 1, 0),
+        (1, 0, 0, 1),
+        (1, 1, 0, 0),
+        (0, 0, 0, 1),
+        (0, 0, 1, 0),
+        (0, 1, 0, 0),
+    ],
+)
+def test_one_of_four_processes_has_its_share_of_the_room_and_an_event_where_there_is_any(
+    low, depth, under_way, room
+):
+    marks = Watermarks(high=1000, low=low)
+
+    assert room_for_backlog(Pressure(), depth, under_way, marks, processes=4) == room
 
 
 @pytest.mark.parametrize(

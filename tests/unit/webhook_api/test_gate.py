@@ -26,18 +26,28 @@ def clock():
 
 
 @pytest.fixture
-def gates(clock, tmp_path):
-    """The gates of two processes of one host."""
-    names = ("1", "2")
+def make_gates(clock, tmp_path):
+    """Make the gates of two processes of one host."""
     gates = []
-    for name in names:
-        (tmp_path / name).mkdir()
-        table = HostTable(tmp_path)
-        table.join(name, dict.fromkeys(names, 0))
-        gates.append(Gate(Watermarks(high=100, low=50), table, retry_after_max=30, processes=2, clock=clock))
-    yield gates
+
+    def make(low):
+        names = ("1", "2")
+        for name in names:
+            (tmp_path / name).mkdir()
+            table = HostTable(tmp_path)
+            table.join(name, dict.fromkeys(names, 0))
+            marks = Watermarks(high=100, low=low)
+            gates.append(Gate(marks, table, retry_after_max=30, processes=2, clock=clock))
+        return gates
+
+    yield make
     for gate in gates:
         gate._table.close()
+
+
+@pytest.fixture
+def gates(make_gates):
+    return make_gates(low=50)
 
 
 @pytest.fixture
@@ -79,7 +89,7 @@ def test_what_another_process_published_is_no_slowness_of_the_workers(gates, clo
     assert one.status()["drain_rate_per_s"] == 10
 
 
-@pytest.mark.parametrize(("ready", "room"), [(0, 25), (10, 20), (49, 0), (50, 0), (60, 0), (95, 0), (500, 0)])
+@pytest.mark.parametrize(("ready", "room"), [(0, 25), (10, 20), (49, 1), (50, 0), (60, 0), (95, 0), (500, 0)])
 def test_a_backlog_fills_the_queue_to_the_low_watermark_and_no_further(gate, ready, room):
     assert gate.on_ready_count(ready, has_backlog=True) == room
 
@@ -89,6 +99,19 @@ def test_a_process_without_a_backlog_takes_no_room(gates):
     assert one.on_ready_count(0, has_backlog=False) == 0
 
     assert other.on_ready_count(0, has_backlog=True) == 25
+
+
+@pytest.mark.parametrize("low", [0, 1])
+def test_whatever_the_low_watermark_an_empty_queue_takes_a_backlog_s_event_of_one_process(make_gates, low):
+    one, other = make_gates(low)
+
+    assert one.on_ready_count(0, has_backlog=True) == 1
+    assert other.on_ready_count(0, has_backlog=True) == 0
+
+    one.count_published()
+    one.on_question()
+    assert one.on_ready_count(1, has_backlog=True) == 0
+    assert other.on_ready_count(0, has_backlog=True) == 1
 
 
 def test_deliveries_that_workers_hold_take_room_too(gate, clock):
