@@ -20,12 +20,13 @@ import os
 import struct
 from contextlib import contextmanager
 from enum import IntEnum
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 TABLE_NAME: Final = ".processes"
@@ -59,30 +60,28 @@ class HostTable:
         """Whether this process has a row; without one it knows of no other."""
         return self._row >= 0
 
-    def join(self, name: str, others: Mapping[str, int]) -> None:
+    def join(self, name: str, directories: Callable[[], Mapping[str, int]]) -> None:
         """Take a row, give one to each directory that has none, take back those of directories that are gone.
 
         Args:
             name: This process's directory.
-            others: All other directories, each with the bytes in it.
+            directories: Returns all directories, each with the bytes in it. Called under the lock: by an
+                older list a process that has joined meanwhile would lose its row.
 
         Raises:
-            OSError: The file can be neither opened nor made.
+            OSError: The file can be neither opened nor made, or a directory not read.
         """
         if self._descriptor < 0:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)
         with self._locked():
-            sizes = {_key(each): size for each, size in others.items()} | {_key(name): 0}
-            rows = [row if row[0] in sizes else _EMPTY for row in self._rows()]
-            known = {row[0] for row in rows}
-            for key in sizes.keys() - known:
-                row = (key, sizes[key], 0, 0)
-                if _EMPTY in rows:
-                    rows[rows.index(_EMPTY)] = row
-                else:
-                    rows.append(row)
-            os.pwrite(self._descriptor, b"".join(_ROW.pack(*row) for row in rows), 0)
+            sizes = {_key(each): size for each, size in directories().items()} | {_key(name): 0}
+            before = self._rows()
+            rows = _given_out(before, sizes)
+            for number, (row, old) in enumerate(zip_longest(rows, before)):
+                # The other processes write to theirs meanwhile.
+                if row != old:
+                    os.pwrite(self._descriptor, _ROW.pack(*row), number * _ROW.size)
             self._row = [row[0] for row in rows].index(_key(name))
 
     def drop(self, name: str) -> None:
@@ -135,6 +134,18 @@ class HostTable:
             yield
         finally:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+def _given_out(rows: list[tuple[int, ...]], sizes: Mapping[int, int]) -> list[tuple[int, ...]]:
+    """Return the rows with one for each key of *sizes*, and none of any other key."""
+    kept = [row if row[0] in sizes else _EMPTY for row in rows]
+    for key in sizes.keys() - {row[0] for row in kept}:
+        row = (key, sizes[key], 0, 0)
+        if _EMPTY in kept:
+            kept[kept.index(_EMPTY)] = row
+        else:
+            kept.append(row)
+    return kept
 
 
 def _key(name: str) -> int:

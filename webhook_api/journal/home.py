@@ -122,10 +122,12 @@ class Home:
     def _join(self, directory: Path) -> None:
         """Take part in the host's accounts; without them this process keeps to its share."""
         try:
-            others = {each.name: bytes_in(each) for each in journal_directories(self._root)}
-            self._limit.join(directory.name, others)
+            self._limit.join(directory.name, self._sizes)
         except OSError as exc:
             self.problems[TABLE_NAME] = str(exc.strerror).lower()
+
+    def _sizes(self) -> dict[str, int]:
+        return {each.name: bytes_in(each) for each in journal_directories(self._root)}
 
     def _take_all(self, own: Path) -> Iterator[Segment]:
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from webhook_api.host_table import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from webhook_api.host_table import HostTable
 
@@ -39,9 +39,9 @@ class HostLimit:
         self._refused = 0
         self.held = 0
 
-    def join(self, name: str, others: Mapping[str, int]) -> None:
+    def join(self, name: str, directories: Callable[[], Mapping[str, int]]) -> None:
         """Share the limit from now on; see `HostTable.join`."""
-        self.table.join(name, others)
+        self.table.join(name, directories)
         self._write(self._reserved)
 
     def take(self, size: int) -> bool:

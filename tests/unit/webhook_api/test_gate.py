@@ -35,7 +35,7 @@ def make_gates(clock, tmp_path):
         for name in names:
             (tmp_path / name).mkdir()
             table = HostTable(tmp_path)
-            table.join(name, dict.fromkeys(names, 0))
+            table.join(name, lambda: dict.fromkeys(names, 0))
             marks = Watermarks(high=100, low=low)
             gates.append(Gate(marks, table, retry_after_max=30, processes=2, clock=clock))
         return gates

@@ -1,6 +1,8 @@
 """All journals of a host together stay within one limit, at every moment, whoever dies and whoever adopts."""
 
+import fcntl
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -96,6 +98,28 @@ def test_the_first_event_after_a_start_knows_what_dead_processes_left(tmp_path):
     assert not _is_kept(newcomer, 2_000)
 
 
+def test_two_processes_that_start_together_know_of_each_other(tmp_path, monkeypatch):
+    journals = []
+
+    def start_and_fill():
+        journals.append(journal_in(tmp_path, max_bytes=MAX_BYTES, processes=2))
+        while _is_kept(journals[-1], 1_000):
+            pass
+
+    def flock(descriptor, operation):
+        # While one process waits for the lock, another gets its directory and its row.
+        monkeypatch.undo()
+        start_and_fill()
+        fcntl.flock(descriptor, operation)
+
+    locking = SimpleNamespace(flock=flock, LOCK_EX=fcntl.LOCK_EX, LOCK_UN=fcntl.LOCK_UN)
+    monkeypatch.setattr("webhook_api.host_table.fcntl", locking)
+    start_and_fill()
+
+    assert len(journals) == 2
+    assert MAX_BYTES - 2_000 <= _bytes_on_disk(tmp_path) <= MAX_BYTES
+
+
 def test_there_is_room_for_all_when_one_lets_go(tmp_path):
     one, other = (journal_in(tmp_path, max_bytes=MAX_BYTES, processes=2) for _ in range(2))
     while _is_kept(one, 1_000):
@@ -132,12 +156,29 @@ def test_where_the_table_cannot_be_used_each_process_keeps_to_its_share(tmp_path
 def test_what_each_process_writes_in_its_row_is_told_to_the_others(tmp_path):
     tables = [HostTable(tmp_path) for _ in range(3)]
     for number, table in enumerate(tables):
-        (tmp_path / str(number)).mkdir()
-        table.join(str(number), {str(other): 0 for other in range(number)})
+        table.join(str(number), lambda joined=number: {str(other): 0 for other in range(joined)})
         table.write(Column.PUBLISHED, 10**number)
 
     assert [table.others(Column.PUBLISHED) for table in tables] == [110, 101, 11]
     for table in tables:
+        table.close()
+
+
+def test_what_a_process_writes_while_another_joins_stands(tmp_path):
+    class Slow(HostTable):
+        def _rows(self):
+            rows = super()._rows()
+            neighbour.write(Column.HELD, 700)
+            return rows
+
+    neighbour, newcomer = HostTable(tmp_path), Slow(tmp_path)
+    neighbour.join("1", lambda: {"1": 0})
+    newcomer.join("2", lambda: {"1": 0, "2": 0})
+    bystander = HostTable(tmp_path)
+    bystander.join("3", lambda: {"1": 0, "2": 0, "3": 0})
+
+    assert bystander.others(Column.HELD) == 700
+    for table in (neighbour, newcomer, bystander):
         table.close()
 
 
