@@ -37,10 +37,15 @@ def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]
     """Print medians, verdicts, what did not hold, and last the line for scripts."""
     console.print(_medians(results), _verdicts(verdicts))
     failed = [check for check in results.checks if not check.holds]
-    console.print(f"correctness: {len(results.checks) - len(failed)} of {len(results.checks)} checks hold")
+    console.print(f"correctness: {correctness(results)}")
     for check in failed:
         console.print(f"[bold red]does not hold in round {check.round}: {check.claim}")
     print(last_line(verdicts))
+
+
+def correctness(results: Results) -> str:
+    """Say of how many checks how many hold, each counted in every round."""
+    return f"{sum(check.holds for check in results.checks)} of {len(results.checks)} checks hold"
 
 
 def last_line(verdicts: Sequence[Verdict]) -> str:
@@ -61,6 +66,7 @@ def as_json(
         "targets": {name: verdict.as_json() for name, verdict in measured.items()},
         "sizing": sizing(results),
         "figures": results.as_json(),
+        "correctness": correctness(results),
         # The same claim in another round is another check.
         "checks": [asdict(check) for check in results.checks],
     }

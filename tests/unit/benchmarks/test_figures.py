@@ -90,7 +90,9 @@ def test_a_check_that_fails_in_one_round_is_on_file_though_it_holds_in_the_next(
     for number, holds in enumerate((True, False, True), start=1):
         results.round = number
         results.check("service: nothing but 200", holds=holds)
-    checks = as_json({}, FULL, results, judge(results))["checks"]
+    document = as_json({}, FULL, results, judge(results))
+    checks = document["checks"]
+    assert document["correctness"] == "2 of 3 checks hold"
     assert [(check["round"], check["holds"]) for check in checks] == [(1, True), (2, False), (3, True)]
     assert {check["claim"] for check in checks} == {"service: nothing but 200"}
 
