@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
 
+from messaging.errors import RetryLaterError
 from messaging.log import logger
 from workers.deliver.failed_message import failed_message
 from workers.genesys import PlatformRefusedError, PlatformUnavailableError
@@ -60,6 +61,7 @@ class FailedReceipts:
         self._clock = clock
         self._destinations = destinations
         self._client = client
+        self._unnoted: tuple[int, dict[str, Any]] | None = None
 
     def owe(self, connection: Connection, given_up: Iterable[Row[Any]]) -> None:
         """Put on record which of these deliveries an agent is to be told of, within the transaction."""
@@ -79,14 +81,22 @@ class FailedReceipts:
         """Send one that is due, and return how many it were; blocks for seconds.
 
         Raises:
-            RetryLaterError: The database is away.
+            RetryLaterError: The database is away; what became of the last one is noted by the next call.
         """
+        self._note_last()
         row = transact(self._engine, self._begin)
         if row is None:
             return 0
-        values = self._send(row)
-        transact(self._engine, lambda connection: self._note(connection, row.event_id, values))
+        self._unnoted = row.event_id, self._send(row)
+        self._note_last()
         return 1
+
+    def _note_last(self) -> None:
+        """Put on record what became of the last one; it is remembered until a database has taken it."""
+        if self._unnoted is not None:
+            event_id, values = self._unnoted
+            transact(self._engine, lambda connection: self._note(connection, event_id, values))
+            self._unnoted = None
 
     def _begin(self, connection: Connection) -> Row[Any] | None:
         """Put on record that one begins; what began long ago and has no end is unknown."""
@@ -116,8 +126,9 @@ class FailedReceipts:
         receipt = message.receipt(row.status, row.reason, self._clock.now_us())
         try:
             self._client.post(message.path, receipt)
-        except PlatformUnavailableError as error:
-            if error.may_have_arrived:
+        except RetryLaterError as error:
+            # A database that is away is met when the budget is asked: nothing has left then.
+            if isinstance(error, PlatformUnavailableError) and error.may_have_arrived:
                 return self._ended(row, UNKNOWN, str(error))
             return self._put_off(row, error.delay, str(error))
         except PlatformRefusedError as error:

@@ -1,0 +1,146 @@
+"""What becomes of a receipt by what its request came to."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from messaging.clock import SystemClock
+from messaging.errors import RetryLaterError
+from workers.deliver import FailedReceipts
+from workers.genesys import PlatformRefusedError, PlatformUnavailableError
+from workers.parsing import moment_of
+from workers.tables import engine_of, event_payloads, failed_receipts
+from workers.tables.models import metadata
+
+BODY = (Path(__file__).parents[2] / "payloads" / "genesys" / "text.json").read_bytes()
+ID = json.loads(BODY)["id"]
+HOUR_US = 3_600_000_000
+
+
+class MovableClock(SystemClock):
+    ahead_us = 0
+
+    def now_us(self):
+        return super().now_us() + self.ahead_us
+
+
+class Client:
+    """A platform that answers as told, and takes a receipt where it is told nothing."""
+
+    def __init__(self):
+        self.errors = []
+        self.told = []
+        self.before = lambda: None
+
+    def post(self, _path, content):
+        self.before()
+        if self.errors:
+            raise self.errors.pop(0)
+        self.told.append(content["id"])
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = engine_of(f"sqlite:///{tmp_path / 'test.sqlite3'}")
+    metadata.create_all(engine)
+    now = moment_of(SystemClock().now_us())
+    with engine.begin() as connection:
+        connection.execute(event_payloads.insert(), {"event_id": 1, "stored_at": now, "body": BODY})
+        owed = {"event_id": 1, "destination": "content", "reason": "422", "due_at": now, "attempts": 0}
+        connection.execute(failed_receipts.insert(), owed)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def client():
+    return Client()
+
+
+@pytest.fixture
+def clock():
+    return MovableClock()
+
+
+@pytest.fixture
+def receipts(engine, client, clock):
+    return FailedReceipts(engine, clock, {"content"}, client)
+
+
+@pytest.fixture
+def outcome(engine):
+    def read():
+        with engine.connect() as connection:
+            return connection.execute(text("SELECT outcome, begun_at IS NULL FROM failed_receipts")).one()
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PlatformUnavailableError("429"),
+        PlatformRefusedError(401, "bad.credentials", "an-id"),
+        PlatformRefusedError(400, "invalid_request", "none", at_login=True),
+        RetryLaterError("OperationalError"),
+    ],
+)
+def test_what_never_left_is_sent_later(receipts, client, clock, outcome, error):
+    client.errors = [error]
+
+    assert receipts.send_failed_receipts() == 1
+    assert tuple(outcome()) == (None, True)
+
+    clock.ahead_us = HOUR_US
+    receipts.send_failed_receipts()
+    assert outcome().outcome == "sent"
+    assert client.told == [ID]
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (PlatformUnavailableError("ReadTimeout", may_have_arrived=True), "unknown"),
+        (PlatformRefusedError(400, "bad.request", "an-id"), "refused"),
+    ],
+)
+def test_what_arrived_or_was_refused_is_over(  # noqa: PLR0917  # fixtures
+    receipts, client, clock, outcome, error, word
+):
+    client.errors = [error]
+
+    receipts.send_failed_receipts()
+    clock.ahead_us = HOUR_US
+    assert receipts.send_failed_receipts() == 0
+
+    assert outcome().outcome == word
+    assert client.told == []
+
+
+@pytest.mark.parametrize("errors", [[], [RetryLaterError("OperationalError")]])
+def test_a_database_that_is_away_for_a_while_is_told_what_became_of_it(  # noqa: PLR0917  # fixtures
+    receipts, client, clock, engine, outcome, errors
+):
+    client.errors = list(errors)
+    client.before = lambda: rename(engine, "failed_receipts", "away")
+    with pytest.raises(RetryLaterError):
+        receipts.send_failed_receipts()
+    with pytest.raises(RetryLaterError):
+        receipts.send_failed_receipts()
+    client.before = lambda: None
+    rename(engine, "away", "failed_receipts")
+
+    receipts.send_failed_receipts()
+    clock.ahead_us = HOUR_US
+    receipts.send_failed_receipts()
+
+    assert outcome().outcome == "sent"
+    assert client.told == [ID]
+
+
+def rename(engine, old, new):
+    """Have a table away, or back."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
