@@ -18,7 +18,7 @@ LARGEST_MESSAGE_BYTES = 16 * MEBIBYTE
 
 @dataclass(frozen=True, slots=True)
 class EdgeSettings:
-    """What one edge process works with; docs/settings.md says what each is for.
+    """What one edge process works with; deploy/environment.example says what each is for.
 
     Args:
         secrets: Newest first, as bytes; a request signed with any of them is let in.

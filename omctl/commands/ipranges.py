@@ -20,7 +20,7 @@ EVERY_REGION = "all"
 EXAMPLES = """\b
 Examples:
   omctl ipranges --format nginx
-  omctl ipranges --format nginx --output /etc/nginx/conf.d/open-messaging-addresses.conf && nginx -s reload
+  omctl ipranges --format nginx --output /etc/nginx/open-messaging-addresses.conf && nginx -s reload
   omctl ipranges --format nftables --output /etc/nftables.d/open-messaging.nft
 """
 

@@ -3,6 +3,8 @@
 import pytest
 
 from omctl.address_ranges import UnusableRangesError, as_nftables, as_nginx, select
+from omctl.commands.ipranges import EXAMPLES
+from omctl.installing import gateway
 
 
 def published(*cidrs, service="open-messaging", region="eu-central-1", direction="outbound"):
@@ -77,3 +79,8 @@ def test_nftables_gets_two_sets_that_are_replaced_at_once():
         "add set inet open_messaging platform6 { type ipv6_addr; flags interval; }",
         "flush set inet open_messaging platform6",
     ]
+
+
+def test_the_example_writes_the_file_that_the_installed_gateway_reads():
+    assert f"--format nginx --output {gateway.ADDRESSES} " in EXAMPLES
+    assert f"include {gateway.ADDRESSES};" in gateway.shipped("nginx/open-messaging.conf")
