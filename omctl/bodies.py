@@ -1,4 +1,4 @@
-"""Find the bodies in a file: one JSON document, an array of them, or one a line; each byte for byte."""
+"""Find the bodies in a file: one JSON document, arrays of them, or one a line; each byte for byte."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ _BETWEEN: Final = re.compile(r"[\s,]*")
 def bodies_of(file: BinaryIO) -> Iterator[bytes]:
     """Yield the bodies of *file*, in their order.
 
-    One a line is read line by line, however many there are, and what is no JSON is passed on as it is; an
-    array, or a document of several lines, is read whole.
+    One a line is read line by line, however many there are, and what is no JSON is passed on as it is;
+    arrays, and documents of several lines, are read whole.
+
+    Raises:
+        click.UsageError: An array or a document of several lines breaks off; no body of it was yielded.
     """
     first = file.readline()
     while first and not first.strip():
@@ -42,19 +45,25 @@ def _is_whole(line: bytes) -> bool:
         return False
 
 
-def _documents_of(raw: bytes, name: str) -> Iterator[bytes]:
-    """Yield each member of an array, or each document, as it is written."""
+def _documents_of(raw: bytes, name: str) -> list[bytes]:
+    """Return each document, and each member of an array, as it is written; all of them can be read."""
     try:
         text = raw.decode()
-        at = _after(text, 0)
-        is_array = text[at] == "["
-        at = _after(text, at + is_array)
-        while not text.startswith("]", at) if is_array else at < len(text):
-            _, end = _DECODER.raw_decode(text, at)
-            yield text[at:end].encode()
-            at = _after(text, end)
+        return [text[begin:end].encode() for begin, end in _spans(text)]
     except ValueError as error:
-        raise click.UsageError(f"{name}: neither an array of JSON objects nor one a line: {error}") from None
+        raise click.UsageError(f"{name}: neither arrays of JSON objects nor one a line: {error}") from None
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield from where to where each document reaches; of arrays, one after the other, their members."""
+    at, is_inside = _after(text, 0), False
+    while is_inside or at < len(text):
+        if text.startswith("]" if is_inside else "[", at):
+            is_inside, end = not is_inside, at + 1
+        else:
+            _, end = _DECODER.raw_decode(text, at)
+            yield at, end
+        at = _after(text, end)
 
 
 def _after(text: str, at: int) -> int:

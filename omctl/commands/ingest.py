@@ -56,7 +56,7 @@ class _Account:
 def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool, as_json: bool) -> None:
     """Publish the events of FILES ("-": standard input) to the events' exchange, each confirmed.
 
-    A file is one event, an array of events, or one a line; in any dialect: webhooks, or EventBridge's detail
+    A file is one event, arrays of events, or one a line; in any dialect: webhooks, or EventBridge's detail
     events out of an archive. What took effect before is refused by its key, so a file may be handed in
     twice. What cannot be read is told of and not published. Exit status 1 if there was any. Ctrl-C stops
     between two events.

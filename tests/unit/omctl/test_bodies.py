@@ -20,6 +20,10 @@ def bodies(raw):
         b'[{"a": 1}, {"b":2}]',
         b'[\n  {"a": 1},\n  {"b":2}\n]\n',
         b'\n [ {"a": 1} , {"b":2} ] ',
+        b'[{"a": 1}]\n[{"b":2}]\n',
+        b'[\n {"a": 1}\n]\n[\n {"b":2}\n]\n',
+        b'[{"a": 1}][][{"b":2}]',
+        b'[{"a": 1}]\n{"b":2}\n',
     ],
 )
 def test_every_form_of_a_file_gives_its_bodies_byte_for_byte(raw):
@@ -39,7 +43,20 @@ def test_an_empty_file_has_none(raw):
     assert bodies(raw) == []
 
 
-@pytest.mark.parametrize("raw", [b'[{"a": 1},', b'{"a":\n', b'[{"a": 1} nonsense]', b"[\xff]"])
-def test_an_array_or_a_document_that_breaks_off_is_wrong_usage(raw):
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'[{"a": 1},',
+        b'{"a":\n',
+        b'[{"a": 1} nonsense]',
+        b"[\xff]",
+        b'[{"a": 1}]]',
+        b'[{"a": 1}] nonsense',
+        b'[{"a": 1}][{"b":2}',
+    ],
+)
+def test_an_array_or_a_document_that_breaks_off_is_wrong_usage_and_no_body_of_it_comes_before(raw):
+    file = io.BytesIO(raw)
+    file.name = "events.json"
     with pytest.raises(click.UsageError, match=r"events\.json"):
-        bodies(raw)
+        next(bodies_of(file))
