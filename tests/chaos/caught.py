@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.chaos.defects import DEFECTS
 from tests.figures import Checkout, Standing
 from tests.stand.product import SOURCES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pytest
+
+
+BIRTH: Final = ("commit", "date", "seed")
+"""What each row keeps of the certificate of its own run."""
 
 
 class Caught:
@@ -32,22 +37,46 @@ class Caught:
             self._take_up(json.loads(path.read_text(encoding="utf-8")))
 
     def _take_up(self, kept: dict[str, Any]) -> None:
-        """Take what was caught of defects that are still what they were, in a product that still is."""
-        birth, marks = kept["certificate"], {each.mark for each in DEFECTS}
-        if Checkout(SOURCES).standing_of(birth["commit"]) is Standing.SAME and not birth["dirty"]:
-            self.defects = [each for each in kept["defects"] if each["caught"] and each["mark"] in marks]
-            self.versions = birth["versions"]
+        """Take what was caught of defects that are still what they were, in a product that still is.
+
+        A row without its control counts for nothing: the intact product may have failed as well.
+        """
+        birth, marks, checkout = kept["certificate"], {each.mark for each in DEFECTS}, Checkout(SOURCES)
+        if birth["dirty"]:
+            return
+        rows = [_born(birth) | each for each in kept["defects"]]
+        commits = {row["commit"] for row in rows}
+        same = {commit for commit in commits if checkout.standing_of(commit) is Standing.SAME}
+        sound = [row for row in rows if row["caught"] and "intact" in row and row["commit"] in same]
+        self.defects = [row for row in sound if row["mark"] in marks]
+        self.versions = birth["versions"] if self.defects else {}
 
     def is_done(self, name: str) -> bool:
         """Tell whether a defect needs no other run."""
         return any(each["name"] == name for each in self.defects)
 
-    def note(self, told: dict[str, Any], seconds: float) -> str:
-        """Note what came of a defect, and return it in a line."""
-        self.defects.append(told | {"seconds": round(seconds)})
-        return "fault {fault}, {name}: {outcome} ({seconds} s)".format(**self.defects[-1])
+    def note(self, told: dict[str, Any], seconds: float, birth: Mapping[str, Any]) -> str:
+        """Note what came of a defect in a run with this certificate, and return it in a line."""
+        row = told | {"seconds": round(seconds)} | _born(birth)
+        self.defects.append(row)
+        outcome = row.get("outcome", f"the intact product fails, too: {row['intact']}")
+        return f"fault {row['fault']}, {row['name']}: {outcome} ({row['seconds']} s)"
+
+    def certificate(self, birth: Mapping[str, Any]) -> dict[str, Any]:
+        """Return this run's certificate, with the oldest row's commit and date and every row's seed."""
+        if not self.defects:
+            return dict(birth)
+        seeds = ", ".join(dict.fromkeys(each["seed"] for each in self.defects))
+        versions = self.versions | birth["versions"]
+        return {**birth, **_born(self.defects[0]), "seed": seeds, "versions": versions}
 
     @property
     def line(self) -> str:
         """The last line of a run, about all that was asked for, whether it came to its end or not."""
-        return f"sabotage: defects={self._wanted} caught={sum(each['caught'] for each in self.defects)}"
+        line = f"sabotage: defects={self._wanted} caught={sum(each['caught'] for each in self.defects)}"
+        commits = dict.fromkeys(each["commit"][:10] for each in self.defects)
+        return f"{line} commits={','.join(commits)}" if len(commits) > 1 else line
+
+
+def _born(birth: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: birth[name] for name in BIRTH}

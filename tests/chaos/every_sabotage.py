@@ -27,7 +27,8 @@ from tests.stand.product import SOURCES
 __all__ = ["plan", "stands"]
 
 STILL_SECONDS = 15.0
-"""Looks for the journals of the dead are five seconds apart, and so are the two halves of a proof."""
+"""Looks for the journals of the dead are five seconds apart, and so are the two halves of a proof. Where
+there is a destination, which is asked again once a minute, the usual time is waited."""
 
 HEALS_SECONDS = 30.0
 PATIENCE_SECONDS = 60.0
@@ -38,26 +39,42 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 def test_the_defect_is_caught(stands, defect, plan, tmp_path, record_property):
     record_property(VERSIONS, versions_of(stands.of(defect.stand)))
-    intact = result = result_of(SOURCES, stands, defect, plan)
-    if intact.is_good:
-        result = result_of(sabotaged_copy(defect, tmp_path / "product"), stands, defect, plan)
-    is_caught = intact.is_good and defect.is_shown_by(result.outcome)
     told = {"name": defect.name, "fault": defect.fault, "form": defect.form, "mark": defect.mark}
-    outcomes = {"intact": intact.outcome, "outcome": result.outcome}
-    record_property(SABOTAGE, told | {"caught": is_caught} | outcomes)
+    intact = intact_result(stands, defect, plan)
+    told |= {"caught": False, "intact": intact.outcome}
+    if intact.is_good:
+        result = broken_result(stands, defect, plan, tmp_path / "product")
+        told |= {"caught": defect.is_shown_by(result), "outcome": result.outcome}
+    record_property(SABOTAGE, told)
     assert intact.is_good, f"{defect.name}: the intact product fails, too: {intact}"
-    assert is_caught, f"{defect.name}: not {defect.shows}, but: {result.outcome}"
+    assert told["caught"], f"{defect.name}: not {defect.shows}, but: {result}"
+
+
+def intact_result(stands: Stands, defect: Defect, plan: Plan) -> Result:
+    """Run the form that shows a defect on the product as it is; a stand that failed keeps its logs."""
+    try:
+        result = result_of(SOURCES, stands, defect, plan)
+    except BaseException:
+        stands.close(keep=True)
+        raise
+    if not result.is_good:
+        stands.close(keep=True)
+    return result
+
+
+def broken_result(stands: Stands, defect: Defect, plan: Plan, directory: Path) -> Result:
+    """Run it on a copy of the product that has the defect."""
+    result = result_of(sabotaged_copy(defect, directory), stands, defect, plan)
+    if result.is_broken_off:
+        stands.close()
+    return result
 
 
 def result_of(sources: Path, stands: Stands, defect: Defect, plan: Plan) -> Result:
     """Run the form that shows a defect on a product, and say what came of it."""
     stand = stands.of(defect.stand)
     stand.serve(sources)
-    result = result_on(stand, defect, plan)
-    if len(result.proofs) < result.rounds:
-        # It failed in the middle of a strike, and left things as they were then.
-        stands.close()
-    return result
+    return result_on(stand, defect, plan)
 
 
 def result_on(stand: Stand, defect: Defect, plan: Plan) -> Result:
@@ -69,7 +86,8 @@ def result_on(stand: Stand, defect: Defect, plan: Plan) -> Result:
         if form.name == defect.form
     )
     assert forms, f"fault {defect.fault} has no form called {defect.form}"
-    short = replace(plan, rounds=1, still_seconds=STILL_SECONDS, accounts=False, repeated=0.0)
+    still = plan.still_seconds if stand.behind else STILL_SECONDS
+    short = replace(plan, rounds=1, still_seconds=still, accounts=False, repeated=0.0)
     stand.patience, usual = PATIENCE_SECONDS, stand.patience
     try:
         return run_fault(stand, replace(fault, forms=forms), short)

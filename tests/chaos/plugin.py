@@ -192,7 +192,7 @@ class Account:
                 self._rows.append(value)
                 print(f"\n{table([value]).splitlines()[1]}", flush=True)
             if name == SABOTAGE:
-                print(f"\n{self._caught.note(value, report.duration)}", flush=True)
+                print(f"\n{self._caught.note(value, report.duration, self._certificate)}", flush=True)
             if name == VERSIONS:
                 self._versions |= value
 
@@ -204,8 +204,9 @@ class Account:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the table and the line, and keep them."""
-        self._certificate["versions"] |= self._caught.versions | self._versions
+        self._certificate["versions"] |= self._versions
         if defects := self._caught.defects:
+            self._certificate = self._caught.certificate(self._certificate)
             self._conclude(terminalreporter, self._caught.line, "defects", defects)
             return
         rows = sorted(self._rows, key=lambda row: (row["number"], row["stand"]))

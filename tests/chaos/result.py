@@ -33,6 +33,7 @@ class Result:
         repeated: Effects beyond one per event.
         figures: Of all tries: counts and latencies.
         failure: What went wrong, in one line; empty when nothing did.
+        is_broken_off: Whether a check failed before everything had healed, and left the stand as it was then.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Result:
     repeated: int = 0
     figures: dict[str, float] = field(default_factory=dict)
     failure: str = ""
+    is_broken_off: bool = False
 
     @property
     def is_good(self) -> bool:

@@ -96,7 +96,8 @@ def run_fault(stand: Stand, fault: Fault, plan: Plan) -> Result:
             result = _run(scene, fault, plan, replace(result, rate=scene.load.rate))
     except Exception as error:  # noqa: BLE001  # whatever broke is this fault's result
         plan.say(traceback.format_exc())
-        result = replace(result, failure=result.failure or _one_line(first_of(error)))
+        words = result.failure or _one_line(first_of(error))
+        result = replace(result, failure=words, is_broken_off=True)
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -108,7 +109,8 @@ def _run(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
     except Exception as error:  # noqa: BLE001  # as above
         plan.say(traceback.format_exc())
         account = _account(scene, plan, result) if plan.accounts else result
-        return replace(account, failure=_one_line(first_of(error)))
+        failed = replace(account, proofs=tuple(scene.proofs), failure=_one_line(first_of(error)))
+        return replace(failed, is_broken_off=True)
     finally:
         scene.load.kill()
         scene.clock.close()

@@ -17,6 +17,7 @@ from tests.stand.product import SOURCES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.chaos.result import Result
 
 STRUCK_NOTHING: Final = re.compile("it strikes: |did not strike: |nothing proves ")
 
@@ -46,9 +47,11 @@ class Defect:
     stand: str = "postgresql"
     lasts: tuple[float, float] | None = None
 
-    def is_shown_by(self, outcome: str) -> bool:
-        """Tell whether an outcome is what the defect makes of it; a strike that failed shows nothing."""
-        return not STRUCK_NOTHING.search(outcome) and re.search(self.shows, outcome) is not None
+    def is_shown_by(self, result: Result) -> bool:
+        """Tell whether a result is what the defect makes of it; a strike that failed shows nothing."""
+        outcome = result.outcome
+        has_struck = not STRUCK_NOTHING.search(outcome)
+        return has_struck and re.search(self.shows, outcome) is not None
 
     @property
     def mark(self) -> str:

@@ -86,5 +86,5 @@ def test_nothing_is_lost_and_nothing_repeated_when_each_family_strikes_once(stan
 def test_a_defect_is_caught_when(stand, name, plan, tmp_path):
     defect = next(defect for defect in DEFECTS if defect.name == name)
     stand.serve(sabotaged_copy(defect, tmp_path / "product"))
-    outcome = result_on(stand, defect, plan).outcome
-    assert defect.is_shown_by(outcome), outcome
+    result = result_on(stand, defect, plan)
+    assert defect.is_shown_by(result), result
