@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -175,7 +176,7 @@ class _Api:
             queue = answer.json()
             members = members_of(queue)
             depth = _depth_of(queue, members, is_calm=alarms.status_code == 200)
-        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001  # whatever cannot be asked or read is unknown, and ends no thread
             return None
         self.failures = 0
         return QueueReport(asked_at, self.address, members, depth)
@@ -199,12 +200,12 @@ def members_of(queue: dict[str, Any]) -> Members | None:
 
 def _depth_of(queue: dict[str, Any], members: Members | None, *, is_calm: bool) -> DepthSample | None:
     """Return the depth; not to be trusted during an alarm, nor without a majority, when no answer is a 0."""
-    depth = queue.get("messages")
-    if type(depth) is not int or depth < 0:
+    depth, unacknowledged = _count(queue.get("messages")), _count(queue.get("messages_unacknowledged", 0))
+    if depth is None or unacknowledged is None:
         return None
-    return DepthSample(
-        time.monotonic(),
-        depth,
-        unacknowledged=int(queue.get("messages_unacknowledged", 0)),
-        is_trusted=is_calm and (members is None or members.has_majority),
-    )
+    is_trusted = is_calm and (members is None or members.has_majority)
+    return DepthSample(time.monotonic(), depth, unacknowledged, is_trusted)
+
+
+def _count(told: object) -> int | None:
+    return told if type(told) is int and 0 <= told <= sys.maxsize else None
