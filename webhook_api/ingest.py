@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.envelope import REQUEST_ID_LENGTH, WEBHOOK, encode_properties
 from webhook_api.answer import Answer
-from webhook_api.http import ANSWER_AFTER, REQUEST_ID
+from webhook_api.http import ANSWER_AFTER, REQUEST_ID, environ_key
 from webhook_api.journal import JournalFullError
 from webhook_api.signature import HEADER, SignatureVerifier, explain
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from webhook_api.refusals import Refusals
     from webhook_api.settings import EdgeSettings
 
-SIGNATURE_KEY: Final = f"HTTP_{HEADER.upper().replace('-', '_')}"
+SIGNATURE_KEY: Final = environ_key(HEADER)
 REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
 RETRY_SECONDS: Final = 5
 """The platform's own pause between retries; a longer one would only cost it attempts."""
@@ -72,13 +72,9 @@ class Ingest:
         self._verifier = SignatureVerifier(settings.secrets)
         self._allow_unsigned = settings.allow_unsigned
         self._required = [
-            (name, f"HTTP_{name.upper().replace('-', '_')}", value.encode())
-            for name, value in settings.required_headers.items()
+            (name, environ_key(name), value.encode()) for name, value in settings.required_headers.items()
         ]
-        self._bus_headers = [
-            (f"HTTP_{name.upper().replace('-', '_')}", value.encode())
-            for name, value in settings.events_headers
-        ]
+        self._bus_headers = [(environ_key(name), value.encode()) for name, value in settings.events_headers]
         self._number = 0
         self.max_body_bytes = settings.max_body_bytes
 

@@ -31,6 +31,12 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
 
+def environ_key(name: str) -> str:
+    """Return the WSGI key of a header's name."""
+    key = name.upper().replace("-", "_")
+    return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+
+
 class _Keys(dict[bytes, str]):
     """The WSGI key of a header's name as it was sent; empty where the header must not count.
 
@@ -41,8 +47,7 @@ class _Keys(dict[bytes, str]):
     def __missing__(self, name: bytes) -> str:
         if b"_" in name:
             return ""
-        key = name.decode("latin-1").upper().replace("-", "_")
-        key = key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+        key = environ_key(name.decode("latin-1"))
         if len(self) < KNOWN_NAMES:
             self[name] = key
         return key
