@@ -104,25 +104,37 @@ class Processing:
 
     def abandon(self) -> None:
         """Start nothing more and retry nothing more; what is being processed is not reported."""
+        self._leave_thread()
         if self._thread.batch is not None:
             self._processor.abandon()
-        self._leave_thread()
 
     def replace_overdue_thread(self) -> None:
         """Take the batch that outlasts its time from its thread, and go on with another thread."""
-        batch = self._thread.batch
-        if batch is None or self._thread.working_for() <= self._limits.limit_of(batch.deliveries):
+        batch = self._take_overdue_batch()
+        if batch is None:
             return
         is_at_fault = self._processor.abandon()
         _log_overdue(batch, self._thread.working_for(), is_at_fault=is_at_fault)
-        # Should its thread still come back with it, nobody takes its word: it is done again.
-        batch.is_taken_away = True
         batches = apart(batch.deliveries) if is_at_fault else [Batch(batch.deliveries)]
         self._unsettled += len(batches) - 1
-        self._leave_thread()
         self._batches.extendleft(reversed(batches))
         self._thread = self._new_thread()
         self._thread.start()
+
+    def _take_overdue_batch(self) -> Batch | None:
+        """Take the batch that outlasts its time from its thread, and leave the thread.
+
+        Both under the lock, without which the thread takes no batch: should it come back with this one just
+        now, it would otherwise take the next one along.
+        """
+        with self._arrived:
+            batch = self._thread.batch
+            if batch is None or self._thread.working_for() <= self._limits.limit_of(batch.deliveries):
+                return None
+            # Should its thread still come back with it, nobody takes its word: it is done again.
+            batch.is_taken_away = True
+            self._leave_thread()
+            return batch
 
     def _leave_thread(self) -> None:
         with self._arrived:
