@@ -23,4 +23,4 @@ def test_a_request_with_the_header_is_let_in_and_one_with_another_value_is_not(
 
     answers = [stand.post(PATH_INFO=path, **{key: value}) for stand in (right, wrong)]
 
-    assert [answer.status for answer in answers] == ["200 OK", "401 UNAUTHORIZED"]
+    assert [answer.status[:3] for answer in answers] == ["200", "401"]
