@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import false, func, or_, select, true, union
 
+from workers.parsing import EVENTBRIDGE
 from workers.tables.models import (
     conversation_messages,
     conversations,
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from workers.parsing import Event
 
 STATE_OPEN: Final = "open"
 STATE_ENDED: Final = "ended"
 STATE_UNKNOWN: Final = "unknown"
+
+RECENT_EVENTS: Final = 1000
+"""Among which a dialect is looked for where the conversation shows none: there may be detail events alone."""
 
 _P: Final = platform_conversations.c
 _C: Final = conversations.c
@@ -167,7 +171,8 @@ class Manner:
     """How a conversation's events are notified.
 
     Args:
-        dialect: Of its newest event, else of the newest of any; None where there is none.
+        dialect: Of its newest event, else of the newest of any; None where there is none. Detail events do not
+            count: they come beside either dialect.
         has_ids: Whether it has messages, and each of them came with an id.
     """
 
@@ -178,10 +183,17 @@ class Manner:
 def manner_of(connection: Connection, conversation_id: str) -> Manner:
     """Return how a conversation's events have been notified so far."""
     events, messages = processed_events.c, conversation_messages.c
-    newest = select(events.dialect).order_by(events.id.desc()).limit(1)
-    dialect = connection.execute(newest.where(events.conversation_id == conversation_id)).scalar_one_or_none()
+    own = select(events.id, events.dialect).where(events.conversation_id == conversation_id)
+    recent = select(events.id, events.dialect).order_by(events.id.desc()).limit(RECENT_EVENTS)
     counts = select(func.count(), func.count(messages.platform_message_id)).where(
         messages.conversation_id == conversation_id
     )
     said, identified = connection.execute(counts).one()
-    return Manner(dialect or connection.execute(newest).scalar_one_or_none(), 0 < said == identified)
+    return Manner(_dialect_of(connection, own) or _dialect_of(connection, recent), 0 < said == identified)
+
+
+def _dialect_of(connection: Connection, events: Select[tuple[int, str]]) -> str | None:
+    """Return by which dialect the newest of some events was notified."""
+    some = events.subquery().c
+    newest = select(some.dialect).where(some.dialect != EVENTBRIDGE).order_by(some.id.desc()).limit(1)
+    return connection.execute(newest).scalar_one_or_none()

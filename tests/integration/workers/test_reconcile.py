@@ -13,7 +13,9 @@ from tests.integration.workers.conftest import (
     CLIENT_SECRET,
     REQUESTS_PER_MINUTE,
     deliver,
+    event,
     native,
+    payload_of,
 )
 from tests.integration.workers.test_consumer import depth, wait_until
 from tests.services import GONE
@@ -27,7 +29,7 @@ from workers.reconcile import (
     platform_history_of,
 )
 from workers.reconcile.copies import copies_of
-from workers.tables import Manner
+from workers.tables import Manner, manner_of, transact
 
 HOUR_US = 3_600_000_000
 
@@ -288,6 +290,42 @@ def test_a_guide_conversation_is_compared_where_its_messages_have_ids(  # noqa: 
     intake(deliver(with_ids[0]))
     assert query("SELECT message_count FROM conversations ORDER BY 1") == [(3,), (4,)]
     assert query("SELECT unreadable FROM reconciliations ORDER BY id DESC LIMIT 1") == [(4,)]
+
+
+def detail_event(conversation):
+    """Make a detail event of a conversation."""
+    payload = payload_of("eventbridge/customer-start")
+    body = payload["detail"]["eventBody"]
+    payload["detail"]["topicName"] = payload["detail"]["topicName"].replace(
+        body["conversationId"], conversation
+    )
+    body["conversationId"] = conversation
+    return payload
+
+
+def test_detail_events_say_nothing_of_how_messages_are_notified(intake, engine):
+    def manner(conversation):
+        return transact(engine, lambda connection: manner_of(connection, conversation))
+
+    intake(deliver(detail_event("nothing-else")))
+    assert manner("nothing-else") == Manner(None, has_ids=False)
+    intake(deliver(native(1, conversation="native")), deliver(detail_event("native")))
+    assert manner("native").dialect == "genesys"
+    intake(deliver(event("message", message={"id": "g-1"})), deliver(detail_event("c-1")))
+    assert manner("c-1") == Manner("guide", has_ids=True)
+    # Nor where a conversation has nothing else: it is as the newest of the others.
+    assert manner("nothing-else") == Manner("guide", has_ids=False)
+
+
+def test_a_guides_message_beside_detail_events_is_not_missing(started, organisation, intake, channel, query):
+    at = native(1, after_s=-300)["channel"]["time"]
+    message = {"id": "g-1", "text": "a", "direction": "outbound"}
+    payload = event("message", message=message, channel={"externalId": "x"}) | {"timestamp": at}
+    organisation.history.record(payload)
+    intake(deliver(payload), deliver(detail_event("c-1")))
+    run(started)
+    assert depth(channel) == 0
+    assert query("SELECT compared, missing FROM reconciliations ORDER BY id DESC LIMIT 1") == [(1, 0)]
 
 
 @pytest.mark.parametrize("copy_first", [True, False])
