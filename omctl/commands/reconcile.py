@@ -23,7 +23,14 @@ from workers.reconcile import (
     platform_history_of,
     read_reconcile_settings,
 )
-from workers.tables import OPERATOR_SESSION, engine_of, newest_received_us, read_watermarks, transact
+from workers.tables import (
+    OPERATOR_SESSION,
+    engine_of,
+    late_received_us,
+    newest_received_us,
+    read_watermarks,
+    transact,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -138,9 +145,14 @@ def _bounds(
         raise click.UsageError("Say since when: the reconcile worker has not run yet.")
     if from_us < kept_from_us:
         raise click.UsageError("What is older than OM_RETENTION_DAYS is deleted, and would look missing.")
-    newest_us = transact(engine, newest_received_us)
-    waiting = exchange.waiting()
-    to_us = compared_to(now_us, settings.margin_us, waiting=waiting, newest_received_us=newest_us)
+    margin_us = settings.margin_us
+    to_us = compared_to(
+        now_us,
+        margin_us,
+        waiting=exchange.waiting(),
+        newest_received_us=transact(engine, newest_received_us),
+        late_received_us=transact(engine, lambda connection: late_received_us(connection, now_us, margin_us)),
+    )
     return Bounds(from_us, to_us)
 
 

@@ -32,7 +32,14 @@ def compared_from(watermarks: Watermarks, now_us: int, horizon_us: int) -> int:
     return max(first, now_us - horizon_us)
 
 
-def compared_to(now_us: int, margin_us: int, *, waiting: int, newest_received_us: int | None) -> int:
+def compared_to(
+    now_us: int,
+    margin_us: int,
+    *,
+    waiting: int,
+    newest_received_us: int | None,
+    late_received_us: int | None,
+) -> int:
     """Return up to when events have had the time to come and to be processed.
 
     Args:
@@ -41,10 +48,15 @@ def compared_to(now_us: int, margin_us: int, *, waiting: int, newest_received_us
         waiting: Deliveries in the events queue. While there are some, what came in after the newest processed
             event waits there.
         newest_received_us: When that one came in; None where there is none.
+        late_received_us: When the oldest came in of those that were processed just now, and late: an edge's
+            journal gives out what an outage left in it, the oldest first. None where there are none.
     """
+    bounds = [now_us]
     if waiting and newest_received_us is not None:
-        now_us = min(now_us, newest_received_us)
-    return now_us - margin_us
+        bounds.append(newest_received_us)
+    if late_received_us is not None:
+        bounds.append(late_received_us)
+    return min(bounds) - margin_us
 
 
 def listed_from(watermarks: Watermarks, from_us: int) -> int:

@@ -16,6 +16,7 @@ from workers.tables import (
     TIMER,
     begin_reconciliation,
     conversations_to_compare,
+    late_received_us,
     list_conversations,
     newest_received_us,
     note_reconciliation,
@@ -113,12 +114,15 @@ class Reconciler:
         now_us = self._clock.now_us()
         if not is_due(watermarks, now_us, self._settings.interval_us):
             return None
-        newest_us = transact(self._engine, newest_received_us)
+        margin_us = self._settings.margin_us
         to_us = compared_to(
             now_us,
-            self._settings.margin_us,
+            margin_us,
             waiting=self._exchange.waiting(),
-            newest_received_us=newest_us,
+            newest_received_us=transact(self._engine, newest_received_us),
+            late_received_us=transact(
+                self._engine, lambda connection: late_received_us(connection, now_us, margin_us)
+            ),
         )
         begun = transact(
             self._engine,

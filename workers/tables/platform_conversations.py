@@ -171,8 +171,8 @@ class Manner:
     """How a conversation's events are notified.
 
     Args:
-        dialect: Of its newest event, else of the newest of any; None where there is none. Detail events do not
-            count: they come beside either dialect.
+        dialect: Of its newest event, else of the newest of any; None where there is none. Detail events
+            do not count: they come beside either dialect.
         has_ids: Whether it has messages, and each of them came with an id.
     """
 

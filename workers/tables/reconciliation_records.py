@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, func, or_, select, text, update
 
+from messaging.envelope import WEBHOOK
 from messaging.errors import RetryLaterError
 from workers.parsing import microseconds_of, moment_of
 from workers.tables.models import processed_events, reconciliations
@@ -19,6 +20,12 @@ TIMER: Final = "timer"
 
 HELD_FOR: Final = timedelta(seconds=120)
 """Above what one conversation takes; a killed process's work waits for so long."""
+
+LATELY: Final = timedelta(minutes=5)
+"""An event that was processed longer ago says nothing of what may still be on its way."""
+
+LATEST_EVENTS: Final = 500
+"""Enough to see one of a journal's backlog among those that come in meanwhile."""
 
 _R: Final = reconciliations.c
 
@@ -159,6 +166,26 @@ def newest_received_us(connection: Connection) -> int | None:
     newest = select(processed_events.c.received_at).order_by(processed_events.c.id.desc()).limit(1)
     found = connection.execute(newest).scalar_one_or_none()
     return None if found is None else microseconds_of(found)
+
+
+def late_received_us(connection: Connection, now_us: int, margin_us: int) -> int | None:
+    """Return when the oldest had come in of what was processed lately, and took longer than the margin.
+
+    Of webhooks alone: what a person has replayed is old and says nothing. None where there is nothing.
+    """
+    events = processed_events.c
+    latest = (
+        select(events.received_at, events.processed_at, events.source)
+        .order_by(events.id.desc())
+        .limit(LATEST_EVENTS)
+    )
+    since, margin = moment_of(now_us) - LATELY, timedelta(microseconds=margin_us)
+    late = [
+        microseconds_of(received_at)
+        for received_at, processed_at, source in connection.execute(latest)
+        if source == WEBHOOK and processed_at >= since and processed_at - received_at > margin
+    ]
+    return min(late, default=None)
 
 
 def _reconciliation_of(row: Row[Any]) -> Reconciliation:

@@ -31,17 +31,20 @@ def test_nothing_before_the_first_comparison_or_the_horizon_is_looked_at(first, 
 
 
 @pytest.mark.parametrize(
-    ("waiting", "newest", "end"),
+    ("waiting", "newest", "late", "end"),
     [
-        (0, None, NOW - 60),
-        (0, NOW - HOUR, NOW - 60),
-        (5, NOW - HOUR, NOW - HOUR - 60),
-        (5, NOW + HOUR, NOW - 60),
-        (5, None, NOW - 60),
+        (0, None, None, NOW - 60),
+        (0, NOW - HOUR, None, NOW - 60),
+        (5, NOW - HOUR, None, NOW - HOUR - 60),
+        (5, NOW + HOUR, None, NOW - 60),
+        (5, None, None, NOW - 60),
+        (0, NOW, NOW - HOUR, NOW - HOUR - 60),
+        (5, NOW - HOUR, NOW - DAY, NOW - DAY - 60),
+        (5, NOW - DAY, NOW - HOUR, NOW - DAY - 60),
     ],
 )
-def test_what_waits_in_the_queue_is_not_missing(waiting, newest, end):
-    assert compared_to(NOW, 60, waiting=waiting, newest_received_us=newest) == end
+def test_what_waits_in_the_queue_or_in_a_journal_is_not_missing(waiting, newest, late, end):
+    assert compared_to(NOW, 60, waiting=waiting, newest_received_us=newest, late_received_us=late) == end
 
 
 def test_the_platforms_list_is_asked_for_again_from_an_hour_before_the_last_one():
