@@ -107,6 +107,8 @@ class Organisation:
         requests_per_minute: What it may ask in a minute.
         token_seconds: How long an access token lives.
         latency: Seconds that each answer takes at least.
+
+    What stands in `login_answers`, a body and its HTTP status each, the login service answers next.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class Organisation:
         self.tokens_issued = 0
         self.requests: list[str] = []
         self.refused = 0
+        self.login_answers: deque[tuple[str, int]] = deque()
         self._tokens: dict[str, float] = {}
         self._asked: deque[float] = deque()
         self._faults: deque[Fault] = deque()

@@ -97,6 +97,14 @@ def test_a_refused_conversation_says_nothing_of_our_credentials(make_client, org
     assert not refused.value.is_of_credentials
 
 
+def test_a_login_that_fails_says_nothing_of_a_conversation_or_our_credentials(make_client, organisation):
+    organisation.login_answers.append(("<html>busy</html>", 503))
+    states = ConversationStates(make_client())
+    with pytest.raises(PlatformUnavailableError, match="login: 503"):
+        states.of("c1")
+    assert states.of("c1") == PlatformState(QUEUED, "q1")
+
+
 def test_a_token_that_was_revoked_is_renewed_once(make_client, organisation):
     client = make_client()
     client.get("/api/v2/conversations/c1")

@@ -116,6 +116,24 @@ def test_a_receipt_that_met_a_limit_is_sent_later(give_up, receipts, organisatio
     assert query(OUTCOMES) == [("content", "sent", 2)]
 
 
+@pytest.mark.parametrize(
+    "answer", [("<html>busy</html>", 503), ("{}", 429), ('{"error": "invalid_request"}', 400)]
+)
+def test_a_login_that_fails_says_nothing_of_the_receipt(  # noqa: PLR0917  # fixtures
+    give_up, receipts, organisation, query, engine, answer
+):
+    give_up(receipts, TEXT)
+    organisation.login_answers.append(answer)
+
+    assert receipts.send_failed_receipts() == 1
+    assert query(OUTCOMES) == [("content", None, 1)]
+    make_due(engine)
+    receipts.send_failed_receipts()
+
+    assert len(organisation.receipts) == 1
+    assert query(OUTCOMES) == [("content", "sent", 2)]
+
+
 def test_a_platform_that_nobody_reaches_was_not_told(give_up, engine, organisation, receipts, query):
     unreachable = receipts_to(engine, f"http://{LOOPBACK}:{free_port()}")
     give_up(unreachable, TEXT)

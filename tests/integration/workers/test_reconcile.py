@@ -1,8 +1,10 @@
 """What the platform has and we had not takes effect, once, and is on record."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from flask import request
 
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
@@ -29,7 +31,7 @@ from workers.reconcile import (
     platform_history_of,
 )
 from workers.reconcile.copies import copies_of
-from workers.tables import Manner, manner_of, transact
+from workers.tables import Manner, late_received_us, manner_of, transact
 
 HOUR_US = 3_600_000_000
 
@@ -219,6 +221,91 @@ def test_a_platform_that_fails_leaves_the_comparison_where_it_was(started, organ
     assert depth(channel) == 1
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ("<html>busy</html>", 503),
+        ('{"code": "too.many.requests"}', 429),
+        ("<html>a proxy's</html>", 200),
+        ('{"error": "invalid_request"}', 400),
+    ],
+)
+def test_a_login_that_fails_leaves_the_comparison_where_it_was(started, organisation, channel, query, answer):
+    organisation.history.record(native(1, after_s=-300))
+    assert started.reconcile()
+    organisation.revoke_tokens()
+    organisation.login_answers.append(answer)
+    with pytest.raises(RetryLaterError):
+        started.reconcile()
+    assert query("SELECT conversations FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0,)]
+    run(started)
+    assert depth(channel) == 1
+
+
+@pytest.fixture
+def fail(organisation, monkeypatch):
+    """Have every request for a conversation fail so, whatever it asks of it."""
+
+    def fail(faults):
+        def next_fault(_method):
+            return next((fault for name, fault in faults.items() if name in request.path), None)
+
+        monkeypatch.setattr(organisation, "next_fault", next_fault)
+
+    return fail
+
+
+def test_a_conversation_of_another_division_holds_up_no_other(  # noqa: PLR0917  # fixtures
+    started, organisation, channel, query, clock, fail
+):
+    for number in range(7):
+        organisation.history.record(native(number, conversation=f"c-{number}", after_s=-300))
+    # One that is refused whole, one of which only the messages are.
+    fail({"conversations/messages/c-0": Fault(403), "messages/c-5/messages/bulk": Fault(400)})
+    run(started)
+    assert depth(channel) == 5
+    last = "SELECT conversations, missing, finished_at IS NULL FROM reconciliations ORDER BY id DESC LIMIT 1"
+    assert query(last) == [(5, 5, False)]
+    states = "SELECT conversation_id, state FROM platform_conversations WHERE fingerprint IS NULL ORDER BY 1"
+    assert query(states) == [("c-0", "open"), ("c-5", "open")]
+    fail({})
+    clock.ahead_us = HOUR_US // 2
+    run(started)
+    assert depth(channel) == 7
+    assert query(states) == []
+
+
+def test_a_conversation_that_never_has_an_answer_holds_up_no_other(  # noqa: PLR0917  # fixtures
+    started, organisation, channel, query, clock, fail
+):
+    for number in range(7):
+        organisation.history.record(native(number, conversation=f"c-{number}", after_s=-300))
+    fail({"c-2": Fault(504), "c-6/messages/bulk": Fault(500)})
+    run_patiently(started)
+    assert depth(channel) == 5
+    clock.ahead_us = HOUR_US // 2
+    # All of it fails: nothing is passed over.
+    organisation.history.record(native(8, conversation="c-8", after_s=-300))
+    assert started.reconcile()
+    fail({"": Fault(503)})
+    run_patiently(started)
+    read = "SELECT conversations, read_through FROM reconciliations ORDER BY id DESC LIMIT 1"
+    assert query(read) == [(0, "")]
+    fail({})
+    run(started)
+    assert depth(channel) == 8
+
+
+def run_patiently(reconciler):
+    """Take steps until nothing is to do, or the platform has been away for long."""
+    for _ in range(50):
+        try:
+            if not reconciler.reconcile():
+                return
+        except RetryLaterError:
+            pass
+
+
 @pytest.mark.parametrize("refuses", [False, True])
 def test_a_broker_that_is_away_or_refuses_leaves_the_comparison_where_it_was(  # noqa: PLR0917  # fixtures
     started, make_reconciler, organisation, channel, vhost, query, refuses
@@ -290,6 +377,47 @@ def test_a_guide_conversation_is_compared_where_its_messages_have_ids(  # noqa: 
     intake(deliver(with_ids[0]))
     assert query("SELECT message_count FROM conversations ORDER BY 1") == [(3,), (4,)]
     assert query("SELECT unreadable FROM reconciliations ORDER BY id DESC LIMIT 1") == [(4,)]
+
+
+def test_what_a_journal_still_holds_is_not_missing(  # noqa: PLR0917  # fixtures
+    started, organisation, intake, channel, query, clock
+):
+    payloads = [native(number, after_s=-1000 + number) for number in range(3)]
+    for payload in payloads:
+        organisation.history.record(payload)
+    intake(received_before(deliver(payloads[0]), 990), deliver(native(9, conversation="c-2")))
+    run(started)
+    assert depth(channel) == 0
+    assert query("SELECT compared, missing FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0, 0)]
+    # The journal has long given out all that it held, and that was not among it.
+    clock.ahead_us = HOUR_US // 2
+    run(started)
+    assert depth(channel) == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "source", "is_late"),
+    [(0, "webhook", False), (50, "webhook", False), (70, "webhook", True), (70, "replay", False)],
+)
+def test_what_webhooks_brought_and_was_processed_late_just_now_says_that_more_is_to_come(
+    intake, engine, seconds, source, is_late
+):
+    def late(ahead_us=0):
+        now_us = SystemClock().now_us() + ahead_us
+        return transact(engine, lambda connection: late_received_us(connection, now_us, 60_000_000))
+
+    assert late() is None
+    intake(received_before(deliver(native(1)), seconds, source), deliver(native(2)))
+    assert (late() is not None) is is_late
+    assert late(HOUR_US) is None
+
+
+def received_before(delivery, seconds, source="webhook"):
+    """Have a delivery come in so many seconds earlier."""
+    received_at_us = delivery.envelope.received_at_us - seconds * 1_000_000
+    return replace(
+        delivery, envelope=replace(delivery.envelope, received_at_us=received_at_us, source=source)
+    )
 
 
 def detail_event(conversation):

@@ -118,6 +118,17 @@ def test_what_the_platform_does_not_list_is_left_out_and_the_exit_status_says_so
     assert omctl("--since", "2m", status=5)["missing"] == 0
 
 
+def test_a_conversation_that_the_platform_does_not_show_is_counted_and_the_exit_status_says_so(
+    sent, omctl, organisation
+):
+    organisation.strike_at("GET", Fault(403))
+    answer = omctl("--since", "1h", "--conversation", "c-0", "--dry-run", status=5)
+    assert (answer["conversations"], answer["refused"], answer["missing"]) == (0, 1, 0)
+    organisation.strike_at("GET", Fault(403))
+    answer = omctl("--since", "1h", "--wait", "0", status=4)
+    assert (answer["conversations"], answer["refused"], answer["missing"]) == (2, 1, 2)
+
+
 def test_a_time_of_which_nothing_can_be_said_is_refused(omctl):
     omctl(status=2)
     omctl("--since", "31d", status=2)
