@@ -190,6 +190,17 @@ def test_a_platform_that_is_away_passes_over_nothing(reconciler, history, compar
     assert comparison().conversations == number_of
 
 
+def test_five_without_an_answer_are_no_conversations_own_whatever_the_list_answers(
+    reconciler, history, comparison
+):
+    history.ids = [f"c-{number:02}" for number in range(12)]
+    history.errors = dict.fromkeys(history.ids, FAILED)
+
+    assert steps(reconciler, 50) == 49
+
+    assert (comparison().conversations, comparison().read_through) == (0, "")
+
+
 @pytest.mark.parametrize("list_error", [None, REFUSED])
 def test_the_last_one_is_passed_over_once_the_platform_answers_anything(
     reconciler, history, comparison, list_error
