@@ -21,6 +21,7 @@ SECRET = "constructed-secret-0123456789"
         ({"OM_REQUIRED_HEADERS": "X-Webhook-Source"}, "OM_REQUIRED_HEADERS"),
         ({"OM_AMQP_URL": "http://broker"}, "OM_AMQP_URL"),
         ({"OM_AMQP_URL": ""}, "OM_AMQP_URL"),
+        ({"OM_AMQP_URL": "amqp://user:broker-password[@broker/"}, "OM_AMQP_URL"),
         ({"OM_MANAGEMENT_URL": "broker:15672"}, "OM_MANAGEMENT_URL"),
         ({"OM_MANAGEMENT_URL": "http://broker:15672,broker-2:15672"}, "OM_MANAGEMENT_URL"),
         ({"OM_PUBLISHER_CONFIRMS": "perhaps"}, "OM_PUBLISHER_CONFIRMS"),
