@@ -137,6 +137,16 @@ def test_a_backlog_stops_at_the_low_watermark_and_has_no_live_request_refused(
     assert republished > low
 
 
+def test_a_backlog_leaves_at_a_low_watermark_of_0_while_the_queue_is_empty(rabbitmq, vhost, tmp_path, queue):
+    count = 3
+    _leave_in_journal(tmp_path, count)
+    settings = {"OM_QUEUE_DEPTH_HIGH": "5", "OM_QUEUE_DEPTH_LOW": "0", "OM_EDGE_PROCESSES": "2"}
+    edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
+    with running(edge), _working(vhost.amqp_url, rate=50) as worker:
+        edge.start()
+        _wait_until(lambda: worker.taken == count)
+
+
 def test_retry_after_is_the_time_that_the_recovery_takes_while_a_backlog_waits(
     rabbitmq, vhost, tmp_path, queue
 ):
