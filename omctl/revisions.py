@@ -51,3 +51,16 @@ def steps_between(upper: str, lower: str | None) -> list[Step]:
     except (CommandError, RevisionError) as error:
         raise UnknownRevisionError(f"no way between {lower or BASE} and {upper}: {error}") from error
     return [Step(script.revision, script.doc.partition("\n")[0]) for script in found]
+
+
+def is_newer(revision: str | None) -> bool:
+    """Tell whether a later version has brought a database to *revision*: a number that this one has not got.
+
+    The numbers are in no order, and another program's revisions are none.
+
+    Raises:
+        MissingMigrationsError: This installation has no revisions.
+    """
+    head_revision()
+    known = {script.revision for script in ScriptDirectory(DIRECTORY).walk_revisions()}
+    return revision is not None and revision.isdecimal() and revision not in known

@@ -12,7 +12,7 @@ from migrations import schema
 from migrations.reading import grant_reading
 from omctl.console import dry_run_option, json_option, print_json, print_table
 from omctl.database import database_url, in_words
-from omctl.revisions import BASE, HEAD, steps_between
+from omctl.revisions import BASE, HEAD, UnknownRevisionError, is_newer, steps_between
 
 if TYPE_CHECKING:
     from omctl.revisions import Step
@@ -43,23 +43,39 @@ def migrate(
 ) -> None:
     """Bring the tables of OM_DATABASE_URL to the newest revision.
 
-    Each revision is one transaction; what is there already is left alone. Going down deletes what newer
-    revisions stored, and asks first.
+    Each revision is one transaction; what is there already is left alone, and so are tables that a later
+    version has brought further than this one knows. Going down deletes what newer revisions stored, and asks
+    first.
     """
     if target and down:
         raise click.UsageError("--to goes up and --down goes down: name one.")
-    target = target or HEAD
     url = database_url(Environment())
     with in_words():
         current = schema.current_revision(url)
-        steps = steps_between(current or BASE, down) if down else steps_between(target, current)[::-1]
+        steps = _steps(current, target, down)
         if steps and not dry_run:
-            _go(url, target, down, yes=yes)
+            _go(url, target or HEAD, down, yes=yes)
         readable = grant_reading(url, reader) if reader and not dry_run else []
     _tell(current, steps, direction="down" if down else "up", is_done=not dry_run, as_json=as_json)
     if reader and not as_json:
         rights = f"reads {', '.join(readable)}" if readable else "would read all but bodies and texts"
         click.echo(f"The role {reader} {rights}.")
+
+
+def _steps(current: str | None, target: str | None, down: str | None) -> list[Step]:
+    """Return the revisions to go through, in their order; none from where a later version has brought it.
+
+    Raises:
+        UnknownRevisionError: This version does not know the way.
+    """
+    if is_newer(current):
+        if target or down:
+            raise UnknownRevisionError(
+                f"the tables are at {current}, newer than this version knows: "
+                "take the omctl of the version that brought them there"
+            )
+        return []
+    return steps_between(current or BASE, down) if down else steps_between(target or HEAD, current)[::-1]
 
 
 def _go(url: str, target: str, down: str | None, *, yes: bool) -> None:
@@ -77,6 +93,8 @@ def _tell(current: str | None, steps: list[Step], *, direction: str, is_done: bo
     if as_json:
         revisions = [asdict(step) for step in steps]
         print_json({"from": current, "direction": direction, "steps": revisions, "done": is_done})
+    elif is_newer(current):
+        click.echo(f"The tables are at {current}, newer than this version knows; left alone.")
     elif not steps:
         click.echo(f"Nothing to do: the database is at {current or BASE}.")
     else:

@@ -4,12 +4,16 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
 from messaging.errors import ConfigurationError
 from migrations import schema
 from omctl.commands.migrate import migrate
 from omctl.database import DatabaseAwayError
 from omctl.revisions import UnknownRevisionError
+from workers.tables import engine_of
+
+NEWER = "9999"
 
 
 def run(url, *arguments, **options):
@@ -49,6 +53,50 @@ def test_an_unknown_revision_changes_nothing(database_url):
     with pytest.raises(UnknownRevisionError, match="nowhere"):
         run(database_url, "--to", "nowhere")
     assert schema.current_revision(database_url) is None
+
+
+@pytest.fixture
+def newer_url(database_url):
+    """A database that the next version has brought to a revision of its own."""
+    schema.upgrade(database_url)
+    _stamp(database_url, NEWER)
+    return database_url
+
+
+def _stamp(url, revision):
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+    engine.dispose()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
+def test_tables_that_a_later_version_brought_further_are_left_alone(newer_url, arguments):
+    done = CliRunner().invoke(migrate, arguments, env={"OM_DATABASE_URL": newer_url}, catch_exceptions=False)
+
+    assert (done.exit_code, schema.current_revision(newer_url)) == (0, NEWER)
+    assert "newer than this version knows; left alone" in done.output
+
+
+def test_a_script_is_told_from_where_there_was_nothing_to_do(newer_url):
+    report = json.loads(run(newer_url).output)
+
+    assert (report["from"], report["steps"]) == (NEWER, [])
+
+
+@pytest.mark.parametrize("arguments", [["--to", "head"], ["--to", "0003"], ["--down", "0003", "--yes"]])
+def test_nobody_goes_up_or_down_from_tables_of_a_later_version(newer_url, arguments):
+    with pytest.raises(UnknownRevisionError, match=f"at {NEWER}, newer than this version knows"):
+        run(newer_url, *arguments)
+
+    assert schema.current_revision(newer_url) == NEWER
+
+
+def test_the_tables_of_another_program_are_an_error(newer_url):
+    _stamp(newer_url, "ae1027a6acf0")
+
+    with pytest.raises(UnknownRevisionError, match="ae1027a6acf0"):
+        run(newer_url)
 
 
 def test_a_database_that_is_away_is_told_without_its_password():

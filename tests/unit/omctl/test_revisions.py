@@ -1,0 +1,21 @@
+"""Which revisions of a database are of a later version."""
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from migrations.schema import DIRECTORY
+from omctl.revisions import is_newer
+
+OURS = [script.revision for script in ScriptDirectory(DIRECTORY).walk_revisions()]
+
+
+@pytest.mark.parametrize(
+    ("revision", "newer"),
+    [(None, False), *((each, False) for each in OURS), ("9999", True), ("ae1027a6acf0", False)],
+)
+def test_a_number_that_this_version_has_not_got_is_of_a_later_one(revision, newer):
+    assert is_newer(revision) is newer
+
+
+def test_every_revision_of_ours_is_a_number():
+    assert [each for each in OURS if not each.isdecimal()] == []
