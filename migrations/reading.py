@@ -32,7 +32,7 @@ _VIEWS: Final = text(
     "SELECT viewname FROM pg_views WHERE schemaname = current_schema() AND viewname ~ '_v[0-9]+$'"
     " ORDER BY viewname"
 )
-_SCHEMA: Final = text("SELECT current_schema()")
+_HERE: Final = text("SELECT current_database(), current_schema()")
 
 
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
@@ -43,7 +43,7 @@ class NoRolesError(OpenMessagingError):
 
 
 def grant_reading(url: str, role: str) -> list[str]:
-    """Let a role read the views and the tables without content, and take every other right here from it.
+    """Let a role connect and read views and tables without content, and take every other right here from it.
 
     Args:
         url: As OM_DATABASE_URL, of the tables' owner.
@@ -64,10 +64,12 @@ def grant_reading(url: str, role: str) -> list[str]:
         with engine.begin() as connection:
             if not connection.execute(_EXISTS, {"role": role}).scalar_one():
                 _create(connection, name)
-            schema = quote(connection.execute(_SCHEMA).scalar_one())
+            database, schema = map(quote, connection.execute(_HERE).one())
             readable = [*connection.scalars(_VIEWS), *READABLE]
             for statement in (
                 f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {name}",
+                # The installation takes it from PUBLIC. Whoever does not own the database is only warned.
+                f"GRANT CONNECT ON DATABASE {database} TO {name}",
                 f"GRANT USAGE ON SCHEMA {schema} TO {name}",
                 f"GRANT SELECT ON {', '.join(map(quote, readable))} TO {name}",
             ):

@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 from migrations.reading import NoRolesError, grant_reading
@@ -75,6 +75,31 @@ def reader(migrated_postgres_url):
 )
 def test_a_reader_reads_what_reports_need(reader, name):
     assert reader.execute(text(f"SELECT * FROM {name}")).all()  # noqa: S608  # a name of ours
+
+
+@pytest.fixture
+def grafana(reader, migrated_postgres_url):
+    """A connection of a tool that has the role, to a database which lets in nobody but by a right to it."""
+    name, url = f"grafana-{secrets.token_hex(4)}", make_url(migrated_postgres_url)
+    owner, tool = create_engine(url), create_engine(url.set(username=name))
+    with owner.begin() as connection:
+        connection.execute(text(f'REVOKE ALL ON DATABASE "{url.database}" FROM PUBLIC'))
+        connection.execute(text(f'CREATE ROLE "{name}" LOGIN'))
+        connection.execute(text(f'GRANT "{reader.scalar(text("SELECT current_role"))}" TO "{name}"'))
+    try:
+        with tool.connect() as connection:
+            yield connection
+    finally:
+        tool.dispose()
+        with owner.begin() as connection:
+            connection.execute(text(f'DROP ROLE "{name}"'))
+        owner.dispose()
+
+
+def test_a_tool_with_the_role_logs_in_and_reads(grafana):
+    assert grafana.execute(text("SELECT * FROM events_v3")).all()
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        grafana.execute(text("SELECT * FROM event_payloads"))
 
 
 @pytest.mark.parametrize(("table", "column"), PRIVATE.items())
