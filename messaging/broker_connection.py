@@ -1,8 +1,8 @@
 """Connect by pika on an asyncio loop, and reach past its public interface where that pays.
 
 This is the only file that uses private names of pika, each with its reason. They may change in any minor
-release, so setup.cfg pins pika below the next one; `tests/unit/messaging/test_delivery_frames.py` and the
-integration tests of publisher and consumer meet every one of them.
+release, so setup.cfg pins pika below the next one; the unit tests of `messaging` and the integration tests
+of publisher and consumer meet every one of them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 if TYPE_CHECKING:
     from messaging.delivery_frames import DeliveryReader
 
+CLOSE_SECONDS: Final = 5.0
+"""How long the broker may take to answer that a connection is to be closed."""
+
 RECEIVE_BYTES: Final = 65_536
 """A hundred events of usual size. At each read the processing thread may take the interpreter lock."""
 
@@ -27,6 +30,20 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
     """
 
     deliveries: DeliveryReader | None = None
+
+    def close(self, reply_code: int = 200, reply_text: str = "Normal shutdown") -> None:
+        """Do as pika does, and end the stream where the broker does not answer in CLOSE_SECONDS.
+
+        pika would wait for as long as heartbeats come: it sends Channel.Close only when the channel has
+        answered what was asked before, and that it does not may be why the connection is given up.
+        """
+        super().close(reply_code, reply_text)
+        self.ioloop.call_later(CLOSE_SECONDS, self._end_stream)
+
+    def _end_stream(self) -> None:
+        """Have the transport close the socket, whatever is on its way."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def send_frames(self, data: bytes) -> None:
         """Hand whole frames to the transport as one write, and to the kernel at once as far as it takes them.

@@ -1,0 +1,37 @@
+"""A close that the broker does not answer ends all the same."""
+
+import asyncio
+
+import pytest
+from pika import spec
+
+from messaging import broker_connection
+from messaging.connection import parameters_of
+from tests.unit.messaging.fake_broker import FakeBroker, turn_until
+
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def test_a_close_behind_a_question_that_is_not_answered_ends_the_stream(loop, monkeypatch):
+    monkeypatch.setattr(broker_connection, "CLOSE_SECONDS", 0.02)
+    broker, opened, closed = FakeBroker(), [], []
+    (parameters,) = parameters_of(("amqp://127.0.0.1:9/",), client_name="test")
+    connection = broker.connect(
+        parameters,
+        on_open_callback=lambda connection: connection.channel(on_open_callback=opened.append),
+        on_close_callback=lambda _connection, reason: closed.append(reason),
+        custom_ioloop=loop,
+    )
+    turn_until(loop, lambda: opened)
+    broker.unanswered.add(spec.Queue.Declare)
+    opened[0].queue_declare("events", passive=True, callback=closed.append)
+    connection.close()
+
+    turn_until(loop, lambda: closed)
+    assert not broker.open_links()
+    assert connection.is_closed
