@@ -17,6 +17,14 @@ HEARTBEAT_SECONDS = 10
 CONNECT_SECONDS = 5.0
 """One attempt on one node; the next node of the list comes after it."""
 
+ATTEMPT_SECONDS = 30.0
+"""From the start of an attempt until what it is for can begin; then the next attempt starts.
+
+pika's own limits come first, so that it may try every address of a name: CONNECT_SECONDS for each, twice that
+for the handshake. They do not hold where it fails and tells nobody (a socket that cannot be made), nor for
+what comes once the connection is open.
+"""
+
 TCP_OPTIONS = {"TCP_USER_TIMEOUT": 15_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """What was sent and not acknowledged by the peer's kernel for 15 s ends the connection (milliseconds)."""
 

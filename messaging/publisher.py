@@ -2,6 +2,9 @@
 
 Nothing here waits. Whoever publishes keeps every event until it is proven, by probes or by confirms; what
 becomes of the connection in between is told to the listener (webhook_api/handover/outlet.py).
+
+There is at most one connection and one timer: without a connection it makes one, one that is not ready it
+gives up in time. What pika still reads of a connection given up is not heard: it says nothing of the next.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from pika import spec
 from messaging import topology
 from messaging.backoff import delay_before
 from messaging.broker_connection import BrokerConnection
-from messaging.connection import NO_LIMIT, described, parameters_of, size_limit_of
+from messaging.connection import ATTEMPT_SECONDS, NO_LIMIT, described, parameters_of, size_limit_of
 from messaging.frames import PublishFrames
 from messaging.log import logger
 
@@ -60,6 +63,7 @@ class Publisher:
         self._connection: BrokerConnection | None = None
         self._channel: Channel | None = None
         self._frames: PublishFrames | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._sent = 0
         self._attempt = 0
         self.node = -1
@@ -132,44 +136,54 @@ class Publisher:
     def _connect(self) -> None:
         self._attempt += 1
         self.node = (self.node + 1) % len(self._parameters)
+        # First: pika may tell nobody of an error while it connects, and then only this goes on.
+        self._timer = self._loop.call_later(ATTEMPT_SECONDS, self._drop, "it was not ready in time")
         self._connection = BrokerConnection(
             self._parameters[self.node],
             on_open_callback=self._on_open,
-            on_open_error_callback=self._on_open_error,
-            on_close_callback=self._on_connection_closed,
+            on_open_error_callback=self._on_connection_lost,
+            on_close_callback=self._on_connection_lost,
             custom_ioloop=self._loop,
         )
 
+    def _while_present(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """Return *callback* for pika; it hears nothing more once the present connection was given up."""
+        connection = self._connection
+
+        def call(*arguments: Any) -> None:
+            if connection is self._connection:
+                callback(*arguments)
+
+        return call
+
     def _on_open(self, connection: BrokerConnection) -> None:
-        connection.add_on_connection_blocked_callback(self._on_blocked)
-        connection.add_on_connection_unblocked_callback(self._on_unblocked)
-        connection.channel(on_open_callback=self._on_channel_open)
+        if connection is self._connection:
+            connection.add_on_connection_blocked_callback(self._while_present(self._on_blocked))
+            connection.add_on_connection_unblocked_callback(self._while_present(self._on_unblocked))
+            connection.channel(on_open_callback=self._while_present(self._on_channel_open))
 
     def _on_channel_open(self, channel: Channel) -> None:
         self._channel = channel
-        channel.add_on_close_callback(self._on_channel_closed)
-        channel.add_on_return_callback(self._on_return)
+        channel.add_on_close_callback(self._while_present(self._on_channel_closed))
+        channel.add_on_return_callback(self._while_present(self._on_return))
         # Publishing to a missing exchange would cost a channel per try, so both ends are looked at first.
-        channel.exchange_declare(topology.EXCHANGE, passive=True, callback=self._on_exchange_found)
+        on_queue_found = self._while_present(partial(self._on_queue_found, channel))
+        on_exchange_found = self._while_present(lambda _answer: topology.probe(channel, on_queue_found))
+        channel.exchange_declare(topology.EXCHANGE, passive=True, callback=on_exchange_found)
 
-    def _on_exchange_found(self, _answer: Any) -> None:
-        assert self._channel is not None
-        topology.probe(self._channel, self._on_queue_found)
-
-    def _on_queue_found(self, _answer: Any) -> None:
-        assert self._channel is not None
+    def _on_queue_found(self, channel: Channel, answer: object) -> None:
         if self._on_confirm is None:
-            self._on_channel_ready(None)
+            self._on_channel_ready(answer)
         else:
-            on_answer = partial(self._on_confirmed, self._channel)
-            self._channel.confirm_delivery(on_answer, callback=self._on_channel_ready)
+            on_answer = self._while_present(self._on_confirmed)
+            channel.confirm_delivery(on_answer, callback=self._while_present(self._on_channel_ready))
 
-    def _on_channel_ready(self, _answer: Any) -> None:
+    def _on_channel_ready(self, _answer: object) -> None:
         assert self._connection is not None
         assert self._channel is not None
         assert self._listener is not None
-        frame_max = self._connection.params.frame_max
-        self._frames = PublishFrames(self._channel.channel_number, frame_max)
+        self._stop_timer()
+        self._frames = PublishFrames(self._channel.channel_number, self._connection.params.frame_max)
         self._up_since = time.monotonic()
         self._sent = 0
         self.ready = True
@@ -192,23 +206,17 @@ class Publisher:
     def _on_return(self, _channel: object, method: Any, _properties: object, _body: bytes) -> None:
         self._drop(f"an event came back: {method.reply_text}; run `omctl setup`")
 
-    def _on_confirmed(self, channel: Channel, frame: Any) -> None:
-        # What an abandoned connection still says of its own tags must not count for the present one's.
-        if channel is not self._channel or self._on_confirm is None:
-            return
+    def _on_confirmed(self, frame: Any) -> None:
+        assert self._on_confirm is not None
         if isinstance(frame.method, spec.Basic.Ack):
             self._on_confirm(frame.method.delivery_tag, frame.method.multiple)
         else:
             self._drop("the broker has refused an event")
 
-    def _on_channel_closed(self, channel: Channel, reason: BaseException) -> None:
-        if channel is self._channel:
-            self._drop(described(reason), size_limit_of(reason))
+    def _on_channel_closed(self, _channel: object, reason: BaseException) -> None:
+        self._drop(described(reason), size_limit_of(reason))
 
-    def _on_open_error(self, _connection: object, reason: BaseException | str) -> None:
-        self._lost(described(reason))
-
-    def _on_connection_closed(self, connection: object, reason: BaseException) -> None:
+    def _on_connection_lost(self, connection: object, reason: BaseException | str) -> None:
         if connection is self._connection:
             self._lost(described(reason))
 
@@ -220,18 +228,23 @@ class Publisher:
             connection.close()
 
     def _lost(self, reason: str, size_limit: int = NO_LIMIT) -> None:
-        was_ready = self.ready
+        was_ready, self.ready = self.ready, False
         if was_ready:
             # Only a broker that starts anew may have another limit than the one that it has told.
             self.size_limit = size_limit
-        self.ready = False
         self._connection = self._channel = self._frames = None
+        self._stop_timer()
         if was_ready and time.monotonic() - self._up_since >= STABLE_SECONDS:
             self._attempt = 0
         if self._closing:
             return
         delay = delay_before(self._attempt + 1)
         logger().warning("broker_unavailable", reason=reason, retry_in_s=round(delay, 2))
+        self._timer = self._loop.call_later(delay, self._connect)
         if was_ready and self._listener is not None:
             self._listener.on_broker_down()
-        self._loop.call_later(delay, self._connect)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -147,18 +147,18 @@ class Outlet:
     # The publisher's listener.
 
     def on_broker_up(self) -> None:
-        """Wait for a majority, or publish at once where none is needed."""
-        self._prober.forget()
+        """Wait for a majority, or publish at once where none is needed.
+
+        What an earlier connection carried is not on its way over this one, whether its end was told or not.
+        """
+        self._interrupt()
         self._watch.connected(self._clock.monotonic(), self._publisher.node)
         self._open()
 
     def on_broker_down(self) -> None:
         """Give everything unproven back."""
-        self._prober.forget()
         self.size_limit = self._publisher.size_limit
-        self._shut()
-        assert self._keeper is not None
-        self._keeper.on_interrupted(self._proof.interrupt())
+        self._interrupt()
 
     def on_broker_blocked(self) -> None:
         """Publish nothing more; what is on its way stays so."""
@@ -177,6 +177,12 @@ class Outlet:
     def _shut(self) -> None:
         if self._keeper is not None:
             self._keeper.on_shut()
+
+    def _interrupt(self) -> None:
+        self._prober.forget()
+        self._shut()
+        assert self._keeper is not None
+        self._keeper.on_interrupted(self._proof.interrupt())
 
     def _demand_majority(self) -> None:
         """Give up a connection that events were published on, or that waits in vain for a majority."""

@@ -121,3 +121,19 @@ def test_the_age_that_is_told_is_that_of_the_oldest_event_and_not_of_the_quiet_b
     assert told["oldest_entry_s"] < 60
     assert told["oldest_unproven_s"] == 0
     assert told["entries"] == 2
+
+
+def test_a_new_connection_carries_nothing_of_an_earlier_one_whose_end_was_not_told(loop, tmp_path):
+    publisher = TakenAlong(can_publish=True)
+    _, handover = _edge(loop, tmp_path, publisher)
+    publisher.listener.on_broker_up()
+    handover.accept(PROPERTIES, b"{}")
+    handover.keep_now()
+    assert publisher.published == 1
+
+    publisher.listener.on_broker_up()
+    handover._republisher.allow(10)
+    loop.call_later(0.1, loop.stop)
+    loop.run_forever()
+
+    assert publisher.published == 2

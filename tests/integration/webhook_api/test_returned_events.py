@@ -1,0 +1,56 @@
+"""Hundreds of events that meet no route come back at once, until `omctl setup` mends it."""
+
+import time
+from urllib.parse import quote
+
+import pika
+import requests
+
+from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE, UNROUTED
+from tests.services import Edge, Service, declare_topology, leave_in_journal, post, running
+
+SECONDS = 40.0
+EDGE_NAME = "open-messaging edge"
+
+
+def test_events_that_come_back_together_leave_one_connection_and_all_arrive(
+    rabbitmq, vhost, tmp_path, queue_of
+):
+    declare_topology(vhost.amqp_url)
+    _take_routes_away(vhost.amqp_url)
+    bodies = [b'{"left":%d}' % number for number in range(400)]
+    leave_in_journal(tmp_path, bodies)
+    edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url))
+    with running(edge):
+        edge.start(wait_for_broker=False)
+        # Nothing live: it would come back alone, before the first slice of what was left.
+        _wait_until(lambda: edge.log.read_text().count("an event came back") >= 3)
+        declare_topology(vhost.amqp_url)
+        bodies += [b'{"live":%d}' % number for number in range(200)]
+        assert {post(edge.url, body).status_code for body in bodies[-200:]} == {200}
+        _wait_until(lambda: edge.health()["journal_bytes"] == 0)
+        _wait_until(lambda: len(_edge_connections(rabbitmq, vhost)) == 1)
+        arrived = {body for _, body in queue_of(vhost.amqp_url).take(100 * len(bodies), timeout=2.0)}
+
+    assert arrived == set(bodies)
+
+
+def _take_routes_away(amqp_url):
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_unbind(EVENTS_QUEUE, EXCHANGE, EVENT_ROUTING_KEY)
+        channel.queue_unbind(UNROUTED, UNROUTED, "")
+
+
+def _edge_connections(rabbitmq, vhost):
+    url = f"{rabbitmq.management_url}/api/vhosts/{quote(vhost.name, safe='')}/connections"
+    connections = requests.get(url, timeout=10).json()
+    names = [each.get("client_properties", {}).get("connection_name", "") for each in connections]
+    return [name for name in names if name.startswith(EDGE_NAME)]
+
+
+def _wait_until(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.2)

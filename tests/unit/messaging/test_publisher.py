@@ -1,0 +1,177 @@
+"""There is one connection at a time, and what is heard of another says nothing of it."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from pika import spec
+from pika.adapters.utils import connection_workflow
+
+from messaging import publisher
+from messaging.envelope import WEBHOOK, encode_properties
+from messaging.publisher import Publisher
+from tests.unit.messaging.fake_broker import BLOCKED, RETURN, FakeBroker, turn, turn_until
+
+PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
+SHORT_SECONDS = 0.02
+
+
+class Heard:
+    """A listener that keeps what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def on_broker_up(self):
+        self.told.append("up")
+
+    def on_broker_down(self):
+        self.told.append("down")
+
+    def on_broker_blocked(self):
+        self.told.append("blocked")
+
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def broker(monkeypatch):
+    broker = FakeBroker()
+    monkeypatch.setattr(publisher, "BrokerConnection", broker.connect)
+    monkeypatch.setattr(publisher, "delay_before", lambda _attempt: 0.0)
+    return broker
+
+
+@pytest.fixture
+def heard():
+    return Heard()
+
+
+@pytest.fixture
+def publishing(loop, broker, heard):
+    """A publisher that is ready."""
+    publishing = _started(loop, heard)
+    turn_until(loop, lambda: publishing.ready)
+    return publishing
+
+
+def _started(loop, heard):
+    publishing = Publisher(loop, ("amqp://127.0.0.1:9/",), client_name="test")
+    publishing.start(heard)
+    return publishing
+
+
+def test_events_that_come_back_together_cost_one_connection(loop, broker, heard, publishing):
+    broker.links[0].send(3 * RETURN)
+    turn_until(loop, lambda: heard.told == ["up", "down", "up"])
+    turn(loop, 50)
+
+    assert heard.told == ["up", "down", "up"]
+    assert broker.open_links() == broker.links[1:] == [broker.links[1]]
+
+
+def test_what_comes_back_over_a_connection_left_behind_costs_nothing(loop, broker, heard, publishing):
+    broker.unanswered.add(spec.Channel.Close)
+    broker.links[0].send(RETURN)
+    turn_until(loop, lambda: heard.told == ["up", "down", "up"])
+    broker.links[0].send(RETURN)
+    turn(loop, 50)
+
+    assert heard.told == ["up", "down", "up"]
+    publishing.publish([(PROPERTIES, b"body")])
+    publishing.flush()
+    assert broker.links[1].bodies == [b"body"]
+
+
+def test_an_alarm_told_to_a_connection_left_behind_blocks_nothing(loop, broker, heard, publishing):
+    broker.unanswered.add(spec.Channel.Close)
+    publishing.abort("test")
+    turn_until(loop, lambda: publishing.ready)
+    broker.links[0].send(BLOCKED)
+    turn(loop, 50)
+    assert publishing.can_publish
+
+    broker.links[1].send(BLOCKED)
+    turn(loop, 50)
+    assert not publishing.can_publish
+
+
+@pytest.mark.parametrize(
+    "unanswered",
+    [
+        spec.Connection.StartOk,
+        spec.Connection.Open,
+        spec.Channel.Open,
+        spec.Exchange.Declare,
+        spec.Queue.Declare,
+    ],
+)
+def test_a_broker_that_stops_answering_before_all_is_ready_is_left_for_the_next(
+    loop, broker, heard, monkeypatch, unanswered
+):
+    monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
+    broker.unanswered.add(unanswered)
+    publishing = _started(loop, heard)
+    turn_until(loop, lambda: len(broker.links) == 3)
+    broker.unanswered.clear()
+    turn_until(loop, lambda: publishing.ready)
+    turn(loop, 50)
+
+    assert heard.told == ["up"]
+    assert publishing.ready
+
+
+@pytest.mark.parametrize("unanswered", [spec.Channel.Open, spec.Exchange.Declare, spec.Queue.Declare])
+def test_an_answer_to_a_connection_left_behind_makes_nothing_ready(
+    loop, broker, heard, monkeypatch, unanswered
+):
+    failures = []
+    loop.set_exception_handler(lambda _loop, context: failures.append(context))
+    monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
+    broker.unanswered |= {unanswered, spec.Channel.Close}
+    _started(loop, heard)
+    turn_until(loop, lambda: len(broker.links) == 2)
+    broker.unanswered = {spec.Connection.Open, spec.Channel.Close}
+    broker.links[0].answer_at_last()
+    turn(loop, 50)
+
+    assert heard.told == []
+    assert not failures
+
+
+def test_an_error_that_pika_tells_nobody_of_is_outlived(loop, heard, monkeypatch):
+    attempts = []
+
+    def out_of_descriptors(*_arguments):
+        attempts.append(loop.time())
+        raise OSError("too many open files")
+
+    names = {
+        name: getattr(connection_workflow.socket, name) for name in ("SOCK_STREAM", "IPPROTO_TCP", "timeout")
+    }
+    monkeypatch.setattr(connection_workflow, "socket", SimpleNamespace(socket=out_of_descriptors, **names))
+    monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(publisher, "delay_before", lambda _attempt: 0.0)
+    loop.set_exception_handler(lambda *_: None)
+    publishing = _started(loop, heard)
+    turn_until(loop, lambda: len(attempts) == 3)
+    publishing.stop()
+    turn(loop, 50)
+
+    assert len(attempts) == 3
+
+
+def test_a_stop_between_two_attempts_makes_no_third(loop, broker, heard, publishing, monkeypatch):
+    monkeypatch.setattr(publisher, "delay_before", lambda _attempt: SHORT_SECONDS)
+    publishing.abort("test")
+    publishing.stop()
+    loop.call_later(2 * SHORT_SECONDS, loop.stop)
+    loop.run_forever()
+
+    assert len(broker.links) == 1
+    assert not broker.open_links()
