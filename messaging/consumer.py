@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from messaging.backoff import delay_before
-from messaging.connection import parameters_of
+from messaging.connection import ATTEMPT_SECONDS, parameters_of
 from messaging.log import log_callback_failure, logger
 from messaging.subscription import Subscription
 
@@ -77,6 +77,7 @@ class Consumer:
         self._loop.set_exception_handler(log_callback_failure)
         self._subscription: Subscription | None = None
         self._attempt = 0
+        self._attempt_since = 0.0
         self._up_since: float | None = None
         self._stop_requested = False
         self.is_worn = False
@@ -103,6 +104,7 @@ class Consumer:
             return
         parameters = self._parameters[self._attempt % len(self._parameters)]
         self._attempt += 1
+        self._attempt_since = time.monotonic()
         self._subscription = Subscription(
             self._loop,
             self._processor,
@@ -166,9 +168,13 @@ class Consumer:
                 self._subscription.drop("stop overdue")
 
     def _look_for_standstill(self, subscription: Subscription) -> None:
+        now = time.monotonic()
         subscription.replace_overdue_thread()
-        if subscription.is_idle and time.monotonic() - self._probed_at > PROBE_SECONDS:
-            self._probed_at = time.monotonic()
+        if self._up_since is None:
+            if now - self._attempt_since > ATTEMPT_SECONDS:
+                subscription.drop("it was not consuming in time")
+        elif subscription.is_idle and now - self._probed_at > PROBE_SECONDS:
+            self._probed_at = now
             subscription.count_ready(lambda ready: self._on_ready_counted(subscription, ready))
 
     def _look_for_hanging_threads(self) -> None:

@@ -79,7 +79,7 @@ class Subscription:
         self._on_up = on_up
         self._on_lost = on_lost
         self._processing = Processing(loop, processor, self._settle, limits=limits, left_behind=left_behind)
-        self._put_off = PutOffDeliveries(loop, batch_events, self._try_again)
+        self._put_off = PutOffDeliveries(loop, batch_events, lambda each: self._processing.submit([each]))
         self._acknowledger = Acknowledger(
             loop, (batch_events + 1) // 2, self._put_off.open_tags, self._acknowledge
         )
@@ -158,9 +158,11 @@ class Subscription:
         channel.basic_qos(prefetch_count=prefetch, callback=lambda _answer: self._consume(channel))
 
     def _consume(self, channel: Channel) -> None:
-        for name in QUEUES:
-            self._consume_from(channel, name)
-        RecordsProbe(self._loop, channel.connection, self._consume_records).look()
+        # pika still reads what comes for a connection that was left behind.
+        if not self._is_lost:
+            for name in QUEUES:
+                self._consume_from(channel, name)
+            RecordsProbe(self._loop, channel.connection, self._consume_records).look()
 
     def _consume_from(self, channel: Channel, name: str) -> None:
         tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)
@@ -168,7 +170,7 @@ class Subscription:
 
     def _on_consuming(self, answer: Any) -> None:
         self._consuming.append(answer.method.consumer_tag)
-        if len(self._consuming) == len(QUEUES):
+        if len(self._consuming) == len(QUEUES) and not self._is_lost:
             self._on_up()
 
     def _consume_records(self) -> None:
@@ -211,9 +213,6 @@ class Subscription:
             self._is_crowded = 2 * len(self._pending) >= self._batch_events
             self._processing.submit(self._pending)
             self._pending = []
-
-    def _try_again(self, delivery: Delivery) -> None:
-        self._processing.submit([delivery])
 
     def _settle(self, batch: Sequence[Delivery], verdict: Verdict) -> None:
         if self._is_lost or self._channel is None or not self._channel.is_open:

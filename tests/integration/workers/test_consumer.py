@@ -62,7 +62,7 @@ def recorder():
 
 
 @contextmanager
-def running(url, processor, **changes):
+def running(url, processor, *, first=(), **changes):
     options = {
         "batch_events": 10,
         "batch_seconds": 0.02,
@@ -70,7 +70,7 @@ def running(url, processor, **changes):
         "stop_seconds": 5.0,
     }
     consumer = Consumer(
-        (url,), processor, client_name="test", service_manager=ServiceManager(), **options | changes
+        (*first, url), processor, client_name="test", service_manager=ServiceManager(), **options | changes
     )
     thread = threading.Thread(target=consumer.run)
     thread.start()

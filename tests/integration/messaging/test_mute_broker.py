@@ -1,0 +1,88 @@
+"""What accepts connections and never speaks is left for the next address."""
+
+import asyncio
+import socket
+import threading
+import time
+
+import pytest
+
+from messaging import consumer, publisher
+from messaging.publisher import Publisher
+from tests.integration.workers.test_consumer import Recorder
+from tests.integration.workers.test_consumer import running as consuming
+from tests.servers import LOOPBACK, free_port
+from tests.services import declare_topology
+
+ATTEMPT_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+"""Less than pika's own limit of 10 s."""
+
+
+class Mute(threading.Thread):
+    """Accepts one connection, and reads it to its end."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self._listener = socket.create_server((LOOPBACK, free_port()))
+        self._listener.settimeout(PATIENCE_SECONDS)
+        self.was_left = threading.Event()
+
+    @property
+    def url(self):
+        return f"amqp://guest:guest@{LOOPBACK}:{self._listener.getsockname()[1]}/"
+
+    def run(self):
+        accepted, _ = self._listener.accept()
+        with accepted, self._listener:
+            while accepted.recv(1000):
+                pass
+        self.was_left.set()
+
+
+class Listener:
+    def __init__(self, loop):
+        self._loop = loop
+
+    def on_broker_up(self):
+        self._loop.stop()
+
+
+@pytest.fixture
+def mute():
+    mute = Mute()
+    mute.start()
+    return mute
+
+
+def test_a_publisher_goes_on_to_the_next_address(vhost, mute, monkeypatch):
+    declare_topology(vhost.amqp_url)
+    monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", ATTEMPT_SECONDS)
+    loop = asyncio.new_event_loop()
+    publishing = Publisher(loop, (mute.url, vhost.amqp_url), client_name="test")
+    publishing.start(Listener(loop))
+    timer = loop.call_later(PATIENCE_SECONDS, loop.stop)
+    loop.run_forever()
+
+    assert publishing.ready
+    assert publishing.node == 1
+    assert mute.was_left.wait(PATIENCE_SECONDS)
+    timer.cancel()
+    publishing.stop()
+    loop.call_later(0.2, loop.stop)
+    loop.run_forever()
+    loop.close()
+
+
+def test_a_consumer_goes_on_to_the_next_address(vhost, mute, monkeypatch):
+    declare_topology(vhost.amqp_url)
+    monkeypatch.setattr(consumer, "ATTEMPT_SECONDS", ATTEMPT_SECONDS)
+    with consuming(vhost.amqp_url, Recorder(), first=(mute.url,)) as running:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while running._up_since is None:
+            assert time.monotonic() < deadline, "it waits for the mute one"
+            time.sleep(0.02)
+        # pika cannot give up a handshake; its own limit does.
+        assert mute.was_left.wait(4 * PATIENCE_SECONDS)
+
+    assert running._attempt == 2

@@ -1,0 +1,90 @@
+"""An attempt that comes to nothing is left for the next one, whether pika tells of its end or not."""
+
+import pytest
+from pika import spec
+
+from messaging import consumer, subscription
+from messaging.consumer import Consumer
+from messaging.processing import TimeLimits
+from messaging.service_manager import ServiceManager
+from tests.unit.messaging.fake_broker import FakeBroker, turn, turn_until
+
+
+@pytest.fixture
+def broker(monkeypatch):
+    broker = FakeBroker()
+    monkeypatch.setattr(subscription, "BrokerConnection", broker.connect)
+    monkeypatch.setattr(consumer, "delay_before", lambda _attempt: 0.0)
+    monkeypatch.setattr(consumer, "ATTEMPT_SECONDS", 0.02)
+    monkeypatch.setattr(consumer, "TICK_SECONDS", 0.005)
+    return broker
+
+
+class Told(ServiceManager):
+    """Counts how often a consumer was ready."""
+
+    readies = 0
+
+    def ready(self):
+        self.readies += 1
+
+
+@pytest.fixture
+def told():
+    return Told()
+
+
+@pytest.fixture
+def consuming(told):
+    consuming = Consumer(
+        ("amqp://127.0.0.1:9/",),
+        None,
+        client_name="test",
+        batch_events=10,
+        batch_seconds=0.0,
+        limits=TimeLimits(60.0, 60.0),
+        stop_seconds=5.0,
+        service_manager=told,
+    )
+    yield consuming
+    consuming.stop()
+    consuming._loop.run_forever()
+    consuming._loop.close()
+
+
+@pytest.mark.parametrize(
+    "unanswered", [spec.Connection.Open, spec.Channel.Open, spec.Basic.Qos, spec.Basic.Consume]
+)
+def test_a_broker_that_stops_answering_before_it_delivers_is_left_for_the_next(
+    broker, consuming, told, unanswered
+):
+    loop = consuming._loop
+    broker.unanswered.add(unanswered)
+    consuming._connect()
+    consuming._tick()
+    turn_until(loop, lambda: len(broker.links) == 3)
+    broker.unanswered.clear()
+    turn_until(loop, lambda: told.readies == 1)
+    links = len(broker.links)
+    loop.call_later(0.1, loop.stop)
+    loop.run_forever()
+
+    assert (len(broker.links), told.readies) == (links, 1)
+
+
+@pytest.mark.parametrize("unanswered", [spec.Channel.Open, spec.Basic.Qos, spec.Basic.Consume])
+def test_what_is_answered_after_the_end_of_an_attempt_makes_nothing_ready(
+    broker, consuming, told, unanswered
+):
+    loop, failures = consuming._loop, []
+    loop.set_exception_handler(lambda _loop, context: failures.append(context))
+    broker.unanswered |= {unanswered, spec.Channel.Close}
+    consuming._connect()
+    consuming._tick()
+    turn_until(loop, lambda: len(broker.links) == 2)
+    broker.unanswered = {spec.Connection.Open, spec.Channel.Close}
+    broker.links[0].answer_at_last()
+    turn(loop, 20)
+
+    assert told.readies == 0
+    assert not failures
