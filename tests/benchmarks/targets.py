@@ -137,7 +137,7 @@ TARGETS: Final = tuple(Target(*row) for row in (
     ("deliver_window_ms", CEILING, 2_100, None, "deliver_way window p50_ms",
      "newest event of a window in to the service behind, window 2 s: p50 (ms)"),
     ("intake_beside", FLOOR, 0.5, None, "beside settle_and_deliver per_second / beside alone per_second",
-     "intake with settle and deliver on the same cores ÷ alone"),
+     "intake while settle and deliver work on the same cores ÷ alone"),
     ("intake_while_retaining", FLOOR, 0.9, None, "retain meanwhile per_second / retain alone per_second",
      "intake while old rows of 5 millions are deleted ÷ without"),
     ("growth_1m", FLOOR, 0.8, 0.9, "growth rows_1000000 per_second / growth rows_10000 per_second",

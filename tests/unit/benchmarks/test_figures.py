@@ -6,6 +6,7 @@ import pytest
 
 from tests.benchmarks import events
 from tests.benchmarks.__main__ import planned
+from tests.benchmarks.beside import is_beside
 from tests.benchmarks.intake import with_repeats
 from tests.benchmarks.memory import growth_of
 from tests.benchmarks.plan import FULL
@@ -95,6 +96,12 @@ def test_a_check_that_fails_in_one_round_is_on_file_though_it_holds_in_the_next(
     assert document["correctness"] == "2 of 3 checks hold"
     assert [(check["round"], check["holds"]) for check in checks] == [(1, True), (2, False), (3, True)]
     assert {check["claim"] for check in checks} == {"service: nothing but 200"}
+
+
+def test_an_intake_beside_which_hardly_anything_is_delivered_is_not_measured_beside_deliver():
+    assert is_beside(settled=20_000, delivered=1_000, rows=20_000)
+    assert not is_beside(settled=20_000, delivered=182, rows=20_000)
+    assert not is_beside(settled=0, delivered=1_000, rows=20_000)
 
 
 def test_memory_that_rises_once_and_stays_is_flat():
