@@ -35,6 +35,8 @@ MOST_GROWTH = 1.3
 """Of a process's memory from its second minute on; the collector's own ups and downs stay below."""
 
 MOST_DESCRIPTORS = 50
+"""Beside the connections of clients: of files, and connections to servers that come and go."""
+
 LEAST_ANSWERED = 0.9
 """Of the distinct events that were due: what strikes refuse or cut off comes again, and is answered then."""
 
@@ -93,7 +95,7 @@ class Watch:
             life.seen = now
             try:
                 process = psutil.Process(pid)
-                life.latest = (process.memory_info().rss, process.num_fds())
+                life.latest = (process.memory_info().rss, own_descriptors(process, stand.product.port))
             except psutil.NoSuchProcess:
                 continue
             if life.settled is None and now - life.born > SETTLED_SECONDS:
@@ -123,6 +125,19 @@ class Watch:
 
     def _settled(self) -> list[Life]:
         return [life for life in self.lives.values() if life.settled]
+
+
+def own_descriptors(process: psutil.Process, port: int) -> int:
+    """Return how many descriptors a process holds without the living connections of clients on *port*.
+
+    After a stall the sender has up to 256 of them open, and keeps them.
+    """
+    clients = [
+        each
+        for each in process.net_connections("tcp")
+        if each.laddr.port == port and each.status == psutil.CONN_ESTABLISHED
+    ]
+    return process.num_fds() - len(clients)
 
 
 def main() -> int:

@@ -3,10 +3,11 @@
 import random
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from tests.chaos import sparing
-from tests.chaos.soak import STRIKES, Life, Watch, is_good, line_of, load_of
+from tests.chaos.soak import STRIKES, Life, Watch, is_good, line_of, load_of, own_descriptors
 
 CLEAN = {
     "minutes": 60,
@@ -35,6 +36,18 @@ def test_growth_is_that_of_the_process_that_grew_most_since_it_had_settled():
     assert watch.descriptor_growth == 7
     assert watch.watched == 2
     assert watch.longest_life == pytest.approx(10.0)
+
+
+def test_the_connections_of_living_clients_are_no_growth():
+    living, left = psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT
+    connections = [(8080, living), (8080, living), (8080, left), (40000, living)]
+    process = SimpleNamespace(
+        num_fds=lambda: 20,
+        net_connections=lambda _kind: [
+            SimpleNamespace(laddr=SimpleNamespace(port=port), status=status) for port, status in connections
+        ],
+    )
+    assert own_descriptors(process, 8080) == 18
 
 
 @pytest.mark.parametrize(
