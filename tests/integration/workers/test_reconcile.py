@@ -437,9 +437,12 @@ def test_detail_events_say_nothing_of_how_messages_are_notified(intake, engine):
 
     intake(deliver(detail_event("nothing-else")))
     assert manner("nothing-else") == Manner(None, has_ids=False)
-    intake(deliver(native(1, conversation="native")), deliver(detail_event("native")))
+    # One after the other: within a batch the order is that of the keys.
+    intake(deliver(native(1, conversation="native")))
+    intake(deliver(detail_event("native")))
     assert manner("native").dialect == "genesys"
-    intake(deliver(event("message", message={"id": "g-1"})), deliver(detail_event("c-1")))
+    intake(deliver(event("message", message={"id": "g-1"})))
+    intake(deliver(detail_event("c-1")))
     assert manner("c-1") == Manner("guide", has_ids=True)
     # Nor where a conversation has nothing else: it is as the newest of the others.
     assert manner("nothing-else") == Manner("guide", has_ids=False)
@@ -450,7 +453,8 @@ def test_a_guides_message_beside_detail_events_is_not_missing(started, organisat
     message = {"id": "g-1", "text": "a", "direction": "outbound"}
     payload = event("message", message=message, channel={"externalId": "x"}) | {"timestamp": at}
     organisation.history.record(payload)
-    intake(deliver(payload), deliver(detail_event("c-1")))
+    intake(deliver(payload))
+    intake(deliver(detail_event("c-1")))
     run(started)
     assert depth(channel) == 0
     assert query("SELECT compared, missing FROM reconciliations ORDER BY id DESC LIMIT 1") == [(1, 0)]
