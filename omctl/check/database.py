@@ -13,6 +13,7 @@ from messaging.errors import ConfigurationError
 from migrations import schema
 from omctl.check.finding import Finding, Level
 from omctl.database import DatabaseAwayError, database_url, in_words
+from omctl.revisions import is_newer
 from workers.tables import braked_workers, dead_letters, destinations, drift, engine_of, metadata
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def check_database(environment: Environment) -> list[Finding]:
             return [Finding(AREA, "file", Level.PROBLEM, "does not exist", "Run omctl migrate.")]
         with in_words():
             revision = revision_finding(schema.current_revision(url), schema.head_revision())
-            contents = _contents(url) if revision.level is Level.OK else []
+            contents = [] if revision.level is Level.PROBLEM else _contents(url)
     except schema.MissingMigrationsError as error:
         return [Finding(AREA, "migrations", Level.PROBLEM, "are not installed", str(error))]
     except (ConfigurationError, DatabaseAwayError) as error:
@@ -55,6 +56,9 @@ def revision_finding(current: str | None, head: str) -> Finding:
     """Judge the revision that the database is at."""
     if current == head:
         return Finding(AREA, "revision", Level.OK, f"{current}, the newest")
+    if is_newer(current):
+        text = f"{current}, newer than {head}, which this version has"
+        return Finding(AREA, "revision", Level.NOTE, text)
     text = f"{current or 'none'}, and this version needs {head}"
     return Finding(AREA, "revision", Level.PROBLEM, text, "Run omctl migrate.")
 

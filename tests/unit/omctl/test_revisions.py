@@ -4,6 +4,8 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from migrations.schema import DIRECTORY
+from omctl.check.database import revision_finding
+from omctl.check.finding import Level
 from omctl.revisions import is_newer
 
 OURS = [script.revision for script in ScriptDirectory(DIRECTORY).walk_revisions()]
@@ -19,3 +21,13 @@ def test_a_number_that_this_version_has_not_got_is_of_a_later_one(revision, newe
 
 def test_every_revision_of_ours_is_a_number():
     assert [each for each in OURS if not each.isdecimal()] == []
+
+
+@pytest.mark.parametrize(
+    ("revision", "level"),
+    [(OURS[0], Level.OK), ("9999", Level.NOTE), (OURS[-1], Level.PROBLEM), (None, Level.PROBLEM)],
+)
+def test_only_tables_that_lack_a_revision_are_a_problem(revision, level):
+    finding = revision_finding(revision, OURS[0])
+    assert finding.level is level
+    assert finding.advice == ("Run omctl migrate." if level is Level.PROBLEM else "")
