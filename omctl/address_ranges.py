@@ -67,11 +67,13 @@ def _network(entity: dict[str, Any]) -> Network:
 
 
 def as_nginx(networks: Iterable[Network], heading: str) -> str:
-    """Return a variable for nginx's http block that is 1 for the platform's addresses.
+    """Return a variable for nginx's http block that is 1 for the platform's addresses and the host's own.
+
+    The last step of an installation comes from there.
 
     Source: ngx_http_geo_module.
     """
-    lines = [f"    {network} 1;" for network in networks]
+    lines = [f"    {network} 1;" for network in ("127.0.0.1", *networks)]
     return "\n".join([f"# {heading}", "geo $om_from_platform {", "    default 0;", *lines, "}", ""])
 
 

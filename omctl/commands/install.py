@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from messaging.settings_file import VARIABLE as SETTINGS_FILE
 from omctl.console import dry_run_option, json_option, print_json, print_table
-from omctl.installing import InstallationError, Options, Role, carry_out, plan_installation, plan_removal
+from omctl.installing import (
+    ENVIRONMENT,
+    InstallationError,
+    Options,
+    Role,
+    carry_out,
+    plan_installation,
+    plan_removal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,13 +76,17 @@ def install(
 
     An account, units of systemd, settings in /etc/open-messaging, nginx with TLS, and RabbitMQ and PostgreSQL
     with users of the least rights, unless OM_AMQP_URL or OM_DATABASE_URL name others. What stands is left as
-    it is, so that the same command again is safe: it brings the tables up to date and starts the services
-    again, while the port stays open and refuses nobody. The units run the environment this omctl is in.
+    it is, secrets, addresses and the certificate too, so that the same command again is safe: it brings the
+    tables up to date and starts the services again, while the port stays open and refuses nobody. The units
+    run the environment this omctl is in.
     """
     chosen = frozenset(map(Role, roles)) or frozenset(Role)
     hosts = tuple(cluster.split(",")) if cluster else ()
     if hosts and chosen != frozenset(Role):
         raise click.UsageError("A host of the cluster does everything: --cluster goes without --role.")
+    if ENVIRONMENT.exists():
+        # What the units read holds here too; an upgrade's own shell does not know it.
+        os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
     options = Options(chosen, bind, server_name, certificate, workers, hosts)
     _go(plan_installation(options), dry_run=dry_run, as_json=as_json)
 

@@ -1,11 +1,12 @@
 """Bring the service up on a Debian VM under systemd, bring it up to date, and take it away again."""
 
 from omctl.installing.installation import plan_installation
-from omctl.installing.options import Options, Role
+from omctl.installing.options import ENVIRONMENT, Options, Role
 from omctl.installing.removal import plan_removal
 from omctl.installing.step import InstallationError, Step, carry_out
 
 __all__ = [
+    "ENVIRONMENT",
     "InstallationError",
     "Options",
     "Role",

@@ -1,6 +1,6 @@
 """Keep the secrets and addresses that units load as credentials, one file each, for root alone.
 
-What the environment of the installing command says wins, then what is there already, then what the
+What is there already wins, then what the environment of the installing command says, then what the
 installation itself makes up for the servers that it sets up.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from messaging.environment import Environment
 from omctl.installing.files import read, replace
 from omctl.installing.options import CREDENTIALS
-from omctl.installing.step import Step
+from omctl.installing.step import Step, kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,12 +42,16 @@ _GIVEN: Final = {
 }
 """Which credentials a variable of the installing command's environment becomes."""
 
+_OTHERWISE: Final = "edit it, or delete it and install again"
+_CHANGED_BY: Final = {"OM_WEBHOOK_SECRETS": "omctl rotate-secret changes it"}
+"""How a person changes what is kept. What a rotation has retired must not come back by an upgrade."""
+
 
 def given_steps() -> list[Step]:
     """Return the steps that keep what the environment names: servers and secrets that are there already."""
     environment = Environment()
     named = {name: environment.string(name) for name in _GIVEN}
-    return [_keep(path, value) for name, value in named.items() if value for path in _GIVEN[name]]
+    return [_given(path, name, value) for name, value in named.items() if value for path in _GIVEN[name]]
 
 
 def missing_steps() -> list[Step]:
@@ -59,8 +63,11 @@ def missing_steps() -> list[Step]:
     ]
 
 
-def _keep(path: Path, value: str) -> Step:
-    return Step(f"write {path}", lambda: read(path) == value + "\n", lambda: keep(path, value))
+def _given(path: Path, name: str, value: str) -> Step:
+    """Keep a value where none is kept yet; an empty one stands for none."""
+    if (read(path) or "").strip() in {"", value}:
+        return Step(f"write {path}", lambda: read(path) == value + "\n", lambda: keep(path, value))
+    return kept(f"{path}, which differs from {name}: {_CHANGED_BY.get(name, _OTHERWISE)}")
 
 
 def keep(path: Path, value: str) -> None:

@@ -6,18 +6,19 @@ import json
 import secrets
 import time
 import warnings
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import requests
 import sqlalchemy as sa
 from urllib3.exceptions import InsecureRequestWarning
 
+from messaging.environment import Environment
 from omctl.installing import credentials
-from omctl.installing.gateway import CERTIFICATE
+from omctl.installing.gateway import ADDRESSES, CERTIFICATE, certificate_of
 from omctl.installing.step import InstallationError, Step
 from omctl.secrets import SIGNATURE_HEADER
 from webhook_api.routes import WEBHOOK_PATH
+from webhook_api.settings import header_pairs
 from webhook_api.signature import sign
 
 if TYPE_CHECKING:
@@ -36,12 +37,7 @@ def first_event_step(options: Options) -> Step:
 
 def _try(options: Options) -> None:
     conversation = f"omctl-install-{secrets.token_hex(8)}"
-    event = {
-        "eventType": "openmessaging:conversation:new",
-        "conversationId": conversation,
-        "timestamp": datetime.now(UTC).isoformat(),
-    }
-    _send(json.dumps(event).encode(), options)
+    _send(body_of(conversation), options)
     engine = sa.create_engine(_read(credentials.OWNER_DATABASE))
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -55,17 +51,38 @@ def _try(options: Options) -> None:
     )
 
 
-def _send(body: bytes, options: Options) -> None:
+def body_of(conversation: str) -> bytes:
+    """Return an event that is put on record and has no effect: of a call, which is none of this service's."""
+    return json.dumps(
+        {
+            "topicName": f"v2.detail.events.conversation.{conversation}.customer.end",
+            "eventBody": {
+                "conversationId": conversation,
+                "eventTime": time.time_ns() // 1_000_000,
+                "mediaType": "VOICE",
+            },
+        }
+    ).encode()
+
+
+def headers_of(body: bytes) -> dict[str, str]:
+    """Return what the edge wants to see of a request: signature, and the headers that settings require."""
     secret = _read(credentials.WEBHOOK_SECRETS).split(",")[0].encode()
-    headers = {"Content-Type": "application/json", SIGNATURE_HEADER: sign(body, secret)}
+    required = header_pairs(Environment().strings("OM_REQUIRED_HEADERS"))
+    return {**required, "Content-Type": "application/json", SIGNATURE_HEADER: sign(body, secret)}
+
+
+def _send(body: bytes, options: Options) -> None:
     url = f"https://127.0.0.1{WEBHOOK_PATH}"
     # Only the certificate that the installation itself made has this address in it.
-    verify = str(CERTIFICATE) if options.certificate is None else False
+    verify = str(CERTIFICATE) if certificate_of(options)[0] == CERTIFICATE else False
     try:
         with warnings.catch_warnings(category=InsecureRequestWarning, action="ignore"):
-            answer = requests.post(url, data=body, headers=headers, timeout=10.0, verify=verify)
+            answer = requests.post(url, data=body, headers=headers_of(body), timeout=10.0, verify=verify)
     except requests.RequestException as error:
         raise InstallationError(f"{url} does not answer ({type(error).__name__})") from error
+    if answer.status_code == 403:
+        raise InstallationError(f"{url} is refused by nginx: is 127.0.0.1 on the list of {ADDRESSES}?")
     if answer.status_code != 200:
         raise InstallationError(f"{url} answered {answer.status_code}: journalctl -u om-api says why")
 

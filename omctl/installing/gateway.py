@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment
-from omctl.installing.files import file_step, kept_file_step, restart_step, shipped
+from omctl.address_ranges import as_nginx
+from omctl.installing.files import file_step, kept_file_step, read, restart_step, shipped
 from omctl.installing.packages import package_step
-from omctl.installing.step import Step, run, succeeds
+from omctl.installing.step import Step, kept, run, succeeds
 
 if TYPE_CHECKING:
     from omctl.installing.options import Options
@@ -19,12 +21,8 @@ ADDRESSES: Final = Path("/etc/nginx/open-messaging-addresses.conf")
 CERTIFICATE: Final = Path("/etc/open-messaging/tls/certificate.pem")
 KEY: Final = Path("/etc/open-messaging/tls/key.pem")
 
-EVERYBODY: Final = """\
-# No list yet: omctl ipranges --format nginx --output /etc/nginx/open-messaging-addresses.conf
-geo $om_from_platform {
-    default 0;
-}
-"""
+EVERYBODY: Final = as_nginx([], f"No list yet: omctl ipranges --format nginx --output {ADDRESSES}")
+_CERTIFICATE: Final = re.compile(r"ssl_certificate (\S+);\s+ssl_certificate_key (\S+);")
 DAYS: Final = 825
 """What a certificate that signs itself is good for: long enough to be replaced by a real one."""
 
@@ -32,11 +30,14 @@ DAYS: Final = 825
 def gateway_steps(options: Options) -> list[Step]:
     """Return the steps to a gateway that answers on port 443."""
     steps = [package_step("nginx"), restart_step("nginx.service")]
-    if options.certificate is None:
+    certificate, _ = certificate_of(options)
+    if certificate == CERTIFICATE:
         steps += [
             package_step("openssl"),
             Step("make a certificate that signs itself", CERTIFICATE.exists, lambda: _certify(options)),
         ]
+    elif options.certificate is None:
+        steps.append(kept(f"the certificate {certificate}, which an earlier --certificate named"))
     return [
         *steps,
         kept_file_step(ADDRESSES, lambda: EVERYBODY, mode=0o644),
@@ -48,7 +49,7 @@ def gateway_steps(options: Options) -> list[Step]:
 def site(options: Options) -> str:
     """Return the gateway's configuration."""
     text = shipped("nginx/open-messaging.conf")
-    certificate, key = options.certificate or (CERTIFICATE, KEY)
+    certificate, key = certificate_of(options)
     for name, value in {
         "BIND": options.bind,
         "SERVER_NAME": options.server_name,
@@ -58,6 +59,13 @@ def site(options: Options) -> str:
     }.items():
         text = text.replace(f"@{name}@", value)
     return text
+
+
+def certificate_of(options: Options) -> tuple[Path, Path]:
+    """Return the certificate and its key: those that were named, now or earlier, or the one made here."""
+    written = _CERTIFICATE.search(read(SITE) or "")
+    earlier = (Path(written[1]), Path(written[2])) if written else (CERTIFICATE, KEY)
+    return options.certificate or earlier
 
 
 def _certify(options: Options) -> None:

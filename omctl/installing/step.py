@@ -24,11 +24,18 @@ class Step:
         title: What a person reads, without secrets.
         is_done: Tells whether there is nothing to do; changes nothing.
         do: Does it.
+        standing: What is told where there is nothing to do.
     """
 
     title: str
     is_done: Callable[[], bool]
     do: Callable[[], object]
+    standing: str = "as it should be"
+
+
+def kept(what: str) -> Step:
+    """Return the step that only tells what stays, although a person might expect otherwise."""
+    return Step(what, lambda: True, lambda: None, "kept")
 
 
 def carry_out(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, str]]:
@@ -39,14 +46,14 @@ def carry_out(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, st
         dry_run: Do nothing.
 
     Returns:
-        Title and state: "as it should be", "done", "would be done".
+        Title and state: "as it should be", "kept", "done", "would be done".
 
     Raises:
         InstallationError: A step failed; the later ones were not begun.
     """
     for step in steps:
         if step.is_done():
-            yield step.title, "as it should be"
+            yield step.title, step.standing
         elif dry_run:
             yield step.title, "would be done"
         else:

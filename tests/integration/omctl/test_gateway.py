@@ -15,6 +15,7 @@ from omctl.installing.gateway import EVERYBODY, site
 from tests.servers import LOOPBACK, ServerProcess, ensure_nginx, free_port, nginx
 from tests.services import WEBHOOK_PATH, Edge, Service, declare_topology, running, signature
 
+IN_FORCE = "if ($om_from_platform = 0) { return 403; }"
 BODY = b'{"eventType": "openmessaging:conversation:new", "n": 1.0}'
 MAIN = """\
 daemon off;
@@ -176,9 +177,10 @@ def test_one_event_never_becomes_an_error_because_the_edge_starts_again(gateway,
     assert set(answers) == {200}
 
 
-def test_the_log_tells_who_was_not_the_platform_and_nothing_personal(gateway):
-    gateway.post(BODY)
-    line = (gateway.directory / "open-messaging.log").read_text().splitlines()[-1]
+def test_the_log_tells_who_was_not_the_platform_and_nothing_personal(edge, tmp_path):
+    with another_gateway(tmp_path, edge, addresses="geo $om_from_platform { default 0; }") as gateway:
+        gateway.post(BODY)
+        line = (gateway.directory / "open-messaging.log").read_text().splitlines()[-1]
 
     assert line.startswith(f"{LOOPBACK} ")
     assert " POST 200 " in line
@@ -222,9 +224,13 @@ def _post_until_refused(gateway):
 @pytest.mark.parametrize(("listed", "status"), [(f"{LOOPBACK}/32", 200), ("203.0.113.0/24", 403)])
 def test_once_it_is_in_force_the_list_lets_in_only_who_is_on_it(edge, tmp_path, listed, status):
     addresses = f"geo $om_from_platform {{ default 0; {listed} 1; }}"
-    in_force = "if ($om_from_platform = 0) { return 403; }"
-    with another_gateway(tmp_path, edge, addresses=addresses, local=in_force) as gateway:
+    with another_gateway(tmp_path, edge, addresses=addresses, local=IN_FORCE) as gateway:
         assert gateway.post(BODY).status_code == status
+
+
+def test_the_host_itself_is_let_in_before_there_is_a_list(edge, tmp_path):
+    with another_gateway(tmp_path, edge, local=IN_FORCE) as gateway:
+        assert gateway.post(BODY).status_code == 200
 
 
 def test_behind_a_load_balancer_the_list_knows_the_senders_own_address(edge, tmp_path):

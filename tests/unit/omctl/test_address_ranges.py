@@ -64,7 +64,7 @@ def test_an_answer_of_another_form_is_refused():
 def test_nginx_gets_a_variable():
     networks = select({"entities": published("192.0.2.0/24")}, "", "outbound")
     assert as_nginx(networks, "x") == (
-        "# x\ngeo $om_from_platform {\n    default 0;\n    192.0.2.0/24 1;\n}\n"
+        "# x\ngeo $om_from_platform {\n    default 0;\n    127.0.0.1 1;\n    192.0.2.0/24 1;\n}\n"
     )
 
 

@@ -1,0 +1,105 @@
+"""What a second installation leaves as it is, whatever its command line and environment say."""
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from omctl.commands import install as command
+from omctl.installing import Options, carry_out, credentials, gateway
+
+OWN = Path("/etc/ssl/hooks.pem"), Path("/etc/ssl/hooks.key")
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Where this host keeps its credentials; nothing is there yet."""
+    monkeypatch.setattr(credentials, "CREDENTIALS", tmp_path)
+    given = {
+        "OM_WEBHOOK_SECRETS": (tmp_path / "OM_WEBHOOK_SECRETS",),
+        "OM_AMQP_URL": (tmp_path / "edge" / "OM_AMQP_URL", tmp_path / "worker" / "OM_AMQP_URL"),
+        "OM_GENESYS_CLIENT_SECRET": (tmp_path / "OM_GENESYS_CLIENT_SECRET",),
+    }
+    monkeypatch.setattr(credentials, "_GIVEN", given)
+    return tmp_path
+
+
+def install(monkeypatch, **environment):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return [(state, title) for title, state in carry_out(credentials.given_steps(), dry_run=False)]
+
+
+def test_a_secret_that_was_retired_does_not_come_back_and_a_person_is_told(kept, monkeypatch):
+    install(monkeypatch, OM_WEBHOOK_SECRETS="constructed-old")
+    (kept / "OM_WEBHOOK_SECRETS").write_text("constructed-new\n")
+
+    [(state, title)] = install(monkeypatch, OM_WEBHOOK_SECRETS="constructed-old")
+
+    assert (kept / "OM_WEBHOOK_SECRETS").read_text() == "constructed-new\n"
+    assert state == "kept"
+    assert title.endswith("differs from OM_WEBHOOK_SECRETS: omctl rotate-secret changes it")
+    assert "constructed" not in title
+
+
+def test_users_of_less_rights_stay_and_what_is_missing_is_written(kept, monkeypatch):
+    (kept / "edge").mkdir()
+    (kept / "edge" / "OM_AMQP_URL").write_text("amqp://less\n")
+
+    told = install(monkeypatch, OM_AMQP_URL="amqp://all")
+
+    assert [state for state, _ in told] == ["kept", "done"]
+    assert (kept / "edge" / "OM_AMQP_URL").read_text() == "amqp://less\n"
+    assert (kept / "worker" / "OM_AMQP_URL").read_text() == "amqp://all\n"
+
+
+def test_an_empty_credential_is_filled_and_the_same_one_is_as_it_should_be(kept, monkeypatch):
+    (kept / "OM_GENESYS_CLIENT_SECRET").write_text("\n")
+
+    told = [install(monkeypatch, OM_GENESYS_CLIENT_SECRET="constructed")[0][0] for _ in range(2)]
+
+    assert told == ["done", "as it should be"]
+    assert (kept / "OM_GENESYS_CLIENT_SECRET").read_text() == "constructed\n"
+
+
+@pytest.fixture
+def written_site(tmp_path, monkeypatch):
+    """The gateway's file, where an earlier installation may have written it."""
+    monkeypatch.setattr(gateway, "SITE", tmp_path / "site.conf")
+    return tmp_path / "site.conf"
+
+
+def test_the_certificate_that_was_named_once_stays_until_another_is_named(written_site):
+    written_site.write_text(gateway.site(Options(certificate=OWN)))
+    other = Path("/etc/ssl/other.pem"), Path("/etc/ssl/other.key")
+
+    assert gateway.certificate_of(Options()) == OWN
+    assert gateway.certificate_of(Options(certificate=other)) == other
+    assert "ssl_certificate_key /etc/ssl/hooks.key;" in gateway.site(Options())
+    told = [
+        title for title, state in carry_out(gateway.gateway_steps(Options()), dry_run=True) if state == "kept"
+    ]
+    assert told == ["the certificate /etc/ssl/hooks.pem, which an earlier --certificate named"]
+
+
+def test_without_an_earlier_certificate_one_is_made(written_site):
+    assert gateway.certificate_of(Options()) == (gateway.CERTIFICATE, gateway.KEY)
+    assert "make a certificate that signs itself" in [step.title for step in gateway.gateway_steps(Options())]
+
+
+def test_the_gateway_follows_the_settings_that_the_units_read(tmp_path, monkeypatch):
+    settings = tmp_path / "environment"
+    settings.write_text("OM_MAX_BODY_BYTES=4096\n")
+    sites = []
+    monkeypatch.setattr(command, "ENVIRONMENT", settings)
+    monkeypatch.setattr(
+        command, "plan_installation", lambda options: sites.append(gateway.site(options)) or ()
+    )
+    # Set, so that it is taken away again after the test.
+    monkeypatch.setenv("OM_SETTINGS_FILE", "")
+    del os.environ["OM_SETTINGS_FILE"]
+
+    CliRunner().invoke(command.install, ["--dry-run"], catch_exceptions=False)
+
+    assert "client_max_body_size 4096;" in sites[0]
