@@ -18,6 +18,7 @@ from omctl.installing import (
     carry_out,
     plan_installation,
     plan_removal,
+    purge_steps,
 )
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def install(
     hosts = tuple(cluster.split(",")) if cluster else ()
     if hosts and chosen != frozenset(Role):
         raise click.UsageError("A host of the cluster does everything: --cluster goes without --role.")
+    _check_root(dry_run=dry_run)
     if ENVIRONMENT.exists():
         # What the units read holds here too; an upgrade's own shell does not know it.
         os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
@@ -92,26 +94,39 @@ def install(
 
 
 @click.command(epilog=REMOVAL_EXAMPLES)
-@click.option("--purge", is_flag=True, help="Also settings, secrets, journal, database and queues.")
+@click.option(
+    "--purge", is_flag=True, help="Also settings, secrets and journal; on the last host database and queues."
+)
 @click.option("--yes", is_flag=True, help="With --purge: do not ask.")
 @dry_run_option
 @json_option
 def uninstall(*, purge: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Take the service off this host; what it has kept stays, unless --purge says otherwise.
 
-    Debian's packages stay, and so does the environment under /opt that this omctl is in.
+    On a host of a cluster --purge leaves the cluster, and leaves alone what the hosts share: queues, users
+    and database go with the last of them. Debian's packages stay, and so does the environment under /opt that
+    this omctl is in.
     """
+    _check_root(dry_run=dry_run)
     if purge and not dry_run and not yes:
-        click.confirm(
-            "Events, journals and dead letters of this host will be gone; go on?", abort=True, err=True
-        )
+        _ask()
     _go(plan_removal(purge=purge), dry_run=dry_run, as_json=as_json)
+
+
+def _check_root(*, dry_run: bool) -> None:
+    if os.geteuid() and not dry_run:
+        raise InstallationError("this needs root: sudo omctl …")
+
+
+def _ask() -> None:
+    """Have a person agree to what goes for good, each part by its name."""
+    for title, state in carry_out(purge_steps(), dry_run=True):
+        click.echo(f"{state}: {title}", err=True)
+    click.confirm("What would be done cannot be undone; go on?", abort=True, err=True)
 
 
 def _go(steps: Iterable[Step], *, dry_run: bool, as_json: bool) -> None:
     """Carry the steps out, telling each on standard error as it is done."""
-    if os.geteuid() and not dry_run:
-        raise InstallationError("this needs root: sudo omctl …")
     rows = []
     for title, state in carry_out(steps, dry_run=dry_run):
         click.echo(f"{state}: {title}", err=True)

@@ -2,7 +2,7 @@
 
 from omctl.installing.installation import plan_installation
 from omctl.installing.options import ENVIRONMENT, Options, Role
-from omctl.installing.removal import plan_removal
+from omctl.installing.removal import plan_removal, purge_steps
 from omctl.installing.step import InstallationError, Step, carry_out
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "carry_out",
     "plan_installation",
     "plan_removal",
+    "purge_steps",
 ]

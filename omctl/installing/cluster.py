@@ -51,7 +51,7 @@ def cluster_steps(options: Options) -> Iterator[Step]:
 def _join_steps(options: Options) -> Iterator[Step]:
     first, here = (f"rabbit@{host}" for host in (options.cluster[0], options.host))
     yield Step("take the cluster's cookie", lambda: _cookie(COOKIE) == _cookie(KEPT_COOKIE), _take_cookie)
-    yield Step(f"join the broker of {options.cluster[0]}", lambda: first in _members(), lambda: _join(first))
+    yield Step(f"join the broker of {options.cluster[0]}", lambda: first in members(), lambda: _join(first))
     yield Step(
         "have a member of each queue here",
         lambda: False,
@@ -96,7 +96,7 @@ def _take_cookie() -> None:
     run(["systemctl", "start", PACKAGE])
 
 
-def _members() -> list[str]:
+def members() -> list[str]:
     """Return the nodes of this host's cluster; none where its broker does not run."""
     if not succeeds(["rabbitmqctl", "--quiet", "status"]):
         return []
@@ -108,3 +108,35 @@ def _join(first: str) -> None:
     """Leave what this node was alone, and be one of the others."""
     for command in (["stop_app"], ["reset"], ["join_cluster", first], ["start_app"]):
         run(["rabbitmqctl", "--quiet", *command])
+
+
+def other_members(here: str) -> list[str]:
+    """Return the nodes that share this host's queues and users.
+
+    Args:
+        here: This host's own node.
+
+    Raises:
+        InstallationError: It was made one of several, and does not run, so that it cannot tell.
+    """
+    found = members()
+    if not found and KEPT_COOKIE.exists():
+        raise InstallationError(
+            f"{here} is one of a cluster and does not run, so that it cannot leave: systemctl start {PACKAGE}"
+        )
+    return [node for node in found if node != here] if len(found) > 1 else []
+
+
+def leave(here: str) -> None:
+    """Have this host's node be alone and empty; the others keep queues, users and all that waits.
+
+    A reset alone would leave a member of each queue behind that counts for its majority and never answers.
+
+    Raises:
+        InstallationError: The others have no majority, or a queue keeps its member here; nothing is lost.
+    """
+    said = run(["rabbitmq-queues", "--quiet", "shrink", here])
+    if "error" in said:
+        raise InstallationError(f"a queue keeps its member on {here}: {said.strip()}")
+    for command in ("stop_app", "reset", "start_app"):
+        run(["rabbitmqctl", "--quiet", command])

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from messaging import topology
 from omctl.installing.broker import USER_NAMES
+from omctl.installing.cluster import KEPT_COOKIE, leave, other_members
 from omctl.installing.configuration import PROGRAM
 from omctl.installing.database import DATABASE, OWNER, SERVICE
 from omctl.installing.gateway import ADDRESSES, SITE
-from omctl.installing.options import ACCOUNT, CONFIGURATION, STATE, UNITS
-from omctl.installing.step import Step, run, succeeds
+from omctl.installing.options import ACCOUNT, CONFIGURATION, STATE, UNITS, Options
+from omctl.installing.step import Step, kept, run, succeeds
 from omctl.installing.units import EDGE_UNITS, HARDENING, WORKER_UNITS
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def plan_removal(*, purge: bool) -> Iterator[Step]:
     """Return the steps that take services, units and gateway away.
 
     Args:
-        purge: Also settings, secrets, journal, database, and the broker's queues and users.
+        purge: Also what it has kept, as `purge_steps` says.
     """
     yield Step("stop the services", lambda: not _units(), _stop)
     units = (*EDGE_UNITS, *WORKER_UNITS)
@@ -41,21 +42,54 @@ def plan_removal(*, purge: bool) -> Iterator[Step]:
         "have nginx forget the gateway", ["systemctl", "try-reload-or-restart", "nginx"], needs="nginx"
     )
     if purge:
-        yield from _purge()
+        yield from purge_steps()
 
 
-def _purge() -> Iterator[Step]:
-    yield Step("drop the database and its users", lambda: not succeeds([*_PSQL, "-c", ""]), _drop_database)
-    yield Step(
-        "delete the broker's queues and users", lambda: not succeeds(["rabbitmqctl", "status"]), _empty_broker
-    )
-    for directory in (CONFIGURATION, STATE):
-        yield _directory_goes(directory)
+def purge_steps() -> Iterator[Step]:
+    """Return the steps that delete settings, secrets and journal, and on the last host what hosts share.
+
+    As long as the broker has other nodes, its queues and users and the database are theirs too.
+
+    Raises:
+        InstallationError: Whether it has cannot be told.
+    """
+    here = f"rabbit@{Options().host}"
+    others = other_members(here)
+    yield from _leave_steps(here, others) if others else _shared_steps()
+    yield _directory_goes(CONFIGURATION, "settings and secrets")
+    yield _directory_goes(STATE, "the journal, with what it has not handed over")
     yield Step(
         f"delete the account {ACCOUNT}",
         lambda: not succeeds(["getent", "passwd", ACCOUNT]),
         lambda: run(["userdel", ACCOUNT]),
     )
+    if others:
+        yield kept(f"queues, dead letters and users of the broker, which it shares with {', '.join(others)}")
+        if succeeds([*_PSQL, f"--dbname={DATABASE}", "-c", ""]):
+            yield kept(f"the database {DATABASE} on this host, which the other hosts may use")
+
+
+def _shared_steps() -> Iterator[Step]:
+    yield Step(
+        f"drop the database {DATABASE} of this host's PostgreSQL, with all events, and its two users",
+        lambda: not succeeds([*_PSQL, "-c", ""]),
+        _drop_database,
+    )
+    yield Step(
+        "delete the queues and users of this host's broker, with what waits and all dead letters",
+        lambda: not succeeds(["rabbitmqctl", "status"]),
+        _empty_broker,
+    )
+
+
+def _leave_steps(here: str, others: Sequence[str]) -> Iterator[Step]:
+    """Leave a cluster that was joined by --cluster; one that serves others besides is not ours to change."""
+    if KEPT_COOKIE.exists():
+        yield Step(
+            f"have {here} leave the cluster with {', '.join(others)}, and be empty",
+            lambda: False,
+            lambda: leave(here),
+        )
 
 
 def _does(title: str, command: Sequence[str], *, needs: str = "systemctl") -> Step:
@@ -66,8 +100,8 @@ def _file_goes(path: Path) -> Step:
     return Step(f"delete {path}", lambda: not path.exists(), path.unlink)
 
 
-def _directory_goes(path: Path) -> Step:
-    return Step(f"delete {path}", lambda: not path.exists(), lambda: shutil.rmtree(path))
+def _directory_goes(path: Path, what: str) -> Step:
+    return Step(f"delete {path}: {what}", lambda: not path.exists(), lambda: shutil.rmtree(path))
 
 
 def _units() -> list[str]:

@@ -73,8 +73,28 @@ def start_steps(options: Options) -> list[Step]:
         )
     if options.is_edge:
         # The socket goes on listening while the service starts again.
-        steps += [_start("om-api.socket"), _start("om-api.service")]
+        steps += [_socket_step("om-api.socket"), _start("om-api.service")]
     return steps
+
+
+def _socket_step(name: str) -> Step:
+    """A socket that listens goes on with the port it has: where its unit says another, it must begin anew.
+
+    Its service requires it, and so starts again with it. Meanwhile senders are refused, for seconds.
+    """
+
+    def start() -> None:
+        run(["systemctl", "enable", "--quiet", name])
+        run(["systemctl", "restart" if _is_older_than_its_unit(name) else "start", name])
+
+    return Step(f"start {name}, anew where it has changed", lambda: False, start)
+
+
+def _is_older_than_its_unit(name: str) -> bool:
+    """Tell whether a unit became active before its file was written, in an earlier second."""
+    show = ["systemctl", "show", "--value", "--property=ActiveEnterTimestamp", "--timestamp=unix", name]
+    since = run(show).strip().removeprefix("@")
+    return since.isdigit() and int(since) < int((UNITS / name).stat().st_mtime)
 
 
 def _start(name: str) -> Step:

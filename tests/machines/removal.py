@@ -10,6 +10,7 @@ from tests.machines.telling import line, tell
 CREDENTIALS: Final = "/etc/open-messaging/credentials"
 NAMED: Final = "/root/named"
 EVENTS: Final = 50
+OTHER_BIND: Final = "127.0.0.1:8090"
 ROWS: Final = "runuser -u postgres -- psql -At open_messaging -c 'SELECT count(*) FROM processed_events'"
 QUEUED: Final = "rabbitmqctl -q list_queues name messages | sed -n 's/^open-messaging.events\\t//p'"
 
@@ -51,10 +52,12 @@ def _share(machine: Machine, omctl: str) -> None:
     machine.run(f"{broker} {omctl} install --role edge")
     if (running := units.services(machine)) != ["om-api.service"]:
         raise MachineError(f"a host of the role edge runs {running}")
-    url = "http://127.0.0.1:8080/webhooks/genesys/openmessaging"
+    machine.run(f"{broker} {omctl} install --role edge --bind {OTHER_BIND}")
+    _expect(machine, "ss -Hltn 'sport = :8080' | wc -l", "0")
+    url = f"http://{OTHER_BIND}/webhooks/genesys/openmessaging"
     machine.run(f"omctl simulate {url} --events {EVENTS} --duplicates 0")
     machine.run(AWAIT.format(condition=f"-ge {EVENTS}"))
-    tell("an edge alone, of a broker that was named: its events wait in the queue")
+    tell("an edge alone, moved to another port, of a broker that was named: its events wait in the queue")
     machine.run("omctl uninstall")
     database = f"OM_DATABASE_URL=$(cat {NAMED}/OM_DATABASE_URL)"
     machine.run(f"{broker} {database} {omctl} install --role worker")

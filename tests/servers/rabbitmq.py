@@ -61,13 +61,13 @@ class PrivateRabbitMQ(LocalRabbitMQ):
         self.ctl("start_app")
         self.wait_ready()
 
-    def ctl(self, *arguments: str, timeout: float = 60.0) -> str:
-        """Run rabbitmqctl against this node and return what it printed.
+    def ctl(self, *arguments: str, timeout: float = 60.0, program: str = "rabbitmqctl") -> str:
+        """Run rabbitmqctl, or another program beside it, against this node and return what it printed.
 
         Raises:
             subprocess.CalledProcessError: it failed; its output is in the exception.
         """
-        command = [str(self._program("rabbitmqctl")), "--quiet", "--node", self.node, *arguments]
+        command = [str(self._program(program)), "--quiet", "--node", self.node, *arguments]
         done = subprocess.run(
             command, env=self._environment(), check=True, capture_output=True, text=True, timeout=timeout
         )

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from omctl.commands import install as command
-from omctl.installing import Options, carry_out, credentials, gateway
+from omctl.installing import Options, carry_out, credentials, gateway, units
 
 OWN = Path("/etc/ssl/hooks.pem"), Path("/etc/ssl/hooks.key")
 
@@ -103,3 +103,21 @@ def test_the_gateway_follows_the_settings_that_the_units_read(tmp_path, monkeypa
     CliRunner().invoke(command.install, ["--dry-run"], catch_exceptions=False)
 
     assert "client_max_body_size 4096;" in sites[0]
+
+
+@pytest.mark.parametrize(
+    ("since", "verb"), [("@1000", "restart"), ("@1001", "start"), ("@1002", "start"), ("", "start")]
+)
+def test_a_socket_that_listens_begins_anew_where_its_unit_was_written_later(
+    tmp_path, monkeypatch, since, verb
+):
+    (tmp_path / "om-api.socket").touch()
+    os.utime(tmp_path / "om-api.socket", (1001.9, 1001.9))
+    commands = []
+    monkeypatch.setattr(units, "UNITS", tmp_path)
+    monkeypatch.setattr(units, "run", lambda each: commands.append(each) or f"{since}\n")
+
+    [step] = [step for step in units.start_steps(Options()) if "om-api.socket" in step.title]
+    step.do()
+
+    assert commands[-1] == ["systemctl", verb, "om-api.socket"]
