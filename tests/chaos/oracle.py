@@ -153,6 +153,7 @@ class Oracle:
         counts = {
             "{} deliveries were given up": stand.ask(GIVEN_UP),
             "{} deliveries had no good signature": stand.behind.inbox.forged,
+            "{} windows, updates and deliveries are unfinished": stand.ask(UNFINISHED),
         }
         words = [form.format(count) for form, count in counts.items() if count]
         return TellTale(

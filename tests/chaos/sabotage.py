@@ -48,9 +48,9 @@ class Defect:
     lasts: tuple[float, float] | None = None
 
     def is_shown_by(self, result: Result) -> bool:
-        """Tell whether a result is what the defect makes of it; a strike that failed shows nothing."""
+        """Tell whether a result is what the defect makes of it; a strike that is not proven shows nothing."""
         outcome = result.outcome
-        has_struck = not STRUCK_NOTHING.search(outcome)
+        has_struck = bool(result.proofs) and not STRUCK_NOTHING.search(outcome)
         return has_struck and re.search(self.shows, outcome) is not None
 
     @property
@@ -59,7 +59,7 @@ class Defect:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
-LOST: Final = r"^(?!.*did not (drain|empty)).*lost=[1-9]"
+LOST: Final = r"^(?!.*(did not (drain|empty)|are unfinished)).*lost=[1-9]"
 """What is still on its way when the run ends is not lost."""
 
 REPEATED: Final = r"repeated=[1-9]"

@@ -102,7 +102,7 @@ def _parse(url):
     hosts = parsed.query.get("host")
     return parsed.set(query={"host": hosts[0]}) if isinstance(hosts, tuple) else parsed
 """,
-        r"lost=[1-9]|queue did not drain",
+        "events are committed there",
         stand="standby",
     ),
     Defect(

@@ -30,6 +30,7 @@ TERMINATE_STRANGERS = (
 CANCEL_OTHERS = f"SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) {OTHERS} AND state = 'active'"
 WAITING = f"SELECT count(*) {OTHERS} AND wait_event_type = 'Lock'"
 SLEEPING = f"SELECT count(*) {OTHERS} AND wait_event = 'PgSleep'"
+ROWS = "SELECT count(*) FROM processed_events"
 DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 DAWDLE = f"""
     CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
@@ -187,7 +188,9 @@ def it_fails_over_to_its_standby(scene: Scene) -> Iterator[None]:
             f"port {standby.port} takes writes, port {primary.port} is dead",
             lambda: not stand.ask("SELECT pg_is_in_recovery()::int") and not primary.is_ready(),
         )
+        before = stand.ask(ROWS)
         yield
+        scene.wait_until(lambda: stand.ask(ROWS) > before, "events are committed there")
     primary.follow(standby)
 
 

@@ -65,9 +65,7 @@ def the_disk_is_full(scene: Scene) -> Iterator[None]:
     with filler.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, _free(state) - room)
     try:
-        with _filled(scene):
-            left = _free(state)
-            scene.prove(f"{left} bytes are free", has_struck=left < NEARLY_FULL)
+        with _filled(scene, f"less than {NEARLY_FULL} bytes are free", lambda: _free(state) < NEARLY_FULL):
             yield
     finally:
         filler.unlink()
@@ -79,9 +77,9 @@ def the_limit_is_reached(scene: Scene) -> Iterator[None]:
     stand = scene.stand
     limit = _room_for(stand, LIMIT_SECONDS)
     stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=str(limit))
-    with _filled(scene):
+    words = f"{NEARLY:.0%} of {limit} bytes are journalled"
+    with _filled(scene, words, lambda: stand.journals.size > NEARLY * limit):
         size = stand.journals.size
-        scene.prove(f"{size} bytes are journalled", has_struck=size > NEARLY * limit)
         assert size <= limit, f"{size} bytes are journalled, more than {limit}"
         yield
     stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=DEFAULT_LIMIT)
@@ -128,9 +126,9 @@ def descriptors_run_out(scene: Scene) -> Iterator[None]:
     knocking = [_knock(stand.product.port) for _ in range(KNOCKS + sum(map(_holes, processes)))]
     try:
         yield
-        assert set(stand.edge.children()) == set(processes), "an edge process died"
         told = log.read_bytes()[start:]
         scene.prove("a process was refused a descriptor", has_struck=b"accepting_paused" in told)
+        assert set(stand.edge.children()) == set(processes), "an edge process died"
     finally:
         for pid, limits in usual.items():
             with suppress(ProcessLookupError):
@@ -157,12 +155,13 @@ def _knock(port: int) -> socket.socket:
 
 
 @contextmanager
-def _filled(scene: Scene) -> Iterator[None]:
-    """Fill the journal until senders are refused, then let the broker come back."""
+def _filled(scene: Scene, words: str, is_full: Callable[[], bool]) -> Iterator[None]:
+    """Fill the journal, see that senders are refused, then let the broker come back."""
     stand, load = scene.stand, scene.load
     log, start = stand.edge.log, stand.edge.log.stat().st_size
     stand.broker.stop()
     try:
+        scene.await_proof(words, is_full)
         scene.wait_until(lambda: load.latest(0.5)[503], "senders are told 503")
         yield
     finally:

@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tests.chaos.broker_view import EVENTS
 from tests.chaos.episodes import accepted_between, episodes_of, excess_of
 from tests.chaos.stand import FALL_BEHIND
 
@@ -39,7 +40,8 @@ USUAL_COMMITS = ("ALTER SYSTEM RESET commit_delay", "ALTER SYSTEM RESET commit_s
 away no more than 160 events a second."""
 
 USUAL = {"OM_BATCH_EVENTS": "100", "OM_BATCH_SECONDS": "0.02"}
-WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": "4000", "OM_QUEUE_DEPTH_LOW": "1500"}
+HIGH = 4000
+WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": str(HIGH), "OM_QUEUE_DEPTH_LOW": "1500"}
 
 LEAST_REFILL = 1000
 """Events between two episodes: the way up from one watermark to the other is 2,500, less what two processes
@@ -88,9 +90,13 @@ def senders_that_do_not(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def _overloaded(scene: Scene) -> Iterator[None]:
-    load, begin = scene.load, time.monotonic()
+    load, view, begin = scene.load, scene.stand.view, time.monotonic()
     with load.watch() as seen:
         load.change_rate(FILL_RATE)
+        scene.await_proof(
+            "more has come than may wait, by the broker's word or the senders'",
+            lambda: load.latest(1.0)[429] or view.depth(EVENTS) > HIGH,
+        )
         scene.wait_until(lambda: load.latest(0.5)[429], "senders are told 429")
         load.change_rate(RATE)
         while _crossings(load, begin) < CROSSED and time.monotonic() < begin + STRIKE_SECONDS:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from tests.chaos import sick_handlers
-from tests.chaos.faults.database import DEADLOCKS
+from tests.chaos.faults.database import DEADLOCKS, ROWS
 from tests.chaos.proxy import Weather
 from tests.stand.ledger import digest_of
 
@@ -27,7 +27,6 @@ BLOCKED = (
     " WHERE wait_event_type = 'Lock' AND query LIKE '%conversation_messages%'"
 )
 LOCK = text("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
-ROWS = "SELECT count(*) FROM processed_events"
 DELIVERIES = "SELECT max(deliveries) FROM processed_events WHERE body_sha256 = :digest"
 REASON = "SELECT count(*) FROM dead_letters WHERE body_sha256 = :digest AND code = :code"
 PATIENCE = {"OM_STUCK_SECONDS": "10", "OM_HANDLER_SECONDS": "5"}

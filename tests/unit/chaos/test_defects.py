@@ -40,11 +40,22 @@ def test_every_fault_has_a_defect_that_it_shows():
         "AssertionError: waited 60 s in vain: it strikes: a worker is gone",
         "AssertionError: it did not strike: 0 tries were refused",
         "the queue did not drain: 3 deliveries",
+        "3 windows, updates and deliveries are unfinished",
     ],
 )
 def test_a_strike_that_failed_and_what_is_still_on_its_way_show_no_defect(outcome):
     assert LOSES.is_shown_by(LOSING)
     assert not LOSES.is_shown_by(replace(LOSING, failure=outcome))
+
+
+def test_nor_does_a_strike_that_nothing_proves():
+    assert not LOSES.is_shown_by(replace(LOSING, proofs=()))
+
+
+def test_no_defect_is_shown_by_what_is_still_on_its_way_alone():
+    unfinished = "the queue did not drain: 3 deliveries; 3 windows, updates and deliveries are unfinished"
+    on_its_way = replace(LOSING, failure=unfinished)
+    assert not [defect.name for defect in DEFECTS if defect.is_shown_by(on_its_way)]
 
 
 def replaced_by(code):

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.chaos import every_sabotage, run
+from tests.chaos.behind import UNFINISHED
 from tests.chaos.defects import DEFECTS
+from tests.chaos.oracle import Oracle
 from tests.chaos.plugin import SABOTAGE
 from tests.chaos.result import Result
 from tests.chaos.run import Plan
@@ -97,3 +99,14 @@ def test_a_check_that_fails_within_the_strike_keeps_what_was_proven_before(monke
 @contextmanager
 def _watch():
     yield Seen([])
+
+
+def test_what_is_unfinished_behind_the_queue_is_told(monkeypatch):
+    monkeypatch.setattr(Oracle, "_all", lambda *_, **_values: [])
+    behind = SimpleNamespace(
+        taken_of=lambda _run: [], contacts=SimpleNamespace(said={}), inbox=SimpleNamespace(forged=0)
+    )
+    stand = SimpleNamespace(behind=behind, ask=lambda question, **_values: 3 * (question == UNFINISHED))
+    assert (
+        Oracle(stand, "run", Ledger())._told().complaint == "3 windows, updates and deliveries are unfinished"
+    )
