@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from tests.chaos.behind import UNFINISHED
 from tests.chaos.bounds import CATCHES_UP
@@ -12,6 +13,8 @@ from tests.stand.order import Order
 from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.chaos.stand import Stand
 
 EVENTS = 4000
@@ -19,6 +22,51 @@ TOLD_EVENTS = 1500
 """Where each is also settled and delivered."""
 
 COUNT = "SELECT count(*) FROM processed_events"
+SHARE: Final = 0.5
+MOST_SHARE: Final = 0.75
+ALIKE: Final = 1.25
+MOST_LOOKS: Final = 3
+
+
+@dataclass(slots=True)
+class Capacity:
+    """How many events a second a kind of stand carries, as a lane has seen it, whichever stand it was.
+
+    Args:
+        best: The most that it has shown.
+        lately: The most that it showed when it was looked at last.
+    """
+
+    best: float = 0.0
+    lately: float = 0.0
+    _loads: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Events a second to strike at: half of the best, at most three quarters of what is carried now."""
+        return min(SHARE * self.best, MOST_SHARE * self.lately)
+
+    def look(self, stand: Stand) -> None:
+        """Measure until it is known what a stand without load can do beside its neighbours."""
+        found: list[float] = []
+        while not is_enough(found, self.best):
+            self._loads += 1
+            found.append(measured_capacity(stand, f"capacity-{self._loads}"))
+        self.lately = max(found)
+        self.best = max(self.best, self.lately)
+
+
+def is_enough(found: Sequence[float], best: float) -> bool:
+    """Tell whether measurements say enough, oldest first.
+
+    One does that shows half of the best. Otherwise a neighbour may have been starting its servers just then:
+    two must agree within a quarter, or three are taken.
+    """
+    if not found:
+        return False
+    *earlier, last = found
+    is_alike = any(max(each, last) <= ALIKE * min(each, last) for each in earlier)
+    return is_alike or len(found) >= MOST_LOOKS or (best > 0 and last >= SHARE * best)
 
 
 def measured_capacity(stand: Stand, run: str, events: int = 0) -> float:

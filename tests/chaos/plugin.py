@@ -25,6 +25,7 @@ from tests.stand.product import SOURCES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.chaos.capacity import Capacity
     from tests.chaos.result import Result
     from tests.chaos.scene import Fault
     from tests.chaos.stand import Stand
@@ -108,10 +109,14 @@ def length(fault: Fault) -> float:
 
 
 class Stands:
-    """The stand of this lane, kept from fault to fault, made anew after a failure or for another kind."""
+    """The stand of this lane, kept from fault to fault, made anew after a failure or for another kind.
+
+    What a kind of stand has shown that it can do is kept with the lane.
+    """
 
     def __init__(self) -> None:
         self._kind = ""
+        self._capacities: dict[str, Capacity] = {}
         self._running = ExitStack()
         self._stand: Stand | None = None
 
@@ -121,6 +126,7 @@ class Stands:
             self.close()
             directory = Path(tempfile.mkdtemp(prefix="open-messaging-chaos-"))
             self._stand, self._kind = self._running.enter_context(running_stand(kind, directory)), kind
+            self._stand.capacity = self._capacities.setdefault(kind, self._stand.capacity)
         return self._stand
 
     def close(self, *, keep: bool = False) -> None:

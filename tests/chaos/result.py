@@ -23,8 +23,8 @@ class Result:
         number: Of the fault.
         title: Of the fault.
         stand: The kind of stand it struck.
-        capacity: Events a second that the stand took at most, just before.
-        rate: Requests a second that were sent.
+        capacity: The most events a second that such a stand has shown in this lane.
+        rate: Requests a second that were sent, retries too, on average.
         rounds: Strikes.
         proofs: One for each strike that was seen to strike.
         seconds: In all.

@@ -32,8 +32,9 @@ START_SECONDS = 60.0
 """Of the sender: a Python on a machine that is busy with other stands."""
 
 LOOK_SECONDS = 1.0
-DRAIN_SECONDS = 400.0
-"""Long enough for the backlog of three minutes at half of the capacity, beside other stands."""
+DRAIN_SECONDS = 600.0
+"""The backlog of three minutes at half of the capacity takes half as long alone, and three times that beside
+two other stands; twice that is long enough."""
 
 STILL_SECONDS = 75.0
 """Longer than any pause that the service makes between two attempts: a destination that is down is asked once
@@ -89,10 +90,10 @@ def run_fault(stand: Stand, fault: Fault, plan: Plan) -> Result:
     started = time.monotonic()
     result = Result(fault.number, fault.title, rounds=len(fault.forms) * (plan.rounds or fault.times))
     try:
-        stand.measure_capacity()
-        result = replace(result, capacity=stand.capacity)
+        stand.capacity.look(stand)
+        result = replace(result, capacity=stand.capacity.best)
         with fault.arrange(stand):
-            scene = scene_of(stand, f"f{fault.number}", plan, stand.capacity * fault.rate)
+            scene = scene_of(stand, f"f{fault.number}", plan, fault.rate or stand.capacity.rate)
             result = _run(scene, fault, plan, replace(result, rate=scene.load.rate))
     except Exception as error:  # noqa: BLE001  # whatever broke is this fault's result
         plan.say(traceback.format_exc())
@@ -180,7 +181,8 @@ def _settle(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
     drain(oracle, plan.still_seconds)
     seen = scene.load.seen()
     own = scene.clock.seen(seen.tries)
-    result = _with_verdict(replace(result, figures=seen.figures() | own_figures(own)), oracle.verdict())
+    result = replace(result, rate=seen.rate, figures=seen.figures() | own_figures(own))
+    result = _with_verdict(result, oracle.verdict())
     expect_no_longer_stall(seen, own, fault.stall)
     expect_no_higher_p99(seen, own, fault.p99)
     if not fault.gives_up and plan.retry_seconds >= RETRY_SECONDS:

@@ -37,7 +37,7 @@ class Scene:
 
     Args:
         stand: Every part of it.
-        load: Sends events all the time, at half of the stand's capacity or more.
+        load: Sends events all the time.
         traffic: What is sent.
         ledger: Told of what is posted out of turn.
         chance: Seeded; every random choice of a strike comes from it.
@@ -163,7 +163,7 @@ class Fault:
             while, as during a restart, that while decides it, and it is as long as the stall.
         gives_up: Whether senders may be refused for longer than the platform tries again; nothing is given
             up elsewhere.
-        rate: Of the stand's capacity.
+        rate: Events a second, where strikes send at rates of their own; 0: what the stand's capacity says.
         arrange: Prepares the stand before the load, and undoes it after.
         stands: The kinds of stand it strikes, of tests/chaos/stands.py.
     """
@@ -175,7 +175,7 @@ class Fault:
     stall: float = UNFELT_STALL
     p99: float = UNFELT
     gives_up: bool = False
-    rate: float = 0.5
+    rate: float = 0.0
     arrange: Callable[[Stand], AbstractContextManager[None]] = nothing
     stands: tuple[str, ...] = ("postgresql",)
 

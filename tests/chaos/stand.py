@@ -12,7 +12,7 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 from tests.chaos.behind import Behind
 from tests.chaos.bounds import HEALS
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, EXCHANGE, RECORDS, UNROUTED, BrokerView
-from tests.chaos.capacity import measured_capacity
+from tests.chaos.capacity import Capacity
 from tests.chaos.fake_management import FakeManagement
 from tests.chaos.journals import Journals
 from tests.chaos.proxy import Proxy
@@ -84,10 +84,9 @@ class Stand:
         self.fake_management = FakeManagement(first.management_url)
         self.behind = Behind(directory / "behind") if has_behind else None
         self.database = ""
-        self.capacity = 0.0
+        self.capacity = Capacity()
         self.patience = HEALS
         self._served = 0
-        self._measured = 0
         self._supervisor: Supervisor | None = None
 
     @property
@@ -108,11 +107,6 @@ class Stand:
         for broker in self.brokers[1:]:
             broker.join_cluster(self.broker)
         self.serve(sources)
-
-    def measure_capacity(self) -> None:
-        """Note what it does at most, beside whatever else the machine has to do now."""
-        self._measured += 1
-        self.capacity = measured_capacity(self, f"capacity-{self._measured}")
 
     def serve(self, sources: Path) -> None:
         """Run the product from *sources* on an empty broker, an empty database and an empty state."""

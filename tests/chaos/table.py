@@ -11,6 +11,7 @@ COLUMNS = {
     "fault": "{number}",
     "": "{title}",
     "stand": "{stand}",
+    "capacity/s": "{capacity}",
     "rate/s": "{rate}",
     "proved": "{strikes_proved}/{rounds}",
     "answered": "{answered}",

@@ -81,6 +81,13 @@ class Seen:
         """Events that the platform's policy tries no further."""
         return sum(each.is_final for each in self.tries)
 
+    @property
+    def rate(self) -> float:
+        """Requests that were due a second, retries too, for as long as new ones came."""
+        new = [each.due for each in self.tries if each.attempt == 1]
+        begin, end = min(new, default=0.0), max(new, default=0.0)
+        return sum(begin <= each.due < end for each in self.tries) / (end - begin) if end > begin else 0.0
+
     def latency(self, percent: float) -> float:
         """Return a percentile of all latencies, in seconds: those of refused and failed tries too."""
         return percentile((each.latency for each in self.tries), percent)

@@ -39,7 +39,8 @@ DAWDLE = f"""
 DAWDLING = (
     "CREATE TRIGGER dawdling AFTER INSERT ON processed_events FOR EACH STATEMENT EXECUTE FUNCTION dawdle()"
 )
-TIGHT_MEGABYTES = 96
+TIGHT_MEGABYTES = 160
+"""More than the rows of three minutes at the highest rate seen take: it is the strike that fills it."""
 
 
 @contextmanager

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 DISK = 4
 """Times what the limit has room for: more than any broker here takes to start."""
 
+RATE = 300.0
+"""Events a second. What is refused comes again up to five times, which at half of what a stand can do is more
+than it carries: then no backlog goes down."""
+
 LIMIT_SECONDS = 40.0
 """Of traffic that a nearly full disk, and the limit, have room for: above the last ten seconds, which are
 always journalled, of the fourfold rate at which what was refused comes again."""
@@ -31,9 +35,7 @@ always journalled, of the fourfold rate at which what was refused comes again.""
 EVENT_BYTES = 400
 """In the journal."""
 
-LEAST_BYTES = 1 << 20
-"""What two processes' segments need."""
-
+ROOM = round(LIMIT_SECONDS * RATE * EVENT_BYTES)
 NEARLY_FULL = 65536
 KNOCKS = 20
 """Connections more than there are descriptors for."""
@@ -47,7 +49,7 @@ def on_a_small_disk(stand: Stand) -> Iterator[None]:
     """Give the edge a state directory on a file system of its own."""
     usual, small = stand.journals.state, stand.directory / "small"
     small.mkdir(exist_ok=True)
-    options = f"size={DISK * _room_for(stand, LIMIT_SECONDS)}"
+    options = f"size={DISK * ROOM}"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(small)], check=True)
     _move(stand, small)
     try:
@@ -60,10 +62,10 @@ def on_a_small_disk(stand: Stand) -> Iterator[None]:
 @contextmanager
 def the_disk_is_full(scene: Scene) -> Iterator[None]:
     """Leave the journal's disk little room, and take the broker away until it is full."""
-    state, room = scene.stand.journals.state, _room_for(scene.stand, LIMIT_SECONDS)
+    state = scene.stand.journals.state
     filler = state / "filler"
     with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, _free(state) - room)
+        os.posix_fallocate(file.fileno(), 0, _free(state) - ROOM)
     try:
         with _filled(scene, f"less than {NEARLY_FULL} bytes are free", lambda: _free(state) < NEARLY_FULL):
             yield
@@ -75,12 +77,11 @@ def the_disk_is_full(scene: Scene) -> Iterator[None]:
 def the_limit_is_reached(scene: Scene) -> Iterator[None]:
     """Take the broker away until the journal has reached its limit."""
     stand = scene.stand
-    limit = _room_for(stand, LIMIT_SECONDS)
-    stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=str(limit))
-    words = f"{NEARLY:.0%} of {limit} bytes are journalled"
-    with _filled(scene, words, lambda: stand.journals.size > NEARLY * limit):
+    stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=str(ROOM))
+    words = f"{NEARLY:.0%} of {ROOM} bytes are journalled"
+    with _filled(scene, words, lambda: stand.journals.size > NEARLY * ROOM):
         size = stand.journals.size
-        assert size <= limit, f"{size} bytes are journalled, more than {limit}"
+        assert size <= ROOM, f"{size} bytes are journalled, more than {ROOM}"
         yield
     stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=DEFAULT_LIMIT)
 
@@ -168,8 +169,7 @@ def _filled(scene: Scene, words: str, is_full: Callable[[], bool]) -> Iterator[N
         stand.broker.start()
     stand.wait_healthy()
     scene.wait_until(lambda: set(load.latest(1.0)) == {200}, "senders are let in again")
-    half = _room_for(stand, LIMIT_SECONDS) / 2
-    wait_until(lambda: stand.journals.size < half, CATCHES_UP, "the backlog is published")
+    wait_until(lambda: stand.journals.size < ROOM / 2, CATCHES_UP, "the backlog is published")
     mute = [each for each in load.seen().tries if each.status == 503 and not each.retry_after]
     assert not mute, f"{len(mute)} refusals came without Retry-After"
     assert b"journal_full" in log.read_bytes()[start:], "the edge did not say that its journal is full"
@@ -205,11 +205,6 @@ def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
 def _free(directory: Path) -> int:
     told = os.statvfs(directory)
     return told.f_bavail * told.f_bsize
-
-
-def _room_for(stand: Stand, seconds: float) -> int:
-    """Return how many bytes so many seconds of traffic at half of the capacity take."""
-    return max(LEAST_BYTES, round(stand.capacity / 2 * seconds * EVENT_BYTES))
 
 
 def _move(stand: Stand, state: Path) -> None:

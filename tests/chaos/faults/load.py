@@ -31,7 +31,7 @@ RATE = 200.0
 second in which the low watermark is reached."""
 
 CALM_RATE = 50.0
-"""After a strike: less than is taken away."""
+"""Before and after a strike: less than is taken away."""
 
 SLOW = {"OM_BATCH_EVENTS": "2", "OM_BATCH_SECONDS": "0"}
 SLOW_COMMITS = ("ALTER SYSTEM SET commit_delay = 25000", "ALTER SYSTEM SET commit_siblings = 0")

@@ -51,12 +51,13 @@ def settle(monkeypatch):
     """Settle a run in which one event was refused until nobody tried again; everything else is well."""
     oracle = SimpleNamespace(is_settled=lambda: True, verdict=lambda: Verdict(1, 1, 0, 0, 0, ""))
     monkeypatch.setattr(run, "Oracle", lambda *_: oracle)
-    refused = Tried(2, 0.0, 0.0, 0.1, 503, 1, 6, is_final=True)
-    tries = Seen([*seen(0.1).tries, refused])
+    refused = Tried(9, 0.5, 0.5, 0.6, 503, 1, 6, is_final=True)
+    answered = [Tried(n, n / 3, n / 3, n / 3 + 0.1, 200, 0, 1, is_final=False) for n in range(4)]
+    tries = Seen([refused, *answered])
     load = SimpleNamespace(stop=lambda: None, answered=set(), seen=lambda: tries)
     traffic = SimpleNamespace(body=None, run="run")
-    scene = SimpleNamespace(load=load, traffic=traffic, ledger=Ledger(), stand=None, clock=None)
-    scene.clock = SimpleNamespace(seen=Seen)
+    clock = SimpleNamespace(seen=Seen)
+    scene = SimpleNamespace(load=load, traffic=traffic, ledger=Ledger(), stand=None, clock=clock)
 
     def settle(fault, plan):
         return run._settle(scene, fault, plan, Result(0, ""))
@@ -67,6 +68,11 @@ def settle(monkeypatch):
 def test_an_event_that_is_given_up_fails_its_fault(settle):
     with pytest.raises(AssertionError, match="1 events were given up"):
         settle(Fault(0, "", ()), Plan(0))
+
+
+def test_the_rate_on_record_is_the_one_that_was_sent(settle):
+    settled = settle(Fault(0, "", (), gives_up=True), Plan(0))
+    assert settled.rate == pytest.approx(4.0)
 
 
 def test_where_senders_are_refused_for_longer_than_they_try_it_does_not(settle):

@@ -47,6 +47,13 @@ def test_nothing_tried_is_no_stall():
     assert Seen([]).longest_stall == 0.0
 
 
+def test_the_rate_is_that_of_all_requests_while_new_ones_came():
+    new = [tried(n, n / 10, n / 10 + 0.001, 503) for n in range(101)]
+    again = [each._replace(due=each.due + 5.0, attempt=2) for each in new]
+    assert Seen([*new, *again]).rate == pytest.approx(15.0)
+    assert Seen([]).rate == Seen(new[:1]).rate == 0.0
+
+
 def test_what_the_policy_gives_up_is_counted_by_itself():
     tries = [tried(1, 1, 2, TIMEOUT), tried(1, 7, 8, TIMEOUT, is_final=True), tried(2, 1, 2)]
     figures = Seen(tries).figures()
