@@ -150,6 +150,8 @@ def _strike_all(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Resul
         plan.say(f"    {seen.counts}, p99 {seen.latency(99):.2f} s, {own.latency(99):.2f} s of its own,")
         plan.say(f"    longest stall {seen.longest_stall:.1f} s, {own.longest_stall:.1f} s of its own")
         expect_no_longer_stall(seen, own, form.stall or fault.stall)
+        if form.p99:
+            expect_no_higher_p99(seen, own, form.p99)
     return replace(result, proofs=tuple(scene.proofs))
 
 

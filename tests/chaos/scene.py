@@ -135,6 +135,7 @@ class Form:
         allowed: The statuses that may come meanwhile; failures are statuses below zero. None: any.
         heals: Within how many seconds all is well again; no promise, but a limit to waiting.
         stall: As the fault's, where less is allowed than its other forms take; 0: the fault's.
+        p99: The same of the 99th percentile, held for each strike; 0: the fault's, of all its forms together.
     """
 
     strike: Strike
@@ -142,6 +143,7 @@ class Form:
     allowed: frozenset[int] | None = ALL_ANSWERED
     heals: float = HEALS
     stall: float = 0.0
+    p99: float = 0.0
 
     @property
     def name(self) -> str:

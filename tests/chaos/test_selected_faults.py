@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.chaos import sick_handlers
+from tests.chaos.bounds import UNFELT_STALL
 from tests.chaos.defects import DEFECTS
 from tests.chaos.every_sabotage import result_on
 from tests.chaos.faults import (
@@ -46,13 +47,13 @@ EACH_FAMILY = Fault(
     "each family once",
     (
         Form(edge.an_edge_process_is_killed, SHORT, allowed=ANYTHING),
-        Form(broker.the_broker_is_frozen_and_killed, SHORT),
+        Form(broker.the_broker_is_frozen_and_killed, SHORT, stall=UNFELT_STALL),
         Form(edge.the_edge_is_restarted, SHORT),
-        Form(network.bytes_are_swallowed, SHORT),
-        Form(topology.the_exchange_is_deleted, SHORT),
-        Form(database.the_database_is_killed, SHORT),
-        Form(workers.a_worker_is_killed_before_it_acknowledges, SHORT),
-        Form(workers.a_handler_raises, SHORT),
+        Form(network.bytes_are_swallowed, SHORT, stall=UNFELT_STALL),
+        Form(topology.the_exchange_is_deleted, SHORT, stall=UNFELT_STALL),
+        Form(database.the_database_is_killed, SHORT, stall=UNFELT_STALL),
+        Form(workers.a_worker_is_killed_before_it_acknowledges, SHORT, stall=UNFELT_STALL),
+        Form(workers.a_handler_raises, SHORT, stall=UNFELT_STALL),
         Form(journal.descriptors_run_out, SHORT, allowed=ANYTHING),
     ),
     rounds=1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.chaos.bounds import A_REFUSAL, A_START, AN_EPISODE, AN_OUTAGE, TWO_STARTS, UNFELT_STALL
+from tests.chaos.bounds import A_REFUSAL, A_START, AN_EPISODE, AN_OUTAGE, TWO_STARTS, UNFELT, UNFELT_STALL
 from tests.chaos.faults import (
     behind,
     broker,
@@ -49,8 +49,8 @@ _FAULTS: Final = (
         5,
         "memory alarm, disk alarm",
         (
-            Form(broker.a_memory_alarm, (2.0, 5.0), stall=UNFELT_STALL),
-            Form(broker.a_disk_alarm, (2.0, 5.0), stall=UNFELT_STALL),
+            Form(broker.a_memory_alarm, (2.0, 5.0), stall=UNFELT_STALL, p99=UNFELT),
+            Form(broker.a_disk_alarm, (2.0, 5.0), stall=UNFELT_STALL, p99=UNFELT),
             Form(broker.the_edge_is_restarted_during_an_alarm, (2.0, 5.0)),
         ),
         stall=A_START,
@@ -91,9 +91,9 @@ _FAULTS: Final = (
         9,
         "bad management API",
         (
-            Form(management.the_api_hangs, (16.0, 20.0), stall=UNFELT_STALL),
-            Form(management.the_api_refuses, (8.0, 10.0), stall=UNFELT_STALL),
-            Form(management.the_api_talks_nonsense, (8.0, 10.0), stall=UNFELT_STALL),
+            Form(management.the_api_hangs, (16.0, 20.0), stall=UNFELT_STALL, p99=UNFELT),
+            Form(management.the_api_refuses, (8.0, 10.0), stall=UNFELT_STALL, p99=UNFELT),
+            Form(management.the_api_talks_nonsense, (8.0, 10.0), stall=UNFELT_STALL, p99=UNFELT),
             Form(management.the_api_answers_zero, allowed=REFUSED_BY_PRESSURE | ALL_ANSWERED),
         ),
         arrange=management.in_front_of_the_api,

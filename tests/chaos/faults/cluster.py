@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.chaos.bounds import A_START
+from tests.chaos.bounds import A_START, UNFELT, UNFELT_STALL
 from tests.chaos.broker_view import EVENTS, BrokerView
 from tests.chaos.faults.broker import is_frozen
 from tests.chaos.scene import Fault, Form
@@ -184,7 +184,7 @@ FAULTS = (
         "cluster loses its majority",
         (
             Form(the_majority_is_killed_and_the_edge_restarted, (15.0, 25.0)),
-            Form(followers_are_frozen_and_the_leader_killed, (10.0, 20.0)),
+            Form(followers_are_frozen_and_the_leader_killed, (10.0, 20.0), stall=UNFELT_STALL, p99=UNFELT),
         ),
         stands=("cluster",),
         stall=A_START,

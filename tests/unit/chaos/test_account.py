@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.chaos import run
 from tests.chaos.journals import Journals
 from tests.chaos.result import Result
-from tests.chaos.run import first_of, strike
-from tests.chaos.scene import Form, Scene
+from tests.chaos.run import Plan, first_of, strike
+from tests.chaos.scene import Fault, Form, Scene
 from tests.chaos.table import is_bad, summary, table
 from tests.stand.records import Seen, Tried
 from webhook_api.journal.segment_file import record_header
@@ -52,6 +53,22 @@ def test_every_answer_of_a_strike_is_held_to_what_is_allowed():
     strike(scene(200, -2), Form(strikes, allowed=None))
     with pytest.raises(AssertionError, match="reset"):
         strike(scene(200, -2), Form(strikes))
+
+
+def test_a_form_that_says_so_is_held_to_a_lower_p99_than_its_fault(monkeypatch):
+    late = Seen([Tried(1, 1.0, 1.0, 1.6, 200, 0, 1, is_final=False)])
+    load = SimpleNamespace(watch=lambda: nullcontext(late), seen=lambda: late)
+    monkeypatch.setattr(run.time, "sleep", lambda _seconds: None)
+    plan = Plan(0, say=lambda _line: None)
+
+    def strike_once(form):
+        struck = scene()
+        struck.load, struck.clock = load, SimpleNamespace(seen=Seen)
+        return run._strike_all(struck, Fault(0, "", (form,), rounds=1, stall=8.0, p99=8.0), plan, ROW)
+
+    assert strike_once(Form(strikes)).proofs
+    with pytest.raises(AssertionError, match="p99 of 0"):
+        strike_once(Form(strikes, p99=0.5))
 
 
 def test_a_fault_is_good_only_when_every_strike_was_proven_and_nothing_lost():
