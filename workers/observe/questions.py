@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import case, func, select
 
 from workers.tables import (
+    IS_BRAKED_NOW,
     brakes,
     conversations,
     dead_letters,
@@ -90,7 +91,8 @@ QUESTIONS: Final = (
     Question(
         "om_braked_workers",
         "Intake workers that hold their events.",
-        select(func.count()).select_from(brakes),
+        # A worker that ended while it held leaves its row.
+        select(func.count()).select_from(brakes).where(IS_BRAKED_NOW),
     ),
     Question(
         "om_windows_open",

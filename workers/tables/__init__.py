@@ -1,6 +1,7 @@
 """Hold every table and every statement of the workers."""
 
 from workers.tables.brake_records import (
+    IS_BRAKED_NOW,
     BrakeRecord,
     braked_workers,
     forget_brake,
@@ -153,6 +154,7 @@ __all__ = [
     "DIGEST",
     "DISCARD_LETTERS",
     "INTEGER",
+    "IS_BRAKED_NOW",
     "KEPT_CONFLICTS",
     "KEPT_CONVERSATIONS",
     "KEPT_DISCARDED",

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from workers.parsing import microseconds_of, moment_of
-from workers.tables.models import brakes
+from workers.tables.models import UtcDateTime, brakes
 from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
 ENDED_SECONDS: Final = 120.0
 """A worker that holds its events tries one every 30 s at least; of one that is silent for so long only the
 record is left."""
 
 _B: Final = brakes.c
+IS_BRAKED_NOW: Final = _B.tried_at >= bindparam(
+    "tried_since", type_=UtcDateTime(), callable_=lambda: _alive_since(datetime.now(UTC))
+)
+"""Holds of a worker that holds its events at the moment at which a statement with it is executed."""
+
 _NOTE: Final = insert_into(
     brakes,
     ("worker", "braked_at", "judged", "died", "tried_at"),
@@ -72,7 +77,8 @@ def forget_brake(connection: Connection, worker: str) -> None:
 def braked_workers(connection: Connection, now_us: int) -> list[BrakeRecord]:
     """Return the workers that hold their events now."""
     columns = [_B[name] for name in BrakeRecord.__dataclass_fields__]
-    query = select(*columns).where(_is_alive(now_us)).order_by(_B.worker)
+    is_alive = _B.tried_at >= _alive_since(moment_of(now_us))
+    query = select(*columns).where(is_alive).order_by(_B.worker)
     return [BrakeRecord(*row) for row in connection.execute(query)]
 
 
@@ -84,5 +90,5 @@ def release_brakes(
     connection.execute(released.values(released_until=moment_of(until_us), intervention_id=intervention_id))
 
 
-def _is_alive(now_us: int) -> ColumnElement[bool]:
-    return _B.tried_at >= moment_of(now_us - round(ENDED_SECONDS * 1_000_000))
+def _alive_since(now: datetime) -> datetime:
+    return now - timedelta(seconds=ENDED_SECONDS)

@@ -8,11 +8,13 @@ import requests
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
+from messaging.clock import SystemClock
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import Service, declare_topology, running
-from workers.observe import OBSERVER_SESSION
-from workers.tables import dead_letters, engine_of
+from workers.observe import OBSERVER_SESSION, ServiceCollector
+from workers.tables import brake_records, dead_letters, engine_of, note_brake
 
+BRAKED = "om_braked_workers"
 THEN = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
 LETTER = {
     "message_id": "m-1",
@@ -77,3 +79,23 @@ def test_a_look_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
         assert connection.exec_driver_sql("SELECT count(*) FROM processed_events").scalar_one() == 0
     writer.dispose()
     reader.dispose()
+
+
+def test_a_worker_that_ended_while_it_held_its_events_is_not_told_of_for_ever(engine, monkeypatch):
+    def braked():
+        [metric] = [each for each in ServiceCollector(engine, None).collect() if each.name == BRAKED]
+        return metric.samples[0].value
+
+    note(engine, "ended", seconds_ago=121)
+    assert braked() == 0
+    note(engine, "holds", seconds_ago=0)
+    assert braked() == 1
+    # Judged at each scrape: a while later that one has ended, too.
+    monkeypatch.setattr(brake_records, "ENDED_SECONDS", 0.0)
+    assert braked() == 0
+
+
+def note(engine, worker, *, seconds_ago):
+    now_us = SystemClock().now_us() - seconds_ago * 1_000_000
+    with engine.begin() as connection:
+        note_brake(connection, worker, braked_us=now_us, judged=300, died=290, now_us=now_us)
