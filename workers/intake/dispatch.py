@@ -150,11 +150,14 @@ def _call_handlers(
 
 
 def _by_type(claimed: Sequence[ClaimedEvent]) -> dict[str, list[ClaimedEvent]]:
-    """Group the events by type, each group in the order of its conversations' events."""
+    """Group the events by type, each group in the order of its conversations' events; starts come first.
+
+    A receipt starts the session of which nobody has told: what is told beside it must be told before.
+    """
     groups: dict[str, list[ClaimedEvent]] = {}
     for each in sorted(claimed, key=_order):
         groups.setdefault(each.event.event_type, []).append(each)
-    return groups
+    return dict(sorted(groups.items(), key=lambda group: group[0] != CONVERSATION_NEW))
 
 
 def _order(claimed: ClaimedEvent) -> tuple[str, int, int]:

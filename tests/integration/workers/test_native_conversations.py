@@ -65,6 +65,22 @@ def test_a_start_that_comes_after_the_first_message_is_late(counting, query):
     assert told(query) == [(NEW, True, False), (MESSAGE, False, False), (NEW, False, True)]
 
 
+def test_a_start_is_told_before_a_receipt_of_another_conversation_brings_its_own_receipt_forward(
+    counting, query
+):
+    """Handlers have all of a type at once: the other's receipt sorts first, and brings this one's along."""
+    start, receipt = payload_of("eventbridge/customer-start"), payload_of("genesys/receipt-published")
+    of_another = receipt | {"conversationId": "0-before-the-other", "id": "another"}
+    counting(deliver(of_another), deliver(start), deliver(receipt))
+
+    told_of = "SELECT event_type, event_id IS NULL, late FROM outbox WHERE conversation_id = :id ORDER BY id"
+    rows = query(told_of, id=receipt["conversationId"])
+    assert [(kind, bool(unnotified), bool(late)) for kind, unnotified, late in rows] == [
+        (NEW, False, False),
+        (RECEIPT, False, False),
+    ]
+
+
 def test_an_answer_on_the_event_bus_routes_the_conversation(counting, query):
     counting(deliver(payload_of("eventbridge/customer-start")), deliver(payload_of("eventbridge/acd-end")))
 
