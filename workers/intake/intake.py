@@ -166,7 +166,7 @@ class Intake:
 
     def _attempt(self, suspect: Delivery, progress: Progress) -> AbstractContextManager[bool]:
         progress.begin()
-        return self._suspects.attempt(message_id_of(suspect), lambda: progress.is_abandoned)
+        return self._suspects.attempt(message_id_of(suspect))
 
     def _would_take_effect(self, delivery: Delivery, progress: Progress) -> bool | None:
         with progress.in_events():

@@ -7,7 +7,7 @@ mark that stands at the next attempt was left by the event itself.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
@@ -18,7 +18,7 @@ from workers.tables.database import transact
 from workers.tables.rowset import MOMENT, TEXT, RowStatement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy import Connection, Engine
 
@@ -56,27 +56,24 @@ class Suspects:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        # A delivery that is held or taken from a hanging thread is tried again while this process lives,
-        # which is no kill: one mark will do.
+        # A delivery that is taken from a hanging thread, or whose mark a database that was away has kept, is
+        # tried again while this process lives, which is no kill: one mark will do.
         self._marked: dict[str, int] = {}
 
     @contextmanager
-    def attempt(self, message_id: str, is_abandoned: Callable[[], bool]) -> Iterator[bool]:
+    def attempt(self, message_id: str) -> Iterator[bool]:
         """Mark an attempt while it lasts; the mark outlives this process if the attempt ends it.
 
         Yields whether the delivery is poison, not to be opened: the marks of that stay until `clear`.
-
-        Args:
-            message_id: Which.
-            is_abandoned: Tells at a RetryLaterError whether the attempt was given up from outside.
         """
         is_poison = self.mark(message_id) >= KILLS
         try:
             yield is_poison
         except RetryLaterError:
-            # Held, the mark stands. Of a call that was given up it would count a lost connection as a kill.
-            if is_abandoned():
-                self.clear(message_id)
+            # It is held, and has ended nobody: a mark that stood would make a kill of each restart.
+            if not is_poison:
+                with suppress(RetryLaterError):
+                    self.clear(message_id)
             raise
         if not is_poison:
             self.clear(message_id)

@@ -100,3 +100,47 @@ def test_a_connection_that_is_lost_while_a_suspect_is_marked_counts_as_no_kill(
         worker.process([deliver(said("a"), attempt=2), deliver(said("b"), attempt=2)])
 
     assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_a_suspect_that_was_only_held_is_no_poison_however_often_its_worker_starts_anew(
+    engine, handlers, query
+):
+    suspect = deliver(said("a"), attempt=2)
+    _rename(engine, "conversation_messages", "unmigrated")
+    for _ in range(3):
+        with pytest.raises(RetryLaterError):
+            processor(engine, handlers)(suspect)
+    _rename(engine, "unmigrated", "conversation_messages")
+
+    assert processor(engine, handlers)(suspect) == frozenset()
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
+    assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_poison_that_is_held_is_still_poison_for_the_next_worker(engine, handlers, query):
+    for _ in range(2):
+        Suspects(engine, SystemClock()).mark("poison")
+    poison = deliver(said("poison"), attempt=4, message_id="poison")
+    _rename(engine, "dead_letters", "unmigrated")
+    for _ in range(2):
+        with pytest.raises(RetryLaterError):
+            processor(engine, handlers)(poison)
+    _rename(engine, "unmigrated", "dead_letters")
+
+    assert processor(engine, handlers)(poison) == {poison.tag}
+    assert query("SELECT code FROM dead_letters") == [("poison",)]
+
+
+def test_a_mark_that_cannot_be_cleared_hides_nothing_of_why_the_suspect_is_held(engine):
+    def attempt_and_fail():
+        with Suspects(engine, SystemClock()).attempt("m-1"):
+            _rename(engine, "suspects", "unmigrated")
+            raise RetryLaterError("away")
+
+    with pytest.raises(RetryLaterError, match="away"):
+        attempt_and_fail()
+
+
+def _rename(engine, table, name):
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
