@@ -64,9 +64,9 @@ class Kept(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeptRows:
-    """A table whose keys rise with time, but for conflicts with old events.
+    """A table that is read to its end by its key, so that no index by time is needed.
 
-    So no index by time is needed, and a page without an old row is the last that need be read.
+    No page tells of those behind it: what came again is young, and has old rows behind it.
 
     Args:
         table: Which.
@@ -85,14 +85,16 @@ class KeptRows:
         """Return how many rows are older."""
         return _count(connection, self.table, self.since < older_than)
 
-    def delete(self, connection: Connection, older_than: datetime, most: int, after: Any) -> Page:  # noqa: ARG002  # what is old goes, so that the next page is the first again
-        """Delete the older ones among the first rows by key."""
+    def delete(self, connection: Connection, older_than: datetime, most: int, after: Any) -> Page:
+        """Delete the older ones among the next rows by key."""
         key = tuple(self.table.primary_key)
-        page = select(*key, self.since).order_by(*key).limit(most).subquery()
-        old = select(*(page.c[column.name] for column in key)).where(page.c[self.since.name] < older_than)
-        target = tuple_(*key) if len(key) > 1 else key[0]
-        deleted = connection.execute(delete(self.table).where(target.in_(old))).rowcount
-        return Page(deleted, START if deleted else None)
+        is_next = true() if after is START else tuple_(*key) > after
+        last = select(*key).where(is_next).order_by(*key).offset(most - 1).limit(1)
+        row = connection.execute(last).first()
+        end = None if row is None else tuple(row)
+        is_here = is_next if end is None else and_(is_next, tuple_(*key) <= end)
+        deleted = connection.execute(delete(self.table).where(is_here, self.since < older_than)).rowcount
+        return Page(deleted, end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,33 @@ def test_the_bodies_of_conflicts_go_with_the_last_time_they_came(engine, intake,
     assert query("SELECT count(*) FROM duplicate_events") == [(1,)]
 
 
+def test_conflicts_that_came_again_do_not_keep_those_behind_them(engine, migrated_url, query):
+    """Those of the oldest events come first by key, and a replay of them makes a whole page young."""
+
+    def conflict(event_id, days):
+        at = moment_of(MovedClock(days).now_us())
+        return {
+            "event_id": event_id,
+            "body_sha256": bytes(32),
+            "idempotency_key": f"key-{event_id}",
+            "body": b"body",
+            "message_id": "m-1",
+            "source": "webhook",
+            "deliveries": 1,
+            "first_seen_at": at,
+            "last_seen_at": at,
+        }
+
+    young = [conflict(number, 1) for number in range(2 * BATCH_ROWS)]
+    old = [conflict(2 * BATCH_ROWS + number, 40) for number in range(BATCH_ROWS + 1)]
+    with engine.begin() as connection:
+        connection.execute(duplicate_events.insert(), [*young, *old])
+
+    assert run(migrated_url)["duplicate_events"] == len(old)
+
+    assert query("SELECT count(*), max(event_id) FROM duplicate_events") == [(len(young), len(young) - 1)]
+
+
 def test_discarded_letters_go_with_the_day_they_were_discarded(engine, migrated_url, query):
     with engine.begin() as connection:
         for days in (40, 1):
