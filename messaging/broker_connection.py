@@ -1,19 +1,26 @@
-"""Connect by pika on an asyncio loop, and reach past its public interface where that pays.
+"""Reach past pika's public interface where that pays, for connections on an asyncio loop and blocking ones.
 
 This is the only file that uses private names of pika, each with its reason. They may change in any minor
 release, so setup.cfg pins pika below the next one; the unit tests of `messaging` and the integration tests
-of publisher and consumer meet every one of them.
+of publisher, consumer and confirms meet every one of them.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
+from pika.exceptions import AMQPConnectionError
+
+from messaging.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pika.adapters.blocking_connection import BlockingConnection
+
     from messaging.delivery_frames import DeliveryReader
 
 CLOSE_SECONDS: Final = 5.0
@@ -99,3 +106,35 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
                 return
             self._trim_frame_buffer(consumed)
             self._process_frame(frame_value)
+
+
+@contextmanager
+def confirms_within(connection: BlockingConnection, seconds: float) -> Iterator[None]:
+    """Publish in here with confirms; the connection is given up when that takes longer.
+
+    pika waits for a confirm as long as the connection lasts, and heartbeats keep it up through an alarm and
+    through the loss of a queue's majority. Meanwhile only the timers of its inner loop fire, not those of
+    `BlockingConnection.call_later`; so this ends the stream as pika's own `blocked_connection_timeout` does,
+    which knows alarms alone.
+
+    Raises:
+        BrokerUnavailableError: No confirm came in time: what was published may arrive still, or never.
+    """
+    impl = connection._impl  # noqa: SLF001
+    late = AMQPConnectionError()
+
+    def give_up() -> None:
+        if impl.is_open:
+            impl._terminate_stream(late)  # noqa: SLF001
+
+    timer = impl.ioloop.call_later(seconds, give_up)
+    try:
+        yield
+    except AMQPConnectionError as error:
+        if error is not late:
+            raise
+        raise BrokerUnavailableError(
+            f"the broker has confirmed nothing for {seconds:g} s: an alarm, or a queue without its majority"
+        ) from None
+    finally:
+        impl.ioloop.remove_timeout(timer)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pika
 
 from messaging.administration import broker_session
+from messaging.broker_connection import confirms_within
 from messaging.topology import DEAD_LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from messaging.envelope import Envelope
+
+LETTERS_SECONDS: Final = 15.0
+"""For all letters of a call: longer than the election of a queue's leader, and short enough that a process
+which is told to stop ends by itself before it is killed after 30 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +39,16 @@ class DestinationLetter:
 def publish_dead_letters(urls: tuple[str, ...], letters: Iterable[DestinationLetter]) -> None:
     """Publish to the dead-letter exchange; the broker has all of them on disk when this returns.
 
+    Blocks for LETTERS_SECONDS at most, once it is connected.
+
     Raises:
         BrokerUnavailableError: Some or all may not have arrived: publish all again.
         ConfigurationError: An address is malformed, or the broker refuses its user.
     """
-    with broker_session(urls, client_name="deliver") as connection:
+    with (
+        broker_session(urls, client_name="deliver") as connection,
+        confirms_within(connection, LETTERS_SECONDS),
+    ):
         channel = connection.channel()
         channel.confirm_delivery()
         for letter in letters:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pika.exceptions import AMQPError, NackError, UnroutableError
 
 from messaging.administration import broker_session
+from messaging.broker_connection import confirms_within
 from messaging.envelope import decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingConnection
 
     from messaging.envelope import Envelope
+
+CONFIRM_SECONDS: Final = 30.0
+"""For one event: an alarm that is over sooner is sat out, and of one that is not a person hears."""
 
 GLANCE_SECONDS: Final = 0.2
 """How soon it is noticed that a person has answered."""
@@ -39,16 +43,19 @@ class Republisher:
     def publish(self, envelope: Envelope) -> None:
         """Publish to the events' exchange; on disk of a majority when this returns.
 
+        Blocks for CONFIRM_SECONDS at most.
+
         Raises:
-            BrokerUnavailableError: The broker did not take it.
+            BrokerUnavailableError: The broker did not take it, or has not said so in time.
         """
         content = encode_properties(
             envelope.message_id, envelope.received_at_us, envelope.request_id, envelope.source
         )
         try:
-            self._channel.basic_publish(
-                EXCHANGE, EVENT_ROUTING_KEY, envelope.body, decode_properties(content), mandatory=True
-            )
+            with confirms_within(self._connection, CONFIRM_SECONDS):
+                self._channel.basic_publish(
+                    EXCHANGE, EVENT_ROUTING_KEY, envelope.body, decode_properties(content), mandatory=True
+                )
         except (NackError, UnroutableError):
             raise BrokerUnavailableError("the broker did not take an event: run `omctl check`") from None
 

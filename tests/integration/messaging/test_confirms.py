@@ -1,0 +1,110 @@
+"""Whoever waits for the broker's confirms is told in time that none come, in an alarm and without a majority.
+
+A queue whose process is suspended confirms as little as one without its majority: the connection is well.
+"""
+
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from messaging import dead_lettering, republishing
+from messaging.administration import broker_session, peek
+from messaging.dead_lettering import DestinationLetter, publish_dead_letters
+from messaging.envelope import Envelope
+from messaging.errors import BrokerUnavailableError
+from messaging.republishing import republisher
+from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE
+from tests.chaos.faults.broker import ALARM_OFF, ALARM_ON
+from tests.servers import PrivateRabbitMQ, require_rabbitmq
+from tests.services import declare_topology
+
+# Without a limit a confirm is waited for for ever.
+pytestmark = pytest.mark.timeout(120)
+
+SECONDS = 1.5
+NOTICED_SECONDS = 10.0
+"""What a busy machine may need more."""
+
+ENVELOPE = Envelope("m-1", 1_700_000_000_000_000, "r-1", "webhook", b"{}")
+LETTER = DestinationLetter(ENVELOPE, "crm", "constructed")
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    """A broker of one's own: an alarm is one for all."""
+    require_rabbitmq()
+    with PrivateRabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as node:
+        declare_topology(node.amqp_url)
+        yield node
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(dead_lettering, "LETTERS_SECONDS", SECONDS)
+    monkeypatch.setattr(republishing, "CONFIRM_SECONDS", SECONDS)
+
+
+@contextmanager
+def an_alarm(node):
+    node.evaluate(ALARM_ON["memory"])
+    await_alarms(node, is_on=True)
+    try:
+        yield
+    finally:
+        node.evaluate(ALARM_OFF["memory"])
+        await_alarms(node, is_on=False)
+
+
+def await_alarms(node, *, is_on):
+    deadline = time.monotonic() + 30.0
+    while (node.evaluate("rabbit_alarm:get_alarms()") != "[]") != is_on:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@contextmanager
+def no_majority(node):
+    for queue in (DEAD_LETTER_RECORDS, EVENTS_QUEUE):
+        node.evaluate(told(queue, "suspend"))
+    try:
+        yield
+    finally:
+        for queue in (DEAD_LETTER_RECORDS, EVENTS_QUEUE):
+            node.evaluate(told(queue, "resume"))
+
+
+def told(queue, verb):
+    found = f'rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>))'
+    return f"{{ok, Queue}} = {found}, {{Name, _}} = amqqueue:get_pid(Queue), sys:{verb}(Name)"
+
+
+@contextmanager
+def told_in_time():
+    began = time.monotonic()
+    with pytest.raises(BrokerUnavailableError, match="confirmed nothing"):
+        yield
+    assert SECONDS <= time.monotonic() - began < SECONDS + NOTICED_SECONDS
+
+
+@pytest.mark.parametrize("strike", [an_alarm, no_majority])
+def test_letters_that_nobody_confirms_are_given_back_to_be_published_again(broker, strike):
+    with strike(broker), told_in_time():
+        publish_dead_letters((broker.amqp_url,), [LETTER])
+
+    publish_dead_letters((broker.amqp_url,), [LETTER])
+    with broker_session((broker.amqp_url,), client_name="test") as connection:
+        assert set(peek(connection, DEAD_LETTER_RECORDS)) == {ENVELOPE.body}
+
+
+@pytest.mark.parametrize("strike", [an_alarm, no_majority])
+def test_a_person_is_told_of_an_event_that_nobody_confirms(broker, strike):
+    with strike(broker), told_in_time(), republisher((broker.amqp_url,), client_name="test") as to_broker:
+        to_broker.publish(ENVELOPE)
+
+
+def test_a_connection_whose_confirms_come_in_time_lives_on(broker):
+    with republisher((broker.amqp_url,), client_name="test") as to_broker:
+        for _ in range(2):
+            to_broker.publish(ENVELOPE)
+            to_broker.idle(SECONDS + 0.5)
