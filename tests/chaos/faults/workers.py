@@ -98,9 +98,13 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
     """Hold back what workers say to the broker; they commit, and are killed before it hears of it."""
     stand, proxy = scene.stand, scene.stand.worker_proxy
+    # Asked first: what workers had at hand may be committed before a busy machine answers, and no more comes.
+    held, before = proxy.struck[Weather.HOLD_REQUESTS], stand.ask(ROWS)
     proxy.weather = Weather.HOLD_REQUESTS
-    before = stand.ask(ROWS)
-    scene.await_proof("a transaction was committed unacknowledged", lambda: stand.ask(ROWS) > before)
+    scene.await_proof(
+        "a transaction was committed unacknowledged",
+        lambda: proxy.struck[Weather.HOLD_REQUESTS] > held and stand.ask(ROWS) > before,
+    )
     kill(scene, stand.workers)
     proxy.cut_all()
     proxy.weather = Weather.FAIR
