@@ -60,6 +60,7 @@ class Sender:
         self._interval = 1 / order.rate if order.rate else 0.0
         self._next_due = time.monotonic() + 0.1
         self._obeys = False
+        self._heard = b""
         self._records = bytearray()
         self._flushed_at = 0.0
         self._output = os.open(order.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -151,10 +152,14 @@ class Sender:
     def _listen(self, descriptor: int) -> None:
         if descriptor != sys.stdin.fileno():
             return
-        line = sys.stdin.readline()
-        if not line:
+        # Not by lines: what a reader of lines keeps of a second word said at once, nobody would be told of.
+        data = os.read(descriptor, 65536)
+        if not data:
             self._poll.unregister(sys.stdin)
-        self.obey(json.loads(line or '{"stop": 1}'))
+            self.obey({"stop": 1})
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        for line in lines:
+            self.obey(json.loads(line))
 
     def _receive(self, connection: Connection) -> None:
         try:
