@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 HOUR = 3600
+FEW = 1000
+"""Deliveries that are left: their events are committed within a second."""
+
 ELSEWHEN = """
     SELECT count(*) FROM processed_events
-    WHERE conversation_id LIKE :run AND abs(extract(epoch FROM received_at - now()) - :step) < 600
+    WHERE conversation_id LIKE :run AND abs(extract(epoch FROM received_at - now()) - :step) < 1700
 """
-"""Events that were received at about so many seconds from now."""
+"""Events that were received so many seconds from now, by half an hour: what a strike found stays within."""
 
 
 def library() -> Path | None:
@@ -74,6 +77,8 @@ def the_clock_steps(scene: Scene) -> Iterator[None]:
     os.kill(victim, signal.SIGKILL)
     scene.wait(2.0, 3.0)
     _write(stand, 0)
+    # A false clock costs the workers more than what was measured without: they may be minutes behind.
+    scene.let_catch_up(FEW)
     scene.prove(f"edge process {victim} is gone", has_struck=victim not in stand.edge.children())
     for seconds, count in before.items():
         scene.await_proof(
