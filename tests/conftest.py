@@ -1,5 +1,6 @@
-"""Fixtures that more than one kind of test uses: real servers, and databases in them."""
+"""Fixtures that more than one kind of test uses: real servers, databases in them, an event loop."""
 
+import asyncio
 import os
 import shutil
 
@@ -15,6 +16,14 @@ hypothesis.settings.register_profile("ci", deadline=None, max_examples=200)
 hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture
+def loop():
+    """An event loop that nothing runs yet."""
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
 
 
 @pytest.fixture(scope="session")

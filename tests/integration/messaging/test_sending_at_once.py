@@ -1,6 +1,5 @@
 """What the kernel does not take at once follows in order, by pika's own transport."""
 
-import asyncio
 import socket
 
 import pytest
@@ -10,13 +9,6 @@ from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 from messaging.broker_connection import BrokerConnection
 
 MORE_THAN_A_SOCKET_TAKES = 4 * 1024 * 1024
-
-
-@pytest.fixture
-def loop():
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
 
 
 @pytest.fixture

@@ -20,13 +20,6 @@ def _application(environ, start_response):
 
 
 @pytest.fixture
-def loop():
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
 def server(loop):
     return HttpServer(Shared(loop, Gateway(_application), LIMITS, lambda: True, lambda _: None))
 

@@ -1,20 +1,10 @@
 """A close that the broker does not answer ends all the same."""
 
-import asyncio
-
-import pytest
 from pika import spec
 
 from messaging import broker_connection
 from messaging.connection import parameters_of
 from tests.unit.messaging.fake_broker import FakeBroker, turn_until
-
-
-@pytest.fixture
-def loop():
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
 
 
 def test_a_close_behind_a_question_that_is_not_answered_ends_the_stream(loop, monkeypatch):

@@ -1,6 +1,5 @@
 """There is one connection at a time, and what is heard of another says nothing of it."""
 
-import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -30,13 +29,6 @@ class Heard:
 
     def on_broker_blocked(self):
         self.told.append("blocked")
-
-
-@pytest.fixture
-def loop():
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
 
 
 @pytest.fixture

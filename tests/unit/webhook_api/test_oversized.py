@@ -1,6 +1,5 @@
 """What is too large for the broker goes into a file before its segment may go, and stays while it cannot."""
 
-import asyncio
 import json
 
 import pytest
@@ -34,13 +33,6 @@ class NarrowOutlet:
 
     def prove(self, segment):
         self.to_prove.append(segment)
-
-
-@pytest.fixture
-def loop():
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
 
 
 @pytest.fixture

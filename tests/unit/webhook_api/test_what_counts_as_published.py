@@ -1,9 +1,5 @@
 """The queue's depth grows by what is published, and by nothing that waits in the journal."""
 
-import asyncio
-
-import pytest
-
 from messaging.clock import SystemClock
 from messaging.connection import NO_LIMIT
 from messaging.envelope import WEBHOOK, encode_properties
@@ -43,13 +39,6 @@ class TakenAlong:
     def flush(self):
         unsent, self.unsent = self.unsent, 0
         return unsent
-
-
-@pytest.fixture
-def loop():
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
 
 
 def _edge(loop, tmp_path, publisher):
