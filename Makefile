@@ -44,7 +44,7 @@ test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL
 test-nightly: install ## Run settling with 10,000 examples, replay 10,000 dead letters, compare 10,000 conversations, leave a cluster
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m tests.servers --timeout 0 tests/integration/workers tests/integration/omctl tests/unit/settle -k "any_interleaving or thousands_of_letters or ten_thousand_conversations or leader_of_the_queue_leaves" $(PYTEST)
 
-test-systemd: install ## Install on a bare Debian 13 with systemd in a container, and strike it there
+test-systemd: install ## Install on a bare Debian 13 with systemd in a container, and kill, scale, reboot, upgrade and remove it there
 	@$(BIN)/python -m tests.machines systemd
 
 test-three: install ## Install on three such machines with one broker over all, and lose one under load
@@ -79,7 +79,7 @@ figures: install ## Write the figures that pages quote, from the files that `mak
 figures-check: install ## Check that pages quote what is on file, and of which code it is
 	@$(BIN)/python -m tests.figures --check
 
-chaos: install ## Strike a running service with every fault, and look for losses: half an hour
+chaos: install ## Break a running service in every way, prove each fault, and look for losses: half an hour
 	@$(BIN)/python -m tests.chaos --json docs/chaos/results.json $(CHAOS)
 
 chaos-sabotage: install ## Break the service once for every fault, and see that fault's check fail
