@@ -39,17 +39,17 @@ def select(answer: dict[str, Any], region: str, direction: str) -> list[Network]
     Raises:
         UnusableRangesError: There is none, or one cannot be right.
     """
-    networks = {
-        _network(entity)
+    ours = [
+        entity
         for entity in answer.get("entities") or []
-        if entity.get("service") == SERVICE
-        and entity.get("direction") in DIRECTIONS[direction]
-        and (not region or entity.get("region") == region)
-    }
+        if entity.get("service") == SERVICE and entity.get("direction") in DIRECTIONS[direction]
+    ]
+    networks = {_network(entity) for entity in ours if not region or entity.get("region") == region}
     if not networks:
+        listed = ", ".join(sorted({str(entity.get("region")) for entity in ours})) or "none"
         raise UnusableRangesError(
-            f"the platform lists no {direction} range of {SERVICE} for "
-            f"{region or 'any region'}: is OM_GENESYS_REGION the organisation's?"
+            f"the platform lists no {direction} range of {SERVICE} for {region or 'any region'}; regions "
+            f"with one: {listed}. Name the organisation's by --region, or in OM_GENESYS_REGION"
         )
     four = [each for each in networks if isinstance(each, IPv4Network)]
     six = [each for each in networks if isinstance(each, IPv6Network)]

@@ -34,7 +34,11 @@ Examples:
     "--direction", type=click.Choice(list(DIRECTIONS)), default="outbound", show_default=True,
     help="As the platform sees it: outbound is what it posts to us.",
 )  # fmt: skip
-@click.option("--region", metavar="NAME", help="Instead of OM_GENESYS_REGION; all for every region.")
+@click.option(
+    "--region", metavar="NAME",
+    help="As the list names it, such as eu-central-1; all for every region. Default: OM_GENESYS_REGION, "
+    "which may name a domain instead (mypurecloud.de): then this is needed.",
+)  # fmt: skip
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Replace this file at once.")
 @dry_run_option
 @json_option
