@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from omctl.installing.credentials import GENESYS_SECRET, OWNER, WEBHOOK_SECRETS
 from omctl.installing.files import file_step, kept_file_step, shipped
-from omctl.installing.options import CREDENTIALS, ENVIRONMENT
+from omctl.installing.options import CREDENTIALS, DESTINATIONS, ENVIRONMENT
 
 if TYPE_CHECKING:
     from omctl.installing.options import Options
@@ -35,6 +35,8 @@ case "${{1:-}}" in install | uninstall) exec {prefix}/bin/omctl "$@" ;; esac
 export OM_WEBHOOK_SECRETS_FILE="${{OM_WEBHOOK_SECRETS_FILE:-{secrets}}}"
 export OM_GENESYS_CLIENT_SECRET_FILE="${{OM_GENESYS_CLIENT_SECRET_FILE:-{platform}}}"
 export CREDENTIALS_DIRECTORY="${{CREDENTIALS_DIRECTORY:-{owner}}}"
+# As om-deliver has it. A secret_file of it without a directory is one of the owner's credentials here.
+if [ -e {destinations} ]; then export OM_DESTINATIONS="${{OM_DESTINATIONS:-{destinations}}}"; fi
 exec {prefix}/bin/omctl "$@"
 """
 
@@ -57,6 +59,7 @@ def program_text(options: Options) -> str:
     """Return the program that runs omctl with this host's settings."""
     return _PROGRAM.format(
         environment=ENVIRONMENT,
+        destinations=DESTINATIONS,
         secrets=WEBHOOK_SECRETS,
         platform=GENESYS_SECRET,
         owner=OWNER,

@@ -12,6 +12,7 @@ from typing import Final
 CONFIGURATION: Final = Path("/etc/open-messaging")
 CREDENTIALS: Final = CONFIGURATION / "credentials"
 ENVIRONMENT: Final = CONFIGURATION / "environment"
+DESTINATIONS: Final = CONFIGURATION / "destinations.toml"
 STATE: Final = Path("/var/lib/open-messaging")
 UNITS: Final = Path("/etc/systemd/system")
 ACCOUNT: Final = "open-messaging"

@@ -21,9 +21,9 @@ from omctl.installing import (
 )
 from omctl.installing.cluster import cluster_steps
 from omctl.installing.configuration import environment_text, program_text
-from omctl.installing.files import file_step, kept_file_step
+from omctl.installing.files import file_step, kept_file_step, shipped
 from omctl.installing.gateway import site
-from omctl.installing.options import ENVIRONMENT
+from omctl.installing.options import DESTINATIONS, ENVIRONMENT
 from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, rendered
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -108,6 +108,26 @@ def program(tmp_path):
     return program_text(Options(prefix=tmp_path)).replace(str(ENVIRONMENT), str(settings))
 
 
+def test_omctl_of_the_host_knows_the_destinations_of_om_deliver_and_their_secrets(program, tmp_path):
+    (tmp_path / "bin" / "omctl").write_text(f"#!/bin/sh\nexec {sys.executable} -c '{SHOW_DESTINATIONS}'\n")
+    file, owner, other = (tmp_path / name for name in ("destinations.toml", "owner", "other.toml"))
+    text = program.replace(str(DESTINATIONS), str(file)).replace(str(credentials.OWNER), str(owner))
+    assert run_program(text, "destinations") == "()\n"
+
+    file.write_text(shipped("destinations.example.toml"))
+    owner.mkdir()
+    (owner / "crm-secret").write_text("whsec_Y29uc3RydWN0ZWQ=\n")
+    assert "name='crm'" in run_program(text, "destinations")
+
+    other.write_text(file.read_text().replace("destinations.crm", "destinations.other"))
+    assert "name='other'" in run_program(text, "destinations", OM_DESTINATIONS=str(other))
+
+
+SHOW_DESTINATIONS = """\
+from messaging.environment import Environment
+from workers.deliver import configured_destinations
+print(configured_destinations(Environment()))
+"""
 SHOW_FILTER = 'from messaging.environment import Environment; print(Environment().string("OM_EVENT_FILTER"))'
 
 
