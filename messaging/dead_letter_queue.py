@@ -1,4 +1,4 @@
-"""Take dead letters in hand, for one person at a time: look, run again, remove, put back in their order."""
+"""Give one person at a time the dead letters: to look, run again, remove, and put back in their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say how an edge process tells the workers what it has answered: a message of its own among the events.
+"""Define the message, among the events, in which an edge process reports its answers to the workers.
 
 It crosses journal and broker like an event, so that it survives what events survive, and holds counts alone.
 """

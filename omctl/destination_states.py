@@ -1,4 +1,4 @@
-"""Say how it stands with each service behind: what waits for it, since when, and why."""
+"""Report the state of each destination: what waits for it, since when, and why."""
 
 from __future__ import annotations
 

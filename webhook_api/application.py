@@ -1,4 +1,4 @@
-"""Be the Flask application of the edge, with a short way to the webhook's view.
+"""Define the Flask application of the edge, with a short way to the webhook's view.
 
 Every request comes in by `wsgi_app`, so that middlewares see it. A webhook is handed to its view directly
 while nothing hooked into Flask would be skipped by it, which saves three quarters of what a request costs

@@ -1,4 +1,4 @@
-"""Have a worker say every ten seconds that it runs, and what it has counted."""
+"""Record every ten seconds that a worker runs, and what it has counted."""
 
 from __future__ import annotations
 

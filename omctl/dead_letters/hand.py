@@ -1,4 +1,4 @@
-"""Have the dead letters in hand, with what runs them again and what is on record of them."""
+"""Open the dead letters for one command, with what runs them again and what is on record of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say what a kind of proof that the broker has an event looks like to whoever keeps the events."""
+"""Define how it is proven that the broker has an event."""
 
 from __future__ import annotations
 

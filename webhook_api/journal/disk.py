@@ -1,4 +1,4 @@
-"""Know whether the journal's disk takes events, before and after it has refused one."""
+"""Watch whether the journal's disk takes writes, before and after it has refused one."""
 
 from __future__ import annotations
 

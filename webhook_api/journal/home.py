@@ -1,4 +1,4 @@
-"""Live in a directory of one's own among those of the host, and take over what dead neighbours left.
+"""Own this process's directory among the journals of the host, and adopt what dead processes left.
 
 Segments of a dead process are moved here, one rename each, so that they have one owner, one place and one
 account from then on, whenever either of the two ends.

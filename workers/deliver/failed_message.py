@@ -1,4 +1,4 @@
-"""Say by a receipt that an agent's message came to nothing: values in, values out.
+"""Make the receipt that tells an agent of a message that failed: values in, values out.
 
 Source:
     Genesys Cloud, `POST /api/v2/conversations/messages/{integrationId}/inbound/open/receipt`: models

@@ -1,4 +1,4 @@
-"""Hold every table and every statement of the workers."""
+"""Hold every table, and the statements that several rooms need."""
 
 from workers.tables.brake_records import (
     IS_BRAKED_NOW,

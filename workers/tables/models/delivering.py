@@ -1,4 +1,4 @@
-"""Name the tables of who is told of what leaves, and of how far that has come."""
+"""Name the tables of destinations, of what each is told, and of how that went."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Name the tables of what comes to nothing, or might take its worker along, and of who stops for it."""
+"""Name the tables of dead letters, of suspects, and of workers that hold their events (brakes)."""
 
 from __future__ import annotations
 
