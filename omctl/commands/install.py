@@ -11,11 +11,12 @@ import click
 from messaging.settings_file import VARIABLE as SETTINGS_FILE
 from omctl.console import dry_run_option, json_option, print_json, print_table
 from omctl.installing import (
+    BOTH,
     ENVIRONMENT,
     InstallationError,
-    Options,
     Role,
     carry_out,
+    options_of,
     plan_installation,
     plan_removal,
     purge_steps,
@@ -33,6 +34,7 @@ Examples:
   omctl install --cluster om-1,om-2,om-3
   OM_AMQP_URL=amqps://… OM_MANAGEMENT_URL=https://… omctl install --role edge
   OM_AMQP_URL=amqps://… OM_DATABASE_URL=postgresql+psycopg://… omctl install --role worker --workers 4
+  omctl install --workers 0 --bind 127.0.0.1:8081
 """
 REMOVAL_EXAMPLES = """\b
 Examples:
@@ -44,32 +46,34 @@ pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
 
 @click.command(epilog=EXAMPLES)
 @click.option(
-    "--role", "roles", type=click.Choice([role.value for role in Role]), multiple=True,
-    help="What this host does. Default: everything, with RabbitMQ and PostgreSQL beside it.",
+    "--role", "roles", type=click.Choice([*(role.value for role in Role), BOTH]), multiple=True,
+    help="What this host does. Default: both, with RabbitMQ and PostgreSQL beside it.",
 )  # fmt: skip
-@click.option("--server-name", default="localhost", show_default=True, help="Whom the certificate names.")
+@click.option("--server-name", help="Whom the certificate names. Default: localhost.")
 @click.option(
     "--certificate", type=(pem, pem), metavar="PEM KEY",
     help="The certificate and its private key; without them one is made that signs itself.",
 )  # fmt: skip
-@click.option("--bind", default="127.0.0.1:8080", show_default=True, help="Where the edge listens.")
+@click.option("--bind", help="Where the edge listens. Default: 127.0.0.1:8080.")
 @click.option(
-    "--workers", type=click.IntRange(1), help="Always so many intake workers. Default: as the queue needs."
-)
+    "--workers", type=click.IntRange(0),
+    help="Always so many intake workers. Default: 0, which is as many as the queue needs.",
+)  # fmt: skip
 @click.option(
-    "--cluster", metavar="HOST,HOST,HOST", default="",
-    help="The hosts, this one among them, whose brokers shall be one; the first is installed first.",
+    "--cluster", metavar="HOST,HOST,HOST",
+    help="The hosts, this one among them, whose brokers shall be one; the first is installed first. "
+    "Default: '', a broker alone.",
 )  # fmt: skip
 @dry_run_option
 @json_option
 def install(
     roles: tuple[str, ...],
-    server_name: str,
+    server_name: str | None,
     certificate: tuple[Path, Path] | None,
-    bind: str,
+    bind: str | None,
     workers: int | None,
     *,
-    cluster: str,
+    cluster: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -80,16 +84,19 @@ def install(
     it is, secrets, addresses and the certificate too, so that the same command again is safe: it brings the
     tables up to date and starts the services again, while the port stays open and refuses nobody. The units
     run the environment this omctl is in.
+
+    Options are kept as well: one that is not given is as it was given last, which is told as `kept`. To go
+    back to a default, give it: --role both, --workers 0.
     """
-    chosen = frozenset(map(Role, roles)) or frozenset(Role)
-    hosts = tuple(cluster.split(",")) if cluster else ()
-    if hosts and chosen != frozenset(Role):
-        raise click.UsageError("A host of the cluster does everything: --cluster goes without --role.")
+    role = (roles[0] if len(set(roles)) == 1 else BOTH) if roles else None
+    said = {"role": role, "bind": bind, "server-name": server_name, "workers": workers, "cluster": cluster}
+    options = options_of({name: word for name, word in said.items() if word is not None}, certificate)
+    if options.cluster and not (options.is_edge and options.is_worker):
+        raise click.UsageError("A host of the cluster does everything: say --role both, or --cluster ''.")
     _check_root(dry_run=dry_run)
     if ENVIRONMENT.exists():
         # What the units read holds here too; an upgrade's own shell does not know it.
         os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
-    options = Options(chosen, bind, server_name, certificate, workers, hosts)
     _go(plan_installation(options), dry_run=dry_run, as_json=as_json)
 
 

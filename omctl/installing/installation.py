@@ -11,6 +11,7 @@ from omctl.installing.configuration import configuration_steps
 from omctl.installing.database import database_steps
 from omctl.installing.first_event import first_event_step
 from omctl.installing.gateway import gateway_steps
+from omctl.installing.kept_options import keep_step, told_steps
 from omctl.installing.step import InstallationError, Step, run
 from omctl.installing.units import account_step, start_steps, unit_steps
 
@@ -26,9 +27,12 @@ def plan_installation(options: Options) -> Iterator[Step]:
     Raises:
         InstallationError: A host of one role alone was not told where broker or database are.
     """
+    yield from told_steps(options)
     yield account_step()
     yield from credentials.given_steps()
     yield from _servers(options)
+    # What could not even be begun, for want of an address or a host's name, is not kept.
+    yield keep_step(options)
     yield from credentials.missing_steps()
     yield from configuration_steps(options)
     if options.is_worker:

@@ -39,6 +39,7 @@ class Options:
             the database; none: this host's broker stands alone.
         host: This host's own short name.
         prefix: The virtual environment that the units run; the one of this program.
+        kept: Which of these an earlier installation decides, by their names on the command line.
     """
 
     roles: frozenset[Role] = frozenset(Role)
@@ -49,6 +50,7 @@ class Options:
     cluster: tuple[str, ...] = ()
     host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
     prefix: Path = field(default_factory=lambda: Path(sys.prefix))
+    kept: tuple[str, ...] = ()
 
     @property
     def is_edge(self) -> bool:
