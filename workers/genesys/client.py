@@ -59,12 +59,7 @@ class GenesysClient:
             PlatformUnavailableError: No answer, no room, or a failure of the platform's: ask again later.
             PlatformRefusedError: The platform answered no.
         """
-        token = self._tokens.current()
-        answer = self._send("GET", path, token, params=parameters)
-        if answer.status_code == HTTPStatus.UNAUTHORIZED:
-            self._tokens.forget(token)
-            answer = self._send("GET", path, self._tokens.current(), params=parameters)
-        return self._content_of(answer, path)
+        return self._ask("GET", path, is_repeatable=True, params=parameters)
 
     def query(self, path: str, content: Any) -> dict[str, Any]:
         """Ask by a POST that changes nothing, and so may be sent once more where a token was revoked.
@@ -72,12 +67,7 @@ class GenesysClient:
         Raises:
             PlatformUnavailableError, PlatformRefusedError: As with `get`.
         """
-        token = self._tokens.current()
-        answer = self._send("POST", path, token, json=content)
-        if answer.status_code == HTTPStatus.UNAUTHORIZED:
-            self._tokens.forget(token)
-            answer = self._send("POST", path, self._tokens.current(), json=content)
-        return self._content_of(answer, path)
+        return self._ask("POST", path, is_repeatable=True, json=content)
 
     def post(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
         """Send *content* to *path* once; whether it arrived is unknown where no answer came.
@@ -85,7 +75,7 @@ class GenesysClient:
         Raises:
             PlatformUnavailableError, PlatformRefusedError: As with `get`.
         """
-        return self._change("POST", path, content)
+        return self._ask("POST", path, is_repeatable=False, json=content)
 
     def put(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
         """Put *content* in the place of what is at *path*; repeating it does no harm.
@@ -93,7 +83,7 @@ class GenesysClient:
         Raises:
             PlatformUnavailableError, PlatformRefusedError: As with `get`.
         """
-        return self._change("PUT", path, content)
+        return self._ask("PUT", path, is_repeatable=False, json=content)
 
     def patch(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
         """Change the fields of *content* at *path*; repeating it does no harm.
@@ -101,13 +91,15 @@ class GenesysClient:
         Raises:
             PlatformUnavailableError, PlatformRefusedError: As with `get`.
         """
-        return self._change("PATCH", path, content)
+        return self._ask("PATCH", path, is_repeatable=False, json=content)
 
-    def _change(self, method: str, path: str, content: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, *, is_repeatable: bool, **arguments: Any) -> dict[str, Any]:
         token = self._tokens.current()
-        answer = self._send(method, path, token, json=content)
+        answer = self._send(method, path, token, **arguments)
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             self._tokens.forget(token)
+            if is_repeatable:
+                answer = self._send(method, path, self._tokens.current(), **arguments)
         return self._content_of(answer, path)
 
     def _send(self, method: str, path: str, token: str, **arguments: Any) -> requests.Response:

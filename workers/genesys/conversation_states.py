@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -22,9 +21,6 @@ CACHE_SECONDS: Final = 10.0
 """The guide's: "Cache the API response for ten seconds to reduce call volume"."""
 
 CACHE_CONVERSATIONS: Final = 10_000
-
-NO_SUCH: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST})
-"""The platform has no conversation of this id; 400 where the id is none that it could give."""
 
 STRIPES: Final = 64
 """Locks that the conversations share: far more than requests that the budget allows at once."""
@@ -88,7 +84,7 @@ class ConversationStates:
         try:
             answer = self._client.get(f"/api/v2/conversations/{quote(conversation_id, safe='')}")
         except PlatformRefusedError as error:
-            if error.status in NO_SUCH and not error.at_login:
+            if error.is_of_no_conversation:
                 return None
             raise
         return platform_state_of(answer)

@@ -48,3 +48,8 @@ class PlatformRefusedError(OpenMessagingError):
     def is_forbidden(self) -> bool:
         """Whether a permission is missing: what needs another one may go on."""
         return self.status == HTTPStatus.FORBIDDEN and not self.at_login
+
+    @property
+    def is_of_no_conversation(self) -> bool:
+        """Whether the platform has none of that id, or takes the id for none of its own."""
+        return self.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST} and not self.at_login

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -26,9 +25,6 @@ PAGE_SIZE: Final = 100
 
 MESSAGES_AT_ONCE: Final = 200
 """The platform allows 1,000 and advises against it."""
-
-NO_CONVERSATION: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND})
-"""What is asked for by an id that is none of the platform's."""
 
 SEGMENT_FILTERS: Final = [
     {
@@ -94,7 +90,7 @@ class PlatformHistory:
         try:
             answer = self._client.get(f"/api/v2/conversations/messages/{quote(conversation_id, safe='')}")
         except PlatformRefusedError as error:
-            if error.status in NO_CONVERSATION and not error.at_login:
+            if error.is_of_no_conversation:
                 return None
             raise
         statuses = dict(_statuses_of(answer))
