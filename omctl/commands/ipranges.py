@@ -13,6 +13,7 @@ from messaging.environment import Environment
 from omctl.address_ranges import DIRECTIONS, FORMS, SERVICE, select
 from omctl.console import dry_run_option, json_option, print_json
 from omctl.platform import platform_client
+from workers.genesys import region_of
 
 PATH = "/api/v2/ipranges"
 EVERY_REGION = "all"
@@ -36,8 +37,7 @@ Examples:
 )  # fmt: skip
 @click.option(
     "--region", metavar="NAME",
-    help="As the list names it, such as eu-central-1; all for every region. Default: OM_GENESYS_REGION, "
-    "which may name a domain instead (mypurecloud.de): then this is needed.",
+    help="Such as eu-central-1 or mypurecloud.de; all for every region. Default: OM_GENESYS_REGION.",
 )  # fmt: skip
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Replace this file at once.")
 @dry_run_option
@@ -53,7 +53,7 @@ def ipranges(
     """
     environment = Environment()
     region = environment.string("OM_GENESYS_REGION") if region is None else region
-    region = "" if region == EVERY_REGION else region
+    region = "" if region == EVERY_REGION else region_of(region)
     with platform_client(environment) as client:
         networks = select(client.get(PATH), region, direction)
     heading = (

@@ -6,7 +6,7 @@ from workers.genesys.conversation_states import ConversationStates
 from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
 from workers.genesys.pacing import PacedBudget
 from workers.genesys.routing_state import PlatformState, platform_state_of
-from workers.genesys.settings import GenesysSettings, is_safe, read_genesys_settings
+from workers.genesys.settings import GenesysSettings, is_safe, read_genesys_settings, region_of
 
 __all__ = [
     "ConversationStates",
@@ -20,4 +20,5 @@ __all__ = [
     "is_safe",
     "platform_state_of",
     "read_genesys_settings",
+    "region_of",
 ]

@@ -94,6 +94,11 @@ def _addresses(environment: Environment) -> tuple[str, str]:
     return api_url.rstrip("/"), login_url.rstrip("/")
 
 
+def region_of(name: str) -> str:
+    """Return the name that Amazon gives the region of *name*, which may be the platform's domain of it."""
+    return next((region for region, domain in DOMAINS.items() if domain == name), name)
+
+
 def is_safe(url: str) -> bool:
     """Tell whether credentials may be sent to *url*: over TLS, or to this very host."""
     parts = urlsplit(url)

@@ -66,6 +66,12 @@ def test_a_second_run_changes_nothing_and_a_dry_run_writes_nothing(environment, 
     assert list(tmp_path.iterdir()) == [written]
 
 
+def test_the_region_may_be_named_by_its_domain(environment):
+    by_its_name = json.loads(run(environment, "--json").output)["networks"]
+    by_its_domain = run({**environment, "OM_GENESYS_REGION": "mypurecloud.de"}, "--json").output
+    assert json.loads(by_its_domain)["networks"] == by_its_name
+
+
 def test_the_last_good_list_stays_when_the_platform_is_away_or_lists_nothing(
     environment, organisation, tmp_path
 ):
