@@ -83,6 +83,11 @@ def are_there(paths: tuple[Path, ...]) -> bool:
     return all(path.exists() for path in paths)
 
 
+def is_named(name: str) -> bool:
+    """Tell whether a server is named: by credentials, or by the environment, of which these are made."""
+    return are_there(_GIVEN[name]) or bool(Environment().string(name))
+
+
 def owner_environment(environment: dict[str, str] | None = None) -> dict[str, str]:
     """Return an environment in which omctl acts as the owner of tables and queues."""
     kept = {name: value for name, value in (environment or os.environ).items() if not name.startswith("OM_")}

@@ -127,7 +127,7 @@ def _secrets(reader: _Reader, directory: Path) -> tuple[str, ...]:
         try:
             texts += tuple((home / file).read_text(encoding="utf-8").split())
         except (OSError, UnicodeDecodeError):
-            raise reader.error("secret_file", "must name a readable text file") from None
+            raise reader.error("secret_file", f"must name a readable text file in {home}") from None
     if not texts:
         raise reader.error("secret", "or secret_file must be given")
     if not all(_is_secret(text) for text in texts):

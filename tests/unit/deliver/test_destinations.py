@@ -65,7 +65,12 @@ def test_a_secret_is_read_from_a_file_beside_it_or_from_systemds_credentials(rea
         (SECRET, "no base64", "crm.secret"),
         (SECRET, "whsec_", "crm.secret"),
         (f'secret = "{SECRET}"', "", "crm.secret"),
-        (f'secret = "{SECRET}"', 'secret_file = "nowhere"', "crm.secret_file"),
+        (
+            f'secret = "{SECRET}"',
+            'secret_file = "nowhere"',
+            "crm.secret_file: must name a readable text file in /",
+        ),
+        (f'secret = "{SECRET}"', f'secret_file = "{SECRET}"', "crm.secret_file"),
         ("conversation:message", "conversation:massage", "crm.events"),
         ('["openmessaging:conversation:message"]', "[]", "crm.events"),
         ("[destinations.crm]", "[destinations.crm]\ntimeout = 0", "crm.timeout"),

@@ -23,7 +23,8 @@ from omctl.installing.cluster import cluster_steps
 from omctl.installing.configuration import environment_text, program_text
 from omctl.installing.files import file_step, kept_file_step, shipped
 from omctl.installing.gateway import site
-from omctl.installing.options import DESTINATIONS, ENVIRONMENT
+from omctl.installing.installation import plan_installation
+from omctl.installing.options import DESTINATIONS, ENVIRONMENT, Role
 from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, rendered
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -220,6 +221,19 @@ def test_another_host_joins_and_needs_what_the_first_has_written(host, monkeypat
     found = titles(options)
     assert "join the broker of om-1" in found
     assert "install postgresql" not in found
+
+
+@pytest.mark.parametrize("roles", [{Role.EDGE}, {Role.WORKER}, set(Role)])
+def test_what_the_environment_names_is_not_set_up_here_though_nothing_has_been_written(
+    host, monkeypatch, roles
+):
+    """As in a dry run on a fresh host: the steps are listed, and the first of them is not done."""
+    monkeypatch.setenv("OM_AMQP_URL", "amqps://elsewhere:5671/%2F")
+    monkeypatch.setenv("OM_DATABASE_URL", "postgresql+psycopg://elsewhere/events")
+
+    found = [step.title for step in plan_installation(Options(roles=frozenset(roles)))]
+
+    assert not {"install rabbitmq-server", "install postgresql"} & set(found)
 
 
 def test_a_host_that_the_cluster_does_not_name_is_told_its_own_name(host):
