@@ -9,6 +9,7 @@ from sqlalchemy import case, func, select
 
 from workers.tables import (
     IS_BRAKED_NOW,
+    TIMER,
     brakes,
     conversations,
     dead_letters,
@@ -50,6 +51,7 @@ _NEWEST: Final = select(func.max(_P.id)).scalar_subquery()
 _OPEN: Final = dead_letters.c.intervention_id.is_(None)
 _WAITING: Final = deliveries.c.outcome.is_(None)
 _UNDECIDED: Final = routing_updates.c.decision.is_(None)
+_R: Final = reconciliations.c
 
 QUESTIONS: Final = (
     Question(
@@ -141,7 +143,16 @@ QUESTIONS: Final = (
     Question(
         "om_reconciliation_age_seconds",
         "Since the last comparison with the platform's history ended.",
-        select(func.max(reconciliations.c.finished_at)),
+        select(func.max(_R.finished_at)),
         is_age=True,
+    ),
+    Question(
+        "om_reconciliation_passed_over",
+        "Conversations that the worker's last finished comparison could not compare.",
+        # What a person compares meanwhile, often one conversation, says nothing of the others.
+        select(_R.passed_over)
+        .where(_R.started_by == TIMER, _R.finished_at.is_not(None))
+        .order_by(_R.id.desc())
+        .limit(1),
     ),
 )

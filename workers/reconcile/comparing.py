@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from messaging.envelope import RECONCILE, Envelope
 from messaging.log import logger
@@ -18,7 +18,7 @@ from workers.tables import (
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Row
 
     from messaging.clock import Clock
     from workers.reconcile.broker import EventsExchange
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     from workers.tables import KnownConversation, Reconciliation
 
 _R: Final = reconciliations.c
+
+REPORTED: Final = (
+    "conversations",
+    "compared",
+    "missing",
+    "published",
+    "waiting",
+    "unreadable",
+    "unlisted",
+    "passed_over",
+)
 
 log = logger()
 
@@ -73,11 +84,19 @@ class Comparer:
         self._holder = holder
         self._again = again
 
-    def compare(self, reconciliation: Reconciliation, known: KnownConversation, bounds: Bounds) -> Found:
+    def compare(
+        self,
+        reconciliation: Reconciliation,
+        known: KnownConversation,
+        bounds: Bounds,
+        *,
+        unanswered: int = 0,
+    ) -> Found:
         """Compare one conversation and have what is missing take effect.
 
         The broker has confirmed the copies before the conversation counts as read. Whoever is killed between
-        the two leaves them to be published once more, which has no effect.
+        the two leaves them to be published once more, which has no effect. With it are passed over those just
+        before it that had no answer, *unanswered* of them.
 
         Raises:
             RetryLaterError: Platform or database are away: compare it again.
@@ -108,6 +127,7 @@ class Comparer:
                 published=_R.published + len(published),
                 waiting=_R.waiting + len(checked.missing) - len(published),
                 unreadable=_R.unreadable + checked.unreadable,
+                passed_over=_R.passed_over + unanswered + int(checked.refused is not None),
             )
 
         transact(self._engine, note)
@@ -147,3 +167,9 @@ def tell(found: Found) -> None:
             platform_message_id=copy.event.platform_message_id,
             message_id=message_id_of(copy),
         )
+
+
+def tell_finished(row: Row[Any]) -> None:
+    """Log what a comparison came to."""
+    told = {name: getattr(row, name) for name in REPORTED}
+    log.info("reconciliation_finished", reconciliation=row.id, **told)

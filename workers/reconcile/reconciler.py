@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
@@ -10,7 +10,7 @@ from workers.genesys import PlatformRefusedError, PlatformUnavailableError
 from workers.parsing import moment_of
 from workers.reconcile.bounds import DAY_US, compared_from, compared_to, is_due, listed_from
 from workers.reconcile.checking import Bounds
-from workers.reconcile.comparing import tell
+from workers.reconcile.comparing import tell, tell_finished
 from workers.reconcile.unanswered import Unanswered
 from workers.tables import (
     TIMER,
@@ -22,6 +22,7 @@ from workers.tables import (
     note_reconciliation,
     read_watermarks,
     reconciliation_row,
+    reconciliations,
     take_up_reconciliation,
     transact,
 )
@@ -29,7 +30,7 @@ from workers.tables import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Row
 
     from messaging.clock import Clock
     from workers.reconcile.broker import EventsExchange
@@ -185,34 +186,34 @@ class Reconciler:
                 connection, reconciliation.read_through, active_since, CONVERSATIONS_AT_ONCE
             ),
         )
-        failure = self._compare_each(reconciliation, known)
-        if failure is not None and len(known) == CONVERSATIONS_AT_ONCE:
-            raise failure
-        if failure is not None:
-            self._pass_over_the_last(reconciliation, known[-1].conversation_id)
+        failures = self._compare_each(reconciliation, known)
+        if failures and len(known) == CONVERSATIONS_AT_ONCE:
+            raise failures[-1]
+        if failures:
+            self._pass_over_the_last(reconciliation, known[-1].conversation_id, len(failures))
         if not known:
             self._finish(reconciliation)
 
     def _compare_each(
         self, reconciliation: Reconciliation, known: Sequence[KnownConversation]
-    ) -> PlatformUnavailableError | None:
-        """Compare conversations; return why the last of them had no answer, None where it had one."""
+    ) -> list[PlatformUnavailableError]:
+        """Compare conversations; return why those at the end had no answer, empty where the last had one."""
         bounds = Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us)
-        failure: PlatformUnavailableError | None = None
+        failures: list[PlatformUnavailableError] = []
         for each in known:
             try:
-                tell(self._comparer.compare(reconciliation, each, bounds))
+                tell(self._comparer.compare(reconciliation, each, bounds, unanswered=len(failures)))
             except PlatformUnavailableError as error:
                 if not self._unanswered.may_be_passed_over(each.conversation_id, error):
                     raise
-                failure = error
+                failures.append(error)
             else:
                 self._unanswered.answered(each.conversation_id)
-                failure = None
-        return failure
+                failures.clear()
+        return failures
 
-    def _pass_over_the_last(self, reconciliation: Reconciliation, conversation_id: str) -> None:
-        """Go on behind the last conversation if the platform answers with its list: none comes after it."""
+    def _pass_over_the_last(self, reconciliation: Reconciliation, last: str, unanswered: int) -> None:
+        """Go on behind the last ones if the platform answers with its list: none comes after them."""
         from_us, to_us = reconciliation.compared_from_us, reconciliation.compared_to_us
         try:
             self._history.conversations(from_us, to_us, FIRST_PAGE)
@@ -221,27 +222,21 @@ class Reconciler:
                 raise
 
         def note(connection: Connection) -> None:
-            self._note(connection, reconciliation, read_through=conversation_id)
+            passed_over = reconciliations.c.passed_over + unanswered
+            self._note(connection, reconciliation, read_through=last, passed_over=passed_over)
 
         transact(self._engine, note)
 
     def _finish(self, reconciliation: Reconciliation) -> None:
         self._unanswered.clear()
 
-        def finish(connection: Connection) -> None:
+        def finish(connection: Connection) -> Row[Any]:
             self._note(connection, reconciliation, finished_at=moment_of(self._clock.now_us()))
+            return reconciliation_row(connection, reconciliation.reconciliation_id)
 
-        transact(self._engine, finish)
-        row = transact(
-            self._engine, lambda connection: reconciliation_row(connection, reconciliation.reconciliation_id)
-        )
-        told = {name: getattr(row, name) for name in REPORTED}
-        log.info("reconciliation_finished", reconciliation=row.id, **told)
+        tell_finished(transact(self._engine, finish))
 
     def _note(self, connection: Connection, reconciliation: Reconciliation, **changes: object) -> None:
         note_reconciliation(
             connection, reconciliation.reconciliation_id, self._holder, self._clock.now_us(), **changes
         )
-
-
-REPORTED: Final = ("conversations", "compared", "missing", "published", "waiting", "unreadable", "unlisted")

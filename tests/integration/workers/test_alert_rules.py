@@ -40,6 +40,7 @@ WELL = {
     f'om_destination_paused{{{OBSERVE},destination="crm"}}': "0x160",
     f"om_reconciliation_gaps{{{OBSERVE}}}": "3x160",
     f"om_reconciliation_age_seconds{{{OBSERVE}}}": "900x160",
+    f"om_reconciliation_passed_over{{{OBSERVE}}}": "0x160",
     f'om_intake_processed_total{{{OBSERVE},worker="vm 1"}}': "0+900x160",
     f'om_intake_skipped_total{{{OBSERVE},worker="vm 1"}}': "0+90x160",
     f'om_intake_dead_lettered_total{{{OBSERVE},worker="vm 1"}}': "0x160",
@@ -84,6 +85,8 @@ CASES = [
     ("Gaps", {series("om_reconciliation_gaps"): "3x59 4x100"}, -1, 1),
     ("Gaps", {series("om_reconciliation_gaps"): "5000x59 4000x19 4001x80"}, 9, 11),
     ("ReconciliationLate", {series("om_reconciliation_age_seconds"): "900x59 3601x100"}, -1, 1),
+    # From the start on: it waits for an hour.
+    ("ConversationsPassedOver", {series("om_reconciliation_passed_over"): "2x160"}, 29, 31),
     ("SuccessRateLow", {series("om_reconciliation_gaps"): "3x59 3+100x100"}, 10, 45),
     ("Drift", {series("om_drift_names"): "0x59 1x100"}, 9, 11),
 ]
@@ -167,6 +170,13 @@ def test_every_alert_fires_where_it_should_and_nothing_fires_where_all_is_well(r
 
 def test_that_old_gaps_are_deleted_fires_nothing(rules_hold):
     rules_hold(*(told(name, {GAPS: values}, CALM) for name, values in FALLS.items()))
+
+
+def test_what_a_later_comparison_could_compare_after_all_fires_nothing(rules_hold):
+    passed_over = {series("om_reconciliation_passed_over"): "0x9 2x89 0x60"}
+    quiet = (_firing(minute, "", is_quiet=True) for minute in range(80))
+
+    rules_hold(told("passed over for three quarters of an hour", passed_over, *quiet))
 
 
 def test_the_success_rate_is_of_the_gaps_that_were_found(rules_hold):

@@ -64,6 +64,7 @@ def test_a_difference_from_the_models_is_noticed(migrated_url):
         "throughput_v1",
         "deliveries_v2",
         "interactions_v2",
+        "reconciliations_v2",
     ],
 )
 def test_the_stable_views_can_be_queried(query, view):

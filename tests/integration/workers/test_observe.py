@@ -12,9 +12,10 @@ from messaging.clock import SystemClock
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import Service, declare_topology, running
 from workers.observe import OBSERVER_SESSION, ServiceCollector
-from workers.tables import brake_records, dead_letters, engine_of, note_brake
+from workers.tables import TIMER, brake_records, dead_letters, engine_of, note_brake, reconciliations
 
 BRAKED = "om_braked_workers"
+PASSED_OVER = "om_reconciliation_passed_over"
 THEN = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
 LETTER = {
     "message_id": "m-1",
@@ -93,6 +94,26 @@ def test_a_worker_that_ended_while_it_held_its_events_is_not_told_of_for_ever(en
     # Judged at each scrape: a while later that one has ended, too.
     monkeypatch.setattr(brake_records, "ENDED_SECONDS", 0.0)
     assert braked() == 0
+
+
+def test_what_a_person_compares_meanwhile_says_nothing_of_what_the_worker_passed_over(engine):
+    def told():
+        [metric] = [each for each in ServiceCollector(engine, None).collect() if each.name == PASSED_OVER]
+        return [sample.value for sample in metric.samples]
+
+    assert told() == []
+    compare(engine, passed_over=7)
+    compare(engine, started_by="somebody", passed_over=0)
+    # Under way: it has not come to any yet.
+    compare(engine, finished_at=None, passed_over=0)
+    assert told() == [7]
+
+
+def compare(engine, **changes):
+    moments = dict.fromkeys(("compared_from", "compared_to", "started_at", "finished_at", "held_until"), THEN)
+    row = moments | {"started_by": TIMER, "read_through": "", "held_by": "constructed"} | changes
+    with engine.begin() as connection:
+        connection.execute(reconciliations.insert(), row)
 
 
 def note(engine, worker, *, seconds_ago):

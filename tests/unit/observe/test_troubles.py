@@ -19,6 +19,7 @@ WELL = {
     ("om_destination_down", "host 1", "crm"): 0.0,
     ("om_delivery_oldest_due_age_seconds", "crm"): 20.0,
     ("om_reconciliation_age_seconds",): 900.0,
+    ("om_reconciliation_passed_over",): 0.0,
     ("om_braked_workers",): 0.0,
 }
 
@@ -53,6 +54,7 @@ def test_where_all_is_well_nothing_deserves_a_look():
         ({("om_dead_letters", "poison"): 1.0}, "OpenMessagingDeadLetters", "wait"),
         ({("om_window_oldest_age_seconds",): 61.0}, "OpenMessagingWindowsLate", "bad"),
         ({("om_reconciliation_age_seconds",): 3601.0}, "OpenMessagingReconciliationLate", "wait"),
+        ({("om_reconciliation_passed_over",): 2.0}, "OpenMessagingConversationsPassedOver", "wait"),
         ({("om_delivery_oldest_due_age_seconds", "crm"): 301.0}, "OpenMessagingDeliveriesLate", "bad"),
         ({("om_destination_paused", "crm"): 1.0}, "OpenMessagingDestinationPaused", "wait"),
         ({("om_destination_down", "host 1", "crm"): 1.0}, "OpenMessagingDestinationDown", "bad"),

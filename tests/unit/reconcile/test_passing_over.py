@@ -137,14 +137,27 @@ def test_conversations_that_the_platform_refuses_are_passed_over_and_asked_for_a
     assert steps(reconciler) == 0
 
     row = comparison()
-    assert (row.conversations, row.read_through, row.finished_at is None) == (2, "c-11", False)
+    assert (row.conversations, row.passed_over) == (2, 10)
+    assert (row.read_through, row.finished_at is None) == ("c-11", False)
     assert conversations() == dict.fromkeys(refused, ("open", None)) | {"c-03": READ, "c-11": READ}
 
     history.errors.clear()
     clock.ahead_us = 3_600_000_000
     steps(reconciler)
-    assert comparison().conversations == 12
+    assert (comparison().conversations, comparison().passed_over) == (12, 0)
     assert conversations() == dict.fromkeys(history.ids, READ)
+
+
+def test_a_comparison_that_compared_nothing_ends_and_tells_how_many_it_passed_over(
+    reconciler, history, comparison
+):
+    history.ids = [f"c-{number:02}" for number in range(12)]
+    history.errors = dict.fromkeys(history.ids, REFUSED)
+
+    assert steps(reconciler) == 0
+
+    row = comparison()
+    assert (row.conversations, row.passed_over, row.finished_at is None) == (0, 12, False)
 
 
 def test_refused_credentials_are_no_word_on_a_conversation(reconciler, history, conversations, comparison):
@@ -166,13 +179,13 @@ def test_a_conversation_without_an_answer_is_passed_over_once_a_later_one_has_on
     assert steps(reconciler) == 2 * (TRIES - 1)
 
     row = comparison()
-    assert (row.conversations, row.finished_at is None) == (10, False)
+    assert (row.conversations, row.passed_over, row.finished_at is None) == (10, 2, False)
     assert {"c-03", "c-04"}.isdisjoint(conversations())
 
     history.errors.clear()
     clock.ahead_us = 3_600_000_000
     steps(reconciler)
-    assert comparison().conversations == 12
+    assert (comparison().conversations, comparison().passed_over) == (12, 0)
 
 
 @pytest.mark.parametrize("error", [FAILED, AWAY])
@@ -184,7 +197,8 @@ def test_a_platform_that_is_away_passes_over_nothing(reconciler, history, compar
 
     assert steps(reconciler, 50) == 50
 
-    assert (comparison().conversations, comparison().read_through) == (0, "")
+    row = comparison()
+    assert (row.conversations, row.passed_over, row.read_through) == (0, 0, "")
     history.errors, history.list_error = {}, None
     assert steps(reconciler) == 0
     assert comparison().conversations == number_of
@@ -198,21 +212,22 @@ def test_five_without_an_answer_are_no_conversations_own_whatever_the_list_answe
 
     assert steps(reconciler, 50) == 49
 
-    assert (comparison().conversations, comparison().read_through) == (0, "")
+    row = comparison()
+    assert (row.conversations, row.passed_over, row.read_through) == (0, 0, "")
 
 
 @pytest.mark.parametrize("list_error", [None, REFUSED])
-def test_the_last_one_is_passed_over_once_the_platform_answers_anything(
+def test_the_last_ones_are_passed_over_once_the_platform_answers_anything(
     reconciler, history, comparison, list_error
 ):
-    history.ids = ["c-1", "c-2"]
+    history.ids = ["c-1", "c-2", "c-3"]
     reconciler.reconcile()
-    history.errors, history.list_error = {"c-2": FAILED}, list_error
+    history.errors, history.list_error = {"c-2": FAILED, "c-3": FAILED}, list_error
 
-    assert steps(reconciler) == TRIES - 1
+    assert steps(reconciler) == 2 * (TRIES - 1)
 
     row = comparison()
-    assert (row.conversations, row.finished_at is None) == (1, False)
+    assert (row.conversations, row.passed_over, row.finished_at is None) == (1, 2, False)
 
 
 def test_a_limit_that_is_met_is_no_conversations_own(reconciler, history, comparison):

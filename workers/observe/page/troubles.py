@@ -93,6 +93,12 @@ def _waiting(samples: Samples) -> Iterator[Trouble]:
             "OpenMessagingReconciliationLate",
             reconciled,
         )
+    if passed_over := samples.get(("om_reconciliation_passed_over",), 0.0):
+        yield Trouble(
+            WAIT,
+            f"{passed_over:.0f} conversations could not be compared with the platform's history.",
+            "OpenMessagingConversationsPassedOver",
+        )
 
 
 def _of_destinations(samples: Samples) -> Iterator[Trouble]:

@@ -43,6 +43,12 @@ reconciliations = Table(
         "Why the platform listed no conversations; those never heard of are not compared; null: it did",
         nullable=True,
     ),
+    column(
+        "passed_over",
+        Integer,
+        "Conversations that were not compared: the platform refused them, or never had an answer",
+        server_default="0",
+    ),
     Index("ix_reconciliations_under_way", "started_by", unique=True, **_UNDER_WAY),
     comment="Comparisons with the platform's history: how far, how much, what was missing",
 )
