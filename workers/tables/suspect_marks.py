@@ -43,6 +43,8 @@ _MARK: Final = RowStatement(
     {"message_id": TEXT, "attempted_at": MOMENT},
 )
 _CLEAR: Final = text("DELETE FROM suspects WHERE message_id = :message_id")
+_CLEAR_OWN: Final = text("DELETE FROM suspects WHERE message_id = :message_id AND attempts <= 1")
+_TAKE_BACK: Final = text("UPDATE suspects SET attempts = attempts - 1 WHERE message_id = :message_id")
 
 
 class Suspects:
@@ -70,10 +72,11 @@ class Suspects:
         try:
             yield is_poison
         except RetryLaterError:
-            # It is held, and has ended nobody: a mark that stood would make a kill of each restart.
+            # It is held, and has ended nobody: a mark that stood would make a kill of each restart. What
+            # earlier attempts left stands: they did end their workers.
             if not is_poison:
                 with suppress(RetryLaterError):
-                    self.clear(message_id)
+                    self._take_back(message_id)
             raise
         if not is_poison:
             self.clear(message_id)
@@ -88,10 +91,15 @@ class Suspects:
         return self._marked[message_id]
 
     def clear(self, message_id: str) -> None:
-        """Forget the marks of a delivery that is settled or put off, if this process set one."""
+        """Forget all marks of a delivery that is settled or put off, if this process set one."""
         if message_id not in self._marked:
             return
         transact(self._engine, lambda connection: connection.execute(_CLEAR, {"message_id": message_id}))
+        self._marked.pop(message_id, None)
+
+    def _take_back(self, message_id: str) -> None:
+        """Forget the mark that this process set; the next attempt sets it anew."""
+        transact(self._engine, lambda connection: _take_back(connection, message_id))
         self._marked.pop(message_id, None)
 
 
@@ -110,3 +118,8 @@ def has_hung_alone(delivery: Delivery) -> bool:
 def _mark(connection: Connection, message_id: str, now_us: int) -> int:
     [(attempts,)] = _MARK.execute(connection, [(message_id, now_us)])
     return int(attempts) - 1
+
+
+def _take_back(connection: Connection, message_id: str) -> None:
+    connection.execute(_CLEAR_OWN, {"message_id": message_id})
+    connection.execute(_TAKE_BACK, {"message_id": message_id})

@@ -117,6 +117,17 @@ def test_a_suspect_that_was_only_held_is_no_poison_however_often_its_worker_star
     assert query("SELECT count(*) FROM suspects") == [(0,)]
 
 
+def test_a_suspect_that_is_held_keeps_the_mark_of_the_worker_that_it_killed(engine):
+    Suspects(engine, SystemClock()).mark("m-1")
+    holding = Suspects(engine, SystemClock())
+
+    for _ in range(3):
+        with pytest.raises(RetryLaterError), holding.attempt("m-1"):
+            raise RetryLaterError("away")
+
+    assert Suspects(engine, SystemClock()).mark("m-1") == 1
+
+
 def test_poison_that_is_held_is_still_poison_for_the_next_worker(engine, handlers, query):
     for _ in range(2):
         Suspects(engine, SystemClock()).mark("poison")
