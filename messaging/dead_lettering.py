@@ -12,7 +12,9 @@ from messaging.broker_connection import confirms_within
 from messaging.topology import DEAD_LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from pika.adapters.blocking_connection import BlockingChannel
 
     from messaging.envelope import Envelope
 
@@ -36,13 +38,15 @@ class DestinationLetter:
     reason: str
 
 
-def publish_dead_letters(urls: tuple[str, ...], letters: Iterable[DestinationLetter]) -> None:
-    """Publish to the dead-letter exchange; the broker has all of them on disk when this returns.
+def publish_dead_letters(
+    urls: tuple[str, ...], letters: Iterable[DestinationLetter]
+) -> Iterator[DestinationLetter]:
+    """Publish to the dead-letter exchange; yields each letter when the broker has it on disk.
 
-    Blocks for LETTERS_SECONDS at most, once it is connected.
+    Blocks for LETTERS_SECONDS at most, once it is connected, and CLOSE_SECONDS at the end.
 
     Raises:
-        BrokerUnavailableError: Some or all may not have arrived: publish all again.
+        BrokerUnavailableError: What was not yielded may not have arrived: publish it again.
         ConfigurationError: An address is malformed, or the broker refuses its user.
     """
     with (
@@ -52,15 +56,18 @@ def publish_dead_letters(urls: tuple[str, ...], letters: Iterable[DestinationLet
         channel = connection.channel()
         channel.confirm_delivery()
         for letter in letters:
-            envelope = letter.envelope
-            headers = {
-                "received-at-us": envelope.received_at_us,
-                "request-id": envelope.request_id,
-                "source": envelope.source,
-                "destination": letter.destination,
-                "reason": letter.reason,
-            }
-            properties = pika.BasicProperties(
-                message_id=envelope.message_id, headers=headers, delivery_mode=2
-            )
-            channel.basic_publish(DEAD_LETTERS, "", envelope.body, properties, mandatory=True)
+            _publish(channel, letter)
+            yield letter
+
+
+def _publish(channel: BlockingChannel, letter: DestinationLetter) -> None:
+    envelope = letter.envelope
+    headers = {
+        "received-at-us": envelope.received_at_us,
+        "request-id": envelope.request_id,
+        "source": envelope.source,
+        "destination": letter.destination,
+        "reason": letter.reason,
+    }
+    properties = pika.BasicProperties(message_id=envelope.message_id, headers=headers, delivery_mode=2)
+    channel.basic_publish(DEAD_LETTERS, "", envelope.body, properties, mandatory=True)

@@ -92,21 +92,26 @@ class DeadLetterPublisher:
 
         Raises:
             RetryLaterError: The database or the broker is away, or the broker refuses us; nothing is lost.
+                What was confirmed until then is done.
         """
         rows = transact(self._engine, self._lease)
         if not rows:
             return 0
+        confirmed: list[Row[Any]] = []
         try:
-            publish_dead_letters(self._amqp_urls, [_letter_of(row) for row in rows])
+            letters = publish_dead_letters(self._amqp_urls, map(_letter_of, rows))
+            # Strict: the letters are asked for their end too, which closes the connection.
+            for row, _ in zip(rows, letters, strict=True):
+                confirmed.append(row)
         except (BrokerUnavailableError, ConfigurationError) as error:
+            # With a broker that is slow for each, all of them would begin anew each time, and add copies.
+            self._close(confirmed)
             # A broker also refuses while a node boots or a password changes: no reason to deliver nothing.
-            transact(self._engine, lambda connection: self._note(connection, rows, due_at=self._now()))
+            rest = rows[len(confirmed) :]
+            transact(self._engine, lambda connection: self._note(connection, rest, due_at=self._now()))
             raise RetryLaterError(str(error)) from None
-        # What a person has sent again meanwhile is no dead letter any more: once it dies again it is told.
-        transact(self._engine, lambda connection: self._close(connection, rows))
-        for row in rows:
-            logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
-        return len(rows)
+        self._close(confirmed)
+        return len(confirmed)
 
     def _lease(self, connection: Connection) -> list[Row[Any]]:
         untold = (
@@ -132,7 +137,14 @@ class DeadLetterPublisher:
         self._note(connection, rows, due_at=until)
         return rows
 
-    def _close(self, connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    def _close(self, rows: Sequence[Row[Any]]) -> None:
+        """Put on record that the broker has these letters."""
+        # What a person has sent again meanwhile is no dead letter any more: once it dies again it is told.
+        transact(self._engine, lambda connection: self._note_told(connection, rows))
+        for row in rows:
+            logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
+
+    def _note_told(self, connection: Connection, rows: Sequence[Row[Any]]) -> None:
         self._note(connection, rows, dead_lettered_at=self._now())
         if self._receipts is not None:
             self._receipts.owe(connection, rows)

@@ -90,9 +90,9 @@ def told_in_time():
 @pytest.mark.parametrize("strike", [an_alarm, no_majority])
 def test_letters_that_nobody_confirms_are_given_back_to_be_published_again(broker, strike):
     with strike(broker), told_in_time():
-        publish_dead_letters((broker.amqp_url,), [LETTER])
+        list(publish_dead_letters((broker.amqp_url,), [LETTER]))
 
-    publish_dead_letters((broker.amqp_url,), [LETTER])
+    assert list(publish_dead_letters((broker.amqp_url,), [LETTER])) == [LETTER]
     with broker_session((broker.amqp_url,), client_name="test") as connection:
         assert set(peek(connection, DEAD_LETTER_RECORDS)) == {ENVELOPE.body}
 

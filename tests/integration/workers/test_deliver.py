@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import event as engine_event
 from sqlalchemy import text
 
-from messaging.administration import broker_session
+from messaging import dead_lettering
+from messaging.administration import broker_session, peek
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.topology import DEAD_LETTER_RECORDS
@@ -245,6 +246,36 @@ def test_a_dead_letter_waits_for_a_broker_that_is_away_or_refuses(stand, vhost):
             publisher.publish_dead_letters()
     declare_topology(vhost.amqp_url)
     assert stand.publisher(vhost.amqp_url).publish_dead_letters() == 1
+
+
+def test_letters_that_a_slow_broker_has_confirmed_are_not_published_again(stand, vhost, monkeypatch):
+    stand.inbox.fault_of = lambda _told: Fault(400)
+    with stand.delivering(stand.crm):
+        stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(4)])
+        stand.wait_for(lambda: not stand.waiting())
+    declare_topology(vhost.amqp_url)
+    publish, published = dead_lettering._publish, []
+
+    def publish_slowly(channel, letter):
+        publish(channel, letter)
+        published.append(letter.envelope.message_id)
+        if len(published) == 3:
+            channel.connection.sleep(SECONDS)
+
+    monkeypatch.setattr(dead_lettering, "_publish", publish_slowly)
+    monkeypatch.setattr(dead_lettering, "LETTERS_SECONDS", 3.0)
+    publisher = stand.publisher(vhost.amqp_url)
+    told = "SELECT outbox_id FROM deliveries WHERE dead_lettered_at IS NOT NULL"
+    with pytest.raises(RetryLaterError, match="confirmed nothing"):
+        publisher.publish_dead_letters()
+    assert len(stand.query(told)) == 2
+    assert publisher.publish_dead_letters() == 2
+
+    assert len(stand.query(told)) == 4
+    assert len(set(published)) == 4
+    assert published.count(published[0]) == published.count(published[1]) == 1
+    with broker_session((vhost.amqp_url,), client_name="test") as connection:
+        assert len(list(peek(connection, DEAD_LETTER_RECORDS))) == len(published) == 5
 
 
 def test_what_fails_too_often_is_given_up_and_nothing_else_with_it(stand):

@@ -126,7 +126,7 @@ def test_what_is_sent_again_while_its_letter_is_published_is_told_of_once_it_die
     publish = dead_letters_module.publish_dead_letters
 
     def publish_and_resend(*arguments):
-        publish(*arguments)
+        yield from publish(*arguments)
         omctl("crm")
 
     monkeypatch.setattr(dead_letters_module, "publish_dead_letters", publish_and_resend)
