@@ -16,6 +16,7 @@ from oauthlib.oauth2 import (
     ServerError,
     TemporarilyUnavailableError,
 )
+from oauthlib.oauth2.rfc6749.errors import CustomOAuth2Error
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
@@ -76,12 +77,19 @@ class Tokens:
             answer = session.fetch_token(self._url, auth=self._credentials, timeout=TIMEOUT_SECONDS)
         except (MissingTokenError, ServerError, TemporarilyUnavailableError) as error:
             raise PlatformUnavailableError(f"login: {error.error}", delay=RETRY_SECONDS) from None
+        except (
+            CustomOAuth2Error,
+            requests.RequestException,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as error:
+            # oauthlib has the first of an "error" that is no word of OAuth's, as gateways have one, and the
+            # last two of JSON that is no object.
+            raise PlatformUnavailableError(f"login: {type(error).__name__}", delay=RETRY_SECONDS) from None
         except OAuth2Error as error:
             code = error.error or "oauth"
             raise PlatformRefusedError(error.status_code, code, "none", at_login=True) from None
-        except (requests.RequestException, ValueError, TypeError, AttributeError) as error:
-            # oauthlib has the last two of JSON that is no object.
-            raise PlatformUnavailableError(f"login: {type(error).__name__}", delay=RETRY_SECONDS) from None
         self._token = str(answer["access_token"])
         lifetime = float(answer.get("expires_in", 300.0))
         self._renew_at = time.monotonic() + lifetime * (1 - EARLY_SHARE)
