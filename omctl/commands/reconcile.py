@@ -19,15 +19,13 @@ from workers.reconcile import (
     DAY_US,
     Bounds,
     EventsExchange,
-    compared_to,
     platform_history_of,
+    reach_of,
     read_reconcile_settings,
 )
 from workers.tables import (
     OPERATOR_SESSION,
     engine_of,
-    late_received_us,
-    newest_received_us,
     read_watermarks,
     transact,
 )
@@ -145,15 +143,7 @@ def _bounds(
         raise click.UsageError("Say since when: the reconcile worker has not run yet.")
     if from_us < kept_from_us:
         raise click.UsageError("What is older than OM_RETENTION_DAYS is deleted, and would look missing.")
-    margin_us = settings.margin_us
-    to_us = compared_to(
-        now_us,
-        margin_us,
-        waiting=exchange.waiting(),
-        newest_received_us=transact(engine, newest_received_us),
-        late_received_us=transact(engine, lambda connection: late_received_us(connection, now_us, margin_us)),
-    )
-    return Bounds(from_us, to_us)
+    return Bounds(from_us, reach_of(engine, exchange, now_us, settings.margin_us))
 
 
 def _run(reconciling: Reconciling, conversations: tuple[str, ...], *, dry_run: bool) -> None:

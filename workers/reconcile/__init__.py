@@ -1,11 +1,12 @@
 """Compare what was processed with the platform's history, and have what is missing take effect."""
 
-from workers.reconcile.bounds import DAY_US, HORIZON_DAYS, compared_to
+from workers.reconcile.bounds import DAY_US, HORIZON_DAYS
 from workers.reconcile.broker import EventsExchange
 from workers.reconcile.checking import Bounds, Checked, Checker
 from workers.reconcile.comparing import Comparer, Found
 from workers.reconcile.copies import Copy
 from workers.reconcile.platform_history import PlatformHistory
+from workers.reconcile.reach import reach_of
 from workers.reconcile.reconciler import Reconciler
 from workers.reconcile.settings import ReconcileSettings, platform_history_of, read_reconcile_settings
 
@@ -22,7 +23,7 @@ __all__ = [
     "PlatformHistory",
     "ReconcileSettings",
     "Reconciler",
-    "compared_to",
     "platform_history_of",
+    "reach_of",
     "read_reconcile_settings",
 ]

@@ -8,17 +8,16 @@ from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLa
 from messaging.log import logger
 from workers.genesys import PlatformRefusedError, PlatformUnavailableError
 from workers.parsing import moment_of
-from workers.reconcile.bounds import DAY_US, compared_from, compared_to, is_due, listed_from
+from workers.reconcile.bounds import DAY_US, compared_from, is_due, listed_from
 from workers.reconcile.checking import Bounds
 from workers.reconcile.comparing import tell, tell_finished
+from workers.reconcile.reach import reach_of
 from workers.reconcile.unanswered import Unanswered
 from workers.tables import (
     TIMER,
     begin_reconciliation,
     conversations_to_compare,
-    late_received_us,
     list_conversations,
-    newest_received_us,
     note_reconciliation,
     read_watermarks,
     reconciliation_row,
@@ -115,16 +114,7 @@ class Reconciler:
         now_us = self._clock.now_us()
         if not is_due(watermarks, now_us, self._settings.interval_us):
             return None
-        margin_us = self._settings.margin_us
-        to_us = compared_to(
-            now_us,
-            margin_us,
-            waiting=self._exchange.waiting(),
-            newest_received_us=transact(self._engine, newest_received_us),
-            late_received_us=transact(
-                self._engine, lambda connection: late_received_us(connection, now_us, margin_us)
-            ),
-        )
+        to_us = reach_of(self._engine, self._exchange, now_us, self._settings.margin_us)
         begun = transact(
             self._engine,
             lambda connection: begin_reconciliation(
