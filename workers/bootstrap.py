@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 from messaging.clock import SystemClock
@@ -92,11 +93,19 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     holder = secrets.token_hex(8)
     checker = Checker(engine, history, receipts=settings.receipts)
     comparer = Comparer(engine, clock, checker, exchange, holder=holder, again=False)
+    stopped = threading.Event()
     reconciler = Reconciler(
-        engine, clock, history, comparer, exchange=exchange, settings=settings, holder=holder
+        engine,
+        clock,
+        history,
+        comparer,
+        exchange=exchange,
+        settings=settings,
+        holder=holder,
+        is_stopped=stopped.is_set,
     )
     with present(settings.database_url, clock, "reconcile", worker_called(name), dict):
-        Role("reconcile", [reconciler.reconcile], ServiceManager(), idle_seconds=1.0).run()
+        Role("reconcile", [reconciler.reconcile], ServiceManager(), idle_seconds=1.0, stopped=stopped).run()
 
 
 def run_intake(settings: IntakeSettings, *, name: str) -> None:

@@ -71,6 +71,7 @@ class Role:
         steps: Each says how much it has done; 0 where nothing was to do.
         service_manager: Is told what systemd wants to know.
         idle_seconds: Between two looks where nothing was to do.
+        stopped: Set once no more is to be begun, for steps that look at it themselves.
     """
 
     def __init__(
@@ -80,10 +81,11 @@ class Role:
         service_manager: ServiceManager,
         *,
         idle_seconds: float = IDLE_SECONDS,
+        stopped: threading.Event | None = None,
     ) -> None:
         self._name = name
         self._service_manager = service_manager
-        self._stopped = threading.Event()
+        self._stopped = stopped or threading.Event()
         self._lanes = [_Lane(step, self._stopped, idle_seconds) for step in steps]
 
     def run(self) -> None:

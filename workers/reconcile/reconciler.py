@@ -27,7 +27,7 @@ from workers.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection, Engine, Row
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from workers.tables import KnownConversation, Reconciliation
 
 CONVERSATIONS_AT_ONCE: Final = 5
-"""Of one step, so that a stop is soon heeded: some seconds, within the budget."""
+"""Of one step; where none of so many has an answer, the platform is away."""
 
 REFUSED_SECONDS: Final = 60.0
 """Rights or credentials are a person's matter; until it is mended nothing is gained by asking more often."""
@@ -60,6 +60,7 @@ class Reconciler:
         exchange: The broker.
         settings: How often, and what.
         holder: This process, in the records.
+        is_stopped: Whether no further conversation is to be begun.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Reconciler:
         exchange: EventsExchange,
         settings: ReconcileSettings,
         holder: str,
+        is_stopped: Callable[[], bool],
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -80,6 +82,7 @@ class Reconciler:
         self._exchange = exchange
         self._settings = settings
         self._holder = holder
+        self._is_stopped = is_stopped
         self._unanswered = Unanswered()
 
     def reconcile(self) -> int:
@@ -177,7 +180,7 @@ class Reconciler:
             ),
         )
         failures = self._compare_each(reconciliation, known)
-        if failures and len(known) == CONVERSATIONS_AT_ONCE:
+        if failures and (len(known) == CONVERSATIONS_AT_ONCE or self._is_stopped()):
             raise failures[-1]
         if failures:
             self._pass_over_the_last(reconciliation, known[-1].conversation_id, len(failures))
@@ -187,10 +190,12 @@ class Reconciler:
     def _compare_each(
         self, reconciliation: Reconciliation, known: Sequence[KnownConversation]
     ) -> list[PlatformUnavailableError]:
-        """Compare conversations; return why those at the end had no answer, empty where the last had one."""
+        """Compare until stopped; return why those at the end had no answer, empty where the last had one."""
         bounds = Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us)
         failures: list[PlatformUnavailableError] = []
         for each in known:
+            if self._is_stopped():
+                break
             try:
                 tell(self._comparer.compare(reconciliation, each, bounds, unanswered=len(failures)))
             except PlatformUnavailableError as error:
@@ -203,12 +208,12 @@ class Reconciler:
         return failures
 
     def _pass_over_the_last(self, reconciliation: Reconciliation, last: str, unanswered: int) -> None:
-        """Go on behind the last ones if the platform answers with its list: none comes after them."""
-        from_us, to_us = reconciliation.compared_from_us, reconciliation.compared_to_us
+        """Go on behind the last ones, since none comes after them, if the platform answers anything."""
+        now_us = self._clock.now_us()
         try:
-            self._history.conversations(from_us, to_us, FIRST_PAGE)
+            self._history.conversations(now_us - DAY_US, now_us, FIRST_PAGE)
         except PlatformRefusedError as error:
-            if not error.is_forbidden:
+            if error.is_of_credentials:
                 raise
 
         def note(connection: Connection) -> None:

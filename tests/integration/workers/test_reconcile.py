@@ -70,7 +70,14 @@ def make_reconciler(  # noqa: PLR0917  # fixtures
         checker = Checker(engine, history, receipts=True)
         comparer = Comparer(engine, clock, checker, exchange, holder=holder, again=False)
         return Reconciler(
-            engine, clock, history, comparer, exchange=exchange, settings=settings, holder=holder
+            engine,
+            clock,
+            history,
+            comparer,
+            exchange=exchange,
+            settings=settings,
+            holder=holder,
+            is_stopped=lambda: False,
         )
 
     return make

@@ -111,7 +111,14 @@ def make(migrated_sqlite_url, organisation, clock):
         checker = Checker(engine, history, receipts=True)
         comparer = Comparer(engine, clock, checker, exchange, holder=holder, again=False)
         reconciler = Reconciler(
-            engine, clock, history, comparer, exchange=exchange, settings=settings, holder=holder
+            engine,
+            clock,
+            history,
+            comparer,
+            exchange=exchange,
+            settings=settings,
+            holder=holder,
+            is_stopped=lambda: False,
         )
         return reconciler, client, exchange
 

@@ -1,11 +1,13 @@
 """A conversation that the platform refuses, or never answers for, holds up no other one."""
 
+import threading
+
 import pytest
 
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from workers.genesys import GenesysSettings, PlatformRefusedError, PlatformUnavailableError
-from workers.reconcile import Checker, Comparer, Reconciler, ReconcileSettings
+from workers.reconcile import DAY_US, Checker, Comparer, Reconciler, ReconcileSettings
 from workers.reconcile.platform_history import Overview
 from workers.reconcile.reconciler import CONVERSATIONS_AT_ONCE
 from workers.reconcile.unanswered import TRIES
@@ -13,6 +15,7 @@ from workers.tables import engine_of, reconciliations
 from workers.tables.models import metadata, platform_conversations
 
 REFUSED = PlatformRefusedError(403, "missing.division.permission", "an-id")
+BAD_INTERVAL = PlatformRefusedError(400, "bad.interval", "an-id")
 UNAUTHORISED = PlatformRefusedError(401, "bad.credentials", "an-id")
 FAILED = PlatformUnavailableError("500 (inin-correlation-id an-id)", may_have_arrived=True)
 AWAY = PlatformUnavailableError("ConnectTimeout")
@@ -26,14 +29,20 @@ class Told:
         self.errors = {}
         self.list_error = None
         self.asked = []
+        self.listed = []
+        self.stopped = threading.Event()
+        self.stops_at = None
 
-    def conversations(self, _from_us, _to_us, _page):
+    def conversations(self, from_us, to_us, _page):
+        self.listed.append((from_us, to_us))
         if self.list_error is not None:
             raise self.list_error
         return self.ids, True
 
     def overview(self, conversation_id):
         self.asked.append(conversation_id)
+        if conversation_id == self.stops_at:
+            self.stopped.set()
         if conversation_id in self.errors:
             raise self.errors[conversation_id]
         return Overview((), "a-fingerprint", is_ended=False)
@@ -84,7 +93,14 @@ def reconciler(engine, history, clock):
     comparer = Comparer(engine, clock, checker, NoExchange(), holder="one", again=False)
     settings = ReconcileSettings(genesys, (), "")
     return Reconciler(
-        engine, clock, history, comparer, exchange=NoExchange(), settings=settings, holder="one"
+        engine,
+        clock,
+        history,
+        comparer,
+        exchange=NoExchange(),
+        settings=settings,
+        holder="one",
+        is_stopped=history.stopped.is_set,
     )
 
 
@@ -216,18 +232,59 @@ def test_five_without_an_answer_are_no_conversations_own_whatever_the_list_answe
     assert (row.conversations, row.passed_over, row.read_through) == (0, 0, "")
 
 
-@pytest.mark.parametrize("list_error", [None, REFUSED])
+@pytest.mark.parametrize("list_error", [None, REFUSED, BAD_INTERVAL])
 def test_the_last_ones_are_passed_over_once_the_platform_answers_anything(
     reconciler, history, comparison, list_error
 ):
     history.ids = ["c-1", "c-2", "c-3"]
     reconciler.reconcile()
+    history.listed.clear()
     history.errors, history.list_error = {"c-2": FAILED, "c-3": FAILED}, list_error
 
     assert steps(reconciler) == 2 * (TRIES - 1)
 
     row = comparison()
     assert (row.conversations, row.passed_over, row.finished_at is None) == (1, 2, False)
+    # However far back is compared, the platform is asked for no longer than it allows.
+    [(from_us, to_us)] = history.listed
+    assert to_us - from_us == DAY_US
+
+
+def test_refused_credentials_do_not_pass_over_the_last_one(reconciler, history, comparison):
+    history.ids = ["c-1", "c-2"]
+    reconciler.reconcile()
+    history.errors, history.list_error = {"c-2": FAILED}, UNAUTHORISED
+
+    assert steps(reconciler, 10) == 10
+
+    assert comparison().read_through == "c-1"
+
+
+@pytest.mark.parametrize("number_of", [2, CONVERSATIONS_AT_ONCE])
+def test_a_stop_is_heeded_between_two_conversations_and_passes_over_nothing(
+    reconciler, history, comparison, number_of
+):
+    history.ids = [f"c-{number:02}" for number in range(number_of)]
+    reconciler.reconcile()
+    history.errors, history.list_error = dict.fromkeys(history.ids, FAILED), FAILED
+    steps(reconciler, number_of * TRIES)
+    history.asked.clear()
+    reconciler_asks_all(reconciler, history)
+
+    history.stops_at, history.list_error = "c-00", None
+    with pytest.raises(RetryLaterError):
+        reconciler.reconcile()
+
+    assert history.asked == ["c-00"]
+    assert comparison().read_through == ""
+
+
+def reconciler_asks_all(reconciler, history):
+    """Take a step that asks for each conversation, as the platform may be away."""
+    with pytest.raises(RetryLaterError):
+        reconciler.reconcile()
+    assert history.asked == history.ids
+    history.asked.clear()
 
 
 def test_a_limit_that_is_met_is_no_conversations_own(reconciler, history, comparison):
