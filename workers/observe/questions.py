@@ -142,14 +142,14 @@ QUESTIONS: Final = (
     ),
     Question(
         "om_reconciliation_age_seconds",
-        "Since the last comparison with the platform's history ended.",
-        select(func.max(_R.finished_at)),
+        "Since the worker's last comparison with the platform's history ended.",
+        # What a person compares meanwhile, often one conversation, says nothing of the others.
+        select(func.max(_R.finished_at)).where(_R.started_by == TIMER),
         is_age=True,
     ),
     Question(
         "om_reconciliation_passed_over",
         "Conversations that the worker's last finished comparison could not compare.",
-        # What a person compares meanwhile, often one conversation, says nothing of the others.
         select(_R.passed_over)
         .where(_R.started_by == TIMER, _R.finished_at.is_not(None))
         .order_by(_R.id.desc())

@@ -83,30 +83,29 @@ def test_a_look_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
 
 
 def test_a_worker_that_ended_while_it_held_its_events_is_not_told_of_for_ever(engine, monkeypatch):
-    def braked():
-        [metric] = [each for each in ServiceCollector(engine, None).collect() if each.name == BRAKED]
-        return metric.samples[0].value
-
     note(engine, "ended", seconds_ago=121)
-    assert braked() == 0
+    assert told(engine, BRAKED) == [0]
     note(engine, "holds", seconds_ago=0)
-    assert braked() == 1
+    assert told(engine, BRAKED) == [1]
     # Judged at each scrape: a while later that one has ended, too.
     monkeypatch.setattr(brake_records, "ENDED_SECONDS", 0.0)
-    assert braked() == 0
+    assert told(engine, BRAKED) == [0]
 
 
 def test_what_a_person_compares_meanwhile_says_nothing_of_what_the_worker_passed_over(engine):
-    def told():
-        [metric] = [each for each in ServiceCollector(engine, None).collect() if each.name == PASSED_OVER]
-        return [sample.value for sample in metric.samples]
-
-    assert told() == []
+    assert told(engine, PASSED_OVER) == []
     compare(engine, passed_over=7)
-    compare(engine, started_by="somebody", passed_over=0)
+    compare(engine, started_by="somebody", passed_over=0, finished_at=datetime.now(UTC))
     # Under way: it has not come to any yet.
     compare(engine, finished_at=None, passed_over=0)
-    assert told() == [7]
+    assert told(engine, PASSED_OVER) == [7]
+    [age] = told(engine, "om_reconciliation_age_seconds")
+    assert age > 1_000_000
+
+
+def told(engine, name):
+    [metric] = [each for each in ServiceCollector(engine, None).collect() if each.name == name]
+    return [sample.value for sample in metric.samples]
 
 
 def compare(engine, **changes):
