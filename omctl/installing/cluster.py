@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 COOKIE: Final = Path("/var/lib/rabbitmq/.erlang.cookie")
 KEPT_COOKIE: Final = CREDENTIALS / "cluster" / "erlang-cookie"
 """By it nodes know that they belong together. It travels with the other secrets."""
+POSTGRESQL: Final = Path("/etc/postgresql")
+_LET_IN: Final = "*/main/conf.d/open-messaging.conf"
+"""Written where the cluster's database is, when the other hosts are let in; no removal takes it away."""
 
 
 def cluster_steps(options: Options) -> Iterator[Step]:
@@ -122,21 +125,44 @@ def other_members(here: str) -> list[str]:
     found = members()
     if not found and KEPT_COOKIE.exists():
         raise InstallationError(
-            f"{here} is one of a cluster and does not run, so that it cannot leave: systemctl start {PACKAGE}"
+            f"{here} is one of a cluster and does not run, so that it cannot leave: systemctl restart "
+            f"{PACKAGE}. If it is gone for good, `rabbitmqctl forget_cluster_node {here}` on another "
+            f"host, and delete {KEPT_COOKIE} here. Then run the same command again"
         )
     return [node for node in found if node != here] if len(found) > 1 else []
+
+
+def has_left() -> bool:
+    """Tell whether this host has left the cluster whose database it has, which the others may go on using."""
+    return not KEPT_COOKIE.exists() and any(POSTGRESQL.glob(_LET_IN))
 
 
 def leave(here: str) -> None:
     """Have this host's node be alone and empty; the others keep queues, users and all that waits.
 
     A reset alone would leave a member of each queue behind that counts for its majority and never answers.
+    The cookie goes with the reset: with it a node that is alone counts as the last one.
 
     Raises:
         InstallationError: The others have no majority, or a queue keeps its member here; nothing is lost.
     """
     said = run(["rabbitmq-queues", "--quiet", "shrink", here])
-    if "error" in said:
-        raise InstallationError(f"a queue keeps its member on {here}: {said.strip()}")
-    for command in ("stop_app", "reset", "start_app"):
+    if failed := _not_shrunk(said):
+        raise InstallationError(
+            f"{here} does not leave, since queues keep their member there: {'; '.join(failed)}. See that the "
+            "other nodes run; where a queue has no other member, delete it, or have it have one: "
+            "`rabbitmq-queues grow NODE all`. Then run the same command again"
+        )
+    for command in ("stop_app", "reset"):
         run(["rabbitmqctl", "--quiet", command])
+    KEPT_COOKIE.unlink(missing_ok=True)
+    run(["rabbitmqctl", "--quiet", "start_app"])
+
+
+def _not_shrunk(said: str) -> list[str]:
+    """Return the rows of queues that could not be shrunk: virtual host, name, size, result.
+
+    Source: shrink_command.ex of RabbitMQ 4.0: "ok", or "error: " and why; tabs in names are escaped.
+    """
+    rows = [row.split("\t") for row in said.split("\n")]
+    return [" ".join(row) for row in rows if row[-1].startswith("error")]

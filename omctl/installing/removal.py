@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from messaging import topology
 from omctl.installing.broker import USER_NAMES
-from omctl.installing.cluster import KEPT_COOKIE, leave, other_members
+from omctl.installing.cluster import KEPT_COOKIE, has_left, leave, other_members
 from omctl.installing.configuration import PROGRAM
 from omctl.installing.database import DATABASE, OWNER, SERVICE
 from omctl.installing.gateway import ADDRESSES, SITE
 from omctl.installing.options import ACCOUNT, CONFIGURATION, STATE, UNITS, Options
-from omctl.installing.step import Step, kept, run, succeeds
+from omctl.installing.step import InstallationError, Step, kept, run, succeeds
 from omctl.installing.units import EDGE_UNITS, HARDENING, WORKER_UNITS
 
 if TYPE_CHECKING:
@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 
 _PSQL: Final = ("runuser", "-u", "postgres", "--", "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1")
 _DROP: Final = f"""\
-DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE);
+DROP DATABASE IF EXISTS {DATABASE};
 DROP ROLE IF EXISTS {OWNER};
 DROP ROLE IF EXISTS {SERVICE};
 """
+"""Without FORCE: this host's services are stopped, so that who is connected yet is somebody else."""
+_IN_USE: Final = (
+    "If others are connected (`runuser -u postgres -- psql -c "
+    "'SELECT datname, usename, client_addr, application_name FROM pg_stat_activity'` says who), "
+    "take the service off the other hosts first, or end what it is. Then run the same command again"
+)
 
 
 def plan_removal(*, purge: bool) -> Iterator[Step]:
@@ -48,14 +54,26 @@ def plan_removal(*, purge: bool) -> Iterator[Step]:
 def purge_steps() -> Iterator[Step]:
     """Return the steps that delete settings, secrets and journal, and on the last host what hosts share.
 
-    As long as the broker has other nodes, its queues and users and the database are theirs too.
+    As long as the broker has other nodes, its queues and users and the database are theirs too. A host that
+    has left them already sees them no more, and keeps the database.
 
     Raises:
         InstallationError: Whether it has cannot be told.
     """
     here = f"rabbit@{Options().host}"
     others = other_members(here)
-    yield from _leave_steps(here, others) if others else _shared_steps()
+    if others:
+        yield from _leave_steps(here, others)
+        yield kept(f"queues, dead letters and users of the broker, which it shares with {', '.join(others)}")
+    if not others and not has_left():
+        yield _database_goes()
+    elif succeeds([*_PSQL, f"--dbname={DATABASE}", "-c", ""]):
+        yield kept(
+            f"the database {DATABASE} on this host, which the other hosts may use; once none does, "
+            f"`runuser -u postgres -- dropdb {DATABASE}` deletes it"
+        )
+    if not others:
+        yield _queues_go()
     yield _directory_goes(CONFIGURATION, "settings and secrets")
     yield _directory_goes(STATE, "the journal, with what it has not handed over")
     yield Step(
@@ -63,19 +81,18 @@ def purge_steps() -> Iterator[Step]:
         lambda: not succeeds(["getent", "passwd", ACCOUNT]),
         lambda: run(["userdel", ACCOUNT]),
     )
-    if others:
-        yield kept(f"queues, dead letters and users of the broker, which it shares with {', '.join(others)}")
-        if succeeds([*_PSQL, f"--dbname={DATABASE}", "-c", ""]):
-            yield kept(f"the database {DATABASE} on this host, which the other hosts may use")
 
 
-def _shared_steps() -> Iterator[Step]:
-    yield Step(
+def _database_goes() -> Step:
+    return Step(
         f"drop the database {DATABASE} of this host's PostgreSQL, with all events, and its two users",
         lambda: not succeeds([*_PSQL, "-c", ""]),
         _drop_database,
     )
-    yield Step(
+
+
+def _queues_go() -> Step:
+    return Step(
         "delete the queues and users of this host's broker, with what waits and all dead letters",
         lambda: not succeeds(["rabbitmqctl", "status"]),
         _empty_broker,
@@ -121,7 +138,15 @@ def _stop() -> None:
 
 
 def _drop_database() -> None:
-    run(_PSQL, text=_DROP)
+    """Drop it, which PostgreSQL refuses while anybody is connected.
+
+    Raises:
+        InstallationError: It was not dropped, and what would have gone after it is still there.
+    """
+    try:
+        run(_PSQL, text=_DROP)
+    except InstallationError as error:
+        raise InstallationError(f"{error}\n{_IN_USE}") from error
 
 
 def _empty_broker() -> None:
