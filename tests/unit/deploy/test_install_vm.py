@@ -11,7 +11,14 @@ from omctl.installing.credentials import _GIVEN
 ROOT = Path(__file__).parents[3]
 PACKED = ("messaging", "webhook_api", "workers", "simulator", "omctl", "migrations")
 TOLD = 'printf "%s\\n" "$(basename "$0") $*" >> "$TOLD"\n'
-OMCTL = f"{TOLD}exit ${{OMCTL_STATUS:-0}}\n"
+OMCTL = f"""\
+{TOLD}case "$FAILS $*" in
+    early*) exit 1 ;;
+    *--dry-run*) exit 0 ;;
+esac
+echo "ExecStart=$(dirname "$0")/python -m workers intake" > "$UNITS/om-worker@.service"
+[ "$FAILS" != late ]
+"""
 PIP = f"""\
 {TOLD}case "$*" in *" $REFUSED"*) exit 1 ;; esac
 """
@@ -30,10 +37,11 @@ class Host:
     def __init__(self, root: Path) -> None:
         self.opt = root / "opt"
         self.settings = root / "etc"
+        self.units = root / "units"
         self._stand_ins = root / "bin"
         self._told = root / "told"
         self._script = root / "checkout" / "deploy" / "install-vm"
-        for path in (self.opt, self.settings, self._stand_ins):
+        for path in (self.opt, self.settings, self.units, self._stand_ins):
             path.mkdir()
         for name in PACKED:
             (root / "checkout" / name).mkdir(parents=True)
@@ -42,17 +50,21 @@ class Host:
         self._script.parent.mkdir()
         text = (ROOT / "deploy" / "install-vm").read_text()
         text = text.replace("/opt/open-messaging", str(self.opt))
+        text = text.replace("/etc/systemd/system", str(self.units))
         self._script.write_text(text.replace("/etc/open-messaging", str(self.settings)))
         self.stand_in("python3", PYTHON)
         self.stand_in("pip", PIP)
         self.stand_in("omctl", OMCTL)
         self.stand_in("sudo", TOLD)
-        self.stand_in("date", f"echo {NOW}\n")
+        self.it_is(NOW)
         self.stand_in("id", "echo 0\n")
 
     def stand_in(self, name, text):
         (self._stand_ins / name).write_text(f"#!/bin/sh\n{text}")
         (self._stand_ins / name).chmod(0o755)
+
+    def it_is(self, now):
+        self.stand_in("date", f"echo {now}\n")
 
     def run(self, *arguments, **variables):
         """Run it and return its exit status."""
@@ -60,6 +72,8 @@ class Host:
             "PATH": f"{self._stand_ins}:{os.environ['PATH']}",
             "STAND_INS": str(self._stand_ins),
             "TOLD": str(self._told),
+            "UNITS": str(self.units),
+            "FAILS": "",
             "REFUSED": "no such word",
             **variables,
         }
@@ -111,6 +125,47 @@ def test_the_environment_before_stays_and_older_ones_go(host):
     assert host.told("omctl") == ["install --workers 2"]
 
 
+@pytest.mark.parametrize("fails", ["early", "late"])
+def test_an_upgrade_of_several_tries_leaves_the_version_before(host, fails):
+    """Early: before the units name the new environment. Late: it runs, and no event arrives."""
+    assert host.run() == 0
+    for hour in range(1, 4):
+        host.it_is(f"20261127T0{hour}0000Z")
+        assert host.run(FAILS=fails) == 1
+    host.it_is(new := "20261127T040000Z")
+
+    assert host.run() == 0
+    assert {NOW, new} <= set(host.environments())
+
+    host.it_is("20261128T000000Z")
+    assert host.run() == 0
+    assert host.environments() == [new, "20261128T000000Z"]
+
+
+def test_the_version_that_one_went_back_to_stays(host):
+    assert host.run() == 0
+    went_back_to = (host.units / "om-worker@.service").read_text()
+    host.it_is("20261127T000000Z")
+    assert host.run() == 0
+    (host.units / "om-worker@.service").write_text(went_back_to)
+
+    host.it_is("20261128T000000Z")
+    assert host.run() == 0
+
+    assert NOW in host.environments()
+
+
+def test_a_dry_run_leaves_what_there_was(host):
+    for now in ("20260101T000000Z", "20260201T000000Z"):
+        host.it_is(now)
+        assert host.run() == 0
+    host.it_is(NOW)
+
+    assert host.run("--dry-run") == 0
+
+    assert host.environments() == ["20260101T000000Z", "20260201T000000Z"]
+
+
 def test_what_is_no_environment_of_ours_stays(host):
     others = ["1", "20260101", "backup", "handlers of ours", "zz"]
     for name in others:
@@ -153,6 +208,6 @@ def test_an_environment_that_was_not_finished_takes_nobodys_place(host, refused)
 
 
 def test_an_environment_stays_that_units_may_run_already(host):
-    assert host.run(OMCTL_STATUS="1") == 1
+    assert host.run(FAILS="late") == 1
 
     assert host.environments() == [NOW]
