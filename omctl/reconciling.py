@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from messaging.errors import RetryLaterError
-from workers.genesys import PlatformRefusedError
+from workers.genesys import PlatformRefusedError, PlatformUnavailableError
 from workers.parsing import moment_of
 from workers.reconcile import Bounds, Checker, Comparer
 from workers.tables import (
@@ -35,27 +35,35 @@ STEP: Final = 1000
 """Conversations of our own that are listed at once."""
 
 TRIES: Final = 5
-"""How often in a row the platform may fail to answer before the person is told."""
+"""How often in a row the platform may fail to answer; then a conversation is passed over, or it is away."""
+
+UNANSWERED_IN_A_ROW: Final = 5
+"""Where none of so many has an answer, the platform is away; fewer may each be at fault themselves."""
 
 GLANCE_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was found; `missing` in the order in which it was found, `unlisted` why there was no list."""
+    """What was found; `missing` in the order in which it was found, `unlisted` why there was no list.
+
+    `refused` and `unanswered` say why the platform did not show a conversation.
+    """
 
     conversations: int = 0
     unknown: int = 0
     compared: int = 0
     unreadable: int = 0
-    refused: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    unanswered: dict[str, str] = field(default_factory=dict)
     unlisted: str | None = None
     missing: list[Copy] = field(default_factory=list)
 
     def add(self, checked: Checked) -> None:
         """Count what one conversation brought."""
+        if checked.refused is not None:
+            self.refused[checked.conversation_id] = checked.refused
         self.conversations += checked.refused is None
-        self.refused += checked.refused is not None
         self.unknown += checked.state == STATE_UNKNOWN
         self.compared += checked.compared
         self.unreadable += checked.unreadable
@@ -147,11 +155,24 @@ class Reconciling:
         return [each for each in self.tally.missing if each.event.idempotency_key not in known]
 
     def _each(self, ids: Sequence[str], compare: Callable[[KnownConversation], Checked]) -> Iterator[int]:
+        """Compare one after the other; pass over one that never has an answer, but not several in a row.
+
+        What never arrived, or met a limit, is not the conversation's.
+        """
+        in_a_row = 0
         for done, conversation_id in enumerate(ids, start=1):
             if self._cancelled.is_set():
                 return
             known = KnownConversation(conversation_id, None)
-            self.tally.add(self._patiently(lambda known=known: compare(known)))  # type: ignore[misc]
+            try:
+                self.tally.add(self._patiently(lambda known=known: compare(known)))  # type: ignore[misc]
+                in_a_row = 0
+            except PlatformUnavailableError as error:
+                in_a_row += 1
+                is_away = not error.may_have_arrived or in_a_row == UNANSWERED_IN_A_ROW
+                if is_away or self._cancelled.is_set():
+                    raise
+                self.tally.unanswered[conversation_id] = str(error)
             yield done
 
     def _patiently(self, work: Callable[[], Result]) -> Result:

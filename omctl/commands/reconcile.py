@@ -54,7 +54,8 @@ Exit status:
   3  something was missing, and all of it has taken effect now
   4  something is missing still: --dry-run, not processed in time, or a dead letter
   5  not all was compared: the platform lists no conversations to this OAuth client, so that those
-     never heard of were left out, or refuses to show some; nothing is missing still of the others
+     never heard of were left out, or it refuses to show some, or has no answer for some; nothing is
+     missing still of the others
 """
 
 
@@ -121,9 +122,10 @@ def reconcile(
 def _status_of(reconciling: Reconciling, left: list[Copy]) -> int:
     if left:
         return MISSING
-    if reconciling.tally.unlisted is not None or reconciling.tally.refused:
+    tally = reconciling.tally
+    if tally.unlisted is not None or tally.refused or tally.unanswered:
         return PARTIAL
-    return RECOVERED if reconciling.tally.missing else 0
+    return RECOVERED if tally.missing else 0
 
 
 def _bounds(
@@ -163,21 +165,30 @@ def _tell(reconciling: Reconciling, bounds: Bounds, left: list[Copy], *, as_json
         "unknown": tally.unknown,
         "compared": tally.compared,
         "unreadable": tally.unreadable,
-        "refused": tally.refused,
+        "refused": len(tally.refused),
+        "unanswered": len(tally.unanswered),
         "missing": len(tally.missing),
         "recovered": len(tally.missing) - len(left),
     }
     waiting = {each.event.idempotency_key for each in left}
     gaps = [_gap_of(each, is_recovered=each.event.idempotency_key not in waiting) for each in tally.missing]
+    passed_over: list[dict[str, Any]] = [
+        {"conversation": conversation_id, "why": why, "reason": reason}
+        for why, reasons in (("refused", tally.refused), ("unanswered", tally.unanswered))
+        for conversation_id, reason in reasons.items()
+    ]
     interval = {"from": moment_of(bounds.from_us).isoformat(), "to": moment_of(bounds.to_us).isoformat()}
     if as_json:
-        print_json({**interval, **counts, "unlisted": tally.unlisted, "gaps": gaps})
+        print_json(
+            {**interval, **counts, "unlisted": tally.unlisted, "passed_over": passed_over, "gaps": gaps}
+        )
         return
     print_table(("", ""), [(name, str(value)) for name, value in (*interval.items(), *counts.items())])
     if tally.unlisted is not None:
         click.echo(f"Conversations never heard of were not compared: {tally.unlisted}", err=True)
-    if gaps:
-        print_table(tuple(gaps[0]), [[str(value) for value in gap.values()] for gap in gaps], title="Gaps")
+    for title, rows in (("Passed over", passed_over), ("Gaps", gaps)):
+        if rows:
+            print_table(tuple(rows[0]), [[str(value) for value in row.values()] for row in rows], title=title)
 
 
 def _gap_of(copy: Copy, *, is_recovered: bool) -> dict[str, Any]:

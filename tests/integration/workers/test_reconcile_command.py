@@ -4,12 +4,14 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from flask import request
 
 from messaging.clock import SystemClock
 from omctl.commands.reconcile import reconcile as command
 from simulator.platform import Fault
 from tests.integration.workers.conftest import CLIENT_SECRET, deliver, native
 from tests.integration.workers.test_consumer import depth
+from workers.genesys import PlatformUnavailableError, client
 from workers.reconcile import DAY_US
 from workers.tables import TIMER, begin_reconciliation, transact
 
@@ -127,6 +129,40 @@ def test_a_conversation_that_the_platform_does_not_show_is_counted_and_the_exit_
     organisation.strike_at("GET", Fault(403))
     answer = omctl("--since", "1h", "--wait", "0", status=4)
     assert (answer["conversations"], answer["refused"], answer["missing"]) == (2, 1, 2)
+
+
+@pytest.fixture
+def fail(organisation, monkeypatch):
+    """Have every request fail so whose path has this in it; a person's patience takes no time."""
+
+    def fail(name, fault):
+        monkeypatch.setattr(
+            organisation, "next_fault", lambda _method: fault if name in request.path else None
+        )
+
+    monkeypatch.setattr(client, "RETRY_SECONDS", 0.0)
+    return fail
+
+
+def test_a_conversation_that_never_has_an_answer_is_listed_and_what_is_behind_it_recovered(
+    sent, omctl, fail, working
+):
+    fail("conversations/messages/c-0", Fault(500))
+    with working():
+        answer = omctl("--since", "1h", status=5)
+    assert (answer["conversations"], answer["unanswered"], answer["recovered"]) == (2, 1, 2)
+    [passed_over] = answer["passed_over"]
+    assert (passed_over["conversation"], passed_over["why"]) == ("c-0", "unanswered")
+    assert "500" in passed_over["reason"]
+
+
+def test_a_platform_without_an_answer_for_five_in_a_row_is_away(sent, omctl, fail):
+    fail("conversations/messages/", Fault(503))
+    ids = [f"c-{number}" for number in range(6)]
+    arguments = [each for name in ids for each in ("--conversation", name)]
+    omctl("--since", "1h", "--dry-run", *arguments[:8], status=5)
+    with pytest.raises(PlatformUnavailableError, match="503"):
+        omctl("--since", "1h", "--dry-run", *arguments)
 
 
 def test_a_time_of_which_nothing_can_be_said_is_refused(omctl):
