@@ -110,7 +110,7 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
 
 @contextmanager
 def confirms_within(connection: BlockingConnection, seconds: float) -> Iterator[None]:
-    """Publish in here with confirms; the connection is given up when that takes longer.
+    """Publish in here with confirms, or ask or close; the connection is given up when that takes longer.
 
     pika waits for a confirm as long as the connection lasts, and heartbeats keep it up through an alarm and
     through the loss of a queue's majority. Meanwhile only the timers of its inner loop fire, not those of
@@ -124,7 +124,7 @@ def confirms_within(connection: BlockingConnection, seconds: float) -> Iterator[
     late = AMQPConnectionError()
 
     def give_up() -> None:
-        if impl.is_open:
+        if not impl.is_closed:
             impl._terminate_stream(late)  # noqa: SLF001
 
     timer = impl.ioloop.call_later(seconds, give_up)

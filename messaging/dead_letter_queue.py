@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pika.exceptions import ChannelClosedByBroker
 
 from messaging.administration import broker_session
+from messaging.broker_connection import confirms_within
 from messaging.envelope import envelope_of
-from messaging.errors import OpenMessagingError
+from messaging.errors import BrokerUnavailableError, OpenMessagingError
 from messaging.republishing import Republisher
 from messaging.topology import DEAD_LETTERS
 
@@ -36,6 +37,10 @@ SETTLE_SECONDS: Final = 0.002
 
 PATIENCE_SECONDS: Final = 2.0
 """When no letter has come for so long, there is none: the count was of a moment before."""
+
+PUT_BACK_SECONDS: Final = 15.0
+"""At the end, for all that is in hand; what takes longer goes back with the connection, in any order. Whoever
+interrupts a publish in an alarm would wait for the alarm's end."""
 
 
 class DeadLettersInHandError(OpenMessagingError):
@@ -154,7 +159,8 @@ def dead_letters_in_hand(
             yield queue, Republisher(connection)
         finally:
             if connection.is_open:
-                queue.put_back()
+                with suppress(BrokerUnavailableError), confirms_within(connection, PUT_BACK_SECONDS):
+                    queue.put_back()
 
 
 def _lock(connection: BlockingConnection) -> None:

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from messaging import dead_lettering, republishing
+from messaging import administration, dead_letter_queue, dead_lettering, republishing
 from messaging.administration import broker_session, peek
+from messaging.dead_letter_queue import dead_letters_in_hand
 from messaging.dead_lettering import DestinationLetter, publish_dead_letters
 from messaging.envelope import Envelope
 from messaging.errors import BrokerUnavailableError
 from messaging.republishing import republisher
-from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE
+from messaging.topology import DEAD_LETTER_RECORDS, DEAD_LETTERS, EVENTS_QUEUE
 from tests.chaos.faults.broker import ALARM_OFF, ALARM_ON
 from tests.servers import PrivateRabbitMQ, require_rabbitmq
 from tests.services import declare_topology
@@ -43,6 +44,8 @@ def broker(tmp_path_factory):
 def impatient(monkeypatch):
     monkeypatch.setattr(dead_lettering, "LETTERS_SECONDS", SECONDS)
     monkeypatch.setattr(republishing, "CONFIRM_SECONDS", SECONDS)
+    monkeypatch.setattr(administration, "CLOSE_SECONDS", SECONDS)
+    monkeypatch.setattr(dead_letter_queue, "PUT_BACK_SECONDS", SECONDS)
 
 
 @contextmanager
@@ -87,6 +90,20 @@ def told_in_time():
     assert SECONDS <= time.monotonic() - began < SECONDS + NOTICED_SECONDS
 
 
+@contextmanager
+def left_in_time():
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        yield
+    assert time.monotonic() - began < SECONDS + NOTICED_SECONDS
+
+
+def interrupt_a_publish(connection):
+    """Leave it as a second Ctrl-C does: published, with nobody waiting for the confirm."""
+    connection.channel().basic_publish("", EVENTS_QUEUE, b"{}")
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("strike", [an_alarm, no_majority])
 def test_letters_that_nobody_confirms_are_given_back_to_be_published_again(broker, strike):
     with strike(broker), told_in_time():
@@ -101,6 +118,34 @@ def test_letters_that_nobody_confirms_are_given_back_to_be_published_again(broke
 def test_a_person_is_told_of_an_event_that_nobody_confirms(broker, strike):
     with strike(broker), told_in_time(), republisher((broker.amqp_url,), client_name="test") as to_broker:
         to_broker.publish(ENVELOPE)
+
+
+def test_an_alarm_holds_up_nobody_who_interrupts_a_publish(broker):
+    urls = (broker.amqp_url,)
+    with an_alarm(broker), left_in_time(), broker_session(urls, client_name="test") as connection:
+        interrupt_a_publish(connection)
+
+
+def test_an_alarm_holds_up_nobody_who_interrupts_a_replay_of_dead_letters(broker):
+    urls = (broker.amqp_url,)
+    with broker_session(urls, client_name="test") as connection:
+        connection.channel().basic_publish("", DEAD_LETTERS, b"{}")
+    with (
+        an_alarm(broker),
+        left_in_time(),
+        dead_letters_in_hand(urls, client_name="test") as (queue, to_broker),
+    ):
+        assert len(queue.take(1)) == 1
+        interrupt_a_publish(to_broker._connection)
+
+
+def test_a_broker_that_stands_still_holds_up_no_close(broker):
+    try:
+        with left_in_time(), broker_session((broker.amqp_url,), client_name="test"):
+            broker.freeze()
+            raise KeyboardInterrupt
+    finally:
+        broker.resume()
 
 
 def test_a_connection_whose_confirms_come_in_time_lives_on(broker):
