@@ -14,6 +14,8 @@ import requests
 from tests.services import GONE, Edge, Service, post, running, signature
 
 SECONDS = 20.0
+COUNTED_SECONDS = 1.5
+"""Processes tell each other once a second what they have counted."""
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 WEBHOOK = (
     f"POST /webhooks/genesys/openmessaging HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
@@ -156,19 +158,27 @@ def test_running_out_of_descriptors_pauses_accepting_and_ends_no_process(make_ed
 
 def test_connections_that_are_kept_are_spread_over_the_processes(make_edge, connect):
     edge = make_edge(OM_EDGE_PROCESSES="2")
-    _wait_until(lambda: len(edge.health()["processes"]) == 2, "a process is missing")
+    _wait_until(lambda: _each_has_answered(edge, processes=2), "a process takes no connection")
+    time.sleep(COUNTED_SECONDS)
     before = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
     # As a proxy opens them: many at once, and keeps them.
     kept = [connect(edge) for _ in range(100)]
     for sock in kept:
         sock.sendall(WEBHOOK)
         assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
-    time.sleep(1.5)
+    time.sleep(COUNTED_SECONDS)
     after = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
 
     assert sum(after.values()) - sum(before.values()) == len(kept)
     # The kernel's choice is a matter of chance; one process that takes all of them is not.
     assert min(after[pid] - before[pid] for pid in before) >= len(kept) // 8
+
+
+def _each_has_answered(edge, *, processes):
+    """Post once more; a process is among those of the host before it listens."""
+    assert post(edge.url, b"{}").status_code == 200
+    accepted = [each["journal"]["accepted"] for each in edge.health()["processes"]]
+    return len(accepted) == processes and all(accepted)
 
 
 def test_a_reader_too_slow_for_its_answers_stops_being_read(make_edge, connect):
