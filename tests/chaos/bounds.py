@@ -22,7 +22,8 @@ UNFELT_STALL: Final = 2.5
 the longest 0.1 s and 0.9 s."""
 
 A_START: Final = 8.0
-"""While the edge starts anew requests wait in its socket's backlog: one second alone, four beside others."""
+"""While the edge starts anew requests wait in its socket's backlog: one second alone, up to ten beside
+others, of which seven were its own."""
 
 TWO_STARTS: Final = 2 * A_START
 

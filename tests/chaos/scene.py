@@ -13,6 +13,7 @@ import requests
 
 from tests.chaos.bounds import CATCHES_UP, HEALS, UNFELT, UNFELT_STALL
 from tests.chaos.broker_view import EVENTS
+from tests.stand.records import TIMEOUT
 from tests.stand.traffic import PATH, signed
 from tests.stand.waiting import wait_until
 
@@ -117,6 +118,10 @@ Strike: TypeAlias = Callable[[Scene], AbstractContextManager[None]]
 """Breaks something, yields, mends it; somewhere on its way it proves that it struck."""
 
 ALL_ANSWERED = frozenset({200})
+ANSWERED_AT_LAST = ALL_ANSWERED | {TIMEOUT}
+"""Where the edge is started anew: at half of its capacity beside two other stands that may outlast the
+senders' ten seconds, and a try that ran out is made again."""
+
 ANYTHING: frozenset[int] | None = None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.chaos.bounds import A_START, UNFELT, UNFELT_STALL
 from tests.chaos.broker_view import EVENTS, BrokerView
 from tests.chaos.faults.broker import is_frozen
-from tests.chaos.scene import Fault, Form
+from tests.chaos.scene import ANSWERED_AT_LAST, Fault, Form
 from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ FAULTS = (
         20,
         "cluster loses its majority",
         (
-            Form(the_majority_is_killed_and_the_edge_restarted, (15.0, 25.0)),
+            Form(the_majority_is_killed_and_the_edge_restarted, (15.0, 25.0), allowed=ANSWERED_AT_LAST),
             Form(followers_are_frozen_and_the_leader_killed, (10.0, 20.0), stall=UNFELT_STALL, p99=UNFELT),
         ),
         stands=("cluster",),
@@ -201,8 +201,8 @@ FAULTS = (
         22,
         "leader frozen or cut off",
         (
-            Form(the_leader_is_frozen, (10.0, 30.0)),
-            Form(the_leader_is_cut_off, (10.0, 20.0)),
+            Form(the_leader_is_frozen, (10.0, 30.0), allowed=ANSWERED_AT_LAST),
+            Form(the_leader_is_cut_off, (10.0, 20.0), allowed=ANSWERED_AT_LAST),
         ),
         stands=("cluster",),
         stall=A_START,
