@@ -11,7 +11,7 @@ from migrations import schema
 from tests import servers
 
 # A deadline for an example is a timed assert: on a busy machine it fails for no fault of the code.
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=200)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=100)
 # What another Python breaks, the first examples show.
 hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=10_000)

@@ -27,6 +27,9 @@ from workers.settle import Settler
 from workers.settle.settler import LEASE_SECONDS
 from workers.tables.window import WindowBounds
 
+LEAST_EXAMPLES = 200
+"""Of interleavings; more where the profile says so."""
+
 WINDOW = WindowBounds()
 OUTBOX = "SELECT event_type, event_id, late FROM outbox ORDER BY id"
 
@@ -466,7 +469,10 @@ def payload_for(conversation, kind, at):
     return routed(kind, conversation=conversation, after_ms=at)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=max(LEAST_EXAMPLES, settings.default.max_examples),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(EVENTS, STEPS, st.booleans())
 def test_any_interleaving_duplication_delay_and_crash_ends_in_the_same_state(  # noqa: PLR0917  # fixtures and examples
     intake, make_settler, clock, query, engine, unsynced, events, steps, has_platform
