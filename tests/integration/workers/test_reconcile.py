@@ -19,14 +19,12 @@ from tests.integration.workers.conftest import (
     native,
     payload_of,
 )
+from tests.integration.workers.reconcilers import reconciler_of
 from tests.integration.workers.test_consumer import depth, wait_until
 from tests.services import GONE
 from workers.genesys import GenesysSettings
 from workers.reconcile import (
-    Checker,
-    Comparer,
     EventsExchange,
-    Reconciler,
     ReconcileSettings,
     platform_history_of,
 )
@@ -67,18 +65,7 @@ def make_reconciler(  # noqa: PLR0917  # fixtures
         settings = ReconcileSettings(genesys, (vhost.amqp_url,), migrated_url, margin_seconds=60.0)
         history = platform_history_of(genesys, engine, clock)
         exchange = EventsExchange((amqp_url,))
-        checker = Checker(engine, history, receipts=True)
-        comparer = Comparer(engine, clock, checker, exchange, holder=holder, again=False)
-        return Reconciler(
-            engine,
-            clock,
-            history,
-            comparer,
-            exchange=exchange,
-            settings=settings,
-            holder=holder,
-            is_stopped=lambda: False,
-        )
+        return reconciler_of(engine, clock, history, exchange=exchange, settings=settings, holder=holder)
 
     return make
 

@@ -8,8 +8,9 @@ import pytest
 from messaging.errors import OpenMessagingError
 from simulator.platform import Organisation, create_platform
 from tests.integration.workers.conftest import native
+from tests.integration.workers.reconcilers import reconciler_of
 from workers.genesys import GenesysSettings, PacedBudget, RequestBudget
-from workers.reconcile import Checker, Comparer, PlatformHistory, Reconciler, ReconcileSettings
+from workers.reconcile import PlatformHistory, ReconcileSettings
 from workers.reconcile.settings import BUDGET_SHARE
 from workers.tables import engine_of
 
@@ -108,19 +109,11 @@ def make(migrated_sqlite_url, organisation, clock):
         history, exchange = PlatformHistory(client), Exchange()
         genesys = GenesysSettings("http://127.0.0.1", "http://127.0.0.1", "client", "secret", LIMIT)
         settings = ReconcileSettings(genesys, (), migrated_sqlite_url, margin_seconds=0.0)
-        checker = Checker(engine, history, receipts=True)
-        comparer = Comparer(engine, clock, checker, exchange, holder=holder, again=False)
-        reconciler = Reconciler(
-            engine,
-            clock,
-            history,
-            comparer,
-            exchange=exchange,
-            settings=settings,
-            holder=holder,
-            is_stopped=lambda: False,
+        return (
+            reconciler_of(engine, clock, history, exchange=exchange, settings=settings, holder=holder),
+            client,
+            exchange,
         )
-        return reconciler, client, exchange
 
     yield make
     engine.dispose()
