@@ -80,6 +80,12 @@ class Gateway(ServerProcess):
             timeout=10,
         )
 
+    def logged(self):
+        """The log's newest line; nginx writes it after the answer has left."""
+        log = self.directory / "open-messaging.log"
+        self.wait_until(lambda: log.read_text().endswith("\n"), timeout=10.0)
+        return log.read_text().splitlines()[-1]
+
     def _listens(self):
         with socket.socket() as client:
             return client.connect_ex((LOOPBACK, self.port)) == 0
@@ -180,7 +186,7 @@ def test_one_event_never_becomes_an_error_because_the_edge_starts_again(gateway,
 def test_the_log_tells_who_was_not_the_platform_and_nothing_personal(edge, tmp_path):
     with another_gateway(tmp_path, edge, addresses="geo $om_from_platform { default 0; }") as gateway:
         gateway.post(BODY)
-        line = (gateway.directory / "open-messaging.log").read_text().splitlines()[-1]
+        line = gateway.logged()
 
     assert line.startswith(f"{LOOPBACK} ")
     assert " POST 200 " in line
@@ -238,7 +244,7 @@ def test_behind_a_load_balancer_the_list_knows_the_senders_own_address(edge, tmp
     balanced = f"set_real_ip_from {LOOPBACK}; real_ip_header X-Forwarded-For;"
     with another_gateway(tmp_path, edge, addresses=addresses, local=balanced) as gateway:
         gateway.post(BODY, **{"X-Forwarded-For": "203.0.113.7"})
-        line = (gateway.directory / "open-messaging.log").read_text()
+        line = gateway.logged()
 
     assert line.startswith("203.0.113.7 ")
     assert "platform=1" in line
