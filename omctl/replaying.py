@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from messaging.blocking import Republisher
     from messaging.clock import Clock
-    from messaging.republishing import Republisher
     from omctl.pace import Pace
     from workers.tables import PastEvent, Unfinished
 

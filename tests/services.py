@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from messaging import administration
+from messaging.blocking import broker_session, set_up
 from tests.servers import LOOPBACK, ServerProcess, free_port
 
 SECRET = "constructed-secret-0123456789"
@@ -96,8 +96,8 @@ def post(url: str, body: bytes, **headers: str) -> requests.Response:
 
 def declare_topology(amqp_url: str) -> None:
     """Do what `omctl setup` does."""
-    with administration.broker_session((amqp_url,), client_name="test") as connection:
-        administration.set_up(connection)
+    with broker_session((amqp_url,), client_name="test") as connection:
+        set_up(connection)
 
 
 @contextmanager

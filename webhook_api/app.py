@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from messaging.clock import SystemClock
 from messaging.envelope import STATISTICS, encode_properties
 from messaging.log import log_callback_failure, logger
-from messaging.publisher import Publisher
+from messaging.publishing import Publisher
 from webhook_api.application import EdgeApplication
 from webhook_api.extensions import load_extensions
 from webhook_api.handover import Barrier, Confirms, Handover, MajorityWatch, Outlet, Oversized

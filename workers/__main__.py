@@ -10,7 +10,7 @@ import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError, RetryLaterError
 from messaging.log import configure_logging, logger
-from messaging.reloading import reload_log_level_at_hangup
+from messaging.process import reload_log_level_at_hangup
 from messaging.setting_names import warn_of_unknown_settings
 from workers.bootstrap import (
     run_deliver,

@@ -9,12 +9,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from messaging.clock import SystemClock
-from messaging.consumer import Consumer
+from messaging.consuming import Consumer, TimeLimits
 from messaging.log import logger
-from messaging.processing import TimeLimits
-from messaging.service_manager import ServiceManager
+from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
-from messaging.watchdog import Watchdog
 from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types

@@ -15,7 +15,7 @@ from messaging.log import logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from messaging.service_manager import ServiceManager
+    from messaging.process import ServiceManager
 
 IDLE_SECONDS: Final = 0.03
 """Between two looks at a database that had nothing to do: short beside the 100 ms that settling and

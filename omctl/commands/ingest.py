@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from messaging.blocking import republisher
 from messaging.clock import SystemClock
 from messaging.envelope import INGEST, Envelope
 from messaging.environment import Environment
 from messaging.errors import RejectedEventError
-from messaging.republishing import republisher
 from omctl.bodies import bodies_of
 from omctl.cancelling import cancellable
 from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from messaging.republishing import Republisher
+    from messaging.blocking import Republisher
 
 EXAMPLES = """\b
 Examples:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from messaging.blocking import republisher
 from messaging.clock import SystemClock
 from messaging.environment import Environment
-from messaging.republishing import republisher
 from omctl.cancelling import cancellable
 from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
 from omctl.database import database_url, in_words

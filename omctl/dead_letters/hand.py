@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from messaging.dead_letter_queue import dead_letters_in_hand
+from messaging.blocking import dead_letters_in_hand
 from messaging.environment import Environment
 from omctl.database import database_url, in_words
 from workers.tables import OPERATOR_SESSION, engine_of
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from messaging.dead_letter_queue import DeadLetterQueue
-    from messaging.republishing import Republisher
+    from messaging.blocking import DeadLetterQueue, Republisher
 
 
 @dataclass(frozen=True, slots=True)

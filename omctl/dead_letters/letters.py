@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from messaging.dead_letter_queue import PAGE
+from messaging.blocking import PAGE
 from messaging.errors import RejectedEventError
 from omctl.cancelling import cancellable
 from omctl.console import progress_bar
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from messaging.dead_letter_queue import DeadLetterQueue, Letter
+    from messaging.blocking import DeadLetterQueue, Letter
     from workers.tables import DeathRecord
 
 NO_RECORD: Final = "no_record"

@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from messaging.blocking import DeadLetterQueue, Letter, Republisher
     from messaging.clock import Clock
-    from messaging.dead_letter_queue import DeadLetterQueue, Letter
-    from messaging.republishing import Republisher
     from omctl.pace import Pace
     from workers.tables import Intervention
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 EDGE_LAYERS: Final = {
     "receive, parse, answer HTTP": ("webhook_api/http",),
-    "envelope and frames": ("messaging/envelope", "messaging/frames", "messaging/publisher"),
+    "envelope and frames": ("messaging/envelope", "messaging/publishing"),
     "send to the broker": ("pika/", "messaging/"),
     "journal: checksum and write": ("webhook_api/journal",),
     "signature": ("webhook_api/signature",),
@@ -43,7 +43,12 @@ EDGE_LAYERS: Final = {
     "call back": ("asyncio/",),
 }
 WORKER_LAYERS: Final = {
-    "receive and decode deliveries": ("pika/", "messaging/delivery", "messaging/envelope"),
+    "receive and decode deliveries": (
+        "pika/",
+        "messaging/broker",
+        "messaging/consuming/delivery",
+        "messaging/envelope",
+    ),
     "loop, batches": ("messaging/", "asyncio/"),
     "parse JSON": ("workers/parsing/json_body",),
     "schema": (

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from messaging.clock import Clock
-    from messaging.publisher import Publisher
+    from messaging.publishing import Publisher
     from webhook_api.handover.majority_watch import MajorityWatch
     from webhook_api.handover.proof import Proof
     from webhook_api.journal import Segment

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from messaging.publisher import Publisher
+    from messaging.publishing import Publisher
 
 
 class Prober:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import literal_column, select, update
 
-from messaging.dead_lettering import DestinationLetter, publish_dead_letters
+from messaging.blocking import DestinationLetter, publish_dead_letters
 from messaging.envelope import WEBHOOK, Envelope
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from messaging.delivery import Delivery, Verdict
+    from messaging.consuming import Delivery, Verdict
     from workers.filters import Filter
     from workers.handlers import Handler
     from workers.intake.failure import Failure

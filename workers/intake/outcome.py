@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from messaging.delivery import Verdict
+from messaging.consuming import Verdict
 from messaging.envelope import INGEST, RECONCILE, REPLAY, REQUEST_ID_LENGTH, WEBHOOK, generation_of
 from messaging.topology import DEAD_LETTER_RECORDS
 from workers.parsing import Arrival, event_again
@@ -15,7 +15,7 @@ from workers.tables import DeadLetter, has_hung_alone
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from messaging.delivery import Delivery
+    from messaging.consuming import Delivery
     from messaging.edge_statistics import EdgeStatistics
     from messaging.envelope import Envelope
     from workers.intake.dispatch import Dispatched

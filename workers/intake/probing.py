@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from messaging.delivery import Delivery
+    from messaging.consuming import Delivery
     from workers.intake.brake import Brake
     from workers.intake.dispatch import Dispatched
 

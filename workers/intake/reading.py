@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
-    from messaging.delivery import Delivery
+    from messaging.consuming import Delivery
     from workers.intake.guard import Guard
     from workers.intake.outcome import Outcome
 

@@ -12,7 +12,7 @@ from workers.intake.outcome import message_id_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from messaging.delivery import Delivery
+    from messaging.consuming import Delivery
     from workers.intake.brake import Brake
     from workers.intake.dispatch import Dispatched
     from workers.intake.outcome import PutOff, Refused, Results

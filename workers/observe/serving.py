@@ -14,7 +14,7 @@ from messaging.log import logger
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-    from messaging.service_manager import ServiceManager
+    from messaging.process import ServiceManager
 
 
 class _Handler(WSGIRequestHandler):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from messaging.administration import broker_session, waiting_events
-from messaging.republishing import republisher
+from messaging.blocking import broker_session, republisher, waiting_events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from messaging.delivery import Delivery
+    from messaging.consuming import Delivery
 
 SUSPECT_FROM_ATTEMPT: Final = 2
 """Attempt 1 is in a batch. What comes back was perhaps there when its worker ended: a moment alone is cheap,

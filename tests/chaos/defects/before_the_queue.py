@@ -144,7 +144,7 @@ HttpServer.finish = _turn_away
         "only the first address is known",
         18,
         "one node is killed then another",
-        "messaging/connection.py",
+        "messaging/broker/addresses.py",
         """
 _parameters_of = parameters_of
 def parameters_of(urls, **names):

@@ -8,13 +8,20 @@ from contextlib import contextmanager
 
 import pytest
 
-from messaging import administration, dead_letter_queue, dead_lettering, republishing
-from messaging.administration import broker_session, peek
-from messaging.dead_letter_queue import dead_letters_in_hand
-from messaging.dead_lettering import DestinationLetter, publish_dead_letters
+from messaging.blocking import (
+    DestinationLetter,
+    broker_session,
+    dead_letter_queue,
+    dead_lettering,
+    dead_letters_in_hand,
+    peek,
+    publish_dead_letters,
+    republisher,
+    republishing,
+    session,
+)
 from messaging.envelope import Envelope
 from messaging.errors import BrokerUnavailableError
-from messaging.republishing import republisher
 from messaging.topology import DEAD_LETTER_RECORDS, DEAD_LETTERS, EVENTS_QUEUE
 from tests.chaos.faults.broker import ALARM_OFF, ALARM_ON
 from tests.servers import PrivateRabbitMQ, require_rabbitmq
@@ -44,7 +51,7 @@ def broker(tmp_path_factory):
 def impatient(monkeypatch):
     monkeypatch.setattr(dead_lettering, "LETTERS_SECONDS", SECONDS)
     monkeypatch.setattr(republishing, "CONFIRM_SECONDS", SECONDS)
-    monkeypatch.setattr(administration, "CLOSE_SECONDS", SECONDS)
+    monkeypatch.setattr(session, "CLOSE_SECONDS", SECONDS)
     monkeypatch.setattr(dead_letter_queue, "PUT_BACK_SECONDS", SECONDS)
 
 

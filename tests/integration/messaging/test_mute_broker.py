@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from messaging import consumer, publisher
-from messaging.publisher import Publisher
+from messaging.consuming import consumer
+from messaging.publishing import Publisher, publisher
 from tests.integration.workers.test_consumer import Recorder
 from tests.integration.workers.test_consumer import running as consuming
 from tests.servers import LOOPBACK, free_port

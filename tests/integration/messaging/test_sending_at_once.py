@@ -6,7 +6,7 @@ import pytest
 from pika.adapters.asyncio_connection import _AsyncioIOServicesAdapter
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 
-from messaging.broker_connection import BrokerConnection
+from messaging.broker import BrokerConnection
 
 MORE_THAN_A_SOCKET_TAKES = 4 * 1024 * 1024
 

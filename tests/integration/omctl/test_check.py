@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from messaging.administration import broker_session, set_up
+from messaging.blocking import broker_session, set_up
 from migrations import schema
 from omctl.commands.check import check
 from omctl.commands.migrate import migrate

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from messaging.administration import broker_session
+from messaging.blocking import broker_session
 from messaging.errors import BrokerUnavailableError, ConfigurationError
 from omctl.commands.setup import setup
 

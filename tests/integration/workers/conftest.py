@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from messaging import topology
 from messaging.clock import SystemClock
-from messaging.delivery import Delivery
+from messaging.consuming import Delivery
 from messaging.envelope import Envelope
 from messaging.topology import EVENTS_QUEUE
 from simulator.platform import Organisation, create_platform

@@ -9,11 +9,9 @@ import pika
 import pytest
 
 from messaging import topology
-from messaging.consumer import Consumer
-from messaging.delivery import Verdict
+from messaging.consuming import Consumer, TimeLimits, Verdict
 from messaging.errors import RetryLaterError
-from messaging.processing import TimeLimits
-from messaging.service_manager import ServiceManager
+from messaging.process import ServiceManager
 
 PATIENCE_SECONDS = 20.0
 

@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from messaging import topology
-from messaging.administration import broker_session, set_up
+from messaging.blocking import broker_session, set_up
 from messaging.clock import SystemClock
 from tests.integration.workers.conftest import said
 from tests.integration.workers.test_consumer import depth, running, wait_until

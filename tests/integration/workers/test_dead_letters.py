@@ -15,12 +15,13 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from messaging import connection, topology
+from messaging import topology
+from messaging.blocking import DeadLetterQueue, Republisher, dead_letters_in_hand
+from messaging.blocking.dead_letter_queue import DeadLettersInHandError
+from messaging.broker import addresses
 from messaging.clock import SystemClock
-from messaging.dead_letter_queue import DeadLetterQueue, DeadLettersInHandError, dead_letters_in_hand
 from messaging.envelope import decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError
-from messaging.republishing import Republisher
 from omctl.commands.dead_letters import dead_letters as command
 from omctl.dead_letters import letters, working_off
 from tests.integration.workers.conftest import said
@@ -301,7 +302,7 @@ def test_a_replay_that_is_cut_off_says_how_far_it_came(channel, invoke, monkeypa
 def test_who_thinks_for_longer_than_the_heartbeats_last_is_still_heard(
     vhost, channel, migrated_url, monkeypatch
 ):
-    monkeypatch.setattr(connection, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(addresses, "HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr(click, "confirm", lambda *_, **__: time.sleep(4.0))
     bury(channel, "m-1", body())
     environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from messaging.delivery import Delivery
+from messaging.consuming import Delivery
 from messaging.edge_statistics import EdgeStatistics
 from messaging.envelope import RECONCILE, STATISTICS, Envelope
 from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE

@@ -4,7 +4,7 @@ import time
 
 from pika import frame, spec
 
-from messaging.broker_connection import BrokerConnection
+from messaging.broker import BrokerConnection
 
 CHANNEL = 1
 CAPABILITIES = {"publisher_confirms": True, "basic.nack": True, "connection.blocked": True}

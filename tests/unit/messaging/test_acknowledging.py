@@ -2,7 +2,7 @@
 
 import pytest
 
-from messaging.acknowledging import ACKNOWLEDGE_SECONDS, Acknowledger
+from messaging.consuming.acknowledging import ACKNOWLEDGE_SECONDS, Acknowledger
 
 
 class Timer:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from messaging.connection import parameters_of
+from messaging.broker import parameters_of
 from messaging.errors import ConfigurationError
 
 SECRET = "not-to-be-repeated"

@@ -2,8 +2,8 @@
 
 from pika import spec
 
-from messaging import broker_connection
-from messaging.connection import parameters_of
+from messaging.broker import connection as broker_connection
+from messaging.broker import parameters_of
 from tests.unit.messaging.fake_broker import FakeBroker, turn_until
 
 

@@ -3,10 +3,8 @@
 import pytest
 from pika import spec
 
-from messaging import consumer, subscription
-from messaging.consumer import Consumer
-from messaging.processing import TimeLimits
-from messaging.service_manager import ServiceManager
+from messaging.consuming import Consumer, TimeLimits, consumer, subscription
+from messaging.process import ServiceManager
 from tests.unit.messaging.fake_broker import FakeBroker, turn, turn_until
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pika import frame, spec
 from pika.spec import BasicProperties
 
-from messaging.delivery_frames import DeliveryReader
+from messaging.broker import DeliveryReader
 from messaging.envelope import encode_properties
 
 CHANNEL = 1
@@ -44,7 +44,7 @@ class Broker:
         return data
 
     def _read(self, reader, data):
-        """Take turns as messaging.broker_connection.BrokerConnection does."""
+        """Take turns as messaging.broker.connection.BrokerConnection does."""
         while True:
             consumed, is_waiting = reader.read(data)
             data = data[consumed:]

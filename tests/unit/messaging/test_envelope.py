@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from pika import frame, spec
 from pika.spec import BasicProperties
 
-from messaging.delivery import encoded_delivery
+from messaging.consuming.delivery import encoded_delivery
 from messaging.envelope import WEBHOOK, decode_properties, encode_properties, envelope_of, own_envelope
-from messaging.frames import PublishFrames
+from messaging.publishing.frames import PublishFrames
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)

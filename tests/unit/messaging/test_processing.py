@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from messaging.delivery import Delivery, Verdict
+from messaging.consuming import Delivery, TimeLimits, Verdict
+from messaging.consuming.processing import Processing
 from messaging.envelope import WEBHOOK, Envelope
-from messaging.processing import Processing, TimeLimits
 
 PATIENCE_SECONDS = 5.0
 

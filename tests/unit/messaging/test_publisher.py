@@ -6,9 +6,8 @@ import pytest
 from pika import spec
 from pika.adapters.utils import connection_workflow
 
-from messaging import publisher
 from messaging.envelope import WEBHOOK, encode_properties
-from messaging.publisher import Publisher
+from messaging.publishing import Publisher, publisher
 from tests.unit.messaging.fake_broker import BLOCKED, RETURN, FakeBroker, turn, turn_until
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)

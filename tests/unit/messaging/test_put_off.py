@@ -1,6 +1,6 @@
 import pytest
 
-from messaging.put_off import acknowledgements
+from messaging.consuming.put_off import acknowledgements
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from messaging.broker import NO_LIMIT
 from messaging.clock import SystemClock
-from messaging.connection import NO_LIMIT
 from messaging.envelope import WEBHOOK, encode_properties
 from tests.unit.webhook_api.journals import journal_in
 from webhook_api.handover.handover import Handover

@@ -1,7 +1,7 @@
 """The queue's depth grows by what is published, and by nothing that waits in the journal."""
 
+from messaging.broker import NO_LIMIT
 from messaging.clock import SystemClock
-from messaging.connection import NO_LIMIT
 from messaging.envelope import WEBHOOK, encode_properties
 from tests.unit.webhook_api.journals import journal_in
 from webhook_api.handover.barrier import Barrier

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from messaging.delivery import Delivery
+from messaging.consuming import Delivery
 from messaging.envelope import Envelope
 from workers.intake.guard import Guard
 from workers.intake.outcome import Parsed, Refused

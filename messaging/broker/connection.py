@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pika.adapters.blocking_connection import BlockingConnection
 
-    from messaging.delivery_frames import DeliveryReader
+    from messaging.broker.delivery_frames import DeliveryReader
 
 CLOSE_SECONDS: Final = 5.0
 """How long the broker may take to answer that a connection is to be closed."""

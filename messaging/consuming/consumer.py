@@ -8,16 +8,15 @@ import time
 from typing import TYPE_CHECKING
 
 from messaging.backoff import delay_before
-from messaging.connection import ATTEMPT_SECONDS, parameters_of
+from messaging.broker import ATTEMPT_SECONDS, parameters_of
+from messaging.consuming.subscription import Subscription
 from messaging.log import log_callback_failure, logger
-from messaging.subscription import Subscription
 
 if TYPE_CHECKING:
-    from messaging.delivery import Processor
-    from messaging.processing import TimeLimits
-    from messaging.processing_thread import ProcessingThread
-    from messaging.service_manager import ServiceManager
-    from messaging.watchdog import Watchdog
+    from messaging.consuming.delivery import Processor
+    from messaging.consuming.processing import TimeLimits
+    from messaging.consuming.processing_thread import ProcessingThread
+    from messaging.process import ServiceManager, Watchdog
 
 TICK_SECONDS = 0.2
 """How soon a signal is noticed. A handler only sets a flag: it may interrupt a lock's holder."""

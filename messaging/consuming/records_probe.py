@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pika.channel import Channel
 
-    from messaging.broker_connection import BrokerConnection
+    from messaging.broker import BrokerConnection
 
 RETRY_SECONDS = 60.0
 """How often to look again: an `omctl setup` is enough, no worker has to be started again."""

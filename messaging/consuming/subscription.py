@@ -15,15 +15,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from messaging.acknowledging import Acknowledger
-from messaging.broker_connection import BrokerConnection
-from messaging.connection import described
-from messaging.delivery import decoded_delivery, encoded_delivery
-from messaging.delivery_frames import DeliveryReader
+from messaging.broker import BrokerConnection, DeliveryReader, described
+from messaging.consuming.acknowledging import Acknowledger
+from messaging.consuming.delivery import decoded_delivery, encoded_delivery
+from messaging.consuming.processing import Processing
+from messaging.consuming.put_off import PutOffDeliveries
+from messaging.consuming.records_probe import RecordsProbe
 from messaging.log import logger
-from messaging.processing import Processing
-from messaging.put_off import PutOffDeliveries
-from messaging.records_probe import RecordsProbe
 from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE, UNROUTED
 
 if TYPE_CHECKING:
@@ -34,10 +32,10 @@ if TYPE_CHECKING:
     from pika.connection import Parameters
     from pika.spec import BasicProperties
 
-    from messaging.delivery import Delivery, Processor, Verdict
-    from messaging.delivery_frames import Receiver
-    from messaging.processing import TimeLimits
-    from messaging.processing_thread import ProcessingThread
+    from messaging.broker import Receiver
+    from messaging.consuming.delivery import Delivery, Processor, Verdict
+    from messaging.consuming.processing import TimeLimits
+    from messaging.consuming.processing_thread import ProcessingThread
 
 QUEUES = (EVENTS_QUEUE, UNROUTED)
 """What there is nothing to do without."""

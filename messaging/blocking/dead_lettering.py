@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import pika
 
-from messaging.administration import broker_session
-from messaging.broker_connection import confirms_within
+from messaging.blocking.session import broker_session
+from messaging.broker import confirms_within
 from messaging.topology import DEAD_LETTERS
 
 if TYPE_CHECKING:

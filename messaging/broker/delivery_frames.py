@@ -8,15 +8,16 @@ body in one frame, which nearly all are, is read here with three `struct` calls 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pika import spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    Receiver = Callable[[int, bytes, bytes], None]
-    """Takes a delivery tag, the content properties (flags and values, encoded) and the body."""
+Receiver = Callable[[int, bytes, bytes], None]
+"""Takes a delivery tag, the content properties (flags and values, encoded) and the body."""
 
 _METHOD: Final = struct.Struct(">BHI4sB")
 """Frame type, channel, size; class and method, length of the consumer tag."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pika.exceptions import ChannelClosedByBroker
 
-from messaging.administration import broker_session
-from messaging.broker_connection import confirms_within
+from messaging.blocking.republishing import Republisher
+from messaging.blocking.session import broker_session
+from messaging.broker import confirms_within
 from messaging.envelope import envelope_of
 from messaging.errors import BrokerUnavailableError, OpenMessagingError
-from messaging.republishing import Republisher
 from messaging.topology import DEAD_LETTERS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from messaging.delivery import Delivery
+    from messaging.consuming.delivery import Delivery
 
 
 class PutOffDeliveries:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Sequence
 
-    from messaging.delivery import Delivery, Processor, Verdict
+    from messaging.consuming.delivery import Delivery, Processor, Verdict
 
 
 @dataclass(eq=False, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from messaging.put_off import acknowledgements
+from messaging.consuming.put_off import acknowledgements
 
 if TYPE_CHECKING:
     import asyncio

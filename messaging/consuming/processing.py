@@ -16,14 +16,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from messaging.consuming.processing_thread import Batch, ProcessingThread
 from messaging.log import logger
-from messaging.processing_thread import Batch, ProcessingThread
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from messaging.delivery import Delivery, Processor, Verdict
+    from messaging.consuming.delivery import Delivery, Processor, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from pika.exceptions import AMQPError, NackError, UnroutableError
 
-from messaging.administration import broker_session
-from messaging.broker_connection import confirms_within
+from messaging.blocking.session import broker_session
+from messaging.broker import confirms_within
 from messaging.envelope import decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE

@@ -1,29 +1,17 @@
-"""Look at the broker's side and put it in order, over a connection that lasts as long as the work."""
+"""See whether the broker has the topology, and declare what is missing."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-import pika
-from pika.exceptions import (
-    AMQPConnectionError,
-    AMQPError,
-    ChannelClosedByBroker,
-    ConnectionClosedByBroker,
-    ProbableAccessDeniedError,
-    ProbableAuthenticationError,
-)
+from pika.exceptions import ChannelClosedByBroker
 
 from messaging import topology
-from messaging.broker_connection import CLOSE_SECONDS, confirms_within
-from messaging.connection import parameters_of
-from messaging.errors import BrokerUnavailableError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
@@ -64,37 +52,6 @@ class BrokerObject:
     consumers: int | None = None
 
 
-@contextmanager
-def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[BlockingConnection]:
-    """Connect to the first broker that answers; blocks for some seconds per address.
-
-    At the end the connection is closed, in CLOSE_SECONDS at most: of one that publishes in an alarm the
-    broker reads nothing more, its close neither.
-
-    Raises:
-        ConfigurationError: An address is malformed, or the broker refuses its user or virtual host.
-        BrokerUnavailableError: No broker answers, or the connection broke.
-    """
-    try:
-        connection = pika.BlockingConnection(parameters_of(urls, client_name=client_name))
-    except (ProbableAuthenticationError, ProbableAccessDeniedError, ConnectionClosedByBroker):
-        raise ConfigurationError(
-            "OM_AMQP_URL: the broker refuses this user, password or virtual host"
-        ) from None
-    except AMQPConnectionError:
-        raise BrokerUnavailableError(
-            "no broker of OM_AMQP_URL answers: is it running, is the port right?"
-        ) from None
-    try:
-        yield connection
-    except AMQPError as error:
-        raise BrokerUnavailableError(f"the connection to the broker broke: {type(error).__name__}") from error
-    finally:
-        if connection.is_open:
-            with suppress(BrokerUnavailableError), confirms_within(connection, CLOSE_SECONDS):
-                connection.close()
-
-
 def inspect(connection: BlockingConnection) -> list[BrokerObject]:
     """Return the state of every exchange and queue of the topology; change nothing.
 
@@ -118,33 +75,6 @@ def set_up(connection: BlockingConnection) -> list[BrokerObject]:
     if len(bindings) == len(topology.BINDINGS) and all(each.state is ObjectState.BOUND for each in bindings):
         _take_former_bindings_away(connection)
     return objects + bindings
-
-
-def waiting_events(connection: BlockingConnection) -> int:
-    """Return how many deliveries wait in the events queue; those that workers hold are not among them."""
-    channel = connection.channel()
-    answer = channel.queue_declare(topology.EVENTS_QUEUE, passive=True)
-    channel.close()
-    return int(answer.method.message_count)
-
-
-def peek(connection: BlockingConnection, queue: str) -> Iterator[bytes]:
-    """Yield the body of each message that waits in the queue; all of them are in it again at the end.
-
-    They come back in their order, marked as redelivered. Other consumers miss them meanwhile, and a delivery
-    limit counts it, so this is for queues without either, such as the dead letters'.
-    """
-    channel = connection.channel()
-    tags: list[int] = []
-    try:
-        while (found := channel.basic_get(queue))[0] is not None:
-            tags.append(found[0].delivery_tag)
-            yield found[2]
-    finally:
-        # One by one: what goes back together, or with its channel, goes back in any order.
-        for tag in tags:
-            channel.basic_nack(tag)
-        channel.close()
 
 
 def _inspect_exchange(connection: BlockingConnection, name: str) -> BrokerObject:

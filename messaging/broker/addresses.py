@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from typing import Final
 from urllib.parse import urlsplit
 
 import pika
@@ -27,9 +24,6 @@ what comes once the connection is open.
 
 TCP_OPTIONS = {"TCP_USER_TIMEOUT": 15_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """What was sent and not acknowledged by the peer's kernel for 15 s ends the connection (milliseconds)."""
-
-NO_LIMIT: Final = sys.maxsize
-_TOO_LARGE: Final = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
 
 
 def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLParameters]:
@@ -76,20 +70,3 @@ def _read(url: str) -> pika.URLParameters:
     if scheme not in {"amqp", "amqps"}:
         raise malformed
     return parameters
-
-
-def described(reason: object) -> str:
-    """Say in one line what pika says, without addresses or credentials."""
-    code = getattr(reason, "reply_code", None)
-    text = getattr(reason, "reply_text", None)
-    return f"{code} {text}" if code else type(reason).__name__
-
-
-def size_limit_of(reason: object) -> int:
-    """Return the largest body that the broker takes, where it closed a channel for a larger one.
-
-    Source:
-        RabbitMQ 4.0.5, `check_msg_size` in rabbit_channel.erl: a 406 of this text.
-    """
-    too_large = _TOO_LARGE.search(str(getattr(reason, "reply_text", "")))
-    return int(too_large[1]) if too_large else NO_LIMIT

@@ -2,7 +2,6 @@
 
 Nothing here waits. Whoever publishes keeps every event until it is proven, by probes or by confirms; what
 becomes of the connection in between is told to the listener (webhook_api/handover/outlet.py).
-
 There is at most one connection and one timer: without a connection it makes one, one that is not ready it
 gives up in time. What pika still reads of a connection given up is not heard: it says nothing of the next.
 """
@@ -11,25 +10,30 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pika import spec
 
 from messaging import topology
 from messaging.backoff import delay_before
-from messaging.broker_connection import BrokerConnection
-from messaging.connection import ATTEMPT_SECONDS, NO_LIMIT, described, parameters_of, size_limit_of
-from messaging.frames import PublishFrames
+from messaging.broker import (
+    ATTEMPT_SECONDS,
+    NO_LIMIT,
+    BrokerConnection,
+    described,
+    parameters_of,
+    size_limit_of,
+)
 from messaging.log import logger
+from messaging.publishing.frames import PublishFrames
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
-    from typing import Any
 
     from pika.channel import Channel
 
-    from messaging.publisher_listener import PublisherListener
+    from messaging.publishing.publisher_listener import PublisherListener
 
 STABLE_SECONDS: Final = 10.0
 """A connection that lasted so long was a good one: the next attempt after it starts without delay."""
@@ -90,11 +94,7 @@ class Publisher:
             self._frames.add(properties, body)
 
     def flush(self) -> int:
-        """Hand what was published since the last flush to the transport, as one write.
-
-        Returns:
-            How many events it was.
-        """
+        """Hand what was published since the last flush to the transport, as one write; return how many."""
         if self._frames is None or self._connection is None or not self._frames.events:
             return 0
         events, data = self._frames.take()
@@ -121,8 +121,7 @@ class Publisher:
         """Ask the broker something that it answers only after everything published before.
 
         Args:
-            callback: Gets the ready deliveries in the events queue. Never called when the connection ends
-                first.
+            callback: Gets the ready deliveries in the events queue; never if the connection ends first.
         """
         self.flush()
         channel = self._channel

@@ -1,0 +1,26 @@
+"""Do what a person or a rare piece of work waits for: over blocking connections, each publish confirmed."""
+
+from messaging.blocking.dead_letter_queue import PAGE, DeadLetterQueue, Letter, dead_letters_in_hand
+from messaging.blocking.dead_lettering import DestinationLetter, publish_dead_letters
+from messaging.blocking.republishing import Republisher, republisher
+from messaging.blocking.session import broker_session
+from messaging.blocking.topology_objects import BrokerObject, ObjectState, inspect, set_up
+from messaging.blocking.waiting import peek, waiting_events
+
+__all__ = [
+    "PAGE",
+    "BrokerObject",
+    "DeadLetterQueue",
+    "DestinationLetter",
+    "Letter",
+    "ObjectState",
+    "Republisher",
+    "broker_session",
+    "dead_letters_in_hand",
+    "inspect",
+    "peek",
+    "publish_dead_letters",
+    "republisher",
+    "set_up",
+    "waiting_events",
+]
