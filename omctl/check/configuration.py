@@ -9,6 +9,7 @@ from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.setting_names import unknown_settings
 from omctl.check.finding import Finding, Level
+from omctl.installing import Role
 from omctl.registration import read_wanted
 from webhook_api.settings import EdgeSettings
 from workers.deliver import configured_destinations
@@ -34,22 +35,26 @@ SECRETS: Final = (
 )
 
 
-def check_configuration(variables: Mapping[str, str]) -> list[Finding]:
+def check_configuration(
+    variables: Mapping[str, str], roles: frozenset[Role] = frozenset(Role)
+) -> list[Finding]:
     """Return what is set, and whether the processes take it.
 
     Args:
         variables: The process's environment.
+        roles: What this host does: no process of another role starts here.
     """
     findings = [
         setting_finding(name, value) for name, value in sorted(variables.items()) if name.startswith("OM_")
     ]
-    readers = {
-        "edge": EdgeSettings.from_environment,
-        "intake": read_intake_settings,
-        "platform": lambda: read_genesys_settings(Environment()),
-        "registration": _read_registration,
-        "destinations": lambda: configured_destinations(Environment()),
-    }
+    readers: dict[str, Callable[[], object]] = {}
+    if Role.EDGE in roles:
+        readers["edge"] = EdgeSettings.from_environment
+    if Role.WORKER in roles:
+        readers["intake"] = read_intake_settings
+        readers["destinations"] = lambda: configured_destinations(Environment())
+    readers["platform"] = lambda: read_genesys_settings(Environment())
+    readers["registration"] = _read_registration
     return [*findings, *(process_finding(process, read) for process, read in readers.items())]
 
 

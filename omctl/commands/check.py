@@ -27,24 +27,32 @@ from omctl.check import (
     oversized_findings,
 )
 from omctl.console import json_option, print_json, print_table
+from omctl.installing import BOTH, InstallationError, Role, options_of
 
+AREA = "configuration"
 STYLES = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
 
 
 @click.command()
+@click.option(
+    "--role", type=click.Choice([*(role.value for role in Role), BOTH]),
+    help="What this host does: the other part is left out. Default: as it was installed, otherwise both.",
+)  # fmt: skip
 @click.option("--settings", "only_settings", is_flag=True, help="Explain every setting, and look no further.")
 @json_option
-def check(*, only_settings: bool, as_json: bool) -> None:
+def check(*, role: str | None, only_settings: bool, as_json: bool) -> None:
     """Look at the settings, broker, database, edge and journals; say what is wrong and what to do.
 
-    With --settings: what holds of each, where it came from (settings file, environment, file, credential,
-    default), its unit and effect, and whether another value needs a restart. Changes nothing. Exit status 0:
-    nothing is wrong, warnings at most. 1: at least one problem.
+    A host that was installed as an edge alone is not asked for a database, one of workers alone not for an
+    edge. With --settings: what holds of each, where it came from (settings file, environment, file,
+    credential, default), its unit and effect, and whether another value needs a restart. Changes nothing.
+    Exit status 0: nothing is wrong, warnings at most. 1: at least one problem.
     """
     if only_settings:
         _explain(explained(), as_json=as_json)
         return
-    findings = all_findings(Environment())
+    roles, told = roles_of(role)
+    findings = told + all_findings(Environment(), roles)
     if as_json:
         print_json({"ok": not problems(findings), "findings": [asdict(finding) for finding in findings]})
     else:
@@ -66,20 +74,40 @@ def _explain(settings: list[Explained], *, as_json: bool) -> None:
     print_table(("setting", "value", "from", "what it is → what takes another value up"), rows)
 
 
-def all_findings(environment: Environment) -> list[Finding]:
-    """Look at everything, each part by itself: one that is away hides no other."""
+def roles_of(said: str | None) -> tuple[frozenset[Role], list[Finding]]:
+    """Return what this host does, and what there is to tell of that.
+
+    Args:
+        said: On the command line; None: as the host was installed.
+    """
+    try:
+        roles = options_of({} if said is None else {"role": said}).roles
+    except InstallationError as error:
+        return frozenset(Role), [Finding(AREA, "role", Level.WARNING, "is unknown", str(error))]
+    if len(roles) > 1:
+        return roles, []
+    text = f"{min(roles)} alone: what the other part has is not looked at"
+    return roles, [Finding(AREA, "role", Level.NOTE, text, "Everything: omctl check --role both.")]
+
+
+def all_findings(environment: Environment, roles: frozenset[Role]) -> list[Finding]:
+    """Look at everything that the roles have, each part by itself: one that is away hides no other."""
     amqp_urls = environment.strings("OM_AMQP_URL")
-    state_directory = Path(environment.string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
+    management_urls = environment.strings("OM_MANAGEMENT_URL")
     return [
-        *check_configuration(variables_now()),
+        *check_configuration(variables_now(), roles),
         *check_broker(amqp_urls),
-        *check_management(environment.strings("OM_MANAGEMENT_URL"), amqp_urls),
-        *check_proof(
-            len(amqp_urls),
-            len(environment.strings("OM_MANAGEMENT_URL")),
-            has_confirms=environment.boolean("OM_PUBLISHER_CONFIRMS", default=False),
-        ),
-        *check_database(environment),
+        *check_management(management_urls, amqp_urls),
+        *(check_database(environment) if Role.WORKER in roles else ()),
+        *(_edge_findings(environment, len(amqp_urls), len(management_urls)) if Role.EDGE in roles else ()),
+    ]
+
+
+def _edge_findings(environment: Environment, nodes: int, managed: int) -> list[Finding]:
+    state_directory = Path(environment.string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
+    has_confirms = environment.boolean("OM_PUBLISHER_CONFIRMS", default=False)
+    return [
+        *check_proof(nodes, managed, has_confirms=has_confirms),
         *check_edge(environment.string("OM_BIND", "127.0.0.1:8080")),
         *check_journals(state_directory / "journal"),
         *oversized_findings(state_directory / "oversized"),

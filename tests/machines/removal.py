@@ -57,6 +57,7 @@ def _share(machine: Machine, omctl: str) -> None:
     url = f"http://{OTHER_BIND}/webhooks/genesys/openmessaging"
     machine.run(f"omctl simulate {url} --events {EVENTS} --duplicates 0")
     machine.run(AWAIT.format(condition=f"-ge {EVENTS}"))
+    machine.run("omctl check")
     tell("an edge alone, moved to another port, of a broker that was named: its events wait in the queue")
     machine.run("omctl uninstall")
     database = f"OM_DATABASE_URL=$(cat {NAMED}/OM_DATABASE_URL)"
@@ -64,6 +65,7 @@ def _share(machine: Machine, omctl: str) -> None:
     if "om-api.service" in units.services(machine):
         raise MachineError("a host of the role worker runs an edge")
     machine.run(AWAIT.format(condition="-eq 0"))
+    machine.run("omctl check")
     tell("a worker alone, of a database that was named: it has worked them off")
 
 

@@ -30,8 +30,8 @@ def environment(rabbitmq, vhost, migrated_sqlite_url, tmp_path):
     }
 
 
-def run(environment):
-    result = CliRunner().invoke(check, ["--json"], env=environment, catch_exceptions=False)
+def run(environment, *arguments):
+    result = CliRunner().invoke(check, ["--json", *arguments], env=environment, catch_exceptions=False)
     return result, json.loads(result.output)["findings"]
 
 
@@ -43,6 +43,17 @@ def test_a_service_without_its_edge_has_that_one_problem(environment):
     result, findings = run(environment)
     assert problems(findings) == [("edge", "http://127.0.0.1:1/health/ready")]
     assert result.exit_code == 1
+
+
+def test_a_host_of_workers_alone_is_well_without_an_edge_and_its_secrets(environment):
+    result, findings = run({**environment, "OM_WEBHOOK_SECRETS": None}, "--role", "worker")
+    assert problems(findings) == []
+    assert result.exit_code == 0
+
+
+def test_an_edge_alone_is_asked_for_no_database(environment):
+    _, findings = run(environment | {"OM_DATABASE_URL": "of another host"}, "--role", "edge")
+    assert problems(findings) == [("edge", "http://127.0.0.1:1/health/ready")]
 
 
 def test_no_secret_and_no_password_is_shown(environment):

@@ -12,6 +12,8 @@ from omctl.check.finding import Level
 from omctl.check.journal import JournalState, check_journals, journal_finding, read_state
 from omctl.check.management import alarm_finding, queue_finding, virtual_host
 from omctl.check.proof import check_proof
+from omctl.commands.check import roles_of
+from omctl.installing import BOTH, Role, kept_options
 from webhook_api.journal import record_header
 
 EVENTS = "open-messaging.events"
@@ -215,3 +217,24 @@ def test_a_file_of_registrations_that_cannot_be_read_is_a_problem(tmp_path, monk
     findings = {each.subject: each for each in check_configuration({})}
     assert findings["registration"].level is Level.PROBLEM
     assert "OM_REGISTRATION: url" in findings["registration"].advice
+
+
+def test_what_a_host_does_is_what_it_was_installed_for(tmp_path, monkeypatch):
+    kept = tmp_path / "installation.toml"
+    monkeypatch.setattr(kept_options, "KEPT", kept)
+    assert roles_of(None) == (frozenset(Role), [])
+    kept.write_text('role = "worker"')
+    roles, [told] = roles_of(None)
+    assert roles == {Role.WORKER}
+    assert told.text.startswith("worker alone")
+    assert roles_of(BOTH) == (frozenset(Role), [])
+
+
+def test_where_the_installation_cannot_be_read_everything_is_looked_at(tmp_path, monkeypatch):
+    kept = tmp_path / "installation.toml"
+    kept.write_text('role = "neither"')
+    monkeypatch.setattr(kept_options, "KEPT", kept)
+    roles, [told] = roles_of(None)
+    assert roles == set(Role)
+    assert told.level is Level.WARNING
+    assert str(kept) in told.advice
