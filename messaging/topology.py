@@ -1,4 +1,4 @@
-"""Name the exchanges and queues, declare them, prove that they are there.
+"""Name the exchanges and queues and what they are made with, and ask whether the events queue is there.
 
 ```
 open-messaging (direct) ──event──▶ open-messaging.events
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pika.adapters.blocking_connection import BlockingChannel
     from pika.channel import Channel
 
 EXCHANGE: Final = "open-messaging"
@@ -84,23 +83,6 @@ BINDINGS: Final[tuple[tuple[str, str, str], ...]] = (
 
 FORMER_BINDINGS: Final[tuple[tuple[str, str, str], ...]] = ((DEAD_LETTERS, DEAD_LETTERS, ""),)
 """Of earlier versions: taken away once those above are there, or each dead letter would come twice."""
-
-
-def declare(channel: BlockingChannel) -> None:
-    """Declare every exchange, queue and binding; what exists alike is left alone.
-
-    Raises:
-        pika.exceptions.ChannelClosedByBroker: Something of the name exists with other arguments (406), or
-            the user may not configure it (403). The channel is closed.
-    """
-    for exchange, (kind, arguments) in EXCHANGES.items():
-        channel.exchange_declare(exchange, exchange_type=kind, durable=True, arguments=arguments)
-    for queue, arguments in QUEUES.items():
-        channel.queue_declare(queue, durable=True, arguments=arguments)
-    for queue, exchange, routing_key in BINDINGS:
-        channel.queue_bind(queue, exchange, routing_key)
-    for queue, exchange, routing_key in FORMER_BINDINGS:
-        channel.queue_unbind(queue, exchange, routing_key)
 
 
 def probe(channel: Channel, callback: Callable[[Any], None]) -> None:

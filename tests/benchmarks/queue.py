@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pika
 
 from messaging import topology
+from messaging.blocking import set_up
 from messaging.envelope import WEBHOOK
 from tests.benchmarks.wrk import LoadError
 from tests.stand.ledger import digest_of
@@ -38,7 +39,7 @@ class EventsQueue:
     def declare(self) -> None:
         """Declare the topology."""
         with self._connection() as connection:
-            topology.declare(connection.channel())
+            set_up(connection)
 
     def purge(self) -> int:
         """Throw the ready deliveries away and return how many they were."""

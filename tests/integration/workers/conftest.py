@@ -11,7 +11,6 @@ import pika
 import pytest
 from sqlalchemy import text
 
-from messaging import topology
 from messaging.clock import SystemClock
 from messaging.consuming import Delivery
 from messaging.envelope import Envelope
@@ -19,6 +18,7 @@ from messaging.topology import EVENTS_QUEUE
 from simulator.platform import Organisation, create_platform
 from simulator.serving import serving_app
 from tests.integration.workers.test_consumer import running
+from tests.services import declare_topology
 from workers.intake import Intake, own_handlers
 from workers.tables.database import engine_of
 
@@ -74,9 +74,9 @@ def processor(engine, handlers):
 
 @pytest.fixture
 def channel(vhost):
+    declare_topology(vhost.amqp_url)
     with pika.BlockingConnection(pika.URLParameters(vhost.amqp_url)) as connection:
         channel = connection.channel()
-        topology.declare(channel)
         channel.confirm_delivery()
         yield channel
 

@@ -9,9 +9,11 @@ import pika
 import pytest
 
 from messaging import topology
+from messaging.blocking import set_up
 from messaging.consuming import Consumer, TimeLimits, Verdict
 from messaging.errors import RetryLaterError
 from messaging.process import ServiceManager
+from tests.services import declare_topology
 
 PATIENCE_SECONDS = 20.0
 
@@ -47,9 +49,9 @@ class Recorder:
 @pytest.fixture
 def broker(vhost):
     """A channel of the test's own, with everything declared."""
+    declare_topology(vhost.amqp_url)
     connection = pika.BlockingConnection(pika.URLParameters(vhost.amqp_url))
     channel = connection.channel()
-    topology.declare(channel)
     yield channel
     connection.close()
 
@@ -261,7 +263,7 @@ def test_a_deleted_queue_is_waited_for(vhost, broker, recorder):
         publish(broker, b"before")
         wait_until(lambda: recorder.bodies() == [b"before"])
         broker.queue_delete(topology.EVENTS_QUEUE)
-        topology.declare(broker)
+        set_up(broker.connection)
         publish(broker, b"after")
         wait_until(lambda: recorder.bodies() == [b"before", b"after"])
 

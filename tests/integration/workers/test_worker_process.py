@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from messaging import topology
 from tests.integration.workers.conftest import said
+from tests.services import declare_topology
 from workers.tables.database import engine_of
 
 PATIENCE_SECONDS = 30.0
@@ -21,8 +22,7 @@ PATIENCE_SECONDS = 30.0
 
 @pytest.fixture
 def environment(vhost, migrated_sqlite_url):
-    with pika.BlockingConnection(pika.URLParameters(vhost.amqp_url)) as connection:
-        topology.declare(connection.channel())
+    declare_topology(vhost.amqp_url)
     return {**os.environ, "OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_sqlite_url}
 
 
