@@ -1,61 +1,25 @@
 """Hold every table, and the statements that several rooms need."""
 
-from workers.tables.brake_records import (
-    IS_BRAKED_NOW,
-    BrakeRecord,
-    braked_workers,
-    forget_brake,
-    note_brake,
-    release_brakes,
-)
-from workers.tables.claims import claim, mark_skipped
-from workers.tables.database import engine_of, is_committable, transact
-from workers.tables.dead_letter_records import DeadLetter, record_dead_letters
-from workers.tables.drift_records import DriftRecord, accept_drift, noted_drift, record_drift
-from workers.tables.edge_records import (
-    Acknowledgements,
-    acknowledgements_since,
-    record_edge_statistics,
-)
-from workers.tables.entering import enter_conversations
-from workers.tables.faults import QUERY_CANCELED, is_outage, name_of, sqlstate_of, translated
-from workers.tables.history import (
-    PastChoice,
-    PastEvent,
-    Unfinished,
-    count_past_events,
-    newest_event_id,
-    past_events,
-    unfinished_replay,
-)
-from workers.tables.intervention_records import (
-    DISCARD_LETTERS,
-    OPERATOR_SESSION,
-    RELEASE_BRAKE,
-    REPLAY_EVENTS,
-    REPLAY_LETTERS,
-    RESEND_DELIVERIES,
-    DeathRecord,
-    Intervention,
-    begin_intervention,
-    death_records,
-    decide,
-    end_intervention,
-    keep_discarded,
-    note_progress,
-)
-from workers.tables.kept import (
-    KEPT_CONFLICTS,
-    KEPT_CONVERSATIONS,
-    KEPT_DISCARDED,
-    KEPT_EDGE_STATISTICS,
-    KEPT_EVENTS,
-    KEPT_GAPS,
-    KEPT_OUTBOX,
-    KEPT_PAYLOADS,
-    KEPT_PLATFORM_CONVERSATIONS,
-    KEPT_RECONCILIATIONS,
-    KEPT_UNSTORED,
+from workers.tables.database import (
+    BOOLEAN,
+    BYTES,
+    DIGEST,
+    INTEGER,
+    MOMENT,
+    QUERY_CANCELED,
+    TEXT,
+    OpenConnections,
+    RowStatement,
+    engine_of,
+    insert_into,
+    is_committable,
+    is_outage,
+    kinds_of,
+    name_of,
+    sqlstate_of,
+    transact,
+    translated,
+    work_while_waiting,
 )
 from workers.tables.models import (
     UtcDateTime,
@@ -86,66 +50,109 @@ from workers.tables.models import (
     unstored_events,
     worker_reports,
 )
-from workers.tables.notification_statistics import Notifications, notifications_by_day, summed
-from workers.tables.open_connections import OpenConnections
-from workers.tables.outbox_entries import put_in_outbox
-from workers.tables.payloads import keep_payloads
-from workers.tables.platform_conversations import (
+from workers.tables.operating import (
+    DISCARD_LETTERS,
+    OPERATOR_SESSION,
+    RELEASE_BRAKE,
+    REPLAY_EVENTS,
+    REPLAY_LETTERS,
+    RESEND_DELIVERIES,
+    DeathRecord,
+    Intervention,
+    PastChoice,
+    PastEvent,
+    Unfinished,
+    begin_intervention,
+    count_past_events,
+    death_records,
+    decide,
+    end_intervention,
+    keep_discarded,
+    newest_event_id,
+    note_progress,
+    past_events,
+    unfinished_replay,
+)
+from workers.tables.reconciling import (
     STATE_ENDED,
     STATE_OPEN,
     STATE_UNKNOWN,
+    TIMER,
     KnownConversation,
     Manner,
-    conversations_to_compare,
-    known_gaps,
-    known_keys,
-    list_conversations,
-    manner_of,
-    note_conversation,
-    note_gaps,
-)
-from workers.tables.reconciliation_records import (
-    TIMER,
     Reconciliation,
     TakenOverError,
     Watermarks,
     begin_reconciliation,
+    conversations_to_compare,
+    known_gaps,
+    known_keys,
     late_received_us,
+    list_conversations,
+    manner_of,
     newest_received_us,
+    note_conversation,
+    note_gaps,
     note_reconciliation,
     read_watermarks,
     reconciliation_row,
     take_up_reconciliation,
 )
+from workers.tables.reporting import (
+    IS_BRAKED_NOW,
+    REPORT_SECONDS,
+    SILENT_SECONDS,
+    Acknowledgements,
+    BrakeRecord,
+    Figures,
+    Notifications,
+    WorkerReport,
+    acknowledgements_since,
+    braked_workers,
+    forget_brake,
+    forget_worker,
+    note_brake,
+    note_worker,
+    notifications_by_day,
+    record_edge_statistics,
+    release_brakes,
+    summed,
+    worker_reports_now,
+)
 from workers.tables.retention import (
+    KEPT_CONFLICTS,
+    KEPT_CONVERSATIONS,
+    KEPT_DISCARDED,
+    KEPT_EDGE_STATISTICS,
+    KEPT_EVENTS,
+    KEPT_GAPS,
+    KEPT_OUTBOX,
+    KEPT_PAYLOADS,
+    KEPT_PLATFORM_CONVERSATIONS,
+    KEPT_RECONCILIATIONS,
+    KEPT_UNSTORED,
     RETENTION_SESSION,
     START,
     Kept,
     Page,
 )
-from workers.tables.rowset import (
-    BOOLEAN,
-    BYTES,
-    DIGEST,
-    INTEGER,
-    MOMENT,
-    TEXT,
-    RowStatement,
-    insert_into,
-    kinds_of,
-)
-from workers.tables.suspect_marks import Suspects, has_hung_alone, is_suspect
-from workers.tables.unstored_events import count_unstored
-from workers.tables.waiting_time import work_while_waiting
-from workers.tables.window import WindowBounds
-from workers.tables.worker_records import (
-    REPORT_SECONDS,
-    SILENT_SECONDS,
-    Figures,
-    WorkerReport,
-    forget_worker,
-    note_worker,
-    worker_reports_now,
+from workers.tables.taking_in import (
+    DeadLetter,
+    DriftRecord,
+    Suspects,
+    WindowBounds,
+    accept_drift,
+    claim,
+    count_unstored,
+    enter_conversations,
+    has_hung_alone,
+    is_suspect,
+    keep_payloads,
+    mark_skipped,
+    noted_drift,
+    put_in_outbox,
+    record_dead_letters,
+    record_drift,
 )
 
 __all__ = [

@@ -19,7 +19,7 @@ from workers.genesys import (
     RequestBudget,
 )
 from workers.parsing.events import QUEUED
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 
 RECEIPTS = "/api/v2/conversations/messages/integration/inbound/open/receipt"
 SECRET = "constructed-client-secret"

@@ -9,7 +9,7 @@ from messaging.blocking import broker_session, set_up
 from migrations import schema
 from omctl.commands.check import check
 from omctl.commands.migrate import migrate
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 from workers.tables.models import drift
 
 SECRET = "constructed-secret-0123456789"

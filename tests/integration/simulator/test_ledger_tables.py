@@ -9,7 +9,7 @@ from sqlalchemy import insert, update
 from simulator.ledger import LedgerRow, read_records, settle
 from workers.intake.guard import FILTERED
 from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 from workers.tables.models import (
     conversation_messages,
     conversations,

@@ -20,7 +20,7 @@ from simulator.serving import serving_app
 from tests.integration.workers.test_consumer import running
 from tests.services import declare_topology
 from workers.intake import Intake, own_handlers
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 CLIENT_SECRET = "constructed-client-secret"

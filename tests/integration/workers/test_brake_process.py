@@ -11,7 +11,7 @@ from omctl.__main__ import omctl as command
 from tests.integration.workers.conftest import said
 from tests.integration.workers.test_worker_process import count, environment, publish, start, wait_until
 from workers.intake.brake import RECENT_EVENTS
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 
 __all__ = ["count", "environment", "publish", "start"]
 

@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.integration.workers.conftest import deliver, processor, routed, said
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 
 
 def test_workers_with_the_same_events_in_reverse_order_neither_block_nor_repeat(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.workers.conftest import deliver, payload_of, processor, said
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 
 COUNTED = "SELECT deliveries, last_delivered_at IS NULL FROM events_v2"
 CONFLICTS = "SELECT body, deliveries, message_id, first_seen_at = last_seen_at FROM duplicate_events"

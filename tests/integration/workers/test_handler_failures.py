@@ -11,7 +11,7 @@ from messaging.errors import RejectedEventError, RetryLaterError
 from tests.integration.workers.conftest import deliver, event, processor, said
 from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 
 PERSONAL = "a customer's words"
 

@@ -12,7 +12,7 @@ from migrations import schema
 from tests.integration.workers.conftest import deliver, processor, said
 from tests.servers import free_port
 from workers.parsing.events import CONVERSATION_MESSAGE
-from workers.tables.database import engine_of, transact
+from workers.tables import engine_of, transact
 
 
 def raw(url):

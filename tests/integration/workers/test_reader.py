@@ -11,7 +11,7 @@ from migrations.reading import NoRolesError, grant_reading
 from omctl.commands.migrate import migrate
 from tests.integration.workers.conftest import deliver, payload_of, processor, said
 from workers.intake import own_handlers
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 from workers.tables.models import metadata
 
 PRIVATE = {

@@ -35,10 +35,10 @@ from workers.tables import (
     note_gaps,
     note_reconciliation,
     record_edge_statistics,
+    transact,
 )
-from workers.tables.database import transact
 from workers.tables.models import deliveries, discarded_letters, duplicate_events
-from workers.tables.payloads import _KEEP
+from workers.tables.taking_in.payloads import _KEEP
 
 SOURCES = Path(__file__).parents[3]
 DAY_US = 86_400_000_000

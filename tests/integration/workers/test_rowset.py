@@ -6,8 +6,9 @@ from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from workers.parsing.timestamps import moment_of
+from workers.tables import MOMENT, TEXT, RowStatement
+from workers.tables.database.rowset import SQLITE_VALUES
 from workers.tables.models import suspects
-from workers.tables.rowset import MOMENT, SQLITE_VALUES, TEXT, RowStatement
 
 INSERT = RowStatement(
     "INSERT INTO suspects (message_id, attempts, attempted_at)"

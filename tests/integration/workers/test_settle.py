@@ -25,7 +25,7 @@ from workers.parsing import ALERTING
 from workers.parsing.events import QUEUED, ROUTED
 from workers.settle import Settler
 from workers.settle.settler import LEASE_SECONDS
-from workers.tables.window import WindowBounds
+from workers.tables import WindowBounds
 
 LEAST_EXAMPLES = 200
 """Of interleavings; more where the profile says so."""

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from messaging import topology
 from tests.integration.workers.conftest import said
 from tests.services import declare_topology
-from workers.tables.database import engine_of
+from workers.tables import engine_of
 
 PATIENCE_SECONDS = 30.0
 

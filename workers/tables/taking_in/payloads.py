@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from workers.tables.database import insert_into
 from workers.tables.models import event_payloads
-from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ClaimedEvent
+from workers.tables.database import insert_into
 from workers.tables.models import conversations
-from workers.tables.rowset import insert_into
-from workers.tables.window import window_opened
+from workers.tables.taking_in.window import window_opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from workers.parsing import Event
-    from workers.tables.window import WindowBounds
+    from workers.tables.taking_in.window import WindowBounds
 
 _ENTER: Final = insert_into(
     conversations,

@@ -14,8 +14,7 @@ from sqlalchemy import text
 
 from messaging.errors import RetryLaterError
 from messaging.topology import DEAD_LETTER_RECORDS
-from workers.tables.database import transact
-from workers.tables.rowset import MOMENT, TEXT, RowStatement
+from workers.tables.database import MOMENT, TEXT, RowStatement, transact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

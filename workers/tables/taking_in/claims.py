@@ -8,9 +8,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from workers.parsing import ClaimedEvent
-from workers.tables.duplicates import record_duplicates
+from workers.tables.database import INTEGER, RowStatement, insert_into, kinds_of
 from workers.tables.models import processed_events
-from workers.tables.rowset import INTEGER, RowStatement, insert_into, kinds_of
+from workers.tables.taking_in.duplicates import record_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

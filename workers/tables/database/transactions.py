@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from messaging.errors import ConfigurationError, RetryLaterError
-from workers.tables.faults import CONFLICTS, sqlstate_of, translated
+from workers.tables.database.faults import CONFLICTS, sqlstate_of, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from workers.tables.rowset import DIGEST, INTEGER, MOMENT, TEXT, RowStatement
+from workers.tables.database import DIGEST, INTEGER, MOMENT, TEXT, RowStatement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

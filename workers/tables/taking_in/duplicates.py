@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from workers.tables.database import RowStatement, kinds_of
 from workers.tables.models import duplicate_events, processed_events
-from workers.tables.rowset import RowStatement, kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select, update
 
 from workers.parsing import moment_of
+from workers.tables.database import insert_into
 from workers.tables.models import drift as drift_table
-from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from sqlalchemy import delete, select
 
 from workers.parsing import moment_of
+from workers.tables.database import insert_into
 from workers.tables.models import worker_reports
-from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

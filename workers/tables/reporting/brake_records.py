@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import bindparam, delete, select, update
 
 from workers.parsing import microseconds_of, moment_of
+from workers.tables.database import insert_into
 from workers.tables.models import UtcDateTime, brakes
-from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import func, select
 
 from messaging.edge_statistics import BOUNDS_SECONDS, OTHER, STATUSES
+from workers.tables.database import insert_into
 from workers.tables.models import edge_statistics
-from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import false, func, or_, select, true, union
 
 from workers.parsing import EVENTBRIDGE
+from workers.tables.database import insert_into
 from workers.tables.models import (
     conversation_messages,
     conversations,
@@ -15,7 +16,6 @@ from workers.tables.models import (
     processed_events,
     reconciliation_gaps,
 )
-from workers.tables.rowset import insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import event, text
 
-from workers.tables.database import transact
+from workers.tables.database.transactions import transact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -24,8 +24,8 @@ from workers.tables.models import (
     routing_updates,
     unstored_events,
 )
-from workers.tables.reconciliation_records import TIMER
-from workers.tables.retention import OLDER_THAN, KeptByTime, KeptGroups, KeptRows
+from workers.tables.reconciling import TIMER
+from workers.tables.retention.pages import OLDER_THAN, KeptByTime, KeptGroups, KeptRows
 
 _D: Final = deliveries.c
 # A letter holds the body, so what is given up waits as well until its letter is published.
