@@ -10,7 +10,8 @@ import pytest
 from simulator.platform import Organisation, create_platform
 from simulator.sender import RetryPolicy
 from simulator.serving import serving_app
-from tests.integration.workers.conftest import CLIENT_SECRET, native
+from tests.integration.workers.conftest import CLIENT_SECRET
+from tests.integration.workers.events import native
 from tests.services import SECRET, Edge, IntakeWorker, Service, declare_topology, running
 
 RECOVERED = 3

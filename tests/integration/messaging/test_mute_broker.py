@@ -9,8 +9,8 @@ import pytest
 
 from messaging.consuming import consumer
 from messaging.publishing import Publisher, publisher
-from tests.integration.workers.test_consumer import Recorder
-from tests.integration.workers.test_consumer import running as consuming
+from tests.integration.workers.consuming import Recorder
+from tests.integration.workers.consuming import running as consuming
 from tests.servers import LOOPBACK, free_port
 from tests.services import declare_topology
 

@@ -1,0 +1,335 @@
+"""The consumer and a real broker: what is settled, when, and what is delivered again."""
+
+import threading
+import time
+
+import pika
+import pytest
+
+from messaging import topology
+from messaging.blocking import set_up
+from messaging.consuming import Consumer, TimeLimits, Verdict
+from messaging.errors import RetryLaterError
+from messaging.process import ServiceManager
+from tests.integration.workers.consuming import Recorder, depth, rejecting, running, wait_until
+from tests.services import declare_topology
+
+PATIENCE_SECONDS = 20.0
+
+
+@pytest.fixture
+def broker(vhost):
+    """A channel of the test's own, with everything declared."""
+    declare_topology(vhost.amqp_url)
+    connection = pika.BlockingConnection(pika.URLParameters(vhost.amqp_url))
+    channel = connection.channel()
+    yield channel
+    connection.close()
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+def publish(channel, *bodies, exchange=topology.EXCHANGE, routing_key=topology.EVENT_ROUTING_KEY):
+    for body in bodies:
+        channel.basic_publish(exchange, routing_key, body, pika.BasicProperties(message_id=body.decode()))
+
+
+def words(count):
+    return [f"event-{number}".encode() for number in range(count)]
+
+
+def test_everything_processed_is_acknowledged_for_good(vhost, broker, recorder):
+    publish(broker, *words(25))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.deliveries) == 25)
+
+    assert recorder.bodies() == words(25)
+    assert max(len(batch) for batch in recorder.batches) == 10
+    with running(vhost.amqp_url, recorder):
+        time.sleep(0.5)
+    assert len(recorder.deliveries) == 25
+
+
+def test_bodies_of_every_size_come_in_the_order_of_the_queue(vhost, broker, recorder):
+    sizes = [1, 0, 70_000, 300_000, 550, 131_072, 2]
+    bodies = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    properties = pika.BasicProperties(message_id="m", headers={"received-at-us": 2**40, "request-id": "r"})
+    for body in bodies:
+        broker.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, properties)
+
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.deliveries) == len(sizes))
+
+    assert recorder.bodies() == bodies
+    assert {each.envelope.received_at_us for each in recorder.deliveries} == {2**40}
+
+
+def test_nothing_is_acknowledged_before_it_is_processed(vhost, broker, recorder):
+    started, finish = threading.Event(), threading.Event()
+
+    def hold(_batch):
+        started.set()
+        assert finish.wait(PATIENCE_SECONDS)
+
+    recorder.on_batch = hold
+    publish(broker, *words(1))
+    with running(vhost.amqp_url, recorder, stop_seconds=0.0):
+        assert started.wait(PATIENCE_SECONDS)
+    finish.set()
+
+    wait_until(lambda: depth(broker) == 1)
+
+
+def test_an_event_alone_waits_for_no_company_and_what_comes_meanwhile_is_one_batch(vhost, broker, recorder):
+    started, finish = threading.Event(), threading.Event()
+
+    def hold(_batch):
+        started.set()
+        assert finish.wait(PATIENCE_SECONDS)
+
+    recorder.on_batch = hold
+    with running(vhost.amqp_url, recorder, batch_seconds=2 * PATIENCE_SECONDS) as consumer:
+        publish(broker, b"alone")
+        assert started.wait(PATIENCE_SECONDS)
+        publish(broker, *words(7))
+        wait_until(lambda: consumer._subscription.received == 8)
+        finish.set()
+        wait_until(lambda: len(recorder.deliveries) == 8)
+
+    assert [len(batch) for batch in recorder.batches] == [1, 7]
+
+
+def test_after_a_batch_that_was_half_full_the_next_event_waits_for_company(vhost, broker, recorder):
+    with running(vhost.amqp_url, recorder, batch_seconds=3.0) as consumer:
+        publish(broker, *words(10))
+        wait_until(lambda: len(recorder.deliveries) == 10)
+        publish(broker, b"first")
+        wait_until(lambda: consumer._subscription.received == 11)
+        publish(broker, b"second")
+        wait_until(lambda: len(recorder.deliveries) == 12)
+
+    assert [len(batch) for batch in recorder.batches][-1] == 2
+
+
+def test_rejected_events_become_dead_letters_and_their_neighbours_do_not(vhost, broker, recorder):
+    recorder.on_batch = lambda batch: rejecting(
+        each for each in batch if each.envelope.body in {b"event-0", b"event-4"}
+    )
+    publish(broker, *words(5))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 2)
+
+    assert depth(broker) == 0
+    bodies = {broker.basic_get(topology.DEAD_LETTERS, auto_ack=True)[2] for _ in range(2)}
+    assert bodies == {b"event-0", b"event-4"}
+
+
+def test_a_batch_of_nothing_but_dead_letters_is_settled(vhost, broker, recorder):
+    recorder.on_batch = rejecting
+    publish(broker, *words(10))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 10)
+        publish(broker, b"later")
+        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 11)
+
+    assert len(recorder.deliveries) == 11
+
+
+def test_events_that_met_no_binding_are_consumed_too(vhost, broker, recorder):
+    publish(broker, b"lost", routing_key="nowhere")
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: recorder.bodies() == [b"lost"])
+
+    assert recorder.deliveries[0].queue == topology.UNROUTED
+
+
+def test_a_held_batch_is_processed_at_last_and_not_delivered_again(vhost, broker, recorder):
+    outage = [True]
+
+    def away_for_a_while(_batch):
+        if outage[0]:
+            raise RetryLaterError("database away", delay=0.05)
+
+    recorder.on_batch = away_for_a_while
+    publish(broker, *words(5))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.batches) >= 3)
+        outage[0] = False
+        wait_until(lambda: len({len(batch) for batch in recorder.batches[-1:]}) == 1 and depth(broker) == 0)
+
+    assert len(recorder.deliveries) == 5
+    assert {each.attempt for each in recorder.deliveries} == {1}
+
+
+def test_a_bug_in_processing_holds_the_batch_and_ends_nothing(vhost, broker, recorder):
+    failures = [RuntimeError("bug")]
+
+    def fails_once(_batch):
+        if failures:
+            raise failures.pop()
+
+    recorder.on_batch = fails_once
+    publish(broker, *words(1))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.batches) == 2)
+
+    assert len(recorder.deliveries) == 1
+
+
+def test_a_lost_connection_brings_unsettled_events_back_and_counts_the_attempt(vhost, broker, recorder):
+    finish = threading.Event()
+    recorder.on_batch = lambda _batch: finish.wait(PATIENCE_SECONDS) and None
+    publish(broker, *words(1))
+    with running(vhost.amqp_url, recorder) as consumer:
+        wait_until(lambda: recorder.batches)
+        consumer._loop.call_soon_threadsafe(lambda: consumer._subscription.drop("test"))
+        wait_until(lambda: len(recorder.deliveries) == 2)
+        finish.set()
+        wait_until(lambda: depth(broker) == 0)
+
+    assert [each.attempt for each in recorder.deliveries] == [1, 2]
+
+
+def test_a_deleted_queue_is_waited_for(vhost, broker, recorder):
+    with running(vhost.amqp_url, recorder):
+        publish(broker, b"before")
+        wait_until(lambda: recorder.bodies() == [b"before"])
+        broker.queue_delete(topology.EVENTS_QUEUE)
+        set_up(broker.connection)
+        publish(broker, b"after")
+        wait_until(lambda: recorder.bodies() == [b"before", b"after"])
+
+
+def test_a_batch_that_hangs_is_tried_apart_and_nothing_is_delivered_again(vhost, broker, recorder):
+    stuck = threading.Event()
+
+    def hangs_at_one(batch):
+        if any(each.envelope.body == b"event-3" for each in batch):
+            if batch[0].hangs > 1:
+                return rejecting(batch)
+            stuck.wait(PATIENCE_SECONDS)
+        return None
+
+    recorder.on_batch = hangs_at_one
+    publish(broker, *words(25))
+    with running(vhost.amqp_url, recorder, limits=TimeLimits(0.6, 0.3)):
+        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 1 and depth(broker) == 0)
+        wait_until(lambda: b"event-24" in recorder.bodies())
+    stuck.set()
+
+    assert {each.attempt for each in recorder.deliveries} == {1}
+    assert [each.hangs for each in recorder.deliveries if each.envelope.body == b"event-3"] == [0, 1, 2]
+    alone = [len(batch) for batch in recorder.batches if batch[0].hangs]
+    assert alone == [1] * 11
+    assert depth(broker) == 0
+
+
+def test_a_batch_that_waits_for_the_database_too_long_is_tried_again_as_it_is(vhost, broker, recorder):
+    recorder.is_at_fault = False
+    stuck = threading.Event()
+    first = [True]
+
+    def hangs_once(_batch):
+        if first:
+            first.clear()
+            stuck.wait(PATIENCE_SECONDS)
+
+    recorder.on_batch = hangs_once
+    publish(broker, *words(3))
+    with running(vhost.amqp_url, recorder, limits=TimeLimits(0.5, 0.5)):
+        wait_until(lambda: len(recorder.batches) == 2)
+        stuck.set()
+        time.sleep(0.5)
+
+    assert [len(batch) for batch in recorder.batches] == [3, 3]
+    assert {each.hangs for each in recorder.deliveries} == {0}
+    assert depth(broker) == 0
+
+
+def test_a_delivery_that_is_put_off_holds_up_nobody_and_is_tried_again_alone(vhost, broker, recorder):
+    def puts_off_one(batch):
+        sick = [each for each in batch if each.envelope.body == b"event-5" and each.tries < 2]
+        return Verdict(put_off={each.tag: 1.0 for each in sick})
+
+    recorder.on_batch = puts_off_one
+    publish(broker, *words(5))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.deliveries) == 5)
+        publish(broker, *[f"event-{number}".encode() for number in range(5, 40)])
+        wait_until(lambda: len(recorder.deliveries) == 40)
+        assert [each.tries for each in recorder.deliveries if each.envelope.body == b"event-5"] == [0]
+        wait_until(lambda: recorder.batches[-1][0].tries == 2)
+        time.sleep(0.3)
+
+    tries = [batch for batch in recorder.batches if batch[0].tries]
+    assert [len(batch) for batch in tries] == [1, 1]
+    assert {each.attempt for each in recorder.deliveries} == {1}
+    assert depth(broker) == 0
+
+
+def test_what_is_put_off_when_the_worker_ends_is_delivered_again(vhost, broker, recorder):
+    recorder.on_batch = lambda batch: Verdict(
+        put_off={each.tag: 60.0 for each in batch if each.envelope.body == b"event-1"}
+    )
+    publish(broker, *words(4))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: len(recorder.deliveries) == 4)
+        time.sleep(0.3)
+
+    wait_until(lambda: depth(broker) == 1)
+    _, _, body = broker.basic_get(topology.EVENTS_QUEUE)
+    assert body == b"event-1"
+
+
+def test_more_that_is_put_off_than_there_is_room_for_is_tried_sooner(vhost, broker, recorder):
+    recorder.on_batch = lambda batch: Verdict(put_off={each.tag: 60.0 for each in batch if not each.tries})
+    publish(broker, *words(40))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: sum(batch[0].tries for batch in recorder.batches) == 30)
+        time.sleep(0.3)
+
+    wait_until(lambda: depth(broker) == 10)
+
+
+def test_a_broker_that_is_away_is_tried_until_it_is_there(vhost, broker, recorder):
+    publish(broker, b"event")
+    urls = ("amqp://guest:guest@127.0.0.1:1/", vhost.amqp_url)
+    consumer = Consumer(
+        urls,
+        recorder,
+        client_name="test",
+        batch_events=10,
+        batch_seconds=0.02,
+        limits=TimeLimits(60.0, 60.0),
+        stop_seconds=5.0,
+        service_manager=ServiceManager(),
+    )
+    thread = threading.Thread(target=consumer.run)
+    thread.start()
+
+    wait_until(lambda: recorder.bodies() == [b"event"])
+
+    consumer.stop()
+    thread.join(PATIENCE_SECONDS)
+
+
+def test_a_stop_settles_what_was_received(vhost, broker, recorder):
+    recorder.on_batch = lambda _batch: time.sleep(0.05)
+    publish(broker, *words(30))
+    with running(vhost.amqp_url, recorder):
+        wait_until(lambda: recorder.batches)
+
+    settled = sum(len(batch) for batch in recorder.batches)
+    assert depth(broker) == 30 - settled
+    assert {each.attempt for batch in recorder.batches for each in batch} == {1}
+
+
+def test_a_stop_does_not_wait_for_a_broker_that_is_away(recorder):
+    before = time.monotonic()
+    with running("amqp://guest:guest@127.0.0.1:1/", recorder):
+        time.sleep(0.5)
+
+    assert time.monotonic() - before < 3.0

@@ -1,0 +1,28 @@
+"""What tests of delivering share: a receiver, and what delivers to it."""
+
+import pytest
+
+from simulator.receiver import Inbox, serving
+from tests.integration.workers.deliver.stand import SECRET, Stand
+from workers.deliver import judgement
+
+
+@pytest.fixture
+def inbox():
+    return Inbox({"crm": SECRET, "content": SECRET})
+
+
+@pytest.fixture
+def receiver_url(inbox):
+    with serving(inbox) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(judgement, "FIRST_SECONDS", 0.02)
+
+
+@pytest.fixture
+def stand(engine, intake, inbox, receiver_url):
+    return Stand(engine, intake, inbox, receiver_url)

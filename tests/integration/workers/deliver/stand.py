@@ -1,0 +1,83 @@
+"""Stand a database, a receiver and what delivers between them."""
+
+import base64
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+from sqlalchemy import text
+
+from messaging.clock import SystemClock
+from workers.deliver import EVENT_TYPES, DeadLetterPublisher, Deliverer, Destination
+from workers.settle import Settler
+from workers.tables import WindowBounds
+
+SECRET = "whsec_" + base64.b64encode(b"constructed-secret-of-32-bytes-0").decode()
+AT_ONCE = WindowBounds(0, 0)
+SECONDS = 20.0
+
+
+class Stand:
+    """One database, one receiver, and what delivers between them."""
+
+    def __init__(self, engine, intake, inbox, receiver_url):
+        self.engine = engine
+        self.intake = intake
+        self.inbox = inbox
+        self.crm = Destination("crm", f"{receiver_url}/crm", (SECRET,), EVENT_TYPES, timeout=5.0)
+        self.content = replace(self.crm, name="content", url=f"{receiver_url}/content")
+        self._settler = Settler(engine, SystemClock(), window=AT_ONCE, states=None)
+
+    def settle(self):
+        """Settle all that was taken in."""
+        self.execute("UPDATE conversations SET window_closes_at = window_opened_at")
+        while self._settler.settle_windows():
+            pass
+
+    def execute(self, sql):
+        with self.engine.begin() as connection:
+            connection.execute(text(sql))
+
+    def query(self, sql, **parameters):
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(sql), parameters)]
+
+    def waiting(self, name="crm"):
+        sql = "SELECT count(*) FROM deliveries WHERE outcome IS NULL AND destination = :name"
+        return self.query(sql, name=name)[0][0]
+
+    def wait_for(self, condition):
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, self.query(
+                "SELECT outbox_id, destination, attempts, status, reason, outcome FROM deliveries"
+            )
+            time.sleep(0.02)
+
+    def publisher(self, amqp_url):
+        return DeadLetterPublisher(self.engine, SystemClock(), (amqp_url,))
+
+    @contextmanager
+    def delivering(self, *destinations):
+        """Deliver to destinations until the block ends."""
+        deliverer = Deliverer(self.engine, SystemClock(), destinations)
+        deliverer.deliver()
+        stopped = threading.Event()
+
+        def work():
+            while not stopped.is_set():
+                deliverer.deliver()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+            deliverer.finish(5.0)
+
+
+def words_of(told):
+    return [each.body["data"]["message"]["text"] for each in told if each.event_type.endswith("message")]

@@ -1,0 +1,286 @@
+"""What the services behind are told, by a real receiver, on PostgreSQL and on SQLite."""
+
+import json
+import re
+import time
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import event as engine_event
+
+from messaging.blocking import broker_session, dead_lettering, peek
+from messaging.clock import SystemClock
+from messaging.errors import RetryLaterError
+from messaging.topology import DEAD_LETTER_RECORDS
+from simulator.platform import Fault
+from tests.integration.workers.deliver.stand import SECONDS, words_of
+from tests.integration.workers.events import deliver, event, payload_of, said
+from tests.servers import LOOPBACK, free_port
+from tests.services import GONE, declare_topology
+from workers.deliver import breaker as breaker_module
+from workers.deliver import pause, resume
+from workers.parsing import CONVERSATION_MESSAGE
+
+
+def test_a_conversation_is_told_in_its_order_with_the_payload_as_it_came(stand):
+    body = json.dumps(said("Grüße, 👋", after_ms=5), indent=3, ensure_ascii=False).encode()
+    with stand.delivering(stand.crm):
+        stand.intake(deliver(event("new")), deliver(said("third", after_ms=9)), deliver(body))
+        stand.intake(deliver(said("first", after_ms=2)))
+        stand.settle()
+        stand.wait_for(lambda: not stand.waiting())
+    told = stand.inbox.told("crm")
+    assert words_of(told) == ["first", "Grüße, 👋", "third"]
+    assert [each.event_type.rpartition(":")[2] for each in told] == ["new", *["message"] * 3]
+    assert body in told[2].raw
+    assert stand.inbox.counts() == {"delivered": 4, "repeated": 0, "disordered": 0, "forged": 0}
+
+
+def test_many_conversations_are_told_each_once_and_in_order_by_several_workers(stand):
+    with stand.delivering(stand.crm), stand.delivering(stand.crm), stand.delivering(stand.crm):
+        for number in range(12):
+            stand.intake(
+                *[deliver(said(f"{number}", conversation=f"c-{c}", after_ms=number)) for c in range(20)]
+            )
+            stand.settle()
+        stand.wait_for(lambda: not stand.waiting())
+    assert stand.inbox.counts() == {"delivered": 260, "repeated": 0, "disordered": 0, "forged": 0}
+
+
+def test_a_destination_is_told_of_its_events_alone_and_from_its_registration_on(stand):
+    stand.intake(deliver(said("before")))
+    stand.settle()
+    messages_alone = replace(stand.content, events=(CONVERSATION_MESSAGE,))
+    with stand.delivering(stand.crm, messages_alone):
+        stand.intake(deliver(said("after", after_ms=5)), deliver(payload_of("genesys/receipt-published")))
+        stand.settle()
+        stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
+    assert words_of(stand.inbox.told("crm")) == words_of(stand.inbox.told("content")) == ["after"]
+    assert len(stand.inbox.told("content")) == 1
+    # The receipt's own conversation begins with it.
+    assert len(stand.inbox.told("crm")) == 3
+    assert stand.query("SELECT count(*) FROM outbox") == [(5,)]
+
+
+def test_without_a_destination_the_outbox_grows_and_nothing_waits(stand):
+    stand.intake(deliver(said("a")))
+    stand.settle()
+    assert stand.query("SELECT count(*) FROM outbox") == [(2,)]
+    assert stand.query("SELECT count(*) FROM deliveries") == [(0,)]
+
+
+def test_what_fails_is_tried_again_under_the_same_id_and_the_conversation_waits_for_it(stand):
+    fails = iter([503, 500, 429, 408])
+    stand.inbox.fault_of = lambda told: (
+        Fault(status) if told.event_type.endswith("message") and (status := next(fails, None)) else None
+    )
+    with stand.delivering(stand.crm):
+        stand.intake(deliver(said("a", after_ms=1)), deliver(said("b", after_ms=2)))
+        stand.settle()
+        stand.wait_for(lambda: not stand.waiting())
+    ids = [each.webhook_id for each in stand.inbox.asked if each.event_type.endswith("message")]
+    assert len(set(ids[:5])) == 1
+    assert len(ids) == 6
+    assert words_of(stand.inbox.told("crm")) == ["a", "b"]
+
+
+def test_an_answer_after_the_timeout_is_repeated_under_the_same_id(stand):
+    delays = iter([1.0])
+    stand.inbox.fault_of = lambda _told: Fault(200, delay=delay) if (delay := next(delays, 0.0)) else None
+    with stand.delivering(replace(stand.crm, timeout=0.3)):
+        stand.intake(deliver(said("a")))
+        stand.settle()
+        stand.wait_for(lambda: not stand.waiting())
+        stand.wait_for(lambda: stand.inbox.counts()["repeated"] == 1)
+    assert stand.inbox.counts()["delivered"] == 2
+
+
+def test_a_retry_after_is_waited_for(stand):
+    answers = iter([Fault(429, retry_after=1)])
+    stand.inbox.fault_of = lambda _told: next(answers, None)
+    with stand.delivering(stand.crm):
+        stand.intake(deliver(event("new")))
+        stand.wait_for(lambda: stand.inbox.asked)
+        asked_at = time.monotonic()
+        # Another conversation's event waits too: it is the destination that asked for it.
+        stand.wait_for(lambda: stand.query("SELECT 1 FROM deliveries WHERE status = 429"))
+        stand.intake(deliver(event("new", conversation="c-2")))
+        stand.wait_for(lambda: len(stand.inbox.asked) > 1)
+        assert time.monotonic() - asked_at > 0.9
+        stand.wait_for(lambda: not stand.waiting())
+    assert len(stand.inbox.asked) == 3
+
+
+def test_what_is_refused_is_a_dead_letter_with_its_reason_and_the_conversation_goes_on(stand, vhost):
+    stand.inbox.fault_of = lambda told: Fault(422) if "bad" in words_of([told]) else None
+    bad = json.dumps(said("bad", after_ms=1)).encode()
+    with stand.delivering(stand.crm):
+        stand.intake(deliver(bad), deliver(said("good", after_ms=2)))
+        stand.settle()
+        stand.wait_for(lambda: not stand.waiting())
+    assert words_of(stand.inbox.told("crm")) == ["good"]
+    [(message_id, code, reason)] = stand.query("SELECT message_id, code, reason FROM dead_letters")
+    assert (code, reason) == ("delivery_refused", "destination crm: 422")
+    assert stand.query("SELECT attempts, outcome, status FROM deliveries WHERE outcome = 'dead'") == [
+        (1, "dead", 422)
+    ]
+
+    declare_topology(vhost.amqp_url)
+    publisher = stand.publisher(vhost.amqp_url)
+    assert publisher.publish_dead_letters() == 1
+    assert publisher.publish_dead_letters() == 0
+    with broker_session((vhost.amqp_url,), client_name="test") as connection:
+        _, properties, body = connection.channel().basic_get(DEAD_LETTER_RECORDS, auto_ack=True)
+    assert (properties.message_id, body) == (message_id, bad)
+    assert properties.headers["destination"] == "crm"
+    assert "msg_" in message_id
+
+
+def test_a_dead_letter_waits_for_a_broker_that_is_away_or_refuses(stand, vhost):
+    stand.inbox.fault_of = lambda _told: Fault(400)
+    with stand.delivering(stand.crm):
+        stand.intake(deliver(event("new")))
+        stand.wait_for(lambda: not stand.waiting())
+    gone = stand.publisher(f"amqp://guest:guest@{LOOPBACK}:{free_port()}/")
+    # As while its node boots: to the client it is a virtual host that there is not.
+    refusing = stand.publisher(f"{vhost.amqp_url}x")
+    for publisher in (gone, refusing):
+        with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
+            publisher.publish_dead_letters()
+    declare_topology(vhost.amqp_url)
+    assert stand.publisher(vhost.amqp_url).publish_dead_letters() == 1
+
+
+def test_letters_that_a_slow_broker_has_confirmed_are_not_published_again(stand, vhost, monkeypatch):
+    stand.inbox.fault_of = lambda _told: Fault(400)
+    with stand.delivering(stand.crm):
+        stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(4)])
+        stand.wait_for(lambda: not stand.waiting())
+    declare_topology(vhost.amqp_url)
+    publish, published = dead_lettering._publish, []
+
+    def publish_slowly(channel, letter):
+        publish(channel, letter)
+        published.append(letter.envelope.message_id)
+        if len(published) == 3:
+            channel.connection.sleep(SECONDS)
+
+    monkeypatch.setattr(dead_lettering, "_publish", publish_slowly)
+    monkeypatch.setattr(dead_lettering, "LETTERS_SECONDS", 3.0)
+    publisher = stand.publisher(vhost.amqp_url)
+    told = "SELECT outbox_id FROM deliveries WHERE dead_lettered_at IS NOT NULL"
+    with pytest.raises(RetryLaterError, match="confirmed nothing"):
+        publisher.publish_dead_letters()
+    assert len(stand.query(told)) == 2
+    assert publisher.publish_dead_letters() == 2
+
+    assert len(stand.query(told)) == 4
+    assert len(set(published)) == 4
+    assert published.count(published[0]) == published.count(published[1]) == 1
+    with broker_session((vhost.amqp_url,), client_name="test") as connection:
+        assert len(list(peek(connection, DEAD_LETTER_RECORDS))) == len(published) == 5
+
+
+def test_what_fails_too_often_is_given_up_and_nothing_else_with_it(stand):
+    stand.inbox.fault_of = lambda told: Fault(500) if "bad" in words_of([told]) else None
+    with stand.delivering(replace(stand.crm, attempts=4)):
+        stand.intake(deliver(said("bad", after_ms=1)), deliver(said("good", after_ms=2)))
+        stand.settle()
+        stand.wait_for(lambda: not stand.waiting())
+    assert words_of(stand.inbox.told("crm")) == ["good"]
+    assert stand.query("SELECT code, reason, attempts FROM dead_letters") == [
+        ("delivery_given_up", "destination crm: 500, given up after 4 attempts", 4)
+    ]
+
+
+def test_a_destination_that_is_down_costs_no_event_its_attempts(stand, monkeypatch):
+    monkeypatch.setattr(breaker_module, "LONGEST_PAUSE", 0.02)
+    stand.inbox.fault_of = lambda _told: Fault(503)
+    with stand.delivering(replace(stand.crm, attempts=3, concurrency=2)):
+        stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(12)])
+        stand.wait_for(lambda: len(stand.inbox.asked) > 25)
+        assert stand.query("SELECT count(*) FROM dead_letters") == [(0,)]
+        stand.inbox.fault_of = lambda _told: None
+        stand.wait_for(lambda: not stand.waiting())
+    assert stand.inbox.counts() == {"delivered": 12, "repeated": 0, "disordered": 0, "forged": 0}
+
+
+def test_a_dead_destination_takes_nothing_from_another(stand):
+    stand.inbox.fault_of = lambda told: Fault(503, delay=0.5) if told.destination == "crm" else None
+    with stand.delivering(stand.crm, stand.content):
+        stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(40)])
+        stand.wait_for(lambda: not stand.waiting("content"))
+        assert stand.waiting("crm") == 40
+        stand.inbox.fault_of = lambda _told: None
+
+
+def test_a_destination_that_is_gone_is_paused_and_loses_nothing(stand):
+    stand.inbox.fault_of = lambda _told: Fault(410)
+    with stand.delivering(stand.crm):
+        stand.intake(deliver(event("new")))
+        stand.wait_for(lambda: stand.query("SELECT 1 FROM destinations WHERE paused_because = 'gone'"))
+        stand.inbox.fault_of = lambda _told: None
+        with stand.engine.begin() as connection:
+            assert resume(connection, "crm")
+        stand.wait_for(lambda: not stand.waiting())
+    assert stand.inbox.counts()["delivered"] == 1
+
+
+def test_a_paused_destination_is_told_after_it_is_resumed(stand):
+    with stand.delivering(stand.crm):
+        with stand.engine.begin() as connection:
+            assert pause(connection, "crm", SystemClock().now_us(), "operator")
+        stand.intake(deliver(event("new")))
+        time.sleep(0.3)
+        assert stand.inbox.asked == []
+        with stand.engine.begin() as connection:
+            assert resume(connection, "crm")
+            assert not resume(connection, "crm")
+        stand.wait_for(lambda: not stand.waiting())
+
+
+def test_one_that_is_no_longer_configured_is_told_of_nothing_new(stand):
+    with stand.delivering(stand.crm):
+        pass
+    with stand.delivering(replace(stand.crm, enabled=False)):
+        stand.intake(deliver(event("new")))
+    assert stand.query("SELECT count(*) FROM deliveries") == [(0,)]
+
+
+def test_a_body_that_was_deleted_for_its_age_is_a_dead_letter(stand):
+    with stand.delivering(stand.crm):
+        pass
+    stand.intake(deliver(event("new")))
+    stand.execute("DELETE FROM event_payloads")
+    with stand.delivering(stand.crm):
+        stand.wait_for(lambda: not stand.waiting())
+    assert stand.query("SELECT reason FROM dead_letters") == [("destination crm: payload_gone",)]
+    assert stand.inbox.asked == []
+
+
+def test_a_look_at_what_is_due_reads_no_table_through(stand):
+    if stand.engine.dialect.name != "sqlite":
+        pytest.skip("SQLite says which index a plan takes whatever a table holds")
+    asked = []
+
+    def note(_connection, _cursor, statement, parameters, _context, _is_many):
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    with stand.delivering(stand.crm):
+        stand.intake(deliver(event("new")))
+        engine_event.listen(stand.engine, "before_cursor_execute", note)
+        stand.wait_for(lambda: not stand.waiting())
+        stand.publisher(GONE).publish_dead_letters()
+        engine_event.remove(stand.engine, "before_cursor_execute", note)
+    looks = [each for each in asked if "deliveries" in each[0]]
+    with stand.engine.connect() as connection:
+        plans = [
+            row[3]
+            for statement, parameters in looks
+            for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters)
+        ]
+    of_deliveries = [plan for plan in plans if re.match(r"(SCAN|SEARCH) (deliveries|head|earlier)\b", plan)]
+    assert len(looks) >= 3
+    assert [plan for plan in of_deliveries if "USING" not in plan] == []
+    assert any("ix_deliveries_untold" in plan for plan in of_deliveries)

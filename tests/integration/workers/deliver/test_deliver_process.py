@@ -1,0 +1,75 @@
+"""The deliver process: killed between an answer and its record, and told to stop."""
+
+import os
+import signal
+
+import pytest
+
+from simulator.platform import Fault
+from simulator.receiver import Inbox, serving
+from tests.integration.workers.events import deliver, event
+from tests.services import Service, Worker, running
+from workers.deliver import EVENT_TYPES
+
+SECRET = "whsec_Y29uc3RydWN0ZWQtc2VjcmV0"
+GONE = "amqp://guest:guest@127.0.0.1:9/"
+
+
+class DeliverWorker(Worker):
+    role = "deliver"
+    started = "role_started"
+
+
+@pytest.fixture
+def inbox():
+    return Inbox({"crm": SECRET})
+
+
+@pytest.fixture
+def make_worker(inbox, migrated_url, tmp_path):
+    with serving(inbox) as url:
+        path = tmp_path / "destinations.toml"
+        path.write_text(
+            f'[destinations.crm]\nurl = "{url}/crm"\nsecret = "{SECRET}"\n'
+            f"events = {list(EVENT_TYPES)!r}\ntimeout = 2\n"
+        )
+        service = Service(tmp_path, GONE, settings={"OM_DESTINATIONS": str(path)})
+        yield lambda name: DeliverWorker(service, migrated_url, name)
+
+
+def is_delivered(query):
+    return query("SELECT outcome FROM deliveries") == [("delivered",)]
+
+
+def test_one_that_is_killed_after_the_answer_and_before_its_record_repeats_it_under_the_same_id(
+    make_worker, inbox, intake, query
+):
+    worker = make_worker("1")
+    inbox.fault_of = lambda _told: os.kill(worker.pid, signal.SIGKILL) if len(inbox.asked) == 1 else None
+    with running(worker):
+        worker.start()
+        worker.wait_until(lambda: query("SELECT 1 FROM subscriptions"), timeout=20)
+        intake(deliver(event("new")))
+        worker.wait()
+    assert not is_delivered(query)
+    with running(make_worker("2")) as second:
+        second.start()
+        second.wait_until(lambda: is_delivered(query), timeout=40)
+    assert inbox.counts() == {"delivered": 1, "repeated": 1, "disordered": 0, "forged": 0}
+
+
+def test_one_that_is_told_to_stop_records_what_is_under_way(make_worker, inbox, intake, query):
+    worker = make_worker("1")
+
+    def stop_and_answer_late(_told):
+        os.kill(worker.pid, signal.SIGTERM)
+        return Fault(200, delay=0.5)
+
+    inbox.fault_of = stop_and_answer_late
+    with running(worker):
+        worker.start()
+        worker.wait_until(lambda: query("SELECT 1 FROM subscriptions"), timeout=20)
+        intake(deliver(event("new")))
+        assert worker.wait() == 0
+    assert is_delivered(query)
+    assert inbox.counts()["repeated"] == 0

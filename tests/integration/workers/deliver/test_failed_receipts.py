@@ -1,0 +1,198 @@
+"""Agents are told of messages that came to nothing: by the simulated platform's own account."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from werkzeug.serving import make_server
+
+from messaging.clock import SystemClock
+from messaging.errors import ConfigurationError
+from simulator.platform import Fault, Organisation, create_platform
+from tests.integration.workers.deliver.stand import Stand
+from tests.integration.workers.events import deliver, payload_of, said
+from tests.servers import LOOPBACK, free_port
+from tests.services import declare_topology
+from workers.deliver import DeadLetterPublisher, FailedReceipts, read_deliver_settings
+from workers.genesys import GenesysClient, GenesysSettings
+
+TEXT = payload_of("genesys/text")
+OUTCOMES = "SELECT destination, outcome, attempts FROM failed_receipts"
+
+
+@pytest.fixture
+def organisation():
+    return Organisation("client", "constructed-client-secret", requests_per_minute=100)
+
+
+@pytest.fixture
+def platform_url(organisation):
+    server = make_server(LOOPBACK, free_port(), create_platform(organisation), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://{LOOPBACK}:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def receipts_to(engine, url):
+    settings = GenesysSettings(url, url, "client", "constructed-client-secret")
+    # Without a budget: after a 429 it would have everybody wait for seconds.
+    return FailedReceipts(engine, SystemClock(), {"content"}, GenesysClient(settings, None))
+
+
+@pytest.fixture
+def receipts(engine, platform_url):
+    return receipts_to(engine, platform_url)
+
+
+@pytest.fixture
+def give_up(engine, intake, inbox, receiver_url, vhost):
+    """Have the services refuse what a body says, and make dead letters of it."""
+    declare_topology(vhost.amqp_url)
+    stand = Stand(engine, intake, inbox, receiver_url)
+
+    def refuse(receipts, payload, *, status=422):
+        inbox.fault_of = lambda told: Fault(status) if told.event_type.endswith("message") else None
+        with stand.delivering(stand.content, stand.crm):
+            stand.intake(deliver(payload))
+            stand.settle()
+            stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
+        publisher = DeadLetterPublisher(engine, SystemClock(), (vhost.amqp_url,), receipts)
+        while publisher.publish_dead_letters():
+            pass
+
+    return refuse
+
+
+def test_an_agent_is_told_once_of_a_message_that_was_given_up(give_up, receipts, organisation, query):
+    give_up(receipts, TEXT)
+
+    assert [receipts.send_failed_receipts() for _ in range(2)] == [1, 0]
+
+    [receipt] = organisation.receipts
+    assert receipt["integration"] == TEXT["channel"]["id"]
+    assert (receipt["id"], receipt["status"], receipt["isFinalReceipt"]) == (TEXT["id"], "Failed", True)
+    assert receipt["reasons"] == [{"code": "GeneralError", "message": "Not delivered: 422"}]
+    assert receipt["channel"]["to"] == {"id": TEXT["channel"]["to"]["id"], "idType": "Opaque"}
+    assert query(OUTCOMES) == [("content", "sent", 1)]
+
+
+@pytest.mark.parametrize("payload", [said("a customer's"), TEXT | {"direction": "Inbound"}])
+def test_what_no_agent_wrote_is_no_agents_matter(give_up, receipts, query, payload):
+    give_up(receipts, payload)
+
+    assert query("SELECT count(*) FROM dead_letters") == [(2,)]
+    assert query(OUTCOMES) == []
+
+
+def test_whoever_is_not_named_is_not_told(give_up, query):
+    give_up(None, TEXT)
+
+    assert query(OUTCOMES) == []
+
+
+def test_a_receipt_that_may_have_arrived_is_not_sent_again(give_up, receipts, organisation, query):
+    give_up(receipts, TEXT)
+    organisation.strike(Fault(503, is_carried_out=True))
+
+    assert [receipts.send_failed_receipts() for _ in range(2)] == [1, 0]
+
+    assert len(organisation.receipts) == 1
+    assert query(OUTCOMES) == [("content", "unknown", 1)]
+
+
+FAILING_LOGINS = [("<html>busy</html>", 503), ("{}", 429), ('{"error": "invalid_request"}', 400)]
+
+
+def met_a_limit(organisation):
+    organisation.strike(Fault(429, retry_after=1))
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        met_a_limit,
+        *(
+            pytest.param(
+                lambda organisation, answer=answer: organisation.login_answers.append(answer),
+                id=f"login-{answer[1]}",
+            )
+            for answer in FAILING_LOGINS
+        ),
+    ],
+)
+def test_a_receipt_that_was_not_taken_is_sent_later(give_up, receipts, organisation, query, engine, fail):  # noqa: PLR0917  # fixtures
+    give_up(receipts, TEXT)
+    fail(organisation)
+
+    assert receipts.send_failed_receipts() == 1
+    assert query(OUTCOMES) == [("content", None, 1)]
+    make_due(engine)
+    receipts.send_failed_receipts()
+
+    assert len(organisation.receipts) == 1
+    assert query(OUTCOMES) == [("content", "sent", 2)]
+
+
+def test_a_platform_that_nobody_reaches_was_not_told(give_up, engine, organisation, receipts, query):
+    unreachable = receipts_to(engine, f"http://{LOOPBACK}:{free_port()}")
+    give_up(unreachable, TEXT)
+
+    assert unreachable.send_failed_receipts() == 1
+
+    assert query(OUTCOMES) == [("content", None, 1)]
+
+
+def test_a_revoked_token_is_renewed_before_the_next_attempt(give_up, receipts, organisation, engine, query):
+    give_up(receipts, TEXT)
+    receipts.send_failed_receipts()
+    give_up(receipts, TEXT | {"id": "another"})
+    organisation.revoke_tokens()
+
+    receipts.send_failed_receipts()
+    make_due(engine)
+    receipts.send_failed_receipts()
+
+    assert len(organisation.receipts) == 2
+
+
+def test_what_was_begun_by_a_process_that_ended_is_unknown(give_up, receipts, organisation, engine, query):
+    give_up(receipts, TEXT)
+    execute(engine, "UPDATE failed_receipts SET begun_at = due_at")
+    later = FailedReceipts(engine, LaterClock(), {"content"}, receipts._client)
+
+    assert later.send_failed_receipts() == 0
+
+    assert organisation.receipts == []
+    assert query(OUTCOMES) == [("content", "unknown", 0)]
+
+
+class LaterClock(SystemClock):
+    def now_us(self):
+        return super().now_us() + round(timedelta(hours=1).total_seconds() * 1_000_000)
+
+
+def make_due(engine):
+    execute(engine, "UPDATE failed_receipts SET due_at = (SELECT min(created_at) FROM outbox)")
+
+
+def execute(engine, sql):
+    with engine.begin() as connection:
+        connection.exec_driver_sql(sql)
+
+
+def test_a_destination_that_there_is_not_refuses_the_start(monkeypatch, tmp_path):
+    destinations = tmp_path / "destinations.toml"
+    destinations.write_text("")
+    for name, value in {
+        "OM_AMQP_URL": "amqp://localhost",
+        "OM_DATABASE_URL": "sqlite:////tmp/none",
+        "OM_DESTINATIONS": str(destinations),
+        "OM_FAILED_RECEIPTS": "content",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError, match="OM_FAILED_RECEIPTS"):
+        read_deliver_settings()

@@ -1,0 +1,174 @@
+"""What a destination did not take is sent again, on a person's word, on PostgreSQL and on SQLite."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from click.testing import CliRunner
+
+from messaging.clock import SystemClock
+from messaging.errors import ConfigurationError
+from omctl.commands.destinations import destinations as command
+from simulator.platform import Fault
+from tests.integration.workers.deliver.stand import SECRET, words_of
+from tests.integration.workers.events import deliver, said
+from tests.services import declare_topology
+from workers.deliver import EVENT_TYPES
+from workers.deliver import dead_letters as dead_letters_module
+from workers.deliver import resending as resending_module
+from workers.deliver.deliveries import take
+from workers.tables import engine_of
+
+
+@pytest.fixture
+def omctl(migrated_url, receiver_url, tmp_path, monkeypatch):
+    path = tmp_path / "destinations.toml"
+    path.write_text(
+        "".join(
+            f'[destinations.{name}]\nurl = "{receiver_url}/{name}"\nsecret = "{SECRET}"\n'
+            f"events = {list(EVENT_TYPES)!r}\n"
+            for name in ("crm", "content")
+        )
+    )
+    monkeypatch.setenv("OM_DESTINATIONS", str(path))
+    monkeypatch.setenv("OM_DATABASE_URL", migrated_url)
+
+    def run(*words, status=0):
+        words = ["resend", *words, *(["--reason", "it is mended"] if "--dry-run" not in words else [])]
+        result = CliRunner().invoke(command, [*words, "--yes", "--json"], catch_exceptions=False)
+        assert result.exit_code == status, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+@pytest.fixture
+def refused(stand):
+    """Two conversations of three messages, of which a destination refused the first two."""
+    stand.inbox.fault_of = lambda told: None if words_of([told]) in ([], ["third"]) else Fault(422)
+    with stand.delivering(stand.crm, stand.content):
+        for name in ("c-1", "c-2"):
+            words = enumerate(("first", "second", "third"))
+            stand.intake(*[deliver(said(each, conversation=name, after_ms=n)) for n, each in words])
+        stand.settle()
+        stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
+    stand.inbox.fault_of = lambda _told: None
+    return {
+        (each.destination, each.webhook_id) for each in stand.inbox.asked if words_of([each]) != ["third"]
+    }
+
+
+def deliver_all(stand):
+    with stand.delivering(stand.crm, stand.content):
+        stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
+
+
+def test_it_comes_under_its_former_ids_in_order_and_who_and_why_is_on_record(
+    stand, omctl, refused, monkeypatch
+):
+    monkeypatch.setattr(resending_module, "AT_ONCE", 3)
+    before = len(stand.inbox.taken)
+    assert omctl("crm", "--dry-run") == {"chosen": 4, "done": 0, "intervention": None}
+    assert stand.waiting() == 0
+    done = omctl("crm")
+    assert (done["chosen"], done["done"], stand.waiting()) == (4, 4, 4)
+    deliver_all(stand)
+
+    again = stand.inbox.taken[before:]
+    assert {(each.destination, each.webhook_id) for each in again} <= refused
+    for name in ("c-1", "c-2"):
+        assert words_of([each for each in again if each.conversation_id == name]) == ["first", "second"]
+    assert stand.query("SELECT action, reason, chosen, done, outcome FROM interventions") == [
+        ("resend-deliveries", "it is mended", 4, 4, "done")
+    ]
+    letters = "SELECT count(*) FROM dead_letters WHERE intervention_id = :id AND message_id LIKE 'crm:%'"
+    assert stand.query(letters, id=done["intervention"]) == [(4,)]
+    assert omctl("crm")["chosen"] == 0
+
+
+def test_a_conversation_a_time_or_all_that_are_configured_can_be_chosen(omctl, refused):
+    assert omctl("--dry-run")["chosen"] == 8
+    assert omctl("crm", "--conversation", "c-2", "--dry-run")["chosen"] == 2
+    assert omctl("--since", "1h", "--dry-run")["chosen"] == 8
+    assert omctl("--since", "2999-01-01", "--dry-run")["chosen"] == 0
+    with pytest.raises(ConfigurationError, match="it has crm, content"):
+        omctl("cmr", "--dry-run")
+
+
+def test_what_is_refused_again_is_a_dead_letter_again_with_its_new_reason(stand, omctl, refused, vhost):
+    declare_topology(vhost.amqp_url)
+    publisher = stand.publisher(vhost.amqp_url)
+    assert publisher.publish_dead_letters() == 8
+    stand.inbox.fault_of = lambda _told: Fault(403)
+    omctl("crm")
+    deliver_all(stand)
+
+    reasons = (
+        "SELECT reason, count(*), count(intervention_id) FROM dead_letters GROUP BY reason ORDER BY reason"
+    )
+    assert stand.query(reasons) == [("destination content: 422", 4, 0), ("destination crm: 403", 4, 0)]
+    assert publisher.publish_dead_letters() == 4
+
+
+def test_what_is_sent_again_while_its_letter_is_published_is_told_of_once_it_dies_again(
+    stand, omctl, refused, vhost, monkeypatch
+):
+    declare_topology(vhost.amqp_url)
+    publish = dead_letters_module.publish_dead_letters
+
+    def publish_and_resend(*arguments):
+        yield from publish(*arguments)
+        omctl("crm")
+
+    monkeypatch.setattr(dead_letters_module, "publish_dead_letters", publish_and_resend)
+    publisher = stand.publisher(vhost.amqp_url)
+    assert publisher.publish_dead_letters() == 8
+    monkeypatch.undo()
+    stand.inbox.fault_of = lambda _told: Fault(403)
+    deliver_all(stand)
+    assert publisher.publish_dead_letters() == 4
+
+
+def test_what_another_process_is_sending_meanwhile_stays_its_own(stand, omctl, refused):
+    later = [f"later {number}" for number in range(3)]
+    words = enumerate(later)
+    stand.intake(*[deliver(said(each, conversation="c-1", after_ms=9 + n)) for n, each in words])
+    stand.settle()
+
+    def taken():
+        now_us = SystemClock().now_us()
+        with stand.engine.begin() as connection:
+            runs = take(connection, "crm", now_us, lease_us=now_us + 60_000_000, limit=9)
+        return [json.loads(each.message.payload)["message"]["text"] for run in runs for each in run]
+
+    assert taken() == later
+    omctl("crm", "--conversation", "c-1")
+    assert taken() == ["first", "second"]
+    assert taken() == []
+
+
+def test_what_another_process_takes_at_the_same_moment_stays_its_own(stand, omctl, refused, migrated_url):
+    if stand.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has one writer")
+    stand.intake(deliver(said("later", conversation="c-1", after_ms=9)))
+    stand.settle()
+    now_us = SystemClock().now_us() + 1_000_000
+
+    def taken(connection, lease_us):
+        runs = take(connection, "crm", now_us, lease_us=now_us + lease_us, limit=9)
+        return [json.loads(each.message.payload)["message"]["text"] for run in runs for each in run]
+
+    # A process's pool is small, and this is of two processes.
+    engine = engine_of(migrated_url)
+    with ThreadPoolExecutor() as pool, engine.connect() as one, engine.connect() as other:
+        assert taken(one, 60_000_000) == ["later"]
+        omctl("crm", "--conversation", "c-1")
+        waiting = pool.submit(taken, other, 90_000_000)
+        stand.wait_for(lambda: stand.query("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        one.commit()
+        assert waiting.result(20) == ["first", "second"]
+        other.commit()
+    engine.dispose()
+    assert stand.query(
+        "SELECT count(DISTINCT due_at) FROM deliveries WHERE outcome IS NULL AND destination = 'crm'"
+    ) == [(2,)]

@@ -1,0 +1,69 @@
+"""What tests of worker processes share: start one, publish to it, count what it has written."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pika
+import pytest
+from sqlalchemy import text
+
+from messaging import topology
+from tests.services import declare_topology
+from workers.tables import engine_of
+
+
+@pytest.fixture
+def environment(vhost, migrated_sqlite_url):
+    declare_topology(vhost.amqp_url)
+    return {**os.environ, "OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_sqlite_url}
+
+
+@pytest.fixture
+def start(environment, tmp_path):
+    """Start a worker with some variables changed; its output goes to a file."""
+    started = []
+
+    def run(**changes):
+        log = (tmp_path / f"worker-{len(started)}.log").open("w+")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers", "intake", "--name", "test"],
+            env=environment | changes,
+            stdout=log,
+            stderr=log,
+        )
+        started.append((process, log))
+        return process
+
+    yield run
+    for process, log in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        log.close()
+
+
+@pytest.fixture
+def publish(environment):
+    def send(*payloads):
+        with pika.BlockingConnection(pika.URLParameters(environment["OM_AMQP_URL"])) as connection:
+            channel = connection.channel()
+            for payload in payloads:
+                channel.basic_publish(
+                    topology.EXCHANGE, topology.EVENT_ROUTING_KEY, json.dumps(payload).encode()
+                )
+
+    return send
+
+
+@pytest.fixture
+def count(environment):
+    engine = engine_of(environment["OM_DATABASE_URL"])
+
+    def number(table="processed_events"):
+        with engine.connect() as connection:
+            return connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608
+
+    yield number
+    engine.dispose()

@@ -1,0 +1,123 @@
+"""Every dead letter has its reason in SQL before it is in the queue for people, whoever made it."""
+
+import json
+import time
+from contextlib import contextmanager
+
+import pika
+import pytest
+
+from messaging import topology
+from messaging.blocking import broker_session, set_up
+from messaging.clock import SystemClock
+from tests.integration.workers.consuming import depth, running, wait_until
+from tests.integration.workers.events import said
+from workers.intake import Intake
+
+GOOD = json.dumps(said("good")).encode()
+REASONS = "SELECT message_id, code FROM dead_letters ORDER BY message_id"
+
+
+@pytest.fixture
+def working(vhost, engine, handlers):
+    """Run a consumer with intake behind it."""
+
+    @contextmanager
+    def run():
+        with running(vhost.amqp_url, Intake(engine, handlers, SystemClock())):
+            yield
+
+    return run
+
+
+def publish(channel, message_id, body, **properties):
+    properties = pika.BasicProperties(message_id=message_id, delivery_mode=2, **properties)
+    channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, properties)
+
+
+def deliver_in_vain(channel):
+    """Take the one event and put it back until the broker gives it up."""
+    for _ in range(topology.DELIVERY_LIMIT + 1):
+        wait_until(lambda: depth(channel) == 1)
+        method, _, _ = channel.basic_get(topology.EVENTS_QUEUE)
+        channel.basic_nack(method.delivery_tag, requeue=True)
+
+
+def dead_letters(channel, count):
+    wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == count)
+    return [channel.basic_get(topology.DEAD_LETTERS, auto_ack=True) for _ in range(count)]
+
+
+def test_what_the_broker_gives_up_is_recorded_with_its_word_for_it(working, channel, query):
+    publish(channel, "limit", GOOD)
+    deliver_in_vain(channel)
+    publish(channel, "late", GOOD, expiration="1")
+    wait_until(lambda: depth(channel, topology.DEAD_LETTER_RECORDS) == 2)
+
+    with working():
+        letters = dead_letters(channel, 2)
+
+    assert query(REASONS) == [("late", "expired"), ("limit", "delivery_limit")]
+    assert {body for _, _, body in letters} == {GOOD}
+    assert query("SELECT count(*) FROM processed_events") == [(0,)]
+
+
+def test_a_reason_that_intake_gave_stands(working, channel, query):
+    publish(channel, "broken", b"{")
+    with working():
+        [(_, properties, body)] = dead_letters(channel, 1)
+
+    assert query(REASONS) == [("broken", "not_json")]
+    assert body == b"{"
+    assert properties.headers["x-first-death-queue"] == topology.EVENTS_QUEUE
+
+
+def test_what_a_person_rejects_is_recorded_too(working, channel, query):
+    publish(channel, "by hand", GOOD)
+    wait_until(lambda: depth(channel) == 1)
+    method, _, _ = channel.basic_get(topology.EVENTS_QUEUE)
+    channel.basic_reject(method.delivery_tag, requeue=False)
+    with working():
+        dead_letters(channel, 1)
+
+    assert query(REASONS) == [("by hand", "rejected")]
+
+
+def test_nothing_goes_round(working, channel, query):
+    for number in range(30):
+        publish(channel, f"broken-{number}", b"[")
+    with working():
+        wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 30)
+        time.sleep(1.0)
+
+    assert depth(channel, topology.DEAD_LETTERS) == 30
+    assert depth(channel, topology.DEAD_LETTER_RECORDS) == 0
+    assert query("SELECT count(*) FROM dead_letters") == [(30,)]
+
+
+def test_a_topology_of_an_earlier_version_works_and_is_told(vhost, working, channel, query, capsys):
+    channel.queue_bind(topology.DEAD_LETTERS, topology.DEAD_LETTERS, "")
+    channel.queue_delete(topology.DEAD_LETTER_RECORDS)
+    publish(channel, "broken", b"{")
+    publish(channel, "good", GOOD)
+    with working():
+        dead_letters(channel, 1)
+
+    assert query(REASONS) == [("broken", "not_json")]
+    assert query("SELECT count(*) FROM processed_events") == [(1,)]
+    assert "dead_letter_records_missing" in capsys.readouterr().out
+
+
+def test_setup_brings_a_topology_of_an_earlier_version_up_to_date(vhost, working, channel, query):
+    channel.queue_bind(topology.DEAD_LETTERS, topology.DEAD_LETTERS, "")
+    channel.queue_delete(topology.DEAD_LETTER_RECORDS)
+    with broker_session((vhost.amqp_url,), client_name="test") as connection:
+        set_up(connection)
+    publish(channel, "limit", GOOD)
+    deliver_in_vain(channel)
+    with working():
+        dead_letters(channel, 1)
+        time.sleep(0.5)
+
+    assert query(REASONS) == [("limit", "delivery_limit")]
+    assert depth(channel, topology.DEAD_LETTERS) == 0

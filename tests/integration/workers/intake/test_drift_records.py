@@ -1,0 +1,68 @@
+"""What the platform sends that nobody knows is listed until a person accepts it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from omctl.commands.drift import drift as command
+from tests.integration.workers.events import deliver, said
+from tests.integration.workers.moved_clock import MovedClock
+from workers.intake import Intake
+from workers.parsing.drift import WRITE_SECONDS
+
+
+@pytest.fixture
+def omctl(migrated_url):
+    def run(*arguments, status=0):
+        environment = {"OM_DATABASE_URL": migrated_url}
+        result = CliRunner().invoke(command, [*arguments, "--json"], env=environment, catch_exceptions=False)
+        assert result.exit_code == status, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+@pytest.fixture
+def make_intake(engine, handlers):
+    return lambda clock: Intake(engine, handlers, clock)
+
+
+def test_what_is_accepted_is_listed_no_more_and_comes_again_in_silence(intake, omctl):
+    intake(deliver(said("a", novelty=1, surprise=2)))
+    names = {each["name"] for each in omctl("list")}
+    assert {"novelty", "surprise"} <= names
+
+    assert omctl("accept", "novelty", "--dry-run")["accepted"] == ["novelty"]
+    assert omctl("accept", "novelty")["accepted"] == ["novelty"]
+    assert omctl("accept", "novelty", status=1)["unknown"] == ["novelty"]
+    intake(deliver(said("a", novelty=3, after_ms=1)))
+    assert {each["name"] for each in omctl("list")} == names - {"novelty"}
+    [accepted] = [each for each in omctl("list", "--all") if each["name"] == "novelty"]
+    assert "@" in accepted["accepted_by"]
+
+
+def test_what_it_looks_like_and_how_often_it_comes_is_on_record(make_intake, omctl, capsys):
+    clock = MovedClock()
+    worker = make_intake(clock)
+    worker.process([deliver(said("a", novelty="Jane Doe"))])
+    clock.seconds += WRITE_SECONDS / 2
+    worker.process(
+        [deliver(said("b", novelty="John", after_ms=1)), deliver(said("c", novelty=1, after_ms=2))]
+    )
+    assert count_of("novelty", omctl) == 1
+    clock.seconds += WRITE_SECONDS
+    worker.process([deliver(said("d", after_ms=3))])
+    assert count_of("novelty", omctl) == 3
+    make_intake(clock).process([deliver(said("e", novelty=2, after_ms=4))])
+
+    [record] = [each for each in omctl("list") if each["name"] == "novelty"]
+    assert (record["count"], record["sample"]) == (4, "string(8)")
+    assert record["first_seen_at"] < record["last_seen_at"]
+    logged = capsys.readouterr().out
+    assert logged.count("drift_noted") == 1
+    assert "Jane" not in logged
+
+
+def count_of(name, omctl):
+    return next(each["count"] for each in omctl("list") if each["name"] == name)

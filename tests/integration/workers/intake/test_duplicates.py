@@ -1,0 +1,139 @@
+"""What the same key again leaves in the database, on PostgreSQL and on SQLite."""
+
+import hashlib
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.integration.workers.consuming import processor
+from tests.integration.workers.events import deliver, payload_of, said
+from workers.tables import engine_of
+
+COUNTED = "SELECT deliveries, last_delivered_at IS NULL FROM events_v2"
+CONFLICTS = "SELECT body, deliveries, message_id, first_seen_at = last_seen_at FROM duplicate_events"
+
+
+def message(words="Hello", message_id="m-1", **others):
+    body = said(words, **others)
+    body["message"]["id"] = message_id
+    return body
+
+
+def encoded(payload):
+    return json.dumps(payload).encode()
+
+
+def test_an_event_that_came_once_says_so(intake, query):
+    intake(deliver(message()))
+
+    assert query(COUNTED) in ([(1, True)], [(1, 1)])
+
+
+@pytest.mark.parametrize("batches", [[3], [1, 2], [1, 1, 1], [2, 1]])
+def test_copies_are_counted_on_the_row_however_they_are_batched(intake, query, batches):
+    for copies in batches:
+        intake(*[deliver(message()) for _ in range(copies)])
+
+    assert query(COUNTED) in ([(3, False)], [(3, 0)])
+    assert query(CONFLICTS) == []
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_another_content_under_a_known_key_is_kept_and_has_no_effect(intake, query, together):
+    first, other = deliver(message("Hello")), deliver(message("Goodbye"))
+    if together:
+        intake(first, other)
+    else:
+        intake(first)
+        intake(other)
+
+    [(body, deliveries, message_id, _)] = query(CONFLICTS)
+    assert (bytes(body), deliveries) == (other.envelope.body, 1)
+    assert message_id == other.envelope.message_id
+    assert query("SELECT text FROM conversation_messages") == [("Hello",)]
+    assert query("SELECT deliveries FROM processed_events") == [(1,)]
+
+
+def test_a_conflict_that_repeats_is_counted_and_names_the_first_row(intake, query):
+    intake(deliver(message("Hello")))
+    for words in ("Goodbye", "Goodbye", "Adieu"):
+        intake(deliver(message(words)), deliver(message(words)))
+
+    rows = query(
+        "SELECT duplicate_events_v1.body_sha256, duplicate_events_v1.deliveries, events_v2.deliveries,"
+        " events_v2.idempotency_key = duplicate_events_v1.idempotency_key"
+        " FROM duplicate_events_v1 JOIN events_v2 ON id = event_id"
+    )
+    assert sorted(rows) == sorted(
+        (hashlib.sha256(encoded(message(words))).hexdigest(), deliveries, 1, True)
+        for words, deliveries in (("Goodbye", 4), ("Adieu", 2))
+    )
+
+
+def test_one_batch_of_copies_conflicts_and_new_events_is_told_apart(intake, query):
+    intake(deliver(message("A", "m-1")))
+
+    intake(
+        deliver(message("other A", "m-1")),
+        deliver(message("A", "m-1")),
+        deliver(message("B", "m-2")),
+        deliver(message("B", "m-2")),
+        deliver(message("other B", "m-2")),
+        deliver(message("A", "m-1")),
+        deliver(message("other A", "m-1")),
+    )
+
+    assert query("SELECT deliveries FROM processed_events ORDER BY id") == [(3,), (2,)]
+    assert sorted((json.loads(body)["message"]["text"], count) for body, count, *_ in query(CONFLICTS)) == [
+        ("other A", 2),
+        ("other B", 1),
+    ]
+    assert query("SELECT text FROM conversation_messages ORDER BY event_id") == [("A",), ("B",)]
+
+
+def test_a_conflict_with_one_of_a_bodys_events_is_one_of_the_other_as_well(intake, query):
+    kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
+    body = payload_of("genesys/typing") | {"events": kinds}
+
+    intake(deliver(body))
+    intake(deliver(body | {"note": "other"}))
+
+    assert query("SELECT count(*) FROM duplicate_events") == [(2,)]
+
+
+def test_a_batchs_line_counts_duplicates_and_conflicts(intake, capsys):
+    intake(deliver(message("Hello")))
+    capsys.readouterr()
+
+    intake(deliver(message("Hello")), deliver(message("Goodbye")), deliver(message("new", "m-2")))
+
+    line = capsys.readouterr().out
+    assert "conflicts=1" in line
+    assert "duplicates=1" in line
+    assert "processed=1" in line
+    assert "Goodbye" not in line
+
+
+def test_workers_that_meet_over_one_key_count_every_copy_and_every_conflict(migrated_url, handlers, query):
+    barrier = threading.Barrier(4)
+    bodies = [message(f"words {number % 3}", f"m-{number % 5}") for number in range(15)]
+
+    def work(order):
+        engine = engine_of(migrated_url)
+        intake = processor(engine, handlers)
+        barrier.wait()
+        for _ in range(4):
+            intake(*[deliver(each) for each in bodies[::order]])
+        engine.dispose()
+
+    with ThreadPoolExecutor(4) as pool:
+        for each in [pool.submit(work, order) for order in (1, -1, 1, -1)]:
+            each.result(timeout=60)
+
+    [(events, copies)] = query("SELECT count(*), sum(deliveries) FROM processed_events")
+    [(conflicts, others)] = query("SELECT count(*), sum(deliveries) FROM duplicate_events")
+    assert (events, conflicts) == (5, 10)
+    assert copies + others == 4 * 4 * 15
+    assert query("SELECT message_count FROM conversations") == [(5,)]

@@ -1,0 +1,255 @@
+"""What a handler raises is its event's fault, unless the database's connection or tables are."""
+
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError, NoResultFound
+
+from messaging.clock import SystemClock
+from messaging.errors import RejectedEventError, RetryLaterError
+from tests.integration.workers.consuming import processor
+from tests.integration.workers.events import deliver, event, said
+from workers.intake import Intake
+from workers.parsing.events import CONVERSATION_MESSAGE
+from workers.tables import engine_of
+
+PERSONAL = "a customer's words"
+
+
+def no_result(connection):
+    connection.execute(text("SELECT 1 WHERE 1 = 0")).one()
+
+
+def missing_table(connection):
+    connection.execute(text("SELECT * FROM no_such_table"))
+
+
+def violation(connection):
+    connection.execute(text("UPDATE conversations SET status = NULL"))
+
+
+def swallowed(connection):
+    with suppress(DBAPIError):
+        missing_table(connection)
+
+
+def rolled_back(connection):
+    connection.rollback()
+
+
+def wrong_parameters(connection):
+    connection.execute(text("SELECT :value"), {"value": object()})
+
+
+def quoting(_connection):
+    raise ValueError(PERSONAL)
+
+
+def leaving(_connection):
+    raise SystemExit(3)
+
+
+def garbage(_connection):
+    return 7
+
+
+def empty(_connection):
+    return []
+
+
+def elsewhere(_connection):
+    create_engine("postgresql+psycopg://nobody@127.0.0.1:9/none").connect()
+
+
+FAULTS = [
+    no_result,
+    missing_table,
+    violation,
+    rolled_back,
+    wrong_parameters,
+    quoting,
+    leaving,
+    garbage,
+    empty,
+    elsewhere,
+]
+
+
+@pytest.fixture
+def failing(handlers):
+    """Add a handler that does something at the word "sick" alone; returns how often it has done it."""
+
+    def install(fault):
+        calls = []
+
+        def handler(connection, events, now_us):
+            if any(each.event.text == "sick" for each in events):
+                calls.append(len(events))
+                return fault(connection)
+            return {}
+
+        handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], handler)
+        return calls
+
+    return install
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_sick_event_is_tried_alone_and_then_dead_lettered_and_nobody_else(
+    engine, handlers, failing, query, fault
+):
+    if fault is elsewhere and engine.dialect.name == "sqlite":
+        pytest.skip("SQLite takes statements after one has failed, so that any lost connection must be ours")
+    calls = failing(fault)
+    deliveries = [deliver(said("sick" if number == 5 else f"m{number}")) for number in range(16)]
+
+    rejected = processor(engine, handlers)(*deliveries)
+
+    assert rejected == {deliveries[5].tag}
+    assert calls[-3:] == [1, 1, 1]
+    [(code, reason)] = query("SELECT code, reason FROM dead_letters")
+    assert code == "handler_failed"
+    assert reason.endswith("(3 attempts)")
+    assert query("SELECT count(*), sum(message_count) FROM processed_events, conversations") == [(15, 225)]
+
+
+def test_what_a_handler_raises_is_told_without_its_text(engine, handlers, failing, query, capsys):
+    failing(quoting)
+
+    processor(engine, handlers)(deliver(said("sick")))
+
+    [(reason,)] = query("SELECT reason FROM dead_letters")
+    assert "ValueError" in reason
+    assert PERSONAL not in reason + capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda own: {own - 1: "spam"},
+        lambda own: {own: "spam", own - 1: "spam"},
+        lambda own: {str(own): "spam"},
+        lambda own: {float(own): "spam"},
+        lambda own: {own: ""},
+        lambda own: {own: None},
+        lambda own: {own: PERSONAL * 100},
+        lambda own: {own: "two\nlines"},
+        lambda own: {own: "\0"},
+    ],
+)
+def test_what_a_handler_returns_counts_for_its_own_events_alone(engine, handlers, query, answer, capsys):
+    def by_index(_connection, events, _now_us):
+        own = [each.event_id for each in events if each.event.text == "sick"]
+        return answer(own[0]) if own else None
+
+    intake = processor(engine, handlers | {CONVERSATION_MESSAGE: (*handlers[CONVERSATION_MESSAGE], by_index)})
+    intake(deliver(said("others")))
+    sick = deliver(said("sick"))
+
+    assert intake(sick, deliver(said("well"))) == {sick.tag}
+    assert query("SELECT outcome, reason FROM processed_events") == [("processed", None)] * 2
+    [(code, reason)] = query("SELECT code, reason FROM dead_letters")
+    assert code == "handler_failed"
+    assert "returned a reason" in reason
+    assert PERSONAL not in reason + capsys.readouterr().out
+
+
+def test_a_handler_says_of_its_own_events_why_they_had_no_effect(engine, handlers, query):
+    def skips(_connection, events, _now_us):
+        return {each.event_id: "spam" for each in events if each.event.text == "spam"} or None
+
+    handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], skips)
+    assert processor(engine, handlers)(deliver(said("spam")), deliver(said("well"))) == set()
+    assert query("SELECT outcome, reason FROM processed_events ORDER BY outcome") == [
+        ("processed", None),
+        ("skipped", "spam"),
+    ]
+
+
+def test_a_handler_that_hides_a_failed_statement_fails_its_event_alone(engine, handlers, failing, query):
+    failing(swallowed)
+
+    rejected = processor(engine, handlers)(deliver(said("sick")), deliver(said("well")))
+
+    # SQLite takes more statements, so there nothing has failed.
+    assert len(rejected) == (0 if engine.dialect.name == "sqlite" else 1)
+    assert query("SELECT text FROM conversation_messages WHERE text = 'well'") == [("well",)]
+
+
+def test_an_event_that_passes_at_its_second_try_takes_effect_once(engine, handlers, failing, query):
+    failures = [NoResultFound(), NoResultFound()]
+
+    def fails_twice(_connection):
+        if failures:
+            raise failures.pop()
+
+    failing(fails_twice)
+
+    assert processor(engine, handlers)(deliver(said("sick")), deliver(said("well"))) == set()
+    assert query("SELECT message_count FROM conversations") == [(2,)]
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
+
+
+def test_a_handler_may_ask_for_a_later_try(engine, handlers, failing, query):
+    def asks(_connection):
+        raise RetryLaterError("a row is not there yet", delay=42.0)
+
+    failing(asks)
+    sick, well = deliver(said("sick")), deliver(said("well"))
+
+    verdict = Intake(engine, handlers, SystemClock()).process([sick, well])
+
+    assert verdict.put_off == {sick.tag: 42.0}
+    assert verdict.rejected == frozenset()
+    assert query("SELECT text FROM conversation_messages") == [("well",)]
+
+
+def test_a_handler_may_refuse_an_event_at_once(engine, handlers, failing, query):
+    def refuses(_connection):
+        raise RejectedEventError("unknown_customer", "customer: not known here")
+
+    calls = failing(refuses)
+
+    processor(engine, handlers)(deliver(said("sick")))
+
+    assert calls == [1]
+    assert query("SELECT code, reason FROM dead_letters") == [
+        ("unknown_customer", "customer: not known here")
+    ]
+
+
+@pytest.mark.parametrize("table", ["conversation_messages", "processed_events", "conversations"])
+def test_a_missing_table_of_ours_holds_everything_and_is_nobodys_fault(engine, handlers, query, table):
+    intake = processor(engine, handlers)
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {table} RENAME TO away"))
+
+    for _ in range(4):
+        with pytest.raises(RetryLaterError):
+            intake(deliver(said("a")), deliver(event("new")))
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE away RENAME TO {table}"))
+
+    assert intake(deliver(said("a"))) == set()
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
+
+
+def test_a_statement_that_is_too_slow_for_one_event_alone_is_that_events_fault(
+    migrated_postgres_url, handlers, failing, monkeypatch
+):
+    engine = engine_of(migrated_postgres_url)
+    monkeypatch.setattr("workers.intake.handler_call.LONG_SECONDS", 0.1)
+
+    def sleeps(connection):
+        connection.execute(text("SET LOCAL statement_timeout = 200"))
+        connection.execute(text("SELECT pg_sleep(20)"))
+
+    calls = failing(sleeps)
+    sick = deliver(said("sick"))
+
+    assert processor(engine, handlers)(deliver(said("well")), sick) == {sick.tag}
+    assert calls == [2, 1]
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT code FROM dead_letters")).scalars().all() == ["too_slow"]
+    engine.dispose()

@@ -1,0 +1,298 @@
+"""What a batch leaves in the database, on PostgreSQL and on SQLite."""
+
+import hashlib
+import json
+
+import pytest
+
+from tests.integration.workers.consuming import processor
+from tests.integration.workers.events import deliver, event, payload_of, routed, said
+from workers.parsing import CONVERSATION_MESSAGE, read_body
+
+FAILS = "test_one_event_whose_handler_fails_does_not_fail_its_batch.<locals>.fails_on_bad_words"
+OUTCOMES = "SELECT event_type, outcome, reason FROM processed_events ORDER BY occurred_at, id"
+
+
+def test_each_kind_of_event_has_its_effect(intake, query):
+    rejected = intake(
+        deliver(event("new")), deliver(said("Hello", after_ms=5)), deliver(routed("QUEUED", after_ms=9))
+    )
+
+    assert rejected == frozenset()
+    assert query("SELECT status, event_count, message_count FROM conversations") == [("started", 3, 1)]
+    assert query("SELECT text FROM conversation_messages") == [("Hello",)]
+    assert query("SELECT routing_status, routing_queue FROM routing_updates") == [
+        ("CONTACT-QUEUED", "queue-1")
+    ]
+
+
+def test_a_redelivered_event_is_acknowledged_without_effect(intake, query):
+    delivery = deliver(said("Hello"))
+
+    assert intake(delivery) == intake(delivery) == frozenset()
+
+    assert query("SELECT message_count FROM conversations") == [(1,)]
+    assert query("SELECT count(*) FROM conversation_messages") == [(1,)]
+
+
+def test_a_duplicate_within_one_batch_takes_effect_once(intake, query):
+    intake(deliver(said("Hello")), deliver(said("Hello")))
+
+    assert query("SELECT message_count, event_count FROM conversations") == [(1, 1)]
+
+
+def test_an_event_is_found_by_the_digest_of_its_body(intake, query):
+    delivery = deliver(said("Hello"))
+    intake(delivery)
+
+    [(digest,)] = query("SELECT body_sha256 FROM events_v1")
+
+    assert digest == hashlib.sha256(delivery.envelope.body).hexdigest()
+
+
+def test_an_event_is_found_by_the_id_of_its_request_and_one_that_cannot_be_stored_is_none(intake, query):
+    for after_ms, request_id in enumerate(("0f3c", "nul \0", "x" * 129, "")):
+        intake(deliver(said("Hello", after_ms=after_ms), request_id=request_id))
+
+    assert query("SELECT request_id FROM events_v3 ORDER BY id") == [("0f3c",), (None,), (None,), (None,)]
+
+
+def test_the_platforms_clock_is_kept_to_the_microsecond(intake, query):
+    intake(deliver(said("Hello") | {"timestamp": "2024-05-15T16:32:10.123456+02:00"}))
+
+    [(occurred_at,)] = query("SELECT occurred_at FROM processed_events")
+
+    assert str(occurred_at)[:26] == "2024-05-15 14:32:10.123456"
+
+
+def test_messages_are_ordered_by_timestamp_then_sequence(intake, query):
+    intake(deliver(said("third", after_ms=2)), deliver(said("second", after_ms=1, sequence=2)))
+    intake(deliver(said("first", after_ms=1, sequence=1)))
+
+    assert query(
+        "SELECT text FROM conversation_messages ORDER BY occurred_at, sequence, received_at, event_id"
+    ) == [("first",), ("second",), ("third",)]
+
+
+def test_an_update_without_a_transition_is_recorded_as_skipped(intake, query):
+    intake(deliver(event("updated", attributes={"whisperNote": "x"})), deliver(routed("PARKED", after_ms=1)))
+
+    assert query(OUTCOMES) == [
+        ("openmessaging:conversation:updated", "skipped", "no_routing_status"),
+        ("openmessaging:conversation:updated", "skipped", "no_transition"),
+    ]
+    assert query("SELECT * FROM routing_updates") == []
+
+
+def test_first_and_last_event_bound_the_conversation_whatever_the_order(intake, query):
+    intake(deliver(said("b", after_ms=50)))
+    intake(deliver(said("c", after_ms=90)), deliver(said("a", after_ms=10)))
+
+    [(first, last)] = query("SELECT first_event_at, last_event_at FROM conversations")
+
+    assert str(first)[17:23] == "10.010"
+    assert str(last)[17:23] == "10.090"
+
+
+def test_a_window_moves_with_each_message_but_not_past_its_limit(intake, query):
+    intake(deliver(said("a")))
+    [before] = query("SELECT window_opened_at, window_closes_at, window_limit_at FROM conversations")
+    intake(deliver(said("b", after_ms=1)))
+    [after] = query("SELECT window_opened_at, window_closes_at, window_limit_at FROM conversations")
+
+    assert (after[0], after[2]) == (before[0], before[2])
+    assert before[1] < after[1] <= after[2]
+
+
+def test_receipts_are_recorded_and_typing_passes(intake, query):
+    names = ("genesys/text", "genesys/receipt-published", "genesys/typing")
+    intake(*[deliver(payload_of(name)) for name in names])
+
+    assert query("SELECT status, is_final FROM message_receipts") in (
+        [("Published", True)],
+        [("Published", 1)],
+    )
+    assert ("openmessaging:typing", "skipped", "typing") in query(OUTCOMES)
+
+
+def test_a_malformed_event_is_rejected_with_its_reason_and_its_neighbours_are_processed(intake, query):
+    malformed = deliver(b'{"eventType":', message_id="broken")
+
+    rejected = intake(deliver(said("a")), malformed, deliver(said("b")))
+
+    assert rejected == {malformed.tag}
+    assert query("SELECT message_id, code FROM dead_letters") == [("broken", "not_json")]
+    assert query("SELECT message_count FROM conversations") == [(2,)]
+
+
+def test_a_dead_letter_delivered_again_keeps_its_first_record(intake, query):
+    malformed = deliver(b"{", message_id="broken")
+
+    assert intake(malformed) == intake(malformed) == {malformed.tag}
+
+    assert query("SELECT count(*) FROM dead_letters") == [(1,)]
+
+
+def test_drift_is_recorded_once_per_name(intake, query):
+    intake(deliver(said("a", newField=1)), deliver(said("b", newField=2)))
+    intake(deliver(said("c", newField=3)))
+
+    assert query("SELECT kind, name, event_type FROM drift") == [
+        ("unknown_field", "newField", "openmessaging:conversation:message")
+    ]
+
+
+def test_one_event_whose_handler_fails_does_not_fail_its_batch(engine, handlers, query):
+    def fails_on_bad_words(connection, events, now_us):
+        if any(each.event.text == "bad" for each in events):
+            raise RuntimeError("bad")
+        return {}
+
+    handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], fails_on_bad_words)
+    deliveries = [deliver(said("bad" if number == 13 else f"good {number}")) for number in range(40)]
+
+    rejected = processor(engine, handlers)(*deliveries)
+
+    assert rejected == {deliveries[13].tag}
+    assert query("SELECT code, reason FROM dead_letters") == [
+        ("handler_failed", f"handler {__name__}:{FAILS}: RuntimeError (3 attempts)")
+    ]
+    assert query("SELECT message_count FROM conversations") == [(39,)]
+    assert query("SELECT count(*) FROM processed_events") == [(39,)]
+
+
+def test_one_event_that_a_bug_of_ours_cannot_read_does_not_hold_its_batch(
+    engine, handlers, query, monkeypatch
+):
+    def read(body, *arguments):
+        if b'"bad"' in body:
+            raise ZeroDivisionError
+        return read_body(body, *arguments)
+
+    monkeypatch.setattr("workers.intake.reading.read_body", read)
+
+    rejected = processor(engine, handlers)(*[deliver(said(words)) for words in ("a", "bad", "c")])
+
+    assert len(rejected) == 1
+    assert query("SELECT code, reason FROM dead_letters") == [
+        ("handler_failed", "event: ZeroDivisionError was raised over it")
+    ]
+    assert query("SELECT count(*) FROM processed_events") == [(2,)]
+
+
+def test_one_row_that_the_database_refuses_does_not_fail_its_batch(engine, handlers, query):
+    def violates(connection, events, now_us):
+        if any(each.event.text == "bad" for each in events):
+            connection.exec_driver_sql("UPDATE conversations SET status = NULL")
+        return {}
+
+    handlers[CONVERSATION_MESSAGE] = (violates,)
+
+    rejected = processor(engine, handlers)(*[deliver(said(words)) for words in ("a", "bad", "c")])
+
+    assert len(rejected) == 1
+    assert query("SELECT code FROM dead_letters") == [("handler_failed",)]
+    assert query("SELECT count(*) FROM processed_events") == [(2,)]
+
+
+def test_texts_of_every_script_and_quote_are_stored_as_they_are(intake, query):
+    words = 'It\'s "quoted" \\ back\tslash, {braces} %s :name ? \N{WAVING HAND SIGN} العربية'
+    intake(deliver(said(words)))
+
+    assert query("SELECT text FROM conversation_messages") == [(words,)]
+
+
+@pytest.mark.parametrize("name", ["__proto__", "a'; DROP TABLE drift; --", "x" * 255, "é" * 255])
+def test_identifiers_of_any_kind_are_only_values(intake, query, name):
+    intake(deliver(said("a", conversation=name)))
+
+    assert query("SELECT conversation_id FROM conversations") == [(name,)]
+
+
+@pytest.mark.parametrize("message_id", ["\x00", "a\x00b", "\n"])
+def test_an_id_that_cannot_be_stored_holds_nothing_up(intake, query, message_id):
+    good = deliver(said("a"), message_id=message_id)
+    bad = deliver(b"{", message_id=message_id)
+
+    assert intake(good, bad) == {bad.tag}
+
+    assert query("SELECT message_id FROM dead_letters") == [(hashlib.sha256(b"{").hexdigest(),)]
+    assert query("SELECT message_count FROM conversations") == [(1,)]
+
+
+def test_every_processed_body_is_kept_byte_for_byte(intake, query):
+    bodies = [
+        json.dumps(said("a"), indent=3).encode(),
+        json.dumps(payload_of("genesys/receipt-failed"), ensure_ascii=False).encode(),
+        '{ "note":"\\u0000 \\ud800 é",'.encode() + json.dumps(event("new", after_ms=3)).encode()[1:] + b"\n",
+    ]
+    intake(*[deliver(body) for body in bodies])
+
+    kept = query(
+        "SELECT body FROM event_payloads JOIN processed_events ON id = event_id ORDER BY occurred_at"
+    )
+
+    assert sorted(bytes(body) for (body,) in kept) == sorted(bodies)
+
+
+def test_a_body_is_kept_beside_its_own_event(intake, query):
+    deliveries = [deliver(said(f"message {number}" * number, after_ms=number)) for number in range(1, 60)]
+    intake(*deliveries)
+
+    for digest, body in query(
+        "SELECT body_sha256, body FROM event_payloads JOIN processed_events ON id = event_id"
+    ):
+        assert hashlib.sha256(body).digest() == bytes(digest)
+
+
+def test_a_handler_is_given_the_whole_payload(engine, handlers, query):
+    given = []
+    handlers[CONVERSATION_MESSAGE] = (lambda _connection, events, _now_us: given.extend(events),)
+    payload = said("Hello", metadata={"customChannelToken": "constructed"}, participants=[{"id": "p-1"}])
+
+    processor(engine, handlers)(deliver(payload))
+
+    assert given[0].event.payload == payload
+
+
+def test_a_receipt_keeps_its_reasons(intake, query):
+    receipt = payload_of("genesys/receipt-failed")
+    intake(deliver(receipt))
+
+    [(reasons,)] = query("SELECT reasons FROM message_receipts")
+
+    assert json.loads(reasons) == receipt["reasons"]
+
+
+@pytest.mark.parametrize("words", ["a\x00b", "half \ud800 of a pair", "\x00"])
+def test_characters_that_no_database_stores_are_replaced_where_they_are_read(intake, query, words):
+    body = said(words, note=words, routing={"queueId": words}, channel={"externalId": words})
+    body["message"] |= {"direction": words, "content": [{"text": words}]}
+
+    assert intake(deliver(body)) == frozenset()
+
+    [(text, content)] = query("SELECT text, content FROM conversation_messages")
+    assert text == words.replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
+    assert json.loads(content) == [{"text": words}]
+
+
+def test_each_kind_of_a_list_of_events_is_recorded_and_only_the_known_takes_effect(intake, query):
+    kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
+
+    assert intake(deliver(payload_of("genesys/typing") | {"events": kinds})) == frozenset()
+
+    assert sorted(query("SELECT event_type, outcome, reason FROM processed_events")) == [
+        ("openmessaging:event:presence", "skipped", "no_handler"),
+        ("openmessaging:typing", "skipped", "typing"),
+    ]
+    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
+
+
+def test_a_kind_of_the_list_reaches_the_integrators_handler(engine, handlers, query):
+    given = []
+    handlers["openmessaging:event:presence"] = (lambda _connection, events, _now_us: given.extend(events),)
+    kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
+
+    processor(engine, handlers)(deliver(payload_of("genesys/typing") | {"events": kinds}))
+
+    assert [each.event.payload["events"] for each in given] == [kinds]

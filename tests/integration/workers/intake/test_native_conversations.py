@@ -1,0 +1,151 @@
+"""How conversations begin that nobody notified, and what is only counted."""
+
+import pytest
+
+from messaging.clock import SystemClock
+from tests.integration.workers.events import deliver, payload_of, said
+from workers.filters import checked
+from workers.intake import Intake, unstored_types
+from workers.settle import Settler
+from workers.tables import WindowBounds
+
+AT_ONCE = WindowBounds(0, 0)
+OUTBOX = "SELECT event_type, event_id IS NULL, late FROM outbox ORDER BY id"
+NEW = "openmessaging:conversation:new"
+MESSAGE = "openmessaging:conversation:message"
+RECEIPT = "openmessaging:receipt"
+
+
+@pytest.fixture
+def counting(engine, handlers):
+    """Process deliveries as an intake worker does by default, and settle at once."""
+    intake = Intake(engine, handlers, SystemClock(), window=AT_ONCE, unstored=unstored_types(handlers))
+
+    def process(*deliveries):
+        verdict = intake.process(deliveries)
+        Settler(engine, SystemClock(), window=AT_ONCE, states=None).settle_windows()
+        return verdict
+
+    return process
+
+
+def told(query):
+    return [(event_type, bool(unnotified), bool(late)) for event_type, unnotified, late in query(OUTBOX)]
+
+
+def test_the_first_message_starts_the_session_and_the_next_does_not(counting, query):
+    counting(deliver(payload_of("genesys/text")))
+    counting(deliver(payload_of("genesys/text") | {"id": "another"}))
+
+    assert told(query) == [(NEW, True, False), (MESSAGE, False, False), (MESSAGE, False, False)]
+
+
+def test_a_receipt_that_comes_first_starts_the_session_before_it_is_told(counting, query):
+    counting(deliver(payload_of("genesys/receipt-published")), deliver(payload_of("genesys/text")))
+
+    assert told(query) == [(NEW, True, False), (RECEIPT, False, False), (MESSAGE, False, False)]
+
+
+def test_a_receipt_of_no_named_conversation_starts_no_session(counting, query):
+    counting(deliver(payload_of("genesys/receipt-published") | {"conversationId": None}))
+
+    assert told(query) == [(RECEIPT, False, False)]
+
+
+def test_a_start_that_the_event_bus_brings_comes_first_or_is_marked_late(counting, query):
+    counting(deliver(payload_of("eventbridge/customer-start")))
+    counting(deliver(payload_of("genesys/text")))
+    assert told(query) == [(NEW, False, False), (MESSAGE, False, False)]
+
+
+def test_a_start_that_comes_after_the_first_message_is_late(counting, query):
+    counting(deliver(payload_of("genesys/text")))
+    counting(deliver(payload_of("eventbridge/customer-start")))
+
+    assert told(query) == [(NEW, True, False), (MESSAGE, False, False), (NEW, False, True)]
+
+
+def test_a_start_is_told_before_a_receipt_of_another_conversation_brings_its_own_receipt_forward(
+    counting, query
+):
+    """Handlers have all of a type at once: the other's receipt sorts first, and brings this one's along."""
+    start, receipt = payload_of("eventbridge/customer-start"), payload_of("genesys/receipt-published")
+    of_another = receipt | {"conversationId": "0-before-the-other", "id": "another"}
+    counting(deliver(of_another), deliver(start), deliver(receipt))
+
+    told_of = "SELECT event_type, event_id IS NULL, late FROM outbox WHERE conversation_id = :id ORDER BY id"
+    rows = query(told_of, id=receipt["conversationId"])
+    assert [(kind, bool(unnotified), bool(late)) for kind, unnotified, late in rows] == [
+        (NEW, False, False),
+        (RECEIPT, False, False),
+    ]
+
+
+def test_an_answer_on_the_event_bus_routes_the_conversation(counting, query):
+    counting(deliver(payload_of("eventbridge/customer-start")), deliver(payload_of("eventbridge/acd-end")))
+
+    assert query("SELECT status, routing_status, routing_queue FROM conversations") == [
+        ("started", "CONTACT-ROUTED", "0b6d2a1e-0000-4000-8000-000000000000")
+    ]
+
+
+def test_an_event_of_another_medium_is_recorded_and_makes_no_conversation(counting, query):
+    counting(deliver(payload_of("eventbridge/customer-start-chat")), deliver(payload_of("genesys/text")))
+
+    assert query("SELECT outcome, reason FROM processed_events WHERE dialect = 'eventbridge'") == [
+        ("skipped", "other_medium")
+    ]
+    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
+    assert query("SELECT event_count FROM conversations") == [(1,)]
+
+
+def test_a_batch_of_other_media_alone_is_recorded(counting, query):
+    verdict = counting(deliver(payload_of("eventbridge/customer-start-chat")))
+
+    assert not verdict.rejected
+    assert query("SELECT count(*) FROM conversations") == [(0,)]
+
+
+def test_typing_is_counted_by_day_and_not_stored(counting, query):
+    verdicts = [counting(deliver(payload_of("genesys/typing"))) for _ in range(3)]
+
+    assert not any(verdict.rejected or verdict.put_off for verdict in verdicts)
+    assert query("SELECT event_type, events FROM unstored_events") == [("openmessaging:typing", 3)]
+    assert query("SELECT count(*) FROM processed_events") == [(0,)]
+    assert query("SELECT count(*) FROM conversations") == [(0,)]
+
+
+def test_what_comes_in_one_body_with_typing_is_stored_all_the_same(counting, query):
+    kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
+    counting(deliver(payload_of("genesys/typing") | {"events": kinds}))
+
+    assert query("SELECT event_type, reason FROM processed_events") == [
+        ("openmessaging:event:presence", "no_handler")
+    ]
+    assert query("SELECT sum(events) FROM unstored_events") == [(1,)]
+
+
+def test_typing_that_an_integrators_handler_wants_is_stored(handlers):
+    handlers["openmessaging:typing"] += (lambda *_: {},)
+
+    assert unstored_types(handlers) == frozenset()
+
+
+def test_what_the_filter_does_not_hold_of_is_recorded_as_skipped_and_touches_no_conversation(
+    engine, handlers, query
+):
+    guarded = Intake(engine, handlers, SystemClock(), event_filter=checked("channel.externalId == 'mine'"))
+    channels = [{"type": "custom", "externalId": name} for name in ("mine", "yours")]
+
+    guarded.process(
+        [deliver(said(str(n), after_ms=n, channel=channel)) for n, channel in enumerate(channels)]
+        + [deliver(said("untold", after_ms=9))]
+    )
+
+    assert query("SELECT outcome, reason FROM processed_events ORDER BY occurred_at") == [
+        ("processed", None),
+        ("skipped", "filtered"),
+        ("processed", None),
+    ]
+    assert query("SELECT event_count, message_count FROM conversations") == [(2, 2)]
+    assert query("SELECT count(*) FROM event_payloads") == [(3,)]

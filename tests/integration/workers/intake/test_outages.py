@@ -1,0 +1,138 @@
+"""The database is at fault: everything is held, nothing becomes a dead letter."""
+
+import sqlite3
+import threading
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from messaging.errors import RetryLaterError
+from migrations import schema
+from tests.integration.workers.consuming import processor
+from tests.integration.workers.events import deliver, said
+from tests.servers import free_port
+from workers.parsing.events import CONVERSATION_MESSAGE
+from workers.tables import engine_of, transact
+
+
+def raw(url):
+    return psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True)
+
+
+def test_a_database_that_is_away_holds_the_batch(handlers):
+    away = engine_of(f"postgresql://postgres@127.0.0.1:{free_port()}/none")
+
+    with pytest.raises(RetryLaterError):
+        processor(away, handlers)(deliver(said("a")), deliver(b"malformed"))
+
+
+def test_missing_tables_hold_the_batch_until_they_are_migrated(database_url, handlers):
+    engine = engine_of(database_url)
+    intake = processor(engine, handlers)
+    delivery = deliver(said("a"))
+
+    with pytest.raises(RetryLaterError):
+        intake(delivery)
+    schema.upgrade(database_url)
+
+    assert intake(delivery) == frozenset()
+    engine.dispose()
+
+
+def test_a_connection_ended_by_the_server_is_replaced(migrated_postgres_url, handlers):
+    engine = engine_of(migrated_postgres_url)
+    intake = processor(engine, handlers)
+    intake(deliver(said("a")))
+    with raw(migrated_postgres_url) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    delivery = deliver(said("b"))
+    with pytest.raises(RetryLaterError):
+        intake(delivery)
+
+    assert intake(delivery) == frozenset()
+    engine.dispose()
+
+
+def test_a_statement_that_takes_too_long_holds_the_batch(migrated_postgres_url, handlers):
+    engine = engine_of(migrated_postgres_url)
+
+    def sleeps(connection, events, now_us):
+        connection.execute(text("SET LOCAL statement_timeout = 50"))
+        connection.execute(text("SELECT pg_sleep(5)"))
+        return {}
+
+    handlers[CONVERSATION_MESSAGE] = (sleeps,)
+
+    with pytest.raises(RetryLaterError):
+        processor(engine, handlers)(deliver(said("a")), deliver(said("b")))
+    with raw(migrated_postgres_url) as connection:
+        assert connection.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)
+    engine.dispose()
+
+
+def test_a_deadlock_is_tried_again_and_passes(postgres_url):
+    with raw(postgres_url) as connection:
+        connection.execute("CREATE TABLE pair (id int PRIMARY KEY, n int)")
+        connection.execute("INSERT INTO pair VALUES (1, 0), (2, 0)")
+    barrier = threading.Barrier(2, timeout=10)
+    met = set()
+
+    def add(order):
+        engine = engine_of(postgres_url)
+
+        def work(connection):
+            connection.execute(text("SET LOCAL deadlock_timeout = '50ms'"))
+            for row in order:
+                connection.execute(text("UPDATE pair SET n = n + 1 WHERE id = :id"), {"id": row})
+                if order not in met:
+                    met.add(order)
+                    barrier.wait()
+
+        transact(engine, work)
+        engine.dispose()
+
+    threads = [threading.Thread(target=add, args=(order,)) for order in ((1, 2), (2, 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+
+    with raw(postgres_url) as connection:
+        assert connection.execute("SELECT n FROM pair ORDER BY id").fetchall() == [(2,), (2,)]
+
+
+def test_a_full_disk_holds_the_batch_on_sqlite(migrated_sqlite_url, handlers):
+    engine = engine_of(migrated_sqlite_url)
+    intake = processor(engine, handlers)
+    with engine.begin() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    batch = [deliver(said("x" * 5000, after_ms=number)) for number in range(100)]
+
+    with pytest.raises(RetryLaterError):
+        intake(*batch)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+
+    assert intake(*batch) == frozenset()
+    engine.dispose()
+
+
+def test_a_locked_sqlite_is_waited_for(migrated_sqlite_url, handlers):
+    engine = engine_of(migrated_sqlite_url)
+    other = sqlite3.connect(engine.url.database, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    release.start()
+
+    assert processor(engine, handlers)(deliver(said("a"))) == frozenset()
+
+    release.join()
+    other.close()
+    engine.dispose()

@@ -1,0 +1,158 @@
+"""Deliveries that came back too often are tried alone."""
+
+import sqlite3
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from messaging.clock import SystemClock
+from messaging.errors import RetryLaterError
+from tests.integration.workers.consuming import processor
+from tests.integration.workers.events import deliver, said
+from workers.intake import Intake
+from workers.parsing.events import CONVERSATION_MESSAGE
+from workers.tables import Suspects
+
+
+class WorkerKilledError(BaseException):
+    """What SIGKILL is to a test: nothing below the test catches it."""
+
+
+@pytest.fixture
+def deadly(engine, handlers):
+    """Intake whose handler kills the worker at one word."""
+
+    def kills(connection, events, now_us):
+        if any(each.event.text == "poison" for each in events):
+            raise WorkerKilledError
+        return {}
+
+    handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], kills)
+
+    def work(*deliveries):
+        # A killed worker forgets, so each attempt is another worker's.
+        return processor(engine, handlers)(*deliveries)
+
+    return work
+
+
+def test_a_poison_event_is_dead_lettered_and_its_neighbours_are_processed(deadly, query):
+    payloads = [said("before"), said("poison"), said("after")]
+
+    for attempt in range(1, 4):
+        with pytest.raises(WorkerKilledError):
+            deadly(*[deliver(each, attempt=attempt, message_id=each["message"]["text"]) for each in payloads])
+    last = [deliver(each, attempt=4, message_id=each["message"]["text"]) for each in payloads]
+    rejected = deadly(*last)
+
+    assert rejected == {last[1].tag}
+    assert query("SELECT message_id, code FROM dead_letters") == [("poison", "poison")]
+    assert query("SELECT text FROM conversation_messages ORDER BY text") == [("after",), ("before",)]
+    assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_a_suspect_that_is_innocent_is_processed_and_its_mark_cleared(intake, query):
+    assert intake(deliver(said("a"), attempt=9)) == frozenset()
+
+    assert query("SELECT message_count FROM conversations") == [(1,)]
+    assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_an_outage_in_the_middle_of_an_attempt_makes_no_poison(engine, handlers, query):
+    outage = [True]
+
+    def fails(connection, events, now_us):
+        if outage and connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        elif outage:
+            busy = sqlite3.OperationalError("locked")
+            busy.sqlite_errorname = "SQLITE_BUSY"
+            raise OperationalError("INSERT", {}, busy)
+        return {}
+
+    handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], fails)
+    intake = processor(engine, handlers)
+    suspect = deliver(said("a"), attempt=2)
+    for _ in range(10):
+        with pytest.raises(RetryLaterError):
+            intake(suspect)
+    outage.clear()
+
+    assert intake(suspect) == frozenset()
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
+    assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_a_connection_that_is_lost_while_a_suspect_is_marked_counts_as_no_kill(
+    engine, handlers, query, monkeypatch
+):
+    worker = Intake(engine, handlers, SystemClock())
+    mark = Suspects.mark
+
+    def mark_and_lose(suspects, message_id):
+        kills = mark(suspects, message_id)
+        worker.abandon()
+        return kills
+
+    monkeypatch.setattr(Suspects, "mark", mark_and_lose)
+
+    with pytest.raises(RetryLaterError):
+        worker.process([deliver(said("a"), attempt=2), deliver(said("b"), attempt=2)])
+
+    assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_a_suspect_that_was_only_held_is_no_poison_however_often_its_worker_starts_anew(
+    engine, handlers, query
+):
+    suspect = deliver(said("a"), attempt=2)
+    _rename(engine, "conversation_messages", "unmigrated")
+    for _ in range(3):
+        with pytest.raises(RetryLaterError):
+            processor(engine, handlers)(suspect)
+    _rename(engine, "unmigrated", "conversation_messages")
+
+    assert processor(engine, handlers)(suspect) == frozenset()
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
+    assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_a_suspect_that_is_held_keeps_the_mark_of_the_worker_that_it_killed(engine):
+    Suspects(engine, SystemClock()).mark("m-1")
+    holding = Suspects(engine, SystemClock())
+
+    for _ in range(3):
+        with pytest.raises(RetryLaterError), holding.attempt("m-1"):
+            raise RetryLaterError("away")
+
+    assert Suspects(engine, SystemClock()).mark("m-1") == 1
+
+
+def test_poison_that_is_held_is_still_poison_for_the_next_worker(engine, handlers, query):
+    for _ in range(2):
+        Suspects(engine, SystemClock()).mark("poison")
+    poison = deliver(said("poison"), attempt=4, message_id="poison")
+    _rename(engine, "dead_letters", "unmigrated")
+    for _ in range(2):
+        with pytest.raises(RetryLaterError):
+            processor(engine, handlers)(poison)
+    _rename(engine, "unmigrated", "dead_letters")
+
+    assert processor(engine, handlers)(poison) == {poison.tag}
+    assert query("SELECT code FROM dead_letters") == [("poison",)]
+
+
+def test_a_mark_that_cannot_be_cleared_hides_nothing_of_why_the_suspect_is_held(engine):
+    def attempt_and_fail():
+        with Suspects(engine, SystemClock()).attempt("m-1"):
+            _rename(engine, "suspects", "unmigrated")
+            raise RetryLaterError("away")
+
+    with pytest.raises(RetryLaterError, match="away"):
+        attempt_and_fail()
+
+
+def _rename(engine, table, name):
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))

@@ -1,0 +1,60 @@
+"""The worker as operators run it: a process with an environment and signals."""
+
+import signal
+import socket
+import time
+
+import pytest
+
+from tests.integration.workers.events import said
+from tests.integration.workers.intake.patience import PATIENCE_SECONDS, wait_until
+
+
+def test_a_worker_ends_well_at_sigterm_and_the_next_finds_nothing_to_repeat(start, publish, count):
+    worker = start()
+    publish(*[said(f"m{number}") for number in range(250)])
+    wait_until(lambda: count() == 250)
+
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(PATIENCE_SECONDS) == 0
+
+
+def test_a_killed_worker_loses_nothing_and_repeats_nothing(start, publish, count):
+    payloads = [said(f"m{number}", conversation=f"c-{number % 5}") for number in range(600)]
+    publish(*payloads)
+    for _ in range(3):
+        before = count()
+        worker = start()
+        wait_until(lambda before=before: count() > before or count() == 600)
+        worker.kill()
+        worker.wait()
+    start()
+
+    wait_until(lambda: count() == 600)
+    assert count("conversation_messages") == 600
+    assert count("dead_letters") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OM_AMQP_URL", ""), ("OM_DATABASE_URL", "nonsense"), ("OM_BATCH_EVENTS", "none"), ("OM_AMQP_URL", "x")],
+)
+def test_a_malformed_setting_refuses_to_start_with_78_and_names_the_variable(start, tmp_path, name, value):
+    worker = start(**{name: value})
+
+    assert worker.wait(PATIENCE_SECONDS) == 78
+    assert name in (tmp_path / "worker-0.log").read_text()
+
+
+def test_sigterm_does_not_wait_for_a_broker_that_says_nothing(start):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        worker = start(OM_AMQP_URL=f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}/")
+        silent.settimeout(PATIENCE_SECONDS)
+        connection, _ = silent.accept()
+        before = time.monotonic()
+        worker.send_signal(signal.SIGTERM)
+
+        assert worker.wait(PATIENCE_SECONDS) == 0
+        assert time.monotonic() - before < 5.0
+        connection.close()

@@ -1,0 +1,209 @@
+"""Each alert fires where it should, and only there: Prometheus itself evaluates the rules."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ensure_prometheus
+
+ROOT = Path(__file__).parents[4]
+RULES = ROOT / "deploy" / "prometheus" / "open-messaging.rules.yml"
+RUNBOOK = ROOT / "docs" / "runbook.md"
+ALERTS = re.findall(r"- alert: (\w+)", RULES.read_text())
+
+EDGE = 'job="open-messaging",instance="edge:8080"'
+OBSERVE = 'job="open-messaging",instance="vm:9464"'
+# What is told where all is well, every half a minute.
+WELL = {
+    f"up{{{EDGE}}}": "1x160",
+    f"om_edge_ready{{{EDGE}}}": "1x160",
+    f'om_edge_shedding{{{EDGE},pid="1"}}': "0x160",
+    f"om_edge_journal_bytes{{{EDGE}}}": "400x160",
+    f"om_edge_journal_max_bytes{{{EDGE}}}": "1000x160",
+    f'om_edge_broker{{{EDGE},pid="1",state="up"}}': "1x160",
+    f'om_edge_broker{{{EDGE},pid="1",state="away"}}': "0x160",
+    f"om_edge_journal_oldest_entry_seconds{{{EDGE}}}": "6x160",
+    f'om_edge_oversized_total{{{EDGE},pid="1"}}': "0x160",
+    f'om_edge_damaged_segments_total{{{EDGE},pid="1"}}': "0x160",
+    f'om_queue_messages{{{OBSERVE},queue="open-messaging.events"}}': "5000x160",
+    f"om_processed_events_highest_id{{{OBSERVE}}}": "0+100x160",
+    f'om_worker_up{{{OBSERVE},role="intake",worker="vm 1"}}': "1x160",
+    f"om_database_up{{{OBSERVE}}}": "1x160",
+    f"om_braked_workers{{{OBSERVE}}}": "0x160",
+    f'om_dead_letters{{{OBSERVE},code="not_json"}}': "0x160",
+    f"om_window_oldest_age_seconds{{{OBSERVE}}}": "12x160",
+    f'om_delivery_oldest_due_age_seconds{{{OBSERVE},destination="crm"}}': "200x160",
+    f'om_destination_down{{{OBSERVE},worker="vm 1",destination="crm"}}': "0x160",
+    f'om_destination_paused{{{OBSERVE},destination="crm"}}': "0x160",
+    f"om_reconciliation_gaps{{{OBSERVE}}}": "3x160",
+    f"om_reconciliation_age_seconds{{{OBSERVE}}}": "900x160",
+    f"om_reconciliation_passed_over{{{OBSERVE}}}": "0x160",
+    f'om_intake_processed_total{{{OBSERVE},worker="vm 1"}}': "0+900x160",
+    f'om_intake_skipped_total{{{OBSERVE},worker="vm 1"}}': "0+90x160",
+    f'om_intake_dead_lettered_total{{{OBSERVE},worker="vm 1"}}': "0x160",
+    f"om_drift_names{{{OBSERVE}}}": "0x160",
+}
+
+
+def series(name, **labels):
+    """Return the one key of WELL that this metric, with these labels, has."""
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    [key] = [key for key in WELL if key.startswith(f"{name}{{") and all(each in key for each in wanted)]
+    return key
+
+
+# Alert, what goes wrong after half an hour (60 samples), when it has not fired yet, and when it has, in
+# minutes from then on.
+CASES = [
+    ("EdgeDown", {series("up"): "1x59 0x100"}, 0, 2),
+    ("EdgeRefuses", {series("om_edge_ready"): "1x59 0x100"}, 0, 1),
+    ("Shedding", {series("om_edge_shedding"): "0x59 1x100"}, 0, 1),
+    ("JournalFills", {series("om_edge_journal_bytes"): "400x59 501x100"}, -1, 1),
+    (
+        "BrokerAway",
+        {
+            series("om_edge_broker", state="up"): "1x59 0x100",
+            series("om_edge_broker", state="away"): "0x59 1x100",
+        },
+        0,
+        2,
+    ),
+    ("ProofLate", {series("om_edge_journal_oldest_entry_seconds"): "6x59 61x100"}, 0, 2),
+    ("SetAside", {series("om_edge_oversized_total"): "0x59 1x100"}, -1, 1),
+    ("QueueNotDrained", {series("om_processed_events_highest_id"): "0+100x59 5900x100"}, 2, 6),
+    ("WorkerSilent", {series("om_worker_up"): "1x59 0x100"}, 0, 2),
+    ("DatabaseAway", {series("om_database_up"): "1x59 0x100"}, 0, 2),
+    ("Brake", {series("om_braked_workers"): "0x59 1x100"}, -1, 1),
+    ("DeadLetters", {series("om_dead_letters"): "0x59 1x100"}, 4, 6),
+    ("WindowsLate", {series("om_window_oldest_age_seconds"): "12x59 61x100"}, 0, 2),
+    ("DeliveriesLate", {series("om_delivery_oldest_due_age_seconds"): "200x59 301x100"}, 0, 2),
+    ("DestinationDown", {series("om_destination_down"): "0x59 1x100"}, 4, 6),
+    ("DestinationPaused", {series("om_destination_paused"): "0x59 1x100"}, 9, 11),
+    ("Gaps", {series("om_reconciliation_gaps"): "3x59 4x100"}, -1, 1),
+    ("Gaps", {series("om_reconciliation_gaps"): "5000x59 4000x19 4001x80"}, 9, 11),
+    ("ReconciliationLate", {series("om_reconciliation_age_seconds"): "900x59 3601x100"}, -1, 1),
+    # From the start on: it waits for an hour.
+    ("ConversationsPassedOver", {series("om_reconciliation_passed_over"): "2x160"}, 29, 31),
+    ("SuccessRateLow", {series("om_reconciliation_gaps"): "3x59 3+100x100"}, 10, 45),
+    ("Drift", {series("om_drift_names"): "0x59 1x100"}, 9, 11),
+]
+ALONG = {"SuccessRateLow": ["Gaps"]}
+"""What fires with it, and rightly."""
+GAPS = series("om_reconciliation_gaps")
+FALLS = {"at once": "5000x59 1000x100", "bit by bit": "5000x59 4900-100x48 100x51"}
+"""Retention deletes old gaps by night, and nothing may fire at any minute."""
+HOUR = 120 * 990
+"""Events that were processed or skipped after so many half minutes."""
+SHARES = {
+    "gaps": ("3x59 63x100", 1 - 60 / HOUR),
+    "gaps after old ones were deleted": ("5000x59 4000x19 4060x80", 1 - 60 / HOUR),
+    "gaps that a scrape missed": ("3x59 _x20 63x80", 1 - 60 / HOUR),
+    "no gaps, and old ones are deleted": (FALLS["bit by bit"], 1),
+}
+"""What webhooks brought in the first hour."""
+
+
+def case(name, wrong, quiet, firing):
+    return told(name, wrong, _firing(30 + quiet, name, is_quiet=True), _firing(30 + firing, name))
+
+
+def told(name, wrong, *expected):
+    return {
+        "name": name,
+        "interval": "30s",
+        "input_series": [{"series": key, "values": wrong.get(key, WELL[key])} for key in WELL],
+        "promql_expr_test": list(expected),
+    }
+
+
+def _share(value):
+    """Expect the success rate after an hour."""
+    is_near = f"abs(open_messaging:success_ratio:7d - {value!r}) < bool 1e-9"
+    return {"expr": is_near, "eval_time": "60m", "exp_samples": [{"labels": "{}", "value": 1}]}
+
+
+def _firing(minute, name, *, is_quiet=False):
+    """Expect this alert at a minute and what comes along with it, or only that, and never another one."""
+    names = [*ALONG.get(name, []), *([] if is_quiet else [name])]
+    return {
+        "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+        "eval_time": f"{minute}m",
+        "exp_samples": [{"labels": f'{{alertname="OpenMessaging{each}"}}', "value": 1} for each in names],
+    }
+
+
+@pytest.fixture
+def promtool():
+    ensure_prometheus()
+
+    def run(*arguments):
+        return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def rules_hold(promtool, tmp_path):
+    """Have the rules evaluated over what is told, and look whether all was as expected."""
+
+    def hold(*tests):
+        file = tmp_path / "rules.test.yml"
+        # JSON is YAML.
+        file.write_text(
+            json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "30s", "tests": tests})
+        )
+        tested = promtool("test", "rules", str(file))
+        assert tested.returncode == 0, tested.stdout + tested.stderr
+
+    return hold
+
+
+CALM = {"expr": "count_over_time(ALERTS[70m])", "eval_time": "70m", "exp_samples": []}
+
+
+def test_every_alert_fires_where_it_should_and_nothing_fires_where_all_is_well(rules_hold):
+    rules_hold(told("well", {}, CALM), *(case(*each) for each in CASES))
+
+
+def test_that_old_gaps_are_deleted_fires_nothing(rules_hold):
+    rules_hold(*(told(name, {GAPS: values}, CALM) for name, values in FALLS.items()))
+
+
+def test_what_a_later_comparison_could_compare_after_all_fires_nothing(rules_hold):
+    passed_over = {series("om_reconciliation_passed_over"): "0x9 2x89 0x60"}
+    quiet = (_firing(minute, "", is_quiet=True) for minute in range(80))
+
+    rules_hold(told("passed over for three quarters of an hour", passed_over, *quiet))
+
+
+def test_the_success_rate_is_of_the_gaps_that_were_found(rules_hold):
+    rules_hold(*(told(name, {GAPS: values}, _share(share)) for name, (values, share) in SHARES.items()))
+
+
+def test_no_alert_is_without_its_case():
+    assert {f"OpenMessaging{name}" for name, *_ in CASES} == set(ALERTS)
+
+
+def test_prometheus_itself_takes_the_rules_and_the_configuration(promtool):
+    checked = promtool("check", "config", str(RULES.with_name("prometheus.yml")))
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_runbook_has_a_chapter_for_every_alert_and_for_no_other():
+    assert re.findall(r"^## (OpenMessaging\w+)$", RUNBOOK.read_text(), re.MULTILINE) == ALERTS
+
+
+def test_every_alert_names_its_chapter():
+    links = re.findall(r"runbook_url: docs/runbook.md#(\w+)", RULES.read_text())
+
+    assert links == [name.lower() for name in ALERTS]
+
+
+def test_what_the_status_page_points_to_is_an_alert():
+    page = (ROOT / "workers" / "observe" / "page" / "troubles.py").read_text()
+
+    assert set(re.findall(r'"(OpenMessaging\w+)"', page)) <= set(ALERTS)

@@ -1,0 +1,122 @@
+"""The observe role beside a real broker and database."""
+
+import sys
+from datetime import UTC, datetime
+
+import pytest
+import requests
+import sqlalchemy as sa
+from prometheus_client.parser import text_string_to_metric_families
+
+from messaging.clock import SystemClock
+from tests.servers import LOOPBACK, ServerProcess, free_port
+from tests.services import Service, declare_topology, running
+from workers.observe import OBSERVER_SESSION, ServiceCollector
+from workers.tables import TIMER, dead_letters, engine_of, note_brake, reconciliations
+from workers.tables.reporting import brake_records
+
+BRAKED = "om_braked_workers"
+PASSED_OVER = "om_reconciliation_passed_over"
+THEN = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
+LETTER = {
+    "message_id": "m-1",
+    "code": "not_json",
+    "reason": "constructed",
+    "body_sha256": bytes(32),
+    "source": "webhook",
+    "received_at": THEN,
+    "recorded_at": THEN,
+    "attempts": 1,
+}
+
+
+@pytest.fixture
+def observer(vhost, rabbitmq, migrated_url, tmp_path):
+    """The role's process and a function that scrapes it."""
+    declare_topology(vhost.amqp_url)
+    bind = f"{LOOPBACK}:{free_port()}"
+    settings = {"OM_DATABASE_URL": migrated_url, "OM_METRICS_BIND": bind}
+    service = Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings)
+    process = ServerProcess("observe", tmp_path / "observe.log")
+    with running(process):
+        command = [sys.executable, "-m", "workers", "observe"]
+        process.launch(command, environment=service.environment(), directory=tmp_path)
+        process.wait_until(lambda: "metrics_served" in (tmp_path / "observe.log").read_text(), timeout=30.0)
+
+        def scrape():
+            text = requests.get(f"http://{bind}/metrics", timeout=10).text
+            return {
+                (sample.name, *sample.labels.values()): sample.value
+                for family in text_string_to_metric_families(text)
+                for sample in family.samples
+            }
+
+        scrape.url = f"http://{bind}"
+        yield scrape
+
+
+def test_what_waits_and_since_when_is_told(observer, migrated_url):
+    before = observer()
+    assert before["om_database_up",] == 1
+    assert before["om_queue_messages", "open-messaging.events"] == 0
+    assert ("om_dead_letters", "not_json") not in before
+
+    engine = sa.create_engine(migrated_url)
+    with engine.begin() as connection:
+        connection.execute(dead_letters.insert(), LETTER)
+    engine.dispose()
+
+    state = requests.get(f"{observer.url}/ops/state", timeout=10).json()
+    assert state["dead_letters"][0]["code"] == "not_json"
+    after = observer()
+    assert after["om_dead_letters", "not_json"] == 1
+    assert after["om_dead_letter_oldest_age_seconds", "not_json"] > 1_000_000
+
+
+def test_a_look_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
+    writer = engine_of(migrated_sqlite_url)
+    reader = engine_of(migrated_sqlite_url, OBSERVER_SESSION)
+    with writer.begin(), reader.begin() as connection:
+        # A second writer would be refused after SQLITE_BUSY_SECONDS.
+        assert connection.exec_driver_sql("SELECT count(*) FROM processed_events").scalar_one() == 0
+    writer.dispose()
+    reader.dispose()
+
+
+def test_a_worker_that_ended_while_it_held_its_events_is_not_told_of_for_ever(engine, monkeypatch):
+    note(engine, "ended", seconds_ago=121)
+    assert told(engine, BRAKED) == [0]
+    note(engine, "holds", seconds_ago=0)
+    assert told(engine, BRAKED) == [1]
+    # Judged at each scrape: a while later that one has ended, too.
+    monkeypatch.setattr(brake_records, "ENDED_SECONDS", 0.0)
+    assert told(engine, BRAKED) == [0]
+
+
+def test_what_a_person_compares_meanwhile_says_nothing_of_what_the_worker_passed_over(engine):
+    assert told(engine, PASSED_OVER) == []
+    compare(engine, passed_over=7)
+    compare(engine, started_by="somebody", passed_over=0, finished_at=datetime.now(UTC))
+    # Under way: it has not come to any yet.
+    compare(engine, finished_at=None, passed_over=0)
+    assert told(engine, PASSED_OVER) == [7]
+    [age] = told(engine, "om_reconciliation_age_seconds")
+    assert age > 1_000_000
+
+
+def told(engine, name):
+    [metric] = [each for each in ServiceCollector(engine, None).collect() if each.name == name]
+    return [sample.value for sample in metric.samples]
+
+
+def compare(engine, **changes):
+    moments = dict.fromkeys(("compared_from", "compared_to", "started_at", "finished_at", "held_until"), THEN)
+    row = moments | {"started_by": TIMER, "read_through": "", "held_by": "constructed"} | changes
+    with engine.begin() as connection:
+        connection.execute(reconciliations.insert(), row)
+
+
+def note(engine, worker, *, seconds_ago):
+    now_us = SystemClock().now_us() - seconds_ago * 1_000_000
+    with engine.begin() as connection:
+        note_brake(connection, worker, braked_us=now_us, judged=300, died=290, now_us=now_us)

@@ -1,0 +1,403 @@
+"""What a person does with dead letters: a real queue, intake behind it, and what is on record."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import pika
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import text
+
+from messaging import topology
+from messaging.blocking import DeadLetterQueue, Republisher, dead_letters_in_hand
+from messaging.blocking.dead_letter_queue import DeadLettersInHandError
+from messaging.broker import addresses
+from messaging.clock import SystemClock
+from messaging.envelope import decode_properties, encode_properties
+from messaging.errors import BrokerUnavailableError
+from omctl.commands.dead_letters import dead_letters as command
+from omctl.dead_letters import letters, working_off
+from tests.integration.workers.consuming import depth, running, wait_until
+from tests.integration.workers.events import said
+from workers.intake import Intake
+from workers.tables import engine_of
+
+SOURCES = Path(__file__).parents[4]
+LETTERS = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 2_000
+
+
+@pytest.fixture
+def invoke(vhost, migrated_url):
+    """Run `omctl dead-letters`."""
+    environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
+    return lambda *arguments: CliRunner().invoke(command, arguments, env=environment)
+
+
+@pytest.fixture
+def omctl(invoke):
+    """Run `omctl dead-letters` and return what it says as JSON."""
+
+    def run(*arguments, status=0):
+        result = invoke(*arguments, "--json")
+        assert result.exit_code == status, result.output
+        # Intake logs to the same place while the command runs.
+        return json.JSONDecoder().raw_decode(result.stdout[result.stdout.index("{\n") :])[0]
+
+    return run
+
+
+def body(number=0, **fields):
+    return json.dumps(
+        said(f"words {number}", conversation=f"c-{number % 50}", after_ms=number, **fields)
+    ).encode()
+
+
+def publish(
+    channel, message_id, content, *, routing_key=topology.EVENT_ROUTING_KEY, exchange=topology.EXCHANGE
+):
+    properties = decode_properties(
+        encode_properties(message_id, 1_700_000_000_000_000, message_id, "webhook")
+    )
+    channel.basic_publish(exchange, routing_key, content, properties)
+
+
+def bury(channel, message_id, content):
+    """Put a letter into the queue by hand."""
+    publish(channel, message_id, content, exchange="", routing_key=topology.DEAD_LETTERS)
+
+
+def buried(channel):
+    return depth(channel, topology.DEAD_LETTERS)
+
+
+def failing(handlers, is_broken):
+    """Replace the handler of messages by one that fails while *is_broken* holds anything."""
+    kind = "openmessaging:conversation:message"
+    [handler] = handlers[kind]
+
+    def fails(connection, claimed, now_us):
+        if is_broken:
+            raise LookupError
+        return handler(connection, claimed, now_us)
+
+    return handlers | {kind: (fails,)}
+
+
+def test_a_list_says_what_each_letter_is_and_leaves_the_queue_as_it_was(working, channel, omctl):
+    with working():
+        publish(channel, "broken", b"{")
+        publish(channel, "unknown", json.dumps({"eventType": "news", "conversationId": "c-9"}).encode())
+        wait_until(lambda: buried(channel) == 2)
+    bury(channel, "broken", b"{")
+
+    for _ in range(3):
+        listed = omctl("list")
+        assert listed["total"] == 2
+        letters = [
+            (each["message_id"], each["code"], each["event_type"], each["copies"])
+            for each in listed["letters"]
+        ]
+        assert letters == [("broken", "not_json", "-", 2), ("unknown", "unknown_event_type", "news", 1)]
+        assert listed["letters"][1]["conversation_id"] == "c-9"
+    assert [channel.basic_get(topology.DEAD_LETTERS)[2][:2] for _ in range(3)] == [b"{", b'{"', b"{"]
+
+
+def test_letters_are_chosen_by_code_type_conversation_and_time(working, channel, omctl):
+    with working():
+        publish(channel, "broken", b"{")
+        publish(channel, "unknown", json.dumps({"eventType": "a:news", "conversationId": "c-9"}).encode())
+        wait_until(lambda: buried(channel) == 2)
+
+    def chosen(*arguments):
+        return [each["message_id"] for each in omctl("list", *arguments)["letters"]]
+
+    assert chosen("--code", "not_json") == ["broken"]
+    assert chosen("--type", "news") == ["unknown"]
+    assert chosen("--conversation", "c-9", "--since", "1h") == ["unknown"]
+    assert chosen("--until", "1h") == []
+
+
+def test_a_letter_is_shown_and_its_body_only_when_asked_for(channel, omctl):
+    bury(channel, "m-1", body(1))
+    assert "words" not in json.dumps(omctl("show", "m-1"))
+    assert omctl("show", "m-1", "--body")["body"] == body(1).decode()
+    assert buried(channel) == 1
+
+
+def test_what_is_mended_takes_effect_when_it_is_replayed(working, channel, omctl, query, handlers):
+    is_broken = [True]
+    with working(handlers=failing(handlers, is_broken), attempts=1):
+        for number in range(5):
+            publish(channel, f"m-{number}", body(number))
+        wait_until(lambda: buried(channel) == 5)
+        told = omctl("replay", "--reason", "mended", "--yes", "m-3")
+        wait_until(lambda: buried(channel) == 5)
+        wait_until(lambda: query("SELECT source FROM dead_letters WHERE message_id = 'm-3'") == [("replay",)])
+        is_broken.clear()
+
+        assert omctl("replay", "--dry-run")["chosen"] == 5
+        assert (told["chosen"], told["done"]) == (1, 1)
+        assert omctl("replay", "--reason", "mended", "--yes", "--code", "handler_failed")["done"] == 5
+        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(5,)])
+
+    assert buried(channel) == 0
+    assert {each for (each,) in query("SELECT source FROM processed_events")} == {"replay"}
+    actions = query("SELECT action, reason, chosen, done, outcome FROM interventions ORDER BY chosen")
+    assert actions == [("replay-letters", "mended", 1, 1, "done"), ("replay-letters", "mended", 5, 5, "done")]
+    assert all("@" in who for (who,) in query("SELECT person FROM interventions"))
+
+
+def test_a_letter_that_dies_again_is_not_replayed_for_ever_and_has_its_new_reason(
+    working, channel, omctl, query
+):
+    with working():
+        publish(channel, "m-1", b"{")
+        wait_until(lambda: buried(channel) == 1)
+        assert omctl("replay", "--reason", "try", "--yes", "--rate", "0")["done"] == 1
+        wait_until(lambda: buried(channel) == 1)
+        time.sleep(0.5)
+    assert query("SELECT source, intervention_id FROM dead_letters") == [("replay", None)]
+
+
+def test_what_took_effect_is_refused_and_takes_effect_again_only_with_again(
+    working, channel, omctl, query, engine
+):
+    with working():
+        publish(channel, "m-1", body())
+        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(1,)])
+        for arguments, effects in (((), 1), (("--again",), 2), (("--again",), 3)):
+            bury(channel, "m-1", body())
+            # As it is when a letter has died again: the decision of before is no longer its own.
+            with engine.begin() as transaction:
+                transaction.exec_driver_sql("UPDATE dead_letters SET intervention_id = NULL")
+            omctl("replay", "--reason", "try", "--yes", *arguments)
+            wait_until(lambda: depth(channel) == 0)
+            wait_until(lambda: query("SELECT sum(message_count) FROM conversations") == [(effects,)])  # noqa: B023
+    assert query("SELECT deliveries FROM processed_events ORDER BY id") == [(2,), (1,), (1,)]
+
+
+def test_copies_of_one_letter_are_one_replay(working, channel, omctl, query):
+    for _ in range(3):
+        bury(channel, "m-1", body())
+    told = omctl("replay", "--reason", "try", "--yes")
+    assert (told["done"], told["copies"], buried(channel), depth(channel)) == (1, 2, 0, 1)
+
+
+def test_what_is_held_for_long_goes_back_and_nothing_loses_its_place(channel, omctl, monkeypatch):
+    monkeypatch.setattr(working_off, "HOLD_SECONDS", 0.0, raising=False)
+    monkeypatch.setattr(working_off, "STEP", 4)
+    held, put_back, publish_again = [], DeadLetterQueue.put_back, Republisher.publish
+    monkeypatch.setattr(
+        DeadLetterQueue, "put_back", lambda self, left=0: held.append(left) or put_back(self, left)
+    )
+
+    def die_again(self, envelope):
+        publish_again(self, envelope)
+        bury(channel, envelope.message_id, b"anew")
+
+    monkeypatch.setattr(Republisher, "publish", die_again)
+    for number in range(8):
+        bury(channel, f"m-{number}", body(number))
+    bury(channel, "m-1", body(1))
+
+    told = omctl("replay", "m-1", "m-2", "m-6", "--reason", "try", "--yes")
+    assert (told["done"], told["copies"], depth(channel)) == (3, 1, 3)
+    assert sum(map(bool, held)) >= 2
+    left = [channel.basic_get(topology.DEAD_LETTERS) for _ in range(buried(channel))]
+    assert [properties.message_id for _, properties, _ in left] == [
+        "m-0",
+        "m-3",
+        "m-4",
+        "m-5",
+        "m-7",
+        "m-1",
+        "m-2",
+        "m-6",
+    ]
+    assert [content for *_, content in left[-3:]] == [b"anew"] * 3
+
+
+def test_a_replay_that_is_stopped_leaves_every_letter_at_its_place(channel, omctl, monkeypatch):
+    monkeypatch.setattr(working_off, "STEP", 3)
+    for number in range(8):
+        bury(channel, f"m-{number}", body(number))
+    publish_again = Republisher.publish
+
+    def stop(self, envelope):
+        publish_again(self, envelope)
+        bury(channel, "m-8", b"anew")
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Republisher, "publish", stop)
+    told = omctl("replay", "m-1", "m-2", "m-6", "--reason", "try", "--yes", status=1)
+    assert (told["done"], told["cancelled"]) == (1, True)
+    assert [each["message_id"] for each in omctl("list")["letters"]] == [
+        f"m-{number}" for number in (0, 2, 3, 4, 5, 6, 7, 8)
+    ]
+
+
+def test_what_comes_while_a_person_looks_lies_behind(vhost, channel):
+    for number in range(2):
+        bury(channel, f"m-{number}", body(number))
+    with dead_letters_in_hand((vhost.amqp_url,), client_name="one") as (queue, _):
+        queue.take(2)
+        bury(channel, "m-2", body(2))
+    left = [channel.basic_get(topology.DEAD_LETTERS) for _ in range(3)]
+    assert [properties.message_id for _, properties, _ in left] == ["m-0", "m-1", "m-2"]
+
+
+def test_a_list_that_is_stopped_leaves_every_letter_at_its_place(channel, omctl, invoke, monkeypatch):
+    for number in range(8):
+        bury(channel, f"m-{number}", body(number))
+    omctl("list")
+    take, takes = DeadLetterQueue.take, []
+
+    def stop(self, most):
+        takes.append(most)
+        if len(takes) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return take(self, most)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(letters, "PAGE", 3)
+        patched.setattr(DeadLetterQueue, "take", stop)
+        assert invoke("list").exit_code == 1
+    left = [each["message_id"] for each in omctl("list")["letters"]]
+    assert left == [f"m-{number}" for number in range(8)]
+
+
+def test_a_named_letter_that_cannot_be_had_is_told_of(channel, invoke):
+    properties = pika.BasicProperties(message_id="m-1", headers={"destination": "crm"}, delivery_mode=2)
+    channel.basic_publish("", topology.DEAD_LETTERS, body(), properties)
+    result = invoke("replay", "m-1", "m-2", "--reason", "try", "--yes")
+    assert result.exit_code == 1
+    assert "omctl destinations resend crm" in result.stderr
+    assert "No dead letter m-2 is in the queue." in result.stderr
+    assert invoke("discard", "m-1", "m-2", "--reason", "try", "--yes").exit_code == 0
+
+
+def test_a_replay_that_is_cut_off_says_how_far_it_came(channel, invoke, monkeypatch):
+    for number in range(3):
+        bury(channel, f"m-{number}", body(number))
+    publish_again, taken = Republisher.publish, []
+
+    def refuse_the_second(self, envelope):
+        if taken:
+            raise BrokerUnavailableError("away")
+        taken.append(publish_again(self, envelope))
+
+    monkeypatch.setattr(Republisher, "publish", refuse_the_second)
+    result = invoke("replay", "--reason", "try", "--yes")
+    assert isinstance(result.exception, BrokerUnavailableError)
+    assert "1 of 3 replayed; the same command goes on." in result.stderr
+
+
+def test_who_thinks_for_longer_than_the_heartbeats_last_is_still_heard(
+    vhost, channel, migrated_url, monkeypatch
+):
+    monkeypatch.setattr(addresses, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(click, "confirm", lambda *_, **__: time.sleep(4.0))
+    bury(channel, "m-1", body())
+    environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
+    result = CliRunner().invoke(
+        command, ["replay", "--reason", "try"], env=environment, catch_exceptions=False
+    )
+    assert (result.exit_code, buried(channel), depth(channel)) == (0, 0, 1)
+
+
+def test_what_a_destination_did_not_take_is_listed_and_not_given_to_intake(channel, omctl):
+    properties = pika.BasicProperties(message_id="m-1", headers={"destination": "crm"}, delivery_mode=2)
+    channel.basic_publish("", topology.DEAD_LETTERS, body(), properties)
+    assert [each["destination"] for each in omctl("list")["letters"]] == ["crm"]
+    assert omctl("replay", "--reason", "try", "--yes")["chosen"] == 0
+    assert buried(channel) == 1
+
+
+def test_discarded_letters_leave_the_queue_and_their_bodies_are_kept(channel, omctl, query):
+    bury(channel, "m-1", b"one")
+    bury(channel, "m-2", b"two")
+    assert omctl("discard", "m-2", "--reason", "a test", "--dry-run")["chosen"] == 1
+    assert omctl("discard", "m-2", "--reason", "a test", "--yes")["done"] == 1
+    assert buried(channel) == 1
+    assert [
+        (name, bytes(kept)) for name, kept in query("SELECT message_id, body FROM discarded_letters")
+    ] == [("m-2", b"two")]
+    assert query("SELECT action, reason FROM interventions") == [("discard-letters", "a test")]
+
+
+def test_two_people_do_not_work_with_them_at_once(vhost, channel):
+    with dead_letters_in_hand((vhost.amqp_url,), client_name="one"), pytest.raises(DeadLettersInHandError):  # noqa: SIM117
+        with dead_letters_in_hand((vhost.amqp_url,), client_name="two"):
+            pass
+    with dead_letters_in_hand((vhost.amqp_url,), client_name="three"):
+        pass
+
+
+@contextmanager
+def replaying(vhost, url):
+    """Replay everything in a process of its own."""
+    words = ["--yes", "--json", "--again", "--rate", "2000", "--reason", "try"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "omctl", "dead-letters", "replay", *words],
+        env=dict(os.environ, OM_AMQP_URL=vhost.amqp_url, OM_DATABASE_URL=url, PYTHONPATH=str(SOURCES)),
+        stdout=subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def wait_long(condition):
+    deadline = time.monotonic() + 120.0
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.timeout(600)
+def test_thousands_of_letters_replayed_cancelled_killed_and_resumed_are_neither_lost_nor_repeated(
+    request, vhost, channel, migrated_postgres_url, handlers
+):
+    engine = engine_of(migrated_postgres_url)
+    request.addfinalizer(engine.dispose)
+    unconfirmed = channel.connection.channel()
+    for number in range(LETTERS):
+        bury(unconfirmed, f"m-{number}", body(number))
+    wait_long(lambda: buried(channel) == LETTERS)
+
+    def sum_of(what):
+        with engine.connect() as connection:
+            return connection.execute(text(f"SELECT {what}")).scalar_one()  # words of ours
+
+    with running(vhost.amqp_url, Intake(engine, handlers, SystemClock()), batch_events=100):
+        with replaying(vhost, migrated_postgres_url) as replay:
+            wait_long(lambda: sum_of("count(*) FROM processed_events") > LETTERS // 5)
+            replay.send_signal(signal.SIGINT)
+            told = json.loads(replay.communicate()[0])
+            assert replay.returncode == 1
+        assert told["cancelled"]
+        assert buried(channel) == LETTERS - told["done"]
+        with replaying(vhost, migrated_postgres_url) as replay:
+            wait_long(lambda: sum_of("count(*) FROM processed_events") > told["done"] + LETTERS // 5)
+            replay.kill()
+        wait_long(lambda: buried(channel) > 0)
+        with replaying(vhost, migrated_postgres_url) as replay:
+            told = json.loads(replay.communicate()[0])
+            assert replay.returncode == 0
+        wait_long(lambda: depth(channel) == 0)
+        wait_long(lambda: sum_of("count(*) FROM processed_events") >= LETTERS)
+
+    assert buried(channel) == 0
+    assert sum_of("count(*) FROM processed_events") == LETTERS
+    assert sum_of("sum(message_count) FROM conversations") == LETTERS
+    assert sum_of("count(DISTINCT message_id) FROM processed_events") == LETTERS

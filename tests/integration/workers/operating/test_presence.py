@@ -1,0 +1,77 @@
+"""Workers say that they run, on both databases, and Prometheus is told."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from messaging.clock import SystemClock
+from tests.integration.workers.events import deliver, said
+from tests.stand.waiting import wait_until
+from workers.intake import Intake
+from workers.observe.worker_metrics import worker_metrics
+from workers.presence import present
+from workers.tables import note_worker, transact, worker_reports_now
+
+GONE = "postgresql+psycopg://nobody@127.0.0.1:9/none"
+
+
+@pytest.fixture
+def reports(engine):
+    return lambda: transact(engine, worker_reports_now)
+
+
+def told(reports, now):
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in worker_metrics(reports, now)
+        for sample in metric.samples
+    }
+
+
+def test_a_worker_is_on_record_with_its_counts_until_it_stops(migrated_url, reports, engine, handlers):
+    intake = Intake(engine, handlers, SystemClock())
+    copies = [deliver(said("Hello")), deliver(said("Hello"))]
+    intake.process([*copies, deliver(b"no JSON")])
+
+    with present(migrated_url, SystemClock(), "intake", "host 1", intake.totals.figures):
+        wait_until(reports, 30, "it says that it runs")
+        samples = told(reports(), datetime.now(UTC))
+
+    assert samples["om_worker_up", "intake", "host 1"] == 1
+    assert samples["om_intake_batches_total", "host 1"] == 1
+    assert samples["om_intake_deliveries_total", "host 1"] == 3
+    assert samples["om_intake_processed_total", "host 1"] == 1
+    assert samples["om_intake_duplicates_total", "host 1"] == 1
+    assert samples["om_intake_dead_lettered_total", "host 1"] == 1
+    assert reports() == []
+
+
+def test_one_that_is_silent_is_said_to_be_down_and_later_forgotten(engine, reports):
+    clock = SystemClock()
+
+    def note(worker, *, seconds_ago, **figures):
+        now_us = clock.now_us() - seconds_ago * 1_000_000
+        transact(
+            engine,
+            lambda connection: note_worker(
+                connection, "deliver", worker, started_us=now_us, now_us=now_us, figures=figures
+            ),
+        )
+
+    note("long dead", seconds_ago=4000)
+    note("dead", seconds_ago=90, down={"crm": 1})
+    note("alive", seconds_ago=0, down={"crm": 1, "routing": 0})
+    samples = told(reports(), datetime.now(UTC))
+
+    assert samples["om_worker_up", "deliver", "dead"] == 0
+    assert samples["om_destination_down", "alive", "crm"] == 1
+    assert samples["om_destination_down", "alive", "routing"] == 0
+    assert ("om_destination_down", "dead", "crm") not in samples
+    assert ("om_worker_up", "deliver", "long dead") not in samples
+
+
+def test_a_database_that_is_away_keeps_nobody_from_working_or_stopping():
+    began = datetime.now(UTC)
+    with present(GONE, SystemClock(), "settle", "host 1", dict):
+        pass
+    assert datetime.now(UTC) - began < timedelta(seconds=10)

@@ -1,0 +1,171 @@
+"""omctl reconcile: for a person, or a script that minds its exit status."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from flask import request
+
+from messaging.clock import SystemClock
+from omctl.commands.reconcile import reconcile as command
+from simulator.platform import Fault
+from tests.integration.workers.conftest import CLIENT_SECRET
+from tests.integration.workers.consuming import depth
+from tests.integration.workers.events import deliver, native
+from workers.genesys import PlatformUnavailableError, client
+from workers.reconcile import DAY_US
+from workers.tables import TIMER, begin_reconciliation, transact
+
+
+@pytest.fixture
+def omctl(vhost, migrated_url, platform_url, channel):
+    """Run `omctl reconcile` and return what it says as JSON."""
+
+    def run(*arguments, status=0):
+        environment = {
+            "OM_AMQP_URL": vhost.amqp_url,
+            "OM_DATABASE_URL": migrated_url,
+            "OM_GENESYS_API_URL": platform_url,
+            "OM_GENESYS_CLIENT_ID": "client",
+            "OM_GENESYS_CLIENT_SECRET": CLIENT_SECRET,
+            "OM_GENESYS_REQUESTS_PER_MINUTE": "6000",
+        }
+        result = CliRunner().invoke(command, [*arguments, "--json"], env=environment, catch_exceptions=False)
+        assert result.exit_code == status, result.output
+        # A worker of the same process may write its log beside.
+        lines = [line for line in result.stdout.splitlines() if not line[:4].isdecimal()]
+        return json.loads("\n".join(lines)) if status != 2 else None
+
+    return run
+
+
+@pytest.fixture
+def sent(organisation, intake):
+    """Ten messages of three conversations, of which the platform lost two."""
+    sent = [native(number, conversation=f"c-{number % 3}", after_s=-300) for number in range(10)]
+    for payload in sent:
+        organisation.history.record(payload)
+        if payload["id"] not in {"m-4", "m-8"}:
+            intake(deliver(payload))
+    return sent
+
+
+def told(answer):
+    return {
+        name: answer[name]
+        for name in ("conversations", "unknown", "compared", "unreadable", "missing", "recovered")
+    }
+
+
+def test_what_is_missing_is_recovered_and_the_exit_status_says_so(sent, omctl, working, query):
+    dry = omctl("--since", "1h", "--dry-run", status=4)
+    assert (dry["missing"], dry["recovered"], [each["message"] for each in dry["gaps"]]) == (
+        2,
+        0,
+        ["m-4", "m-8"],
+    )
+    assert query("SELECT count(*) FROM reconciliations") == [(0,)]
+    with working():
+        assert told(omctl("--since", "1h", status=3)) == {
+            "conversations": 3,
+            "unknown": 0,
+            "compared": 10,
+            "unreadable": 0,
+            "missing": 2,
+            "recovered": 2,
+        }
+    assert omctl("--since", "1h")["missing"] == 0
+    assert query("SELECT became, count(*) FROM reconciliation_gaps_v1 GROUP BY 1") == [("recovered", 2)]
+    assert query("SELECT count(*) FROM reconciliations WHERE finished_at IS NULL") == [(0,)]
+
+
+def test_what_nobody_processes_is_missing_still_and_published_again(sent, omctl, channel, query):
+    omctl("--since", "1h", "--wait", "0", status=4)
+    omctl("--since", "1h", "--wait", "0", status=4)
+    assert depth(channel) == 4
+    assert query("SELECT became, count(*) FROM reconciliation_gaps_v1 GROUP BY 1") == [("waiting", 2)]
+
+
+def test_one_conversation_is_one_conversation(sent, omctl):
+    answer = omctl("--since", "1h", "--conversation", "c-1", "--wait", "0", status=4)
+    assert [each["message"] for each in answer["gaps"]] == ["m-4"]
+    assert omctl("--since", "1h", "--conversation", "nobody")["unknown"] == 1
+
+
+def test_a_first_comparison_of_long_ago_is_no_reason_to_refuse(sent, omctl, engine):
+    long_ago_us = SystemClock().now_us() - 60 * DAY_US
+
+    def note(connection):
+        begin_reconciliation(
+            connection,
+            started_by=TIMER,
+            compared_from_us=long_ago_us,
+            compared_to_us=long_ago_us,
+            page=None,
+            holder="first",
+            now_us=long_ago_us,
+        )
+
+    transact(engine, note)
+
+    assert omctl("--dry-run", status=4)["missing"] == 2
+
+
+def test_what_the_platform_does_not_list_is_left_out_and_the_exit_status_says_so(sent, omctl, organisation):
+    omctl("--since", "1h", "--wait", "0", status=4)
+    organisation.history.record(native(20, conversation="unseen", after_s=-300))
+    organisation.strike_at("POST", Fault(403))
+    answer = omctl("--since", "1h", "--dry-run", status=4)
+    assert ("403" in answer["unlisted"], answer["missing"]) == (True, 2)
+    organisation.strike(Fault(403))
+    assert omctl("--since", "2m", status=5)["missing"] == 0
+
+
+def test_a_conversation_that_the_platform_does_not_show_is_counted_and_the_exit_status_says_so(
+    sent, omctl, organisation
+):
+    organisation.strike_at("GET", Fault(403))
+    answer = omctl("--since", "1h", "--conversation", "c-0", "--dry-run", status=5)
+    assert (answer["conversations"], answer["refused"], answer["missing"]) == (0, 1, 0)
+    organisation.strike_at("GET", Fault(403))
+    answer = omctl("--since", "1h", "--wait", "0", status=4)
+    assert (answer["conversations"], answer["refused"], answer["missing"]) == (2, 1, 2)
+
+
+@pytest.fixture
+def fail(organisation, monkeypatch):
+    """Have every request fail so whose path has this in it; a person's patience takes no time."""
+
+    def fail(name, fault):
+        monkeypatch.setattr(
+            organisation, "next_fault", lambda _method: fault if name in request.path else None
+        )
+
+    monkeypatch.setattr(client, "RETRY_SECONDS", 0.0)
+    return fail
+
+
+def test_a_conversation_that_never_has_an_answer_is_listed_and_what_is_behind_it_recovered(
+    sent, omctl, fail, working
+):
+    fail("conversations/messages/c-0", Fault(500))
+    with working():
+        answer = omctl("--since", "1h", status=5)
+    assert (answer["conversations"], answer["unanswered"], answer["recovered"]) == (2, 1, 2)
+    [passed_over] = answer["passed_over"]
+    assert (passed_over["conversation"], passed_over["why"]) == ("c-0", "unanswered")
+    assert "500" in passed_over["reason"]
+
+
+def test_a_platform_without_an_answer_for_five_in_a_row_is_away(sent, omctl, fail):
+    fail("conversations/messages/", Fault(503))
+    ids = [f"c-{number}" for number in range(6)]
+    arguments = [each for name in ids for each in ("--conversation", name)]
+    omctl("--since", "1h", "--dry-run", *arguments[:8], status=5)
+    with pytest.raises(PlatformUnavailableError, match="503"):
+        omctl("--since", "1h", "--dry-run", *arguments)
+
+
+def test_a_time_of_which_nothing_can_be_said_is_refused(omctl):
+    omctl(status=2)
+    omctl("--since", "31d", status=2)

@@ -1,0 +1,70 @@
+"""The questions of docs/database.md, asked as they are printed."""
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.integration.workers.events import deliver, event, payload_of, routed, said
+from tests.questions.filling import TABLES, fill
+from tests.questions.page import PAGE, parameters_of, questions
+
+QUESTIONS = questions(PAGE.read_text())
+EVENTS = 50_000
+"""Enough that the planner prefers an index to reading a table."""
+
+
+@pytest.fixture(scope="module")
+def month(postgresql, migrated_postgresql):
+    """A connection to a month of traffic, and what to ask about."""
+    with postgresql.make_database(like=migrated_postgresql) as url:
+        fill(url, EVENTS)
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            connection.execute(text("SET timezone = 'UTC'"))
+            yield connection, parameters_of(connection)
+        engine.dispose()
+
+
+@pytest.fixture
+def small(intake, engine):
+    """A connection to a database that holds something of everything that intake writes."""
+    intake(
+        deliver(event("new")),
+        deliver(said("Hello", after_ms=5)),
+        deliver(routed("QUEUED", after_ms=9)),
+        deliver(payload_of("genesys/text")),
+        deliver(payload_of("genesys/receipt-failed")),
+        deliver(payload_of("genesys/text") | {"text": "another"}),
+        deliver(b"{"),
+    )
+    with engine.connect() as connection:
+        yield connection, parameters_of(connection)
+
+
+def test_the_page_has_its_questions():
+    assert [int(question.title.partition(".")[0]) for question in QUESTIONS] == list(range(1, 32))
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.title)
+def test_a_question_is_answered_by_an_index_or_says_that_it_reads_all(month, question):
+    connection, parameters = month
+    assert question.ask(connection, parameters)
+    assert bool(question.scanned(connection, parameters) & set(TABLES)) == question.reads_all
+
+
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+def test_every_question_can_be_asked_of_sqlite(small):
+    connection, parameters = small
+    answered = {
+        question.title
+        for question in QUESTIONS
+        if question.is_portable and question.ask(connection, parameters)
+    }
+    assert len(answered) > len(QUESTIONS) // 2
+
+
+def test_a_scan_of_a_large_table_is_noticed(month):
+    connection, parameters = month
+    [unindexed] = questions(
+        "## Questions\n```sql\n-- 1. Which?\nSELECT 1 FROM events_v2 WHERE reason = 'x';\n```\n"
+    )
+    assert unindexed.scanned(connection, parameters) == {"processed_events"}
