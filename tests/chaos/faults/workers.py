@@ -98,6 +98,9 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
     """Hold back what workers say to the broker; they commit, and are killed before it hears of it."""
     stand, proxy = scene.stand, scene.stand.worker_proxy
+    # One that has yet to connect, or to get over another strike, would be kept from it, and commit nothing.
+    before = stand.ask(ROWS)
+    scene.wait_until(lambda: stand.ask(ROWS) > before, "workers commit")
     # Asked first: what workers had at hand may be committed before a busy machine answers, and no more comes.
     held, before = proxy.struck[Weather.HOLD_REQUESTS], stand.ask(ROWS)
     proxy.weather = Weather.HOLD_REQUESTS
