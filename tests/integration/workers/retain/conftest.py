@@ -1,0 +1,47 @@
+"""What tests of retention share: events of so many days ago, and what services behind were told of them."""
+
+import pytest
+
+from messaging.clock import SystemClock
+from tests.integration.workers.retain.retaining import AT_ONCE, MovedClock
+from workers.deliver import EVENT_TYPES as TOLD_TYPES
+from workers.deliver import Destination
+from workers.deliver.registry import register
+from workers.intake import Intake
+from workers.settle import Settler
+from workers.tables import transact
+from workers.tables.models import deliveries
+
+
+@pytest.fixture
+def process(engine, handlers):
+    """Process and settle events as it was so many days ago."""
+
+    def run(days, *deliveries, settles=True):
+        clock = MovedClock(days)
+        Intake(engine, handlers, clock, window=AT_ONCE).process(deliveries)
+        if settles:
+            Settler(engine, clock, window=AT_ONCE, states=None).settle_windows()
+
+    return run
+
+
+@pytest.fixture
+def tell(engine):
+    """Have what is settled from now on told to a service, or to nobody."""
+
+    def run(*names):
+        destinations = [Destination(name, "http://crm", ("secret",), TOLD_TYPES) for name in names]
+        transact(engine, lambda connection: register(connection, destinations, SystemClock().now_us()))
+
+    return run
+
+
+@pytest.fixture
+def finish(engine):
+    """Write how all deliveries ended."""
+
+    def run(**values):
+        transact(engine, lambda connection: connection.execute(deliveries.update().values(**values)))
+
+    return run

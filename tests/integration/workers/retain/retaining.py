@@ -1,0 +1,39 @@
+"""Run retention, and be so many days before the present."""
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from messaging.clock import SystemClock
+from omctl.commands.retain import retain as command
+from tests.integration.workers.events import deliver, routed, said
+from workers.tables import WindowBounds
+
+SOURCES = Path(__file__).parents[4]
+DAY_US = 86_400_000_000
+AT_ONCE = WindowBounds(0, 0)
+
+
+def run(url, *arguments, days="30"):
+    environment = {"OM_DATABASE_URL": url, "OM_PAYLOAD_RETENTION_DAYS": days}
+    result = CliRunner().invoke(command, ["--json", *arguments], env=environment, catch_exceptions=False)
+    report = json.loads(result.output[result.output.index("{\n") :])
+    return {each["table"]: each["rows"] for each in report["tables"]}
+
+
+class MovedClock(SystemClock):
+    """A clock so many days before the present."""
+
+    def __init__(self, days):
+        self._days = days
+
+    def now_us(self):
+        return super().now_us() - self._days * DAY_US
+
+
+def some_of_each(conversation):
+    return (
+        deliver(said("a", conversation=conversation)),
+        deliver(routed("QUEUED", conversation=conversation, after_ms=1)),
+    )

@@ -1,0 +1,105 @@
+"""Old events go with all that hangs on them, and no other, on PostgreSQL and on SQLite."""
+
+from dataclasses import replace
+
+from tests.integration.workers.events import deliver, payload_of, routed, said
+from tests.integration.workers.retain.retaining import run, some_of_each
+from workers.retain import retaining
+from workers.retain.expiry import BATCH_ROWS
+from workers.tables import conversations
+
+EVENT_TABLES = (
+    "processed_events",
+    "event_payloads",
+    "conversation_messages",
+    "message_receipts",
+    "routing_updates",
+)
+
+
+def kept(query):
+    return {table: query(f"SELECT count(*) FROM {table}")[0][0] for table in EVENT_TABLES}  # noqa: S608  # names of ours
+
+
+def test_an_old_event_goes_with_all_that_hangs_on_it_and_its_conversation(process, migrated_url, query):
+    process(40, *some_of_each("old"), deliver(payload_of("genesys/receipt-published")))
+    process(1, *some_of_each("young"))
+
+    assert run(migrated_url, "--dry-run")["processed_events"] == 3
+    told = run(migrated_url)
+
+    assert (told["processed_events"], told["conversations"]) == (3, 2)
+    assert kept(query) == dict.fromkeys(EVENT_TABLES, 1) | {
+        "processed_events": 2,
+        "event_payloads": 2,
+        "message_receipts": 0,
+    }
+    assert query("SELECT conversation_id FROM conversations") == [("young",)]
+    assert {each for (each,) in query("SELECT conversation_id FROM outbox")} == {"young"}
+
+
+def test_a_key_stays_while_copies_come(process, migrated_url, query):
+    copy = deliver(said("a"))
+    process(40, copy)
+    process(5, replace(copy, tag=copy.tag + 10_000))
+
+    assert run(migrated_url)["processed_events"] == 0
+    process(0, replace(copy, tag=copy.tag + 20_000))
+    assert query("SELECT deliveries FROM processed_events") == [(3,)]
+
+
+def test_what_is_not_settled_is_not_history(process, migrated_url, query):
+    process(40, *some_of_each("c-1"), settles=False)
+
+    assert run(migrated_url)["processed_events"] == 0
+    process(35)
+    assert run(migrated_url)["processed_events"] == 2
+
+
+def test_a_conversation_stays_as_long_as_an_event_of_it(engine, process, migrated_url, query):
+    copy = deliver(said("a", conversation="copied"))
+    process(40, copy)
+    process(40, deliver(routed("QUEUED", conversation="undecided")), settles=False)
+    with engine.begin() as connection:
+        connection.execute(conversations.update().values(window_opened_at=None))
+    process(5, replace(copy, tag=copy.tag + 10_000), settles=False)
+
+    assert run(migrated_url)["conversations"] == 0
+    assert query("SELECT conversation_id FROM processed_events ORDER BY id") == [("copied",), ("undecided",)]
+
+
+def test_many_events_go_page_by_page_past_those_that_stay(engine, process, migrated_url, query):
+    process(40, deliver(said("a", conversation="open")), settles=False)
+    process(
+        40,
+        *[deliver(said("a", conversation=f"c-{number}")) for number in range(2 * BATCH_ROWS)],
+        settles=False,
+    )
+    with engine.begin() as connection:
+        others = conversations.c.conversation_id != "open"
+        connection.execute(conversations.update().where(others).values(window_opened_at=None))
+
+    assert run(migrated_url)["processed_events"] == 2 * BATCH_ROWS
+    assert query("SELECT conversation_id FROM processed_events") == [("open",)]
+
+
+def test_a_replay_of_the_oldest_events_ends_nothing_early(process, migrated_url, query, monkeypatch):
+    monkeypatch.setattr(retaining, "BATCH_ROWS", 2)
+    events = [deliver(said("a", conversation=f"c-{number}")) for number in range(5)]
+    process(40, *events)
+    process(1, *[replace(each, tag=each.tag + 10_000) for each in events[:4]])
+
+    assert run(migrated_url)["processed_events"] == 1
+
+    assert query("SELECT count(*) FROM processed_events WHERE conversation_id = 'c-4'") == [(0,)]
+
+
+def test_no_row_of_the_outbox_outlives_its_event(process, migrated_url, query):
+    process(40, deliver(said("a")), settles=False)
+    process(20)
+
+    run(migrated_url)
+
+    outlived = "SELECT count(*) FROM outbox WHERE event_id NOT IN (SELECT id FROM processed_events)"
+    assert query(outlived) == [(0,)]
+    assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(1,)]

@@ -1,0 +1,224 @@
+"""What retention leaves of everything else, on PostgreSQL and on SQLite."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from messaging.clock import SystemClock
+from messaging.edge_statistics import EdgeStatistics
+from messaging.errors import ConfigurationError
+from tests.integration.workers.events import deliver, payload_of, said
+from tests.integration.workers.retain.retaining import DAY_US, SOURCES, MovedClock, run
+from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
+from workers.retain import read_retain_settings
+from workers.retain.expiry import BATCH_ROWS
+from workers.tables import (
+    STATE_OPEN,
+    TIMER,
+    begin_reconciliation,
+    count_unstored,
+    note_conversation,
+    note_gaps,
+    note_reconciliation,
+    record_edge_statistics,
+    transact,
+)
+from workers.tables.models import discarded_letters, duplicate_events
+from workers.tables.taking_in.payloads import _KEEP
+
+
+def keep(engine, *ages_in_days):
+    """Store a body for each age, oldest first as they would have come."""
+    now_us = SystemClock().now_us()
+    rows = [(number, now_us - age * DAY_US, b"body") for number, age in enumerate(ages_in_days, start=1)]
+    transact(engine, lambda connection: _KEEP.execute(connection, rows))
+
+
+def test_only_what_is_older_goes(engine, migrated_url, query):
+    keep(engine, 90, 31, 29, 0)
+
+    assert run(migrated_url)["event_payloads"] == 2
+
+    assert query("SELECT event_id FROM event_payloads ORDER BY event_id") == [(3,), (4,)]
+    assert set(run(migrated_url).values()) == {0}
+
+
+def test_a_dry_run_counts_and_deletes_nothing(engine, migrated_url, query):
+    keep(engine, 90, 31, 29)
+
+    assert run(migrated_url, "--dry-run")["event_payloads"] == 2
+
+    assert query("SELECT count(*) FROM event_payloads") == [(3,)]
+
+
+def test_the_days_are_the_settings(engine, migrated_url):
+    keep(engine, 90, 31, 29, 0)
+
+    assert run(migrated_url, days="1")["event_payloads"] == 3
+
+
+@pytest.mark.parametrize("old", [BATCH_ROWS - 1, BATCH_ROWS, 2 * BATCH_ROWS + 1])
+def test_more_than_a_batch_goes_batch_by_batch(engine, migrated_url, query, old):
+    keep(engine, *[40] * old, 1, 1)
+
+    assert run(migrated_url)["event_payloads"] == old
+
+    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
+
+
+def test_rows_out_of_order_do_not_end_it_early(engine, migrated_url, query):
+    keep(engine, 40, 1, 40, 1, *[40] * BATCH_ROWS)
+
+    assert run(migrated_url)["event_payloads"] == BATCH_ROWS + 2
+
+
+def test_the_bodies_of_conflicts_go_with_the_last_time_they_came(engine, intake, migrated_url, query):
+    def identified(words):
+        body = said(words)
+        body["message"]["id"] = "m-1"
+        return deliver(body)
+
+    intake(identified("Hello"), identified("old"), identified("young"))
+    [first, _] = sorted(query("SELECT body_sha256 FROM duplicate_events"))
+    with engine.begin() as connection:
+        statement = duplicate_events.update().where(duplicate_events.c.body_sha256 == bytes(first[0]))
+        moment = text("'2024-01-01 00:00:00.000000'")
+        connection.execute(statement.values(last_seen_at=moment))
+
+    assert run(migrated_url)["duplicate_events"] == 1
+
+    assert query("SELECT count(*) FROM duplicate_events") == [(1,)]
+
+
+def test_conflicts_that_came_again_do_not_keep_those_behind_them(engine, migrated_url, query):
+    """Those of the oldest events come first by key, and a replay of them makes a whole page young."""
+
+    def conflict(event_id, days):
+        at = moment_of(MovedClock(days).now_us())
+        return {
+            "event_id": event_id,
+            "body_sha256": bytes(32),
+            "idempotency_key": f"key-{event_id}",
+            "body": b"body",
+            "message_id": "m-1",
+            "source": "webhook",
+            "deliveries": 1,
+            "first_seen_at": at,
+            "last_seen_at": at,
+        }
+
+    young = [conflict(number, 1) for number in range(2 * BATCH_ROWS)]
+    old = [conflict(2 * BATCH_ROWS + number, 40) for number in range(BATCH_ROWS + 1)]
+    with engine.begin() as connection:
+        connection.execute(duplicate_events.insert(), [*young, *old])
+
+    assert run(migrated_url)["duplicate_events"] == len(old)
+
+    assert query("SELECT count(*), max(event_id) FROM duplicate_events") == [(len(young), len(young) - 1)]
+
+
+def test_discarded_letters_go_with_the_day_they_were_discarded(engine, migrated_url, query):
+    with engine.begin() as connection:
+        for days in (40, 1):
+            at = moment_of(MovedClock(days).now_us())
+            letter = {"message_id": f"m-{days}", "intervention_id": "i", "discarded_at": at, "body": b"body"}
+            connection.execute(discarded_letters.insert().values(letter))
+
+    assert run(migrated_url)["discarded_letters"] == 1
+
+    assert query("SELECT message_id FROM discarded_letters") == [("m-1",)]
+
+
+def test_the_role_is_a_worker_of_its_own(engine, migrated_url, query):
+    keep(engine, 90, 1)
+    command = [sys.executable, "-m", "workers", "retain"]
+    environment = {"OM_DATABASE_URL": migrated_url, "PATH": "", "PYTHONPATH": str(SOURCES)}
+
+    for arguments, left, word in ((["--dry-run"], 2, "rows_would_expire"), ([], 1, "rows_expired")):
+        done = subprocess.run(
+            command + arguments, env=environment, capture_output=True, text=True, check=True
+        )
+        assert word in done.stdout
+        assert query("SELECT count(*) FROM event_payloads") == [(left,)]
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "a month"])
+@pytest.mark.parametrize("name", ["OM_PAYLOAD_RETENTION_DAYS", "OM_RETENTION_DAYS"])
+def test_a_malformed_retention_is_refused_by_name(monkeypatch, name, days):
+    monkeypatch.setenv("OM_DATABASE_URL", "sqlite://")
+    monkeypatch.setenv(name, days)
+
+    with pytest.raises(ConfigurationError, match=name):
+        read_retain_settings()
+
+
+def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):
+    """Leave a comparison of so many days ago, with a conversation and a gap that it found."""
+    at_us = MovedClock(days).now_us()
+
+    def note(connection):
+        begun = begin_reconciliation(
+            connection,
+            started_by=started_by,
+            compared_from_us=at_us,
+            compared_to_us=at_us,
+            page=None,
+            holder=holder,
+            now_us=at_us,
+        )
+        changes = {"finished_at": moment_of(at_us)} if is_finished else {}
+        note_reconciliation(connection, begun.reconciliation_id, holder, at_us, **changes)
+        note_conversation(connection, f"c-{holder}", STATE_OPEN, None, at_us)
+        event = replace(event_of(payload_of("genesys/text")), idempotency_key=f"key-{holder}")
+        note_gaps(connection, begun.reconciliation_id, [(event, f"copy-{holder}")], at_us)
+
+    transact(engine, note)
+
+
+def event_of(payload):
+    [event] = read_body(json.dumps(payload).encode(), DriftNotes(), EVENT_TYPES)
+    return event
+
+
+def test_old_comparisons_go_with_what_they_found_but_for_the_newest_watermark(engine, migrated_url, query):
+    reconciled(engine, 60, "first")
+    reconciled(engine, 50, "person", started_by="somebody")
+    reconciled(engine, 40, "newest")
+
+    gone = run(migrated_url)
+
+    assert (gone["reconciliations"], gone["reconciliation_gaps"], gone["platform_conversations"]) == (2, 3, 3)
+    assert query("SELECT held_by FROM reconciliations") == [("newest",)]
+    reconciled(engine, 1, "new")
+    assert run(migrated_url)["reconciliations"] == 1
+    assert query("SELECT held_by FROM reconciliations") == [("new",)]
+    assert query("SELECT count(*) FROM reconciliation_gaps") == [(1,)]
+    assert query("SELECT conversation_id FROM platform_conversations") == [("c-new",)]
+
+
+def test_a_comparison_under_way_stays(engine, migrated_url, query):
+    reconciled(engine, 60, "killed", is_finished=False)
+    reconciled(engine, 1, "person", started_by="somebody")
+
+    assert run(migrated_url)["reconciliations"] == 0
+
+
+def test_old_counts_go(engine, migrated_url, query):
+    def note(connection):
+        for days in (60, 1):
+            at_us = MovedClock(days).now_us()
+            count_unstored(connection, {"openmessaging:typing": 1}, at_us)
+            told = EdgeStatistics("host", "process", at_us, 60.0, 1, (1, 1, 1, 1, 1), 1, {})
+            record_edge_statistics(connection, [told])
+
+    transact(engine, note)
+
+    gone = run(migrated_url)
+
+    assert (gone["unstored_events"], gone["edge_statistics"]) == (1, 1)
+    assert query("SELECT count(*) FROM edge_statistics") == [(1,)]
+    assert query("SELECT count(*) FROM unstored_events") == [(1,)]

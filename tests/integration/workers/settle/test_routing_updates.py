@@ -1,0 +1,235 @@
+"""What a routing update comes to beside the platform's word, on PostgreSQL and on SQLite."""
+
+import pytest
+
+from simulator.platform import Conversation, Participant
+from tests.integration.workers.conftest import CLIENT_SECRET
+from tests.integration.workers.events import deliver, routed, said
+from tests.integration.workers.settle.platforms import OUTBOX, KilledError, Platform, types
+from workers.genesys import (
+    ConversationStates,
+    GenesysClient,
+    GenesysSettings,
+    PlatformRefusedError,
+    PlatformState,
+    PlatformUnavailableError,
+)
+from workers.parsing import ALERTING
+from workers.parsing.events import QUEUED, ROUTED
+
+
+def test_the_newest_update_stands_whatever_came_when(intake, make_settler, clock, query):
+    settler = make_settler()
+    for status, at in (("QUEUED", 10), ("QUEUED", 30), ("ROUTED", 20)):
+        intake(deliver(routed(status, after_ms=at)))
+        clock.seconds += 2.1
+        settler.settle_windows()
+    [(status, changed)] = query("SELECT routing_status, routing_changed_at FROM conversations")
+    assert (status, str(changed)[17:23]) == ("CONTACT-QUEUED", "10.030")
+    decisions = query("SELECT decision, verified FROM routing_updates ORDER BY occurred_at")
+    assert decisions == [("applied", None), ("late", None), ("applied", None)]
+
+
+def test_an_update_is_applied_where_the_platform_agrees_and_the_row_says_so(
+    intake, make_settler, clock, query
+):
+    settler = make_settler(Platform(c_1=PlatformState(ALERTING)))
+    intake(deliver(routed("ROUTED")))
+    assert settler.settle_updates() == 1
+    assert settler.settle_updates() == 0
+    assert types(query) == []
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert types(query) == ["new", "updated"]
+    assert [bool(each) for (each,) in query("SELECT verified FROM outbox WHERE event_id IS NOT NULL")] == [
+        True
+    ]
+    assert query("SELECT routing_status FROM conversations") == [(ROUTED,)]
+
+
+def test_an_update_is_told_in_its_place_among_what_came_with_it(intake, make_settler, clock, query):
+    settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
+    intake(deliver(said("b", after_ms=3)), deliver(routed("QUEUED", after_ms=2)))
+    settler.settle_updates()
+    intake(deliver(said("a", after_ms=1)))
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert types(query) == ["new", "message", "updated", "message"]
+    assert [bool(late) for _, _, late in query(OUTBOX)] == [False] * 4
+
+
+def test_an_answer_that_comes_after_its_window_settles_the_update_alone(intake, make_settler, clock, query):
+    settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
+    intake(deliver(routed("QUEUED", after_ms=2)), deliver(said("b", after_ms=3)))
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert types(query) == ["new", "message"]
+    settler.settle_updates()
+    assert [(kind.rpartition(":")[2], bool(late)) for kind, _, late in query(OUTBOX)][2:] == [
+        ("updated", True)
+    ]
+
+
+def test_an_update_that_the_platform_contradicts_is_superseded_with_its_word(
+    intake, make_settler, clock, query
+):
+    settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
+    intake(deliver(routed("ROUTED")))
+    settler.settle_updates()
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert query("SELECT decision, platform_status FROM routing_updates") == [("superseded", QUEUED)]
+    assert query("SELECT outcome, reason FROM processed_events") == [("skipped", "superseded")]
+    assert query("SELECT routing_status FROM conversations") == [(None,)]
+    assert types(query) == []
+
+
+@pytest.fixture
+def states(platform_url):
+    """Ask the simulated platform."""
+    return ConversationStates(
+        GenesysClient(GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET), budget=None)
+    )
+
+
+def contact(*others):
+    return Conversation("c-1", "2024-05-15T14:32:00.000Z", participants=[Participant("customer"), *others])
+
+
+IN_A_QUEUE, WITH_AN_AGENT = Participant("acd", queue_id="queue-1"), Participant("agent", user_id="agent-1")
+DECISIONS = "SELECT decision FROM routing_updates ORDER BY occurred_at"
+
+
+def test_an_answer_from_before_an_update_does_not_supersede_it(  # noqa: PLR0917  # fixtures
+    intake, make_settler, clock, query, organisation, states
+):
+    settler = make_settler(states)
+    for status, at, other in (
+        ("QUEUED", 1, IN_A_QUEUE),
+        ("ROUTED", 2, WITH_AN_AGENT),
+        ("QUEUED", 3, IN_A_QUEUE),
+    ):
+        organisation.put(contact(other))
+        intake(deliver(routed(status, after_ms=at)))
+        settler.settle_updates()
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert query(DECISIONS) == [("applied",)] * 3
+    assert query("SELECT routing_status FROM conversations") == [(QUEUED,)]
+    assert len(organisation.requests) == 3
+
+
+def test_updates_that_came_before_the_platform_was_asked_share_its_answer(
+    intake, make_settler, query, organisation, states
+):
+    settler = make_settler(states)
+    organisation.put(contact(WITH_AN_AGENT))
+    intake(*[deliver(routed("QUEUED", after_ms=at)) for at in range(5)])
+    intake(deliver(routed("ROUTED", after_ms=9)))
+    while settler.settle_updates():
+        pass
+    verified = query("SELECT verified FROM routing_updates ORDER BY occurred_at")
+    assert [bool(each) for (each,) in verified] == [False] * 5 + [True]
+    assert len(organisation.requests) == 1
+
+
+def test_updates_that_a_remembered_answer_bears_out_are_not_asked_about(
+    intake, make_settler, query, organisation, states
+):
+    settler = make_settler(states)
+    organisation.put(contact(IN_A_QUEUE))
+    for at in range(3):
+        intake(deliver(routed("QUEUED", after_ms=at)))
+        settler.settle_updates()
+    assert query("SELECT count(*) FROM routing_updates WHERE verified") == [(3,)]
+    assert len(organisation.requests) == 1
+
+
+def test_while_the_platform_is_away_an_update_waits_and_content_goes_on(intake, make_settler, clock, query):
+    platform = Platform(c_1=PlatformUnavailableError("away", delay=5.0), c_2=PlatformState(QUEUED))
+    settler = make_settler(platform)
+    intake(deliver(routed("QUEUED")), deliver(said("hello", after_ms=1)))
+    intake(deliver(routed("QUEUED", conversation="c-2", after_ms=2)))
+    assert [settler.settle_updates(), settler.settle_updates()] == [0, 1]
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert query("SELECT decision FROM routing_updates ORDER BY event_id") == [(None,), ("applied",)]
+    assert "message" in types(query)
+    assert settler.settle_updates() == 0
+    platform.said["c_1"] = PlatformState(QUEUED)
+    clock.seconds += 3.0
+    assert settler.settle_updates() == 1
+    assert query("SELECT decision FROM routing_updates ORDER BY event_id") == [("applied",), ("applied",)]
+
+
+def test_a_platform_that_refuses_us_ends_no_settling(intake, make_settler, clock, query):
+    platform = Platform(c_1=PlatformRefusedError(403, "missing.permissions", "an-id"))
+    settler = make_settler(platform)
+    intake(deliver(routed("QUEUED")), deliver(said("hello", after_ms=1)))
+    assert settler.settle_updates() == 0
+    clock.seconds += 2.1
+    assert settler.settle_windows() == 1
+    assert "message" in types(query)
+    assert query("SELECT decision FROM routing_updates") == [(None,)]
+    platform.said["c_1"] = PlatformState(QUEUED)
+    clock.seconds += 60.0
+    assert settler.settle_updates() == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "asked"),
+    [
+        (PlatformRefusedError(403, "missing.division.permission", "an-id"), 13),
+        (PlatformRefusedError(401, "bad.credentials", "an-id"), 24 * 60),
+    ],
+)
+def test_a_day_of_refusals_costs_few_requests_unless_they_are_of_our_credentials(
+    intake, make_settler, clock, refusal, asked
+):
+    platform = Platform(c_1=refusal)
+    settler = make_settler(platform)
+    intake(deliver(routed("QUEUED")))
+    for _ in range(24 * 60):
+        settler.settle_updates()
+        clock.seconds += 60.0
+    assert len(platform.asked) == asked
+
+
+def test_what_waits_is_applied_as_notified_once_nobody_is_asked_any_more(intake, make_settler, clock, query):
+    asking = make_settler(
+        Platform(c_1=PlatformUnavailableError("away"), c_2=PlatformUnavailableError("away"))
+    )
+    intake(deliver(routed("QUEUED", after_ms=1)), deliver(said("hello", after_ms=2)))
+    asking.settle_updates()
+    clock.seconds += 2.1
+    asking.settle_windows()
+    settler = make_settler()
+    intake(deliver(routed("QUEUED", conversation="c-2")))
+    assert [settler.settle_updates(), settler.settle_updates()] == [1, 0]
+    clock.seconds += 2.1
+    assert settler.settle_windows() == 2
+    decisions = "SELECT decision, verified, next_attempt_at FROM routing_updates ORDER BY event_id"
+    assert query(decisions) == [("applied", None, None)] * 2
+    state = "SELECT routing_status, settled_count, event_count, window_from_at FROM conversations"
+    assert query(f"{state} WHERE conversation_id = 'c-1'") == [(QUEUED, 2, 2, None)]
+    told = "SELECT event_type, event_id, late FROM outbox WHERE conversation_id = 'c-1' ORDER BY id"
+    assert [(kind.rpartition(":")[2], bool(late)) for kind, _, late in query(told)] == [
+        ("new", False),
+        ("message", False),
+        ("updated", True),
+    ]
+
+
+def test_an_update_whose_process_was_killed_while_it_asked_is_taken_up_again(
+    intake, make_settler, clock, query
+):
+    platform = Platform()
+    settler = make_settler(platform)
+    intake(deliver(routed("QUEUED")))
+
+    platform.of = lambda _conversation, **_event: (_ for _ in ()).throw(KilledError)
+    with pytest.raises(KilledError):
+        settler.settle_updates()
+    assert settler.settle_updates() == 0
+    clock.seconds += 31.0
+    assert make_settler(Platform(c_1=PlatformState(QUEUED))).settle_updates() == 1

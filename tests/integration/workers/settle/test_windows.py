@@ -1,0 +1,135 @@
+"""When a window is settled, and what is told of it, on PostgreSQL and on SQLite."""
+
+import threading
+
+from tests.integration.workers.events import deliver, event, payload_of, routed, said
+from tests.integration.workers.settle.platforms import OUTBOX, types
+
+
+def test_a_window_is_not_settled_before_it_closes(intake, make_settler, clock, query):
+    intake(deliver(said("a")))
+    settler = make_settler()
+    clock.seconds += 1.9
+    intake(deliver(said("b", after_ms=1)))
+    clock.seconds += 1.9
+    assert settler.settle_windows() == 0
+    clock.seconds += 0.2
+    assert settler.settle_windows() == 1
+    assert types(query) == ["new", "message", "message"]
+    assert query("SELECT settled_count, window_opened_at, window_closes_at FROM conversations") == [
+        (2, None, None)
+    ]
+    assert settler.settle_windows() == 0
+
+
+def test_a_conversation_that_never_pauses_is_settled_at_the_limit(intake, make_settler, clock, query):
+    settler = make_settler()
+    for number in range(11):
+        intake(deliver(said(str(number), after_ms=number)))
+        assert settler.settle_windows() == (number == 10)
+        clock.seconds += 1.0
+    assert query("SELECT settled_count FROM conversations") == [(11,)]
+
+
+def test_a_session_is_told_of_at_once_and_its_content_after_it(intake, make_settler, clock, query):
+    intake(deliver(said("early", after_ms=5)), deliver(event("new")))
+    assert types(query) == ["new"]
+    clock.seconds += 2.1
+    make_settler().settle_windows()
+    assert types(query) == ["new", "message"]
+
+
+def test_a_session_notified_after_its_content_is_late_and_not_repeated(intake, make_settler, clock, query):
+    intake(deliver(said("a", after_ms=5)))
+    clock.seconds += 2.1
+    make_settler().settle_windows()
+    intake(deliver(event("new")))
+    assert [
+        (kind.rpartition(":")[2], event_id is None, bool(late)) for kind, event_id, late in query(OUTBOX)
+    ] == [
+        ("new", True, False),
+        ("message", False, False),
+        ("new", False, True),
+    ]
+
+
+def test_what_waits_for_no_window_counts_as_settled_at_once(intake, make_settler, clock, query):
+    counts = "SELECT event_count, settled_count FROM conversations ORDER BY conversation_id"
+    intake(deliver(event("new")), deliver(said("a", conversation="c-2")))
+    assert query(counts) == [(1, 1), (1, 0)]
+    clock.seconds += 2.1
+    make_settler().settle_windows()
+    intake(deliver(event("new", conversation="c-2")), deliver(said("b", after_ms=1)))
+    assert query(counts) == [(2, 1), (2, 2)]
+    intake(deliver(event("new", after_ms=2)))
+    assert query(counts) == [(3, 1), (2, 2)]
+    clock.seconds += 2.1
+    make_settler().settle_windows()
+    assert query(counts) == [(3, 3), (2, 2)]
+
+
+def test_an_update_that_is_no_transition_opens_and_prolongs_no_window(intake, make_settler, clock, query):
+    intake(
+        deliver(routed("ALERTING", after_ms=1)), deliver(event("new", routing={"status": "CONTACT-QUEUED"}))
+    )
+    assert query("SELECT settled_count, window_opened_at FROM conversations") == [(2, None)]
+    intake(deliver(said("hello", after_ms=2)))
+    clock.seconds += 1.9
+    intake(deliver(routed("WRAPUP", after_ms=3)))
+    clock.seconds += 0.2
+    assert make_settler().settle_windows() == 1
+    assert query("SELECT settled_count, window_opened_at FROM conversations") == [(4, None)]
+    intake(deliver(routed("ROUTED", after_ms=4)))
+    assert query("SELECT settled_count, window_opened_at IS NULL FROM conversations") == [(4, False)]
+
+
+def test_disordered_messages_are_told_in_the_platforms_order(intake, make_settler, clock, query):
+    intake(deliver(said("third", after_ms=9)))
+    intake(deliver(said("second", after_ms=5, sequence=2)), deliver(said("first", after_ms=5, sequence=1)))
+    clock.seconds += 2.1
+    make_settler().settle_windows()
+    told = query(
+        "SELECT m.text FROM outbox o JOIN conversation_messages m ON m.event_id = o.event_id ORDER BY o.id"
+    )
+    assert told == [("first",), ("second",), ("third",)]
+
+
+def test_a_late_message_is_marked_and_nothing_is_settled_twice(intake, make_settler, clock, query):
+    settler = make_settler()
+    intake(deliver(said("b", after_ms=50)))
+    clock.seconds += 2.1
+    settler.settle_windows()
+    intake(deliver(said("a", after_ms=10)))
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert [bool(late) for _, _, late in query(OUTBOX)] == [False, False, True]
+    assert query("SELECT settled_count FROM conversations") == [(2,)]
+
+
+def test_receipts_wait_for_no_window(intake, query):
+    intake(deliver(payload_of("genesys/receipt-published")))
+    assert query(OUTBOX)[1][0] == "openmessaging:receipt"
+
+
+def test_several_settlers_settle_each_window_once(intake, make_settler, clock, query):
+    for number in range(60):
+        intake(deliver(said("a", conversation=f"c-{number}")))
+    clock.seconds += 2.1
+    settled = []
+
+    def work():
+        settler = make_settler()
+        while count := settler.settle_windows():
+            settled.append(count)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    while count := make_settler().settle_windows():
+        settled.append(count)
+    assert sum(settled) == 60
+    assert query(
+        "SELECT count(*), count(DISTINCT conversation_id) FROM outbox WHERE event_id IS NOT NULL"
+    ) == [(60, 60)]
