@@ -1,0 +1,49 @@
+"""What tests of comparing share: a clock that they move, and reconcilers that go by it."""
+
+import pytest
+
+from tests.integration.workers.conftest import CLIENT_SECRET, REQUESTS_PER_MINUTE
+from tests.integration.workers.reconcile.comparing import HOUR_US, MovableClock, run
+from tests.integration.workers.reconcile.reconcilers import reconciler_of
+from workers.genesys import GenesysSettings
+from workers.reconcile import (
+    EventsExchange,
+    ReconcileSettings,
+    platform_history_of,
+)
+
+
+@pytest.fixture
+def clock():
+    return MovableClock()
+
+
+@pytest.fixture
+def make_reconciler(  # noqa: PLR0917  # fixtures
+    platform_url,
+    engine,
+    migrated_url,
+    vhost,
+    channel,
+    clock,
+):
+    """Make one process's reconciler."""
+
+    def make(holder="one", amqp_url=vhost.amqp_url):
+        genesys = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET, REQUESTS_PER_MINUTE)
+        settings = ReconcileSettings(genesys, (vhost.amqp_url,), migrated_url, margin_seconds=60.0)
+        history = platform_history_of(genesys, engine, clock)
+        exchange = EventsExchange((amqp_url,))
+        return reconciler_of(engine, clock, history, exchange=exchange, settings=settings, holder=holder)
+
+    return make
+
+
+@pytest.fixture
+def started(make_reconciler, clock):
+    """A reconciler that has begun to watch an hour ago."""
+    reconciler = make_reconciler()
+    clock.ahead_us = -HOUR_US
+    run(reconciler)
+    clock.ahead_us = 0
+    return reconciler

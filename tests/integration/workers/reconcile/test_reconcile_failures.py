@@ -1,0 +1,153 @@
+"""A platform, a login or a broker that fails or refuses: the comparison stays where it was."""
+
+import pytest
+from flask import request
+
+from messaging.errors import RetryLaterError
+from messaging.topology import EVENTS_QUEUE
+from simulator.platform import Fault
+from tests.integration.workers.consuming import depth
+from tests.integration.workers.events import deliver, native
+from tests.integration.workers.reconcile.comparing import HOUR_US, run
+from tests.services import GONE
+
+
+def test_a_platform_that_fails_leaves_the_comparison_where_it_was(started, organisation, channel, query):
+    organisation.history.record(native(1, after_s=-300))
+    assert started.reconcile()
+    organisation.strike(Fault(503))
+    with pytest.raises(Exception, match="503"):
+        started.reconcile()
+    assert query("SELECT conversations FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0,)]
+    run(started)
+    assert depth(channel) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ("<html>busy</html>", 503),
+        ('{"code": "too.many.requests"}', 429),
+        ("<html>a proxy's</html>", 200),
+        ('{"error": "invalid_request"}', 400),
+    ],
+)
+def test_a_login_that_fails_leaves_the_comparison_where_it_was(started, organisation, channel, query, answer):
+    organisation.history.record(native(1, after_s=-300))
+    assert started.reconcile()
+    organisation.revoke_tokens()
+    organisation.login_answers.append(answer)
+    with pytest.raises(RetryLaterError):
+        started.reconcile()
+    assert query("SELECT conversations FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0,)]
+    run(started)
+    assert depth(channel) == 1
+
+
+@pytest.fixture
+def fail(organisation, monkeypatch):
+    """Have every request for a conversation fail so, whatever it asks of it."""
+
+    def fail(faults):
+        def next_fault(_method):
+            return next((fault for name, fault in faults.items() if name in request.path), None)
+
+        monkeypatch.setattr(organisation, "next_fault", next_fault)
+
+    return fail
+
+
+def test_a_conversation_of_another_division_holds_up_no_other(  # noqa: PLR0917  # fixtures
+    started, organisation, channel, query, clock, fail
+):
+    for number in range(7):
+        organisation.history.record(native(number, conversation=f"c-{number}", after_s=-300))
+    # One that is refused whole, one of which only the messages are.
+    fail({"conversations/messages/c-0": Fault(403), "messages/c-5/messages/bulk": Fault(400)})
+    run(started)
+    assert depth(channel) == 5
+    last = "SELECT conversations, missing, finished_at IS NULL FROM reconciliations ORDER BY id DESC LIMIT 1"
+    assert query(last) == [(5, 5, False)]
+    states = "SELECT conversation_id, state FROM platform_conversations WHERE fingerprint IS NULL ORDER BY 1"
+    assert query(states) == [("c-0", "open"), ("c-5", "open")]
+    fail({})
+    clock.ahead_us = HOUR_US // 2
+    run(started)
+    assert depth(channel) == 7
+    assert query(states) == []
+
+
+def test_a_conversation_that_never_has_an_answer_holds_up_no_other(  # noqa: PLR0917  # fixtures
+    started, organisation, channel, query, clock, fail
+):
+    for number in range(7):
+        organisation.history.record(native(number, conversation=f"c-{number}", after_s=-300))
+    fail({"c-2": Fault(504), "c-6/messages/bulk": Fault(500)})
+    run_patiently(started)
+    assert depth(channel) == 5
+    last = "SELECT conversations, passed_over, finished_at IS NULL FROM reconciliations_v2 ORDER BY id DESC"
+    assert query(f"{last} LIMIT 1") == [(5, 2, False)]
+    clock.ahead_us = HOUR_US // 2
+    # All of it fails: nothing is passed over.
+    organisation.history.record(native(8, conversation="c-8", after_s=-300))
+    assert started.reconcile()
+    fail({"": Fault(503)})
+    run_patiently(started)
+    read = "SELECT conversations, read_through FROM reconciliations ORDER BY id DESC LIMIT 1"
+    assert query(read) == [(0, "")]
+    fail({})
+    run(started)
+    assert depth(channel) == 8
+
+
+def run_patiently(reconciler):
+    """Take steps until nothing is to do, or the platform has been away for long."""
+    for _ in range(50):
+        try:
+            if not reconciler.reconcile():
+                return
+        except RetryLaterError:
+            pass
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_broker_that_is_away_or_refuses_leaves_the_comparison_where_it_was(  # noqa: PLR0917  # fixtures
+    started, make_reconciler, organisation, channel, vhost, query, refuses
+):
+    organisation.history.record(native(1, after_s=-300))
+    broken = make_reconciler(amqp_url=f"{vhost.amqp_url}x" if refuses else GONE)
+    with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
+        broken.reconcile()
+    # It has begun and knows its conversations, but not what to publish yet.
+    assert started.reconcile()
+    with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
+        broken.reconcile()
+    assert query("SELECT conversations FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0,)]
+    run(started)
+    assert depth(channel) == 1
+
+
+def test_without_the_right_to_list_what_is_known_is_compared_and_the_list_is_made_up_for(  # noqa: PLR0917  # fixtures
+    started, organisation, intake, channel, query, clock
+):
+    known = [native(number, after_s=-300) for number in range(2)]
+    for payload in (*known, native(7, conversation="unseen", after_s=-300)):
+        organisation.history.record(payload)
+    intake(deliver(known[0]))
+    organisation.strike(Fault(403))
+    run(started)
+    assert query("SELECT platform_message_id FROM reconciliation_gaps_v1") == [("m-1",)]
+    [[unlisted, finished_at]] = query(
+        "SELECT unlisted, finished_at FROM reconciliations ORDER BY id DESC LIMIT 1"
+    )
+    assert "403" in unlisted
+    assert finished_at is not None
+    # The day before is asked for only because its list is missing; nothing waits that would hold the time.
+    channel.queue_purge(EVENTS_QUEUE)
+    organisation.strike(Fault(403))
+    clock.ahead_us = 26 * HOUR_US
+    run(started)
+    clock.ahead_us = 52 * HOUR_US
+    run(started)
+    assert query("SELECT platform_message_id FROM reconciliation_gaps_v1 ORDER BY 1") == [("m-1",), ("m-7",)]
+    assert query("SELECT unlisted FROM reconciliations ORDER BY id DESC LIMIT 1") == [(None,)]
