@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import event as engine_event
+from sqlalchemy import text
 
 from messaging.blocking import broker_session, dead_lettering, peek
 from messaging.clock import SystemClock
@@ -19,6 +20,7 @@ from tests.servers import LOOPBACK, free_port
 from tests.services import GONE, declare_topology
 from workers.deliver import breaker as breaker_module
 from workers.deliver import pause, resume
+from workers.deliver.deliveries import finish, take
 from workers.parsing import CONVERSATION_MESSAGE
 
 
@@ -284,3 +286,35 @@ def test_a_look_at_what_is_due_reads_no_table_through(stand):
     assert len(looks) >= 3
     assert [plan for plan in of_deliveries if "USING" not in plan] == []
     assert any("ix_deliveries_untold" in plan for plan in of_deliveries)
+
+
+READ = """
+    SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(indexrelid)), 0)::int
+    FROM pg_index WHERE indrelid = 'deliveries'::regclass"""
+"""Entries of the indexes of deliveries that this transaction has read."""
+
+BACKLOG = """
+    INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)
+    SELECT 'c-' || n / 10, -n, 'openmessaging:conversation:message', now(), false, now()
+    FROM generate_series(1, 2000) AS n"""
+
+
+def test_a_backlog_that_the_database_has_not_counted_yet_is_worked_off_by_its_keys(stand):
+    if stand.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite says which index a plan takes whatever a table holds")
+    with stand.delivering(stand.crm):
+        pass
+    stand.execute(BACKLOG)
+    now_us = SystemClock().now_us()
+    with stand.engine.begin() as connection:
+        taken = [each for run in take(connection, "crm", now_us, lease_us=now_us, limit=10) for each in run]
+        looked = connection.scalar(text(READ))
+        rows = [
+            (each.message.outbox_id, "crm", "delivered", 200, None, 0, None, now_us, now_us) for each in taken
+        ]
+        assert len(finish(connection, rows)) == len(taken)
+        finished = connection.scalar(text(READ)) - looked
+
+    assert 90 <= len(taken) <= 100
+    assert looked < 3 * 2000
+    assert finished <= 2 * len(taken)
