@@ -70,7 +70,9 @@ class Verdict:
             return "missed"
         if self.target.aim is None:
             return "reported" if self.target.must is None else "reached"
-        return "aim reached" if self.target.is_reached(self.value, self.target.aim) else "reached"
+        if self.target.is_reached(self.value, self.target.aim):
+            return "aim reached"
+        return "short of the aim" if self.target.must is None else "reached"
 
     def as_json(self) -> dict[str, Any]:
         """Return what pages quote, marks as text."""

@@ -124,6 +124,7 @@ def test_a_must_is_missed_on_the_wrong_side_only():
     assert Verdict(by_name["ingest_vs_noop"], [2.6]).word == "reached"
     assert Verdict(by_name["p99_half_load_ms"], [11]).is_missed
     assert Verdict(by_name["p99_half_load_ms"], [4]).word == "aim reached"
+    assert Verdict(by_name["ingest_vs_go"], [0.9]).word == "short of the aim"
 
 
 def test_what_was_not_measured_is_not_missed():
