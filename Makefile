@@ -21,7 +21,7 @@ INSTALL ?=
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-growth bench-quick questions profile
+.PHONY: help install install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick questions profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -90,9 +90,6 @@ soak: install ## Strike once a minute for an hour, or SOAK=minutes, and see that
 
 bench: install ## Measure everything beside what one would write instead: most of an hour on an idle machine
 	@$(BIN)/python -m tests.benchmarks --json docs/performance/results.json --chart docs/performance/chart.png $(BENCH)
-
-bench-growth: install ## Measure alone what rows that are already there cost, up to 20 million: ten minutes
-	@$(BIN)/python -m tests.benchmarks --only growth --json docs/performance/growth.json $(BENCH)
 
 bench-quick: install ## Measure the main ratios in under three minutes
 	@$(BIN)/python -m tests.benchmarks --quick $(BENCH)

@@ -31,7 +31,6 @@ from tests.benchmarks.wrk import LoadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.benchmarks.plan import Plan
     from tests.benchmarks.rig import Rig
 
 IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
@@ -63,9 +62,6 @@ QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
 WHOLE: Final = f"of at least {FULL.rounds} rounds, with {', '.join(map(str, FULL.table_rows))} rows"
 """The figures of a part would stand beside none of the others, and two rounds have no median."""
 
-GROWTH_ALONE: Final = "growth.json"
-"""The file of growth alone: its ratios stand beside no other figure, and its tables take longest to fill."""
-
 NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
 """Whose figures a scenario takes as its measure; it is measured before, asked for or not."""
 
@@ -77,7 +73,7 @@ NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
     "names",
     multiple=True,
     type=click.Choice(SCENARIOS),
-    help="Measure these only; no file is written but of growth alone, into growth.json.",
+    help="Measure these only; no file is written.",
 )
 @click.option("--rounds", type=int, help="How often each is measured; with fewer no file is written.")
 @click.option("--rows", multiple=True, type=int, help="Rows of growth's larger tables; with fewer likewise.")
@@ -97,7 +93,7 @@ def main(
     """Measure the service against what one would pick instead, all in one run."""
     plan = QUICK if quick else FULL
     plan = replace(plan, rounds=rounds or plan.rounds, table_rows=rows or plan.table_rows)
-    if (json_path or chart_path) and not is_kept(plan, names, json_path):
+    if (json_path or chart_path) and (names or not plan.is_whole):
         click.echo(f"No file is written: pages quote whole runs, {WHOLE}.", err=True)
         json_path = chart_path = None
     started = time.monotonic()
@@ -119,12 +115,6 @@ def main(
     print_report(Console(width=REPORT_WIDTH), rig.results, verdicts)
     if any(verdict.is_missed for verdict in verdicts) or not all(check.holds for check in rig.results.checks):
         raise SystemExit(1)
-
-
-def is_kept(plan: Plan, names: Sequence[str], json_path: Path | None) -> bool:
-    """Tell whether a run may be written: a whole one, or one of growth alone into the file of that."""
-    is_apart = json_path is not None and json_path.name == GROWTH_ALONE
-    return plan.is_whole and (set(names) == {"growth"} if is_apart else not names)
 
 
 def planned(names: Sequence[str]) -> list[str]:

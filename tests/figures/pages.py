@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 FILES: Final = {
     "performance": "docs/performance/results.json",
-    "growth": "docs/performance/growth.json",
     "profile": "docs/performance/profile.json",
     "chaos": "docs/chaos/results.json",
     "sabotage": "docs/chaos/sabotage.json",

@@ -23,9 +23,9 @@ def run(monkeypatch, tmp_path):
 
     monkeypatch.setattr(benchmarks, "running_rig", running_rig)
     monkeypatch.setattr(benchmarks, "measure", lambda _rig, _name: None)
+    path = tmp_path / "results.json"
 
-    def run(*options, name="results.json"):
-        path = tmp_path / name
+    def run(*options):
         result = CliRunner().invoke(benchmarks.main, ["--json", str(path), *options], catch_exceptions=False)
         assert result.exit_code == 0
         return result.output, json.loads(path.read_text()) if path.exists() else None
@@ -47,21 +47,6 @@ def test_a_part_of_a_run_is_written_nowhere_and_says_so(run, options):
     output, document = run(*options)
     assert document is None
     assert "No file is written: pages quote whole runs, of at least 3 rounds" in output
-
-
-def test_growth_alone_is_written_into_the_file_of_that_and_no_other(run):
-    alone = ("--only", "growth")
-    output, document = run(*alone, name="growth.json")
-    assert "No file is written" not in output
-    assert document["plan"]["table_rows"] == list(FULL.table_rows)
-    assert run(*alone)[1] is None
-
-
-@pytest.mark.parametrize(
-    "options", [(), ("--only", "deliver"), ("--only", "growth", "--rounds", "2")], ids=" ".join
-)
-def test_the_file_of_growth_holds_nothing_else(run, options):
-    assert run(*options, name="growth.json")[1] is None
 
 
 def test_more_than_a_whole_run_is_whole():

@@ -170,6 +170,6 @@ def test_a_page_may_quote_what_is_not_measured_yet_and_says_so(repository):
 
 def test_a_source_that_nobody_writes_is_refused(repository):
     with pytest.raises(
-        QuoteError, match="it quotes perfomance, but figures are of performance, growth, profile"
+        QuoteError, match="it quotes perfomance, but figures are of performance, profile, chaos"
     ):
         repository.page(PAGE.replace("{performance", "{perfomance"))
