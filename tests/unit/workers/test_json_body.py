@@ -117,7 +117,7 @@ def test_sixteen_times_the_body_takes_about_sixteen_times_the_time_to_read(kind)
     """What is quadratic takes 256 times; the bound lies between, whatever the machine's speed."""
     small, large = (_least_seconds_for(_event_with(WORST[kind](size))) for size in (SMALL, LARGE))
 
-    assert large / max(small, 0.002) < 100
+    assert large / max(small, 0.002) < 160
 
 
 def test_a_body_of_the_largest_size_is_read_whatever_its_names():
