@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from messaging.errors import RetryLaterError
 from workers.intake.brake import OFF, Brake
 from workers.intake.dispatch import dispatch
 from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
@@ -30,6 +29,7 @@ from workers.intake.reading import Reader
 from workers.intake.report import log_batch, log_brake_engaged, log_drift, log_events
 from workers.intake.totals import Totals
 from workers.intake.unstored import set_apart
+from workers.isolation import isolate
 from workers.parsing import ROUTING_STATUSES
 from workers.tables import (
     OpenConnections,
@@ -190,20 +190,12 @@ class Intake:
             return self._reader.read_ahead()
 
     def _commit_together(self, outcomes: Sequence[Outcome], results: Results, progress: Progress) -> None:
-        """Commit all in one transaction; when one of them is at fault, halve until it stands alone."""
-        if not outcomes:
-            return
-        try:
-            self._commit(outcomes, results, progress)
-        except RetryLaterError:
-            raise
-        except Exception as error:  # noqa: BLE001  # a handler may raise anything, and only its event pays
-            if len(outcomes) == 1:
-                self._give_up(outcomes[0].delivery, failure_of(error), results, progress)
-                return
-            middle = len(outcomes) // 2
-            self._commit_together(outcomes[:middle], results, progress)
-            self._commit_together(outcomes[middle:], results, progress)
+        """Commit all in one transaction, or in several, so that what one raises costs its event alone."""
+        isolate(
+            outcomes,
+            lambda some: self._commit(some, results, progress),
+            lambda outcome, error: self._give_up(outcome.delivery, failure_of(error), results, progress),
+        )
 
     def _give_up(self, delivery: Delivery, failure: Failure, results: Results, progress: Progress) -> None:
         """Put an event off that failed alone, or refuse it when it has had its tries."""

@@ -1,0 +1,78 @@
+import pytest
+
+from messaging.errors import RejectedEventError, RetryLaterError
+from workers.isolation import isolate
+
+
+class Work:
+    """Fails if a faulty item is among those that it gets."""
+
+    def __init__(self, faulty, error=ValueError):
+        self.faulty, self.error = faulty, error
+        self.calls, self.done, self.faults = 0, [], []
+
+    def __call__(self, items):
+        self.calls += 1
+        if self.faulty & set(items):
+            raise self.error("at fault")
+        self.done += items
+
+    def set_aside(self, item, error):
+        self.faults.append((item, type(error)))
+
+
+@pytest.mark.parametrize(
+    ("items", "faulty", "calls"),
+    [
+        ("", "", 0),
+        ("a", "", 1),
+        ("a", "a", 1),
+        ("abcdefgh", "", 1),
+        ("abcdefgh", "a", 7),
+        ("abcdefgh", "d", 7),
+        ("abcde", "e", 7),
+        ("abcdefgh", "ah", 11),
+        ("abcdefgh", "abcdefgh", 15),
+    ],
+)
+def test_only_the_items_at_fault_are_set_aside(items, faulty, calls):
+    work = Work(set(faulty))
+
+    isolate(items, work, work.set_aside)
+
+    assert work.faults == [(item, ValueError) for item in items if item in faulty]
+    assert work.done == [item for item in items if item not in faulty]
+    assert work.calls == calls
+
+
+def test_a_rejection_is_attributed_too():
+    class RefusalError(RejectedEventError):
+        def __init__(self, reason):
+            super().__init__("code", reason)
+
+    work = Work({"c"}, RefusalError)
+
+    isolate("abcd", work, work.set_aside)
+
+    assert work.faults == [("c", RefusalError)]
+
+
+def test_an_outage_ends_the_call_and_sets_no_item_aside():
+    work = Work({"c"}, RetryLaterError)
+
+    with pytest.raises(RetryLaterError):
+        isolate("abcd", work, work.set_aside)
+
+    assert (work.calls, work.done, work.faults) == (1, [], [])
+
+
+def test_an_outage_while_an_item_is_set_aside_ends_the_call():
+    work = Work({"b"})
+
+    def fail(item, error):
+        raise RetryLaterError("away")
+
+    with pytest.raises(RetryLaterError):
+        isolate("abcd", work, fail)
+
+    assert work.done == ["a"]

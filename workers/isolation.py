@@ -1,0 +1,46 @@
+"""Find the items at fault: do the work for many at once, and for fewer if it fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from messaging.errors import RetryLaterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Item = TypeVar("Item")
+
+
+def isolate(
+    items: Sequence[Item],
+    work: Callable[[Sequence[Item]], None],
+    on_fault: Callable[[Item, Exception], None],
+) -> None:
+    """Do *work* for all items together; if it fails, for each half of them, until an item fails alone.
+
+    Each item is passed either to one call of *work* that returns or, with its error, to *on_fault*. One item
+    at fault among n costs about 2 log2(n) calls; if every item fails, 2n.
+
+    Args:
+        items: Each call of *work* gets a run of them, in this order; none: nothing is called.
+        work: Takes effect for all of its items, or raises and leaves no trace (one transaction).
+        on_fault: Sets one item aside. The call goes on with the next item, unless this raises.
+
+    Raises:
+        RetryLaterError: The database, the broker or the platform is away, which is no item's fault. What was
+            done before stays done; the rest was not tried. Any other exception is attributed to its item.
+    """
+    if not items:
+        return
+    try:
+        work(items)
+    except RetryLaterError:
+        raise
+    except Exception as error:  # noqa: BLE001  # one item's fault, whatever it raised, must not cost the others
+        if len(items) == 1:
+            on_fault(items[0], error)
+            return
+        middle = len(items) // 2
+        isolate(items[:middle], work, on_fault)
+        isolate(items[middle:], work, on_fault)
