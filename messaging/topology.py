@@ -81,9 +81,6 @@ BINDINGS: Final[tuple[tuple[str, str, str], ...]] = (
 )
 """Queue, exchange, routing key."""
 
-FORMER_BINDINGS: Final[tuple[tuple[str, str, str], ...]] = ((DEAD_LETTERS, DEAD_LETTERS, ""),)
-"""Of earlier versions: taken away once those above are there, or each dead letter would come twice."""
-
 
 def probe(channel: Channel, callback: Callable[[Any], None]) -> None:
     """Ask for the events queue without declaring it: the barrier's synchronous method.

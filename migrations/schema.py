@@ -19,14 +19,9 @@ class MissingMigrationsError(OpenMessagingError):
     """Install the package again, whole: it has no revisions, and nothing was changed."""
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Bring a database up to a revision; what is there already is left alone.
-
-    Args:
-        url: As OM_DATABASE_URL.
-        revision: Alembic's name of it.
-    """
-    command.upgrade(_config(url), revision)
+def upgrade(url: str) -> None:
+    """Bring a database up to the newest revision."""
+    command.upgrade(_config(url), "head")
 
 
 def downgrade(url: str, revision: str) -> None:

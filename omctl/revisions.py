@@ -1,4 +1,4 @@
-"""Say which revisions lie between two states of the database."""
+"""List the revisions between two states of the database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class UnknownRevisionError(OpenMessagingError):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One revision to be gone through.
+    """One revision to apply or to revert.
 
     Args:
         revision: Alembic's name of it.
@@ -54,13 +54,9 @@ def steps_between(upper: str, lower: str | None) -> list[Step]:
 
 
 def is_newer(revision: str | None) -> bool:
-    """Tell whether a later version has brought a database to *revision*: a number that this one has not got.
-
-    The numbers are in no order, and another program's revisions are none.
+    """Whether *revision* belongs to a later version: a number above this version's newest.
 
     Raises:
         MissingMigrationsError: This installation has no revisions.
     """
-    head_revision()
-    known = {script.revision for script in ScriptDirectory(DIRECTORY).walk_revisions()}
-    return revision is not None and revision.isdecimal() and revision not in known
+    return revision is not None and revision.isdecimal() and int(revision) > int(head_revision())

@@ -72,8 +72,6 @@ def set_up(connection: BlockingConnection) -> list[BrokerObject]:
         for queue, exchange, routing_key in topology.BINDINGS
         if not broken & {queue, exchange}
     ]
-    if len(bindings) == len(topology.BINDINGS) and all(each.state is ObjectState.BOUND for each in bindings):
-        _take_former_bindings_away(connection)
     return objects + bindings
 
 
@@ -112,11 +110,6 @@ def _bind(connection: BlockingConnection, queue: str, exchange: str, routing_key
     state, explanation = _try(connection, lambda channel: channel.queue_bind(queue, exchange, routing_key))
     bound = ObjectState.BOUND if state is ObjectState.EXISTS else state
     return BrokerObject("binding", f"{exchange} → {queue}", bound, explanation)
-
-
-def _take_former_bindings_away(connection: BlockingConnection) -> None:
-    for queue, exchange, routing_key in topology.FORMER_BINDINGS:
-        connection.channel().queue_unbind(queue, exchange, routing_key)
 
 
 def _declare_exchange(channel: BlockingChannel, name: str) -> None:

@@ -20,7 +20,6 @@ from messaging.consuming.acknowledging import Acknowledger
 from messaging.consuming.delivery import decoded_delivery, encoded_delivery
 from messaging.consuming.processing import Processing
 from messaging.consuming.put_off import PutOffDeliveries
-from messaging.consuming.records_probe import RecordsProbe
 from messaging.log import logger
 from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE, UNROUTED
 
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
     from messaging.consuming.processing import TimeLimits
     from messaging.consuming.processing_thread import ProcessingThread
 
-QUEUES = (EVENTS_QUEUE, UNROUTED)
-"""What there is nothing to do without."""
+QUEUES = (EVENTS_QUEUE, UNROUTED, DEAD_LETTER_RECORDS)
 
 PREFETCH_BATCHES = 3
 """One in the database, one waiting for it, one on the way; a third of it may be put off instead."""
@@ -55,7 +53,7 @@ class Subscription:
             half full; after a smaller one it takes along only what came in the same turn of the loop.
         limits: How long a batch may take.
         left_behind: Gets the threads whose batch outlasted its time.
-        on_up: Called when both consumers are in place.
+        on_up: Called when all consumers are in place.
         on_lost: Called once, with the reason, when nothing more will come of this subscription.
     """
 
@@ -160,7 +158,6 @@ class Subscription:
         if not self._is_lost:
             for name in QUEUES:
                 self._consume_from(channel, name)
-            RecordsProbe(self._loop, channel.connection, self._consume_records).look()
 
     def _consume_from(self, channel: Channel, name: str) -> None:
         tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)
@@ -170,10 +167,6 @@ class Subscription:
         self._consuming.append(answer.method.consumer_tag)
         if len(self._consuming) == len(QUEUES) and not self._is_lost:
             self._on_up()
-
-    def _consume_records(self) -> None:
-        if not self._is_lost and not self._is_stopping and self._channel is not None:
-            self._consume_from(self._channel, DEAD_LETTER_RECORDS)
 
     def _receiver(self, name: str) -> Receiver:
         return lambda tag, properties, body: self._collect(encoded_delivery(name, tag, properties, body))

@@ -27,60 +27,53 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--to", "target", metavar="REVISION", help="Go up to REVISION, not to the newest.")
-@click.option("--down", metavar="REVISION", help="Go down to REVISION; `base` leaves nothing.")
+@click.option("--down", metavar="REVISION", help="Go down to REVISION; `base` deletes every table.")
 @click.option(
     "--read-only-role",
     "reader",
     metavar="NAME",
-    help="Then let the role NAME read all but bodies and texts; it is made where there is none.",
+    help="Then let the role NAME read all but bodies and texts; the role is created if it is missing.",
 )
 @click.option("--yes", is_flag=True, help="With --down: do not ask.")
 @dry_run_option
 @json_option
-def migrate(
-    target: str | None, down: str | None, reader: str | None, *, yes: bool, dry_run: bool, as_json: bool
-) -> None:
+def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Bring the tables of OM_DATABASE_URL to the newest revision.
 
-    Each revision is one transaction; what is there already is left alone, and so are tables that a later
-    version has brought further than this one knows. Going down deletes what newer revisions stored, and asks
-    first.
+    Each revision is one transaction. Tables that a later version has brought to a newer revision stay as they
+    are. Going down deletes what newer revisions stored, and asks first.
     """
-    if target and down:
-        raise click.UsageError("--to goes up and --down goes down: name one.")
     url = database_url(Environment())
     with in_words():
         current = schema.current_revision(url)
-        steps = _steps(current, target, down)
+        steps = _steps(current, down)
         if steps and not dry_run:
-            _go(url, target or HEAD, down, yes=yes)
+            _go(url, down, yes=yes)
         readable = grant_reading(url, reader) if reader and not dry_run else []
-    _tell(current, steps, direction="down" if down else "up", is_done=not dry_run, as_json=as_json)
+    _report(current, steps, direction="down" if down else "up", is_done=not dry_run, as_json=as_json)
     if reader and not as_json:
         rights = f"reads {', '.join(readable)}" if readable else "would read all but bodies and texts"
         click.echo(f"The role {reader} {rights}.")
 
 
-def _steps(current: str | None, target: str | None, down: str | None) -> list[Step]:
-    """Return the revisions to go through, in their order; none from where a later version has brought it.
+def _steps(current: str | None, down: str | None) -> list[Step]:
+    """Return the revisions to apply or revert, in their order; none if a later version applied newer ones.
 
     Raises:
-        UnknownRevisionError: This version does not know the way.
+        UnknownRevisionError: This version does not have the revisions that lie between.
     """
-    if is_newer(current):
-        if target or down:
-            raise UnknownRevisionError(
-                f"the tables are at {current}, newer than this version knows: "
-                "take the omctl of the version that brought them there"
-            )
-        return []
-    return steps_between(current or BASE, down) if down else steps_between(target or HEAD, current)[::-1]
+    if not is_newer(current):
+        return steps_between(current or BASE, down) if down else steps_between(HEAD, current)[::-1]
+    if down:
+        raise UnknownRevisionError(
+            f"the tables are at {current}, newer than this version: use the omctl of that version"
+        )
+    return []
 
 
-def _go(url: str, target: str, down: str | None, *, yes: bool) -> None:
+def _go(url: str, down: str | None, *, yes: bool) -> None:
     if not down:
-        schema.upgrade(url, target)
+        schema.upgrade(url)
         return
     if not yes:
         click.confirm(
@@ -89,14 +82,16 @@ def _go(url: str, target: str, down: str | None, *, yes: bool) -> None:
     schema.downgrade(url, down)
 
 
-def _tell(current: str | None, steps: list[Step], *, direction: str, is_done: bool, as_json: bool) -> None:
+def _report(current: str | None, steps: list[Step], *, direction: str, is_done: bool, as_json: bool) -> None:
     if as_json:
         revisions = [asdict(step) for step in steps]
         print_json({"from": current, "direction": direction, "steps": revisions, "done": is_done})
     elif is_newer(current):
-        click.echo(f"The tables are at {current}, newer than this version knows; left alone.")
+        click.echo(f"The tables are at {current}, newer than this version; nothing was changed.")
     elif not steps:
         click.echo(f"Nothing to do: the database is at {current or BASE}.")
     else:
         state = "done" if is_done else "would go"
-        print_table(("revision", "what", direction), [(step.revision, step.title, state) for step in steps])
+        print_table(
+            ("revision", "content", direction), [(step.revision, step.title, state) for step in steps]
+        )

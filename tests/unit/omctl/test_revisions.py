@@ -13,19 +13,19 @@ OURS = [script.revision for script in ScriptDirectory(DIRECTORY).walk_revisions(
 
 @pytest.mark.parametrize(
     ("revision", "newer"),
-    [(None, False), *((each, False) for each in OURS), ("9999", True), ("ae1027a6acf0", False)],
+    [(None, False), ("0001", False), ("9999", True), ("ae1027a6acf0", False)],
 )
-def test_a_number_that_this_version_has_not_got_is_of_a_later_one(revision, newer):
+def test_a_number_above_the_newest_belongs_to_a_later_version(revision, newer):
     assert is_newer(revision) is newer
 
 
 def test_every_revision_of_ours_is_a_number():
-    assert [each for each in OURS if not each.isdecimal()] == []
+    assert [revision for revision in OURS if not revision.isdecimal()] == []
 
 
 @pytest.mark.parametrize(
     ("revision", "level"),
-    [(OURS[0], Level.OK), ("9999", Level.NOTE), (OURS[-1], Level.PROBLEM), (None, Level.PROBLEM)],
+    [(OURS[0], Level.OK), ("9999", Level.NOTE), ("0000", Level.PROBLEM), (None, Level.PROBLEM)],
 )
 def test_only_tables_that_lack_a_revision_are_a_problem(revision, level):
     finding = revision_finding(revision, OURS[0])

@@ -8,7 +8,6 @@ import pika
 import pytest
 
 from messaging import topology
-from messaging.blocking import broker_session, set_up
 from messaging.clock import SystemClock
 from tests.integration.workers.consuming import depth, running, wait_until
 from tests.integration.workers.events import said
@@ -93,31 +92,3 @@ def test_nothing_goes_round(working, channel, query):
     assert depth(channel, topology.DEAD_LETTERS) == 30
     assert depth(channel, topology.DEAD_LETTER_RECORDS) == 0
     assert query("SELECT count(*) FROM dead_letters") == [(30,)]
-
-
-def test_a_topology_of_an_earlier_version_works_and_is_told(vhost, working, channel, query, capsys):
-    channel.queue_bind(topology.DEAD_LETTERS, topology.DEAD_LETTERS, "")
-    channel.queue_delete(topology.DEAD_LETTER_RECORDS)
-    publish(channel, "broken", b"{")
-    publish(channel, "good", GOOD)
-    with working():
-        dead_letters(channel, 1)
-
-    assert query(REASONS) == [("broken", "not_json")]
-    assert query("SELECT count(*) FROM processed_events") == [(1,)]
-    assert "dead_letter_records_missing" in capsys.readouterr().out
-
-
-def test_setup_brings_a_topology_of_an_earlier_version_up_to_date(vhost, working, channel, query):
-    channel.queue_bind(topology.DEAD_LETTERS, topology.DEAD_LETTERS, "")
-    channel.queue_delete(topology.DEAD_LETTER_RECORDS)
-    with broker_session((vhost.amqp_url,), client_name="test") as connection:
-        set_up(connection)
-    publish(channel, "limit", GOOD)
-    deliver_in_vain(channel)
-    with working():
-        dead_letters(channel, 1)
-        time.sleep(0.5)
-
-    assert query(REASONS) == [("limit", "delivery_limit")]
-    assert depth(channel, topology.DEAD_LETTERS) == 0

@@ -99,32 +99,3 @@ def test_every_table_and_column_is_explained_in_postgresql(migrated_postgres_url
     engine.dispose()
 
     assert unexplained == []
-
-
-def test_rows_of_the_first_revision_are_carried_on_and_back(database_url):
-    schema.upgrade(database_url, "0001")
-    engine = create_engine(database_url)
-    moment = (
-        "2024-05-15 14:32:10.000000+00:00" if engine.dialect.name == "postgresql" else "2024-05-15 14:32:10"
-    )
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO processed_events (idempotency_key, conversation_id, event_type, outcome,"
-                " occurred_at, received_at, processed_at, message_id, source, dialect, body_sha256)"
-                " VALUES ('k', 'c', 't', 'processed', :moment,"
-                " :moment, :moment, 'm', 'webhook', 'guide', :digest)"
-            ),
-            {"moment": moment, "digest": bytes(32)},
-        )
-
-    schema.upgrade(database_url)
-    with engine.connect() as connection:
-        counted = connection.execute(text("SELECT deliveries, last_delivered_at FROM events_v2")).one()
-    schema.downgrade(database_url, "0001")
-    with engine.connect() as connection:
-        kept = connection.execute(text("SELECT idempotency_key FROM events_v1")).one()
-    engine.dispose()
-
-    assert tuple(counted) == (1, None)
-    assert tuple(kept) == ("k",)

@@ -1,0 +1,925 @@
+"""Create the tables, views and indexes of version 1.0.
+
+A frozen copy of workers/tables/models/ as of that version, and what only the database knows: views, comments,
+the trigger that plans deliveries, and indexes for the questions of database administrators.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+MOMENT = sa.DateTime(timezone=True)
+ROW_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+IDENTIFIER = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+TABLES = (
+    "processed_events",
+    "event_payloads",
+    "duplicate_events",
+    "drift",
+    "unstored_events",
+    "conversations",
+    "conversation_messages",
+    "message_receipts",
+    "routing_updates",
+    "dead_letters",
+    "suspects",
+    "brakes",
+    "interventions",
+    "discarded_letters",
+    "outbox",
+    "request_budgets",
+    "destinations",
+    "subscriptions",
+    "deliveries",
+    "failed_receipts",
+    "reconciliations",
+    "reconciliation_gaps",
+    "platform_conversations",
+    "edge_statistics",
+    "worker_reports",
+)
+
+EXPRESSIONS = {
+    "postgresql": {
+        "sha256": "encode(body_sha256, 'hex')",
+        "dead_letter_sha256": "encode(l.body_sha256, 'hex')",
+        "received_day": "(received_at AT TIME ZONE 'UTC')::date::text",
+        "day": "(began_at AT TIME ZONE 'UTC')::date::text",
+        "hour": "extract(hour FROM began_at AT TIME ZONE 'UTC')::integer",
+        "minute": "date_bin('1 minute', processed_at, timestamptz '2000-01-01 00:00Z')",
+        "arrived": "extract(epoch FROM received_at - occurred_at)::float8",
+        "processed": "extract(epoch FROM processed_at - received_at)::float8",
+        "told": "extract(epoch FROM finished_at - created_at)::float8",
+        "queued": "extract(epoch FROM routed_at - queued_at)::float8",
+    },
+    "sqlite": {
+        "sha256": "lower(hex(body_sha256))",
+        "dead_letter_sha256": "lower(hex(l.body_sha256))",
+        "received_day": "substr(received_at, 1, 10)",
+        "day": "substr(began_at, 1, 10)",
+        "hour": "CAST(substr(began_at, 12, 2) AS INTEGER)",
+        "minute": r"substr(processed_at, 1, 16) || '\:00.000000'",
+        "arrived": "(julianday(received_at) - julianday(occurred_at)) * 86400.0",
+        "processed": "(julianday(processed_at) - julianday(received_at)) * 86400.0",
+        "told": "(julianday(finished_at) - julianday(created_at)) * 86400.0",
+        "queued": "(julianday(routed_at) - julianday(queued_at)) * 86400.0",
+    },
+}
+"""What views compute differently in each database."""
+
+TRIGGERS = {
+    "postgresql": (
+        """
+        CREATE FUNCTION plan_deliveries() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO deliveries (outbox_id, destination, conversation_id, due_at, attempts)
+            SELECT o.id, s.destination, o.conversation_id, o.created_at, 0
+            FROM new_rows o JOIN subscriptions s ON s.event_type = o.event_type;
+            RETURN NULL;
+        END $$""",
+        """
+        CREATE TRIGGER outbox_plans_deliveries AFTER INSERT ON outbox
+        REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION plan_deliveries()""",
+    ),
+    "sqlite": (
+        """
+        CREATE TRIGGER outbox_plans_deliveries AFTER INSERT ON outbox
+        BEGIN
+            INSERT INTO deliveries (outbox_id, destination, conversation_id, due_at, attempts)
+            SELECT NEW.id, s.destination, NEW.conversation_id, NEW.created_at, 0
+            FROM subscriptions s WHERE s.event_type = NEW.event_type;
+        END""",
+    ),
+}
+"""Make a delivery for each subscription of a new row in the outbox, in the transaction that writes the row.
+
+Deliveries cannot be planned later by the outbox's ids: a lower id may be committed after a higher one.
+"""
+
+VIEWS = {
+    "events_v1": (
+        "One row per event, claimed once however often it was delivered",
+        """
+        SELECT id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at, received_at,
+            processed_at, message_id, source, dialect, {sha256} AS body_sha256
+        FROM processed_events""",
+    ),
+    "dead_letters_v1": (
+        "Events that cannot be processed, and why",
+        """
+        SELECT message_id, code, reason, source, received_at, recorded_at, attempts, {sha256} AS body_sha256
+        FROM dead_letters""",
+    ),
+    "conversations_v1": (
+        "One row per conversation",
+        """
+        SELECT conversation_id, status, social_channel, started_at, routing_status, routing_queue,
+            routing_changed_at, event_count, message_count, first_event_at, last_event_at
+        FROM conversations""",
+    ),
+    "events_v2": (
+        "The same, and how often it came",
+        """
+        SELECT id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at, received_at,
+            processed_at, message_id, source, dialect, {sha256} AS body_sha256, deliveries, last_delivered_at
+        FROM processed_events""",
+    ),
+    "duplicate_events_v1": (
+        "Conflicts: the key of a known event with another content",
+        """
+        SELECT event_id, idempotency_key, {sha256} AS body_sha256, message_id, source, deliveries,
+            first_seen_at, last_seen_at
+        FROM duplicate_events""",
+    ),
+    "dead_letters_v2": (
+        "The same, and what a person decided since",
+        """
+        SELECT l.message_id, l.code, l.reason, l.source, l.received_at, l.recorded_at, l.attempts,
+            {dead_letter_sha256} AS body_sha256, i.action, i.person, l.decided_at, l.intervention_id
+        FROM dead_letters l LEFT JOIN interventions i ON i.intervention_id = l.intervention_id""",
+    ),
+    "interventions_v1": (
+        "Decisions of people about events: replay, discard",
+        """
+        SELECT intervention_id, action, person, reason, selection, again, chosen, done, outcome, started_at,
+            ended_at
+        FROM interventions""",
+    ),
+    "outbox_v1": (
+        "What the services behind are told, in order within each conversation",
+        """
+        SELECT id, conversation_id, event_id, event_type, occurred_at, late, verified, created_at
+        FROM outbox""",
+    ),
+    "routing_updates_v1": (
+        "Explicit transitions of the routing, and what became of each",
+        """
+        SELECT event_id, conversation_id, occurred_at, sequence, received_at, routing_status, routing_queue,
+            decision, platform_status, verified, decided_at, attempts, next_attempt_at
+        FROM routing_updates""",
+    ),
+    "conversations_v2": (
+        "The same, and how far it is settled",
+        """
+        SELECT conversation_id, status, social_channel, started_at, routing_status, routing_queue,
+            routing_changed_at, event_count, message_count, first_event_at, last_event_at, settled_count,
+            settled_through_at, session_opened_at, window_closes_at
+        FROM conversations""",
+    ),
+    "deliveries_v1": (
+        "What each destination is told, and how that went",
+        """
+        SELECT d.outbox_id, d.destination, o.event_id, d.conversation_id, o.event_type, o.occurred_at,
+            o.created_at, d.due_at, d.attempts, d.first_attempt_at, d.status, d.reason, d.outcome,
+            d.finished_at
+        FROM deliveries d JOIN outbox o ON o.id = d.outbox_id""",
+    ),
+    "destinations_v1": (
+        "How much waits for each destination, and since when",
+        """
+        SELECT s.name AS destination, s.registered_at, s.paused_at, s.paused_because,
+            (SELECT count(*) FROM deliveries d WHERE d.destination = s.name AND d.outcome IS NULL) AS waiting,
+            (SELECT min(o.created_at) FROM deliveries d JOIN outbox o ON o.id = d.outbox_id
+             WHERE d.destination = s.name AND d.outcome IS NULL) AS oldest_waiting_at
+        FROM destinations s""",
+    ),
+    "interactions_v1": (
+        "One row per interaction, for workforce reports",
+        """
+        SELECT c.conversation_id, c.social_channel, COALESCE(c.started_at, c.first_event_at) AS began_at,
+            c.last_event_at, c.message_count AS messages, c.routing_status, c.routing_queue,
+            (SELECT min(u.occurred_at) FROM routing_updates u WHERE u.conversation_id = c.conversation_id
+                AND u.decision IN ('applied', 'late') AND u.routing_status = 'CONTACT-QUEUED') AS queued_at,
+            (SELECT min(u.occurred_at) FROM routing_updates u WHERE u.conversation_id = c.conversation_id
+                AND u.decision IN ('applied', 'late') AND u.routing_status = 'CONTACT-ROUTED') AS routed_at
+        FROM conversations c""",
+    ),
+    "reconciliations_v1": (
+        "Comparisons with the platform's history",
+        """
+        SELECT id, started_by, compared_from, compared_to, conversations, compared, missing, published,
+            waiting, unreadable, started_at, finished_at
+        FROM reconciliations""",
+    ),
+    "reconciliation_gaps_v1": (
+        "What the platform had and we had not, and what became of it",
+        """
+        SELECT g.idempotency_key, g.reconciliation_id, g.conversation_id, g.event_type,
+            g.platform_message_id, g.occurred_at, g.found_at, g.published_at, g.message_id,
+            CASE WHEN e.source = 'reconcile' THEN 'recovered' WHEN e.id IS NOT NULL THEN 'came late'
+                WHEN d.message_id IS NOT NULL THEN 'dead letter' ELSE 'waiting' END AS became,
+            e.processed_at
+        FROM reconciliation_gaps g
+            LEFT JOIN processed_events e ON e.idempotency_key = g.idempotency_key
+            LEFT JOIN dead_letters d ON d.message_id = g.message_id""",
+    ),
+    "notification_statistics_v1": (
+        "By day: what webhooks brought, what came again, what had to be recovered",
+        """
+        SELECT day, sum(notified) AS notified, sum(repeated) AS repeated, sum(recovered) AS recovered,
+            sum(dead_letters) AS dead_letters,
+            100.0 * (sum(notified) + sum(dead_letters)) / (sum(notified) + sum(dead_letters) + sum(recovered))
+                AS success_rate
+        FROM (
+            SELECT {received_day} AS day, CASE WHEN source = 'webhook' THEN 1 ELSE 0 END AS notified,
+                CASE WHEN source = 'webhook' THEN deliveries - 1 ELSE 0 END AS repeated,
+                CASE WHEN source = 'reconcile' THEN 1 ELSE 0 END AS recovered, 0 AS dead_letters
+            FROM processed_events WHERE source IN ('webhook', 'reconcile')
+            UNION ALL
+            SELECT {received_day}, 0, 0, 0, 1 FROM dead_letters WHERE source = 'webhook'
+        ) counted
+        GROUP BY day""",
+    ),
+    "acknowledgement_statistics_v1": (
+        "By hour: what the edge answered, how soon, and what it refused",
+        """
+        SELECT day, hour, sum(answered) AS answered, sum(within_10_ms) AS within_10_ms,
+            sum(within_100_ms) AS within_100_ms, sum(within_1_s) AS within_1_s, sum(within_3_s) AS within_3_s,
+            sum(within_10_s) AS within_10_s, max(longest_us) / 1000000.0 AS longest_s,
+            sum(status_429) AS shed, sum(status_503) AS unavailable, sum(status_401) AS unauthorized,
+            sum(status_413) AS too_large, sum(other_refusals) AS otherwise_refused
+        FROM (SELECT {day} AS day, {hour} AS hour, edge_statistics.* FROM edge_statistics) told
+        GROUP BY day, hour""",
+    ),
+    "events_v3": (
+        "As events_v2, and the id of its request",
+        """
+        SELECT id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at, received_at,
+            processed_at, message_id, source, dialect, {sha256} AS body_sha256, deliveries, last_delivered_at,
+            request_id
+        FROM processed_events""",
+    ),
+    "messages_v1": (
+        "One row per message, without what it says",
+        """
+        SELECT event_id, conversation_id, occurred_at, sequence, received_at, position, platform_message_id,
+            sender, length(text) AS characters, content IS NOT NULL AS has_content
+        FROM conversation_messages""",
+    ),
+    "receipts_v1": (
+        "What became of messages; one message has several receipts",
+        """
+        SELECT event_id, conversation_id, platform_message_id, status, is_final, reasons, occurred_at
+        FROM message_receipts""",
+    ),
+    "drift_v1": (
+        "What the platform sent that this version does not know, once per name",
+        """
+        SELECT kind, name, event_type, sample, count, first_seen_at, last_seen_at, accepted_at, accepted_by
+        FROM drift""",
+    ),
+    "latency_v1": (
+        "One row per event: how long it was on its way here, and how long it then waited",
+        """
+        SELECT id, conversation_id, event_type, source, occurred_at, received_at, processed_at,
+            {arrived} AS arrived_after_seconds, {processed} AS processed_after_seconds
+        FROM processed_events""",
+    ),
+    "throughput_v1": (
+        "Events by minute of processing, type, outcome and source; ask for minutes since then",
+        """
+        SELECT {minute} AS minute, event_type, outcome, source, count(*) AS events,
+            sum(deliveries) AS deliveries
+        FROM processed_events GROUP BY {minute}, event_type, outcome, source""",
+    ),
+    "deliveries_v2": (
+        "As deliveries_v1, and after how many seconds it was finished",
+        """
+        SELECT outbox_id, destination, event_id, conversation_id, event_type, occurred_at, created_at, due_at,
+            attempts, first_attempt_at, status, reason, outcome, finished_at, {told} AS finished_after_seconds
+        FROM deliveries_v1""",
+    ),
+    "interactions_v2": (
+        "As interactions_v1, and how many seconds it queued",
+        """
+        SELECT conversation_id, social_channel, began_at, last_event_at, messages, routing_status,
+            routing_queue, queued_at, routed_at, {queued} AS queued_seconds
+        FROM interactions_v1""",
+    ),
+    "reconciliations_v2": (
+        "As reconciliations_v1, and what was not compared",
+        """
+        SELECT id, started_by, compared_from, compared_to, conversations, compared, missing, published,
+            waiting, unreadable, started_at, finished_at, unlisted, passed_over
+        FROM reconciliations""",
+    ),
+}
+"""The name, comment and query of each view."""
+
+READING_INDEXES = {
+    "ix_reading_events_message_id": "processed_events (message_id)",
+    "ix_reading_events_minute": f"processed_events USING brin (({EXPRESSIONS['postgresql']['minute']}))",
+    "ix_reading_messages_received_at": "conversation_messages USING brin (received_at)",
+    "ix_reading_outbox_created_at": "outbox USING brin (created_at)",
+    "ix_reading_deliveries_finished_at": "deliveries USING brin (finished_at)",
+    "ix_reading_conversations_began_at": "conversations USING brin (COALESCE(started_at, first_event_at))",
+}
+"""Indexes for questions of database administrators, in PostgreSQL only.
+
+migrations/env.py does not compare them. All but one are summaries of ranges of pages (BRIN): an insert costs
+next to nothing, and the index takes a hundredth of the space of a B-tree
+(docs/decisions/0250-indexes-for-readers.md).
+"""
+
+CHECKS = {
+    ("processed_events", "ck_processed_events_outcome"): "outcome IN ('processed', 'skipped')",
+    ("processed_events", "ck_processed_events_deliveries"): "deliveries >= 1",
+    ("processed_events", "ck_processed_events_body_sha256"): "octet_length(body_sha256) = 32",
+    ("conversations", "ck_conversations_status"): "status IN ('implied', 'started')",
+    ("routing_updates", "ck_routing_updates_decision"): "decision IN ('applied', 'late', 'superseded')",
+    ("deliveries", "ck_deliveries_outcome"): "outcome IN ('delivered', 'dead')",
+}
+"""Values that this service's own code decides, in PostgreSQL only.
+
+No constraint refuses a value that comes with an event.
+"""
+
+
+def _create_processed_events() -> None:
+    op.create_table(
+        "processed_events",
+        _column("id", ROW_ID, "Rises with arrival, with gaps"),
+        _column("idempotency_key", IDENTIFIER, "Equal for every copy of one event: docs/database.md"),
+        _column("conversation_id", IDENTIFIER, "The platform's conversation"),
+        _column(
+            "event_type",
+            sa.Text,
+            "openmessaging:conversation:new|message|updated, openmessaging:receipt|typing",
+        ),
+        _column("outcome", sa.Text, "processed: took effect; skipped: recorded without effect, see reason"),
+        _column("reason", sa.Text, "Why it was skipped, one stable word", nullable=True),
+        _column("occurred_at", MOMENT, "The platform's clock"),
+        _column("received_at", MOMENT, "When the edge had read the request"),
+        _column("processed_at", MOMENT, "When the transaction began that processed it"),
+        _column("message_id", IDENTIFIER, "The accepted request, as in the edge's log"),
+        _column("source", sa.Text, "webhook, reconcile, replay or ingest"),
+        _column("dialect", sa.Text, "guide, genesys or eventbridge"),
+        _column("body_sha256", sa.LargeBinary(32), "SHA-256 of the request's raw body, 32 bytes"),
+        _column(
+            "deliveries", sa.Integer, "How often it came with this very body, from 1", server_default="1"
+        ),
+        _column("last_delivered_at", MOMENT, "When it came again last; null for once", nullable=True),
+        _column(
+            "request_id",
+            sa.Text,
+            "Its request's, as in the gateway's log and the answer's header",
+            nullable=True,
+        ),
+        sa.UniqueConstraint("idempotency_key", name="uq_processed_events_idempotency_key"),
+        sa.PrimaryKeyConstraint("id", name="pk_processed_events"),
+        comment="Each event once, kept OM_RETENTION_DAYS: the unique key decides what is new",
+    )
+    _index("ix_processed_events_conversation_id", "processed_events", ["conversation_id"])
+    _index("ix_processed_events_processed_at", "processed_events", ["processed_at"], postgresql_using="brin")
+
+
+def _create_event_payloads() -> None:
+    op.create_table(
+        "event_payloads",
+        _column("event_id", ROW_ID, "processed_events.id"),
+        _column("stored_at", MOMENT, "When, our clock; kept OM_PAYLOAD_RETENTION_DAYS from then"),
+        _column("body", sa.LargeBinary, "The request's raw body, byte for byte: personal data, tokens"),
+        sa.PrimaryKeyConstraint("event_id", name="pk_event_payloads"),
+        comment="What was answered 200, untouched: no right to read it for anybody who only reports",
+    )
+
+
+def _create_duplicate_events() -> None:
+    op.create_table(
+        "duplicate_events",
+        _column("event_id", ROW_ID, "processed_events.id of the first with this key"),
+        _column("body_sha256", sa.LargeBinary(32), "SHA-256 of this other body, 32 bytes"),
+        _column("idempotency_key", IDENTIFIER, "The key that both have"),
+        _column("body", sa.LargeBinary, "The other body, byte for byte: personal data, tokens"),
+        _column("message_id", IDENTIFIER, "The accepted request that brought it first"),
+        _column("source", sa.Text, "webhook, reconcile, replay or ingest"),
+        _column("deliveries", sa.Integer, "How often it came, from 1"),
+        _column("first_seen_at", MOMENT, "When it came first, our clock"),
+        _column("last_seen_at", MOMENT, "When it came last, our clock"),
+        sa.PrimaryKeyConstraint("event_id", "body_sha256", name="pk_duplicate_events"),
+        comment="Conflicts: the key of an event that is known, with another content",
+    )
+
+
+def _create_drift() -> None:
+    op.create_table(
+        "drift",
+        _column("kind", sa.Text, "unknown_field, unknown_value or wrong_type"),
+        _column("name", sa.Text, "The field's path; for values, = and the value"),
+        _column("event_type", sa.Text, "An example of where it was seen"),
+        _column("first_seen_at", MOMENT, "When"),
+        _column("last_seen_at", MOMENT, "When; written now and then", nullable=True),
+        _column(
+            "count", sa.BigInteger, "How often it was read, copies and further tries too", server_default="1"
+        ),
+        _column("sample", sa.Text, "The shape of a value it had, never a person's words", nullable=True),
+        _column(
+            "accepted_at", MOMENT, "Since when it is no news any more: omctl drift accept", nullable=True
+        ),
+        _column("accepted_by", sa.Text, "Who said so", nullable=True),
+        sa.PrimaryKeyConstraint("kind", "name", name="pk_drift"),
+        comment="What the platform sent that this version does not know, once per name",
+    )
+
+
+def _create_unstored_events() -> None:
+    op.create_table(
+        "unstored_events",
+        _column("day", MOMENT, "Its beginning in UTC, our clock"),
+        _column("event_type", sa.Text, "openmessaging:typing"),
+        _column("events", sa.BigInteger, "How many came; copies count too"),
+        sa.PrimaryKeyConstraint("day", "event_type", name="pk_unstored_events"),
+        comment="Events that have no row of their own, counted by day",
+    )
+
+
+def _create_conversations() -> None:
+    op.create_table(
+        "conversations",
+        _column("conversation_id", IDENTIFIER, "The platform's conversation"),
+        _column("status", sa.Text, "implied: known from its events only; started: its start was notified"),
+        _column("social_channel", sa.Text, "The customer's channel or the integration", nullable=True),
+        _column("started_at", MOMENT, "When it started by the platform's clock", nullable=True),
+        _column(
+            "routing_status", sa.Text, "CONTACT-QUEUED or CONTACT-ROUTED, of the newest update", nullable=True
+        ),
+        _column("routing_queue", sa.Text, "The routing queue of that update", nullable=True),
+        _column("routing_changed_at", MOMENT, "When it was made, platform's clock", nullable=True),
+        _column("routing_sequence", sa.BigInteger, "Sequence number of that update, 0 for none"),
+        _column("event_count", sa.Integer, "Events claimed; an increment, so a repeated effect would show"),
+        _column("message_count", sa.Integer, "Messages claimed; an increment as well"),
+        _column("first_event_at", MOMENT, "Oldest event, platform's clock"),
+        _column("last_event_at", MOMENT, "Newest event, platform's clock"),
+        _column("window_opened_at", MOMENT, "First event not yet settled, our clock", nullable=True),
+        _column("window_closes_at", MOMENT, "When the window may be settled, our clock", nullable=True),
+        _column("window_limit_at", MOMENT, "window_closes_at moves no further than this", nullable=True),
+        _column("window_from_at", MOMENT, "Oldest event of the window, platform's clock", nullable=True),
+        _column("settled_count", sa.Integer, "Of event_count, how many are settled", server_default="0"),
+        _column("settled_through_at", MOMENT, "Newest event settled, platform's clock", nullable=True),
+        _column(
+            "settled_through_sequence", sa.BigInteger, "Its sequence number, 0 for none", server_default="0"
+        ),
+        _column("session_opened_at", MOMENT, "When its session went to the outbox, our clock", nullable=True),
+        _column("updated_at", MOMENT, "Last change of this row, our clock"),
+        sa.PrimaryKeyConstraint("conversation_id", name="pk_conversations"),
+        comment="One row per conversation. Locked in the order of conversation_id",
+    )
+    _index(
+        "ix_conversations_window_opened_at",
+        "conversations",
+        ["window_opened_at"],
+        where="window_opened_at IS NOT NULL",
+    )
+
+
+def _create_conversation_messages() -> None:
+    op.create_table(
+        "conversation_messages",
+        _column("event_id", ROW_ID, "processed_events.id"),
+        _column("conversation_id", IDENTIFIER, "The platform's conversation"),
+        _column("occurred_at", MOMENT, "First sort key: the platform's clock"),
+        _column("sequence", sa.BigInteger, "Second sort key: the platform's sequence number, 0 for none"),
+        _column("received_at", MOMENT, "Third sort key: arrival"),
+        _column(
+            "position",
+            sa.Integer,
+            "Its number among the conversation's events, by commit",
+            server_default="0",
+        ),
+        _column("platform_message_id", sa.Text, "The platform's message id", nullable=True),
+        _column("sender", sa.Text, "inbound, outbound, human or bot where known", nullable=True),
+        _column("text", sa.Text, "What the message says: personal data", nullable=True),
+        _column("content", sa.Text, "Structured parts as JSON: personal data", nullable=True),
+        sa.PrimaryKeyConstraint("event_id", name="pk_conversation_messages"),
+        comment="Messages in the order of occurred_at, sequence, received_at, event_id",
+    )
+    _index(
+        "ix_conversation_messages_conversation_id",
+        "conversation_messages",
+        ["conversation_id", "occurred_at", "sequence"],
+    )
+
+
+def _create_message_receipts() -> None:
+    op.create_table(
+        "message_receipts",
+        _column("event_id", ROW_ID, "processed_events.id"),
+        _column("conversation_id", IDENTIFIER, "The platform's conversation"),
+        _column("platform_message_id", IDENTIFIER, "The message it is about", nullable=True),
+        _column(
+            "status", sa.Text, "Sent, Delivered, Read, Failed, Published, Removed or newer", nullable=True
+        ),
+        _column("is_final", sa.Boolean, "Whether no further receipt follows", nullable=True),
+        _column("reasons", sa.Text, "Why it failed: a JSON list of code and message", nullable=True),
+        _column("occurred_at", MOMENT, "The platform's clock"),
+        sa.PrimaryKeyConstraint("event_id", name="pk_message_receipts"),
+        comment="What became of messages; one message has several receipts",
+    )
+    _index("ix_message_receipts_platform_message_id", "message_receipts", ["platform_message_id"])
+
+
+def _create_routing_updates() -> None:
+    op.create_table(
+        "routing_updates",
+        _column("event_id", ROW_ID, "processed_events.id"),
+        _column("conversation_id", IDENTIFIER, "The platform's conversation"),
+        _column("occurred_at", MOMENT, "The platform's clock"),
+        _column("sequence", sa.BigInteger, "The platform's sequence number, 0 for none"),
+        _column("received_at", MOMENT, "Arrival"),
+        _column("routing_status", sa.Text, "What was notified: one of OM_ROUTING_TRANSITIONS"),
+        _column("routing_queue", sa.Text, "The routing queue that was notified", nullable=True),
+        _column(
+            "decision",
+            sa.Text,
+            "applied, late (a newer one stands) or superseded; null: waits",
+            nullable=True,
+        ),
+        _column("platform_status", sa.Text, "What the platform said when it was asked", nullable=True),
+        _column("verified", sa.Boolean, "Whether the platform agreed; null: it was not asked", nullable=True),
+        _column("decided_at", MOMENT, "When, our clock", nullable=True),
+        _column("attempts", sa.Integer, "How often the platform was asked", server_default="0"),
+        _column("next_attempt_at", MOMENT, "When to ask, our clock", nullable=True),
+        sa.PrimaryKeyConstraint("event_id", name="pk_routing_updates"),
+        comment="Explicit transitions of the routing, and what became of each",
+    )
+    _index("ix_routing_updates_conversation_id", "routing_updates", ["conversation_id"])
+    _index("ix_routing_updates_waiting", "routing_updates", ["next_attempt_at"], where="decision IS NULL")
+
+
+def _create_dead_letters() -> None:
+    op.create_table(
+        "dead_letters",
+        _column("message_id", IDENTIFIER, "The accepted request; body_sha256 where it had no id"),
+        _column("code", sa.Text, "What is wrong, one stable word: docs/database.md lists them"),
+        _column("reason", sa.Text, "What is wrong, naming the field and never its value"),
+        _column("body_sha256", sa.LargeBinary(32), "SHA-256 of the raw body, 32 bytes"),
+        _column("source", sa.Text, "webhook, reconcile, replay or ingest"),
+        _column("received_at", MOMENT, "When the edge had read the request"),
+        _column("recorded_at", MOMENT, "When it was dead-lettered first"),
+        _column("attempts", sa.Integer, "Deliveries up to then, from 1"),
+        _column(
+            "intervention_id",
+            IDENTIFIER,
+            "What a person decided since it died: interventions.intervention_id",
+            nullable=True,
+        ),
+        _column("decided_at", MOMENT, "When, our clock", nullable=True),
+        sa.PrimaryKeyConstraint("message_id", name="pk_dead_letters"),
+        comment="Why an event is in the dead-letter queue. The body itself is only there",
+    )
+    _index("ix_dead_letters_recorded_at", "dead_letters", ["recorded_at"], postgresql_using="brin")
+
+
+def _create_suspects() -> None:
+    op.create_table(
+        "suspects",
+        _column("message_id", IDENTIFIER, "A delivery whose worker ended before settling it, more than once"),
+        _column("attempts", sa.Integer, "Attempts that were begun alone and not finished"),
+        _column("attempted_at", MOMENT, "The last of them"),
+        sa.PrimaryKeyConstraint("message_id", name="pk_suspects"),
+        comment="Marks set before a suspect is tried and cleared after: what is left killed its worker",
+    )
+
+
+def _create_brakes() -> None:
+    op.create_table(
+        "brakes",
+        _column("worker", IDENTIFIER, "Host and name of the intake worker"),
+        _column("braked_at", MOMENT, "Since when it holds its events, our clock"),
+        _column("judged", sa.Integer, "Events that it had judged by then"),
+        _column("died", sa.Integer, "Of those, how many had become dead letters"),
+        _column("tried_at", MOMENT, "When it last tried an event; a worker that has ended tries none"),
+        _column("released_until", MOMENT, "Until when it is told to hold nothing", nullable=True),
+        _column("intervention_id", IDENTIFIER, "Who told it: interventions.intervention_id", nullable=True),
+        sa.PrimaryKeyConstraint("worker", name="pk_brakes"),
+        comment="Intake workers that hold their events, since nearly all of them became dead letters",
+    )
+
+
+def _create_interventions() -> None:
+    op.create_table(
+        "interventions",
+        _column("intervention_id", IDENTIFIER, "Drawn at random"),
+        _column("action", sa.Text, "What was done: docs/omctl.md has the commands"),
+        _column("person", sa.Text, "The operating system's user and host"),
+        _column("reason", sa.Text, "Why, in that person's words"),
+        _column("selection", sa.Text, "What was chosen, as JSON: filters and the cut-off, no content"),
+        _column("again", sa.Boolean, "Whether events that took effect were to take effect once more"),
+        _column("chosen", sa.BigInteger, "How many were chosen"),
+        _column("done", sa.BigInteger, "How many are done", server_default="0"),
+        _column("through", ROW_ID, "Of replay-events: processed_events.id of the last done", nullable=True),
+        _column("outcome", sa.Text, "done or cancelled; null: under way, or killed", nullable=True),
+        _column("started_at", MOMENT, "When, our clock"),
+        _column("ended_at", MOMENT, "When, our clock", nullable=True),
+        sa.PrimaryKeyConstraint("intervention_id", name="pk_interventions"),
+        comment="What people decided about events and dead letters: who, why, when, how many",
+    )
+
+
+def _create_discarded_letters() -> None:
+    op.create_table(
+        "discarded_letters",
+        _column("id", ROW_ID, "Rises with time, with gaps"),
+        _column("message_id", IDENTIFIER, "dead_letters.message_id"),
+        _column("intervention_id", IDENTIFIER, "interventions.intervention_id"),
+        _column("discarded_at", MOMENT, "When, our clock; kept OM_PAYLOAD_RETENTION_DAYS from then"),
+        _column("body", sa.LargeBinary, "The raw body, byte for byte: personal data, tokens"),
+        sa.PrimaryKeyConstraint("id", name="pk_discarded_letters"),
+        comment="Bodies of dead letters that a person discarded, in case it was a mistake",
+    )
+
+
+def _create_outbox() -> None:
+    op.create_table(
+        "outbox",
+        _column("id", ROW_ID, "Rises with the order within each conversation, with gaps"),
+        _column("conversation_id", IDENTIFIER, "The platform's conversation"),
+        _column(
+            "event_id", ROW_ID, "processed_events.id; null: a session that nobody notified", nullable=True
+        ),
+        _column("event_type", sa.Text, "What the services are told"),
+        _column("occurred_at", MOMENT, "The platform's clock"),
+        _column("late", sa.Boolean, "Whether something newer of its conversation went before"),
+        _column("verified", sa.Boolean, "Whether the platform agreed; null: it was not asked", nullable=True),
+        _column("created_at", MOMENT, "When it was settled, our clock"),
+        sa.PrimaryKeyConstraint("id", name="pk_outbox"),
+        comment="What the services behind are told, in order within each conversation",
+    )
+    _index("ix_outbox_conversation_id", "outbox", ["conversation_id", "id"])
+
+
+def _create_request_budgets() -> None:
+    op.create_table(
+        "request_budgets",
+        _column("name", IDENTIFIER, "Whose limit: the OAuth client's id"),
+        _column(
+            "paid_at_us",
+            sa.BigInteger,
+            "When all requests so far will be paid for, microseconds since the epoch",
+        ),
+        sa.PrimaryKeyConstraint("name", name="pk_request_budgets"),
+        comment="How much of the platform's request limit is used, one row for all hosts",
+    )
+
+
+def _create_destinations() -> None:
+    op.create_table(
+        "destinations",
+        _column("name", IDENTIFIER, "As in OM_DESTINATIONS"),
+        _column("registered_at", MOMENT, "From when on it is told of events, our clock"),
+        _column("paused_at", MOMENT, "Since when it gets nothing; null: it does", nullable=True),
+        _column("paused_because", sa.Text, "operator, or gone: it answered 410", nullable=True),
+        sa.PrimaryKeyConstraint("name", name="pk_destinations"),
+        comment="The services behind, as the newest deliver process found them configured",
+    )
+
+
+def _create_subscriptions() -> None:
+    op.create_table(
+        "subscriptions",
+        _column("event_type", sa.Text, "An event type of the outbox"),
+        _column("destination", IDENTIFIER, "Who is told of it: destinations.name"),
+        sa.PrimaryKeyConstraint("event_type", "destination", name="pk_subscriptions"),
+        comment="What a row of the outbox becomes a delivery for, at once, by a trigger",
+    )
+
+
+def _create_deliveries() -> None:
+    op.create_table(
+        "deliveries",
+        _column("outbox_id", ROW_ID, "outbox.id"),
+        _column("destination", IDENTIFIER, "destinations.name"),
+        _column("conversation_id", IDENTIFIER, "The platform's conversation"),
+        _column("due_at", MOMENT, "Not before; while somebody tries, when it is taken from them"),
+        _column(
+            "attempts", sa.Integer, "Attempts that failed, but for those at a destination known to be down"
+        ),
+        _column("first_attempt_at", MOMENT, "When the first one failed, our clock", nullable=True),
+        _column("status", sa.Integer, "HTTP status of the last answer", nullable=True),
+        _column("reason", sa.Text, "Why the last attempt failed, in a word", nullable=True),
+        _column("outcome", sa.Text, "delivered, or dead: given up; null: waits", nullable=True),
+        _column("finished_at", MOMENT, "When it was delivered or given up, our clock", nullable=True),
+        _column("dead_lettered_at", MOMENT, "When the dead letter was published", nullable=True),
+        sa.PrimaryKeyConstraint("outbox_id", "destination", name="pk_deliveries"),
+        comment="One row for each row of the outbox and destination that is told of it",
+    )
+    _index("ix_deliveries_due", "deliveries", ["destination", "due_at"], where="outcome IS NULL")
+    _index(
+        "ix_deliveries_order",
+        "deliveries",
+        ["destination", "conversation_id", "outbox_id"],
+        where="outcome IS NULL",
+    )
+    _index(
+        "ix_deliveries_untold",
+        "deliveries",
+        ["outbox_id"],
+        where="outcome = 'dead' AND dead_lettered_at IS NULL",
+    )
+
+
+def _create_failed_receipts() -> None:
+    op.create_table(
+        "failed_receipts",
+        _column("event_id", ROW_ID, "processed_events.id of the message"),
+        _column("destination", IDENTIFIER, "The first that gave it up"),
+        _column("status", sa.Integer, "HTTP status of its last answer", nullable=True),
+        _column("reason", sa.Text, "Why its last attempt failed, in a word", nullable=True),
+        _column("due_at", MOMENT, "Not before"),
+        _column("attempts", sa.Integer, "How often it was begun"),
+        _column("begun_at", MOMENT, "When the request under way began, our clock", nullable=True),
+        _column("outcome", sa.Text, "sent, refused, unknown or gone; null: waits", nullable=True),
+        _column("problem", sa.Text, "What the platform said last, in a word", nullable=True),
+        _column("finished_at", MOMENT, "When, our clock", nullable=True),
+        sa.PrimaryKeyConstraint("event_id", name="pk_failed_receipts"),
+        comment="Messages that were given up, of which the agent is told; each once",
+    )
+    _index("ix_failed_receipts_due", "failed_receipts", ["due_at"], where="outcome IS NULL")
+
+
+def _create_reconciliations() -> None:
+    op.create_table(
+        "reconciliations",
+        _column("id", ROW_ID, "Rises with time, with gaps"),
+        _column("started_by", sa.Text, "timer, or the person at the command line"),
+        _column("compared_from", MOMENT, "What happened from then on is compared, platform's clock"),
+        _column("compared_to", MOMENT, "What happened before is compared; the next one goes on from here"),
+        _column(
+            "page",
+            sa.Integer,
+            "Next page of the platform's list of conversations; null: all are listed",
+            nullable=True,
+        ),
+        _column("read_through", IDENTIFIER, "The last conversation that was read; they are read in order"),
+        _column("conversations", sa.Integer, "Conversations that were read", server_default="0"),
+        _column("compared", sa.Integer, "Messages and receipts that were compared", server_default="0"),
+        _column("missing", sa.Integer, "Of these, how many nobody had brought: new gaps", server_default="0"),
+        _column("published", sa.Integer, "Gaps that were published to the events' queue", server_default="0"),
+        _column("waiting", sa.Integer, "Gaps of earlier ones that are not processed yet", server_default="0"),
+        _column(
+            "unreadable", sa.Integer, "What the platform's history has in no form known", server_default="0"
+        ),
+        _column("started_at", MOMENT, "When, our clock"),
+        _column("finished_at", MOMENT, "When, our clock; null: under way, or killed", nullable=True),
+        _column("held_by", sa.Text, "The process that does it"),
+        _column("held_until", MOMENT, "When another process takes it over, our clock"),
+        _column(
+            "unlisted",
+            sa.Text,
+            "Why the platform listed no conversations; those never heard of are not compared; null: it did",
+            nullable=True,
+        ),
+        _column(
+            "passed_over",
+            sa.Integer,
+            "Conversations that were not compared: the platform refused them, or never had an answer",
+            server_default="0",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_reconciliations"),
+        comment="Comparisons with the platform's history: how far, how much, what was missing",
+    )
+    _index(
+        "ix_reconciliations_under_way",
+        "reconciliations",
+        ["started_by"],
+        where="finished_at IS NULL AND started_by = 'timer'",
+        unique=True,
+    )
+
+
+def _create_reconciliation_gaps() -> None:
+    op.create_table(
+        "reconciliation_gaps",
+        _column("idempotency_key", IDENTIFIER, "Of the event, as processed_events has it once it is there"),
+        _column("reconciliation_id", ROW_ID, "reconciliations.id of the one that found it"),
+        _column("conversation_id", IDENTIFIER, "The platform's conversation"),
+        _column("event_type", sa.Text, "What was missing"),
+        _column("platform_message_id", IDENTIFIER, "The message it is, or is about"),
+        _column("occurred_at", MOMENT, "The platform's clock"),
+        _column("found_at", MOMENT, "When, our clock"),
+        _column("published_at", MOMENT, "When the broker had confirmed the copy, our clock"),
+        _column("message_id", IDENTIFIER, "Of the copy, as in processed_events and dead_letters"),
+        sa.PrimaryKeyConstraint("idempotency_key", name="pk_reconciliation_gaps"),
+        comment="What the platform had and we had not; reconciliation_gaps_v1 says what became of it",
+    )
+
+
+def _create_platform_conversations() -> None:
+    op.create_table(
+        "platform_conversations",
+        _column("conversation_id", IDENTIFIER, "The platform's conversation"),
+        _column("state", sa.Text, "open; ended: compared to its end; unknown: the platform has no such one"),
+        _column("listed_at", MOMENT, "When it was first seen, our clock"),
+        _column("read_at", MOMENT, "When it was read last, our clock", nullable=True),
+        _column(
+            "fingerprint", sa.Text, "Of what was read; the same again needs no comparison", nullable=True
+        ),
+        sa.PrimaryKeyConstraint("conversation_id", name="pk_platform_conversations"),
+        comment="How far each conversation is compared with the platform's history",
+    )
+
+
+def _create_edge_statistics() -> None:
+    op.create_table(
+        "edge_statistics",
+        _column("process", IDENTIFIER, "Unique to an edge process"),
+        _column("began_at", MOMENT, "When the interval began, the edge's clock"),
+        _column("edge", IDENTIFIER, "The host"),
+        _column("duration_us", sa.BigInteger, "How long the interval was: a minute as a rule; microseconds"),
+        _column("answered", sa.Integer, "Webhooks answered 200"),
+        _column("within_10_ms", sa.Integer, "Of these, how many within 10 ms of being there whole"),
+        _column("within_100_ms", sa.Integer, "Within 100 ms"),
+        _column("within_1_s", sa.Integer, "Within 1 s"),
+        _column("within_3_s", sa.Integer, "Within 3 s, which the guide asks for"),
+        _column("within_10_s", sa.Integer, "Within 10 s, after which the platform repeats"),
+        _column("longest_us", sa.BigInteger, "The longest, the process being held up included; microseconds"),
+        _column("status_401", sa.Integer, "Refused: the signature, or a header"),
+        _column("status_413", sa.Integer, "Refused: too large"),
+        _column("status_429", sa.Integer, "Refused: shed, the queue being too deep"),
+        _column("status_503", sa.Integer, "Refused: the journal full or not written"),
+        _column("other_refusals", sa.Integer, "Refused with another status"),
+        sa.PrimaryKeyConstraint("process", "began_at", name="pk_edge_statistics"),
+        comment="What each edge process answered, minute by minute; a minute without requests has no row",
+    )
+    _index("ix_edge_statistics_began_at", "edge_statistics", ["began_at"])
+
+
+def _create_worker_reports() -> None:
+    op.create_table(
+        "worker_reports",
+        _column("role", IDENTIFIER, "intake, settle, deliver or reconcile"),
+        _column("worker", IDENTIFIER, "Host and name of the process"),
+        _column("started_at", MOMENT, "When the process began, our clock; its counts begin with it"),
+        _column("reported_at", MOMENT, "When it last said so, our clock; every ten seconds"),
+        _column("figures", sa.Text, "Its counts as JSON: by name, or by name and destination"),
+        sa.PrimaryKeyConstraint("role", "worker", name="pk_worker_reports"),
+        comment="Workers that run, and what each has counted; one that stops takes its row away",
+    )
+
+
+def upgrade() -> None:
+    dialect = op.get_bind().dialect.name
+    _create_processed_events()
+    _create_event_payloads()
+    _create_duplicate_events()
+    _create_drift()
+    _create_unstored_events()
+    _create_conversations()
+    _create_conversation_messages()
+    _create_message_receipts()
+    _create_routing_updates()
+    _create_dead_letters()
+    _create_suspects()
+    _create_brakes()
+    _create_interventions()
+    _create_discarded_letters()
+    _create_outbox()
+    _create_request_budgets()
+    _create_destinations()
+    _create_subscriptions()
+    _create_deliveries()
+    _create_failed_receipts()
+    _create_reconciliations()
+    _create_reconciliation_gaps()
+    _create_platform_conversations()
+    _create_edge_statistics()
+    _create_worker_reports()
+    for statement in TRIGGERS[dialect]:
+        op.execute(statement)
+    for name, (comment, query) in VIEWS.items():
+        op.execute(f"CREATE VIEW {name} AS {query.format(**EXPRESSIONS[dialect])}")
+        if dialect == "postgresql":
+            op.execute(f"COMMENT ON VIEW {name} IS '{comment.replace(chr(39), chr(39) * 2)}'")
+    if dialect == "postgresql":
+        for name, definition in READING_INDEXES.items():
+            op.execute(f"CREATE INDEX {name} ON {definition}")
+        for (table, name), condition in CHECKS.items():
+            op.create_check_constraint(name, table, condition)
+
+
+def downgrade() -> None:
+    for name in reversed(VIEWS):
+        op.execute(f"DROP VIEW {name}")
+    for table in TABLES:
+        op.drop_table(table)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION plan_deliveries()")
+
+
+def _column(name: str, kind: Any, comment: str, *, nullable: bool = False, **others: Any) -> sa.Column[Any]:
+    # Only a row id is drawn from a sequence; an event_id is one that was drawn.
+    return sa.Column(name, kind, comment=comment, nullable=nullable, autoincrement=name == "id", **others)
+
+
+def _index(name: str, table: str, columns: list[str], where: str | None = None, **others: Any) -> None:
+    condition = sa.text(where) if where else None
+    op.create_index(name, table, columns, postgresql_where=condition, sqlite_where=condition, **others)
