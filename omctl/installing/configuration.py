@@ -32,6 +32,8 @@ set -eu
 export OM_SETTINGS_FILE="${{OM_SETTINGS_FILE:-{environment}}}"
 # An installation gives each side its own credentials, never the owner's.
 case "${{1:-}}" in install | uninstall) exec {prefix}/bin/omctl "$@" ;; esac
+# om-api.socket listens there, whatever the edge itself is configured to.
+export OM_BIND="${{OM_BIND:-{bind}}}"
 export OM_WEBHOOK_SECRETS_FILE="${{OM_WEBHOOK_SECRETS_FILE:-{secrets}}}"
 export OM_GENESYS_CLIENT_SECRET_FILE="${{OM_GENESYS_CLIENT_SECRET_FILE:-{platform}}}"
 export CREDENTIALS_DIRECTORY="${{CREDENTIALS_DIRECTORY:-{owner}}}"
@@ -63,5 +65,6 @@ def program_text(options: Options) -> str:
         secrets=WEBHOOK_SECRETS,
         platform=GENESYS_SECRET,
         owner=OWNER,
+        bind=options.bind,
         prefix=options.prefix,
     )

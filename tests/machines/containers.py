@@ -11,7 +11,7 @@ import requests
 
 from omctl.secrets import SIGNATURE_HEADER
 from tests.machines.composition import Composition
-from tests.machines.image import MachineError, docker
+from tests.machines.image import MachineError, docker, prepare_compose
 from tests.machines.stand_ins import make_stand_ins
 from tests.machines.telling import line, tell
 from tests.machines.traffic import PATH
@@ -28,6 +28,7 @@ LASTING: Final = {
 def run() -> bool:
     """Go the whole way and print its last line; it fails where something does not come to pass."""
     make_stand_ins()
+    prepare_compose()
     with Composition() as composition:
         composition.up()
         tell("docker compose up")

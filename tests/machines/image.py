@@ -39,6 +39,12 @@ def prepare() -> None:
     _make_image()
 
 
+def prepare_compose() -> None:
+    """Install the engine's compose plugin if it is missing."""
+    if not succeeds("compose", "version"):
+        _install("docker-compose")
+
+
 def succeeds(*arguments: str) -> bool:
     """Tell whether the container engine's command ends with status 0."""
     return not subprocess.run(["docker", *arguments], capture_output=True, check=False).returncode
@@ -49,9 +55,7 @@ def _prepare_engine() -> None:
     if _answers():
         return
     if shutil.which("dockerd") is None:
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        install = ["apt-get", "install", "--yes", "-q", "--no-install-recommends", "docker.io", "docker-cli"]
-        subprocess.run(install, env=quiet, check=True, stdout=subprocess.DEVNULL)
+        _install("docker.io", "docker-cli")
     subprocess.Popen(
         ["dockerd"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -62,6 +66,12 @@ def _prepare_engine() -> None:
     raise MachineError("no container engine answers; as root: dockerd")
 
 
+def _install(*packages: str) -> None:
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "--yes", "-q", "--no-install-recommends", *packages]
+    subprocess.run(install, env=quiet, check=True, stdout=subprocess.DEVNULL)
+
+
 def _answers() -> bool:
     return bool(shutil.which("docker")) and succeeds("info")
 
@@ -70,9 +80,7 @@ def _make_image() -> None:
     if succeeds("image", "inspect", IMAGE):
         return
     if shutil.which("debootstrap") is None:
-        subprocess.run(
-            ["apt-get", "install", "--yes", "-q", "debootstrap"], check=True, stdout=subprocess.DEVNULL
-        )
+        _install("debootstrap")
     with tempfile.TemporaryDirectory() as root:
         bootstrap = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", root]
         subprocess.run(bootstrap, check=True, stdout=subprocess.DEVNULL)

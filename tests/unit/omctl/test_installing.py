@@ -144,6 +144,10 @@ def test_an_installation_by_omctl_of_the_host_does_not_see_the_owners_credential
     assert ("CREDENTIALS_DIRECTORY=" in run_program(program, command)) is sees
 
 
+def test_omctl_of_the_host_asks_the_edge_where_its_socket_listens():
+    assert 'OM_BIND="${OM_BIND:-127.0.0.1:9000}"' in program_text(OPTIONS)
+
+
 def test_omctl_of_the_host_reads_settings_as_the_units_do_and_before_the_environments(program):
     said = run_program(program, "check", OM_EVENT_FILTER="of the environment")
 
