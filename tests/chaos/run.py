@@ -41,7 +41,7 @@ STILL_SECONDS = 75.0
 a minute."""
 
 EMPTY_SECONDS = 10.0
-"""Nothing is on its way any more: what is missing will not come."""
+"""The journals are empty, and the queue's leader says that the queue is: what is missing will not come."""
 
 REPEATED = 0.05
 """Share of requests that repeat an earlier body, as the platform's retries after a lost answer do."""

@@ -78,7 +78,7 @@ class Stand:
         servers = [ReplicatedPostgreSQL(directory / name) for name in kept]
         self.postgresql = servers[0] if servers else None
         self.standby = servers[1] if len(servers) > 1 else None
-        self.view = BrokerView(first.amqp_url, first.management_url)
+        self.view = BrokerView(first)
         self.edge_proxy = Proxy(first.amqp_port)
         self.worker_proxy = Proxy(first.amqp_port)
         self.fake_management = FakeManagement(first.management_url)

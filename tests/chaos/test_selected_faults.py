@@ -7,6 +7,7 @@ import pytest
 
 from tests.chaos import sick_handlers
 from tests.chaos.bounds import UNFELT_STALL
+from tests.chaos.broker_view import EVENTS, UNKNOWN
 from tests.chaos.defects import DEFECTS
 from tests.chaos.every_sabotage import result_on
 from tests.chaos.faults import (
@@ -18,11 +19,13 @@ from tests.chaos.faults import (
     topology,
     workers,
 )
-from tests.chaos.run import Plan, run_fault
+from tests.chaos.oracle import Oracle
+from tests.chaos.run import Plan, drain, run_fault, scene_of
 from tests.chaos.sabotage import sabotaged_copy
 from tests.chaos.scene import ANYTHING, Fault, Form
 from tests.chaos.stand import running_stand
 from tests.servers import require_postgresql, require_rabbitmq
+from tests.stand.waiting import wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(500)]
 
@@ -89,3 +92,28 @@ def test_a_defect_is_caught_when(stand, name, plan, tmp_path):
     stand.serve(sabotaged_copy(defect, tmp_path / "product"))
     result = result_on(stand, defect, plan)
     assert defect.is_shown_by(result), result
+
+
+def test_events_that_still_wait_in_the_queue_are_not_lost(stand, plan):
+    for worker in stand.workers:
+        worker.stop()
+    scene = scene_of(stand, "waiting", plan, rate=50.0)
+    wait_until(lambda: scene.load.answered, 60, "events are answered")
+    scene.load.stop()
+    scene.ledger.note_answered(map(scene.traffic.body, scene.load.answered))
+    oracle = Oracle(stand, scene.traffic.run, scene.ledger)
+    wait_until(lambda: not stand.journals.segments(), 60, "all of them are in the queue alone")
+    verdict = oracle.verdict()
+    assert verdict.lost == 0
+    assert f"did not drain: {len(scene.ledger.owed)} events" in verdict.complaint
+    drain(oracle, 60)
+    assert oracle.verdict().is_clean
+    scene.clock.close()
+
+
+def test_a_depth_that_no_leader_reports_is_unknown(stand):
+    stand.broker.freeze()
+    try:
+        assert stand.view.depth(EVENTS) == UNKNOWN
+    finally:
+        stand.broker.resume()

@@ -146,7 +146,7 @@ def _begin_at(stand: Stand, first: PrivateRabbitMQ) -> None:
 def _look_elsewhere(stand: Stand, lost: Sequence[PrivateRabbitMQ]) -> None:
     left = [broker for broker in stand.brokers if broker not in lost]
     if left:
-        stand.view = BrokerView(left[0].amqp_url, left[0].management_url)
+        stand.view = BrokerView(left[0])
 
 
 def _leader(stand: Stand) -> PrivateRabbitMQ:
@@ -163,7 +163,7 @@ def _leads_elsewhere(stand: Stand, than: PrivateRabbitMQ) -> bool:
 
 
 def _wait_complete(stand: Stand) -> None:
-    views = [BrokerView(broker.amqp_url, broker.management_url) for broker in stand.brokers]
+    views = [BrokerView(broker) for broker in stand.brokers]
     wait_until(
         lambda: all(len(view.queue(EVENTS).get("online", [])) == len(views) for view in views),
         stand.patience,
