@@ -1,0 +1,182 @@
+"""One deadline for a whole request, against real sockets that stop at each stage of it."""
+
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import pytest
+import requests
+
+from tests.servers import LOOPBACK, free_port
+from workers.http_deadline import DeadlineAdapter, shorten_deadline
+
+SECONDS = 1.0
+PATIENCE = 6.0
+"""Far above the deadline, and far below what each server would take."""
+
+MAX_BYTES = 100_000
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@contextmanager
+def server(answer):
+    """Serve each connection by `answer(socket)` in a thread; yields the port."""
+    with socket.create_server((LOOPBACK, free_port())) as listening:
+
+        def accept():
+            with suppress(OSError):
+                while True:
+                    accepted, _ = listening.accept()
+                    threading.Thread(target=serve, args=(accepted,), daemon=True).start()
+
+        def serve(accepted):
+            with accepted, suppress(OSError):
+                answer(accepted)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.fixture
+def session():
+    with requests.Session() as session:
+        session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, DeadlineAdapter(max_answer_bytes=MAX_BYTES))
+        yield session
+
+
+def says_nothing(accepted):
+    accepted.recv(1)
+    time.sleep(PATIENCE)
+
+
+def reads_nothing(_accepted):
+    time.sleep(PATIENCE)
+
+
+def drip(accepted, head, piece):
+    accepted.recv(65_536)
+    accepted.sendall(head)
+    for _ in range(40):
+        time.sleep(0.2)
+        accepted.sendall(piece)
+
+
+def drips_headers(accepted):
+    drip(accepted, OK, b"x-a: b\r\n")
+
+
+def drips_the_length_of_a_chunk(accepted):
+    drip(accepted, OK + b"transfer-encoding: chunked\r\n\r\n", b"0")
+
+
+def drips_a_body(accepted):
+    drip(accepted, OK + b"content-length: 1000\r\n\r\n", b"x")
+
+
+def answers(body):
+    def answer(accepted):
+        while accepted.recv(65_536):
+            accepted.sendall(OK + f"content-length: {len(body)}\r\n\r\n".encode() + body)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "scheme"),
+    [
+        (says_nothing, "http"),
+        (says_nothing, "https"),
+        (reads_nothing, "http"),
+        (drips_headers, "http"),
+        (drips_the_length_of_a_chunk, "http"),
+        (drips_a_body, "http"),
+    ],
+)
+def test_a_request_ends_at_its_deadline_at_whatever_stage_the_server_stops(session, answer, scheme):
+    with server(answer) as port:
+        started = time.monotonic()
+        body = b"x" * (30_000_000 if answer is reads_nothing else 10)
+        with pytest.raises(requests.RequestException):
+            session.post(f"{scheme}://{LOOPBACK}:{port}/", data=body, timeout=SECONDS)
+        assert SECONDS * 0.9 < time.monotonic() - started < PATIENCE / 2
+
+
+def test_the_addresses_of_a_host_share_the_deadline(session, monkeypatch):
+    with socket.socket() as listening, socket.socket() as first:
+        listening.bind(("", free_port()))
+        listening.listen(0)
+        # The queue is full: further connections get no answer.
+        first.connect((LOOPBACK, port := listening.getsockname()[1]))
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{number}", port)) for number in range(1, 9)
+        ]
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *_, **__: found if host == "many" else [found[int(host[-1]) - 1]],
+        )
+        started = time.monotonic()
+        with pytest.raises(requests.ConnectTimeout):
+            session.get(f"http://many:{port}/", timeout=SECONDS)
+        assert time.monotonic() - started < PATIENCE / 2
+
+
+def test_a_host_is_reached_by_its_second_address(session, monkeypatch):
+    with server(answers(b"hello")) as port:
+        lookup = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *args, **options: (
+                [
+                    *lookup("127.0.0.2", *args, **options),
+                    *lookup(LOOPBACK, *args, **options),
+                ]
+                if host == "two"
+                else lookup(host, *args, **options)
+            ),
+        )
+        assert session.get(f"http://two:{port}/", timeout=SECONDS).text == "hello"
+
+
+def test_an_answer_that_is_too_long_is_an_error(session):
+    with server(answers(b"x" * MAX_BYTES)) as port, pytest.raises(requests.RequestException):
+        session.get(f"http://{LOOPBACK}:{port}/", timeout=SECONDS)
+
+
+def test_each_request_of_a_connection_has_a_deadline_of_its_own(session):
+    accepted = []
+
+    def note(connection):
+        accepted.append(connection)
+        answers(b"x" * (MAX_BYTES // 2))(connection)
+
+    with server(note) as port:
+        for _ in range(6):
+            assert session.get(f"http://{LOOPBACK}:{port}/", timeout=SECONDS).ok
+            time.sleep(0.3)
+    assert len(accepted) == 1
+
+
+def test_the_rest_of_an_answer_can_be_given_less_time(session):
+    with server(drips_a_body) as port:
+        started = time.monotonic()
+        with session.get(f"http://{LOOPBACK}:{port}/", timeout=PATIENCE, stream=True) as answer:
+            shorten_deadline(0.3)
+            with pytest.raises(requests.RequestException):
+                _ = answer.content
+        assert time.monotonic() - started < PATIENCE / 2
+
+
+def test_no_connection_is_told_from_a_request_that_may_have_arrived(session):
+    with pytest.raises(requests.ConnectionError) as raised:
+        session.get(f"http://{LOOPBACK}:{free_port()}/", timeout=SECONDS)
+    assert type(raised.value.args[0].reason).__name__ == "NewConnectionError"
+    with pytest.raises(requests.ConnectionError, match="NameResolutionError"):
+        session.get("http://no-such-host.invalid/", timeout=PATIENCE)

@@ -1,0 +1,171 @@
+"""Give each HTTP request one deadline for the whole of it, and limit how much of the answer is read.
+
+Mount the adapter on a session; the `timeout` of each request is then the deadline for all of the request:
+
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, DeadlineAdapter(max_answer_bytes=16 * 1024 * 1024))
+    session.get(url, timeout=15.0, allow_redirects=False)
+
+The deadline covers connecting to each address of the host in turn, TLS, sending, headers and body, even if
+the answer arrives one byte at a time. It does not interrupt the lookup of a host name, which has limits of
+its own; nothing is sent if the lookup outlasts the deadline. After the deadline, or if the answer is too
+long, requests raises what it raises for a timeout or a broken connection: a `requests.RequestException`, or
+an error of urllib3 while the body of a streamed answer is read from `raw`.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import socket
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from typing import TYPE_CHECKING, Any, Final
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+if TYPE_CHECKING:
+    import requests
+
+
+@dataclass(slots=True)
+class _Deadline:
+    ends: float
+    """Monotonic seconds."""
+    max_answer_bytes: int
+
+    def remaining(self) -> float:
+        """Return the seconds that are left; raises TimeoutError if there are none."""
+        if (seconds := self.ends - time.monotonic()) <= 0:
+            raise TimeoutError("the deadline of the request has passed")
+        return seconds
+
+
+# A request runs in its caller's thread from its first step to its last: urllib3 passes nothing else along.
+_current: Final[ContextVar[_Deadline]] = ContextVar("deadline")
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """Sends requests whose `timeout` is the deadline for the whole request, in seconds.
+
+    Args:
+        max_answer_bytes: How many bytes of an answer are read, headers included and before decompression.
+    """
+
+    def __init__(self, *, max_answer_bytes: int) -> None:
+        self._max_answer_bytes = max_answer_bytes
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Use connections that keep to the deadline."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        """Use connections that keep to the deadline."""
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        """Send *request*; `timeout` is required, a number of seconds."""
+        seconds = options["timeout"]
+        _current.set(_Deadline(time.monotonic() + seconds, self._max_answer_bytes))
+        return super().send(request, *args, **options)
+
+
+def shorten_deadline(seconds: float) -> None:
+    """Leave the rest of this thread's last request at most *seconds* from now."""
+    deadline = _current.get()
+    deadline.ends = min(deadline.ends, time.monotonic() + seconds)
+
+
+class _Answer(HTTPResponse):
+    """Reads an answer until the deadline of its request."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Reader(sock, _current.get()))
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+        self._sock = sock
+        # Keeps the socket open for the body after its connection is closed, as http.client does.
+        self._raw = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
+        self._left = deadline.max_answer_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._deadline.remaining())
+        count = self._raw.readinto(buffer)
+        self._left -= count or 0
+        if self._left < 0:
+            raise OSError(errno.EMSGSIZE, "the answer is too long")
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Connection(HTTPConnection):
+    """Connects, sends and receives until the deadline of the request that uses the connection."""
+
+    response_class = _Answer
+
+    # _new_conn and _dns_host are urllib3's own names: it has no public way to limit the time of all addresses
+    # of a host together. setup.cfg therefore pins urllib3 below its next minor release.
+    def _new_conn(self) -> socket.socket:
+        deadline, name = _current.get(), self._dns_host
+        try:
+            found = socket.getaddrinfo(name.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
+        failure: Exception = NewConnectionError(self, "no address")
+        try:
+            for address in dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found):
+                self._dns_host, self.timeout = address, deadline.remaining()
+                try:
+                    sock = super()._new_conn()
+                except (ConnectTimeoutError, NewConnectionError) as error:
+                    failure = error
+                else:
+                    # TLS has what is left.
+                    sock.settimeout(deadline.remaining())
+                    return sock
+        except TimeoutError:
+            raise ConnectTimeoutError(self, f"Connection to {name} timed out.") from failure
+        finally:
+            self._dns_host = name
+        raise failure
+
+    def send(self, data: Any) -> None:
+        if self.sock is not None:
+            self.sock.settimeout(_current.get().remaining())
+        super().send(data)
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+_POOLS: Final = {"http": _Pool, "https": _SecurePool}
