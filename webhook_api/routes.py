@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import RequestEntityTooLarge, default_exceptions
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, default_exceptions
 
+from messaging.host_header import is_own_host
 from webhook_api.answer import rendered
 from webhook_api.ingest import TOO_LARGE
 from webhook_api.metrics import CONTENT_TYPE, metrics_of
@@ -25,7 +26,7 @@ BUS_PATH: Final = "/webhooks/genesys/events"
 """Where an API destination of Amazon EventBridge posts the platform's detail events."""
 
 FAILURE: Final = "webhook_api.failure"
-"""The environ's key of what the short way raised, for Flask to handle."""
+"""The environ's key of what the short path raised, for Flask to handle."""
 
 
 def blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
@@ -57,16 +58,24 @@ def blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
 
     @routes.get("/health/ready")
     def ready() -> tuple[Response, int]:
-        """Say whether events are taken in, and the state of the journal, the broker and the queue."""
+        """Return whether events are taken in, and the state of the journal, the broker and the queue."""
+        _check_host()
         report = health()
         return jsonify(report.details), 200 if report.is_ready else 503
 
     @routes.get("/metrics")
     def metrics() -> Response:
-        """Tell Prometheus the same."""
+        """Return the same for Prometheus."""
+        _check_host()
         return Response(metrics_of(health), content_type=CONTENT_TYPE)
 
     return routes
+
+
+def _check_host() -> None:
+    """Refuse a foreign page: the platform, which knows no state of ours, calls the edge by any name."""
+    if not is_own_host(request.headers.get("Host", "")):
+        raise BadRequest
 
 
 def _answered(accept: Callable[[dict[str, Any], Callable[[], bytes]], Answer]) -> Response:

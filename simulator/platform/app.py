@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, g, jsonify, make_response, request
 
+from messaging.host_header import refuse_foreign_hosts
 from simulator.platform.analytics import analytics_routes
 from simulator.platform.answers import error
 from simulator.platform.history_routes import history_routes
@@ -46,6 +47,7 @@ def create_platform(
     app.register_blueprint(_api(organisation, talks), url_prefix=API)
     app.after_request(_lose_answer)
     app.after_request(partial(_add_headers, organisation))
+    app.wsgi_app = refuse_foreign_hosts(app.wsgi_app)  # type: ignore[assignment,method-assign]  # as Flask documents it
     return app
 
 

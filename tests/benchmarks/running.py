@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
+from tests.benchmarks.refused_requests import provoke_errors
 from tests.benchmarks.table import event_table
 from tests.servers import LOOPBACK, answers, free_port
 from tests.stand.product import PROCESSES, SOURCES
@@ -58,13 +59,17 @@ class Server:
 
 @contextmanager
 def edge(rig: Rig, **settings: str) -> Iterator[Server]:
-    """Run the edge with everything on; yields when it has reached the broker."""
+    """Run the edge with everything on; yields when it has reached the broker and answered every error."""
     with rig.product() as product:
 
         def journals() -> list[dict[str, Any]]:
             return [process["journal"] for process in product.health()["processes"]]
 
+        def refusals() -> list[dict[str, Any]]:
+            return [process["refused"] for process in product.health()["processes"]]
+
         with _running(product.edge(**settings), product.is_connected) as pid:
+            provoke_errors(product.port, refusals, PROCESSES)
             yield Server(pid, product.port, journals)
 
 

@@ -42,6 +42,10 @@ class Stand:
         """Have the queue be too deep."""
         self._edge._gate.on_sample(DepthSample(at=0.0, depth=10**9))
 
+    def settle_path(self):
+        """Send the first request, before which the application decides which path webhooks take."""
+        assert self.call(environ_of(PATH_INFO="/health/live", REQUEST_METHOD="GET")).status == "200 OK"
+
     def status(self):
         return self._edge.status()
 

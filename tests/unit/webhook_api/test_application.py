@@ -1,4 +1,8 @@
-"""The short way to the webhook's view answers as Flask does, and skips nothing that hangs on the dispatch."""
+"""The short path to the webhook's view answers as Flask does, and skips nothing that is hooked into Flask."""
+
+import collections
+import functools
+import sys
 
 import flask
 import pytest
@@ -9,7 +13,7 @@ from tests.unit.webhook_api.conftest import SECRET, environ_of
 from webhook_api.hooks import SIGNALS
 from webhook_api.http import ANSWER_AFTER
 from webhook_api.ingest import NOT_KEPT
-from webhook_api.routes import WEBHOOK_PATH
+from webhook_api.routes import BUS_PATH, WEBHOOK_PATH
 
 ENDPOINT = "edge.receive_webhook"
 
@@ -23,21 +27,33 @@ def _no_receiver_is_left():
 
 
 @pytest.fixture
-def dispatched(monkeypatch):
-    """The paths of the requests that Flask's whole dispatch has seen."""
-    paths = []
-    dispatch = flask.Flask.request_context
+def short_and_full(make_stand):
+    """Two applications: webhooks take the short path through the first, Flask's dispatch in the second."""
 
-    def request_context(app, environ):
-        paths.append(environ["PATH_INFO"])
-        return dispatch(app, environ)
+    def make(**settings):
+        short, full = make_stand(**settings), make_stand(**settings)
+        full.app.before_request(lambda: None)
+        for stand in (short, full):
+            stand.settle_path()
+        return short, full
 
-    # With the address of Flask's own file, so that the short way does not take it for instrumentation.
-    monkeypatch.setattr(
-        request_context, "__code__", request_context.__code__.replace(co_filename=flask.app.__file__)
-    )
-    monkeypatch.setattr(flask.Flask, "request_context", request_context)
-    return paths
+    return make
+
+
+def calls_of(function):
+    """Call *function*; return its result and how often it called each Python function."""
+    counts = collections.Counter()
+
+    def count(frame, event, _argument):
+        if event == "call":
+            counts[frame.f_code.co_qualname] += 1
+
+    sys.setprofile(count)
+    try:
+        result = function()
+    finally:
+        sys.setprofile(None)
+    return result, counts
 
 
 REQUESTS = {
@@ -66,20 +82,17 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-def test_both_ways_give_the_same_status_headers_and_body(make_stand, kind):
-    short, full = make_stand(), make_stand()
-    full.app.before_request(lambda: None)
+def test_both_paths_give_the_same_status_headers_and_body(short_and_full, kind):
     changes = dict(REQUESTS[kind])
     body = changes.pop("body", b"{}")
 
-    answers = [stand.post(body, **changes) for stand in (short, full)]
+    answers = [stand.post(body, **changes) for stand in short_and_full()]
 
     assert answers[0] == answers[1]
 
 
-def test_both_ways_refuse_alike_under_pressure(make_stand):
-    short, full = (make_stand(OM_RETRY_AFTER_MAX_SECONDS="1") for _ in range(2))
-    full.app.before_request(lambda: None)
+def test_both_paths_refuse_alike_under_pressure(short_and_full):
+    short, full = short_and_full(OM_RETRY_AFTER_MAX_SECONDS="1")
     for stand in (short, full):
         stand.shed()
 
@@ -90,9 +103,8 @@ def test_both_ways_refuse_alike_under_pressure(make_stand):
     assert "Retry-After" in dict(answers[0].headers)
 
 
-def test_both_ways_answer_a_failure_of_ours_alike(make_stand, monkeypatch):
-    short, full = make_stand(), make_stand()
-    full.app.before_request(lambda: None)
+def test_both_paths_answer_an_internal_failure_alike(short_and_full, monkeypatch):
+    short, full = short_and_full()
     for stand in (short, full):
         monkeypatch.setattr(stand.ingest, "_verifier", None)
 
@@ -103,12 +115,61 @@ def test_both_ways_answer_a_failure_of_ours_alike(make_stand, monkeypatch):
     assert answers[0].body == b'{"status": "internal server error"}\n'
 
 
-def test_a_webhook_takes_the_short_way_and_every_other_request_does_not(stand, dispatched):
-    assert stand.post().status == "200 OK"
-    assert dispatched == []
+ERRORS = {
+    "404": {"PATH_INFO": "/webhooks/genesys/nothing"},
+    "404, the event bus without its setting": {"PATH_INFO": BUS_PATH},
+    "404, slashes": {"PATH_INFO": "//webhooks//genesys//openmessaging"},
+    "405": {"REQUEST_METHOD": "GET"},
+    "401": {"HTTP_X_HUB_SIGNATURE_256": None},
+    "401, whole dispatch": {"HTTP_X_HUB_SIGNATURE_256": None, "wsgi.input_terminated": None},
+    "413": {"body": b"x" * 2049},
+    "413, whole dispatch": {"body": b"x" * 2049, "wsgi.input_terminated": None},
+    "400": {"body": b""},
+    "400, the host": {"HTTP_HOST": "evil.example", "PATH_INFO": "/metrics", "REQUEST_METHOD": "GET"},
+}
 
-    stand.call(environ_of(PATH_INFO="/health/live", REQUEST_METHOD="GET"))
-    assert dispatched == ["/health/live"]
+
+def _provoke(stand, kind):
+    changes = dict(ERRORS[kind])
+    answer = stand.post(changes.pop("body", b"{}"), **changes)
+    assert answer.status[:3] == kind[:3]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("kind", ERRORS)
+def test_an_error_does_not_change_the_path_of_later_webhooks(make_stand, kind, is_first):
+    undisturbed, disturbed = make_stand(), make_stand()
+    undisturbed.settle_path()
+    if not is_first:
+        disturbed.settle_path()
+    _provoke(disturbed, kind)
+    for stand in (undisturbed, disturbed):
+        # What is rendered or imported once belongs to no request.
+        stand.post()
+
+    calls = [calls_of(lambda stand=stand: stand.post(b'{"n":1}')) for stand in (undisturbed, disturbed)]
+
+    assert calls[0] == calls[1]
+    assert calls[1][0].status == "200 OK"
+    assert "EdgeApplication._receive" in calls[1][1]
+    assert "Flask.full_dispatch_request" not in calls[1][1]
+
+
+def test_an_error_does_not_change_the_decision_for_flasks_dispatch(stand):
+    seen = []
+    stand.app.before_request(lambda: seen.append(1))
+    for kind in ERRORS:
+        _provoke(stand, kind)
+    seen.clear()
+
+    assert stand.post().status == "200 OK"
+    assert seen == [1]
+
+
+def test_other_requests_take_flasks_dispatch(stand):
+    stand.settle_path()
+    environ = environ_of(PATH_INFO="/health/live", REQUEST_METHOD="GET")
+    assert calls_of(lambda: stand.call(environ))[1]["Flask.full_dispatch_request"] == 1
 
 
 def _subscribe(signal):
@@ -203,15 +264,43 @@ def test_whatever_is_hooked_in_sees_every_webhook(stand, kind):
     assert len(seen) >= 3
 
 
-@pytest.mark.parametrize("kind", ["before_request", "teardown_request", "request_started"])
-def test_a_hook_added_while_requests_are_served_sees_those_that_follow(stand, kind):
+@pytest.mark.parametrize("kind", ["before_request", "after_request", "teardown_request", "another error"])
+def test_a_hook_after_the_first_request_is_refused_by_flask_and_not_skipped(stand, kind):
+    hook = HOOKS.get(kind, _error_handler(418))
+    stand.post()
+
+    with pytest.raises(AssertionError, match="can no longer be called"):
+        hook(stand.app, lambda: None)
+
+
+def test_the_log_names_the_hook_for_which_webhooks_are_dispatched_by_flask(stand, capsys):
+    stand.app.teardown_request(lambda _error: None)
+    stand.post()
+    stand.post()
+
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "webhooks_dispatched_by_flask" in line]
+    assert "teardown_request_funcs" in line
+
+
+def test_a_view_that_an_agent_wraps_as_it_is_registered_sees_every_webhook(make_stand, monkeypatch):
     seen = []
-    stand.post()
+    add = flask.Flask.add_url_rule
 
-    HOOKS[kind](stand.app, lambda: seen.append(1))
-    stand.post()
+    def add_wrapped(app, rule, endpoint=None, view_func=None, *args, **kwargs):
+        @functools.wraps(view_func)
+        def view(**arguments):
+            seen.append(rule)
+            return view_func(**arguments)
 
-    assert seen == [1]
+        add(app, rule, endpoint, view, *args, **kwargs)
+
+    monkeypatch.setattr(flask.Flask, "add_url_rule", add_wrapped)
+    stand = make_stand()
+
+    for _ in range(2):
+        stand.post()
+
+    assert seen == [WEBHOOK_PATH] * 2
 
 
 @pytest.mark.parametrize(
@@ -256,9 +345,10 @@ def test_instrumentation_that_replaces_functions_of_flask_itself_sees_every_webh
     method = getattr(flask.Flask, name)
     monkeypatch.setattr(flask.Flask, name, lambda *args: seen.append(1) or method(*args))
 
-    stand.post()
+    for _ in range(2):
+        stand.post()
 
-    assert seen == [1]
+    assert seen == [1, 1]
 
 
 def test_configuration_of_flask_counts(stand):
@@ -286,6 +376,15 @@ def test_a_hook_may_have_read_the_body(stand):
     assert stand.post(b'{"n":1}').status == "200 OK"
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/health/ready"])
+def test_the_state_is_shown_to_no_foreign_page(stand, path):
+    hosts = ["edge.evil.example", "127.0.0.1:8080"]
+    answers = [stand.post(HTTP_HOST=host, PATH_INFO=path, REQUEST_METHOD="GET") for host in hosts]
+
+    assert [answer.status[:3] for answer in answers] == ["400", "200"]
+    assert b"journal" not in answers[0].body
+
+
 def test_another_method_names_the_allowed_ones(stand):
     answer = stand.post(REQUEST_METHOD="PUT")
 
@@ -294,13 +393,13 @@ def test_another_method_names_the_allowed_ones(stand):
     assert answer.body == b'{"status": "method not allowed"}\n'
 
 
-@pytest.mark.parametrize("way", ["short", "full"])
-def test_the_server_is_asked_to_wait_for_the_end_of_the_turn(stand, way):
-    if way == "full":
-        stand.app.before_request(lambda: None)
+@pytest.mark.parametrize("path", [0, 1])
+def test_the_server_is_asked_to_wait_for_the_end_of_the_turn(short_and_full, path):
     asked = []
 
-    answer = stand.post(**{ANSWER_AFTER: lambda wait, otherwise: asked.append((wait, otherwise))})
+    answer = short_and_full()[path].post(
+        **{ANSWER_AFTER: lambda wait, otherwise: asked.append((wait, otherwise))}
+    )
 
     assert answer.status == "200 OK"
     assert [otherwise for _, otherwise in asked] == [NOT_KEPT]

@@ -8,6 +8,7 @@ from flask import Flask, Response, jsonify, redirect
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from messaging.host_header import refuse_foreign_hosts
 from workers.observe.page.overview import overview, samples_of
 from workers.observe.page.troubles import troubles
 from workers.observe.remembering import REMEMBERED_SECONDS, Remembered
@@ -39,9 +40,8 @@ def ops_app(collector: Collector, flow: Flow, edges: Edges) -> Flask:
     samples = Remembered(lambda: samples_of(collector.collect()), REMEMBERED_SECONDS)
     registry = CollectorRegistry()
     registry.register(collector)
-    app.wsgi_app = DispatcherMiddleware(  # type: ignore[method-assign]  # Flask's documented way to mount
-        app.wsgi_app, {"/metrics": make_wsgi_app(registry)}
-    )
+    mounted = DispatcherMiddleware(app.wsgi_app, {"/metrics": make_wsgi_app(registry)})
+    app.wsgi_app = refuse_foreign_hosts(mounted)  # type: ignore[assignment,method-assign]  # as Flask documents it
 
     @app.get("/")
     def start() -> Redirection:

@@ -1,0 +1,58 @@
+"""Send an edge the errors that every public edge receives, so that their effect is measured too."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.servers import LOOPBACK
+from webhook_api.routes import WEBHOOK_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HOST: Final = "Host: 127.0.0.1\r\n"
+_FIRST: Final = (
+    f"GET /webhooks/genesys/nothing HTTP/1.1\r\n{_HOST}\r\n"
+    f"GET {WEBHOOK_PATH} HTTP/1.1\r\n{_HOST}\r\n"
+    f"POST {WEBHOOK_PATH} HTTP/1.1\r\n{_HOST}Content-Length: 2\r\n\r\n{{}}"
+)
+"""Answered 404, 405 and 401."""
+
+_LAST: Final = (
+    f"POST {WEBHOOK_PATH} HTTP/1.1\r\n{_HOST}Content-Length: 999999999\r\n\r\n",
+    "this is no HTTP\r\n\r\n",
+)
+"""Answered 413 and 400; either closes the connection."""
+
+MAX_CONNECTIONS: Final = 2_000
+
+
+def provoke_errors(port: int, refusals: Callable[[], list[dict[str, Any]]], processes: int) -> None:
+    """Have every process of an edge answer a 404, a 405, a 401, a 413 and a malformed request.
+
+    Args:
+        port: Where the edge listens on loopback; its processes share the connections.
+        refusals: Returns how often each process has refused requests, by status.
+        processes: How many processes the edge has.
+
+    Raises:
+        TimeoutError: A process has not answered all of them.
+    """
+    for number in range(MAX_CONNECTIONS):
+        _converse(port, _FIRST + _LAST[number % 2])
+        if number % 20 == 19:
+            counts = refusals()
+            if sum(all(str(status) in each for status in (400, 401, 413)) for each in counts) >= processes:
+                return
+    raise TimeoutError("an edge process has not answered every error")
+
+
+def _converse(port: int, requests: str) -> None:
+    with socket.create_connection((LOOPBACK, port), timeout=10) as connection:
+        connection.sendall(requests.encode())
+        answers = b""
+        while received := connection.recv(65536):
+            answers += received
+    statuses = [line[9:12] for line in answers.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+    assert statuses in ([b"404", b"405", b"401", b"413"], [b"404", b"405", b"401", b"400"]), statuses

@@ -1,0 +1,69 @@
+"""A Host header is accepted only if no foreign page's name could be in it."""
+
+import socket
+
+import pytest
+from prometheus_client.registry import Collector
+
+from messaging.host_header import is_own_host
+from simulator.platform import Organisation
+from simulator.platform.app import create_platform
+from workers.observe import ops_app
+
+HOSTS = {
+    "": True,
+    "localhost": True,
+    "LOCALHOST:8080": True,
+    "edge:8080": True,
+    "127.0.0.1": True,
+    "127.0.0.1:9464": True,
+    "[::1]:9464": True,
+    "om-1": True,
+    "om-1.example.net:8080": True,
+    "OM-1.Example.Net": True,
+    "evil.example": False,
+    "evil.example:8080": False,
+    "127.0.0.1.evil.example": False,
+    "localhost.evil.example": False,
+    "om-11.example.net": False,
+    "evil.example.": False,
+    "user@evil.example": False,
+    "[::1": False,
+    "[evil.example]": False,
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_only_a_host_that_means_this_host_is_accepted(monkeypatch, host):
+    monkeypatch.setattr(socket, "gethostname", lambda: "om-1")
+    assert is_own_host(host) is HOSTS[host]
+
+
+def test_a_host_that_is_called_localhost_has_no_name_of_its_own(monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
+    assert not is_own_host("localhost.evil.example")
+
+
+class NoMetrics(Collector):
+    def collect(self):
+        return []
+
+
+APPLICATIONS = {
+    "the simulator's page": (
+        lambda: create_platform(Organisation("id", "secret"), has_page=True),
+        "/page/state",
+    ),
+    "observe's page": (lambda: ops_app(NoMetrics(), None, None), "/"),
+    "observe's metrics": (lambda: ops_app(NoMetrics(), None, None), "/metrics"),
+}
+
+
+@pytest.mark.parametrize("kind", APPLICATIONS)
+def test_a_page_is_shown_to_no_foreign_page(kind):
+    make, path = APPLICATIONS[kind]
+    client = make().test_client()
+    answers = [client.get(path, base_url=f"http://{host}/") for host in ("evil.example:8080", "127.0.0.1")]
+
+    assert answers[0].status_code == 400
+    assert answers[1].status_code in {200, 302}
