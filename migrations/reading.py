@@ -29,7 +29,7 @@ READABLE: Final = (
 
 _EXISTS: Final = text("SELECT count(*) FROM pg_roles WHERE rolname = :role")
 _VIEWS: Final = text(
-    "SELECT viewname FROM pg_views WHERE schemaname = current_schema() AND viewname ~ '_v[0-9]+$'"
+    "SELECT viewname FROM pg_views WHERE schemaname = current_schema() AND viewname ~ '(^events|_v[0-9]+)$'"
     " ORDER BY viewname"
 )
 _HERE: Final = text("SELECT current_database(), current_schema()")

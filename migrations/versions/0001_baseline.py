@@ -58,7 +58,7 @@ EXPRESSIONS = {
         "minute": "date_bin('1 minute', processed_at, timestamptz '2000-01-01 00:00Z')",
         "arrived": "extract(epoch FROM received_at - occurred_at)::float8",
         "processed": "extract(epoch FROM processed_at - received_at)::float8",
-        "told": "extract(epoch FROM finished_at - created_at)::float8",
+        "finished": "extract(epoch FROM d.finished_at - o.created_at)::float8",
         "queued": "extract(epoch FROM routed_at - queued_at)::float8",
     },
     "sqlite": {
@@ -70,7 +70,7 @@ EXPRESSIONS = {
         "minute": r"substr(processed_at, 1, 16) || '\:00.000000'",
         "arrived": "(julianday(received_at) - julianday(occurred_at)) * 86400.0",
         "processed": "(julianday(processed_at) - julianday(received_at)) * 86400.0",
-        "told": "(julianday(finished_at) - julianday(created_at)) * 86400.0",
+        "finished": "(julianday(d.finished_at) - julianday(o.created_at)) * 86400.0",
         "queued": "(julianday(routed_at) - julianday(queued_at)) * 86400.0",
     },
 }
@@ -107,31 +107,32 @@ Deliveries cannot be planned later by the outbox's ids: a lower id may be commit
 
 VIEWS = {
     "events_v1": (
-        "One row per event, claimed once however often it was delivered",
+        "One row per event, however often it was received",
         """
         SELECT id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at, received_at,
-            processed_at, message_id, source, dialect, {sha256} AS body_sha256
+            processed_at, message_id, source, dialect, {sha256} AS body_sha256, deliveries, last_delivered_at,
+            request_id
         FROM processed_events""",
+    ),
+    "events": (
+        "As events_v1, under a name for queries by hand; it may gain columns",
+        """
+        SELECT * FROM events_v1""",
     ),
     "dead_letters_v1": (
-        "Events that cannot be processed, and why",
+        "Events that cannot be processed, why, and what an operator decided since",
         """
-        SELECT message_id, code, reason, source, received_at, recorded_at, attempts, {sha256} AS body_sha256
-        FROM dead_letters""",
+        SELECT l.message_id, l.code, l.reason, l.source, l.received_at, l.recorded_at, l.attempts,
+            {dead_letter_sha256} AS body_sha256, i.action, i.person, l.decided_at, l.intervention_id
+        FROM dead_letters l LEFT JOIN interventions i ON i.intervention_id = l.intervention_id""",
     ),
     "conversations_v1": (
-        "One row per conversation",
+        "One row per conversation, and how far it is settled",
         """
         SELECT conversation_id, status, social_channel, started_at, routing_status, routing_queue,
-            routing_changed_at, event_count, message_count, first_event_at, last_event_at
+            routing_changed_at, event_count, message_count, first_event_at, last_event_at, settled_count,
+            settled_through_at, session_opened_at, window_closes_at
         FROM conversations""",
-    ),
-    "events_v2": (
-        "The same, and how often it came",
-        """
-        SELECT id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at, received_at,
-            processed_at, message_id, source, dialect, {sha256} AS body_sha256, deliveries, last_delivered_at
-        FROM processed_events""",
     ),
     "duplicate_events_v1": (
         "Conflicts: the key of a known event with another content",
@@ -139,13 +140,6 @@ VIEWS = {
         SELECT event_id, idempotency_key, {sha256} AS body_sha256, message_id, source, deliveries,
             first_seen_at, last_seen_at
         FROM duplicate_events""",
-    ),
-    "dead_letters_v2": (
-        "The same, and what a person decided since",
-        """
-        SELECT l.message_id, l.code, l.reason, l.source, l.received_at, l.recorded_at, l.attempts,
-            {dead_letter_sha256} AS body_sha256, i.action, i.person, l.decided_at, l.intervention_id
-        FROM dead_letters l LEFT JOIN interventions i ON i.intervention_id = l.intervention_id""",
     ),
     "interventions_v1": (
         "Decisions of people about events: replay, discard",
@@ -167,20 +161,12 @@ VIEWS = {
             decision, platform_status, verified, decided_at, attempts, next_attempt_at
         FROM routing_updates""",
     ),
-    "conversations_v2": (
-        "The same, and how far it is settled",
-        """
-        SELECT conversation_id, status, social_channel, started_at, routing_status, routing_queue,
-            routing_changed_at, event_count, message_count, first_event_at, last_event_at, settled_count,
-            settled_through_at, session_opened_at, window_closes_at
-        FROM conversations""",
-    ),
     "deliveries_v1": (
-        "What each destination is told, and how that went",
+        "Deliveries to each destination, their results, and after how many seconds each ended",
         """
         SELECT d.outbox_id, d.destination, o.event_id, d.conversation_id, o.event_type, o.occurred_at,
             o.created_at, d.due_at, d.attempts, d.first_attempt_at, d.status, d.reason, d.outcome,
-            d.finished_at
+            d.finished_at, {finished} AS finished_after_seconds
         FROM deliveries d JOIN outbox o ON o.id = d.outbox_id""",
     ),
     "destinations_v1": (
@@ -193,21 +179,26 @@ VIEWS = {
         FROM destinations s""",
     ),
     "interactions_v1": (
-        "One row per interaction, for workforce reports",
+        "One row per interaction, for workforce reports, and how many seconds it queued",
         """
-        SELECT c.conversation_id, c.social_channel, COALESCE(c.started_at, c.first_event_at) AS began_at,
-            c.last_event_at, c.message_count AS messages, c.routing_status, c.routing_queue,
-            (SELECT min(u.occurred_at) FROM routing_updates u WHERE u.conversation_id = c.conversation_id
-                AND u.decision IN ('applied', 'late') AND u.routing_status = 'CONTACT-QUEUED') AS queued_at,
-            (SELECT min(u.occurred_at) FROM routing_updates u WHERE u.conversation_id = c.conversation_id
-                AND u.decision IN ('applied', 'late') AND u.routing_status = 'CONTACT-ROUTED') AS routed_at
-        FROM conversations c""",
+        SELECT *, {queued} AS queued_seconds
+        FROM (
+            SELECT c.conversation_id, c.social_channel, COALESCE(c.started_at, c.first_event_at) AS began_at,
+                c.last_event_at, c.message_count AS messages, c.routing_status, c.routing_queue,
+                (SELECT min(u.occurred_at) FROM routing_updates u WHERE u.conversation_id = c.conversation_id
+                    AND u.decision IN ('applied', 'late') AND u.routing_status = 'CONTACT-QUEUED'
+                ) AS queued_at,
+                (SELECT min(u.occurred_at) FROM routing_updates u WHERE u.conversation_id = c.conversation_id
+                    AND u.decision IN ('applied', 'late') AND u.routing_status = 'CONTACT-ROUTED'
+                ) AS routed_at
+            FROM conversations c
+        ) interactions""",
     ),
     "reconciliations_v1": (
-        "Comparisons with the platform's history",
+        "Comparisons with the platform's history, and what they could not compare",
         """
         SELECT id, started_by, compared_from, compared_to, conversations, compared, missing, published,
-            waiting, unreadable, started_at, finished_at
+            waiting, unreadable, started_at, finished_at, unlisted, passed_over
         FROM reconciliations""",
     ),
     "reconciliation_gaps_v1": (
@@ -247,16 +238,8 @@ VIEWS = {
             sum(within_10_s) AS within_10_s, max(longest_us) / 1000000.0 AS longest_s,
             sum(status_429) AS shed, sum(status_503) AS unavailable, sum(status_401) AS unauthorized,
             sum(status_413) AS too_large, sum(other_refusals) AS otherwise_refused
-        FROM (SELECT {day} AS day, {hour} AS hour, edge_statistics.* FROM edge_statistics) told
+        FROM (SELECT {day} AS day, {hour} AS hour, edge_statistics.* FROM edge_statistics) minutes
         GROUP BY day, hour""",
-    ),
-    "events_v3": (
-        "As events_v2, and the id of its request",
-        """
-        SELECT id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at, received_at,
-            processed_at, message_id, source, dialect, {sha256} AS body_sha256, deliveries, last_delivered_at,
-            request_id
-        FROM processed_events""",
     ),
     "messages_v1": (
         "One row per message, without what it says",
@@ -290,27 +273,6 @@ VIEWS = {
         SELECT {minute} AS minute, event_type, outcome, source, count(*) AS events,
             sum(deliveries) AS deliveries
         FROM processed_events GROUP BY {minute}, event_type, outcome, source""",
-    ),
-    "deliveries_v2": (
-        "As deliveries_v1, and after how many seconds it was finished",
-        """
-        SELECT outbox_id, destination, event_id, conversation_id, event_type, occurred_at, created_at, due_at,
-            attempts, first_attempt_at, status, reason, outcome, finished_at, {told} AS finished_after_seconds
-        FROM deliveries_v1""",
-    ),
-    "interactions_v2": (
-        "As interactions_v1, and how many seconds it queued",
-        """
-        SELECT conversation_id, social_channel, began_at, last_event_at, messages, routing_status,
-            routing_queue, queued_at, routed_at, {queued} AS queued_seconds
-        FROM interactions_v1""",
-    ),
-    "reconciliations_v2": (
-        "As reconciliations_v1, and what was not compared",
-        """
-        SELECT id, started_by, compared_from, compared_to, conversations, compared, missing, published,
-            waiting, unreadable, started_at, finished_at, unlisted, passed_over
-        FROM reconciliations""",
     ),
 }
 """The name, comment and query of each view."""

@@ -74,10 +74,10 @@ def questions(page: str) -> list[Question]:
 def parameters_of(connection: Connection) -> dict[str, str]:
     """Return what to ask about: a conversation, request, body, message, and the first and the last day."""
     newest = connection.execute(
-        text("SELECT * FROM events_v2 WHERE id = (SELECT max(id) FROM processed_events)")
+        text("SELECT * FROM events_v1 WHERE id = (SELECT max(id) FROM processed_events)")
     ).one()
     oldest = connection.execute(
-        text("SELECT processed_at FROM events_v2 WHERE id = (SELECT min(id) FROM processed_events)")
+        text("SELECT processed_at FROM events_v1 WHERE id = (SELECT min(id) FROM processed_events)")
     ).scalar_one()
     message = connection.execute(
         text("SELECT platform_message_id FROM messages_v1 ORDER BY event_id DESC LIMIT 1")

@@ -11,7 +11,7 @@ from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, payload_of, said
 from workers.tables import engine_of
 
-COUNTED = "SELECT deliveries, last_delivered_at IS NULL FROM events_v2"
+COUNTED = "SELECT deliveries, last_delivered_at IS NULL FROM events_v1"
 CONFLICTS = "SELECT body, deliveries, message_id, first_seen_at = last_seen_at FROM duplicate_events"
 
 
@@ -62,9 +62,9 @@ def test_a_conflict_that_repeats_is_counted_and_names_the_first_row(intake, quer
         intake(deliver(message(words)), deliver(message(words)))
 
     rows = query(
-        "SELECT duplicate_events_v1.body_sha256, duplicate_events_v1.deliveries, events_v2.deliveries,"
-        " events_v2.idempotency_key = duplicate_events_v1.idempotency_key"
-        " FROM duplicate_events_v1 JOIN events_v2 ON id = event_id"
+        "SELECT duplicate_events_v1.body_sha256, duplicate_events_v1.deliveries, events_v1.deliveries,"
+        " events_v1.idempotency_key = duplicate_events_v1.idempotency_key"
+        " FROM duplicate_events_v1 JOIN events_v1 ON id = event_id"
     )
     assert sorted(rows) == sorted(
         (hashlib.sha256(encoded(message(words))).hexdigest(), deliveries, 1, True)

@@ -85,7 +85,7 @@ def test_a_conversation_that_never_has_an_answer_holds_up_no_other(  # noqa: PLR
     fail({"c-2": Fault(504), "c-6/messages/bulk": Fault(500)})
     run_patiently(started)
     assert depth(channel) == 5
-    last = "SELECT conversations, passed_over, finished_at IS NULL FROM reconciliations_v2 ORDER BY id DESC"
+    last = "SELECT conversations, passed_over, finished_at IS NULL FROM reconciliations_v1 ORDER BY id DESC"
     assert query(f"{last} LIMIT 1") == [(5, 2, False)]
     clock.ahead_us = HOUR_US // 2
     # All of it fails: nothing is passed over.

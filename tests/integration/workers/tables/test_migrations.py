@@ -46,29 +46,14 @@ def test_a_difference_from_the_models_is_noticed(migrated_url):
         schema.check(migrated_url)
 
 
-@pytest.mark.parametrize(
-    "view",
-    [
-        "events_v1",
-        "events_v2",
-        "events_v3",
-        "dead_letters_v1",
-        "dead_letters_v2",
-        "interventions_v1",
-        "conversations_v1",
-        "duplicate_events_v1",
-        "messages_v1",
-        "receipts_v1",
-        "drift_v1",
-        "latency_v1",
-        "throughput_v1",
-        "deliveries_v2",
-        "interactions_v2",
-        "reconciliations_v2",
-    ],
-)
-def test_the_stable_views_can_be_queried(query, view):
-    assert query(f"SELECT * FROM {view}") == []  # noqa: S608  # a name of ours
+def test_every_view_can_be_queried(query, migrated_url):
+    engine = create_engine(migrated_url)
+    views = inspect(engine).get_view_names()
+    engine.dispose()
+
+    assert {"events", "events_v1", "dead_letters_v1"} <= set(views)
+    for view in views:
+        assert query(f"SELECT * FROM {view}") == []  # noqa: S608  # a name of ours
 
 
 def test_every_view_is_explained_in_postgresql(migrated_postgres_url):

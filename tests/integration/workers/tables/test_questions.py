@@ -65,6 +65,6 @@ def test_every_question_can_be_asked_of_sqlite(small):
 def test_a_scan_of_a_large_table_is_noticed(month):
     connection, parameters = month
     [unindexed] = questions(
-        "## Questions\n```sql\n-- 1. Which?\nSELECT 1 FROM events_v2 WHERE reason = 'x';\n```\n"
+        "## Questions\n```sql\n-- 1. Which?\nSELECT 1 FROM events_v1 WHERE reason = 'x';\n```\n"
     )
     assert unindexed.scanned(connection, parameters) == {"processed_events"}

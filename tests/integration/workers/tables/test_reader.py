@@ -61,9 +61,8 @@ def reader(migrated_postgres_url):
 @pytest.mark.parametrize(
     "name",
     [
+        "events",
         "events_v1",
-        "events_v2",
-        "events_v3",
         "dead_letters_v1",
         "conversations_v1",
         "duplicate_events_v1",
@@ -98,7 +97,7 @@ def grafana(reader, migrated_postgres_url):
 
 
 def test_a_tool_with_the_role_logs_in_and_reads(grafana):
-    assert grafana.execute(text("SELECT * FROM events_v3")).all()
+    assert grafana.execute(text("SELECT * FROM events_v1")).all()
     with pytest.raises(ProgrammingError, match="permission denied"):
         grafana.execute(text("SELECT * FROM event_payloads"))
 
