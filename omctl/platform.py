@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
 from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
-from workers.tables import engine_of
+from workers.tables import DatabaseClock, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +37,6 @@ def platform_client(environment: Environment) -> Iterator[GenesysClient]:
     engine = engine_of(url)
     try:
         limit = settings.requests_per_minute
-        yield GenesysClient(settings, RequestBudget(engine, settings.client_id, limit, SystemClock()))
+        yield GenesysClient(settings, RequestBudget(engine, settings.client_id, limit, DatabaseClock(engine)))
     finally:
         engine.dispose()

@@ -8,7 +8,6 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from messaging.clock import SystemClock
 from messaging.consuming import Consumer, TimeLimits
 from messaging.log import logger
 from messaging.process import ServiceManager, Watchdog
@@ -25,7 +24,7 @@ from workers.retain import open_database, retain
 from workers.role import Role
 from workers.scale import Processes, Scaler, Units
 from workers.settle import Settler
-from workers.tables import RETENTION_SESSION, engine_of
+from workers.tables import RETENTION_SESSION, DatabaseClock, engine_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -43,8 +42,8 @@ if TYPE_CHECKING:
 
 def run_settle(settings: SettleSettings, *, name: str) -> None:
     """Settle conversations until SIGTERM or SIGINT."""
-    clock = SystemClock()
     engine = engine_of(settings.database_url)
+    clock = DatabaseClock(engine)
     genesys = settings.genesys
     states = ConversationStates(_platform_client(engine, genesys, clock)) if genesys is not None else None
     settler = Settler(engine, clock, window=settings.window, states=states)
@@ -58,8 +57,8 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     Raises:
         RetryLaterError: The database is away at the end: what was begun may be sent once more.
     """
-    clock = SystemClock()
     engine = engine_of(settings.database_url)
+    clock = DatabaseClock(engine)
     deliverer = Deliverer(engine, clock, settings.destinations, logs_attempts=settings.access_log)
     receipts = None
     if settings.genesys is not None:
@@ -84,8 +83,8 @@ def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> 
 
 def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     """Compare with the platform's history until SIGTERM or SIGINT."""
-    clock = SystemClock()
     engine = engine_of(settings.database_url, RETENTION_SESSION)
+    clock = DatabaseClock(engine)
     history = platform_history_of(settings.genesys, engine, clock)
     exchange = EventsExchange(settings.amqp_urls)
     holder = secrets.token_hex(8)
@@ -118,12 +117,13 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     Raises:
         ConfigurationError: A setting or an installed handler is unusable.
     """
-    clock = SystemClock()
+    engine = engine_of(settings.database_url)
+    clock = DatabaseClock(engine)
     handlers = installed_handlers(settings.transitions)
     for warning in settings.event_filter.warnings if settings.event_filter else ():
         logger().warning("event_filter_questionable", reason=warning)
     intake = Intake(
-        engine_of(settings.database_url),
+        engine,
         handlers,
         clock,
         attempts=settings.handler_attempts,
@@ -169,7 +169,7 @@ def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
     with open_database(settings) as engine:
         expired = retain(
             engine,
-            SystemClock().now_us(),
+            DatabaseClock(engine).now_us(),
             payload_days=settings.payload_days,
             event_days=settings.event_days,
             dry_run=dry_run,

@@ -13,8 +13,7 @@ from workers.tables import REPORT_SECONDS, engine_of, forget_worker, note_worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from messaging.clock import Clock
-    from workers.tables import Figures
+    from workers.tables import DatabaseClock, Figures
 
 GOODBYE_SECONDS: Final = 2.0
 """A stop waits for no database longer than this: without the goodbye the worker looks silent for an hour."""
@@ -22,13 +21,13 @@ GOODBYE_SECONDS: Final = 2.0
 
 @contextmanager
 def present(
-    database_url: str, clock: Clock, role: str, worker: str, figures: Callable[[], Figures]
+    database_url: str, clock: DatabaseClock, role: str, worker: str, figures: Callable[[], Figures]
 ) -> Iterator[None]:
     """Keep this worker on record meanwhile, by a thread of its own; it holds no connection in between.
 
     Args:
         database_url: The database. While it is away nothing is said, and nobody waits.
-        clock: Our time.
+        clock: The database's time; each report sets it anew.
         role: What this worker does.
         worker: Host and name.
         figures: Returns what it has counted so far; called on that thread.
@@ -46,10 +45,11 @@ def present(
 
 class _Presence:
     def __init__(
-        self, database_url: str, clock: Clock, role: str, worker: str, figures: Callable[[], Figures]
+        self, database_url: str, clock: DatabaseClock, role: str, worker: str, figures: Callable[[], Figures]
     ) -> None:
         # Not the worker's own: what hooks into its connections must not run on this thread.
         self._engine = engine_of(database_url)
+        clock.follow(self._engine)
         self._clock = clock
         self._role = role
         self._worker = worker

@@ -628,6 +628,11 @@ def _create_request_budgets() -> None:
             sa.BigInteger,
             "When all requests so far will be paid for, microseconds since the epoch",
         ),
+        _column(
+            "background_paid_at_us",
+            sa.BigInteger,
+            "When reconcile's own tenth of the limit has its next request, likewise",
+        ),
         sa.PrimaryKeyConstraint("name", name="pk_request_budgets"),
         comment="How much of the platform's request limit is used, one row for all hosts",
     )

@@ -3,8 +3,7 @@
 from workers.genesys.budget import RequestBudget
 from workers.genesys.client import GenesysClient
 from workers.genesys.conversation_states import ConversationStates
-from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
-from workers.genesys.pacing import PacedBudget
+from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.genesys.routing_state import PlatformState, platform_state_of
 from workers.genesys.settings import GenesysSettings, is_safe, read_genesys_settings, region_of
 
@@ -12,7 +11,7 @@ __all__ = [
     "ConversationStates",
     "GenesysClient",
     "GenesysSettings",
-    "PacedBudget",
+    "PlatformBusyError",
     "PlatformRefusedError",
     "PlatformState",
     "PlatformUnavailableError",

@@ -1,20 +1,28 @@
 """Share the platform's request limit between all callers of all hosts, by one row in SQL.
 
-The generic cell rate algorithm: the row holds the moment at which everything that was taken so far will
-have been paid for. It may lie ahead of the present by a burst, never more.
+The generic cell rate algorithm: the row holds the moment at which everything that was taken so far is paid
+for. The moment may lie ahead of the present by a burst, never by more.
+
+Urgent callers go first: settle, deliver and the command line may take the whole burst but for one request. A
+background caller, such as reconcile, takes only while more than half of the burst is left. So it uses what
+the urgent callers leave, finds the burst used up while they want all they can get, and never makes them wait.
+It then still gets a tenth of the limit, the request that the urgent callers leave, so that it makes progress.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from workers.genesys.errors import PlatformUnavailableError
+from workers.genesys.errors import PlatformBusyError
 from workers.tables import transact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
@@ -25,20 +33,39 @@ BURST_SHARE: Final = 10
 """A tenth of the minute's requests may come at once, the others evenly: no minute has more than the limit,
 wherever it begins, and a lone look-up does not wait."""
 
+MIN_BURST: Final = 3
+"""One for urgent callers, one for the background, and the one that is left to it."""
+
+BACKGROUND_SHARE: Final = 10
+"""The background always gets a tenth of the limit."""
+
+MAX_PAUSE_SECONDS: Final = 120.0
+"""The platform counts by minutes; a longer pause is not believed."""
+
+MAX_WAIT_SECONDS: Final = 10.0
+"""A background caller waits for its turn, unless the platform has told everybody to wait for longer."""
+
 _OPEN: Final = text(
-    "INSERT INTO request_budgets (name, paid_at_us) VALUES (:name, 0) ON CONFLICT (name) DO NOTHING"
+    "INSERT INTO request_budgets (name, paid_at_us, background_paid_at_us) VALUES (:name, 0, 0)"
+    " ON CONFLICT (name) DO NOTHING"
 )
+# A moment that no pause explains is an accident, such as a clock that was set back: it counts as the present.
+_IS_AHEAD: Final = "paid_at_us > :now_us AND paid_at_us <= :furthest_us"
 _TAKE: Final = text(
-    """
-    UPDATE request_budgets SET paid_at_us =
-        CASE WHEN paid_at_us > :now_us THEN paid_at_us ELSE :now_us END + :cost_us
-    WHERE name = :name AND paid_at_us - :now_us <= :ahead_us
-    RETURNING paid_at_us
-    """
+    f"""
+    UPDATE request_budgets SET
+        paid_at_us = CASE WHEN {_IS_AHEAD} THEN paid_at_us ELSE :now_us END + :cost_us,
+        background_paid_at_us = CASE WHEN :background_cost_us = 0 THEN background_paid_at_us
+            ELSE :now_us + :background_cost_us END
+    WHERE name = :name AND (paid_at_us <= :now_us + :ahead_us OR paid_at_us > :furthest_us
+        OR (:background_cost_us > 0 AND paid_at_us <= :now_us + :burst_us
+            AND (background_paid_at_us <= :now_us OR background_paid_at_us > :furthest_us)))
+    """  # noqa: S608  # names of ours
 )
-_LOOK: Final = text("SELECT paid_at_us FROM request_budgets WHERE name = :name")
+_LOOK: Final = text("SELECT paid_at_us, background_paid_at_us FROM request_budgets WHERE name = :name")
 _PAUSE: Final = text(
-    "UPDATE request_budgets SET paid_at_us = :until_us WHERE name = :name AND paid_at_us < :until_us"
+    "UPDATE request_budgets SET paid_at_us = :until_us"
+    " WHERE name = :name AND (paid_at_us < :until_us OR paid_at_us > :furthest_us)"
 )
 
 
@@ -48,18 +75,34 @@ class Rate:
 
     Args:
         cost_us: What one request takes of the time.
-        ahead_us: How far what is taken may lie ahead of the present.
+        burst_us: How far what is taken may lie ahead of the present at most.
+        urgent_us: How far for an urgent caller.
+        background_us: How far for a background caller.
+        background_cost_us: What one request takes of the background's own part.
     """
 
     cost_us: int
-    ahead_us: int
+    burst_us: int
+    urgent_us: int
+    background_us: int
+    background_cost_us: int
+
+    def furthest_us(self, now_us: int) -> int:
+        """Return the latest moment that requests and pauses explain."""
+        return now_us + self.burst_us + self.cost_us + round(MAX_PAUSE_SECONDS * 1_000_000)
 
 
 def rate_of(requests_per_minute: int) -> Rate:
     """Return the rate that keeps every minute, wherever it begins, within the limit."""
-    burst = max(1, requests_per_minute // BURST_SHARE)
+    burst = max(MIN_BURST, requests_per_minute // BURST_SHARE)
     cost_us = -(-MINUTE_US // (requests_per_minute - burst))
-    return Rate(cost_us, (burst - 1) * cost_us)
+    return Rate(
+        cost_us,
+        burst_us=(burst - 1) * cost_us,
+        urgent_us=(burst - 2) * cost_us,
+        background_us=(burst // 2 - 1) * cost_us,
+        background_cost_us=MINUTE_US * BACKGROUND_SHARE // requests_per_minute,
+    )
 
 
 class RequestBudget:
@@ -69,43 +112,72 @@ class RequestBudget:
         engine: The workers' database.
         name: Whose budget; the OAuth client's id.
         requests_per_minute: What the platform allows.
-        clock: Our time. Hosts whose clocks differ by seconds share the budget a little unevenly.
+        clock: The database's time.
+        is_background: Leave urgent callers their requests, and wait for a turn.
+        wait: Waits for so many seconds.
     """
 
-    def __init__(self, engine: Engine, name: str, requests_per_minute: int, clock: Clock) -> None:
+    def __init__(  # the last one is for tests
+        self,
+        engine: Engine,
+        name: str,
+        requests_per_minute: int,
+        clock: Clock,
+        *,
+        is_background: bool = False,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._engine = engine
         self._name = name
         self._rate = rate_of(requests_per_minute)
         self._clock = clock
+        self._is_background = is_background
+        self._wait = wait
         self._is_open = False
 
     def take(self) -> None:
-        """Take one request out of the budget; durable when it returns.
+        """Take one request out of the budget; durable when it returns. Blocks in the background only.
 
         Raises:
-            PlatformUnavailableError: None is left; its delay says when there is one again.
+            PlatformBusyError: None is left; its delay says when there is one again. In the background: the
+                platform has told everybody to wait for long.
             RetryLaterError: The database is away.
         """
-        delay_us = transact(self._engine, self._try_to_take)
-        if delay_us > 0:
-            raise PlatformUnavailableError("the request budget is used up", delay=delay_us / 1_000_000)
+        while (delay := transact(self._engine, self._try_to_take) / 1_000_000) > 0:
+            if not self._is_background or delay > MAX_WAIT_SECONDS:
+                raise PlatformBusyError("the request budget is used up", delay=delay)
+            self._wait(delay)
 
     def pause(self, seconds: float) -> None:
         """Let no caller ask anything for so long: the platform has said so."""
-        until_us = self._clock.now_us() + round(seconds * 1_000_000) + self._rate.ahead_us
-        transact(
-            self._engine,
-            lambda connection: connection.execute(_PAUSE, {"name": self._name, "until_us": until_us}),
-        )
+        now_us, seconds = self._clock.now_us(), min(seconds, MAX_PAUSE_SECONDS)
+        values = {
+            "name": self._name,
+            "until_us": now_us + round(seconds * 1_000_000) + self._rate.burst_us,
+            "furthest_us": self._rate.furthest_us(now_us),
+        }
+        transact(self._engine, lambda connection: connection.execute(_PAUSE, values))
 
     def _try_to_take(self, connection: Connection) -> int:
-        """Return 0 where a request was taken, else the microseconds until there is one."""
+        """Return 0 if a request was taken, else the microseconds until there is one."""
         if not self._is_open:
             connection.execute(_OPEN, {"name": self._name})
             self._is_open = True
-        now_us = self._clock.now_us()
-        rate = {"now_us": now_us, "cost_us": self._rate.cost_us, "ahead_us": self._rate.ahead_us}
-        if connection.execute(_TAKE, {"name": self._name, **rate}).first() is not None:
+        rate, now_us = self._rate, self._clock.now_us()
+        ahead_us = rate.background_us if self._is_background else rate.urgent_us
+        values = {
+            "name": self._name,
+            "now_us": now_us,
+            "cost_us": rate.cost_us,
+            "ahead_us": ahead_us,
+            "burst_us": rate.burst_us,
+            "background_cost_us": rate.background_cost_us if self._is_background else 0,
+            "furthest_us": rate.furthest_us(now_us),
+        }
+        if connection.execute(_TAKE, values).rowcount:
             return 0
-        paid_at_us = int(connection.execute(_LOOK, {"name": self._name}).scalar_one())
-        return max(1, paid_at_us - now_us - self._rate.ahead_us)
+        row = connection.execute(_LOOK, {"name": self._name}).one()
+        free_at_us = row.paid_at_us - ahead_us
+        if self._is_background:
+            free_at_us = min(free_at_us, max(row.background_paid_at_us, row.paid_at_us - rate.burst_us))
+        return max(1, int(free_at_us) - now_us)

@@ -10,7 +10,7 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from messaging.log import logger
-from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
+from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.genesys.tokens import TIMEOUT_SECONDS, Tokens
 from workers.retry_after import seconds_asked
 
@@ -29,7 +29,7 @@ class Budget(Protocol):
     """What a request is taken out of."""
 
     def take(self) -> None:
-        """Take one request; raises PlatformUnavailableError where there is none."""
+        """Take one request; raises PlatformBusyError if none is left."""
 
     def pause(self, seconds: float) -> None:
         """Let no caller ask anything for so long."""
@@ -134,7 +134,7 @@ class GenesysClient:
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             if self._budget is not None:
                 self._budget.pause(delay)
-            raise PlatformUnavailableError(f"429 (inin-correlation-id {correlation_id})", delay=delay)
+            raise PlatformBusyError(f"429 (inin-correlation-id {correlation_id})", delay=delay)
         if answer.ok or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PlatformUnavailableError(
                 f"{status} (inin-correlation-id {correlation_id})",

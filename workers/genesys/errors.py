@@ -22,6 +22,10 @@ class PlatformUnavailableError(RetryLaterError):
         self.may_have_arrived = may_have_arrived
 
 
+class PlatformBusyError(PlatformUnavailableError):
+    """The request limit is reached, nothing was asked: ask nothing at all before the delay is over."""
+
+
 class PlatformRefusedError(OpenMessagingError):
     """The platform answered no, and will answer no again: a person has to look.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -12,10 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from messaging.log import logger
 from workers.observe.questions import QUESTIONS
 from workers.observe.worker_metrics import worker_metrics
-from workers.tables import worker_reports_now
+from workers.parsing import moment_of
+from workers.tables import DatabaseClock, worker_reports_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from prometheus_client import Metric
     from sqlalchemy import Connection, Engine
@@ -34,6 +35,7 @@ class ServiceCollector(Collector):
 
     def __init__(self, engine: Engine, depths: QueueDepths | None) -> None:
         self._engine = engine
+        self._clock = DatabaseClock(engine)
         self._depths = depths
 
     def describe(self) -> Iterable[Metric]:
@@ -45,8 +47,9 @@ class ServiceCollector(Collector):
         is_up = GaugeMetricFamily("om_database_up", "1 where the database answers.")
         try:
             with self._engine.connect() as connection:
-                yield from [_answered(question, connection) for question in QUESTIONS]
-                yield from worker_metrics(worker_reports_now(connection), datetime.now(UTC))
+                now = moment_of(self._clock.now_us())
+                yield from [_answered(question, connection, now) for question in QUESTIONS]
+                yield from worker_metrics(worker_reports_now(connection), now)
         except SQLAlchemyError as error:
             logger().warning("metrics_incomplete", reason=type(error).__name__)
             is_up.add_metric((), 0)
@@ -66,14 +69,14 @@ class ServiceCollector(Collector):
         return metric
 
 
-def _answered(question: Question, connection: Connection) -> Metric:
+def _answered(question: Question, connection: Connection, now: datetime) -> Metric:
     metric = GaugeMetricFamily(question.name, question.help, labels=question.labels)
     for *labels, value in connection.execute(question.statement):
         if value is not None:
-            metric.add_metric(labels, _age_of(value) if question.is_age else float(value))
+            metric.add_metric(labels, _age_of(value, now) if question.is_age else float(value))
     return metric
 
 
-def _age_of(moment: Any) -> float:
+def _age_of(moment: datetime, now: datetime) -> float:
     """Return the seconds since *moment*; what is still to come has no age yet."""
-    return max(0.0, float((datetime.now(UTC) - moment).total_seconds()))
+    return max(0.0, (now - moment).total_seconds())

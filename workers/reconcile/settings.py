@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
-from workers.genesys import GenesysClient, PacedBudget, RequestBudget, read_genesys_settings
+from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
 from workers.reconcile.bounds import HORIZON_DAYS
 from workers.reconcile.platform_history import PlatformHistory
 from workers.retain import EVENT_DAYS
@@ -25,9 +25,6 @@ INTERVAL_SECONDS: Final = 900.0
 MARGIN_SECONDS: Final = 180.0
 """Above the 85 seconds of the platform's retries and the two that a window takes; its analytics are nearly up
 to date."""
-
-BUDGET_SHARE: Final = 0.75
-"""Of the platform's request limit; the rest stays for routing updates that wait to be settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +98,7 @@ def read_reconcile_settings() -> ReconcileSettings:
 
 
 def platform_history_of(settings: GenesysSettings, engine: Engine, clock: Clock) -> PlatformHistory:
-    """Return the platform's history, asked within a share of the request budget of all hosts."""
+    """Return the platform's history, asked for with the requests that the urgent callers leave."""
     limit = settings.requests_per_minute
-    own = RequestBudget(engine, f"{settings.client_id} reconcile", round(limit * BUDGET_SHARE), clock)
-    shared = RequestBudget(engine, settings.client_id, limit, clock)
-    return PlatformHistory(GenesysClient(settings, PacedBudget(own, shared)))
+    budget = RequestBudget(engine, settings.client_id, limit, clock, is_background=True)
+    return PlatformHistory(GenesysClient(settings, budget))

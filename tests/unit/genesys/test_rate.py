@@ -7,7 +7,7 @@ def requests_taken(rate, moments_us):
     """Take a request at each moment, as the statement in SQL does; return when one was had."""
     paid_at_us, taken = 0, []
     for now_us in moments_us:
-        if paid_at_us - now_us <= rate.ahead_us:
+        if paid_at_us - now_us <= rate.burst_us:
             paid_at_us = max(paid_at_us, now_us) + rate.cost_us
             taken.append(now_us)
     return taken
@@ -23,3 +23,9 @@ def test_no_minute_wherever_it_begins_has_more_requests_than_the_limit(limit):
 
 def test_a_tenth_of_the_limit_may_come_at_once():
     assert len(requests_taken(rate_of(300), [1_000_000] * 300)) == 30
+
+
+@pytest.mark.parametrize("limit", [10, 60, 300, 1000])
+def test_urgent_callers_find_a_request_when_the_background_finds_none(limit):
+    rate = rate_of(limit)
+    assert 0 <= rate.background_us < rate.urgent_us < rate.burst_us

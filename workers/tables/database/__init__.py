@@ -1,5 +1,6 @@
 """Run statements and transactions on PostgreSQL or SQLite, and say whose fault a failure is."""
 
+from workers.tables.database.database_clock import DatabaseClock
 from workers.tables.database.faults import QUERY_CANCELED, is_outage, name_of, sqlstate_of, translated
 from workers.tables.database.open_connections import OpenConnections
 from workers.tables.database.rowset import (
@@ -24,6 +25,7 @@ __all__ = [
     "MOMENT",
     "QUERY_CANCELED",
     "TEXT",
+    "DatabaseClock",
     "OpenConnections",
     "RowStatement",
     "engine_of",

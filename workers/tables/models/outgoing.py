@@ -28,5 +28,10 @@ request_budgets = Table(
     column(
         "paid_at_us", BigInteger, "When all requests so far will be paid for, microseconds since the epoch"
     ),
+    column(
+        "background_paid_at_us",
+        BigInteger,
+        "When reconcile's own tenth of the limit has its next request, likewise",
+    ),
     comment="How much of the platform's request limit is used, one row for all hosts",
 )

@@ -9,9 +9,8 @@ from messaging.errors import OpenMessagingError
 from simulator.platform import Organisation, create_platform
 from tests.integration.workers.events import native
 from tests.integration.workers.reconcile.reconcilers import reconciler_of
-from workers.genesys import GenesysSettings, PacedBudget, RequestBudget
+from workers.genesys import GenesysSettings, RequestBudget
 from workers.reconcile import PlatformHistory, ReconcileSettings
-from workers.reconcile.settings import BUDGET_SHARE
 from workers.tables import engine_of
 
 LIMIT = 300
@@ -103,8 +102,7 @@ def make(migrated_sqlite_url, organisation, clock):
     engine = engine_of(migrated_sqlite_url)
 
     def make(holder):
-        own = RequestBudget(engine, "client reconcile", round(LIMIT * BUDGET_SHARE), clock)
-        budget = PacedBudget(own, RequestBudget(engine, "client", LIMIT, clock), clock.wait)
+        budget = RequestBudget(engine, "client", LIMIT, clock, is_background=True, wait=clock.wait)
         client = InProcessClient(organisation, budget, clock)
         history, exchange = PlatformHistory(client), Exchange()
         genesys = GenesysSettings("http://127.0.0.1", "http://127.0.0.1", "client", "secret", LIMIT)
@@ -143,11 +141,11 @@ def test_many_conversations_stay_within_the_limit_and_a_kill_costs_what_was_in_h
     run(other)
 
     asked = client.asked + client_after.asked
-    assert busiest_minute(asked) <= LIMIT * BUDGET_SHARE
+    assert busiest_minute(asked) <= LIMIT
     # Two requests a conversation, the pages of the list, and the conversation that was in hand once more.
     assert 2 * CONVERSATIONS <= len(asked) - PAGES <= 2 * CONVERSATIONS + 2
     copies = [each.message_id for each in published.published + published_after.published]
     assert len(set(copies)) == len(copies) == CONVERSATIONS
-    # As fast as its share allows, but for the pause after the kill.
+    # As fast as the limit allows, but for the pause after the kill.
     minutes = (clock.us - begun_us) / MINUTE_US - 15 - 3
-    assert minutes < len(asked) / (LIMIT * BUDGET_SHARE * 0.9) + 1
+    assert minutes < len(asked) / (LIMIT * 0.9) + 1

@@ -1,0 +1,124 @@
+"""The request budget between urgent callers and the background, on PostgreSQL and on SQLite."""
+
+import pytest
+
+from messaging.clock import SystemClock
+from workers.genesys import PlatformBusyError, RequestBudget
+from workers.tables import engine_of
+
+LIMIT = 300
+MINUTE_US = 60_000_000
+HOUR_US = 60 * MINUTE_US
+
+
+class Time:
+    """A clock that a test moves."""
+
+    def __init__(self):
+        self.us = 1_800_000_000_000_000
+
+    def now_us(self):
+        return self.us
+
+    def monotonic(self):
+        return self.us / 1_000_000
+
+    def wait(self, seconds):
+        self.us += round(seconds * 1_000_000) + 1
+
+
+class OutOfTurnError(Exception):
+    """The background caller would have to wait."""
+
+
+def waits(_seconds):
+    raise OutOfTurnError
+
+
+@pytest.fixture
+def engine(migrated_url):
+    engine = engine_of(migrated_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def clock():
+    return Time()
+
+
+@pytest.fixture
+def urgent(engine, clock):
+    return RequestBudget(engine, "client", LIMIT, clock)
+
+
+@pytest.fixture
+def background(engine, clock):
+    return RequestBudget(engine, "client", LIMIT, clock, is_background=True, wait=waits)
+
+
+def takes(budget):
+    try:
+        budget.take()
+    except (PlatformBusyError, OutOfTurnError):
+        return False
+    return True
+
+
+def test_a_busy_background_never_makes_an_urgent_caller_wait(urgent, background, clock):
+    for _ in range(60):
+        while takes(background):
+            pass
+        assert takes(urgent)
+        clock.us += MINUTE_US // 60
+
+
+def test_the_background_gets_a_tenth_while_urgent_callers_take_all_they_can(urgent, background, clock):
+    ends_us, counts = clock.us + 2 * MINUTE_US, {True: 0, False: 0}
+    while clock.us < ends_us:
+        counts[True] += takes(urgent)
+        counts[False] += takes(background)
+        clock.us += 50_000
+    assert 0.08 * 2 * LIMIT <= counts[False] <= 0.13 * 2 * LIMIT
+    assert counts[True] + counts[False] <= 2 * LIMIT
+
+
+def test_the_background_uses_what_nobody_else_wants(background, clock):
+    began_us, taken = clock.us, 0
+    while clock.us < began_us + MINUTE_US:
+        taken += takes(background)
+        clock.us += 50_000
+    assert 0.9 * LIMIT <= taken <= LIMIT
+
+
+def test_a_background_caller_waits_for_its_turn_and_never_through_a_pause(engine, clock, urgent):
+    background = RequestBudget(engine, "client", LIMIT, clock, is_background=True, wait=clock.wait)
+    for _ in range(100):
+        background.take()
+    urgent.pause(60)
+    with pytest.raises(PlatformBusyError) as told:
+        background.take()
+    assert 55 < told.value.delay <= 60
+
+
+def test_a_request_of_a_host_whose_clock_was_an_hour_ahead_stops_nobody(engine, clock, urgent):
+    ahead = Time()
+    ahead.us = clock.us + HOUR_US
+    RequestBudget(engine, "client", LIMIT, ahead).take()
+    urgent.take()
+    assert takes(urgent)
+
+
+def test_a_pause_after_such_an_accident_holds(engine, clock, urgent):
+    ahead = Time()
+    ahead.us = clock.us + HOUR_US
+    RequestBudget(engine, "client", LIMIT, ahead).take()
+    urgent.pause(30)
+    assert not takes(urgent)
+    clock.us += 31 * 1_000_000
+    assert takes(urgent)
+
+
+def test_urgent_callers_together_stay_within_the_limit(engine):
+    budgets = [RequestBudget(engine, "client", 20, SystemClock()) for _ in range(2)]
+    assert sum(takes(budgets[number % 2]) for number in range(20)) <= 4
