@@ -14,8 +14,8 @@ from workers.tables import (
     KnownConversation,
     begin_reconciliation,
     conversations_to_compare,
-    known_keys,
     note_reconciliation,
+    processed_keys,
     transact,
 )
 
@@ -151,7 +151,7 @@ class Reconciling:
 
     def _unprocessed(self) -> list[Copy]:
         keys = {each.event.idempotency_key for each in self.tally.missing}
-        known = transact(self._engine, lambda connection: known_keys(connection, keys))
+        known = transact(self._engine, lambda connection: processed_keys(connection, keys))
         return [each for each in self.tally.missing if each.event.idempotency_key not in known]
 
     def _each(self, ids: Sequence[str], compare: Callable[[KnownConversation], Checked]) -> Iterator[int]:

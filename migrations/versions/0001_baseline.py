@@ -535,10 +535,12 @@ def _create_dead_letters() -> None:
             nullable=True,
         ),
         _column("decided_at", MOMENT, "When, our clock", nullable=True),
+        _column("idempotency_key", IDENTIFIER, "Of its event; null if it was not read", nullable=True),
         sa.PrimaryKeyConstraint("message_id", name="pk_dead_letters"),
         comment="Why an event is in the dead-letter queue. The body itself is only there",
     )
     _index("ix_dead_letters_recorded_at", "dead_letters", ["recorded_at"], postgresql_using="brin")
+    _index("ix_dead_letters_idempotency_key", "dead_letters", ["idempotency_key"])
 
 
 def _create_suspects() -> None:

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from workers.handlers import Handler
     from workers.intake.failure import Failure
     from workers.intake.outcome import Outcome
+    from workers.parsing import Arrival
 
 
 class Intake:
@@ -194,14 +195,27 @@ class Intake:
         isolate(
             outcomes,
             lambda some: self._commit(some, results, progress),
-            lambda outcome, error: self._give_up(outcome.delivery, failure_of(error), results, progress),
+            lambda outcome, error: self._give_up(
+                outcome.delivery,
+                failure_of(error),
+                results,
+                progress,
+                outcome.arrivals if isinstance(outcome, Parsed) else (),
+            ),
         )
 
-    def _give_up(self, delivery: Delivery, failure: Failure, results: Results, progress: Progress) -> None:
+    def _give_up(
+        self,
+        delivery: Delivery,
+        failure: Failure,
+        results: Results,
+        progress: Progress,
+        arrivals: Sequence[Arrival] = (),
+    ) -> None:
         """Put an event off that failed alone, or refuse it when it has had its tries."""
         pause = pause_before_next(failure, delivery.tries, self._attempts)
         if pause is None:
-            self._commit([refuse(delivery, failure)], results, progress)
+            self._commit([refuse(delivery, failure, arrivals)], results, progress)
         else:
             results.put_off.append(PutOff(delivery, failure, pause))
 

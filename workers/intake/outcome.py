@@ -168,8 +168,8 @@ def _request_id_of(envelope: Envelope) -> str | None:
     return request_id if is_of_use and request_id else None
 
 
-def refuse(delivery: Delivery, failure: Failure) -> Refused:
-    """Make a dead letter of a delivery."""
+def refuse(delivery: Delivery, failure: Failure, arrivals: Sequence[Arrival] = ()) -> Refused:
+    """Make a dead letter of a delivery, and of the events that its body was found to hold."""
     envelope = delivery.envelope
     tries = f" ({delivery.tries + 1} attempts)" if delivery.tries else ""
     dead_letter = DeadLetter(
@@ -180,5 +180,6 @@ def refuse(delivery: Delivery, failure: Failure) -> Refused:
         source=source_of(delivery),
         received_at_us=envelope.received_at_us,
         attempt=delivery.attempt,
+        idempotency_key=arrivals[0].event.idempotency_key if len(arrivals) == 1 else None,
     )
     return Refused(delivery, dead_letter)

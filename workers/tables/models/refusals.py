@@ -24,7 +24,9 @@ dead_letters = Table(
         nullable=True,
     ),
     column("decided_at", UtcDateTime, "When, our clock", nullable=True),
+    column("idempotency_key", Identifier, "Of its event; null if it was not read", nullable=True),
     Index(None, "recorded_at", postgresql_using="brin"),
+    Index(None, "idempotency_key"),
     comment="Why an event is in the dead-letter queue. The body itself is only there",
 )
 

@@ -13,6 +13,7 @@ from workers.tables.reconciling.platform_conversations import (
     manner_of,
     note_conversation,
     note_gaps,
+    processed_keys,
 )
 from workers.tables.reconciling.reconciliation_records import (
     TIMER,
@@ -49,6 +50,7 @@ __all__ = [
     "note_conversation",
     "note_gaps",
     "note_reconciliation",
+    "processed_keys",
     "read_watermarks",
     "reconciliation_row",
     "take_up_reconciliation",

@@ -12,6 +12,7 @@ from workers.tables.database import insert_into
 from workers.tables.models import (
     conversation_messages,
     conversations,
+    dead_letters,
     platform_conversations,
     processed_events,
     reconciliation_gaps,
@@ -154,10 +155,18 @@ def note_gaps(
         _GAP.execute(connection, [rows[key] for key in sorted(rows)])
 
 
-def known_keys(connection: Connection, keys: Collection[str]) -> set[str]:
-    """Return which of the keys are those of events that are on record."""
+def processed_keys(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Return which of the keys are those of processed events."""
     key = processed_events.c.idempotency_key
     return set(connection.scalars(select(key).where(key.in_(sorted(keys)))))
+
+
+def known_keys(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Return which of the keys are those of events that were processed, dead-lettered or discarded."""
+    dead = dead_letters.c.idempotency_key
+    return processed_keys(connection, keys) | set(
+        connection.scalars(select(dead).where(dead.in_(sorted(keys))))
+    )
 
 
 def known_gaps(connection: Connection, keys: Collection[str]) -> set[str]:

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 _RECORD: Final = RowStatement(
     """
     INSERT INTO dead_letters (
-        message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts)
-    SELECT {message_id}, {code}, {reason}, {body_sha256}, {source}, {received_at}, {recorded_at}, {attempts}
+        message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts, idempotency_key)
+    SELECT {message_id}, {code}, {reason}, {body_sha256}, {source}, {received_at}, {recorded_at}, {attempts},
+        {idempotency_key}
     FROM {rows} WHERE true
     ON CONFLICT (message_id) DO UPDATE SET code = excluded.code, reason = excluded.reason,
         source = excluded.source, recorded_at = excluded.recorded_at, attempts = excluded.attempts,
-        intervention_id = NULL, decided_at = NULL
+        intervention_id = NULL, decided_at = NULL,
+        idempotency_key = COALESCE(dead_letters.idempotency_key, excluded.idempotency_key)
     WHERE dead_letters.intervention_id IS NOT NULL
         AND (excluded.source = 'replay' OR excluded.code IN ('delivery_refused', 'delivery_given_up'))
     RETURNING message_id
@@ -36,6 +38,7 @@ _RECORD: Final = RowStatement(
         "received_at": MOMENT,
         "recorded_at": MOMENT,
         "attempts": INTEGER,
+        "idempotency_key": TEXT,
     },
 )
 
@@ -52,6 +55,7 @@ class DeadLetter:
         source: webhook, reconcile or replay.
         received_at_us: When the edge had read it.
         attempt: Which delivery this was, from 1.
+        idempotency_key: The event's, by which reconcile knows it; None if its body was not read.
     """
 
     message_id: str
@@ -61,6 +65,7 @@ class DeadLetter:
     source: str
     received_at_us: int
     attempt: int
+    idempotency_key: str | None = None
 
 
 def record_dead_letters(
@@ -85,6 +90,7 @@ def record_dead_letters(
             each.received_at_us,
             now_us,
             each.attempt,
+            each.idempotency_key,
         )
         for _, each in sorted(first_of.items())
     ]

@@ -8,11 +8,11 @@ import pytest
 from messaging.clock import SystemClock
 from simulator.platform import History
 from simulator.platform.history_routes import as_data
-from tests.integration.workers.consuming import depth, wait_until
+from tests.integration.workers.consuming import depth, processor, wait_until
 from tests.integration.workers.events import deliver, event, native, payload_of
 from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run
 from workers.reconcile.copies import copies_of
-from workers.tables import Manner, late_received_us, manner_of, transact
+from workers.tables import Manner, decide, late_received_us, manner_of, transact
 
 
 def test_what_never_came_is_found_and_takes_effect_once_and_nothing_else(  # noqa: PLR0917  # fixtures
@@ -51,6 +51,28 @@ def test_what_never_came_is_found_and_takes_effect_once_and_nothing_else(  # noq
     intake(deliver(lost[0]))
     assert query("SELECT sum(message_count) FROM conversations") == [(12,)]
     assert query("SELECT count(*) FROM processed_events WHERE source = 'reconcile'") == [(3,)]
+
+
+def test_a_dead_letter_is_known_and_so_is_one_that_was_discarded(  # noqa: PLR0917  # fixtures
+    started, organisation, engine, handlers, channel, query, clock
+):
+    def fail(_connection, _events, _now_us):
+        raise ValueError
+
+    failing = processor(engine, dict.fromkeys(handlers, (fail,)))
+    payloads = [native(number, after_s=-300) for number in range(10)]
+    for payload in payloads:
+        organisation.history.record(payload)
+        assert failing(deliver(payload, message_id=payload["id"]))
+    run(started)
+    last = "SELECT compared, missing, published FROM reconciliations ORDER BY id DESC LIMIT 1"
+    assert query(last) == [(10, 0, 0)]
+    transact(engine, lambda connection: decide(connection, ["m-1", "m-2"], "an-intervention", 1))
+    clock.ahead_us = HOUR_US // 2
+    organisation.history.record(native(10, after_s=-290))
+    run(started)
+    assert query(last) == [(11, 1, 1)]
+    assert depth(channel) == 1
 
 
 def test_a_conversation_never_seen_is_found_by_the_platforms_list(started, organisation, channel, query):
