@@ -21,7 +21,7 @@ INSTALL ?=
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick questions profile
+.PHONY: help install lock wheel install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick questions profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,12 @@ install: ## Make the virtual environment, or bring it up to date
 
 run: install ## Set everything up and run the service here; Ctrl-C stops it
 	@$(BIN)/python -m deploy.local run
+
+lock: ## Update the pinned releases: deploy/constraints.txt for checkouts, deploy/requirements.lock for installations
+	@deploy/local/lock-requirements
+
+wheel: ## Build the wheel, the source archive, the lock file and the SBOM into dist/
+	@deploy/local/build-wheel
 
 install-vm: ## Install the service on this Debian host under systemd, or bring it up to date
 	@deploy/install-vm $(INSTALL)

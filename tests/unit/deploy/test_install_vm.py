@@ -1,6 +1,7 @@
 """deploy/install-vm, with stand-ins for Python, pip and sudo, below a directory of its own."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Host:
         for name in ("setup.cfg", "pyproject.toml", "README.md"):
             (root / "checkout" / name).touch()
         self._script.parent.mkdir()
+        shutil.copy(ROOT / "deploy" / "requirements.lock", self._script.parent)
         text = (ROOT / "deploy" / "install-vm").read_text()
         text = text.replace("/opt/open-messaging", str(self.opt))
         text = text.replace("/etc/systemd/system", str(self.units))
@@ -185,18 +187,27 @@ def test_the_new_environment_stays_though_the_clock_was_set_back(host):
     assert host.environments() == [NOW, "20270201T000000Z"]
 
 
-def test_what_integrators_have_beside_it_comes_into_each_new_environment(host):
+def test_only_files_with_a_hash_in_the_lock_file_are_installed(host):
+    assert host.run() == 0
+
+    locked, wheel, own = host.told("pip")
+    assert "--require-hashes --only-binary :all: --requirement deploy/requirements.lock" in locked
+    assert "--no-build-isolation" in wheel
+    assert "--no-deps" in own
+
+
+def test_an_integrators_packages_are_installed_into_each_new_environment(host):
     (host.settings / "requirements.txt").write_text("order-mentions\n")
 
     assert host.run() == 0
 
-    own, theirs = [each for each in host.told("pip") if each.startswith("install ")]
-    assert "--requirement" not in own
-    assert f"--constraint deploy/constraints.txt --requirement {host.settings}/requirements.txt" in theirs
+    additions = host.told("pip")[-1]
+    assert "--constraint" in additions
+    assert additions.endswith(f"--requirement {host.settings}/requirements.txt")
     assert host.told("omctl") == ["install"]
 
 
-@pytest.mark.parametrize("refused", ["--wheel-dir", "--requirement"])
+@pytest.mark.parametrize("refused", ["--wheel-dir", "--constraint"])
 def test_an_environment_that_was_not_finished_takes_nobodys_place(host, refused):
     (host.settings / "requirements.txt").write_text("order-mentions\n")
     (host.opt / "20260101T000000Z").mkdir()
