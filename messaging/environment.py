@@ -64,17 +64,6 @@ class Environment:
             raise ConfigurationError(f"{name} must be a number of seconds of at least {minimum}")
         return value
 
-    def share(self, name: str, default: float) -> float:
-        """Return *name* as a share: more than 0, at most 1."""
-        text = self._text_of(name)
-        try:
-            value = default if text is None else float(text)
-        except ValueError:
-            value = math.nan
-        if not 0 < value <= 1:
-            raise ConfigurationError(f"{name} must be a number above 0 and at most 1")
-        return value
-
     def boolean(self, name: str, *, default: bool) -> bool:
         """Return *name* as a truth value: true/false, yes/no, on/off, 1/0."""
         text = self._text_of(name)

@@ -19,7 +19,6 @@ KNOWN: Final = frozenset(
         "OM_BATCH_EVENTS",
         "OM_BATCH_SECONDS",
         "OM_BIND",
-        "OM_BRAKE_SHARE",
         "OM_DATABASE_URL",
         "OM_DESTINATIONS",
         "OM_EDGE_PROCESSES",

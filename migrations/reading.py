@@ -20,7 +20,6 @@ READABLE: Final = (
     "dead_letters",
     "suspects",
     "drift",
-    "brakes",
     "unstored_events",
     "worker_reports",
     "edge_statistics",

@@ -129,10 +129,8 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         attempts=settings.handler_attempts,
         window=settings.window,
         transitions=settings.transitions,
-        brake_share=settings.brake_share,
         event_filter=settings.event_filter,
         unstored=frozenset() if settings.store_typing else unstored_types(handlers),
-        worker=worker_called(name),
     )
     watchdog = Watchdog(settings.stuck_seconds)
     consumer = Consumer(

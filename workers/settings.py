@@ -14,9 +14,6 @@ from workers.tables import WindowBounds
 MOST_BATCH_EVENTS = 1000
 """A prefetch of three such batches is near what a quorum queue hands out at all (2,000 at a time)."""
 
-BRAKE_SHARE = 0.9
-"""No mix of senders makes so many dead letters; a handler or a parser that is broken makes more."""
-
 
 @dataclass(frozen=True, slots=True)
 class IntakeSettings:
@@ -34,7 +31,6 @@ class IntakeSettings:
         handler_attempts: How often an event is tried whose handler fails.
         event_filter: Holds of what is to have an effect; None: everything is.
         store_typing: Whether typing is recorded like any event, and not only counted.
-        brake_share: Of the last events, the share that must be dead letters to stop; 1: never stop.
         stop_seconds: How long a stop may take before the rest is left to the broker.
         log_level: debug, info, warning or error.
         log_form: json or text.
@@ -51,7 +47,6 @@ class IntakeSettings:
     handler_attempts: int = 3
     event_filter: Filter | None = None
     store_typing: bool = False
-    brake_share: float = BRAKE_SHARE
     stop_seconds: float = 20.0
     log_level: str = "info"
     log_form: str = JSON
@@ -76,7 +71,6 @@ def read_intake_settings() -> IntakeSettings:
         handler_attempts=environment.integer("OM_HANDLER_ATTEMPTS", 3, minimum=1),
         event_filter=read_event_filter(environment),
         store_typing=environment.boolean("OM_STORE_TYPING", default=False),
-        brake_share=environment.share("OM_BRAKE_SHARE", BRAKE_SHARE),
         stop_seconds=environment.seconds("OM_STOP_SECONDS", 20.0),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
         log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),

@@ -32,7 +32,6 @@ TABLES = (
     "routing_updates",
     "dead_letters",
     "suspects",
-    "brakes",
     "interventions",
     "discarded_letters",
     "outbox",
@@ -554,21 +553,6 @@ def _create_suspects() -> None:
     )
 
 
-def _create_brakes() -> None:
-    op.create_table(
-        "brakes",
-        _column("worker", IDENTIFIER, "Host and name of the intake worker"),
-        _column("braked_at", MOMENT, "Since when it holds its events, our clock"),
-        _column("judged", sa.Integer, "Events that it had judged by then"),
-        _column("died", sa.Integer, "Of those, how many had become dead letters"),
-        _column("tried_at", MOMENT, "When it last tried an event; a worker that has ended tries none"),
-        _column("released_until", MOMENT, "Until when it is told to hold nothing", nullable=True),
-        _column("intervention_id", IDENTIFIER, "Who told it: interventions.intervention_id", nullable=True),
-        sa.PrimaryKeyConstraint("worker", name="pk_brakes"),
-        comment="Intake workers that hold their events, since nearly all of them became dead letters",
-    )
-
-
 def _create_interventions() -> None:
     op.create_table(
         "interventions",
@@ -848,7 +832,6 @@ def upgrade() -> None:
     _create_routing_updates()
     _create_dead_letters()
     _create_suspects()
-    _create_brakes()
     _create_interventions()
     _create_discarded_letters()
     _create_outbox()

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, inspect, select
 from sqlalchemy.engine import make_url
 
-from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
 from migrations import schema
 from omctl.check.finding import Finding, Level
 from omctl.database import DatabaseAwayError, database_url, in_words
 from omctl.revisions import is_newer
-from workers.tables import braked_workers, dead_letters, destinations, drift, engine_of, metadata
+from workers.tables import dead_letters, destinations, drift, engine_of, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from messaging.environment import Environment
-    from workers.tables import BrakeRecord
 
 AREA: Final = "database"
 
@@ -89,24 +87,7 @@ def _counts(connection: Connection) -> list[Finding]:
     return [
         Finding(AREA, "dead_letters", Level.NOTE if letters else Level.OK, f"{letters} recorded"),
         Finding(AREA, "drift", Level.NOTE if unknown else Level.OK, f"{unknown} unknown names noted"),
-        *brake_findings(braked_workers(connection, SystemClock().now_us())),
         *paused_findings(connection.execute(select(destinations).order_by(destinations.c.name))),
-    ]
-
-
-def brake_findings(braked: Iterable[BrakeRecord]) -> list[Finding]:
-    """Tell each intake worker that holds its events."""
-    return [
-        Finding(
-            AREA,
-            f"brake of {each.worker}",
-            Level.PROBLEM,
-            f"on since {each.braked_at:%Y-%m-%d %H:%M:%S}: of its last {each.judged} events {each.died}"
-            f" ({each.died / each.judged:.0%}) became dead letters, and it holds what comes",
-            "omctl dead-letters list says why. Mend the deployment, and it goes on by itself; where the"
-            " events themselves are bad: omctl brake release",
-        )
-        for each in braked
     ]
 
 

@@ -22,7 +22,6 @@ COMMANDS: Final = {
     "reconcile": "reconcile:reconcile",
     "ingest": "ingest:ingest",
     "stats": "stats:stats",
-    "brake": "brake:brake",
     "drift": "drift:drift",
     "filter": "filter:filters",
     "retain": "retain:retain",

@@ -102,6 +102,4 @@ INSERT INTO reconciliations (started_by, compared_from, compared_to, read_throug
 SELECT 'timer', t, t + interval '15 minutes', '', t, t + interval '1 minute', 'constructed', t
 FROM generate_series(now() - interval '30 days', now(), interval '15 minutes') AS t;
 
-INSERT INTO brakes (worker, braked_at, judged, died, tried_at) VALUES ('host/intake-1', now(), 300, 290, now());
-
 INSERT INTO unstored_events SELECT date_trunc('day', now()), 'openmessaging:typing', 100;

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workers.intake.brake import OFF, Brake
 from workers.intake.dispatch import dispatch
 from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
 from workers.intake.guard import Guard
@@ -19,14 +18,12 @@ from workers.intake.outcome import (
     PutOff,
     Refused,
     Results,
-    is_to_be_tried,
     message_id_of,
     refuse,
 )
-from workers.intake.probing import Holding, would_take_effect
 from workers.intake.progress import Progress
 from workers.intake.reading import Reader
-from workers.intake.report import log_batch, log_brake_engaged, log_drift, log_events
+from workers.intake.report import log_batch, log_drift, log_events
 from workers.intake.totals import Totals
 from workers.intake.unstored import set_apart
 from workers.isolation import isolate
@@ -71,9 +68,7 @@ class Intake:
         attempts: How often an event is tried whose handler fails.
         window: How long a conversation's window is open.
         transitions: The routing states that the handler keeps updates for: no other update opens a window.
-        brake_share: Of the last events, the share that must have been dead-lettered to stop; 1: never stop.
         unstored: Event types that are counted, and no more.
-        worker: What the record calls this one while it stops.
         event_filter: Holds of what is to have an effect; None: everything is.
     """
 
@@ -86,9 +81,7 @@ class Intake:
         attempts: int = 3,
         window: WindowBounds = WindowBounds(),  # noqa: B008  # frozen
         transitions: frozenset[str] = ROUTING_STATUSES,
-        brake_share: float = OFF,
         unstored: AbstractSet[str] = frozenset(),
-        worker: str = "intake",
         event_filter: Filter | None = None,
     ) -> None:
         self._engine = engine
@@ -101,8 +94,6 @@ class Intake:
         self._guard = Guard(event_filter)
         self._reader = Reader(handlers.keys(), self._guard)
         self._progress = Progress()
-        self._brake = Brake(brake_share)
-        self._holding = Holding(engine, clock, self._brake, worker)
         self.totals = Totals()
         work_while_waiting(engine, self._read_ahead)
 
@@ -116,21 +107,16 @@ class Intake:
         Calling it again with the same batch is safe: what is committed is known by its key.
 
         Raises:
-            RetryLaterError: The database is away, or the brake is on; some may be committed. Hold them all,
-                call again.
+            RetryLaterError: The database is away; some may be committed. Hold them all, call again.
         """
         started = self._clock.monotonic()
         if self._progress.is_abandoned:
             self._connections.end_all()
         progress = self._progress = Progress()
         results = Results()
-        if any(is_suspect(each) or each.hangs for each in batch) or self._brake.is_on:
+        if any(is_suspect(each) or each.hangs for each in batch):
             # What is tried alone is watched for what it does itself.
             self._reader.expect(())
-        if self._brake.is_on:
-            progress.begin()
-            living = [each for each in batch if is_to_be_tried(each)]
-            self._holding.hold_or_release(living, lambda each: self._would_work(each, progress))
         together = [each for each in batch if not is_suspect(each) and not has_hung_alone(each)]
         self._commit_together(self._parse_all(together, progress), results, progress)
         for each in batch:
@@ -143,9 +129,6 @@ class Intake:
         duration = self._clock.monotonic() - started
         log_batch(batch, results, duration)
         self.totals.add(len(batch), results, duration)
-        lived = results.processed + results.skipped + results.unstored
-        if self._brake.note(lived=lived, died=results.deaths, now_us=self._clock.now_us()):
-            log_brake_engaged(self._brake)
         return results.verdict()
 
     def abandon(self) -> bool:
@@ -157,29 +140,9 @@ class Intake:
         self._progress.is_abandoned = True
         return self._progress.is_in_events
 
-    def _would_work(self, delivery: Delivery, progress: Progress) -> bool | None:
-        """Try a delivery without effect, a suspect under its mark; None where that tells nothing."""
-        if not is_suspect(delivery):
-            return self._would_take_effect(delivery, progress)
-        with self._attempt(delivery, progress) as is_poison:
-            # Poison is given up unopened whether others work or not.
-            return None if is_poison else self._would_take_effect(delivery, progress)
-
     def _attempt(self, suspect: Delivery, progress: Progress) -> AbstractContextManager[bool]:
         progress.begin()
         return self._suspects.attempt(message_id_of(suspect))
-
-    def _would_take_effect(self, delivery: Delivery, progress: Progress) -> bool | None:
-        with progress.in_events():
-            outcome = self._reader.read(delivery)
-        if isinstance(outcome, Refused):
-            return False
-        return would_take_effect(
-            self._engine,
-            lambda connection: self._dispatch(
-                connection, outcome.arrivals, now_us=self._clock.now_us(), progress=progress
-            ),
-        )
 
     def _parse_all(self, deliveries: Sequence[Delivery], progress: Progress) -> list[Outcome]:
         with progress.in_events():

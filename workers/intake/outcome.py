@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from messaging.consuming import Verdict
 from messaging.envelope import INGEST, RECONCILE, REPLAY, REQUEST_ID_LENGTH, WEBHOOK, generation_of
-from messaging.topology import DEAD_LETTER_RECORDS
 from workers.parsing import Arrival, event_again
-from workers.tables import DeadLetter, has_hung_alone
+from workers.tables import DeadLetter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,22 +115,12 @@ class Results:
         self.conflicts += dispatched.conflicts
         self.unstored += committed.unstored
 
-    @property
-    def deaths(self) -> int:
-        """Return how many deliveries die now; a dead letter that waits for its record is dead already."""
-        return sum(each.delivery.queue != DEAD_LETTER_RECORDS for each in self.refused)
-
     def verdict(self) -> Verdict:
         """Return what is to become of the deliveries."""
         return Verdict(
             frozenset(each.delivery.tag for each in self.refused),
             {each.delivery.tag: each.pause for each in self.put_off},
         )
-
-
-def is_to_be_tried(delivery: Delivery) -> bool:
-    """Tell whether a delivery is an event that is not dead yet, nor about to be given up unopened."""
-    return not (delivery.queue == DEAD_LETTER_RECORDS or has_hung_alone(delivery))
 
 
 def message_id_of(delivery: Delivery) -> str:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from messaging.consuming import Delivery
-    from workers.intake.brake import Brake
     from workers.intake.dispatch import Dispatched
     from workers.intake.outcome import PutOff, Refused, Results
     from workers.parsing import Arrival, Drift
@@ -80,24 +79,6 @@ def log_drift(news: Sequence[Drift]) -> None:
         log.warning(
             "drift_noted", kind=each.kind, name=each.name, event_type=each.event_type, sample=each.sample
         )
-
-
-def log_brake_engaged(brake: Brake) -> None:
-    """Write that the worker stops by itself."""
-    log.error(
-        "brake",
-        state="on",
-        reason="nearly everything is being dead-lettered",
-        judged=brake.judged,
-        died=brake.died,
-        consequence="events are held, and one of them is tried now and then",
-        action="mend the deployment; where the events themselves are bad: omctl brake release",
-    )
-
-
-def log_brake_released(reason: str) -> None:
-    """Write that it goes on."""
-    log.warning("brake", state="off", reason=reason)
 
 
 def _log_refused(refused: Refused) -> None:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import case, func, select
 
 from workers.tables import (
-    IS_BRAKED_NOW,
     TIMER,
-    brakes,
     conversations,
     dead_letters,
     deliveries,
@@ -89,12 +87,6 @@ QUESTIONS: Final = (
         "om_drift_names",
         "Fields, values and types that this version does not know and nobody has accepted.",
         select(func.count()).select_from(drift).where(drift.c.accepted_at.is_(None)),
-    ),
-    Question(
-        "om_braked_workers",
-        "Intake workers that hold their events.",
-        # A worker that ended while it held leaves its row.
-        select(func.count()).select_from(brakes).where(IS_BRAKED_NOW),
     ),
     Question(
         "om_windows_open",

@@ -20,7 +20,6 @@ WELL = {
     ("om_delivery_oldest_due_age_seconds", "crm"): 20.0,
     ("om_reconciliation_age_seconds",): 900.0,
     ("om_reconciliation_passed_over",): 0.0,
-    ("om_braked_workers",): 0.0,
 }
 
 
@@ -50,7 +49,6 @@ def test_where_all_is_well_nothing_deserves_a_look():
         ({("om_database_up",): 0.0}, "OpenMessagingDatabaseAway", "bad"),
         (STANDING, "OpenMessagingQueueNotDrained", "bad"),
         ({("om_worker_up", "settle", "host 1"): 0.0}, "OpenMessagingWorkerSilent", "wait"),
-        ({("om_braked_workers",): 2.0}, "OpenMessagingBrake", "bad"),
         ({("om_dead_letters", "poison"): 1.0}, "OpenMessagingDeadLetters", "wait"),
         ({("om_window_oldest_age_seconds",): 61.0}, "OpenMessagingWindowsLate", "bad"),
         ({("om_reconciliation_age_seconds",): 3601.0}, "OpenMessagingReconciliationLate", "wait"),

@@ -61,12 +61,6 @@ def _standing_still(samples: Samples) -> Iterator[Trouble]:
         )
     if not any(value for (role, _), value in workers.items() if role == "intake"):
         yield Trouble(BAD, "No intake worker reports.", "OpenMessagingWorkerSilent")
-    if braked := samples.get(("om_braked_workers",), 0.0):
-        yield Trouble(
-            BAD,
-            f"{braked:.0f} intake workers hold everything: nearly all of it became dead letters.",
-            "OpenMessagingBrake",
-        )
     for (role, worker), is_up in workers.items():
         if not is_up:
             yield Trouble(WAIT, f"{role} {worker} does not report any more.", "OpenMessagingWorkerSilent")

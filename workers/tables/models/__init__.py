@@ -31,13 +31,12 @@ from workers.tables.models.reconciling import (
     reconciliation_gaps,
     reconciliations,
 )
-from workers.tables.models.refusals import brakes, dead_letters, suspects
+from workers.tables.models.refusals import dead_letters, suspects
 from workers.tables.models.reporting import worker_reports
 
 __all__ = [
     "Digest",
     "UtcDateTime",
-    "brakes",
     "conversation_messages",
     "conversations",
     "dead_letters",

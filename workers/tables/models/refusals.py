@@ -1,4 +1,4 @@
-"""Name the tables of dead letters, of suspects, and of workers that hold their events (brakes)."""
+"""Name the tables of dead letters and of suspects."""
 
 from __future__ import annotations
 
@@ -37,17 +37,4 @@ suspects = Table(
     column("attempts", Integer, "Attempts that were begun alone and not finished"),
     column("attempted_at", UtcDateTime, "The last of them"),
     comment="Marks set before a suspect is tried and cleared after: what is left killed its worker",
-)
-
-brakes = Table(
-    "brakes",
-    metadata,
-    primary_key("worker", Identifier, "Host and name of the intake worker"),
-    column("braked_at", UtcDateTime, "Since when it holds its events, our clock"),
-    column("judged", Integer, "Events that it had judged by then"),
-    column("died", Integer, "Of those, how many had become dead letters"),
-    column("tried_at", UtcDateTime, "When it last tried an event; a worker that has ended tries none"),
-    column("released_until", UtcDateTime, "Until when it is told to hold nothing", nullable=True),
-    column("intervention_id", Identifier, "Who told it: interventions.intervention_id", nullable=True),
-    comment="Intake workers that hold their events, since nearly all of them became dead letters",
 )

@@ -12,7 +12,6 @@ from workers.tables.operating.history import (
 from workers.tables.operating.intervention_records import (
     DISCARD_LETTERS,
     OPERATOR_SESSION,
-    RELEASE_BRAKE,
     REPLAY_EVENTS,
     REPLAY_LETTERS,
     RESEND_DELIVERIES,
@@ -29,7 +28,6 @@ from workers.tables.operating.intervention_records import (
 __all__ = [
     "DISCARD_LETTERS",
     "OPERATOR_SESSION",
-    "RELEASE_BRAKE",
     "REPLAY_EVENTS",
     "REPLAY_LETTERS",
     "RESEND_DELIVERIES",

@@ -20,7 +20,6 @@ REPLAY_LETTERS: Final = "replay-letters"
 DISCARD_LETTERS: Final = "discard-letters"
 REPLAY_EVENTS: Final = "replay-events"
 RESEND_DELIVERIES: Final = "resend-deliveries"
-RELEASE_BRAKE: Final = "release-brake"
 
 DONE: Final = "done"
 CANCELLED: Final = "cancelled"

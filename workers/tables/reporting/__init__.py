@@ -1,13 +1,5 @@
-"""Put on record how the service is: its edges, its workers, their brakes, how notifications arrive."""
+"""Record the state of the service: its edges, its workers, how notifications arrive."""
 
-from workers.tables.reporting.brake_records import (
-    IS_BRAKED_NOW,
-    BrakeRecord,
-    braked_workers,
-    forget_brake,
-    note_brake,
-    release_brakes,
-)
 from workers.tables.reporting.edge_records import (
     Acknowledgements,
     acknowledgements_since,
@@ -25,23 +17,17 @@ from workers.tables.reporting.worker_records import (
 )
 
 __all__ = [
-    "IS_BRAKED_NOW",
     "REPORT_SECONDS",
     "SILENT_SECONDS",
     "Acknowledgements",
-    "BrakeRecord",
     "Figures",
     "Notifications",
     "WorkerReport",
     "acknowledgements_since",
-    "braked_workers",
-    "forget_brake",
     "forget_worker",
-    "note_brake",
     "note_worker",
     "notifications_by_day",
     "record_edge_statistics",
-    "release_brakes",
     "summed",
     "worker_reports_now",
 ]

@@ -8,14 +8,11 @@ import requests
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
-from messaging.clock import SystemClock
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import Service, declare_topology, running
 from workers.observe import OBSERVER_SESSION, ServiceCollector
-from workers.tables import TIMER, dead_letters, engine_of, note_brake, reconciliations
-from workers.tables.reporting import brake_records
+from workers.tables import TIMER, dead_letters, engine_of, reconciliations
 
-BRAKED = "om_braked_workers"
 PASSED_OVER = "om_reconciliation_passed_over"
 THEN = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
 LETTER = {
@@ -83,16 +80,6 @@ def test_a_look_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
     reader.dispose()
 
 
-def test_a_worker_that_ended_while_it_held_its_events_is_not_told_of_for_ever(engine, monkeypatch):
-    note(engine, "ended", seconds_ago=121)
-    assert told(engine, BRAKED) == [0]
-    note(engine, "holds", seconds_ago=0)
-    assert told(engine, BRAKED) == [1]
-    # Judged at each scrape: a while later that one has ended, too.
-    monkeypatch.setattr(brake_records, "ENDED_SECONDS", 0.0)
-    assert told(engine, BRAKED) == [0]
-
-
 def test_what_a_person_compares_meanwhile_says_nothing_of_what_the_worker_passed_over(engine):
     assert told(engine, PASSED_OVER) == []
     compare(engine, passed_over=7)
@@ -114,9 +101,3 @@ def compare(engine, **changes):
     row = moments | {"started_by": TIMER, "read_through": "", "held_by": "constructed"} | changes
     with engine.begin() as connection:
         connection.execute(reconciliations.insert(), row)
-
-
-def note(engine, worker, *, seconds_ago):
-    now_us = SystemClock().now_us() - seconds_ago * 1_000_000
-    with engine.begin() as connection:
-        note_brake(connection, worker, braked_us=now_us, judged=300, died=290, now_us=now_us)
