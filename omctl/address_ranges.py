@@ -44,7 +44,9 @@ def select(answer: dict[str, Any], region: str, direction: str) -> list[Network]
         for entity in answer.get("entities") or []
         if entity.get("service") == SERVICE and entity.get("direction") in DIRECTIONS[direction]
     ]
-    networks = {_network(entity) for entity in ours if not region or entity.get("region") == region}
+    networks = {
+        _network(str(entity.get("cidr"))) for entity in ours if not region or entity.get("region") == region
+    }
     if not networks:
         listed = ", ".join(sorted({str(entity.get("region")) for entity in ours})) or "none"
         raise UnusableRangesError(
@@ -56,9 +58,21 @@ def select(answer: dict[str, Any], region: str, direction: str) -> list[Network]
     return [*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six)]
 
 
-def _network(entity: dict[str, Any]) -> Network:
+def read_plain(text: str) -> list[Network]:
+    """Return the networks of a list that `as_plain` wrote.
+
+    Raises:
+        UnusableRangesError: There is none, or one cannot be right.
+    """
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    if not lines:
+        raise UnusableRangesError("the list is empty")
+    return [_network(line) for line in lines]
+
+
+def _network(cidr: str) -> Network:
     try:
-        network = ipaddress.ip_network(str(entity.get("cidr")), strict=False)
+        network = ipaddress.ip_network(cidr, strict=False)
     except ValueError:
         raise UnusableRangesError("the platform lists a range that is no network") from None
     if network.prefixlen < WIDEST[network.version]:
@@ -74,7 +88,9 @@ def as_nginx(networks: Iterable[Network], heading: str) -> str:
     Source: ngx_http_geo_module.
     """
     lines = [f"    {network} 1;" for network in ("127.0.0.1", *networks)]
-    return "\n".join([f"# {heading}", "geo $om_from_platform {", "    default 0;", *lines, "}", ""])
+    # Without a list no address is known not to be the platform's, and none is refused for that.
+    default = 0 if len(lines) > 1 else "unknown"
+    return "\n".join([f"# {heading}", "geo $om_from_platform {", f"    default {default};", *lines, "}", ""])
 
 
 def as_nftables(networks: Sequence[Network], heading: str) -> str:

@@ -6,14 +6,16 @@ Each process leaves its status in its journal directory, so that any of them can
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from webhook_api.journal import STATUS_NAME, journal_directories
 
-if TYPE_CHECKING:
-    from pathlib import Path
+PLATFORM_LIST: Final = Path("/var/lib/open-messaging-ipranges/networks")
+"""Written by om-ipranges.service, each time that the platform confirms its addresses."""
 
 _SHOWN: Final = frozenset({"bytes", "oldest_entry_s", "republished", "skipped", "unreadable_segments"})
 
@@ -51,9 +53,18 @@ def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> H
         "journal_max_bytes": journal_max_bytes,
         "oldest_entry_s": max(float(process["journal"]["oldest_entry_s"]) for process in processes),
         "republished": sum(int(process["journal"]["republished"]) for process in processes),
+        "platform_list_age_s": platform_list_age(),
         "processes": processes,
     }
     return Health(is_ready, details)
+
+
+def platform_list_age() -> float | None:
+    """Return the seconds since the platform last confirmed its addresses; None before the first time."""
+    try:
+        return max(0.0, time.time() - PLATFORM_LIST.stat().st_mtime)
+    except OSError:
+        return None
 
 
 def read_statuses(journal_root: Path) -> list[dict[str, Any]]:

@@ -21,6 +21,10 @@ _HOST: Final = {
     "journal_bytes": ("om_edge_journal_bytes", "What the journals of this host hold."),
     "journal_max_bytes": ("om_edge_journal_max_bytes", "What they may hold together."),
     "oldest_entry_s": ("om_edge_journal_oldest_entry_seconds", "Age of the oldest event that is not proven."),
+    "platform_list_age_s": (
+        "om_edge_platform_list_age_seconds",
+        "Since the platform last confirmed its list of addresses; none before the first time.",
+    ),
 }
 """Of the whole host, by the name in the health report."""
 
@@ -76,7 +80,8 @@ class EdgeCollector(Collector):
             "om_edge_ready", "1 where webhooks are taken in.", value=float(report.is_ready)
         )
         for name, (metric, text) in _HOST.items():
-            yield GaugeMetricFamily(metric, text, value=float(report.details[name]))
+            if (value := report.details.get(name)) is not None:
+                yield GaugeMetricFamily(metric, text, value=float(value))
         yield from _of_processes(report.details["processes"])
 
 

@@ -6,6 +6,7 @@ from omctl.check.database import check_database
 from omctl.check.edge import check_edge, health_url
 from omctl.check.explanation import Explained, explained
 from omctl.check.finding import Finding, Level
+from omctl.check.host import check_addresses, secret_findings
 from omctl.check.journal import check_journals, oversized_findings
 from omctl.check.management import check_management
 from omctl.check.proof import check_proof
@@ -14,6 +15,7 @@ __all__ = [
     "Explained",
     "Finding",
     "Level",
+    "check_addresses",
     "check_broker",
     "check_configuration",
     "check_database",
@@ -24,4 +26,5 @@ __all__ = [
     "explained",
     "health_url",
     "oversized_findings",
+    "secret_findings",
 ]

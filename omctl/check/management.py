@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import requests
 
@@ -40,7 +40,7 @@ def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[
 
 def _node_findings(url: str, vhost: str) -> list[Finding]:
     try:
-        findings = [alarm_finding(_get(url, "health/checks/alarms"))]
+        findings = [alarm_finding(_get(url, "health/checks/alarms")), guest_finding(_guest_status(url))]
         findings.extend(
             queue_finding(queue, _get(url, f"queues/{vhost}/{quote(queue, safe='')}"))
             for queue in topology.QUEUES
@@ -66,6 +66,14 @@ def alarm_finding(report: dict[str, Any]) -> Finding:
     return Finding(AREA, "alarms", Level.PROBLEM, text, advice)
 
 
+def guest_finding(status: int) -> Finding:
+    """Judge how the API answers RabbitMQ's first user with its first password."""
+    if status != 200:
+        return Finding(AREA, "user guest", Level.OK, "has no access by its first password")
+    advice = "Anything on the broker's host may read, forge and delete events: rabbitmqctl delete_user guest"
+    return Finding(AREA, "user guest", Level.WARNING, "is an administrator by its first password", advice)
+
+
 def queue_finding(queue: str, report: dict[str, Any]) -> Finding:
     """Judge one queue's policies and tell its depth."""
     subject = f"queue {queue}"
@@ -88,6 +96,12 @@ def queue_finding(queue: str, report: dict[str, Any]) -> Finding:
     known = "depth not known yet" if depth is None else f"depth {depth}"
     copies = f", {len(online)} of {len(members)} members online" if len(members) > 1 else ""
     return Finding(AREA, subject, Level.OK, f"{known}, no policy limits it{copies}")
+
+
+def _guest_status(url: str) -> int:
+    parts = urlsplit(url)
+    api = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/api/whoami")
+    return requests.get(urlunsplit(api), auth=("guest", "guest"), timeout=REQUEST_SECONDS).status_code
 
 
 def _get(url: str, path: str) -> dict[str, Any]:

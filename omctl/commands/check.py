@@ -11,11 +11,12 @@ import click
 from rich.markup import escape
 
 from messaging.environment import Environment
-from messaging.settings_file import variables_now
+from messaging.settings_file import file_variables, variables_now
 from omctl.check import (
     Explained,
     Finding,
     Level,
+    check_addresses,
     check_broker,
     check_configuration,
     check_database,
@@ -25,6 +26,7 @@ from omctl.check import (
     check_proof,
     explained,
     oversized_findings,
+    secret_findings,
 )
 from omctl.console import json_option, print_json, print_table
 from omctl.installing import BOTH, InstallationError, Role, options_of
@@ -96,6 +98,7 @@ def all_findings(environment: Environment, roles: frozenset[Role]) -> list[Findi
     management_urls = environment.strings("OM_MANAGEMENT_URL")
     return [
         *check_configuration(variables_now(), roles),
+        *secret_findings(file_variables()),
         *check_broker(amqp_urls),
         *check_management(management_urls, amqp_urls),
         *(check_database(environment) if Role.WORKER in roles else ()),
@@ -109,6 +112,7 @@ def _edge_findings(environment: Environment, nodes: int, managed: int) -> list[F
     return [
         *check_proof(nodes, managed, has_confirms=has_confirms),
         *check_edge(environment.string("OM_BIND", "127.0.0.1:8080")),
+        *check_addresses(),
         *check_journals(state_directory / "journal"),
         *oversized_findings(state_directory / "oversized"),
     ]

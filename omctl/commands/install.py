@@ -20,6 +20,7 @@ from omctl.installing import (
     plan_installation,
     plan_removal,
     purge_steps,
+    rules,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +61,14 @@ pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
     help="Always so many intake workers. Default: 0, which is as many as the queue needs.",
 )  # fmt: skip
 @click.option(
+    "--platform-only/--no-platform-only", default=None,
+    help="Refuse senders that are not on the platform's list, as soon as there is one. Default: no.",
+)  # fmt: skip
+@click.option(
+    "--firewall/--no-firewall", default=None,
+    help="Limit connections by sender with nftables; with --dry-run, print the rules. Default: no.",
+)  # fmt: skip
+@click.option(
     "--cluster", metavar="HOST,HOST,HOST",
     help="The hosts, this one among them, whose brokers shall be one; the first is installed first. "
     "Default: '', a broker alone.",
@@ -73,6 +82,8 @@ def install(
     bind: str | None,
     workers: int | None,
     *,
+    platform_only: bool | None,
+    firewall: bool | None,
     cluster: str | None,
     dry_run: bool,
     as_json: bool,
@@ -89,7 +100,10 @@ def install(
     back to a default, give it: --role both, --workers 0.
     """
     role = (roles[0] if len(set(roles)) == 1 else BOTH) if roles else None
-    said = {"role": role, "bind": bind, "server-name": server_name, "workers": workers, "cluster": cluster}
+    said = {
+        "role": role, "bind": bind, "server-name": server_name, "workers": workers,
+        "platform-only": platform_only, "firewall": firewall, "cluster": cluster,
+    }  # fmt: skip
     options = options_of({name: word for name, word in said.items() if word is not None}, certificate)
     if options.cluster and not (options.is_edge and options.is_worker):
         raise click.UsageError("A host of the cluster does everything: say --role both, or --cluster ''.")
@@ -98,6 +112,8 @@ def install(
         # What the units read holds here too; an upgrade's own shell does not know it.
         os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
     _go(plan_installation(options), dry_run=dry_run, as_json=as_json)
+    if firewall and dry_run and not as_json:
+        click.echo(rules(), nl=False)
 
 
 @click.command(epilog=REMOVAL_EXAMPLES)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from messaging.environment import Environment
-from omctl.address_ranges import DIRECTIONS, FORMS, SERVICE, select
+from omctl.address_ranges import DIRECTIONS, FORMS, SERVICE, Network, read_plain, select
 from omctl.console import dry_run_option, json_option, print_json
+from omctl.installing import replace
 from omctl.platform import platform_client
 from workers.genesys import region_of
 
@@ -39,31 +39,40 @@ Examples:
     "--region", metavar="NAME",
     help="Such as eu-central-1 or mypurecloud.de; all for every region. Default: OM_GENESYS_REGION.",
 )  # fmt: skip
+@click.option(
+    "--from", "source", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Convert this list, of the format plain, instead of asking the platform.",
+)  # fmt: skip
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Replace this file at once.")
 @dry_run_option
 @json_option
 def ipranges(
-    form: str, direction: str, region: str | None, output: Path | None, *, dry_run: bool, as_json: bool
+    form: str,
+    direction: str,
+    region: str | None,
+    source: Path | None,
+    output: Path | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Fetch the addresses that the platform posts from, and write them as an allow-list.
 
     A list that cannot be right (none for the region, a network as wide as a continent) is refused, and so is
-    no answer at all: the file stays as it was, and the exit status is 1. The signature stays the real guard;
-    begin by logging what the list would refuse. Run it once a day.
+    no answer at all: the file stays as it was, and the exit status is 1. A file that is up to date gets a new
+    time of change. On an installed host om-ipranges.timer does this once a day.
     """
-    environment = Environment()
-    region = environment.string("OM_GENESYS_REGION") if region is None else region
-    region = "" if region == EVERY_REGION else region_of(region)
-    with platform_client(environment) as client:
-        networks = select(client.get(PATH), region, direction)
-    heading = (
-        f"Genesys Cloud, {SERVICE}, {direction}, {region or 'all regions'}: {len(networks)} networks, "
-        f"{datetime.now(UTC):%Y-%m-%d}"
-    )
+    if source is None:
+        networks, heading = _published(region, direction)
+    else:
+        networks = read_plain(source.read_text())
+        heading = f"Genesys Cloud, {SERVICE}: {len(networks)} networks from {source}"
     text = FORMS[form](networks, heading)
     is_changed = output is not None and _without_heading(text) != _without_heading(_read(output))
-    if output is not None and is_changed and not dry_run:
-        _replace(output, text)
+    if output is not None and not dry_run:
+        if is_changed:
+            replace(output, text, mode=0o644)
+        os.utime(output)
     if as_json:
         print_json({"networks": networks, "changed": is_changed, "done": is_changed and not dry_run})
     elif output is None:
@@ -73,6 +82,17 @@ def ipranges(
         click.echo(f"{output} {word}: {len(networks)} networks")
 
 
+def _published(region: str | None, direction: str) -> tuple[list[Network], str]:
+    """Return the networks that the platform lists, and a heading for them."""
+    environment = Environment()
+    region = environment.string("OM_GENESYS_REGION") if region is None else region
+    region = "" if region == EVERY_REGION else region_of(region)
+    with platform_client(environment) as client:
+        networks = select(client.get(PATH), region, direction)
+    where, today = region or "all regions", f"{datetime.now(UTC):%Y-%m-%d}"
+    return networks, f"Genesys Cloud, {SERVICE}, {direction}, {where}: {len(networks)} networks, {today}"
+
+
 def _read(output: Path) -> str:
     return output.read_text() if output.exists() else ""
 
@@ -80,14 +100,3 @@ def _read(output: Path) -> str:
 def _without_heading(text: str) -> str:
     """Return what counts: the day at the top is no change."""
     return text.partition("\n")[2]
-
-
-def _replace(output: Path, text: str) -> None:
-    """Write beside the file, then rename: whoever reads it finds the whole list, old or new."""
-    descriptor, beside = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(beside).chmod(0o644)
-    Path(beside).replace(output)

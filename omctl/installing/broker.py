@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from omctl.installing import credentials
 from omctl.installing.files import read, replace
-from omctl.installing.packages import is_installed, package_step
-from omctl.installing.step import Step, run, succeeds
+from omctl.installing.step import Step, is_installed, package_step, run, succeeds
 
 if TYPE_CHECKING:
     from omctl.installing.options import Options
@@ -82,11 +81,13 @@ def server_steps(options: Options) -> list[Step]:
     # A broker that is here already may serve others: where it listens is left alone.
     is_ours = not is_installed(PACKAGE) or LISTENERS.exists()
     text = _CLUSTERED if options.cluster else _LONE
+    guest = Step("delete RabbitMQ's user guest, an administrator", lambda: not _has_guest(), _delete_guest)
     listen = Step(f"write {LISTENERS}", lambda: read(LISTENERS) == text, lambda: _listen(text))
     return [
         *([listen] if is_ours else []),
         package_step(PACKAGE),
         Step("enable RabbitMQ's management plugin", _has_management, _enable_management),
+        *([guest] if is_ours else []),
     ]
 
 
@@ -107,6 +108,15 @@ def _has_users(options: Options) -> bool:
         return False
     addresses = credentials.EDGE_BROKER.read_text(encoding="utf-8")
     return all(f"@{host}:" in addresses for host in options.cluster)
+
+
+def _has_guest() -> bool:
+    listed = run(["rabbitmqctl", "--quiet", "list_users"]) if is_installed(PACKAGE) else "guest"
+    return any(line.split()[:1] == ["guest"] for line in listed.splitlines())
+
+
+def _delete_guest() -> None:
+    run(["rabbitmqctl", "--quiet", "delete_user", "guest"])
 
 
 def _has_management() -> bool:

@@ -12,8 +12,7 @@ from omctl.installing.broker import LISTENERS, PACKAGE, server_steps, users_step
 from omctl.installing.database import database_steps
 from omctl.installing.files import read, replace
 from omctl.installing.options import CONFIGURATION, CREDENTIALS
-from omctl.installing.packages import is_installed
-from omctl.installing.step import InstallationError, Step, run, succeeds
+from omctl.installing.step import InstallationError, Step, is_installed, run, succeeds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from omctl.installing import credentials
 from omctl.installing.files import read, replace, restart_step
-from omctl.installing.packages import package_step
-from omctl.installing.step import Step, run
+from omctl.installing.step import Step, package_step, run
 
 if TYPE_CHECKING:
     from omctl.installing.options import Options

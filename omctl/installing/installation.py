@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from omctl.installing import credentials
-from omctl.installing.broker import server_steps, users_step
+from omctl.installing.broker import LISTENERS, server_steps, users_step
 from omctl.installing.cluster import cluster_steps
 from omctl.installing.configuration import configuration_steps
 from omctl.installing.database import database_steps
+from omctl.installing.firewall import firewall_steps
 from omctl.installing.first_event import first_event_step
 from omctl.installing.gateway import gateway_steps
 from omctl.installing.kept_options import keep_step, told_steps
@@ -42,6 +43,7 @@ def plan_installation(options: Options) -> Iterator[Step]:
     yield from start_steps(options)
     if options.is_edge:
         yield from gateway_steps(options)
+        yield from firewall_steps(options)
     if options.is_edge and options.is_worker:
         yield first_event_step(options)
 
@@ -52,7 +54,7 @@ def _servers(options: Options) -> Iterator[Step]:
         yield from cluster_steps(options)
         return
     is_lone = options.is_edge and options.is_worker
-    if not credentials.is_named("OM_AMQP_URL"):
+    if LISTENERS.exists() or not credentials.is_named("OM_AMQP_URL"):
         _demand(is_lone, "OM_AMQP_URL", "the broker, and OM_MANAGEMENT_URL its management API")
         yield from server_steps(options)
         yield users_step(options)

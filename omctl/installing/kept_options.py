@@ -45,6 +45,8 @@ def options_of(given: Words, certificate: tuple[Path, Path] | None = None) -> Op
         server_name=str(words["server-name"]),
         certificate=certificate,
         workers=int(words["workers"]) or None,
+        platform_only=bool(words["platform-only"]),
+        firewall=bool(words["firewall"]),
         cluster=tuple(hosts.split(",")) if hosts else (),
         kept=tuple(name for name in earlier if name not in given),
     )
@@ -57,6 +59,8 @@ def words_of(options: Options) -> Words:
         "bind": options.bind,
         "server-name": options.server_name,
         "workers": options.workers or 0,
+        "platform-only": options.platform_only,
+        "firewall": options.firewall,
         "cluster": ",".join(options.cluster),
     }
 
@@ -86,6 +90,8 @@ def text_of(options: Options) -> str:
 
 
 def _said(name: str, value: str | int) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
     return f"--{name} {shlex.quote(str(value))}"
 
 

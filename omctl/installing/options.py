@@ -35,6 +35,8 @@ class Options:
         server_name: The name in the certificate that nginx answers to.
         certificate: PEM files of it and of its private key; none: one is made that signs itself.
         workers: Intake workers, always so many; None: as many as the queue needs.
+        platform_only: Refuse who is not on the list of the platform's addresses, once there is one.
+        firewall: Limit connections by sender in the kernel too.
         cluster: Short names of the hosts whose brokers are one, the first of which is installed first and has
             the database; none: this host's broker stands alone.
         host: This host's own short name.
@@ -47,6 +49,8 @@ class Options:
     server_name: str = "localhost"
     certificate: tuple[Path, Path] | None = None
     workers: int | None = None
+    platform_only: bool = False
+    firewall: bool = False
     cluster: tuple[str, ...] = ()
     host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
     prefix: Path = field(default_factory=lambda: Path(sys.prefix))

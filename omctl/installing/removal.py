@@ -10,6 +10,7 @@ from omctl.installing.broker import USER_NAMES
 from omctl.installing.cluster import KEPT_COOKIE, has_left, leave, other_members
 from omctl.installing.configuration import PROGRAM
 from omctl.installing.database import DATABASE, OWNER, SERVICE
+from omctl.installing.firewall import removal_steps
 from omctl.installing.gateway import ADDRESSES, SITE
 from omctl.installing.options import ACCOUNT, CONFIGURATION, STATE, UNITS, Options
 from omctl.installing.step import InstallationError, Step, kept, run, succeeds
@@ -43,6 +44,7 @@ def plan_removal(*, purge: bool) -> Iterator[Step]:
     units = (*EDGE_UNITS, *WORKER_UNITS)
     for path in (*(UNITS / name for name in units), HARDENING, SITE, ADDRESSES, PROGRAM):
         yield _file_goes(path)
+    yield from removal_steps()
     yield _does("have systemd read its units", ["systemctl", "daemon-reload"])
     yield _does(
         "have nginx forget the gateway", ["systemctl", "try-reload-or-restart", "nginx"], needs="nginx"

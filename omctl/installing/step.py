@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -90,3 +91,20 @@ def succeeds(command: Sequence[str]) -> bool:
         return not subprocess.run(command, capture_output=True, check=False).returncode
     except FileNotFoundError:
         return False
+
+
+def package_step(package: str) -> Step:
+    """Return the step that installs *package* of Debian."""
+    return Step(f"install {package}", lambda: is_installed(package), lambda: _install(package))
+
+
+def is_installed(package: str) -> bool:
+    """Return whether *package* is installed and configured."""
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    return succeeds(query) and run(query) == "installed"
+
+
+def _install(package: str) -> None:
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "update", "--quiet"], environment=quiet)
+    run(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", package], environment=quiet)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 HARDENING: Final = UNITS / "om-.service.d" / "hardening.conf"
 
-EDGE_UNITS: Final = ("om-api.socket", "om-api.service")
+EDGE_UNITS: Final = ("om-api.socket", "om-api.service", "om-ipranges.service", "om-ipranges.timer")
 WORKER_UNITS: Final = (
     "om-worker@.service",
     "om-settle.service",
@@ -73,7 +73,7 @@ def start_steps(options: Options) -> list[Step]:
         )
     if options.is_edge:
         # The socket goes on listening while the service starts again.
-        steps += [_socket_step("om-api.socket"), _start("om-api.service")]
+        steps += [_socket_step("om-api.socket"), _start("om-api.service"), _start("om-ipranges.timer")]
     return steps
 
 

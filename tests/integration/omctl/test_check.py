@@ -45,6 +45,11 @@ def test_a_service_without_its_edge_has_that_one_problem(environment):
     assert result.exit_code == 1
 
 
+def test_the_first_administrator_of_rabbitmq_is_reported(environment):
+    _, findings = run(environment)
+    assert [each["level"] for each in findings if each["subject"] == "user guest"] == ["warning"]
+
+
 def test_a_host_of_workers_alone_is_well_without_an_edge_and_its_secrets(environment):
     result, findings = run({**environment, "OM_WEBHOOK_SECRETS": None}, "--role", "worker")
     assert problems(findings) == []

@@ -1,27 +1,30 @@
 """The gateway as it is installed: a real nginx with real TLS before a real edge."""
 
+import resource
 import signal
 import socket
 import ssl
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import requests
 
 from omctl.installing import Options
-from omctl.installing.gateway import EVERYBODY, site
+from omctl.installing.gateway import EVERYBODY, site, with_connections
 from tests.servers import LOOPBACK, ServerProcess, ensure_nginx, free_port, nginx
 from tests.services import WEBHOOK_PATH, Edge, Service, declare_topology, running, signature
 
-IN_FORCE = "if ($om_from_platform = 0) { return 403; }"
 BODY = b'{"eventType": "openmessaging:conversation:new", "n": 1.0}'
-MAIN = """\
+BALANCED = f"set_real_ip_from {LOOPBACK}; real_ip_header X-Forwarded-For;"
+MAIN = with_connections("events { worker_connections 768; }").replace("{", "{{").replace("}", "}}")
+MAIN += """
+# Of the directory for bodies.
+user root;
 daemon off;
 pid {directory}/pid;
 error_log {directory}/error.log;
-events {{}}
 http {{
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
@@ -36,7 +39,7 @@ http {{
 class Gateway(ServerProcess):
     """nginx with the shipped configuration, its ports and paths in a directory of its own."""
 
-    def __init__(self, directory, bind, addresses=EVERYBODY, local="", **changes):
+    def __init__(self, directory, bind, addresses=EVERYBODY, local="", *, platform_only=False, **changes):
         super().__init__("nginx", directory / "nginx.log")
         self.directory = directory
         self.port = free_port()
@@ -48,7 +51,7 @@ class Gateway(ServerProcess):
         subprocess.run(["openssl", "req", *kind, *made, *names], check=True, capture_output=True)
         (directory / "addresses.conf").write_text(addresses)
         (directory / "local.conf").write_text(local)
-        text = site(Options(bind=bind, certificate=(self.certificate, key)))
+        text = site(Options(bind=bind, certificate=(self.certificate, key), platform_only=platform_only))
         for ours, here in {
             "listen 443": f"listen {LOOPBACK}:{self.port}",
             "listen [::]:443 ssl;": "",
@@ -157,7 +160,13 @@ def test_a_body_at_the_limit_passes(gateway):
     assert gateway.post(b"x" * (1024 * 1024)).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/health/ready", "/metrics", "/webhooks/genesys"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "/health/ready", "/metrics", "/webhooks/genesys", "/webhooks/genesys/x",
+        "/webhooks//genesys/openmessaging", "//webhooks/genesys/openmessaging", "/webhooks/genesys/events/",
+    ],
+)  # fmt: skip
 def test_nothing_but_webhooks_is_reached_from_outside(gateway, path):
     assert requests.get(gateway.url + path, verify=gateway.certificate, timeout=10).status_code == 404
 
@@ -168,16 +177,26 @@ def test_nothing_but_webhooks_is_reached_from_outside(gateway, path):
 )
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_only_tls_1_2_and_1_3_are_spoken(gateway, version, is_spoken):
+    assert is_accepted(gateway, version, "ALL:@SECLEVEL=0") is is_spoken
+
+
+@pytest.mark.parametrize(
+    ("suites", "is_spoken"), [("ECDHE+AESGCM", True), ("ECDHE+CHACHA20", True), ("ECDHE+AES:!AESGCM", False)]
+)
+def test_of_tls_1_2_only_authenticated_encryption_is_spoken(gateway, suites, is_spoken):
+    assert is_accepted(gateway, ssl.TLSVersion.TLSv1_2, suites) is is_spoken
+
+
+def is_accepted(gateway, version, suites):
     context = ssl.create_default_context(cafile=gateway.certificate)
-    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.set_ciphers(suites)
     context.minimum_version = context.maximum_version = version
     with socket.create_connection((LOOPBACK, gateway.port), timeout=10) as plain:
         try:
             context.wrap_socket(plain, server_hostname=LOOPBACK).close()
         except (ssl.SSLError, OSError):
-            assert not is_spoken
-        else:
-            assert is_spoken
+            return False
+    return True
 
 
 def test_one_event_never_becomes_an_error_because_the_edge_starts_again(rabbitmq, tmp_path):
@@ -204,15 +223,100 @@ def test_the_log_tells_who_was_not_the_platform_and_nothing_personal(edge, tmp_p
 
 
 def test_one_address_above_its_rate_is_told_to_come_again_in_a_second(edge, tmp_path):
-    slow = {"rate=2000r/s": "rate=1r/m", "burst=4000": "burst=1"}
     before = accepted(edge)
-    with another_gateway(tmp_path, edge, **slow) as gateway:
+    with another_gateway(tmp_path, edge, **SLOW) as gateway:
         answers = [gateway.post(BODY) for _ in range(5)]
 
     refused = [answer for answer in answers if answer.status_code == 429]
     assert refused
     assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
     assert accepted(edge) == before + len(answers) - len(refused)
+
+
+SLOW = {"rate=2000r/s": "rate=1r/m", "burst=4000": "burst=1"}
+SLOW_IN_ALL = {"rate=10000r/s": "rate=1r/m", "burst=10000": "burst=1"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "network", "statuses"),
+    [
+        (SLOW, "2001:db8:0:1::{}", [200, 200, 429, 429]),
+        (SLOW, "2001:db8:0:{}::1", [200] * 4),
+        (SLOW, "203.0.113.{}", [200] * 4),
+        (SLOW_IN_ALL, "203.0.113.{}", [200, 200, 429, 429]),
+        (SLOW_IN_ALL, "192.0.2.{}", [200] * 4),
+    ],
+)
+def test_a_sender_is_an_ipv6_network_of_64_bits_and_all_but_the_platform_share_a_limit(
+    edge, tmp_path, limit, network, statuses
+):
+    listed = "geo $om_from_platform { default 0; 192.0.2.0/24 1; }"
+    with another_gateway(tmp_path, edge, addresses=listed, local=BALANCED, **limit) as gateway:
+        answers = [
+            gateway.post(BODY, **{"X-Forwarded-For": network.format(number)}) for number in range(1, 5)
+        ]
+
+    assert [answer.status_code for answer in answers] == statuses
+
+
+@pytest.fixture(scope="module")
+def gateway_without_list(edge, tmp_path_factory):
+    """A gateway that treats loopback's addresses like any others."""
+    unlisted = "geo $om_from_platform { default unknown; }"
+    with another_gateway(tmp_path_factory.mktemp("unlisted"), edge, addresses=unlisted) as gateway:
+        yield gateway
+
+
+HEAD = f"POST {WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("addresses", [1, 20])
+@pytest.mark.parametrize("sent", [HEAD + b"x", b"P", b""], ids=["body", "head", "handshake"])
+def test_slow_senders_take_no_connection_from_others(gateway_without_list, sent, addresses):
+    """More than the 768 connections of Debian's nginx.conf."""
+    with slow_connections(gateway_without_list.port, sent, 1000, addresses):
+        answers = [gateway_without_list.post(BODY).status_code for _ in range(5)]
+
+    assert answers == [200] * 5
+
+
+def test_one_sender_has_a_limited_number_of_requests_in_progress(gateway_without_list):
+    with slow_connections(gateway_without_list.port, HEAD + b"x", 128, 1):
+        first, second = (
+            status_for(address, gateway_without_list.port) for address in ("127.0.1.1", "127.0.1.2")
+        )
+
+    assert (first, second) == (429, 401)
+
+
+@contextmanager
+def slow_connections(port, sent, number, addresses):
+    """Open connections that send *sent* after the handshake and then nothing; without it no handshake."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    with ExitStack() as stack:
+        for count in range(number):
+            plain = stack.enter_context(connected(f"127.0.1.{count % addresses + 1}", port))
+            if sent:
+                stack.enter_context(encrypted(plain)).sendall(sent)
+        yield
+
+
+def status_for(address, port):
+    """Return the answer to an unsigned request from an address."""
+    with connected(address, port) as plain, encrypted(plain) as connection:
+        connection.sendall(HEAD.replace(b"1048576", b"0"))
+        return int(connection.recv(12).split()[1])
+
+
+def connected(address, port):
+    return socket.create_connection((LOOPBACK, port), timeout=10, source_address=(address, 0))
+
+
+def encrypted(plain):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(plain)
 
 
 def test_a_429_of_the_edge_passes_with_its_retry_after(rabbitmq, tmp_path):
@@ -237,19 +341,19 @@ def _post_until_refused(gateway):
 @pytest.mark.parametrize(("listed", "status"), [(f"{LOOPBACK}/32", 200), ("203.0.113.0/24", 403)])
 def test_once_it_is_in_force_the_list_lets_in_only_who_is_on_it(edge, tmp_path, listed, status):
     addresses = f"geo $om_from_platform {{ default 0; {listed} 1; }}"
-    with another_gateway(tmp_path, edge, addresses=addresses, local=IN_FORCE) as gateway:
+    with another_gateway(tmp_path, edge, addresses=addresses, platform_only=True) as gateway:
         assert gateway.post(BODY).status_code == status
 
 
-def test_the_host_itself_is_let_in_before_there_is_a_list(edge, tmp_path):
-    with another_gateway(tmp_path, edge, local=IN_FORCE) as gateway:
-        assert gateway.post(BODY).status_code == 200
+def test_before_there_is_a_list_it_refuses_no_address(edge, tmp_path):
+    with another_gateway(tmp_path, edge, local=BALANCED, platform_only=True) as gateway:
+        assert gateway.post(BODY, **{"X-Forwarded-For": "203.0.113.7"}).status_code == 200
+        assert "platform=unknown" in gateway.logged()
 
 
 def test_behind_a_load_balancer_the_list_knows_the_senders_own_address(edge, tmp_path):
     addresses = "geo $om_from_platform { default 0; 203.0.113.0/24 1; }"
-    balanced = f"set_real_ip_from {LOOPBACK}; real_ip_header X-Forwarded-For;"
-    with another_gateway(tmp_path, edge, addresses=addresses, local=balanced) as gateway:
+    with another_gateway(tmp_path, edge, addresses=addresses, local=BALANCED) as gateway:
         gateway.post(BODY, **{"X-Forwarded-For": "203.0.113.7"})
         line = gateway.logged()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omctl.address_ranges import UnusableRangesError, as_nftables, as_nginx, select
+from omctl.address_ranges import UnusableRangesError, as_nftables, as_nginx, as_plain, read_plain, select
 from omctl.commands.ipranges import EXAMPLES
 from omctl.installing import gateway
 
@@ -74,6 +74,17 @@ def test_nginx_gets_a_variable():
     assert as_nginx(networks, "x") == (
         "# x\ngeo $om_from_platform {\n    default 0;\n    127.0.0.1 1;\n    192.0.2.0/24 1;\n}\n"
     )
+
+
+def test_a_list_of_the_plain_format_is_read_back():
+    networks = select({"entities": published("192.0.2.0/24", "2001:db8::/48")}, "", "outbound")
+    assert read_plain(as_plain(networks, "x")) == networks
+
+
+@pytest.mark.parametrize("text", ["", "# x\n", "192.0.2.0/24; } server {", "0.0.0.0/0", "include /etc/x;"])
+def test_a_list_that_holds_anything_but_networks_is_not_read(text):
+    with pytest.raises(UnusableRangesError):
+        read_plain(text)
 
 
 def test_nftables_gets_two_sets_that_are_replaced_at_once():

@@ -9,8 +9,9 @@ from omctl.check.broker import object_finding
 from omctl.check.configuration import check_configuration, setting_finding, shown
 from omctl.check.edge import health_url, report_findings
 from omctl.check.finding import Level
+from omctl.check.host import list_finding, secret_findings
 from omctl.check.journal import JournalState, check_journals, journal_finding, read_state
-from omctl.check.management import alarm_finding, queue_finding, virtual_host
+from omctl.check.management import alarm_finding, guest_finding, queue_finding, virtual_host
 from omctl.check.proof import check_proof
 from omctl.commands.check import roles_of
 from omctl.installing import BOTH, Role, kept_options
@@ -34,6 +35,31 @@ EVENTS = "open-messaging.events"
 )
 def test_a_setting_is_shown_without_its_secret(name, value, text):
     assert shown(name, value) == text
+
+
+@pytest.mark.parametrize(
+    ("age", "is_enforced", "level"),
+    [
+        (None, True, Level.WARNING),
+        (8 * 86400.0, True, Level.WARNING),
+        (3600.0, False, Level.WARNING),
+        (3600.0, True, Level.OK),
+    ],
+)
+def test_a_list_of_addresses_that_is_missing_old_or_not_enforced_is_reported(age, is_enforced, level):
+    assert list_finding(age, is_enforced=is_enforced).level is level
+
+
+def test_a_secret_in_the_settings_file_is_reported_without_its_value():
+    [finding] = secret_findings({"OM_EVENTS_HEADERS": "X-Api-Key=hidden", "OM_AMQP_URL": " ", "OM_BIND": "x"})
+
+    assert (finding.subject, finding.level) == ("OM_EVENTS_HEADERS", Level.WARNING)
+    assert "hidden" not in repr(finding)
+
+
+@pytest.mark.parametrize(("status", "level"), [(200, Level.WARNING), (401, Level.OK)])
+def test_the_first_administrator_of_rabbitmq_is_reported(status, level):
+    assert guest_finding(status).level is level
 
 
 def test_a_misspelt_setting_is_pointed_out_and_its_value_is_not_shown():

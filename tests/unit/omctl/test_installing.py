@@ -1,7 +1,6 @@
 """What an installation writes, and what it leaves as it is."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ from omctl.installing import (
 from omctl.installing.cluster import cluster_steps
 from omctl.installing.configuration import environment_text, program_text
 from omctl.installing.files import file_step, kept_file_step, shipped
-from omctl.installing.gateway import site
+from omctl.installing.gateway import FILES, site, with_connections
 from omctl.installing.installation import plan_installation
 from omctl.installing.options import DESTINATIONS, ENVIRONMENT, Role
 from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, rendered
@@ -38,21 +37,19 @@ def test_no_unit_is_left_with_a_blank_to_fill_in(name):
     assert "@" not in rendered(name, OPTIONS).replace("om-worker@", "").replace("@system", "")
 
 
-@pytest.mark.parametrize("name", [name for name in (*EDGE_UNITS, *WORKER_UNITS) if name.endswith(".service")])
+SERVICES = [name for name in (*EDGE_UNITS, *WORKER_UNITS) if name.endswith(".service")]
+
+
+@pytest.mark.parametrize("name", SERVICES)
 def test_every_service_runs_the_environment_of_the_installing_program(name):
-    [line] = [line for line in rendered(name, OPTIONS).splitlines() if line.startswith("ExecStart=")]
+    lines = [line for line in rendered(name, OPTIONS).splitlines() if line.startswith("ExecStart=")]
+    programs = [line.removeprefix("ExecStart=").lstrip("+-") for line in lines]
 
-    assert line.startswith("ExecStart=/opt/open-messaging/1/bin/")
+    assert programs[0].startswith("/opt/open-messaging/1/bin/")
+    assert all(program.startswith(("/opt/open-messaging/1/bin/", "/usr/bin/")) for program in programs)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name in (*EDGE_UNITS, *WORKER_UNITS)
-        if name.endswith(".service") and name != "om-retain.service"
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in SERVICES if "Type=oneshot" not in rendered(name, OPTIONS)])
 def test_a_service_never_gives_up_on_an_outage_but_stops_on_a_refused_setting(name):
     unit = rendered(name, OPTIONS)
 
@@ -70,12 +67,24 @@ def test_the_gateway_names_the_edge_the_certificate_and_the_largest_body():
     assert "@" not in text.replace("@too_many", "")
 
 
-def test_whom_nginx_refuses_and_whom_it_believes_stand_in_two_files_that_it_reads():
-    pages = "".join((DOCS / name).read_text() for name in ("install.md", "security.md"))
-    local = set(re.findall(r"/etc/nginx/open-messaging-local[\w-]*\.conf", pages))
-
-    assert len(local) == 2
+def test_nginx_reads_the_file_of_operators_that_the_documentation_names():
+    assert "/etc/nginx/open-messaging-local.conf" in (DOCS / "install.md").read_text()
     assert "include /etc/nginx/open-messaging-local*.conf;" in site(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "events { worker_connections 768; }",
+            f"worker_rlimit_nofile {FILES};\nevents {{ worker_connections 8192; }}",
+        ),
+        ("worker_rlimit_nofile 9;\nevents { worker_connections\t10000; }", None),
+    ],
+)
+def test_nginx_gets_connections_for_slow_senders_and_keeps_larger_numbers(text, expected):
+    assert with_connections(text) == (expected or text)
+    assert with_connections(with_connections(text)) == with_connections(text)
 
 
 def test_no_secret_and_no_address_stands_in_the_settings_that_everybody_may_read():

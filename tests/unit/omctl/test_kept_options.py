@@ -53,6 +53,8 @@ def host(tmp_path, monkeypatch):
         (("--bind", "127.0.0.1:8081"), ("--bind", "127.0.0.1:8080")),
         (("--server-name", "hooks.example.com"), ("--server-name", "localhost")),
         (("--workers", "4"), ("--workers", "0")),
+        (("--platform-only",), ("--no-platform-only",)),
+        (("--firewall",), ("--no-firewall",)),
         (("--cluster", HOSTS), ("--cluster", "")),
     ],
 )

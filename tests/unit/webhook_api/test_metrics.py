@@ -9,6 +9,7 @@ DETAILS = {
     "journal_bytes": 1000,
     "journal_max_bytes": 5000,
     "oldest_entry_s": 3.5,
+    "platform_list_age_s": None,
     "processes": [
         {
             "pid": 7,
@@ -57,4 +58,5 @@ def test_each_number_of_the_report_is_a_metric_with_its_unit():
 
 def test_what_is_unknown_is_left_out_and_not_0():
     assert ("om_edge_queue_depth", ("pid", "7")) not in samples(DETAILS)
+    assert ("om_edge_platform_list_age_seconds",) not in samples(DETAILS)
     assert ("om_edge_majority_seen_age_seconds", ("pid", "7")) not in samples(DETAILS)
