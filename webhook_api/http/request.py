@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HEAD_BYTES: Final = 32 * 1024
-"""Upper bound of a request's head and of its trailers; the platform's own head is below 1 KiB."""
+"""Limit of a request's head and of its trailers, however they arrive; the platform's head is below 1 KiB."""
 
 NO_UPGRADE: Final = Answer(400, "upgrade not supported")
 FAILED: Final = Answer(500, "internal server error")
@@ -73,7 +73,7 @@ class RequestReader:
         # Of the request before: a connection's requests differ in their headers, seldom in this.
         self._line: tuple[bytes, bytes, str] | None = None
         self._target = b""
-        self._parts: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._size = 0
         self._is_in_head = True
         self._is_ambiguous = False
@@ -87,9 +87,18 @@ class RequestReader:
 
     def feed(self, data: memoryview) -> None:
         """Take bytes as they came; the sink is called for what they complete."""
-        # Bytes since the last that completed a head, brought a part of a body or ended a request: a head,
-        # trailers or the framing of chunks may go on for so long and no longer.
-        self._quiet_bytes += len(data)
+        # Bytes since the last one that completed a head, brought a part of a body or ended a request: a head,
+        # trailers or the framing of chunks may have HEAD_BYTES and no more.
+        while data:
+            part = data[: HEAD_BYTES - self._quiet_bytes]
+            self._quiet_bytes += len(part)
+            self._parse(part)
+            if self._quiet_bytes >= HEAD_BYTES:
+                self._refuse(HEAD_TOO_LARGE)
+                return
+            data = data[len(part) :]
+
+    def _parse(self, data: memoryview) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -101,9 +110,6 @@ class RequestReader:
             self._refuse(FAILED)
         except httptools.HttpParserError:
             self._refuse(MALFORMED)
-        else:
-            if self._quiet_bytes > HEAD_BYTES:
-                self._refuse(HEAD_TOO_LARGE)
 
     # The parser's callbacks, in the order in which they come.
 
@@ -111,7 +117,7 @@ class RequestReader:
         """Start a request."""
         self._environ = self._template.copy()
         self._target = b""
-        self._parts = []
+        self._body = b""
         self._size = 0
         self._is_in_head = True
         self._is_ambiguous = False
@@ -154,8 +160,15 @@ class RequestReader:
         self._size += len(part)
         if self._size > self._body_bytes:
             self._refuse(TOO_LARGE)
-        elif not self._is_settled:
-            self._parts.append(part)
+        elif self._is_settled:
+            return
+        elif self._size == len(part):
+            # Nearly always the whole body.
+            self._body = part
+        else:
+            if type(self._body) is bytes:
+                self._body = bytearray(self._body)
+            self._body += part
 
     def on_message_complete(self) -> None:
         """Hand the whole request on."""
@@ -163,8 +176,8 @@ class RequestReader:
         if self._is_settled or self._parser.should_upgrade():
             return
         self.is_in_request = False
-        parts, environ = self._parts, self._environ
-        environ["wsgi.input"] = BytesIO(parts[0] if len(parts) == 1 else b"".join(parts))
+        environ = self._environ
+        environ["wsgi.input"] = BytesIO(self._body)
         if "HTTP_TRANSFER_ENCODING" in environ:
             del environ["HTTP_TRANSFER_ENCODING"]
             environ["CONTENT_LENGTH"] = str(self._size)

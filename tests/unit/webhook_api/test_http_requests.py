@@ -1,5 +1,7 @@
 """Requests are read as RFC 9110 and RFC 9112 have them; h11, another reader of both, is the oracle."""
 
+import tracemalloc
+
 import h11
 import pytest
 
@@ -226,6 +228,51 @@ def test_what_goes_on_without_end_is_refused_at_the_bound(start, rest):
 
     assert sink.refused == [431]
     assert fed <= HEAD_BYTES + len(rest)
+
+
+@pytest.mark.parametrize("before", [b"", head()], ids=["first", "pipelined"])
+@pytest.mark.parametrize("split", [0, 1, HEAD_BYTES // 2, HEAD_BYTES])
+@pytest.mark.parametrize("surplus", [0, 1, HEAD_BYTES // 4])
+def test_the_limit_of_a_head_holds_however_it_is_split_into_reads(surplus, split, before):
+    empty = head("X: ", start="GET /a HTTP/1.1")
+    data = head("X: " + "y" * (HEAD_BYTES - len(empty) + surplus), start="GET /a HTTP/1.1")
+    sink = Sink()
+    reader = RequestReader(TEMPLATE, BODY_BYTES, sink)
+    if before:
+        reader.feed(memoryview(before))
+    for part in (data[:split], data[split:]):
+        reader.feed(memoryview(part))
+
+    assert sink.refused[:1] == ([431] if surplus else [])
+    assert len(sink.answered) == bool(before) + (not surplus)
+
+
+def test_a_body_in_small_chunks_costs_little_more_memory_than_its_bytes():
+    size = 200_000
+    sink = Sink()
+    reader = RequestReader(TEMPLATE, size, sink)
+    reader.feed(memoryview(head(CHUNKED)))
+    tracemalloc.start()
+    try:
+        for _ in range(size // 2):
+            reader.feed(memoryview(b"2\r\nxy\r\n"))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    reader.feed(memoryview(b"0\r\n\r\n"))
+
+    assert used < 2 * size
+    assert sink.environ["wsgi.input"].read() == b"xy" * (size // 2)
+
+
+@pytest.mark.parametrize("step", [None, 1, 3])
+@pytest.mark.parametrize("parts", [[b"a"], [b"a", b"b"], [b"", b"ab", b"c"], [b"abc"] * 300])
+def test_a_body_in_chunks_is_joined_in_order(parts, step):
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts if part)
+    sink = read(head(CHUNKED) + chunks + b"0\r\n\r\n", step=step)
+
+    assert sink.environ["wsgi.input"].read() == b"".join(parts)
+    assert sink.environ["CONTENT_LENGTH"] == str(len(b"".join(parts)))
 
 
 def test_a_long_body_in_small_chunks_is_no_endless_head():
