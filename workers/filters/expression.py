@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 EMPTY: Final[Mapping[type, Any]] = {dict: {}, list: []}
 """What stands in for a part that a body lacks, so that `has(routing.status)` is false and no error."""
 
+MAX_EXPRESSION_LENGTH: Final = 4096
+"""The parser limits the depth to 96, but 100,000 brackets make it panic, which `except Exception` misses."""
+
 
 class FilterError(OpenMessagingError):
     """Correct the expression; the text says what is wrong with it."""
@@ -87,8 +90,10 @@ def compiled(expression: str) -> Filter:
     """Compile an expression, unchecked.
 
     Raises:
-        FilterError: It is no CEL.
+        FilterError: It is no CEL, or too long.
     """
+    if len(expression) > MAX_EXPRESSION_LENGTH:
+        raise FilterError(f"is longer than {MAX_EXPRESSION_LENGTH} characters")
     # Half a second, and some megabytes: for those alone who have a filter.
     import cel  # noqa: PLC0415
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -135,3 +136,24 @@ def test_an_expression_is_given_all_that_it_names_in_any_way(expression, is_so):
     found = checked(f"channel.externalId != '' && ({expression})")
 
     assert found.evaluate(sample(CONVERSATION_NEW)) is is_so
+
+
+NESTED = {
+    "brackets": ("(", "true", ")"),
+    "lists": ("[", "1", "]"),
+    "objects": ("{1:", "1", "}"),
+    "negations": ("!", "true", ""),
+    "calls": ("size(", "'a'", ")"),
+    "methods": ("", "'a'", ".size()"),
+    "conditions": ("true ? true : ", "true", ""),
+    "macros": ("[1].all(a, ", "true", ")"),
+    "members": ("", "channel", ".a"),
+}
+
+
+@pytest.mark.parametrize("times", [100, 4000, 100_000])
+@pytest.mark.parametrize("kind", NESTED)
+def test_an_expression_of_any_depth_is_compiled_or_refused_as_any_other(kind, times):
+    before, middle, after = NESTED[kind]
+    with suppress(FilterError):
+        checked(before * times + middle + after * times)
