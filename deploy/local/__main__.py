@@ -1,5 +1,6 @@
 """What `make run` and `make demo` call: python -m deploy.local COMMAND."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -30,9 +31,17 @@ def demo() -> None:
     raise SystemExit(0 if demonstrate(VAR) else 1)
 
 
+def keep_private(var: Path) -> None:
+    """Let only this user read what is in *var*: bodies, tokens, secrets and logs."""
+    os.umask(0o077)
+    var.mkdir(exist_ok=True)
+    var.chmod(0o700)
+
+
 def main() -> None:
     """Run the command; what keeps a server from starting is told without a traceback."""
     leave_in_order()
+    keep_private(VAR)
     try:
         local()
     except ServerStartError as error:

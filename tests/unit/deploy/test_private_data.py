@@ -1,0 +1,30 @@
+"""Only the user who runs the service locally can read its data."""
+
+import os
+import stat
+
+import pytest
+
+from deploy.local.__main__ import keep_private
+
+
+@pytest.fixture(autouse=True)
+def _umask():
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_no_other_user_reads_what_is_written_under_var(tmp_path, is_there):
+    var = tmp_path / "var"
+    if is_there:
+        # A checkout from before has it open.
+        var.mkdir()
+
+    keep_private(var)
+    (var / "state").mkdir()
+    (var / "open-messaging.sqlite3").write_text("a body")
+
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (var, *var.iterdir())}
+    assert modes == {"var": 0o700, "state": 0o700, "open-messaging.sqlite3": 0o600}
