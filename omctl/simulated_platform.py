@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -59,16 +59,22 @@ def serve(environment: Environment, url: str | None, port: int) -> None:
 
 
 def register(organisation: Organisation, environment: Environment, url: str) -> None:
-    """Register the integration and the webhook of the guide, with the edge's own secret and headers."""
+    """Register the integration and the webhook of the guide, with the edge's own secret and headers.
+
+    The webhook is signed only if the edge accepts nothing unsigned; the integration needs a secret.
+    """
     headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
-    organisation.registrations.create_integration(
-        {
-            "name": NAME,
-            "outboundNotificationWebhookUrl": url,
-            "outboundNotificationWebhookSignatureSecretToken": newest_secret(environment).decode(),
-            "webhookHeaders": headers,
-        }
-    )
+    target: dict[str, Any] = {"type": "http", "url": url, "headers": headers, "authType": "none"}
+    if not environment.boolean("OM_ALLOW_UNSIGNED", default=False):
+        target["secret"] = newest_secret(environment).decode()
+    if environment.strings("OM_WEBHOOK_SECRETS"):
+        organisation.registrations.create_integration(
+            {
+                "name": NAME,
+                "outboundNotificationWebhookUrl": url,
+                "outboundNotificationWebhookSignatureSecretToken": newest_secret(environment).decode(),
+                "webhookHeaders": headers,
+            }
+        )
     filters = [{"eventType": f"openmessaging:conversation:{each}", "filter": ""} for each in EVENT_TYPES]
-    target = {"type": "http", "url": url, "headers": headers, "authType": "none"}
     organisation.registrations.create_webhook({"name": NAME, "target": target, "eventFilters": filters})

@@ -70,7 +70,8 @@ class Ingest:
         self._clock = clock
         self._token = token
         self._verifier = SignatureVerifier(settings.secrets)
-        self._allow_unsigned = settings.allow_unsigned
+        self._needs_signature = not settings.allow_unsigned
+        self._has_secrets = bool(settings.secrets)
         self._required = [
             (name, environ_key(name), value.encode()) for name, value in settings.required_headers.items()
         ]
@@ -103,10 +104,12 @@ class Ingest:
         body = read_body()
         if len(body) > self.max_body_bytes:
             return self._refuse(TOO_LARGE, environ)
-        if not self._allow_unsigned:
-            signature = environ.get(SIGNATURE_KEY, "").encode("latin-1")
-            if not self._verifier.is_genuine(body, signature):
-                return self._refuse(UNAUTHORIZED, environ, explain(signature))
+        signature = environ.get(SIGNATURE_KEY, "").encode("latin-1")
+        # Without a signature, a secret among the required headers is the proof (OM_ALLOW_UNSIGNED).
+        if (self._needs_signature or (signature and self._has_secrets)) and not self._verifier.is_genuine(
+            body, signature
+        ):
+            return self._refuse(UNAUTHORIZED, environ, explain(signature))
         for name, key, value in self._required:
             if not hmac.compare_digest(environ.get(key, "").encode("latin-1"), value):
                 return self._refuse(UNAUTHORIZED, environ, f"header {name} missing or wrong")

@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from messaging.broker import parameters_of
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MEBIBYTE = 1024 * 1024
 LARGEST_MESSAGE_BYTES = 16 * MEBIBYTE
 """RabbitMQ's own default of `max_message_size` since 4.0."""
+
+MIN_SECRET_LENGTH = 16
+"""Of a signature secret, and of a header's value that is a proof.
+
+Source: the platform's error for a signature secret: "must be longer than 15 characters".
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +31,8 @@ class EdgeSettings:
     """What one edge process works with; deploy/environment.example says what each is for.
 
     Args:
-        secrets: Newest first, as bytes; a request signed with any of them is let in.
+        secrets: Newest first, as bytes; a request signed with any of them is accepted.
+        allow_unsigned: Whether a request without a signature is accepted if it has the required headers.
         required_headers: Lower-case names with the value that each must have.
         events_headers: Names with a value, any one of which lets an event of the event bus in; none: no such
             endpoint.
@@ -104,14 +115,7 @@ class EdgeSettings:
         """Refuse settings that contradict each other."""
         if self.queue_depth_low >= self.queue_depth_high:
             raise ConfigurationError("OM_QUEUE_DEPTH_LOW must be below OM_QUEUE_DEPTH_HIGH")
-        if not self.secrets and not self.allow_unsigned:
-            raise ConfigurationError(
-                "OM_WEBHOOK_SECRETS must hold a secret, unless OM_ALLOW_UNSIGNED is true"
-            )
-        if self.secrets and self.allow_unsigned:
-            raise ConfigurationError(
-                "OM_ALLOW_UNSIGNED must be false where OM_WEBHOOK_SECRETS holds a secret"
-            )
+        self._check_secrets()
         if not all(url.startswith(("http://", "https://")) for url in self.management_urls):
             raise ConfigurationError("OM_MANAGEMENT_URL must be http:// or https:// addresses")
         if self.max_body_bytes > LARGEST_MESSAGE_BYTES:
@@ -119,6 +123,28 @@ class EdgeSettings:
                 f"OM_MAX_BODY_BYTES must be at most {LARGEST_MESSAGE_BYTES}, which is what RabbitMQ takes"
             )
         parameters_of(self.amqp_urls, client_name="check")
+
+    def _check_secrets(self) -> None:
+        """Refuse settings under which requests could come in without proof."""
+        if not self.secrets and not self.allow_unsigned:
+            raise ConfigurationError(
+                "OM_WEBHOOK_SECRETS must contain a secret, unless OM_ALLOW_UNSIGNED is true"
+            )
+        if any(len(secret) < MIN_SECRET_LENGTH for secret in self.secrets):
+            raise ConfigurationError(
+                f"OM_WEBHOOK_SECRETS: each secret must have at least {MIN_SECRET_LENGTH} characters"
+                " (a comma separates two secrets)"
+            )
+        is_proof_wanted = self.secrets or self.required_headers
+        if self.allow_unsigned and is_proof_wanted and not has_secret(self.required_headers.values()):
+            raise ConfigurationError(
+                "OM_ALLOW_UNSIGNED must be false, unless OM_REQUIRED_HEADERS has a secret value of at least"
+                f" {MIN_SECRET_LENGTH} characters: it is the only proof of an unsigned request"
+            )
+        if not all(has_secret([value]) for _, value in self.events_headers):
+            raise ConfigurationError(
+                f"OM_EVENTS_HEADERS: each value must have at least {MIN_SECRET_LENGTH} characters"
+            )
 
     def prepare_state_directory(self) -> None:
         """Make the state directory, or refuse to start where nothing can be written."""
@@ -138,6 +164,11 @@ class EdgeSettings:
     def journal_directory(self) -> Path:
         """Where each process keeps a journal directory of its own."""
         return self.state_directory / "journal"
+
+
+def has_secret(values: Iterable[str]) -> bool:
+    """Return whether one of the values is long enough to be a secret."""
+    return any(len(value) >= MIN_SECRET_LENGTH for value in values)
 
 
 def header_pairs(pairs: tuple[str, ...]) -> dict[str, str]:

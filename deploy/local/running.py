@@ -86,8 +86,7 @@ def try_it(service: LocalService) -> str:
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
     body = json.dumps(event, separators=(",", ":")).encode()
-    unsigned = environment.boolean("OM_ALLOW_UNSIGNED", default=False)
-    signature = "" if unsigned else sign(body, newest_secret(environment))
+    signature = sign(body, newest_secret(environment)) if environment.strings("OM_WEBHOOK_SECRETS") else ""
     headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
     return curl_line(service.webhook_url, signature, body, None, headers)
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from messaging.errors import ConfigurationError
 from omctl.registration.file import read_file
 from omctl.secrets import live_secrets
+from webhook_api.settings import MIN_SECRET_LENGTH
 from workers.filters import FilterError, checked
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ HTTPS_PORT: Final = 443
 Source: Genesys Cloud, "Configure an open messaging integration".
 """
 
-SHORTEST_SECRET: Final = 16
-"""The platform's own: "must be longer than 15 characters"."""
+UNSIGNED: Final = (
+    "OM_REGISTRATION: [webhook] has authType none and is not signed, so the edge would accept none of its"
+    " events: set OM_ALLOW_UNSIGNED=true and put a secret value into OM_REQUIRED_HEADERS, or remove [webhook]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ def read_wanted(environment: Environment, secrets: tuple[str, ...] = ()) -> tupl
     headers = _headers(environment.strings("OM_REQUIRED_HEADERS"))
     wanted = []
     if webhook := content.get("webhook"):
+        if not environment.boolean("OM_ALLOW_UNSIGNED", default=False):
+            raise ConfigurationError(UNSIGNED)
         wanted.append(_webhook(webhook, url, headers))
     if integration := content.get("integration"):
         secrets = secrets or tuple(each.decode() for each in live_secrets(environment))
@@ -137,7 +142,7 @@ def _warnings(filters: list[dict[str, str]]) -> Iterator[str]:
 def _integration(
     table: dict[str, Any], url: str, headers: dict[str, str], secrets: tuple[str, ...]
 ) -> Wanted:
-    if len(secrets[0]) < SHORTEST_SECRET:
+    if len(secrets[0]) < MIN_SECRET_LENGTH:
         raise ConfigurationError("OM_WEBHOOK_SECRETS: the platform wants more than 15 characters")
     body = {"name": table["name"], "outboundNotificationWebhookUrl": url, "webhookHeaders": headers}
     parts = urlsplit(url)

@@ -115,7 +115,7 @@ class Outbound:
 
     def _try(self, delivery: Delivery, url: str, headers: dict[str, str], body: bytes) -> float | None:
         """Post once; return the seconds until the next try, None where this was the last."""
-        secret = self._registrations.secret_of(url)
+        secret = self._registrations.secret_of(delivery.registered_id)
         endpoint = WebhookEndpoint(
             url, secret=secret, timeout=self.policy.timeout, connections=1, headers=headers
         )

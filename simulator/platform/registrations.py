@@ -101,11 +101,15 @@ class Registrations:
             found = self.webhooks.pop(registered_id, None) or self.integrations.pop(registered_id, None)
             return found is not None
 
-    def secret_of(self, url: str) -> bytes:
-        """Return the secret that signs what is posted to *url*: its integration's; empty without one."""
+    def secret_of(self, registered_id: str) -> bytes:
+        """Return the secret that signs what is posted to a registration; empty if it has none.
+
+        A webhook as the guide registers it (authType none) has none. `target.secret` is the simulator's own.
+        """
         with self._lock:
-            secrets = [each[SECRET] for each in self.integrations.values() if each[URL] == url]
-        return secrets[0].encode() if secrets else b""
+            integration = self.integrations.get(registered_id, {})
+            target = self.webhooks.get(registered_id, {}).get("target", {})
+        return str(integration.get(SECRET) or target.get("secret") or "").encode()
 
     def _shown(self, integration: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in integration.items() if self.shows_secrets or name != SECRET}

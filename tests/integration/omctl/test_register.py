@@ -52,6 +52,7 @@ def environment(organisation, file):
             "OM_REGISTRATION": str(file),
             "OM_WEBHOOK_SECRETS": f"{NEW},{OLD}",
             "OM_REQUIRED_HEADERS": f"X-Webhook-Source={HEADER}",
+            "OM_ALLOW_UNSIGNED": "true",
         }
 
 
@@ -258,3 +259,13 @@ def test_a_port_that_the_platform_does_not_post_to_is_warned_of(environment, fil
 def test_a_secret_too_short_for_the_platform_is_refused(environment):
     with pytest.raises(ConfigurationError, match="OM_WEBHOOK_SECRETS"):
         run(environment | {"OM_WEBHOOK_SECRETS": "short"})
+
+
+def test_a_webhook_of_which_the_edge_would_accept_no_event_is_not_registered(environment, organisation, file):
+    signed_only = environment | {"OM_ALLOW_UNSIGNED": "false"}
+    with pytest.raises(ConfigurationError, match="accept none of its events"):
+        run(signed_only)
+    assert not organisation.registrations.webhooks
+
+    file.write_text(FILE.partition("[webhook]")[0])
+    assert "was created and verified" in run(signed_only).output

@@ -32,8 +32,8 @@ def organisation():
     return organisation
 
 
-def sent(organisation, url):
-    delivery = organisation.outbound.send("w1", url, {"X-Static": "value"}, PAYLOAD)
+def sent(organisation, url, registered_id="w1"):
+    delivery = organisation.outbound.send(registered_id, url, {"X-Static": "value"}, PAYLOAD)
     organisation.outbound.wait()
     return delivery
 
@@ -73,8 +73,24 @@ def test_each_try_is_signed_with_the_secret_of_that_moment_and_carries_the_heade
 
     with receiver(answer) as url:
         integration = organisation.registrations.create_integration({"name": "i", URL: url, SECRET: FIRST})
-        sent(organisation, url)
+        sent(organisation, url, integration["id"])
     assert seen == [(True, "value"), (False, "value")]
+
+
+def test_a_webhook_without_a_secret_is_not_signed_with_that_of_an_integration(organisation):
+    seen = []
+
+    def answer(_body, headers):
+        seen.append("X-Hub-Signature-256" in headers)
+        return 200
+
+    registrations = organisation.registrations
+    with receiver(answer) as url:
+        registrations.create_integration({"name": "i", URL: url, SECRET: FIRST})
+        targets = ({"url": url, "authType": "none"}, {"url": url, "secret": SECOND})
+        for target in targets:
+            sent(organisation, url, registrations.create_webhook({"name": "w", "target": target})["id"])
+    assert seen == [False, True]
 
 
 def test_the_statistics_say_what_became_of_all(organisation):

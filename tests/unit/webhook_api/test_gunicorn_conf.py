@@ -16,7 +16,7 @@ print(sorted(set(sys.modules) - before), threading.active_count())
 
 def test_a_process_of_the_edge_imports_nothing_after_the_fork(tmp_path):
     settings = {
-        "OM_WEBHOOK_SECRETS": "constructed",
+        "OM_WEBHOOK_SECRETS": "constructed-secret-0123456789",
         "OM_STATE_DIRECTORY": str(tmp_path),
         "OM_AMQP_URL": "amqp://guest:guest@127.0.0.1:9/",
         "OM_MANAGEMENT_URL": "http://guest:guest@127.0.0.1:9",

@@ -11,7 +11,7 @@ from webhook_api.settings import EdgeSettings
 def held(tmp_path, monkeypatch):
     # What it configures would write past what a test captures.
     monkeypatch.setattr("webhook_api.held_settings.configure_logging", lambda *_, **__: None)
-    monkeypatch.setenv("OM_WEBHOOK_SECRETS", "constructed-secret")
+    monkeypatch.setenv("OM_WEBHOOK_SECRETS", "constructed-secret-0123456789")
     monkeypatch.setenv("OM_AMQP_URL", "amqp://127.0.0.1:9/")
     monkeypatch.setenv("OM_STATE_DIRECTORY", str(tmp_path))
     return HeldSettings(EdgeSettings.from_environment())
@@ -19,13 +19,13 @@ def held(tmp_path, monkeypatch):
 
 def test_another_secret_and_another_watermark_are_taken_up_and_another_address_waits(held, monkeypatch):
     bind = held.settings.bind
-    monkeypatch.setenv("OM_WEBHOOK_SECRETS", "another-secret,constructed-secret")
+    monkeypatch.setenv("OM_WEBHOOK_SECRETS", "another-secret-0123456789,constructed-secret-0123456789")
     monkeypatch.setenv("OM_QUEUE_DEPTH_HIGH", "777777")
     monkeypatch.setenv("OM_BIND", "127.0.0.1:1")
     with capture_logs() as lines:
         held.reload()
 
-    assert held.settings.secrets == (b"another-secret", b"constructed-secret")
+    assert held.settings.secrets == (b"another-secret-0123456789", b"constructed-secret-0123456789")
     assert held.settings.queue_depth_high == 777777
     assert held.settings.bind == bind
     assert lines[-1]["restart_needed_for"] == ["OM_BIND"]
@@ -33,7 +33,7 @@ def test_another_secret_and_another_watermark_are_taken_up_and_another_address_w
 
 def test_settings_that_are_malformed_change_nothing(held, monkeypatch):
     before = held.settings
-    monkeypatch.setenv("OM_WEBHOOK_SECRETS", "another-secret")
+    monkeypatch.setenv("OM_WEBHOOK_SECRETS", "another-secret-0123456789")
     monkeypatch.setenv("OM_QUEUE_DEPTH_HIGH", "many")
     with capture_logs() as lines:
         held.reload()

@@ -2,12 +2,13 @@
 
 import pytest
 
+from messaging.errors import ConfigurationError
 from webhook_api.routes import BUS_PATH, WEBHOOK_PATH
 
 HEADERS = {
-    "X-Webhook-Source": ("HTTP_X_WEBHOOK_SOURCE", "genesys-cloud"),
+    "X-Webhook-Source": ("HTTP_X_WEBHOOK_SOURCE", "genesys-cloud-0123456789"),
     "Content-Type": ("CONTENT_TYPE", "application/json"),
-    "content-length": ("CONTENT_LENGTH", "2"),
+    "content-length": ("CONTENT_LENGTH", "0000000000000002"),
 }
 
 
@@ -19,8 +20,83 @@ def test_a_request_with_the_header_is_let_in_and_one_with_another_value_is_not(
     make_stand, setting, path, name
 ):
     key, value = HEADERS[name]
-    right, wrong = (make_stand(**{setting: f"{name}={required}"}) for required in (value, "else"))
+    right, wrong = (make_stand(**{setting: f"{name}={required}"}) for required in (value, "x" * len(value)))
 
     answers = [stand.post(PATH_INFO=path, **{key: value}) for stand in (right, wrong)]
 
     assert [answer.status[:3] for answer in answers] == ["200", "401"]
+
+
+KEY = "constructed-header-secret"
+GUIDE = {"HTTP_X_WEBHOOK_SOURCE": "genesys-cloud", "HTTP_X_CUSTOM_CHANNEL": KEY}
+REQUIRED = f"X-Webhook-Source=genesys-cloud,X-Custom-Channel={KEY}"
+UNSIGNED = {"HTTP_X_HUB_SIGNATURE_256": None}
+FORGED = {"HTTP_X_HUB_SIGNATURE_256": "sha256=" + "A" * 43 + "="}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    ("settings", "changes", "status"),
+    [
+        # The guide's registration: headers alone.
+        ({"OM_WEBHOOK_SECRETS": ""}, UNSIGNED | GUIDE, "200"),
+        ({"OM_WEBHOOK_SECRETS": ""}, FORGED | GUIDE, "200"),
+        ({"OM_WEBHOOK_SECRETS": ""}, GUIDE | {"HTTP_X_CUSTOM_CHANNEL": KEY[:-1]}, "401"),
+        ({"OM_WEBHOOK_SECRETS": ""}, GUIDE | {"HTTP_X_CUSTOM_CHANNEL": None}, "401"),
+        ({"OM_WEBHOOK_SECRETS": ""}, GUIDE | {"HTTP_X_WEBHOOK_SOURCE": "other"}, "401"),
+        # Beside a registration that signs.
+        ({}, UNSIGNED | GUIDE, "200"),
+        ({}, GUIDE, "200"),
+        ({}, FORGED | GUIDE, "401"),
+        ({}, UNSIGNED, "401"),
+        ({}, {}, "401"),
+        # Without the switch, headers prove nothing.
+        ({"OM_ALLOW_UNSIGNED": "false"}, UNSIGNED | GUIDE, "401"),
+    ],
+)
+def test_an_unsigned_request_is_accepted_by_its_headers_alone_if_that_is_allowed(
+    make_stand, settings, changes, status, is_first
+):
+    stand = make_stand(**{"OM_ALLOW_UNSIGNED": "true", "OM_REQUIRED_HEADERS": REQUIRED} | settings)
+    if not is_first:
+        stand.settle_path()
+
+    assert stand.post(**changes).status[:3] == status
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable"),
+    [
+        ({"OM_ALLOW_UNSIGNED": "true"}, "OM_ALLOW_UNSIGNED"),
+        (
+            {"OM_ALLOW_UNSIGNED": "true", "OM_REQUIRED_HEADERS": "A=short,B=0123456789abcde"},
+            "OM_ALLOW_UNSIGNED",
+        ),
+        (
+            {"OM_WEBHOOK_SECRETS": "", "OM_ALLOW_UNSIGNED": "true", "OM_REQUIRED_HEADERS": "A=short"},
+            "OM_ALLOW_UNSIGNED",
+        ),
+        ({"OM_WEBHOOK_SECRETS": "0123456789abcde"}, "OM_WEBHOOK_SECRETS"),
+        ({"OM_WEBHOOK_SECRETS": f"{KEY},a"}, "OM_WEBHOOK_SECRETS"),
+        ({"OM_EVENTS_HEADERS": f"A={KEY},B=0123456789abcde"}, "OM_EVENTS_HEADERS"),
+    ],
+)
+def test_a_proof_that_can_be_guessed_is_refused_by_name_and_not_repeated(make_stand, settings, variable):
+    with pytest.raises(ConfigurationError, match=f"^{variable}") as refused:
+        make_stand(**settings)
+    assert "0123456789abcde" not in str(refused.value)
+
+
+def test_no_header_s_value_is_in_the_settings_repr(make_stand):
+    stand = make_stand(OM_EVENTS_HEADERS=f"X-Api-Key={KEY}", OM_REQUIRED_HEADERS=f"X-Custom-Channel={KEY}")
+    assert KEY not in repr(stand._edge.settings)
+
+
+def test_header_secrets_are_read_from_credentials(make_stand, tmp_path, monkeypatch):
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "OM_REQUIRED_HEADERS").write_text(f"X-Custom-Channel={KEY}\n")
+    (tmp_path / "OM_EVENTS_HEADERS").write_text(f"X-Api-Key={KEY}\n")
+    stand = make_stand(OM_ALLOW_UNSIGNED="true")
+
+    assert stand.post(**UNSIGNED, HTTP_X_CUSTOM_CHANNEL=KEY).status == "200 OK"
+    assert stand.post(PATH_INFO=BUS_PATH, HTTP_X_API_KEY=KEY).status == "200 OK"
