@@ -21,7 +21,7 @@ INSTALL ?=
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheel install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check chaos chaos-sabotage soak bench bench-quick questions profile
+.PHONY: help install lock wheel install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence chaos chaos-sabotage soak bench bench-quick questions profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -84,6 +84,9 @@ figures: install ## Write the figures that pages quote, from the files that `mak
 
 figures-check: install ## Check that pages quote what is on file, and of which code it is
 	@$(BIN)/python -m tests.figures --check
+
+evidence: install ## List the long suites with their last results; fail if one is missing or older than the code
+	@$(BIN)/python -m tests.figures.evidence
 
 chaos: install ## Break a running service in every way, prove each fault, and look for losses: half an hour
 	@$(BIN)/python -m tests.chaos --json docs/chaos/results.json $(CHAOS)

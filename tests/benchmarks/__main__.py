@@ -23,10 +23,11 @@ from tests.benchmarks.intake import measure_intake
 from tests.benchmarks.latency import measure_half_load, measure_without_broker
 from tests.benchmarks.memory import measure_memory
 from tests.benchmarks.plan import FULL, QUICK
-from tests.benchmarks.report import as_json, print_report, write_json
+from tests.benchmarks.report import as_json, last_line, print_report, write_json
 from tests.benchmarks.rig import end_cleanly, running_rig
 from tests.benchmarks.targets import judge
 from tests.benchmarks.wrk import LoadError
+from tests.figures.evidence import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,10 +111,15 @@ def main(
                 write_json(json_path, document)
     rig.say(f"all measured in {time.monotonic() - started:.0f} s, seed {seed}")
     verdicts = judge(rig.results)
+    passed = not any(verdict.is_missed for verdict in verdicts) and all(
+        check.holds for check in rig.results.checks
+    )
+    if json_path:
+        record("bench", last_line(verdicts), passed=passed, birth=rig.certificate)
     if chart_path:
         draw_chart(document, chart_path)
     print_report(Console(width=REPORT_WIDTH), rig.results, verdicts)
-    if any(verdict.is_missed for verdict in verdicts) or not all(check.holds for check in rig.results.checks):
+    if not passed:
         raise SystemExit(1)
 
 

@@ -71,6 +71,11 @@ class Caught:
         return {**birth, **_born(self.defects[0]), "seed": seeds, "versions": versions}
 
     @property
+    def is_complete(self) -> bool:
+        """Tell whether every defect that was asked for is caught."""
+        return sum(each["caught"] for each in self.defects) == self._wanted
+
+    @property
     def line(self) -> str:
         """The last line of a run, about all that was asked for, whether it came to its end or not."""
         line = f"sabotage: defects={self._wanted} caught={sum(each['caught'] for each in self.defects)}"

@@ -18,8 +18,9 @@ from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import Plan, run_fault
 from tests.chaos.stand import running_stand
-from tests.chaos.table import summary, table
+from tests.chaos.table import is_bad, summary, table
 from tests.figures import broker_versions, certificate, postgresql_version
+from tests.figures.evidence import record
 from tests.stand.product import SOURCES
 
 if TYPE_CHECKING:
@@ -226,6 +227,14 @@ class Account:
         is_part = any(map(self._config.getoption, ("fault", "defect", "keyword", "rounds")))
         if (path := self._config.getoption("json")) and not is_part:
             keep(path, {"certificate": self._certificate, "line": line, name: rows})
+            suite, passed = self._judge(name)
+            record(suite, line, passed=passed, birth=self._certificate)
+
+    def _judge(self, name: str) -> tuple[str, bool]:
+        """Return the suite that ran, and whether it passed."""
+        if name == "defects":
+            return "chaos-sabotage", self._caught.is_complete
+        return "chaos", not (self._missing() or any(map(is_bad, self._rows)))
 
     def _missing(self) -> list[int]:
         """Return the faults that are listed and were asked for, and have no result of every stand."""

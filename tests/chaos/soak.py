@@ -22,6 +22,7 @@ from tests.chaos.run import DRAIN_SECONDS, REPEATED, STILL_SECONDS, Plan, drain,
 from tests.chaos.scene import ANYTHING, Form
 from tests.chaos.stand import Stand, running_stand
 from tests.figures import certificate
+from tests.figures.evidence import record
 from tests.servers import ensure_postgresql, ensure_rabbitmq
 from tests.stand.product import SOURCES
 
@@ -160,6 +161,7 @@ def main() -> int:
     print(line)
     if options.json and options.minutes >= HOUR:
         keep(options.json, {"certificate": birth, "line": line, "soak": figures})
+        record("soak", line, passed=is_good(figures), birth=birth)
     return 0 if is_good(figures) else 1
 
 

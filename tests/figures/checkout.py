@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PRODUCT: Final = ("messaging", "webhook_api", "workers", "migrations", "omctl", "simulator")
@@ -45,13 +46,13 @@ class Checkout:
         excluded = [f":(exclude){page}" for page in PAGES]
         return bool(self._git("status", "--porcelain", "--", ".", *excluded).stdout.strip())
 
-    def standing_of(self, commit: str) -> Standing:
-        """Compare the product at a commit with the product in the working tree."""
+    def standing_of(self, commit: str, paths: Sequence[str] = PRODUCT) -> Standing:
+        """Compare the files below some paths at a commit with those in the working tree."""
         if self._git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
             return Standing.UNKNOWN
         if self._git("merge-base", "--is-ancestor", commit, "HEAD").returncode:
             return Standing.ELSEWHERE
-        changed = self._git("diff", "--quiet", commit, "--", *PRODUCT).returncode
+        changed = self._git("diff", "--quiet", commit, "--", *paths).returncode
         return Standing.CHANGED if changed else Standing.SAME
 
     def _git(self, *arguments: str) -> subprocess.CompletedProcess[str]:

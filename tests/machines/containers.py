@@ -13,7 +13,7 @@ from omctl.secrets import SIGNATURE_HEADER
 from tests.machines.composition import Composition
 from tests.machines.image import MachineError, docker, prepare_compose
 from tests.machines.stand_ins import make_stand_ins
-from tests.machines.telling import line, tell
+from tests.machines.telling import conclude, tell
 from tests.machines.traffic import PATH
 from webhook_api.signature import sign
 
@@ -46,8 +46,8 @@ def run() -> bool:
             raise MachineError(f"started again: {restarted}")
         composition.run("run", "--rm", "omctl", "check")
         tell("omctl check finds no problem")
-        print(line("compose", {"containers": sum(running.values()), "rules": rules, "rows": 1}), flush=True)
-    return rules > 0
+    numbers = {"containers": sum(running.values()), "rules": rules, "rows": 1}
+    return conclude("compose", numbers, passed=rules > 0)
 
 
 def _send(composition: Composition) -> str:

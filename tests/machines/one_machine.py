@@ -6,7 +6,7 @@ from typing import Final
 from tests.machines import removal, units
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine, Network
-from tests.machines.telling import line, tell
+from tests.machines.telling import conclude, tell
 from tests.machines.traffic import LAST_RETRIES_SECONDS, Traffic, settle
 
 RATE: Final = 20.0
@@ -44,9 +44,9 @@ def run() -> bool:
             time.sleep(LAST_RETRIES_SECONDS)
         account = settle([machine], traffic)
         account["refused"] -= excused
-        print(line("systemd", {"units": len(running), **account, "reboot": excused}), flush=True)
         removal.run(machine)
-    return not account["lost"] and not account["repeated"] and not account["refused"]
+    passed = not account["lost"] and not account["repeated"] and not account["refused"]
+    return conclude("systemd", {"units": len(running), **account, "reboot": excused}, passed=passed)
 
 
 def _strike(machine: Machine) -> None:

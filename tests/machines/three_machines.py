@@ -10,7 +10,7 @@ from tests.machines.balancer import LoadBalancer
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine, Network
 from tests.machines.one_machine import SETTINGS
-from tests.machines.telling import line, tell
+from tests.machines.telling import conclude, tell
 from tests.machines.traffic import LAST_RETRIES_SECONDS, Traffic, settle
 
 NAMES: Final = ("om-1", "om-2", "om-3")
@@ -53,8 +53,8 @@ def run() -> bool:
         account = settle(machines, traffic)
         for refusal in traffic.refusals():
             tell(f"refused: {refusal}")
-        print(line("three", {"machines": len(machines), **account}), flush=True)
-    return not account["lost"] and not account["repeated"] and not account["refused"]
+    passed = not account["lost"] and not account["repeated"] and not account["refused"]
+    return conclude("three", {"machines": len(machines), **account}, passed=passed)
 
 
 def _install(machines: list[Machine]) -> None:

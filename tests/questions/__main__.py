@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 
 from migrations import schema
 from tests.figures import certificate, postgresql_version
+from tests.figures.evidence import record
 from tests.questions.filling import TABLES, fill
 from tests.questions.page import PAGE, parameters_of, questions
 from tests.servers import PrivatePostgreSQL, ensure_postgresql
@@ -46,12 +47,16 @@ def main(*, events: int, json_path: Path | None) -> None:
         fill(url, events)
         answers = _ask_all(url)
     document = {"certificate": birth, "events": f"{events:,}", "questions": answers}
+    slowest = max(answer["ms"] for answer in answers)
+    line = f"questions: events={events} questions={len(answers)} slowest_ms={slowest:.0f}"
     if json_path:
+        record("questions", line, passed=True, birth=birth)
         json_path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     for answer in answers:
         click.echo(
             f"{answer['ms']:10,.1f} ms {answer['rows']:8,} rows  {answer['reads']:32}  {answer['title']}"
         )
+    click.echo(line)
 
 
 def _ask_all(url: str) -> list[dict[str, Any]]:

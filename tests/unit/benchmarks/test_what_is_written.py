@@ -23,6 +23,7 @@ def run(monkeypatch, tmp_path):
 
     monkeypatch.setattr(benchmarks, "running_rig", running_rig)
     monkeypatch.setattr(benchmarks, "measure", lambda _rig, _name: None)
+    monkeypatch.setattr(benchmarks, "record", lambda *_, **_values: None)
     path = tmp_path / "results.json"
 
     def run(*options):

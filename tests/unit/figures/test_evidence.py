@@ -1,0 +1,86 @@
+"""The evidence is a recorded success of the code at hand, or it is reported as none."""
+
+import json
+import subprocess
+
+import pytest
+
+from tests.figures import Checkout, evidence
+from tests.figures.certificate import ROOT
+
+CODE = ("workers",)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A project under git with one product file."""
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "docs").mkdir()
+    change(tmp_path, "workers/a.py", "one")
+    return tmp_path
+
+
+def git(root, *arguments):
+    identity = ("-c", "user.name=x", "-c", "user.email=x@example.invalid")
+    command = ["git", "-C", root, *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def change(root, path, text):
+    (root / path).parent.mkdir(exist_ok=True)
+    (root / path).write_text(text)
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", path)
+
+
+def judge(root, **changes):
+    entry = evidence.read(root)["chaos"] | changes
+    return evidence.judge(entry, Checkout(root), CODE)
+
+
+def test_a_result_is_current_until_the_code_that_it_covers_changes(checkout):
+    evidence.record("chaos", "chaos: lost=0", passed=True, root=checkout)
+    assert judge(checkout) == evidence.CURRENT
+    change(checkout, "docs/page.md", "changed")
+    assert judge(checkout) == evidence.CURRENT
+    change(checkout, "workers/a.py", "two")
+    assert judge(checkout) == "older than the code"
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"passed": False}, "failed"),
+        ({"dirty": True}, "of changes that were not committed"),
+        ({"commit": "0" * 40}, "of an unknown commit"),
+    ],
+)
+def test_any_other_result_is_no_evidence(checkout, changes, verdict):
+    evidence.record("chaos", "chaos: lost=0", passed=True, root=checkout)
+    assert judge(checkout, **changes) == verdict
+
+
+def test_a_suite_that_never_ran_is_missing_and_fails_the_command(checkout, capsys):
+    for suite in list(evidence.SUITES)[1:]:
+        evidence.record(suite, f"{suite}: lost=0", passed=True, root=checkout)
+    assert evidence.main(checkout) == 1
+    assert capsys.readouterr().out.startswith("chaos           missing\n")
+    evidence.record("chaos", "chaos: lost=0", passed=True, root=checkout)
+    assert evidence.main(checkout) == 0
+
+
+def test_suites_are_recorded_side_by_side_in_one_file(checkout):
+    evidence.record("soak", "soak: lost=0", passed=True, root=checkout)
+    evidence.record("chaos", "chaos: lost=1", passed=False, root=checkout)
+    entries = json.loads((checkout / evidence.FILE).read_text())
+    assert [(name, entry["line"]) for name, entry in entries.items()] == [
+        ("chaos", "chaos: lost=1"),
+        ("soak", "soak: lost=0"),
+    ]
+
+
+def test_every_suite_is_a_command_and_covers_paths_that_exist():
+    commands = (ROOT / "Makefile").read_text()
+    for suite, paths in evidence.SUITES.items():
+        assert f"\n{suite}: install" in commands
+        assert all((ROOT / path).exists() for path in paths), suite
