@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
@@ -19,25 +19,27 @@ JSON = "json"
 FORMS = (JSON, "text")
 
 
-def configure_logging(level: str, *, process: str, form: str = JSON) -> None:
-    """Send this process's own lines and those of the libraries to stdout.
+def configure_logging(level: str, *, process: str, form: str = JSON, stream: TextIO | None = None) -> None:
+    """Send this process's own lines and those of the libraries to one stream.
 
     Args:
-        level: One of LEVELS; what is below is left out.
-        process: Who writes, e.g. "edge" or "intake"; a field of every line.
+        level: One of LEVELS; lines of a lower level are left out.
+        process: The process's name, e.g. "edge" or "intake"; a field of every line.
         form: One of FORMS.
+        stream: The standard output if None.
     """
+    stream = stream or sys.stdout
     numeric = getattr(logging, level.upper())
     structlog.configure(
         processors=[*_shared_processors(), _renderer(form)],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         # A logger that is kept would keep the level of its first line, whatever is reloaded.
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(process=process)
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(library_formatter(form))
     logging.basicConfig(handlers=[handler], level=max(numeric, logging.WARNING), force=True)
     # pika tells each failed connection attempt in tracebacks of its own; ours are one line each.

@@ -7,7 +7,9 @@ import sys
 import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError, OpenMessagingError
+from messaging.log import configure_logging
 from omctl.commands import Commands
+from omctl.console import visible
 
 
 @click.group(
@@ -24,15 +26,13 @@ def omctl() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; the standard output is the command's alone, logs go to the standard error."""
+    configure_logging("warning", process="omctl", form="text", stream=sys.stderr)
     try:
         omctl()
-    except ConfigurationError as error:
-        click.echo(f"omctl: {error}", err=True)
-        sys.exit(EX_CONFIG)
     except OpenMessagingError as error:
-        click.echo(f"omctl: {error}", err=True)
-        sys.exit(1)
+        click.echo(f"omctl: {visible(str(error))}", err=True)
+        sys.exit(EX_CONFIG if isinstance(error, ConfigurationError) else 1)
 
 
 if __name__ == "__main__":

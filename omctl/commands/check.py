@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import click
-from rich.markup import escape
+from rich.text import Text
 
 from messaging.environment import Environment
 from messaging.settings_file import file_variables, variables_now
@@ -69,10 +69,7 @@ def _explain(settings: list[Explained], *, as_json: bool) -> None:
     if as_json:
         print_json({"settings": [asdict(each) for each in settings]})
         return
-    rows = [
-        (each.name, escape(each.value), escape(each.source), f"{escape(each.text)}\n→ {each.taken_up}")
-        for each in settings
-    ]
+    rows = [(each.name, each.value, each.source, f"{each.text}\n→ {each.taken_up}") for each in settings]
     print_table(("setting", "value", "from", "what it is → what takes another value up"), rows)
 
 
@@ -123,11 +120,10 @@ def problems(findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.level is Level.PROBLEM]
 
 
-def finding_row(finding: Finding) -> tuple[str, str, str]:
-    """Return what a person is shown of *finding*: the level coloured, what to do below what was found."""
-    level = f"[{STYLES[finding.level]}]{finding.level}[/]"
-    advice = f"\n→ {escape(finding.advice)}" if finding.advice else ""
-    return level, escape(finding.subject), escape(finding.text) + advice
+def finding_row(finding: Finding) -> tuple[Text, str, str]:
+    """Return the row of *finding*: its level in colour, its subject, and its text with the advice below."""
+    advice = f"\n→ {finding.advice}" if finding.advice else ""
+    return Text(finding.level, style=STYLES[finding.level]), finding.subject, finding.text + advice
 
 
 def verdict(findings: list[Finding]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from omctl.console import json_option, print_json, print_table
+from omctl.console import json_option, print_body, print_json, print_table
 from omctl.dead_letters import (
     Choice,
     Wish,
@@ -74,12 +74,13 @@ def show(message_id: str, *, with_body: bool, as_json: bool) -> None:
         click.echo(f"No dead letter {message_id} is in the queue.", err=True)
         raise SystemExit(1)
     described = as_plain(letter)
-    if with_body:
-        described["body"] = letter.body.decode(errors="backslashreplace")
     if as_json:
-        print_json(described)
-    else:
-        print_table(("", ""), [(name, str(value)) for name, value in described.items()])
+        body = {"body": letter.body.decode(errors="backslashreplace")} if with_body else {}
+        print_json({**described, **body})
+        return
+    print_table(("", ""), [(name, str(value)) for name, value in described.items()])
+    if with_body:
+        print_body(letter.body)
 
 
 @dead_letters.command()
