@@ -96,7 +96,7 @@ class Edge:
             extend(self.application)
         self._poller = (
             QueueDepthPoller(
-                settings.management_urls, settings.amqp_urls[0], self._post_report, lambda: watch.address
+                settings.management_urls, settings.amqp_urls, self._post_report, lambda: watch.address
             )
             if settings.management_urls
             else None

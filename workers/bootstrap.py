@@ -183,7 +183,7 @@ def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
         settings: Between what the number moves.
         as_processes: The workers are children of this process, and end with it; otherwise units of systemd.
     """
-    depths = QueueDepths(settings.management_urls, settings.amqp_url)
+    depths = QueueDepths(settings.management_urls, (settings.amqp_url,))
     fleet = Processes() if as_processes else Units()
     scaler = Scaler(settings.bounds, lambda: depths.read().get(EVENTS_QUEUE), fleet)
     try:
@@ -195,9 +195,7 @@ def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
 
 def run_observe(settings: ObserveSettings) -> None:
     """Tell Prometheus and the status page what database and broker know, until SIGTERM or SIGINT."""
-    depths = (
-        QueueDepths(settings.management_urls, settings.amqp_urls[0]) if settings.management_urls else None
-    )
+    depths = QueueDepths(settings.management_urls, settings.amqp_urls) if settings.management_urls else None
     engine = engine_of(settings.database_url, OBSERVER_SESSION)
     app = ops_app(ServiceCollector(engine, depths), Flow(engine), Edges(engine))
     serve(app, settings.host, settings.port, ServiceManager())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import requests
 
+from messaging.broker import virtual_host
 from messaging.topology import QUEUES
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ class QueueDepths:
 
     Args:
         management_urls: Base addresses with credentials.
-        amqp_url: Names the virtual host.
+        amqp_urls: Name the virtual host.
     """
 
-    def __init__(self, management_urls: Sequence[str], amqp_url: str) -> None:
-        virtual_host = quote(unquote(urlsplit(amqp_url).path[1:]) or "/", safe="")
-        question = f"api/queues/{virtual_host}?disable_stats=true&enable_queue_totals=true"
+    def __init__(self, management_urls: Sequence[str], amqp_urls: tuple[str, ...]) -> None:
+        vhost = quote(virtual_host(amqp_urls), safe="")
+        question = f"api/queues/{vhost}?disable_stats=true&enable_queue_totals=true"
         self._urls = [f"{url.rstrip('/')}/{question}" for url in management_urls]
         self._http = requests.Session()
 

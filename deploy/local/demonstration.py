@@ -73,7 +73,7 @@ class Demonstration:
         self._service = service
         self._wait = wait
         self._losses = losses
-        self._depths = QueueDepths((service.broker.management_url,), service.broker.amqp_url)
+        self._depths = QueueDepths((service.broker.management_url,), (service.broker.amqp_url,))
 
     def run(self) -> tuple[Accounts, Reconciled]:
         """Block until everything has been sent, processed, compared and processed again.

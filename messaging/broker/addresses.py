@@ -44,6 +44,16 @@ def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLPa
     return [_parameters(url, client_name) for url in urls]
 
 
+def virtual_host(urls: tuple[str, ...]) -> str:
+    """Return the virtual host of OM_AMQP_URL's first address; "/" without an address.
+
+    Raises:
+        ConfigurationError: The address is not an AMQP URL.
+    """
+    name: str = _read(urls[0]).virtual_host if urls else "/"
+    return name
+
+
 def _parameters(url: str, client_name: str) -> pika.URLParameters:
     parameters = _read(url)
     parameters.heartbeat = HEARTBEAT_SECONDS

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.setting_names import unknown_settings
 from omctl.check.finding import Finding, Level
 from omctl.installing import Role
+from omctl.redaction import redact_url, redact_urls
 from omctl.registration import read_wanted
 from webhook_api.settings import EdgeSettings
 from workers.deliver import configured_destinations
@@ -20,13 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 AREA: Final = "configuration"
-ADDRESSES: Final = (
-    "OM_AMQP_URL",
-    "OM_MANAGEMENT_URL",
-    "OM_DATABASE_URL",
-    "OM_GENESYS_API_URL",
-    "OM_GENESYS_LOGIN_URL",
-)
+URLS: Final = ("OM_DATABASE_URL", "OM_GENESYS_API_URL", "OM_GENESYS_LOGIN_URL")
+URL_LISTS: Final = ("OM_AMQP_URL", "OM_MANAGEMENT_URL")
 SECRETS: Final = (
     "OM_WEBHOOK_SECRETS",
     "OM_REQUIRED_HEADERS",
@@ -80,22 +75,14 @@ def setting_finding(name: str, value: str) -> Finding:
 
 
 def shown(name: str, value: str) -> str:
-    """Return *value* fit for a screen: secrets counted, passwords left out of addresses."""
+    """Return *value* fit for a screen: secrets counted, logins left out of URLs."""
     if name.endswith("_FILE"):
         return f"read from {value}"
-    parts = [part.strip() for part in value.split(",") if part.strip()]
-    if name in ADDRESSES:
-        return ", ".join(map(without_password, parts))
+    if name in URLS:
+        return redact_url(value)
+    if name in URL_LISTS:
+        return redact_urls(value)
     if name in SECRETS:
-        return f"set, {len(parts)} value{'s' if len(parts) != 1 else ''}"
+        count = sum(1 for part in value.split(",") if part.strip())
+        return f"set, {count} value{'s' if count != 1 else ''}"
     return value
-
-
-def without_password(address: str) -> str:
-    """Return *address* without user and password; of one that is no address, nothing."""
-    try:
-        parts = urlsplit(address)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return "set"
-    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else "set"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import requests
 
 from messaging import topology
+from messaging.broker import virtual_host
+from messaging.errors import ConfigurationError
 from omctl.check.finding import Finding, Level
+from omctl.redaction import HIDDEN, redact_urls
 
 AREA: Final = "management"
 REQUEST_SECONDS: Final = 5.0
@@ -30,11 +33,20 @@ def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[
             "Set OM_MANAGEMENT_URL; without it the edge cannot see the queue's depth and cannot answer 429."
         )
         return [Finding(AREA, "API", Level.WARNING, "is not configured", advice)]
-    vhost = quote(virtual_host(amqp_urls[0] if amqp_urls else ""), safe="")
+    hosts = redact_urls(",".join(urls)).split(", ")
+    if hosts == [HIDDEN]:
+        advice = "Write commas and other special characters of user and password in percent-encoding."
+        return [Finding(AREA, "API", Level.PROBLEM, "has a malformed URL", advice)]
+    try:
+        vhost = quote(virtual_host(amqp_urls), safe="")
+    except ConfigurationError as error:
+        return [Finding(AREA, "API", Level.PROBLEM, "is not asked: the virtual host is unknown", str(error))]
     findings: list[Finding] = []
-    for url in urls:
-        host = f" at {urlsplit(url).netloc.rpartition('@')[2]}" if len(urls) > 1 else ""
-        findings.extend(replace(found, subject=found.subject + host) for found in _node_findings(url, vhost))
+    for url, host in zip(urls, hosts, strict=True):
+        at_host = f" at {host}" if len(urls) > 1 else ""
+        findings.extend(
+            replace(found, subject=found.subject + at_host) for found in _node_findings(url, vhost)
+        )
     return findings
 
 
@@ -48,12 +60,6 @@ def _node_findings(url: str, vhost: str) -> list[Finding]:
     except (requests.RequestException, ValueError) as error:
         return [_unreachable(error)]
     return findings
-
-
-def virtual_host(amqp_url: str) -> str:
-    """Return the virtual host that an AMQP address names."""
-    path = urlsplit(amqp_url).path
-    return unquote(path[1:]) or "/"
 
 
 def alarm_finding(report: dict[str, Any]) -> Finding:

@@ -57,7 +57,7 @@ def settle(ledger: Path) -> Account:
 
 def _queued() -> dict[str, int]:
     """Return what waits in the queues; one of which nothing is known is not empty."""
-    depths = QueueDepths((_read("OM_MANAGEMENT_URL"),), "amqp:///").read()
+    depths = QueueDepths((_read("OM_MANAGEMENT_URL"),), ("amqp:///",)).read()
     queues = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
     return {queue: depth for queue in queues if (depth := depths.get(queue, 1))}
 

@@ -8,10 +8,11 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import requests
 
+from messaging.broker import virtual_host
 from messaging.log import logger
 from messaging.topology import EVENTS_QUEUE
 from webhook_api.pressure.admission import DepthSample
@@ -66,7 +67,7 @@ class QueueDepthPoller:
 
     Args:
         management_urls: Base addresses with credentials, e.g. http://user:pass@host:15672, tried in turn.
-        amqp_url: Names the virtual host.
+        amqp_urls: Name the virtual host.
         on_report: Called on the poller's thread.
         asked_first: Returns which address to ask before the others, counted from 0; with None the one that
             answered last is.
@@ -75,11 +76,11 @@ class QueueDepthPoller:
     def __init__(
         self,
         management_urls: tuple[str, ...],
-        amqp_url: str,
+        amqp_urls: tuple[str, ...],
         on_report: Callable[[QueueReport], None],
         asked_first: Callable[[], int | None],
     ) -> None:
-        vhost = quote(unquote(urlsplit(amqp_url).path[1:]) or "/", safe="")
+        vhost = quote(virtual_host(amqp_urls), safe="")
         self._http = requests.Session()
         self._nodes = [_Api(address, url, vhost, self._http) for address, url in enumerate(management_urls)]
         self._on_report = on_report

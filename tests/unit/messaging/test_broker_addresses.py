@@ -2,7 +2,7 @@
 
 import pytest
 
-from messaging.broker import parameters_of
+from messaging.broker import parameters_of, virtual_host
 from messaging.errors import ConfigurationError
 
 SECRET = "not-to-be-repeated"
@@ -59,3 +59,15 @@ def _refusal_of(address):
     assert SECRET not in str(refusal.value)
     assert refusal.value.__context__ is None or refusal.value.__suppress_context__
     return str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "vhost"),
+    [("amqp://host/%2F", "/"), ("amqp://host", "/"), ("amqp://host/", "/"), ("amqp://host/om", "om")],
+)
+def test_the_virtual_host_is_read_from_the_address(url, vhost):
+    assert virtual_host((url,)) == vhost
+
+
+def test_without_an_address_the_virtual_host_is_the_default():
+    assert virtual_host(()) == "/"

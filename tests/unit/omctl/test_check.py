@@ -11,7 +11,7 @@ from omctl.check.edge import health_url, report_findings
 from omctl.check.finding import Level
 from omctl.check.host import list_finding, secret_findings
 from omctl.check.journal import JournalState, check_journals, journal_finding, read_state
-from omctl.check.management import alarm_finding, guest_finding, queue_finding, virtual_host
+from omctl.check.management import alarm_finding, guest_finding, queue_finding
 from omctl.check.proof import check_proof
 from omctl.commands.check import roles_of
 from omctl.installing import BOTH, Role, kept_options
@@ -134,14 +134,6 @@ def test_an_alarm_names_its_node_and_resource():
     assert alarm_finding(report).text == "disk on rabbit@a"
     assert alarm_finding(report).level is Level.PROBLEM
     assert alarm_finding({"status": "ok"}).level is Level.OK
-
-
-@pytest.mark.parametrize(
-    ("url", "vhost"),
-    [("amqp://host/%2F", "/"), ("amqp://host", "/"), ("amqp://host/", "/"), ("amqp://host/om", "om")],
-)
-def test_the_virtual_host_is_read_from_the_address(url, vhost):
-    assert virtual_host(url) == vhost
 
 
 @pytest.mark.parametrize(

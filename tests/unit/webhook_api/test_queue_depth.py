@@ -24,7 +24,7 @@ class Answering(BaseAdapter):
 
 
 def _depth_told(body):
-    poller = QueueDepthPoller(("http://broker:15672",), "amqp://broker/", lambda _: None, lambda: None)
+    poller = QueueDepthPoller(("http://broker:15672",), ("amqp://broker/",), lambda _: None, lambda: None)
     with poller._http as http:
         http.mount("http://", Answering(body))
         report = poller._ask()

@@ -59,7 +59,7 @@ CONFLICT_SECONDS: Final = 0.05
 
 
 def engine_of(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
-    """Return an engine that connects when it is first used.
+    """Return an engine that connects when it is first used; its errors show no parameters of statements.
 
     Args:
         url: As OM_DATABASE_URL.
@@ -79,8 +79,9 @@ def engine_of(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
             pool_size=2,
             max_overflow=0,
             pool_timeout=5.0,
+            hide_parameters=True,
         )
-    engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+    engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     is_reader = session.get("default_transaction_read_only") == "on"
     event.listen(engine, "begin", _begin_reading if is_reader else _begin_immediate)
@@ -139,6 +140,9 @@ def _parse(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError:
         raise problem from None
+    if "@" in (parsed.host or ""):
+        # The driver would quote the host, and with it a part of the password.
+        raise ConfigurationError("OM_DATABASE_URL: write @ in user and password as %40")
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in {"postgresql+psycopg", "sqlite", "sqlite+pysqlite"}:

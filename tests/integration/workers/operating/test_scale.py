@@ -46,7 +46,7 @@ def test_workers_come_with_a_backlog_and_go_when_it_is_gone(backlog, rabbitmq, p
     service = Service(tmp_path, backlog.amqp_url, rabbitmq.management_url, settings)
     log = tmp_path / "scale.log"
     role = ServerProcess("scale", log)
-    depths = QueueDepths((rabbitmq.management_url,), backlog.amqp_url)
+    depths = QueueDepths((rabbitmq.management_url,), (backlog.amqp_url,))
 
     with running(role):
         command = [sys.executable, "-m", "workers", "scale", "--processes"]
@@ -62,7 +62,7 @@ def test_workers_come_with_a_backlog_and_go_when_it_is_gone(backlog, rabbitmq, p
 
 
 def test_a_depth_that_nobody_tells_is_unknown_and_not_empty(vhost):
-    assert QueueDepths(("http://guest:guest@127.0.0.1:9",), vhost.amqp_url).read() == {}
+    assert QueueDepths(("http://guest:guest@127.0.0.1:9",), (vhost.amqp_url,)).read() == {}
 
 
 def targets(log):
