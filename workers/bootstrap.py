@@ -23,7 +23,7 @@ from workers.renewal import renew
 from workers.retain import open_database, retain
 from workers.role import Role
 from workers.scale import Processes, Scaler, Units
-from workers.settle import Settler
+from workers.settle import Settler, Verifier
 from workers.tables import RETENTION_SESSION, DatabaseClock, engine_of
 
 if TYPE_CHECKING:
@@ -44,11 +44,19 @@ def run_settle(settings: SettleSettings, *, name: str) -> None:
     """Settle conversations until SIGTERM or SIGINT."""
     engine = engine_of(settings.database_url)
     clock = DatabaseClock(engine)
-    genesys = settings.genesys
+    genesys, wait = settings.genesys, settings.apply_unverified_seconds
     states = ConversationStates(_platform_client(engine, genesys, clock)) if genesys is not None else None
-    settler = Settler(engine, clock, window=settings.window, states=states)
-    with present(settings.database_url, clock, "settle", worker_called(name), dict):
-        Role("settle", [settler.settle_windows, settler.settle_updates], ServiceManager()).run()
+    settler = Settler(engine, clock, window=settings.window, verifies=states is not None)
+    verifier = Verifier(
+        engine,
+        clock,
+        states=states,
+        end_seconds=wait or settings.give_up_seconds,
+        applies_unverified=wait > 0,
+    )
+    steps = [settler.settle_windows, verifier.settle_updates, verifier.end_updates]
+    with present(settings.database_url, clock, "settle", worker_called(name), verifier.figures):
+        Role("settle", steps, ServiceManager()).run()
 
 
 def run_deliver(settings: DeliverSettings, *, name: str) -> None:

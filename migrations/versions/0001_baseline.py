@@ -157,7 +157,7 @@ VIEWS = {
         "Explicit transitions of the routing, and what became of each",
         """
         SELECT event_id, conversation_id, occurred_at, sequence, received_at, routing_status, routing_queue,
-            decision, platform_status, verified, decided_at, attempts, next_attempt_at
+            decision, platform_status, verified, decided_at, waits_since, next_attempt_at
         FROM routing_updates""",
     ),
     "deliveries_v1": (
@@ -296,7 +296,10 @@ CHECKS = {
     ("processed_events", "ck_processed_events_deliveries"): "deliveries >= 1",
     ("processed_events", "ck_processed_events_body_sha256"): "octet_length(body_sha256) = 32",
     ("conversations", "ck_conversations_status"): "status IN ('implied', 'started')",
-    ("routing_updates", "ck_routing_updates_decision"): "decision IN ('applied', 'late', 'superseded')",
+    (
+        "routing_updates",
+        "ck_routing_updates_decision",
+    ): "decision IN ('applied', 'late', 'superseded', 'undecided')",
     ("deliveries", "ck_deliveries_outcome"): "outcome IN ('delivered', 'dead')",
 }
 """Values that this service's own code decides, in PostgreSQL only.
@@ -430,6 +433,7 @@ def _create_conversations() -> None:
             "settled_through_sequence", sa.BigInteger, "Its sequence number, 0 for none", server_default="0"
         ),
         _column("session_opened_at", MOMENT, "When its session went to the outbox, our clock", nullable=True),
+        _column("unsettled_because", sa.Text, "Why settling failed; null: it did not", nullable=True),
         _column("updated_at", MOMENT, "Last change of this row, our clock"),
         sa.PrimaryKeyConstraint("conversation_id", name="pk_conversations"),
         comment="One row per conversation. Locked in the order of conversation_id",
@@ -439,6 +443,12 @@ def _create_conversations() -> None:
         "conversations",
         ["window_opened_at"],
         where="window_opened_at IS NOT NULL",
+    )
+    _index(
+        "ix_conversations_unsettled",
+        "conversations",
+        ["conversation_id"],
+        where="unsettled_because IS NOT NULL",
     )
 
 
@@ -501,19 +511,21 @@ def _create_routing_updates() -> None:
         _column(
             "decision",
             sa.Text,
-            "applied, late (a newer one stands) or superseded; null: waits",
+            "applied, late (a newer one stands), superseded or undecided",
             nullable=True,
         ),
-        _column("platform_status", sa.Text, "What the platform said when it was asked", nullable=True),
-        _column("verified", sa.Boolean, "Whether the platform agreed; null: it was not asked", nullable=True),
-        _column("decided_at", MOMENT, "When, our clock", nullable=True),
-        _column("attempts", sa.Integer, "How often the platform was asked", server_default="0"),
-        _column("next_attempt_at", MOMENT, "When to ask, our clock", nullable=True),
+        _column("platform_status", sa.Text, "The platform's state when it was asked", nullable=True),
+        _column(
+            "verified", sa.Boolean, "Whether the platform agreed; null: it gave no answer", nullable=True
+        ),
+        _column("decided_at", MOMENT, "When, the database's clock; null: it waits", nullable=True),
+        _column("waits_since", MOMENT, "When intake took it, the database's clock"),
+        _column("next_attempt_at", MOMENT, "When to ask; null: answered, or decided", nullable=True),
         sa.PrimaryKeyConstraint("event_id", name="pk_routing_updates"),
         comment="Explicit transitions of the routing, and what became of each",
     )
     _index("ix_routing_updates_conversation_id", "routing_updates", ["conversation_id"])
-    _index("ix_routing_updates_waiting", "routing_updates", ["next_attempt_at"], where="decision IS NULL")
+    _index("ix_routing_updates_waiting", "routing_updates", ["waits_since"], where="decision IS NULL")
 
 
 def _create_dead_letters() -> None:

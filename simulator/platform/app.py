@@ -83,7 +83,9 @@ def _api(organisation: Organisation, talks: Talks) -> Blueprint:
     @api.get("/conversations/<conversation_id>")
     def conversation(conversation_id: str) -> tuple[Response, int]:
         """Return one conversation."""
-        found = organisation.conversations.get(conversation_id)
+        if conversation_id in organisation.forbidden:
+            return error(403, "missing.division.permission", "Missing the permission conversation:view.")
+        found = organisation.find(conversation_id)
         if found is None:
             return error(404, "not.found", "The requested resource was not found.")
         return jsonify(as_conversation(found)), 200

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import threading
 import time
 from collections import deque
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.platform.history import History
 from simulator.platform.outbound import Outbound
 from simulator.platform.registrations import Registrations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MINUTE_SECONDS: Final = 60.0
 
@@ -107,8 +112,12 @@ class Organisation:
         requests_per_minute: What it may ask in a minute.
         token_seconds: How long an access token lives.
         latency: Seconds that each answer takes at least.
+        lag: The most seconds that the API is behind what was notified; it does not know a new conversation
+            until then.
+        timer: Returns seconds, of the limit and of the lag.
 
-    What stands in `login_answers`, a body and its HTTP status each, the login service answers next.
+    The login service answers next with the bodies and HTTP statuses in `login_answers`. The API answers 403
+    for the conversations of `forbidden`. Every option may be changed while it runs.
     """
 
     def __init__(
@@ -119,12 +128,16 @@ class Organisation:
         requests_per_minute: int = 300,
         token_seconds: float = 86_400.0,
         latency: float = 0.0,
+        lag: float = 0.0,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client_id = client_id
         self.client_secret = client_secret
         self.requests_per_minute = requests_per_minute
         self.token_seconds = token_seconds
         self.latency = latency
+        self.lag = lag
+        self.forbidden: set[str] = set()
         self.conversations: dict[str, Conversation] = {}
         self.history = History()
         self.registrations = Registrations()
@@ -135,6 +148,8 @@ class Organisation:
         self.requests: list[str] = []
         self.refused = 0
         self.login_answers: deque[tuple[str, int]] = deque()
+        self._timer = timer
+        self._behind: dict[str, list[tuple[float, Conversation]]] = {}
         self._tokens: dict[str, float] = {}
         self._asked: deque[float] = deque()
         self._faults: deque[Fault] = deque()
@@ -145,7 +160,7 @@ class Organisation:
         """Return a new access token."""
         with self._lock:
             token = secrets.token_urlsafe(24)
-            self._tokens[token] = time.monotonic() + self.token_seconds
+            self._tokens[token] = self._timer() + self.token_seconds
             self.tokens_issued += 1
             return token
 
@@ -157,12 +172,12 @@ class Organisation:
     def knows(self, token: str) -> bool:
         """Tell whether a token is good."""
         with self._lock:
-            return self._tokens.get(token, 0.0) > time.monotonic()
+            return self._tokens.get(token, 0.0) > self._timer()
 
     def seconds_until_room(self, request: str) -> float:
         """Count a request; return 0, or after how many seconds it would be within the limit."""
         with self._lock:
-            now = time.monotonic()
+            now = self._timer()
             self._forget(now)
             if len(self._asked) >= self.requests_per_minute:
                 self.refused += 1
@@ -174,7 +189,7 @@ class Organisation:
     def asked_in_the_last_minute(self) -> int:
         """Return how many requests count towards the limit now."""
         with self._lock:
-            self._forget(time.monotonic())
+            self._forget(self._timer())
             return len(self._asked)
 
     def _forget(self, now: float) -> None:
@@ -198,6 +213,20 @@ class Organisation:
             return self._faults.popleft() if self._faults else self._faults_of.pop(method, None)
 
     def put(self, conversation: Conversation) -> None:
-        """Add a conversation, or replace it."""
+        """Add a conversation, or note that it has changed; with a lag the API shows it some time later."""
+        conversation_id = conversation.conversation_id
         with self._lock:
-            self.conversations[conversation.conversation_id] = conversation
+            self.conversations[conversation_id] = conversation
+            if self.lag:
+                versions = self._behind.setdefault(conversation_id, [])
+                at = self._timer() + random.uniform(0.0, self.lag)  # noqa: S311  # guards nothing
+                versions.append((max([at, *(shown for shown, _ in versions)]), deepcopy(conversation)))
+
+    def find(self, conversation_id: str) -> Conversation | None:
+        """Return what the API shows of a conversation now."""
+        with self._lock:
+            if conversation_id not in self._behind:
+                return self.conversations.get(conversation_id)
+            now = self._timer()
+            shown = [version for at, version in self._behind[conversation_id] if at <= now]
+            return shown[-1] if shown else None

@@ -114,6 +114,7 @@ class Talks:
             talk = self._open(conversation_id)
             if who == "agent" and talk.state == WAITING:
                 talk.conversation.participants.append(Participant("agent", QUEUE, AGENT))
+                self._organisation.put(talk.conversation)
                 self._tell(bodies.routed(conversation_id, talk.now(), "CONTACT-ROUTED", QUEUE))
             return self._say(talk, who, text, is_lost=is_lost)
 
@@ -126,6 +127,7 @@ class Talks:
         with self._lock:
             talk = self._open(conversation_id)
             talk.conversation.end_time = talk.now()
+            self._organisation.put(talk.conversation)
             if self._organisation.history.conversation(conversation_id):
                 self._organisation.history.end(conversation_id, talk.conversation.end_time)
 

@@ -31,7 +31,7 @@ CONFLICTS = "SELECT count(*) FROM duplicate_events WHERE idempotency_key LIKE :r
 SUPERSEDED = text("""
     SELECT event.body_sha256 FROM routing_updates AS notified
     JOIN processed_events AS event ON event.id = notified.event_id
-    WHERE notified.decision = 'superseded' AND notified.platform_status IS NOT NULL
+    WHERE notified.decision IN ('superseded', 'undecided') AND notified.platform_status IS NOT NULL
 """)
 GIVEN_UP = "SELECT count(*) FROM deliveries WHERE outcome <> 'delivered'"
 TWICE_IN_OUTBOX = "SELECT count(event_id) - count(DISTINCT event_id) FROM outbox"

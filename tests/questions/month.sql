@@ -51,9 +51,9 @@ SELECT id, conversation_id, md5((id - 1)::text), CASE WHEN id %% 400 = 0 THEN 'F
 FROM processed_events WHERE event_type = 'openmessaging:receipt';
 
 INSERT INTO routing_updates (event_id, conversation_id, occurred_at, sequence, received_at, routing_status,
-    routing_queue, decision, verified, decided_at)
+    routing_queue, decision, verified, decided_at, waits_since)
 SELECT id, conversation_id, occurred_at, 0, received_at,
-    CASE WHEN id %% 10 = 4 THEN 'CONTACT-QUEUED' ELSE 'CONTACT-ROUTED' END, 'queue-1', 'applied', true, processed_at
+    CASE WHEN id %% 10 = 4 THEN 'CONTACT-QUEUED' ELSE 'CONTACT-ROUTED' END, 'queue-1', 'applied', true, processed_at, processed_at
 FROM processed_events WHERE event_type = 'openmessaging:conversation:updated' AND outcome = 'processed';
 
 INSERT INTO outbox (id, conversation_id, event_id, event_type, occurred_at, late, verified, created_at)

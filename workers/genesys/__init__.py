@@ -2,12 +2,13 @@
 
 from workers.genesys.budget import RequestBudget
 from workers.genesys.client import GenesysClient
-from workers.genesys.conversation_states import ConversationStates
+from workers.genesys.conversation_states import REFUSED_SECONDS, ConversationStates
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.genesys.routing_state import PlatformState, platform_state_of
 from workers.genesys.settings import GenesysSettings, is_safe, read_genesys_settings, region_of
 
 __all__ = [
+    "REFUSED_SECONDS",
     "ConversationStates",
     "GenesysClient",
     "GenesysSettings",

@@ -1,9 +1,8 @@
-"""Look conversations up at the platform: each at most once in ten seconds, by one caller at a time."""
+"""Look conversations up at the platform, and remember the answers for a time."""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
+import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -20,65 +19,55 @@ if TYPE_CHECKING:
 CACHE_SECONDS: Final = 10.0
 """The guide's: "Cache the API response for ten seconds to reduce call volume"."""
 
+REFUSED_SECONDS: Final = 300.0
+"""A conversation of another division stays refused; a permission that was added is noticed after this."""
+
 CACHE_CONVERSATIONS: Final = 10_000
-
-STRIPES: Final = 64
-"""Locks that the conversations share: far more than requests that the budget allows at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What the platform said, and the newest event that was on record when it was asked."""
-
-    state: PlatformState | None
-    newest: int
 
 
 class ConversationStates:
-    """What the platform says of conversations, remembered for ten seconds.
+    """The platform's states of conversations; used by one thread.
 
     Args:
         client: The way to the platform.
+        timer: Returns seconds.
     """
 
-    def __init__(self, client: GenesysClient) -> None:
+    def __init__(self, client: GenesysClient, timer: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        self._cache: TTLCache[str, _Answer] = TTLCache(CACHE_CONVERSATIONS, CACHE_SECONDS)
-        self._lock = threading.Lock()
-        self._asking = [threading.Lock() for _ in range(STRIPES)]
+        self._states: TTLCache[str, PlatformState | None] = TTLCache(
+            CACHE_CONVERSATIONS, CACHE_SECONDS, timer
+        )
+        self._refused: TTLCache[str, PlatformRefusedError] = TTLCache(
+            CACHE_CONVERSATIONS, REFUSED_SECONDS, timer
+        )
 
-    def of(
-        self,
-        conversation_id: str,
-        *,
-        event_id: int = 0,
-        newest: int = 0,
-        fits: Callable[[PlatformState | None], bool] = lambda _: True,
+    def find(
+        self, conversation_id: str, is_enough: Callable[[PlatformState | None], bool] = lambda _: True
     ) -> PlatformState | None:
-        """Return the platform's state of a conversation, or None where the platform knows no such one.
-
-        A remembered answer from before the event says nothing against it: where it does not fit, the
-        platform is asked afresh.
+        """Return the platform's state of a conversation, or None if the platform has no such conversation.
 
         Args:
-            conversation_id: Which.
-            event_id: The `processed_events.id` of the event on whose behalf it is asked.
-            newest: The highest one that is on record by now.
-            fits: Whether an answer bears the event out.
+            conversation_id: The platform's.
+            is_enough: Whether a remembered answer will do; otherwise the platform is asked.
 
         Raises:
             PlatformUnavailableError: Not known now; ask again later.
-            PlatformRefusedError: We may not ask.
+            PlatformRefusedError: We may not ask. This conversation is not asked for again for some minutes.
         """
-        with self._asking[hash(conversation_id) % STRIPES]:
-            with self._lock:
-                known = self._cache.get(conversation_id)
-            if known is not None and (event_id <= known.newest or fits(known.state)):
-                return known.state
+        refusal = self._refused.get(conversation_id)
+        if refusal is not None:
+            raise refusal
+        if conversation_id in self._states and is_enough(self._states[conversation_id]):
+            return self._states[conversation_id]
+        try:
             state = self._ask(conversation_id)
-            with self._lock:
-                self._cache[conversation_id] = _Answer(state, newest)
-            return state
+        except PlatformRefusedError as error:
+            if not error.is_of_credentials:
+                self._refused[conversation_id] = error
+            raise
+        self._states[conversation_id] = state
+        return state
 
     def _ask(self, conversation_id: str) -> PlatformState | None:
         try:

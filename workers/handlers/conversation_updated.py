@@ -1,6 +1,6 @@
 """Guard the conversation's routing: of all updates, only explicit transitions go any further.
 
-The settle role applies them (workers/settle/plan.py), in the platform's order and with its word.
+The settle role applies them (workers/settle/plan.py) in the platform's order, if the platform agrees.
 
 Source:
     The guide, "The Trap: Subscribing to openmessaging:conversation:updated without … state-change guards":
@@ -37,7 +37,7 @@ _COLUMNS: Final = {
 """What an update says of each column."""
 
 _values_of: Final = attrgetter(*_COLUMNS.values())
-_KEEP: Final = insert_into(routing_updates, (*_COLUMNS, "next_attempt_at"))
+_KEEP: Final = insert_into(routing_updates, (*_COLUMNS, "waits_since", "next_attempt_at"))
 
 
 def conversation_updated(transitions: frozenset[str]) -> Handler:
@@ -51,7 +51,7 @@ def conversation_updated(transitions: frozenset[str]) -> Handler:
         """Keep the explicit transitions for settling, and skip the rest."""
         kept = [each for each in events if each.event.routing_status in transitions]
         if kept:
-            _KEEP.execute(connection, [(*_values_of(each), now_us) for each in kept])
+            _KEEP.execute(connection, [(*_values_of(each), now_us, now_us) for each in kept])
         return {
             each.event_id: NO_TRANSITION if each.event.routing_status else NO_ROUTING_STATUS
             for each in events

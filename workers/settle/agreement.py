@@ -1,8 +1,7 @@
-"""Hold what an update notified against what the platform says of its conversation."""
+"""Compare a routing update with the platform's state of its conversation, and decide what follows."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -15,46 +14,83 @@ if TYPE_CHECKING:
     from workers.settle.plan import Pending
 
 UNKNOWN_TO_THE_PLATFORM: Final = "UNKNOWN"
-"""What is put on record where the platform has no such conversation."""
+"""The state of a conversation that the platform does not have."""
 
 AGREES: Final[Mapping[str, frozenset[str]]] = {
     QUEUED: frozenset({QUEUED}),
-    # The contact is routed when a person is rung: answered or not is no matter of routing.
+    # The contact is routed when an agent is alerted: whether they answer is no matter of routing.
     ROUTED: frozenset({ROUTED, ALERTING}),
-    # Whoever is rung may have answered by the time the platform is asked.
+    # An agent who is alerted may have answered by the time the platform is asked.
     ALERTING: frozenset({ALERTING, ROUTED}),
     ENDED: frozenset({ENDED}),
 }
-"""With what the platform may say, by the status that an update notified. Others cannot be looked up."""
+"""The platform's states that confirm an update, by its own status. Other statuses cannot be looked up."""
+
+CONFIRMED: Final = "confirmed"
+CONTRADICTED: Final = "contradicted"
+ASK_AGAIN: Final = "ask again"
+TOO_LATE: Final = "too late"
+
+SURE_AFTER_SECONDS: Final = 5.0
+"""The platform's API may be behind its own notifications: an earlier contradiction counts for nothing."""
+
+SURE_UNTIL_SECONDS: Final = 15.0
+"""The state that a later answer names may have come after the update, which was true in its time."""
+
+SECOND_ASK_SECONDS: Final = 2.0
+"""The age at which an update is asked about for the second time; most windows close then."""
 
 
-def judged(update: Pending, platform: PlatformState | None) -> Pending:
-    """Return an update with what the platform says of it.
+def state_name(update: Pending, platform: PlatformState | None) -> str:
+    """Return the platform's state in one word, with the routing queue if it is not the update's.
 
     Args:
-        update: What was notified.
-        platform: The platform's own word; None where it has no such conversation.
+        update: The update that it is compared with.
+        platform: The state; None if the platform has no such conversation.
     """
-    assert update.routing_status is not None
-    expected = AGREES.get(update.routing_status)
-    if expected is None:
-        return update
-    said = (platform.status or "NONE") if platform else UNKNOWN_TO_THE_PLATFORM
-    if platform is not None and said == update.routing_status == QUEUED:
-        elsewhere = _other_queue(update.routing_queue, platform.routing_queue)
-        if elsewhere:
-            return replace(update, platform_status=f"{said} in {elsewhere}", verified=False)
-    return replace(update, platform_status=said, verified=said in expected)
+    if platform is None:
+        return UNKNOWN_TO_THE_PLATFORM
+    name = platform.status or "NONE"
+    if name == update.routing_status == QUEUED:
+        ours, theirs = _queue_id(update.routing_queue), _queue_id(platform.routing_queue)
+        if ours and theirs and ours != theirs:
+            return f"{name} in {platform.routing_queue}"
+    return name
 
 
-def _other_queue(notified: str | None, platforms: str | None) -> str | None:
-    """Return the routing queue that the platform names where it is another than was notified, else None."""
-    ours, theirs = _queue_id_of(notified), _queue_id_of(platforms)
-    return platforms if ours and theirs and ours != theirs else None
+def judge(update: Pending, platform: PlatformState | None, age: float) -> str:
+    """Decide what an answer means for an update.
+
+    Args:
+        update: The update.
+        platform: The answer; None if the platform has no such conversation.
+        age: Seconds from the update's arrival to the request.
+
+    Returns:
+        CONFIRMED, also of a status that cannot be looked up; CONTRADICTED; ASK_AGAIN if the contradiction is
+        too early to count; TOO_LATE if no answer can decide on the update any more.
+    """
+    expected = AGREES.get(update.routing_status or "")
+    if expected is None or state_name(update, platform) in expected:
+        return CONFIRMED
+    if age < SURE_AFTER_SECONDS:
+        return ASK_AGAIN
+    return CONTRADICTED if age <= SURE_UNTIL_SECONDS else TOO_LATE
 
 
-def _queue_id_of(queue: str | None) -> UUID | None:
-    """Read a routing queue's id. What is none may be a name, which is not to be compared with an id."""
+def seconds_until_next_ask(age: float, delay: float = 0.0) -> float:
+    """Return how long to wait before an update is asked about again: first by ages, then ever longer.
+
+    Args:
+        age: Seconds since the update's arrival.
+        delay: Seconds that the platform wants to be left alone.
+    """
+    ages = (SECOND_ASK_SECONDS, SURE_AFTER_SECONDS, 2 * age)
+    return max(delay, next(each for each in ages if each > age) - age)
+
+
+def _queue_id(queue: str | None) -> UUID | None:
+    """Read a routing queue's id; a name is not compared with an id."""
     try:
         return UUID(queue)
     except (TypeError, ValueError):

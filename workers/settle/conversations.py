@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 
 from workers.parsing import microseconds_of, moment_of
-from workers.settle.plan import Moment, Pending, Routing, Settled
-from workers.settle.updates import decide, place_of
-from workers.tables import RowStatement, conversation_messages, conversations, kinds_of, routing_updates
+from workers.settle.plan import Moment, Pending, Routing, Settled, settle_window
+from workers.settle.updates import decide, note_answers, place_of
+from workers.tables import (
+    RowStatement,
+    conversation_messages,
+    conversations,
+    kinds_of,
+    put_in_outbox,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import Connection, Row
 
-    from workers.settle.plan import Settlement
+    from workers.settle.plan import Decision, Settlement
 
 _C: Final = conversations.c
 _M: Final = conversation_messages.c
-_U: Final = routing_updates.c
 
 _STATE: Final = (
     _C.conversation_id,
@@ -43,7 +48,7 @@ _WRITE: Final = RowStatement(
         session_opened_at = COALESCE(session_opened_at, {session_opened_at}),
         routing_status = {routing_status}, routing_queue = {routing_queue},
         routing_changed_at = {routing_changed_at}, routing_sequence = {routing_sequence},
-        updated_at = {updated_at}
+        unsettled_because = NULL, updated_at = {updated_at}
     FROM {rows} WHERE conversations.conversation_id = {conversation_id}
     """,
     kinds_of(
@@ -62,27 +67,55 @@ _WRITE: Final = RowStatement(
 )
 
 
-def lock_closed(connection: Connection, now_us: int, *, opened_before_us: int, limit: int) -> list[Row[Any]]:
-    """Lock up to *limit* conversations whose window has closed; what another process has is left to it.
+def closed_ids(connection: Connection, now_us: int, *, opened_before_us: int, limit: int) -> list[str]:
+    """Lock up to *limit* conversations whose window has closed, those of other processes left out.
 
     Args:
         connection: In a transaction.
-        now_us: Our clock, microseconds since the epoch.
+        now_us: The database's clock, microseconds since the epoch.
         opened_before_us: No window that was opened later can be closed; it bounds what is looked at.
         limit: How many at most.
     """
     closed = (
-        select(*_STATE)
+        select(_C.conversation_id)
         .where(_C.window_opened_at <= moment_of(opened_before_us), _C.window_closes_at <= moment_of(now_us))
         .order_by(_C.window_opened_at)
         .limit(limit)
+        .with_for_update(skip_locked=True)
     )
-    return _locked(connection, closed)
+    return list(connection.execute(closed).scalars())
 
 
-def lock_one(connection: Connection, conversation_id: str) -> Row[Any] | None:
-    """Lock one conversation, or return None while another process has it."""
-    return next(iter(_locked(connection, select(*_STATE).where(_C.conversation_id == conversation_id))), None)
+def lock(connection: Connection, conversation_ids: Sequence[str]) -> list[Row[Any]]:
+    """Lock conversations, those of other processes left out; SQLite has one writer."""
+    rows = select(*_STATE).where(_C.conversation_id.in_(conversation_ids)).with_for_update(skip_locked=True)
+    return list(connection.execute(rows))
+
+
+def try_to_lock(connection: Connection, conversation_id: str) -> bool:
+    """Lock one conversation, and read nothing else of it; return False if another process has it."""
+    row = select(_C.conversation_id).where(_C.conversation_id == conversation_id)
+    return connection.execute(row.with_for_update(skip_locked=True)).first() is not None
+
+
+def set_aside(connection: Connection, conversation_id: str, because: str, until_us: int) -> None:
+    """Record that a conversation cannot be settled; nobody tries again before *until_us*.
+
+    Args:
+        connection: In a transaction.
+        conversation_id: Whose row, events or updates cannot be read or written.
+        because: A code; never a value.
+        until_us: The database's clock, microseconds since the epoch.
+    """
+    connection.execute(
+        update(conversations)
+        .where(_C.conversation_id == conversation_id)
+        .values(
+            unsettled_because=because,
+            # A window that opens later is not looked at, whatever events come to it meanwhile.
+            window_opened_at=case((_C.window_opened_at.is_not(None), moment_of(until_us))),
+        )
+    )
 
 
 def waiting_messages(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[Pending]]:
@@ -112,34 +145,57 @@ def close_windows(connection: Connection, conversation_ids: Sequence[str]) -> No
     )
 
 
-def open_windows_left(connection: Connection, now_us: int, *, limit: int) -> int:
-    """Open windows that close at once where updates wait for an answer and none is; return how many."""
-    waiting = select(_U.conversation_id).where(_U.decision.is_(None), _U.next_attempt_at.is_not(None))
-    left = select(_C.conversation_id).where(_C.conversation_id.in_(waiting), _C.window_opened_at.is_(None))
-    now = moment_of(now_us)
-    ids = [row.conversation_id for row in _locked(connection, left.limit(limit))]
-    connection.execute(
-        update(conversations)
-        .where(_C.conversation_id.in_(ids))
-        .values(window_opened_at=now, window_closes_at=now, window_limit_at=now, window_from_at=now)
-    )
-    return len(ids)
-
-
 def write(connection: Connection, settlements: Mapping[str, tuple[int, Settlement]], now_us: int) -> None:
-    """Write the conversations' states and what was decided on their updates.
+    """Write the outbox, the conversations' states and the decisions on their updates.
 
     Args:
         connection: In the transaction that locked the conversations.
         settlements: By conversation: how many of its events are settled, and what came of them.
-        now_us: Our clock, microseconds since the epoch.
+        now_us: The database's clock, microseconds since the epoch.
     """
+    entries = [
+        (key, entry.event_id, entry.event_type, entry.occurred_at_us, entry.late, entry.verified, now_us)
+        for key, (_, settled) in sorted(settlements.items())
+        for entry in settled.entries
+    ]
+    put_in_outbox(connection, entries)
     rows = [
         _row_of(key, count, settled.state, now_us) for key, (count, settled) in sorted(settlements.items())
     ]
     if rows:
         _WRITE.execute(connection, rows)
-    decide(connection, [each for _, settled in settlements.values() for each in settled.decisions], now_us)
+    decisions = [decision for _, settled in settlements.values() for decision in settled.decisions]
+    decide(connection, decisions, now_us)
+
+
+def apply(
+    connection: Connection,
+    row: Row[Any],
+    applied: Sequence[Pending],
+    decisions: Sequence[Decision],
+    now_us: int,
+) -> list[Decision]:
+    """Apply updates, in their conversation's window if one is open, and write the decisions on others.
+
+    Args:
+        connection: In the transaction that locked the conversation.
+        row: The conversation.
+        applied: The updates that take effect.
+        decisions: Those on updates that take none.
+        now_us: The database's clock, microseconds since the epoch.
+
+    Returns:
+        Every decision; those that the window is to make are left out.
+    """
+    decide(connection, decisions, now_us)
+    if row.window_opened_at is not None:
+        note_answers(connection, applied)
+        return list(decisions)
+    if not applied:
+        return list(decisions)
+    settlement = settle_window(state_of(row), applied)
+    write(connection, {row.conversation_id: (int(row.settled_count), settlement)}, now_us)
+    return [*decisions, *settlement.decisions]
 
 
 def state_of(row: Row[Any]) -> Settled:
@@ -155,11 +211,6 @@ def state_of(row: Row[Any]) -> Settled:
         ),
         has_session=row.session_opened_at is not None,
     )
-
-
-def _locked(connection: Connection, query: Select[Any]) -> list[Row[Any]]:
-    """Lock what a query finds; SQLite, which has one writer, needs no word for it."""
-    return list(connection.execute(query.with_for_update(skip_locked=True)))
 
 
 def _row_of(conversation_id: str, count: int, state: Settled, now_us: int) -> tuple[object, ...]:

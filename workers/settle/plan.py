@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 APPLIED: Final = "applied"
 LATE: Final = "late"
 SUPERSEDED: Final = "superseded"
+UNDECIDED: Final = "undecided"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,10 +51,11 @@ class Pending:
 
     Args:
         moment: Where it stands.
-        routing_status: What an update says of the routing; None of a message.
+        routing_status: The routing status of an update; None: it is a message.
         routing_queue: The routing queue that an update names.
-        platform_status: What the platform said of it; None where it was not asked.
-        verified: Whether it agreed; None likewise.
+        platform_status: The platform's state when it was asked; None: it was not asked.
+        verified: True: the platform agreed; False: applied without its answer; None: no platform was asked.
+        since_us: When intake took an update, microseconds since the epoch, the database's clock.
     """
 
     moment: Moment
@@ -61,6 +63,7 @@ class Pending:
     routing_queue: str | None = None
     platform_status: str | None = None
     verified: bool | None = None
+    since_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Entry:
         occurred_at_us: The platform's clock, microseconds since the epoch.
         event_id: Whose payload goes with it; None for a session that nobody notified.
         late: Whether something newer of its conversation went before.
-        verified: True where the platform confirmed the routing; None where nobody was asked.
+        verified: As `Pending.verified`.
     """
 
     event_type: str
@@ -112,9 +115,9 @@ class Decision:
 
     Args:
         event_id: Which.
-        word: APPLIED, LATE or SUPERSEDED.
-        platform_status: What the platform said; None where it was not asked.
-        verified: Whether it agreed; None likewise.
+        word: APPLIED, LATE, SUPERSEDED or UNDECIDED.
+        platform_status: The platform's state when it was asked; None: it was not asked.
+        verified: As `Pending.verified`; False also of an update that the platform contradicted.
     """
 
     event_id: int
@@ -133,18 +136,15 @@ class Settlement:
 
 
 def settle_window(state: Settled, pending: Iterable[Pending]) -> Settlement:
-    """Settle events in their order; of the updates among them, those that the platform does not contradict.
+    """Settle events in their order.
 
     Args:
         state: What is settled so far.
-        pending: Messages and updates, in any order.
+        pending: Messages, and the updates that are to be applied, in any order.
     """
     entries: list[Entry] = []
     decisions: list[Decision] = []
     for each in sorted(pending, key=lambda each: each.moment):
-        if each.verified is False:
-            decisions.append(_decision(each, SUPERSEDED))
-            continue
         if not state.has_session:
             entries.append(Entry(CONVERSATION_NEW, each.moment.occurred_at_us, None))
             state = replace(state, has_session=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from workers.tables import WindowBounds
 
 
+GIVE_UP_SECONDS: Final = 600.0
+
+
 @dataclass(frozen=True, slots=True)
 class SettleSettings:
     """What a settle process needs to know.
@@ -23,7 +26,9 @@ class SettleSettings:
     Args:
         database_url: PostgreSQL or SQLite.
         window: How long a conversation's window is open.
-        genesys: The platform, or None where updates are applied as they are notified.
+        genesys: The platform, or None if updates are applied as they are notified.
+        give_up_seconds: The age at which an update that no answer decides is recorded as undecided.
+        apply_unverified_seconds: The age at which it is applied as notified instead; 0: never.
         log_level: debug, info, warning or error.
         log_form: json or text.
     """
@@ -31,6 +36,8 @@ class SettleSettings:
     database_url: str = field(repr=False)
     window: WindowBounds
     genesys: GenesysSettings | None
+    give_up_seconds: float = GIVE_UP_SECONDS
+    apply_unverified_seconds: float = 0.0
     log_level: str = "info"
     log_form: str = JSON
 
@@ -49,6 +56,8 @@ def read_settle_settings() -> SettleSettings:
         database_url=database_url,
         window=read_window(environment),
         genesys=read_genesys_settings(environment),
+        give_up_seconds=environment.seconds("OM_ROUTING_GIVE_UP_SECONDS", GIVE_UP_SECONDS, minimum=20.0),
+        apply_unverified_seconds=environment.seconds("OM_APPLY_UNVERIFIED_SECONDS", 0.0),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
         log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )

@@ -1,19 +1,19 @@
-"""Lease routing updates that the platform is asked about, read those that wait, write what was decided."""
+"""Find routing updates to ask the platform about, read those that wait, write what was decided."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from workers.parsing import microseconds_of, moment_of
-from workers.settle.plan import SUPERSEDED, Moment, Pending
+from workers.settle.plan import SUPERSEDED, UNDECIDED, Moment, Pending
 from workers.tables import RowStatement, kinds_of, processed_events, routing_updates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import Connection
 
     from workers.settle.plan import Decision
 
@@ -29,55 +29,83 @@ _DECIDE: Final = RowStatement(
 )
 
 
-def lease(connection: Connection, now_us: int, seconds: float) -> Row[Any] | None:
-    """Lease the update that has waited longest; a killed process's lease runs out by itself.
+def newest_due(connection: Connection, now_us: int, min_age_us: int) -> str | None:
+    """Return the conversation of the newest update that is due to be asked about.
 
     Args:
-        connection: In a transaction; the lease is had when it is committed.
-        now_us: Our clock, microseconds since the epoch.
-        seconds: How long nobody else takes it.
-
-    Returns:
-        Its id, conversation, attempts and routing, and the newest event on record as `newest`.
+        connection: In a transaction.
+        now_us: The database's clock, microseconds since the epoch.
+        min_age_us: Leave out updates that came later than this before now.
     """
-    due: Select[Any] = (
-        select(
-            _U.event_id,
-            _U.conversation_id,
-            _U.attempts,
-            _U.routing_status,
-            _U.routing_queue,
-            select(func.max(processed_events.c.id)).scalar_subquery().label("newest"),
+    due = (
+        select(_U.conversation_id)
+        .where(
+            _U.decision.is_(None),
+            _U.waits_since <= moment_of(now_us - min_age_us),
+            _U.next_attempt_at <= moment_of(now_us),
         )
-        .where(_U.decision.is_(None), _U.next_attempt_at <= moment_of(now_us))
-        .order_by(_U.next_attempt_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
+        .order_by(_U.waits_since.desc(), _U.event_id.desc())
     )
-    row = connection.execute(due).first()
-    if row is not None:
-        reschedule(connection, row.event_id, row.attempts + 1, now_us + round(seconds * 1_000_000))
-    return row
+    return connection.execute(due.limit(1)).scalar()
 
 
-def reschedule(connection: Connection, event_id: int, attempts: int, at_us: int) -> None:
-    """Have an update asked about again, microseconds since the epoch, unless it is decided."""
-    connection.execute(
-        update(routing_updates)
-        .where(_U.event_id == event_id, _U.decision.is_(None))
-        .values(attempts=attempts, next_attempt_at=moment_of(at_us))
+def overdue(connection: Connection, now_us: int, since_us: int, limit: int) -> list[str]:
+    """Return conversations with updates that have waited since before *since_us*, the oldest first."""
+    waiting = (
+        select(_U.conversation_id)
+        .where(
+            _U.decision.is_(None),
+            _U.waits_since <= moment_of(since_us),
+            _U.next_attempt_at <= moment_of(now_us),
+        )
+        .order_by(_U.waits_since)
     )
+    return sorted(set(connection.execute(waiting.limit(limit)).scalars()))
+
+
+def lease(connection: Connection, conversation_id: str, now_us: int, until_us: int) -> bool:
+    """Leave a conversation's due updates to this process until *until_us*; return whether there were any.
+
+    The caller holds the conversation's lock. If it is killed, another process takes them after that.
+    """
+    due = update(routing_updates).where(
+        _U.conversation_id == conversation_id,
+        _U.decision.is_(None),
+        _U.next_attempt_at <= moment_of(now_us),
+    )
+    return bool(connection.execute(due.values(next_attempt_at=moment_of(until_us))).rowcount)
+
+
+def put_off(connection: Connection, conversation_id: str, at_us: int) -> None:
+    """Leave all waiting updates of a conversation alone until *at_us*, microseconds since the epoch."""
+    waiting = update(routing_updates).where(
+        _U.conversation_id == conversation_id, _U.decision.is_(None), _U.next_attempt_at.is_not(None)
+    )
+    connection.execute(waiting.values(next_attempt_at=moment_of(at_us)))
+
+
+def ask_again(connection: Connection, event_id: int, at_us: int) -> None:
+    """Ask about one update again at *at_us*, in microseconds, unless it is answered or decided."""
+    waiting = update(routing_updates).where(
+        _U.event_id == event_id, _U.decision.is_(None), _U.next_attempt_at.is_not(None)
+    )
+    connection.execute(waiting.values(next_attempt_at=moment_of(at_us)))
+
+
+def unanswered(connection: Connection, conversation_id: str) -> list[Pending]:
+    """Return the updates of a conversation that wait for an answer."""
+    return waiting(connection, [conversation_id], is_answered=False).get(conversation_id, [])
 
 
 def waiting(
-    connection: Connection, conversation_ids: Sequence[str], *, answered: bool
+    connection: Connection, conversation_ids: Sequence[str], *, is_answered: bool | None = None
 ) -> dict[str, list[Pending]]:
-    """Return the routing updates of which nothing is decided, by conversation.
+    """Return the undecided routing updates, by conversation.
 
     Args:
         connection: In the transaction that locked the conversations.
         conversation_ids: Of these.
-        answered: Only those of which the platform has been asked.
+        is_answered: Only those that are to be applied, or only those that are not; None: all.
     """
     query = select(
         _U.conversation_id,
@@ -89,44 +117,53 @@ def waiting(
         _U.routing_queue,
         _U.platform_status,
         _U.verified,
+        _U.waits_since,
     ).where(_U.conversation_id.in_(conversation_ids), _U.decision.is_(None))
-    if answered:
-        query = query.where(_U.next_attempt_at.is_(None))
+    if is_answered is not None:
+        is_null = _U.next_attempt_at.is_(None)
+        query = query.where(is_null if is_answered else ~is_null)
     found: dict[str, list[Pending]] = {}
     for row in connection.execute(query):
         pending = Pending(
-            place_of(row), row.routing_status, row.routing_queue, row.platform_status, row.verified
+            place_of(row),
+            row.routing_status,
+            row.routing_queue,
+            row.platform_status,
+            row.verified,
+            microseconds_of(row.waits_since),
         )
         found.setdefault(row.conversation_id, []).append(pending)
     return found
 
 
-def note_answer(connection: Connection, update_: Pending) -> None:
-    """Write what the platform said of an update that its conversation's open window is to settle."""
-    connection.execute(
-        update(routing_updates)
-        .where(_U.event_id == update_.moment.event_id)
-        .values(platform_status=update_.platform_status, verified=update_.verified, next_attempt_at=None)
-    )
+def note_answers(connection: Connection, applied: Sequence[Pending]) -> None:
+    """Leave updates that are to be applied to their conversation's open window."""
+    for pending in applied:
+        connection.execute(
+            update(routing_updates)
+            .where(_U.event_id == pending.moment.event_id)
+            .values(platform_status=pending.platform_status, verified=pending.verified, next_attempt_at=None)
+        )
 
 
 def decide(connection: Connection, decisions: Sequence[Decision], now_us: int) -> None:
-    """Write what became of updates, and which of their events the platform contradicted.
+    """Write the decisions on updates, and the outcome of the events whose update takes no effect.
 
     Args:
         connection: In the transaction that locked their conversations.
         decisions: Any number.
-        now_us: Our clock, microseconds since the epoch.
+        now_us: The database's clock, microseconds since the epoch.
     """
     if decisions:
-        _DECIDE.execute(connection, [_decision_row(each, now_us) for each in decisions])
-    superseded = [each.event_id for each in decisions if each.word == SUPERSEDED]
-    if superseded:
-        connection.execute(
-            update(processed_events)
-            .where(processed_events.c.id.in_(superseded))
-            .values(outcome="skipped", reason=SUPERSEDED)
-        )
+        _DECIDE.execute(connection, [_decision_row(decision, now_us) for decision in decisions])
+    for word in (SUPERSEDED, UNDECIDED):
+        without_effect = [decision.event_id for decision in decisions if decision.word == word]
+        if without_effect:
+            connection.execute(
+                update(processed_events)
+                .where(processed_events.c.id.in_(without_effect))
+                .values(outcome="skipped", reason=word)
+            )
 
 
 def place_of(row: Any) -> Moment:

@@ -41,15 +41,16 @@ def _send(transport, taken):
         "the state before the outbox",
         32,
         "settle is killed before it commits",
-        "workers/settle/settler.py",
+        "workers/settle/conversations.py",
         """
-_commit = Settler._commit
-def _halve(self, connection, settlements, now_us):
-    conversations.write(connection, settlements, now_us)
-    conversations.close_windows(connection, list(settlements))
+_put = put_in_outbox
+def put_in_outbox(connection, rows):
+    keys = sorted({row[0] for row in rows})
+    settled = update(conversations).where(_C.conversation_id.in_(keys))
+    connection.execute(settled.values(settled_count=_C.event_count))
+    close_windows(connection, keys)
     connection.connection.driver_connection.commit()
-    _commit(self, connection, settlements, now_us)
-Settler._commit = _halve
+    _put(connection, rows)
 """,
         LOST,
         stand="behind",
@@ -85,8 +86,8 @@ def take(*places, **names):
         "the platform lies",
         "workers/settle/agreement.py",
         """
-def judged(update, _platform):
-    return update
+def judge(_update, _platform, _age):
+    return CONFIRMED
 """,
         "contradicted updates were delivered",
         stand="behind",

@@ -61,39 +61,30 @@ def make_client(platform_url, engine):
 
 def test_a_conversation_is_asked_for_once_in_ten_seconds(make_client, organisation):
     states = ConversationStates(make_client())
-    assert states.of("c1") == PlatformState(QUEUED, "q1")
-    assert states.of("c1") == PlatformState(QUEUED, "q1")
+    assert states.find("c1") == PlatformState(QUEUED, "q1")
+    assert states.find("c1") == PlatformState(QUEUED, "q1")
     assert organisation.requests == ["GET /api/v2/conversations/c1"]
 
 
-def test_callers_that_ask_at_once_share_one_request(make_client, organisation):
-    states = ConversationStates(make_client())
-    with ThreadPoolExecutor(8) as callers:
-        answers = list(callers.map(lambda _: states.of("c1"), range(8)))
-    assert answers == [PlatformState(QUEUED, "q1")] * 8
-    assert len(organisation.requests) == 1
-    assert organisation.tokens_issued == 1
-
-
 def test_a_conversation_that_the_platform_does_not_know_is_none(make_client):
-    assert ConversationStates(make_client()).of("nowhere/../c1") is None
+    assert ConversationStates(make_client()).find("nowhere/../c1") is None
 
 
 def test_an_id_that_the_platform_takes_for_none_is_no_conversation(make_client, organisation):
     organisation.strike(Fault(400))
-    assert ConversationStates(make_client()).of("no-uuid") is None
+    assert ConversationStates(make_client()).find("no-uuid") is None
 
 
 def test_wrong_credentials_say_nothing_of_a_conversation(make_client):
     with pytest.raises(PlatformRefusedError) as refused:
-        ConversationStates(make_client(secret="another-secret")).of("c1")
+        ConversationStates(make_client(secret="another-secret")).find("c1")
     assert refused.value.is_of_credentials
 
 
 def test_a_refused_conversation_says_nothing_of_our_credentials(make_client, organisation):
     organisation.strike(Fault(403))
     with pytest.raises(PlatformRefusedError) as refused:
-        ConversationStates(make_client()).of("c1")
+        ConversationStates(make_client()).find("c1")
     assert not refused.value.is_of_credentials
 
 
@@ -101,8 +92,8 @@ def test_a_login_that_fails_says_nothing_of_a_conversation_or_our_credentials(ma
     organisation.login_answers.append(("<html>busy</html>", 503))
     states = ConversationStates(make_client())
     with pytest.raises(PlatformUnavailableError, match="login: 503"):
-        states.of("c1")
-    assert states.of("c1") == PlatformState(QUEUED, "q1")
+        states.find("c1")
+    assert states.find("c1") == PlatformState(QUEUED, "q1")
 
 
 def test_a_token_that_was_revoked_is_renewed_once(make_client, organisation):

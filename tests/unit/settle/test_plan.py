@@ -2,24 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.genesys import PlatformState
-from workers.parsing import ALERTING, ENDED
 from workers.parsing.events import (
     CONVERSATION_MESSAGE,
     CONVERSATION_NEW,
-    CONVERSATION_UPDATED,
     QUEUED,
     ROUTED,
 )
-from workers.settle.agreement import judged
 from workers.settle.plan import (
-    APPLIED,
     LATE,
-    SUPERSEDED,
     Decision,
     Moment,
     Pending,
-    Routing,
     Settled,
     fitting,
     settle_window,
@@ -72,14 +65,6 @@ def test_what_is_older_than_what_was_settled_is_late_and_overwrites_nothing():
     assert late.state == first.state
 
 
-def test_what_the_platform_contradicts_opens_no_session_and_makes_nothing_late():
-    contradicted = judged(routed(20, ROUTED), PlatformState(QUEUED))
-    settlement = settle_window(Settled(), [message(10), contradicted, message(15)])
-    assert types_of(settlement) == [CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_MESSAGE]
-    assert not any(entry.late for entry in settlement.entries)
-    assert settle_window(Settled(), [contradicted]).state == Settled()
-
-
 def test_of_one_moment_nothing_is_late():
     first = settle_window(Settled(has_session=True), [message(10, 1)])
     assert not settle_window(first.state, [message(10, 2)]).entries[0].late
@@ -119,63 +104,6 @@ def test_any_order_and_any_cut_into_windows_ends_in_the_same_state(events, data)
     shuffled = data.draw(st.permutations(events))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=4)))
     assert final(shuffled, cuts) == final(events, [])
-
-
-@pytest.mark.parametrize(
-    ("notified", "platform", "word", "said"),
-    [
-        (QUEUED, PlatformState(QUEUED), APPLIED, QUEUED),
-        (QUEUED, PlatformState(ROUTED), SUPERSEDED, ROUTED),
-        (ROUTED, PlatformState(ROUTED), APPLIED, ROUTED),
-        (ROUTED, PlatformState(ALERTING), APPLIED, ALERTING),
-        (ROUTED, PlatformState(QUEUED), SUPERSEDED, QUEUED),
-        (ROUTED, PlatformState(ENDED), SUPERSEDED, ENDED),
-        (QUEUED, PlatformState(None), SUPERSEDED, "NONE"),
-        (QUEUED, None, SUPERSEDED, "UNKNOWN"),
-    ],
-)
-def test_an_update_is_applied_only_where_the_platform_agrees(notified, platform, word, said):
-    settlement = settle_window(Settled(has_session=True), [judged(routed(10, notified), platform)])
-    assert settlement.decisions == (Decision(10, word, said, verified=word == APPLIED),)
-    if word == APPLIED:
-        assert types_of(settlement) == [CONVERSATION_UPDATED]
-        assert settlement.entries[0].verified
-        assert settlement.state.routing.status == notified
-    else:
-        assert settlement.entries == ()
-        assert settlement.state.routing == Routing()
-
-
-SUPPORT, SALES = "3fa85f64-5717-4562-b3fc-2c963f66afa6", "9b2d1c57-0e6f-4c43-8a1b-5d7e2f3a4b6c"
-
-
-@pytest.mark.parametrize(
-    ("status", "notified", "platform", "said", "verified"),
-    [
-        (QUEUED, SUPPORT, PlatformState(QUEUED, SALES), f"{QUEUED} in {SALES}", False),
-        (QUEUED, SUPPORT, PlatformState(QUEUED, SUPPORT.upper()), QUEUED, True),
-        (QUEUED, SUPPORT, PlatformState(QUEUED), QUEUED, True),
-        (QUEUED, None, PlatformState(QUEUED, SALES), QUEUED, True),
-        # One of them may be a name.
-        (QUEUED, "Support", PlatformState(QUEUED, SALES), QUEUED, True),
-        (QUEUED, SUPPORT, PlatformState(QUEUED, "sales"), QUEUED, True),
-        # Who has been routed is in no routing queue any more.
-        (ROUTED, SUPPORT, PlatformState(ROUTED, SALES), ROUTED, True),
-        (QUEUED, SUPPORT, PlatformState(ROUTED, SALES), ROUTED, False),
-    ],
-)
-def test_a_contact_that_waits_in_another_routing_queue_is_no_agreement(
-    status, notified, platform, said, verified
-):
-    update = judged(routed(10, status, notified), platform)
-    assert (update.platform_status, update.verified) == (said, verified)
-
-
-def test_a_status_that_the_platform_has_no_word_for_is_applied_unverified():
-    update = judged(routed(10, "CONTACT-PARKED"), PlatformState(QUEUED))
-    settlement = settle_window(Settled(has_session=True), [update])
-    assert settlement.decisions == (Decision(10, APPLIED),)
-    assert settlement.entries[0].verified is None
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Stand:
         self.inbox = inbox
         self.crm = Destination("crm", f"{receiver_url}/crm", (SECRET,), EVENT_TYPES, timeout=5.0)
         self.content = replace(self.crm, name="content", url=f"{receiver_url}/content")
-        self._settler = Settler(engine, SystemClock(), window=AT_ONCE, states=None)
+        self._settler = Settler(engine, SystemClock(), window=AT_ONCE, verifies=False)
 
     def settle(self):
         """Settle all that was taken in."""

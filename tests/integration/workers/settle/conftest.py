@@ -1,10 +1,12 @@
 """What tests of settling share: a clock that they move, intake and settlers that go by it."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.integration.workers.moved_clock import MovedClock
 from workers.intake.intake import Intake
-from workers.settle import Settler
+from workers.settle import Settler, Verifier
 from workers.tables import WindowBounds
 
 WINDOW = WindowBounds()
@@ -23,4 +25,16 @@ def intake(engine, handlers, clock):
 
 @pytest.fixture
 def make_settler(engine, clock):
-    return lambda states=None: Settler(engine, clock, window=WINDOW, states=states)
+    """Make the steps of one settle process."""
+
+    def make(states=None, **ending):
+        settler = Settler(engine, clock, window=WINDOW, verifies=states is not None)
+        verifier = Verifier(engine, clock, states=states, **{"end_seconds": 600.0, **ending})
+        return SimpleNamespace(
+            settle_windows=settler.settle_windows,
+            settle_updates=verifier.settle_updates,
+            end_updates=verifier.end_updates,
+            figures=verifier.figures,
+        )
+
+    return make

@@ -17,7 +17,7 @@ class Platform:
         self.said = said
         self.asked = []
 
-    def of(self, conversation_id, **_event):
+    def find(self, conversation_id, _is_enough):
         self.asked.append(conversation_id)
         answer = self.said[conversation_id.replace("-", "_")]
         if isinstance(answer, Exception):
@@ -28,7 +28,7 @@ class Platform:
 class QueuedAtThePlatform:
     """A platform that has every conversation in a routing queue."""
 
-    def of(self, _conversation_id, **_event):
+    def find(self, _conversation_id, _is_enough):
         return PlatformState(QUEUED)
 
 

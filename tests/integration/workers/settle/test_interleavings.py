@@ -11,7 +11,7 @@ from sqlalchemy import event as engine_event
 
 from tests.integration.workers.events import deliver, event, routed, said
 from tests.integration.workers.settle.platforms import KilledError, QueuedAtThePlatform
-from workers.settle.settler import LEASE_SECONDS
+from workers.settle.verifier import LEASE_SECONDS
 
 LEAST_EXAMPLES = 200
 """Of interleavings; more where the profile says so."""

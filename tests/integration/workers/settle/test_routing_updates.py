@@ -1,6 +1,7 @@
 """What a routing update comes to beside the platform's word, on PostgreSQL and on SQLite."""
 
 import pytest
+from sqlalchemy import event as engine_event
 
 from simulator.platform import Conversation, Participant
 from tests.integration.workers.conftest import CLIENT_SECRET
@@ -10,12 +11,15 @@ from workers.genesys import (
     ConversationStates,
     GenesysClient,
     GenesysSettings,
+    PlatformBusyError,
     PlatformRefusedError,
     PlatformState,
     PlatformUnavailableError,
 )
 from workers.parsing import ALERTING
 from workers.parsing.events import QUEUED, ROUTED
+
+DECISIONS = "SELECT decision FROM routing_updates ORDER BY occurred_at"
 
 
 def test_the_newest_update_stands_whatever_came_when(intake, make_settler, clock, query):
@@ -70,18 +74,39 @@ def test_an_answer_that_comes_after_its_window_settles_the_update_alone(intake, 
     ]
 
 
-def test_an_update_that_the_platform_contradicts_is_superseded_with_its_word(
+def test_an_update_that_the_platform_contradicts_for_five_seconds_is_superseded(
     intake, make_settler, clock, query
 ):
-    settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
+    platform = Platform(c_1=PlatformState(QUEUED))
+    settler = make_settler(platform)
     intake(deliver(routed("ROUTED")))
+    for _ in range(5):
+        settler.settle_updates()
+        assert query(DECISIONS) == [(None,)]
+        clock.seconds += 1.0
     settler.settle_updates()
-    clock.seconds += 2.1
-    settler.settle_windows()
     assert query("SELECT decision, platform_status FROM routing_updates") == [("superseded", QUEUED)]
     assert query("SELECT outcome, reason FROM processed_events") == [("skipped", "superseded")]
+    assert len(platform.asked) == 3
+    settler.settle_windows()
     assert query("SELECT routing_status FROM conversations") == [(None,)]
     assert types(query) == []
+
+
+@pytest.mark.parametrize("behind", [PlatformState(QUEUED), None])
+def test_an_api_that_is_behind_its_own_notifications_supersedes_nothing(
+    intake, make_settler, clock, query, behind
+):
+    platform = Platform(c_1=behind)
+    settler = make_settler(platform)
+    intake(deliver(routed("ROUTED")))
+    settler.settle_updates()
+    clock.seconds += 3.0
+    platform.said["c_1"] = PlatformState(ROUTED)
+    settler.settle_updates()
+    settler.settle_windows()
+    assert query(DECISIONS) == [("applied",)]
+    assert types(query) == ["new", "updated"]
 
 
 @pytest.fixture
@@ -97,7 +122,6 @@ def contact(*others):
 
 
 IN_A_QUEUE, WITH_AN_AGENT = Participant("acd", queue_id="queue-1"), Participant("agent", user_id="agent-1")
-DECISIONS = "SELECT decision FROM routing_updates ORDER BY occurred_at"
 
 
 def test_an_answer_from_before_an_update_does_not_supersede_it(  # noqa: PLR0917  # fixtures
@@ -119,18 +143,47 @@ def test_an_answer_from_before_an_update_does_not_supersede_it(  # noqa: PLR0917
     assert len(organisation.requests) == 3
 
 
-def test_updates_that_came_before_the_platform_was_asked_share_its_answer(
-    intake, make_settler, query, organisation, states
+def test_all_waiting_updates_of_a_conversation_share_an_answer(  # noqa: PLR0917  # fixtures
+    intake, make_settler, clock, query, organisation, states
 ):
     settler = make_settler(states)
     organisation.put(contact(WITH_AN_AGENT))
     intake(*[deliver(routed("QUEUED", after_ms=at)) for at in range(5)])
     intake(deliver(routed("ROUTED", after_ms=9)))
+    clock.seconds += 6.0
     while settler.settle_updates():
         pass
-    verified = query("SELECT verified FROM routing_updates ORDER BY occurred_at")
-    assert [bool(each) for (each,) in verified] == [False] * 5 + [True]
+    settler.settle_windows()
+    assert query(DECISIONS) == [("superseded",)] * 5 + [("applied",)]
     assert len(organisation.requests) == 1
+
+
+def test_a_remembered_answer_contradicts_nothing(  # noqa: PLR0917  # fixtures
+    intake, make_settler, clock, query, organisation, states
+):
+    settler = make_settler(states)
+    organisation.put(contact(IN_A_QUEUE))
+    intake(deliver(routed("ROUTED", after_ms=1)))
+    settler.settle_updates()
+    organisation.put(contact(WITH_AN_AGENT))
+    clock.seconds += 6.0
+    intake(deliver(routed("QUEUED", after_ms=2)))
+    settler.settle_updates()
+    assert len(organisation.requests) == 2
+    clock.seconds += 2.1
+    settler.settle_windows()
+    assert query(DECISIONS) == [("applied",), (None,)]
+
+
+def test_the_newest_update_is_asked_about_first(intake, make_settler, clock):
+    platform = Platform(**{f"c_{number}": PlatformState(QUEUED) for number in range(5)})
+    for number in range(5):
+        intake(deliver(routed("QUEUED", conversation=f"c-{number}")))
+        clock.seconds += 0.1
+    settler = make_settler(platform)
+    while settler.settle_updates():
+        pass
+    assert platform.asked == ["c-4", "c-3", "c-2", "c-1", "c-0"]
 
 
 def test_updates_that_a_remembered_answer_bears_out_are_not_asked_about(
@@ -150,52 +203,110 @@ def test_while_the_platform_is_away_an_update_waits_and_content_goes_on(intake, 
     settler = make_settler(platform)
     intake(deliver(routed("QUEUED")), deliver(said("hello", after_ms=1)))
     intake(deliver(routed("QUEUED", conversation="c-2", after_ms=2)))
-    assert [settler.settle_updates(), settler.settle_updates()] == [0, 1]
+    assert [settler.settle_updates(), settler.settle_updates()] == [1, 0]
     clock.seconds += 2.1
     settler.settle_windows()
     assert query("SELECT decision FROM routing_updates ORDER BY event_id") == [(None,), ("applied",)]
     assert "message" in types(query)
     assert settler.settle_updates() == 0
     platform.said["c_1"] = PlatformState(QUEUED)
-    clock.seconds += 3.0
+    clock.seconds += 4.0
     assert settler.settle_updates() == 1
     assert query("SELECT decision FROM routing_updates ORDER BY event_id") == [("applied",), ("applied",)]
 
 
 def test_a_platform_that_refuses_us_ends_no_settling(intake, make_settler, clock, query):
-    platform = Platform(c_1=PlatformRefusedError(403, "missing.permissions", "an-id"))
+    platform = Platform(c_1=PlatformRefusedError(401, "bad.credentials", "an-id"))
     settler = make_settler(platform)
     intake(deliver(routed("QUEUED")), deliver(said("hello", after_ms=1)))
     assert settler.settle_updates() == 0
     clock.seconds += 2.1
     assert settler.settle_windows() == 1
     assert "message" in types(query)
-    assert query("SELECT decision FROM routing_updates") == [(None,)]
+    for _ in range(50):
+        assert settler.settle_updates() == 0
+        clock.seconds += 1.0
+    assert len(platform.asked) == 1
     platform.said["c_1"] = PlatformState(QUEUED)
-    clock.seconds += 60.0
+    clock.seconds += 10.0
     assert settler.settle_updates() == 1
+    assert query(DECISIONS) == [("applied",)]
 
 
-@pytest.mark.parametrize(
-    ("refusal", "asked"),
-    [
-        (PlatformRefusedError(403, "missing.division.permission", "an-id"), 13),
-        (PlatformRefusedError(401, "bad.credentials", "an-id"), 24 * 60),
-    ],
-)
-def test_a_day_of_refusals_costs_few_requests_unless_they_are_of_our_credentials(
-    intake, make_settler, clock, refusal, asked
+def test_a_403_costs_two_requests_and_ends_after_ten_minutes(  # noqa: PLR0917  # fixtures
+    intake, make_settler, clock, query, organisation, platform_url
 ):
-    platform = Platform(c_1=refusal)
-    settler = make_settler(platform)
+    settings = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET)
+    client = GenesysClient(settings, budget=None)
+    settler = make_settler(ConversationStates(client, clock.monotonic))
+    organisation.forbidden.add("c-1")
+    organisation.put(contact(IN_A_QUEUE))
+    for at in range(12):
+        intake(deliver(routed("QUEUED", after_ms=at)))
+        for _ in range(50):
+            clock.seconds += 1.0
+            settler.settle_updates()
+            settler.settle_windows()
+            settler.end_updates()
+    assert len(organisation.requests) <= 3
+    assert query(DECISIONS)[0] == ("undecided",)
+    assert query("SELECT outcome, reason FROM processed_events ORDER BY id")[0] == ("skipped", "undecided")
+    clock.seconds += 600.0
+    settler.end_updates()
+    assert query("SELECT count(*) FROM routing_updates WHERE decision IS NULL") == [(0,)]
+    assert types(query) == []
+    assert settler.figures() == {"undecided": 12, "unverified": 0}
+
+
+@pytest.mark.parametrize("window_is_open", [True, False])
+def test_an_update_without_an_answer_is_applied_and_marked_if_that_is_set(
+    intake, make_settler, clock, query, window_is_open
+):
+    platform = Platform(c_1=PlatformUnavailableError("away"))
+    settler = make_settler(platform, end_seconds=60.0, applies_unverified=True)
     intake(deliver(routed("QUEUED")))
-    for _ in range(24 * 60):
+    settler.settle_updates()
+    clock.seconds += 59.0
+    settler.settle_windows()
+    settler.end_updates()
+    assert query(DECISIONS) == [(None,)]
+    clock.seconds += 1.0
+    if window_is_open:
+        intake(deliver(said("hello", after_ms=1)))
+    settler.end_updates()
+    clock.seconds += 3.0
+    settler.settle_windows()
+    assert query("SELECT decision, verified IS NULL, verified FROM routing_updates") == [
+        ("applied", False, False)
+    ]
+    assert query("SELECT verified FROM outbox WHERE event_type LIKE '%updated'") == [(False,)]
+    assert settler.figures()["unverified"] == (0 if window_is_open else 1)
+
+
+def test_while_the_budget_is_used_up_nothing_is_written(intake, make_settler, clock, query, engine):
+    platform = Platform(
+        **{f"c_{number}": PlatformBusyError("none left", delay=30.0) for number in range(300)}
+    )
+    settler = make_settler(platform)
+    intake(*[deliver(routed("QUEUED", conversation=f"c-{number}")) for number in range(300)])
+    settler.settle_updates()
+    commits = []
+    engine_event.listen(engine, "commit", commits.append)
+    for _ in range(290):
         settler.settle_updates()
-        clock.seconds += 60.0
-    assert len(platform.asked) == asked
+        clock.seconds += 0.1
+    assert (commits, len(platform.asked)) == ([], 1)
+    for number in range(300):
+        platform.said[f"c_{number}"] = PlatformState(QUEUED)
+    clock.seconds += 5.0
+    while settler.settle_updates():
+        pass
+    assert query("SELECT count(*) FROM routing_updates WHERE verified") == [(300,)]
 
 
-def test_what_waits_is_applied_as_notified_once_nobody_is_asked_any_more(intake, make_settler, clock, query):
+def test_updates_are_applied_as_notified_once_no_platform_is_configured_any_more(
+    intake, make_settler, clock, query
+):
     asking = make_settler(
         Platform(c_1=PlatformUnavailableError("away"), c_2=PlatformUnavailableError("away"))
     )
@@ -203,11 +314,12 @@ def test_what_waits_is_applied_as_notified_once_nobody_is_asked_any_more(intake,
     asking.settle_updates()
     clock.seconds += 2.1
     asking.settle_windows()
-    settler = make_settler()
+    settler = make_settler(end_seconds=10.0)
     intake(deliver(routed("QUEUED", conversation="c-2")))
-    assert [settler.settle_updates(), settler.settle_updates()] == [1, 0]
     clock.seconds += 2.1
-    assert settler.settle_windows() == 2
+    assert settler.settle_windows() == 1
+    clock.seconds += 10.0
+    settler.end_updates()
     decisions = "SELECT decision, verified, next_attempt_at FROM routing_updates ORDER BY event_id"
     assert query(decisions) == [("applied", None, None)] * 2
     state = "SELECT routing_status, settled_count, event_count, window_from_at FROM conversations"
@@ -227,9 +339,9 @@ def test_an_update_whose_process_was_killed_while_it_asked_is_taken_up_again(
     settler = make_settler(platform)
     intake(deliver(routed("QUEUED")))
 
-    platform.of = lambda _conversation, **_event: (_ for _ in ()).throw(KilledError)
+    platform.find = lambda *_: (_ for _ in ()).throw(KilledError)
     with pytest.raises(KilledError):
         settler.settle_updates()
     assert settler.settle_updates() == 0
-    clock.seconds += 31.0
+    clock.seconds += 61.0
     assert make_settler(Platform(c_1=PlatformState(QUEUED))).settle_updates() == 1

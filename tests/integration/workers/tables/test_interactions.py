@@ -19,7 +19,7 @@ REPORT = (
 
 @pytest.fixture
 def settle(engine):
-    settler = Settler(engine, SystemClock(), window=WindowBounds(0, 0), states=None)
+    settler = Settler(engine, SystemClock(), window=WindowBounds(0, 0), verifies=False)
 
     def settle():
         with engine.begin() as connection:

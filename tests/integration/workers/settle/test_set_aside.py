@@ -1,0 +1,90 @@
+"""One conversation that cannot be settled costs itself alone, on PostgreSQL and on SQLite."""
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.workers.events import deliver, routed, said
+from tests.integration.workers.settle.platforms import QueuedAtThePlatform
+from workers.settle.settler import ASIDE_SECONDS
+
+UNSETTLED = "SELECT conversation_id FROM conversations WHERE unsettled_because IS NOT NULL"
+UNREADABLE = {
+    # A time that PostgreSQL stores and psycopg refuses to load; one that is none at all.
+    "postgresql": "UPDATE {} SET received_at = '55840-01-01' WHERE conversation_id = 'c-7'",
+    "sqlite": "UPDATE {} SET received_at = 'no time' WHERE conversation_id = 'c-7'",
+}
+READABLE = "UPDATE {} SET received_at = occurred_at WHERE conversation_id = 'c-7'"
+
+
+@pytest.fixture
+def spoil(engine):
+    def spoil(table):
+        with engine.begin() as connection:
+            connection.execute(text(UNREADABLE[engine.dialect.name].format(table)))
+
+    return spoil
+
+
+@pytest.fixture
+def mend(engine):
+    def mend(table):
+        with engine.begin() as connection:
+            connection.execute(text(READABLE.format(table)))
+
+    return mend
+
+
+def test_a_window_that_cannot_be_settled_is_set_aside_and_tried_again(  # noqa: PLR0917  # fixtures
+    intake, make_settler, clock, query, spoil, mend
+):
+    intake(*[deliver(said("hello", conversation=f"c-{number}")) for number in range(20)])
+    spoil("conversation_messages")
+    clock.seconds += 2.1
+    settler = make_settler()
+    while settler.settle_windows():
+        pass
+    assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(19,)]
+    assert query(UNSETTLED) == [("c-7",)]
+    intake(deliver(said("another", conversation="c-7", after_ms=1)))
+    clock.seconds += 20.0
+    assert settler.settle_windows() == 0
+
+    mend("conversation_messages")
+    clock.seconds += ASIDE_SECONDS
+    assert settler.settle_windows() == 1
+    assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(21,)]
+    assert query(UNSETTLED) == []
+
+
+def test_an_update_that_cannot_be_verified_is_set_aside_and_tried_again(  # noqa: PLR0917  # fixtures
+    intake, make_settler, clock, query, spoil, mend
+):
+    for number in range(10):
+        intake(deliver(routed("QUEUED", conversation=f"c-{number}")))
+    settler = make_settler(QueuedAtThePlatform())
+    clock.seconds += 2.1
+    settler.settle_windows()
+    spoil("routing_updates")
+    for _ in range(20):
+        settler.settle_updates()
+    assert query("SELECT count(*) FROM routing_updates WHERE decision = 'applied'") == [(9,)]
+    assert query(UNSETTLED) == [("c-7",)]
+
+    mend("routing_updates")
+    clock.seconds += ASIDE_SECONDS
+    assert settler.settle_updates() == 1
+    assert query("SELECT count(*) FROM routing_updates WHERE decision = 'applied'") == [(10,)]
+    assert query(UNSETTLED) == []
+
+
+def test_an_update_that_cannot_be_ended_is_set_aside(intake, make_settler, clock, query, spoil):
+    for number in range(10):
+        intake(deliver(routed("QUEUED", conversation=f"c-{number}")))
+    settler = make_settler(QueuedAtThePlatform(), end_seconds=60.0)
+    spoil("routing_updates")
+    clock.seconds += 61.0
+    settler.end_updates()
+    assert query("SELECT count(*) FROM routing_updates WHERE decision = 'undecided'") == [(9,)]
+    assert query(UNSETTLED) == [("c-7",)]
+    clock.seconds += 2.0
+    assert settler.end_updates() == 0

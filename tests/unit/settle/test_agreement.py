@@ -1,0 +1,78 @@
+import pytest
+
+from workers.genesys import PlatformState
+from workers.parsing import ALERTING, ENDED
+from workers.parsing.events import QUEUED, ROUTED
+from workers.settle.agreement import (
+    ASK_AGAIN,
+    CONFIRMED,
+    CONTRADICTED,
+    TOO_LATE,
+    judge,
+    seconds_until_next_ask,
+    state_name,
+)
+from workers.settle.plan import Moment, Pending
+
+SUPPORT, SALES = "3fa85f64-5717-4562-b3fc-2c963f66afa6", "9b2d1c57-0e6f-4c43-8a1b-5d7e2f3a4b6c"
+
+
+def routed(status, queue=None):
+    return Pending(Moment(10, 0, 0, 10), status, queue)
+
+
+@pytest.mark.parametrize(
+    ("status", "queue", "platform", "name", "agrees"),
+    [
+        (QUEUED, None, PlatformState(QUEUED), QUEUED, True),
+        (QUEUED, None, PlatformState(ROUTED), ROUTED, False),
+        (ROUTED, None, PlatformState(ROUTED), ROUTED, True),
+        (ROUTED, None, PlatformState(ALERTING), ALERTING, True),
+        (ROUTED, None, PlatformState(QUEUED), QUEUED, False),
+        (ROUTED, None, PlatformState(ENDED), ENDED, False),
+        (ALERTING, None, PlatformState(ROUTED), ROUTED, True),
+        (QUEUED, None, PlatformState(None), "NONE", False),
+        (QUEUED, None, None, "UNKNOWN", False),
+        ("CONTACT-PARKED", None, PlatformState(QUEUED), QUEUED, True),
+        (QUEUED, SUPPORT, PlatformState(QUEUED, SALES), f"{QUEUED} in {SALES}", False),
+        (QUEUED, SUPPORT, PlatformState(QUEUED, SUPPORT.upper()), QUEUED, True),
+        (QUEUED, SUPPORT, PlatformState(QUEUED), QUEUED, True),
+        (QUEUED, None, PlatformState(QUEUED, SALES), QUEUED, True),
+        # One of them may be a name.
+        (QUEUED, "Support", PlatformState(QUEUED, SALES), QUEUED, True),
+        (QUEUED, SUPPORT, PlatformState(QUEUED, "sales"), QUEUED, True),
+        # A contact that has been routed is in no routing queue any more.
+        (ROUTED, SUPPORT, PlatformState(ROUTED, SALES), ROUTED, True),
+        (QUEUED, SUPPORT, PlatformState(ROUTED, SALES), ROUTED, False),
+    ],
+)
+def test_an_update_is_confirmed_only_if_the_platform_agrees(status, queue, platform, name, agrees):
+    update = routed(status, queue)
+    assert state_name(update, platform) == name
+    assert judge(update, platform, 5.0) == (CONFIRMED if agrees else CONTRADICTED)
+
+
+@pytest.mark.parametrize(
+    ("age", "verdict"),
+    [
+        (-0.1, ASK_AGAIN),
+        (0.0, ASK_AGAIN),
+        (4.99, ASK_AGAIN),
+        (5.0, CONTRADICTED),
+        (15.0, CONTRADICTED),
+        (15.1, TOO_LATE),
+        (600.0, TOO_LATE),
+    ],
+)
+def test_a_contradiction_counts_neither_too_early_nor_too_late(age, verdict):
+    for platform in (PlatformState(QUEUED), None):
+        assert judge(routed(ROUTED), platform, age) == verdict
+    assert judge(routed(ROUTED), PlatformState(ROUTED), age) == CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("age", "delay", "seconds"),
+    [(-1, 0, 3), (0, 0, 2), (1.5, 0, 0.5), (2, 0, 3), (5, 0, 5), (300, 0, 300), (0, 30, 30), (100, 30, 100)],
+)
+def test_an_update_is_asked_about_at_two_and_five_seconds_and_then_ever_later(age, delay, seconds):
+    assert seconds_until_next_ask(age, delay) == pytest.approx(seconds)
