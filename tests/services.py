@@ -44,6 +44,8 @@ class Service:
             "OM_MANAGEMENT_URL": self.management_url,
             "OM_WEBHOOK_SECRETS": SECRET,
             "OM_STATE_DIRECTORY": str(self.directory / "state"),
+            # Events of tests are from any time.
+            "OM_RETENTION_DAYS": "36500",
             # Tests count what is in the queue; who wants this beside their events says so.
             "OM_STATISTICS_SECONDS": "0",
             "PYTHONPATH": str(Path(__file__).parents[1]),

@@ -138,6 +138,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         window=settings.window,
         transitions=settings.transitions,
         event_filter=settings.event_filter,
+        retention_us=settings.retention_days * 86_400_000_000,
         unstored=frozenset() if settings.store_typing else unstored_types(handlers),
     )
     watchdog = Watchdog(settings.stuck_seconds)

@@ -9,6 +9,7 @@ from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
 from workers.filters import Filter, FilterError, checked
 from workers.parsing import ROUTING_STATUSES
+from workers.retain import EVENT_DAYS
 from workers.tables import WindowBounds
 
 MOST_BATCH_EVENTS = 1000
@@ -30,6 +31,7 @@ class IntakeSettings:
         handler_seconds: How long one of them may then take.
         handler_attempts: How often an event is tried whose handler fails.
         event_filter: Holds of what is to have an effect; None: everything is.
+        retention_days: How long events are kept: an older event of a webhook has no effect.
         store_typing: Whether typing is recorded like any event, and not only counted.
         stop_seconds: How long a stop may take before the rest is left to the broker.
         log_level: debug, info, warning or error.
@@ -46,6 +48,7 @@ class IntakeSettings:
     handler_seconds: float = 30.0
     handler_attempts: int = 3
     event_filter: Filter | None = None
+    retention_days: int = EVENT_DAYS
     store_typing: bool = False
     stop_seconds: float = 20.0
     log_level: str = "info"
@@ -70,6 +73,7 @@ def read_intake_settings() -> IntakeSettings:
         handler_seconds=environment.seconds("OM_HANDLER_SECONDS", 30.0, minimum=1.0),
         handler_attempts=environment.integer("OM_HANDLER_ATTEMPTS", 3, minimum=1),
         event_filter=read_event_filter(environment),
+        retention_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
         store_typing=environment.boolean("OM_STORE_TYPING", default=False),
         stop_seconds=environment.seconds("OM_STOP_SECONDS", 20.0),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),

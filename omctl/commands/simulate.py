@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,6 @@ from webhook_api.settings import header_pairs
 if TYPE_CHECKING:
     from simulator.sender import Summary, Tally
 
-REPEATABLE_START = datetime(2026, 1, 1, tzinfo=UTC)
-"""The platform's time of a run whose seed was given: with the present time its bytes would differ."""
 
 EXAMPLES = """\b
 Examples:
@@ -34,6 +32,15 @@ Examples:
 """
 
 PERCENT = click.FloatRange(0, 100)
+
+
+def repeatable_start(now: datetime) -> datetime:
+    """Return the platform's time for a run with a given seed: Monday's midnight.
+
+    The present time would make the bytes differ; an old time would make the events too old to have an effect.
+    """
+    monday = now - timedelta(days=now.weekday())
+    return monday.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +67,12 @@ class SimulateOptions:
 
     def plan(self) -> TrafficPlan:
         """Return what to send; without a seed, something new each time."""
-        seeded = self.seed is not None
+        now = datetime.now(UTC)
         return TrafficPlan(
             events=self.events,
             conversations=self.conversations or max(1, self.events // 10),
             seed=self.seed if self.seed is not None else secrets.randbits(32),
-            start=REPEATABLE_START if seeded else datetime.now(UTC),
+            start=repeatable_start(now) if self.seed is not None else now,
             dialect=Dialect(self.dialect),
             duplicate_share=self.duplicates / 100,
             disorder_share=self.disorder / 100,
@@ -117,7 +124,9 @@ class SimulateOptions:
 @click.option(
     "--dialect", type=click.Choice([dialect.value for dialect in Dialect]), default="guide", show_default=True
 )
-@click.option("--seed", type=int, help="Send the same bytes again as another run with this seed.")
+@click.option(
+    "--seed", type=int, help="Send the same bytes as another run with this seed in this week (UTC)."
+)
 @click.option(
     "--retry-seconds", type=click.FloatRange(0), default=5.0, show_default=True, help="Between attempts."
 )

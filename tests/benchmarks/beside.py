@@ -78,7 +78,7 @@ def measure_retain(rig: Rig) -> None:
         bodies = rig.requests.bodies(2 * rig.plan.intake_events, 2 * number * rig.plan.intake_events)
         work_off(rig, Trial("retain", "alone", url), bodies[: rig.plan.intake_events])
         before = _gone(url)
-        with role(rig, url, "retain"):
+        with role(rig, url, "retain", OM_RETENTION_DAYS="30"):
             wait_until(lambda before=before: _gone(url) > before, TIMEOUT_SECONDS, "rows are being deleted")
             growth = work_off(rig, Trial("retain", "meanwhile", url), bodies[rig.plan.intake_events :])
             gone = _gone(url)

@@ -48,6 +48,8 @@ class Product:
             "PYTHONPATH": str(self.sources),
             "PYTHONUNBUFFERED": "1",
             "OM_STATE_DIRECTORY": str(self.directory / "state"),
+            # The traffic begins at a fixed time.
+            "OM_RETENTION_DAYS": "36500",
             # The accounts count what is in the queue.
             "OM_STATISTICS_SECONDS": "0",
             "OM_WEBHOOK_SECRETS": SECRET.decode(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
+from messaging.envelope import WEBHOOK
 from messaging.errors import ConfigurationError
 from workers.handlers import conversation_message, conversation_new, conversation_updated, receipt, typing
 from workers.intake.handler_call import call_handler
@@ -52,6 +53,9 @@ def is_own(handler: Handler) -> bool:
 
 NO_HANDLER: Final = "no_handler"
 """Why an event had no effect that came in one body with others that have a handler."""
+
+TOO_OLD: Final = "too_old"
+"""Why a webhook's event had no effect: the record that would show it as a duplicate may have been deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ def dispatch(
     *,
     window: WindowBounds,
     transitions: frozenset[str],
+    retention_us: int | None,
     now_us: int,
     progress: Progress,
 ) -> Dispatched:
@@ -117,6 +122,7 @@ def dispatch(
         handlers: Every event type with its handlers.
         window: How long a conversation's window is open.
         transitions: The routing states that updates are kept for.
+        retention_us: How long events are kept; None: for ever.
         now_us: The present.
         progress: Is told when handlers have their turn.
     """
@@ -124,7 +130,9 @@ def dispatch(
     skips: Skips = {}
     if claims.new:
         keep_payloads(connection, claims.new, now_us)
-        skips = {each.event_id: each.event.skip for each in claims.new if each.event.skip}
+        for new in claims.new:
+            if reason := new.event.skip or reason_of_age(new.arrival, retention_us, now_us):
+                skips[new.event_id] = reason
         wanted = [each for each in claims.new if each.event_id not in skips] if skips else claims.new
         if wanted:
             entered = enter_conversations(connection, wanted, window, now_us, transitions=transitions)
@@ -132,6 +140,18 @@ def dispatch(
                 skips |= _call_handlers(connection, entered, handlers, now_us)
         mark_skipped(connection, skips)
     return Dispatched(claims.new, skips, claims.conflicts)
+
+
+def reason_of_age(arrival: Arrival, retention_us: int | None, now_us: int) -> str | None:
+    """Return TOO_OLD if a webhook's event is older than its record would be: it may be a replayed request.
+
+    It counts only if both the edge's clock and the database's show that age. An event that was replayed,
+    reconciled or ingested may have any age.
+    """
+    if retention_us is None or arrival.source != WEBHOOK:
+        return None
+    seen_us = min(arrival.received_at_us, now_us)
+    return TOO_OLD if arrival.event.occurred_at_us < seen_us - retention_us else None
 
 
 def _call_handlers(

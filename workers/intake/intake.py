@@ -68,6 +68,7 @@ class Intake:
         attempts: How often an event is tried whose handler fails.
         window: How long a conversation's window is open.
         transitions: The routing states that the handler keeps updates for: no other update opens a window.
+        retention_us: How long events are kept; None: for ever.
         unstored: Event types that are counted, and no more.
         event_filter: Holds of what is to have an effect; None: everything is.
     """
@@ -81,11 +82,14 @@ class Intake:
         attempts: int = 3,
         window: WindowBounds = WindowBounds(),  # noqa: B008  # frozen
         transitions: frozenset[str] = ROUTING_STATUSES,
+        retention_us: int | None = None,
         unstored: AbstractSet[str] = frozenset(),
         event_filter: Filter | None = None,
     ) -> None:
         self._engine = engine
-        self._dispatch = partial(dispatch, handlers=handlers, window=window, transitions=transitions)
+        self._dispatch = partial(
+            dispatch, handlers=handlers, window=window, transitions=transitions, retention_us=retention_us
+        )
         self._unstored = unstored
         self._clock = clock
         self._attempts = attempts

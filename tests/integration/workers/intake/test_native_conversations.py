@@ -1,5 +1,7 @@
 """How conversations begin that nobody notified, and what is only counted."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from messaging.clock import SystemClock
@@ -149,3 +151,28 @@ def test_what_the_filter_does_not_hold_of_is_recorded_as_skipped_and_touches_no_
     ]
     assert query("SELECT event_count, message_count FROM conversations") == [(2, 2)]
     assert query("SELECT count(*) FROM event_payloads") == [(3,)]
+
+
+def test_an_event_older_than_the_retention_is_recorded_as_skipped_and_has_no_effect(engine, handlers, query):
+    now = datetime.now(UTC)
+    retention = timedelta(days=30)
+    keeping = Intake(engine, handlers, SystemClock(), retention_us=retention // timedelta(microseconds=1))
+    ages = {
+        "young": timedelta(0),
+        "old": retention - timedelta(hours=1),
+        "too old": retention + timedelta(hours=1),
+    }
+
+    keeping.process(
+        [
+            deliver(said(words, conversation=words, timestamp=f"{now - age:%Y-%m-%dT%H:%M:%SZ}"))
+            for words, age in ages.items()
+        ]
+    )
+
+    assert query("SELECT outcome, reason FROM processed_events ORDER BY occurred_at DESC") == [
+        ("processed", None),
+        ("processed", None),
+        ("skipped", "too_old"),
+    ]
+    assert query("SELECT count(*) FROM conversations") == [(2,)]
