@@ -18,7 +18,7 @@ from workers.parsing import (
     ROUTING_STATUSES,
     TYPING,
 )
-from workers.tables import claim, enter_conversations, keep_payloads, mark_skipped
+from workers.tables import claim, enter_conversations, keep_payloads, mark_skipped, record_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,7 +139,9 @@ def dispatch(
             with progress.in_events():
                 skips |= _call_handlers(connection, entered, handlers, now_us)
         mark_skipped(connection, skips)
-    return Dispatched(claims.new, skips, claims.conflicts)
+    # Last: settle locks conversations before it updates their events.
+    conflicts = record_duplicates(connection, claims.known, now_us)
+    return Dispatched(claims.new, skips, conflicts)
 
 
 def reason_of_age(arrival: Arrival, retention_us: int | None, now_us: int) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from messaging.consuming import Verdict
 from messaging.envelope import INGEST, RECONCILE, REPLAY, REQUEST_ID_LENGTH, WEBHOOK, generation_of
-from workers.parsing import Arrival, event_again
+from workers.parsing import Arrival
 from workers.tables import DeadLetter
 
 if TYPE_CHECKING:
@@ -139,12 +139,11 @@ def arrivals_of(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, .
     envelope = delivery.envelope
     message_id, source = message_id_of(delivery), source_of(delivery)
     body_sha256 = hashlib.sha256(envelope.body).hexdigest()
-    if (generation := generation_of(envelope.source)) is not None:
-        events = [event_again(event, generation) for event in events]
+    generation = generation_of(envelope.source)
     request_id, received_at_us, body = _request_id_of(envelope), envelope.received_at_us, envelope.body
     return tuple(
         [
-            Arrival(event, message_id, received_at_us, source, body_sha256, request_id, body)
+            Arrival(event, message_id, received_at_us, source, body_sha256, request_id, body, generation)
             for event in events
         ]
     )

@@ -101,6 +101,7 @@ class Arrival:
         body_sha256: SHA-256 of the raw body, hexadecimal.
         request_id: Its request's, as in the gateway's log; None where a publisher gave none of use.
         body: The raw body, byte for byte.
+        generation: Of a replay that is to take effect again; None of any other arrival.
     """
 
     event: Event
@@ -110,6 +111,7 @@ class Arrival:
     body_sha256: str
     request_id: str | None
     body: bytes = field(repr=False)
+    generation: str | None = None
 
 
 @dataclass(slots=True)

@@ -147,6 +147,7 @@ from workers.tables.taking_in import (
     put_in_outbox,
     record_dead_letters,
     record_drift,
+    record_duplicates,
 )
 
 __all__ = [
@@ -269,6 +270,7 @@ __all__ = [
     "reconciliations",
     "record_dead_letters",
     "record_drift",
+    "record_duplicates",
     "record_edge_statistics",
     "request_budgets",
     "routing_updates",

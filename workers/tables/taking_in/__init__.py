@@ -3,6 +3,7 @@
 from workers.tables.taking_in.claims import claim, mark_skipped
 from workers.tables.taking_in.dead_letter_records import DeadLetter, record_dead_letters
 from workers.tables.taking_in.drift_records import DriftRecord, accept_drift, noted_drift, record_drift
+from workers.tables.taking_in.duplicates import record_duplicates
 from workers.tables.taking_in.entering import enter_conversations
 from workers.tables.taking_in.outbox_entries import put_in_outbox
 from workers.tables.taking_in.payloads import keep_payloads
@@ -27,4 +28,5 @@ __all__ = [
     "put_in_outbox",
     "record_dead_letters",
     "record_drift",
+    "record_duplicates",
 ]

@@ -1,19 +1,18 @@
-"""Decide what is new: the unique index of processed_events, and nothing else, tells."""
+"""Decide which events are new: the unique index of processed_events decides."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.parsing import ClaimedEvent
+from workers.parsing import ClaimedEvent, event_again
 from workers.tables.database import INTEGER, RowStatement, insert_into, kinds_of
 from workers.tables.models import processed_events
-from workers.tables.taking_in.duplicates import record_duplicates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy import Connection
 
@@ -52,21 +51,53 @@ _SKIP: Final = RowStatement(
 )
 
 
+FIRST_TIME: Final = "first_time"
+"""Why a replay that was to take effect again did not: its event had never taken effect, and does so now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a batch brought.
+    """The arrivals of a batch, by whether their keys are known.
 
     Args:
         new: The first arrival of each event that was not recorded before, in the order of arrival.
-        conflicts: How many arrivals have the key of an event that is known, and another content.
+        known: All other arrivals, in the order of arrival: repetitions, and conflicts with another content.
     """
 
     new: list[ClaimedEvent]
-    conflicts: int
+    known: list[Arrival]
 
 
-def claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> Claims:
-    """Record the arrivals: new events, repetitions of known ones, and conflicts with them.
+def claim(connection: Connection, arrivals: Sequence[Arrival], now_us: int) -> Claims:
+    """Record the events that are new.
+
+    A replay that is to take effect again claims its event's own key first. Only if that key is known does it
+    claim the key of its generation. Otherwise the own key would stay free, and a late copy of the event
+    would take effect a second time.
+    """
+    claims = _claim(connection, arrivals, now_us)
+    replayed = [arrival for arrival in arrivals if arrival.generation]
+    if not replayed:
+        return claims
+    first_time = {claimed.event.idempotency_key for claimed in claims.new}
+    again = _claim(connection, [_again(arrival, first_time) for arrival in replayed], now_us)
+    known = [arrival for arrival in claims.known if not arrival.generation]
+    return Claims(claims.new + again.new, known + again.known)
+
+
+def _again(arrival: Arrival, first_time: Collection[str]) -> Arrival:
+    """Return a replay under the key of its generation, which it uses up even if this is the first effect.
+
+    It would otherwise take effect a second time when the same delivery comes again.
+    """
+    event = arrival.event
+    if event.idempotency_key in first_time:
+        event = replace(event, skip=FIRST_TIME)
+    return replace(arrival, event=event_again(event, arrival.generation or ""))
+
+
+def _claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> Claims:
+    """Insert a row for each key that is not known.
 
     Rows are inserted in the order of their keys. Two transactions with overlapping keys in different
     orders would wait for each other for ever: ON CONFLICT waits for the other's uncommitted row.
@@ -82,7 +113,7 @@ def claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> C
         elif first is not arrival:
             others.append(arrival)
     if not first_of:
-        return Claims([], 0)
+        return Claims([], [])
     rows = [_row_of(first_of[key], copies.get(key, 0), now_us) for key in sorted(first_of)]
     event_ids = {key: event_id for event_id, key in _CLAIM.execute(connection, rows)}
     new = [ClaimedEvent(event_ids[key], arrival) for key, arrival in first_of.items() if key in event_ids]
@@ -92,7 +123,7 @@ def claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> C
         if key not in event_ids
         for arrival in [first] * (1 + copies[key])
     ]
-    return Claims(new, record_duplicates(connection, [*known, *others], now_us))
+    return Claims(new, [*known, *others])
 
 
 def _row_of(arrival: Arrival, copies: int, now_us: int) -> tuple[object, ...]:

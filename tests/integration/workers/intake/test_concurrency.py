@@ -3,9 +3,16 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.integration.workers.consuming import processor
+import psycopg
+from sqlalchemy import text
+
+from tests.integration.workers.consuming import processor, wait_until
 from tests.integration.workers.events import deliver, routed, said
 from workers.tables import engine_of
+
+WAITING_FOR_LOCKS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
 
 
 def test_workers_with_the_same_events_in_reverse_order_neither_block_nor_repeat(
@@ -47,3 +54,21 @@ def test_fifty_copies_at_once_take_effect_once(migrated_url, handlers, query):
             each.result(timeout=60)
 
     assert query("SELECT message_count FROM conversations") == [(1,)]
+
+
+def test_a_repeated_event_is_not_locked_while_its_conversation_is_waited_for(migrated_postgres_url, handlers):
+    engine = engine_of(migrated_postgres_url)
+    intake = processor(engine, handlers)
+    repeated = said("repeated")
+    intake(deliver(repeated))
+    # As settle does it: the conversation first, then its events.
+    with ThreadPoolExecutor() as pool, engine.begin() as settle:
+        settle.execute(text("SELECT 1 FROM conversations FOR UPDATE"))
+        batch = pool.submit(intake, deliver(repeated), deliver(said("new", after_ms=1)))
+        with psycopg.connect(migrated_postgres_url.replace("+psycopg", ""), autocommit=True) as view:
+            wait_until(lambda: view.execute(WAITING_FOR_LOCKS).fetchone() == (1,))
+        settle.execute(text("SET LOCAL lock_timeout = '500ms'"))
+        settle.execute(text("UPDATE processed_events SET reason = reason"))
+        settle.commit()
+        assert batch.result(timeout=20) == set()
+    engine.dispose()
