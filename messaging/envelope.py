@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from pika.spec import BasicProperties
 
@@ -23,6 +24,13 @@ WEBHOOK: Final = "webhook"
 RECONCILE: Final = "reconcile"
 REPLAY: Final = "replay"
 INGEST: Final = "ingest"
+OTHER: Final = "other"
+"""An event of a publisher that does not write our headers."""
+
+MIN_RECEIVED_US: Final = 946_684_800_000_000
+"""The year 2000. A header with an earlier time, or none, was not written by our edge."""
+MAX_RECEIVED_US: Final = 4_102_444_800_000_000
+"""The year 2100. PostgreSQL stores years that psycopg cannot read, such as those of nanoseconds."""
 
 REQUEST_ID_LENGTH: Final = 128
 """The edge cuts a longer one: it is for people who search logs, not for data."""
@@ -58,9 +66,10 @@ class Envelope:
 
     Args:
         message_id: Unique per accepted request; a redelivery keeps it, a retry of the platform does not.
-        received_at_us: When the edge had read it, microseconds since the epoch, UTC.
+        received_at_us: When the edge had read it, microseconds since the epoch, UTC; of a delivery always
+            within MIN_RECEIVED_US and MAX_RECEIVED_US.
         request_id: The `X-Request-ID` of the proxy in front, else the message id.
-        source: WEBHOOK, RECONCILE, REPLAY, INGEST, STATISTICS or what `replay_source` returns.
+        source: WEBHOOK, RECONCILE, REPLAY, INGEST, STATISTICS, OTHER or what `replay_source` returns.
         body: The request's body, untouched and undecoded.
     """
 
@@ -141,7 +150,7 @@ def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
     """Read an envelope of properties that `encode_properties` wrote, untouched since.
 
     Returns:
-        None for any others, such as those that the broker has added a header to.
+        None for any others, such as those that the broker has added a header to, or with an unreadable time.
     """
     if not properties.startswith(_FLAGS):
         return None
@@ -152,7 +161,8 @@ def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
         source_at = request_end + len(_SOURCE) + _LONG.size
         if (key, request_key, properties[request_end : request_end + len(_SOURCE)]) != _KEYS:
             return None
-        if source_at + _LONG.unpack_from(properties, source_at - _LONG.size)[0] != table_end:
+        source_end = source_at + _LONG.unpack_from(properties, source_at - _LONG.size)[0]
+        if source_end != table_end or not MIN_RECEIVED_US <= received_at_us <= MAX_RECEIVED_US:
             return None
         message_id_at = table_end + len(_PERSISTENT) + 1
         if properties[message_id_at - 1] != len(properties) - message_id_at:
@@ -168,16 +178,20 @@ def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
 def envelope_of(properties: BasicProperties, body: bytes) -> Envelope:
     """Read the envelope of a delivery.
 
-    What other publishers leave out gets a neutral value: a delivery that lacks our headers is still an
-    event, and its body decides.
+    A delivery that lacks our headers is still an event, and its body decides. It was received when it is read
+    here, by a source that is none of ours. No later stage meets a time that it cannot read.
     """
     headers: Mapping[str, object] = properties.headers or {}
     message_id = str(properties.message_id or "")
     received_at_us = headers.get("received-at-us")
     return Envelope(
         message_id=message_id,
-        received_at_us=int(received_at_us) if isinstance(received_at_us, int) else 0,
+        received_at_us=received_at_us if _is_readable(received_at_us) else time.time_ns() // 1000,
         request_id=str(headers.get("request-id") or message_id),
-        source=str(headers.get("source") or WEBHOOK),
+        source=str(headers.get("source") or OTHER),
         body=body,
     )
+
+
+def _is_readable(received_at_us: object) -> TypeGuard[int]:
+    return isinstance(received_at_us, int) and MIN_RECEIVED_US <= received_at_us <= MAX_RECEIVED_US

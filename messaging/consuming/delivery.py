@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from messaging.envelope import decode_properties, envelope_of, own_envelope
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pika.spec import BasicProperties
 
     from messaging.envelope import Envelope
+
+
+MAX_RETURNS: Final = 1_000_000
+"""Above any delivery limit, and well within a column of the database."""
 
 
 @dataclass(slots=True)
@@ -93,8 +97,15 @@ def encoded_delivery(queue: str, tag: int, properties: bytes, body: bytes) -> De
 
 def decoded_delivery(queue: str, tag: int, properties: BasicProperties, body: bytes) -> Delivery:
     """Make a delivery of what pika has read."""
-    headers = properties.headers
-    # Absent at the first delivery. Brokers count differently, so only "often" is read of it.
-    returns = headers.get("x-delivery-count", 0) if headers else 0
-    death = headers.get("x-first-death-reason") if headers else None
-    return Delivery(tag, queue, returns + 1, envelope_of(properties, body), death=death)
+    headers = properties.headers or {}
+    # Absent at the first delivery. Brokers count differently, so only "often" is read of it. Another
+    # publisher may have written anything under the broker's names.
+    returns = headers.get("x-delivery-count")
+    death = headers.get("x-first-death-reason")
+    return Delivery(
+        tag,
+        queue,
+        min(returns, MAX_RETURNS) + 1 if isinstance(returns, int) and returns > 0 else 1,
+        envelope_of(properties, body),
+        death=death if isinstance(death, str) else None,
+    )

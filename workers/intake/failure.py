@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -85,7 +86,7 @@ def death_of(reason: str | None) -> Failure:
 def failure_of(error: Exception) -> Failure:
     """Say what went wrong over one event that was tried alone."""
     if isinstance(error, RejectedEventError):
-        return Failure(error.code, error.reason, is_final=True)
+        return Failure(error.code, text_of(error.reason), is_final=True)
     if isinstance(error, HandlerFailedError):
         reason = f"handler {error.handler}: {error.what}"
         return Failure(error.code, reason, error.code == TOO_SLOW, error.delay, _where(error.__cause__))
@@ -104,8 +105,15 @@ def pause_before_next(failure: Failure, tries: int, attempts: int) -> float | No
     """
     if failure.is_final or tries + 1 >= attempts:
         return None
-    asked = FIRST_PAUSE_SECONDS * PAUSE_GROWTH**tries if failure.delay is None else failure.delay
+    asked = failure.delay
+    if not isinstance(asked, int | float) or not math.isfinite(asked):
+        asked = FIRST_PAUSE_SECONDS * PAUSE_GROWTH**tries
     return min(max(asked, 0.0), MOST_PAUSED_SECONDS / attempts)
+
+
+def text_of(reason: object) -> str:
+    """Return a handler's reason, or what it is instead of a text."""
+    return reason if isinstance(reason, str) else f"no text but {type(reason).__name__}"
 
 
 def described(error: BaseException) -> str:

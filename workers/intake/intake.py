@@ -20,10 +20,11 @@ from workers.intake.outcome import (
     Results,
     message_id_of,
     refuse,
+    refuse_minimally,
 )
 from workers.intake.progress import Progress
 from workers.intake.reading import Reader
-from workers.intake.report import log_batch, log_drift, log_events
+from workers.intake.report import log_batch, log_drift, log_events, log_unrecordable
 from workers.intake.totals import Totals
 from workers.intake.unstored import set_apart
 from workers.isolation import isolate
@@ -182,9 +183,18 @@ class Intake:
         """Put an event off that failed alone, or refuse it when it has had its tries."""
         pause = pause_before_next(failure, delivery.tries, self._attempts)
         if pause is None:
-            self._commit([refuse(delivery, failure, arrivals)], results, progress)
+            self._refuse(refuse(delivery, failure, arrivals), results, progress)
         else:
             results.put_off.append(PutOff(delivery, failure, pause))
+
+    def _refuse(self, refused: Refused, results: Results, progress: Progress) -> None:
+        """Record a dead letter; if the database refuses its record, one without any value of the event."""
+
+        def record_minimally(refused: Refused, error: Exception) -> None:
+            log_unrecordable(refused, error)
+            self._commit([refuse_minimally(refused, self._clock.now_us())], results, progress)
+
+        isolate([refused], lambda some: self._commit(some, results, progress), record_minimally)
 
     def _process_suspect(self, delivery: Delivery, results: Results, progress: Progress) -> None:
         """Process alone a delivery that may end this process."""

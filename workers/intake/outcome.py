@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from messaging.consuming import Verdict
-from messaging.envelope import INGEST, RECONCILE, REPLAY, REQUEST_ID_LENGTH, WEBHOOK, generation_of
+from messaging.envelope import INGEST, OTHER, RECONCILE, REPLAY, REQUEST_ID_LENGTH, WEBHOOK, generation_of
 from workers.parsing import Arrival
-from workers.tables import DeadLetter
+from workers.tables import DeadLetter, minimal, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +131,7 @@ def message_id_of(delivery: Delivery) -> str:
 def source_of(delivery: Delivery) -> str:
     """Return where the event came from; what other publishers call themselves is not kept."""
     source = delivery.envelope.source.partition(":")[0]
-    return source if source in SOURCES else "other"
+    return source if source in SOURCES else OTHER
 
 
 def arrivals_of(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, ...]:
@@ -163,11 +163,16 @@ def refuse(delivery: Delivery, failure: Failure, arrivals: Sequence[Arrival] = (
     dead_letter = DeadLetter(
         message_id=message_id_of(delivery),
         code=failure.code,
-        reason=failure.reason + tries,
+        reason=f"{failure.reason}{tries}",
         body_sha256=hashlib.sha256(envelope.body).hexdigest(),
         source=source_of(delivery),
         received_at_us=envelope.received_at_us,
         attempt=delivery.attempt,
         idempotency_key=arrivals[0].event.idempotency_key if len(arrivals) == 1 else None,
     )
-    return Refused(delivery, dead_letter)
+    return Refused(delivery, storable(dead_letter))
+
+
+def refuse_minimally(refused: Refused, now_us: int) -> Refused:
+    """Make a dead letter of a delivery whose own record the database refused."""
+    return replace(refused, dead_letter=minimal(refused.dead_letter, now_us))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from messaging.log import logger
 from messaging.topology import UNROUTED
+from workers.intake.failure import described
 from workers.intake.outcome import message_id_of
 
 if TYPE_CHECKING:
@@ -79,6 +80,17 @@ def log_drift(news: Sequence[Drift]) -> None:
         log.warning(
             "drift_noted", kind=each.kind, name=each.name, event_type=each.event_type, sample=each.sample
         )
+
+
+def log_unrecordable(refused: Refused, error: Exception) -> None:
+    """Write that the database refuses a dead letter's record, which loses its code and reason."""
+    log.error(
+        "dead_letter_unrecordable",
+        code=refused.dead_letter.code,
+        reason=refused.dead_letter.reason,
+        error=described(error),
+        message_id=refused.dead_letter.message_id,
+    )
 
 
 def _log_refused(refused: Refused) -> None:

@@ -143,11 +143,13 @@ from workers.tables.taking_in import (
     is_suspect,
     keep_payloads,
     mark_skipped,
+    minimal,
     noted_drift,
     put_in_outbox,
     record_dead_letters,
     record_drift,
     record_duplicates,
+    storable,
 )
 
 __all__ = [
@@ -248,6 +250,7 @@ __all__ = [
     "mark_skipped",
     "message_receipts",
     "metadata",
+    "minimal",
     "name_of",
     "newest_event_id",
     "newest_received_us",
@@ -275,6 +278,7 @@ __all__ = [
     "request_budgets",
     "routing_updates",
     "sqlstate_of",
+    "storable",
     "subscriptions",
     "summed",
     "suspects",

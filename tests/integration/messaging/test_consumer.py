@@ -56,7 +56,7 @@ def test_everything_processed_is_acknowledged_for_good(vhost, broker, recorder):
 def test_bodies_of_every_size_come_in_the_order_of_the_queue(vhost, broker, recorder):
     sizes = [1, 0, 70_000, 300_000, 550, 131_072, 2]
     bodies = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
-    properties = pika.BasicProperties(message_id="m", headers={"received-at-us": 2**40, "request-id": "r"})
+    properties = pika.BasicProperties(message_id="m", headers={"received-at-us": 2**50, "request-id": "r"})
     for body in bodies:
         broker.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, properties)
 
@@ -64,7 +64,7 @@ def test_bodies_of_every_size_come_in_the_order_of_the_queue(vhost, broker, reco
         wait_until(lambda: len(recorder.deliveries) == len(sizes))
 
     assert recorder.bodies() == bodies
-    assert {each.envelope.received_at_us for each in recorder.deliveries} == {2**40}
+    assert {each.envelope.received_at_us for each in recorder.deliveries} == {2**50}
 
 
 def test_nothing_is_acknowledged_before_it_is_processed(vhost, broker, recorder):

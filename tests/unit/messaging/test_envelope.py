@@ -1,24 +1,35 @@
 """The envelope on the wire and in the journal is what pika would have written."""
 
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pika import frame, spec
 from pika.spec import BasicProperties
 
 from messaging.consuming.delivery import encoded_delivery
-from messaging.envelope import WEBHOOK, decode_properties, encode_properties, envelope_of, own_envelope
+from messaging.envelope import (
+    MAX_RECEIVED_US,
+    MIN_RECEIVED_US,
+    OTHER,
+    WEBHOOK,
+    decode_properties,
+    encode_properties,
+    envelope_of,
+    own_envelope,
+)
 from messaging.publishing.frames import PublishFrames
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)
-MICROSECONDS = st.integers(min_value=0, max_value=2**62)
+MICROSECONDS = st.integers(MIN_RECEIVED_US, MAX_RECEIVED_US)
 CHANNEL = 1
 
 
 @given(message_id=TEXT, received_at_us=MICROSECONDS, request_id=TEXT)
 def test_properties_are_byte_for_byte_those_of_pika(message_id, received_at_us, request_id):
     headers = {"received-at-us": received_at_us, "request-id": request_id, "source": WEBHOOK}
-    # pika writes small whole numbers in fewer bytes; the broker's own type for a time is 64 bits wide.
     pika_properties = BasicProperties(message_id=message_id, delivery_mode=2, headers=headers)
 
     ours = encode_properties(message_id, received_at_us, request_id, WEBHOOK)
@@ -28,8 +39,7 @@ def test_properties_are_byte_for_byte_those_of_pika(message_id, received_at_us, 
     assert decoded.headers == headers
     assert decoded.message_id == message_id
     assert decoded.delivery_mode == 2
-    if received_at_us >= 2**31:
-        assert ours == b"".join(pika_properties.encode())
+    assert ours == b"".join(pika_properties.encode())
 
 
 @given(message_id=TEXT, received_at_us=MICROSECONDS, request_id=TEXT, body=st.binary(min_size=1))
@@ -47,18 +57,18 @@ def test_an_envelope_comes_back_as_it_was(message_id, received_at_us, request_id
 
 def test_an_event_that_came_back_shows_how_often():
     properties = BasicProperties()
-    properties.decode(encode_properties("m-1", 2**40, "r-1", WEBHOOK))
+    properties.decode(encode_properties("m-1", 2**50, "r-1", WEBHOOK))
     properties.headers["x-delivery-count"] = 2
 
     delivery = encoded_delivery("queue", 7, b"".join(properties.encode()), b"{}")
 
     assert delivery.attempt == 3
-    assert delivery.envelope == own_envelope(encode_properties("m-1", 2**40, "r-1", WEBHOOK), b"{}")
+    assert delivery.envelope == own_envelope(encode_properties("m-1", 2**50, "r-1", WEBHOOK), b"{}")
 
 
 @given(cut=st.integers(min_value=0, max_value=200), strange=st.binary(max_size=3))
 def test_properties_that_are_not_quite_ours_are_read_as_pika_reads_them_or_left_to_it(cut, strange):
-    ours = encode_properties("m-1", 2**40, "r-1", WEBHOOK)
+    ours = encode_properties("m-1", 2**50, "r-1", WEBHOOK)
     theirs = ours[:cut] + strange + ours[cut + len(strange) :]
 
     for properties in (theirs, theirs[: cut + 20]):
@@ -66,12 +76,37 @@ def test_properties_that_are_not_quite_ours_are_read_as_pika_reads_them_or_left_
         assert envelope is None or envelope == envelope_of(decode_properties(properties), b"{}")
 
 
-def test_a_delivery_of_another_publisher_is_still_an_event():
+def test_a_delivery_of_another_publisher_is_an_event_of_now():
+    before_us = time.time_ns() // 1000
     envelope = envelope_of(BasicProperties(), b"{}")
 
     assert envelope.body == b"{}"
-    assert envelope.received_at_us == 0
-    assert envelope.source == WEBHOOK
+    assert before_us <= envelope.received_at_us <= time.time_ns() // 1000
+    assert envelope.source == OTHER
+
+
+@pytest.mark.parametrize(
+    "received_at_us", [0, 1, True, -1, -(2**62), 2**62, 1_732_462_000_123_456_789, "yesterday", None]
+)
+def test_a_time_that_no_edge_can_have_written_is_the_time_of_the_delivery(received_at_us):
+    before_us = time.time_ns() // 1000
+    headers = {"received-at-us": received_at_us, "request-id": "r-1", "source": WEBHOOK}
+    properties = BasicProperties(message_id="m-1", delivery_mode=2, headers=headers)
+
+    delivery = encoded_delivery("queue", 7, b"".join(properties.encode()), b"{}")
+
+    assert before_us <= delivery.envelope.received_at_us <= time.time_ns() // 1000
+
+
+@pytest.mark.parametrize("returns", ["often", -7, 2**62, ["2"], None])
+@pytest.mark.parametrize("death", [["rejected"], {"a": 1}, 7, None])
+def test_what_another_publisher_wrote_into_the_brokers_headers_does_no_harm(returns, death):
+    headers = {"x-delivery-count": returns, "x-first-death-reason": death}
+
+    delivery = encoded_delivery("queue", 7, b"".join(BasicProperties(headers=headers).encode()), b"{}")
+
+    assert 1 <= delivery.attempt < 2**31
+    assert delivery.death is None
 
 
 @given(size=st.integers(min_value=1, max_value=5000), frame_max=st.sampled_from([64, 4096, 131072]))

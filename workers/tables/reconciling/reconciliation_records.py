@@ -22,6 +22,8 @@ HELD_FOR: Final = timedelta(seconds=120)
 """Above what one conversation takes; a killed process's work waits for so long."""
 
 LATELY: Final = timedelta(minutes=5)
+MAX_LATE: Final = timedelta(days=31)
+"""The platform's longest interval. No comparison reaches further back."""
 """An event that was processed longer ago says nothing of what may still be on its way."""
 
 LATEST_EVENTS: Final = 500
@@ -171,7 +173,8 @@ def newest_received_us(connection: Connection) -> int | None:
 def late_received_us(connection: Connection, now_us: int, margin_us: int) -> int | None:
     """Return when the oldest had come in of what was processed lately, and took longer than the margin.
 
-    Of webhooks alone: what a person has replayed is old and says nothing. None where there is nothing.
+    Only webhooks count, since a replay is old by itself, and only those of the days that are compared at
+    all. None if there is no such event.
     """
     events = processed_events.c
     latest = (
@@ -183,7 +186,7 @@ def late_received_us(connection: Connection, now_us: int, margin_us: int) -> int
     late = [
         microseconds_of(received_at)
         for received_at, processed_at, source in connection.execute(latest)
-        if source == WEBHOOK and processed_at >= since and processed_at - received_at > margin
+        if source == WEBHOOK and processed_at >= since and margin < processed_at - received_at < MAX_LATE
     ]
     return min(late, default=None)
 

@@ -1,7 +1,7 @@
 """Put on record what comes in: claims, bodies, conversations, the outbox, and what could not be processed."""
 
 from workers.tables.taking_in.claims import claim, mark_skipped
-from workers.tables.taking_in.dead_letter_records import DeadLetter, record_dead_letters
+from workers.tables.taking_in.dead_letter_records import DeadLetter, minimal, record_dead_letters, storable
 from workers.tables.taking_in.drift_records import DriftRecord, accept_drift, noted_drift, record_drift
 from workers.tables.taking_in.duplicates import record_duplicates
 from workers.tables.taking_in.entering import enter_conversations
@@ -24,9 +24,11 @@ __all__ = [
     "is_suspect",
     "keep_payloads",
     "mark_skipped",
+    "minimal",
     "noted_drift",
     "put_in_outbox",
     "record_dead_letters",
     "record_drift",
     "record_duplicates",
+    "storable",
 ]

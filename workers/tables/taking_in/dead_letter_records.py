@@ -1,10 +1,12 @@
-"""Put on record why an event is dead-lettered, before it is."""
+"""Record why an event is dead-lettered, before it is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US, OTHER
 from workers.tables.database import DIGEST, INTEGER, MOMENT, TEXT, RowStatement
 
 if TYPE_CHECKING:
@@ -43,6 +45,17 @@ _RECORD: Final = RowStatement(
 )
 
 
+UNRECORDABLE: Final = "unrecordable"
+INVALID_CODE: Final = "invalid_code"
+MAX_REASON: Final = 300
+"""Characters: a handler's reason of 200, and how often it was tried."""
+MAX_KEY: Final = 500
+"""Characters of an id or a key. PostgreSQL refuses an index entry above 2,700 bytes."""
+MAX_ATTEMPTS: Final = 1_000_000
+
+_CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """One event that cannot be processed, and why.
@@ -68,6 +81,55 @@ class DeadLetter:
     idempotency_key: str | None = None
 
 
+def storable(letter: DeadLetter) -> DeadLetter:
+    """Return a dead letter that both databases can store, whatever a handler or a publisher put into it.
+
+    A value that has to be replaced loses its meaning, but the record of a dead letter must never fail.
+    """
+    message_id = letter.message_id
+    return replace(
+        letter,
+        message_id=message_id if _is_key(message_id) else letter.body_sha256,
+        code=letter.code if _is_code(letter.code) else INVALID_CODE,
+        reason=_storable_reason(letter.reason),
+        received_at_us=_within(letter.received_at_us, MIN_RECEIVED_US, MAX_RECEIVED_US),
+        attempt=_within(letter.attempt, 1, MAX_ATTEMPTS),
+        idempotency_key=letter.idempotency_key if _is_key(letter.idempotency_key) else None,
+    )
+
+
+def minimal(letter: DeadLetter, now_us: int) -> DeadLetter:
+    """Return the record of a dead letter whose own record the database refused: nothing of it but its id."""
+    return DeadLetter(
+        message_id=storable(letter).message_id,
+        code=UNRECORDABLE,
+        reason="record: the database refused its values",
+        body_sha256=letter.body_sha256,
+        source=OTHER,
+        received_at_us=now_us,
+        attempt=1,
+    )
+
+
+def _storable_reason(reason: str) -> str:
+    return "".join([character if character.isprintable() else "?" for character in reason[:MAX_REASON]])
+
+
+def _is_code(value: object) -> bool:
+    return isinstance(value, str) and _CODE.fullmatch(value) is not None
+
+
+def _is_key(value: object) -> bool:
+    """Return whether a text can be stored and indexed: no NUL, no lone surrogate, not too long."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY:
+        return False
+    return value.isprintable() or not ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value))
+
+
+def _within(value: object, lowest: int, highest: int) -> int:
+    return min(max(value, lowest), highest) if isinstance(value, int) else lowest
+
+
 def record_dead_letters(
     connection: Connection, dead_letters: Iterable[DeadLetter], now_us: int
 ) -> frozenset[str]:
@@ -78,8 +140,8 @@ def record_dead_letters(
     """
     # The first of several copies, since PostgreSQL changes no row twice in one statement.
     first_of: dict[str, DeadLetter] = {}
-    for each in dead_letters:
-        first_of.setdefault(each.message_id, each)
+    for letter in map(storable, dead_letters):
+        first_of.setdefault(letter.message_id, letter)
     rows = [
         (
             each.message_id,

@@ -1,0 +1,123 @@
+"""Whatever a handler or a publisher writes, the dead letter is recorded and the worker continues."""
+
+import json
+from dataclasses import replace
+
+import pika
+import pytest
+from sqlalchemy import text
+
+from messaging import topology
+from messaging.errors import RejectedEventError, RetryLaterError
+from tests.integration.workers.consuming import depth, processor, wait_until
+from tests.integration.workers.events import deliver, said
+from workers.parsing import CONVERSATION_MESSAGE
+
+LONE, NUL = "\ud83d", "\0"
+REFUSALS = [
+    ("code", LONE),
+    ("code", NUL),
+    (LONE, "why"),
+    (NUL, "why"),
+    ("code", None),
+    (None, None),
+    (7, ["x"]),
+]
+REFUSALS += [("c" * 5000, "r" * 100_000)]
+REFUSE_RECORD = {
+    "sqlite": [
+        """CREATE TRIGGER refusing BEFORE INSERT ON dead_letters WHEN NEW.code <> 'unrecordable'
+        BEGIN SELECT RAISE(ABORT, 'refused'); END"""
+    ],
+    "postgresql": [
+        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '23514'; END $$""",
+        """CREATE TRIGGER refusing BEFORE INSERT ON dead_letters FOR EACH ROW
+        WHEN (NEW.code <> 'unrecordable') EXECUTE FUNCTION refuse()""",
+    ],
+}
+
+
+def refusing(handlers, error):
+    def handler(connection, claimed, now_us):
+        if any(each.event.text == "bad" for each in claimed):
+            raise error
+
+    return handlers | {CONVERSATION_MESSAGE: (*handlers[CONVERSATION_MESSAGE], handler)}
+
+
+@pytest.mark.parametrize(("code", "reason"), REFUSALS, ids=lambda value: repr(value)[:20])
+def test_a_refusal_with_any_code_and_reason_is_recorded(engine, handlers, query, code, reason):
+    bad = deliver(said("bad"))
+    rejected = processor(engine, refusing(handlers, RejectedEventError(code, reason)))(
+        deliver(said("good", after_ms=1)), bad, deliver(said("good", after_ms=2))
+    )
+
+    assert rejected == {bad.tag}
+    assert query("SELECT message_id FROM dead_letters") == [(bad.envelope.message_id,)]
+    assert query("SELECT count(*) FROM processed_events") == [(2,)]
+
+
+@pytest.mark.parametrize("delay", [None, "60", float("nan"), float("inf"), -1.0])
+def test_a_handler_that_asks_for_any_delay_delays_nothing_else(engine, handlers, query, delay):
+    bad = deliver(said("bad"))
+    rejected = processor(engine, refusing(handlers, RetryLaterError("later", delay)))(
+        bad, deliver(said("good", after_ms=1))
+    )
+
+    assert rejected == {bad.tag}
+    assert query("SELECT count(*) FROM processed_events") == [(1,)]
+
+
+def test_a_record_that_the_database_refuses_is_replaced_by_a_minimal_one(engine, intake, query):
+    with engine.begin() as connection:
+        for statement in REFUSE_RECORD[engine.dialect.name]:
+            connection.execute(text(statement))
+    bad = deliver(b"no event")
+
+    assert intake(bad, deliver(said("good"))) == {bad.tag}
+
+    assert query("SELECT message_id, code FROM dead_letters") == [(bad.envelope.message_id, "unrecordable")]
+    assert query("SELECT count(*) FROM processed_events") == [(1,)]
+
+
+@pytest.mark.parametrize("received_at_us", [2**62, -(2**62), 1_732_462_000_123_456_789])
+def test_a_time_that_no_database_can_store_is_recorded_as_one_that_it_can(
+    engine, intake, query, received_at_us
+):
+    bad = deliver(b"no event")
+    bad = replace(bad, envelope=replace(bad.envelope, received_at_us=received_at_us))
+
+    assert intake(bad) == {bad.tag}
+    assert query("SELECT code FROM dead_letters") == [("not_json",)]
+
+
+HEADERS = {
+    "none": None,
+    "a year before 4713 BC": {"received-at-us": -(2**62)},
+    "the year 55840": {"received-at-us": 1_700_000_000_000_000_000},
+    "a delivery count that is no number": {"x-delivery-count": "often"},
+    "a reason of death that is a list": {"x-first-death-reason": ["rejected"]},
+    "ids that cannot be stored": {"request-id": "a\0b", "source": "\n"},
+}
+
+
+@pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS)
+def test_an_event_with_unreadable_headers_takes_effect_now_and_delays_nothing(
+    working, channel, query, headers
+):
+    body = json.dumps(said("strange")).encode()
+    properties = pika.BasicProperties(message_id="m", headers=headers)
+    channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, properties)
+    channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, b"no event", properties)
+    for number in range(1, 20):
+        body = json.dumps(said("good", after_ms=number)).encode()
+        channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body)
+
+    with working():
+        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(20,)])
+        wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 1)
+
+    assert query("SELECT DISTINCT source FROM processed_events") == [("other",)]
+    assert query("SELECT count(*) FROM processed_events WHERE received_at < '2026-01-01'") == [(0,)]
+    assert query("SELECT code FROM dead_letters") == [("not_json",)]
