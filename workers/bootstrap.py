@@ -149,7 +149,6 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         batch_events=settings.batch_events,
         batch_seconds=settings.batch_seconds,
         limits=TimeLimits(settings.stuck_seconds, settings.handler_seconds),
-        stop_seconds=settings.stop_seconds,
         service_manager=ServiceManager(),
         watchdog=watchdog,
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from workers.tables import DatabaseClock, Figures
 
-GOODBYE_SECONDS: Final = 2.0
+GOODBYE_SECONDS: Final = 1.0
 """A stop waits for no database longer than this: without the goodbye the worker looks silent for an hour."""
 
 

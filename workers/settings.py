@@ -33,7 +33,6 @@ class IntakeSettings:
         event_filter: Holds of what is to have an effect; None: everything is.
         retention_days: How long events are kept: an older event of a webhook has no effect.
         store_typing: Whether typing is recorded like any event, and not only counted.
-        stop_seconds: How long a stop may take before the rest is left to the broker.
         log_level: debug, info, warning or error.
         log_form: json or text.
     """
@@ -50,7 +49,6 @@ class IntakeSettings:
     event_filter: Filter | None = None
     retention_days: int = EVENT_DAYS
     store_typing: bool = False
-    stop_seconds: float = 20.0
     log_level: str = "info"
     log_form: str = JSON
 
@@ -75,7 +73,6 @@ def read_intake_settings() -> IntakeSettings:
         event_filter=read_event_filter(environment),
         retention_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
         store_typing=environment.boolean("OM_STORE_TYPING", default=False),
-        stop_seconds=environment.seconds("OM_STOP_SECONDS", 20.0),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
         log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )

@@ -27,6 +27,10 @@ PROBE_SECONDS = 10.0
 STABLE_SECONDS = 10.0
 """A connection that lasted so long was a good one: the next attempt after it starts without delay."""
 
+STOP_SECONDS = 2.0
+"""How long a stop waits for deliveries in progress; a batch takes a tenth of it. The others are delivered
+again. With the worker's last report, a stop ends within five seconds, whatever is away."""
+
 SWITCH_SECONDS = 0.0002
 """How long a thread that was left behind keeps the interpreter at a time, if it computes without end.
 
@@ -44,9 +48,9 @@ class Consumer:
         batch_events: Most deliveries of a batch.
         batch_seconds: How long the first delivery of a batch waits for more where many come.
         limits: How long a batch may take before its deliveries are tried apart.
-        stop_seconds: How long a stop may take.
         service_manager: Is told what systemd wants to know.
         watchdog: Is fed while the loop turns.
+        stop_seconds: How long a stop waits for deliveries in progress.
     """
 
     def __init__(
@@ -58,9 +62,9 @@ class Consumer:
         batch_events: int,
         batch_seconds: float,
         limits: TimeLimits,
-        stop_seconds: float,
         service_manager: ServiceManager,
         watchdog: Watchdog | None = None,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self._parameters = parameters_of(urls, client_name=client_name)
         self._processor = processor
