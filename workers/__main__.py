@@ -98,9 +98,13 @@ def observe() -> None:
 
 
 @main.command()
-@click.option("--processes", is_flag=True, help="Workers are children of this process, not units of systemd.")
+@click.option(
+    "--processes",
+    is_flag=True,
+    help="Only intake workers, as children of this process instead of units of systemd.",
+)
 def scale(*, processes: bool) -> None:
-    """Start and stop the intake workers of this host by what waits in the queue."""
+    """Start and stop the intake, settle and deliver workers of this host by their backlog."""
     _start("scale", read_scale_settings, lambda settings: run_scale(settings, as_processes=processes))
 
 

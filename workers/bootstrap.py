@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from messaging.consuming import Consumer, TimeLimits
@@ -22,12 +23,23 @@ from workers.reconcile import Checker, Comparer, EventsExchange, Reconciler, pla
 from workers.renewal import renew
 from workers.retain import open_database, retain
 from workers.role import Role
-from workers.scale import Processes, Scaler, Units
+from workers.scale import (
+    CONVERSATIONS_PER_SETTLER,
+    DELIVERIES_PER_DELIVERER,
+    Processes,
+    Scaler,
+    Units,
+    backlog_of,
+    due_conversations,
+    due_deliveries,
+)
 from workers.settle import Settler, Verifier
 from workers.tables import RETENTION_SESSION, DatabaseClock, engine_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
     from workers.deliver import DeliverSettings
@@ -185,20 +197,39 @@ def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
 
 
 def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
-    """Start and stop intake workers by the queue's depth until SIGTERM or SIGINT.
+    """Start and stop workers by their backlog until SIGTERM or SIGINT.
 
     Args:
         settings: Between what the number moves.
-        as_processes: The workers are children of this process, and end with it; otherwise units of systemd.
+        as_processes: Start only intake workers, as children of this process that end with it, instead of
+            units of systemd.
     """
     depths = QueueDepths(settings.management_urls, (settings.amqp_url,))
-    fleet = Processes() if as_processes else Units()
-    scaler = Scaler(settings.bounds, lambda: depths.read().get(EVENTS_QUEUE), fleet)
+    children = Processes()
+    intake = children if as_processes else Units("worker")
+    scalers = [Scaler("intake", settings.bounds, lambda: depths.read().get(EVENTS_QUEUE), intake)]
+    if not as_processes:
+        scalers += _scalers_by_sql(settings)
     try:
-        Role("scale", [scaler.scale], ServiceManager(), idle_seconds=settings.seconds).run()
+        steps = [scaler.scale for scaler in scalers]
+        Role("scale", steps, ServiceManager(), idle_seconds=settings.seconds).run()
     finally:
-        if isinstance(fleet, Processes):
-            fleet.stop_all()
+        children.stop_all()
+
+
+def _scalers_by_sql(settings: ScaleSettings) -> list[Scaler]:
+    """Return what scales settle and, if there are destinations, deliver."""
+    engine = engine_of(settings.database_url, OBSERVER_SESSION)
+    clock = DatabaseClock(engine)
+
+    def scaler(role: str, count: Callable[[Connection, int, int], int], per_worker: int) -> Scaler:
+        bounds = replace(settings.bounds, events_per_worker=per_worker)
+        return Scaler(role, bounds, backlog_of(count, engine, clock, bounds), Units(role))
+
+    scalers = [scaler("settle", due_conversations, CONVERSATIONS_PER_SETTLER)]
+    if settings.has_destinations:
+        scalers.append(scaler("deliver", due_deliveries, DELIVERIES_PER_DELIVERER))
+    return scalers
 
 
 def run_observe(settings: ObserveSettings) -> None:

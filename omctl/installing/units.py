@@ -16,8 +16,8 @@ HARDENING: Final = UNITS / "om-.service.d" / "hardening.conf"
 EDGE_UNITS: Final = ("om-api.socket", "om-api.service", "om-ipranges.service", "om-ipranges.timer")
 WORKER_UNITS: Final = (
     "om-worker@.service",
-    "om-settle.service",
-    "om-deliver.service",
+    "om-settle@.service",
+    "om-deliver@.service",
     "om-reconcile.service",
     "om-observe.service",
     "om-scaler.service",
@@ -26,12 +26,14 @@ WORKER_UNITS: Final = (
     "om-retain.timer",
 )
 WORKER_SERVICES: Final = (
-    "om-settle.service",
-    "om-deliver.service",
+    "om-settle@1.service",
+    "om-deliver@1.service",
     "om-reconcile.service",
     "om-observe.service",
 )
 SCALER: Final = "om-scaler.service"
+NUMBERED: Final = ("om-worker@*", "om-settle@*", "om-deliver@*")
+"""Patterns of the units that om-scaler starts and stops by number."""
 
 
 def account_step() -> Step:
@@ -67,9 +69,9 @@ def start_steps(options: Options) -> list[Step]:
         names = ["om-workers.target", *workers, *WORKER_SERVICES, "om-retain.timer"]
         steps += [_start(name) for name in names]
         steps += (
-            [_disable(SCALER), _stop_others(workers)]
+            [_disable(SCALER), _stop_others(names)]
             if options.workers
-            else [_restart_others(workers), _start(SCALER)]
+            else [_restart_others(names), _start(SCALER)]
         )
     if options.is_edge:
         # The socket goes on listening while the service starts again.
@@ -108,19 +110,17 @@ def _start(name: str) -> Step:
 
 
 def _restart_others(known: list[str]) -> Step:
-    """What om-scaler has started runs the program of yesterday as well."""
-    return Step("restart further intake workers", lambda: False, lambda: _others(known, "try-restart"))
+    """Restart the workers that om-scaler has started: they run the previous program."""
+    return Step("restart further workers", lambda: False, lambda: _others(known, "try-restart"))
 
 
 def _stop_others(known: list[str]) -> Step:
-    """There are to be as many as was said, after the next boot too."""
-    return Step(
-        "stop further intake workers", lambda: False, lambda: _others(known, "disable", "--now", "--quiet")
-    )
+    """Stop the workers above the number that was chosen, also after the next boot."""
+    return Step("stop further workers", lambda: False, lambda: _others(known, "disable", "--now", "--quiet"))
 
 
 def _others(known: list[str], *verb: str) -> None:
-    listed = run(["systemctl", "list-units", "--plain", "--no-legend", "--state=active", "om-worker@*"])
+    listed = run(["systemctl", "list-units", "--plain", "--no-legend", "--state=active", *NUMBERED])
     for name in sorted({line.split()[0] for line in listed.splitlines()} - set(known)):
         run(["systemctl", *verb, name])
 

@@ -15,7 +15,7 @@ PAUSE_SECONDS: Final = 4.0
 
 DATABASE: Final = "postgresql@17-main"
 KILLED: Final = (
-    "om-api", "om-worker@1", "om-settle", "om-observe", "om-scaler", "rabbitmq-server", DATABASE, "nginx",
+    "om-api", "om-worker@1", "om-settle@1", "om-observe", "om-scaler", "rabbitmq-server", DATABASE, "nginx",
 )  # fmt: skip
 SETTINGS: Final = """\
 # The account of what was sent is of every event, typing too.

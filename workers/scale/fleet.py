@@ -9,12 +9,11 @@ from typing import Final, Protocol
 
 from messaging.errors import RetryLaterError
 
-UNIT: Final = re.compile(r"om-worker@(\d+)\.service")
 COMMAND_SECONDS: Final = 30.0
 
 
 class Fleet(Protocol):
-    """The intake workers of this host, each with a number from 1."""
+    """The workers of one role on this host, each with a number from 1."""
 
     def running(self) -> set[int]:
         """Return the numbers of those that run.
@@ -42,7 +41,14 @@ class Fleet(Protocol):
 
 
 class Units:
-    """The units `om-worker@N`."""
+    """The units `om-NAME@N`.
+
+    Args:
+        name: worker, settle or deliver.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def running(self) -> set[int]:
         """Return the numbers of the units that run or begin to."""
@@ -52,18 +58,18 @@ class Units:
                 "--plain",
                 "--no-legend",
                 "--state=active,activating,reloading",
-                "om-worker@*.service",
+                f"om-{self._name}@*.service",
             )
         )
-        return {int(number) for number in UNIT.findall(listed)}
+        return {int(number) for number in re.findall(rf"om-{self._name}@(\d+)\.service", listed)}
 
     def start(self, number: int) -> None:
         """Start a unit."""
-        _systemctl("start", "--no-block", f"om-worker@{number}.service")
+        _systemctl("start", "--no-block", f"om-{self._name}@{number}.service")
 
     def stop(self, number: int) -> None:
         """Stop a unit."""
-        _systemctl("stop", "--no-block", f"om-worker@{number}.service")
+        _systemctl("stop", "--no-block", f"om-{self._name}@{number}.service")
 
 
 def _systemctl(*arguments: str) -> str:
@@ -79,7 +85,7 @@ def _systemctl(*arguments: str) -> str:
 
 
 class Processes:
-    """Children of this process, for a developer's machine."""
+    """Intake workers as children of this process, for a developer's machine."""
 
     def __init__(self) -> None:
         self._children: dict[int, subprocess.Popen[bytes]] = {}

@@ -1,4 +1,4 @@
-"""Look at the queue, decide, and start or stop workers of this host."""
+"""Look at a backlog, decide, and start or stop workers of this host."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ class Scaler:
     """One look after the other; what was seen since the last change is kept.
 
     Args:
+        role: Of the workers, for the log.
         bounds: Between what the number moves.
-        read_depth: Tells how much waits in the events queue; None where nobody knows.
+        read_depth: Returns how much waits for the workers; None if it is unknown.
         fleet: The workers.
     """
 
-    def __init__(self, bounds: Bounds, read_depth: Callable[[], int | None], fleet: Fleet) -> None:
+    def __init__(self, role: str, bounds: Bounds, read_depth: Callable[[], int | None], fleet: Fleet) -> None:
+        self._role = role
         self._bounds = bounds
         self._read_depth = read_depth
         self._fleet = fleet
@@ -57,6 +59,7 @@ class Scaler:
         level = "debug" if decision.workers == newest.workers else "info"
         getattr(logger(), level)(
             "scaled",
+            role=self._role,
             reason=decision.reason,
             depth=newest.depth,
             workers=newest.workers,

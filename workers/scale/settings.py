@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
@@ -16,7 +17,9 @@ class ScaleSettings:
 
     Args:
         amqp_url: Names the virtual host.
-        management_urls: Who tells the queue's depth.
+        management_urls: Of the broker, for the queue's depth.
+        database_url: For the backlogs of settle and deliver.
+        has_destinations: Whether the file of the destinations exists; without it deliver does not run.
         bounds: Between what the number of workers moves.
         seconds: Between two looks.
         log_level: debug, info, warning or error.
@@ -25,6 +28,8 @@ class ScaleSettings:
 
     amqp_url: str = field(repr=False)
     management_urls: tuple[str, ...] = field(repr=False)
+    database_url: str = field(repr=False)
+    has_destinations: bool
     bounds: Bounds
     seconds: float = 5.0
     log_level: str = "info"
@@ -53,6 +58,8 @@ def read_scale_settings() -> ScaleSettings:
     return ScaleSettings(
         amqp_url=amqp_urls[0],
         management_urls=management_urls,
+        database_url=environment.string("OM_DATABASE_URL"),
+        has_destinations=Path(environment.string("OM_DESTINATIONS")).is_file(),
         bounds=bounds,
         seconds=environment.seconds("OM_SCALE_SECONDS", 5.0, minimum=0.1),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),

@@ -23,7 +23,7 @@ class FleetInMemory:
 
 def test_the_lowest_free_numbers_are_started_and_the_highest_stopped():
     depths, fleet = [3500], FleetInMemory({1, 3})
-    scaler = Scaler(Bounds(1, 4, 1000, cooldown=0.0), lambda: depths[-1], fleet)
+    scaler = Scaler("intake", Bounds(1, 4, 1000, cooldown=0.0), lambda: depths[-1], fleet)
 
     scaler.scale()
     assert fleet.numbers == {1, 2, 3, 4}
@@ -36,7 +36,7 @@ def test_the_lowest_free_numbers_are_started_and_the_highest_stopped():
 
 def test_after_a_change_the_cool_down_begins_anew():
     fleet = FleetInMemory({1, 2, 3})
-    scaler = Scaler(Bounds(1, 4, 1000, cooldown=3600.0), lambda: 0, fleet)
+    scaler = Scaler("intake", Bounds(1, 4, 1000, cooldown=3600.0), lambda: 0, fleet)
 
     for _ in range(5):
         scaler.scale()
@@ -45,7 +45,7 @@ def test_after_a_change_the_cool_down_begins_anew():
 
 def test_a_look_that_tells_nothing_new_writes_no_line():
     depths, fleet = [0], FleetInMemory({1})
-    scaler = Scaler(Bounds(1, 4, 1000, cooldown=3600.0), lambda: depths[-1], fleet)
+    scaler = Scaler("intake", Bounds(1, 4, 1000, cooldown=3600.0), lambda: depths[-1], fleet)
 
     with capture_logs() as lines:
         for depth in (0, 0, 10, 10, 5000, 0):

@@ -1,0 +1,135 @@
+"""The scale role starts and stops settle and deliver processes by what is due in SQL."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert
+
+from messaging.clock import SystemClock
+from tests.servers import ServerProcess
+from tests.services import Service, running
+from workers.scale import due_conversations, due_deliveries
+from workers.tables import conversations, deliveries, destinations, engine_of
+
+SYSTEMCTL = """#!/bin/sh
+# As systemd: a unit that was started is listed until it is stopped.
+verb=$1; shift
+for unit in "$@"; do :; done
+case $verb in
+    list-units) cd "$UNITS" && ls | grep "^${unit%%\\**}" ;;
+    start) touch "$UNITS/$unit" ;;
+    stop) rm "$UNITS/$unit" ;;
+esac
+exit 0
+"""
+NOW = datetime.now(UTC)
+DUE, LATER = NOW - timedelta(minutes=1), NOW + timedelta(hours=1)
+
+
+def conversation(number, closes_at=DUE):
+    return {
+        "conversation_id": f"c-{number}",
+        "status": "implied",
+        "routing_sequence": 0,
+        "event_count": 1,
+        "message_count": 1,
+        "first_event_at": DUE,
+        "last_event_at": DUE,
+        "window_opened_at": DUE,
+        "window_closes_at": closes_at,
+        "updated_at": DUE,
+    }
+
+
+def delivery(number, destination, due_at=DUE, outcome=None):
+    return {
+        "outbox_id": number,
+        "destination": destination,
+        "conversation_id": f"c-{number}",
+        "due_at": due_at,
+        "attempts": 0,
+        "outcome": outcome,
+    }
+
+
+def fill(engine, *, due, destination="crm"):
+    with engine.begin() as connection:
+        connection.execute(insert(conversations), [conversation(number) for number in range(due)])
+        connection.execute(insert(destinations).values(name=destination, registered_at=DUE))
+        connection.execute(insert(deliveries), [delivery(number, destination) for number in range(due)])
+
+
+def test_only_due_work_counts_and_of_the_busiest_destination(engine):
+    fill(engine, due=20)
+    with engine.begin() as connection:
+        connection.execute(insert(conversations).values(conversation("open", LATER)))
+        connection.execute(
+            insert(destinations),
+            [
+                {"name": "analytics", "registered_at": DUE, "paused_at": None},
+                {"name": "paused", "registered_at": DUE, "paused_at": DUE},
+            ],
+        )
+        rows = [delivery(number, "paused") for number in range(50)]
+        rows += [delivery(number, "analytics") for number in range(5)]
+        rows += [delivery(98, "crm", LATER), delivery(99, "crm", outcome="delivered")]
+        connection.execute(insert(deliveries), rows)
+        now_us = SystemClock().now_us()
+        assert due_conversations(connection, now_us, 1000) == 20
+        assert due_deliveries(connection, now_us, 1000) == 20
+        assert due_deliveries(connection, now_us, 7) == 7
+
+
+@pytest.fixture
+def units(tmp_path):
+    """The directory in which a stand-in for systemctl keeps the units that run."""
+    directory = tmp_path / "units"
+    directory.mkdir()
+    program = tmp_path / "bin" / "systemctl"
+    program.parent.mkdir()
+    program.write_text(SYSTEMCTL)
+    program.chmod(0o755)
+    return directory
+
+
+def test_settle_and_deliver_are_scaled_between_floor_and_ceiling(
+    vhost, rabbitmq, migrated_postgres_url, units, tmp_path
+):
+    engine = engine_of(migrated_postgres_url)
+    fill(engine, due=1200)
+    (tmp_path / "destinations.toml").touch()
+    settings = {
+        "OM_DATABASE_URL": migrated_postgres_url,
+        "OM_DESTINATIONS": str(tmp_path / "destinations.toml"),
+        "OM_SCALE_CEILING": "4",
+        "OM_SCALE_COOLDOWN_SECONDS": "1",
+        "OM_SCALE_SECONDS": "0.2",
+        "UNITS": str(units),
+    }
+    service = Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings)
+    environment = service.environment()
+    environment["PATH"] = f"{units.parent / 'bin'}:{environment['PATH']}"
+    role = ServerProcess("scale", tmp_path / "scale.log")
+
+    def running_units():
+        return sorted(path.name.removesuffix(".service") for path in units.iterdir())
+
+    with running(role):
+        role.launch([sys.executable, "-m", "workers", "scale"], environment=environment, directory=tmp_path)
+        role.wait_until(
+            lambda: (
+                running_units()
+                == [f"om-deliver@{n}" for n in (1, 2, 3, 4)]
+                + [f"om-settle@{n}" for n in (1, 2, 3)]
+                + ["om-worker@1"]
+            ),
+            timeout=30.0,
+        )
+        with engine.begin() as connection:
+            connection.execute(conversations.update().values(window_opened_at=None))
+            connection.execute(deliveries.update().values(outcome="delivered"))
+        role.wait_until(
+            lambda: running_units() == ["om-deliver@1", "om-settle@1", "om-worker@1"], timeout=60.0
+        )
+    engine.dispose()

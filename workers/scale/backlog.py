@@ -1,0 +1,71 @@
+"""Count how far settle and deliver are behind, up to a bound: a count costs the same at any backlog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import func, select
+
+from messaging.errors import RetryLaterError
+from workers.parsing import moment_of
+from workers.tables import conversations, deliveries, destinations, routing_updates, transact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection, Engine, Select
+
+    from messaging.clock import Clock
+    from workers.scale.decision import Bounds
+
+CONVERSATIONS_PER_SETTLER: Final = 500
+"""Due conversations that one process settles in about a second."""
+
+DELIVERIES_PER_DELIVERER: Final = 100
+"""Due deliveries of one destination that one process sends in about a second, at 100 ms for each request."""
+
+
+def backlog_of(
+    count: Callable[[Connection, int, int], int], engine: Engine, clock: Clock, bounds: Bounds
+) -> Callable[[], int | None]:
+    """Return a function that reads the backlog; it returns None while the database is away."""
+    most = bounds.ceiling * bounds.events_per_worker
+
+    def read() -> int | None:
+        try:
+            return transact(engine, lambda connection: count(connection, clock.now_us(), most))
+        except RetryLaterError:
+            return None
+
+    return read
+
+
+def due_conversations(connection: Connection, now_us: int, most: int) -> int:
+    """Return how many conversations and routing updates settle could process now, at most 2 * *most*."""
+    now = moment_of(now_us)
+    windows = select(conversations.c.conversation_id).where(
+        conversations.c.window_opened_at <= now, conversations.c.window_closes_at <= now
+    )
+    updates = select(routing_updates.c.event_id).where(
+        routing_updates.c.decision.is_(None), routing_updates.c.next_attempt_at <= now
+    )
+    return _count(connection, windows, most) + _count(connection, updates, most)
+
+
+def due_deliveries(connection: Connection, now_us: int, most: int) -> int:
+    """Return how many deliveries the busiest destination could be sent now, at most *most*."""
+    names = connection.scalars(select(destinations.c.name).where(destinations.c.paused_at.is_(None)))
+    due = [deliveries.c.outcome.is_(None), deliveries.c.due_at <= moment_of(now_us)]
+    return max(
+        (
+            _count(
+                connection, select(deliveries.c.outbox_id).where(deliveries.c.destination == name, *due), most
+            )
+            for name in names.all()
+        ),
+        default=0,
+    )
+
+
+def _count(connection: Connection, rows: Select[Any], most: int) -> int:
+    return connection.execute(select(func.count()).select_from(rows.limit(most).subquery())).scalar_one()
