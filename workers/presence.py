@@ -6,9 +6,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.log import logger
-from workers.tables import REPORT_SECONDS, engine_of, forget_worker, note_worker, transact
+from workers.tables import CLOCK_AHEAD, REPORT_SECONDS, engine_of, forget_worker, note_worker, transact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,9 +82,13 @@ class _Presence:
                 self._worker,
                 started_us=self._started_us,
                 now_us=self._clock.now_us(),
-                figures=self._figures(),
+                figures={**self._figures(), CLOCK_AHEAD: self._clock_ahead()},
             ),
         )
+
+    def _clock_ahead(self) -> float:
+        """Return the seconds that this host's clock is ahead of the database's, for `omctl check`."""
+        return (SystemClock().now_us() - self._clock.now_us()) / 1_000_000
 
     def _forget(self) -> None:
         transact(self._engine, lambda connection: forget_worker(connection, self._role, self._worker))

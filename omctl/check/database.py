@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, inspect, select
 from sqlalchemy.engine import make_url
 
+from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
 from migrations import schema
 from omctl.check.finding import Finding, Level
 from omctl.database import DatabaseAwayError, database_url, in_words
 from omctl.revisions import is_newer
-from workers.tables import dead_letters, destinations, drift, engine_of, metadata
+from workers.tables import (
+    CLOCK_AHEAD,
+    DatabaseClock,
+    dead_letters,
+    destinations,
+    drift,
+    engine_of,
+    metadata,
+    worker_reports_now,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +33,9 @@ if TYPE_CHECKING:
     from messaging.environment import Environment
 
 AREA: Final = "database"
+
+MAX_CLOCK_DIFFERENCE: Final = 2.0
+"""Seconds. Events carry their host's time, so latencies and searches show a wrong clock."""
 
 
 def check_database(environment: Environment) -> list[Finding]:
@@ -73,11 +86,36 @@ def _contents(url: str) -> list[Finding]:
     """Look at the tables, and count what is in them where all are there."""
     engine = engine_of(url)
     try:
+        here = (SystemClock().now_us() - DatabaseClock(engine).now_us()) / 1_000_000
         with engine.connect() as connection:
             missing = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
-            return [tables_finding(missing), *([] if missing else _counts(connection))]
+            found = [] if missing else [*_clocks(connection, here), *_counts(connection)]
+            return [tables_finding(missing), *found]
     finally:
         engine.dispose()
+
+
+def _clocks(connection: Connection, here: float) -> list[Finding]:
+    """Compare the clocks of this host, and of the hosts whose workers report, with the database's."""
+    found = {
+        report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD)
+        for report in worker_reports_now(connection)
+    }
+    hosts = {host: float(ahead) for host, ahead in found.items() if isinstance(ahead, float)}
+    return [clock_finding(host, ahead) for host, ahead in sorted((hosts | {"this host": here}).items())]
+
+
+def clock_finding(host: str, ahead: float) -> Finding:
+    """Judge a clock by the seconds that it is ahead of the database's."""
+    is_right = abs(ahead) <= MAX_CLOCK_DIFFERENCE
+    side = "ahead of" if ahead > 0 else "behind"
+    return Finding(
+        AREA,
+        f"clock of {host}",
+        Level.OK if is_right else Level.PROBLEM,
+        f"{abs(ahead):.1f} s {side} the database's",
+        "" if is_right else "Have both hosts set their clocks by NTP: timedatectl shows whether they do.",
+    )
 
 
 def _counts(connection: Connection) -> list[Finding]:

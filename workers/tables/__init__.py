@@ -99,6 +99,7 @@ from workers.tables.reconciling import (
     take_up_reconciliation,
 )
 from workers.tables.reporting import (
+    CLOCK_AHEAD,
     REPORT_SECONDS,
     SILENT_SECONDS,
     Acknowledgements,
@@ -155,6 +156,7 @@ from workers.tables.taking_in import (
 __all__ = [
     "BOOLEAN",
     "BYTES",
+    "CLOCK_AHEAD",
     "DIGEST",
     "DISCARD_LETTERS",
     "INTEGER",

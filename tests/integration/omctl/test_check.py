@@ -9,7 +9,7 @@ from messaging.blocking import broker_session, set_up
 from migrations import schema
 from omctl.commands.check import check
 from omctl.commands.migrate import migrate
-from workers.tables import engine_of
+from workers.tables import CLOCK_AHEAD, engine_of, note_worker
 from workers.tables.models import drift
 
 SECRET = "constructed-secret-0123456789"
@@ -79,6 +79,26 @@ def test_a_database_without_its_tables_is_a_problem(environment):
     schema.downgrade(environment["OM_DATABASE_URL"], "base")
     _, findings = run(environment)
     assert ("database", "revision") in problems(findings)
+
+
+def test_a_host_whose_clock_is_wrong_is_a_problem(environment):
+    engine = engine_of(environment["OM_DATABASE_URL"])
+    with engine.begin() as connection:
+        for host, ahead in (("slow.example", -7.0), ("right.example", 0.1)):
+            note_worker(
+                connection, "intake", f"{host} 1", started_us=1, now_us=1, figures={CLOCK_AHEAD: ahead}
+            )
+    engine.dispose()
+
+    _, findings = run(environment)
+    clocks = {
+        finding["subject"]: finding["level"] for finding in findings if finding["subject"].startswith("clock")
+    }
+    assert clocks == {
+        "clock of right.example": "ok",
+        "clock of slow.example": "problem",
+        "clock of this host": "ok",
+    }
 
 
 def test_a_table_that_was_dropped_is_a_problem(environment):

@@ -7,6 +7,7 @@ from workers.tables.reporting.edge_records import (
 )
 from workers.tables.reporting.notification_statistics import Notifications, notifications_by_day, summed
 from workers.tables.reporting.worker_records import (
+    CLOCK_AHEAD,
     REPORT_SECONDS,
     SILENT_SECONDS,
     Figures,
@@ -17,6 +18,7 @@ from workers.tables.reporting.worker_records import (
 )
 
 __all__ = [
+    "CLOCK_AHEAD",
     "REPORT_SECONDS",
     "SILENT_SECONDS",
     "Acknowledgements",

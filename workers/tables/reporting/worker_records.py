@@ -27,6 +27,9 @@ SILENT_SECONDS: Final = 60.0
 FORGOTTEN_SECONDS: Final = 3600.0
 """One that was silent for so long will not come back under this name."""
 
+CLOCK_AHEAD: Final = "clock_ahead"
+"""The figure that each report has: seconds that its host's clock is ahead of the database's."""
+
 Figures: TypeAlias = "Mapping[str, float | Mapping[str, float]]"
 """Counts by name, or by name and then by destination."""
 
