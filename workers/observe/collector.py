@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from messaging.log import logger
 from workers.observe.questions import QUESTIONS
@@ -15,7 +17,7 @@ from workers.parsing import moment_of
 from workers.tables import DatabaseClock, worker_reports_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from prometheus_client import Metric
@@ -43,21 +45,32 @@ class ServiceCollector(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Ask everything once; what cannot be asked is left out, and said to be away."""
+        """Query each metric by itself; one that fails is left out, and the others are not.
+
+        Only a database without a connection is reported as down.
+        """
         is_up = GaugeMetricFamily("om_database_up", "1 where the database answers.")
         try:
             with self._engine.connect() as connection:
-                now = moment_of(self._clock.now_us())
-                yield from [_answered(question, connection, now) for question in QUESTIONS]
-                yield from worker_metrics(worker_reports_now(connection), now)
-        except SQLAlchemyError as error:
-            logger().warning("metrics_incomplete", reason=type(error).__name__)
+                yield from self._answers(connection)
+        except DBAPIError as error:
+            logger().warning("database_unreachable", reason=type(error).__name__)
             is_up.add_metric((), 0)
+        except PoolTimeoutError:
+            logger().warning("metrics_missing", reason="other scrapes still wait for the database")
         else:
             is_up.add_metric((), 1)
         yield is_up
         if self._depths is not None:
             yield self._queues(self._depths)
+
+    def _answers(self, connection: Connection) -> Iterator[Metric]:
+        now = moment_of(self._clock.now_us())
+        for question in QUESTIONS:
+            yield from _tried(question.name, connection, partial(_answered, question, connection, now))
+        yield from _tried(
+            "om_worker_up", connection, lambda: list(worker_metrics(worker_reports_now(connection), now))
+        )
 
     def _queues(self, depths: QueueDepths) -> Metric:
         """Return the depth of each queue that the broker tells; unknown is left out, never 0."""
@@ -69,12 +82,24 @@ class ServiceCollector(Collector):
         return metric
 
 
-def _answered(question: Question, connection: Connection, now: datetime) -> Metric:
+def _tried(name: str, connection: Connection, query: Callable[[], list[Metric]]) -> list[Metric]:
+    """Query in a transaction of its own; return nothing if the database refuses it or takes too long."""
+    try:
+        with connection.begin():
+            return query()
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        logger().warning("metric_missing", metric=name, reason=type(error.orig).__name__)
+        return []
+
+
+def _answered(question: Question, connection: Connection, now: datetime) -> list[Metric]:
     metric = GaugeMetricFamily(question.name, question.help, labels=question.labels)
     for *labels, value in connection.execute(question.statement):
         if value is not None:
             metric.add_metric(labels, _age_of(value, now) if question.is_age else float(value))
-    return metric
+    return [metric]
 
 
 def _age_of(moment: datetime, now: datetime) -> float:

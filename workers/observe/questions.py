@@ -1,11 +1,11 @@
-"""The questions to the database at each scrape: an index or a small table answers every one."""
+"""List the queries of each scrape. None reads more than MAX_COUNTED rows: a large table slows none down."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import case, func, select
+from sqlalchemy import ColumnElement, Table, case, func, literal_column, select
 
 from workers.tables import (
     TIMER,
@@ -22,7 +22,13 @@ from workers.tables import (
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy import Select
+    from sqlalchemy import CTE, Column, Select
+
+MAX_COUNTED: Final = 10_000
+"""A count that reaches it means "at least": more than an operator needs to know, in some milliseconds."""
+
+MAX_GAPS: Final = 100_000
+"""Its rises are added up for a week's success rate, so it is counted further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,35 @@ class Question:
     statement: Select[Any]
     labels: tuple[str, ...] = ()
     is_age: bool = False
+
+
+def _counted(table: Table, *conditions: ColumnElement[bool], most: int = MAX_COUNTED) -> Select[Any]:
+    rows: Select[Any] = select(literal_column("1")).select_from(table).where(*conditions).limit(most)
+    return select(func.count()).select_from(rows.subquery())
+
+
+def _names(column: Column[Any], condition: ColumnElement[bool]) -> CTE:
+    """Return a column's distinct values, each found by one look into the index that begins with it."""
+    first = select(column.label("name")).where(condition).order_by(column).limit(1).subquery()
+    names = select(first.c.name).cte("names", recursive=True)
+    following = select(column).where(condition, column > names.c.name).order_by(column).limit(1)
+    return names.union_all(
+        select(following.correlate(names).scalar_subquery()).where(names.c.name.is_not(None))
+    )
+
+
+def _counted_by(column: Column[Any], condition: ColumnElement[bool]) -> Select[Any]:
+    names = _names(column, condition)
+    one: Any = literal_column("1")
+    rows: Select[Any] = select(one).where(condition, column == names.c.name).limit(MAX_COUNTED)
+    count = select(func.count()).select_from(rows.correlate(names).subquery()).correlate(names)
+    return select(names.c.name, count.scalar_subquery()).where(names.c.name.is_not(None))
+
+
+def _oldest_by(column: Column[Any], condition: ColumnElement[bool], moment: Column[Any]) -> Select[Any]:
+    names = _names(column, condition)
+    oldest = select(moment).where(condition, column == names.c.name).order_by(moment).limit(1)
+    return select(names.c.name, oldest.correlate(names).scalar_subquery()).where(names.c.name.is_not(None))
 
 
 _P = processed_events.c
@@ -65,33 +100,31 @@ QUESTIONS: Final = (
     ),
     Question(
         "om_dead_letters",
-        "Dead letters that nobody has worked off, by the code of their reason.",
-        select(dead_letters.c.code, func.count()).where(_OPEN).group_by(dead_letters.c.code),
+        "Dead letters not yet replayed or discarded, by their code; 10,000 means at least as many.",
+        _counted_by(dead_letters.c.code, _OPEN),
         ("code",),
     ),
     Question(
         "om_dead_letter_oldest_age_seconds",
-        "Since the oldest dead letter of that code that nobody has worked off was recorded.",
-        select(dead_letters.c.code, func.min(dead_letters.c.recorded_at))
-        .where(_OPEN)
-        .group_by(dead_letters.c.code),
+        "Since the oldest dead letter of that code not yet replayed or discarded was recorded.",
+        _oldest_by(dead_letters.c.code, _OPEN, dead_letters.c.recorded_at),
         ("code",),
         is_age=True,
     ),
     Question(
         "om_conflicts",
-        "Bodies that came under the key of another.",
-        select(func.count()).select_from(duplicate_events),
+        "Bodies that came under the key of another; 10,000 means at least as many.",
+        _counted(duplicate_events),
     ),
     Question(
         "om_drift_names",
         "Fields, values and types that this version does not know and nobody has accepted.",
-        select(func.count()).select_from(drift).where(drift.c.accepted_at.is_(None)),
+        _counted(drift, drift.c.accepted_at.is_(None)),
     ),
     Question(
         "om_windows_open",
-        "Conversations whose window has not been settled.",
-        select(func.count()).select_from(conversations).where(conversations.c.window_opened_at.is_not(None)),
+        "Conversations whose window is not settled; 10,000 means at least as many.",
+        _counted(conversations, conversations.c.window_opened_at.is_not(None)),
     ),
     Question(
         "om_window_oldest_age_seconds",
@@ -103,21 +136,19 @@ QUESTIONS: Final = (
     ),
     Question(
         "om_routing_updates_waiting",
-        "Routing updates that wait for the platform's word.",
-        select(func.count()).select_from(routing_updates).where(_UNDECIDED),
+        "Routing updates that wait for the platform's answer; 10,000 means at least as many.",
+        _counted(routing_updates, _UNDECIDED),
     ),
     Question(
         "om_deliveries_waiting",
-        "Deliveries to the services behind that wait.",
-        select(deliveries.c.destination, func.count()).where(_WAITING).group_by(deliveries.c.destination),
+        "Deliveries to the services behind that wait; 10,000 means at least as many.",
+        _counted_by(deliveries.c.destination, _WAITING),
         ("destination",),
     ),
     Question(
         "om_delivery_oldest_due_age_seconds",
         "Since the oldest delivery that waits was due.",
-        select(deliveries.c.destination, func.min(deliveries.c.due_at))
-        .where(_WAITING)
-        .group_by(deliveries.c.destination),
+        _oldest_by(deliveries.c.destination, _WAITING, deliveries.c.due_at),
         ("destination",),
         is_age=True,
     ),
@@ -130,13 +161,16 @@ QUESTIONS: Final = (
     Question(
         "om_reconciliation_gaps",
         "Events that the platform had and nobody had brought; it falls when retention deletes old ones.",
-        select(func.count()).select_from(reconciliation_gaps),
+        _counted(reconciliation_gaps, most=MAX_GAPS),
     ),
     Question(
         "om_reconciliation_age_seconds",
         "Since the worker's last comparison with the platform's history ended.",
         # What a person compares meanwhile, often one conversation, says nothing of the others.
-        select(func.max(_R.finished_at)).where(_R.started_by == TIMER),
+        select(_R.finished_at)
+        .where(_R.started_by == TIMER, _R.finished_at.is_not(None))
+        .order_by(_R.id.desc())
+        .limit(1),
         is_age=True,
     ),
     Question(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select, type_coerce
+from sqlalchemy import func, select, text, type_coerce
 from sqlalchemy.exc import SQLAlchemyError
 
 from workers.observe.remembering import REMEMBERED_SECONDS, Remembered
@@ -48,6 +48,9 @@ class Flow:
         minutes = [now - timedelta(minutes=back) for back in reversed(range(MINUTES))]
         try:
             with self._engine.connect() as connection:
+                if connection.dialect.name == "postgresql":
+                    # An index of ranges of pages (BRIN) has no other kind of scan.
+                    connection.execute(text("SET LOCAL enable_bitmapscan = on"))
                 self._count(connection, minutes)
                 self._milliseconds = _times_of_newest(connection)
         except SQLAlchemyError:

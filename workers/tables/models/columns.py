@@ -60,6 +60,10 @@ metadata = MetaData(
 )
 
 
+BRIN: Any = {"postgresql_using": "brin", "postgresql_with": {"autosummarize": "on"}}
+"""Options of an index that summarises ranges of pages, each as soon as it is full."""
+
+
 def column(name: str, kind: Any, comment: str, *, nullable: bool = False, **others: Any) -> Column[Any]:
     """Return a column; the database keeps its comment too."""
     return Column(name, kind, comment=comment, nullable=nullable, **others)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
 
 from workers.tables.models.columns import (
+    BRIN,
     Digest,
     Identifier,
     RowId,
@@ -41,7 +42,7 @@ processed_events = Table(
         nullable=True,
     ),
     UniqueConstraint("idempotency_key"),
-    Index(None, "processed_at", postgresql_using="brin"),
+    Index(None, "processed_at", **BRIN),
     Index(None, "conversation_id"),
     comment="Each event once, kept OM_RETENTION_DAYS: the unique key decides what is new",
 )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Index, Integer, Table, Text
+from typing import Any
 
-from workers.tables.models.columns import Digest, Identifier, UtcDateTime, column, metadata, primary_key
+from sqlalchemy import Index, Integer, Table, Text, text
+
+from workers.tables.models.columns import BRIN, Digest, Identifier, UtcDateTime, column, metadata, primary_key
+
+_OPEN: Any = {name: text("intervention_id IS NULL") for name in ("postgresql_where", "sqlite_where")}
 
 dead_letters = Table(
     "dead_letters",
@@ -25,8 +29,9 @@ dead_letters = Table(
     ),
     column("decided_at", UtcDateTime, "When, our clock", nullable=True),
     column("idempotency_key", Identifier, "Of its event; null if it was not read", nullable=True),
-    Index(None, "recorded_at", postgresql_using="brin"),
+    Index(None, "recorded_at", **BRIN),
     Index(None, "idempotency_key"),
+    Index("ix_dead_letters_open", "code", "recorded_at", **_OPEN),
     comment="Why an event is in the dead-letter queue. The body itself is only there",
 )
 

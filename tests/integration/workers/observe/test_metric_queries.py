@@ -1,0 +1,130 @@
+"""No metric's query reads a whole table, and one that fails takes away no other."""
+
+import json
+
+import pytest
+from sqlalchemy import text
+
+from workers.observe import OBSERVER_SESSION, ServiceCollector
+from workers.observe.questions import MAX_COUNTED, MAX_GAPS, QUESTIONS
+from workers.tables import engine_of
+
+ROWS = MAX_COUNTED * 3
+FILLED = {
+    "dead_letters": (
+        "message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts",
+        "'m-' || n, 'code-' || n % 2, 'r', sha256('x'), 'webhook', now(), now(), 1",
+    ),
+    "duplicate_events": (
+        """event_id, body_sha256, idempotency_key, body, message_id, source, deliveries, first_seen_at,
+        last_seen_at""",
+        "n, sha256('x'), 'k', 'b', 'm', 'webhook', 1, now(), now()",
+    ),
+    "conversations": (
+        """conversation_id, status, routing_sequence, event_count, message_count, first_event_at,
+        last_event_at, updated_at, window_opened_at""",
+        "'c-' || n, 'implied', 0, 1, 1, now(), now(), now(), now()",
+    ),
+    "routing_updates": (
+        "event_id, conversation_id, occurred_at, sequence, received_at, routing_status",
+        "n, 'c-' || n, now(), 0, now(), 'CONTACT-QUEUED'",
+    ),
+    "deliveries": (
+        "outbox_id, destination, conversation_id, due_at, attempts",
+        "n, 'destination-' || n % 2, 'c', now(), 0",
+    ),
+    "reconciliations": (
+        "started_by, compared_from, compared_to, read_through, started_at, finished_at, held_by, held_until",
+        "'timer', now(), now(), '', now(), now(), 'h', now()",
+    ),
+    "drift": ("kind, name, event_type, first_seen_at", "'unknown_field', 'n-' || n, 't', now()"),
+    "processed_events": (
+        """idempotency_key, conversation_id, event_type, outcome, occurred_at, received_at, processed_at,
+        message_id, source, dialect, body_sha256""",
+        "'k-' || n, 'c', 't', 'processed', now(), now(), now(), 'm', 'webhook', 'guide', sha256('x')",
+    ),
+}
+
+
+@pytest.fixture
+def observer(migrated_postgres_url):
+    engine = engine_of(migrated_postgres_url, OBSERVER_SESSION)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def full(migrated_postgres_url, observer):
+    """An observer's engine of a database with many rows of everything that is counted."""
+    engine = engine_of(migrated_postgres_url)
+    with engine.begin() as connection:
+        for table, (columns, values) in FILLED.items():
+            rows = f"SELECT {values} FROM generate_series(1, {ROWS}) AS n"  # noqa: S608  # names of ours
+            connection.execute(text(f"INSERT INTO {table} ({columns}) {rows}"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+    engine.dispose()
+    return observer
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_no_query_reads_more_than_it_counts(full, question):
+    query = question.statement.compile(full, compile_kwargs={"literal_binds": True})
+    with full.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").scalar_one()
+
+    # Two codes and two destinations, counted each by itself.
+    assert rows_read(plan[0]["Plan"]) <= 2 * MAX_COUNTED + 100, json.dumps(plan, indent=1)
+
+
+def rows_read(node):
+    below = node.get("Plans", [])
+    if below:
+        return max(map(rows_read, below))
+    seen = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+    return seen * node["Actual Loops"]
+
+
+def test_a_count_stops_at_its_limit(full):
+    assert values(full, "om_dead_letters") == [MAX_COUNTED, MAX_COUNTED]
+    assert values(full, "om_deliveries_waiting") == [MAX_COUNTED, MAX_COUNTED]
+    assert values(full, "om_conflicts") == [MAX_COUNTED]
+    assert MAX_GAPS > MAX_COUNTED
+
+
+def test_a_query_that_fails_takes_away_only_its_own(migrated_postgres_url, observer):
+    engine = engine_of(migrated_postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE drift CASCADE"))
+    engine.dispose()
+
+    assert "om_drift_names" not in names(observer)
+    assert {question.name for question in QUESTIONS} - names(observer) == {"om_drift_names"}
+    assert values(observer, "om_database_up") == [1]
+
+
+def test_a_query_that_is_slow_takes_away_only_its_own(migrated_postgres_url, observer):
+    engine = engine_of(migrated_postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text("LOCK TABLE drift IN ACCESS EXCLUSIVE MODE"))
+        found = {metric.name: metric for metric in ServiceCollector(observer, None).collect()}
+    engine.dispose()
+
+    assert {question.name for question in QUESTIONS} - set(found) == {"om_drift_names"}
+    assert [sample.value for sample in found["om_database_up"].samples] == [1]
+
+
+def test_a_database_that_is_away_is_reported_down():
+    engine = engine_of("postgresql+psycopg://nobody@127.0.0.1:1/none", OBSERVER_SESSION)
+
+    assert values(engine, "om_database_up") == [0]
+    assert names(engine) == {"om_database_up"}
+
+
+def values(engine, name):
+    [metric] = [metric for metric in ServiceCollector(engine, None).collect() if metric.name == name]
+    return [sample.value for sample in metric.samples]
+
+
+def names(engine):
+    return {metric.name for metric in ServiceCollector(engine, None).collect()}
