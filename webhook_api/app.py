@@ -22,6 +22,7 @@ from webhook_api.ingest import Ingest
 from webhook_api.journal import HostLimit, Journal, JournalFullError
 from webhook_api.pressure import Gate, QueueDepthPoller, Watermarks
 from webhook_api.refusals import Refusals
+from webhook_api.set_aside import DAY_SECONDS, delete_expired
 from webhook_api.signature import secret_id
 from webhook_api.statistics import Statistics
 
@@ -121,6 +122,7 @@ class Edge:
         if self._poller is not None:
             self._poller.start()
         self._tick()
+        self._expire_set_aside()
 
     def stop(self, then: Callable[[], None]) -> None:
         """Hand over what can be, let go of the journal, then call *then*."""
@@ -151,6 +153,12 @@ class Edge:
         self.handover.told(report)
         if report.depth is not None:
             self._gate.on_sample(report.depth)
+
+    def _expire_set_aside(self) -> None:
+        self.loop.call_later(DAY_SECONDS, self._expire_set_aside)
+        delete_expired(
+            self.settings.state_directory, self.settings.payload_days, self._clock.now_us() / 1_000_000
+        )
 
     def _tick(self) -> None:
         self.loop.call_later(STATUS_SECONDS, self._tick)

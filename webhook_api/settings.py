@@ -47,6 +47,7 @@ class EdgeSettings:
         statistics_seconds: Between two counts of answers that a process tells; 0: none is told.
         keepalive_seconds: How long an idle connection stays open; above the proxy's own.
         access_log: Whether each request gets a line.
+        payload_days: How long set-aside files are kept.
     """
 
     bind: str
@@ -73,6 +74,7 @@ class EdgeSettings:
     access_log: bool = False
     events_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     statistics_seconds: float = 60.0
+    payload_days: int = 30
 
     @classmethod
     def from_environment(cls) -> EdgeSettings:
@@ -107,6 +109,7 @@ class EdgeSettings:
             access_log=env.boolean("OM_ACCESS_LOG", default=False),
             events_headers=_pairs(env.strings("OM_EVENTS_HEADERS"), "OM_EVENTS_HEADERS"),
             statistics_seconds=env.seconds("OM_STATISTICS_SECONDS", 60.0),
+            payload_days=env.integer("OM_PAYLOAD_RETENTION_DAYS", 30, minimum=1),
         )
         settings.check()
         return settings

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "drift": "drift:drift",
     "filter": "filter:filters",
     "retain": "retain:retain",
+    "erase": "erase:erase",
     "sign": "sign:sign",
     "explain-signature": "explain_signature:explain_signature",
     "ipranges": "ipranges:ipranges",

@@ -1,5 +1,12 @@
-"""Find what a person runs again, and put on record what people decide."""
+"""Find what an operator runs again or erases, and record what operators decide."""
 
+from workers.tables.operating.erasure import (
+    SEARCH_ROWS,
+    conversations_with,
+    erase_conversations,
+    last_event_id,
+    needles_of,
+)
 from workers.tables.operating.history import (
     PastChoice,
     PastEvent,
@@ -11,6 +18,7 @@ from workers.tables.operating.history import (
 )
 from workers.tables.operating.intervention_records import (
     DISCARD_LETTERS,
+    ERASE,
     OPERATOR_SESSION,
     REPLAY_EVENTS,
     REPLAY_LETTERS,
@@ -27,21 +35,27 @@ from workers.tables.operating.intervention_records import (
 
 __all__ = [
     "DISCARD_LETTERS",
+    "ERASE",
     "OPERATOR_SESSION",
     "REPLAY_EVENTS",
     "REPLAY_LETTERS",
     "RESEND_DELIVERIES",
+    "SEARCH_ROWS",
     "DeathRecord",
     "Intervention",
     "PastChoice",
     "PastEvent",
     "Unfinished",
     "begin_intervention",
+    "conversations_with",
     "count_past_events",
     "death_records",
     "decide",
     "end_intervention",
+    "erase_conversations",
     "keep_discarded",
+    "last_event_id",
+    "needles_of",
     "newest_event_id",
     "note_progress",
     "past_events",

@@ -20,6 +20,7 @@ REPLAY_LETTERS: Final = "replay-letters"
 DISCARD_LETTERS: Final = "discard-letters"
 REPLAY_EVENTS: Final = "replay-events"
 RESEND_DELIVERIES: Final = "resend-deliveries"
+ERASE: Final = "erase"
 
 DONE: Final = "done"
 CANCELLED: Final = "cancelled"

@@ -1,0 +1,72 @@
+"""Erase personal data outside the tables: in the dead-letter queue and in this host's set-aside files."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from messaging.clock import SystemClock
+from workers.tables import decide, transact
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from omctl.dead_letters import Hand
+
+PAGE: Final = 500
+SET_ASIDE: Final = ("oversized", "damaged")
+"""Directories of the edge with bodies that could not be published."""
+
+
+def erase_letters(hand: Hand, needles: Collection[bytes], intervention_id: str | None) -> int:
+    """Remove every dead letter whose body has one of *needles*; the others stay in their order.
+
+    Args:
+        hand: The dead letters, exclusively.
+        needles: Byte strings to search for.
+        intervention_id: Recorded with each removed dead letter; None only counts.
+
+    Returns:
+        How many dead letters were removed, or would be.
+    """
+    found, waiting = 0, hand.queue.count()
+    while waiting > 0 and (page := hand.queue.take(min(PAGE, waiting))):
+        waiting -= len(page)
+        chosen = [letter for letter in page if has_any(letter.envelope.body, needles)]
+        found += len(chosen)
+        if intervention_id is not None and chosen:
+            ids = [letter.envelope.identity for letter in chosen]
+            decision: dict[str, Any] = {"intervention_id": intervention_id, "now_us": SystemClock().now_us()}
+            transact(hand.engine, partial(decide, message_ids=ids, **decision))
+            for letter in chosen:
+                hand.queue.remove(letter)
+    return found
+
+
+def erase_files(state_directory: Path, needles: Collection[bytes], *, dry_run: bool) -> int:
+    """Delete this host's set-aside files that have one of *needles*; return how many."""
+    found = list(_files_with(state_directory, needles))
+    for path in found if not dry_run else ():
+        path.with_suffix(".json").unlink(missing_ok=True)
+        path.unlink()
+    return len(found)
+
+
+def journal_has_any(state_directory: Path, needles: Collection[bytes]) -> bool:
+    """Return whether an event that waits in this host's journal has one of *needles*."""
+    return any(
+        has_any(path.read_bytes(), needles) for path in (state_directory / "journal").rglob("*.segment")
+    )
+
+
+def has_any(body: bytes, needles: Collection[bytes]) -> bool:
+    """Return whether *body* has one of *needles*."""
+    return any(needle in body for needle in needles)
+
+
+def _files_with(state_directory: Path, needles: Collection[bytes]) -> Iterator[Path]:
+    for name in SET_ASIDE:
+        for path in sorted((state_directory / name).glob("*")):
+            if path.suffix != ".json" and has_any(path.read_bytes(), needles):
+                yield path
