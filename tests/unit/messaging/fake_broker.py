@@ -54,6 +54,7 @@ class Link:
     def __init__(self, broker, connection):
         self._broker = broker
         self._connection = connection
+        self.port = connection.params.port
         self.is_open = True
         self.bodies = []
         self._owed = []

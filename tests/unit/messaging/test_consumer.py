@@ -34,8 +34,14 @@ def told():
 
 @pytest.fixture
 def consuming(told):
-    consuming = Consumer(
-        ("amqp://127.0.0.1:9/",),
+    consuming = consumer_of(told, "amqp://127.0.0.1:9/")
+    yield consuming
+    end(consuming)
+
+
+def consumer_of(told, *urls):
+    return Consumer(
+        urls,
         None,
         client_name="test",
         batch_events=10,
@@ -44,7 +50,9 @@ def consuming(told):
         stop_seconds=5.0,
         service_manager=told,
     )
-    yield consuming
+
+
+def end(consuming):
     consuming.stop()
     consuming._loop.run_forever()
     consuming._loop.close()
@@ -86,3 +94,15 @@ def test_what_is_answered_after_the_end_of_an_attempt_makes_nothing_ready(
 
     assert told.readies == 0
     assert not failures
+
+
+def test_after_a_lost_connection_the_next_node_is_tried_first(broker, told, monkeypatch):
+    monkeypatch.setattr(consumer, "STABLE_SECONDS", 0.0)
+    consuming = consumer_of(told, "amqp://127.0.0.1:9/", "amqp://127.0.0.1:10/")
+    consuming._connect()
+    consuming._tick()
+    for connections in (1, 2, 3):
+        turn_until(consuming._loop, lambda expected=connections: told.readies == expected)
+        consuming._subscription.drop("a test")
+    assert [link.port for link in broker.links[:3]] == [9, 10, 9]
+    end(consuming)
