@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from gunicorn.config import Config
 from gunicorn.workers.base import Worker
 
 from messaging.errors import EX_CONFIG, ConfigurationError
@@ -19,7 +20,6 @@ from messaging.log import logger
 from webhook_api.http.access_log import LoggedConnection
 from webhook_api.http.connection import HttpConnection, Shared
 from webhook_api.http.gateway import Gateway
-from webhook_api.http.gunicorn_settings import refused_settings
 from webhook_api.http.limits import raise_descriptor_limit, within_descriptors
 from webhook_api.http.server import HttpServer
 
@@ -30,6 +30,26 @@ if TYPE_CHECKING:
 
     from webhook_api.answer import Answer
     from webhook_api.http.limits import Limits
+
+REFUSED: Final = {
+    "threads": "one process has one loop and no thread for requests",
+    "preload_app": "nothing is opened before the fork",
+    "reload": "restart it",
+    "worker_connections": "set OM_MAX_CONNECTIONS",
+    "keepalive": "set OM_KEEPALIVE_SECONDS",
+    "max_requests": "a process runs until it is stopped",
+    "accesslog": "set OM_ACCESS_LOG",
+    "statsd_host": "scrape /metrics",
+    "limit_request_line": "a request's head may have 32 KiB",
+    "limit_request_fields": "a request's head may have 32 KiB",
+    "limit_request_field_size": "a request's head may have 32 KiB",
+    "certfile": "TLS is for the proxy in front",
+    "keyfile": "TLS is for the proxy in front",
+    "proxy_protocol": "the PROXY protocol is not spoken",
+    "pre_request": "use OM_FLASK_EXTENSIONS",
+    "post_request": "use OM_FLASK_EXTENSIONS",
+}
+"""Settings of gunicorn that have no effect under this worker and that an operator would rely on."""
 
 TICK_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 2.0
@@ -80,8 +100,13 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
 
     @classmethod
     def check_config(cls, cfg: Any, _log: object) -> None:
-        """Refuse to start with a setting of gunicorn that would be ignored; gunicorn calls it first."""
-        refused = refused_settings(cfg)
+        """Refuse to start with a setting of gunicorn that would have no effect; gunicorn calls it first."""
+        defaults = Config().settings
+        refused = [
+            f"gunicorn's {name} has no effect: {advice}"
+            for name, advice in REFUSED.items()
+            if cfg.settings[name].get() != defaults[name].get()
+        ]
         if refused:
             logger().error("configuration_refused", reason="; ".join(refused))
             sys.exit(EX_CONFIG)
