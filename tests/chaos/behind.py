@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
+
+from flask import abort
 
 from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
 from simulator.receiver import Inbox, serving
 from simulator.serving import serving_app
 from tests.chaos.proxy import Proxy
 from tests.servers import LOOPBACK
+from tests.stand.ledger import digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from random import Random
 
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
     from tests.stand.program import Program
 
 DESTINATION: Final = "crm"
+ARCHIVE: Final = "archive"
+"""The other destination, which nothing ever happens to: it gets the messages."""
+
 SIGNING_SECRET: Final = "whsec_Y29uc3RydWN0ZWQtZm9yLXRoZS1zdGFuZA=="
 EVENTS: Final = ("new", "message", "updated")
 TIMEOUT_SECONDS: Final = 2.0
@@ -36,6 +44,11 @@ PURPOSES: Final = {"CONTACT-QUEUED": frozenset({"acd"}), "CONTACT-ROUTED": froze
 
 NOBODY: Final = ""
 """What is noted where the platform was made to know no such conversation."""
+
+FORBIDDEN: Final = "forbidden"
+"""What is noted where it was made to answer 403."""
+
+MAX_LAG_SECONDS: Final = 3.0
 
 PROGRAMS: Final = (
     ("settle-1", "settle"),
@@ -54,7 +67,8 @@ class Contacts(dict[str, Conversation]):
     """Every conversation there may be; notes all that was said of each.
 
     Of every second one the platform says that it waits in a routing queue, of the others that an agent has
-    it, whatever was notified. A platform that lies says something else at each request.
+    it, whatever was notified. A platform that lies says something else at each request. One that lags answers
+    404 or the state before, for up to three seconds after it was first asked about a conversation.
     """
 
     def __init__(self) -> None:
@@ -62,18 +76,72 @@ class Contacts(dict[str, Conversation]):
         self.said: dict[str, set[str]] = {}
         self.lies = 0
         self.liar: Random | None = None
+        self.lagging: Random | None = None
+        self.lagged: dict[str, tuple[float, str]] = {}
+        self.is_forbidden: Callable[[str], bool] = lambda _: False
+        self.forbidden = 0
 
     def get(self, conversation_id: str, _default: object = None) -> Conversation | None:  # type: ignore[override]
         """Return what the platform says of a conversation now."""
-        purpose = "acd" if conversation_id[-1] in "02468" else "agent"
-        if self.liar is not None:
-            self.lies += 1
-            purpose = self.liar.choice(("acd", "agent", "workflow", NOBODY))
-        self.said.setdefault(conversation_id, set()).add(purpose)
+        if self.is_forbidden(conversation_id):
+            self.forbidden += 1
+            self._note(conversation_id, FORBIDDEN)
+            abort(403)
+        purpose = self._purpose_before(conversation_id)
+        if purpose is None:
+            purpose = self._purpose_now(conversation_id)
+            self._note(conversation_id, purpose)
         if purpose == NOBODY:
             return None
         parts = [Participant("customer"), Participant(purpose, queue_id="queue-1")]
         return Conversation(conversation_id, "2026-01-01T00:00:00.000Z", participants=parts)
+
+    def _note(self, conversation_id: str, purpose: str) -> None:
+        self.said.setdefault(conversation_id, set()).add(purpose)
+
+    def _purpose_now(self, conversation_id: str) -> str:
+        if self.liar is None:
+            return purpose_of(conversation_id)
+        self.lies += 1
+        return self.liar.choice(("acd", "agent", "workflow", NOBODY))
+
+    def _purpose_before(self, conversation_id: str) -> str | None:
+        """Return what the platform still says while it lags; None once it has caught up.
+
+        That is no reason to keep an update back, so it is not noted.
+        """
+        if self.lagging is not None and conversation_id not in self.lagged:
+            until = time.monotonic() + self.lagging.uniform(0.0, MAX_LAG_SECONDS)
+            self.lagged[conversation_id] = until, self.lagging.choice(("workflow", NOBODY))
+        until, before = self.lagged.get(conversation_id, (0.0, ""))
+        return before if time.monotonic() < until else None
+
+
+def purpose_of(conversation_id: str) -> str:
+    """Return the participant that a conversation really has, beside the customer."""
+    return "acd" if conversation_id[-1] in "02468" else "agent"
+
+
+class WatchedInbox(Inbox):
+    """Knows when each event was taken first."""
+
+    def __init__(self, secrets: dict[str, str]) -> None:
+        super().__init__(secrets)
+        self._moments: dict[tuple[str, bytes], float] = {}
+
+    def take(self, told: Told) -> None:
+        """Note one that is answered 2xx, and when."""
+        self._moments.setdefault((told.destination, digest_of(payload_of(told))), time.monotonic())
+        super().take(told)
+
+    def moments(self, destination: str) -> dict[bytes, float]:
+        """Return when a destination took each event, by the digest of its body."""
+        return {digest: at for (name, digest), at in list(self._moments.items()) if name == destination}
+
+
+def payload_of(told: Told) -> bytes:
+    """Return the platform's body as the destination was given it."""
+    return told.raw.partition(b',"data":')[2][:-1]
 
 
 class CountingOrganisation(Organisation):
@@ -99,26 +167,26 @@ class Behind:
         self.contacts = Contacts()
         self.organisation = CountingOrganisation("stand", "secret", requests_per_minute=REQUESTS_PER_MINUTE)
         self.organisation.conversations = self.contacts
-        self.inbox = Inbox({DESTINATION: SIGNING_SECRET})
+        self.inbox = WatchedInbox({DESTINATION: SIGNING_SECRET, ARCHIVE: SIGNING_SECRET})
         self.programs: list[Program] = []
         self._running = ExitStack()
         receiver = self._running.enter_context(serving(self.inbox))
         platform = self._running.enter_context(serving_app(create_platform(self.organisation)))
         self.receiver_proxy = Proxy(_port_of(receiver))
         self.platform_proxy = Proxy(_port_of(platform))
-        self._destinations = directory / "destinations.toml"
+        self._archive_port = _port_of(receiver)
+        self.directory = directory
 
     def settings(self) -> dict[str, str]:
         """Return what leads the workers here."""
-        self._destinations.parent.mkdir(parents=True, exist_ok=True)
-        self._destinations.write_text(
-            f'[destinations.{DESTINATION}]\nurl = "http://{LOOPBACK}:{self.receiver_proxy.port}/{DESTINATION}"\n'
-            f'secret = "{SIGNING_SECRET}"\ntimeout = {TIMEOUT_SECONDS}\n'
-            f"events = {[f'openmessaging:conversation:{each}' for each in EVENTS]!r}\n",
-            encoding="utf-8",
-        )
+        crm = _destination(DESTINATION, self.receiver_proxy.port, EVENTS)
+        archive = _destination(ARCHIVE, self._archive_port, EVENTS[1:2])
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.older_file.write_text(crm, encoding="utf-8")
+        destinations = self.directory / "destinations.toml"
+        destinations.write_text(crm + archive, encoding="utf-8")
         return {
-            "OM_DESTINATIONS": str(self._destinations),
+            "OM_DESTINATIONS": str(destinations),
             "OM_GENESYS_API_URL": f"http://{LOOPBACK}:{self.platform_proxy.port}",
             "OM_GENESYS_CLIENT_ID": self.organisation.client_id,
             "OM_GENESYS_CLIENT_SECRET": self.organisation.client_secret,
@@ -136,9 +204,14 @@ class Behind:
             for name, role in PROGRAMS
         ]
 
-    def taken_of(self, run: str) -> list[Told]:
-        """Return what the destination took of a run's conversations, in order."""
-        return [each for each in self.inbox.told(DESTINATION) if each.conversation_id.startswith(run)]
+    @property
+    def older_file(self) -> Path:
+        """A file of destinations from before there was an archive."""
+        return self.directory / "older.toml"
+
+    def taken_of(self, run: str, destination: str = DESTINATION) -> list[Told]:
+        """Return what a destination took of a run's conversations, in order."""
+        return [each for each in self.inbox.told(destination) if each.conversation_id.startswith(run)]
 
     def of(self, role: str) -> list[Program]:
         """Return the programs of one role."""
@@ -149,6 +222,15 @@ class Behind:
         self.receiver_proxy.close()
         self.platform_proxy.close()
         self._running.close()
+
+
+def _destination(name: str, port: int, events: Iterable[str]) -> str:
+    """Write a destination's table."""
+    return (
+        f'[destinations.{name}]\nurl = "http://{LOOPBACK}:{port}/{name}"\n'
+        f'secret = "{SIGNING_SECRET}"\ntimeout = {TIMEOUT_SECONDS}\n'
+        f"events = {[f'openmessaging:conversation:{event}' for event in events]!r}\n"
+    )
 
 
 def _port_of(url: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ NO_CONNECTION = (pika.exceptions.AMQPError, AMQPConnectorException)
 """What pika raises where a broker is away, or too busy to greet within its time; they have no common root."""
 
 TIMEOUT_SECONDS = 10.0
+INACTIVITY_SECONDS = 5.0
+MAX_UNACKNOWLEDGED = 1000
+"""A quorum queue gives one consumer no more than 2,000 messages at a time, whatever its prefetch."""
+
 EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 EXCHANGE = "open-messaging"
 EVENTS = "open-messaging.events"
@@ -115,13 +120,18 @@ class BrokerView:
         return self.request("GET", path).ok
 
     def bodies(self, queue: str) -> list[bytes]:
-        """Return every ready message's body by AMQP; the messages return to the queue afterwards."""
+        """Return every ready message's body by AMQP; the messages return to the queue afterwards.
+
+        Raises:
+            AssertionError: The queue's leader does not say how many there are.
+        """
+        depth = self.depth(queue)
+        assert depth != UNKNOWN, f"the depth of {queue} is unknown"
         connection = pika.BlockingConnection(pika.URLParameters(self.amqp_url))
         try:
-            channel = connection.channel()
-            bodies = []
-            while (message := channel.basic_get(queue))[0] is not None:
-                bodies.append(message[2])
+            bodies: list[bytes] = []
+            while len(bodies) < depth and (more := _take(connection.channel(), queue)):
+                bodies += more
             return bodies
         finally:
             connection.close()
@@ -149,3 +159,11 @@ class BrokerView:
             return dict(answer.json()) if answer.ok else {}
         except (requests.RequestException, ValueError):
             return {}
+
+
+def _take(channel: Any, queue: str) -> list[bytes]:
+    """Return the bodies of as many ready messages as one consumer is given; none if no more come."""
+    channel.basic_qos(prefetch_count=MAX_UNACKNOWLEDGED)
+    deliveries = channel.consume(queue, inactivity_timeout=INACTIVITY_SECONDS)
+    bodies = (body for _, _, body in itertools.islice(deliveries, MAX_UNACKNOWLEDGED))
+    return list(itertools.takewhile(lambda body: body is not None, bodies))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from tests.chaos.waits import Watched
     from tests.stand.records import Seen
 
 WALL_FACTOR: Final = 3.0
@@ -30,6 +31,15 @@ def expect_no_longer_stall(seen: Seen, own: Seen, most: float) -> None:
 def expect_no_higher_p99(seen: Seen, own: Seen, most: float) -> None:
     """Hold the 99th percentile to a bound, as above."""
     _expect("p99", (seen.latency(99), own.latency(99)), most)
+
+
+def expect_no_longer_wait(watched: Watched, waited: float, most: float) -> None:
+    """Hold the wait of good events to a bound, in seconds.
+
+    Raises:
+        AssertionError: One waited for longer.
+    """
+    assert waited <= most, f"{watched.name}: a good event waited {waited:.1f} s, more than {most:g}"
 
 
 def expect_none_given_up(seen: Seen) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from tests.chaos.behind import UNFINISHED
+from tests.chaos.behind import ARCHIVE, UNFINISHED
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, UNROUTED
-from tests.chaos.told import TellTale, tell_tale
+from tests.chaos.told import TellTale, missing_at, tell_tale
 from tests.stand.ledger import digest_of
 
 if TYPE_CHECKING:
@@ -28,10 +28,11 @@ STORED = text("""
     JOIN event_payloads AS payload ON payload.event_id = event.id WHERE event.conversation_id LIKE :run
 """)
 CONFLICTS = "SELECT count(*) FROM duplicate_events WHERE idempotency_key LIKE :run"
-SUPERSEDED = text("""
+KEPT_BACK = text("""
     SELECT event.body_sha256 FROM routing_updates AS notified
     JOIN processed_events AS event ON event.id = notified.event_id
-    WHERE notified.decision IN ('superseded', 'undecided') AND notified.platform_status IS NOT NULL
+    WHERE notified.decision = 'undecided'
+        OR (notified.decision = 'superseded' AND notified.platform_status IS NOT NULL)
 """)
 GIVEN_UP = "SELECT count(*) FROM deliveries WHERE outcome <> 'delivered'"
 TWICE_IN_OUTBOX = "SELECT count(event_id) - count(DISTINCT event_id) FROM outbox"
@@ -127,16 +128,12 @@ class Oracle:
         Raises:
             Exception: The broker or the database does not answer, so that there is no verdict.
         """
-        if not self._missing():
-            return self._judge(frozenset())
+        verdict = self._judge(frozenset())
+        if not verdict.lost:
+            return verdict
         with self._stand.paused_workers():
             bodies = [body for queue in (EVENTS, UNROUTED) for body in self._stand.view.bodies(queue)]
             return self._judge(frozenset(map(digest_of, bodies)))
-
-    def _missing(self) -> set[bytes]:
-        """Return what is owed and neither stored nor a dead letter nor in a journal."""
-        stored = set(map(digest_of, self._all(STORED, run=self._run)))
-        return self._ledger.lost(stored, self._dead(), self._journalled())
 
     def _dead(self) -> set[bytes]:
         bodies = self._stand.view.bodies(DEAD_LETTERS) + self._set_aside()
@@ -172,16 +169,17 @@ class Oracle:
         if stand.behind is None:
             return TellTale(0, 0, "")
         taken, said = stand.behind.taken_of(self._name), stand.behind.contacts.said
-        bodies = self._all(STORED, run=self._run)
-        tale = tell_tale(bodies, taken, said, set(self._all(SUPERSEDED)))
+        bodies, refused = list(self._all(STORED, run=self._run)), self._ledger.refused
+        tale = tell_tale(bodies, taken, said, set(self._all(KEPT_BACK)), refused)
+        archived = stand.behind.taken_of(self._name, ARCHIVE)
         counts = {
-            "{} deliveries were given up": stand.ask(GIVEN_UP),
+            "{} deliveries were given up": max(0, stand.ask(GIVEN_UP) - len(refused)),
             "{} deliveries had no good signature": stand.behind.inbox.forged,
             "{} windows, updates and deliveries are unfinished": stand.ask(UNFINISHED),
         }
         words = [form.format(count) for form, count in counts.items() if count]
         return TellTale(
-            tale.lost,
+            tale.lost + missing_at(archived, bodies),
             tale.repeated + stand.ask(TWICE_IN_OUTBOX),
             "; ".join([*words, *filter(None, [tale.complaint])]),
         )
@@ -212,7 +210,8 @@ class Oracle:
     def _complaint(self, dead: set[bytes], stored: Counter[bytes], waiting: frozenset[bytes]) -> str:
         stand, owed, doomed = self._stand, self._ledger.owed, self._ledger.doomed
         complaints = {
-            "{} sound events became dead letters": len((dead & owed) - doomed),
+            "{} sound events became dead letters": len((dead & owed) - doomed - self._ledger.refused),
+            "{} refused events are no dead letters": len(self._ledger.refused - dead),
             "{} doomed events took effect": len(stored.keys() & doomed),
             "{} doomed events are no dead letters": len((doomed & owed) - dead),
             "{} dead letters have no reason on record": len(

@@ -51,6 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--retry-seconds", type=float, default=5.0, help="the senders' pause; the platform's is 5"
     )
+    group.addoption("--rate", type=float, default=0.0, help="events a second (default: half the capacity)")
     group.addoption("--json", type=Path, help="keep a whole run's figures in this file")
     group.addoption("--resume", action="store_true", help="run only what that file does not show as caught")
 
@@ -152,7 +153,12 @@ def stands() -> Iterator[Stands]:
 def plan(request: pytest.FixtureRequest) -> Plan:
     """How faults are run here."""
     options = request.config.option
-    return Plan(int(options.seed, 16), rounds=options.rounds, retry_seconds=options.retry_seconds)
+    return Plan(
+        int(options.seed, 16),
+        rounds=options.rounds,
+        retry_seconds=options.retry_seconds,
+        rate=options.rate,
+    )
 
 
 def carry_out(
@@ -224,7 +230,7 @@ class Account:
         """Print the line, and keep it with the rows where a file was named."""
         reporter.write_line(line)
         # Pages quote whole runs.
-        is_part = any(map(self._config.getoption, ("fault", "defect", "keyword", "rounds")))
+        is_part = any(map(self._config.getoption, ("fault", "defect", "keyword", "rounds", "rate")))
         if (path := self._config.getoption("json")) and not is_part:
             keep(path, {"certificate": self._certificate, "line": line, name: rows})
             suite, passed = self._judge(name)

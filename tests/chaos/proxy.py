@@ -17,6 +17,9 @@ DELAY_SECONDS = 0.5
 DRIP_SECONDS = 0.001
 """Between two bytes: a thousand bytes a second, slower than any event stream."""
 
+SLOW_DRIP_SECONDS = 0.5
+"""Within any time limit for a single read."""
+
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time to linger: a close becomes a reset."""
 
@@ -29,6 +32,7 @@ class Weather(Enum):
     HOLD_REQUESTS = "what the client sends waits, what the broker sends passes"
     DELAY = "every chunk comes half a second late"
     DRIP = "one byte at a time"
+    DRIP_ANSWERS = "what the client sends passes, what comes back does so at two bytes a second"
 
 
 class Link:
@@ -73,6 +77,7 @@ class Proxy:
         self.weather = Weather.FAIR
         self.struck: Counter[Weather] = Counter()
         self.turned_away = 0
+        self.dripped: list[float] = []
         self._is_closed = False
         self._links: list[Link] = []
         self._lock = threading.Lock()
@@ -143,15 +148,22 @@ class Proxy:
         if self.weather is Weather.DELAY:
             time.sleep(DELAY_SECONDS)
         if self.weather is Weather.DRIP:
-            self._drip(data, sink)
+            self._drip(data, sink, DRIP_SECONDS)
+        elif self.weather is Weather.DRIP_ANSWERS and sink is link.client:
+            began = time.monotonic()
+            try:
+                self._drip(data, sink, SLOW_DRIP_SECONDS)
+            finally:
+                self.dripped.append(time.monotonic() - began)
         else:
             sink.sendall(data)
 
-    def _drip(self, data: bytes, sink: socket.socket) -> None:
+    def _drip(self, data: bytes, sink: socket.socket, pause: float) -> None:
         """Pass single bytes; the rest at once when the weather changes."""
+        weather = self.weather
         for offset in range(len(data)):
-            if self.weather is not Weather.DRIP:
+            if self.weather is not weather:
                 sink.sendall(data[offset:])
                 return
             sink.sendall(data[offset : offset + 1])
-            time.sleep(DRIP_SECONDS)
+            time.sleep(pause)

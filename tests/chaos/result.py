@@ -31,6 +31,8 @@ class Result:
         answered: Distinct events answered 200.
         lost: Answered and found nowhere.
         repeated: Effects beyond one per event.
+        good_waited_s: The longest that a good event waited beyond its normal time; None if no form says which
+            events are good.
         figures: Of all tries: counts and latencies.
         failure: What went wrong, in one line; empty when nothing did.
         is_broken_off: Whether a check failed before everything had healed, and left the stand as it was then.
@@ -49,6 +51,7 @@ class Result:
     dead_lettered: int = 0
     lost: int = 0
     repeated: int = 0
+    good_waited_s: float | None = None
     figures: dict[str, float] = field(default_factory=dict)
     failure: str = ""
     is_broken_off: bool = False
@@ -66,8 +69,17 @@ class Result:
 
     def as_row(self) -> dict[str, Any]:
         """Return the JSON values that are kept of it."""
-        names = ("number", "title", "stand", "rounds", "answered", "processed", "dead_lettered")
-        values = {name: getattr(self, name) for name in (*names, "lost", "repeated", "failure")}
+        names: tuple[str, ...] = (
+            "number",
+            "title",
+            "stand",
+            "rounds",
+            "answered",
+            "processed",
+            "dead_lettered",
+        )
+        names += ("lost", "repeated", "good_waited_s", "failure")
+        values = {name: getattr(self, name) for name in names}
         times = {"capacity": round(self.capacity), "rate": round(self.rate), "seconds": round(self.seconds)}
         all_figures = Seen([]).figures() | own_figures(Seen([])) | self.figures
         figures = {name.replace("99.9", "999"): value for name, value in all_figures.items()}

@@ -5,14 +5,21 @@ from __future__ import annotations
 import random
 import time
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tests.chaos.held import expect_no_higher_p99, expect_no_longer_stall, expect_none_given_up
+from tests.chaos.held import (
+    expect_no_higher_p99,
+    expect_no_longer_stall,
+    expect_no_longer_wait,
+    expect_none_given_up,
+)
 from tests.chaos.oracle import Oracle
 from tests.chaos.own_clock import OwnClock
 from tests.chaos.result import Result, own_figures
 from tests.chaos.scene import Fault, Scene
+from tests.chaos.waits import NORMAL_SECONDS, Watched, longest_waits
 from tests.stand.ledger import Ledger
 from tests.stand.load import Load
 from tests.stand.order import Order
@@ -20,7 +27,7 @@ from tests.stand.traffic import Traffic
 from tests.stand.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.chaos.oracle import Verdict
     from tests.chaos.scene import Form
@@ -73,6 +80,7 @@ class Plan:
         still_seconds: How long nothing may move before what is left counts as stuck.
         accounts: Whether the account is settled after a failed check, too.
         repeated: Share of requests that repeat an earlier body.
+        rate: Events a second; 0: the fault's, or what the stand's capacity says.
         say: Told of progress.
     """
 
@@ -82,6 +90,7 @@ class Plan:
     still_seconds: float = STILL_SECONDS
     accounts: bool = True
     repeated: float = REPEATED
+    rate: float = 0.0
     say: Callable[[str], None] = say
 
 
@@ -90,10 +99,12 @@ def run_fault(stand: Stand, fault: Fault, plan: Plan) -> Result:
     started = time.monotonic()
     result = Result(fault.number, fault.title, rounds=len(fault.forms) * (plan.rounds or fault.times))
     try:
-        stand.capacity.look(stand)
+        rate = plan.rate or fault.rate
+        if not rate:
+            stand.capacity.look(stand)
         result = replace(result, capacity=stand.capacity.best)
         with fault.arrange(stand):
-            scene = scene_of(stand, f"f{fault.number}", plan, fault.rate or stand.capacity.rate)
+            scene = scene_of(stand, f"f{fault.number}", plan, rate or stand.capacity.rate)
             result = _run(scene, fault, plan, replace(result, rate=scene.load.rate))
     except Exception as error:  # noqa: BLE001  # whatever broke is this fault's result
         plan.say(traceback.format_exc())
@@ -106,12 +117,16 @@ def _run(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
     """Strike and settle; after a failure what was arranged still stands while the account is settled."""
     try:
         result = _strike_all(scene, fault, plan, result)
-        return _settle(scene, fault, plan, result)
+        result = _settle(scene, plan, result)
+        _hold_to_bounds(scene, fault, plan)
     except Exception as error:  # noqa: BLE001  # as above
         plan.say(traceback.format_exc())
-        account = _account(scene, plan, result) if plan.accounts else result
+        is_settled = result.answered or not plan.accounts
+        account = result if is_settled else _account(scene, plan, result)
         failed = replace(account, proofs=tuple(scene.proofs), failure=_one_line(first_of(error)))
         return replace(failed, is_broken_off=True)
+    else:
+        return result
     finally:
         scene.load.kill()
         scene.clock.close()
@@ -143,16 +158,34 @@ def _strike_all(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Resul
     for count, form in enumerate(forms, start=1):
         scene.wait(0.3, 1.5)
         begin = time.monotonic()
-        seen = strike(scene, form)
+        with _watching(scene, form):
+            seen = strike(scene, form)
         seconds = time.monotonic() - begin
         plan.say(f"strike {count}/{len(forms)}: {form.name}: {scene.proofs[-1]} ({seconds:.0f} s)")
         own = scene.clock.seen(seen.tries)
         plan.say(f"    {seen.counts}, p99 {seen.latency(99):.2f} s, {own.latency(99):.2f} s of its own,")
         plan.say(f"    longest stall {seen.longest_stall:.1f} s, {own.longest_stall:.1f} s of its own")
-        expect_no_longer_stall(seen, own, form.stall or fault.stall)
+        pace = scene.stand.pace
+        expect_no_longer_stall(seen, own, pace * (form.stall or fault.stall))
         if form.p99:
-            expect_no_higher_p99(seen, own, form.p99)
+            expect_no_higher_p99(seen, own, pace * form.p99)
     return replace(result, proofs=tuple(scene.proofs))
+
+
+@contextmanager
+def _watching(scene: Scene, form: Form) -> Iterator[None]:
+    """Watch the good events of a strike, and those of the same load for a while before it."""
+    if (good := form.good) is None:
+        yield
+        return
+    usual = scene.load.rate
+    scene.load.change_rate(min(good.rate or usual, usual) * good.share)
+    begin = time.monotonic()
+    time.sleep(NORMAL_SECONDS)
+    normal = begin, time.monotonic()
+    yield
+    scene.watched.append(Watched(form.name, good, normal, scene.struck))
+    scene.load.change_rate(usual)
 
 
 def strike(scene: Scene, form: Form) -> Seen:
@@ -160,7 +193,9 @@ def strike(scene: Scene, form: Form) -> Seen:
     proved = len(scene.proofs)
     with scene.load.watch() as seen:
         with form.strike(scene):
+            began = time.monotonic()
             scene.wait(*form.lasts)
+            scene.struck = began, time.monotonic()
         scene.stand.wait_healthy(form.heals)
     proofs = scene.proofs[proved:]
     assert proofs, f"{form.name}: nothing proves that it struck"
@@ -171,25 +206,37 @@ def strike(scene: Scene, form: Form) -> Seen:
     return seen
 
 
-def _settle(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
-    """Wait until everything has drained, then compare.
-
-    Raises:
-        AssertionError: Requests took longer than the fault's bounds, or were given up.
-    """
+def _settle(scene: Scene, plan: Plan, result: Result) -> Result:
+    """Wait until everything has drained, then compare."""
     scene.load.stop()
     scene.ledger.note_answered(map(scene.traffic.body, scene.load.answered))
     oracle = Oracle(scene.stand, scene.traffic.run, scene.ledger)
-    drain(oracle, plan.still_seconds)
+    drain(oracle, plan.still_seconds, scene.stand.pace * DRAIN_SECONDS)
     seen = scene.load.seen()
     own = scene.clock.seen(seen.tries)
     result = replace(result, rate=seen.rate, figures=seen.figures() | own_figures(own))
     result = _with_verdict(result, oracle.verdict())
-    expect_no_longer_stall(seen, own, fault.stall)
-    expect_no_higher_p99(seen, own, fault.p99)
+    scene.waits = longest_waits(scene, scene.watched)
+    return replace(result, good_waited_s=round(max(scene.waits), 2) if scene.waits else None)
+
+
+def _hold_to_bounds(scene: Scene, fault: Fault, plan: Plan) -> None:
+    """Compare what was measured with the fault's bounds.
+
+    Raises:
+        AssertionError: Good events or requests took longer, or events were given up.
+    """
+    seen = scene.load.seen()
+    own = scene.clock.seen(seen.tries)
+    pace = scene.stand.pace
+    expect_no_longer_stall(seen, own, pace * max(fault.stall, *(form.stall for form in fault.forms), 0.0))
+    expect_no_higher_p99(seen, own, pace * fault.p99)
     if not fault.gives_up and plan.retry_seconds >= RETRY_SECONDS:
         expect_none_given_up(seen)
-    return result
+    for watched, waited in zip(scene.watched, scene.waits, strict=True):
+        plan.say(f"    {watched.name}: a good event waited {waited:.2f} s beyond the normal time")
+    for watched, waited in zip(scene.watched, scene.waits, strict=True):
+        expect_no_longer_wait(watched, waited, pace * watched.good.within)
 
 
 def drain(oracle: Oracle, still_seconds: float, seconds: float = DRAIN_SECONDS) -> None:
@@ -207,8 +254,7 @@ def drain(oracle: Oracle, still_seconds: float, seconds: float = DRAIN_SECONDS) 
 def _account(scene: Scene, plan: Plan, result: Result) -> Result:
     """Settle after a failure, for the account's sake; what fails here is less than what failed before."""
     try:
-        generous = Fault(0, "", (), stall=1e9, p99=1e9, gives_up=True)
-        return _settle(scene, generous, plan, replace(result, proofs=tuple(scene.proofs)))
+        return _settle(scene, plan, replace(result, proofs=tuple(scene.proofs)))
     except Exception:  # noqa: BLE001  # the first failure is the one to tell
         return result
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.own_clock import OwnClock
     from tests.chaos.stand import Stand
+    from tests.chaos.waits import Good, Watched
     from tests.stand.ledger import Ledger
     from tests.stand.load import Load
     from tests.stand.traffic import Traffic
@@ -44,6 +45,9 @@ class Scene:
         chance: Seeded; every random choice of a strike comes from it.
         clock: Tells what of a latency is the machine's doing.
         proofs: How each strike so far was seen to have struck.
+        watched: The strikes that must not delay good events.
+        struck: When the last strike was in effect, in monotonic seconds.
+        waits: How long a good event of each watched strike waited beyond the normal time.
     """
 
     stand: Stand
@@ -53,6 +57,9 @@ class Scene:
     chance: random.Random
     clock: OwnClock
     proofs: list[str] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
+    struck: tuple[float, float] = (0.0, 0.0)
+    waits: list[float] = field(default_factory=list)
     _extra: Iterator[int] = field(default_factory=lambda: itertools.count(EXTRA_FROM))
 
     def wait(self, least: float, most: float) -> None:
@@ -75,7 +82,7 @@ class Scene:
 
     def wait_until(self, is_true: Callable[[], object], words: str) -> None:
         """Wait for what must come to be, soon or late, for as long as the stand has patience."""
-        wait_until(is_true, self.stand.patience, words)
+        wait_until(is_true, self.stand.pace * self.stand.patience, words)
 
     def let_catch_up(self, fewer: float) -> None:
         """Send a tenth until so few deliveries are left.
@@ -84,7 +91,8 @@ class Scene:
         """
         view, usual = self.stand.view, self.load.rate
         self.load.change_rate(usual * CALM)
-        wait_until(lambda: 0 <= view.depth(EVENTS) < fewer, CATCHES_UP, "the workers catch up")
+        limit = self.stand.pace * CATCHES_UP
+        wait_until(lambda: 0 <= view.depth(EVENTS) < fewer, limit, "the workers catch up")
         self.load.change_rate(usual)
 
     def extra_bodies(self, count: int) -> list[bytes]:
@@ -141,6 +149,7 @@ class Form:
         heals: Within how many seconds all is well again; no promise, but a limit to waiting.
         stall: As the fault's, where less is allowed than its other forms take; 0: the fault's.
         p99: The same of the 99th percentile, held for each strike; 0: the fault's, of all its forms together.
+        good: The events that it must not delay, if it is a failure that costs its own events something.
     """
 
     strike: Strike
@@ -149,6 +158,7 @@ class Form:
     heals: float = HEALS
     stall: float = 0.0
     p99: float = 0.0
+    good: Good | None = None
 
     @property
     def name(self) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
+import time
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 import psycopg
 from sqlalchemy import Engine, NullPool, create_engine, text
 
 from tests.chaos.behind import Behind
-from tests.chaos.bounds import HEALS
+from tests.chaos.bounds import HEALS, USUAL_START_SECONDS
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, EXCHANGE, RECORDS, UNROUTED, BrokerView
 from tests.chaos.capacity import Capacity
 from tests.chaos.fake_management import FakeManagement
@@ -86,6 +88,7 @@ class Stand:
         self.database = ""
         self.capacity = Capacity()
         self.patience = HEALS
+        self._quickest_start = inf
         self._served = 0
         self._supervisor: Supervisor | None = None
 
@@ -128,12 +131,19 @@ class Stand:
         self.workers = [self.product.worker(f"worker-{number}") for number in range(1, WORKERS + 1)]
         if self.behind:
             self.behind.serve(self)
+        started = time.monotonic()
         for program in self.programs:
             program.start()
         self._supervisor = Supervisor(self.programs)
         self.wait_healthy()
+        self._quickest_start = min(self._quickest_start, time.monotonic() - started)
         if self.behind:
             wait_until(lambda: self.ask(SUBSCRIBED), HEALS, "the destination is told of events")
+
+    @property
+    def pace(self) -> float:
+        """By how much bounds are stretched here: how slow the product's quickest start was."""
+        return 1.0 if self._quickest_start == inf else max(1.0, self._quickest_start / USUAL_START_SECONDS)
 
     def settings(self) -> dict[str, str]:
         """Return the settings that have no default here, and what a heavy load needs."""
@@ -189,9 +199,8 @@ class Stand:
 
     def wait_healthy(self, seconds: float = 0.0) -> None:
         """Block until the edge has the broker and the workers consume."""
-        wait_until(
-            self.is_healthy, seconds or self.patience, "the edge has the broker and both workers consume"
-        )
+        limit = self.pace * (seconds or self.patience)
+        wait_until(self.is_healthy, limit, "the edge has the broker and both workers consume")
 
     def is_healthy(self) -> bool:
         """Tell whether the edge publishes to the broker and the workers consume from it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import psycopg
 
@@ -19,7 +19,9 @@ IN_SYNC = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
 
 
 class ReplicatedPostgreSQL(PrivatePostgreSQL):
-    """A private server that may be one of two."""
+    """A private server that may be one of two, and knows when each transaction was committed."""
+
+    settings: ClassVar[dict[str, str]] = {"track_commit_timestamp": "on"}
 
     def follow(self, primary: ReplicatedPostgreSQL) -> None:
         """Throw all data away, copy the primary's, and follow it; returns when commits wait for this one."""

@@ -19,6 +19,7 @@ COLUMNS = {
     "given up": "{given_up}",
     "lost": "{lost}",
     "repeated": "{repeated}",
+    "good waited s": "{good_waited_s}",
     "p50 ms": "{p50_ms}",
     "p99 ms": "{p99_ms}",
     "p99.9 ms": "{p999_ms}",
@@ -33,7 +34,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return one line for each fault on each stand."""
     cells = [
         tuple(COLUMNS),
-        *(tuple(form.format(**row) for form in COLUMNS.values()) for row in rows),
+        *(tuple(form.format(**row).replace("None", "-") for form in COLUMNS.values()) for row in rows),
     ]
     widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
     return "\n".join(
@@ -50,12 +51,13 @@ def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -
 
     failed = sorted({row["number"] for row in rows if is_bad(row)})
     stall = max((row["longest_stall_s"] for row in rows), default=0)
+    waited = max((row["good_waited_s"] or 0 for row in rows), default=0)
     line = (
         f"chaos: commit={certificate['commit'][:12]} seed={certificate['seed']}"
         f" faults={len({row['number'] for row in rows})} rounds={total('rounds')}"
         f" strikes_proved={total('strikes_proved')} answered={total('answered')}"
         f" longest_stall_s={stall}"
-        f" lost={total('lost')} repeated={total('repeated')}"
+        f" lost={total('lost')} repeated={total('repeated')} good_waited_s={waited}"
     )
     return f"{line} failed={','.join(map(str, failed))}" if failed else line
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.chaos.behind import PURPOSES
+from tests.chaos.behind import PURPOSES, payload_of
 from tests.stand.ledger import digest_of
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from simulator.receiver import Told
 
+MESSAGE: Final = b'"eventType":"openmessaging:conversation:message"'
 UPDATED: Final = "openmessaging:conversation:updated"
 NOBODY_NOTIFIED: Final = b"null"
 
@@ -39,7 +40,8 @@ def tell_tale(
     bodies: Iterable[bytes],
     taken: Sequence[Told],
     said: Mapping[str, AbstractSet[str]],
-    superseded: AbstractSet[bytes],
+    kept_back: AbstractSet[bytes],
+    refused: AbstractSet[bytes] = frozenset(),
 ) -> TellTale:
     """Compare.
 
@@ -47,22 +49,23 @@ def tell_tale(
         bodies: What took effect, as it was sent.
         taken: What the destination answered 2xx, in order.
         said: What the platform said of each conversation, ever.
-        superseded: Digests of the updates that are on record as contradicted.
+        kept_back: Digests of the updates that are recorded as contradicted or undecided.
+        refused: Digests of the events that the destination refused for good.
     """
     ids: dict[bytes, set[str]] = {}
     for each in taken:
-        ids.setdefault(_payload_of(each), set()).add(each.webhook_id)
+        ids.setdefault(payload_of(each), set()).add(each.webhook_id)
     lost = against = unasked = 0
     for body in bodies:
-        is_told, event = body in ids, json.loads(body)
+        is_told, event, digest = body in ids, json.loads(body), digest_of(body)
         allowed = _platform_agreed(event, said), _platform_objected(event, said)
         against += is_told and not allowed[0]
-        lost += not is_told and not (allowed[1] and digest_of(body) in superseded)
-        unasked += digest_of(body) in superseded and not allowed[1]
+        lost += not (is_told or digest in refused or (allowed[1] and digest in kept_back))
+        unasked += digest in kept_back and not allowed[1]
     excess = sum(len(of_one) - 1 for payload, of_one in ids.items() if payload != NOBODY_NOTIFIED)
     complaints = {
         "{} contradicted updates were delivered": against,
-        "{} updates are superseded and nobody contradicted": unasked,
+        "{} updates were kept back and not contradicted": unasked,
         "{} deliveries came out of order": _disordered(taken),
         "{} ids were used for two events": _ambiguous(taken),
     }
@@ -84,8 +87,10 @@ def _platform_objected(event: Mapping[str, Any], said: Mapping[str, AbstractSet[
     return bool(said.get(event["conversationId"], set()) - PURPOSES[event["routing"]["status"]])
 
 
-def _payload_of(told: Told) -> bytes:
-    return told.raw.partition(b',"data":')[2][:-1]
+def missing_at(taken: Iterable[Told], bodies: Iterable[bytes]) -> int:
+    """Count the messages that a destination never took."""
+    known = set(map(payload_of, taken))
+    return sum(MESSAGE in body and body not in known for body in bodies)
 
 
 def _disordered(taken: Iterable[Told]) -> int:
@@ -114,7 +119,7 @@ def _ambiguous(taken: Iterable[Told]) -> int:
 def _sessions_twice(taken: Iterable[Told]) -> int:
     """Count sessions that nobody notified, and that were told of under two ids all the same."""
     sessions = {
-        (each.conversation_id, each.webhook_id) for each in taken if _payload_of(each) == NOBODY_NOTIFIED
+        (each.conversation_id, each.webhook_id) for each in taken if payload_of(each) == NOBODY_NOTIFIED
     }
     ids = Counter(conversation_id for conversation_id, _ in sessions)
     return sum(count - 1 for count in ids.values())

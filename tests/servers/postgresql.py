@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import psycopg
 
@@ -58,6 +58,8 @@ class PrivatePostgreSQL:
         durable: False trades every guarantee after a crash for speed.
     """
 
+    settings: ClassVar[dict[str, str]] = {}
+
     def __init__(self, directory: Path, *, durable: bool = True) -> None:
         self.directory = directory.resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -96,6 +98,7 @@ class PrivatePostgreSQL:
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": "200",
+            **self.settings,
             **({} if self._durable else NOT_DURABLE),
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

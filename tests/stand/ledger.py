@@ -16,12 +16,16 @@ def digest_of(body: bytes) -> bytes:
 
 
 class Ledger:
-    """The digests of all bodies that were answered 200; a body answered twice is one event."""
+    """The digests of all bodies that were answered 200; a body answered twice is one event.
+
+    Those that a destination refused for good are in `refused`: they take effect and are dead letters as well.
+    """
 
     def __init__(self) -> None:
         self._answered: set[bytes] = set()
         self._excused: set[bytes] = set()
         self.doomed: set[bytes] = set()
+        self.refused: set[bytes] = set()
 
     def note_answered(self, bodies: Iterable[bytes]) -> None:
         """Note that each of these was answered 200."""

@@ -46,6 +46,7 @@ class Order:
         port: On loopback.
         output: The file that gets the records.
         run: Whose traffic it is; empty where *path* and *size* name prepared requests instead.
+        event_type: Of every event; empty for the types of an ordinary conversation.
         first: The first number.
         count: How many numbers; 0 for no end.
         rate: Per second; may be changed later.
@@ -61,6 +62,7 @@ class Order:
     port: int
     output: str
     run: str = ""
+    event_type: str = ""
     path: str = ""
     size: int = 0
     first: int = 0
@@ -76,7 +78,9 @@ class Order:
 
     def requests(self) -> Requests:
         """Return what the numbers stand for."""
-        return Traffic(self.run) if self.run else RequestFile(_mapped(Path(self.path)), self.size)
+        if self.run:
+            return Traffic(self.run, self.event_type)
+        return RequestFile(_mapped(Path(self.path)), self.size)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -36,9 +36,11 @@ class Traffic:
 
     Args:
         run: Begins every conversation id, so that the tables can be asked for this run alone.
+        event_type: Of every event; empty for the types of an ordinary conversation.
     """
 
     run: str
+    event_type: str = ""
 
     def __getitem__(self, number: int) -> bytes:
         """Return the signed request with event *number*."""
@@ -46,11 +48,11 @@ class Traffic:
 
     def body(self, number: int) -> bytes:
         """Return the raw body of event *number*, which is valid in the guide's dialect."""
-        place = number % BLOCK // CONVERSATIONS
         moment = FIRST_MOMENT + timedelta(milliseconds=number)
+        particulars = f'"eventType":"{self.event_type}"' if self.event_type else _particulars(number)
         return (
             f'{{"conversationId":"{self.conversation(number)}",'
-            f'"timestamp":"{moment.isoformat(timespec="milliseconds")[:-6]}Z",{_particulars(number, place)}}}'
+            f'"timestamp":"{moment.isoformat(timespec="milliseconds")[:-6]}Z",{particulars}}}'
         ).encode()
 
     def conversation(self, number: int) -> str:
@@ -62,11 +64,21 @@ class Traffic:
         return json.dumps({"conversationId": f"{self.run}-malformed", "number": number}).encode()
 
 
-def _particulars(number: int, place: int) -> str:
-    if place == 0:
+def opens(number: int) -> bool:
+    """Tell whether event *number* is the first of its conversation."""
+    return number % BLOCK < CONVERSATIONS
+
+
+def is_update(number: int) -> bool:
+    """Tell whether event *number* is a routing update."""
+    return number % BLOCK // CONVERSATIONS % 8 == 7
+
+
+def _particulars(number: int) -> str:
+    if opens(number):
         return '"eventType":"openmessaging:conversation:new","channel":{"type":"custom"}'
-    if place % 8 == 7:
-        status = ROUTING[place // 8 % len(ROUTING)]
+    if is_update(number):
+        status = ROUTING[number % BLOCK // CONVERSATIONS // 8 % len(ROUTING)]
         return f'"eventType":"openmessaging:conversation:updated","routing":{{"status":"{status}"}}'
     message = f'{{"id":"message-{number}","text":"event {number}","direction":"inbound"}}'
     return f'"eventType":"openmessaging:conversation:message","message":{message}'

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.chaos.behind import DESTINATION
 from tests.chaos.bounds import A_REFUSAL, A_START, AN_EPISODE, AN_OUTAGE, TWO_STARTS, UNFELT, UNFELT_STALL
 from tests.chaos.faults import (
+    bad_events,
     behind,
     broker,
     clock,
     cluster,
     combined,
     database,
+    destinations,
     edge,
     journal,
     load,
     management,
     network,
+    platform,
     strangers,
     topology,
     workers,
 )
 from tests.chaos.scene import ANSWERED_AT_LAST, ANYTHING, Fault, Form
+from tests.chaos.waits import Good, is_no_update
 
 BOTH: Final = ("postgresql", "sqlite")
 REFUSED_BY_THE_JOURNAL: Final = ANSWERED_AT_LAST | {503}
@@ -247,5 +252,21 @@ _FAULTS: Final = (
     ),
     *cluster.FAULTS,
     *behind.FAULTS,
+    *bad_events.FAULTS,
+    *destinations.FAULTS,
+    *platform.FAULTS,
+    Fault(
+        39,
+        "host behind the broker an hour ahead",
+        (
+            Form(
+                clock.one_host_is_an_hour_ahead,
+                (15.0, 20.0),
+                good=Good(2.0, is_no_update, DESTINATION),
+            ),
+        ),
+        rounds=1,
+        stands=("behind",),
+    ),
 )
 FAULTS: Final = tuple(sorted(_FAULTS, key=lambda fault: fault.number))

@@ -44,7 +44,7 @@ TOLD_AGAIN_SECONDS: Final = 2 * HEALS
 @contextmanager
 def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
     """Let the destination take an event, and kill the workers before they hear of it."""
-    behind = _behind(scene)
+    behind = behind_of(scene)
     caught: list[Told] = []
     once = threading.Lock()
 
@@ -55,7 +55,7 @@ def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
                 for program in behind.of("deliver"):
                     os.kill(program.pid, signal.SIGKILL)
 
-    with _misbehaving(behind, kill_and_take):
+    with misbehaving(behind, kill_and_take):
         scene.await_proof("the workers were killed over an event that was taken", lambda: caught)
         yield
     webhook_id = caught[0].webhook_id
@@ -65,11 +65,11 @@ def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
 @contextmanager
 def deliver_is_killed_before_it_sends(scene: Scene) -> Iterator[None]:
     """Kill the workers when they have leased events and nothing of them has reached the destination."""
-    proxy = _behind(scene).receiver_proxy
+    proxy = behind_of(scene).receiver_proxy
     before = proxy.struck[Weather.HOLD_REQUESTS]
     proxy.weather = Weather.HOLD_REQUESTS
     scene.await_proof("requests are held on their way", lambda: proxy.struck[Weather.HOLD_REQUESTS] > before)
-    kill(scene, _behind(scene).of("deliver"))
+    kill(scene, behind_of(scene).of("deliver"))
     proxy.cut_all()
     proxy.weather = Weather.FAIR
     yield
@@ -90,7 +90,7 @@ def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
     with engine.connect() as ours:
         # Intake waits for the lock, too, and then no window closes any more: let go, and try again.
         scene.await_proof("a window's commit waits for our lock", is_waiting)
-        kill(scene, _behind(scene).of("settle"))
+        kill(scene, behind_of(scene).of("settle"))
         ours.rollback()
     engine.dispose()
     yield
@@ -99,7 +99,7 @@ def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 @contextmanager
 def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
     """Let it take some events, and say so when nobody waits any more."""
-    behind = _behind(scene)
+    behind = behind_of(scene)
     late: set[str] = set()
 
     def dawdle(told: Told) -> Failing | None:
@@ -108,7 +108,7 @@ def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
         late.add(told.webhook_id)
         return Failing(200, delay=TIMEOUT_SECONDS + 1.0)
 
-    with _misbehaving(behind, dawdle):
+    with misbehaving(behind, dawdle):
         yield
         scene.await_proof("some were answered too late", lambda: late)
         scene.wait_until(
@@ -120,23 +120,23 @@ def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
 @contextmanager
 def the_destination_fails(scene: Scene) -> Iterator[None]:
     """Let it answer 500 to everything, and take nothing."""
-    behind = _behind(scene)
+    behind = behind_of(scene)
     failed: set[str] = set()
 
     def fail(told: Told) -> Failing:
         failed.add(told.webhook_id)
         return Failing(500)
 
-    with _misbehaving(behind, fail):
+    with misbehaving(behind, fail):
         yield
     scene.prove(f"{len(failed)} events were answered 500", has_struck=bool(failed))
-    _wait_told(behind)
+    wait_told(behind)
 
 
 @contextmanager
 def the_destination_resets(scene: Scene) -> Iterator[None]:
     """Reset its connections wherever they are: each carries one request."""
-    proxy, broken = _behind(scene).receiver_proxy, 0
+    proxy, broken = behind_of(scene).receiver_proxy, 0
 
     def break_some() -> bool:
         nonlocal broken
@@ -150,22 +150,22 @@ def the_destination_resets(scene: Scene) -> Iterator[None]:
 @contextmanager
 def the_destination_is_away(scene: Scene) -> Iterator[None]:
     """Have nobody at its address."""
-    with _away(scene, _behind(scene).receiver_proxy):
+    with _away(scene, behind_of(scene).receiver_proxy):
         yield
-    _wait_told(_behind(scene))
+    wait_told(behind_of(scene))
 
 
 @contextmanager
 def the_platform_is_away(scene: Scene) -> Iterator[None]:
     """Have nobody at the address of the platform's API."""
-    with _away(scene, _behind(scene).platform_proxy):
+    with _away(scene, behind_of(scene).platform_proxy):
         yield
 
 
 @contextmanager
 def the_platform_has_no_room(scene: Scene) -> Iterator[None]:
     """Let it answer 429 for a while."""
-    organisation, before = _behind(scene).organisation, _behind(scene).organisation.faults
+    organisation, before = behind_of(scene).organisation, behind_of(scene).organisation.faults
     organisation.strike(Failing(429, times=REFUSALS, retry_after=1))
     yield
     scene.await_proof(f"it answered 429 {REFUSALS} times", lambda: organisation.faults >= before + REFUSALS)
@@ -174,7 +174,7 @@ def the_platform_has_no_room(scene: Scene) -> Iterator[None]:
 @contextmanager
 def the_platform_lies(scene: Scene) -> Iterator[None]:
     """Let it say something else of each conversation at each request, or know none."""
-    contacts = _behind(scene).contacts
+    contacts = behind_of(scene).contacts
     lied = contacts.lies
     contacts.liar = scene.chance
     try:
@@ -197,7 +197,8 @@ def _away(scene: Scene, proxy: Proxy) -> Iterator[None]:
 
 
 @contextmanager
-def _misbehaving(behind: Behind, fault_of: Callable[[Told], Failing | None]) -> Iterator[None]:
+def misbehaving(behind: Behind, fault_of: Callable[[Told], Failing | None]) -> Iterator[None]:
+    """Let the destinations answer what a function says for a `with` block."""
     usual, behind.inbox.fault_of = behind.inbox.fault_of, fault_of
     try:
         yield
@@ -205,12 +206,14 @@ def _misbehaving(behind: Behind, fault_of: Callable[[Told], Failing | None]) -> 
         behind.inbox.fault_of = usual
 
 
-def _behind(scene: Scene) -> Behind:
+def behind_of(scene: Scene) -> Behind:
+    """Return what stands behind the outbox."""
     assert scene.stand.behind is not None
     return scene.stand.behind
 
 
-def _wait_told(behind: Behind) -> None:
+def wait_told(behind: Behind) -> None:
+    """Wait until the destination takes an event again."""
     told = len(behind.inbox.told(DESTINATION))
     wait_until(
         lambda: len(behind.inbox.told(DESTINATION)) > told,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import time
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +88,32 @@ def the_clock_steps(scene: Scene) -> Iterator[None]:
             f"events were received {seconds:+d} s from now",
             lambda seconds=seconds, count=count: received_at(seconds) > count,
         )
+
+
+@contextmanager
+def one_host_is_an_hour_ahead(scene: Scene) -> Iterator[None]:
+    """Restart the second of each role behind the broker with a clock that is an hour ahead."""
+    stand = scene.stand
+    assert stand.behind is not None
+    host = [program for program in stand.programs if program.name.endswith("-2")]
+    false = {"LD_PRELOAD": str(library()), "FAKETIME": "+3600", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    for program in host:
+        program.reconfigure(**false)
+    scene.await_proof(
+        f"{len(host)} programs log an hour ahead",
+        lambda: all(_is_ahead(program.log) for program in host),
+    )
+    try:
+        yield
+    finally:
+        for program in host:
+            program.reconfigure(**dict.fromkeys(false, ""))
+
+
+def _is_ahead(log: Path) -> bool:
+    """Tell whether the newest line of a log with a time is from about an hour ahead."""
+    found = re.findall(r'"timestamp": ?"([^"]+)"', log.read_text(encoding="utf-8"))
+    return bool(found) and datetime.fromisoformat(found[-1]).timestamp() > time.time() + HOUR / 2
 
 
 def _reconfigure(stand: Stand, settings: dict[str, str]) -> None:

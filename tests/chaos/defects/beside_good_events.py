@@ -1,0 +1,86 @@
+"""Let what costs one event something delay the others, as earlier versions did."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.chaos.sabotage import LOST, Defect
+
+WAITED: Final = "a good event waited"
+
+DEFECTS: Final = (
+    Defect(
+        "a brake holds the batch while most events are bad",
+        35,
+        "ten events a second mostly of an unknown type",
+        "workers/intake/intake.py",
+        """
+from collections import deque
+from messaging.errors import RetryLaterError
+_process = Intake.process
+_latest = deque(maxlen=300)
+def _brake(self, batch):
+    if sum(_latest) > 270:
+        raise RetryLaterError("too many events are bad", delay=1.0)
+    verdict = _process(self, batch)
+    _latest.extend(delivery.tag in verdict.rejected for delivery in batch)
+    return verdict
+Intake.process = _brake
+""",
+        WAITED,
+    ),
+    Defect(
+        "a refused event counts as delivered",
+        36,
+        "many events are mostly refused",
+        "workers/deliver/judgement.py",
+        """
+_end = Answer.end.fget
+Answer.end = property(lambda self: End.DELIVERED if self.status == 422 else _end(self))
+""",
+        "refused events are no dead letters",
+        stand="behind",
+    ),
+    Defect(
+        "the file of the process that starts last decides",
+        37,
+        "a host starts with an older file",
+        "workers/deliver/registry.py",
+        """
+_register = register
+def register(connection, configured, *rest, **names):
+    _register(connection, configured, *rest, **names)
+    kept = {destination.name for destination in configured}
+    connection.execute(subscriptions.delete().where(subscriptions.c.destination.not_in(kept)))
+""",
+        LOST,
+        stand="behind",
+    ),
+    Defect(
+        "the first answer decides",
+        38,
+        "the platform lags",
+        "workers/settle/agreement.py",
+        "SURE_AFTER_SECONDS = 0.0\n",
+        "kept back and not contradicted",
+        stand="behind",
+    ),
+    Defect(
+        "each host goes by its own clock",
+        39,
+        "one host is an hour ahead",
+        "workers/tables/database/database_clock.py",
+        "DatabaseClock.now_us = lambda self: self._host_us()\n",
+        WAITED,
+        stand="behind",
+    ),
+    Defect(
+        "any number is the time of an event",
+        40,
+        "headers that cannot be stored",
+        "messaging/envelope.py",
+        "def _is_readable(received_at_us):\n    return isinstance(received_at_us, int)\n",
+        "is recorded",
+        stand="behind",
+    ),
+)

@@ -1,0 +1,169 @@
+"""Let one destination refuse, drip or be forgotten, and watch what happens to the other events."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from simulator.platform import Fault as Failing
+from tests.chaos.behind import ARCHIVE, DESTINATION, TIMEOUT_SECONDS, payload_of
+from tests.chaos.faults.behind import behind_of, misbehaving, wait_told
+from tests.chaos.proxy import Weather
+from tests.chaos.scene import Fault, Form
+from tests.chaos.waits import EVERY, Good, is_message, is_spared
+from tests.stand.ledger import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from simulator.receiver import Told
+    from tests.chaos.scene import Scene
+
+MIN_REFUSED: Final = 5
+"""Conversations: more than the failures in a row after which a destination counts as away."""
+
+DEADLINE_SECONDS: Final = 2 * TIMEOUT_SECONDS + 2.0
+"""Of a whole request with its answer, and two seconds for a busy machine."""
+
+DEAD: Final = (
+    "SELECT count(*) FROM deliveries WHERE outcome = 'dead' AND destination = :name AND status = :status"
+)
+
+
+@contextmanager
+def some_events_are_mostly_refused(scene: Scene) -> Iterator[None]:
+    """Answer 422 in nine of ten conversations, at ten events a second."""
+    with _mostly_refused(scene):
+        yield
+
+
+@contextmanager
+def many_events_are_mostly_refused(scene: Scene) -> Iterator[None]:
+    """Answer 422 in nine of ten conversations, at the usual rate."""
+    with _mostly_refused(scene):
+        yield
+
+
+@contextmanager
+def _mostly_refused(scene: Scene) -> Iterator[None]:
+    refused: set[str] = set()
+
+    def refuse(told: Told) -> Failing | None:
+        run, _, number = told.conversation_id.rpartition("-")
+        if told.destination != DESTINATION or run != scene.traffic.run or int(number) % EVERY == 0:
+            return None
+        scene.ledger.refused.add(digest_of(payload_of(told)))
+        refused.add(told.conversation_id)
+        return Failing(422)
+
+    with misbehaving(behind_of(scene), refuse):
+        scene.await_proof(
+            f"{MIN_REFUSED} conversations and more were answered 422", lambda: len(refused) >= MIN_REFUSED
+        )
+        yield
+
+
+@contextmanager
+def all_is_answered_401(scene: Scene) -> Iterator[None]:
+    """Refuse everything, as after a rotated secret, until it is mended."""
+    with _all_refused(scene, 401):
+        yield
+
+
+@contextmanager
+def all_is_answered_404(scene: Scene) -> Iterator[None]:
+    """Refuse everything, as during a deployment, until it is mended."""
+    with _all_refused(scene, 404):
+        yield
+
+
+@contextmanager
+def _all_refused(scene: Scene, status: int) -> Iterator[None]:
+    behind, refused = behind_of(scene), set()
+
+    def refuse(told: Told) -> Failing | None:
+        if told.destination != DESTINATION:
+            return None
+        refused.add(told.webhook_id)
+        return Failing(status)
+
+    with misbehaving(behind, refuse):
+        scene.await_proof(f"events were answered {status}", lambda: refused)
+        yield
+    assert scene.stand.ask(DEAD, name=DESTINATION, status=status) == 0, (
+        "what was refused with everything else is a dead letter"
+    )
+    wait_told(behind)
+
+
+@contextmanager
+def the_answers_drip(scene: Scene) -> Iterator[None]:
+    """Let the answers of one destination come byte by byte, each within the time of a single read."""
+    behind = behind_of(scene)
+    proxy = behind.receiver_proxy
+    proxy.dripped.clear()
+    before = proxy.struck[Weather.DRIP_ANSWERS]
+    proxy.weather = Weather.DRIP_ANSWERS
+    scene.await_proof("answers drip", lambda: proxy.struck[Weather.DRIP_ANSWERS] > before)
+    yield
+    proxy.weather = Weather.FAIR
+    scene.wait_until(lambda: proxy.dripped, "an answer that dripped has ended")
+    longest = max(proxy.dripped)
+    assert longest <= DEADLINE_SECONDS, f"a request was held for {longest:.0f} s"
+    wait_told(behind)
+
+
+@contextmanager
+def a_host_starts_with_an_older_file(scene: Scene) -> Iterator[None]:
+    """Restart one of two deliver processes with a file that lacks a destination."""
+    behind = behind_of(scene)
+    program = behind.of("deliver")[-1]
+    usual = program.environment["OM_DESTINATIONS"]
+    program.reconfigure(OM_DESTINATIONS=str(behind.older_file))
+    pid = program.pid
+
+    def has_registered() -> bool:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().decode()
+        return str(behind.older_file) in environment and _has_started(program.log)
+
+    scene.await_proof(f"{program.name} runs with the older file", has_registered)
+    try:
+        yield
+    finally:
+        program.reconfigure(OM_DESTINATIONS=usual)
+
+
+def _has_started(log: Path) -> bool:
+    return log.read_text(encoding="utf-8").count("role_started") > 1
+
+
+def _good_messages(counts: Callable[[int], bool] = is_message) -> Good:
+    return Good(2.0, counts, ARCHIVE)
+
+
+FAULTS: Final = (
+    Fault(
+        36,
+        "destination refuses or drips",
+        (
+            Form(
+                some_events_are_mostly_refused,
+                (25.0, 30.0),
+                good=Good(2.0, is_spared, DESTINATION, rate=10.0),
+            ),
+            Form(many_events_are_mostly_refused, (10.0, 15.0), good=Good(2.0, is_spared, DESTINATION)),
+            Form(all_is_answered_401, (10.0, 15.0), good=_good_messages()),
+            Form(all_is_answered_404, (10.0, 15.0), good=_good_messages()),
+            Form(the_answers_drip, (12.0, 15.0), good=_good_messages()),
+        ),
+        stands=("behind",),
+    ),
+    Fault(
+        37,
+        "older destinations file",
+        (Form(a_host_starts_with_an_older_file, (10.0, 15.0), good=_good_messages()),),
+        rounds=1,
+        stands=("behind",),
+    ),
+)

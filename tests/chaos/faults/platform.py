@@ -1,0 +1,102 @@
+"""Let the platform's API lag behind its notifications, be out of budget, or answer 403."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.behind import DESTINATION
+from tests.chaos.faults.behind import behind_of
+from tests.chaos.scene import Fault, Form
+from tests.chaos.waits import EVERY, Good, is_no_update
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.chaos.scene import Scene
+    from tests.chaos.stand import Stand
+
+FORBIDDEN: Final = 5
+"""The last digit of the conversations that may not be read."""
+
+GIVE_UP: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "20"}
+USUAL: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "600"}
+MIN_ANSWERS: Final = 3
+MAX_REFUSED_PER_SECOND: Final = 2.0
+"""Two processes that sleep until their Retry-After, of at least a second, ask once a second each."""
+
+
+@contextmanager
+def giving_up_soon(stand: Stand) -> Iterator[None]:
+    """Let updates that no answer decides end after seconds, not ten minutes."""
+    assert stand.behind is not None
+    for program in stand.behind.of("settle"):
+        program.reconfigure(**GIVE_UP)
+    try:
+        yield
+    finally:
+        for program in stand.behind.of("settle"):
+            program.reconfigure(**USUAL)
+
+
+@contextmanager
+def the_platform_lags(scene: Scene) -> Iterator[None]:
+    """Let it answer 404 or the state before, for up to three seconds; no true update may be superseded."""
+    contacts = behind_of(scene).contacts
+    before = len(contacts.lagged)
+    contacts.lagging = scene.chance
+    try:
+        yield
+        scene.await_proof(
+            "it answered with a state that was past", lambda: len(contacts.lagged) >= before + MIN_ANSWERS
+        )
+    finally:
+        contacts.lagging = None
+
+
+@contextmanager
+def the_platform_is_out_of_budget(scene: Scene) -> Iterator[None]:
+    """Let it answer 429 to everything; no process asks again before it may."""
+    organisation = behind_of(scene).organisation
+    usual, before, began = organisation.requests_per_minute, organisation.refused, time.monotonic()
+    organisation.requests_per_minute = 1
+    scene.await_proof("it answered 429", lambda: organisation.refused > before)
+    try:
+        yield
+    finally:
+        organisation.requests_per_minute = usual
+    refused, seconds = organisation.refused - before, time.monotonic() - began
+    most = MIN_ANSWERS + MAX_REFUSED_PER_SECOND * seconds
+    assert refused <= most, f"{refused} requests in {seconds:.0f} s without a budget"
+
+
+@contextmanager
+def the_platform_forbids_some(scene: Scene) -> Iterator[None]:
+    """Let it answer 403 for one conversation in ten, for good."""
+    contacts, run = behind_of(scene).contacts, scene.traffic.run
+    before = contacts.forbidden
+    contacts.is_forbidden = lambda conversation_id: (
+        conversation_id.startswith(run) and int(conversation_id.rpartition("-")[2]) % EVERY == FORBIDDEN
+    )
+    scene.await_proof(
+        f"it answered 403 {MIN_ANSWERS} times", lambda: contacts.forbidden >= before + MIN_ANSWERS
+    )
+    yield
+
+
+_GOOD: Final = Good(2.0, is_no_update, DESTINATION)
+
+FAULTS: Final = (
+    Fault(
+        38,
+        "platform lags, has no budget, forbids",
+        (
+            Form(the_platform_lags, (15.0, 20.0), good=_GOOD),
+            Form(the_platform_is_out_of_budget, (15.0, 20.0), good=_GOOD),
+            Form(the_platform_forbids_some, (15.0, 20.0), good=_GOOD),
+        ),
+        stands=("behind",),
+        arrange=giving_up_soon,
+    ),
+)
