@@ -23,6 +23,12 @@ READABLE: Final = (
     "unstored_events",
     "worker_reports",
     "edge_statistics",
+    # What om-observe and om-scaler count.
+    "deliveries",
+    "destinations",
+    "reconciliation_gaps",
+    "reconciliations",
+    "routing_updates",
 )
 """Tables without content. What is not named here is read by its view, or not at all."""
 

@@ -22,12 +22,15 @@ EDGE_BROKER: Final = CREDENTIALS / "edge" / "OM_AMQP_URL"
 EDGE_MANAGEMENT: Final = CREDENTIALS / "edge" / "OM_MANAGEMENT_URL"
 WORKER_BROKER: Final = CREDENTIALS / "worker" / "OM_AMQP_URL"
 WORKER_DATABASE: Final = CREDENTIALS / "worker" / "OM_DATABASE_URL"
+READER_DATABASE: Final = CREDENTIALS / "reader" / "OM_DATABASE_URL"
 OWNER: Final = CREDENTIALS / "owner"
 OWNER_BROKER: Final = OWNER / "OM_AMQP_URL"
 OWNER_MANAGEMENT: Final = OWNER / "OM_MANAGEMENT_URL"
 OWNER_DATABASE: Final = OWNER / "OM_DATABASE_URL"
 WEBHOOK_SECRETS: Final = CREDENTIALS / "OM_WEBHOOK_SECRETS"
 GENESYS_SECRET: Final = CREDENTIALS / "OM_GENESYS_CLIENT_SECRET"
+REQUIRED_HEADERS: Final = CREDENTIALS / "OM_REQUIRED_HEADERS"
+EVENTS_HEADERS: Final = CREDENTIALS / "OM_EVENTS_HEADERS"
 
 BROKER: Final = (EDGE_BROKER, WORKER_BROKER, OWNER_BROKER)
 MANAGEMENT: Final = (EDGE_MANAGEMENT, OWNER_MANAGEMENT)
@@ -39,6 +42,8 @@ _GIVEN: Final = {
     "OM_DATABASE_URL": DATABASE,
     "OM_WEBHOOK_SECRETS": (WEBHOOK_SECRETS,),
     "OM_GENESYS_CLIENT_SECRET": (GENESYS_SECRET,),
+    "OM_REQUIRED_HEADERS": (REQUIRED_HEADERS,),
+    "OM_EVENTS_HEADERS": (EVENTS_HEADERS,),
 }
 """Which credentials a variable of the installing command's environment becomes."""
 
@@ -55,12 +60,24 @@ def given_steps() -> list[Step]:
 
 
 def missing_steps() -> list[Step]:
-    """Return the steps that make up what nobody gave: a first webhook secret; the rest stays empty."""
-    fresh = {WEBHOOK_SECRETS: lambda: secrets.token_urlsafe(32), GENESYS_SECRET: str, EDGE_MANAGEMENT: str}
+    """Return the steps that write the credentials that were not given.
+
+    A first webhook secret is made up. Where the database has no reader of ours, its address is the workers':
+    replace it by that of a role with fewer rights. The others stay empty.
+    """
+    fresh = {
+        WEBHOOK_SECRETS: lambda: secrets.token_urlsafe(32),
+        **dict.fromkeys((GENESYS_SECRET, REQUIRED_HEADERS, EVENTS_HEADERS, EDGE_MANAGEMENT), str),
+        READER_DATABASE: _workers_database,
+    }
     return [
         Step(f"write {path}", path.exists, lambda path=path, make=make: keep(path, make()))  # type: ignore[misc]
         for path, make in fresh.items()
     ]
+
+
+def _workers_database() -> str:
+    return (read(WORKER_DATABASE) or "").strip()
 
 
 def _given(path: Path, name: str, value: str) -> Step:

@@ -18,6 +18,15 @@ PACKAGE: Final = "postgresql"
 DATABASE: Final = "open_messaging"
 OWNER: Final = "open_messaging_owner"
 SERVICE: Final = "open_messaging"
+READER: Final = "open_messaging_reader"
+"""Reads what has no content, for metrics: `omctl migrate --read-only-role` grants it that."""
+
+_ROLES: Final = {
+    OWNER: credentials.OWNER_DATABASE,
+    SERVICE: credentials.WORKER_DATABASE,
+    READER: credentials.READER_DATABASE,
+}
+"""Each with the credential that holds its address."""
 
 _ROLE: Final = """\
 DO $$ BEGIN
@@ -43,7 +52,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT USAGE, SELECT O
 """The service may read and write rows, and change no table."""
 
 _MARK: Final = "# Open Messaging Ingest: the other hosts of its cluster, which stand in this host's network."
-_LET_IN: Final = f"hostssl {DATABASE} {OWNER},{SERVICE} samenet scram-sha-256\n"
+_LET_IN: Final = f"hostssl {DATABASE} {OWNER},{SERVICE},{READER} samenet scram-sha-256\n"
 
 
 def database_steps(options: Options) -> list[Step]:
@@ -53,11 +62,8 @@ def database_steps(options: Options) -> list[Step]:
         package_step(PACKAGE),
         restart_step("postgresql@.service"),
         Step(
-            f"make the database {DATABASE} and its two users",
-            lambda: (
-                credentials.are_there(credentials.DATABASE)
-                and f"@{host}/" in credentials.WORKER_DATABASE.read_text(encoding="utf-8")
-            ),
+            f"make the database {DATABASE} and its users",
+            lambda: not missing_roles(host),
             lambda: _make(host),
         ),
     ]
@@ -85,15 +91,38 @@ def _clusters_of_debian(name: str) -> list[Path]:
     return sorted(Path("/etc/postgresql").glob(f"*/main/{name}"))
 
 
+def is_ours(options: Options) -> bool:
+    """Return whether an earlier installation has set up the database on this host."""
+    return (
+        options.is_first
+        and f"//{SERVICE}:" in (address := read(credentials.WORKER_DATABASE) or "")
+        and any(f"@{host}/{DATABASE}" in address for host in (options.brokers[0], "127.0.0.1"))
+    )
+
+
+def has_reader() -> bool:
+    """Return whether the reader's address is that of a role made here."""
+    return f"//{READER}:" in (read(credentials.READER_DATABASE) or "")
+
+
+def missing_roles(host: str) -> list[str]:
+    """Return the roles of which no address at *host* is kept."""
+    return [
+        role
+        for role, path in _ROLES.items()
+        if _url(role, "", host).partition(":@")[2] not in (read(path) or "")
+    ]
+
+
 def _make(host: str) -> None:
-    """Make users, database and rights; passwords of users that exist are changed."""
-    passwords = {OWNER: secrets.token_urlsafe(24), SERVICE: secrets.token_urlsafe(24)}
+    """Make the missing users, database and rights; a missing user that exists gets another password."""
+    passwords = {role: secrets.token_urlsafe(24) for role in missing_roles(host)}
     roles = "".join(_ROLE.format(role=role, password=password) for role, password in passwords.items())
     rights = _DATABASE.format(database=DATABASE, owner=OWNER, service=SERVICE)
     command = ["runuser", "-u", "postgres", "--", "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1"]
     run(command, text=roles + rights)
-    credentials.keep(credentials.OWNER_DATABASE, _url(OWNER, passwords[OWNER], host))
-    credentials.keep(credentials.WORKER_DATABASE, _url(SERVICE, passwords[SERVICE], host))
+    for role, password in passwords.items():
+        credentials.keep(_ROLES[role], _url(role, password, host))
 
 
 def _url(user: str, password: str, host: str) -> str:

@@ -14,6 +14,7 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from messaging.environment import Environment
 from omctl.installing import credentials
+from omctl.installing.files import read
 from omctl.installing.gateway import ADDRESSES, CERTIFICATE, certificate_of
 from omctl.installing.step import InstallationError, Step
 from omctl.secrets import SIGNATURE_HEADER
@@ -68,7 +69,8 @@ def body_of(conversation: str) -> bytes:
 def headers_of(body: bytes) -> dict[str, str]:
     """Return what the edge wants to see of a request: signature, and the headers that settings require."""
     secret = _read(credentials.WEBHOOK_SECRETS).split(",")[0].encode()
-    required = header_pairs(Environment().strings("OM_REQUIRED_HEADERS"))
+    text = Environment().string("OM_REQUIRED_HEADERS") or read(credentials.REQUIRED_HEADERS) or ""
+    required = header_pairs(tuple(part.strip() for part in text.split(",") if part.strip()))
     return {**required, "Content-Type": "application/json", SIGNATURE_HEADER: sign(body, secret)}
 
 

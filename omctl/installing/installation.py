@@ -8,7 +8,7 @@ from omctl.installing import credentials
 from omctl.installing.broker import LISTENERS, server_steps, users_step
 from omctl.installing.cluster import cluster_steps
 from omctl.installing.configuration import configuration_steps
-from omctl.installing.database import database_steps
+from omctl.installing.database import READER, database_steps, has_reader, is_ours
 from omctl.installing.firewall import firewall_steps
 from omctl.installing.first_event import first_event_step
 from omctl.installing.gateway import gateway_steps
@@ -37,7 +37,8 @@ def plan_installation(options: Options) -> Iterator[Step]:
     yield from credentials.missing_steps()
     yield from configuration_steps(options)
     if options.is_worker:
-        yield _as_owner("bring the tables up to date", options, "migrate")
+        reader = ("--read-only-role", READER) if has_reader() else ()
+        yield _as_owner("bring the tables up to date", options, "migrate", *reader)
         yield _as_owner("declare exchanges and queues", options, "setup")
     yield from unit_steps(options)
     yield from start_steps(options)
@@ -58,7 +59,7 @@ def _servers(options: Options) -> Iterator[Step]:
         _demand(is_lone, "OM_AMQP_URL", "the broker, and OM_MANAGEMENT_URL its management API")
         yield from server_steps(options)
         yield users_step(options)
-    if options.is_worker and not credentials.is_named("OM_DATABASE_URL"):
+    if options.is_worker and (is_ours(options) or not credentials.is_named("OM_DATABASE_URL")):
         _demand(is_lone, "OM_DATABASE_URL", "the database")
         yield from database_steps(options)
 
@@ -68,8 +69,8 @@ def _demand(is_met: bool, name: str, what: str) -> None:  # noqa: FBT001  # read
         raise InstallationError(f"{name} must name {what}: edges and workers of several hosts share it")
 
 
-def _as_owner(title: str, options: Options, command: str) -> Step:
+def _as_owner(title: str, options: Options, *command: str) -> Step:
     def do() -> None:
-        run([f"{options.prefix}/bin/omctl", command], environment=credentials.owner_environment())
+        run([f"{options.prefix}/bin/omctl", *command], environment=credentials.owner_environment())
 
     return Step(title, lambda: False, do)

@@ -16,6 +16,7 @@ DESTINATIONS: Final = CONFIGURATION / "destinations.toml"
 STATE: Final = Path("/var/lib/open-messaging")
 UNITS: Final = Path("/etc/systemd/system")
 ACCOUNT: Final = "open-messaging"
+SCALER_ACCOUNT: Final = "open-messaging-scaler"
 
 
 class Role(enum.StrEnum):

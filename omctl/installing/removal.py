@@ -9,22 +9,25 @@ from messaging import topology
 from omctl.installing.broker import USER_NAMES
 from omctl.installing.cluster import KEPT_COOKIE, has_left, leave, other_members
 from omctl.installing.configuration import PROGRAM
-from omctl.installing.database import DATABASE, OWNER, SERVICE
+from omctl.installing.database import DATABASE, OWNER, READER, SERVICE
 from omctl.installing.firewall import removal_steps
 from omctl.installing.gateway import ADDRESSES, SITE
-from omctl.installing.options import ACCOUNT, CONFIGURATION, STATE, UNITS, Options
+from omctl.installing.options import ACCOUNT, CONFIGURATION, SCALER_ACCOUNT, STATE, UNITS, Options
 from omctl.installing.step import InstallationError, Step, kept, run, succeeds
-from omctl.installing.units import EDGE_UNITS, HARDENING, WORKER_UNITS
+from omctl.installing.units import EDGE_UNITS, HARDENING, POLKIT_RULE, WORKER_UNITS
+from webhook_api.health import PLATFORM_LIST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+ADDRESS_STATE: Final = PLATFORM_LIST.parent
 _PSQL: Final = ("runuser", "-u", "postgres", "--", "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1")
 _DROP: Final = f"""\
 DROP DATABASE IF EXISTS {DATABASE};
 DROP ROLE IF EXISTS {OWNER};
 DROP ROLE IF EXISTS {SERVICE};
+DROP ROLE IF EXISTS {READER};
 """
 """Without FORCE: this host's services are stopped, so that who is connected yet is somebody else."""
 _IN_USE: Final = (
@@ -42,7 +45,7 @@ def plan_removal(*, purge: bool) -> Iterator[Step]:
     """
     yield Step("stop the services", lambda: not _units(), _stop)
     units = (*EDGE_UNITS, *WORKER_UNITS)
-    for path in (*(UNITS / name for name in units), HARDENING, SITE, ADDRESSES, PROGRAM):
+    for path in (*(UNITS / name for name in units), HARDENING, POLKIT_RULE, SITE, ADDRESSES, PROGRAM):
         yield _file_goes(path)
     yield from removal_steps()
     yield _does("have systemd read its units", ["systemctl", "daemon-reload"])
@@ -78,16 +81,18 @@ def purge_steps() -> Iterator[Step]:
         yield _queues_go()
     yield _directory_goes(CONFIGURATION, "settings and secrets")
     yield _directory_goes(STATE, "the journal, with what it has not handed over")
-    yield Step(
-        f"delete the account {ACCOUNT}",
-        lambda: not succeeds(["getent", "passwd", ACCOUNT]),
-        lambda: run(["userdel", ACCOUNT]),
-    )
+    yield _directory_goes(ADDRESS_STATE, "the platform's list of addresses")
+    for account in (SCALER_ACCOUNT, ACCOUNT):
+        yield Step(
+            f"delete the account {account}",
+            lambda account=account: not succeeds(["getent", "passwd", account]),  # type: ignore[misc]
+            lambda account=account: run(["userdel", account]),  # type: ignore[misc]
+        )
 
 
 def _database_goes() -> Step:
     return Step(
-        f"drop the database {DATABASE} of this host's PostgreSQL, with all events, and its two users",
+        f"drop the database {DATABASE} of this host's PostgreSQL, with all events, and its users",
         lambda: not succeeds([*_PSQL, "-c", ""]),
         _drop_database,
     )

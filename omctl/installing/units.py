@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from omctl.installing.files import file_step, shipped
-from omctl.installing.options import ACCOUNT, UNITS
-from omctl.installing.step import Step, run, succeeds
+from omctl.installing.options import ACCOUNT, SCALER_ACCOUNT, UNITS
+from omctl.installing.step import Step, package_step, run, succeeds
 
 if TYPE_CHECKING:
     from omctl.installing.options import Options
@@ -34,13 +35,14 @@ WORKER_SERVICES: Final = (
 SCALER: Final = "om-scaler.service"
 NUMBERED: Final = ("om-worker@*", "om-settle@*", "om-deliver@*")
 """Patterns of the units that om-scaler starts and stops by number."""
+POLKIT_RULE: Final = Path("/etc/polkit-1/rules.d/50-open-messaging.rules")
 
 
 def account_step() -> Step:
-    """Return the step that makes the account that everything runs as."""
+    """Return the step that makes the accounts of the units."""
     return Step(
-        f"make the account {ACCOUNT}",
-        lambda: succeeds(["getent", "passwd", ACCOUNT]),
+        f"make the accounts {ACCOUNT} and {SCALER_ACCOUNT}",
+        lambda: succeeds(["getent", "passwd", ACCOUNT, SCALER_ACCOUNT]),
         lambda: run(["systemd-sysusers", "-"], text=shipped("systemd/open-messaging.sysusers")),
     )
 
@@ -48,7 +50,10 @@ def account_step() -> Step:
 def unit_steps(options: Options) -> list[Step]:
     """Return the steps that make systemd know the units."""
     names = [*(EDGE_UNITS if options.is_edge else ()), *(WORKER_UNITS if options.is_worker else ())]
+    polkit = [package_step("polkitd"), file_step(POLKIT_RULE, lambda: shipped("polkit/open-messaging.rules"))]
     return [
+        package_step("ca-certificates"),
+        *(polkit if options.is_worker else []),
         file_step(HARDENING, lambda: shipped("systemd/om-hardening.conf")),
         *(file_step(UNITS / name, lambda name=name: rendered(name, options)) for name in names),  # type: ignore[misc]
         Step("have systemd read its units", lambda: False, lambda: run(["systemctl", "daemon-reload"])),

@@ -74,7 +74,7 @@ def _purge(machine: Machine, omctl: str) -> None:
     _expect(machine, "runuser -u postgres -- psql -Atl | grep -c open_messaging || true", "0")
     _expect(machine, "rabbitmqctl -q list_queues name | grep -c open-messaging || true", "0")
     _expect(machine, "ls -d /etc/open-messaging /var/lib/open-messaging 2>/dev/null | wc -l", "0")
-    _expect(machine, "getent passwd open-messaging | wc -l", "0")
+    _expect(machine, "getent passwd open-messaging open-messaging-scaler | wc -l", "0")
     tell("purged: no event, no secret, no account is left")
 
 

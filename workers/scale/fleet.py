@@ -75,7 +75,11 @@ class Units:
 def _systemctl(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["systemctl", *arguments], capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
+            ["systemctl", "--no-ask-password", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
         )
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise RetryLaterError(f"systemctl: {type(error).__name__}") from error
