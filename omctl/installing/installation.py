@@ -55,11 +55,11 @@ def _servers(options: Options) -> Iterator[Step]:
         yield from cluster_steps(options)
         return
     is_lone = options.is_edge and options.is_worker
-    if LISTENERS.exists() or not credentials.is_named("OM_AMQP_URL"):
+    if (is_lone and LISTENERS.exists()) or not credentials.is_named("OM_AMQP_URL"):
         _demand(is_lone, "OM_AMQP_URL", "the broker, and OM_MANAGEMENT_URL its management API")
         yield from server_steps(options)
         yield users_step(options)
-    if options.is_worker and (is_ours(options) or not credentials.is_named("OM_DATABASE_URL")):
+    if options.is_worker and ((is_lone and is_ours(options)) or not credentials.is_named("OM_DATABASE_URL")):
         _demand(is_lone, "OM_DATABASE_URL", "the database")
         yield from database_steps(options)
 

@@ -3,7 +3,8 @@
 import time
 from typing import Final
 
-from tests.machines import removal, units
+from omctl.installing.firewall import UNIT as FIREWALL
+from tests.machines import removal, slow_senders, units
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine, Network
 from tests.machines.telling import conclude, tell
@@ -29,15 +30,24 @@ BUDGET_SECONDS: Final = 25.0
 """What the platform's retries outlast where each is refused at once."""
 
 
+STRANGER: Final = "ulimit -n 65536; exec python3 tests/machines/slow_senders.py"
+AWAIT_OPEN: Final = f"until tail -1 /tmp/open | grep -qx {slow_senders.CONNECTIONS}; do sleep 1; done"
+PROBES: Final = 50
+ANSWER_SECONDS: Final = 1.0
+
+
 def run() -> bool:
     """Run the journey and print its last line; return whether nothing was lost and nobody refused."""
     with Network("open-messaging-one", "10.83.47") as network, Machine(network, "om-1", 11) as machine:
         tell("make install-vm, on a bare Debian 13")
         machine.run(f"mkdir -p /etc/open-messaging && echo '{SETTINGS}' > /etc/open-messaging/environment")
-        machine.run(f"make install-vm INSTALL='--server-name {machine.address}'")
+        machine.run(f"make install-vm INSTALL='--server-name {machine.address} --firewall'")
+        machine.run("omctl check && ! rabbitmqctl -q list_users | grep -q guest")
         running = units.services(machine)
-        tell("exposure: " + ", ".join(units.check_exposures(machine, running)))
+        rated = [*running, "om-deliver@1", "om-reconcile", "om-retain", "om-ipranges", FIREWALL]
+        tell("exposure: " + ", ".join(units.check_exposures(machine, rated)))
         with Traffic(machine, f"https://{machine.address}", rate=RATE) as traffic:
+            _crowd(network, machine, traffic)
             _strike(machine)
             excused = _reboot(machine, traffic)
             _upgrade(machine)
@@ -47,6 +57,21 @@ def run() -> bool:
         removal.run(machine)
     passed = not account["lost"] and not account["repeated"] and not account["refused"]
     return conclude("systemd", {"units": len(running), **account, "reboot": excused}, passed=passed)
+
+
+def _crowd(network: Network, machine: Machine, traffic: Traffic) -> None:
+    """Hold 2,000 slow connections open from twenty addresses; webhooks must be answered in a second."""
+    traffic.wait_for(1)
+    with Machine(network, "stranger", 12) as stranger:
+        stranger.run(f"({STRANGER} {machine.address} >/tmp/open 2>&1 </dev/null &)")
+        stranger.run(AWAIT_OPEN, timeout=180)
+        seconds = sorted(traffic.post() for _ in range(PROBES))
+        held = machine.run("ss -Htn state established 'sport = :443' | wc -l").strip()
+        if seconds[-1] > ANSWER_SECONDS:
+            raise MachineError(
+                f"of {PROBES} webhooks beside {held} slow connections one took {seconds[-1]:.1f} s"
+            )
+        tell(f"{held} slow connections: {PROBES} webhooks were answered in {seconds[-1]:.2f} s at most")
 
 
 def _strike(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from typing import Any, Final, Self
 
 import requests
 
+from omctl.installing.first_event import body_of
+from omctl.secrets import SIGNATURE_HEADER
 from simulator.ledger import read_ledger
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine
+from webhook_api.signature import sign
 
 PATH: Final = "/webhooks/genesys/openmessaging"
 CERTIFICATE: Final = "/etc/open-messaging/tls/certificate.pem"
@@ -75,6 +79,24 @@ class Traffic:
         except requests.RequestException:
             return False
         return answer.status_code == 401
+
+    def post(self) -> float:
+        """Post a signed event on a new connection; return the seconds until it was answered 200.
+
+        Raises:
+            MachineError: It was not.
+        """
+        body = body_of(f"probe-{secrets.token_hex(8)}")
+        headers = {
+            SIGNATURE_HEADER: sign(body, self._environment["OM_WEBHOOK_SECRETS"].split(",")[0].encode())
+        }
+        began = time.monotonic()
+        answer = requests.post(
+            self._url, data=body, headers=headers, timeout=30.0, verify=self._environment["SSL_CERT_FILE"]
+        )
+        if answer.status_code != 200:
+            raise MachineError(f"a signed event was answered {answer.status_code}")
+        return time.monotonic() - began
 
     def wait_for(self, events: int) -> None:
         """Block until so many more bodies have been answered 200.
