@@ -113,7 +113,7 @@ def install(
         os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
     _go(plan_installation(options), dry_run=dry_run, as_json=as_json)
     if firewall and dry_run and not as_json:
-        click.echo(rules(), nl=False)
+        click.echo(rules(options), nl=False)
 
 
 @click.command(epilog=REMOVAL_EXAMPLES)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from omctl.installing import credentials
+from omctl.installing.authority import TRUSTED, certificate_step
 from omctl.installing.files import read, replace
 from omctl.installing.step import Step, is_installed, package_step, run, succeeds
 
@@ -21,18 +22,31 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = "rabbitmq-server"
 LISTENERS: Final = Path("/etc/rabbitmq/conf.d/90-open-messaging.conf")
+CERTIFICATES: Final = Path("/etc/rabbitmq/open-messaging")
 _LONE: Final = """\
-# Written by omctl install: nobody but this host talks to the broker.
+# Written by omctl install: the broker accepts connections of this host only.
 listeners.tcp.default = 127.0.0.1:5672
 management.tcp.ip = 127.0.0.1
 management.tcp.port = 15672
 """
-_CLUSTERED: Final = """\
-# Written by omctl install: the hosts of a cluster talk to each other's brokers, and nobody else should.
-listeners.tcp.default = 5672
-management.tcp.port = 15672
+_CLUSTERED: Final = f"""\
+# Written by omctl install: the hosts of a cluster reach each other's brokers by TLS.
+listeners.tcp = none
+listeners.ssl.default = 5671
+ssl_options.cacertfile = {TRUSTED}
+ssl_options.certfile = {CERTIFICATES}/certificate.pem
+ssl_options.keyfile = {CERTIFICATES}/key.pem
+ssl_options.versions.1 = tlsv1.3
+ssl_options.versions.2 = tlsv1.2
+ssl_options.verify = verify_none
+ssl_options.fail_if_no_peer_cert = false
+management.ssl.port = 15671
+management.ssl.cacertfile = {TRUSTED}
+management.ssl.certfile = {CERTIFICATES}/certificate.pem
+management.ssl.keyfile = {CERTIFICATES}/key.pem
 cluster_partition_handling = pause_minority
 """
+"""Clients verify the broker and give a password; the broker asks for no certificate of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,12 @@ _USERS: Final = (
     ),
 )  # fmt: skip
 
+_FORMS: Final = {
+    False: ("amqp://{}@{}:5672/%2F", "http://{}@{}:15672"),
+    True: ("amqps://{}@{}:5671/%2F", "https://{}@{}:15671"),
+}
+"""Addresses of the broker and of its management API, by whether the hosts of a cluster reach it."""
+
 _CREDENTIALS: Final = (*credentials.BROKER, *credentials.MANAGEMENT)
 USER_NAMES: Final = tuple(user.name for user in _USERS)
 
@@ -83,7 +103,10 @@ def server_steps(options: Options) -> list[Step]:
     text = _CLUSTERED if options.cluster else _LONE
     guest = Step("delete RabbitMQ's user guest, an administrator", lambda: not _has_guest(), _delete_guest)
     listen = Step(f"write {LISTENERS}", lambda: read(LISTENERS) == text, lambda: _listen(text))
+    # A broker alone listens to this host from its first start on. In a cluster, its account comes before the key.
+    first = [package_step(PACKAGE), certificate_step(CERTIFICATES, "rabbitmq")] if options.cluster else []
     return [
+        *first,
         *([listen] if is_ours else []),
         package_step(PACKAGE),
         Step("enable RabbitMQ's management plugin", _has_management, _enable_management),
@@ -107,7 +130,7 @@ def _has_users(options: Options) -> bool:
     if not credentials.are_there(_CREDENTIALS):
         return False
     addresses = credentials.EDGE_BROKER.read_text(encoding="utf-8")
-    return all(f"@{host}:" in addresses for host in options.cluster)
+    return all(f"@{host}:5671" in addresses for host in options.cluster)
 
 
 def _has_guest() -> bool:
@@ -136,13 +159,12 @@ def _make_users(options: Options) -> None:
             "permissions": [_rights_entry(user) for user in _USERS],
         }
     )
+    amqp, http = _FORMS[bool(options.cluster)]
     for user in _USERS:
         login = f"{user.name}:{passwords[user.name]}"
-        credentials.keep(user.broker, ",".join(f"amqp://{login}@{host}:5672/%2F" for host in options.brokers))
+        credentials.keep(user.broker, ",".join(amqp.format(login, host) for host in options.brokers))
         if user.management:
-            credentials.keep(
-                user.management, ",".join(f"http://{login}@{host}:15672" for host in options.brokers)
-            )
+            credentials.keep(user.management, ",".join(http.format(login, host) for host in options.brokers))
 
 
 def _user_entry(user: _User, password: str) -> dict[str, object]:

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from omctl.installing import credentials
+from omctl.installing import authority, credentials
+from omctl.installing.authority import authority_steps
 from omctl.installing.broker import LISTENERS, PACKAGE, server_steps, users_step
 from omctl.installing.database import database_steps
 from omctl.installing.files import read, replace
@@ -35,11 +36,14 @@ def cluster_steps(options: Options) -> Iterator[Step]:
     """
     if options.host not in options.cluster:
         raise InstallationError(f"this host is called {options.host}, which --cluster does not name")
-    if not options.is_first and not credentials.are_there((KEPT_COOKIE, *credentials.BROKER)):
+    if not options.is_first and not credentials.are_there(
+        (KEPT_COOKIE, authority.KEPT / "hosts", *credentials.BROKER)
+    ):
         first = options.cluster[0]
         raise InstallationError(f"copy {CONFIGURATION} from {first} first, once it is installed there")
     if is_installed(PACKAGE) and not LISTENERS.exists():
         raise InstallationError(f"the broker of this host serves others: write {LISTENERS} to have it join")
+    yield from authority_steps(options)
     yield from server_steps(options)
     if options.is_first:
         yield Step("keep the cluster's cookie", KEPT_COOKIE.exists, _keep_cookie)

@@ -43,6 +43,8 @@ case "${{1:-}}" in install | uninstall) exec {prefix}/bin/omctl "$@" ;; esac
 # om-api.socket listens there, whatever the edge itself is configured to.
 export OM_BIND="${{OM_BIND:-{bind}}}"
 export OM_WEBHOOK_SECRETS_FILE="${{OM_WEBHOOK_SECRETS_FILE:-{secrets}}}"
+# The authorities that this host trusts, a cluster's own among them.
+export REQUESTS_CA_BUNDLE="${{REQUESTS_CA_BUNDLE:-/etc/ssl/certs/ca-certificates.crt}}"
 export OM_REQUIRED_HEADERS_FILE="${{OM_REQUIRED_HEADERS_FILE:-{required}}}"
 export OM_EVENTS_HEADERS_FILE="${{OM_EVENTS_HEADERS_FILE:-{events}}}"
 export OM_GENESYS_CLIENT_SECRET_FILE="${{OM_GENESYS_CLIENT_SECRET_FILE:-{platform}}}"

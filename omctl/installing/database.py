@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from omctl.installing import credentials
+from omctl.installing.authority import TRUSTED, certificate_step
 from omctl.installing.files import read, replace, restart_step
+from omctl.installing.options import addresses
 from omctl.installing.step import Step, package_step, run
 
 if TYPE_CHECKING:
@@ -51,44 +53,67 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT USAGE, SELECT O
 """
 """The service may read and write rows, and change no table."""
 
-_MARK: Final = "# Open Messaging Ingest: the other hosts of its cluster, which stand in this host's network."
-_LET_IN: Final = f"hostssl {DATABASE} {OWNER},{SERVICE},{READER} samenet scram-sha-256\n"
+_MARK: Final = "# Open Messaging Ingest: the hosts of its cluster. omctl install replaces everything below."
+_LET_IN: Final = f"hostssl {DATABASE} {OWNER},{SERVICE},{READER} {{}} scram-sha-256"
+_CERTIFICATES: Final = Path("/etc/postgresql/open-messaging")
+_CLUSTERED: Final = f"""\
+listen_addresses = '*'
+ssl = on
+ssl_cert_file = '{_CERTIFICATES}/certificate.pem'
+ssl_key_file = '{_CERTIFICATES}/key.pem'
+"""
+_VERIFIED: Final = f"?sslmode=verify-full&sslrootcert={TRUSTED}&channel_binding=require"
 
 
 def database_steps(options: Options) -> list[Step]:
     """Return the steps to a database on this host."""
-    host = options.brokers[0]
     steps = [
         package_step(PACKAGE),
         restart_step("postgresql@.service"),
         Step(
             f"make the database {DATABASE} and its users",
-            lambda: not missing_roles(host),
-            lambda: _make(host),
+            lambda: not missing_roles(options),
+            lambda: _make(options),
         ),
     ]
     if options.cluster:
-        steps.append(Step("have PostgreSQL listen to the cluster", _listens, _listen))
+        listen = Step(
+            "have PostgreSQL accept the cluster's hosts", lambda: _listens(options), lambda: _listen(options)
+        )
+        steps += [certificate_step(_CERTIFICATES, "postgres"), listen]
     return steps
 
 
-def _listens() -> bool:
-    return all(_MARK in (read(path) or "") for path in _clusters_of_debian("pg_hba.conf"))
+def _listens(options: Options) -> bool:
+    return all(
+        read(path) == _with_hosts(read(path) or "", options) and read(_own(path)) == _CLUSTERED
+        for path in _access_files()
+    )
 
 
-def _listen() -> None:
-    """Let the hosts of this network in, by TLS and password."""
-    for path in _clusters_of_debian("pg_hba.conf"):
+def _listen(options: Options) -> None:
+    """Let the cluster's hosts in, by TLS and password."""
+    for path in _access_files():
         mode = path.stat()
-        text = f"{path.read_text(encoding='utf-8').rstrip()}\n{_MARK}\n{_LET_IN}"
-        replace(path, text, mode=0o640)
+        replace(path, _with_hosts(path.read_text(encoding="utf-8"), options), mode=0o640)
         os.chown(path, mode.st_uid, mode.st_gid)
-        replace(path.parent / "conf.d" / "open-messaging.conf", "listen_addresses = '*'\n", mode=0o644)
+        replace(_own(path), _CLUSTERED, mode=0o644)
     run(["systemctl", "restart", "postgresql"])
 
 
-def _clusters_of_debian(name: str) -> list[Path]:
-    return sorted(Path("/etc/postgresql").glob(f"*/main/{name}"))
+def _with_hosts(text: str, options: Options) -> str:
+    """Return pg_hba.conf's text with a line for this host and for each address of the others."""
+    places = ["samehost", *(f"{address}/{address.max_prefixlen}" for address in addresses(options))]
+    lines = [_MARK, *map(_LET_IN.format, places)]
+    return "\n".join([text.partition("# Open Messaging Ingest:")[0].rstrip(), *lines, ""])
+
+
+def _access_files() -> list[Path]:
+    return sorted(Path("/etc/postgresql").glob("*/main/pg_hba.conf"))
+
+
+def _own(access: Path) -> Path:
+    return access.parent / "conf.d" / "open-messaging.conf"
 
 
 def is_ours(options: Options) -> bool:
@@ -105,25 +130,23 @@ def has_reader() -> bool:
     return f"//{READER}:" in (read(credentials.READER_DATABASE) or "")
 
 
-def missing_roles(host: str) -> list[str]:
-    """Return the roles of which no address at *host* is kept."""
-    return [
-        role
-        for role, path in _ROLES.items()
-        if _url(role, "", host).partition(":@")[2] not in (read(path) or "")
-    ]
+def missing_roles(options: Options) -> list[str]:
+    """Return the roles of which no address is kept, or one in another place."""
+    place = f"@{_place(options)}"
+    return [role for role, path in _ROLES.items() if not (read(path) or "").strip().endswith(place)]
 
 
-def _make(host: str) -> None:
+def _make(options: Options) -> None:
     """Make the missing users, database and rights; a missing user that exists gets another password."""
-    passwords = {role: secrets.token_urlsafe(24) for role in missing_roles(host)}
+    passwords = {role: secrets.token_urlsafe(24) for role in missing_roles(options)}
     roles = "".join(_ROLE.format(role=role, password=password) for role, password in passwords.items())
     rights = _DATABASE.format(database=DATABASE, owner=OWNER, service=SERVICE)
     command = ["runuser", "-u", "postgres", "--", "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1"]
     run(command, text=roles + rights)
     for role, password in passwords.items():
-        credentials.keep(_ROLES[role], _url(role, password, host))
+        address = f"postgresql+psycopg://{role}:{password}@{_place(options)}"
+        credentials.keep(_ROLES[role], address)
 
 
-def _url(user: str, password: str, host: str) -> str:
-    return f"postgresql+psycopg://{user}:{password}@{host}/{DATABASE}"
+def _place(options: Options) -> str:
+    return f"{options.brokers[0]}/{DATABASE}{_VERIFIED if options.cluster else ''}"

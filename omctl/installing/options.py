@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 import socket
 import sys
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ class Role(enum.StrEnum):
 
     EDGE = "edge"
     WORKER = "worker"
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +80,15 @@ class Options:
     def brokers(self) -> tuple[str, ...]:
         """The hosts at which the broker is reached."""
         return self.cluster or ("127.0.0.1",)
+
+
+def addresses(options: Options) -> list[Address]:
+    """Return the addresses of the cluster's other hosts, in order; none without a cluster.
+
+    Raises:
+        OSError: A name has no address.
+    """
+    others = [host for host in options.cluster if host != options.host]
+    named = {info[4][0] for host in others for info in socket.getaddrinfo(host, None)}
+    parsed = [ipaddress.ip_address(str(address)) for address in named]
+    return sorted((found for found in parsed if not (found.is_loopback or found.is_link_local)), key=str)

@@ -141,4 +141,5 @@ def settle(machines: list[Machine], traffic: Traffic) -> dict[str, int]:
 
 def _account(machine: Machine, command: str) -> str:
     prefix = machine.run("sed -n 's,^exec \\(.*\\)/bin/omctl.*,\\1,p' /usr/local/sbin/omctl").strip()
-    return machine.run(f"{prefix}/bin/python -m tests.machines.account {command}")
+    trusted = "REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt"
+    return machine.run(f"{trusted} {prefix}/bin/python -m tests.machines.account {command}")
