@@ -1,11 +1,14 @@
 #!/bin/sh
-# Run once, in a database that is new: the owner of the tables, and a service that may read and write rows alone.
+# Run once, in a new database: the owner of the tables, a service that may read and write rows alone, and a reader, to
+# which `omctl migrate` grants what has no content.
 set -eu
 psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --username=postgres --dbname=postgres \
     --set=owner_password="$(cat /run/secrets/postgresql_owner)" \
+    --set=reader_password="$(cat /run/secrets/postgresql_reader)" \
     --set=service_password="$(cat /run/secrets/postgresql_service)" <<'SQL'
 CREATE ROLE open_messaging_owner LOGIN PASSWORD :'owner_password';
 CREATE ROLE open_messaging LOGIN PASSWORD :'service_password';
+CREATE ROLE open_messaging_reader LOGIN PASSWORD :'reader_password';
 CREATE DATABASE open_messaging OWNER open_messaging_owner;
 \connect open_messaging
 REVOKE ALL ON DATABASE open_messaging FROM PUBLIC;

@@ -103,7 +103,7 @@ def server_steps(options: Options) -> list[Step]:
     text = _CLUSTERED if options.cluster else _LONE
     guest = Step("delete RabbitMQ's user guest, an administrator", lambda: not _has_guest(), _delete_guest)
     listen = Step(f"write {LISTENERS}", lambda: read(LISTENERS) == text, lambda: _listen(text))
-    # A broker alone listens to this host from its first start on. In a cluster, its account comes before the key.
+    # A broker alone listens to this host from its first start on. A cluster's needs an account for the key.
     first = [package_step(PACKAGE), certificate_step(CERTIFICATES, "rabbitmq")] if options.cluster else []
     return [
         *first,

@@ -3,7 +3,6 @@
 import time
 from typing import Final
 
-from omctl.installing.firewall import UNIT as FIREWALL
 from tests.machines import removal, slow_senders, units
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine, Network
@@ -44,8 +43,7 @@ def run() -> bool:
         machine.run(f"make install-vm INSTALL='--server-name {machine.address} --firewall'")
         machine.run("omctl check && ! rabbitmqctl -q list_users | grep -q guest")
         running = units.services(machine)
-        rated = [*running, "om-deliver@1", "om-reconcile", "om-retain", "om-ipranges", FIREWALL]
-        tell("exposure: " + ", ".join(units.check_exposures(machine, rated)))
+        tell("exposure: " + ", ".join(units.check_exposures(machine)))
         with Traffic(machine, f"https://{machine.address}", rate=RATE) as traffic:
             _crowd(network, machine, traffic)
             _strike(machine)

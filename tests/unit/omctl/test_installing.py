@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ from omctl.installing import (
     InstallationError,
     Options,
     Step,
+    authority,
     broker,
     carry_out,
     cluster,
     credentials,
+    database,
+    firewall,
     gateway,
     removal,
 )
@@ -222,7 +226,8 @@ def test_the_first_host_of_a_cluster_keeps_its_cookie_and_has_the_database(host)
     found = titles(Options(cluster=CLUSTER, host="om-1"))
 
     assert "keep the cluster's cookie" in found
-    assert "have PostgreSQL listen to the cluster" in found
+    assert "have PostgreSQL accept the cluster's hosts" in found
+    assert "make the cluster's certificate" in found
     assert not [title for title in found if title.startswith("join")]
 
 
@@ -248,6 +253,54 @@ def test_what_the_environment_names_is_not_set_up_here_though_nothing_has_been_w
     found = [step.title for step in plan_installation(Options(roles=frozenset(roles)))]
 
     assert not {"install rabbitmq-server", "install postgresql"} & set(found)
+
+
+def test_postgresql_accepts_the_clusters_addresses_and_forgets_those_of_before(monkeypatch):
+    hosts = [ip_address("10.0.0.2"), ip_address("fd00::3")]
+    monkeypatch.setattr(database, "addresses", lambda _: hosts)
+    before = (
+        "local all all peer\n# Open Messaging Ingest: the other hosts\nhostssl x y samenet scram-sha-256\n"
+    )
+    users = "open_messaging open_messaging_owner,open_messaging,open_messaging_reader"
+
+    text = database._with_hosts(before, Options(cluster=CLUSTER, host="om-1"))
+
+    assert text.splitlines()[0] == "local all all peer"
+    assert text.splitlines()[2:] == [
+        f"hostssl {users} samehost scram-sha-256",
+        f"hostssl {users} 10.0.0.2/32 scram-sha-256",
+        f"hostssl {users} fd00::3/128 scram-sha-256",
+    ]
+    assert database._with_hosts(text, Options(cluster=CLUSTER, host="om-1")) == text
+
+
+def test_the_certificate_of_a_cluster_is_verified_by_its_authority_under_each_hosts_name(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(authority, "KEPT", tmp_path / "cluster")
+    monkeypatch.setattr(credentials, "CREDENTIALS", tmp_path)
+    authority._make("om-1,om-2")
+    kept = tmp_path / "cluster"
+
+    for host, is_named in {"om-1": True, "om-2": True, "om-3": False}.items():
+        verify = ["openssl", "verify", "-CAfile", kept / "authority.pem", "-verify_hostname", host]
+        assert (not subprocess.run([*verify, kept / "certificate.pem"], check=False).returncode) is is_named
+    assert sorted(path.name for path in kept.iterdir()) == sorted(authority.NAMES)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (Options(), "tcp dport { 4369, 25672 } iif != lo jump hosts"),
+        (Options(cluster=CLUSTER, host="om-1"), "set cluster4 { type ipv4_addr; elements = { 10.0.0.2 }; }"),
+    ],
+)
+def test_the_firewall_closes_the_brokers_ports_to_other_hosts(options, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(firewall, "LISTENERS", tmp_path)
+    monkeypatch.setattr(firewall, "addresses", lambda _: [ip_address("10.0.0.2")])
+
+    assert expected in firewall.rules(options)
+    assert "@" not in re.sub(r"@(platform|trusted|senders|cluster)[46]\b", "", firewall.rules(options))
 
 
 def test_a_host_that_the_cluster_does_not_name_is_told_its_own_name(host):
