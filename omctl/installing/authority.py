@@ -76,7 +76,9 @@ def _make(hosts: str) -> None:
     names = ",".join(f"DNS:{host}" for host in [*hosts.split(","), "localhost"])
     with tempfile.TemporaryDirectory() as made:
         authority = ["-keyout", f"{made}/authority-key.pem", "-out", f"{made}/authority.pem"]
-        is_authority = ["-addext", "basicConstraints=critical,CA:TRUE,pathlen:0"]
+        # Python 3.13 verifies strictly: without its use, an authority is none.
+        use = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        is_authority = ["-addext", "basicConstraints=critical,CA:TRUE,pathlen:0", *use]
         subject = ["-subj", "/CN=Open Messaging Ingest: this cluster"]
         run(["openssl", "req", "-x509", *_CURVE, *authority, *subject, *is_authority])
         by = ["-CA", f"{made}/authority.pem", "-CAkey", f"{made}/authority-key.pem"]
