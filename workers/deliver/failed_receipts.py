@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from messaging.errors import RetryLaterError
 from messaging.log import logger
 from workers.deliver.failed_message import failed_message
-from workers.genesys import PlatformRefusedError, PlatformUnavailableError
+from workers.genesys import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.parsing import CONVERSATION_MESSAGE, moment_of
 from workers.tables import event_payloads, failed_receipts, insert_into, transact
 
@@ -130,10 +130,14 @@ class FailedReceipts:
             # A database that is away is met when the budget is asked: nothing has left then.
             if isinstance(error, PlatformUnavailableError) and error.may_have_arrived:
                 return self._ended(row, UNKNOWN, str(error))
-            return self._put_off(row, error.delay, str(error))
+            # Only a request that was made is an attempt: not one that found no budget, login or database.
+            is_attempt = isinstance(error, PlatformUnavailableError) and not isinstance(
+                error, PlatformBusyError
+            )
+            return self._put_off(row, error.delay, str(error), is_attempt=is_attempt)
         except PlatformRefusedError as error:
             if error.is_of_credentials:
-                return self._put_off(row, 0.0, str(error))
+                return self._put_off(row, 0.0, str(error), is_attempt=True)
             return self._ended(row, REFUSED, str(error))
         return self._ended(row, SENT)
 
@@ -148,14 +152,14 @@ class FailedReceipts:
         )
         return {"outcome": outcome, "problem": problem, "finished_at": self._now()}
 
-    def _put_off(self, row: Row[Any], delay: float, problem: str) -> dict[str, Any]:
+    def _put_off(self, row: Row[Any], delay: float, problem: str, *, is_attempt: bool) -> dict[str, Any]:
         """Try it again later: it has not arrived."""
-        attempts = row.attempts + 1
+        attempts = row.attempts + is_attempt
         if attempts >= MOST_ATTEMPTS:
             return self._ended(row, REFUSED, problem)
         pause = max(delay, min(LONGEST_PAUSE_SECONDS, 2.0 ** min(attempts, 10)))
         due = self._now() + timedelta(seconds=pause)
-        return {"begun_at": None, "due_at": due, "problem": problem}
+        return {"begun_at": None, "due_at": due, "problem": problem, "attempts": attempts}
 
     def _note(self, connection: Connection, event_id: int, values: dict[str, Any]) -> None:
         connection.execute(update(failed_receipts).where(_F.event_id == event_id).values(**values))

@@ -1,4 +1,4 @@
-"""Ask the platform's API: within the budget, with a time limit on everything, and never a POST twice."""
+"""Ask the platform's API: within the budget, each request within one deadline, and never a POST twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib3.exceptions import NewConnectionError
 
 from messaging.log import logger
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
-from workers.genesys.tokens import TIMEOUT_SECONDS, Tokens
+from workers.genesys.tokens import REQUEST_SECONDS, Tokens, limited
 from workers.retry_after import seconds_asked
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class GenesysClient:
         self._base = settings.api_url
         self._budget = budget
         self._tokens = Tokens(settings)
-        # requests' own adapters repeat nothing by themselves.
-        self._http = requests.Session()
+        # The adapters of requests repeat nothing by themselves.
+        self._http = limited(requests.Session())
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
         """Return what the platform has at *path*; blocks for seconds.
@@ -110,7 +110,7 @@ class GenesysClient:
                 method,
                 f"{self._base}{path}",
                 headers={"Authorization": f"Bearer {token}"},
-                timeout=TIMEOUT_SECONDS,
+                timeout=REQUEST_SECONDS,
                 allow_redirects=False,
                 **arguments,
             )

@@ -23,7 +23,7 @@ class PlatformUnavailableError(RetryLaterError):
 
 
 class PlatformBusyError(PlatformUnavailableError):
-    """The request limit is reached, nothing was asked: ask nothing at all before the delay is over."""
+    """The limit is reached, or the login is away: nothing was done. Ask nothing before the delay is over."""
 
 
 class PlatformRefusedError(OpenMessagingError):

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import requests
 from oauthlib.oauth2 import (
@@ -20,18 +20,25 @@ from oauthlib.oauth2.rfc6749.errors import CustomOAuth2Error
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
-from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
+from workers.genesys.errors import PlatformBusyError, PlatformRefusedError
+from workers.http_deadline import DeadlineAdapter
 
 if TYPE_CHECKING:
     from workers.genesys.settings import GenesysSettings
 
-TIMEOUT_SECONDS: Final = (5.0, 10.0)
-"""To connect, and between two pieces of an answer."""
+REQUEST_SECONDS: Final = 15.0
+"""For a whole request, from the connection to the end of its answer."""
+
+MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
+"""Far above a page of conversations, or 200 messages."""
 
 EARLY_SHARE: Final = 0.1
 """Renew when a tenth of a token's life is left: the platform's lives are minutes to days."""
 
 RETRY_SECONDS: Final = 5.0
+
+
+Http = TypeVar("Http", bound=requests.Session)
 
 
 class Tokens:
@@ -57,7 +64,7 @@ class Tokens:
 
         Raises:
             PlatformRefusedError: The credentials are wrong.
-            PlatformUnavailableError: The login service is away, or gave no answer about them.
+            PlatformBusyError: The login service is away, or gave no answer about them: nothing can be asked.
         """
         with self._lock:
             if time.monotonic() >= self._renew_at:
@@ -71,12 +78,12 @@ class Tokens:
                 self._renew_at = 0.0
 
     def _renew(self) -> None:
-        session = OAuth2Session(client=BackendApplicationClient(client_id=self._client_id))
+        session = limited(OAuth2Session(client=BackendApplicationClient(client_id=self._client_id)))
         session.register_compliance_hook("access_token_response", _answered)
         try:
-            answer = session.fetch_token(self._url, auth=self._credentials, timeout=TIMEOUT_SECONDS)
+            answer = session.fetch_token(self._url, auth=self._credentials, timeout=REQUEST_SECONDS)
         except (MissingTokenError, ServerError, TemporarilyUnavailableError) as error:
-            raise PlatformUnavailableError(f"login: {error.error}", delay=RETRY_SECONDS) from None
+            raise PlatformBusyError(f"login: {error.error}", delay=RETRY_SECONDS) from None
         except (
             CustomOAuth2Error,
             requests.RequestException,
@@ -86,7 +93,7 @@ class Tokens:
         ) as error:
             # oauthlib has the first of an "error" that is no word of OAuth's, as gateways have one, and the
             # last two of JSON that is no object.
-            raise PlatformUnavailableError(f"login: {type(error).__name__}", delay=RETRY_SECONDS) from None
+            raise PlatformBusyError(f"login: {type(error).__name__}", delay=RETRY_SECONDS) from None
         except OAuth2Error as error:
             code = error.error or "oauth"
             raise PlatformRefusedError(error.status_code, code, "none", at_login=True) from None
@@ -95,13 +102,22 @@ class Tokens:
         self._renew_at = time.monotonic() + lifetime * (1 - EARLY_SHARE)
 
 
+def limited(session: Http) -> Http:
+    """Give each request of a session one deadline, limit its answer, and have it follow no redirect."""
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, DeadlineAdapter(max_answer_bytes=MAX_ANSWER_BYTES))
+    # oauthlib's session cannot be told at each request. A redirect would take the credentials elsewhere.
+    session.max_redirects = 0
+    return session
+
+
 def _answered(response: requests.Response) -> requests.Response:
     """Return an answer of the login service; oauthlib reads its body alone, and makes 400 of what it lacks.
 
     Raises:
-        PlatformUnavailableError: It says that it fails, or has no room: nothing of the credentials.
+        PlatformBusyError: It says that it fails, or has no room: nothing of the credentials.
     """
     status = response.status_code
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise PlatformUnavailableError(f"login: {status}", delay=RETRY_SECONDS)
+        raise PlatformBusyError(f"login: {status}", delay=RETRY_SECONDS)
     return response

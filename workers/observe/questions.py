@@ -140,6 +140,12 @@ QUESTIONS: Final = (
         _counted(routing_updates, _UNDECIDED),
     ),
     Question(
+        "om_conversations_unsettled",
+        "Conversations that could not be settled, and are tried again every five minutes; "
+        "10,000 means at least as many.",
+        _counted(conversations, conversations.c.unsettled_because.is_not(None)),
+    ),
+    Question(
         "om_deliveries_waiting",
         "Deliveries to the services behind that wait; 10,000 means at least as many.",
         _counted_by(deliveries.c.destination, _WAITING),

@@ -59,6 +59,18 @@ COUNTS: Final = (
     _intake("dead_lettered", "Events that can never be processed."),
     _intake("put_off", "Tries of a handler that failed, and were tried again later."),
     Count(
+        "om_settle_undecided",
+        "Routing updates that no answer of the platform's decided; they took no effect.",
+        "settle",
+        "undecided",
+    ),
+    Count(
+        "om_settle_unverified",
+        "Routing updates that were applied without an answer of the platform's.",
+        "settle",
+        "unverified",
+    ),
+    Count(
         "om_deliver_delivered",
         "Events that a destination took.",
         "deliver",

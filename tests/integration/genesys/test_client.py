@@ -1,7 +1,10 @@
 """The client against the simulated platform, by HTTP, with the budget in a real database."""
 
+import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -186,3 +189,66 @@ def test_a_platform_that_is_away_is_unavailable(engine):
     client = GenesysClient(settings, RequestBudget(engine, "client", 100, SystemClock()))
     with pytest.raises(PlatformUnavailableError):
         client.get("/api/v2/conversations/c1")
+
+
+@contextmanager
+def dripping(head, piece):
+    """Serve one connection after the other by an answer that never ends; yields the address."""
+    with socket.create_server((LOOPBACK, free_port())) as listening:
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    accepted, _ = listening.accept()
+                    threading.Thread(target=drip, args=(accepted,), daemon=True).start()
+
+        def drip(accepted):
+            with accepted, suppress(OSError):
+                accepted.recv(65_536)
+                accepted.sendall(head)
+                while True:
+                    accepted.sendall(piece)
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://{LOOPBACK}:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+DRIPPED = b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n"
+PATIENCE = 20.0
+
+
+@pytest.mark.parametrize("part", ["the API", "the login"])
+def test_an_answer_that_never_ends_has_one_deadline(platform_url, monkeypatch, part):
+    monkeypatch.setattr(f"workers.genesys.{'client' if part == 'the API' else 'tokens'}.REQUEST_SECONDS", 1.0)
+    with dripping(DRIPPED, b" ") as url:
+        api, login = (url, platform_url) if part == "the API" else (platform_url, url)
+        client = GenesysClient(GenesysSettings(api, login, "client", SECRET), None)
+        began = time.monotonic()
+        with pytest.raises(PlatformUnavailableError):
+            client.get("/api/v2/conversations/c1")
+        assert time.monotonic() - began < PATIENCE
+
+
+@pytest.mark.parametrize("part", ["the API", "the login"])
+def test_an_answer_that_is_too_long_is_no_answer(platform_url, part):
+    with dripping(DRIPPED, b" " * 4_000_000) as url:
+        api, login = (url, platform_url) if part == "the API" else (platform_url, url)
+        client = GenesysClient(GenesysSettings(api, login, "client", SECRET), None)
+        began = time.monotonic()
+        with pytest.raises(PlatformUnavailableError):
+            client.get("/api/v2/conversations/c1")
+        assert time.monotonic() - began < 14
+
+
+def test_a_login_that_redirects_gets_no_credentials_elsewhere(platform_url, organisation):
+    elsewhere = f"{platform_url}/oauth/token".encode()
+    head = b"HTTP/1.1 307 Temporary Redirect\r\ncontent-length: 0\r\nlocation: " + elsewhere + b"\r\n\r\n"
+    with dripping(head, b"") as url:
+        client = GenesysClient(GenesysSettings(platform_url, url, "client", SECRET), None)
+        with pytest.raises(PlatformUnavailableError, match="TooManyRedirects"):
+            client.get("/api/v2/conversations/c1")
+    assert organisation.tokens_issued == 0

@@ -14,7 +14,8 @@ from tests.integration.workers.events import deliver, payload_of, said
 from tests.servers import LOOPBACK, free_port
 from tests.services import declare_topology
 from workers.deliver import DeadLetterPublisher, FailedReceipts, read_deliver_settings
-from workers.genesys import GenesysClient, GenesysSettings
+from workers.deliver.failed_receipts import MOST_ATTEMPTS
+from workers.genesys import GenesysClient, GenesysSettings, RequestBudget
 
 TEXT = payload_of("genesys/text")
 OUTCOMES = "SELECT destination, outcome, attempts FROM failed_receipts"
@@ -128,12 +129,26 @@ def test_a_receipt_that_was_not_taken_is_sent_later(give_up, receipts, organisat
     fail(organisation)
 
     assert receipts.send_failed_receipts() == 1
-    assert query(OUTCOMES) == [("content", None, 1)]
+    [(_, outcome, attempts)] = query(OUTCOMES)
+    assert outcome is None
     make_due(engine)
     receipts.send_failed_receipts()
 
     assert len(organisation.receipts) == 1
-    assert query(OUTCOMES) == [("content", "sent", 2)]
+    assert query(OUTCOMES) == [("content", "sent", attempts + 1)]
+
+
+def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, platform_url, organisation, query):
+    settings = GenesysSettings(platform_url, platform_url, "client", "constructed-client-secret")
+    budget = RequestBudget(engine, "client", 300, SystemClock())
+    receipts = FailedReceipts(engine, SystemClock(), {"content"}, GenesysClient(settings, budget))
+    give_up(receipts, TEXT)
+    budget.take()
+    budget.pause(60.0)
+    for _ in range(MOST_ATTEMPTS + 1):
+        make_due(engine)
+        assert receipts.send_failed_receipts() == 1
+    assert query(OUTCOMES) == [("content", None, 0)]
 
 
 def test_a_platform_that_nobody_reaches_was_not_told(give_up, engine, organisation, receipts, query):
@@ -142,7 +157,7 @@ def test_a_platform_that_nobody_reaches_was_not_told(give_up, engine, organisati
 
     assert unreachable.send_failed_receipts() == 1
 
-    assert query(OUTCOMES) == [("content", None, 1)]
+    assert query(OUTCOMES) == [("content", None, 0)]
 
 
 def test_a_revoked_token_is_renewed_before_the_next_attempt(give_up, receipts, organisation, engine, query):
