@@ -84,12 +84,14 @@ def put_off(connection: Connection, conversation_id: str, at_us: int) -> None:
     connection.execute(waiting.values(next_attempt_at=moment_of(at_us)))
 
 
-def ask_again(connection: Connection, event_id: int, at_us: int) -> None:
+def ask_again(connection: Connection, pending: Pending, at_us: int) -> None:
     """Ask about one update again at *at_us*, in microseconds, unless it is answered or decided."""
     waiting = update(routing_updates).where(
-        _U.event_id == event_id, _U.decision.is_(None), _U.next_attempt_at.is_not(None)
+        _U.event_id == pending.moment.event_id, _U.decision.is_(None), _U.next_attempt_at.is_not(None)
     )
-    connection.execute(waiting.values(next_attempt_at=moment_of(at_us)))
+    connection.execute(
+        waiting.values(next_attempt_at=moment_of(at_us), platform_status=pending.platform_status)
+    )
 
 
 def unanswered(connection: Connection, conversation_id: str) -> list[Pending]:

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 LEASE_SECONDS: Final = 60.0
 """For a process to ask the platform about a conversation; a login and two requests take less."""
 
-SCARCE_SECONDS: Final = 60.0
-"""After the budget was used up, updates are first asked about when the answer counts: one request each."""
+PATIENT_SECONDS: Final = 600.0
+"""After the budget was used up, or the API was seen to lag, updates are first asked about when the answer
+counts: one request each instead of two or three."""
 
 CREDENTIALS_SECONDS: Final = 60.0
 """Until the platform is asked again after it refused our credentials."""
@@ -79,7 +80,7 @@ class Verifier:
         self._states = states
         self._end_us = round(end_seconds * 1_000_000)
         self._applies = applies_unverified or states is None
-        self._resume_at = self._scarce_until = self._end_at = 0.0
+        self._resume_at = self._patient_until = self._end_at = 0.0
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -131,8 +132,8 @@ class Verifier:
     def _lease(self, connection: Connection) -> str | None:
         """Take the conversation of the newest update that is due, unless another process has it."""
         now_us = self._clock.now_us()
-        is_scarce = self._clock.monotonic() < self._scarce_until
-        min_age_us = round(SURE_AFTER_SECONDS * 1_000_000) if is_scarce else 0
+        is_patient = self._clock.monotonic() < self._patient_until
+        min_age_us = round(SURE_AFTER_SECONDS * 1_000_000) if is_patient else 0
         found = updates.newest_due(connection, now_us, min_age_us)
         until_us = now_us + round(LEASE_SECONDS * 1_000_000)
         if found is None or not conversations.try_to_lock(connection, found):
@@ -165,7 +166,7 @@ class Verifier:
         """Ask about a conversation again later; while nothing at all can be asked, have the lane sleep."""
         now, pause = self._clock.monotonic(), 0.0
         if isinstance(error, PlatformBusyError):
-            self._resume_at, self._scarce_until = now + error.delay, now + SCARCE_SECONDS
+            self._resume_at, self._patient_until = now + error.delay, now + PATIENT_SECONDS
         elif isinstance(error, RetryLaterError):
             newest_us = max((update.since_us for update in waiting), default=asked_us)
             pause = seconds_until_next_ask((asked_us - newest_us) / 1_000_000, error.delay)
@@ -182,7 +183,7 @@ class Verifier:
         next_us = self._clock.now_us() + round(pause * 1_000_000)
         for update in waiting:
             at_us = min(next_us, update.since_us + self._end_us)
-            updates.ask_again(connection, update.moment.event_id, at_us)
+            updates.ask_again(connection, update, at_us)
 
     def _settle(
         self,
@@ -203,6 +204,9 @@ class Verifier:
             verdict = judge(pending, platform, age)
             update = replace(pending, platform_status=state_name(pending, platform))
             if verdict == CONFIRMED:
+                if pending.platform_status is not None:
+                    # Contradicted at first: the API is behind its own notifications.
+                    self._patient_until = self._clock.monotonic() + PATIENT_SECONDS
                 confirmed.append(replace(update, verified=update.routing_status in AGREES or None))
             elif verdict == CONTRADICTED:
                 decisions.append(_without_effect(update, SUPERSEDED))

@@ -143,6 +143,24 @@ def test_an_answer_from_before_an_update_does_not_supersede_it(  # noqa: PLR0917
     assert len(organisation.requests) == 3
 
 
+def test_once_the_api_was_seen_to_lag_updates_are_asked_about_when_the_answer_counts(
+    intake, make_settler, clock
+):
+    platform = Platform(c_1=PlatformState(QUEUED), c_2=PlatformState(ROUTED))
+    settler = make_settler(platform)
+    intake(deliver(routed("ROUTED")))
+    settler.settle_updates()
+    clock.seconds += 3.0
+    platform.said["c_1"] = PlatformState(ROUTED)
+    settler.settle_updates()
+    intake(deliver(routed("ROUTED", conversation="c-2")))
+    clock.seconds += 4.9
+    assert settler.settle_updates() == 0
+    clock.seconds += 0.2
+    assert settler.settle_updates() == 1
+    assert platform.asked == ["c-1", "c-1", "c-2"]
+
+
 def test_all_waiting_updates_of_a_conversation_share_an_answer(  # noqa: PLR0917  # fixtures
     intake, make_settler, clock, query, organisation, states
 ):
