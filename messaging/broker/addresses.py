@@ -9,7 +9,8 @@ import pika
 from messaging.errors import ConfigurationError
 
 HEARTBEAT_SECONDS = 10
-"""A dead peer is noticed after about 15 s: long for a request, short for a journal."""
+"""A dead peer is noticed after 15 to 30 s, since pika counts what it received every 15 s: long for a request,
+short for a journal."""
 
 CONNECT_SECONDS = 5.0
 """One attempt on one node; the next node of the list comes after it."""

@@ -24,8 +24,11 @@ TICK_SECONDS = 0.2
 PROBE_SECONDS = 3.0
 """How often an idle consumer asks whether events wait for it; if they do, twice in a row, it is stuck.
 
-After a change of the queue's leader the broker may forget a consumer. It is found after 3 to 6 s (20 to 30 s
-with a probe every 10 s). A probe is one passive declare, which costs the broker less than an event.
+After a change of the queue's leader the broker may forget a consumer: it does not repeat the consumer's
+acknowledgements to the new leader, for which the prefetch stays used up. That is found after 3 to 6 s, with a
+probe every 10 s after 20 to 30 s. A probe is one passive declare, which costs the broker less than an event.
+
+Source: rabbitmq-server, pull requests 13095 (fixed in 4.0.6) and 14589.
 """
 
 STABLE_SECONDS = 10.0

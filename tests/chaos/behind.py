@@ -145,9 +145,17 @@ def payload_of(told: Told) -> bytes:
 
 
 class CountingOrganisation(Organisation):
-    """Knows how many of its answers were faults."""
+    """Counts the answers that were faults, and may be out of budget."""
 
     faults = 0
+    is_out_of_budget = False
+
+    def seconds_until_room(self, request: str) -> float:
+        """Refuse the request for a second if there is no budget."""
+        if not self.is_out_of_budget:
+            return super().seconds_until_room(request)
+        self.refused += 1
+        return 1.0
 
     def next_fault(self, method: str = "GET") -> Fault | None:
         """Take the fault of this answer, if there is one, and count it."""
