@@ -3,44 +3,40 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from messaging.clock import SystemClock
-from workers.tables import decide, transact
+from workers.tables import DatabaseClock, decide, note_carried_out, transact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from omctl.dead_letters import Hand
+    from omctl.dead_letters import Session
 
-PAGE: Final = 500
 SET_ASIDE: Final = ("oversized", "damaged")
 """Directories of the edge with bodies that could not be published."""
 
 
-def erase_letters(hand: Hand, needles: Collection[bytes], intervention_id: str | None) -> int:
-    """Remove every dead letter whose body has one of *needles*; the others stay in their order.
+def erase_letters(opened: Session, needles: Collection[bytes], intervention_id: str | None) -> int:
+    """Remove every dead letter whose body has one of *needles*; the others stay.
 
     Args:
-        hand: The dead letters, exclusively.
+        opened: The dead letters, exclusively.
         needles: Byte strings to search for.
         intervention_id: Recorded with each removed dead letter; None only counts.
 
     Returns:
         How many dead letters were removed, or would be.
     """
-    found, waiting = 0, hand.queue.count()
-    while waiting > 0 and (page := hand.queue.take(min(PAGE, waiting))):
-        waiting -= len(page)
-        chosen = [letter for letter in page if has_any(letter.envelope.body, needles)]
+    found, clock = 0, DatabaseClock(opened.engine)
+    for held in opened.queue.windows():
+        chosen = [letter for letter in held if has_any(letter.envelope.body, needles)]
         found += len(chosen)
         if intervention_id is not None and chosen:
             ids = [letter.envelope.identity for letter in chosen]
-            decision: dict[str, Any] = {"intervention_id": intervention_id, "now_us": SystemClock().now_us()}
-            transact(hand.engine, partial(decide, message_ids=ids, **decision))
-            for letter in chosen:
-                hand.queue.remove(letter)
+            transact(opened.engine, partial(decide, message_ids=ids, intervention_id=intervention_id))
+            transact(opened.engine, partial(note_carried_out, message_ids=ids, now_us=clock.now_us()))
+            opened.queue.remove(chosen)
     return found
 
 

@@ -1,6 +1,11 @@
 """Do what a person or a rare piece of work waits for: over blocking connections, each publish confirmed."""
 
-from messaging.blocking.dead_letter_queue import PAGE, DeadLetterQueue, Letter, dead_letters_in_hand
+from messaging.blocking.dead_letter_queue import (
+    MAX_WINDOW,
+    DeadLetterQueue,
+    Letter,
+    dead_letters_in_hand,
+)
 from messaging.blocking.dead_lettering import DestinationLetter, publish_dead_letters
 from messaging.blocking.republishing import Republisher, republisher
 from messaging.blocking.session import broker_session
@@ -8,7 +13,7 @@ from messaging.blocking.topology_objects import BrokerObject, ObjectState, inspe
 from messaging.blocking.waiting import peek, waiting_events
 
 __all__ = [
-    "PAGE",
+    "MAX_WINDOW",
     "BrokerObject",
     "DeadLetterQueue",
     "DestinationLetter",

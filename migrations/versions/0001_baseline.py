@@ -129,7 +129,8 @@ VIEWS = {
         "Events that cannot be processed, why, and what an operator decided since",
         """
         SELECT l.message_id, l.code, l.reason, l.source, l.received_at, l.recorded_at, l.attempts,
-            {dead_letter_sha256} AS body_sha256, i.action, i.person, l.decided_at, l.intervention_id
+            {dead_letter_sha256} AS body_sha256, i.action, i.person, l.decided_at, l.intervention_id,
+            l.event_type, l.conversation_id, l.destination
         FROM dead_letters l LEFT JOIN interventions i ON i.intervention_id = l.intervention_id""",
     ),
     "conversations_v1": (
@@ -547,16 +548,24 @@ def _create_dead_letters() -> None:
         _column(
             "intervention_id",
             IDENTIFIER,
-            "What a person decided since it died: interventions.intervention_id",
+            "What an operator decided: interventions.intervention_id",
             nullable=True,
         ),
-        _column("decided_at", MOMENT, "When, our clock", nullable=True),
+        _column("decided_at", MOMENT, "When that was carried out; null: it is open", nullable=True),
         _column("idempotency_key", IDENTIFIER, "Of its event; null if it was not read", nullable=True),
+        _column("event_type", sa.Text, "As far as the body has one", nullable=True),
+        _column("conversation_id", IDENTIFIER, "As far as the body has one", nullable=True),
+        _column(
+            "destination",
+            IDENTIFIER,
+            "That did not accept it; null: intake could not process it",
+            nullable=True,
+        ),
         sa.PrimaryKeyConstraint("message_id", name="pk_dead_letters"),
         comment="Why an event is in the dead-letter queue. The body itself is only there",
     )
     _index("ix_dead_letters_recorded_at", "dead_letters", ["recorded_at"], **BRIN)
-    _index("ix_dead_letters_open", "dead_letters", ["code", "recorded_at"], where="intervention_id IS NULL")
+    _index("ix_dead_letters_open", "dead_letters", ["code", "recorded_at"], where="decided_at IS NULL")
     _index("ix_dead_letters_idempotency_key", "dead_letters", ["idempotency_key"])
 
 

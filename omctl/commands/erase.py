@@ -14,7 +14,7 @@ import click
 from messaging.clock import SystemClock
 from messaging.environment import Environment
 from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
-from omctl.dead_letters import in_hand
+from omctl.dead_letters import dead_letter_session
 from omctl.erasure import erase_files, erase_letters, journal_has_any
 from omctl.person import person
 from workers.parsing import moment_of
@@ -74,17 +74,17 @@ def erase(
         raise click.UsageError("--reason is required; it is recorded with your user name.")
     state_directory = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
     named = [needle for customer in customers for needle in needles_of(customer)]
-    with in_hand() as hand:
-        chosen = sorted({*conversations, *_conversations_of(hand.engine, named)})
+    with dead_letter_session() as opened:
+        chosen = sorted({*conversations, *_conversations_of(opened.engine, named)})
         needles = [*named, *(conversation.encode() for conversation in chosen)]
         intervention = (
-            None if dry_run else _begin(hand.engine, (*conversations, *customers), reason, len(chosen))
+            None if dry_run else _begin(opened.engine, (*conversations, *customers), reason, len(chosen))
         )
-        erased = _erase_rows(hand.engine, chosen, named, dry_run=dry_run)
-        erased[LETTERS] = erase_letters(hand, needles, intervention)
+        erased = _erase_rows(opened.engine, chosen, named, dry_run=dry_run)
+        erased[LETTERS] = erase_letters(opened, needles, intervention)
         erased[FILES] = erase_files(state_directory, needles, dry_run=dry_run)
         if intervention:
-            _end(hand.engine, intervention, len(chosen))
+            _end(opened.engine, intervention, len(chosen))
     _report(
         erased, len(chosen), intervention, waits=journal_has_any(state_directory, needles), as_json=as_json
     )

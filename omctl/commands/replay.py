@@ -1,39 +1,42 @@
-"""omctl replay: run past events again, for the recovery from an incident."""
+"""omctl replay: process past events again, out of the database, for the recovery from an incident."""
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from messaging.blocking import republisher
-from messaging.clock import SystemClock
+from messaging.envelope import Envelope, replay_source
 from messaging.environment import Environment
 from omctl.cancelling import cancellable
-from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
-from omctl.database import database_url, in_words
+from omctl.console import dry_run_option, json_option, print_table
+from omctl.database import operators_database
+from omctl.intervening import Run, Terms, begin, carry_out, report
 from omctl.moments import MOMENT
 from omctl.pace import Pace, rate_option
-from omctl.person import person
-from omctl.replaying import Replaying
 from workers.tables import (
-    OPERATOR_SESSION,
     REPLAY_EVENTS,
-    Intervention,
     PastChoice,
-    Unfinished,
-    begin_intervention,
     count_past_events,
-    engine_of,
     newest_event_id,
+    past_events,
     transact,
     unfinished_replay,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from sqlalchemy import Engine
+
+    from messaging.blocking import Republisher
+    from workers.tables import PastEvent
+
+MAX_PAGE: Final = 100
+"""Events that are read at once. After a kill as many are published again, and refused by their keys."""
 
 EXAMPLES: Final = """\b
 Examples:
@@ -41,16 +44,6 @@ Examples:
   omctl replay --conversation a1b2c3d4-… --again --reason "the CRM lost it"
   omctl replay --resume 5f0c…
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
-    reason: str
-    rate: float
-    again: bool
-    yes: bool
-    dry_run: bool
-    as_json: bool
 
 
 @click.command(epilog=EXAMPLES)
@@ -92,22 +85,19 @@ def replay(
 
     --resume takes the choice, --again and --reason from the record, so that it goes without them.
     """
-    wish = _Wish(reason=reason, rate=rate, again=again, yes=yes, dry_run=dry_run, as_json=as_json)
+    terms = Terms(
+        reason=reason or resume or "", rate=rate, again=again, yes=yes, dry_run=dry_run, as_json=as_json
+    )
     if resume:
         _refuse_beside_resume({**choice, "again": again, "reason": reason})
     elif not any(choice.values()):
         raise click.UsageError("Say which: --since, --until, --conversation, --type or --resume.")
-    if not (reason or dry_run or resume):
-        raise click.UsageError("--reason is needed: it goes on record with your user name.")
-    environment = Environment()
-    engine = engine_of(database_url(environment), OPERATOR_SESSION)
-    try:
-        with in_words():
-            begun = _resumed(engine, wish, resume) if resume else _begun(engine, wish, PastChoice(**choice))
-            if begun is not None:
-                _run(engine, environment.strings("OM_AMQP_URL"), wish, *begun)
-    finally:
-        engine.dispose()
+    terms.require_reason()
+    with operators_database() as engine:
+        if resume:
+            _resume(engine, terms, resume)
+        else:
+            _begin(engine, terms, PastChoice(**choice))
 
 
 def _refuse_beside_resume(options: dict[str, Any]) -> None:
@@ -116,68 +106,79 @@ def _refuse_beside_resume(options: dict[str, Any]) -> None:
         raise click.UsageError(f"--resume goes on with what is on record: leave {', '.join(given)} out.")
 
 
-def _resumed(engine: Engine, wish: _Wish, intervention_id: str) -> tuple[str, Unfinished] | None:
-    """Look it up, preview, ask; None where nothing is to be done."""
+def _resume(engine: Engine, terms: Terms, intervention_id: str) -> None:
+    """Preview, ask, and go on with a replay that was cancelled or killed."""
     found = transact(engine, lambda connection: unfinished_replay(connection, intervention_id, REPLAY_EVENTS))
     if found is None:
         raise click.UsageError(f"No replay {intervention_id} is unfinished.")
     left = f"{found.chosen - found.done} of {found.chosen} events"
-    if not wish.as_json:
+    if not terms.as_json:
         click.echo(f"{left} are left{', to take effect once more' if found.again else ''}.")
-    if wish.dry_run:
-        _tell(wish, None, found.chosen, found.done, is_cancelled=False)
-        return None
-    if not wish.yes:
+    if terms.dry_run:
+        report(terms, None, found.chosen, "replayed", done=found.done)
+        return
+    if not terms.yes:
         click.confirm(f"{left} will be replayed; go on?", abort=True, err=True)
-    return intervention_id, found
+    run = Run(intervention_id, found.chosen, found.done, through=found.through)
+    _replay(engine, terms, run, found.choice, again=found.again)
 
 
-def _begun(engine: Engine, wish: _Wish, choice: PastChoice) -> tuple[str, Unfinished] | None:
-    """Preview, ask, put on record; None where nothing is to be done."""
+def _begin(engine: Engine, terms: Terms, choice: PastChoice) -> None:
+    """Preview, ask, record, and replay."""
     choice = replace(choice, through=transact(engine, newest_event_id))
     counts = transact(engine, lambda connection: count_past_events(connection, choice))
     chosen = sum(counts.values())
-    if not wish.as_json:
+    if not terms.as_json:
         rows = [(event_type, str(count)) for event_type, count in counts.items()]
         print_table(("type", "events"), rows, title=f"{chosen} events chosen")
-    if wish.dry_run or not chosen:
-        _tell(wish, None, chosen, 0, is_cancelled=False)
-        return None
-    if not wish.yes:
+    if terms.dry_run or not chosen:
+        report(terms, None, chosen, "replayed")
+        return
+    if not terms.yes:
         click.confirm(f"{chosen} events will be replayed; go on?", abort=True, err=True)
-    record = Intervention(
-        secrets.token_hex(8), REPLAY_EVENTS, person(), wish.reason, choice.as_json(), wish.again, chosen
-    )
-    transact(engine, lambda connection: begin_intervention(connection, record, SystemClock().now_us()))
-    return record.intervention_id, Unfinished(choice, wish.again, chosen, 0, 0)
+    run = begin(engine, terms, REPLAY_EVENTS, choice.as_json(), chosen)
+    _replay(engine, terms, run, choice, again=terms.again)
 
 
-def _run(engine: Engine, urls: tuple[str, ...], wish: _Wish, intervention_id: str, begun: Unfinished) -> None:
-    is_finished = False
+def _replay(engine: Engine, terms: Terms, run: Run, choice: PastChoice, *, again: bool) -> None:
+    urls = Environment().strings("OM_AMQP_URL")
+    source = replay_source(run.intervention_id if again else None)
     try:
-        with (
-            cancellable() as cancelled,
-            republisher(urls, client_name="omctl replay") as broker,
-            progress_bar() as bar,
-        ):
-            replaying = Replaying(intervention_id, begun, engine, SystemClock(), cancelled)
-            task = bar.add_task("Events", total=begun.chosen, completed=begun.done, note="")
-            for done in replaying.run(broker, Pace(wish.rate, broker.idle, cancelled)):
-                bar.update(task, completed=done)
-        is_finished = not replaying.is_cancelled
+        with cancellable() as cancelled, republisher(urls, client_name="omctl replay") as broker:
+            pages = _pages(engine, choice, run.through or 0, partial(_publish, broker, source))
+            carry_out(engine, run, pages, Pace(terms.rate, broker.idle, cancelled), cancelled)
     finally:
         # A broker or a database that goes away in the middle needs it as much as Ctrl-C does.
-        if not is_finished:
-            click.echo(f"Go on with: omctl replay --resume {intervention_id}", err=True)
-    _tell(wish, intervention_id, begun.chosen, replaying.done, is_cancelled=replaying.is_cancelled)
+        if run.is_cancelled:
+            click.echo(f"Go on with: omctl replay --resume {run.intervention_id}", err=True)
+    report(terms, run, run.chosen, "replayed")
 
 
-def _tell(wish: _Wish, intervention_id: str | None, chosen: int, done: int, *, is_cancelled: bool) -> None:
-    if wish.as_json:
-        print_json(
-            {"chosen": chosen, "done": done, "cancelled": is_cancelled, "intervention": intervention_id}
-        )
-    elif intervention_id:
-        click.echo(f"{done} of {chosen} replayed; on record as intervention {intervention_id}.")
-    if is_cancelled:
-        raise SystemExit(1)
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Past events, in the order of their ids."""
+
+    events: list[PastEvent]
+    publish: Callable[[PastEvent], None]
+
+    @property
+    def steps(self) -> list[Callable[[], None]]:
+        """Publish each event."""
+        return [partial(self.publish, event) for event in self.events]
+
+    def finish(self, done: int) -> int | None:
+        """Return the id of the last event that was published."""
+        return self.events[done - 1].event_id if done else None
+
+
+def _pages(
+    engine: Engine, choice: PastChoice, through: int, publish: Callable[[PastEvent], None]
+) -> Iterator[_Page]:
+    read = partial(past_events, choice=choice, most=MAX_PAGE)
+    while events := transact(engine, partial(read, after=through)):
+        yield _Page(events, publish)
+        through = events[-1].event_id
+
+
+def _publish(broker: Republisher, source: str, event: PastEvent) -> None:
+    broker.publish(Envelope(event.message_id, event.received_at_us, event.message_id, source, event.body))

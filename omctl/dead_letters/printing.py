@@ -1,53 +1,43 @@
-"""Print dead letters for people."""
+"""Print dead letters for operators."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from omctl.console import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
-    from omctl.dead_letters.letters import DeadLetter
-
-
-def print_summary(letters: Sequence[DeadLetter], what: str) -> None:
-    """Print how many of each code and type."""
-    counts = Counter((each.code, each.event_type) for each in letters)
-    rows = [(code, kind, str(number)) for (code, kind), number in counts.most_common()]
-    print_table(("code", "type", "letters"), rows, title=f"{len(letters)} dead letters {what}")
+    from sqlalchemy import Row
 
 
-def print_letters(letters: Sequence[DeadLetter]) -> None:
+def print_summary(counts: Sequence[tuple[str, str | None, int]], verb: str) -> None:
+    """Print how many of each code and event type."""
+    rows = [(code, event_type or "", str(count)) for code, event_type, count in counts]
+    total = sum(count for *_, count in counts)
+    print_table(("code", "type", "letters"), rows, title=f"{total} dead letters {verb}")
+
+
+def print_letters(letters: Sequence[Row[Any]]) -> None:
     """Print a line for each."""
     print_table(
-        ("message id", "died at", "code", "type", "conversation", "reason", "attempts", "copies"),
+        ("message id", "recorded at", "code", "type", "conversation", "reason", "attempts"),
         [
             (
-                each.message_id,
-                _minute(each.died_at),
-                each.code,
-                each.event_type.rpartition(":")[2],
-                each.conversation_id,
-                each.reason,
-                str(each.attempts or ""),
-                str(each.copies),
+                letter.message_id,
+                f"{letter.recorded_at:%Y-%m-%d %H:%M}",
+                letter.code,
+                (letter.event_type or "").rpartition(":")[2],
+                letter.conversation_id or "",
+                letter.reason,
+                str(letter.attempts),
             )
-            for each in letters
+            for letter in letters
         ],
     )
 
 
-def as_plain(letter: DeadLetter) -> dict[str, Any]:
-    """Return what is shown of a letter: all but its body."""
-    described = asdict(letter)
-    del described["body"]
-    return described
-
-
-def _minute(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
+def as_plain(letter: Row[Any]) -> dict[str, Any]:
+    """Return what is known of a letter without its body."""
+    return dict(letter._mapping)  # noqa: SLF001  # SQLAlchemy's public accessor

@@ -1,12 +1,12 @@
-"""Work off the letters that a person chose: run them again, or discard them.
+"""Replay or discard the chosen dead letters, window by window.
 
-Each letter goes these steps, and whatever is cut short between two of them is taken up again by the next run
-without loss and without a second effect:
+The steps of each window, of which any may be the last before a kill:
 
-1. it is in hand; 2. the decision is on record; 3. it is published, and the broker has confirmed it, or its
-body is kept; 4. it is removed from the queue.
+1. the letters are held; 2. the decision is recorded; 3. each is published, and the broker has confirmed it,
+or its body is kept; 4. that is recorded; 5. they are removed from the queue.
 
-What was not in the queue at the beginning is never reached, so that a letter that dies again stays.
+A letter leaves the queue only after step 3, so none is lost. One that is published twice has the same message
+id and the same generation, so it takes effect once.
 """
 
 from __future__ import annotations
@@ -14,209 +14,155 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
+from messaging.blocking import MAX_WINDOW
 from messaging.envelope import RECONCILE, REPLAY, WEBHOOK, replay_source
+from workers.parsing import content_of
 from workers.tables import (
+    REPLAY_LETTERS,
+    DatabaseClock,
     DeadLetter,
-    begin_intervention,
-    death_records,
+    chosen_among,
     decide,
-    end_intervention,
     keep_discarded,
-    note_progress,
+    note_carried_out,
     record_dead_letters,
+    recorded_among,
     transact,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from collections.abc import Set as AbstractSet
-    from threading import Event
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
-    from messaging.blocking import DeadLetterQueue, Letter, Republisher
-    from messaging.clock import Clock
-    from omctl.pace import Pace
-    from workers.tables import Intervention
+    from messaging.blocking import Letter
+    from omctl.dead_letters.session import Session
+    from omctl.intervening import Run
+    from workers.tables import LetterChoice
 
-Result = TypeVar("Result")
+MAX_WINDOW_SECONDS = 60
+"""For the letters of one window: the broker takes back what is held for 30 minutes (its consumer_timeout)."""
 
-STEP: Final = 500
-"""Letters that are taken at once, and decided about in one transaction. Each take has a channel, and the
-broker grants 2,047 of them."""
 
-HOLD_SECONDS: Final = 600.0
-"""After so long what is in hand goes back and is taken anew. The broker takes back all of it, in any order,
-when it has waited 30 minutes for one letter (its consumer_timeout, which a policy may shorten)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to do with which letters.
+
+    Args:
+        choice: Which.
+        action: REPLAY_LETTERS or DISCARD_LETTERS.
+        again: Whether events that took effect are to take effect once more.
+        most: At most this many; None for all.
+        rate: Letters per second; 0 for as fast as possible.
+    """
+
+    choice: LetterChoice
+    action: str
+    again: bool
+    most: int | None
+    rate: float
+
+    @property
+    def window(self) -> int:
+        """How many letters to hold at once."""
+        return min(MAX_WINDOW, max(1, int(self.rate * MAX_WINDOW_SECONDS))) if self.rate else MAX_WINDOW
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What a person wants done.
+class Window:
+    """Chosen letters, each once, with the steps that carry out the decision about them."""
 
-    Args:
-        intervention: For the record.
-        message_ids: The letters that were chosen.
-        count: How many were in the queue then, copies too: none behind them is touched.
-    """
-
-    intervention: Intervention
-    message_ids: AbstractSet[str]
-    count: int
+    steps: Sequence[Callable[[], None]]
+    finish: Callable[[int], None]
 
 
-@dataclass(slots=True)
-class Progress:
-    """How far it is.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is to be done with a window: each letter once, its further copies, and the decision about each."""
 
-    Args:
-        done: Letters that are worked off.
-        copies: Further copies of theirs that were removed.
-        is_cancelled: Whether it ended early.
-    """
-
-    done: int = 0
-    copies: int = 0
-    is_cancelled: bool = False
+    letters: list[Letter]
+    copies: list[Letter]
+    decisions: dict[str, str]
 
 
-class _Prepare(Protocol):
-    """Put the decision about letters on record; return the intervention that counts for each."""
-
-    def __call__(self, connection: Connection, letters: Sequence[Letter]) -> dict[str, str]: ...
-
-
-class WorkingOff:
-    """Works off the letters of one order.
-
-    Args:
-        order: What to do.
-        queue: In hand.
-        engine: The database.
-        clock: Our time.
-        pace: Waits before each letter.
-        cancelled: Ends it between two letters.
-    """
-
-    def __init__(  # noqa: PLR0917  # collaborators, named where it is called
-        self, order: Order, queue: DeadLetterQueue, engine: Engine, clock: Clock, pace: Pace, cancelled: Event
-    ) -> None:
-        self._order = order
-        self._queue = queue
-        self._engine = engine
-        self._clock = clock
-        self._pace = pace
-        self._cancelled = cancelled
-        self._ids: set[str] = set()
-        self._held_since = 0.0
-        self.progress = Progress()
-
-    def replay(self, republisher: Republisher) -> Iterator[Progress]:
-        """Run the chosen letters again; yields how far it is, after each."""
-        again = self._order.intervention.again
-
-        def carry_out(letter: Letter, counts: str) -> None:
-            source = replay_source(counts if again else None)
-            republisher.publish(replace(letter.envelope, source=source))
-
-        yield from self._run(self._decide, carry_out)
-
-    def discard(self) -> Iterator[Progress]:
-        """Discard the chosen letters, and keep their bodies for a time; yields how far it is, after each."""
-        yield from self._run(self._decide_and_keep, lambda _letter, _counts: None)
-
-    def _run(
-        self,
-        prepare: _Prepare,
-        carry_out: Callable[[Letter, str], None],
-    ) -> Iterator[Progress]:
-        intervention = self._order.intervention
-        self._transact(lambda connection: begin_intervention(connection, intervention, self._clock.now_us()))
-        try:
-            for step in self._steps():
-                decisions = self._transact(partial(prepare, letters=step))
-                yield from self._carry_out(step, decisions, carry_out)
-        finally:
-            self.progress.is_cancelled = self.progress.done < intervention.chosen
-            self._transact(self._end)
-
-    def _steps(self) -> Iterator[list[Letter]]:
-        """Take the letters that were there at the beginning, step by step; yield the chosen ones."""
-        left = self._order.count
-        self._held_since = self._clock.monotonic()
-        while left > 0 and not self._cancelled.is_set():
-            letters = self._queue.take(min(STEP, left))
-            if not letters:
-                return
-            left -= len(letters)
-            if chosen := [each for each in letters if each.envelope.identity in self._order.message_ids]:
-                yield chosen
-                if self._is_held_long():
-                    left = self._queue.put_back(left)
-                    self._held_since = self._clock.monotonic()
-        if left > 0:
-            self._queue.put_back(left)
-
-    def _is_held_long(self) -> bool:
-        return self._clock.monotonic() - self._held_since >= HOLD_SECONDS
-
-    def _carry_out(
-        self, letters: Sequence[Letter], decisions: dict[str, str], carry_out: Callable[[Letter, str], None]
-    ) -> Iterator[Progress]:
-        for letter in letters:
-            identity = letter.envelope.identity
-            if identity in self._ids:
-                self.progress.copies += 1
-            else:
-                self._pace.wait()
-                if self._cancelled.is_set():
-                    return
-                carry_out(letter, decisions.get(identity, self._order.intervention.intervention_id))
-                self._ids.add(identity)
-                self.progress.done += 1
-            self._queue.remove(letter)
-            yield self.progress
-            if self._is_held_long():
-                return
-
-    def _decide(self, connection: Connection, letters: Sequence[Letter]) -> dict[str, str]:
-        intervention_id = self._order.intervention.intervention_id
-        note_progress(connection, intervention_id, self.progress.done)
-        identities = [each.envelope.identity for each in letters]
-        known = death_records(connection, identities)
-        # A decision needs a record to stand in: one that stood nowhere would be another one after a kill.
-        record_dead_letters(
-            connection,
-            [_record_of(each) for each in letters if each.envelope.identity not in known],
-            self._clock.now_us(),
+def windows(session: Session, order: Order, run: Run) -> Iterator[Window]:
+    """Yield the chosen letters of what is in the queue now; stop when all named, or *most*, are done."""
+    clock = DatabaseClock(session.engine)
+    most = order.most or len(order.choice.message_ids) or None
+    for held in session.queue.windows(order.window):
+        left = None if most is None else most - run.done
+        if left == 0:
+            return
+        chosen = transact(
+            session.engine,
+            partial(_decide, held=held, order=order, run=run, now_us=clock.now_us(), left=left),
         )
-        return decide(connection, identities, intervention_id, self._clock.now_us())
+        yield _window(session, order, run, chosen, clock)
 
-    def _decide_and_keep(self, connection: Connection, letters: Sequence[Letter]) -> dict[str, str]:
-        bodies = {each.envelope.identity: each.envelope.body for each in letters}
-        intervention_id = self._order.intervention.intervention_id
-        keep_discarded(connection, bodies, intervention_id, self._clock.now_us())
-        return self._decide(connection, letters)
 
-    def _end(self, connection: Connection) -> None:
-        end_intervention(
-            connection,
-            self._order.intervention.intervention_id,
-            self.progress.done,
-            is_cancelled=self.progress.is_cancelled,
-            now_us=self._clock.now_us(),
-        )
+def scan(session: Session) -> None:
+    """Record each letter in the queue that has no record; every letter keeps its body and its place."""
+    clock = DatabaseClock(session.engine)
+    for held in session.queue.windows():
+        transact(session.engine, partial(_record_unknown, held=held, now_us=clock.now_us()))
 
-    def _transact(self, work: Callable[[Connection], Result]) -> Result:
-        return transact(self._engine, work)
+
+def _record_unknown(connection: Connection, held: list[Letter], now_us: int) -> None:
+    known = recorded_among(connection, [letter.envelope.identity for letter in held])
+    unknown = [_record_of(letter) for letter in held if letter.envelope.identity not in known]
+    record_dead_letters(connection, unknown, now_us)
+
+
+def _decide(
+    connection: Connection, *, held: list[Letter], order: Order, run: Run, now_us: int, left: int | None
+) -> Chosen:
+    """Record the decision. It needs a record: one recorded nowhere would be another decision after a kill."""
+    _record_unknown(connection, held, now_us)
+    ids = [letter.envelope.identity for letter in held]
+    found = chosen_among(connection, ids, order.choice)
+    done = {identity for identity in found if found[identity] == (run.intervention_id, True)}
+    wanted = [identity for identity in dict.fromkeys(ids) if identity in found and identity not in done]
+    first_of = {letter.envelope.identity: letter for letter in reversed(held)}
+    letters = [first_of[identity] for identity in wanted[:left]]
+    ours = done | {letter.envelope.identity for letter in letters}
+    copies = [letter for letter in held if letter.envelope.identity in ours and letter not in letters]
+    decisions = decide(connection, wanted[:left], run.intervention_id)
+    return Chosen(letters, copies, decisions)
+
+
+def _window(session: Session, order: Order, run: Run, chosen: Chosen, clock: DatabaseClock) -> Window:
+    def publish(letter: Letter) -> None:
+        counts = chosen.decisions.get(letter.envelope.identity, run.intervention_id)
+        source = replay_source(counts if order.again else None)
+        session.republisher.publish(replace(letter.envelope, source=source))
+
+    def settle(connection: Connection, letters: list[Letter]) -> None:
+        if order.action != REPLAY_LETTERS:
+            bodies = {letter.envelope.identity: letter.envelope.body for letter in letters}
+            keep_discarded(connection, bodies, run.intervention_id, clock.now_us())
+        note_carried_out(connection, [letter.envelope.identity for letter in letters], clock.now_us())
+
+    def finish(done: int) -> None:
+        letters = chosen.letters[:done]
+        transact(session.engine, lambda connection: settle(connection, letters))
+        undone = {letter.envelope.identity for letter in chosen.letters[done:]}
+        copies = [letter for letter in chosen.copies if letter.envelope.identity not in undone]
+        session.queue.remove([*letters, *copies])
+        run.copies += len(copies)
+
+    def step(letter: Letter) -> Callable[[], None]:
+        return lambda: publish(letter) if order.action == REPLAY_LETTERS else None
+
+    return Window([step(letter) for letter in chosen.letters], finish)
 
 
 def _record_of(letter: Letter) -> DeadLetter:
-    """Make the record of a letter that has none: it was put into the queue by hand."""
+    """Return the record of a letter that has none: it was put into the queue by hand."""
     envelope = letter.envelope
     source = envelope.source.partition(":")[0]
+    event_type, conversation_id = content_of(envelope.body)
     return DeadLetter(
         message_id=envelope.identity,
         code="unknown",
@@ -225,4 +171,7 @@ def _record_of(letter: Letter) -> DeadLetter:
         source=source if source in {WEBHOOK, RECONCILE, REPLAY} else "other",
         received_at_us=envelope.received_at_us,
         attempt=1,
+        event_type=event_type,
+        conversation_id=conversation_id,
+        destination=letter.destination,
     )

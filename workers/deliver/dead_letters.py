@@ -177,6 +177,9 @@ def _record_of(attempt: Attempt, event: Any) -> DeadLetter:
         source=event.source if event else WEBHOOK,
         received_at_us=microseconds_of(event.received_at) if event else message.created_at_us,
         attempt=max(1, attempt.attempts),
+        event_type=message.event_type,
+        conversation_id=message.conversation_id,
+        destination=name,
     )
 
 

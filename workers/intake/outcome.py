@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from messaging.consuming import Verdict
 from messaging.envelope import INGEST, OTHER, RECONCILE, REPLAY, REQUEST_ID_LENGTH, WEBHOOK, generation_of
-from workers.parsing import Arrival
+from workers.parsing import Arrival, content_of
 from workers.tables import DeadLetter, minimal, storable
 
 if TYPE_CHECKING:
@@ -160,6 +160,9 @@ def refuse(delivery: Delivery, failure: Failure, arrivals: Sequence[Arrival] = (
     """Make a dead letter of a delivery, and of the events that its body was found to hold."""
     envelope = delivery.envelope
     tries = f" ({delivery.tries + 1} attempts)" if delivery.tries else ""
+    event_type, conversation_id = content_of(envelope.body)
+    if arrivals:
+        event_type, conversation_id = arrivals[0].event.event_type, arrivals[0].event.conversation_id
     dead_letter = DeadLetter(
         message_id=message_id_of(delivery),
         code=failure.code,
@@ -169,6 +172,8 @@ def refuse(delivery: Delivery, failure: Failure, arrivals: Sequence[Arrival] = (
         received_at_us=envelope.received_at_us,
         attempt=delivery.attempt,
         idempotency_key=arrivals[0].event.idempotency_key if len(arrivals) == 1 else None,
+        event_type=event_type,
+        conversation_id=conversation_id,
     )
     return Refused(delivery, storable(dead_letter))
 

@@ -80,7 +80,7 @@ def _oldest_by(column: Column[Any], condition: ColumnElement[bool], moment: Colu
 
 _P = processed_events.c
 _NEWEST: Final = select(func.max(_P.id)).scalar_subquery()
-_OPEN: Final = dead_letters.c.intervention_id.is_(None)
+_OPEN: Final = dead_letters.c.decided_at.is_(None)
 _WAITING: Final = deliveries.c.outcome.is_(None)
 _UNDECIDED: Final = routing_updates.c.decision.is_(None)
 _R: Final = reconciliations.c

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from messaging.errors import RejectedEventError
+from workers.parsing.content import content_of
 from workers.parsing.dialects import read_events
 from workers.parsing.dialects.known_fields import ANYTHING, VALUE, Fields, all_fields, guide_fields
 from workers.parsing.drift import Drift, DriftNotes
@@ -58,6 +59,7 @@ __all__ = [
     "Event",
     "Fields",
     "all_fields",
+    "content_of",
     "event_again",
     "guide_fields",
     "microseconds_of",

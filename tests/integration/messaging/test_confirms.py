@@ -142,7 +142,7 @@ def test_an_alarm_holds_up_nobody_who_interrupts_a_replay_of_dead_letters(broker
         left_in_time(),
         dead_letters_in_hand(urls, client_name="test") as (queue, to_broker),
     ):
-        assert len(queue.take(1)) == 1
+        assert len(next(queue.windows())) == 1
         interrupt_a_publish(to_broker._connection)
 
 

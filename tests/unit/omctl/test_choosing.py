@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from messaging.envelope import generation_of, replay_source
-from omctl.dead_letters import Choice, DeadLetter, choose
 from omctl.moments import read_moment
 from omctl.pace import Pace
 from workers.parsing import Event, event_again
@@ -31,56 +30,6 @@ def test_a_moment_is_so_long_ago_or_a_date(words, moment):
 def test_anything_else_is_no_moment(words):
     with pytest.raises(ValueError):
         read_moment(words, NOW)
-
-
-def letter(message_id, **changes):
-    values = {
-        "message_id": message_id,
-        "code": "handler_failed",
-        "reason": "",
-        "event_type": "openmessaging:conversation:message",
-        "conversation_id": "c-1",
-        "died_at": NOW,
-        "attempts": 1,
-        "decided_at": None,
-        "source": "webhook",
-        "destination": None,
-        "size": 2,
-    }
-    return DeadLetter(**values | changes)
-
-
-LETTERS = {
-    each.message_id: each
-    for each in (
-        letter("a"),
-        letter("b", code="not_json", event_type="-", conversation_id="-"),
-        letter("c", died_at=NOW - timedelta(hours=2)),
-        letter("d", died_at=None, conversation_id="c-2"),
-        letter("e", destination="crm", code="delivery_given_up"),
-    )
-}
-
-
-@pytest.mark.parametrize(
-    ("choice", "chosen"),
-    [
-        ({}, "abcde"),
-        ({"codes": ("not_json", "other")}, "b"),
-        ({"types": ("message",)}, "acde"),
-        ({"types": ("openmessaging:conversation:message",), "conversations": ("c-2",)}, "d"),
-        ({"since": NOW - timedelta(hours=1)}, "abe"),
-        ({"until": NOW}, "c"),
-        ({"message_ids": ("a", "c")}, "ac"),
-        ({"with_destinations": False}, "abcd"),
-    ],
-)
-def test_a_letter_must_have_all_that_is_asked_for(choice, chosen):
-    assert "".join(each.message_id for each in choose(LETTERS, Choice(**choice))) == chosen
-
-
-def test_only_the_oldest_so_many_are_chosen():
-    assert [each.message_id for each in choose(LETTERS, Choice(), most=2)] == ["a", "b"]
 
 
 def test_a_cancelled_pace_does_not_wait():

@@ -8,7 +8,7 @@ from sqlalchemy import Index, Integer, Table, Text, text
 
 from workers.tables.models.columns import BRIN, Digest, Identifier, UtcDateTime, column, metadata, primary_key
 
-_OPEN: Any = {name: text("intervention_id IS NULL") for name in ("postgresql_where", "sqlite_where")}
+_OPEN: Any = {name: text("decided_at IS NULL") for name in ("postgresql_where", "sqlite_where")}
 
 dead_letters = Table(
     "dead_letters",
@@ -24,11 +24,16 @@ dead_letters = Table(
     column(
         "intervention_id",
         Identifier,
-        "What a person decided since it died: interventions.intervention_id",
+        "What an operator decided: interventions.intervention_id",
         nullable=True,
     ),
-    column("decided_at", UtcDateTime, "When, our clock", nullable=True),
+    column("decided_at", UtcDateTime, "When that was carried out; null: it is open", nullable=True),
     column("idempotency_key", Identifier, "Of its event; null if it was not read", nullable=True),
+    column("event_type", Text, "As far as the body has one", nullable=True),
+    column("conversation_id", Identifier, "As far as the body has one", nullable=True),
+    column(
+        "destination", Identifier, "That did not accept it; null: intake could not process it", nullable=True
+    ),
     Index(None, "recorded_at", **BRIN),
     Index(None, "idempotency_key"),
     Index("ix_dead_letters_open", "code", "recorded_at", **_OPEN),

@@ -1,5 +1,13 @@
 """Find what an operator runs again or erases, and record what operators decide."""
 
+from workers.tables.operating.dead_letter_choice import (
+    LetterChoice,
+    chosen_among,
+    count_open_letters,
+    open_letters,
+    recorded_among,
+    recorded_letter,
+)
 from workers.tables.operating.erasure import (
     SEARCH_ROWS,
     conversations_with,
@@ -23,13 +31,12 @@ from workers.tables.operating.intervention_records import (
     REPLAY_EVENTS,
     REPLAY_LETTERS,
     RESEND_DELIVERIES,
-    DeathRecord,
     Intervention,
     begin_intervention,
-    death_records,
     decide,
     end_intervention,
     keep_discarded,
+    note_carried_out,
     note_progress,
 )
 
@@ -41,15 +48,16 @@ __all__ = [
     "REPLAY_LETTERS",
     "RESEND_DELIVERIES",
     "SEARCH_ROWS",
-    "DeathRecord",
     "Intervention",
+    "LetterChoice",
     "PastChoice",
     "PastEvent",
     "Unfinished",
     "begin_intervention",
+    "chosen_among",
     "conversations_with",
+    "count_open_letters",
     "count_past_events",
-    "death_records",
     "decide",
     "end_intervention",
     "erase_conversations",
@@ -57,7 +65,11 @@ __all__ = [
     "last_event_id",
     "needles_of",
     "newest_event_id",
+    "note_carried_out",
     "note_progress",
+    "open_letters",
     "past_events",
+    "recorded_among",
+    "recorded_letter",
     "unfinished_replay",
 ]

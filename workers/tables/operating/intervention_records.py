@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, update
 
 from workers.parsing import moment_of
 from workers.tables.models import dead_letters, discarded_letters, interventions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, Update
 
@@ -52,25 +51,6 @@ class Intervention:
     chosen: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeathRecord:
-    """What SQL knows of a dead letter.
-
-    Args:
-        code: What was wrong.
-        reason: The same for people.
-        recorded_at: When it died.
-        attempts: Deliveries up to then.
-        decided_at: When a person decided about it since.
-    """
-
-    code: str
-    reason: str
-    recorded_at: datetime
-    attempts: int
-    decided_at: datetime | None
-
-
 def begin_intervention(connection: Connection, intervention: Intervention, now_us: int) -> None:
     """Put on record that a person begins."""
     columns = {name: getattr(intervention, name) for name in Intervention.__dataclass_fields__}
@@ -99,32 +79,34 @@ def end_intervention(
     connection.execute(_of(intervention_id).values(done=done, outcome=outcome, ended_at=moment_of(now_us)))
 
 
-def death_records(connection: Connection, message_ids: Iterable[str]) -> dict[str, DeathRecord]:
-    """Return what is on record of dead letters, by message id."""
-    columns = [dead_letters.c[name] for name in DeathRecord.__dataclass_fields__]
-    query = select(dead_letters.c.message_id, *columns).where(
-        dead_letters.c.message_id.in_(list(message_ids))
-    )
-    return {message_id: DeathRecord(*values) for message_id, *values in connection.execute(query)}
-
-
-def decide(
-    connection: Connection, message_ids: Sequence[str], intervention_id: str, now_us: int
-) -> dict[str, str]:
-    """Put on record that a person decided about dead letters, before it is carried out.
+def decide(connection: Connection, message_ids: Sequence[str], intervention_id: str) -> dict[str, str]:
+    """Record an operator's decision about dead letters before it is carried out.
 
     Returns:
-        The intervention that counts for each: an earlier one where it was not carried out, so that what was
-        cut short between publishing and removing is no second decision.
+        The intervention of each: an earlier one stays, so that a replay that was killed between publishing
+        and removing is the same replay when it is repeated.
     """
-    counting = func.coalesce(dead_letters.c.intervention_id, intervention_id)
     statement = (
         update(dead_letters)
         .where(dead_letters.c.message_id.in_(sorted(message_ids)))
-        .values(intervention_id=counting, decided_at=moment_of(now_us))
+        .values(intervention_id=func.coalesce(dead_letters.c.intervention_id, intervention_id))
         .returning(dead_letters.c.message_id, dead_letters.c.intervention_id)
     )
     return {row.message_id: row.intervention_id for row in connection.execute(statement)}
+
+
+def note_carried_out(connection: Connection, message_ids: Sequence[str], now_us: int) -> None:
+    """Record that the decisions about these dead letters are carried out.
+
+    A letter that died again meanwhile has no decision any more, and stays open.
+    """
+    connection.execute(
+        update(dead_letters)
+        .where(
+            dead_letters.c.message_id.in_(sorted(message_ids)), dead_letters.c.intervention_id.is_not(None)
+        )
+        .values(decided_at=moment_of(now_us))
+    )
 
 
 def keep_discarded(

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 _RECORD: Final = RowStatement(
     """
     INSERT INTO dead_letters (
-        message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts, idempotency_key)
+        message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts, idempotency_key,
+        event_type, conversation_id, destination)
     SELECT {message_id}, {code}, {reason}, {body_sha256}, {source}, {received_at}, {recorded_at}, {attempts},
-        {idempotency_key}
+        {idempotency_key}, {event_type}, {conversation_id}, {destination}
     FROM {rows} WHERE true
     ON CONFLICT (message_id) DO UPDATE SET code = excluded.code, reason = excluded.reason,
         source = excluded.source, recorded_at = excluded.recorded_at, attempts = excluded.attempts,
@@ -41,6 +42,9 @@ _RECORD: Final = RowStatement(
         "recorded_at": MOMENT,
         "attempts": INTEGER,
         "idempotency_key": TEXT,
+        "event_type": TEXT,
+        "conversation_id": TEXT,
+        "destination": TEXT,
     },
 )
 
@@ -69,6 +73,9 @@ class DeadLetter:
         received_at_us: When the edge had read it.
         attempt: Which delivery this was, from 1.
         idempotency_key: The event's, by which reconcile knows it; None if its body was not read.
+        event_type: As far as its body has one.
+        conversation_id: As far as its body has one.
+        destination: The service that did not accept it; None for an event that intake could not process.
     """
 
     message_id: str
@@ -79,6 +86,9 @@ class DeadLetter:
     received_at_us: int
     attempt: int
     idempotency_key: str | None = None
+    event_type: str | None = None
+    conversation_id: str | None = None
+    destination: str | None = None
 
 
 def storable(letter: DeadLetter) -> DeadLetter:
@@ -95,6 +105,8 @@ def storable(letter: DeadLetter) -> DeadLetter:
         received_at_us=_within(letter.received_at_us, MIN_RECEIVED_US, MAX_RECEIVED_US),
         attempt=_within(letter.attempt, 1, MAX_ATTEMPTS),
         idempotency_key=letter.idempotency_key if _is_key(letter.idempotency_key) else None,
+        event_type=letter.event_type if _is_key(letter.event_type) else None,
+        conversation_id=letter.conversation_id if _is_key(letter.conversation_id) else None,
     )
 
 
@@ -153,6 +165,9 @@ def record_dead_letters(
             now_us,
             each.attempt,
             each.idempotency_key,
+            each.event_type,
+            each.conversation_id,
+            each.destination,
         )
         for _, each in sorted(first_of.items())
     ]

@@ -16,14 +16,14 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from messaging import topology
-from messaging.blocking import DeadLetterQueue, Republisher, dead_letters_in_hand
+from messaging.blocking import Republisher, dead_letters_in_hand
 from messaging.blocking.dead_letter_queue import DeadLettersInHandError
 from messaging.broker import addresses
 from messaging.clock import SystemClock
 from messaging.envelope import decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError
 from omctl.commands.dead_letters import dead_letters as command
-from omctl.dead_letters import letters, working_off
+from omctl.dead_letters import working_off
 from tests.integration.workers.consuming import depth, running, wait_until
 from tests.integration.workers.events import said
 from workers.intake import Intake
@@ -90,23 +90,37 @@ def failing(handlers, is_broken):
     return handlers | {kind: (fails,)}
 
 
-def test_a_list_says_what_each_letter_is_and_leaves_the_queue_as_it_was(working, channel, omctl):
+def test_a_list_reads_the_records_and_takes_no_message(vhost, working, channel, omctl):
     with working():
         publish(channel, "broken", b"{")
         publish(channel, "unknown", json.dumps({"eventType": "news", "conversationId": "c-9"}).encode())
         wait_until(lambda: buried(channel) == 2)
-    bury(channel, "broken", b"{")
 
-    for _ in range(3):
+    # Another omctl works with the letters meanwhile.
+    with dead_letters_in_hand((vhost.amqp_url,), client_name="test"):
         listed = omctl("list")
-        assert listed["total"] == 2
-        letters = [
-            (each["message_id"], each["code"], each["event_type"], each["copies"])
-            for each in listed["letters"]
-        ]
-        assert letters == [("broken", "not_json", "-", 2), ("unknown", "unknown_event_type", "news", 1)]
-        assert listed["letters"][1]["conversation_id"] == "c-9"
-    assert [channel.basic_get(topology.DEAD_LETTERS)[2][:2] for _ in range(3)] == [b"{", b'{"', b"{"]
+        assert omctl("show", "broken")["code"] == "not_json"
+    letters = [
+        (letter["message_id"], letter["code"], letter["event_type"], letter["conversation_id"])
+        for letter in listed["letters"]
+    ]
+    assert letters == [
+        ("broken", "not_json", None, None),
+        ("unknown", "unknown_event_type", "news", "c-9"),
+    ]
+    assert [omctl("list", "--limit", limit)["total"] for limit in ("0", "1")] == [2, 2]
+    assert buried(channel) == 2
+
+
+def test_a_scan_records_what_was_put_into_the_queue_by_hand(channel, omctl):
+    for number in range(3):
+        bury(channel, f"m-{number}", body(number))
+    assert omctl("list")["letters"] == []
+    listed = omctl("list", "--scan")["letters"]
+    assert [(letter["message_id"], letter["code"]) for letter in listed] == [
+        (f"m-{number}", "unknown") for number in range(3)
+    ]
+    wait_until(lambda: buried(channel) == 3)
 
 
 def test_letters_are_chosen_by_code_type_conversation_and_time(working, channel, omctl):
@@ -126,9 +140,10 @@ def test_letters_are_chosen_by_code_type_conversation_and_time(working, channel,
 
 def test_a_letter_is_shown_and_its_body_only_when_asked_for(channel, omctl):
     bury(channel, "m-1", body(1))
-    assert "words" not in json.dumps(omctl("show", "m-1"))
     assert omctl("show", "m-1", "--body")["body"] == body(1).decode()
-    assert buried(channel) == 1
+    omctl("list", "--scan")
+    assert "words" not in json.dumps(omctl("show", "m-1"))
+    wait_until(lambda: buried(channel) == 1)
 
 
 def test_what_is_mended_takes_effect_when_it_is_replayed(working, channel, omctl, query, handlers):
@@ -176,7 +191,9 @@ def test_what_took_effect_is_refused_and_takes_effect_again_only_with_again(
             bury(channel, "m-1", body())
             # As it is when a letter has died again: the decision of before is no longer its own.
             with engine.begin() as transaction:
-                transaction.exec_driver_sql("UPDATE dead_letters SET intervention_id = NULL")
+                transaction.exec_driver_sql(
+                    "UPDATE dead_letters SET intervention_id = NULL, decided_at = NULL"
+                )
             omctl("replay", "--reason", "try", "--yes", *arguments)
             wait_until(lambda: depth(channel) == 0)
             wait_until(lambda: query("SELECT sum(message_count) FROM conversations") == [(effects,)])  # noqa: B023
@@ -190,13 +207,11 @@ def test_copies_of_one_letter_are_one_replay(working, channel, omctl, query):
     assert (told["done"], told["copies"], buried(channel), depth(channel)) == (1, 2, 0, 1)
 
 
-def test_what_is_held_for_long_goes_back_and_nothing_loses_its_place(channel, omctl, monkeypatch):
-    monkeypatch.setattr(working_off, "HOLD_SECONDS", 0.0, raising=False)
-    monkeypatch.setattr(working_off, "STEP", 4)
-    held, put_back, publish_again = [], DeadLetterQueue.put_back, Republisher.publish
-    monkeypatch.setattr(
-        DeadLetterQueue, "put_back", lambda self, left=0: held.append(left) or put_back(self, left)
-    )
+def test_what_arrives_during_a_replay_is_not_touched_and_what_is_passed_over_stays(
+    channel, omctl, monkeypatch
+):
+    monkeypatch.setattr(working_off, "MAX_WINDOW", 4)
+    publish_again = Republisher.publish
 
     def die_again(self, envelope):
         publish_again(self, envelope)
@@ -207,70 +222,56 @@ def test_what_is_held_for_long_goes_back_and_nothing_loses_its_place(channel, om
         bury(channel, f"m-{number}", body(number))
     bury(channel, "m-1", body(1))
 
-    told = omctl("replay", "m-1", "m-2", "m-6", "--reason", "try", "--yes")
-    assert (told["done"], told["copies"], depth(channel)) == (3, 1, 3)
-    assert sum(map(bool, held)) >= 2
-    left = [channel.basic_get(topology.DEAD_LETTERS) for _ in range(buried(channel))]
-    assert [properties.message_id for _, properties, _ in left] == [
-        "m-0",
-        "m-3",
-        "m-4",
-        "m-5",
-        "m-7",
-        "m-1",
-        "m-2",
-        "m-6",
+    told = omctl("replay", "m-1", "m-2", "m-6", "--reason", "try", "--yes", "--rate", "0")
+    assert (told["done"], depth(channel)) == (3, 3)
+    wait_until(lambda: buried(channel) == 9)
+    left = [channel.basic_get(topology.DEAD_LETTERS) for _ in range(9)]
+    assert sorted(properties.message_id for _, properties, _ in left) == [
+        *("m-0", "m-1", "m-1", "m-2", "m-3", "m-4", "m-5", "m-6", "m-7")
     ]
-    assert [content for *_, content in left[-3:]] == [b"anew"] * 3
+    assert sum(content == b"anew" for *_, content in left) == 3
 
 
-def test_a_replay_that_is_stopped_leaves_every_letter_at_its_place(channel, omctl, monkeypatch):
-    monkeypatch.setattr(working_off, "STEP", 3)
+def test_a_replay_stops_at_most(channel, omctl):
+    for number in range(8):
+        bury(channel, f"m-{number}", body(number))
+    told = omctl("replay", "--most", "3", "--reason", "try", "--yes")
+    assert (told["chosen"], told["done"], depth(channel)) == (3, 3, 3)
+    wait_until(lambda: buried(channel) == 5)
+    assert omctl("list")["total"] == 5
+
+
+def test_a_replay_that_is_stopped_leaves_the_other_letters_open(channel, omctl, monkeypatch):
     for number in range(8):
         bury(channel, f"m-{number}", body(number))
     publish_again = Republisher.publish
 
     def stop(self, envelope):
         publish_again(self, envelope)
-        bury(channel, "m-8", b"anew")
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Republisher, "publish", stop)
-    told = omctl("replay", "m-1", "m-2", "m-6", "--reason", "try", "--yes", status=1)
-    assert (told["done"], told["cancelled"]) == (1, True)
-    assert [each["message_id"] for each in omctl("list")["letters"]] == [
-        f"m-{number}" for number in (0, 2, 3, 4, 5, 6, 7, 8)
-    ]
-
-
-def test_what_comes_while_a_person_looks_lies_behind(vhost, channel):
-    for number in range(2):
-        bury(channel, f"m-{number}", body(number))
-    with dead_letters_in_hand((vhost.amqp_url,), client_name="one") as (queue, _):
-        queue.take(2)
-        bury(channel, "m-2", body(2))
-    left = [channel.basic_get(topology.DEAD_LETTERS) for _ in range(3)]
-    assert [properties.message_id for _, properties, _ in left] == ["m-0", "m-1", "m-2"]
-
-
-def test_a_list_that_is_stopped_leaves_every_letter_at_its_place(channel, omctl, invoke, monkeypatch):
-    for number in range(8):
-        bury(channel, f"m-{number}", body(number))
-    omctl("list")
-    take, takes = DeadLetterQueue.take, []
-
-    def stop(self, most):
-        takes.append(most)
-        if len(takes) == 2:
-            signal.raise_signal(signal.SIGINT)
-        return take(self, most)
-
     with monkeypatch.context() as patched:
-        patched.setattr(letters, "PAGE", 3)
-        patched.setattr(DeadLetterQueue, "take", stop)
-        assert invoke("list").exit_code == 1
-    left = [each["message_id"] for each in omctl("list")["letters"]]
-    assert left == [f"m-{number}" for number in range(8)]
+        patched.setattr(Republisher, "publish", stop)
+        told = omctl("replay", "--reason", "try", "--yes", status=1)
+    assert (told["done"], told["cancelled"]) == (1, True)
+    wait_until(lambda: buried(channel) == 7)
+    assert omctl("list")["total"] == 7
+    assert omctl("replay", "--reason", "try", "--yes")["done"] == 7
+
+
+def test_a_letter_whose_replay_was_killed_before_it_was_removed_stays_the_same_replay(
+    channel, omctl, query, engine, working
+):
+    """The second replay publishes it under the generation of the first, so that it takes effect once."""
+    bury(channel, "m-1", body())
+    omctl("list", "--scan")
+    with engine.begin() as transaction:
+        transaction.exec_driver_sql("UPDATE dead_letters SET intervention_id = 'killed'")
+    assert omctl("list")["total"] == 1
+    with working():
+        assert omctl("replay", "--again", "--reason", "try", "--yes")["done"] == 1
+        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(1,)])
+    assert query("SELECT intervention_id FROM dead_letters") == [("killed",)]
 
 
 def test_a_named_letter_that_cannot_be_had_is_told_of(channel, invoke):
@@ -279,7 +280,7 @@ def test_a_named_letter_that_cannot_be_had_is_told_of(channel, invoke):
     result = invoke("replay", "m-1", "m-2", "--reason", "try", "--yes")
     assert result.exit_code == 1
     assert "omctl destinations resend crm" in result.stderr
-    assert "No dead letter m-2 is in the queue." in result.stderr
+    assert "No dead letter m-2 is open." in result.stderr
     assert invoke("discard", "m-1", "m-2", "--reason", "try", "--yes").exit_code == 0
 
 
@@ -296,7 +297,8 @@ def test_a_replay_that_is_cut_off_says_how_far_it_came(channel, invoke, monkeypa
     monkeypatch.setattr(Republisher, "publish", refuse_the_second)
     result = invoke("replay", "--reason", "try", "--yes")
     assert isinstance(result.exception, BrokerUnavailableError)
-    assert "1 of 3 replayed; the same command goes on." in result.stderr
+    assert "0 of 3 replayed; the same command goes on." in result.stderr
+    wait_until(lambda: buried(channel) == 3)
 
 
 def test_who_thinks_for_longer_than_the_heartbeats_last_is_still_heard(
@@ -315,7 +317,8 @@ def test_who_thinks_for_longer_than_the_heartbeats_last_is_still_heard(
 def test_what_a_destination_did_not_take_is_listed_and_not_given_to_intake(channel, omctl):
     properties = pika.BasicProperties(message_id="m-1", headers={"destination": "crm"}, delivery_mode=2)
     channel.basic_publish("", topology.DEAD_LETTERS, body(), properties)
-    assert [each["destination"] for each in omctl("list")["letters"]] == ["crm"]
+    assert [letter["destination"] for letter in omctl("list", "--scan")["letters"]] == ["crm"]
+    wait_until(lambda: buried(channel) == 1)
     assert omctl("replay", "--reason", "try", "--yes")["chosen"] == 0
     assert buried(channel) == 1
 
@@ -386,7 +389,7 @@ def test_thousands_of_letters_replayed_cancelled_killed_and_resumed_are_neither_
             told = json.loads(replay.communicate()[0])
             assert replay.returncode == 1
         assert told["cancelled"]
-        assert buried(channel) == LETTERS - told["done"]
+        wait_until(lambda: buried(channel) == LETTERS - told["done"])
         with replaying(vhost, migrated_postgres_url) as replay:
             wait_long(lambda: sum_of("count(*) FROM processed_events") > told["done"] + LETTERS // 5)
             replay.kill()
@@ -395,9 +398,9 @@ def test_thousands_of_letters_replayed_cancelled_killed_and_resumed_are_neither_
             told = json.loads(replay.communicate()[0])
             assert replay.returncode == 0
         wait_long(lambda: depth(channel) == 0)
-        wait_long(lambda: sum_of("count(*) FROM processed_events") >= LETTERS)
+        wait_long(lambda: sum_of("sum(message_count) FROM conversations") >= LETTERS)
 
     assert buried(channel) == 0
-    assert sum_of("count(*) FROM processed_events") == LETTERS
+    assert sum_of("count(*) FROM processed_events WHERE outcome = 'processed'") == LETTERS
     assert sum_of("sum(message_count) FROM conversations") == LETTERS
     assert sum_of("count(DISTINCT message_id) FROM processed_events") == LETTERS

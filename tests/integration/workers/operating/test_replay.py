@@ -97,7 +97,7 @@ def test_a_resumed_replay_publishes_nothing_by_dry_run_or_unasked(happened, omct
         connection.exec_driver_sql("UPDATE interventions SET outcome = NULL, done = 2, through = 2")
 
     resumed = omctl("--resume", told["intervention"], "--dry-run")
-    assert resumed == {"chosen": 6, "done": 2, "cancelled": False, "intervention": None}
+    assert resumed == {"chosen": 6, "done": 2, "copies": 0, "cancelled": False, "intervention": None}
     assert "4 of 6 events will be replayed" in omctl(
         "--resume", told["intervention"], status=1, is_asked=True
     )
