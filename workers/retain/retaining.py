@@ -13,7 +13,7 @@ from workers.retain.expiry import BATCH_ROWS, expiries
 from workers.tables import RETENTION_SESSION, START, engine_of, transact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Engine
@@ -68,8 +68,8 @@ def retain(
     Raises:
         RetryLaterError: The database is away; what is deleted is deleted, call again later.
     """
-    for expiry in expiries(now_us, payload_days=payload_days, event_days=event_days):
-        rows = _count(engine, expiry) if dry_run else _delete(engine, expiry)
+    found = expiries(now_us, payload_days=payload_days, event_days=event_days)
+    for expiry, rows in _counted(engine, found) if dry_run else _deleted(engine, found):
         expired = Expired(expiry.kept.name, expiry.older_than, rows)
         logger().info(
             "rows_would_expire" if dry_run else "rows_expired",
@@ -80,21 +80,29 @@ def retain(
         yield expired
 
 
-def _count(engine: Engine, expiry: Expiry) -> int:
-    return transact(engine, lambda connection: expiry.kept.count(connection, expiry.older_than))
+def _counted(engine: Engine, found: Sequence[Expiry]) -> Iterator[tuple[Expiry, int]]:
+    for expiry in found:
+        yield expiry, transact(engine, partial(expiry.kept.count, older_than=expiry.older_than))
 
 
-def _delete(engine: Engine, expiry: Expiry) -> int:
-    """Delete page by page, until nothing old can follow."""
-    rows, end = 0, START
-    while end is not None:
-        began = time.monotonic()
-        page = transact(engine, partial(_delete_page, expiry=expiry, after=end))
-        rows += page.deleted
-        end = page.end
-        if end is not None:
-            time.sleep(PAUSE_SHARE * (time.monotonic() - began))
-    return rows
+def _deleted(engine: Engine, found: Sequence[Expiry]) -> Iterator[tuple[Expiry, int]]:
+    """Delete a page of each table in turn, so that a run that is cut off has come as far in each.
+
+    The next run finds the oldest rows that are left, which is where this one stopped.
+    """
+    ends: dict[int, Any] = dict.fromkeys(range(len(found)), START)
+    rows = [0] * len(found)
+    while ends:
+        for number, end in tuple(ends.items()):
+            began = time.monotonic()
+            page = transact(engine, partial(_delete_page, expiry=found[number], after=end))
+            rows[number] += page.deleted
+            ends[number] = page.end
+            if page.end is None:
+                del ends[number]
+                yield found[number], rows[number]
+            else:
+                time.sleep(PAUSE_SHARE * (time.monotonic() - began))
 
 
 def _delete_page(connection: Connection, expiry: Expiry, after: Any) -> Page:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from messaging.clock import SystemClock
 from messaging.edge_statistics import EdgeStatistics
@@ -14,7 +14,7 @@ from messaging.errors import ConfigurationError
 from tests.integration.workers.events import deliver, payload_of, said
 from tests.integration.workers.retain.retaining import DAY_US, SOURCES, MovedClock, run
 from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
-from workers.retain import read_retain_settings
+from workers.retain import read_retain_settings, retain
 from workers.retain.expiry import BATCH_ROWS
 from workers.tables import (
     STATE_OPEN,
@@ -222,3 +222,25 @@ def test_old_counts_go(engine, migrated_url, query):
     assert (gone["unstored_events"], gone["edge_statistics"]) == (1, 1)
     assert query("SELECT count(*) FROM edge_statistics") == [(1,)]
     assert query("SELECT count(*) FROM unstored_events") == [(1,)]
+
+
+def test_a_run_that_is_cut_off_has_come_as_far_in_each_table(engine, query):
+    keep(engine, *[90] * (3 * BATCH_ROWS))
+    old_us = SystemClock().now_us() - 90 * DAY_US
+    transact(engine, lambda connection: count_unstored(connection, {"openmessaging:typing": 1}, old_us))
+    committed = []
+
+    def cut_off(_connection):
+        committed.append(1)
+        # A page of each of the eleven tables is deleted, and a second one of the first.
+        if len(committed) > 12:
+            raise KeyboardInterrupt
+
+    event.listen(engine, "commit", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        list(retain(engine, SystemClock().now_us(), payload_days=30, event_days=30, dry_run=False))
+    event.remove(engine, "commit", cut_off)
+
+    assert query("SELECT count(*) FROM unstored_events") == [(0,)]
+    [(bodies,)] = query("SELECT count(*) FROM event_payloads")
+    assert 0 < bodies < 3 * BATCH_ROWS
