@@ -43,3 +43,11 @@ class RetryLaterError(OpenMessagingError):
     def __init__(self, reason: str, delay: float = 1.0) -> None:
         super().__init__(reason)
         self.delay = delay
+
+
+class StatementRefusedError(RetryLaterError):
+    """Try the items of the statement apart: it fails for one of them, or for any.
+
+    The connection is there, but the database refuses the statement: no such table, no permission. If a
+    statement without items fails, keep what you hold and try the same again.
+    """

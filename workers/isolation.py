@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from messaging.errors import RetryLaterError
+from messaging.errors import RetryLaterError, StatementRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,15 +29,16 @@ def isolate(
 
     Raises:
         RetryLaterError: The database, the broker or the platform is away, which is no item's fault. What was
-            done before stays done; the rest was not tried. Any other exception is attributed to its item.
+            done before stays done; the rest was not tried. Any other exception is attributed to its item, a
+            StatementRefusedError too.
     """
     if not items:
         return
     try:
         work(items)
-    except RetryLaterError:
-        raise
-    except Exception as error:  # noqa: BLE001  # one item's fault, whatever it raised, must not cost the others
+    except Exception as error:  # one item's fault, whatever it raised, must not cost the others
+        if isinstance(error, RetryLaterError) and not isinstance(error, StatementRefusedError):
+            raise
         if len(items) == 1:
             on_fault(items[0], error)
             return

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from messaging.envelope import decode_properties, envelope_of, own_envelope
+from messaging.topology import DEAD_LETTER_RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,11 @@ MAX_RETURNS: Final = 1_000_000
 """Above any delivery limit, and well within a column of the database."""
 
 
+SUSPECT_FROM_ATTEMPT: Final = 2
+"""Attempt 1 is in a batch. What comes back was perhaps there when its worker ended: a moment alone is cheap,
+and each further death would count for all that a worker holds."""
+
+
 @dataclass(slots=True)
 class Delivery:
     """One event as the broker hands it out; not to be changed (decision 182).
@@ -30,6 +36,7 @@ class Delivery:
             rejection, a closed channel, a lost connection, a dead worker.
         envelope: The event.
         tries: How often it was put off, since this delivery came.
+        is_last_try: Whether it is given up if it fails again: too many others wait for another try.
         hangs: In how many batches it was that outlasted their time; after the first it is alone in its own.
         death: Why the broker dead-lettered it, such as "delivery_limit"; None of a living one.
     """
@@ -41,6 +48,12 @@ class Delivery:
     tries: int = 0
     hangs: int = 0
     death: str | None = None
+    is_last_try: bool = False
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it may have ended a worker, and is tried alone; of a dead letter nothing is tried."""
+        return self.attempt >= SUSPECT_FROM_ATTEMPT and self.queue != DEAD_LETTER_RECORDS
 
 
 @dataclass(frozen=True, slots=True)

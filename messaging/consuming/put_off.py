@@ -21,8 +21,8 @@ class PutOffDeliveries:
 
     Args:
         loop: Every method is called on it.
-        most: So many wait at most, since each takes a place of the prefetch. For one more, the one that
-            would be due next is tried at once.
+        most: So many wait at most, since each takes a place of the prefetch. One more is tried a last time at
+            once: the events that wait keep their pauses, and those that can be processed keep their places.
         try_again: Called with a delivery, its tries counted, when it is due.
     """
 
@@ -39,11 +39,14 @@ class PutOffDeliveries:
     def put_off(self, batch: Sequence[Delivery], pauses: Mapping[int, float]) -> None:
         """Keep those of *batch* that have a pause, for so many seconds."""
         for delivery in batch:
-            if delivery.tag in pauses:
-                self._make_room()
+            if delivery.tag not in pauses:
+                continue
+            self.open_tags.add(delivery.tag)
+            if len(self._waiting) >= self._most:
+                self._try_again(replace(delivery, tries=delivery.tries + 1, is_last_try=True))
+            else:
                 timer = self._loop.call_later(pauses[delivery.tag], self._on_due, delivery.tag)
                 self._waiting[delivery.tag] = (timer, delivery)
-                self.open_tags.add(delivery.tag)
 
     def forget(self, tags: Collection[int]) -> None:
         """Take what is settled off the list."""
@@ -55,13 +58,8 @@ class PutOffDeliveries:
             timer.cancel()
         self._waiting.clear()
 
-    def _make_room(self) -> None:
-        if len(self._waiting) >= self._most:
-            self._on_due(min(self._waiting, key=lambda tag: self._waiting[tag][0].when()))
-
     def _on_due(self, tag: int) -> None:
-        timer, delivery = self._waiting.pop(tag)
-        timer.cancel()
+        _, delivery = self._waiting.pop(tag)
         self._try_again(replace(delivery, tries=delivery.tries + 1))
 
 

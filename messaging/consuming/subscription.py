@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 QUEUES = (EVENTS_QUEUE, UNROUTED, DEAD_LETTER_RECORDS)
 
 PREFETCH_BATCHES = 3
-"""One in the database, one waiting for it, one on the way; a third of it may be put off instead."""
+"""One in the database, one waiting for it, one on the way."""
+
+MAX_PUT_OFF_BATCHES = 2
+"""Of the prefetch, so much may wait for another try. The rest is left to events that can be processed."""
 
 
 class Subscription:
@@ -75,7 +78,9 @@ class Subscription:
         self._on_up = on_up
         self._on_lost = on_lost
         self._processing = Processing(loop, processor, self._settle, limits=limits, left_behind=left_behind)
-        self._put_off = PutOffDeliveries(loop, batch_events, lambda each: self._processing.submit([each]))
+        self._put_off = PutOffDeliveries(
+            loop, MAX_PUT_OFF_BATCHES * batch_events, lambda each: self._processing.submit([each])
+        )
         self._acknowledger = Acknowledger(
             loop, (batch_events + 1) // 2, self._put_off.open_tags, self._acknowledge
         )
@@ -183,6 +188,11 @@ class Subscription:
         if self._is_lost:
             return
         self.received += 1
+        if delivery.is_suspect:
+            # A batch of its own: on a slow database each that is done is acknowledged, and stays done.
+            self._submit()
+            self._processing.submit([delivery])
+            return
         self._pending.append(delivery)
         if len(self._pending) >= self._batch_events or self._is_stopping:
             self._submit()

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
-from messaging.errors import RejectedEventError
+from messaging.errors import RejectedEventError, StatementRefusedError
 from workers.tables import name_of
 
 HANDLER_FAILED: Final = "handler_failed"
@@ -119,6 +119,8 @@ def text_of(reason: object) -> str:
 def described(error: BaseException) -> str:
     """Return an error's type and, of the database's, its code."""
     name = type(error).__name__
+    if isinstance(error, StatementRefusedError):
+        return f"{name} ({error})"
     return f"{name} ({name_of(error)})" if isinstance(error, DBAPIError) else name
 
 

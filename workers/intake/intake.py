@@ -35,7 +35,6 @@ from workers.tables import (
     WindowBounds,
     count_unstored,
     has_hung_alone,
-    is_suspect,
     record_dead_letters,
     record_drift,
     record_edge_statistics,
@@ -119,16 +118,16 @@ class Intake:
             self._connections.end_all()
         progress = self._progress = Progress()
         results = Results()
-        if any(is_suspect(each) or each.hangs for each in batch):
+        if any(each.is_suspect or each.hangs for each in batch):
             # What is tried alone is watched for what it does itself.
             self._reader.expect(())
-        together = [each for each in batch if not is_suspect(each) and not has_hung_alone(each)]
+        together = [each for each in batch if not each.is_suspect and not has_hung_alone(each)]
         self._commit_together(self._parse_all(together, progress), results, progress)
         for each in batch:
             if has_hung_alone(each):
                 self._give_up(each, HANG, results, progress)
                 self._suspects.clear(message_id_of(each))
-            elif is_suspect(each):
+            elif each.is_suspect:
                 self._process_suspect(each, results, progress)
         results.untold = self._guard.take_untold()
         duration = self._clock.monotonic() - started
@@ -181,7 +180,8 @@ class Intake:
         arrivals: Sequence[Arrival] = (),
     ) -> None:
         """Put an event off that failed alone, or refuse it when it has had its tries."""
-        pause = pause_before_next(failure, delivery.tries, self._attempts)
+        attempts = 1 if delivery.is_last_try else self._attempts
+        pause = pause_before_next(failure, delivery.tries, attempts)
         if pause is None:
             self._refuse(refuse(delivery, failure, arrivals), results, progress)
         else:

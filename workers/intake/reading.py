@@ -11,7 +11,6 @@ from workers.intake.failure import death_of, failure_of
 from workers.intake.outcome import Parsed, arrivals_of, refuse
 from workers.intake.report import log_untold
 from workers.parsing import DriftNotes, read_body
-from workers.tables import is_suspect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,4 +86,4 @@ def _told_by_edge(delivery: Delivery) -> Parsed:
 
 
 def _is_harmless(delivery: Delivery) -> bool:
-    return not is_suspect(delivery) and not delivery.hangs and not delivery.tries
+    return not delivery.is_suspect and not delivery.hangs and not delivery.tries

@@ -287,14 +287,34 @@ def test_what_is_put_off_when_the_worker_ends_is_delivered_again(vhost, broker, 
     assert body == b"event-1"
 
 
-def test_more_that_is_put_off_than_there_is_room_for_is_tried_sooner(vhost, broker, recorder):
+def test_more_that_is_put_off_than_may_wait_is_tried_once_more_at_once_and_the_others_keep_their_pause(
+    vhost, broker, recorder
+):
     recorder.on_batch = lambda batch: Verdict(put_off={each.tag: 60.0 for each in batch if not each.tries})
     publish(broker, *words(40))
     with running(vhost.amqp_url, recorder):
-        wait_until(lambda: sum(batch[0].tries for batch in recorder.batches) == 30)
+        wait_until(lambda: sum(batch[0].tries for batch in recorder.batches) == 20)
         time.sleep(0.3)
 
+    assert all(batch[0].is_last_try for batch in recorder.batches if batch[0].tries)
+    wait_until(lambda: depth(broker) == 20)
+
+
+def test_a_suspect_is_acknowledged_before_the_next_one_is_tried(vhost, broker, recorder):
+    recorder.is_at_fault = False
+    recorder.on_batch = lambda batch: time.sleep(0.3 * len(batch))
+    publish(broker, *words(10))
+    with running(vhost.amqp_url, Recorder(on_batch=lambda _batch: time.sleep(1.0)), stop_seconds=0.0):
+        wait_until(lambda: depth(broker) == 0)
     wait_until(lambda: depth(broker) == 10)
+
+    # All of them together would outlast the limit, and begin again with the first one, for ever.
+    with running(vhost.amqp_url, recorder, limits=TimeLimits(1.0, 1.0)):
+        wait_until(lambda: len(recorder.batches) == 10)
+
+    assert {len(batch) for batch in recorder.batches} == {1}
+    assert recorder.bodies() == words(10)
+    assert depth(broker) == 0
 
 
 def test_a_broker_that_is_away_is_tried_until_it_is_there(vhost, broker, recorder):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import exc
 
-from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError
+from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError, StatementRefusedError
 from workers.tables import engine_of, is_outage, translated
 
 OUTAGES = ["08006", "40001", "57P01", "57P03", "57014", "53100", "53300", "58030", "55P03"]
@@ -22,9 +22,12 @@ def sqlite_error(name, kind=sqlite3.OperationalError, wrapper=exc.OperationalErr
     return wrapper("INSERT", {}, error)
 
 
-@pytest.mark.parametrize("sqlstate", OUTAGES + SETUP)
-def test_what_would_fail_for_any_event_holds_the_events(sqlstate):
-    assert isinstance(translated(error_with(sqlstate)), RetryLaterError)
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [(state, RetryLaterError) for state in OUTAGES] + [(state, StatementRefusedError) for state in SETUP],
+)
+def test_only_a_database_that_is_away_is_an_outage(sqlstate, kind):
+    assert type(translated(error_with(sqlstate))) is kind
 
 
 @pytest.mark.parametrize("sqlstate", ROWS)
@@ -75,7 +78,7 @@ def test_sqlites_other_faults_are_told_apart():
     missing_table = sqlite_error("SQLITE_ERROR")
 
     assert isinstance(translated(row), RejectedEventError)
-    assert isinstance(translated(missing_table), RetryLaterError)
+    assert isinstance(translated(missing_table), StatementRefusedError)
     assert not is_outage(row)
     assert not is_outage(missing_table)
 

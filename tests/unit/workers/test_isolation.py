@@ -1,6 +1,6 @@
 import pytest
 
-from messaging.errors import RejectedEventError, RetryLaterError
+from messaging.errors import RejectedEventError, RetryLaterError, StatementRefusedError
 from workers.isolation import isolate
 
 
@@ -55,6 +55,15 @@ def test_a_rejection_is_attributed_too():
     isolate("abcd", work, work.set_aside)
 
     assert work.faults == [("c", RefusalError)]
+
+
+def test_a_statement_that_the_database_refuses_is_attributed_too():
+    work = Work({"c"}, StatementRefusedError)
+
+    isolate("abcd", work, work.set_aside)
+
+    assert work.faults == [("c", StatementRefusedError)]
+    assert work.done == ["a", "b", "d"]
 
 
 def test_an_outage_ends_the_call_and_sets_no_item_aside():

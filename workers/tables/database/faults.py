@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 
-from messaging.errors import RejectedEventError, RetryLaterError
+from messaging.errors import RejectedEventError, RetryLaterError, StatementRefusedError
 
 CONFLICTS: Final = frozenset({"40001", "40P01"})
 """serialization_failure, deadlock_detected: the same transaction may well pass the next time."""
@@ -77,12 +77,12 @@ def name_of(error: DBAPIError) -> str:
 def translated(error: DBAPIError) -> Exception:
     """Say what a failure of one of our own statements is, without repeating its text: it quotes the row.
 
-    Only a row can be wrong in them. Everything else, a missing table or right among it, would fail for any
-    event: the events are held until it is mended.
+    A missing table or permission may concern one kind of event alone, so it is no outage.
 
     Returns:
         RejectedEventError: A row is at fault; with more than one, try them apart.
-        RetryLaterError: The database is at fault; hold what you have and try the same again.
+        RetryLaterError: The database is away, busy or full; hold what you have and try the same again.
+        StatementRefusedError: It refuses the statement; with more than one item, try them apart.
         The error itself: A handler has left the transaction unusable; try the events apart.
     """
     if sqlstate_of(error) == FAILED_TRANSACTION:
@@ -90,7 +90,7 @@ def translated(error: DBAPIError) -> Exception:
     name = name_of(error)
     if _is_row_fault(error):
         return RejectedEventError("refused_by_database", f"database: refuses the row, {name}")
-    return RetryLaterError(name)
+    return RetryLaterError(name) if is_outage(error) else StatementRefusedError(name)
 
 
 def _is_row_fault(error: DBAPIError) -> bool:

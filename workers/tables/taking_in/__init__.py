@@ -7,7 +7,7 @@ from workers.tables.taking_in.duplicates import record_duplicates
 from workers.tables.taking_in.entering import enter_conversations
 from workers.tables.taking_in.outbox_entries import put_in_outbox
 from workers.tables.taking_in.payloads import keep_payloads
-from workers.tables.taking_in.suspect_marks import Suspects, has_hung_alone, is_suspect
+from workers.tables.taking_in.suspect_marks import Suspects, has_hung_alone
 from workers.tables.taking_in.unstored_events import count_unstored
 from workers.tables.taking_in.window import WindowBounds
 
@@ -21,7 +21,6 @@ __all__ = [
     "count_unstored",
     "enter_conversations",
     "has_hung_alone",
-    "is_suspect",
     "keep_payloads",
     "mark_skipped",
     "minimal",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from messaging.errors import RetryLaterError
-from messaging.topology import DEAD_LETTER_RECORDS
 from workers.tables.database import MOMENT, TEXT, RowStatement, transact
 
 if TYPE_CHECKING:
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
 
     from messaging.clock import Clock
     from messaging.consuming import Delivery
-
-SUSPECT_FROM_ATTEMPT: Final = 2
-"""Attempt 1 is in a batch. What comes back was perhaps there when its worker ended: a moment alone is cheap,
-and each further death would count for all that a worker holds."""
 
 KILLS: Final = 2
 """A worker ended twice by one event alone is evidence; once could be the machine's fault."""
@@ -100,13 +95,6 @@ class Suspects:
         """Forget the mark that this process set; the next attempt sets it anew."""
         transact(self._engine, lambda connection: _take_back(connection, message_id))
         self._marked.pop(message_id, None)
-
-
-def is_suspect(delivery: Delivery) -> bool:
-    """Return whether a delivery shall be tried alone; of a dead letter nothing is tried."""
-    if delivery.queue == DEAD_LETTER_RECORDS:
-        return False
-    return delivery.attempt >= SUSPECT_FROM_ATTEMPT
 
 
 def has_hung_alone(delivery: Delivery) -> bool:

@@ -107,11 +107,14 @@ def test_a_suspect_that_was_only_held_is_no_poison_however_often_its_worker_star
     engine, handlers, query
 ):
     suspect = deliver(said("a"), attempt=2)
+    # It can take no effect, nor be recorded as a dead letter.
     _rename(engine, "conversation_messages", "unmigrated")
+    _rename(engine, "dead_letters", "unmigrated_too")
     for _ in range(3):
         with pytest.raises(RetryLaterError):
             processor(engine, handlers)(suspect)
     _rename(engine, "unmigrated", "conversation_messages")
+    _rename(engine, "unmigrated_too", "dead_letters")
 
     assert processor(engine, handlers)(suspect) == frozenset()
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
