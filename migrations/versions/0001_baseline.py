@@ -306,7 +306,7 @@ CHECKS = {
         "routing_updates",
         "ck_routing_updates_decision",
     ): "decision IN ('applied', 'late', 'superseded', 'undecided')",
-    ("deliveries", "ck_deliveries_outcome"): "outcome IN ('delivered', 'dead')",
+    ("deliveries", "ck_deliveries_outcome"): "outcome IN ('delivered', 'dead', 'abandoned')",
 }
 """Values that this service's own code decides, in PostgreSQL only.
 
@@ -679,14 +679,24 @@ def _create_deliveries() -> None:
         _column("outbox_id", ROW_ID, "outbox.id"),
         _column("destination", IDENTIFIER, "destinations.name"),
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
-        _column("due_at", MOMENT, "Not before; while somebody tries, when it is taken from them"),
         _column(
-            "attempts", sa.Integer, "Attempts that failed, but for those at a destination known to be down"
+            "due_at",
+            MOMENT,
+            "Not before; while a process tries, the end of its lease; 9999: waits behind another",
         ),
-        _column("first_attempt_at", MOMENT, "When the first one failed, our clock", nullable=True),
+        _column(
+            "attempts", sa.Integer, "Attempts that failed, except those at a destination known to be down"
+        ),
+        _column("first_attempt_at", MOMENT, "When the first of them failed, our clock", nullable=True),
+        _column("refused_at", MOMENT, "Since when it gets 401, 403, 404, 405 or 407", nullable=True),
         _column("status", sa.Integer, "HTTP status of the last answer", nullable=True),
         _column("reason", sa.Text, "Why the last attempt failed, in a word", nullable=True),
-        _column("outcome", sa.Text, "delivered, or dead: given up; null: waits", nullable=True),
+        _column(
+            "outcome",
+            sa.Text,
+            "delivered, dead: given up, or abandoned by an operator or for its age; null: waits",
+            nullable=True,
+        ),
         _column("finished_at", MOMENT, "When it was delivered or given up, our clock", nullable=True),
         _column("dead_lettered_at", MOMENT, "When the dead letter was published", nullable=True),
         sa.PrimaryKeyConstraint("outbox_id", "destination", name="pk_deliveries"),

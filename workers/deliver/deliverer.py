@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
 from workers.deliver import deliveries
-from workers.deliver.attempts import Attempt, attempt_run, lease_seconds
+from workers.deliver.attempts import Attempt, Sending, attempt_run, lease_seconds, return_run
 from workers.deliver.breaker import Breaker
 from workers.deliver.judgement import End
 from workers.deliver.records import record
@@ -45,20 +46,42 @@ def pause_after(pause: float, *, found: bool) -> float:
     return BUSY_SECONDS if found else min(2 * pause, IDLE_SECONDS)
 
 
+Run = tuple["Sending", "list[Taken]"]
+
+
 @dataclass(slots=True)
 class _Lane:
     """What a process has for one destination."""
 
     destination: Destination
     transport: Transport
-    threads: ThreadPoolExecutor
+    runs: queue.SimpleQueue[Run | None] = field(default_factory=queue.SimpleQueue)
     breaker: Breaker = field(default_factory=Breaker)
     in_flight: int = 0
-    delivered: int = 0
+    last_taken_us: int = 0
+    delivered: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     failed: int = 0
+
+    def start(self) -> None:
+        """Start the threads that send. A stop does not wait for one whose destination does not answer."""
+        for _ in range(self.destination.concurrency):
+            threading.Thread(target=self._send, name=self.destination.name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Return the runs that wait for a thread, and end each thread after its present run."""
+        while not self.runs.empty():
+            if run := self.runs.get():
+                return_run(*run)
+        for _ in range(self.destination.concurrency):
+            self.runs.put(None)
 
     def room(self) -> int:
         return self.breaker.room(time.monotonic(), self.in_flight, AHEAD * self.destination.concurrency)
+
+    def _send(self) -> None:
+        while run := self.runs.get():
+            attempt_run(*run)
 
 
 class Deliverer:
@@ -83,11 +106,7 @@ class Deliverer:
         self._logs_attempts = logs_attempts
         self._clock = clock
         self._destinations = destinations
-        self._lanes = {
-            each.name: _Lane(each, Transport(each), ThreadPoolExecutor(each.concurrency, each.name))
-            for each in destinations
-            if each.enabled
-        }
+        self._lanes = {each.name: _Lane(each, Transport(each)) for each in destinations if each.enabled}
         self._ended: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
         self._unrecorded: list[Attempt] = []
         self._pause = BUSY_SECONDS
@@ -106,6 +125,8 @@ class Deliverer:
                 lambda connection: register(connection, self._destinations, self._clock.now_us()),
             )
             self._is_registered = True
+            for lane in self._lanes.values():
+                lane.start()
         self._await_ends()
         runs = transact(self._engine, self._record_and_take)
         self._pause = pause_after(self._pause, found=bool(runs or self._unrecorded))
@@ -115,30 +136,38 @@ class Deliverer:
         return 1
 
     def finish(self, seconds: float) -> None:
-        """Begin nothing more, and record what is under way; blocks until it is, for so long at most."""
+        """Begin nothing more, and record what is under way; blocks until it has ended, or for *seconds*.
+
+        The lease of what has not ended then runs out, and another process repeats it under the same id.
+        """
         self._is_stopped = True
+        for lane in self._lanes.values():
+            lane.stop()
         deadline = time.monotonic() + seconds
         while any(lane.in_flight for lane in self._lanes.values()) and time.monotonic() < deadline:
             self._await_ends()
         transact(self._engine, lambda connection: record(connection, self._unrecorded, self._clock.now_us()))
-        for lane in self._lanes.values():
-            lane.threads.shutdown(wait=False, cancel_futures=True)
 
     def figures(self) -> dict[str, dict[str, float]]:
-        """Return what this process has counted so far, by destination; any thread may ask."""
-        lanes = self._lanes.items()
+        """Return what this process has counted so far, by destination and event type; for any thread."""
+        lanes, now = self._lanes.items(), time.monotonic()
         return {
-            "delivered": {name: lane.delivered for name, lane in lanes},
+            "delivered": _by_type({name: lane.delivered for name, lane in lanes}),
+            "refused": _by_type({name: lane.refused for name, lane in lanes}),
             "failed": {name: lane.failed for name, lane in lanes},
             "down": {name: int(lane.breaker.is_down) for name, lane in lanes},
+            "refusing": {name: int(lane.breaker.refuses_everything(now)) for name, lane in lanes},
         }
 
     def _await_ends(self) -> None:
-        """Take up all attempts that have ended; where there is none, wait for one a moment."""
+        """Take up what has ended. Waits for the pause, or until a run ends and its thread is free."""
+        until = time.monotonic() + (0.0 if self._unrecorded else self._pause)
         try:
-            self._note(self._ended.get(timeout=0.0 if self._unrecorded else self._pause))
             while True:
-                self._note(self._ended.get_nowait())
+                attempt = self._ended.get(timeout=max(0.0, until - time.monotonic()))
+                self._note(attempt)
+                if attempt.is_last:
+                    until = 0.0
         except queue.Empty:
             return
 
@@ -151,24 +180,31 @@ class Deliverer:
         if self._logs_attempts:
             _log_attempt(attempt, attempt.answer)
         if attempt.end is End.DELIVERED:
-            lane.delivered += 1
-            if lane.breaker.succeeded():
-                log.info("destination_up", destination=attempt.destination.name)
+            lane.delivered[attempt.taken.message.event_type] += 1
+            lane.last_taken_us = max(lane.last_taken_us, attempt.at_us)
+        else:
+            lane.failed += 1
+            _log_failure(attempt, attempt.answer)
+        if not attempt.answer.is_hopeless:
+            self._note_state(lane, attempt, attempt.answer)
+
+    def _note_state(self, lane: _Lane, attempt: Attempt, answer: Answer) -> None:
+        """Note what the answer shows of the destination."""
+        conversation_id, now = attempt.taken.message.conversation_id, time.monotonic()
+        if answer.is_away:
+            if lane.breaker.failed(conversation_id, now, answer.retry_after):
+                log.error("destination_down", destination=lane.destination.name, reason=answer.reason)
             return
-        lane.failed += 1
-        log.warning(
-            "delivery_failed",
-            destination=attempt.destination.name,
-            outbox_id=attempt.taken.message.outbox_id,
-            reason=attempt.answer.reason,
-            end=attempt.end,
-            attempts=attempt.attempts,
-        )
-        if attempt.answer.is_hopeless:
-            return
-        conversation_id = attempt.taken.message.conversation_id
-        if lane.breaker.failed(conversation_id, time.monotonic(), attempt.answer.retry_after):
-            log.error("destination_down", destination=attempt.destination.name, reason=attempt.answer.reason)
+        if answer.is_success:
+            is_back = lane.breaker.succeeded()
+        elif attempt.end is End.HELD:
+            is_back = lane.breaker.refused(conversation_id, now)
+        else:
+            is_back = lane.breaker.answered()
+        if is_back:
+            log.info("destination_up", destination=lane.destination.name)
+        if attempt.end is End.PERMANENT:
+            lane.refused[attempt.taken.message.event_type] += 1
 
     def _record_and_take(self, connection: Connection) -> list[tuple[_Lane, list[Taken]]]:
         now_us = self._clock.now_us()
@@ -184,16 +220,32 @@ class Deliverer:
 
     def _begin(self, lane: _Lane, run: list[Taken]) -> None:
         lane.in_flight += 1
-        lane.threads.submit(
-            attempt_run,
+        sending = Sending(
             lane.transport,
             lane.destination,
-            run,
-            clock=self._clock,
+            self._clock,
             is_probe=lane.breaker.is_down,
+            last_taken_us=lambda: lane.last_taken_us,
             is_stopped=lambda: self._is_stopped,
             report=self._ended.put,
         )
+        lane.runs.put((sending, run))
+
+
+def _by_type(counts: dict[str, Counter[str]]) -> dict[str, float]:
+    """Return counts by "destination event_type": neither has a space."""
+    return {f"{name} {kind}": count for name, of in counts.items() for kind, count in list(of.items())}
+
+
+def _log_failure(attempt: Attempt, answer: Answer) -> None:
+    log.warning(
+        "delivery_failed",
+        destination=attempt.destination.name,
+        outbox_id=attempt.taken.message.outbox_id,
+        reason=answer.reason,
+        end=attempt.end,
+        attempts=attempt.attempts,
+    )
 
 
 def _log_attempt(attempt: Attempt, answer: Answer) -> None:

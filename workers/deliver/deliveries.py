@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, or_, select, update
 
 from workers.deliver.message import Message
 from workers.parsing import microseconds_of, moment_of
@@ -23,13 +25,29 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-MOST_OF_ONE: Final = 10
-"""Events of one conversation that are taken at a time: they are sent one after the other."""
+MAX_RUN: Final = 100
+"""Events of one conversation that are taken at a time at most: they are sent one after the other."""
+
+RUN_SHARE: Final = 10
+"""Events of each conversation that are taken at a time if many conversations wait."""
+
+WALK_SHARE: Final = 4
+MAX_WALK: Final = 1_000
+"""How many due deliveries are looked at, four times as many each time, to find the first ones of as many
+conversations as wanted. If that does not suffice, those that wait behind another are in the way: they are
+parked."""
+
+PARKED: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""The due time of a delivery that waits behind another of its conversation, and shall not be looked at before
+that has ended. Only the process that holds the lock of the first one parks, and whoever finishes the first
+one recalls the next, in the same transaction: so no conversation is left with a parked first delivery."""
 
 DELIVERED: Final = "delivered"
 DEAD: Final = "dead"
 
 _D: Final = deliveries.c
+# IS TRUE: no partial index may offer itself, by which all of a backlog would be compared with each row.
+_WAITS: Final = _D.outcome.is_(None).is_(True)
 _O: Final = outbox.c
 
 MESSAGE_COLUMNS: Final = (
@@ -45,7 +63,7 @@ MESSAGE_COLUMNS: Final = (
 )
 """What a message is made of."""
 
-# IS TRUE: no partial index may offer itself, by which all of a backlog would be compared with each row.
+# IS TRUE for the same reason as above.
 _FINISH: Final = RowStatement(
     """
     UPDATE deliveries SET outcome = {outcome}, status = {status}, reason = {reason},
@@ -70,6 +88,50 @@ _FINISH: Final = RowStatement(
 )
 
 
+_JOINED: Final = {
+    "postgresql": "SELECT f.outbox_id FROM {{rows}} CROSS JOIN LATERAL ({first}) AS f",
+    "sqlite": "SELECT d.outbox_id FROM {{rows}} CROSS JOIN deliveries d"
+    " WHERE d.destination = {{destination}} AND d.outbox_id IN ({first})",
+}
+
+
+@cache
+def _runs(dialect: str, most: int) -> RowStatement:
+    """Return the query for the first waiting deliveries of conversations, *most* of each at most."""
+    first = f"""
+        SELECT w.outbox_id FROM deliveries w WHERE w.destination = {{destination}}
+            AND w.conversation_id >= {{conversation_id}} AND w.conversation_id <= {{conversation_id}}
+            AND w.outcome IS NULL
+        ORDER BY w.conversation_id, w.outbox_id LIMIT {most}
+        """  # noqa: S608  # a number of ours
+    kinds = kinds_of(deliveries, "destination", "conversation_id")
+    return RowStatement(_JOINED[dialect].format(first=first), kinds)
+
+
+_OF_CONVERSATION: Final = """
+    FROM deliveries w WHERE w.destination = {destination} AND w.outcome IS NULL
+        AND w.conversation_id >= {conversation_id} AND w.conversation_id <= {conversation_id}
+    ORDER BY w.conversation_id, w.outbox_id LIMIT 1"""
+# A range, not "=": the primary key has the order of the ids as well, and PostgreSQL would read it from its
+# beginning if many of its rows are of the conversation.
+_FIRST: Final = RowStatement(
+    f"SELECT {{conversation_id}}, (SELECT w.outbox_id {_OF_CONVERSATION}) FROM {{rows}}",  # noqa: S608  # ours
+    kinds_of(deliveries, "destination", "conversation_id"),
+)
+_PARKED_FIRST: Final = RowStatement(
+    f"""SELECT {{destination}}, (SELECT CASE WHEN w.due_at > '9000-01-01' THEN w.outbox_id END
+        {_OF_CONVERSATION}) FROM {{rows}}""",  # noqa: S608  # ours
+    kinds_of(deliveries, "destination", "conversation_id"),
+)
+
+
+class Due(NamedTuple):
+    """A delivery that is due, and the first one that waits in its conversation."""
+
+    outbox_id: int
+    head_id: int
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A delivery that is ours until the lease ends.
@@ -78,13 +140,15 @@ class Taken:
         message: What is told.
         attempts: How many have failed so far.
         first_attempt_us: When the first of them failed; None before.
-        lease_us: Until when nobody else tries; it is the mark by which the rows are known as ours, too.
+        lease_us: Until when no other process tries; also the mark by which the rows are known as ours.
+        refused_us: When the destination first gave it an answer that may concern every event.
     """
 
     message: Message
     attempts: int
     first_attempt_us: int | None
     lease_us: int
+    refused_us: int | None = None
 
 
 def with_work(connection: Connection, names: Iterable[str], now_us: int) -> list[str]:
@@ -113,13 +177,17 @@ def take(
         lease_us: When the lease ends.
         limit: How many conversations at most.
     """
-    heads = _lock_heads(connection, destination, now_us, limit)
+    found = _walk_to_heads(connection, destination, now_us, limit)
+    # A first delivery that was recalled may have become due after what waits behind it: it is not in found.
+    first = [row.head_id for row in found if row.outbox_id == row.head_id]
+    due = list(dict.fromkeys([*first, *(row.head_id for row in found)]))[:limit]
+    heads = [head[1:] for head in _lock(connection, destination, due, now_us)]
     if not heads:
         return []
-    # Not due behind a head that is: another process has it, since before the head was to be sent again.
-    rows = _unbroken(
-        _rows_of(connection, destination, heads), lambda row: microseconds_of(row.due_at) <= now_us
-    )
+    share = min(MAX_RUN, max(RUN_SHARE, RUN_SHARE * limit // len(heads)))
+    ids = [row[0] for row in _runs(connection.dialect.name, share).execute(connection, heads)]
+    # If a later one is not due, another process has it, since before an earlier one was to be sent again.
+    rows = _unbroken(_rows_of(connection, destination, ids), lambda row: _may_be_taken(row, now_us))
     leased = _lease(connection, destination, [row.id for row in rows], now_us, lease_us)
     runs: dict[str, list[Taken]] = {}
     for row in _unbroken(rows, lambda row: row.id in leased):
@@ -136,25 +204,46 @@ def finish(connection: Connection, rows: Sequence[tuple[object, ...]]) -> set[tu
     return {(outbox_id, destination) for outbox_id, destination in _FINISH.execute(connection, rows)}
 
 
-def put_off(connection: Connection, destination: str, failed: Taken, due_us: int, **noted: object) -> None:
-    """Let a conversation wait until *due_us*: what we have leased, and what has to wait behind it.
+def recall_parked(connection: Connection, conversations: Sequence[tuple[str, str]], now_us: int) -> None:
+    """Let the first waiting delivery of conversations be due, if it is parked.
 
-    Of others' leases, which they have where ours ran out, none becomes shorter.
+    Args:
+        connection: In the transaction that ended what came before it.
+        conversations: Destination and conversation id.
+        now_us: The database's clock, microseconds since the epoch.
+    """
+    if not conversations:
+        return
+    for destination, outbox_id in _PARKED_FIRST.execute(connection, conversations):
+        if outbox_id is not None:
+            first = (_D.destination == destination) & (_D.outbox_id == outbox_id) & (_D.due_at == PARKED)
+            connection.execute(update(deliveries).where(first).values(due_at=moment_of(now_us)))
+
+
+def put_off(
+    connection: Connection,
+    destination: str,
+    failed: Taken,
+    rest: Sequence[int],
+    due_us: int,
+    **noted: object,
+) -> None:
+    """Let a run wait until *due_us*, as far as it is still ours.
 
     Args:
         connection: In a transaction.
-        destination: For whom.
+        destination: The destination.
         failed: The delivery that the others wait for.
+        rest: Outbox ids of the failed delivery and of those that follow it in the run.
         due_us: Microseconds since the epoch.
-        noted: Columns to write of the failed one, while it is ours.
+        noted: Columns to write of the failed one.
     """
-    lease, due = moment_of(failed.lease_us), moment_of(due_us)
-    waiting = update(deliveries).where(_D.destination == destination, _D.outcome.is_(None))
+    mine = update(deliveries).where(
+        _D.destination == destination, _WAITS, _D.due_at == moment_of(failed.lease_us)
+    )
     if noted:
-        mine = waiting.where(_D.outbox_id == failed.message.outbox_id, _D.due_at == lease)
-        connection.execute(mine.values(**noted))
-    conversation = waiting.where(_D.conversation_id == failed.message.conversation_id)
-    connection.execute(conversation.where((_D.due_at == lease) | (_D.due_at < due)).values(due_at=due))
+        connection.execute(mine.where(_D.outbox_id == failed.message.outbox_id).values(**noted))
+    connection.execute(mine.where(_D.outbox_id.in_(rest)).values(due_at=moment_of(due_us)))
 
 
 def message_of(row: Row[Any]) -> Message:
@@ -172,45 +261,76 @@ def message_of(row: Row[Any]) -> Message:
     )
 
 
-def _lock_heads(connection: Connection, destination: str, now_us: int, limit: int) -> list[str]:
-    """Lock the first waiting delivery of conversations where it is due."""
-    head, waiting = deliveries.alias("head"), deliveries.alias("waiting")
-    # Each in the order of an index: whatever is known of the tables, no plan is cheaper than to read it so.
-    first = (
-        select(waiting.c.outbox_id)
-        .where(waiting.c.destination == destination, waiting.c.outcome.is_(None))
-        .where(waiting.c.conversation_id == head.c.conversation_id)
-        .order_by(waiting.c.outbox_id)
-        .limit(1)
-    )
-    query = (
-        select(head.c.conversation_id)
-        .where(head.c.destination == destination, head.c.outcome.is_(None))
-        .where(head.c.due_at <= moment_of(now_us), head.c.outbox_id == first.scalar_subquery())
-        .order_by(head.c.due_at)
-        .limit(limit)
-        .with_for_update(of=head, skip_locked=True)
-    )
-    return list(connection.execute(query).scalars())
+def _walk_to_heads(connection: Connection, destination: str, now_us: int, limit: int) -> list[Due]:
+    """Return due deliveries, *limit* of which come first in their conversations if there are as many."""
+    most = WALK_SHARE * limit
+    while True:
+        found = _walk(connection, destination, now_us, most)
+        if len(found) < most or sum(row.outbox_id == row.head_id for row in found) >= limit:
+            return found
+        if most >= MAX_WALK:
+            _park(connection, destination, found)
+            return found
+        most *= WALK_SHARE
 
 
-def _rows_of(connection: Connection, destination: str, conversation_ids: Sequence[str]) -> list[Row[Any]]:
-    """Return the first waiting deliveries of each conversation, with all that is told."""
-    place = func.row_number().over(partition_by=_D.conversation_id, order_by=_D.outbox_id).label("place")
-    waiting = (
-        select(_D.outbox_id, _D.attempts, _D.first_attempt_at, _D.due_at, place)
-        .where(_D.destination == destination, _D.outcome.is_(None), _D.conversation_id.in_(conversation_ids))
-        .subquery("waiting")
-    )
+def _walk(connection: Connection, destination: str, now_us: int, most: int) -> list[Due]:
+    """Return deliveries in the order in which they became due, each with the first of its conversation."""
     query = (
-        select(*MESSAGE_COLUMNS, waiting.c.attempts, waiting.c.first_attempt_at, waiting.c.due_at)
-        .select_from(waiting)
-        .join(outbox, _O.id == waiting.c.outbox_id)
+        select(_D.conversation_id, _D.outbox_id)
+        .where(_D.destination == destination, _D.outcome.is_(None), _D.due_at <= moment_of(now_us))
+        .order_by(_D.due_at)
+        .limit(most)
+    )
+    due = [(row[0], row[1]) for row in connection.execute(query)]
+    if not due:
+        return []
+    conversations = [
+        (destination, conversation_id) for conversation_id in dict.fromkeys(row[0] for row in due)
+    ]
+    heads: dict[str, int] = {row[0]: row[1] for row in _FIRST.execute(connection, conversations)}
+    return [Due(outbox_id, heads[conversation_id]) for conversation_id, outbox_id in due]
+
+
+def _park(connection: Connection, destination: str, found: Sequence[Due]) -> None:
+    """Park the deliveries that wait behind another, as far as no other process works on that one."""
+    heads = {row.head_id for row in found if row.outbox_id != row.head_id}
+    locked = {row[0] for row in _lock(connection, destination, sorted(heads), None)}
+    behind = [row.outbox_id for row in found if row.outbox_id != row.head_id and row.head_id in locked]
+    park = update(deliveries).where(_D.destination == destination, _WAITS, _D.outbox_id.in_(behind))
+    connection.execute(park.values(due_at=PARKED))
+
+
+def _lock(
+    connection: Connection, destination: str, outbox_ids: Sequence[int], due_us: int | None
+) -> list[tuple[int, str, str]]:
+    """Lock waiting deliveries; return outbox id, destination and conversation of those that could be."""
+    query = (
+        select(_D.outbox_id, _D.destination, _D.conversation_id)
+        .where(_D.destination == destination, _WAITS, _D.outbox_id.in_(outbox_ids))
+        .order_by(_D.due_at)
+        .with_for_update(skip_locked=True)
+    )
+    if due_us is not None:
+        query = query.where(_D.due_at <= moment_of(due_us))
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
+def _rows_of(connection: Connection, destination: str, outbox_ids: Sequence[int]) -> list[Row[Any]]:
+    """Return waiting deliveries with their messages, in the order of their ids."""
+    query = (
+        select(*MESSAGE_COLUMNS, _D.attempts, _D.first_attempt_at, _D.refused_at, _D.due_at)
+        .select_from(deliveries)
+        .join(outbox, _O.id == _D.outbox_id)
         .outerjoin(event_payloads, event_payloads.c.event_id == _O.event_id)
-        .where(waiting.c.place <= MOST_OF_ONE)
+        .where(_D.destination == destination, _WAITS, _D.outbox_id.in_(outbox_ids))
         .order_by(_O.id)
     )
     return list(connection.execute(query))
+
+
+def _may_be_taken(row: Row[Any], now_us: int) -> bool:
+    return row.due_at == PARKED or microseconds_of(row.due_at) <= now_us
 
 
 def _unbroken(rows: Sequence[Row[Any]], may_be_taken: Callable[[Row[Any]], bool]) -> list[Row[Any]]:
@@ -229,7 +349,7 @@ def _lease(
     connection: Connection, destination: str, outbox_ids: Sequence[int], now_us: int, lease_us: int
 ) -> set[int]:
     """Lease deliveries; return which we have: another process may have taken some since they were read."""
-    is_free = _D.outcome.is_(None) & (_D.due_at <= moment_of(now_us))
+    is_free = _WAITS & or_(_D.due_at <= moment_of(now_us), _D.due_at == PARKED)
     lease = (
         update(deliveries)
         .where(_D.destination == destination, _D.outbox_id.in_(outbox_ids), is_free)
@@ -240,5 +360,7 @@ def _lease(
 
 
 def _taken(row: Row[Any], lease_us: int) -> Taken:
-    first = row.first_attempt_at
-    return Taken(message_of(row), row.attempts, microseconds_of(first) if first else None, lease_us)
+    first, refused = (
+        microseconds_of(moment) if moment else None for moment in (row.first_attempt_at, row.refused_at)
+    )
+    return Taken(message_of(row), row.attempts, first, lease_us, refused)

@@ -21,8 +21,17 @@ CAP_SECONDS: Final = 300.0
 LONGEST_RETRY_AFTER: Final = 3600.0
 
 GONE: Final = 410
-TRANSIENT: Final = frozenset({408, 421, 423, 425, 429})
-"""Beside all of 5xx: another attempt may well succeed."""
+TOO_MANY_REQUESTS: Final = 429
+TRANSIENT: Final = frozenset({408, 421, 423, 425, TOO_MANY_REQUESTS})
+"""Like all of 5xx: another attempt may well succeed."""
+
+MAY_REFUSE_ALL: Final = frozenset({401, 403, 404, 405, 407})
+"""A wrong secret or address gives these for every event; a healthy destination may give them for one."""
+
+HOLD_SECONDS: Final = 900.0
+"""How long events are held if a destination refuses everything: an operator can correct it meanwhile."""
+
+MAX_HELD_PAUSE_SECONDS: Final = 60.0
 
 
 class End(StrEnum):
@@ -35,6 +44,8 @@ class End(StrEnum):
     """The destination wants nothing any more."""
     EXHAUSTED = "exhausted"
     """It was tried for long enough."""
+    HELD = "held"
+    """The destination may be refusing everything; counts as no attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,15 @@ class Answer:
             return End.TRANSIENT
         if status == GONE:
             return End.GONE
+        if status in MAY_REFUSE_ALL:
+            return End.HELD
         return End.DELIVERED if 200 <= status < 300 else End.PERMANENT
+
+    @property
+    def is_away(self) -> bool:
+        """Return whether the answer, or its absence, shows that the destination is away."""
+        status = self.status
+        return not self.is_hopeless and (status is None or status == TOO_MANY_REQUESTS or status >= 500)
 
     @property
     def is_success(self) -> bool:
@@ -87,16 +106,41 @@ def pause_after(attempts: int, asked: float | None = None) -> float:
     return max(asked or 0.0, random.uniform(0.0, ceiling))  # noqa: S311  # spreads attempts out, guards nothing
 
 
-def judged(answer: Answer, destination: Destination, *, attempts: int, seconds: float) -> End:
+def pause_held(refused_seconds: float) -> float:
+    """Return the seconds before an event that was refused for so long is tried again."""
+    return min(max(refused_seconds, 1.0), MAX_HELD_PAUSE_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # as above
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The attempts before the one that is judged.
+
+    Args:
+        attempts: How many have failed; those at a destination that is away do not count.
+        seconds: Since the first that failed.
+        refused_seconds: Since the destination first gave this event an answer that may concern every event.
+        has_taken_since: Whether it has taken another event since that answer.
+    """
+
+    attempts: int = 0
+    seconds: float = 0.0
+    refused_seconds: float = 0.0
+    has_taken_since: bool = False
+
+
+def judge(answer: Answer, destination: Destination, before: Before, *, is_probe: bool) -> End:
     """Return how an attempt ended, in view of those before it.
 
     Args:
-        answer: What came of it.
-        destination: Its bounds.
-        attempts: How many have failed with this one; those at a destination that is down are not counted.
-        seconds: Since the first that failed.
+        answer: The result of the attempt.
+        destination: Its limits.
+        before: The attempts before.
+        is_probe: Whether the destination was away when it was sent, so that a failure does not count.
     """
-    if answer.end is not End.TRANSIENT:
+    if answer.end is End.HELD:
+        is_own = before.has_taken_since or before.refused_seconds >= HOLD_SECONDS
+        return End.PERMANENT if is_own else End.HELD
+    if answer.end is not End.TRANSIENT or is_probe:
         return answer.end
-    is_exhausted = attempts >= destination.attempts or seconds >= destination.give_up
+    is_exhausted = before.attempts + 1 >= destination.attempts or before.seconds >= destination.give_up
     return End.EXHAUSTED if is_exhausted else End.TRANSIENT

@@ -83,6 +83,7 @@ def resend(connection: Connection, choice: DeadChoice, intervention_id: str, now
             outcome=None,
             attempts=0,
             first_attempt_at=None,
+            refused_at=None,
             finished_at=None,
             dead_lettered_at=None,
             due_at=moment_of(now_us),

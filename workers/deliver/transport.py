@@ -1,4 +1,4 @@
-"""Send a request to a destination: within its time, following no redirect, keeping no cookie."""
+"""Send a request to a destination before its deadline, without following redirects or keeping cookies."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from urllib3.exceptions import HTTPError
 
 from workers.deliver.judgement import Answer, retry_after
 from workers.deliver.message import headers_of
+from workers.http_deadline import DeadlineAdapter, shorten_deadline
 
 if TYPE_CHECKING:
     from workers.deliver.destinations import Destination
 
-ANSWER_BYTES: Final = 65_536
-"""What is read of an answer's body, and thrown away, so that its connection can be used again."""
+MAX_ANSWER_BYTES: Final = 65_536
+BODY_SECONDS: Final = 0.2
+"""An answer's body is read, and thrown away, only so that its connection can be used again: if it is longer,
+or takes longer, the connection is closed. The status has decided already."""
 
 REASONS: Final = (
     (requests.ConnectTimeout, "connect_timeout"),
@@ -47,7 +50,7 @@ class Transport:
         self._local = threading.local()
 
     def send(self, webhook_id: str, body: bytes) -> Answer:
-        """Post *body* once; blocks for twice the destination's timeout at most, unless it drips.
+        """Post *body* once; blocks for the destination's timeout at most, and for the lookup of its name.
 
         Returns:
             What came of it; nothing is raised for what the network does.
@@ -59,7 +62,10 @@ class Transport:
         request.prepare_content_length(body)
         try:
             answer = self._session().send(
-                request, timeout=self._destination.timeout, allow_redirects=False, **self._options
+                request,
+                timeout=self._destination.timeout,
+                allow_redirects=False,
+                **self._options,
             )
         except requests.RequestException as error:
             return Answer(None, next((word for kind, word in REASONS if isinstance(error, kind)), "request"))
@@ -71,13 +77,15 @@ class Transport:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, DeadlineAdapter(max_answer_bytes=MAX_ANSWER_BYTES))
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
 
 
 def _discard_body(answer: requests.Response) -> None:
-    """Read what little a body is, so that the connection is free; the status has decided already."""
-    left = ANSWER_BYTES
+    """Read the rest of a short body, so that the connection is free."""
+    shorten_deadline(BODY_SECONDS)
     with answer, suppress(HTTPError, OSError):
-        while left > 0 and (piece := answer.raw.read(left)):
-            left -= len(piece)
+        while answer.raw.read(MAX_ANSWER_BYTES):
+            pass

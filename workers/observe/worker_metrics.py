@@ -26,7 +26,7 @@ class Count:
         help: What Prometheus shows beside it.
         role: Whose report has it.
         figure: Its name there.
-        has_destination: Whether it is told for each destination.
+        parts: The labels by which it is counted, in the order in which its keys name them.
         is_gauge: Whether it is a state, and not a count that only rises.
     """
 
@@ -34,13 +34,13 @@ class Count:
     help: str
     role: str
     figure: str
-    has_destination: bool = False
+    parts: tuple[str, ...] = ()
     is_gauge: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels' names."""
-        return ("worker", "destination") if self.has_destination else ("worker",)
+        return ("worker", *self.parts)
 
 
 def _intake(figure: str, text: str, name: str | None = None) -> Count:
@@ -75,15 +75,37 @@ COUNTS: Final = (
         "Events that a destination took.",
         "deliver",
         "delivered",
-        has_destination=True,
+        ("destination", "event_type"),
     ),
-    Count("om_deliver_failed", "Attempts that failed.", "deliver", "failed", has_destination=True),
+    Count(
+        "om_deliver_refused",
+        "Events that a destination refused for themselves; each is a dead letter.",
+        "deliver",
+        "refused",
+        ("destination", "event_type"),
+    ),
+    Count("om_deliver_failed", "Attempts that failed.", "deliver", "failed", ("destination",)),
+    Count(
+        "om_destination_refusing",
+        "1 if a destination has refused events for half a minute and taken none: they are held.",
+        "deliver",
+        "refusing",
+        ("destination",),
+        is_gauge=True,
+    ),
+    Count(
+        "om_deliver_destinations_digest",
+        "A digest of the destinations file that the worker runs with; all must be equal.",
+        "deliver",
+        "destinations_digest",
+        is_gauge=True,
+    ),
     Count(
         "om_destination_down",
         "1 where this worker's breaker is open: one event at a time is tried.",
         "deliver",
         "down",
-        has_destination=True,
+        ("destination",),
         is_gauge=True,
     ),
 )
@@ -109,7 +131,7 @@ def _counted(count: Count, reports: Iterable[WorkerReport]) -> Metric:
         if report.role == count.role:
             figure = report.figures.get(count.figure, 0)
             of_each = figure.items() if isinstance(figure, Mapping) else [(None, figure)]
-            for destination, number in of_each:
-                labels = (report.worker,) if destination is None else (report.worker, destination)
-                metric.add_metric(labels, float(number))
+            for key, number in of_each:
+                parts = () if key is None else tuple(key.split(" "))
+                metric.add_metric((report.worker, *parts), float(number))
     return metric

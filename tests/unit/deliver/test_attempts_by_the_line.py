@@ -21,7 +21,7 @@ MESSAGE = Message(7, "c", "t", datetime.now(tz=UTC), 0, late=False, verified=Non
 def test_an_attempt_is_a_line_where_that_is_asked_for(asked, lines):
     deliverer = Deliverer(None, SystemClock(), [CRM], logs_attempts=asked)
     taken = Taken(MESSAGE, attempts=0, first_attempt_us=None, lease_us=0)
-    attempt = Attempt(CRM, taken, Answer(204, "204"), End.DELIVERED, 0, 0, is_last=True, took_us=12_500)
+    attempt = Attempt(CRM, taken, Answer(204, "204"), End.DELIVERED, 0, 0, (7,), is_last=True, took_us=12_500)
     with capture_logs() as logged:
         deliverer._note(attempt)
 

@@ -51,7 +51,8 @@ class Stand:
         deadline = time.monotonic() + SECONDS
         while not condition():
             assert time.monotonic() < deadline, self.query(
-                "SELECT outbox_id, destination, attempts, status, reason, outcome FROM deliveries"
+                "SELECT destination, outcome, status, reason, count(*), min(outbox_id), min(due_at)"
+                " FROM deliveries GROUP BY destination, outcome, status, reason"
             )
             time.sleep(0.02)
 

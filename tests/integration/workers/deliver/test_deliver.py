@@ -196,7 +196,7 @@ def test_what_fails_too_often_is_given_up_and_nothing_else_with_it(stand):
 
 
 def test_a_destination_that_is_down_costs_no_event_its_attempts(stand, monkeypatch):
-    monkeypatch.setattr(breaker_module, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(breaker_module, "MAX_PAUSE_SECONDS", 0.02)
     stand.inbox.fault_of = lambda _told: Fault(503)
     with stand.delivering(replace(stand.crm, attempts=3, concurrency=2)):
         stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(12)])

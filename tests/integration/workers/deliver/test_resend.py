@@ -99,7 +99,7 @@ def test_what_is_refused_again_is_a_dead_letter_again_with_its_new_reason(stand,
     declare_topology(vhost.amqp_url)
     publisher = stand.publisher(vhost.amqp_url)
     assert publisher.publish_dead_letters() == 8
-    stand.inbox.fault_of = lambda _told: Fault(403)
+    stand.inbox.fault_of = lambda _told: Fault(409)
     omctl("crm")
     deliver_all(stand)
 
@@ -124,7 +124,7 @@ def test_what_is_sent_again_while_its_letter_is_published_is_told_of_once_it_die
     publisher = stand.publisher(vhost.amqp_url)
     assert publisher.publish_dead_letters() == 8
     monkeypatch.undo()
-    stand.inbox.fault_of = lambda _told: Fault(403)
+    stand.inbox.fault_of = lambda _told: Fault(409)
     deliver_all(stand)
     assert publisher.publish_dead_letters() == 4
 

@@ -1,0 +1,168 @@
+"""Destinations that refuse, hang or drip cost their own events something, and others nothing."""
+
+import time
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from messaging.clock import SystemClock
+from simulator.platform import Fault
+from tests.integration.workers.deliver.stand import words_of
+from tests.integration.workers.events import deliver, event, said
+from tests.integration.workers.test_http_deadline import OK, server
+from workers.deliver import Deliverer, attempts, breaker, deliveries
+from workers.deliver.deliveries import recall_parked, take
+
+MANY = 100
+BACKLOG = """
+    INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+    SELECT '{conversation}', NULL, 'openmessaging:conversation:new', '2026-01-01 00:00:00.000000', false,
+        '2026-01-01 00:00:00.000000' FROM n"""
+
+
+def is_refused(told):
+    """Choose nine of ten conversations."""
+    return not told.body["conversation_id"].endswith("0")
+
+
+def new_conversations(stand, prefix="c", count=MANY):
+    stand.intake(*[deliver(event("new", conversation=f"{prefix}-{number}")) for number in range(count)])
+
+
+@pytest.mark.parametrize("status", [422, 404])
+def test_good_events_pass_while_a_destination_refuses_nine_of_ten(stand, status):
+    stand.inbox.fault_of = lambda told: Fault(status) if is_refused(told) else None
+    with stand.delivering(replace(stand.crm, concurrency=2)):
+        new_conversations(stand)
+        stand.wait_for(lambda: stand.inbox.counts()["delivered"] == MANY // 10)
+        # What was refused after the last one that was taken is decided once another is taken.
+        new_conversations(stand, "10", count=1)
+        stand.wait_for(lambda: not stand.waiting())
+    reasons = stand.query("SELECT reason, count(*) FROM dead_letters GROUP BY reason")
+    assert reasons == [(f"destination crm: {status}", MANY - MANY // 10)]
+
+
+def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_corrected(stand, monkeypatch):
+    monkeypatch.setattr(breaker, "REFUSING_CONVERSATIONS", 5)
+    stand.inbox.fault_of = lambda told: Fault(404) if told.destination == "crm" else None
+    with stand.delivering(stand.crm, stand.content):
+        new_conversations(stand, count=40)
+        stand.wait_for(lambda: not stand.waiting("content"))
+        # Probed one at a time, each event more seldom.
+        stand.wait_for(lambda: len([each for each in stand.inbox.asked if each.destination == "crm"]) > 25)
+        assert stand.waiting("crm") == 40
+        stand.inbox.fault_of = lambda _told: None
+        stand.wait_for(lambda: not stand.waiting("crm"))
+    assert stand.query("SELECT count(*) FROM dead_letters") == [(0,)]
+    assert stand.query("SELECT max(attempts) FROM deliveries") == [(0,)]
+    assert stand.inbox.counts() == {"delivered": 80, "repeated": 0, "disordered": 0, "forged": 0}
+
+
+def test_probes_of_a_destination_that_is_down_do_not_count_towards_giving_up(stand, monkeypatch):
+    monkeypatch.setattr(breaker, "MAX_PAUSE_SECONDS", 0.02)
+    stand.inbox.fault_of = lambda _told: Fault(503)
+    down = "SELECT count(*) FROM deliveries WHERE status = 503 AND attempts = 0 AND first_attempt_at IS NULL"
+    with stand.delivering(replace(stand.crm, concurrency=1, give_up=2.0, attempts=100)):
+        new_conversations(stand, count=12)
+        # Those that failed before it was known to be down are given up in the end, probed ones are not.
+        stand.wait_for(lambda: stand.query(down) >= [(2,)])
+        time.sleep(2.5)
+        assert stand.query(down) >= [(2,)]
+        probed = stand.query("SELECT count(*) FROM deliveries WHERE outcome IS NULL AND attempts = 0")
+        assert probed >= [(2,)]
+        stand.inbox.fault_of = lambda _told: None
+        stand.wait_for(lambda: not stand.waiting())
+
+
+def drips(accepted):
+    accepted.recv(65_536)
+    accepted.sendall(OK + b"transfer-encoding: chunked\r\n\r\n")
+    for _ in range(60):
+        accepted.sendall(b"1\r\nx\r\n")
+        time.sleep(0.5)
+
+
+def test_a_destination_that_drips_its_answer_is_delivered_to_and_holds_no_thread(stand):
+    with (
+        server(drips) as port,
+        stand.delivering(replace(stand.crm, url=f"http://127.0.0.1:{port}/", concurrency=1, timeout=5.0)),
+    ):
+        new_conversations(stand, count=10)
+        stand.wait_for(lambda: not stand.waiting())
+    assert stand.query("SELECT DISTINCT outcome, status FROM deliveries") == [("delivered", 200)]
+
+
+def test_a_stop_waits_for_no_destination_longer_than_it_is_given(stand):
+    stand.inbox.fault_of = lambda _told: Fault(200, delay=6.0)
+    deliverer = Deliverer(stand.engine, SystemClock(), [replace(stand.crm, concurrency=1, timeout=20.0)])
+    deliverer.deliver()
+    new_conversations(stand, count=3)
+    while not stand.inbox.asked:
+        deliverer.deliver()
+    started = time.monotonic()
+    deliverer.finish(0.5)
+    assert time.monotonic() - started < 3.0
+    # Runs that waited for a thread were given back: another process need not wait for their lease.
+    now_us = SystemClock().now_us()
+    with stand.engine.begin() as connection:
+        assert len(take(connection, "crm", now_us, lease_us=now_us, limit=16)) == 2
+
+
+def test_a_run_ends_so_that_other_conversations_have_their_turn(stand, monkeypatch):
+    monkeypatch.setattr(attempts, "RUN_SECONDS", 0.2)
+    stand.inbox.fault_of = lambda told: Fault(200, delay=0.1) if words_of([told]) else None
+    with stand.delivering(replace(stand.crm, concurrency=1)):
+        stand.intake(*[deliver(said(str(number), after_ms=number)) for number in range(12)])
+        stand.settle()
+        stand.wait_for(lambda: stand.inbox.asked)
+        stand.intake(deliver(event("new", conversation="c-other")))
+        stand.wait_for(lambda: not stand.waiting())
+    told = [each.body["conversation_id"] for each in stand.inbox.told("crm")]
+    assert "c-other" in told[:-4]
+    assert words_of(stand.inbox.told("crm")) == [str(number) for number in range(12)]
+
+
+def backlog(stand, count, conversation="one"):
+    stand.execute(BACKLOG.format(count=count, conversation=conversation))
+
+
+READ = """
+    SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(indexrelid)), 0)::int
+    FROM pg_index WHERE indrelid = 'deliveries'::regclass"""
+
+
+def test_a_conversations_backlog_is_not_read_again_for_each_event_of_it(stand):
+    if stand.engine.dialect.name != "postgresql":
+        pytest.skip("PostgreSQL says how many entries were read")
+    with stand.delivering(stand.crm):
+        pass
+    backlog(stand, 20_000)
+    now_us, read = SystemClock().now_us(), []
+    delivered = text("UPDATE deliveries SET outcome = 'delivered' WHERE outbox_id = ANY(:ids)")
+    for lease in range(30):
+        with stand.engine.begin() as connection:
+            before = connection.scalar(text(READ))
+            [run] = take(connection, "crm", now_us, lease_us=now_us - 1 - lease, limit=16)
+            read.append(connection.scalar(text(READ)) - before)
+            connection.execute(delivered, {"ids": [taken.message.outbox_id for taken in run]})
+            recall_parked(connection, [("crm", "one")], now_us)
+    # The first looks put what waits behind out of the way, a bounded number each.
+    assert max(read) < 15_000, read
+
+
+def test_one_conversations_backlog_delays_no_other_and_is_delivered_in_its_order(stand, monkeypatch):
+    monkeypatch.setattr(deliveries, "MAX_WALK", 100)
+    count = 600
+    with stand.delivering(stand.crm):
+        pass
+    backlog(stand, count)
+    backlog(stand, 1, "other")
+    with stand.delivering(stand.crm):
+        stand.wait_for(lambda: any(each.body["conversation_id"] == "other" for each in stand.inbox.asked))
+        assert stand.waiting() > count // 2
+        stand.wait_for(lambda: not stand.waiting())
+    assert stand.inbox.counts() == {"delivered": count + 1, "repeated": 0, "disordered": 0, "forged": 0}
+    parked = "SELECT count(*) FROM deliveries WHERE outcome IS NULL OR due_at > '9000-01-01'"
+    assert stand.query(parked) == [(0,)]
