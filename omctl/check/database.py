@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from messaging.environment import Environment
+    from workers.tables import WorkerReport
 
 AREA: Final = "database"
 
@@ -89,7 +91,7 @@ def _contents(url: str) -> list[Finding]:
         here = (SystemClock().now_us() - DatabaseClock(engine).now_us()) / 1_000_000
         with engine.connect() as connection:
             missing = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
-            found = [] if missing else [*_clocks(connection, here), *_counts(connection)]
+            found = [] if missing else [*_clocks(connection, here), *_files(connection), *_counts(connection)]
             return [tables_finding(missing), *found]
     finally:
         engine.dispose()
@@ -127,6 +129,27 @@ def _counts(connection: Connection) -> list[Finding]:
         Finding(AREA, "drift", Level.NOTE if unknown else Level.OK, f"{unknown} unknown names noted"),
         *paused_findings(connection.execute(select(destinations).order_by(destinations.c.name))),
     ]
+
+
+def _files(connection: Connection) -> list[Finding]:
+    # The newest report is the present, as far as silence is concerned: no clock but the workers' own.
+    reports = worker_reports_now(connection)
+    return file_findings(reports, max((report.reported_at for report in reports), default=datetime.now(UTC)))
+
+
+def file_findings(reports: Iterable[WorkerReport], now: datetime) -> list[Finding]:
+    """Return a problem if deliver workers run with different destinations files."""
+    workers: dict[object, list[str]] = {}
+    for report in reports:
+        if report.role == "deliver" and not report.is_silent(now):
+            workers.setdefault(report.figures.get("destinations_digest"), []).append(report.worker)
+    if len(workers) < 2:
+        return []
+    text = "the deliver workers run with different files: " + " / ".join(
+        ", ".join(names) for names in workers.values()
+    )
+    advice = "Copy the newest OM_DESTINATIONS file to each host, and restart its om-deliver@N."
+    return [Finding(AREA, "destinations", Level.PROBLEM, text, advice)]
 
 
 def paused_findings(rows: Iterable[Any]) -> list[Finding]:

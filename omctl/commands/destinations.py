@@ -14,6 +14,7 @@ from messaging.clock import SystemClock
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from omctl.commands.resend import resend
+from omctl.commands.subscriptions import abandon, backfill, remove
 from omctl.console import dry_run_option, json_option, print_json, print_table
 from omctl.database import database_url, in_words
 from omctl.destination_states import states
@@ -47,6 +48,8 @@ Examples:
   omctl destinations test crm
   omctl destinations pause crm && … && omctl destinations resume crm
   omctl destinations resend crm --since 2h --reason "it has its new schema"
+  omctl destinations backfill crm --since 2h --reason "one host had the older file"
+  omctl destinations remove crm --reason "replaced by sales"
 """
 
 
@@ -147,7 +150,8 @@ def resume_(name: str, *, dry_run: bool, as_json: bool) -> None:
     )
 
 
-destinations.add_command(resend)
+for command in (resend, remove, backfill, abandon):
+    destinations.add_command(command)
 
 
 def _is_paused(connection: Connection, name: str) -> bool:

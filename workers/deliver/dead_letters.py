@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import literal_column, select, tuple_, update
 
 from messaging.blocking import DestinationLetter, publish_dead_letters
 from messaging.envelope import WEBHOOK, Envelope
@@ -14,6 +14,7 @@ from messaging.log import logger
 from workers.deliver.deliveries import DEAD, MESSAGE_COLUMNS, message_of
 from workers.deliver.judgement import End
 from workers.deliver.message import body_of
+from workers.isolation import isolate
 from workers.parsing import microseconds_of, moment_of
 from workers.tables import (
     DeadLetter,
@@ -42,6 +43,9 @@ AT_ONCE: Final = 20
 
 LEASE_SECONDS: Final = 60.0
 
+SET_ASIDE_SECONDS: Final = 3600.0
+"""Until a letter that cannot be read or published is tried again; the others go on."""
+
 _D: Final = deliveries.c
 # Not a parameter: the index of what is untold has the word in its condition.
 _DEAD: Final[Any] = literal_column(f"'{DEAD}'")
@@ -61,6 +65,10 @@ def record_reasons(connection: Connection, dead: Sequence[Attempt], now_us: int)
     record_dead_letters(
         connection, [_record_of(each, events.get(each.taken.message.outbox_id)) for each in dead], now_us
     )
+
+
+Key = tuple[int, str]
+"""Outbox id and destination."""
 
 
 class DeadLetterPublisher:
@@ -94,12 +102,18 @@ class DeadLetterPublisher:
             RetryLaterError: The database or the broker is away, or the broker refuses us; nothing is lost.
                 What was confirmed until then is done.
         """
-        rows = transact(self._engine, self._lease)
-        if not rows:
-            return 0
+        keys = transact(self._engine, self._lease)
+        published: list[Row[Any]] = []
+        isolate(keys, lambda some: published.extend(self._publish(some)), self._set_aside)
+        return len(published)
+
+    def _publish(self, keys: Sequence[Key]) -> list[Row[Any]]:
+        rows = transact(self._engine, lambda connection: _read(connection, keys))
+        # All of them before any is published: one that cannot be made leaves no trace of the others.
+        made = [_letter_of(row) for row in rows]
         confirmed: list[Row[Any]] = []
         try:
-            letters = publish_dead_letters(self._amqp_urls, map(_letter_of, rows))
+            letters = publish_dead_letters(self._amqp_urls, iter(made))
             # Strict: the letters are asked for their end too, which closes the connection.
             for row, _ in zip(rows, letters, strict=True):
                 confirmed.append(row)
@@ -107,35 +121,31 @@ class DeadLetterPublisher:
             # With a broker that is slow for each, all of them would begin anew each time, and add copies.
             self._close(confirmed)
             # A broker also refuses while a node boots or a password changes: no reason to deliver nothing.
-            rest = rows[len(confirmed) :]
+            rest = [_key_of(row) for row in rows[len(confirmed) :]]
             transact(self._engine, lambda connection: self._note(connection, rest, due_at=self._now()))
             raise RetryLaterError(str(error)) from None
         self._close(confirmed)
-        return len(confirmed)
+        return confirmed
 
-    def _lease(self, connection: Connection) -> list[Row[Any]]:
+    def _set_aside(self, key: Key, error: Exception) -> None:
+        logger().error(
+            "dead_letter_not_published", outbox_id=key[0], destination=key[1], reason=type(error).__name__
+        )
+        until = moment_of(self._clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000))
+        transact(self._engine, lambda connection: self._note(connection, [key], due_at=until))
+
+    def _lease(self, connection: Connection) -> list[Key]:
         untold = (
-            select(
-                *MESSAGE_COLUMNS,
-                _D.destination,
-                _D.reason,
-                _D.status,
-                _E.source,
-                _E.received_at,
-                _E.message_id,
-            )
-            .join(outbox, outbox.c.id == _D.outbox_id)
-            .outerjoin(processed_events, _E.id == outbox.c.event_id)
-            .outerjoin(event_payloads, event_payloads.c.event_id == outbox.c.event_id)
+            select(_D.outbox_id, _D.destination)
             .where(_D.outcome == _DEAD, _D.dead_lettered_at.is_(None), _D.due_at <= self._now())
             .order_by(_D.outbox_id)
             .limit(AT_ONCE)
-            .with_for_update(of=deliveries, skip_locked=True)
+            .with_for_update(skip_locked=True)
         )
-        rows: list[Row[Any]] = list(connection.execute(untold))
+        keys = [(row[0], row[1]) for row in connection.execute(untold)]
         until = moment_of(self._clock.now_us() + round(LEASE_SECONDS * 1_000_000))
-        self._note(connection, rows, due_at=until)
-        return rows
+        self._note(connection, keys, due_at=until)
+        return keys
 
     def _close(self, rows: Sequence[Row[Any]]) -> None:
         """Put on record that the broker has these letters."""
@@ -145,17 +155,42 @@ class DeadLetterPublisher:
             logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
 
     def _note_told(self, connection: Connection, rows: Sequence[Row[Any]]) -> None:
-        self._note(connection, rows, dead_lettered_at=self._now())
+        self._note(connection, [_key_of(row) for row in rows], dead_lettered_at=self._now())
         if self._receipts is not None:
             self._receipts.owe(connection, rows)
 
-    def _note(self, connection: Connection, rows: Sequence[Row[Any]], **values: object) -> None:
-        for row in rows:
-            is_it = (_D.outbox_id == row.id) & (_D.destination == row.destination) & (_D.outcome == DEAD)
+    def _note(self, connection: Connection, keys: Sequence[Key], **values: object) -> None:
+        for outbox_id, destination in keys:
+            is_it = (_D.outbox_id == outbox_id) & (_D.destination == destination) & (_D.outcome == DEAD)
             connection.execute(update(deliveries).where(is_it).values(**values))
 
     def _now(self) -> Any:
         return moment_of(self._clock.now_us())
+
+
+def _read(connection: Connection, keys: Sequence[Key]) -> list[Row[Any]]:
+    """Return what letters are made of."""
+    query = (
+        select(
+            *MESSAGE_COLUMNS,
+            _D.destination,
+            _D.reason,
+            _D.status,
+            _E.source,
+            _E.received_at,
+            _E.message_id,
+        )
+        .join(outbox, outbox.c.id == _D.outbox_id)
+        .outerjoin(processed_events, _E.id == outbox.c.event_id)
+        .outerjoin(event_payloads, event_payloads.c.event_id == outbox.c.event_id)
+        .where(tuple_(_D.outbox_id, _D.destination).in_(keys))
+        .order_by(_D.outbox_id)
+    )
+    return list(connection.execute(query))
+
+
+def _key_of(row: Row[Any]) -> Key:
+    return row.id, row.destination
 
 
 def letter_id(destination: str, webhook_id: str) -> str:

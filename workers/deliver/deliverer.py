@@ -13,6 +13,7 @@ from messaging.log import logger
 from workers.deliver import deliveries
 from workers.deliver.attempts import Attempt, Sending, attempt_run, lease_seconds, return_run
 from workers.deliver.breaker import Breaker
+from workers.deliver.destinations import digest_of
 from workers.deliver.judgement import End
 from workers.deliver.records import record
 from workers.deliver.registry import register
@@ -148,10 +149,11 @@ class Deliverer:
             self._await_ends()
         transact(self._engine, lambda connection: record(connection, self._unrecorded, self._clock.now_us()))
 
-    def figures(self) -> dict[str, dict[str, float]]:
+    def figures(self) -> dict[str, float | dict[str, float]]:
         """Return what this process has counted so far, by destination and event type; for any thread."""
         lanes, now = self._lanes.items(), time.monotonic()
         return {
+            "destinations_digest": float(digest_of(tuple(self._destinations))),
             "delivered": _by_type({name: lane.delivered for name, lane in lanes}),
             "refused": _by_type({name: lane.refused for name, lane in lanes}),
             "failed": {name: lane.failed for name, lane in lanes},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tomllib
@@ -43,7 +44,7 @@ class Destination:
         url: Where its events are posted.
         secrets: Signing keys, newest first; each signs, so that one can be rotated.
         events: The event types that it is told of.
-        timeout: Seconds that it may take to be reached, and again to answer.
+        timeout: Seconds that a whole request may take, its answer included.
         concurrency: Requests under way at a time, of each process.
         attempts: How often it may fail over one event before that is given up …
         give_up: … and seconds from the first attempt after which it is given up whatever the number.
@@ -79,11 +80,25 @@ def read_destinations(path: str) -> tuple[Destination, ...]:
         raise ConfigurationError("OM_DESTINATIONS must name a readable text file") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"OM_DESTINATIONS: is no TOML: {error}") from None
-    tables = content.pop("destinations", {})
+    tables, is_none = content.pop("destinations", {}), content.pop("none", False)
     if content or not isinstance(tables, dict):
         unknown = ", ".join(content) or "destinations"
         raise ConfigurationError(f"OM_DESTINATIONS: {unknown}: only [destinations.NAME] tables are known")
+    if bool(tables) == (is_none is True):
+        # An empty file is a template gone wrong more often than a decision.
+        raise ConfigurationError(
+            "OM_DESTINATIONS: has no [destinations.NAME] table; if that is intended, it must say none = true"
+            if not tables
+            else "OM_DESTINATIONS: none = true, and destinations, exclude each other"
+        )
     return tuple(_destination(name, table, Path(path).parent) for name, table in tables.items())
+
+
+def digest_of(destinations: tuple[Destination, ...]) -> int:
+    """Return a number by which processes with different files differ; secrets are left out."""
+    shown = [(repr(each), each.url) for each in sorted(destinations, key=lambda each: each.name)]
+    # Fewer than 53 bits, so that JSON and Prometheus keep it exactly.
+    return int.from_bytes(hashlib.sha256(repr(shown).encode()).digest()[:6], "big")
 
 
 def _destination(name: str, table: object, directory: Path) -> Destination:

@@ -1,4 +1,4 @@
-"""Tell the database which destinations there are, and which of them are to get nothing for now."""
+"""Record the destinations, their subscriptions, and which of them get nothing for now."""
 
 from __future__ import annotations
 
@@ -26,19 +26,25 @@ _SUBSCRIBE: Final = insert_into(
 
 
 def register(connection: Connection, configured: Iterable[Destination], now_us: int) -> None:
-    """Let the outbox make deliveries for these destinations and for no others, from now on.
+    """Let the outbox make deliveries for these destinations too, from now on.
 
-    What waits for one that is no longer among them stays, and waits.
+    No subscription is removed: another host may run with a newer file. That is an operator's decision.
     """
     wanted = {(event, each.name) for each in configured if each.enabled for event in each.events}
     if names := sorted({name for _, name in wanted}):
         _ENTER.execute(connection, [(name, now_us) for name in names])
-    found = {(event, name) for event, name in connection.execute(select(subscriptions))}
-    for event_type, name in sorted(found - wanted):
-        is_it = (subscriptions.c.event_type == event_type) & (subscriptions.c.destination == name)
-        connection.execute(delete(subscriptions).where(is_it))
-    if new := sorted(wanted - found):
-        _SUBSCRIBE.execute(connection, new)
+        _SUBSCRIBE.execute(connection, sorted(wanted))
+
+
+def subscribed_types(connection: Connection, name: str) -> list[str]:
+    """Return the event types for which the outbox makes deliveries for a destination."""
+    query = select(subscriptions.c.event_type).where(subscriptions.c.destination == name)
+    return sorted(connection.execute(query).scalars())
+
+
+def unsubscribe(connection: Connection, name: str) -> None:
+    """Make no further deliveries for a destination; what waits for it stays."""
+    connection.execute(delete(subscriptions).where(subscriptions.c.destination == name))
 
 
 def pause(connection: Connection, name: str, now_us: int, because: str) -> bool:

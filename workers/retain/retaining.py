@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from messaging.log import logger
+from workers.deliver import abandon_old
+from workers.parsing import moment_of
 from workers.retain.expiry import BATCH_ROWS, expiries
 from workers.tables import RETENTION_SESSION, START, engine_of, transact
 
@@ -58,6 +61,9 @@ def retain(
 ) -> Iterator[Expired]:
     """Delete what is old, and yield what went, table by table; each batch is durable when it is done.
 
+    Deliveries that have waited for as long as events are kept are abandoned first: a destination that is away
+    or paused pins nothing for ever.
+
     Args:
         engine: The database.
         now_us: The present, microseconds since the epoch.
@@ -68,6 +74,8 @@ def retain(
     Raises:
         RetryLaterError: The database is away; what is deleted is deleted, call again later.
     """
+    if not dry_run:
+        _abandon(engine, moment_of(now_us) - timedelta(days=event_days), now_us)
     found = expiries(now_us, payload_days=payload_days, event_days=event_days)
     for expiry, rows in _counted(engine, found) if dry_run else _deleted(engine, found):
         expired = Expired(expiry.kept.name, expiry.older_than, rows)
@@ -107,3 +115,11 @@ def _deleted(engine: Engine, found: Sequence[Expiry]) -> Iterator[tuple[Expiry, 
 
 def _delete_page(connection: Connection, expiry: Expiry, after: Any) -> Page:
     return expiry.kept.delete(connection, expiry.older_than, BATCH_ROWS, after)
+
+
+def _abandon(engine: Engine, created_before: datetime, now_us: int) -> None:
+    total = 0
+    while some := transact(engine, lambda connection: abandon_old(connection, created_before, now_us)):
+        total += some
+    if total:
+        logger().warning("deliveries_abandoned", rows=total, older_than=created_before.isoformat())

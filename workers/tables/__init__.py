@@ -51,9 +51,12 @@ from workers.tables.models import (
     worker_reports,
 )
 from workers.tables.operating import (
+    ABANDON_DELIVERIES,
+    BACKFILL_DELIVERIES,
     DISCARD_LETTERS,
     ERASE,
     OPERATOR_SESSION,
+    REMOVE_SUBSCRIPTIONS,
     REPLAY_EVENTS,
     REPLAY_LETTERS,
     RESEND_DELIVERIES,
@@ -164,6 +167,8 @@ from workers.tables.taking_in import (
 )
 
 __all__ = [
+    "ABANDON_DELIVERIES",
+    "BACKFILL_DELIVERIES",
     "BOOLEAN",
     "BYTES",
     "CLOCK_AHEAD",
@@ -185,6 +190,7 @@ __all__ = [
     "MOMENT",
     "OPERATOR_SESSION",
     "QUERY_CANCELED",
+    "REMOVE_SUBSCRIPTIONS",
     "REPLAY_EVENTS",
     "REPLAY_LETTERS",
     "REPORT_SECONDS",

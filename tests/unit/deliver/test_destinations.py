@@ -4,7 +4,7 @@ import pytest
 
 from messaging.errors import ConfigurationError
 from workers.deliver import Destination, read_deliver_settings
-from workers.deliver.destinations import read_destinations
+from workers.deliver.destinations import digest_of, read_destinations
 
 SECRET = "whsec_Y29uc3RydWN0ZWQtc2VjcmV0"
 CRM = f"""
@@ -31,8 +31,18 @@ def test_a_destination_needs_an_address_a_secret_and_events(read):
     )
 
 
-def test_an_empty_file_has_no_destinations(read):
-    assert read("") == ()
+def test_a_file_without_a_destination_must_state_that_this_is_intended(read):
+    assert read("none = true") == ()
+    for content in ("", "none = false", "[destinations]", "none = true\n" + CRM, 'none = "yes"'):
+        with pytest.raises(ConfigurationError, match="none = true"):
+            read(content)
+
+
+def test_files_that_differ_have_different_digests_whatever_their_order_and_secrets(read):
+    other = CRM.replace("destinations.crm", "destinations.other")
+    digest = digest_of(read(CRM + other))
+    assert digest_of(read(other + CRM.replace(SECRET, "whsec_b2xkZXItc2VjcmV0"))) == digest < 2**53
+    assert len({digest, digest_of(read(CRM)), digest_of(read(CRM + other.replace("events", "e", 1)))}) == 3
 
 
 def test_secrets_are_in_no_repr(read):

@@ -25,9 +25,12 @@ from workers.tables.operating.history import (
     unfinished_replay,
 )
 from workers.tables.operating.intervention_records import (
+    ABANDON_DELIVERIES,
+    BACKFILL_DELIVERIES,
     DISCARD_LETTERS,
     ERASE,
     OPERATOR_SESSION,
+    REMOVE_SUBSCRIPTIONS,
     REPLAY_EVENTS,
     REPLAY_LETTERS,
     RESEND_DELIVERIES,
@@ -41,9 +44,12 @@ from workers.tables.operating.intervention_records import (
 )
 
 __all__ = [
+    "ABANDON_DELIVERIES",
+    "BACKFILL_DELIVERIES",
     "DISCARD_LETTERS",
     "ERASE",
     "OPERATOR_SESSION",
+    "REMOVE_SUBSCRIPTIONS",
     "REPLAY_EVENTS",
     "REPLAY_LETTERS",
     "RESEND_DELIVERIES",

@@ -241,14 +241,6 @@ def test_a_paused_destination_is_told_after_it_is_resumed(stand):
         stand.wait_for(lambda: not stand.waiting())
 
 
-def test_one_that_is_no_longer_configured_is_told_of_nothing_new(stand):
-    with stand.delivering(stand.crm):
-        pass
-    with stand.delivering(replace(stand.crm, enabled=False)):
-        stand.intake(deliver(event("new")))
-    assert stand.query("SELECT count(*) FROM deliveries") == [(0,)]
-
-
 def test_a_body_that_was_deleted_for_its_age_is_a_dead_letter(stand):
     with stand.delivering(stand.crm):
         pass

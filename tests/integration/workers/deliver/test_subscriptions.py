@@ -1,0 +1,103 @@
+"""Which destinations get events: starting a process adds, an operator's recorded command removes."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from messaging.clock import SystemClock
+from omctl.check import Level
+from omctl.check.database import file_findings
+from omctl.commands.destinations import destinations
+from tests.integration.workers.events import deliver, event
+from workers.deliver import digest_of
+from workers.retain import retain
+from workers.tables import WorkerReport
+
+PLANNED = "SELECT destination, count(*) FROM deliveries GROUP BY destination ORDER BY destination"
+
+
+@pytest.fixture
+def omctl(migrated_url, monkeypatch):
+    monkeypatch.setenv("OM_DATABASE_URL", migrated_url)
+
+    def run(*arguments):
+        done = CliRunner().invoke(destinations, [*arguments, "--json"], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return json.loads(done.output)
+
+    return run
+
+
+def test_a_process_with_an_older_file_takes_no_event_from_a_destination_that_it_lacks(stand):
+    with stand.delivering(stand.crm, stand.content):
+        pass
+    with stand.delivering(stand.crm):
+        stand.intake(deliver(event("new")))
+    with stand.delivering(replace(stand.crm, enabled=False)):
+        stand.intake(deliver(event("new", conversation="c-2")))
+    assert stand.query(PLANNED) == [("content", 2), ("crm", 2)]
+
+
+def test_an_operator_removes_backfills_and_abandons_and_each_is_recorded(stand, omctl):
+    with stand.delivering(stand.crm):
+        pass
+    assert omctl("remove", "crm", "--dry-run")["done"] == 0
+    assert omctl("remove", "crm", "--reason", "by mistake")["done"] == 4
+    stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(6)])
+    stand.execute("DELETE FROM event_payloads WHERE event_id = (SELECT min(event_id) FROM event_payloads)")
+    assert stand.query(PLANNED) == []
+
+    with stand.delivering(stand.crm):
+        pass
+    stand.intake(deliver(event("new", conversation="c-planned")))
+    assert omctl("backfill", "crm", "--since", "1h", "--dry-run") == {
+        "destination": "crm",
+        "chosen": 5,
+        "done": 0,
+        "intervention": None,
+    }
+    assert omctl("backfill", "crm", "--since", "1h", "--reason", "it was removed")["done"] == 5
+    assert omctl("backfill", "crm", "--since", "1h", "--reason", "again")["done"] == 0
+    with stand.delivering(stand.crm):
+        stand.wait_for(lambda: not stand.waiting())
+    assert stand.inbox.counts() == {"delivered": 6, "repeated": 0, "disordered": 0, "forged": 0}
+
+    stand.intake(*[deliver(event("new", conversation=f"d-{number}")) for number in range(3)])
+    assert omctl("abandon", "crm", "--dry-run")["chosen"] == 3
+    assert omctl("abandon", "crm", "--reason", "replaced")["done"] == 3
+    assert stand.waiting() == 0
+    assert stand.query("SELECT action, reason, done FROM interventions ORDER BY started_at") == [
+        ("remove-subscriptions", "by mistake", 4),
+        ("backfill-deliveries", "it was removed", 5),
+        ("abandon-deliveries", "replaced", 3),
+    ]
+
+
+def test_what_waits_longer_than_events_are_kept_pins_nothing(stand):
+    with stand.delivering(stand.crm):
+        pass
+    stand.intake(deliver(event("new")))
+    stand.settle()
+    later_us = SystemClock().now_us() + 31 * 86_400_000_000
+    for now_us in (SystemClock().now_us(), later_us):
+        list(retain(stand.engine, now_us, payload_days=30, event_days=30, dry_run=False))
+        left = stand.query("SELECT count(*) FROM event_payloads")
+        assert left == [(1 if now_us != later_us else 0,)]
+
+
+def test_workers_with_different_files_are_a_problem(stand):
+    now = datetime.now(tz=UTC)
+
+    def report(worker, *configured, seconds_ago=1):
+        figures = {"destinations_digest": float(digest_of(configured))}
+        return WorkerReport("deliver", worker, now, now - timedelta(seconds=seconds_ago), figures)
+
+    one, two = report("vm1 1", stand.crm, stand.content), report("vm2 1", stand.crm)
+    assert file_findings([one, report("vm3 1", stand.content, stand.crm)], now) == []
+    assert file_findings([one, report("vm2 1", stand.crm, seconds_ago=600)], now) == []
+    [finding] = file_findings([one, two], now)
+    assert finding.level is Level.PROBLEM
+    assert "vm1 1 / vm2 1" in finding.text
