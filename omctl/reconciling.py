@@ -1,4 +1,4 @@
-"""Compare with the platform's history for a person who waits for it."""
+"""Compare with the platform's history for an operator who waits for it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from messaging.errors import RetryLaterError
-from workers.genesys import PlatformRefusedError, PlatformUnavailableError
+from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
-from workers.reconcile import Bounds, Checker, Comparer
+from workers.reconcile import Checker, Comparer, GivenWorklist, Record
 from workers.tables import (
     STATE_UNKNOWN,
-    KnownConversation,
     begin_reconciliation,
-    conversations_to_compare,
+    decide_mismatches,
     note_reconciliation,
+    own_conversations,
     processed_keys,
     transact,
 )
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from workers.reconcile import Checked, Copy, EventsExchange, PlatformHistory
-    from workers.tables import Reconciliation
+    from workers.reconcile import Bounds, Copy, EventsExchange, Found, PlatformHistory
 
 Result = TypeVar("Result")
 
@@ -35,10 +34,7 @@ STEP: Final = 1000
 """Conversations of our own that are listed at once."""
 
 TRIES: Final = 5
-"""How often in a row the platform may fail to answer; then a conversation is passed over, or it is away."""
-
-UNANSWERED_IN_A_ROW: Final = 5
-"""Where none of so many has an answer, the platform is away; fewer may each be at fault themselves."""
+"""How often in a row the platform may fail to answer; then it is away."""
 
 GLANCE_SECONDS: Final = 0.5
 
@@ -47,7 +43,7 @@ GLANCE_SECONDS: Final = 0.5
 class Tally:
     """What was found; `missing` in the order in which it was found, `unlisted` why there was no list.
 
-    `refused` and `unanswered` say why the platform did not show a conversation.
+    `refused` and `failed` say why a conversation was not compared, `mismatch` why nothing more was published.
     """
 
     conversations: int = 0
@@ -55,15 +51,20 @@ class Tally:
     compared: int = 0
     unreadable: int = 0
     refused: dict[str, str] = field(default_factory=dict)
-    unanswered: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
     unlisted: str | None = None
+    mismatch: str | None = None
     missing: list[Copy] = field(default_factory=list)
 
-    def add(self, checked: Checked) -> None:
-        """Count what one conversation brought."""
+    def add(self, found: Found) -> None:
+        """Count what one conversation, or a piece of it, brought."""
+        checked = found.checked
+        if found.failed is not None:
+            self.failed[checked.conversation_id] = found.failed
+            return
         if checked.refused is not None:
             self.refused[checked.conversation_id] = checked.refused
-        self.conversations += checked.refused is None
+        self.conversations += checked.refused is None and checked.through is None
         self.unknown += checked.state == STATE_UNKNOWN
         self.compared += checked.compared
         self.unreadable += checked.unreadable
@@ -71,15 +72,14 @@ class Tally:
 
 
 class Reconciling:
-    """One comparison for one person.
+    """One comparison for one operator.
 
     Args:
         engine: The database.
-        clock: Our time.
+        clock: The database's time.
         history: The platform's.
-        exchange: Where what is missing goes.
+        exchange: Where missing events go.
         bounds: What is compared.
-        receipts: Whether receipts are.
         cancelled: Ends it between two conversations.
     """
 
@@ -91,7 +91,6 @@ class Reconciling:
         *,
         exchange: EventsExchange,
         bounds: Bounds,
-        receipts: bool,
         cancelled: Event,
     ) -> None:
         self._engine = engine
@@ -100,11 +99,10 @@ class Reconciling:
         self._exchange = exchange
         self._bounds = bounds
         self._cancelled = cancelled
-        self._checker = Checker(engine, history, receipts=receipts)
         self.tally = Tally()
 
     def conversations(self) -> list[str]:
-        """Return every conversation of the time: our own, and the platform's where it lists them."""
+        """Return every conversation of the time: our own, and the platform's if it lists them."""
         own = {*self._own()}
         try:
             return sorted({*self._listed(), *own})
@@ -114,35 +112,67 @@ class Reconciling:
             self.tally.unlisted = str(error)
             return sorted(own)
 
-    def look(self, ids: Sequence[str]) -> Iterator[int]:
-        """Compare the conversations and change nothing; yields how many are done, after each."""
-        return self._each(ids, lambda known: self._checker.check(known, self._bounds))
+    def compare(self, ids: Sequence[str], record: Record | None, *, is_waived: bool) -> Iterator[int]:
+        """Compare them and publish what is missing; yields how many are done, after each step.
 
-    def recover(self, ids: Sequence[str], started_by: str, holder: str) -> Iterator[int]:
-        """Compare them, publish what is missing and put it on record; yields as `look`."""
-        reconciliation = self._begin(started_by, holder)
+        Without a record, nothing is changed.
+        """
+        worklist = GivenWorklist(ids)
         comparer = Comparer(
-            self._engine, self._clock, self._checker, self._exchange, holder=holder, again=True
+            self._engine,
+            self._clock,
+            Checker(self._engine, self._history),
+            self._history,
+            self._exchange,
+            worklist=worklist,
+            bounds=self._bounds,
+            record=record,
+            report=self.tally.add,
+            is_waived=is_waived,
         )
-        yield from self._each(
-            ids, lambda known: comparer.compare(reconciliation, known, self._bounds).checked
+        while not self._cancelled.is_set() and self._patiently(comparer.step):
+            yield len(ids) - len(worklist)
+        self.tally.mismatch = comparer.mismatch
+        yield len(ids) - len(worklist)
+
+    def begin(self, started_by: str, holder: str) -> Record:
+        """Record that the operator's comparison begins."""
+        begun = transact(
+            self._engine,
+            lambda connection: begin_reconciliation(
+                connection,
+                started_by=started_by,
+                compared_from_us=self._bounds.from_us,
+                compared_to_us=self._bounds.to_us,
+                page=None,
+                holder=holder,
+                now_us=self._clock.now_us(),
+            ),
         )
-        if not self._cancelled.is_set():
-            number, finished_at = reconciliation.reconciliation_id, moment_of(self._clock.now_us())
-            transact(
-                self._engine,
-                lambda connection: note_reconciliation(
-                    connection,
-                    number,
-                    holder,
-                    self._clock.now_us(),
-                    finished_at=finished_at,
-                    unlisted=self.tally.unlisted,
-                ),
+        assert begun is not None
+        return Record(begun.reconciliation_id, holder, again=True)
+
+    def finish(self, record: Record, operator: str, *, is_of_all: bool) -> None:
+        """Record that it has ended. If it compared everything without a mismatch, the timer's go on."""
+
+        def finish(connection: Connection) -> None:
+            now_us, tally = self._clock.now_us(), self.tally
+            note_reconciliation(
+                connection,
+                record.reconciliation_id,
+                record.holder,
+                now_us,
+                finished_at=moment_of(now_us),
+                unlisted=tally.unlisted,
+                mismatch=tally.mismatch,
             )
+            if is_of_all and tally.mismatch is None:
+                decide_mismatches(connection, operator)
+
+        transact(self._engine, finish)
 
     def still_missing(self, patience: float) -> list[Copy]:
-        """Return what has not been processed yet; waits for it so many seconds."""
+        """Return the events that have not been processed yet; waits for them for so many seconds."""
         deadline = self._clock.monotonic() + patience
         while (left := self._unprocessed()) and self._clock.monotonic() < deadline:
             if self._cancelled.wait(GLANCE_SECONDS):
@@ -150,33 +180,12 @@ class Reconciling:
         return left
 
     def _unprocessed(self) -> list[Copy]:
-        keys = {each.event.idempotency_key for each in self.tally.missing}
+        keys = {copy.event.idempotency_key for copy in self.tally.missing}
         known = transact(self._engine, lambda connection: processed_keys(connection, keys))
-        return [each for each in self.tally.missing if each.event.idempotency_key not in known]
-
-    def _each(self, ids: Sequence[str], compare: Callable[[KnownConversation], Checked]) -> Iterator[int]:
-        """Compare one after the other; pass over one that never has an answer, but not several in a row.
-
-        What never arrived, or met a limit, is not the conversation's.
-        """
-        in_a_row = 0
-        for done, conversation_id in enumerate(ids, start=1):
-            if self._cancelled.is_set():
-                return
-            known = KnownConversation(conversation_id, None)
-            try:
-                self.tally.add(self._patiently(lambda known=known: compare(known)))  # type: ignore[misc]
-                in_a_row = 0
-            except PlatformUnavailableError as error:
-                in_a_row += 1
-                is_away = not error.may_have_arrived or in_a_row == UNANSWERED_IN_A_ROW
-                if is_away or self._cancelled.is_set():
-                    raise
-                self.tally.unanswered[conversation_id] = str(error)
-            yield done
+        return [copy for copy in self.tally.missing if copy.event.idempotency_key not in known]
 
     def _patiently(self, work: Callable[[], Result]) -> Result:
-        """Do something that asks the platform; again where it has no answer for the moment."""
+        """Do something that asks the platform; again if it has no answer for the moment."""
         for _ in range(TRIES - 1):
             try:
                 return work()
@@ -198,27 +207,10 @@ class Reconciling:
             page += 1
 
     def _own(self) -> Iterator[str]:
-        after = ""
-        while page := transact(self._engine, lambda connection: self._page(connection, after)):  # noqa: B023  # called at once
-            yield from (each.conversation_id for each in page)
-            after = page[-1].conversation_id
-
-    def _page(self, connection: Connection, after: str) -> list[KnownConversation]:
-        since = moment_of(self._bounds.from_us)
-        return conversations_to_compare(connection, after, since, STEP, again=True)
-
-    def _begin(self, started_by: str, holder: str) -> Reconciliation:
-        begun = transact(
+        after, since = "", moment_of(self._bounds.from_us)
+        while page := transact(
             self._engine,
-            lambda connection: begin_reconciliation(
-                connection,
-                started_by=started_by,
-                compared_from_us=self._bounds.from_us,
-                compared_to_us=self._bounds.to_us,
-                page=None,
-                holder=holder,
-                now_us=self._clock.now_us(),
-            ),
-        )
-        assert begun is not None
-        return begun
+            lambda connection: own_conversations(connection, after, since, STEP),  # noqa: B023  # called at once
+        ):
+            yield from page
+            after = page[-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import signal
 import socket
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from workers.intake import Intake, installed_handlers, unstored_types
 from workers.observe import OBSERVER_SESSION, Edges, Flow, ServiceCollector, ops_app, serve
 from workers.presence import present
 from workers.queue_depths import QueueDepths
-from workers.reconcile import Checker, Comparer, EventsExchange, Reconciler, platform_history_of
+from workers.reconcile import EventsExchange, Reconciler, platform_history_of
 from workers.renewal import renew
 from workers.retain import open_database, retain
 from workers.role import Role
@@ -107,22 +106,11 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     clock = DatabaseClock(engine)
     history = platform_history_of(settings.genesys, engine, clock)
     exchange = EventsExchange(settings.amqp_urls)
-    holder = secrets.token_hex(8)
-    checker = Checker(engine, history, receipts=settings.receipts)
-    comparer = Comparer(engine, clock, checker, exchange, holder=holder, again=False)
-    stopped = threading.Event()
     reconciler = Reconciler(
-        engine,
-        clock,
-        history,
-        comparer,
-        exchange=exchange,
-        settings=settings,
-        holder=holder,
-        is_stopped=stopped.is_set,
+        engine, clock, history, exchange=exchange, settings=settings, holder=secrets.token_hex(8)
     )
     with present(settings.database_url, clock, "reconcile", worker_called(name), dict):
-        Role("reconcile", [reconciler.reconcile], ServiceManager(), idle_seconds=1.0, stopped=stopped).run()
+        Role("reconcile", [reconciler.reconcile], ServiceManager(), idle_seconds=1.0).run()
 
 
 def run_intake(settings: IntakeSettings, *, name: str) -> None:

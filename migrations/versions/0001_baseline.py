@@ -205,7 +205,8 @@ VIEWS = {
         "Comparisons with the platform's history, and what they could not compare",
         """
         SELECT id, started_by, compared_from, compared_to, conversations, compared, missing, published,
-            waiting, unreadable, started_at, finished_at, unlisted, passed_over
+            waiting, unreadable, unread, ours, unmatched, started_at, finished_at, unlisted, passed_over,
+            mismatch, decided_by
         FROM reconciliations""",
     ),
     "reconciliation_gaps_v1": (
@@ -749,19 +750,34 @@ def _create_reconciliations() -> None:
             "Next page of the platform's list of conversations; null: all are listed",
             nullable=True,
         ),
-        _column("read_through", IDENTIFIER, "The last conversation that was read; they are read in order"),
         _column("conversations", sa.Integer, "Conversations that were read", server_default="0"),
         _column("compared", sa.Integer, "Messages and receipts that were compared", server_default="0"),
         _column("missing", sa.Integer, "Of these, how many nobody had brought: new gaps", server_default="0"),
         _column("published", sa.Integer, "Gaps that were published to the events' queue", server_default="0"),
         _column("waiting", sa.Integer, "Gaps of earlier ones that are not processed yet", server_default="0"),
         _column(
-            "unreadable", sa.Integer, "What the platform's history has in no form known", server_default="0"
+            "unreadable",
+            sa.Integer,
+            "Events of the history that cannot be compared, or not be recorded",
+            server_default="0",
         ),
-        _column("started_at", MOMENT, "When, our clock"),
-        _column("finished_at", MOMENT, "When, our clock; null: under way, or killed", nullable=True),
+        _column(
+            "unread", sa.Integer, "Conversations that only their counts were compared of", server_default="0"
+        ),
+        _column(
+            "ours", sa.Integer, "Events of webhooks that were looked for in the history", server_default="0"
+        ),
+        _column("unmatched", sa.Integer, "Of these, how many the history does not have", server_default="0"),
+        _column("mismatch", sa.Text, "Why nothing more was published; null: ours match", nullable=True),
+        _column(
+            "decided_by", sa.Text, "Operator who decided about the mismatch; null: none yet", nullable=True
+        ),
+        _column("started_at", MOMENT, "When, the database's clock"),
+        _column(
+            "finished_at", MOMENT, "When, the database's clock; null: under way, or killed", nullable=True
+        ),
         _column("held_by", sa.Text, "The process that does it"),
-        _column("held_until", MOMENT, "When another process takes it over, our clock"),
+        _column("held_until", MOMENT, "When another process takes it over, the database's clock"),
         _column(
             "unlisted",
             sa.Text,
@@ -771,7 +787,7 @@ def _create_reconciliations() -> None:
         _column(
             "passed_over",
             sa.Integer,
-            "Conversations that were not compared: the platform refused them, or never had an answer",
+            "Conversations that were not compared: refused, unanswered, or failed",
             server_default="0",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_reconciliations"),
@@ -807,14 +823,34 @@ def _create_platform_conversations() -> None:
     op.create_table(
         "platform_conversations",
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
-        _column("state", sa.Text, "open; ended: compared to its end; unknown: the platform has no such one"),
-        _column("listed_at", MOMENT, "When it was first seen, our clock"),
+        _column(
+            "state",
+            sa.Text,
+            "open; over: ended, and only its counts were compared; ended: compared to its end; unknown: the"
+            " platform has no such conversation",
+        ),
+        _column("listed_at", MOMENT, "When it last had news of ours, or was first listed"),
+        _column("counted_at", MOMENT, "When its messages were counted last, our clock", nullable=True),
+        _column("differs", sa.Boolean, "Whether the counts did not agree then", server_default=sa.true()),
+        _column("messages", sa.Integer, "Messages that it had when it was read last", nullable=True),
         _column("read_at", MOMENT, "When it was read last, our clock", nullable=True),
+        _column(
+            "compared_through",
+            IDENTIFIER,
+            "The last message compared of one that is read in pieces",
+            nullable=True,
+        ),
         _column(
             "fingerprint", sa.Text, "Of what was read; the same again needs no comparison", nullable=True
         ),
         sa.PrimaryKeyConstraint("conversation_id", name="pk_platform_conversations"),
         comment="How far each conversation is compared with the platform's history",
+    )
+    _index(
+        "ix_platform_conversations_unread",
+        "platform_conversations",
+        ["differs", "read_at"],
+        where="state IN ('open', 'over')",
     )
 
 

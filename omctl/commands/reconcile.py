@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from messaging.clock import SystemClock
 from omctl.cancelling import cancellable
 from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
 from omctl.database import in_words
@@ -17,6 +16,7 @@ from omctl.reconciling import Reconciling
 from workers.parsing import microseconds_of, moment_of
 from workers.reconcile import (
     DAY_US,
+    MARGIN_US,
     Bounds,
     EventsExchange,
     platform_history_of,
@@ -25,6 +25,7 @@ from workers.reconcile import (
 )
 from workers.tables import (
     OPERATOR_SESSION,
+    DatabaseClock,
     engine_of,
     read_watermarks,
     transact,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 RECOVERED: Final = 3
 MISSING: Final = 4
 PARTIAL: Final = 5
+MISMATCH: Final = 6
 PATIENCE_SECONDS: Final = 30.0
 
 EXAMPLES: Final = """\b
@@ -54,8 +56,10 @@ Exit status:
   3  something was missing, and all of it has taken effect now
   4  something is missing still: --dry-run, not processed in time, or a dead letter
   5  not all was compared: the platform lists no conversations to this OAuth client, so that those
-     never heard of were left out, or it refuses to show some, or has no answer for some; nothing is
-     missing still of the others
+     never heard of were left out, or it refuses to show some, or has no answer for some, or some
+     events of its history cannot be compared (unreadable); nothing is missing still of the others
+  6  the comparison itself is wrong: the history lacks more than a twentieth of our own events, so
+     nothing more was published
 """
 
 
@@ -76,6 +80,11 @@ Exit status:
     show_default=True,
     help="Seconds to wait until what was missing is processed.",
 )
+@click.option(
+    "--despite-mismatch",
+    is_flag=True,
+    help="Publish what is missing even if the history lacks our own events; the reconcile worker goes on.",
+)
 @dry_run_option
 @json_option
 def reconcile(
@@ -83,20 +92,22 @@ def reconcile(
     since: datetime | None,
     conversations: tuple[str, ...],
     patience: float,
+    despite_mismatch: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Compare what was processed with the platform's history, and recover what is missing.
 
     Within the request budget of all hosts, and whatever the reconcile worker does meanwhile. Events of the
-    last OM_RECONCILE_MARGIN_SECONDS may be on their way and are left out.
+    last three minutes may be on their way and are left out. After a mismatch the reconcile worker waits until
+    this command has compared everything without one, or with --despite-mismatch.
     """
     settings = read_reconcile_settings()
     engine = engine_of(settings.database_url, OPERATOR_SESSION)
     exchange = EventsExchange(settings.amqp_urls)
     try:
         with in_words(), cancellable() as cancelled:
-            clock = SystemClock()
+            clock = DatabaseClock(engine)
             bounds = _bounds(engine, exchange, settings, since, clock.now_us())
             reconciling = Reconciling(
                 engine,
@@ -104,10 +115,9 @@ def reconcile(
                 platform_history_of(settings.genesys, engine, clock),
                 exchange=exchange,
                 bounds=bounds,
-                receipts=settings.receipts,
                 cancelled=cancelled,
             )
-            _run(reconciling, conversations, dry_run=dry_run)
+            _run(reconciling, conversations, dry_run=dry_run, is_waived=despite_mismatch)
             left = reconciling.still_missing(0.0 if dry_run else patience)
             _tell(reconciling, bounds, left, as_json=as_json)
             if cancelled.is_set():
@@ -120,10 +130,12 @@ def reconcile(
 
 
 def _status_of(reconciling: Reconciling, left: list[Copy]) -> int:
+    tally = reconciling.tally
+    if tally.mismatch is not None:
+        return MISMATCH
     if left:
         return MISSING
-    tally = reconciling.tally
-    if tally.unlisted is not None or tally.refused or tally.unanswered:
+    if tally.unlisted is not None or tally.refused or tally.failed or tally.unreadable:
         return PARTIAL
     return RECOVERED if tally.missing else 0
 
@@ -145,17 +157,20 @@ def _bounds(
         raise click.UsageError("Say since when: the reconcile worker has not run yet.")
     if from_us < kept_from_us:
         raise click.UsageError("What is older than OM_RETENTION_DAYS is deleted, and would look missing.")
-    return Bounds(from_us, reach_of(engine, exchange, now_us, settings.margin_us))
+    return Bounds(from_us, reach_of(engine, exchange, now_us, MARGIN_US))
 
 
-def _run(reconciling: Reconciling, conversations: tuple[str, ...], *, dry_run: bool) -> None:
+def _run(reconciling: Reconciling, conversations: tuple[str, ...], *, dry_run: bool, is_waived: bool) -> None:
     with progress_bar() as bar:
         task = bar.add_task("Listing", total=None, note="")
         ids = sorted(set(conversations)) or reconciling.conversations()
         bar.update(task, description="Conversations", total=len(ids), completed=0)
-        work = reconciling.look(ids) if dry_run else reconciling.recover(ids, person(), secrets.token_hex(8))
-        for done in work:
+        record = None if dry_run else reconciling.begin(person(), secrets.token_hex(8))
+        done = 0
+        for done in reconciling.compare(ids, record, is_waived=is_waived):
             bar.update(task, completed=done, note=f"{len(reconciling.tally.missing)} missing")
+        if record is not None and (done == len(ids) or reconciling.tally.mismatch is not None):
+            reconciling.finish(record, person(), is_of_all=not conversations)
 
 
 def _tell(reconciling: Reconciling, bounds: Bounds, left: list[Copy], *, as_json: bool) -> None:
@@ -166,7 +181,7 @@ def _tell(reconciling: Reconciling, bounds: Bounds, left: list[Copy], *, as_json
         "compared": tally.compared,
         "unreadable": tally.unreadable,
         "refused": len(tally.refused),
-        "unanswered": len(tally.unanswered),
+        "failed": len(tally.failed),
         "missing": len(tally.missing),
         "recovered": len(tally.missing) - len(left),
     }
@@ -174,18 +189,27 @@ def _tell(reconciling: Reconciling, bounds: Bounds, left: list[Copy], *, as_json
     gaps = [_gap_of(each, is_recovered=each.event.idempotency_key not in waiting) for each in tally.missing]
     passed_over: list[dict[str, Any]] = [
         {"conversation": conversation_id, "why": why, "reason": reason}
-        for why, reasons in (("refused", tally.refused), ("unanswered", tally.unanswered))
+        for why, reasons in (("refused", tally.refused), ("failed", tally.failed))
         for conversation_id, reason in reasons.items()
     ]
     interval = {"from": moment_of(bounds.from_us).isoformat(), "to": moment_of(bounds.to_us).isoformat()}
     if as_json:
         print_json(
-            {**interval, **counts, "unlisted": tally.unlisted, "passed_over": passed_over, "gaps": gaps}
+            {
+                **interval,
+                **counts,
+                "unlisted": tally.unlisted,
+                "mismatch": tally.mismatch,
+                "passed_over": passed_over,
+                "gaps": gaps,
+            }
         )
         return
     print_table(("", ""), [(name, str(value)) for name, value in (*interval.items(), *counts.items())])
     if tally.unlisted is not None:
         click.echo(f"Conversations never heard of were not compared: {tally.unlisted}", err=True)
+    if tally.mismatch is not None:
+        click.echo(f"Nothing more was published: {tally.mismatch}", err=True)
     for title, rows in (("Passed over", passed_over), ("Gaps", gaps)):
         if rows:
             print_table(tuple(rows[0]), [[str(value) for value in row.values()] for row in rows], title=title)

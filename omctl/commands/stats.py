@@ -140,6 +140,8 @@ def _tell(
             ("", ""), [(name, _shown(value)) for name, value in each.items()], title="By the platform's"
         )
     click.echo(f"The rates are {'above' if is_healthy else 'NOT ALL above'} {HEALTHY_PERCENT} percent.")
+    if total.success_rate is None:
+        click.echo("The success rate is unknown: no reconciliation with the platform's history has finished.")
 
 
 def _print_answers(answers: Mapping[str, Acknowledgements]) -> None:

@@ -35,8 +35,22 @@ def analytics_routes(history: History) -> Blueprint:
         if not 1 <= size <= MOST_ON_A_PAGE or number < 1:
             return error(400, "bad.request", f"A page has 1 to {MOST_ON_A_PAGE} conversations.")
         started = [each for each in history.conversations() if days[0] <= _day_of(each) <= days[-1]]
+        if asked.get("order") == "desc":
+            started.reverse()
         page = started[(number - 1) * size : number * size]
         return jsonify(conversations=[_as_analytics(each) for each in page], totalHits=len(started)), 200
+
+    @routes.get("/analytics/conversations/details")
+    def details() -> tuple[Response, int]:
+        """Return the conversations that the query lists by their ids, separated by commas.
+
+        Source: get_analytics_conversations_details of the official Python SDK, release 269.
+        """
+        ids = request.args.get("id", "").split(",")
+        if len(ids) > MOST_ON_A_PAGE:
+            return error(400, "bad.request", f"At most {MOST_ON_A_PAGE} ids.")
+        found = [history.conversation(each) for each in ids]
+        return jsonify(conversations=[_as_analytics(each) for each in found if each is not None]), 200
 
     return routes
 
@@ -46,7 +60,8 @@ def _day_of(conversation: PastConversation) -> date:
 
 
 def _as_analytics(conversation: PastConversation) -> dict[str, Any]:
-    session = {"mediaType": "message", "messageType": "open", "direction": "inbound"}
+    count = {"name": "oMessageCount", "value": len(conversation.said), "emitDate": conversation.start_time}
+    session = {"mediaType": "message", "messageType": "open", "direction": "inbound", "metrics": [count]}
     return {
         "conversationId": conversation.conversation_id,
         "conversationStart": conversation.start_time,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import ColumnElement, FromClause, case, func, literal_column, select, table
 
 from workers.tables import (
+    IS_UNDECIDED,
     TIMER,
     conversations,
     dead_letters,
@@ -84,6 +85,13 @@ _OPEN: Final = dead_letters.c.decided_at.is_(None)
 _WAITING: Final = deliveries.c.outcome.is_(None)
 _UNDECIDED: Final = routing_updates.c.decision.is_(None)
 _R: Final = reconciliations.c
+
+
+def _newest(column: ColumnElement[Any]) -> Select[Any]:
+    """Return a column of the timer's last finished comparison."""
+    finished = select(column).where(_R.started_by == TIMER, _R.finished_at.is_not(None))
+    return finished.order_by(_R.id.desc()).limit(1)
+
 
 QUESTIONS: Final = (
     Question(
@@ -182,9 +190,16 @@ QUESTIONS: Final = (
     Question(
         "om_reconciliation_passed_over",
         "Conversations that the worker's last finished comparison could not compare.",
-        select(_R.passed_over)
-        .where(_R.started_by == TIMER, _R.finished_at.is_not(None))
-        .order_by(_R.id.desc())
-        .limit(1),
+        _newest(_R.passed_over),
+    ),
+    Question(
+        "om_reconciliation_unreadable",
+        "Events of the platform's history that the worker's last finished comparison could not compare.",
+        _newest(_R.unreadable),
+    ),
+    Question(
+        "om_reconciliation_mismatches",
+        "Comparisons that wait for an operator, since the platform's history lacks our events.",
+        select(func.count()).select_from(reconciliations).where(IS_UNDECIDED),
     ),
 )

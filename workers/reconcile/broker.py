@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from messaging.blocking import broker_session, republisher, waiting_events
+from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from messaging.envelope import Envelope
 
@@ -15,7 +17,7 @@ CLIENT_NAME: Final = "reconcile"
 
 
 class EventsExchange:
-    """The broker, for whoever has something to publish once in a while.
+    """The broker, for a caller that publishes once in a while.
 
     Args:
         urls: The broker's nodes, tried in turn.
@@ -28,12 +30,11 @@ class EventsExchange:
         """Publish like a webhook; the broker has confirmed each when this returns.
 
         Raises:
-            BrokerUnavailableError: Some may be published; publish all of them again later.
-            ConfigurationError: As `broker_session`; nothing is published.
+            RetryLaterError: No broker takes them. Some may be published; publish all of them again later.
         """
         if not envelopes:
             return
-        with republisher(self._urls, client_name=CLIENT_NAME) as broker:
+        with _patience(), republisher(self._urls, client_name=CLIENT_NAME) as broker:
             for envelope in envelopes:
                 broker.publish(envelope)
 
@@ -41,8 +42,16 @@ class EventsExchange:
         """Return how many deliveries wait in the events queue.
 
         Raises:
-            BrokerUnavailableError: No broker answers.
-            ConfigurationError: As `broker_session`.
+            RetryLaterError: No broker answers.
         """
-        with broker_session(self._urls, client_name=CLIENT_NAME) as connection:
+        with _patience(), broker_session(self._urls, client_name=CLIENT_NAME) as connection:
             return waiting_events(connection)
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Try again later, even if the broker refuses us: it does while a node boots or a password changes."""
+    try:
+        yield
+    except (BrokerUnavailableError, ConfigurationError) as error:
+        raise RetryLaterError(str(error)) from None

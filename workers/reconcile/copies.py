@@ -33,24 +33,17 @@ class Copy:
     body: bytes = field(repr=False)
 
 
-def copies_of(
-    conversation_id: str, data: Mapping[str, Any], manner: Manner, *, receipts: bool
-) -> Iterator[Copy | None]:
+def copies_of(conversation_id: str, data: Mapping[str, Any], manner: Manner) -> Iterator[Copy | None]:
     """Yield each event that a message of the history stands for; None for one in a form that is not known.
 
     Args:
         conversation_id: Whose message.
         data: The platform's model MessageData.
         manner: How the conversation's events are notified.
-        receipts: Whether receipts are.
     """
     bodies = _guide(conversation_id, data) if manner.dialect == GUIDE else _native(conversation_id, data)
-    if manner.dialect == GUIDE and not manner.has_ids:
-        # An original that came without an id could not be told from its copy.
-        yield None
-        return
     for body in bodies:
-        if receipts or body.get("type") != "Receipt":
+        if manner.has_receipts or body.get("type") != "Receipt":
             yield _copy_of(body)
 
 

@@ -1,9 +1,10 @@
 """Ask the platform which conversations there were, and what was said in them.
 
 Source:
-    `POST /api/v2/analytics/conversations/details/query`, `GET /api/v2/conversations/messages/{id}`,
-    `POST /api/v2/conversations/messages/{id}/messages/bulk`: models ConversationQuery, MessageConversation
-    and TextMessageListing of the official Python SDK, release 269.
+    `POST /api/v2/analytics/conversations/details/query`, `GET /api/v2/analytics/conversations/details`,
+    `GET /api/v2/conversations/messages/{id}`, `POST /api/v2/conversations/messages/{id}/messages/bulk`:
+    models ConversationQuery, AnalyticsConversationWithoutAttributesMultiGetResponse, MessageConversation and
+    TextMessageListing of the official Python SDK, release 269.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 from workers.genesys import PlatformRefusedError, platform_state_of
 from workers.parsing import ENDED, moment_of
+from workers.tables import PlatformCount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     from workers.genesys import GenesysClient
 
 PAGE_SIZE: Final = 100
+
+COUNTED_AT_ONCE: Final = 100
+"""Ids in one address; a hundred of 36 characters are some 4 kB."""
+
+MESSAGE_COUNT: Final = "oMessageCount"
+"""The metric of a session that counts messages, both the customer's and those sent to them. The platform does
+not document when it appears: a conversation without it is read."""
 
 MESSAGES_AT_ONCE: Final = 200
 """The platform allows 1,000 and advises against it."""
@@ -62,8 +71,13 @@ class PlatformHistory:
     def __init__(self, client: GenesysClient) -> None:
         self._client = client
 
-    def conversations(self, from_us: int, to_us: int, page: int) -> tuple[list[str], bool]:
+    def conversations(
+        self, from_us: int, to_us: int, page: int, *, started_from_us: int | None = None
+    ) -> tuple[list[str], bool]:
         """Return a page of the conversations that started on the interval's days, and whether it is the last.
+
+        They come newest first. With *started_from_us*, the page with an older one is the last: at 100 events
+        a second a day has thousands of pages.
 
         Raises:
             PlatformUnavailableError, PlatformRefusedError: As the client's.
@@ -71,7 +85,7 @@ class PlatformHistory:
         start, end = sorted((from_us, to_us))
         content = {
             "interval": f"{_written(start)}/{_written(end)}",
-            "order": "asc",
+            "order": "desc",
             "orderBy": "conversationStart",
             "paging": {"pageSize": PAGE_SIZE, "pageNumber": page},
             "segmentFilters": SEGMENT_FILTERS,
@@ -79,7 +93,24 @@ class PlatformHistory:
         answer = self._client.query("/api/v2/analytics/conversations/details/query", content)
         listed = _objects(answer.get("conversations"))
         ids = [each["conversationId"] for each in listed if isinstance(each.get("conversationId"), str)]
-        return ids, len(listed) < PAGE_SIZE
+        is_older = started_from_us is not None and any(
+            each.get("conversationStart", _written(end)) < _written(started_from_us) for each in listed
+        )
+        return ids, is_older or len(listed) < PAGE_SIZE
+
+    def counts(self, conversation_ids: Sequence[str]) -> dict[str, PlatformCount]:
+        """Return what analytics report of at most COUNTED_AT_ONCE conversations; one request.
+
+        Raises:
+            PlatformUnavailableError, PlatformRefusedError: As the client's.
+        """
+        answer = self._client.get("/api/v2/analytics/conversations/details", id=",".join(conversation_ids))
+        return {
+            str(each.get("conversationId")): PlatformCount(
+                _messages_of(each), bool(each.get("conversationEnd"))
+            )
+            for each in _objects(answer.get("conversations"))
+        }
 
     def overview(self, conversation_id: str) -> Overview | None:
         """Return which messages there are; None where the platform has no such conversation.
@@ -97,16 +128,27 @@ class PlatformHistory:
         digest = hashlib.sha256(repr(sorted(statuses.items())).encode()).hexdigest()
         return Overview(tuple(statuses), digest, platform_state_of(answer).status == ENDED)
 
-    def messages(self, conversation_id: str, message_ids: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-        """Yield the messages, each as the platform's model MessageData.
+    def messages(self, conversation_id: str, message_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return at most MESSAGES_AT_ONCE messages, each as the platform's model MessageData; one request.
 
         Raises:
             PlatformUnavailableError, PlatformRefusedError: As the client's.
         """
         path = f"/api/v2/conversations/messages/{quote(conversation_id, safe='')}/messages/bulk"
-        for start in range(0, len(message_ids), MESSAGES_AT_ONCE):
-            answer = self._client.query(path, list(message_ids[start : start + MESSAGES_AT_ONCE]))
-            yield from _objects(answer.get("entities"))
+        return _objects(self._client.query(path, list(message_ids)).get("entities"))
+
+
+def _messages_of(conversation: Mapping[str, Any]) -> int | None:
+    """Return the sum of the sessions' counts; None if no session has one."""
+    found = [
+        metric.get("value")
+        for participant in _objects(conversation.get("participants"))
+        for session in _objects(participant.get("sessions"))
+        for metric in _objects(session.get("metrics"))
+        if metric.get("name") == MESSAGE_COUNT
+    ]
+    counts = [value for value in found if isinstance(value, int)]
+    return sum(counts) if counts else None
 
 
 def _statuses_of(conversation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

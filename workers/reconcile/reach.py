@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.reconcile.bounds import compared_to
-from workers.tables import late_received_us, newest_received_us, transact
+from workers.reconcile.bounds import DAY_US, HORIZON_DAYS, compared_to
+from workers.tables import recent_arrivals, transact
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -17,13 +17,9 @@ def reach_of(engine: Engine, exchange: EventsExchange, now_us: int, margin_us: i
     """Return up to when is compared now, microseconds since the epoch; blocks for some seconds.
 
     Raises:
-        BrokerUnavailableError, ConfigurationError: As `EventsExchange.waiting`.
-        RetryLaterError: The database is away.
+        RetryLaterError: The database or the broker is away.
     """
-    return compared_to(
-        now_us,
-        margin_us,
-        waiting=exchange.waiting(),
-        newest_received_us=transact(engine, newest_received_us),
-        late_received_us=transact(engine, lambda connection: late_received_us(connection, now_us, margin_us)),
+    arrivals = transact(
+        engine, lambda connection: recent_arrivals(connection, now_us, margin_us, HORIZON_DAYS * DAY_US)
     )
+    return compared_to(now_us, margin_us, waiting=exchange.waiting(), arrivals=arrivals)

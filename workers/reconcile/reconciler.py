@@ -2,65 +2,75 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
+from messaging.errors import RetryLaterError
 from messaging.log import logger
-from workers.genesys import PlatformRefusedError, PlatformUnavailableError
+from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
-from workers.reconcile.bounds import DAY_US, compared_from, is_due, listed_from
-from workers.reconcile.checking import Bounds
-from workers.reconcile.comparing import tell, tell_finished
+from workers.reconcile.bounds import compared_from, is_due, listed_from
+from workers.reconcile.checking import Bounds, Checker
+from workers.reconcile.comparing import Comparer, Record, log_found
+from workers.reconcile.platform_history import COUNTED_AT_ONCE
 from workers.reconcile.reach import reach_of
-from workers.reconcile.unanswered import Unanswered
+from workers.reconcile.settings import MARGIN_US
+from workers.reconcile.worklists import StoredWorklist
 from workers.tables import (
     TIMER,
+    TakenOverError,
     begin_reconciliation,
-    conversations_to_compare,
+    conversations_to_count,
+    count_unread,
     list_conversations,
+    list_own_conversations,
+    note_counts,
     note_reconciliation,
     read_watermarks,
     reconciliation_row,
-    reconciliations,
     take_up_reconciliation,
     transact,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from sqlalchemy import Connection, Engine, Row
+    from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
     from workers.reconcile.broker import EventsExchange
-    from workers.reconcile.comparing import Comparer
     from workers.reconcile.platform_history import PlatformHistory
     from workers.reconcile.settings import ReconcileSettings
-    from workers.tables import KnownConversation, Reconciliation
-
-CONVERSATIONS_AT_ONCE: Final = 5
-"""Of one step; where none of so many has an answer, the platform is away."""
+    from workers.tables import PlatformCount, Reconciliation
 
 REFUSED_SECONDS: Final = 60.0
-"""Rights or credentials are a person's matter; until it is mended nothing is gained by asking more often."""
+"""An operator has to mend rights or credentials; until then nothing is gained by asking more often."""
 
 FIRST_PAGE: Final = 1
+
+REPORTED: Final = (
+    "conversations",
+    "compared",
+    "missing",
+    "published",
+    "waiting",
+    "unreadable",
+    "unread",
+    "unlisted",
+    "passed_over",
+    "mismatch",
+)
 
 log = logger()
 
 
 class Reconciler:
-    """The timer's comparisons: begun when they are due, taken over where another process was killed.
+    """The timer's comparisons: begun when they are due, taken over if another process was killed.
 
     Args:
         engine: The database.
-        clock: Our time.
+        clock: The database's: every process goes by the same leases.
         history: The platform's.
-        comparer: Compares a conversation.
         exchange: The broker.
         settings: How often, and what.
         holder: This process, in the records.
-        is_stopped: Whether no further conversation is to be begun.
     """
 
     def __init__(
@@ -68,45 +78,43 @@ class Reconciler:
         engine: Engine,
         clock: Clock,
         history: PlatformHistory,
-        comparer: Comparer,
         *,
         exchange: EventsExchange,
         settings: ReconcileSettings,
         holder: str,
-        is_stopped: Callable[[], bool],
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._history = history
-        self._comparer = comparer
         self._exchange = exchange
         self._settings = settings
         self._holder = holder
-        self._is_stopped = is_stopped
-        self._unanswered = Unanswered()
+        self._counted: int | None = None
+        self._comparers: dict[int, Comparer] = {}
 
     def reconcile(self) -> int:
-        """Take one step of the comparison that is due; return 0 where none is, or another process has it.
+        """Take one step of the comparison that is due; return 0 if none is, or another process has it.
 
         Raises:
-            RetryLaterError: Platform, broker or database are away or refuse us; what is done is on record.
+            RetryLaterError: Platform, broker or database are away or refuse us; what is done is recorded.
         """
         try:
             return self._take_step()
         except PlatformRefusedError as error:
             raise RetryLaterError(str(error), delay=REFUSED_SECONDS) from error
-        except (BrokerUnavailableError, ConfigurationError) as error:
-            # A broker also refuses while a node boots or a password changes.
-            raise RetryLaterError(str(error)) from None
+        except TakenOverError:
+            self._comparers.clear()
+            raise
 
     def _take_step(self) -> int:
         reconciliation = transact(self._engine, self._take_up) or self._begin()
         if reconciliation is None:
+            self._comparers.clear()
             return 0
-        if reconciliation.page is None:
-            self._compare(reconciliation)
-        else:
+        if reconciliation.page is not None:
             self._list(reconciliation, reconciliation.page)
+        elif not self._count(reconciliation):
+            self._compare(reconciliation)
         return 1
 
     def _take_up(self, connection: Connection) -> Reconciliation | None:
@@ -117,19 +125,22 @@ class Reconciler:
         now_us = self._clock.now_us()
         if not is_due(watermarks, now_us, self._settings.interval_us):
             return None
-        to_us = reach_of(self._engine, self._exchange, now_us, self._settings.margin_us)
-        begun = transact(
-            self._engine,
-            lambda connection: begin_reconciliation(
+        to_us = reach_of(self._engine, self._exchange, now_us, MARGIN_US)
+        from_us = compared_from(watermarks, now_us, self._settings.horizon_us)
+
+        def begin(connection: Connection) -> Reconciliation | None:
+            list_own_conversations(connection, moment_of(from_us))
+            return begin_reconciliation(
                 connection,
                 started_by=TIMER,
-                compared_from_us=compared_from(watermarks, now_us, self._settings.horizon_days * DAY_US),
+                compared_from_us=from_us,
                 compared_to_us=to_us,
                 page=FIRST_PAGE,
                 holder=self._holder,
                 now_us=now_us,
-            ),
-        )
+            )
+
+        begun = transact(self._engine, begin)
         if begun is not None:
             log.info("reconciliation_started", reconciliation=begun.reconciliation_id)
         return begun
@@ -137,9 +148,12 @@ class Reconciler:
     def _list(self, reconciliation: Reconciliation, page: int) -> None:
         """Record a page of the platform's conversations."""
         watermarks = transact(self._engine, read_watermarks)
-        from_us = listed_from(watermarks, reconciliation.compared_from_us)
+        started_from_us = listed_from(watermarks)
+        from_us = max(reconciliation.compared_from_us, started_from_us or 0)
         try:
-            ids, is_last = self._history.conversations(from_us, reconciliation.compared_to_us, page)
+            ids, is_last = self._history.conversations(
+                from_us, reconciliation.compared_to_us, page, started_from_us=started_from_us
+            )
         except PlatformRefusedError as error:
             if not error.is_forbidden:
                 raise
@@ -166,70 +180,80 @@ class Reconciler:
 
         transact(self._engine, note)
 
-    def _compare(self, reconciliation: Reconciliation) -> None:
-        """Compare the next conversations, each on record by itself; finish where none is left.
-
-        One that has no answer time after time is passed over once a later one has one. Until then the
-        platform may be away, and the comparison stays where it is.
-        """
-        active_since = moment_of(reconciliation.compared_from_us)
-        known = transact(
+    def _count(self, reconciliation: Reconciliation) -> bool:
+        """Ask analytics how many messages some conversations have; return whether any were left to count."""
+        if self._counted == reconciliation.reconciliation_id:
+            return False
+        since = moment_of(reconciliation.compared_from_us)
+        read = transact(
             self._engine,
-            lambda connection: conversations_to_compare(
-                connection, reconciliation.read_through, active_since, CONVERSATIONS_AT_ONCE
+            lambda connection: conversations_to_count(
+                connection, reconciliation.started_us, since, COUNTED_AT_ONCE
             ),
         )
-        failures = self._compare_each(reconciliation, known)
-        if failures and (len(known) == CONVERSATIONS_AT_ONCE or self._is_stopped()):
-            raise failures[-1]
-        if failures:
-            self._pass_over_the_last(reconciliation, known[-1].conversation_id, len(failures))
-        if not known:
-            self._finish(reconciliation)
+        if not read:
+            self._counted = reconciliation.reconciliation_id
+            return False
+        counts = self._counts_of(sorted(read))
 
-    def _compare_each(
-        self, reconciliation: Reconciliation, known: Sequence[KnownConversation]
-    ) -> list[PlatformUnavailableError]:
-        """Compare until stopped; return why those at the end had no answer, empty where the last had one."""
-        bounds = Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us)
-        failures: list[PlatformUnavailableError] = []
-        for each in known:
-            if self._is_stopped():
-                break
-            try:
-                tell(self._comparer.compare(reconciliation, each, bounds, unanswered=len(failures)))
-            except PlatformUnavailableError as error:
-                if not self._unanswered.may_be_passed_over(each.conversation_id, error):
-                    raise
-                failures.append(error)
-            else:
-                self._unanswered.answered(each.conversation_id)
-                failures.clear()
-        return failures
+        def note(connection: Connection) -> None:
+            note_counts(connection, read, counts, self._clock.now_us())
+            self._note(connection, reconciliation)
 
-    def _pass_over_the_last(self, reconciliation: Reconciliation, last: str, unanswered: int) -> None:
-        """Go on behind the last ones, since none comes after them, if the platform answers anything."""
-        now_us = self._clock.now_us()
+        transact(self._engine, note)
+        return True
+
+    def _counts_of(self, ids: list[str]) -> dict[str, PlatformCount]:
+        """Return what analytics report; nothing, so that all are read, if they refuse."""
         try:
-            self._history.conversations(now_us - DAY_US, now_us, FIRST_PAGE)
+            return self._history.counts(ids)
         except PlatformRefusedError as error:
             if error.is_of_credentials:
                 raise
+            log.warning("conversations_uncounted", reason=str(error))
+            return {}
 
-        def note(connection: Connection) -> None:
-            passed_over = reconciliations.c.passed_over + unanswered
-            self._note(connection, reconciliation, read_through=last, passed_over=passed_over)
+    def _compare(self, reconciliation: Reconciliation) -> None:
+        number = reconciliation.reconciliation_id
+        if number not in self._comparers:
+            self._comparers = {number: self._comparer_of(reconciliation)}
+        comparer = self._comparers[number]
+        if not comparer.step():
+            self._finish(reconciliation, comparer.mismatch)
 
-        transact(self._engine, note)
+    def _comparer_of(self, reconciliation: Reconciliation) -> Comparer:
+        until_us = reconciliation.started_us + self._settings.interval_us
+        return Comparer(
+            self._engine,
+            self._clock,
+            Checker(self._engine, self._history),
+            self._history,
+            self._exchange,
+            worklist=StoredWorklist(self._engine, self._clock, reconciliation, until_us),
+            bounds=Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us),
+            record=Record(reconciliation.reconciliation_id, self._holder),
+            report=log_found,
+            ours=(reconciliation.ours, reconciliation.unmatched),
+        )
 
-    def _finish(self, reconciliation: Reconciliation) -> None:
-        self._unanswered.clear()
+    def _finish(self, reconciliation: Reconciliation, mismatch: str | None) -> None:
+        since = moment_of(reconciliation.compared_from_us)
 
-        def finish(connection: Connection) -> Row[Any]:
-            self._note(connection, reconciliation, finished_at=moment_of(self._clock.now_us()))
-            return reconciliation_row(connection, reconciliation.reconciliation_id)
+        def finish(connection: Connection) -> dict[str, object]:
+            self._note(
+                connection,
+                reconciliation,
+                finished_at=moment_of(self._clock.now_us()),
+                unread=count_unread(connection, reconciliation.started_us, since),
+                mismatch=mismatch,
+            )
+            row = reconciliation_row(connection, reconciliation.reconciliation_id)
+            return {name: getattr(row, name) for name in REPORTED}
 
-        tell_finished(transact(self._engine, finish))
+        report = transact(self._engine, finish)
+        self._comparers.clear()
+        level = log.info if mismatch is None else log.error
+        level("reconciliation_finished", reconciliation=reconciliation.reconciliation_id, **report)
 
     def _note(self, connection: Connection, reconciliation: Reconciliation, **changes: object) -> None:
         note_reconciliation(

@@ -9,7 +9,7 @@ from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
 from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
-from workers.reconcile.bounds import HORIZON_DAYS
+from workers.reconcile.bounds import DAY_US, HORIZON_DAYS
 from workers.reconcile.platform_history import PlatformHistory
 from workers.retain import EVENT_DAYS
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 INTERVAL_SECONDS: Final = 900.0
 """The guide's: "every fifteen minutes"."""
 
-MARGIN_SECONDS: Final = 180.0
+MARGIN_US: Final = 180_000_000
 """Above the 85 seconds of the platform's retries and the two that a window takes; its analytics are nearly up
-to date."""
+to date. An event may be under way for so long before it counts as missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,6 @@ class ReconcileSettings:
         amqp_urls: The broker's nodes, tried in turn.
         database_url: PostgreSQL or SQLite.
         interval_seconds: From the beginning of one comparison to that of the next.
-        margin_seconds: How long an event may be on its way before it counts as missing.
-        horizon_days: How far back is compared.
-        receipts: Whether receipts are compared.
         retention_days: What is older may be deleted here, and would look missing.
         log_level: debug, info, warning or error.
         log_form: json or text.
@@ -48,9 +45,6 @@ class ReconcileSettings:
     amqp_urls: tuple[str, ...] = field(repr=False)
     database_url: str = field(repr=False)
     interval_seconds: float = INTERVAL_SECONDS
-    margin_seconds: float = MARGIN_SECONDS
-    horizon_days: int = HORIZON_DAYS
-    receipts: bool = True
     retention_days: int = EVENT_DAYS
     log_level: str = "info"
     log_form: str = JSON
@@ -61,9 +55,9 @@ class ReconcileSettings:
         return round(self.interval_seconds * 1_000_000)
 
     @property
-    def margin_us(self) -> int:
-        """The margin in microseconds."""
-        return round(self.margin_seconds * 1_000_000)
+    def horizon_us(self) -> int:
+        """How far back is compared, in microseconds: no further than events are kept."""
+        return round(min(HORIZON_DAYS, self.retention_days - 0.5) * DAY_US)
 
 
 def read_reconcile_settings() -> ReconcileSettings:
@@ -81,19 +75,12 @@ def read_reconcile_settings() -> ReconcileSettings:
         amqp_urls=environment.strings("OM_AMQP_URL"),
         database_url=environment.string("OM_DATABASE_URL"),
         interval_seconds=environment.seconds("OM_RECONCILE_SECONDS", INTERVAL_SECONDS, minimum=10.0),
-        margin_seconds=environment.seconds("OM_RECONCILE_MARGIN_SECONDS", MARGIN_SECONDS),
-        horizon_days=environment.integer("OM_RECONCILE_DAYS", HORIZON_DAYS, minimum=1),
-        receipts=environment.boolean("OM_RECONCILE_RECEIPTS", default=True),
         retention_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
         log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )
     if not settings.database_url:
         raise ConfigurationError("OM_DATABASE_URL must name the database")
-    if settings.horizon_days >= settings.retention_days:
-        raise ConfigurationError(
-            "OM_RECONCILE_DAYS must be below OM_RETENTION_DAYS: what is deleted looks missing"
-        )
     return settings
 
 

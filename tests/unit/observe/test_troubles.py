@@ -53,6 +53,8 @@ def test_where_all_is_well_nothing_deserves_a_look():
         ({("om_window_oldest_age_seconds",): 61.0}, "OpenMessagingWindowsLate", "bad"),
         ({("om_reconciliation_age_seconds",): 3601.0}, "OpenMessagingReconciliationLate", "wait"),
         ({("om_reconciliation_passed_over",): 2.0}, "OpenMessagingConversationsPassedOver", "wait"),
+        ({("om_reconciliation_mismatches",): 1.0}, "OpenMessagingReconciliationMismatch", "bad"),
+        ({("om_reconciliation_unreadable",): 1.0}, "OpenMessagingHistoryUnreadable", "wait"),
         ({("om_delivery_oldest_due_age_seconds", "crm"): 301.0}, "OpenMessagingDeliveriesLate", "bad"),
         ({("om_destination_paused", "crm"): 1.0}, "OpenMessagingDestinationPaused", "wait"),
         ({("om_destination_down", "host 1", "crm"): 1.0}, "OpenMessagingDestinationDown", "bad"),

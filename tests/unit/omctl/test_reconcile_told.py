@@ -8,12 +8,12 @@ from workers.reconcile import Bounds
 
 
 def test_conversations_that_were_passed_over_are_listed_with_the_reason(capsys):
-    tally = Tally(refused={"c-1": "answered 403"}, unanswered={"c-2": "answered 500"})
+    tally = Tally(refused={"c-1": "answered 403"}, failed={"c-2": "answered 500"})
     reconciling = SimpleNamespace(tally=tally)
 
     _tell(reconciling, Bounds(0, 1), [], as_json=False)
 
     told = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["c-1", "refused", "answered", "403"] in told
-    assert ["c-2", "unanswered", "answered", "500"] in told
+    assert ["c-2", "failed", "answered", "500"] in told
     assert _status_of(reconciling, []) == 5

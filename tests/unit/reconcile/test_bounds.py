@@ -2,8 +2,8 @@
 
 import pytest
 
-from workers.reconcile.bounds import compared_from, compared_to, is_due, listed_from
-from workers.tables import Watermarks
+from workers.reconcile.bounds import compared_from, compared_to, is_due, is_mismatch, listed_from
+from workers.tables import Arrivals, Watermarks
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -17,6 +17,7 @@ NOW = 1000 * DAY
         (Watermarks(started_us=NOW - HOUR), True),
         (Watermarks(started_us=NOW - HOUR + 1), False),
         (Watermarks(started_us=NOW - DAY, is_under_way=True), False),
+        (Watermarks(started_us=NOW - DAY, is_blocked=True), False),
     ],
 )
 def test_the_next_begins_an_interval_after_the_last_and_never_beside_it(watermarks, due):
@@ -44,10 +45,19 @@ def test_nothing_before_the_first_comparison_or_the_horizon_is_looked_at(first, 
     ],
 )
 def test_what_waits_in_the_queue_or_in_a_journal_is_not_missing(waiting, newest, late, end):
-    assert compared_to(NOW, 60, waiting=waiting, newest_received_us=newest, late_received_us=late) == end
+    assert compared_to(NOW, 60, waiting=waiting, arrivals=Arrivals(newest, late)) == end
 
 
-def test_the_platforms_list_is_asked_for_again_from_an_hour_before_the_last_one():
-    assert listed_from(Watermarks(), NOW - DAY) == NOW - DAY
-    assert listed_from(Watermarks(compared_to_us=NOW), NOW - DAY) == NOW - HOUR
-    assert listed_from(Watermarks(compared_to_us=NOW), NOW) == NOW
+def test_conversations_are_listed_again_from_an_hour_before_the_last_list():
+    assert listed_from(Watermarks()) is None
+    assert listed_from(Watermarks(compared_to_us=NOW)) == NOW - HOUR
+
+
+@pytest.mark.parametrize(
+    ("ours", "unmatched", "is_wrong"),
+    [(0, 0, False), (49, 49, False), (50, 2, False), (50, 3, True), (100, 5, False), (100, 6, True)],
+)
+def test_a_comparison_is_wrong_if_the_history_lacks_more_than_a_twentieth_of_our_events(
+    ours, unmatched, is_wrong
+):
+    assert is_mismatch(ours, unmatched) is is_wrong

@@ -1,6 +1,7 @@
 """A copy out of the platform's history has the key of its original, whatever the kind of message."""
 
 import json
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,7 +126,7 @@ def key_of(payload):
 def copies(history, conversation_id):
     conversation = history.conversation(conversation_id)
     data = [as_data(conversation, each) for each in conversation.said]
-    return [copy for each in data for copy in copies_of(conversation_id, each, NATIVE, receipts=True)]
+    return [copy for each in data for copy in copies_of(conversation_id, each, NATIVE)]
 
 
 @settings(max_examples=50)
@@ -156,7 +157,7 @@ def test_what_the_history_writes_otherwise_changes_no_key(data):
     history = History()
     history.record(message)
     told = as_data(history.conversation(message["conversationId"]), past)
-    [one, other] = copies_of(message["conversationId"], told, NATIVE, receipts=True)
+    [one, other] = copies_of(message["conversationId"], told, NATIVE)
     assert one.event.idempotency_key == key_of(message)
     assert other.event.idempotency_key == key_of(receipt)
 
@@ -169,27 +170,27 @@ def test_what_the_customer_wrote_is_no_notification():
         "channel": {"id": "i", "time": "2026-01-01T00:00:00Z"},
     }
     data = {"id": "m", "direction": "inbound", "normalizedMessage": message}
-    assert list(copies_of("c", data, NATIVE, receipts=True)) == []
+    assert list(copies_of("c", data, NATIVE)) == []
 
 
 def test_a_form_that_is_not_known_is_counted_and_not_guessed():
     message = {"id": "m", "type": "Hologram", "direction": "Outbound", "channel": {"id": "i"}}
     data = {"id": "m", "timestamp": "2026-01-01T00:00:00Z", "normalizedMessage": message}
-    assert list(copies_of("c", data, NATIVE, receipts=True)) == [None]
+    assert list(copies_of("c", data, NATIVE)) == [None]
 
 
 def test_receipts_may_be_left_out():
     channel = {"id": "i", "time": "2026-01-01T00:00:00Z"}
     receipt = {"id": "m", "type": "Receipt", "status": "Read", "direction": "Outbound", "channel": channel}
     data = {"id": "m", "normalizedReceipts": [receipt]}
-    assert len(list(copies_of("c", data, NATIVE, receipts=True))) == 1
-    assert list(copies_of("c", data, NATIVE, receipts=False)) == []
+    assert len(list(copies_of("c", data, NATIVE))) == 1
+    assert list(copies_of("c", data, replace(NATIVE, has_receipts=False))) == []
 
 
-def test_a_guides_message_is_written_only_where_ids_tell_copies_from_originals():
+def test_a_guides_message_has_the_key_of_its_original():
     content = {"id": "m", "text": "a", "direction": "Inbound", "channel": {"id": "x"}}
     data = {"id": "m", "timestamp": "2026-01-01T00:00:00.120Z", "normalizedMessage": content}
-    [copy] = copies_of("c", data, Manner("guide", has_ids=True), receipts=True)
+    [copy] = copies_of("c", data, Manner("guide", has_ids=True))
     original = {
         "eventType": "openmessaging:conversation:message",
         "conversationId": "c",
@@ -197,4 +198,3 @@ def test_a_guides_message_is_written_only_where_ids_tell_copies_from_originals()
         "message": {"id": "m", "text": "a"},
     }
     assert copy.event.idempotency_key == key_of(original)
-    assert list(copies_of("c", data, Manner("guide", has_ids=False), receipts=True)) == [None]

@@ -93,6 +93,18 @@ def _waiting(samples: Samples) -> Iterator[Trouble]:
             f"{passed_over:.0f} conversations could not be compared with the platform's history.",
             "OpenMessagingConversationsPassedOver",
         )
+    if samples.get(("om_reconciliation_mismatches",), 0.0):
+        yield Trouble(
+            BAD,
+            "The platform's history lacks events that were received: nothing is recovered.",
+            "OpenMessagingReconciliationMismatch",
+        )
+    if unreadable := samples.get(("om_reconciliation_unreadable",), 0.0):
+        yield Trouble(
+            WAIT,
+            f"{unreadable:.0f} events of the platform's history cannot be compared.",
+            "OpenMessagingHistoryUnreadable",
+        )
 
 
 def _of_destinations(samples: Samples) -> Iterator[Trouble]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Index, Integer, Table, Text, text
+from sqlalchemy import Boolean, Index, Integer, Table, Text, text, true
 
 from workers.tables.models.columns import Identifier, RowId, UtcDateTime, column, metadata, primary_key
 
-_UNDER_WAY: Any = {
-    name: text("finished_at IS NULL AND started_by = 'timer'")
-    for name in ("postgresql_where", "sqlite_where")
-}
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
 
 reconciliations = Table(
     "reconciliations",
@@ -26,17 +26,28 @@ reconciliations = Table(
         "Next page of the platform's list of conversations; null: all are listed",
         nullable=True,
     ),
-    column("read_through", Identifier, "The last conversation that was read; they are read in order"),
     column("conversations", Integer, "Conversations that were read", server_default="0"),
     column("compared", Integer, "Messages and receipts that were compared", server_default="0"),
     column("missing", Integer, "Of these, how many nobody had brought: new gaps", server_default="0"),
     column("published", Integer, "Gaps that were published to the events' queue", server_default="0"),
     column("waiting", Integer, "Gaps of earlier ones that are not processed yet", server_default="0"),
-    column("unreadable", Integer, "What the platform's history has in no form known", server_default="0"),
-    column("started_at", UtcDateTime, "When, our clock"),
-    column("finished_at", UtcDateTime, "When, our clock; null: under way, or killed", nullable=True),
+    column(
+        "unreadable",
+        Integer,
+        "Events of the history that cannot be compared, or not be recorded",
+        server_default="0",
+    ),
+    column("unread", Integer, "Conversations that only their counts were compared of", server_default="0"),
+    column("ours", Integer, "Events of webhooks that were looked for in the history", server_default="0"),
+    column("unmatched", Integer, "Of these, how many the history does not have", server_default="0"),
+    column("mismatch", Text, "Why nothing more was published; null: ours match", nullable=True),
+    column("decided_by", Text, "Operator who decided about the mismatch; null: none yet", nullable=True),
+    column("started_at", UtcDateTime, "When, the database's clock"),
+    column(
+        "finished_at", UtcDateTime, "When, the database's clock; null: under way, or killed", nullable=True
+    ),
     column("held_by", Text, "The process that does it"),
-    column("held_until", UtcDateTime, "When another process takes it over, our clock"),
+    column("held_until", UtcDateTime, "When another process takes it over, the database's clock"),
     column(
         "unlisted",
         Text,
@@ -46,10 +57,15 @@ reconciliations = Table(
     column(
         "passed_over",
         Integer,
-        "Conversations that were not compared: the platform refused them, or never had an answer",
+        "Conversations that were not compared: refused, unanswered, or failed",
         server_default="0",
     ),
-    Index("ix_reconciliations_under_way", "started_by", unique=True, **_UNDER_WAY),
+    Index(
+        "ix_reconciliations_under_way",
+        "started_by",
+        unique=True,
+        **_where("finished_at IS NULL AND started_by = 'timer'"),
+    ),
     comment="Comparisons with the platform's history: how far, how much, what was missing",
 )
 
@@ -72,9 +88,29 @@ platform_conversations = Table(
     "platform_conversations",
     metadata,
     primary_key("conversation_id", Identifier, "The platform's conversation"),
-    column("state", Text, "open; ended: compared to its end; unknown: the platform has no such one"),
-    column("listed_at", UtcDateTime, "When it was first seen, our clock"),
+    column(
+        "state",
+        Text,
+        "open; over: ended, and only its counts were compared; ended: compared to its end; unknown: the"
+        " platform has no such conversation",
+    ),
+    column("listed_at", UtcDateTime, "When it last had news of ours, or was first listed"),
+    column("counted_at", UtcDateTime, "When its messages were counted last, our clock", nullable=True),
+    column("differs", Boolean, "Whether the counts did not agree then", server_default=true()),
+    column("messages", Integer, "Messages that it had when it was read last", nullable=True),
     column("read_at", UtcDateTime, "When it was read last, our clock", nullable=True),
+    column(
+        "compared_through",
+        Identifier,
+        "The last message compared of one that is read in pieces",
+        nullable=True,
+    ),
     column("fingerprint", Text, "Of what was read; the same again needs no comparison", nullable=True),
     comment="How far each conversation is compared with the platform's history",
+)
+Index(
+    "ix_platform_conversations_unread",
+    platform_conversations.c.differs,
+    platform_conversations.c.read_at,
+    **_where("state IN ('open', 'over')"),
 )

@@ -31,11 +31,14 @@ LATEST_EVENTS: Final = 500
 
 _R: Final = reconciliations.c
 
+IS_UNDECIDED: Final = _R.mismatch.is_not(None) & _R.decided_by.is_(None) & (_R.started_by == TIMER)
+"""The condition of a comparison that waits for an operator."""
+
 _BEGIN: Final = text(
     """
-    INSERT INTO reconciliations (started_by, compared_from, compared_to, page, read_through, started_at,
-        held_by, held_until)
-    VALUES (:started_by, :compared_from, :compared_to, :page, '', :started_at, :held_by, :held_until)
+    INSERT INTO reconciliations
+        (started_by, compared_from, compared_to, page, started_at, held_by, held_until)
+    VALUES (:started_by, :compared_from, :compared_to, :page, :started_at, :held_by, :held_until)
     ON CONFLICT DO NOTHING RETURNING id
     """
 ).bindparams(
@@ -59,14 +62,18 @@ class Reconciliation:
         compared_from_us: Compare what happened then or later, microseconds since the epoch.
         compared_to_us: Compare what happened before.
         page: Next page of the platform's list; None when all are listed.
-        read_through: The last conversation that was read; empty before the first.
+        started_us: When it began.
+        ours: Events of ours that were looked for in the history.
+        unmatched: Of these, how many the history does not have.
     """
 
     reconciliation_id: int
     compared_from_us: int
     compared_to_us: int
     page: int | None
-    read_through: str = ""
+    started_us: int
+    ours: int = 0
+    unmatched: int = 0
 
 
 def begin_reconciliation(
@@ -91,7 +98,7 @@ def begin_reconciliation(
         "held_until": now + HELD_FOR,
     }
     found = connection.execute(_BEGIN, values).scalar_one_or_none()
-    return None if found is None else Reconciliation(found, compared_from_us, compared_to_us, page)
+    return None if found is None else Reconciliation(found, compared_from_us, compared_to_us, page, now_us)
 
 
 def take_up_reconciliation(connection: Connection, holder: str, now_us: int) -> Reconciliation | None:
@@ -142,12 +149,14 @@ class Watermarks:
         first_from_us: From where on the first one compared: nothing before this service was there.
         compared_to_us: Up to where the last finished one compared that had the platform's list.
         is_under_way: Whether one is not finished.
+        is_blocked: Whether one ended with a mismatch about which no operator has decided.
     """
 
     started_us: int | None = None
     first_from_us: int | None = None
     compared_to_us: int | None = None
     is_under_way: bool = False
+    is_blocked: bool = False
 
 
 def read_watermarks(connection: Connection) -> Watermarks:
@@ -155,40 +164,54 @@ def read_watermarks(connection: Connection) -> Watermarks:
     query = select(
         func.max(_R.started_at),
         func.min(_R.compared_from),
-        func.max(_R.compared_to).filter(_R.finished_at.is_not(None), _R.unlisted.is_(None)),
+        func.max(_R.compared_to).filter(
+            _R.finished_at.is_not(None), _R.unlisted.is_(None), _R.mismatch.is_(None)
+        ),
         func.count().filter(_R.finished_at.is_(None)),
+        func.count().filter(IS_UNDECIDED),
     ).where(_R.started_by == TIMER)
-    started, first_from, compared_to, under_way = connection.execute(query).one()
+    started, first_from, compared_to, under_way, blocked = connection.execute(query).one()
     moments = [None if each is None else microseconds_of(each) for each in (started, first_from, compared_to)]
-    return Watermarks(moments[0], moments[1], moments[2], bool(under_way))
+    return Watermarks(moments[0], moments[1], moments[2], bool(under_way), bool(blocked))
 
 
-def newest_received_us(connection: Connection) -> int | None:
-    """Return when the event had come in that was processed last; None where none was."""
-    newest = select(processed_events.c.received_at).order_by(processed_events.c.id.desc()).limit(1)
-    found = connection.execute(newest).scalar_one_or_none()
-    return None if found is None else microseconds_of(found)
+def decide_mismatches(connection: Connection, operator: str) -> None:
+    """Record that an operator has decided about every mismatch: the timer's comparisons go on."""
+    connection.execute(update(reconciliations).where(IS_UNDECIDED).values(decided_by=operator))
 
 
-def late_received_us(connection: Connection, now_us: int, margin_us: int) -> int | None:
-    """Return when the oldest had come in of what was processed lately, and took longer than the margin.
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """When the webhooks came in that were processed lately; None if there are none.
 
-    Only webhooks count, since a replay is old by itself, and only those of the days that are compared at
-    all. None if there is no such event.
+    Args:
+        newest_us: The one that was processed last.
+        late_us: The oldest of those that took longer than the margin.
+    """
+
+    newest_us: int | None = None
+    late_us: int | None = None
+
+
+def recent_arrivals(connection: Connection, now_us: int, margin_us: int, horizon_us: int) -> Arrivals:
+    """Return when the latest webhooks came in.
+
+    Only webhooks count: a replayed event is old and says nothing about what is still to come. A time before
+    the horizon is not that of a webhook either, whatever the event's headers contain.
     """
     events = processed_events.c
     latest = (
-        select(events.received_at, events.processed_at, events.source)
+        select(events.received_at, events.processed_at)
+        .where(events.source == WEBHOOK, events.received_at >= moment_of(now_us - horizon_us))
         .order_by(events.id.desc())
         .limit(LATEST_EVENTS)
     )
     since, margin = moment_of(now_us) - LATELY, timedelta(microseconds=margin_us)
-    late = [
-        microseconds_of(received_at)
-        for received_at, processed_at, source in connection.execute(latest)
-        if source == WEBHOOK and processed_at >= since and margin < processed_at - received_at < MAX_LATE
-    ]
-    return min(late, default=None)
+    rows = connection.execute(latest).all()
+    late = [row[0] for row in rows if row[1] >= since and row[1] - row[0] > margin]
+    return Arrivals(
+        microseconds_of(rows[0][0]) if rows else None, microseconds_of(min(late)) if late else None
+    )
 
 
 def _reconciliation_of(row: Row[Any]) -> Reconciliation:
@@ -197,5 +220,7 @@ def _reconciliation_of(row: Row[Any]) -> Reconciliation:
         microseconds_of(row.compared_from),
         microseconds_of(row.compared_to),
         row.page,
-        row.read_through,
+        microseconds_of(row.started_at),
+        row.ours,
+        row.unmatched,
     )

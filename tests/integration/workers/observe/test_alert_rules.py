@@ -49,6 +49,8 @@ WELL = {
     f"om_reconciliation_gaps{{{OBSERVE}}}": "3x160",
     f"om_reconciliation_age_seconds{{{OBSERVE}}}": "900x160",
     f"om_reconciliation_passed_over{{{OBSERVE}}}": "0x160",
+    f"om_reconciliation_mismatches{{{OBSERVE}}}": "0x160",
+    f"om_reconciliation_unreadable{{{OBSERVE}}}": "0x160",
     f'om_intake_processed_total{{{OBSERVE},worker="vm 1"}}': "0+900x160",
     f'om_intake_skipped_total{{{OBSERVE},worker="vm 1"}}': "0+90x160",
     f'om_intake_dead_lettered_total{{{OBSERVE},worker="vm 1"}}': "0x160",
@@ -102,6 +104,8 @@ CASES = [
     ("ReconciliationLate", {series("om_reconciliation_age_seconds"): "900x59 3601x100"}, -1, 1),
     # From the start on: it waits for an hour.
     ("ConversationsPassedOver", {series("om_reconciliation_passed_over"): "2x160"}, 29, 31),
+    ("ReconciliationMismatch", {series("om_reconciliation_mismatches"): "0x59 1x100"}, -1, 1),
+    ("HistoryUnreadable", {series("om_reconciliation_unreadable"): "0x59 3x100"}, 28, 32),
     ("SuccessRateLow", {series("om_reconciliation_gaps"): "3x59 3+100x100"}, 10, 45),
     ("Drift", {series("om_drift_names"): "0x59 1x100"}, 9, 11),
 ]
@@ -196,6 +200,12 @@ def test_what_a_later_comparison_could_compare_after_all_fires_nothing(rules_hol
 
 def test_the_success_rate_is_of_the_gaps_that_were_found(rules_hold):
     rules_hold(*(told(name, {GAPS: values}, _share(share)) for name, (values, share) in SHARES.items()))
+
+
+def test_without_a_comparison_the_success_rate_is_unknown(rules_hold):
+    absent = {series("om_reconciliation_age_seconds"): "_x160"}
+    none = {"expr": "open_messaging:success_ratio:7d", "eval_time": "60m", "exp_samples": []}
+    rules_hold(told("no comparison", absent, none))
 
 
 def test_no_alert_is_without_its_case():

@@ -1,11 +1,8 @@
 """Put a reconciler together, as its role does."""
 
-from workers.reconcile import Checker, Comparer, Reconciler
+from workers.reconcile import Reconciler
 
 
 def reconciler_of(engine, clock, history, *, exchange, settings, holder):
-    """Return the reconciler of one process, which nobody stops."""
-    checker = Checker(engine, history, receipts=settings.receipts)
-    comparer = Comparer(engine, clock, checker, exchange, holder=holder, again=False)
-    parts = {"exchange": exchange, "settings": settings, "holder": holder, "is_stopped": lambda: False}
-    return Reconciler(engine, clock, history, comparer, **parts)
+    """Return the reconciler of one process."""
+    return Reconciler(engine, clock, history, exchange=exchange, settings=settings, holder=holder)

@@ -12,6 +12,7 @@ from simulator.platform import Fault
 from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, native
+from tests.integration.workers.reconcile.comparing import HOUR_US, run
 from workers.genesys import PlatformUnavailableError, client
 from workers.reconcile import DAY_US
 from workers.tables import TIMER, begin_reconciliation, transact
@@ -151,19 +152,50 @@ def test_a_conversation_that_never_has_an_answer_is_listed_and_what_is_behind_it
     fail("conversations/messages/c-0", Fault(500))
     with working():
         answer = omctl("--since", "1h", status=5)
-    assert (answer["conversations"], answer["unanswered"], answer["recovered"]) == (2, 1, 2)
+    assert (answer["conversations"], answer["failed"], answer["recovered"]) == (2, 1, 2)
     [passed_over] = answer["passed_over"]
-    assert (passed_over["conversation"], passed_over["why"]) == ("c-0", "unanswered")
+    assert (passed_over["conversation"], passed_over["why"]) == ("c-0", "failed")
     assert "500" in passed_over["reason"]
 
 
-def test_a_platform_without_an_answer_for_five_in_a_row_is_away(sent, omctl, fail):
-    fail("conversations/messages/", Fault(503))
-    ids = [f"c-{number}" for number in range(6)]
-    arguments = [each for name in ids for each in ("--conversation", name)]
-    omctl("--since", "1h", "--dry-run", *arguments[:8], status=5)
+def test_a_platform_that_answers_nothing_is_away(sent, omctl, fail):
+    fail("/api/v2/", Fault(503))
     with pytest.raises(PlatformUnavailableError, match="503"):
-        omctl("--since", "1h", "--dry-run", *arguments)
+        omctl("--since", "1h", "--dry-run", "--conversation", "c-0", "--conversation", "c-1")
+
+
+def test_events_that_cannot_be_read_back_have_an_exit_status(sent, omctl, organisation, working):
+    with working():
+        omctl("--since", "1h", status=3)
+        assert omctl("--since", "1h")["unreadable"] == 0
+        strange = native(30, conversation="c-1", after_s=-300, type="Hologram")
+        organisation.history.record(strange)
+        assert omctl("--since", "1h", status=5)["unreadable"] == 1
+
+
+def test_after_a_mismatch_only_an_operator_lets_the_timer_go_on(  # noqa: PLR0917  # fixtures
+    omctl, organisation, intake, channel, query, make_reconciler, clock
+):
+    reconciler = make_reconciler()
+    clock.ahead_us = -HOUR_US
+    run(reconciler)
+    clock.ahead_us = 0
+    payloads = [native(number, conversation=f"c-{number % 3}", after_s=-300) for number in range(60)]
+    for payload in payloads:
+        intake(deliver(payload))
+        organisation.history.record(payload | {"channel": payload["channel"] | {"id": "another"}})
+    run(reconciler)
+    answer = omctl("--since", "1h", "--wait", "0", status=6)
+    assert "60 events that were received" in answer["mismatch"]
+    # One conversation proves nothing.
+    omctl("--since", "1h", "--wait", "0", "--conversation", "c-0", status=4)
+    clock.ahead_us = HOUR_US
+    assert not run(reconciler)
+    assert depth(channel) == 20
+    omctl("--since", "1h", "--wait", "0", "--despite-mismatch", status=4)
+    assert depth(channel) == 80
+    assert query("SELECT count(*) FROM reconciliations WHERE decided_by IS NOT NULL") == [(1,)]
+    assert run(reconciler)
 
 
 def test_a_time_of_which_nothing_can_be_said_is_refused(omctl):
