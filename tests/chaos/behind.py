@@ -48,7 +48,8 @@ NOBODY: Final = ""
 FORBIDDEN: Final = "forbidden"
 """What is noted where it was made to answer 403."""
 
-MAX_LAG_SECONDS: Final = 3.0
+MAX_LAG_SECONDS: Final = 2.0
+"""From the first request about a conversation, which may come a second or two after the notification."""
 
 PROGRAMS: Final = (
     ("settle-1", "settle"),
@@ -68,7 +69,7 @@ class Contacts(dict[str, Conversation]):
 
     Of every second one the platform says that it waits in a routing queue, of the others that an agent has
     it, whatever was notified. A platform that lies says something else at each request. One that lags answers
-    404 or the state before, for up to three seconds after it was first asked about a conversation.
+    404 or the state before, for up to two seconds after it was first asked about a conversation.
     """
 
     def __init__(self) -> None:

@@ -80,7 +80,8 @@ def all_is_answered_404(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def _all_refused(scene: Scene, status: int) -> Iterator[None]:
-    behind, refused = behind_of(scene), set()
+    behind = behind_of(scene)
+    refused: set[str] = set()
 
     def refuse(told: Told) -> Failing | None:
         if told.destination != DESTINATION:
@@ -94,7 +95,10 @@ def _all_refused(scene: Scene, status: int) -> Iterator[None]:
     assert scene.stand.ask(DEAD, name=DESTINATION, status=status) == 0, (
         "what was refused with everything else is a dead letter"
     )
-    wait_told(behind)
+    scene.wait_until(
+        lambda: refused <= {told.webhook_id for told in behind.inbox.told(DESTINATION)},
+        "what was refused is delivered once that is mended",
+    )
 
 
 @contextmanager
