@@ -104,7 +104,7 @@ def test(name: str, *, as_json: bool) -> None:
         payload=None,
     )
     started = time.monotonic()
-    answer = Transport(destination).send(message.webhook_id, body_of(message))
+    answer = Transport(destination, SystemClock()).send(message.webhook_id, body_of(message))
     seconds = round(time.monotonic() - started, 3)
     if as_json:
         print_json({"destination": name, "answer": answer.reason, "end": answer.end, "seconds": seconds})

@@ -107,7 +107,9 @@ class Deliverer:
         self._logs_attempts = logs_attempts
         self._clock = clock
         self._destinations = destinations
-        self._lanes = {each.name: _Lane(each, Transport(each)) for each in destinations if each.enabled}
+        self._lanes = {
+            each.name: _Lane(each, Transport(each, clock)) for each in destinations if each.enabled
+        }
         self._ended: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
         self._unrecorded: list[Attempt] = []
         self._pause = BUSY_SECONDS

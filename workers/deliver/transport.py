@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,8 +14,10 @@ from urllib3.exceptions import HTTPError
 from workers.deliver.judgement import Answer, retry_after
 from workers.deliver.message import headers_of
 from workers.http_deadline import DeadlineAdapter, shorten_deadline
+from workers.parsing import moment_of
 
 if TYPE_CHECKING:
+    from messaging.clock import Clock
     from workers.deliver.destinations import Destination
 
 MAX_ANSWER_BYTES: Final = 65_536
@@ -38,10 +39,12 @@ class Transport:
 
     Args:
         destination: Where.
+        clock: The time of the signatures. Receivers refuse one that is minutes from their own.
     """
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, clock: Clock) -> None:
         self._destination = destination
+        self._clock = clock
         self._signers = [Webhook(secret) for secret in destination.secrets]
         session = requests.Session()
         # Proxies and certificates are what the environment says, read once and not for each request.
@@ -55,7 +58,7 @@ class Transport:
         Returns:
             What came of it; nothing is raised for what the network does.
         """
-        now = datetime.now(tz=UTC)
+        now = moment_of(self._clock.now_us())
         request = self._prepared.copy()
         request.headers.update(headers_of(webhook_id, body, self._signers, now))
         request.body = body

@@ -1,5 +1,6 @@
 """Destinations that refuse, hang or drip cost their own events something, and others nothing."""
 
+import json
 import time
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from tests.integration.workers.events import deliver, event, said
 from tests.integration.workers.test_http_deadline import OK, server
 from workers.deliver import Deliverer, attempts, breaker, deliveries
 from workers.deliver.deliveries import recall_parked, take
+from workers.deliver.transport import Transport
 
 MANY = 100
 BACKLOG = """
@@ -166,3 +168,15 @@ def test_one_conversations_backlog_delays_no_other_and_is_delivered_in_its_order
     assert stand.inbox.counts() == {"delivered": count + 1, "repeated": 0, "disordered": 0, "forged": 0}
     parked = "SELECT count(*) FROM deliveries WHERE outcome IS NULL OR due_at > '9000-01-01'"
     assert stand.query(parked) == [(0,)]
+
+
+@pytest.mark.parametrize(("ahead_seconds", "status"), [(0, 204), (3600, 401)])
+def test_a_request_is_signed_with_the_time_that_all_hosts_share(stand, ahead_seconds, status):
+    """A receiver refuses signatures that are minutes from its own time, whatever this host's clock says."""
+
+    class Shared(SystemClock):
+        def now_us(self):
+            return super().now_us() + ahead_seconds * 1_000_000
+
+    body = {"type": "x", "conversation_id": "c", "sequence": 1, "late": False}
+    assert Transport(stand.crm, Shared()).send("msg_1", json.dumps(body).encode()).status == status
