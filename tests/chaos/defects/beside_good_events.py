@@ -30,15 +30,36 @@ Intake.process = _brake
         WAITED,
     ),
     Defect(
-        "a refused event counts as delivered",
+        "a refusal means that the destination is away",
         36,
         "many events are mostly refused",
         "workers/deliver/judgement.py",
+        "Answer.is_away = property(lambda self: not (self.is_success or self.is_hopeless))\n",
+        WAITED,
+        stand="behind",
+    ),
+    Defect(
+        "what is refused with everything is given up",
+        36,
+        "all is answered 404",
+        "workers/deliver/judgement.py",
+        "MAY_REFUSE_ALL = frozenset()\n",
+        "is a dead letter",
+        stand="behind",
+    ),
+    Defect(
+        "an answer may drip for ever",
+        36,
+        "the answers drip",
+        "workers/deliver/transport.py",
         """
-_end = Answer.end.fget
-Answer.end = property(lambda self: End.DELIVERED if self.status == 422 else _end(self))
+from requests.adapters import HTTPAdapter
+def DeadlineAdapter(**_):
+    return HTTPAdapter()
+def shorten_deadline(_):
+    return None
 """,
-        "refused events are no dead letters",
+        "a request was held",
         stand="behind",
     ),
     Defect(
