@@ -68,8 +68,9 @@ def missing_steps() -> list[Step]:
     fresh = {
         WEBHOOK_SECRETS: lambda: secrets.token_urlsafe(32),
         **dict.fromkeys((GENESYS_SECRET, REQUIRED_HEADERS, EVENTS_HEADERS, EDGE_MANAGEMENT), str),
-        READER_DATABASE: _workers_database,
     }
+    if _workers_database():
+        fresh[READER_DATABASE] = _workers_database
     return [
         Step(f"write {path}", path.exists, lambda path=path, make=make: keep(path, make()))  # type: ignore[misc]
         for path, make in fresh.items()

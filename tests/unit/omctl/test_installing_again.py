@@ -63,6 +63,18 @@ def test_an_empty_credential_is_filled_and_the_same_one_is_as_it_should_be(kept,
     assert (kept / "OM_GENESYS_CLIENT_SECRET").read_text() == "constructed\n"
 
 
+def test_a_host_that_becomes_a_worker_gets_the_readers_address_then(kept, monkeypatch):
+    names = ("GENESYS_SECRET", "REQUIRED_HEADERS", "EVENTS_HEADERS", "EDGE_MANAGEMENT", "WEBHOOK_SECRETS")
+    for name in (*names, "READER_DATABASE", "WORKER_DATABASE"):
+        monkeypatch.setattr(credentials, name, kept / name)
+    list(carry_out(credentials.missing_steps(), dry_run=False))
+    assert not (kept / "READER_DATABASE").exists()
+
+    (kept / "WORKER_DATABASE").write_text("postgresql://named\n")
+    list(carry_out(credentials.missing_steps(), dry_run=False))
+    assert (kept / "READER_DATABASE").read_text() == "postgresql://named\n"
+
+
 @pytest.fixture
 def written_site(tmp_path, monkeypatch):
     """The gateway's file, where an earlier installation may have written it."""
