@@ -14,10 +14,10 @@ from messaging.clock import SystemClock
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from omctl.commands.resend import resend
-from omctl.commands.subscriptions import abandon, backfill, remove
 from omctl.console import dry_run_option, json_option, print_json, print_table
 from omctl.database import database_url, in_words
 from omctl.destination_states import states
+from omctl.subscriptions import abandon, backfill, remove
 from workers.deliver import (
     OPERATOR,
     Message,
