@@ -30,6 +30,9 @@ EVENTS = "open-messaging.events"
 UNROUTED = "open-messaging.unrouted"
 DEAD_LETTERS = "open-messaging.dead-letters"
 RECORDS = "open-messaging.dead-letter-records"
+WAITING: Final = (EVENTS, UNROUTED, RECORDS)
+"""What the workers take from: events, and dead letters whose reason is not recorded yet."""
+
 UNKNOWN: Final = -1
 DEPTH: Final = """
     case rabbit_amqqueue:lookup({{resource, <<"/">>, queue, <<"{queue}">>}}) of
@@ -103,7 +106,7 @@ class BrokerView:
 
     def waiting(self) -> int:
         """Return how many messages wait for a worker, ready or unacknowledged, or UNKNOWN."""
-        depths = [self.depth(queue) for queue in (EVENTS, UNROUTED, RECORDS)]
+        depths = [self.depth(queue) for queue in WAITING]
         return UNKNOWN if UNKNOWN in depths else sum(depths)
 
     def connections(self) -> set[str]:

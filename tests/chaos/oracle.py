@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from tests.chaos.behind import ARCHIVE, UNFINISHED
-from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, UNROUTED
+from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, WAITING
 from tests.chaos.told import TellTale, missing_at, tell_tale
 from tests.stand.ledger import digest_of
 
@@ -132,7 +132,7 @@ class Oracle:
         if not verdict.lost:
             return verdict
         with self._stand.paused_workers():
-            bodies = [body for queue in (EVENTS, UNROUTED) for body in self._stand.view.bodies(queue)]
+            bodies = [body for queue in WAITING for body in self._stand.view.bodies(queue)]
             return self._judge(frozenset(map(digest_of, bodies)))
 
     def _dead(self) -> set[bytes]:
