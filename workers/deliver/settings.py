@@ -36,7 +36,7 @@ class DeliverSettings:
     destinations: tuple[Destination, ...]
     failed_receipts: frozenset[str] = frozenset()
     genesys: GenesysSettings | None = None
-    stop_seconds: float = 20.0
+    stop_seconds: float = 4.0
     log_level: str = "info"
     log_form: str = JSON
     access_log: bool = False
@@ -74,7 +74,7 @@ def read_deliver_settings() -> DeliverSettings:
         destinations=destinations,
         failed_receipts=failed_receipts,
         genesys=read_genesys_settings(environment) if failed_receipts else None,
-        stop_seconds=environment.seconds("OM_STOP_SECONDS", 20.0),
+        stop_seconds=environment.seconds("OM_STOP_SECONDS", 4.0),
         log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
         log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
         access_log=environment.boolean("OM_ACCESS_LOG", default=False),

@@ -200,7 +200,7 @@ def execute(engine, sql):
 
 def test_a_destination_that_there_is_not_refuses_the_start(monkeypatch, tmp_path):
     destinations = tmp_path / "destinations.toml"
-    destinations.write_text("")
+    destinations.write_text("none = true")
     for name, value in {
         "OM_AMQP_URL": "amqp://localhost",
         "OM_DATABASE_URL": "sqlite:////tmp/none",

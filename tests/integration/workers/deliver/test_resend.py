@@ -106,7 +106,7 @@ def test_what_is_refused_again_is_a_dead_letter_again_with_its_new_reason(stand,
     reasons = (
         "SELECT reason, count(*), count(intervention_id) FROM dead_letters GROUP BY reason ORDER BY reason"
     )
-    assert stand.query(reasons) == [("destination content: 422", 4, 0), ("destination crm: 403", 4, 0)]
+    assert stand.query(reasons) == [("destination content: 422", 4, 0), ("destination crm: 409", 4, 0)]
     assert publisher.publish_dead_letters() == 4
 
 

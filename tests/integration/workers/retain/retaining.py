@@ -15,8 +15,12 @@ DAY_US = 86_400_000_000
 AT_ONCE = WindowBounds(0, 0)
 
 
-def run(url, *arguments, days="30"):
-    environment = {"OM_DATABASE_URL": url, "OM_PAYLOAD_RETENTION_DAYS": days}
+def run(url, *arguments, days="30", event_days="30"):
+    environment = {
+        "OM_DATABASE_URL": url,
+        "OM_PAYLOAD_RETENTION_DAYS": days,
+        "OM_RETENTION_DAYS": event_days,
+    }
     result = CliRunner().invoke(command, ["--json", *arguments], env=environment, catch_exceptions=False)
     report = json.loads(result.output[result.output.index("{\n") :])
     return {each["table"]: each["rows"] for each in report["tables"]}
