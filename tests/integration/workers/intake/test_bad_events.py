@@ -4,12 +4,11 @@ import json
 import time
 
 import pytest
-from sqlalchemy import text
 
 from messaging import topology
 from messaging.errors import RetryLaterError
 from tests.integration.workers.consuming import depth
-from tests.integration.workers.events import deliver, event, payload_of, said
+from tests.integration.workers.events import event, said
 from tests.integration.workers.intake.patience import wait_until
 from workers.parsing import CONVERSATION_MESSAGE
 
@@ -47,14 +46,3 @@ def test_a_hundred_and_fifty_events_that_ask_for_a_minute_get_it_and_delay_nothi
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(150,)])
         time.sleep(2.0)
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
-
-
-def test_a_table_that_is_missing_for_one_kind_of_event_delays_no_other_kind(engine, intake, query):
-    with engine.begin() as connection:
-        connection.execute(text("ALTER TABLE message_receipts RENAME TO elsewhere"))
-    receipt = deliver(payload_of("genesys/receipt-published"))
-
-    assert intake(deliver(said("a")), receipt, deliver(said("b", after_ms=1))) == {receipt.tag}
-
-    assert query("SELECT count(*) FROM conversation_messages") == [(2,)]
-    assert query("SELECT code FROM dead_letters") == [("handler_failed",)]
