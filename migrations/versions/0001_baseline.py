@@ -567,6 +567,9 @@ def _create_dead_letters() -> None:
     )
     _index("ix_dead_letters_recorded_at", "dead_letters", ["recorded_at"], **BRIN)
     _index("ix_dead_letters_open", "dead_letters", ["code", "recorded_at"], where="decided_at IS NULL")
+    _index(
+        "ix_dead_letters_oldest", "dead_letters", ["recorded_at", "message_id"], where="decided_at IS NULL"
+    )
     _index("ix_dead_letters_idempotency_key", "dead_letters", ["idempotency_key"])
 
 

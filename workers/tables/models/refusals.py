@@ -37,6 +37,7 @@ dead_letters = Table(
     Index(None, "recorded_at", **BRIN),
     Index(None, "idempotency_key"),
     Index("ix_dead_letters_open", "code", "recorded_at", **_OPEN),
+    Index("ix_dead_letters_oldest", "recorded_at", "message_id", **_OPEN),
     comment="Why an event is in the dead-letter queue. The body itself is only there",
 )
 
