@@ -1,9 +1,9 @@
-"""What a handler raises is its event's fault, unless the database's connection or tables are."""
+"""What a handler raises is its event's fault, unless the database is away."""
 
-from contextlib import re
+import re
+from contextlib import suppress
 
 import pytest
-import suppress
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, NoResultFound
 
