@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import exists, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import exists, func, literal, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from workers.deliver.deliveries import recall_parked
 from workers.parsing import moment_of
@@ -19,6 +20,8 @@ AT_ONCE: Final = 500
 """Deliveries of one transaction: deliver processes have their turn between two."""
 
 ABANDONED: Final = "abandoned"
+
+_INSERT: Final[Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 _D: Final = deliveries.c
 _O: Final = outbox.c
@@ -45,9 +48,13 @@ def plan_some(connection: Connection, name: str, since: datetime, through: int, 
         .limit(AT_ONCE)
     )
     columns = ["outbox_id", "destination", "conversation_id", "due_at", "attempts"]
-    # A concurrent backfill may have planned some: that is no conflict, as the condition is read before.
-    planned = insert(deliveries).from_select(columns, some).returning(_D.outbox_id)
-    return len(connection.execute(planned).all())
+    insert = _INSERT[connection.dialect.name](deliveries).from_select(columns, some)
+    plan = insert.on_conflict_do_nothing().returning(_D.outbox_id)
+    while True:
+        planned = len(connection.execute(plan).all())
+        # If another backfill has planned all of them meanwhile, it has committed: others are chosen now.
+        if planned or not count_unplanned(connection, name, since, through):
+            return planned
 
 
 def count_waiting(connection: Connection, name: str, through: int) -> int:

@@ -1,6 +1,9 @@
 """Which destinations get events: starting a process adds, an operator's recorded command removes."""
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,9 +15,9 @@ from omctl.check import Level
 from omctl.check.database import file_findings
 from omctl.commands.destinations import destinations
 from tests.integration.workers.events import deliver, event
-from workers.deliver import digest_of
+from workers.deliver import backfilling, digest_of, newest_entry, plan_some
 from workers.retain import retain
-from workers.tables import WorkerReport
+from workers.tables import WorkerReport, transact
 
 PLANNED = "SELECT destination, count(*) FROM deliveries GROUP BY destination ORDER BY destination"
 
@@ -74,6 +77,34 @@ def test_an_operator_removes_backfills_and_abandons_and_each_is_recorded(stand, 
         ("backfill-deliveries", "it was removed", 5),
         ("abandon-deliveries", "replaced", 3),
     ]
+
+
+def test_two_backfills_at_once_plan_each_delivery_once(stand, monkeypatch):
+    monkeypatch.setattr(backfilling, "AT_ONCE", 3)
+    stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(8)])
+    with stand.delivering(stand.crm):
+        pass
+    since, begun = datetime.now(tz=UTC) - timedelta(hours=1), threading.Event()
+    through = transact(stand.engine, newest_entry)
+
+    def plan(connection):
+        return plan_some(connection, "crm", since, through, SystemClock().now_us())
+
+    def plan_beside(connection):
+        begun.set()
+        return plan(connection)
+
+    with ThreadPoolExecutor() as pool:
+        with stand.engine.begin() as connection:
+            planned = plan(connection)
+            beside = pool.submit(transact, stand.engine, plan_beside)
+            # PostgreSQL lets both begin; SQLite lets the second begin once the first has committed.
+            begun.wait(1.0)
+            time.sleep(0.5)
+        assert (planned, beside.result()) == (3, 3)
+    assert transact(stand.engine, plan) == 2
+    assert transact(stand.engine, plan) == 0
+    assert stand.query(PLANNED) == [("crm", 8)]
 
 
 def test_what_waits_longer_than_events_are_kept_pins_nothing(stand):
