@@ -663,7 +663,7 @@ def _create_destinations() -> None:
         _column("paused_at", MOMENT, "Since when it gets nothing; null: it does", nullable=True),
         _column("paused_because", sa.Text, "operator, or gone: it answered 410", nullable=True),
         sa.PrimaryKeyConstraint("name", name="pk_destinations"),
-        comment="The services behind, as the newest deliver process found them configured",
+        comment="The services behind: every one that a deliver process has found configured",
     )
 
 
@@ -673,7 +673,7 @@ def _create_subscriptions() -> None:
         _column("event_type", sa.Text, "An event type of the outbox"),
         _column("destination", IDENTIFIER, "Who is told of it: destinations.name"),
         sa.PrimaryKeyConstraint("event_type", "destination", name="pk_subscriptions"),
-        comment="What a row of the outbox becomes a delivery for, at once, by a trigger",
+        comment="The destinations for which the trigger outbox_plans_deliveries plans deliveries",
     )
 
 
@@ -704,7 +704,7 @@ def _create_deliveries() -> None:
         _column("finished_at", MOMENT, "When it was delivered or given up, our clock", nullable=True),
         _column("dead_lettered_at", MOMENT, "When the dead letter was published", nullable=True),
         sa.PrimaryKeyConstraint("outbox_id", "destination", name="pk_deliveries"),
-        comment="One row for each row of the outbox and destination that is told of it",
+        comment="One row for each outbox row and destination; the trigger outbox_plans_deliveries inserts it",
     )
     _index("ix_deliveries_due", "deliveries", ["destination", "due_at"], where="outcome IS NULL")
     _index(

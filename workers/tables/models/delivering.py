@@ -15,7 +15,7 @@ destinations = Table(
     column("registered_at", UtcDateTime, "From when on it is told of events, our clock"),
     column("paused_at", UtcDateTime, "Since when it gets nothing; null: it does", nullable=True),
     column("paused_because", Text, "operator, or gone: it answered 410", nullable=True),
-    comment="The services behind, as the newest deliver process found them configured",
+    comment="The services behind: every one that a deliver process has found configured",
 )
 
 subscriptions = Table(
@@ -23,7 +23,7 @@ subscriptions = Table(
     metadata,
     primary_key("event_type", Text, "An event type of the outbox"),
     primary_key("destination", Identifier, "Who is told of it: destinations.name"),
-    comment="What a row of the outbox becomes a delivery for, at once, by a trigger",
+    comment="The destinations for which the trigger outbox_plans_deliveries plans deliveries",
 )
 
 _UNFINISHED: Any = {name: text("outcome IS NULL") for name in ("postgresql_where", "sqlite_where")}
@@ -59,7 +59,7 @@ deliveries = Table(
     Index("ix_deliveries_due", "destination", "due_at", **_UNFINISHED),
     Index("ix_deliveries_order", "destination", "conversation_id", "outbox_id", **_UNFINISHED),
     Index("ix_deliveries_untold", "outbox_id", **_UNTOLD),
-    comment="One row for each row of the outbox and destination that is told of it",
+    comment="One row for each outbox row and destination; the trigger outbox_plans_deliveries inserts it",
 )
 
 failed_receipts = Table(
