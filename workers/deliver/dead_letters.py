@@ -52,19 +52,25 @@ _DEAD: Final[Any] = literal_column(f"'{DEAD}'")
 _E: Final = processed_events.c
 
 
-def record_reasons(connection: Connection, dead: Sequence[Attempt], now_us: int) -> None:
-    """Put on record why deliveries were given up."""
+def record_reasons(
+    connection: Connection, dead: Sequence[Attempt], now_us: int, *, reads_events: bool
+) -> None:
+    """Record why deliveries were given up, with the digests and times of their events if they are read."""
     if not dead:
         return
+    events = _events_of(connection, dead) if reads_events else {}
+    record_dead_letters(
+        connection, [_record_of(each, events.get(each.taken.message.outbox_id)) for each in dead], now_us
+    )
+
+
+def _events_of(connection: Connection, dead: Sequence[Attempt]) -> dict[int, Any]:
     event_of = (
         select(outbox.c.id, _E.body_sha256, _E.source, _E.received_at)
         .join(processed_events, _E.id == outbox.c.event_id)
         .where(outbox.c.id.in_([each.taken.message.outbox_id for each in dead]))
     )
-    events = {row.id: row for row in connection.execute(event_of)}
-    record_dead_letters(
-        connection, [_record_of(each, events.get(each.taken.message.outbox_id)) for each in dead], now_us
-    )
+    return {row.id: row for row in connection.execute(event_of)}
 
 
 Key = tuple[int, str]

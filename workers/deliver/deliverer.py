@@ -15,9 +15,10 @@ from workers.deliver.attempts import Attempt, Sending, attempt_run, lease_second
 from workers.deliver.breaker import Breaker
 from workers.deliver.destinations import digest_of
 from workers.deliver.judgement import End
-from workers.deliver.records import record
+from workers.deliver.records import record, record_apart
 from workers.deliver.registry import register
 from workers.deliver.transport import Transport
+from workers.isolation import isolate
 from workers.tables import transact
 
 if TYPE_CHECKING:
@@ -131,11 +132,8 @@ class Deliverer:
             for lane in self._lanes.values():
                 lane.start()
         self._await_ends()
-        runs = transact(self._engine, self._record_and_take)
-        self._pause = pause_after(self._pause, found=bool(runs or self._unrecorded))
-        self._unrecorded.clear()
-        for lane, run in runs:
-            self._begin(lane, run)
+        # Together in one transaction, as long as nothing is at fault.
+        isolate([self._unrecorded], self._record_and_begin, self._record_apart)
         return 1
 
     def finish(self, seconds: float) -> None:
@@ -149,7 +147,7 @@ class Deliverer:
         deadline = time.monotonic() + seconds
         while any(lane.in_flight for lane in self._lanes.values()) and time.monotonic() < deadline:
             self._await_ends()
-        transact(self._engine, lambda connection: record(connection, self._unrecorded, self._clock.now_us()))
+        record_apart(self._engine, self._clock, self._unrecorded)
 
     def figures(self) -> dict[str, float | dict[str, float]]:
         """Return what this process has counted so far, by destination and event type; for any thread."""
@@ -209,6 +207,19 @@ class Deliverer:
             log.info("destination_up", destination=lane.destination.name)
         if attempt.end is End.PERMANENT:
             lane.refused[attempt.taken.message.event_type] += 1
+
+    def _record_and_begin(self, _: object) -> None:
+        runs = transact(self._engine, self._record_and_take)
+        self._pause = pause_after(self._pause, found=bool(runs or self._unrecorded))
+        self._unrecorded.clear()
+        for lane, run in runs:
+            self._begin(lane, run)
+
+    def _record_apart(self, attempts: Sequence[Attempt], error: Exception) -> None:
+        if not attempts:
+            raise error
+        record_apart(self._engine, self._clock, attempts)
+        self._unrecorded.clear()
 
     def _record_and_take(self, connection: Connection) -> list[tuple[_Lane, list[Taken]]]:
         now_us = self._clock.now_us()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
@@ -9,14 +10,20 @@ from workers.deliver import deliveries
 from workers.deliver.dead_letters import record_reasons
 from workers.deliver.judgement import End, pause_after, pause_held
 from workers.deliver.registry import GONE, pause
+from workers.isolation import isolate
 from workers.parsing import moment_of
+from workers.tables import transact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
+    from messaging.clock import Clock
     from workers.deliver.attempts import Attempt
+
+SET_ASIDE_SECONDS: Final = 3600.0
+"""Until a delivery is tried again whose result the database does not accept."""
 
 OUTCOMES: Final = {
     End.DELIVERED: deliveries.DELIVERED,
@@ -25,19 +32,61 @@ OUTCOMES: Final = {
 }
 
 
-def record(connection: Connection, attempts: Sequence[Attempt], now_us: int) -> None:
-    """Write how deliveries ended, and when those that did not are tried again."""
+def record(
+    connection: Connection, attempts: Sequence[Attempt], now_us: int, *, reads_events: bool = True
+) -> None:
+    """Write how deliveries ended, and when those that did not are tried again.
+
+    Args:
+        connection: In a transaction.
+        attempts: What has ended.
+        now_us: The database's clock, microseconds since the epoch.
+        reads_events: Whether dead letters are recorded with values of their events.
+    """
     finished = [each for each in attempts if each.end in OUTCOMES]
     if finished:
         new = deliveries.finish(connection, [_finished_row(each) for each in finished])
-        record_reasons(
-            connection, [each for each in finished if _is_dead(each) and _key_of(each) in new], now_us
-        )
+        dead = [each for each in finished if _is_dead(each) and _key_of(each) in new]
+        record_reasons(connection, dead, now_us, reads_events=reads_events)
         ended = {(each.destination.name, each.taken.message.conversation_id) for each in finished}
         deliveries.recall_parked(connection, sorted(ended), now_us)
     for each in attempts:
         if each.end not in OUTCOMES:
             _put_off(connection, each, now_us)
+
+
+def record_apart(engine: Engine, clock: Clock, attempts: Sequence[Attempt]) -> None:
+    """Record attempts in several transactions, so that one at fault costs only itself.
+
+    If the event of a dead letter cannot be read, the dead letter is recorded without it. A delivery whose
+    result is refused all the same waits for an hour, and its conversation with it.
+
+    Raises:
+        RetryLaterError: The database is away; record the same again.
+    """
+
+    def record_some(some: Sequence[Attempt], *, reads_events: bool) -> None:
+        transact(
+            engine,
+            lambda connection: record(connection, some, clock.now_us(), reads_events=reads_events),
+        )
+
+    def set_aside(attempt: Attempt, error: Exception) -> None:
+        name, because = attempt.destination.name, type(error).__name__
+        outbox_id = attempt.taken.message.outbox_id
+        logger().error("delivery_set_aside", destination=name, outbox_id=outbox_id, reason=because)
+        due_us = clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000)
+        transact(
+            engine,
+            lambda connection: deliveries.put_off(
+                connection, name, attempt.taken, attempt.rest, due_us, reason=because
+            ),
+        )
+
+    def record_without_event(attempt: Attempt, _error: Exception) -> None:
+        isolate([attempt], partial(record_some, reads_events=False), set_aside)
+
+    isolate(attempts, partial(record_some, reads_events=True), record_without_event)
 
 
 def _put_off(connection: Connection, attempt: Attempt, now_us: int) -> None:

@@ -1,0 +1,81 @@
+"""One row that cannot be read or written costs its own event something, on PostgreSQL and on SQLite."""
+
+import pytest
+
+from messaging.blocking import broker_session, peek
+from messaging.topology import DEAD_LETTER_RECORDS
+from simulator.platform import Fault
+from tests.integration.workers.events import deliver, event
+from tests.services import declare_topology
+
+MANY = 20
+UNREADABLE = {
+    # A time that PostgreSQL stores and psycopg refuses to load; one that is none at all.
+    "postgresql": "UPDATE processed_events SET received_at = '55840-01-01' WHERE conversation_id = 'c-7'",
+    "sqlite": "UPDATE processed_events SET received_at = 'no time' WHERE conversation_id = 'c-7'",
+}
+READABLE = "UPDATE processed_events SET received_at = occurred_at WHERE conversation_id = 'c-7'"
+UNRECORDABLE = {
+    "postgresql": "ALTER TABLE dead_letters ADD CONSTRAINT not_7 CHECK (conversation_id <> 'c-7')",
+    "sqlite": """
+        CREATE TRIGGER not_7 BEFORE INSERT ON dead_letters WHEN NEW.conversation_id = 'c-7'
+        BEGIN SELECT RAISE(ABORT, 'not 7'); END""",
+}
+
+
+@pytest.fixture
+def half_refused(stand):
+    """Have many events wait, every second of which the destination refuses."""
+    stand.inbox.fault_of = lambda told: Fault(422) if is_odd(told.body["conversation_id"]) else None
+    with stand.delivering(stand.crm):
+        pass
+    stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(MANY)])
+    return stand
+
+
+def is_odd(conversation_id):
+    return int(conversation_id.removeprefix("c-")) % 2 == 1
+
+
+def dead_letters(stand):
+    return {row[0] for row in stand.query("SELECT conversation_id FROM dead_letters")}
+
+
+ODD = {f"c-{number}" for number in range(1, MANY, 2)}
+
+
+def test_an_event_that_cannot_be_read_is_recorded_without_it_and_published_once_it_can_be(
+    half_refused, vhost
+):
+    stand = half_refused
+    stand.execute(UNREADABLE[stand.engine.dialect.name])
+    with stand.delivering(stand.crm):
+        stand.wait_for(lambda: not stand.waiting())
+    assert stand.inbox.counts()["delivered"] == MANY // 2
+    assert dead_letters(stand) == ODD
+
+    declare_topology(vhost.amqp_url)
+    publisher = stand.publisher(vhost.amqp_url)
+    assert publisher.publish_dead_letters() == len(ODD) - 1
+    unpublished = "SELECT conversation_id FROM deliveries WHERE outcome = 'dead' AND dead_lettered_at IS NULL"
+    assert stand.query(unpublished) == [("c-7",)]
+    assert publisher.publish_dead_letters() == 0
+
+    stand.execute(READABLE)
+    stand.execute("UPDATE deliveries SET due_at = finished_at WHERE outcome = 'dead'")
+    assert publisher.publish_dead_letters() == 1
+    with broker_session((vhost.amqp_url,), client_name="test") as connection:
+        assert len(list(peek(connection, DEAD_LETTER_RECORDS))) == len(ODD)
+
+
+def test_a_delivery_whose_result_is_refused_is_set_aside(half_refused):
+    stand = half_refused
+    stand.execute(UNRECORDABLE[stand.engine.dialect.name])
+    set_aside = (
+        "SELECT conversation_id FROM deliveries WHERE outcome IS NULL AND reason = 'RejectedEventError'"
+    )
+    with stand.delivering(stand.crm):
+        stand.wait_for(lambda: stand.waiting() == 1 and stand.query(set_aside))
+    assert stand.query(set_aside) == [("c-7",)]
+    assert dead_letters(stand) == ODD - {"c-7"}
+    assert stand.inbox.counts() == {"delivered": MANY // 2, "repeated": 0, "disordered": 0, "forged": 0}
