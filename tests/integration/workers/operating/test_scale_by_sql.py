@@ -14,7 +14,7 @@ from workers.tables import conversations, deliveries, destinations, engine_of
 
 SYSTEMCTL = """#!/bin/sh
 # As systemd: a unit that was started is listed until it is stopped.
-verb=$1; shift
+verb=$2  # after --no-ask-password
 for unit in "$@"; do :; done
 case $verb in
     list-units) cd "$UNITS" && ls | grep "^${unit%%\\**}" ;;
