@@ -803,6 +803,12 @@ def _create_reconciliations() -> None:
         where="finished_at IS NULL AND started_by = 'timer'",
         unique=True,
     )
+    _index(
+        "ix_reconciliations_undecided",
+        "reconciliations",
+        ["id"],
+        where="mismatch IS NOT NULL AND decided_by IS NULL",
+    )
 
 
 def _create_reconciliation_gaps() -> None:

@@ -73,6 +73,8 @@ class Installation:
             "OM_EDGE_PROCESSES": "1",
             "OM_STATE_DIRECTORY": str(directory / "state"),
             "OM_WEBHOOK_SECRETS": SECRET,
+            # The payloads are of 2024.
+            "OM_RETENTION_DAYS": "36500",
             **settings,
         }
 

@@ -97,9 +97,9 @@ SELECT idempotency_key, 1, conversation_id, event_type, md5(id::text), occurred_
     message_id
 FROM processed_events WHERE source = 'reconcile';
 
-INSERT INTO reconciliations (started_by, compared_from, compared_to, read_through, started_at, finished_at,
+INSERT INTO reconciliations (started_by, compared_from, compared_to, started_at, finished_at,
     held_by, held_until)
-SELECT 'timer', t, t + interval '15 minutes', '', t, t + interval '1 minute', 'constructed', t
+SELECT 'timer', t, t + interval '15 minutes', t, t + interval '1 minute', 'constructed', t
 FROM generate_series(now() - interval '30 days', now(), interval '15 minutes') AS t;
 
 INSERT INTO unstored_events SELECT date_trunc('day', now()), 'openmessaging:typing', 100;

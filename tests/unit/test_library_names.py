@@ -65,11 +65,12 @@ def test_the_installed_release_has_the_name(file, module, name):
 
 
 def test_private_names_are_used_only_in_the_files_listed_here():
+    # SQLAlchemy documents Row._mapping: the underscore keeps it apart from columns.
     listed = {file for file, _, _ in NAMES}
     using = {
         str(path.relative_to(ROOT))
         for package in PRODUCT
         for path in (ROOT / package).rglob("*.py")
-        if "noqa: SLF001" in path.read_text()
+        if any("noqa: SLF001" in line and "._mapping" not in line for line in path.read_text().splitlines())
     }
     assert using <= listed

@@ -11,7 +11,6 @@ import pytest
 from messaging.blocking import (
     DestinationLetter,
     broker_session,
-    dead_letter_queue,
     dead_lettering,
     dead_letters_in_hand,
     peek,
@@ -52,7 +51,6 @@ def impatient(monkeypatch):
     monkeypatch.setattr(dead_lettering, "LETTERS_SECONDS", SECONDS)
     monkeypatch.setattr(republishing, "CONFIRM_SECONDS", SECONDS)
     monkeypatch.setattr(session, "CLOSE_SECONDS", SECONDS)
-    monkeypatch.setattr(dead_letter_queue, "PUT_BACK_SECONDS", SECONDS)
 
 
 @contextmanager

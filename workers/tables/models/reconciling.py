@@ -66,6 +66,7 @@ reconciliations = Table(
         unique=True,
         **_where("finished_at IS NULL AND started_by = 'timer'"),
     ),
+    Index("ix_reconciliations_undecided", "id", **_where("mismatch IS NOT NULL AND decided_by IS NULL")),
     comment="Comparisons with the platform's history: how far, how much, what was missing",
 )
 

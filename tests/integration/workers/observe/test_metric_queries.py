@@ -26,16 +26,16 @@ FILLED = {
         "'c-' || n, 'implied', 0, 1, 1, now(), now(), now(), now()",
     ),
     "routing_updates": (
-        "event_id, conversation_id, occurred_at, sequence, received_at, routing_status",
-        "n, 'c-' || n, now(), 0, now(), 'CONTACT-QUEUED'",
+        "event_id, conversation_id, occurred_at, sequence, received_at, waits_since, routing_status",
+        "n, 'c-' || n, now(), 0, now(), now(), 'CONTACT-QUEUED'",
     ),
     "deliveries": (
         "outbox_id, destination, conversation_id, due_at, attempts",
         "n, 'destination-' || n % 2, 'c', now(), 0",
     ),
     "reconciliations": (
-        "started_by, compared_from, compared_to, read_through, started_at, finished_at, held_by, held_until",
-        "'timer', now(), now(), '', now(), now(), 'h', now()",
+        "started_by, compared_from, compared_to, started_at, finished_at, held_by, held_until",
+        "'timer', now(), now(), now(), now(), 'h', now()",
     ),
     "drift": ("kind, name, event_type, first_seen_at", "'unknown_field', 'n-' || n, 't', now()"),
     "processed_events": (

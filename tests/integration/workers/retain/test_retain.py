@@ -172,7 +172,7 @@ def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):
         )
         changes = {"finished_at": moment_of(at_us)} if is_finished else {}
         note_reconciliation(connection, begun.reconciliation_id, holder, at_us, **changes)
-        note_conversation(connection, f"c-{holder}", STATE_OPEN, None, at_us)
+        note_conversation(connection, f"c-{holder}", STATE_OPEN, None, at_us, at_us)
         event = replace(event_of(payload_of("genesys/text")), idempotency_key=f"key-{holder}")
         note_gaps(connection, begun.reconciliation_id, [(event, f"copy-{holder}")], at_us)
 
