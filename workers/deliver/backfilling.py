@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from workers.deliver.deliveries import recall_parked
+from workers.deliver.heads import recall_parked
 from workers.parsing import moment_of
 from workers.tables import deliveries, event_payloads, outbox, subscriptions
 

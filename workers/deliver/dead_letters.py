@@ -11,9 +11,10 @@ from messaging.blocking import DestinationLetter, publish_dead_letters
 from messaging.envelope import WEBHOOK, Envelope
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
-from workers.deliver.deliveries import DEAD, MESSAGE_COLUMNS, message_of
+from workers.deliver.deliveries import MESSAGE_COLUMNS, message_of
 from workers.deliver.judgement import End
 from workers.deliver.message import body_of
+from workers.deliver.outcomes import DEAD
 from workers.isolation import isolate
 from workers.parsing import microseconds_of, moment_of
 from workers.tables import (

@@ -6,9 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
-from workers.deliver import deliveries
 from workers.deliver.dead_letters import record_reasons
+from workers.deliver.heads import recall_parked
 from workers.deliver.judgement import End, pause_after, pause_held
+from workers.deliver.outcomes import DEAD, DELIVERED, finish, put_off
 from workers.deliver.registry import GONE, pause
 from workers.isolation import isolate
 from workers.parsing import moment_of
@@ -26,9 +27,9 @@ SET_ASIDE_SECONDS: Final = 3600.0
 """Until a delivery is tried again whose result the database does not accept."""
 
 OUTCOMES: Final = {
-    End.DELIVERED: deliveries.DELIVERED,
-    End.PERMANENT: deliveries.DEAD,
-    End.EXHAUSTED: deliveries.DEAD,
+    End.DELIVERED: DELIVERED,
+    End.PERMANENT: DEAD,
+    End.EXHAUSTED: DEAD,
 }
 
 
@@ -45,11 +46,11 @@ def record(
     """
     finished = [each for each in attempts if each.end in OUTCOMES]
     if finished:
-        new = deliveries.finish(connection, [_finished_row(each) for each in finished])
+        new = finish(connection, [_finished_row(each) for each in finished])
         dead = [each for each in finished if _is_dead(each) and _key_of(each) in new]
         record_reasons(connection, dead, now_us, reads_events=reads_events)
         ended = {(each.destination.name, each.taken.message.conversation_id) for each in finished}
-        deliveries.recall_parked(connection, sorted(ended), now_us)
+        recall_parked(connection, sorted(ended), now_us)
     for each in attempts:
         if each.end not in OUTCOMES:
             _put_off(connection, each, now_us)
@@ -78,9 +79,7 @@ def record_apart(engine: Engine, clock: Clock, attempts: Sequence[Attempt]) -> N
         due_us = clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000)
         transact(
             engine,
-            lambda connection: deliveries.put_off(
-                connection, name, attempt.taken, attempt.rest, due_us, reason=because
-            ),
+            lambda connection: put_off(connection, name, attempt.taken, attempt.rest, due_us, reason=because),
         )
 
     def record_without_event(attempt: Attempt, _error: Exception) -> None:
@@ -93,7 +92,7 @@ def _put_off(connection: Connection, attempt: Attempt, now_us: int) -> None:
     """Let the run wait for the failed delivery; what was not sent goes back as it was."""
     name, taken, answer = attempt.destination.name, attempt.taken, attempt.answer
     if answer is None:
-        deliveries.put_off(connection, name, taken, attempt.rest, now_us)
+        put_off(connection, name, taken, attempt.rest, now_us)
         return
     if attempt.end is End.GONE and pause(connection, name, now_us, GONE):
         logger().error("destination_paused", destination=name, reason=GONE)
@@ -110,7 +109,7 @@ def _put_off(connection: Connection, attempt: Attempt, now_us: int) -> None:
     elif attempt.attempts > taken.attempts:
         noted["first_attempt_at"] = moment_of(taken.first_attempt_us or attempt.at_us)
     due_us = attempt.at_us + round(seconds * 1_000_000)
-    deliveries.put_off(connection, name, taken, attempt.rest, due_us, **noted)
+    put_off(connection, name, taken, attempt.rest, due_us, **noted)
 
 
 def _finished_row(attempt: Attempt) -> tuple[object, ...]:
@@ -131,7 +130,7 @@ def _finished_row(attempt: Attempt) -> tuple[object, ...]:
 
 
 def _is_dead(attempt: Attempt) -> bool:
-    return OUTCOMES[attempt.end] == deliveries.DEAD
+    return OUTCOMES[attempt.end] == DEAD
 
 
 def _key_of(attempt: Attempt) -> tuple[int, str]:

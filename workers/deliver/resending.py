@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select, tuple_, update
 
 from workers.deliver.dead_letters import letter_id
-from workers.deliver.deliveries import DEAD
 from workers.deliver.message import webhook_id_of
+from workers.deliver.outcomes import DEAD
 from workers.parsing import microseconds_of, moment_of
 from workers.tables import dead_letters, deliveries, outbox
 

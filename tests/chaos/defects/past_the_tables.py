@@ -18,7 +18,7 @@ def take(connection, destination, now_us, **names):
     runs = _take(connection, destination, now_us, **names)
     ids = [each.message.outbox_id for run in runs for each in run]
     done = update(deliveries).where(_D.destination == destination, _D.outbox_id.in_(ids))
-    connection.execute(done.values(outcome=DELIVERED))
+    connection.execute(done.values(outcome="delivered"))
     return runs
 """,
         LOST,

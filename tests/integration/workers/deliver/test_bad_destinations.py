@@ -12,8 +12,9 @@ from simulator.platform import Fault
 from tests.integration.workers.deliver.stand import words_of
 from tests.integration.workers.events import deliver, event, said
 from tests.integration.workers.test_http_deadline import OK, server
-from workers.deliver import Deliverer, attempts, breaker, deliveries
-from workers.deliver.deliveries import recall_parked, take
+from workers.deliver import Deliverer, attempts, breaker, heads
+from workers.deliver.deliveries import take
+from workers.deliver.heads import recall_parked
 from workers.deliver.transport import Transport
 
 MANY = 100
@@ -155,7 +156,7 @@ def test_a_conversations_backlog_is_not_read_again_for_each_event_of_it(stand):
 
 
 def test_one_conversations_backlog_delays_no_other_and_is_delivered_in_its_order(stand, monkeypatch):
-    monkeypatch.setattr(deliveries, "MAX_WALK", 100)
+    monkeypatch.setattr(heads, "MAX_WALK", 100)
     count = 600
     with stand.delivering(stand.crm):
         pass

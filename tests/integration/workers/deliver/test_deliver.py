@@ -20,7 +20,8 @@ from tests.servers import LOOPBACK, free_port
 from tests.services import GONE, declare_topology
 from workers.deliver import breaker as breaker_module
 from workers.deliver import pause, resume
-from workers.deliver.deliveries import finish, take
+from workers.deliver.deliveries import take
+from workers.deliver.outcomes import finish
 from workers.parsing import CONVERSATION_MESSAGE
 
 
