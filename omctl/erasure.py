@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from messaging.errors import OpenMessagingError
 from workers.tables import DatabaseClock, decide, note_carried_out, transact
 
 if TYPE_CHECKING:
@@ -38,6 +39,27 @@ def erase_letters(opened: Session, needles: Collection[bytes], intervention_id: 
             transact(opened.engine, partial(note_carried_out, message_ids=ids, now_us=clock.now_us()))
             opened.queue.remove(chosen)
     return found
+
+
+class UnreadableStateError(OpenMessagingError):
+    """Nothing was erased; run the command again with the right to read the state directory."""
+
+
+def check_readable(state_directory: Path) -> None:
+    """Make sure that this host's files can be searched; a host without an edge has none.
+
+    Raises:
+        UnreadableStateError: A directory is there and cannot be read.
+    """
+    for name in (*SET_ASIDE, "journal"):
+        try:
+            next((state_directory / name).iterdir(), None)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UnreadableStateError(
+                f"{state_directory / name} cannot be read ({error.strerror}): run the command as root"
+            ) from None
 
 
 def erase_files(state_directory: Path, needles: Collection[bytes], *, dry_run: bool) -> int:

@@ -15,7 +15,7 @@ from messaging.clock import SystemClock
 from messaging.environment import Environment
 from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
 from omctl.dead_letters import dead_letter_session
-from omctl.erasure import erase_files, erase_letters, journal_has_any
+from omctl.erasure import check_readable, erase_files, erase_letters, journal_has_any
 from omctl.person import person
 from workers.parsing import moment_of
 from workers.tables import (
@@ -73,6 +73,7 @@ def erase(
     if not (reason or dry_run):
         raise click.UsageError("--reason is required; it is recorded with your user name.")
     state_directory = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
+    check_readable(state_directory)
     named = [needle for customer in customers for needle in needles_of(customer)]
     with dead_letter_session() as opened:
         chosen = sorted({*conversations, *_conversations_of(opened.engine, named)})

@@ -11,6 +11,7 @@ from sqlalchemy import LargeBinary, Text, create_engine, insert, select, text
 from messaging import topology
 from messaging.clock import SystemClock
 from omctl.commands.erase import erase
+from omctl.erasure import UnreadableStateError
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, event, native, said
 from workers.parsing import moment_of
@@ -147,6 +148,14 @@ def test_an_event_that_waits_in_the_journal_is_reported(omctl, state):
     (state / "journal" / "1").mkdir()
     (state / "journal" / "1" / "00000001.segment").write_bytes(b'"%s"' % CUSTOMER.encode())
     assert any("journal" in note for note in omctl("--customer", CUSTOMER, "--dry-run")["notes"])
+
+
+def test_files_that_cannot_be_searched_are_an_error_and_not_none(omctl, state, query):
+    (state / "journal").rmdir()
+    (state / "journal").touch()
+    with pytest.raises(UnreadableStateError, match="journal cannot be read"):
+        omctl("--customer", CUSTOMER, "--reason", "request 4")
+    assert query("SELECT count(*) FROM interventions") == [(0,)]
 
 
 def test_nothing_is_left_on_disk_after_the_database_is_compacted(omctl, stored, engine, migrated_url):
