@@ -77,7 +77,7 @@ imports: install ## Check that imports point one way
 	@$(BIN)/lint-imports --no-cache
 
 migrations-check: install ## Check only that the migrations make the tables that the code expects, and back
-	@$(BIN)/python -m tests.servers -q tests/integration/workers/tables/test_migrations.py
+	@$(BIN)/python -m tests.servers -q tests/integration/workers/db/test_migrations.py
 
 figures: install ## Write the figures that pages quote, from the files that `make bench` and `make chaos` left
 	@$(BIN)/python -m tests.figures

@@ -7,7 +7,8 @@ from typing import Any, Final
 from alembic import context
 
 from messaging.environment import Environment
-from workers.tables import engine_of, metadata
+from workers.db.engine import engine_of
+from workers.db.models import metadata
 
 # Whoever waits for a table's lock keeps everybody else waiting behind; an index may take its time.
 MIGRATION_SESSION = {"lock_timeout": "10s"}

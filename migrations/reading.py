@@ -8,7 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from messaging.errors import OpenMessagingError
-from workers.tables import OPERATOR_SESSION, engine_of
+from workers.db.engine import engine_of
+from workers.db.interventions import OPERATOR_SESSION
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -9,7 +9,8 @@ from sqlalchemy.exc import DBAPIError
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError
-from workers.tables import OPERATOR_SESSION, engine_of, translated
+from workers.db.engine import engine_of, translated
+from workers.db.interventions import OPERATOR_SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from workers.tables import deliveries, destinations, outbox
+from workers.db.models import deliveries, destinations, outbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

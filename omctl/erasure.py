@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from messaging.errors import OpenMessagingError
-from workers.tables import DatabaseClock, decide, note_carried_out, transact
+from workers.db.engine import DatabaseClock, transact
+from workers.db.interventions import decide, note_carried_out
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -10,14 +10,8 @@ import click
 
 from omctl.console import print_json, progress_bar
 from omctl.person import person
-from workers.tables import (
-    DatabaseClock,
-    Intervention,
-    begin_intervention,
-    end_intervention,
-    note_progress,
-    transact,
-)
+from workers.db.engine import DatabaseClock, transact
+from workers.db.interventions import Intervention, begin_intervention, end_intervention, note_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from messaging.errors import ConfigurationError
+from workers.db.engine import DatabaseClock, engine_of
 from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
-from workers.tables import DatabaseClock, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

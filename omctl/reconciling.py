@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from messaging.errors import RetryLaterError
-from workers.genesys import PlatformRefusedError
-from workers.parsing import moment_of
-from workers.reconcile import Checker, Comparer, GivenWorklist, Record
-from workers.tables import (
+from workers.db.engine import transact
+from workers.db.reconcile import (
     STATE_UNKNOWN,
     begin_reconciliation,
     decide_mismatches,
     note_reconciliation,
     own_conversations,
     processed_keys,
-    transact,
 )
+from workers.genesys import PlatformRefusedError
+from workers.parsing import moment_of
+from workers.reconcile import Checker, Comparer, GivenWorklist, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

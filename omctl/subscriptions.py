@@ -15,6 +15,16 @@ from omctl.console import dry_run_option, json_option, print_json
 from omctl.database import operators_database
 from omctl.moments import MOMENT
 from omctl.person import person
+from workers.db.engine import DatabaseClock, transact
+from workers.db.interventions import (
+    ABANDON_DELIVERIES,
+    BACKFILL_DELIVERIES,
+    REMOVE_SUBSCRIPTIONS,
+    Intervention,
+    begin_intervention,
+    end_intervention,
+    note_progress,
+)
 from workers.deliver import (
     abandon_some,
     count_unplanned,
@@ -23,17 +33,6 @@ from workers.deliver import (
     plan_some,
     subscribed_types,
     unsubscribe,
-)
-from workers.tables import (
-    ABANDON_DELIVERIES,
-    BACKFILL_DELIVERIES,
-    REMOVE_SUBSCRIPTIONS,
-    DatabaseClock,
-    Intervention,
-    begin_intervention,
-    end_intervention,
-    note_progress,
-    transact,
 )
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from messaging.blocking import broker_session, set_up
+from messaging.admin import broker_session, set_up
 from tests.servers import LOOPBACK, ServerProcess, free_port
 
 SECRET = "constructed-secret-0123456789"

@@ -13,15 +13,15 @@ from messaging.envelope import STATISTICS, encode_properties
 from messaging.log import log_callback_failure, logger
 from messaging.publishing import Publisher
 from webhook_api.application import EdgeApplication
+from webhook_api.backpressure import Gate, QueueDepthPoller, Watermarks
 from webhook_api.extensions import load_extensions
-from webhook_api.handover import Barrier, Confirms, Handover, MajorityWatch, Outlet, Oversized
 from webhook_api.health import Health, report, write_status
 from webhook_api.host_table import HostTable
 from webhook_api.http import Limits
 from webhook_api.ingest import Ingest
 from webhook_api.journal import HostLimit, Journal, JournalFullError
-from webhook_api.pressure import Gate, QueueDepthPoller, Watermarks
 from webhook_api.refusals import Refusals
+from webhook_api.relay import Barrier, Confirms, MajorityWatch, Outlet, Oversized, Relay
 from webhook_api.set_aside import DAY_SECONDS, delete_expired
 from webhook_api.signature import secret_id
 from webhook_api.statistics import Statistics
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from messaging.clock import Clock
     from messaging.edge_statistics import EdgeStatistics
-    from webhook_api.pressure import QueueReport
+    from webhook_api.backpressure import QueueReport
     from webhook_api.settings import EdgeSettings
 
 STATUS_SECONDS = 1.0
@@ -83,11 +83,11 @@ class Edge:
         oversized = Oversized(settings.state_directory / "oversized")
         self._clock, self._token = clock, secrets.token_hex(8)
         self._statistics = Statistics(clock, self._token, settings.statistics_seconds)
-        self.handover = Handover(self.loop, self._journal, outlet, oversized, clock, self._statistics)
+        self.relay = Relay(self.loop, self._journal, outlet, oversized, clock, self._statistics)
         self._refusals = Refusals(clock, self._statistics)
         self.refused = self._refusals.note
         self.ingest = Ingest(
-            settings, self._gate, self.handover, clock, refusals=self._refusals, token=self._token
+            settings, self._gate, self.relay, clock, refusals=self._refusals, token=self._token
         )
         self._secret_ids = [secret_id(secret) for secret in settings.secrets]
         self.limits = limits_of(settings)
@@ -118,7 +118,7 @@ class Edge:
                 "majority_unwatched",
                 consequence="events are lost where the queue has no majority: set OM_MANAGEMENT_URL",
             )
-        self.handover.start()
+        self.relay.start()
         if self._poller is not None:
             self._poller.start()
         self._tick()
@@ -129,13 +129,13 @@ class Edge:
         if self._poller is not None:
             self._poller.stop()
         self._tell(self._statistics.told())
-        self.handover.stop(then)
+        self.relay.stop(then)
 
     def status(self) -> dict[str, Any]:
         """Return this process's state, JSON values only."""
         return {
             "pid": os.getpid(),
-            "journal": self.handover.status(),
+            "journal": self.relay.status(),
             "gate": {**self._gate.status(), "is_polled": self._poller is not None},
             "refused": dict(self._statistics.refusals),
             "signatures": dict(zip(self._secret_ids, self.ingest.verified, strict=True)),
@@ -150,7 +150,7 @@ class Edge:
         self.loop.call_soon_threadsafe(self._on_report, report)
 
     def _on_report(self, report: QueueReport) -> None:
-        self.handover.told(report)
+        self.relay.told(report)
         if report.depth is not None:
             self._gate.on_sample(report.depth)
 
@@ -162,7 +162,7 @@ class Edge:
 
     def _tick(self) -> None:
         self.loop.call_later(STATUS_SECONDS, self._tick)
-        self._gate.on_blocked(is_blocked=self.handover.is_blocked)
+        self._gate.on_blocked(is_blocked=self.relay.is_blocked)
         self._gate.tick()
         self._tell(self._statistics.look(STATUS_SECONDS))
         if self._journal.directory is not None:
@@ -175,7 +175,7 @@ class Edge:
         name = f"{self._token}-statistics-{told.began_at_us:x}"
         properties = encode_properties(name, self._clock.now_us(), name, STATISTICS)
         with suppress(JournalFullError):
-            self.handover.accept_note(properties, told.encoded())
+            self.relay.accept_note(properties, told.encoded())
             self._statistics.begin()
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from messaging.clock import Clock
-    from webhook_api.handover import Handover
-    from webhook_api.pressure import Gate
+    from webhook_api.backpressure import Gate
     from webhook_api.refusals import Refusals
+    from webhook_api.relay import Relay
     from webhook_api.settings import EdgeSettings
 
 SIGNATURE_KEY: Final = environ_key(HEADER)
@@ -48,7 +48,7 @@ class Ingest:
     Args:
         settings: What the edge was told.
         gate: Whether it may come in.
-        handover: Who keeps it.
+        relay: Who keeps it.
         clock: Where time comes from.
         refusals: Told of each.
         token: Unique to this process; the first part of every message id.
@@ -58,7 +58,7 @@ class Ingest:
         self,
         settings: EdgeSettings,
         gate: Gate,
-        handover: Handover,
+        relay: Relay,
         clock: Clock,
         *,
         refusals: Refusals,
@@ -66,7 +66,7 @@ class Ingest:
     ) -> None:
         self._gate = gate
         self._refusals = refusals
-        self._handover = handover
+        self._relay = relay
         self._clock = clock
         self._token = token
         self._verifier = SignatureVerifier(settings.secrets)
@@ -147,15 +147,15 @@ class Ingest:
         request = request_id[:REQUEST_ID_LENGTH] if request_id else message_id
         properties = encode_properties(message_id, self._clock.now_us(), request, WEBHOOK)
         try:
-            self._handover.accept(properties, body)
+            self._relay.accept(properties, body)
         except JournalFullError:
             return self._refuse(JOURNAL_FULL, environ)
         environ[REQUEST_ID] = request
         answer_after = environ.get(ANSWER_AFTER)
         if answer_after is None:
-            return ACCEPTED if self._handover.keep_now() else NOT_KEPT
+            return ACCEPTED if self._relay.keep_now() else NOT_KEPT
         # This turn's requests share one write, and one flush where that is wanted.
-        answer_after(self._handover.when_kept, NOT_KEPT)
+        answer_after(self._relay.when_kept, NOT_KEPT)
         return ACCEPTED
 
     def _too_many(self) -> Answer:

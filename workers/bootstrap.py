@@ -12,6 +12,8 @@ from messaging.consuming import Consumer, TimeLimits
 from messaging.log import logger
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
+from workers.db.engine import DatabaseClock, engine_of
+from workers.db.retention import RETENTION_SESSION
 from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
@@ -33,7 +35,6 @@ from workers.scale import (
     due_deliveries,
 )
 from workers.settle import Settler, Verifier
-from workers.tables import RETENTION_SESSION, DatabaseClock, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

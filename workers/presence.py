@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.log import logger
-from workers.tables import CLOCK_AHEAD, REPORT_SECONDS, engine_of, forget_worker, note_worker, transact
+from workers.db.engine import engine_of, transact
+from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, forget_worker, note_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from workers.tables import DatabaseClock, Figures
+    from workers.db.engine import DatabaseClock
+    from workers.db.stats import Figures
 
 GOODBYE_SECONDS: Final = 1.0
 """A stop waits for no database longer than this: without the goodbye the worker looks silent for an hour."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
+from workers.db.ingest import WindowBounds
 from workers.filters import Filter, FilterError, checked
 from workers.parsing import ROUTING_STATUSES
 from workers.retain import EVENT_DAYS
-from workers.tables import WindowBounds
 
 MOST_BATCH_EVENTS = 1000
 """A prefetch of three such batches is near what a quorum queue hands out at all (2,000 at a time)."""

@@ -1,7 +1,7 @@
 """Publish events on the process's loop, and notice at once when that stops working.
 
 Nothing here waits. Whoever publishes keeps every event until it is proven, by probes or by confirms; what
-becomes of the connection in between is told to the listener (webhook_api/handover/outlet.py).
+becomes of the connection in between is told to the listener (webhook_api/relay/outlet.py).
 There is at most one connection and one timer: without a connection it makes one, one that is not ready it
 gives up in time. What pika still reads of a connection given up is not heard: it says nothing of the next.
 """

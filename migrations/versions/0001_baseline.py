@@ -1,6 +1,6 @@
 """Create the tables, views and indexes of version 1.0.
 
-A frozen copy of workers/tables/models/ as of that version, and what only the database knows: views, comments,
+A frozen copy of workers/db/models/ as of that version, and what only the database knows: views, comments,
 the trigger that plans deliveries, and indexes for the questions of database administrators.
 """
 

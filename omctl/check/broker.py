@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from messaging import topology
-from messaging.blocking import BrokerObject, ObjectState, broker_session, inspect
+from messaging.admin import BrokerObject, ObjectState, broker_session, inspect
 from messaging.errors import BrokerUnavailableError, ConfigurationError
 from omctl.check.finding import Finding, Level
 

@@ -15,16 +15,9 @@ from migrations import schema
 from omctl.check.finding import Finding, Level
 from omctl.database import DatabaseAwayError, database_url, in_words
 from omctl.revisions import is_newer
-from workers.tables import (
-    CLOCK_AHEAD,
-    DatabaseClock,
-    dead_letters,
-    destinations,
-    drift,
-    engine_of,
-    metadata,
-    worker_reports_now,
-)
+from workers.db.engine import DatabaseClock, engine_of
+from workers.db.models import dead_letters, destinations, drift, metadata
+from workers.db.stats import CLOCK_AHEAD, worker_reports_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from messaging.environment import Environment
-    from workers.tables import WorkerReport
+    from workers.db.stats import WorkerReport
 
 AREA: Final = "database"
 

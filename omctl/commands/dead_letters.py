@@ -23,14 +23,14 @@ from omctl.dead_letters import (
 )
 from omctl.intervening import Terms, begin, carry_out, report
 from omctl.pace import Pace
-from workers.tables import (
+from workers.db.engine import transact
+from workers.db.interventions import (
     DISCARD_LETTERS,
     REPLAY_LETTERS,
     LetterChoice,
     count_open_letters,
     open_letters,
     recorded_letter,
-    transact,
 )
 
 if TYPE_CHECKING:

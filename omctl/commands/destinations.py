@@ -18,6 +18,8 @@ from omctl.console import dry_run_option, json_option, print_json, print_table
 from omctl.database import database_url, in_words
 from omctl.destination_states import states
 from omctl.subscriptions import abandon, backfill, remove
+from workers.db.engine import engine_of, transact
+from workers.db.models import destinations as destinations_table
 from workers.deliver import (
     OPERATOR,
     Message,
@@ -27,8 +29,6 @@ from workers.deliver import (
     pause,
     resume,
 )
-from workers.tables import destinations as destinations_table
-from workers.tables import engine_of, transact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

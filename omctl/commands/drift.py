@@ -10,7 +10,8 @@ from messaging.clock import SystemClock
 from omctl.console import dry_run_option, json_option, print_json, print_table
 from omctl.database import operators_database
 from omctl.person import person
-from workers.tables import accept_drift, noted_drift, transact
+from workers.db.engine import transact
+from workers.db.ingest import accept_drift, noted_drift
 
 
 @click.group()

@@ -17,8 +17,8 @@ from omctl.console import dry_run_option, json_option, print_json, print_table, 
 from omctl.dead_letters import dead_letter_session
 from omctl.erasure import check_readable, erase_files, erase_letters, journal_has_any
 from omctl.person import person
-from workers.parsing import moment_of
-from workers.tables import (
+from workers.db.engine import transact
+from workers.db.interventions import (
     ERASE,
     SEARCH_ROWS,
     Intervention,
@@ -28,8 +28,8 @@ from workers.tables import (
     erase_conversations,
     last_event_id,
     needles_of,
-    transact,
 )
+from workers.parsing import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from messaging.blocking import republisher
+from messaging.admin import republisher
 from messaging.clock import SystemClock
 from messaging.envelope import INGEST, Envelope
 from messaging.environment import Environment
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from messaging.blocking import Republisher
+    from messaging.admin import Republisher
 
 EXAMPLES = """\b
 Examples:

@@ -13,6 +13,9 @@ from omctl.database import in_words
 from omctl.moments import MOMENT
 from omctl.person import person
 from omctl.reconciling import Reconciling
+from workers.db.engine import DatabaseClock, engine_of, transact
+from workers.db.interventions import OPERATOR_SESSION
+from workers.db.reconcile import read_watermarks
 from workers.parsing import microseconds_of, moment_of
 from workers.reconcile import (
     DAY_US,
@@ -22,13 +25,6 @@ from workers.reconcile import (
     platform_history_of,
     reach_of,
     read_reconcile_settings,
-)
-from workers.tables import (
-    OPERATOR_SESSION,
-    DatabaseClock,
-    engine_of,
-    read_watermarks,
-    transact,
 )
 
 if TYPE_CHECKING:

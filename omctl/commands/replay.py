@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from messaging.blocking import republisher
+from messaging.admin import republisher
 from messaging.envelope import Envelope, replay_source
 from messaging.environment import Environment
 from omctl.cancelling import cancellable
@@ -17,13 +17,13 @@ from omctl.database import operators_database
 from omctl.intervening import Run, Terms, begin, carry_out, report
 from omctl.moments import MOMENT
 from omctl.pace import Pace, rate_option
-from workers.tables import (
+from workers.db.engine import transact
+from workers.db.interventions import (
     REPLAY_EVENTS,
     PastChoice,
     count_past_events,
     newest_event_id,
     past_events,
-    transact,
     unfinished_replay,
 )
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from messaging.blocking import Republisher
-    from workers.tables import PastEvent
+    from messaging.admin import Republisher
+    from workers.db.interventions import PastEvent
 
 MAX_PAGE: Final = 100
 """Events that are read at once. After a kill as many are published again, and refused by their keys."""

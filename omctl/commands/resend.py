@@ -18,17 +18,17 @@ from omctl.console import dry_run_option, json_option, print_json, print_table, 
 from omctl.database import operators_database
 from omctl.moments import MOMENT
 from omctl.person import person
-from workers.deliver import DeadChoice, configured_destinations, count_dead
-from workers.deliver import resend as resend_some
-from workers.parsing import moment_of
-from workers.tables import (
+from workers.db.engine import transact
+from workers.db.interventions import (
     RESEND_DELIVERIES,
     Intervention,
     begin_intervention,
     end_intervention,
     note_progress,
-    transact,
 )
+from workers.deliver import DeadChoice, configured_destinations, count_dead
+from workers.deliver import resend as resend_some
+from workers.parsing import moment_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from messaging.blocking import BrokerObject, ObjectState, broker_session, inspect, set_up
+from messaging.admin import BrokerObject, ObjectState, broker_session, inspect, set_up
 from messaging.environment import Environment
 from omctl.console import dry_run_option, json_option, print_json, print_table
 

@@ -12,22 +12,17 @@ from messaging.environment import Environment
 from omctl.console import json_option, print_json, print_table
 from omctl.database import database_url, in_words
 from omctl.platform import platform_client
+from workers.db.engine import engine_of, transact
+from workers.db.retention import RETENTION_SESSION
+from workers.db.stats import acknowledgements_since, notifications_by_day, summed
 from workers.genesys import PlatformRefusedError, read_genesys_settings
-from workers.tables import (
-    RETENTION_SESSION,
-    acknowledgements_since,
-    engine_of,
-    notifications_by_day,
-    summed,
-    transact,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
-    from workers.tables import Acknowledgements, Notifications
+    from workers.db.stats import Acknowledgements, Notifications
 
 HEALTHY_PERCENT: Final = 99.5
 """The guide's: "a successRate above 99.5% over a rolling seven-day window"."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from messaging.blocking import dead_letters_in_hand
+from messaging.admin import dead_letters_in_hand
 from messaging.environment import Environment
 from omctl.database import operators_database
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from messaging.blocking import DeadLetterQueue, Republisher
+    from messaging.admin import DeadLetterQueue, Republisher
 
 
 @dataclass(frozen=True, slots=True)

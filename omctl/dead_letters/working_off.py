@@ -16,31 +16,29 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from messaging.blocking import MAX_WINDOW
+from messaging.admin import MAX_WINDOW
 from messaging.envelope import RECONCILE, REPLAY, WEBHOOK, replay_source
-from workers.parsing import content_of
-from workers.tables import (
+from workers.db.engine import DatabaseClock, transact
+from workers.db.ingest import DeadLetter, record_dead_letters
+from workers.db.interventions import (
     REPLAY_LETTERS,
-    DatabaseClock,
-    DeadLetter,
     chosen_among,
     decide,
     keep_discarded,
     note_carried_out,
-    record_dead_letters,
     recorded_among,
-    transact,
 )
+from workers.parsing import content_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
-    from messaging.blocking import Letter
+    from messaging.admin import Letter
     from omctl.dead_letters.session import Session
     from omctl.intervening import Run
-    from workers.tables import LetterChoice
+    from workers.db.interventions import LetterChoice
 
 MAX_WINDOW_SECONDS = 60
 """For the letters of one window: the broker takes back what is held for 30 minutes (its consumer_timeout)."""

@@ -14,7 +14,7 @@ from rich.table import Table
 from sqlalchemy import create_engine
 
 from messaging import topology
-from messaging.blocking import broker_session, peek
+from messaging.admin import broker_session, peek
 from simulator.ledger import (
     DeadLetterRow,
     LedgerRow,

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, case, func, select
 
 from simulator.ledger.settlement import DeadLetterRow, Effect, ProcessedRow, Records
-from workers.intake import FILTERED
-from workers.parsing import CONVERSATION_MESSAGE, RECEIPT
-from workers.tables import (
+from workers.db.models import (
     conversation_messages,
     conversations,
     dead_letters,
@@ -19,6 +17,8 @@ from workers.tables import (
     message_receipts,
     processed_events,
 )
+from workers.intake import FILTERED
+from workers.parsing import CONVERSATION_MESSAGE, RECEIPT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

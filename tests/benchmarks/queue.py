@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pika
 
 from messaging import topology
-from messaging.blocking import set_up
+from messaging.admin import set_up
 from messaging.envelope import WEBHOOK
 from tests.benchmarks.wrk import LoadError
 from tests.stand.ledger import digest_of

@@ -22,11 +22,11 @@ from sqlalchemy import text
 from migrations.schema import upgrade
 from simulator.platform import Conversation, Organisation, Participant
 from simulator.platform.app import as_conversation
+from workers.db.engine import engine_of
 from workers.genesys import ConversationStates, PlatformBusyError, PlatformRefusedError, RequestBudget
 from workers.handlers.conversation_updated import _KEEP
 from workers.parsing import QUEUED, ROUTED
 from workers.settle import Verifier
-from workers.tables import engine_of
 
 LIMIT = 300
 EVENTS_PER_CONVERSATION = 20

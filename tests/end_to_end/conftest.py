@@ -9,7 +9,7 @@ import sqlalchemy
 
 from migrations import schema
 from tests.services import Edge, IntakeWorker, Service, SettleWorker, declare_topology, post, running
-from workers.tables import engine_of
+from workers.db.engine import engine_of
 
 SECONDS = 20.0
 

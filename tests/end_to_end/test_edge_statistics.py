@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.services import GONE, Edge, IntakeWorker, Service, declare_topology, post, running
-from workers.tables import engine_of
+from workers.db.engine import engine_of
 
 SECONDS = 30.0
 

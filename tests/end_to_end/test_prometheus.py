@@ -12,14 +12,9 @@ import requests
 
 from tests.servers import LOOPBACK, ServerProcess, ensure_prometheus, free_port
 from tests.services import post, running
-from workers.tables import (
-    conversations,
-    deliveries,
-    destinations,
-    engine_of,
-    note_worker,
-    reconciliations,
-)
+from workers.db.engine import engine_of
+from workers.db.models import conversations, deliveries, destinations, reconciliations
+from workers.db.stats import note_worker
 
 pytestmark = [
     pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True),

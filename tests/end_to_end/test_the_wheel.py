@@ -16,7 +16,7 @@ import sqlalchemy
 from tests.end_to_end import payloads
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import SECRET, WEBHOOK_PATH, post
-from workers.tables import engine_of
+from workers.db.engine import engine_of
 
 CHECKOUT = Path(__file__).parents[2]
 NO_SOURCES = (".git", ".venv*", "var", "build", "tests", "docs", "*.egg-info", "__pycache__", ".*_cache")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from workers.db.models import deliveries, event_payloads, outbox, subscriptions
 from workers.deliver.heads import recall_parked
 from workers.parsing import moment_of
-from workers.tables import deliveries, event_payloads, outbox, subscriptions
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -7,25 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import literal_column, select, tuple_, update
 
-from messaging.blocking import DestinationLetter, publish_dead_letters
+from messaging.admin import DestinationLetter, publish_dead_letters
 from messaging.envelope import WEBHOOK, Envelope
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
+from workers.db.engine import transact
+from workers.db.ingest import DeadLetter, record_dead_letters
+from workers.db.models import deliveries, event_payloads, outbox, processed_events
 from workers.deliver.deliveries import MESSAGE_COLUMNS, message_of
 from workers.deliver.judgement import End
 from workers.deliver.message import body_of
 from workers.deliver.outcomes import DEAD
 from workers.isolation import isolate
 from workers.parsing import microseconds_of, moment_of
-from workers.tables import (
-    DeadLetter,
-    deliveries,
-    event_payloads,
-    outbox,
-    processed_events,
-    record_dead_letters,
-    transact,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

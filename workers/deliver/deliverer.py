@@ -6,6 +6,7 @@ import queue
 import time
 from typing import TYPE_CHECKING, Final
 
+from workers.db.engine import transact
 from workers.deliver import deliveries
 from workers.deliver.attempts import Attempt, lease_seconds
 from workers.deliver.destinations import digest_of
@@ -14,7 +15,6 @@ from workers.deliver.records import record, record_apart
 from workers.deliver.registry import register
 from workers.deliver.transport import Transport
 from workers.isolation import isolate
-from workers.tables import transact
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import exists, or_, select, update
 
+from workers.db.engine import RowStatement, kinds_of
+from workers.db.models import deliveries, destinations, event_payloads, outbox
 from workers.deliver.heads import PARKED, WAITS, find_heads, lock
 from workers.deliver.message import Message
 from workers.parsing import microseconds_of, moment_of
-from workers.tables import (
-    RowStatement,
-    deliveries,
-    destinations,
-    event_payloads,
-    kinds_of,
-    outbox,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

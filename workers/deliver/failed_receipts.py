@@ -13,10 +13,11 @@ from sqlalchemy import select, update
 
 from messaging.errors import RetryLaterError
 from messaging.log import logger
+from workers.db.engine import insert_into, transact
+from workers.db.models import event_payloads, failed_receipts
 from workers.deliver.failed_message import failed_message
 from workers.genesys import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.parsing import CONVERSATION_MESSAGE, moment_of
-from workers.tables import event_payloads, failed_receipts, insert_into, transact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

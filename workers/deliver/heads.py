@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import select, update
 
+from workers.db.engine import RowStatement, kinds_of
+from workers.db.models import deliveries
 from workers.parsing import moment_of
-from workers.tables import RowStatement, deliveries, kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import update
 
+from workers.db.engine import RowStatement, kinds_of
+from workers.db.models import deliveries
 from workers.deliver.heads import WAITS
 from workers.parsing import moment_of
-from workers.tables import RowStatement, deliveries, kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
+from workers.db.engine import transact
 from workers.deliver.dead_letters import record_reasons
 from workers.deliver.heads import recall_parked
 from workers.deliver.judgement import End, pause_after, pause_held
@@ -13,7 +14,6 @@ from workers.deliver.outcomes import DEAD, DELIVERED, finish, put_off
 from workers.deliver.registry import GONE, pause
 from workers.isolation import isolate
 from workers.parsing import moment_of
-from workers.tables import transact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

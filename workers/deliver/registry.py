@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select, update
 
+from workers.db.engine import insert_into
+from workers.db.models import destinations, subscriptions
 from workers.parsing import moment_of
-from workers.tables import destinations, insert_into, subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select, tuple_, update
 
+from workers.db.models import dead_letters, deliveries, outbox
 from workers.deliver.dead_letters import letter_id
 from workers.deliver.message import webhook_id_of
 from workers.deliver.outcomes import DEAD
 from workers.parsing import microseconds_of, moment_of
-from workers.tables import dead_letters, deliveries, outbox
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from workers.db.engine import transact
 from workers.genesys.errors import PlatformBusyError
-from workers.tables import transact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.tables import conversation_messages, insert_into
+from workers.db.engine import insert_into
+from workers.db.models import conversation_messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from workers.db.engine import RowStatement, kinds_of
+from workers.db.models import conversations, outbox
 from workers.parsing import CONVERSATION_NEW
-from workers.tables import RowStatement, conversations, kinds_of, outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.tables import insert_into, routing_updates
+from workers.db.engine import insert_into
+from workers.db.models import routing_updates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

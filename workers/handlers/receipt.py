@@ -5,15 +5,10 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from workers.db.engine import RowStatement, insert_into, kinds_of
+from workers.db.ingest import put_in_outbox
+from workers.db.models import conversations, message_receipts
 from workers.parsing import CONVERSATION_NEW, RECEIPT
-from workers.tables import (
-    RowStatement,
-    conversations,
-    insert_into,
-    kinds_of,
-    message_receipts,
-    put_in_outbox,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

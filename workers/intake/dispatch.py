@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.envelope import WEBHOOK
 from messaging.errors import ConfigurationError
+from workers.db.ingest import claim, enter_conversations, keep_payloads, mark_skipped, record_duplicates
 from workers.handlers import conversation_message, conversation_new, conversation_updated, receipt, typing
 from workers.intake.handler_call import call_handler
 from workers.parsing import (
@@ -18,17 +19,16 @@ from workers.parsing import (
     ROUTING_STATUSES,
     TYPING,
 )
-from workers.tables import claim, enter_conversations, keep_payloads, mark_skipped, record_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
+    from workers.db.ingest import WindowBounds
     from workers.handlers import Handler, Skips
     from workers.intake.progress import Progress
     from workers.parsing import Arrival, ClaimedEvent
-    from workers.tables import WindowBounds
 
 
 def own_handlers(transitions: frozenset[str] = ROUTING_STATUSES) -> dict[str, Handler]:

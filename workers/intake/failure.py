@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import RejectedEventError, StatementRefusedError
-from workers.tables import name_of
+from workers.db.engine import name_of
 
 HANDLER_FAILED: Final = "handler_failed"
 TOO_SLOW: Final = "too_slow"

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import RejectedEventError, RetryLaterError
+from workers.db.engine import QUERY_CANCELED, is_committable, is_outage, sqlstate_of
 from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError, described
-from workers.tables import QUERY_CANCELED, is_committable, is_outage, sqlstate_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,6 +9,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from workers.db.engine import OpenConnections, transact, work_while_waiting
+from workers.db.ingest import (
+    Suspects,
+    WindowBounds,
+    count_unstored,
+    has_hung_alone,
+    record_dead_letters,
+    record_drift,
+)
+from workers.db.stats import record_edge_statistics
 from workers.intake.dispatch import dispatch
 from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
 from workers.intake.guard import Guard
@@ -29,18 +39,6 @@ from workers.intake.totals import Totals
 from workers.intake.unstored import set_apart
 from workers.isolation import isolate
 from workers.parsing import ROUTING_STATUSES
-from workers.tables import (
-    OpenConnections,
-    Suspects,
-    WindowBounds,
-    count_unstored,
-    has_hung_alone,
-    record_dead_letters,
-    record_drift,
-    record_edge_statistics,
-    transact,
-    work_while_waiting,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from messaging.consuming import Verdict
 from messaging.envelope import INGEST, OTHER, RECONCILE, REPLAY, REQUEST_ID_LENGTH, WEBHOOK, generation_of
+from workers.db.ingest import DeadLetter, minimal, storable
 from workers.parsing import Arrival, content_of
-from workers.tables import DeadLetter, minimal, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

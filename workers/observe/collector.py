@@ -11,10 +11,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from messaging.log import logger
+from workers.db.engine import DatabaseClock
+from workers.db.stats import worker_reports_now
 from workers.observe.questions import QUESTIONS
 from workers.observe.worker_metrics import worker_metrics
 from workers.parsing import moment_of
-from workers.tables import DatabaseClock, worker_reports_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

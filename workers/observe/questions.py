@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, FromClause, case, func, literal_column, select, table
 
-from workers.tables import (
-    IS_UNDECIDED,
-    TIMER,
+from workers.db.models import (
     conversations,
     dead_letters,
     deliveries,
@@ -20,6 +18,7 @@ from workers.tables import (
     reconciliations,
     routing_updates,
 )
+from workers.db.reconcile import IS_UNDECIDED, TIMER
 
 if TYPE_CHECKING:
     from sqlalchemy import CTE, Column, Select

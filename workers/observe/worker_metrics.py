@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from workers.tables import WorkerReport
+    from workers.db.stats import WorkerReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from messaging.errors import RejectedEventError
 from workers.parsing.content import content_of
-from workers.parsing.dialects import read_events
-from workers.parsing.dialects.known_fields import ANYTHING, VALUE, Fields, all_fields, guide_fields
+from workers.parsing.dialects import ANYTHING, VALUE, Fields, all_fields, guide_fields, read_events
 from workers.parsing.drift import Drift, DriftNotes
 from workers.parsing.events import (
     AGENT_LEFT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from workers.tables import Arrivals, Watermarks
+    from workers.db.reconcile import Arrivals, Watermarks
 
 HORIZON_DAYS: Final = 7
 """An older message is not compared: what was deleted after OM_RETENTION_DAYS would look missing."""

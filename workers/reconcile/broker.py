@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from messaging.blocking import broker_session, republisher, waiting_events
+from messaging.admin import broker_session, republisher, waiting_events
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 
 if TYPE_CHECKING:

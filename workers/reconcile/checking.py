@@ -6,28 +6,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from messaging.envelope import WEBHOOK
+from workers.db.engine import transact
+from workers.db.reconcile import STATE_ENDED, STATE_OPEN, STATE_UNKNOWN, known_keys, manner_of, own_events
 from workers.genesys import PlatformRefusedError
 from workers.parsing import GENESYS, GUIDE, RECEIPT, microseconds_of
 from workers.reconcile.copies import copies_of
 from workers.reconcile.platform_history import MESSAGES_AT_ONCE
-from workers.tables import (
-    STATE_ENDED,
-    STATE_OPEN,
-    STATE_UNKNOWN,
-    known_keys,
-    manner_of,
-    own_events,
-    transact,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import Engine
 
+    from workers.db.reconcile import KnownConversation, Manner
     from workers.reconcile.copies import Copy
     from workers.reconcile.platform_history import PlatformHistory
-    from workers.tables import KnownConversation, Manner
 
 
 @dataclass(frozen=True, slots=True)

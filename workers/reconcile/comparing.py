@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from messaging.envelope import RECONCILE, Envelope
 from messaging.log import logger
+from workers.db.engine import transact
+from workers.db.models import reconciliations
+from workers.db.reconcile import STATE_OPEN, known_gaps, note_gaps, note_reconciliation
 from workers.genesys import PlatformRefusedError, PlatformUnavailableError
 from workers.isolation import isolate
 from workers.reconcile.bounds import DAY_US, MIN_COMPARED, is_mismatch
 from workers.reconcile.checking import Checked
-from workers.tables import (
-    STATE_OPEN,
-    known_gaps,
-    note_gaps,
-    note_reconciliation,
-    reconciliations,
-    transact,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,12 +22,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
+    from workers.db.reconcile import KnownConversation
     from workers.reconcile.broker import EventsExchange
     from workers.reconcile.checking import Bounds, Checker
     from workers.reconcile.copies import Copy
     from workers.reconcile.platform_history import PlatformHistory
     from workers.reconcile.worklists import Worklist
-    from workers.tables import KnownConversation
 
 MAX_HELD: Final = 1_000
 """Missing events that wait in memory until enough of ours are compared; an outage may leave none of ours."""

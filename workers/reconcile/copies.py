@@ -16,8 +16,8 @@ from workers.parsing import CONVERSATION_MESSAGE, EVENT_TYPES, GUIDE, DriftNotes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from workers.db.reconcile import Manner
     from workers.parsing import Event
-    from workers.tables import Manner
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from workers.db.reconcile import PlatformCount
 from workers.genesys import PlatformRefusedError, platform_state_of
 from workers.parsing import ENDED, moment_of
-from workers.tables import PlatformCount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

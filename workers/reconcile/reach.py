@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workers.db.engine import transact
+from workers.db.reconcile import recent_arrivals
 from workers.reconcile.bounds import DAY_US, HORIZON_DAYS, compared_to
-from workers.tables import recent_arrivals, transact
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

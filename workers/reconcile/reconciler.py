@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.errors import RetryLaterError
 from messaging.log import logger
-from workers.genesys import PlatformRefusedError
-from workers.parsing import moment_of
-from workers.reconcile.bounds import compared_from, is_due, listed_from
-from workers.reconcile.checking import Bounds, Checker
-from workers.reconcile.comparing import Comparer, Record, log_found
-from workers.reconcile.platform_history import COUNTED_AT_ONCE
-from workers.reconcile.reach import reach_of
-from workers.reconcile.settings import MARGIN_US
-from workers.reconcile.worklists import StoredWorklist
-from workers.tables import (
+from workers.db.engine import transact
+from workers.db.reconcile import (
     TIMER,
     TakenOverError,
     begin_reconciliation,
@@ -28,17 +20,25 @@ from workers.tables import (
     read_watermarks,
     reconciliation_row,
     take_up_reconciliation,
-    transact,
 )
+from workers.genesys import PlatformRefusedError
+from workers.parsing import moment_of
+from workers.reconcile.bounds import compared_from, is_due, listed_from
+from workers.reconcile.checking import Bounds, Checker
+from workers.reconcile.comparing import Comparer, Record, log_found
+from workers.reconcile.platform_history import COUNTED_AT_ONCE
+from workers.reconcile.reach import reach_of
+from workers.reconcile.settings import MARGIN_US
+from workers.reconcile.worklists import StoredWorklist
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
+    from workers.db.reconcile import PlatformCount, Reconciliation
     from workers.reconcile.broker import EventsExchange
     from workers.reconcile.platform_history import PlatformHistory
     from workers.reconcile.settings import ReconcileSettings
-    from workers.tables import PlatformCount, Reconciliation
 
 REFUSED_SECONDS: Final = 60.0
 """An operator has to mend rights or credentials; until then nothing is gained by asking more often."""

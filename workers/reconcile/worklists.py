@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from workers.db.engine import transact
+from workers.db.reconcile import KnownConversation, conversations_to_read, note_conversation
 from workers.parsing import moment_of
-from workers.tables import KnownConversation, conversations_to_read, note_conversation, transact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
+    from workers.db.reconcile import Reconciliation
     from workers.reconcile.checking import Checked
-    from workers.tables import Reconciliation
 
 
 class Worklist(Protocol):

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.parsing import moment_of
-from workers.tables import (
+from workers.db.retention import (
     KEPT_CONFLICTS,
     KEPT_CONVERSATIONS,
     KEPT_DISCARDED,
@@ -20,11 +19,12 @@ from workers.tables import (
     KEPT_RECONCILIATIONS,
     KEPT_UNSTORED,
 )
+from workers.parsing import moment_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from workers.tables import Kept
+    from workers.db.retention import Kept
 
 BATCH_ROWS: Final = 1000
 """Rows of one transaction: locks are held for milliseconds, and workers on SQLite have their turn between."""

@@ -10,10 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from messaging.log import logger
+from workers.db.engine import engine_of, transact
+from workers.db.retention import RETENTION_SESSION, START
 from workers.deliver import abandon_old
 from workers.parsing import moment_of
 from workers.retain.expiry import BATCH_ROWS, expiries
-from workers.tables import RETENTION_SESSION, START, engine_of, transact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from workers.db.retention import Page
     from workers.retain.expiry import Expiry
     from workers.retain.settings import RetainSettings
-    from workers.tables import Page
 
 
 PAUSE_SHARE: Final = 3.0

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select
 
 from messaging.errors import RetryLaterError
+from workers.db.engine import transact
+from workers.db.models import conversations, deliveries, destinations, routing_updates
 from workers.parsing import moment_of
-from workers.tables import conversations, deliveries, destinations, routing_updates, transact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,16 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import case, select, update
 
+from workers.db.engine import RowStatement, kinds_of
+from workers.db.ingest import put_in_outbox
+from workers.db.models import conversation_messages, conversations
 from workers.parsing import microseconds_of, moment_of
 from workers.settle.plan import Moment, Pending, Routing, Settled, settle_window
 from workers.settle.updates import decide, note_answers, place_of
-from workers.tables import (
-    RowStatement,
-    conversation_messages,
-    conversations,
-    kinds_of,
-    put_in_outbox,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

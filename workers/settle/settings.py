@@ -12,8 +12,8 @@ from workers.genesys import read_genesys_settings
 from workers.settings import read_window
 
 if TYPE_CHECKING:
+    from workers.db.ingest import WindowBounds
     from workers.genesys import GenesysSettings
-    from workers.tables import WindowBounds
 
 
 GIVE_UP_SECONDS: Final = 600.0

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.log import logger
+from workers.db.engine import transact
 from workers.isolation import isolate
 from workers.settle import conversations, updates
 from workers.settle.plan import Settlement, fitting, settle_window
-from workers.tables import transact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from workers.tables import WindowBounds
+    from workers.db.ingest import WindowBounds
 
 CONVERSATIONS_AT_ONCE: Final = 100
 """One transaction's: its locks hold up the intake of these conversations for some milliseconds."""

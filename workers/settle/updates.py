@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
 
+from workers.db.engine import RowStatement, kinds_of
+from workers.db.models import processed_events, routing_updates
 from workers.parsing import microseconds_of, moment_of
 from workers.settle.plan import SUPERSEDED, UNDECIDED, Moment, Pending
-from workers.tables import RowStatement, kinds_of, processed_events, routing_updates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.errors import RetryLaterError
 from messaging.log import logger
+from workers.db.engine import transact
 from workers.genesys import REFUSED_SECONDS, PlatformBusyError, PlatformRefusedError
 from workers.isolation import isolate
 from workers.settle import conversations, updates
@@ -25,7 +26,6 @@ from workers.settle.agreement import (
 )
 from workers.settle.plan import SUPERSEDED, UNDECIDED, Decision
 from workers.settle.settler import CONVERSATIONS_AT_ONCE, set_aside
-from workers.tables import transact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
+    from workers.db.stats import Figures
     from workers.genesys import ConversationStates, PlatformState
     from workers.settle.plan import Pending
-    from workers.tables import Figures
 
 LEASE_SECONDS: Final = 60.0
 """For a process to ask the platform about a conversation; a login and two requests take less."""

@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from simulator.traffic import compact
-from workers.tables import dead_letters, engine_of, processed_events
+from workers.db.engine import engine_of
+from workers.db.models import dead_letters, processed_events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def make_app() -> Flask:
     """Return the application of a process; call after the fork."""
     edge = Edge(EdgeSettings.from_environment())
-    handover, lock = edge.handover, threading.Lock()
-    journal, accept_on_loop = handover._journal, handover.accept
+    relay, lock = edge.relay, threading.Lock()
+    journal, accept_on_loop = relay._journal, relay.accept
     append, write = journal.append, journal.write
     kept: list[tuple[bytes, bytes]] = []
 
@@ -40,8 +40,8 @@ def make_app() -> Flask:
     journal.append = lambda *event: kept.append(event)  # type: ignore[method-assign]
     journal.write = take_kept  # type: ignore[method-assign]
     journal.rotate = _locked(lock, journal.rotate)  # type: ignore[method-assign]
-    handover.accept = accept  # type: ignore[method-assign]
-    handover.keep_now = lambda: True  # type: ignore[method-assign]
+    relay.accept = accept  # type: ignore[method-assign]
+    relay.keep_now = lambda: True  # type: ignore[method-assign]
     edge.start()
     threading.Thread(target=edge.loop.run_forever, daemon=True).start()
     return edge.application

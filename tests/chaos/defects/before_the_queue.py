@@ -34,7 +34,7 @@ DEFECTS: Final = (
         "what was interrupted is forgotten",
         2,
         "the broker is killed",
-        "webhook_api/handover/republisher.py",
+        "webhook_api/relay/republisher.py",
         NOTHING_RESTORED,
         STUCK,
     ),
@@ -42,15 +42,15 @@ DEFECTS: Final = (
         "refused while the broker is away",
         3,
         "the broker is away",
-        "webhook_api/handover/handover.py",
+        "webhook_api/relay/relay.py",
         """
 from webhook_api.journal.journal import JournalFullError
-_accept = Handover.accept
+_accept = Relay.accept
 def _refuse(self, properties, body):
     if not self._outlet.is_reachable:
         raise JournalFullError
     _accept(self, properties, body)
-Handover.accept = _refuse
+Relay.accept = _refuse
 """,
         "unexpected answers.*503",
         lasts=(10.0, 12.0),
@@ -76,7 +76,7 @@ Handover.accept = _refuse
         "a new connection proves what the old one carried",
         7,
         "connections are cut",
-        "webhook_api/handover/barrier.py",
+        "webhook_api/relay/barrier.py",
         FORGETFUL,
         LOST,
     ),
@@ -92,7 +92,7 @@ Handover.accept = _refuse
         "the broker's own word is ignored",
         9,
         "the api answers zero",
-        "webhook_api/pressure/gate.py",
+        "webhook_api/backpressure/gate.py",
         "Gate.on_ready_count = lambda *_, **_others: 1000\n",
         "senders are told 429",
     ),
@@ -157,7 +157,7 @@ def parameters_of(urls, **names):
         "what no majority took is not sent again",
         20,
         "followers are frozen and the leader killed",
-        "webhook_api/handover/barrier.py",
+        "webhook_api/relay/barrier.py",
         FORGETFUL,
         LOST,
         stand="cluster",
@@ -166,7 +166,7 @@ def parameters_of(urls, **names):
         "what waited for a majority is forgotten",
         21,
         "the majority is away for minutes",
-        "webhook_api/handover/republisher.py",
+        "webhook_api/relay/republisher.py",
         NOTHING_RESTORED,
         STUCK,
         stand="cluster",
@@ -176,7 +176,7 @@ def parameters_of(urls, **names):
         "what a leader cut off took is not sent again",
         22,
         "the leader is cut off",
-        "webhook_api/handover/barrier.py",
+        "webhook_api/relay/barrier.py",
         FORGETFUL,
         LOST,
         stand="cluster",
@@ -215,7 +215,7 @@ Home.adopt = _flinch
         "an oversized event is sent again and again",
         25,
         "an event is above its limit",
-        "webhook_api/handover/oversized.py",
+        "webhook_api/relay/oversized.py",
         "Oversized.keep = lambda *_: False\n",
         "the event is set aside",
     ),
@@ -231,7 +231,7 @@ Home.adopt = _flinch
         "nobody is refused",
         19,
         "senders that do not",
-        "webhook_api/pressure/gate.py",
+        "webhook_api/backpressure/gate.py",
         "Gate._change = lambda *_: None\n",
         "senders are told 429",
     ),

@@ -41,7 +41,7 @@ Intake.process = _later
         "an outage is the event's fault",
         11,
         "the disk is full",
-        "workers/tables/database/faults.py",
+        "workers/db/engine/faults.py",
         """
 def translated(error):
     return RejectedEventError("refused_by_database", f"database: refuses the row, {name_of(error)}")
@@ -52,7 +52,7 @@ def translated(error):
         "suspects are not marked",
         12,
         "an event kills its worker",
-        "workers/tables/taking_in/suspect_marks.py",
+        "workers/db/ingest/suspect_marks.py",
         "Suspects.mark = lambda *_: 0\n",
         "on record as poison",
     ),
@@ -60,7 +60,7 @@ def translated(error):
         "rows in the order of arrival",
         16,
         "the same events come in reverse",
-        "workers/tables/taking_in/claims.py",
+        "workers/db/ingest/claims.py",
         "def sorted(items, **_):\n    return list(items)\n",
         "deadlock",
     ),
@@ -76,10 +76,10 @@ def translated(error):
         "a slow statement is the event's fault",
         27,
         "every claim takes a minute",
-        "workers/tables/database/transactions.py",
+        "workers/db/engine/transactions.py",
         """
 from messaging.errors import RejectedEventError
-from workers.tables import QUERY_CANCELED
+from workers.db.engine import QUERY_CANCELED
 WORKER_SESSION["statement_timeout"] = "2s"
 _translated = translated
 def translated(error):
@@ -94,7 +94,7 @@ def translated(error):
         "only the first host of the database is known",
         28,
         "it fails over to its standby",
-        "workers/tables/database/transactions.py",
+        "workers/db/engine/transactions.py",
         """
 _parse_all = _parse
 def _parse(url):

@@ -90,7 +90,7 @@ def register(connection, configured, *rest, **names):
         "each host goes by its own clock",
         39,
         "one host is an hour ahead",
-        "workers/tables/database/database_clock.py",
+        "workers/db/engine/database_clock.py",
         "DatabaseClock.now_us = lambda self: self._host_us()\n",
         WAITED,
         stand="behind",

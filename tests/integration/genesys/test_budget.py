@@ -3,8 +3,8 @@
 import pytest
 
 from messaging.clock import SystemClock
+from workers.db.engine import engine_of
 from workers.genesys import PlatformBusyError, RequestBudget
-from workers.tables import engine_of
 
 LIMIT = 300
 MINUTE_US = 60_000_000

@@ -12,6 +12,7 @@ from messaging.clock import SystemClock
 from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
 from simulator.serving import serving_app
 from tests.servers import LOOPBACK, free_port
+from workers.db.engine import engine_of
 from workers.genesys import (
     ConversationStates,
     GenesysClient,
@@ -22,7 +23,6 @@ from workers.genesys import (
     RequestBudget,
 )
 from workers.parsing.events import QUEUED
-from workers.tables import engine_of
 
 RECEIPTS = "/api/v2/conversations/messages/integration/inbound/open/receipt"
 SECRET = "constructed-client-secret"

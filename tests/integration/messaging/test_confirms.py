@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from messaging.blocking import (
+from messaging.admin import (
     DestinationLetter,
     broker_session,
     dead_lettering,

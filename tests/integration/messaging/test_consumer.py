@@ -7,7 +7,7 @@ import pika
 import pytest
 
 from messaging import topology
-from messaging.blocking import set_up
+from messaging.admin import set_up
 from messaging.consuming import Consumer, TimeLimits, Verdict
 from messaging.errors import RetryLaterError
 from messaging.process import ServiceManager

@@ -1,7 +1,7 @@
 """Looking into a queue leaves it as it was."""
 
 from messaging import topology
-from messaging.blocking import broker_session, peek, set_up
+from messaging.admin import broker_session, peek, set_up
 
 
 def test_every_message_is_seen_and_stays_where_it_is_however_often_one_looks(vhost):

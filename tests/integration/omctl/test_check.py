@@ -5,12 +5,13 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from messaging.blocking import broker_session, set_up
+from messaging.admin import broker_session, set_up
 from migrations import schema
 from omctl.commands.check import check
 from omctl.commands.migrate import migrate
-from workers.tables import CLOCK_AHEAD, engine_of, note_worker
-from workers.tables.models import drift
+from workers.db.engine import engine_of
+from workers.db.models import drift
+from workers.db.stats import CLOCK_AHEAD, note_worker
 
 SECRET = "constructed-secret-0123456789"
 

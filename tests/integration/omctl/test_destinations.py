@@ -11,8 +11,9 @@ from messaging.errors import ConfigurationError
 from omctl.commands.destinations import destinations
 from simulator.platform import Fault
 from simulator.receiver import Inbox, serving
+from workers.db.engine import engine_of
+from workers.db.models import deliveries, outbox
 from workers.deliver import EVENT_TYPES
-from workers.tables import deliveries, engine_of, outbox
 
 SECRET = "whsec_Y29uc3RydWN0ZWQtc2VjcmV0"
 

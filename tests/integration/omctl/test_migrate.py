@@ -11,7 +11,7 @@ from migrations import schema
 from omctl.commands.migrate import migrate
 from omctl.database import DatabaseAwayError
 from omctl.revisions import UnknownRevisionError
-from workers.tables import engine_of
+from workers.db.engine import engine_of
 
 NEWER = "9999"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from messaging.blocking import broker_session
+from messaging.admin import broker_session
 from messaging.errors import BrokerUnavailableError, ConfigurationError
 from omctl.commands.setup import setup
 

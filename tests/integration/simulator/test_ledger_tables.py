@@ -7,10 +7,8 @@ import pytest
 from sqlalchemy import insert, update
 
 from simulator.ledger import LedgerRow, read_records, settle
-from workers.intake.guard import FILTERED
-from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
-from workers.tables import engine_of
-from workers.tables.models import (
+from workers.db.engine import engine_of
+from workers.db.models import (
     conversation_messages,
     conversations,
     dead_letters,
@@ -19,6 +17,8 @@ from workers.tables.models import (
     metadata,
     processed_events,
 )
+from workers.intake.guard import FILTERED
+from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

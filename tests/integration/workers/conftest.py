@@ -11,8 +11,8 @@ from simulator.platform import Organisation, create_platform
 from simulator.serving import serving_app
 from tests.integration.workers.consuming import processor, running
 from tests.services import declare_topology
+from workers.db.engine import engine_of
 from workers.intake import Intake, own_handlers
-from workers.tables import engine_of
 
 CLIENT_SECRET = "constructed-client-secret"
 REQUESTS_PER_MINUTE = 6000

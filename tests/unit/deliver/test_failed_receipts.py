@@ -8,11 +8,11 @@ from sqlalchemy import text
 
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
+from workers.db.engine import engine_of
+from workers.db.models import event_payloads, failed_receipts, metadata
 from workers.deliver import FailedReceipts
 from workers.genesys import PlatformRefusedError, PlatformUnavailableError
 from workers.parsing import moment_of
-from workers.tables import engine_of, event_payloads, failed_receipts
-from workers.tables.models import metadata
 
 BODY = (Path(__file__).parents[2] / "payloads" / "genesys" / "text.json").read_bytes()
 ID = json.loads(BODY)["id"]

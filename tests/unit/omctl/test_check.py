@@ -4,7 +4,7 @@ import fcntl
 
 import pytest
 
-from messaging.blocking import BrokerObject, ObjectState
+from messaging.admin import BrokerObject, ObjectState
 from omctl.check.broker import object_finding
 from omctl.check.configuration import check_configuration, setting_finding, shown
 from omctl.check.edge import health_url, report_findings

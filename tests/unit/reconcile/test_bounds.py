@@ -2,8 +2,8 @@
 
 import pytest
 
+from workers.db.reconcile import Arrivals, Watermarks
 from workers.reconcile.bounds import compared_from, compared_to, is_due, is_mismatch, listed_from
-from workers.tables import Arrivals, Watermarks
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from simulator.platform import History
 from simulator.platform.history import PastMessage, as_normalized
 from simulator.platform.history_routes import as_data
+from workers.db.reconcile import Manner
 from workers.parsing import EVENT_TYPES, DriftNotes, read_body
 from workers.reconcile.copies import copies_of
-from workers.tables import Manner
 
 NATIVE = Manner("genesys", has_ids=True)
 

@@ -4,11 +4,11 @@ import pytest
 
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
+from workers.db.engine import engine_of
+from workers.db.models import metadata, platform_conversations, reconciliations
 from workers.genesys import GenesysSettings, PlatformRefusedError, PlatformUnavailableError
 from workers.reconcile import DAY_US, Reconciler, ReconcileSettings
 from workers.reconcile.platform_history import Overview
-from workers.tables import engine_of, reconciliations
-from workers.tables.models import metadata, platform_conversations
 
 REFUSED = PlatformRefusedError(403, "missing.division.permission", "an-id")
 BAD_INTERVAL = PlatformRefusedError(400, "bad.interval", "an-id")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from webhook_api.app import Edge
-from webhook_api.pressure import DepthSample
+from webhook_api.backpressure import DepthSample
 from webhook_api.routes import WEBHOOK_PATH
 from webhook_api.settings import EdgeSettings
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook_api.pressure.admission import (
+from webhook_api.backpressure.admission import (
     DepthSample,
     Pressure,
     Watermarks,

@@ -12,9 +12,9 @@ from messaging.broker import NO_LIMIT
 from messaging.clock import SystemClock
 from messaging.envelope import WEBHOOK, encode_properties
 from tests.unit.webhook_api.journals import journal_in
-from webhook_api.handover.handover import Handover
-from webhook_api.handover.oversized import Oversized
 from webhook_api.journal import JournalFullError, read_segment
+from webhook_api.relay.oversized import Oversized
+from webhook_api.relay.relay import Relay
 from webhook_api.statistics import Statistics
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
@@ -75,10 +75,10 @@ def test_the_answers_of_a_turn_leave_after_one_flush_if_any(tmp_path, happened, 
     loop = asyncio.new_event_loop()
     clock = SystemClock()
     journal = journal_in(tmp_path, fsync=fsync)
-    handover = _handover(loop, journal, clock)
+    relay = _relay(loop, journal, clock)
     for _ in range(2):
-        handover.accept(PROPERTIES, b"{}")
-        handover.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
+        relay.accept(PROPERTIES, b"{}")
+        relay.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
     assert not happened
     _turn(loop)
     journal.close()
@@ -90,12 +90,12 @@ def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(t
     loop = asyncio.new_event_loop()
     clock = SystemClock()
     journal = journal_in(tmp_path, fsync=True)
-    handover = _handover(loop, journal, clock)
+    relay = _relay(loop, journal, clock)
     outcomes = []
 
     def take_in():
-        handover.accept(PROPERTIES, b"{}")
-        handover.when_kept(outcomes.append)
+        relay.accept(PROPERTIES, b"{}")
+        relay.when_kept(outcomes.append)
         path = journal.active.path
         _turn(loop)
         return path
@@ -114,19 +114,19 @@ def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(t
     assert outcomes == [False, True]
     assert fresh != suspect
     assert journal.refusal is None
-    assert handover.status()["flush_failures"] == 1
+    assert relay.status()["flush_failures"] == 1
 
 
 def test_the_events_of_a_turn_are_written_at_once_then_sent_then_answered(tmp_path, monkeypatch):
     loop = asyncio.new_event_loop()
     happened = []
-    handover, journal = _live(loop, tmp_path, happened)
+    relay, journal = _live(loop, tmp_path, happened)
     write = os.write
     monkeypatch.setattr(os, "write", lambda *args: happened.append("written") or write(*args))
 
     def take_in(body):
-        handover.accept(PROPERTIES, body)
-        handover.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
+        relay.accept(PROPERTIES, body)
+        relay.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
 
     take_in(b"1")
     # What the next look at the sockets brings is of the same turn.
@@ -143,12 +143,12 @@ def test_the_events_of_a_turn_are_written_at_once_then_sent_then_answered(tmp_pa
 def test_a_turn_that_the_disk_does_not_take_is_refused_and_not_published(tmp_path, monkeypatch, way):
     loop = asyncio.new_event_loop()
     happened = []
-    handover, journal = _live(loop, tmp_path, happened)
+    relay, journal = _live(loop, tmp_path, happened)
     write = os.write
 
     def take_in(body):
-        handover.accept(PROPERTIES, body)
-        handover.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
+        relay.accept(PROPERTIES, body)
+        relay.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
 
     with monkeypatch.context() as failing, capture_logs() as lines:
         failing.setattr(
@@ -171,11 +171,11 @@ def test_a_turn_that_the_disk_does_not_take_is_refused_and_not_published(tmp_pat
 def test_what_fails_while_a_turn_ends_leaves_no_request_without_an_answer(tmp_path):
     loop = asyncio.new_event_loop()
     happened = []
-    handover, _ = _live(loop, tmp_path, happened)
+    relay, _ = _live(loop, tmp_path, happened)
     loop.set_exception_handler(lambda *_: happened.append("told"))
-    handover._outlet.publish = _fails
-    handover.accept(PROPERTIES, b"1")
-    handover.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
+    relay._outlet.publish = _fails
+    relay.accept(PROPERTIES, b"1")
+    relay.when_kept(lambda is_kept: happened.append("answered" if is_kept else "refused"))
     _turn(loop)
     loop.close()
 
@@ -184,15 +184,15 @@ def test_what_fails_while_a_turn_ends_leaves_no_request_without_an_answer(tmp_pa
 
 def _live(loop, directory, happened):
     clock, journal = SystemClock(), journal_in(directory)
-    handover = Handover(
+    relay = Relay(
         loop, journal, Taking(happened), Oversized(Path("unused")), clock, Statistics(clock, "p", 0.0)
     )
-    handover.on_open()
-    return handover, journal
+    relay.on_open()
+    return relay, journal
 
 
-def _handover(loop, journal, clock):
-    return Handover(loop, journal, NoBroker(), Oversized(Path("unused")), clock, Statistics(clock, "p", 0.0))
+def _relay(loop, journal, clock):
+    return Relay(loop, journal, NoBroker(), Oversized(Path("unused")), clock, Statistics(clock, "p", 0.0))
 
 
 def _turn(loop):

@@ -2,9 +2,9 @@
 
 import pytest
 
+from webhook_api.backpressure import DepthSample, Gate, Watermarks
+from webhook_api.backpressure.admission import UNKNOWN_AFTER_SECONDS
 from webhook_api.host_table import HostTable
-from webhook_api.pressure import DepthSample, Gate, Watermarks
-from webhook_api.pressure.admission import UNKNOWN_AFTER_SECONDS
 
 
 class MovedClock:

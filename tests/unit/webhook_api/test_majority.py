@@ -2,9 +2,9 @@
 
 import pytest
 
-from webhook_api.handover.majority import FRESH_SECONDS, Majority
-from webhook_api.handover.majority_watch import MajorityWatch
-from webhook_api.pressure.queue_depth import Members, QueueReport, members_of
+from webhook_api.backpressure.queue_depth import Members, QueueReport, members_of
+from webhook_api.relay.majority import FRESH_SECONDS, Majority
+from webhook_api.relay.majority_watch import MajorityWatch
 
 CONNECTED = 100.0
 

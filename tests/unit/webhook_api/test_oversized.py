@@ -5,9 +5,9 @@ import json
 import pytest
 
 from messaging.envelope import WEBHOOK, encode_properties
-from webhook_api.handover.oversized import Oversized
-from webhook_api.handover.republisher import Republisher
 from webhook_api.journal import Entry, Segment, record_header
+from webhook_api.relay.oversized import Oversized
+from webhook_api.relay.republisher import Republisher
 
 LIMIT = 10
 PROPERTIES = encode_properties("message-1", 1_700_000_000_000_000, "request-1", WEBHOOK)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook_api.handover.prober import Prober
+from webhook_api.relay.prober import Prober
 
 PATIENCE = 10.0
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from webhook_api.handover.barrier import GRACE_SECONDS, Barrier
-from webhook_api.handover.confirms import Confirms
 from webhook_api.journal import Segment
+from webhook_api.relay.barrier import GRACE_SECONDS, Barrier
+from webhook_api.relay.confirms import Confirms
 
 ONE = Segment(Path("1"), size=1)
 TWO = Segment(Path("2"), size=1)

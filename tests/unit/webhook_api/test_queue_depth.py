@@ -4,7 +4,7 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from webhook_api.pressure import QueueDepthPoller
+from webhook_api.backpressure import QueueDepthPoller
 
 
 class Answering(BaseAdapter):

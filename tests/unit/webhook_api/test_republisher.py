@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from webhook_api.handover.republisher import IDLE_SLICE_EVENTS, MOST_AHEAD_EVENTS, Republisher, slice_events
 from webhook_api.journal import Segment
 from webhook_api.journal.segment_file import record_header
+from webhook_api.relay.republisher import IDLE_SLICE_EVENTS, MOST_AHEAD_EVENTS, Republisher, slice_events
 
 
 @pytest.mark.parametrize(

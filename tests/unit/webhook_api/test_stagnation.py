@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from webhook_api.handover.stagnation import STAGNATION_SECONDS, Stagnation
 from webhook_api.journal import Segment
+from webhook_api.relay.stagnation import STAGNATION_SECONDS, Stagnation
 
 ONE = Segment(Path("1"), size=1)
 TWO = Segment(Path("2"), size=1)

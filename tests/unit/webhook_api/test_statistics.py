@@ -122,7 +122,7 @@ def test_what_was_answered_goes_the_way_of_events(stand):
     stand.post(b"{}", HTTP_X_HUB_SIGNATURE_256="sha256=none")
     edge = stand._edge
     edge._tell(edge._statistics.told())
-    edge.handover._end_turn()
+    edge.relay._end_turn()
 
     *_, entry = read_segment(edge._journal.active.path)
     envelope = own_envelope(entry.properties, entry.body)

@@ -4,13 +4,13 @@ from messaging.broker import NO_LIMIT
 from messaging.clock import SystemClock
 from messaging.envelope import WEBHOOK, encode_properties
 from tests.unit.webhook_api.journals import journal_in
-from webhook_api.handover.barrier import Barrier
-from webhook_api.handover.handover import Handover
-from webhook_api.handover.majority_watch import MajorityWatch
-from webhook_api.handover.outlet import Outlet
-from webhook_api.handover.oversized import Oversized
+from webhook_api.backpressure import DepthSample, Gate, Watermarks
 from webhook_api.host_table import HostTable
-from webhook_api.pressure import DepthSample, Gate, Watermarks
+from webhook_api.relay.barrier import Barrier
+from webhook_api.relay.majority_watch import MajorityWatch
+from webhook_api.relay.outlet import Outlet
+from webhook_api.relay.oversized import Oversized
+from webhook_api.relay.relay import Relay
 from webhook_api.statistics import Statistics
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
@@ -50,30 +50,30 @@ def _edge(loop, tmp_path, publisher):
     gate.on_sample(DepthSample(at=clock.monotonic(), depth=0))
     watch = MajorityWatch(tmp_path, brokers=1, management_addresses=0, is_needed=False)
     outlet = Outlet(publisher, Barrier(), watch, gate, clock)
-    handover = Handover(
+    relay = Relay(
         loop, journal, outlet, Oversized(tmp_path / "oversized"), clock, Statistics(clock, "p", 0.0)
     )
-    outlet.start(handover)
-    return gate, handover
+    outlet.start(relay)
+    return gate, relay
 
 
 def test_with_the_broker_away_the_edge_keeps_more_than_the_watermark_and_refuses_nothing(loop, tmp_path):
-    gate, handover = _edge(loop, tmp_path, TakenAlong(can_publish=False))
+    gate, relay = _edge(loop, tmp_path, TakenAlong(can_publish=False))
 
     for _ in range(3 * HIGH):
-        handover.accept(PROPERTIES, b"{}")
+        relay.accept(PROPERTIES, b"{}")
 
     assert not gate.is_shedding
 
 
 def test_live_events_count_as_they_are_published(loop, tmp_path):
     publisher = TakenAlong(can_publish=True)
-    gate, handover = _edge(loop, tmp_path, publisher)
+    gate, relay = _edge(loop, tmp_path, publisher)
     publisher.listener.on_broker_up()
 
     for _ in range(HIGH):
         assert not gate.is_shedding
-        handover.accept(PROPERTIES, b"{}")
+        relay.accept(PROPERTIES, b"{}")
         for _ in range(3):
             loop.call_soon(loop.stop)
             loop.run_forever()
@@ -83,13 +83,13 @@ def test_live_events_count_as_they_are_published(loop, tmp_path):
 
 def test_republished_events_count_as_they_are_published(loop, tmp_path):
     publisher = TakenAlong(can_publish=False)
-    gate, handover = _edge(loop, tmp_path, publisher)
+    gate, relay = _edge(loop, tmp_path, publisher)
     for _ in range(HIGH):
-        handover.accept(PROPERTIES, b"{}")
+        relay.accept(PROPERTIES, b"{}")
     publisher.ready = publisher.can_publish = True
     publisher.listener.on_broker_up()
 
-    handover._republisher.allow(HIGH)
+    relay._republisher.allow(HIGH)
     loop.call_later(0.2, loop.stop)
     loop.run_forever()
 
@@ -98,15 +98,15 @@ def test_republished_events_count_as_they_are_published(loop, tmp_path):
 
 
 def test_the_age_that_is_told_is_that_of_the_oldest_event_and_not_of_the_quiet_before_it(loop, tmp_path):
-    _, handover = _edge(loop, tmp_path, TakenAlong(can_publish=False))
-    handover._journal.active.opened_at_us -= 3_600_000_000
+    _, relay = _edge(loop, tmp_path, TakenAlong(can_publish=False))
+    relay._journal.active.opened_at_us -= 3_600_000_000
 
-    handover.start()
+    relay.start()
     for _ in range(2):
-        handover.accept(PROPERTIES, b"{}")
-    handover.keep_now()
+        relay.accept(PROPERTIES, b"{}")
+    relay.keep_now()
 
-    told = handover.status()
+    told = relay.status()
     assert told["oldest_entry_s"] < 60
     assert told["oldest_unproven_s"] == 0
     assert told["entries"] == 2
@@ -114,14 +114,14 @@ def test_the_age_that_is_told_is_that_of_the_oldest_event_and_not_of_the_quiet_b
 
 def test_a_new_connection_carries_nothing_of_an_earlier_one_whose_end_was_not_told(loop, tmp_path):
     publisher = TakenAlong(can_publish=True)
-    _, handover = _edge(loop, tmp_path, publisher)
+    _, relay = _edge(loop, tmp_path, publisher)
     publisher.listener.on_broker_up()
-    handover.accept(PROPERTIES, b"{}")
-    handover.keep_now()
+    relay.accept(PROPERTIES, b"{}")
+    relay.keep_now()
     assert publisher.published == 1
 
     publisher.listener.on_broker_up()
-    handover._republisher.allow(10)
+    relay._republisher.allow(10)
     loop.call_later(0.1, loop.stop)
     loop.run_forever()
 

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import exc
 
 from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError, StatementRefusedError
-from workers.tables import engine_of, is_outage, translated
+from workers.db.engine import engine_of, is_outage, translated
 
 OUTAGES = ["08006", "40001", "57P01", "57P03", "57014", "53100", "53300", "58030", "55P03"]
 SETUP = ["42P01", "42703", "42501", "25006", "28000", "3D000", "XX000"]

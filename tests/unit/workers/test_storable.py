@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US
-from workers.tables import DeadLetter, minimal, storable
+from workers.db.ingest import DeadLetter, minimal, storable
 
 LETTER = DeadLetter("m-1", "handler_failed", "handler a:b: ValueError", "0f" * 32, "webhook", 2**50, 3, "k-1")
 

@@ -1,5 +1,5 @@
-from workers.tables import WindowBounds
-from workers.tables.taking_in.window import window_opened
+from workers.db.ingest import WindowBounds
+from workers.db.ingest.window import window_opened
 
 
 def test_a_window_closes_two_seconds_after_its_event_and_ten_after_its_first():

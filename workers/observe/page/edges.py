@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from workers.db.models import edge_statistics
 from workers.observe.remembering import REMEMBERED_SECONDS, Remembered
-from workers.tables import edge_statistics
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select, text, type_coerce
 from sqlalchemy.exc import SQLAlchemyError
 
+from workers.db.models import UtcDateTime, dead_letters, processed_events
 from workers.observe.remembering import REMEMBERED_SECONDS, Remembered
-from workers.tables import UtcDateTime, dead_letters, processed_events
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, ColumnElement, Connection, Engine

@@ -8,6 +8,7 @@ from messaging.errors import RejectedEventError
 from workers.parsing.dialects.detail_events import read_detail_event
 from workers.parsing.dialects.genesys import read_genesys_events
 from workers.parsing.dialects.guide import read_guide_event
+from workers.parsing.dialects.known_fields import ANYTHING, VALUE, Fields, all_fields, guide_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from workers.parsing.drift import DriftNotes
     from workers.parsing.events import Event
+
+__all__ = ["ANYTHING", "VALUE", "Fields", "all_fields", "guide_fields", "read_events"]
 
 
 def read_events(

@@ -9,9 +9,9 @@ from dataclasses import replace
 from sqlalchemy import text
 
 from messaging.clock import SystemClock
+from workers.db.ingest import WindowBounds
 from workers.deliver import EVENT_TYPES, DeadLetterPublisher, Deliverer, Destination
 from workers.settle import Settler
-from workers.tables import WindowBounds
 
 SECRET = "whsec_" + base64.b64encode(b"constructed-secret-of-32-bytes-0").decode()
 AT_ONCE = WindowBounds(0, 0)

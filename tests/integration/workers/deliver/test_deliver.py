@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event as engine_event
 from sqlalchemy import text
 
-from messaging.blocking import broker_session, dead_lettering, peek
+from messaging.admin import broker_session, dead_lettering, peek
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.topology import DEAD_LETTER_RECORDS

@@ -13,11 +13,11 @@ from simulator.platform import Fault
 from tests.integration.workers.deliver.stand import SECRET, words_of
 from tests.integration.workers.events import deliver, said
 from tests.services import declare_topology
+from workers.db.engine import engine_of
 from workers.deliver import EVENT_TYPES
 from workers.deliver import dead_letters as dead_letters_module
 from workers.deliver import resending as resending_module
 from workers.deliver.deliveries import take
-from workers.tables import engine_of
 
 
 @pytest.fixture

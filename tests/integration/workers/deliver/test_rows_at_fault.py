@@ -2,7 +2,7 @@
 
 import pytest
 
-from messaging.blocking import broker_session, peek
+from messaging.admin import broker_session, peek
 from messaging.topology import DEAD_LETTER_RECORDS
 from simulator.platform import Fault
 from tests.integration.workers.events import deliver, event

@@ -15,9 +15,10 @@ from omctl.check import Level
 from omctl.check.database import file_findings
 from omctl.commands.destinations import destinations
 from tests.integration.workers.events import deliver, event
+from workers.db.engine import transact
+from workers.db.stats import WorkerReport
 from workers.deliver import backfilling, digest_of, newest_entry, plan_some
 from workers.retain import retain
-from workers.tables import WorkerReport, transact
 
 PLANNED = "SELECT destination, count(*) FROM deliveries GROUP BY destination ORDER BY destination"
 

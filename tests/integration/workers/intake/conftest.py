@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from messaging import topology
 from tests.services import declare_topology
-from workers.tables import engine_of
+from workers.db.engine import engine_of
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from tests.integration.workers.consuming import processor, wait_until
 from tests.integration.workers.events import deliver, routed, said
-from workers.tables import engine_of
+from workers.db.engine import engine_of
 
 WAITING_FOR_LOCKS = (
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, payload_of, said
-from workers.tables import engine_of
+from workers.db.engine import engine_of
 
 COUNTED = "SELECT deliveries, last_delivered_at IS NULL FROM events_v1"
 CONFLICTS = "SELECT body, deliveries, message_id, first_seen_at = last_seen_at FROM duplicate_events"

@@ -11,9 +11,9 @@ from messaging.clock import SystemClock
 from messaging.errors import RejectedEventError, RetryLaterError
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, event, said
+from workers.db.engine import engine_of
 from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
-from workers.tables import engine_of
 
 PERSONAL = "a customer's words"
 

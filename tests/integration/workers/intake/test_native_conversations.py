@@ -6,10 +6,10 @@ import pytest
 
 from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, payload_of, said
+from workers.db.ingest import WindowBounds
 from workers.filters import checked
 from workers.intake import Intake, unstored_types
 from workers.settle import Settler
-from workers.tables import WindowBounds
 
 AT_ONCE = WindowBounds(0, 0)
 OUTBOX = "SELECT event_type, event_id IS NULL, late FROM outbox ORDER BY id"

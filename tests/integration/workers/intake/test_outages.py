@@ -12,8 +12,8 @@ from migrations import schema
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
 from tests.servers import free_port
+from workers.db.engine import engine_of, transact
 from workers.parsing.events import CONVERSATION_MESSAGE
-from workers.tables import engine_of, transact
 
 
 def raw(url):

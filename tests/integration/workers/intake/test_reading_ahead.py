@@ -7,8 +7,8 @@ import pytest
 
 from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, event, said
+from workers.db.engine import work_while_waiting
 from workers.intake import Intake
-from workers.tables import work_while_waiting
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
+from workers.db.ingest import Suspects
 from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
-from workers.tables import Suspects
 
 
 class WorkerKilledError(BaseException):

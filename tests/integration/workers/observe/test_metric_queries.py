@@ -5,9 +5,9 @@ import json
 import pytest
 from sqlalchemy import text
 
+from workers.db.engine import engine_of
 from workers.observe import OBSERVER_SESSION, ServiceCollector
 from workers.observe.questions import MAX_COUNTED, MAX_GAPS, QUESTIONS
-from workers.tables import engine_of
 
 ROWS = MAX_COUNTED * 3
 FILLED = {

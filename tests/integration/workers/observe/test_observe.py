@@ -10,8 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import Service, declare_topology, running
+from workers.db.engine import engine_of
+from workers.db.models import dead_letters, reconciliations
+from workers.db.reconcile import TIMER
 from workers.observe import OBSERVER_SESSION, ServiceCollector
-from workers.tables import TIMER, dead_letters, engine_of, reconciliations
 
 PASSED_OVER = "om_reconciliation_passed_over"
 THEN = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)

@@ -10,17 +10,17 @@ from playwright.sync_api import expect
 
 from simulator.serving import serving_app
 from tests.browser import chromium, opening
-from workers.observe import Edges, Flow, ServiceCollector, ops_app
-from workers.tables import (
+from workers.db.engine import engine_of
+from workers.db.models import (
     conversations,
     dead_letters,
     deliveries,
     destinations,
     edge_statistics,
-    engine_of,
-    note_worker,
     processed_events,
 )
+from workers.db.stats import note_worker
+from workers.observe import Edges, Flow, ServiceCollector, ops_app
 
 SCREEN = {"width": 1180, "height": 900}
 PHONE = {"width": 390, "height": 844}

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from messaging import topology
-from messaging.blocking import Republisher, dead_letters_in_hand
-from messaging.blocking.dead_letter_queue import DeadLettersInHandError
+from messaging.admin import Republisher, dead_letters_in_hand
+from messaging.admin.dead_letter_queue import DeadLettersInHandError
 from messaging.broker import addresses
 from messaging.clock import SystemClock
 from messaging.envelope import decode_properties, encode_properties
@@ -26,8 +26,8 @@ from omctl.commands.dead_letters import dead_letters as command
 from omctl.dead_letters import working_off
 from tests.integration.workers.consuming import depth, running, wait_until
 from tests.integration.workers.events import said
+from workers.db.engine import engine_of
 from workers.intake import Intake
-from workers.tables import engine_of
 
 SOURCES = Path(__file__).parents[4]
 LETTERS = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 2_000

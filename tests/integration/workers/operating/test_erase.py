@@ -14,8 +14,8 @@ from omctl.commands.erase import erase
 from omctl.erasure import UnreadableStateError
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, event, native, said
+from workers.db.models import discarded_letters, metadata
 from workers.parsing import moment_of
-from workers.tables import discarded_letters, metadata
 
 MARKER = "Marker-7Q4Z"
 CUSTOMER = f"ext:customer:{MARKER}"

@@ -7,10 +7,11 @@ import pytest
 from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, said
 from tests.stand.waiting import wait_until
+from workers.db.engine import DatabaseClock, engine_of, transact
+from workers.db.stats import note_worker, worker_reports_now
 from workers.intake import Intake
 from workers.observe.worker_metrics import worker_metrics
 from workers.presence import present
-from workers.tables import DatabaseClock, engine_of, note_worker, transact, worker_reports_now
 
 GONE = "postgresql+psycopg://nobody@127.0.0.1:9/none"
 

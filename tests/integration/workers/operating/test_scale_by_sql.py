@@ -9,8 +9,9 @@ from sqlalchemy import insert
 from messaging.clock import SystemClock
 from tests.servers import ServerProcess
 from tests.services import Service, running
+from workers.db.engine import engine_of
+from workers.db.models import conversations, deliveries, destinations
 from workers.scale import due_conversations, due_deliveries
-from workers.tables import conversations, deliveries, destinations, engine_of
 
 SYSTEMCTL = """#!/bin/sh
 # As systemd: a unit that was started is listed until it is stopped.

@@ -11,9 +11,11 @@ from simulator.platform.history_routes import as_data
 from tests.integration.workers.consuming import depth, processor, wait_until
 from tests.integration.workers.events import deliver, event, native, payload_of
 from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run
+from workers.db.engine import transact
+from workers.db.interventions import decide
+from workers.db.reconcile import Manner, manner_of, recent_arrivals
 from workers.reconcile import DAY_US
 from workers.reconcile.copies import copies_of
-from workers.tables import Manner, decide, manner_of, recent_arrivals, transact
 
 
 def test_what_never_came_is_found_and_takes_effect_once_and_nothing_else(  # noqa: PLR0917  # fixtures

@@ -12,10 +12,10 @@ import pytest
 from simulator.platform import Organisation, create_platform
 from tests.integration.workers.events import deliver, native
 from tests.integration.workers.reconcile.reconcilers import reconciler_of
+from workers.db.engine import engine_of
 from workers.genesys import GenesysSettings, PlatformBusyError, RequestBudget
 from workers.intake import Intake, own_handlers
 from workers.reconcile import PlatformHistory, ReconcileSettings
-from workers.tables import engine_of
 
 LIMIT = 300
 CONVERSATIONS = int(os.environ.get("OM_TEST_CONVERSATIONS", "60"))

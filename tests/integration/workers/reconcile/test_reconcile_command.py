@@ -13,9 +13,10 @@ from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, native
 from tests.integration.workers.reconcile.comparing import HOUR_US, run
+from workers.db.engine import transact
+from workers.db.reconcile import TIMER, begin_reconciliation
 from workers.genesys import PlatformUnavailableError, client
 from workers.reconcile import DAY_US
-from workers.tables import TIMER, begin_reconciliation, transact
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import pytest
 
 from messaging.clock import SystemClock
 from tests.integration.workers.retain.retaining import AT_ONCE, MovedClock
+from workers.db.engine import transact
+from workers.db.models import deliveries
 from workers.deliver import EVENT_TYPES as TOLD_TYPES
 from workers.deliver import Destination
 from workers.deliver.registry import register
 from workers.intake import Intake
 from workers.settle import Settler
-from workers.tables import transact
-from workers.tables.models import deliveries
 
 
 @pytest.fixture

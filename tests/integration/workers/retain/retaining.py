@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from messaging.clock import SystemClock
 from omctl.commands.retain import retain as command
 from tests.integration.workers.events import deliver, routed, said
-from workers.tables import WindowBounds
+from workers.db.ingest import WindowBounds
 
 SOURCES = Path(__file__).parents[4]
 DAY_US = 86_400_000_000

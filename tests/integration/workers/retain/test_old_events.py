@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from tests.integration.workers.events import deliver, payload_of, routed, said
 from tests.integration.workers.retain.retaining import run, some_of_each
+from workers.db.models import conversations
 from workers.retain import retaining
 from workers.retain.expiry import BATCH_ROWS
-from workers.tables import conversations
 
 EVENT_TABLES = (
     "processed_events",

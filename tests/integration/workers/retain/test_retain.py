@@ -13,22 +13,22 @@ from messaging.edge_statistics import EdgeStatistics
 from messaging.errors import ConfigurationError
 from tests.integration.workers.events import deliver, payload_of, said
 from tests.integration.workers.retain.retaining import DAY_US, SOURCES, MovedClock, run
-from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
-from workers.retain import read_retain_settings, retain
-from workers.retain.expiry import BATCH_ROWS
-from workers.tables import (
+from workers.db.engine import transact
+from workers.db.ingest import count_unstored
+from workers.db.ingest.payloads import _KEEP
+from workers.db.models import discarded_letters, duplicate_events
+from workers.db.reconcile import (
     STATE_OPEN,
     TIMER,
     begin_reconciliation,
-    count_unstored,
     note_conversation,
     note_gaps,
     note_reconciliation,
-    record_edge_statistics,
-    transact,
 )
-from workers.tables.models import discarded_letters, duplicate_events
-from workers.tables.taking_in.payloads import _KEEP
+from workers.db.stats import record_edge_statistics
+from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
+from workers.retain import read_retain_settings, retain
+from workers.retain.expiry import BATCH_ROWS
 
 
 def keep(engine, *ages_in_days):

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.integration.workers.moved_clock import MovedClock
+from workers.db.ingest import WindowBounds
 from workers.intake.intake import Intake
 from workers.settle import Settler, Verifier
-from workers.tables import WindowBounds
 
 WINDOW = WindowBounds()
 

@@ -1,0 +1,42 @@
+"""The clock that hosts share, whatever a host's own clock shows."""
+
+import time
+
+import pytest
+from sqlalchemy import text
+
+from workers.db.engine import DatabaseClock, engine_of
+
+HOUR_US = 3_600_000_000
+NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+
+
+def ahead_by(us):
+    return lambda: time.time_ns() // 1000 + us
+
+
+@pytest.fixture
+def server(migrated_postgres_url):
+    engine = engine_of(migrated_postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("off_us", [HOUR_US, -HOUR_US])
+def test_a_host_whose_clock_is_wrong_reads_the_databases_time(server, off_us):
+    clock = DatabaseClock(server, ahead_by(off_us))
+    with server.connect() as connection:
+        before = connection.execute(NOW).scalar_one()
+        read = clock.now_us()
+        after = connection.execute(NOW).scalar_one()
+    assert before - 100_000 <= read <= after + 100_000
+
+
+def test_a_host_goes_by_its_own_clock_until_the_database_answers():
+    engine = engine_of("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    assert abs(DatabaseClock(engine, ahead_by(HOUR_US)).now_us() - time.time_ns() // 1000 - HOUR_US) < 10**7
+
+
+def test_sqlite_goes_by_this_hosts_clock(migrated_sqlite_url):
+    clock = DatabaseClock(engine_of(migrated_sqlite_url), lambda: 42)
+    assert clock.now_us() == 42

@@ -1,0 +1,154 @@
+"""The rights that `omctl migrate --read-only-role` gives to whoever only reports."""
+
+import secrets
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import ProgrammingError
+
+from migrations.reading import NoRolesError, grant_reading
+from omctl.commands.migrate import migrate
+from tests.integration.workers.consuming import processor
+from tests.integration.workers.events import deliver, payload_of, said
+from workers.db.engine import engine_of
+from workers.db.models import metadata
+from workers.intake import own_handlers
+
+PRIVATE = {
+    "event_payloads": "body",
+    "conversation_messages": "text",
+    "duplicate_events": "body",
+    "discarded_letters": "body",
+}
+
+
+@pytest.fixture
+def reader(migrated_postgres_url):
+    """A connection of a read-only role to a database that holds something of everything."""
+    engine = engine_of(migrated_postgres_url)
+    conflict = payload_of("genesys/text") | {"text": "another"}
+    names = ("genesys/text", "genesys/receipt-failed")
+    handlers = {event_type: (handler,) for event_type, handler in own_handlers().items()}
+    processor(engine, handlers)(
+        deliver(said("Hello")),
+        *[deliver(payload_of(name)) for name in names],
+        deliver(conflict),
+        deliver(b"{"),
+    )
+    engine.dispose()
+    # A role belongs to the whole server, which other tests use as well.
+    role = f"reader-{secrets.token_hex(4)}"
+    command = ["--read-only-role", role]
+    for _ in range(2):
+        done = CliRunner().invoke(migrate, command, env={"OM_DATABASE_URL": migrated_postgres_url})
+        assert done.exit_code == 0, done.output
+    owner = create_engine(migrated_postgres_url)
+    try:
+        with owner.connect() as connection:
+            connection.execute(text(f'SET ROLE "{role}"'))
+            connection.commit()
+            yield connection
+            connection.execute(text("RESET ROLE"))
+            connection.commit()
+    finally:
+        with owner.begin() as connection:
+            connection.execute(text(f'DROP OWNED BY "{role}"'))
+            connection.execute(text(f'DROP ROLE "{role}"'))
+        owner.dispose()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "events",
+        "events_v1",
+        "dead_letters_v1",
+        "conversations_v1",
+        "duplicate_events_v1",
+        "message_receipts",
+        "messages_v1",
+        "receipts_v1",
+        "latency_v1",
+        "throughput_v1",
+    ],
+)
+def test_a_reader_reads_what_reports_need(reader, name):
+    assert reader.execute(text(f"SELECT * FROM {name}")).all()  # noqa: S608  # a name of ours
+
+
+@pytest.fixture
+def grafana(reader, migrated_postgres_url):
+    """A connection of a tool that has the role, to a database which lets in nobody but by a right to it."""
+    name, url = f"grafana-{secrets.token_hex(4)}", make_url(migrated_postgres_url)
+    owner, tool = create_engine(url), create_engine(url.set(username=name))
+    with owner.begin() as connection:
+        connection.execute(text(f'REVOKE ALL ON DATABASE "{url.database}" FROM PUBLIC'))
+        connection.execute(text(f'CREATE ROLE "{name}" LOGIN'))
+        connection.execute(text(f'GRANT "{reader.scalar(text("SELECT current_role"))}" TO "{name}"'))
+    try:
+        with tool.connect() as connection:
+            yield connection
+    finally:
+        tool.dispose()
+        with owner.begin() as connection:
+            connection.execute(text(f'DROP ROLE "{name}"'))
+        owner.dispose()
+
+
+def test_a_tool_with_the_role_logs_in_and_reads(grafana):
+    assert grafana.execute(text("SELECT * FROM events_v1")).all()
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        grafana.execute(text("SELECT * FROM event_payloads"))
+
+
+@pytest.mark.parametrize(("table", "column"), PRIVATE.items())
+def test_a_reader_reads_no_content(reader, table, column):
+    for what in ("*", column, "count(*)"):
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            reader.execute(text(f"SELECT {what} FROM {table}"))  # noqa: S608  # names of ours
+        reader.rollback()
+
+
+@pytest.mark.parametrize("table", sorted(metadata.tables))
+def test_a_reader_writes_nothing(reader, table):
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        reader.execute(text(f"DELETE FROM {table}"))  # noqa: S608  # a name of ours
+    reader.rollback()
+
+
+def test_a_reader_reads_every_view(reader):
+    views = reader.scalars(text("SELECT viewname FROM pg_views WHERE schemaname = 'public'")).all()
+    assert "messages_v1" in views
+    for view in views:
+        reader.execute(text(f"SELECT * FROM {view}"))  # noqa: S608  # a name of ours
+
+
+def test_no_view_shows_what_somebody_wrote(reader):
+    columns = reader.execute(
+        text(
+            "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+            " WHERE c.relkind = 'v' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0"
+        )
+    ).all()
+    assert {name for _, name in columns} & {"body", "text", "content"} == set()
+
+
+def test_sqlite_has_no_roles(migrated_sqlite_url):
+    with pytest.raises(NoRolesError, match="file"):
+        grant_reading(migrated_sqlite_url, "reader")
+
+
+def test_an_owner_who_may_make_no_role_is_told_what_a_superuser_has_to_say(migrated_postgres_url):
+    owner, role = f"owner-{secrets.token_hex(4)}", f"reader-{secrets.token_hex(4)}"
+    superuser = create_engine(migrated_postgres_url)
+    with superuser.begin() as connection:
+        connection.execute(text(f'CREATE ROLE "{owner}" LOGIN'))
+    try:
+        url = superuser.url.set(username=owner).render_as_string(hide_password=False)
+        with pytest.raises(NoRolesError, match=f'CREATE ROLE "{role}" NOLOGIN'):
+            grant_reading(url, role)
+    finally:
+        with superuser.begin() as connection:
+            connection.execute(text(f'DROP ROLE "{owner}"'))
+        superuser.dispose()

@@ -1,0 +1,78 @@
+import sqlite3
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.event import listen
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from workers.db.engine import MOMENT, TEXT, RowStatement
+from workers.db.engine.rowset import SQLITE_VALUES
+from workers.db.models import suspects
+from workers.parsing.timestamps import moment_of
+
+INSERT = RowStatement(
+    "INSERT INTO suspects (message_id, attempts, attempted_at)"
+    " SELECT {message_id}, 1, {attempted_at} FROM {rows} WHERE true",
+    {"message_id": TEXT, "attempted_at": MOMENT},
+)
+
+
+@pytest.mark.parametrize(
+    "microseconds",
+    [0, 1, 999_999, 1_000_000, -1, -1_000_000, -1_500_001, 1_715_783_530_123_456, 2**53],
+)
+def test_an_instant_is_read_as_it_was_written_whatever_the_database(engine, microseconds):
+    with engine.begin() as connection:
+        INSERT.execute(connection, [("m", microseconds)])
+        moment = connection.execute(select(suspects.c.attempted_at)).scalar_one()
+
+    assert moment == moment_of(microseconds)
+
+
+def test_times_of_before_the_epoch_sort_before_later_ones_on_sqlite(engine, query):
+    moments = [1_000_001, -1, 0, -2_000_000, 999_999]
+    with engine.begin() as connection:
+        INSERT.execute(connection, [(str(moment), moment) for moment in moments])
+
+    found = [int(name) for (name,) in query("SELECT message_id FROM suspects ORDER BY attempted_at")]
+
+    assert found == sorted(moments)
+
+
+def test_more_rows_than_sqlite_takes_at_once_are_written_in_their_order(engine, query):
+    if engine.dialect.name == "sqlite":
+        listen(engine, "connect", _lower_the_limit)
+    names = [f"m-{number:05}" for number in range(SQLITE_VALUES // 2 + 1)]
+    with engine.begin() as connection:
+        INSERT.execute(connection, [(name, 1) for name in names])
+
+    assert [name for (name,) in query("SELECT message_id FROM suspects ORDER BY message_id")] == names
+
+
+def _lower_the_limit(connection, _record):
+    connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, SQLITE_VALUES)
+
+
+def test_a_statement_that_fails_raises_the_error_of_sqlalchemys_without_the_values(engine):
+    with pytest.raises(IntegrityError) as caught, engine.begin() as connection:
+        INSERT.execute(connection, [("m", 1), ("m", 2)])
+
+    assert caught.value.params is None
+
+
+def test_a_connection_that_is_lost_is_not_used_again(engine):
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no connection that could be lost")
+    with pytest.raises(DBAPIError) as caught, engine.begin() as connection:
+        _insert_after_its_end(engine, connection)
+
+    assert caught.value.connection_invalidated
+    with engine.begin() as connection:
+        INSERT.execute(connection, [("m", 1)])
+
+
+def _insert_after_its_end(engine, connection):
+    backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    with engine.connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(:backend, 5000)"), {"backend": backend})
+    INSERT.execute(connection, [("m", 1)])

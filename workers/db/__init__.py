@@ -1,0 +1,1 @@
+"""Hold the tables, run transactions and bulk statements, one subpackage for each subject."""

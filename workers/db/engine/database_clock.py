@@ -1,0 +1,66 @@
+"""Read the database's clock, which all hosts share."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import event
+
+from messaging.errors import RetryLaterError
+from workers.db.engine.transactions import transact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Engine
+
+_NOW_US: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+
+class DatabaseClock:
+    """The database's time: what every host reads alike, however wrong its own clock is.
+
+    Each new connection to PostgreSQL asks the server for its time. Between two of them the time goes on by
+    this host's monotonic clock, so that reading it costs no request, and a step of the host's clock changes
+    nothing. SQLite is on this host, and so is its clock.
+
+    Args:
+        engine: The database; every connection that it makes sets the clock.
+        host_us: This host's clock, microseconds since the epoch: SQLite's, and PostgreSQL's until it answers.
+    """
+
+    def __init__(self, engine: Engine, host_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        self._is_host = engine.dialect.name != "postgresql"
+        self._host_us = host_us
+        self._ahead_us = host_us() - _monotonic_us()
+        self.follow(engine)
+        with suppress(RetryLaterError):
+            # What is written first has the database's time, too.
+            transact(engine, lambda _: None)
+
+    def follow(self, engine: Engine) -> None:
+        """Set the clock by each new connection of this engine as well."""
+        if not self._is_host:
+            event.listen(engine, "connect", self._set)
+
+    def now_us(self) -> int:
+        """Return microseconds since the epoch, UTC."""
+        return self._host_us() if self._is_host else _monotonic_us() + self._ahead_us
+
+    def monotonic(self) -> float:
+        """Return seconds since the host started."""
+        return time.monotonic()
+
+    def _set(self, driver_connection: Any, _record: Any) -> None:
+        asked_us = _monotonic_us()
+        with driver_connection.cursor() as cursor:
+            [now_us] = cursor.execute(_NOW_US).fetchone()
+        driver_connection.rollback()
+        self._ahead_us = now_us - (asked_us + _monotonic_us()) // 2
+
+
+def _monotonic_us() -> int:
+    """Return microseconds since the host started, the time in which it was suspended included."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000

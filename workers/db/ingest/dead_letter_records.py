@@ -1,0 +1,176 @@
+"""Record why an event is dead-lettered, before it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US, OTHER
+from workers.db.engine import DIGEST, INTEGER, MOMENT, TEXT, RowStatement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+# What comes by again, after a crash or as a dead letter that waits for its record, has one: the first stands.
+# Only of one that a person ran again, or sent again, and that died again does the new reason count.
+_RECORD: Final = RowStatement(
+    """
+    INSERT INTO dead_letters (
+        message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts, idempotency_key,
+        event_type, conversation_id, destination)
+    SELECT {message_id}, {code}, {reason}, {body_sha256}, {source}, {received_at}, {recorded_at}, {attempts},
+        {idempotency_key}, {event_type}, {conversation_id}, {destination}
+    FROM {rows} WHERE true
+    ON CONFLICT (message_id) DO UPDATE SET code = excluded.code, reason = excluded.reason,
+        source = excluded.source, recorded_at = excluded.recorded_at, attempts = excluded.attempts,
+        intervention_id = NULL, decided_at = NULL,
+        idempotency_key = COALESCE(dead_letters.idempotency_key, excluded.idempotency_key)
+    WHERE dead_letters.intervention_id IS NOT NULL
+        AND (excluded.source = 'replay' OR excluded.code IN ('delivery_refused', 'delivery_given_up'))
+    RETURNING message_id
+    """,
+    {
+        "message_id": TEXT,
+        "code": TEXT,
+        "reason": TEXT,
+        "body_sha256": DIGEST,
+        "source": TEXT,
+        "received_at": MOMENT,
+        "recorded_at": MOMENT,
+        "attempts": INTEGER,
+        "idempotency_key": TEXT,
+        "event_type": TEXT,
+        "conversation_id": TEXT,
+        "destination": TEXT,
+    },
+)
+
+
+UNRECORDABLE: Final = "unrecordable"
+INVALID_CODE: Final = "invalid_code"
+MAX_REASON: Final = 300
+"""Characters: a handler's reason of 200, and how often it was tried."""
+MAX_KEY: Final = 500
+"""Characters of an id or a key. PostgreSQL refuses an index entry above 2,700 bytes."""
+MAX_ATTEMPTS: Final = 1_000_000
+
+_CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One event that cannot be processed, and why.
+
+    Args:
+        message_id: The accepted request.
+        code: What is wrong, one stable word.
+        reason: What is wrong, naming the field and never its value.
+        body_sha256: Of the raw body, hexadecimal.
+        source: webhook, reconcile or replay.
+        received_at_us: When the edge had read it.
+        attempt: Which delivery this was, from 1.
+        idempotency_key: The event's, by which reconcile knows it; None if its body was not read.
+        event_type: As far as its body has one.
+        conversation_id: As far as its body has one.
+        destination: The service that did not accept it; None for an event that intake could not process.
+    """
+
+    message_id: str
+    code: str
+    reason: str
+    body_sha256: str
+    source: str
+    received_at_us: int
+    attempt: int
+    idempotency_key: str | None = None
+    event_type: str | None = None
+    conversation_id: str | None = None
+    destination: str | None = None
+
+
+def storable(letter: DeadLetter) -> DeadLetter:
+    """Return a dead letter that both databases can store, whatever a handler or a publisher put into it.
+
+    A value that has to be replaced loses its meaning, but the record of a dead letter must never fail.
+    """
+    message_id = letter.message_id
+    return replace(
+        letter,
+        message_id=message_id if _is_key(message_id) else letter.body_sha256,
+        code=letter.code if _is_code(letter.code) else INVALID_CODE,
+        reason=_storable_reason(letter.reason),
+        received_at_us=_within(letter.received_at_us, MIN_RECEIVED_US, MAX_RECEIVED_US),
+        attempt=_within(letter.attempt, 1, MAX_ATTEMPTS),
+        idempotency_key=letter.idempotency_key if _is_key(letter.idempotency_key) else None,
+        event_type=letter.event_type if _is_key(letter.event_type) else None,
+        conversation_id=letter.conversation_id if _is_key(letter.conversation_id) else None,
+    )
+
+
+def minimal(letter: DeadLetter, now_us: int) -> DeadLetter:
+    """Return the record of a dead letter whose own record the database refused: nothing of it but its id."""
+    return DeadLetter(
+        message_id=storable(letter).message_id,
+        code=UNRECORDABLE,
+        reason="record: the database refused its values",
+        body_sha256=letter.body_sha256,
+        source=OTHER,
+        received_at_us=now_us,
+        attempt=1,
+    )
+
+
+def _storable_reason(reason: str) -> str:
+    return "".join([character if character.isprintable() else "?" for character in reason[:MAX_REASON]])
+
+
+def _is_code(value: object) -> bool:
+    return isinstance(value, str) and _CODE.fullmatch(value) is not None
+
+
+def _is_key(value: object) -> bool:
+    """Return whether a text can be stored and indexed: no NUL, no lone surrogate, not too long."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY:
+        return False
+    return value.isprintable() or not ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value))
+
+
+def _within(value: object, lowest: int, highest: int) -> int:
+    return min(max(value, lowest), highest) if isinstance(value, int) else lowest
+
+
+def record_dead_letters(
+    connection: Connection, dead_letters: Iterable[DeadLetter], now_us: int
+) -> frozenset[str]:
+    """Record the reasons in the connection's transaction.
+
+    Returns:
+        The message ids of those that had no record, or none since they were run again.
+    """
+    # The first of several copies, since PostgreSQL changes no row twice in one statement.
+    first_of: dict[str, DeadLetter] = {}
+    for letter in map(storable, dead_letters):
+        first_of.setdefault(letter.message_id, letter)
+    rows = [
+        (
+            each.message_id,
+            each.code,
+            each.reason,
+            each.body_sha256,
+            each.source,
+            each.received_at_us,
+            now_us,
+            each.attempt,
+            each.idempotency_key,
+            each.event_type,
+            each.conversation_id,
+            each.destination,
+        )
+        for _, each in sorted(first_of.items())
+    ]
+    if not rows:
+        return frozenset()
+    return frozenset(message_id for (message_id,) in _RECORD.execute(connection, rows))

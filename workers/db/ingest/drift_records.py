@@ -1,0 +1,96 @@
+"""Put on record what the platform sent that this version does not know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select, update
+
+from workers.db.engine import insert_into
+from workers.db.models import drift as drift_table
+from workers.parsing import moment_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from workers.parsing import Drift
+
+_RECORD: Final = insert_into(
+    drift_table,
+    ("kind", "name", "event_type", "sample", "count", "first_seen_at", "last_seen_at"),
+    """
+    ON CONFLICT (kind, name) DO UPDATE SET count = drift.count + excluded.count,
+        last_seen_at = excluded.last_seen_at, sample = COALESCE(drift.sample, excluded.sample)
+    RETURNING kind, name, count
+    """,
+)
+
+
+def record_drift(connection: Connection, drift: Sequence[Drift], now_us: int) -> list[Drift]:
+    """Record the notes in the connection's transaction, in the order given.
+
+    Returns:
+        Those that were not on record.
+    """
+    if not drift:
+        return []
+    rows = [
+        (each.kind, each.name, each.event_type, each.sample, each.count, now_us, now_us) for each in drift
+    ]
+    counts = {(kind, name): count for kind, name, count in _RECORD.execute(connection, rows)}
+    return [each for each in drift if counts[each.kind, each.name] == each.count]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRecord:
+    """One thing that this version does not know.
+
+    Args:
+        kind: unknown_field, unknown_value or wrong_type.
+        name: The field's path, for values followed by "=" and the value.
+        event_type: An example of where it was seen.
+        sample: The shape of a value that it had, or a word of the platform's; None of an earlier version's.
+        count: How often it was read, copies and further tries too; some seconds behind.
+        first_seen_at: When.
+        last_seen_at: When; some seconds behind.
+        accepted_at: Since when it is no news any more.
+        accepted_by: Who said so.
+    """
+
+    kind: str
+    name: str
+    event_type: str
+    sample: str | None
+    count: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    accepted_at: datetime | None
+    accepted_by: str | None
+
+
+def noted_drift(connection: Connection, *, with_accepted: bool) -> list[DriftRecord]:
+    """Return what is on record, the newest first."""
+    columns = [drift_table.c[name] for name in DriftRecord.__dataclass_fields__]
+    query = select(*columns).order_by(drift_table.c.first_seen_at.desc(), drift_table.c.name)
+    if not with_accepted:
+        query = query.where(drift_table.c.accepted_at.is_(None))
+    return [DriftRecord(*row) for row in connection.execute(query)]
+
+
+def accept_drift(connection: Connection, names: Sequence[str], person: str, now_us: int) -> set[str]:
+    """Put on record that names are no news any more.
+
+    Returns:
+        Those that were news.
+    """
+    statement = (
+        update(drift_table)
+        .where(drift_table.c.name.in_(names), drift_table.c.accepted_at.is_(None))
+        .values(accepted_at=moment_of(now_us), accepted_by=person)
+        .returning(drift_table.c.name)
+    )
+    return set(connection.scalars(statement))

@@ -1,0 +1,149 @@
+"""Enter a batch's conversations: create, lock, count and date their rows in one statement.
+
+Every transaction does this once, after its claims and before its handlers, in the order of
+conversation_id. So handlers find the rows they need, already locked, and two transactions never wait for
+each other in a circle, whatever their handlers touch afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from workers.db.engine import insert_into
+from workers.db.ingest.window import window_opened
+from workers.db.models import conversations
+from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ClaimedEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from workers.db.ingest.window import WindowBounds
+    from workers.parsing import Event
+
+_ENTER: Final = insert_into(
+    conversations,
+    (
+        "conversation_id",
+        "social_channel",
+        "event_count",
+        "message_count",
+        "first_event_at",
+        "last_event_at",
+        "window_opened_at",
+        "window_closes_at",
+        "window_limit_at",
+        "window_from_at",
+        "settled_count",
+        "updated_at",
+    ),
+    """
+    ON CONFLICT (conversation_id) DO UPDATE SET
+        social_channel = COALESCE(conversations.social_channel, excluded.social_channel),
+        event_count = conversations.event_count + excluded.event_count,
+        message_count = conversations.message_count + excluded.message_count,
+        first_event_at = CASE WHEN excluded.first_event_at < conversations.first_event_at
+            THEN excluded.first_event_at ELSE conversations.first_event_at END,
+        last_event_at = CASE WHEN excluded.last_event_at > conversations.last_event_at
+            THEN excluded.last_event_at ELSE conversations.last_event_at END,
+        window_opened_at = COALESCE(conversations.window_opened_at, excluded.window_opened_at),
+        window_closes_at = CASE WHEN excluded.window_closes_at IS NULL THEN conversations.window_closes_at
+            WHEN excluded.window_closes_at > conversations.window_limit_at THEN conversations.window_limit_at
+            ELSE excluded.window_closes_at END,
+        window_limit_at = COALESCE(conversations.window_limit_at, excluded.window_limit_at),
+        settled_count = CASE WHEN COALESCE(conversations.window_opened_at, excluded.window_opened_at) IS NULL
+            THEN conversations.event_count + excluded.event_count ELSE conversations.settled_count END,
+        window_from_at = CASE WHEN conversations.window_from_at < excluded.window_from_at
+            THEN conversations.window_from_at
+            ELSE COALESCE(excluded.window_from_at, conversations.window_from_at) END,
+        updated_at = excluded.updated_at
+    RETURNING conversation_id, event_count
+    """,
+    status="'implied'",
+    routing_sequence="0",
+)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What a batch adds to one conversation."""
+
+    social_channel: str | None
+    first_at_us: int
+    last_at_us: int
+    window_from_us: int | None = None
+    events: int = 0
+    messages: int = 0
+
+    def add(self, event: Event, transitions: frozenset[str]) -> None:
+        at_us = event.occurred_at_us
+        self.events += 1
+        self.messages += event.event_type == CONVERSATION_MESSAGE
+        self.social_channel = self.social_channel or event.social_channel
+        self.first_at_us = min(self.first_at_us, at_us)
+        self.last_at_us = max(self.last_at_us, at_us)
+        if event.event_type == CONVERSATION_MESSAGE or (
+            event.event_type == CONVERSATION_UPDATED and event.routing_status in transitions
+        ):
+            # What is settled opens a window or keeps it open; nothing else does.
+            self.window_from_us = at_us if self.window_from_us is None else min(self.window_from_us, at_us)
+
+
+def enter_conversations(
+    connection: Connection,
+    claimed: Sequence[ClaimedEvent],
+    bounds: WindowBounds,
+    now_us: int,
+    *,
+    transitions: frozenset[str],
+) -> list[ClaimedEvent]:
+    """Make the events part of their conversations and lock those until the transaction ends.
+
+    Args:
+        connection: In a transaction.
+        claimed: The new events.
+        bounds: How long a window is open.
+        now_us: The present, microseconds since the epoch.
+        transitions: The routing states that updates are kept for: no other update is settled.
+
+    Returns:
+        The events, each with its position in its conversation.
+    """
+    entries: dict[str, _Entry] = {}
+    for each in claimed:
+        event = each.event
+        entry = entries.get(event.conversation_id)
+        if entry is None:
+            entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
+            entries[event.conversation_id] = entry
+        entry.add(event, transitions)
+    window = window_opened(now_us, bounds)
+    opened = (window.opened_at_us, window.closes_at_us, window.limit_at_us)
+    rows = [
+        (
+            conversation_id,
+            entry.social_channel,
+            entry.events,
+            entry.messages,
+            entry.first_at_us,
+            entry.last_at_us,
+            *(opened if entry.window_from_us is not None else (None, None, None)),
+            entry.window_from_us,
+            # Where no window is open, nothing waits: what came takes effect at once.
+            entry.events if entry.window_from_us is None else 0,
+            now_us,
+        )
+        for conversation_id, entry in sorted(entries.items())
+    ]
+    counts = _ENTER.execute(connection, rows)
+    positions = {key: count - entries[key].events for key, count in counts}
+    return [_positioned(each, positions) for each in claimed]
+
+
+def _positioned(claimed: ClaimedEvent, positions: dict[str, int]) -> ClaimedEvent:
+    """Number an event after those of its conversation that were committed before."""
+    key = claimed.event.conversation_id
+    positions[key] += 1
+    return ClaimedEvent(claimed.event_id, claimed.arrival, positions[key])

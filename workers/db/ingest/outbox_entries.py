@@ -1,0 +1,37 @@
+"""Write the outbox, which plans the deliveries to the services behind, in order within each conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from workers.db.engine import insert_into
+from workers.db.models import outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+COLUMNS: Final = (
+    "conversation_id",
+    "event_id",
+    "event_type",
+    "occurred_at",
+    "late",
+    "verified",
+    "created_at",
+)
+
+_PUT: Final = insert_into(outbox, COLUMNS)
+
+
+def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Write entries in their order, values as COLUMNS has them, and plan their deliveries.
+
+    The trigger `outbox_plans_deliveries` (migrations/versions/0001_baseline.py) inserts into `deliveries`, in
+    the same transaction, one row for each entry and destination that `subscriptions` has for its event type.
+    The caller holds the locks of the conversations, so that within each the ids rise in the order of the
+    commits.
+    """
+    if rows:
+        _PUT.execute(connection, rows)

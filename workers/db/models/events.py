@@ -1,0 +1,98 @@
+"""Name the tables of the events: each once, its body, its conflicts, and what nobody knew of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+
+from workers.db.models.columns import (
+    BRIN,
+    Digest,
+    Identifier,
+    RowId,
+    UtcDateTime,
+    column,
+    metadata,
+    primary_key,
+)
+
+processed_events = Table(
+    "processed_events",
+    metadata,
+    primary_key("id", RowId, "Rises with arrival, with gaps"),
+    column("idempotency_key", Identifier, "Equal for every copy of one event: docs/database.md"),
+    column("conversation_id", Identifier, "The platform's conversation"),
+    column(
+        "event_type", Text, "openmessaging:conversation:new|message|updated, openmessaging:receipt|typing"
+    ),
+    column("outcome", Text, "processed: took effect; skipped: recorded without effect, see reason"),
+    column("reason", Text, "Why it was skipped, one stable word", nullable=True),
+    column("occurred_at", UtcDateTime, "The platform's clock"),
+    column("received_at", UtcDateTime, "When the edge had read the request"),
+    column("processed_at", UtcDateTime, "When the transaction began that processed it"),
+    column("message_id", Identifier, "The accepted request, as in the edge's log"),
+    column("source", Text, "webhook, reconcile, replay or ingest"),
+    column("dialect", Text, "guide, genesys or eventbridge"),
+    column("body_sha256", Digest, "SHA-256 of the request's raw body, 32 bytes"),
+    column("deliveries", Integer, "How often it came with this very body, from 1", server_default="1"),
+    column("last_delivered_at", UtcDateTime, "When it came again last; null for once", nullable=True),
+    column(
+        "request_id",
+        Text,
+        "Its request's, as in the gateway's log and the answer's header",
+        nullable=True,
+    ),
+    UniqueConstraint("idempotency_key"),
+    Index(None, "processed_at", **BRIN),
+    Index(None, "conversation_id"),
+    comment="Each event once, kept OM_RETENTION_DAYS: the unique key decides what is new",
+)
+
+event_payloads = Table(
+    "event_payloads",
+    metadata,
+    primary_key("event_id", RowId, "processed_events.id", autoincrement=False),
+    column("stored_at", UtcDateTime, "When, our clock; kept OM_PAYLOAD_RETENTION_DAYS from then"),
+    column("body", LargeBinary, "The request's raw body, byte for byte: personal data, tokens"),
+    comment="What was answered 200, untouched: no right to read it for anybody who only reports",
+)
+
+duplicate_events = Table(
+    "duplicate_events",
+    metadata,
+    primary_key("event_id", RowId, "processed_events.id of the first with this key", autoincrement=False),
+    primary_key("body_sha256", Digest, "SHA-256 of this other body, 32 bytes"),
+    column("idempotency_key", Identifier, "The key that both have"),
+    column("body", LargeBinary, "The other body, byte for byte: personal data, tokens"),
+    column("message_id", Identifier, "The accepted request that brought it first"),
+    column("source", Text, "webhook, reconcile, replay or ingest"),
+    column("deliveries", Integer, "How often it came, from 1"),
+    column("first_seen_at", UtcDateTime, "When it came first, our clock"),
+    column("last_seen_at", UtcDateTime, "When it came last, our clock"),
+    comment="Conflicts: the key of an event that is known, with another content",
+)
+
+drift = Table(
+    "drift",
+    metadata,
+    Column("kind", Text, primary_key=True, comment="unknown_field, unknown_value or wrong_type"),
+    Column("name", Text, primary_key=True, comment="The field's path; for values, = and the value"),
+    column("event_type", Text, "An example of where it was seen"),
+    column("first_seen_at", UtcDateTime, "When"),
+    column("last_seen_at", UtcDateTime, "When; written now and then", nullable=True),
+    column("count", BigInteger, "How often it was read, copies and further tries too", server_default="1"),
+    column("sample", Text, "The shape of a value it had, never a person's words", nullable=True),
+    column(
+        "accepted_at", UtcDateTime, "Since when it is no news any more: omctl drift accept", nullable=True
+    ),
+    column("accepted_by", Text, "Who said so", nullable=True),
+    comment="What the platform sent that this version does not know, once per name",
+)
+
+unstored_events = Table(
+    "unstored_events",
+    metadata,
+    primary_key("day", UtcDateTime, "Its beginning in UTC, our clock"),
+    primary_key("event_type", Text, "openmessaging:typing"),
+    column("events", BigInteger, "How many came; copies count too"),
+    comment="Events that have no row of their own, counted by day",
+)
