@@ -21,7 +21,7 @@ INSTALL ?=
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheel install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence chaos chaos-sabotage soak bench bench-quick questions profile
+.PHONY: help install lock wheel install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes chaos chaos-sabotage soak bench bench-quick questions profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -87,6 +87,9 @@ figures-check: install ## Check that pages quote what is on file, and of which c
 
 evidence: install ## List the long suites with their last results; fail if one is missing or older than the code
 	@$(BIN)/python -m tests.figures.evidence
+
+sizes: install ## Print the sizes of the project beside their limits
+	@$(BIN)/python -m tests.figures.sizes
 
 chaos: install ## Break a running service in every way, prove each fault, and look for losses: half an hour
 	@$(BIN)/python -m tests.chaos --json docs/chaos/results.json $(CHAOS)

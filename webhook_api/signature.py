@@ -25,7 +25,7 @@ class SignatureVerifier:
     """The live secrets, each with its key schedule computed once.
 
     HMAC is put together here of two keyed hashes that are copied for each body: `hmac` does the same in twice
-    the time (docs/decisions/0187). A test holds the two together.
+    the time. A test compares the two.
 
     Args:
         secrets: Newest first; a body signed with any of them is genuine, so that one can be rotated.

@@ -2,7 +2,7 @@
 
 Figures are of two cores: alone, and beside other stands that boot servers of their own. A bound is two to
 three times the latter, and is held to the own clock: what the edge or its sender waited for a processor is
-not the product's doing (decision 313).
+not the product's doing.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Gateway:
         self._rendered: tuple[object, ...] = ()
         self._response = b""
 
-    def respond(self, environ: dict[str, Any], keep_alive: bool) -> bytes:  # noqa: FBT001  # decision 187
+    def respond(self, environ: dict[str, Any], keep_alive: bool) -> bytes:  # noqa: FBT001  # a keyword argument costs time at each request
         """Return the application's whole response; 500 when it fails.
 
         Args:

@@ -31,7 +31,7 @@ class HeldAnswer:
         release: Callable[[], None],
         data: bytes,
         otherwise: Answer,
-        keep_alive: bool,  # noqa: FBT001  # made for each request: docs/decisions/0187
+        keep_alive: bool,  # noqa: FBT001  # a keyword argument costs time at each request
     ) -> None:
         self._release = release
         self._otherwise = otherwise

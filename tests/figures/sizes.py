@@ -1,0 +1,73 @@
+"""Print the project's sizes beside their limits: `make sizes`."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import Counter
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from messaging.setting_names import KNOWN
+from tests.figures.certificate import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+PRODUCT: Final = ("messaging", "webhook_api", "workers", "omctl", "simulator", "deploy")
+APPARATUS: Final = ("chaos", "benchmarks", "machines", "model", "stand", "figures", "questions")
+"""Folders of tests/ that hold long suites and their tools."""
+MAX_MODULE_LINES: Final = 250
+MAX_FUNCTION_LINES: Final = 40
+MAX_FOLDER_MODULES: Final = 10
+
+
+def main() -> int:
+    """Print the table; return 1 if a size is above its limit."""
+    rows = sizes(ROOT)
+    for name, size, limit in rows:
+        mark = "" if size <= limit else "  above its limit"
+        print(f"{name:<55} {size:>7,} {limit:>7,}{mark}")
+    return int(any(size > limit for _, size, limit in rows))
+
+
+def sizes(root: Path) -> list[tuple[str, int, int]]:
+    """Return (name, size, limit) for each measure."""
+    product = [module for package in PRODUCT for module in _modules(root / package)]
+    tests = [path for path in _modules(root / "tests") if not set(APPARATUS) & set(path.parts)]
+    views = import_module("migrations.versions.0001_baseline").VIEWS
+    folders = Counter(path.parent for path in product if path.name != "__init__.py")
+    return [
+        ("product lines, without migrations", _lines(product), 29_000),
+        ("product files", len(product), 290),
+        ("settings", len(KNOWN), 42),
+        ("views", len(views), 20),
+        ("migrations", len(list((root / "migrations/versions").glob("0*.py"))), 1),
+        ("decision records", len(list((root / "docs/decisions").glob("0*.md"))), 30),
+        ("lines of setup.cfg", _lines([root / "setup.cfg"]), 250),
+        ("modules above 250 lines", sum(_lines([path]) > MAX_MODULE_LINES for path in product), 0),
+        ("functions above 40 lines", sum(_long_functions(path) for path in product), 0),
+        ("folders with more than ten modules", sum(n > MAX_FOLDER_MODULES for n in folders.values()), 0),
+        ("test lines, without long suites", _lines(tests), 21_000),
+    ]
+
+
+def _modules(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def _lines(paths: Iterable[Path]) -> int:
+    return sum(len(path.read_text().splitlines()) for path in paths)
+
+
+def _long_functions(path: Path) -> int:
+    return sum(
+        (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LINES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
