@@ -171,7 +171,7 @@ class Fault:
     """One line of the table.
 
     Args:
-        number: As in docs/guarantees.md.
+        number: As in docs/faults.md.
         title: What happens, in a few words.
         forms: Each strikes in every round.
         rounds: How often each form strikes; 0 for as often as `times` says.

@@ -39,3 +39,56 @@ def test_the_index_of_decisions_has_each_of_them_once_under_its_title():
     listed = re.findall(r"^\* \[(.+)\]\((.+)\)$", index, re.MULTILINE)
 
     assert sorted(listed) == sorted((title, name) for name, title in titles.items())
+
+
+SECTIONS_OF_THE_GUIDE = [
+    "Prerequisites, roles and licensing",
+    "1. Architecting the webhook listener and payload ingestion path",
+    "2. Registering the webhook and configuring event filters",
+    "3. Implementing idempotent processing and state management",
+    "Validation, edge cases and troubleshooting",
+    "Edge case 1: race conditions during conversation handoff",
+    "Edge case 2: webhook timeout and processing latency mismatch",
+    "Edge case 3: payload schema drift during platform updates",
+]
+
+
+@pytest.mark.parametrize("page", ["guarantees.md", "guide.md"])
+def test_every_test_that_a_page_names_exists(page):
+    named = re.findall(r"\[(test_\w+\.py)::(\w+)\]\(\.\./([^)]+)\)", (ROOT / "docs" / page).read_text())
+    missing = [
+        (path, name)
+        for label, name, path in named
+        if not path.endswith(f"/{label}") or f"def {name}(" not in (ROOT / path).read_text()
+    ]
+
+    assert len(named) > 20
+    assert missing == []
+
+
+def test_every_guarantee_has_a_test_or_a_fault():
+    rows = re.findall(
+        r"^\| (\d\.\d+) \|.* \| (.+) \|$", (ROOT / "docs/guarantees.md").read_text(), re.MULTILINE
+    )
+    faults = (ROOT / "docs/faults.md").read_text()
+    unknown = [
+        fault
+        for _, shown_by in rows
+        for fault in re.findall(r"\d+", " ".join(re.findall(r"faults? ([\d, \u2013]+)", shown_by)))
+        if f"\n| {fault} | " not in faults
+    ]
+
+    assert [number for number, shown_by in rows if not re.search(r"\.py\)|faults? \d|`make", shown_by)] == []
+    assert {number.split(".")[0] for number, _ in rows} == set("1234567")
+    assert unknown == []
+
+
+def test_the_page_about_the_guide_has_each_of_its_sections_with_what_is_asked_for():
+    page = (ROOT / "docs/guide.md").read_text()
+    sections = re.split(r"^##+ ", page, flags=re.MULTILINE)
+    titles = {section.partition("\n")[0]: section for section in sections}
+
+    assert set(SECTIONS_OF_THE_GUIDE) <= titles.keys()
+    for title in SECTIONS_OF_THE_GUIDE:
+        if not title.startswith("Validation"):
+            assert "| the guide asks for |" in titles[title], title

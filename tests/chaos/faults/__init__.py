@@ -1,4 +1,4 @@
-"""List every fault, by the numbers of docs/guarantees.md."""
+"""List every fault, by the numbers of docs/faults.md."""
 
 from __future__ import annotations
 

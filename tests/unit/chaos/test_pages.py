@@ -1,4 +1,4 @@
-"""The page of the guarantees and the suite are about the same faults."""
+"""The page of the faults and the suite are about the same faults."""
 
 import re
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.plugin import pytest_configure
 from tests.figures.certificate import ROOT
 
-PAGE = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
 NUMBERS = {fault.number for fault in FAULTS}
 
 
