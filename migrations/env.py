@@ -7,7 +7,7 @@ from typing import Any, Final
 from alembic import context
 
 from messaging.environment import Environment
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import metadata
 
 # Whoever waits for a table's lock keeps everybody else waiting behind; an index may take its time.
@@ -25,7 +25,7 @@ def is_compared(_item: Any, name: str | None, kind: str, is_reflected: bool, _co
 def run() -> None:
     """Run the command's migrations in one transaction each."""
     url = context.config.attributes.get("url") or Environment().string("OM_DATABASE_URL")
-    engine = engine_of(url, MIGRATION_SESSION)
+    engine = make_engine(url, MIGRATION_SESSION)
     with engine.connect() as connection:
         context.configure(
             connection=connection,

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from messaging.errors import OpenMessagingError
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.interventions import OPERATOR_SESSION
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def grant_reading(url: str, role: str) -> list[str]:
     Raises:
         NoRolesError: The database is SQLite, or its owner may not make roles and there is none of that name.
     """
-    engine = engine_of(url, OPERATOR_SESSION)
+    engine = make_engine(url, OPERATOR_SESSION)
     try:
         if engine.dialect.name != "postgresql":
             raise NoRolesError("SQLite has no roles: whoever may read the file reads everything")

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from messaging.errors import OpenMessagingError
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 
 DIRECTORY = Path(__file__).parent
 
@@ -40,7 +40,7 @@ def check(url: str) -> None:
 
 def current_revision(url: str) -> str | None:
     """Return the revision a database is at, None for an empty one."""
-    engine = engine_of(url)
+    engine = make_engine(url)
     try:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()

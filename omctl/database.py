@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError
-from workers.db.engine import engine_of, translated
+from workers.db.engine import make_engine, translate
 from workers.db.interventions import OPERATOR_SESSION
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def operators_database() -> Iterator[Engine]:
         ConfigurationError: OM_DATABASE_URL is not set.
         DatabaseAwayError: The database does not answer or refuses.
     """
-    engine = engine_of(database_url(Environment()), OPERATOR_SESSION)
+    engine = make_engine(database_url(Environment()), OPERATOR_SESSION)
     try:
         with in_words():
             yield engine
@@ -62,7 +62,7 @@ def in_words() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        reason = translated(error)
+        reason = translate(error)
         raise DatabaseAwayError(
             f"the database of OM_DATABASE_URL does not answer or refuses ({reason}): "
             "is it running, are user, password and name right?"

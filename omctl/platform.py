@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from messaging.errors import ConfigurationError
-from workers.db.engine import DatabaseClock, engine_of
+from workers.db.engine import DatabaseClock, make_engine
 from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def platform_client(environment: Environment) -> Iterator[GenesysClient]:
     if not url:
         yield GenesysClient(settings, None)
         return
-    engine = engine_of(url)
+    engine = make_engine(url)
     try:
         limit = settings.requests_per_minute
         yield GenesysClient(settings, RequestBudget(engine, settings.client_id, limit, DatabaseClock(engine)))

@@ -12,7 +12,7 @@ from messaging.consuming import Consumer, TimeLimits
 from messaging.log import logger
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
-from workers.db.engine import DatabaseClock, engine_of
+from workers.db.engine import DatabaseClock, make_engine
 from workers.db.retention import RETENTION_SESSION
 from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 def run_settle(settings: SettleSettings, *, name: str) -> None:
     """Settle conversations until SIGTERM or SIGINT."""
-    engine = engine_of(settings.database_url)
+    engine = make_engine(settings.database_url)
     clock = DatabaseClock(engine)
     genesys, wait = settings.genesys, settings.apply_unverified_seconds
     states = ConversationStates(_platform_client(engine, genesys, clock)) if genesys is not None else None
@@ -77,7 +77,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     Raises:
         RetryLaterError: The database is away at the end: what was begun may be sent once more.
     """
-    engine = engine_of(settings.database_url)
+    engine = make_engine(settings.database_url)
     clock = DatabaseClock(engine)
     deliverer = Deliverer(engine, clock, settings.destinations, logs_attempts=settings.access_log)
     receipts = None
@@ -103,7 +103,7 @@ def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> 
 
 def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     """Compare with the platform's history until SIGTERM or SIGINT."""
-    engine = engine_of(settings.database_url, RETENTION_SESSION)
+    engine = make_engine(settings.database_url, RETENTION_SESSION)
     clock = DatabaseClock(engine)
     history = platform_history_of(settings.genesys, engine, clock)
     exchange = EventsExchange(settings.amqp_urls)
@@ -126,7 +126,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     Raises:
         ConfigurationError: A setting or an installed handler is unusable.
     """
-    engine = engine_of(settings.database_url)
+    engine = make_engine(settings.database_url)
     clock = DatabaseClock(engine)
     handlers = installed_handlers(settings.transitions)
     for warning in settings.event_filter.warnings if settings.event_filter else ():
@@ -208,7 +208,7 @@ def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
 
 def _scalers_by_sql(settings: ScaleSettings) -> list[Scaler]:
     """Return what scales settle and, if there are destinations, deliver."""
-    engine = engine_of(settings.database_url, OBSERVER_SESSION)
+    engine = make_engine(settings.database_url, OBSERVER_SESSION)
     clock = DatabaseClock(engine)
 
     def scaler(role: str, count: Callable[[Connection, int, int], int], per_worker: int) -> Scaler:
@@ -224,6 +224,6 @@ def _scalers_by_sql(settings: ScaleSettings) -> list[Scaler]:
 def run_observe(settings: ObserveSettings) -> None:
     """Tell Prometheus and the status page what database and broker know, until SIGTERM or SIGINT."""
     depths = QueueDepths(settings.management_urls, settings.amqp_urls) if settings.management_urls else None
-    engine = engine_of(settings.database_url, OBSERVER_SESSION)
+    engine = make_engine(settings.database_url, OBSERVER_SESSION)
     app = ops_app(ServiceCollector(engine, depths), Flow(engine), Edges(engine))
     serve(app, settings.host, settings.port, ServiceManager())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.log import logger
-from workers.db.engine import engine_of, transact
+from workers.db.engine import make_engine, transact
 from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, forget_worker, note_worker
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _Presence:
         self, database_url: str, clock: DatabaseClock, role: str, worker: str, figures: Callable[[], Figures]
     ) -> None:
         # Not the worker's own: what hooks into its connections must not run on this thread.
-        self._engine = engine_of(database_url)
+        self._engine = make_engine(database_url)
         clock.follow(self._engine)
         self._clock = clock
         self._role = role

@@ -15,7 +15,7 @@ from migrations import schema
 from omctl.check.finding import Finding, Level
 from omctl.database import DatabaseAwayError, database_url, in_words
 from omctl.revisions import is_newer
-from workers.db.engine import DatabaseClock, engine_of
+from workers.db.engine import DatabaseClock, make_engine
 from workers.db.models import dead_letters, destinations, drift, metadata
 from workers.db.stats import CLOCK_AHEAD, worker_reports_now
 
@@ -79,7 +79,7 @@ def tables_finding(missing: list[str]) -> Finding:
 
 def _contents(url: str) -> list[Finding]:
     """Look at the tables, and count what is in them where all are there."""
-    engine = engine_of(url)
+    engine = make_engine(url)
     try:
         here = (SystemClock().now_us() - DatabaseClock(engine).now_us()) / 1_000_000
         with engine.connect() as connection:

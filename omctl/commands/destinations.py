@@ -18,7 +18,7 @@ from omctl.console import dry_run_option, json_option, print_json, print_table
 from omctl.database import database_url, in_words
 from omctl.destination_states import states
 from omctl.subscriptions import abandon, backfill, remove
-from workers.db.engine import engine_of, transact
+from workers.db.engine import make_engine, transact
 from workers.db.models import destinations as destinations_table
 from workers.deliver import (
     OPERATOR,
@@ -176,7 +176,7 @@ def _configured(name: str) -> Destination:
 
 
 def _in_database(work: Callable[[Connection], Result]) -> Result:
-    engine = engine_of(database_url(Environment()))
+    engine = make_engine(database_url(Environment()))
     try:
         with in_words():
             return transact(engine, work)

@@ -13,7 +13,7 @@ from omctl.database import in_words
 from omctl.moments import MOMENT
 from omctl.person import person
 from omctl.reconciling import Reconciling
-from workers.db.engine import DatabaseClock, engine_of, transact
+from workers.db.engine import DatabaseClock, make_engine, transact
 from workers.db.interventions import OPERATOR_SESSION
 from workers.db.reconcile import read_watermarks
 from workers.parsing import microseconds_of, moment_of
@@ -99,7 +99,7 @@ def reconcile(
     this command has compared everything without one, or with --despite-mismatch.
     """
     settings = read_reconcile_settings()
-    engine = engine_of(settings.database_url, OPERATOR_SESSION)
+    engine = make_engine(settings.database_url, OPERATOR_SESSION)
     exchange = EventsExchange(settings.amqp_urls)
     try:
         with in_words(), cancellable() as cancelled:

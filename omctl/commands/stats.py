@@ -12,7 +12,7 @@ from messaging.environment import Environment
 from omctl.console import json_option, print_json, print_table
 from omctl.database import database_url, in_words
 from omctl.platform import platform_client
-from workers.db.engine import engine_of, transact
+from workers.db.engine import make_engine, transact
 from workers.db.retention import RETENTION_SESSION
 from workers.db.stats import acknowledgements_since, notifications_by_day, summed
 from workers.genesys import PlatformRefusedError, read_genesys_settings
@@ -60,7 +60,7 @@ def stats(*, days: int, as_json: bool) -> None:
     now = datetime.now(UTC)
     since = now - timedelta(days=days - 1)
     spans = {"24 h": now - timedelta(days=1), f"{days} d": now - timedelta(days=days)}
-    engine = engine_of(database_url(environment), RETENTION_SESSION)
+    engine = make_engine(database_url(environment), RETENTION_SESSION)
     try:
         with in_words():
             by_day = transact(

@@ -58,7 +58,7 @@ WORKER_LAYERS: Final = {
         "marshmallow/",
     ),
     "key and times": ("workers/parsing",),
-    "rows into parameters": ("workers/db/engine/rowset",),
+    "rows into parameters": ("workers/db/engine/bulk",),
     "database driver": ("psycopg",),
     "SQLAlchemy": ("sqlalchemy/",),
     "claim, state, handlers": ("workers/",),

@@ -22,7 +22,7 @@ from sqlalchemy import text
 from migrations.schema import upgrade
 from simulator.platform import Conversation, Organisation, Participant
 from simulator.platform.app import as_conversation
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.genesys import ConversationStates, PlatformBusyError, PlatformRefusedError, RequestBudget
 from workers.handlers.conversation_updated import _KEEP
 from workers.parsing import QUEUED, ROUTED
@@ -108,7 +108,7 @@ class Model:
 
     def __init__(self, url: str, apply_unverified: float) -> None:
         self.clock = Time()
-        self.engine = engine_of(url)
+        self.engine = make_engine(url)
         self.organisation = Organisation(
             "client", "s", requests_per_minute=LIMIT, lag=3.0, timer=self.clock.monotonic
         )

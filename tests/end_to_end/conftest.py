@@ -9,7 +9,7 @@ import sqlalchemy
 
 from migrations import schema
 from tests.services import Edge, IntakeWorker, Service, SettleWorker, declare_topology, post, running
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 
 SECONDS = 20.0
 
@@ -60,7 +60,7 @@ def whole_service(request, rabbitmq, tmp_path_factory):
         declare_topology(vhost.amqp_url)
         schema.upgrade(database_url)
         service = Service(directory, vhost.amqp_url, rabbitmq.management_url)
-        engine = engine_of(database_url)
+        engine = make_engine(database_url)
         with (
             running(Edge(service)) as edge,
             running(IntakeWorker(service, database_url)) as worker,

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.services import GONE, Edge, IntakeWorker, Service, declare_topology, post, running
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 
 SECONDS = 30.0
 
@@ -15,7 +15,7 @@ SECONDS = 30.0
 @pytest.fixture
 def rows(migrated_sqlite_url):
     """Wait for as many rows of edge_statistics, and return them."""
-    engine = engine_of(migrated_sqlite_url)
+    engine = make_engine(migrated_sqlite_url)
 
     def wait(count):
         sql = text(

@@ -12,7 +12,7 @@ import requests
 
 from tests.servers import LOOPBACK, ServerProcess, ensure_prometheus, free_port
 from tests.services import post, running
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import conversations, deliveries, destinations, reconciliations
 from workers.db.stats import note_worker
 
@@ -92,7 +92,7 @@ def make_history(service):
     """Leave in the tables what a longer life would: something of everything."""
     now = datetime.now(UTC)
     now_us = round(now.timestamp() * 1_000_000)
-    engine = engine_of(service.environment["OM_DATABASE_URL"])
+    engine = make_engine(service.environment["OM_DATABASE_URL"])
     with engine.begin() as connection:
         connection.execute(
             conversations.insert(),

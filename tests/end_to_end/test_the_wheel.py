@@ -16,7 +16,7 @@ import sqlalchemy
 from tests.end_to_end import payloads
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import SECRET, WEBHOOK_PATH, post
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 
 CHECKOUT = Path(__file__).parents[2]
 NO_SOURCES = (".git", ".venv*", "var", "build", "tests", "docs", "*.egg-info", "__pycache__", ".*_cache")
@@ -115,7 +115,7 @@ def installation(programs, rabbitmq, vhost, database_url, tmp_path):
 
 @pytest.fixture
 def query(database_url):
-    engine = engine_of(database_url)
+    engine = make_engine(database_url)
 
     def rows(sql):
         with engine.begin() as connection:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PRODUCT = ("messaging", "webhook_api", "workers", "omctl", "simulator", "migrations")
 
 PIKA = "messaging/broker/connection.py"
-SQLALCHEMY = "workers/db/engine/rowset.py"
+SQLALCHEMY = "workers/db/engine/bulk.py"
 MARSHMALLOW = "workers/parsing/schema_reader.py"
 GUNICORN = "webhook_api/http/worker.py"
 URLLIB3 = "workers/http_deadline.py"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import exists, or_, select, update
 
-from workers.db.engine import RowStatement, kinds_of
+from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import deliveries, destinations, event_payloads, outbox
 from workers.deliver.heads import PARKED, WAITS, find_heads, lock
 from workers.deliver.message import Message
@@ -49,7 +49,7 @@ _JOINED: Final = {
 
 
 @cache
-def _runs(dialect: str, most: int) -> RowStatement:
+def _runs(dialect: str, most: int) -> BulkStatement:
     """Return the query for the first waiting deliveries of conversations, *most* of each at most."""
     first = f"""
         SELECT w.outbox_id FROM deliveries w WHERE w.destination = {{destination}}
@@ -57,8 +57,8 @@ def _runs(dialect: str, most: int) -> RowStatement:
             AND w.outcome IS NULL
         ORDER BY w.conversation_id, w.outbox_id LIMIT {most}
         """  # noqa: S608  # a number of ours
-    kinds = kinds_of(deliveries, "destination", "conversation_id")
-    return RowStatement(_JOINED[dialect].format(first=first), kinds)
+    kinds = column_kinds(deliveries, "destination", "conversation_id")
+    return BulkStatement(_JOINED[dialect].format(first=first), kinds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import select, update
 
-from workers.db.engine import RowStatement, kinds_of
+from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import deliveries
 from workers.parsing import moment_of
 
@@ -37,14 +37,14 @@ _OF_CONVERSATION: Final = """
     ORDER BY w.conversation_id, w.outbox_id LIMIT 1"""
 # A range, not "=": the primary key has the order of the ids as well, and PostgreSQL would read it from its
 # beginning if many of its rows are of the conversation.
-_FIRST: Final = RowStatement(
+_FIRST: Final = BulkStatement(
     f"SELECT {{conversation_id}}, (SELECT w.outbox_id {_OF_CONVERSATION}) FROM {{rows}}",  # noqa: S608  # ours
-    kinds_of(deliveries, "destination", "conversation_id"),
+    column_kinds(deliveries, "destination", "conversation_id"),
 )
-_PARKED_FIRST: Final = RowStatement(
+_PARKED_FIRST: Final = BulkStatement(
     f"""SELECT {{destination}}, (SELECT CASE WHEN w.due_at > '9000-01-01' THEN w.outbox_id END
         {_OF_CONVERSATION}) FROM {{rows}}""",  # noqa: S608  # ours
-    kinds_of(deliveries, "destination", "conversation_id"),
+    column_kinds(deliveries, "destination", "conversation_id"),
 )
 
 

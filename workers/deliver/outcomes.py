@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import update
 
-from workers.db.engine import RowStatement, kinds_of
+from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import deliveries
 from workers.deliver.heads import WAITS
 from workers.parsing import moment_of
@@ -24,7 +24,7 @@ DEAD: Final = "dead"
 _D: Final = deliveries.c
 
 # IS TRUE for the same reason as WAITS.
-_FINISH: Final = RowStatement(
+_FINISH: Final = BulkStatement(
     """
     UPDATE deliveries SET outcome = {outcome}, status = {status}, reason = {reason},
         attempts = {attempts}, first_attempt_at = {first_attempt_at}, finished_at = {finished_at},
@@ -33,7 +33,7 @@ _FINISH: Final = RowStatement(
         AND (deliveries.outcome IS NULL) IS TRUE
     RETURNING deliveries.outbox_id, deliveries.destination
     """,
-    kinds_of(
+    column_kinds(
         deliveries,
         "outbox_id",
         "destination",

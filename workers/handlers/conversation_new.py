@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.db.engine import RowStatement, kinds_of
+from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import conversations, outbox
 from workers.parsing import CONVERSATION_NEW
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 # Told before the row below is changed: a session that was opened already, by an earlier start or because
 # content came without one, makes this one late.
-_TELL: Final = RowStatement(
+_TELL: Final = BulkStatement(
     f"""
     INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)
     SELECT {{conversation_id}}, {{event_id}}, '{CONVERSATION_NEW}', {{occurred_at}},
         {{late}} OR conversations.session_opened_at IS NOT NULL, {{created_at}}
     FROM {{rows}} JOIN conversations ON conversations.conversation_id = {{conversation_id}}
     """,  # noqa: S608  # a constant of ours
-    kinds_of(outbox, "conversation_id", "event_id", "occurred_at", "late", "created_at"),
+    column_kinds(outbox, "conversation_id", "event_id", "occurred_at", "late", "created_at"),
 )
 
 # Should the platform start one conversation twice, the earlier start stands.
-_START: Final = RowStatement(
+_START: Final = BulkStatement(
     """
     UPDATE conversations SET status = 'started',
         started_at = CASE WHEN started_at < {started_at} THEN started_at ELSE {started_at} END,
         session_opened_at = COALESCE(session_opened_at, {session_opened_at})
     FROM {rows} WHERE conversations.conversation_id = {conversation_id}
     """,
-    kinds_of(conversations, "conversation_id", "started_at", "session_opened_at"),
+    column_kinds(conversations, "conversation_id", "started_at", "session_opened_at"),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.db.engine import RowStatement, insert_into, kinds_of
+from workers.db.engine import BulkStatement, column_kinds, insert_into
 from workers.db.ingest import put_in_outbox
 from workers.db.models import conversations, message_receipts
 from workers.parsing import CONVERSATION_NEW, RECEIPT
@@ -34,14 +34,14 @@ _RECORD: Final = insert_into(message_receipts, _COLUMNS)
 
 # The native dialect notifies no start: a conversation's first message starts its session when it is settled,
 # and its first receipt, which waits for no window, here.
-_OPEN: Final = RowStatement(
+_OPEN: Final = BulkStatement(
     """
     UPDATE conversations SET session_opened_at = {session_opened_at}
     FROM {rows} WHERE conversations.conversation_id = {conversation_id}
         AND conversations.session_opened_at IS NULL
     RETURNING conversations.conversation_id
     """,
-    kinds_of(conversations, "conversation_id", "session_opened_at"),
+    column_kinds(conversations, "conversation_id", "session_opened_at"),
 )
 
 

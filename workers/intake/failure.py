@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import RejectedEventError, StatementRefusedError
-from workers.db.engine import name_of
+from workers.db.engine import error_code
 
 HANDLER_FAILED: Final = "handler_failed"
 TOO_SLOW: Final = "too_slow"
@@ -121,7 +121,7 @@ def described(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, StatementRefusedError):
         return f"{name} ({error})"
-    return f"{name} ({name_of(error)})" if isinstance(error, DBAPIError) else name
+    return f"{name} ({error_code(error)})" if isinstance(error, DBAPIError) else name
 
 
 def _where(error: BaseException | None) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import RejectedEventError, RetryLaterError
-from workers.db.engine import QUERY_CANCELED, is_committable, is_outage, sqlstate_of
+from workers.db.engine import QUERY_CANCELED, is_committable, is_outage, sqlstate
 from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError, described
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _is_reason(reason: object) -> bool:
 
 
 def _code_of(error: DBAPIError, seconds: float) -> str:
-    is_too_slow = sqlstate_of(error) == QUERY_CANCELED and seconds >= LONG_SECONDS
+    is_too_slow = sqlstate(error) == QUERY_CANCELED and seconds >= LONG_SECONDS
     return TOO_SLOW if is_too_slow else HANDLER_FAILED
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from messaging.log import logger
-from workers.db.engine import engine_of, transact
+from workers.db.engine import make_engine, transact
 from workers.db.retention import RETENTION_SESSION, START
 from workers.deliver import abandon_old
 from workers.parsing import moment_of
@@ -50,7 +50,7 @@ class Expired:
 @contextmanager
 def open_database(settings: RetainSettings) -> Iterator[Engine]:
     """Yield the database of the settings; statements may take their time in it."""
-    engine = engine_of(settings.database_url, RETENTION_SESSION)
+    engine = make_engine(settings.database_url, RETENTION_SESSION)
     try:
         yield engine
     finally:

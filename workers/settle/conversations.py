@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import case, select, update
 
-from workers.db.engine import RowStatement, kinds_of
+from workers.db.engine import BulkStatement, column_kinds
 from workers.db.ingest import put_in_outbox
 from workers.db.models import conversation_messages, conversations
 from workers.parsing import microseconds_of, moment_of
@@ -37,7 +37,7 @@ _STATE: Final = (
     _C.routing_sequence,
 )
 
-_WRITE: Final = RowStatement(
+_WRITE: Final = BulkStatement(
     """
     UPDATE conversations SET settled_count = {settled_count}, settled_through_at = {settled_through_at},
         settled_through_sequence = {settled_through_sequence},
@@ -47,7 +47,7 @@ _WRITE: Final = RowStatement(
         unsettled_because = NULL, updated_at = {updated_at}
     FROM {rows} WHERE conversations.conversation_id = {conversation_id}
     """,
-    kinds_of(
+    column_kinds(
         conversations,
         "conversation_id",
         "settled_count",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
 
-from workers.db.engine import RowStatement, kinds_of
+from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import processed_events, routing_updates
 from workers.parsing import microseconds_of, moment_of
 from workers.settle.plan import SUPERSEDED, UNDECIDED, Moment, Pending
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _U: Final = routing_updates.c
 
-_DECIDE: Final = RowStatement(
+_DECIDE: Final = BulkStatement(
     """
     UPDATE routing_updates SET decision = {decision}, platform_status = {platform_status},
         verified = {verified}, decided_at = {decided_at}, next_attempt_at = NULL
     FROM {rows} WHERE routing_updates.event_id = {event_id}
     """,
-    kinds_of(routing_updates, "event_id", "decision", "platform_status", "verified", "decided_at"),
+    column_kinds(routing_updates, "event_id", "decision", "platform_status", "verified", "decided_at"),
 )
 
 

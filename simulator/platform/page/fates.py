@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from simulator.traffic import compact
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import dead_letters, processed_events
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Fates:
     """
 
     def __init__(self, database_url: str) -> None:
-        self._engine = engine_of(database_url)
+        self._engine = make_engine(database_url)
 
     def of(self, payloads: Sequence[dict[str, Any]]) -> list[str | None]:
         """Return a word or two for each: what was done, None where nothing is on record yet."""

@@ -41,10 +41,10 @@ Intake.process = _later
         "an outage is the event's fault",
         11,
         "the disk is full",
-        "workers/db/engine/faults.py",
+        "workers/db/engine/errors.py",
         """
-def translated(error):
-    return RejectedEventError("refused_by_database", f"database: refuses the row, {name_of(error)}")
+def translate(error):
+    return RejectedEventError("refused_by_database", f"database: refuses the row, {error_code(error)}")
 """,
         "dead letters",
     ),
@@ -81,9 +81,9 @@ def translated(error):
 from messaging.errors import RejectedEventError
 from workers.db.engine import QUERY_CANCELED
 WORKER_SESSION["statement_timeout"] = "2s"
-_translated = translated
-def translated(error):
-    if sqlstate_of(error) == QUERY_CANCELED:
+_translated = translate
+def translate(error):
+    if sqlstate(error) == QUERY_CANCELED:
         return RejectedEventError("refused_by_database", "database: refuses the row")
     return _translated(error)
 """,

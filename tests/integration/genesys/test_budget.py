@@ -3,7 +3,7 @@
 import pytest
 
 from messaging.clock import SystemClock
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.genesys import PlatformBusyError, RequestBudget
 
 LIMIT = 300
@@ -37,7 +37,7 @@ def waits(_seconds):
 
 @pytest.fixture
 def engine(migrated_url):
-    engine = engine_of(migrated_url)
+    engine = make_engine(migrated_url)
     yield engine
     engine.dispose()
 

@@ -12,7 +12,7 @@ from messaging.clock import SystemClock
 from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
 from simulator.serving import serving_app
 from tests.servers import LOOPBACK, free_port
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.genesys import (
     ConversationStates,
     GenesysClient,
@@ -48,7 +48,7 @@ def platform_url(organisation):
 
 @pytest.fixture
 def engine(migrated_url):
-    engine = engine_of(migrated_url)
+    engine = make_engine(migrated_url)
     yield engine
     engine.dispose()
 

@@ -9,7 +9,7 @@ from messaging.admin import broker_session, set_up
 from migrations import schema
 from omctl.commands.check import check
 from omctl.commands.migrate import migrate
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import drift
 from workers.db.stats import CLOCK_AHEAD, note_worker
 
@@ -83,7 +83,7 @@ def test_a_database_without_its_tables_is_a_problem(environment):
 
 
 def test_a_host_whose_clock_is_wrong_is_a_problem(environment):
-    engine = engine_of(environment["OM_DATABASE_URL"])
+    engine = make_engine(environment["OM_DATABASE_URL"])
     with engine.begin() as connection:
         for host, ahead in (("slow.example", -7.0), ("right.example", 0.1)):
             note_worker(
@@ -103,7 +103,7 @@ def test_a_host_whose_clock_is_wrong_is_a_problem(environment):
 
 
 def test_a_table_that_was_dropped_is_a_problem(environment):
-    engine = engine_of(environment["OM_DATABASE_URL"])
+    engine = make_engine(environment["OM_DATABASE_URL"])
     with engine.begin() as connection:
         drift.drop(connection)
     engine.dispose()

@@ -11,7 +11,7 @@ from messaging.errors import ConfigurationError
 from omctl.commands.destinations import destinations
 from simulator.platform import Fault
 from simulator.receiver import Inbox, serving
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import deliveries, outbox
 from workers.deliver import EVENT_TYPES
 
@@ -81,7 +81,7 @@ def test_the_list_shows_the_failure_that_is_tried_again_last_and_none_of_what_is
 ):
     now = datetime.now(UTC).replace(tzinfo=None)
     failed = [("timeout", 5, None), ("500", 60, None), ("unreachable", 10, None), ("422", 90, "dead")]
-    engine = engine_of(migrated_sqlite_url)
+    engine = make_engine(migrated_sqlite_url)
     with engine.begin() as connection:
         for number, (reason, seconds, outcome) in enumerate(failed):
             connection.execute(

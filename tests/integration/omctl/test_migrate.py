@@ -11,7 +11,7 @@ from migrations import schema
 from omctl.commands.migrate import migrate
 from omctl.database import DatabaseAwayError
 from omctl.revisions import UnknownRevisionError
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 
 NEWER = "9999"
 
@@ -58,7 +58,7 @@ def newer_url(database_url):
 
 
 def _stamp(url, revision):
-    engine = engine_of(url)
+    engine = make_engine(url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
     engine.dispose()

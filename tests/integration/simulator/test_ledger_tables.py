@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from simulator.ledger import LedgerRow, read_records, settle
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import (
     conversation_messages,
     conversations,
@@ -40,7 +40,7 @@ LEDGER = [sent(1, 1), sent(2, 2), sent(3, None)]
 
 @pytest.fixture
 def engine(database_url):
-    engine = engine_of(database_url)
+    engine = make_engine(database_url)
     metadata.create_all(engine)
     with engine.begin() as connection:
         fill(connection)

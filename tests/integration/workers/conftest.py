@@ -11,7 +11,7 @@ from simulator.platform import Organisation, create_platform
 from simulator.serving import serving_app
 from tests.integration.workers.consuming import processor, running
 from tests.services import declare_topology
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.intake import Intake, own_handlers
 
 CLIENT_SECRET = "constructed-client-secret"
@@ -20,7 +20,7 @@ REQUESTS_PER_MINUTE = 6000
 
 @pytest.fixture
 def engine(migrated_url):
-    engine = engine_of(migrated_url)
+    engine = make_engine(migrated_url)
     yield engine
     engine.dispose()
 

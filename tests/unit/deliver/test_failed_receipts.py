@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import event_payloads, failed_receipts, metadata
 from workers.deliver import FailedReceipts
 from workers.genesys import PlatformRefusedError, PlatformUnavailableError
@@ -43,7 +43,7 @@ class Client:
 
 @pytest.fixture
 def engine(tmp_path):
-    engine = engine_of(f"sqlite:///{tmp_path / 'test.sqlite3'}")
+    engine = make_engine(f"sqlite:///{tmp_path / 'test.sqlite3'}")
     metadata.create_all(engine)
     now = moment_of(SystemClock().now_us())
     with engine.begin() as connection:

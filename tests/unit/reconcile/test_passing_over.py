@@ -4,7 +4,7 @@ import pytest
 
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import metadata, platform_conversations, reconciliations
 from workers.genesys import GenesysSettings, PlatformRefusedError, PlatformUnavailableError
 from workers.reconcile import DAY_US, Reconciler, ReconcileSettings
@@ -70,7 +70,7 @@ def history():
 
 @pytest.fixture
 def engine(tmp_path):
-    engine = engine_of(f"sqlite:///{tmp_path / 'test.sqlite3'}")
+    engine = make_engine(f"sqlite:///{tmp_path / 'test.sqlite3'}")
     metadata.create_all(engine)
     yield engine
     engine.dispose()

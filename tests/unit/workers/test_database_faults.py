@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import exc
 
 from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError, StatementRefusedError
-from workers.db.engine import engine_of, is_outage, translated
+from workers.db.engine import is_outage, make_engine, translate
 
 OUTAGES = ["08006", "40001", "57P01", "57P03", "57014", "53100", "53300", "58030", "55P03"]
 SETUP = ["42P01", "42703", "42501", "25006", "28000", "3D000", "XX000"]
@@ -27,12 +27,12 @@ def sqlite_error(name, kind=sqlite3.OperationalError, wrapper=exc.OperationalErr
     [(state, RetryLaterError) for state in OUTAGES] + [(state, StatementRefusedError) for state in SETUP],
 )
 def test_only_a_database_that_is_away_is_an_outage(sqlstate, kind):
-    assert type(translated(error_with(sqlstate))) is kind
+    assert type(translate(error_with(sqlstate))) is kind
 
 
 @pytest.mark.parametrize("sqlstate", ROWS)
 def test_a_rows_own_fault_dead_letters_it(sqlstate):
-    error = translated(error_with(sqlstate))
+    error = translate(error_with(sqlstate))
 
     assert isinstance(error, RejectedEventError)
     assert error.code == "refused_by_database"
@@ -41,7 +41,7 @@ def test_a_rows_own_fault_dead_letters_it(sqlstate):
 def test_a_transaction_that_a_handler_left_failed_is_no_outage():
     error = error_with("25P02")
 
-    assert translated(error) is error
+    assert translate(error) is error
     assert not is_outage(error)
 
 
@@ -59,40 +59,40 @@ def test_a_lost_connection_without_a_state_is_an_outage():
     error = error_with(None, exc.OperationalError)
 
     assert is_outage(error)
-    assert isinstance(translated(error), RetryLaterError)
+    assert isinstance(translate(error), RetryLaterError)
 
 
 def test_what_the_driver_refuses_before_it_sends_it_is_no_outage():
     assert not is_outage(error_with(None, exc.ProgrammingError))
-    assert isinstance(translated(error_with(None, exc.DataError)), RejectedEventError)
+    assert isinstance(translate(error_with(None, exc.DataError)), RejectedEventError)
 
 
 @pytest.mark.parametrize("name", ["SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_FULL", "SQLITE_IOERR_WRITE"])
 def test_sqlites_outages_are_known_by_name(name):
     assert is_outage(sqlite_error(name))
-    assert isinstance(translated(sqlite_error(name)), RetryLaterError)
+    assert isinstance(translate(sqlite_error(name)), RetryLaterError)
 
 
 def test_sqlites_other_faults_are_told_apart():
     row = sqlite_error("SQLITE_CONSTRAINT_NOTNULL", sqlite3.IntegrityError, exc.IntegrityError)
     missing_table = sqlite_error("SQLITE_ERROR")
 
-    assert isinstance(translated(row), RejectedEventError)
-    assert isinstance(translated(missing_table), StatementRefusedError)
+    assert isinstance(translate(row), RejectedEventError)
+    assert isinstance(translate(missing_table), StatementRefusedError)
     assert not is_outage(row)
     assert not is_outage(missing_table)
 
 
 def test_no_reason_repeats_what_the_driver_quotes():
-    assert "personal" not in str(translated(error_with("22021")))
-    assert "personal" not in str(translated(error_with("57014")))
+    assert "personal" not in str(translate(error_with("22021")))
+    assert "personal" not in str(translate(error_with("57014")))
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "mysql://localhost/x", "http://localhost"])
 def test_an_address_of_another_kind_is_refused_by_name(url):
     with pytest.raises(ConfigurationError, match="OM_DATABASE_URL"):
-        engine_of(url)
+        make_engine(url)
 
 
 def test_a_postgresql_address_needs_no_driver_in_it():
-    assert engine_of("postgresql://user:secret@127.0.0.1/x").driver == "psycopg"
+    assert make_engine("postgresql://user:secret@127.0.0.1/x").driver == "psycopg"

@@ -1,20 +1,20 @@
 """Run statements and transactions on PostgreSQL or SQLite, and say whose fault a failure is."""
 
-from workers.db.engine.database_clock import DatabaseClock
-from workers.db.engine.faults import QUERY_CANCELED, is_outage, name_of, sqlstate_of, translated
-from workers.db.engine.open_connections import OpenConnections
-from workers.db.engine.rowset import (
+from workers.db.engine.bulk import (
     BOOLEAN,
     BYTES,
     DIGEST,
     INTEGER,
     MOMENT,
     TEXT,
-    RowStatement,
+    BulkStatement,
+    column_kinds,
     insert_into,
-    kinds_of,
 )
-from workers.db.engine.transactions import engine_of, is_committable, transact
+from workers.db.engine.database_clock import DatabaseClock
+from workers.db.engine.errors import QUERY_CANCELED, error_code, is_outage, sqlstate, translate
+from workers.db.engine.open_connections import OpenConnections
+from workers.db.engine.transactions import is_committable, make_engine, transact
 from workers.db.engine.waiting_time import work_while_waiting
 
 __all__ = [
@@ -25,17 +25,17 @@ __all__ = [
     "MOMENT",
     "QUERY_CANCELED",
     "TEXT",
+    "BulkStatement",
     "DatabaseClock",
     "OpenConnections",
-    "RowStatement",
-    "engine_of",
+    "column_kinds",
+    "error_code",
     "insert_into",
     "is_committable",
     "is_outage",
-    "kinds_of",
-    "name_of",
-    "sqlstate_of",
+    "make_engine",
+    "sqlstate",
     "transact",
-    "translated",
+    "translate",
     "work_while_waiting",
 ]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from messaging.errors import ConfigurationError, RetryLaterError
-from workers.db.engine.faults import CONFLICTS, sqlstate_of, translated
+from workers.db.engine.errors import CONFLICTS, sqlstate, translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ CONFLICT_SECONDS: Final = 0.05
 """Two transactions that met in a deadlock shall not meet again at once."""
 
 
-def engine_of(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
+def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
     """Return an engine that connects when it is first used; its errors show no parameters of statements.
 
     Args:
@@ -99,7 +99,7 @@ def transact(engine: Engine, work: Callable[[Connection], Result]) -> Result:
     try:
         result: Result = _RETRYING(_transact_once, engine, work)
     except DBAPIError as error:
-        fault = translated(error)
+        fault = translate(error)
         if fault is error:
             raise
         raise fault from error
@@ -125,7 +125,7 @@ def _transact_once(engine: Engine, work: Callable[[Connection], Result]) -> Resu
 
 
 _RETRYING: Final = Retrying(
-    retry=retry_if_exception(lambda error: sqlstate_of(error) in CONFLICTS),
+    retry=retry_if_exception(lambda error: sqlstate(error) in CONFLICTS),
     stop=stop_after_attempt(CONFLICT_ATTEMPTS),
     wait=wait_random_exponential(multiplier=CONFLICT_SECONDS),
     reraise=True,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.db.engine import INTEGER, RowStatement, insert_into, kinds_of
+from workers.db.engine import INTEGER, BulkStatement, column_kinds, insert_into
 from workers.db.models import processed_events
 from workers.parsing import ClaimedEvent, event_again
 
@@ -42,12 +42,12 @@ _CLAIM: Final = insert_into(
     "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key",
     outcome="'processed'",
 )
-_SKIP: Final = RowStatement(
+_SKIP: Final = BulkStatement(
     """
     UPDATE processed_events SET outcome = 'skipped', reason = {reason}
     FROM {rows} WHERE processed_events.id = {event_id}
     """,
-    {"event_id": INTEGER, **kinds_of(processed_events, "reason")},
+    {"event_id": INTEGER, **column_kinds(processed_events, "reason")},
 )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US, OTHER
-from workers.db.engine import DIGEST, INTEGER, MOMENT, TEXT, RowStatement
+from workers.db.engine import DIGEST, INTEGER, MOMENT, TEXT, BulkStatement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What comes by again, after a crash or as a dead letter that waits for its record, has one: the first stands.
 # Only of one that a person ran again, or sent again, and that died again does the new reason count.
-_RECORD: Final = RowStatement(
+_RECORD: Final = BulkStatement(
     """
     INSERT INTO dead_letters (
         message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts, idempotency_key,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from workers.db.engine import RowStatement, kinds_of
+from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import duplicate_events, processed_events
 
 if TYPE_CHECKING:
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 # Rows are in the order of their keys and found one by one by index, so that two transactions lock them in
 # the same order. RETURNING says which were the same; whatever is left is a conflict.
-_COUNT: Final = RowStatement(
+_COUNT: Final = BulkStatement(
     """
     UPDATE processed_events
     SET deliveries = deliveries + {deliveries}, last_delivered_at = {last_delivered_at}
     FROM {rows} WHERE idempotency_key = {idempotency_key} AND body_sha256 = {body_sha256}
     RETURNING idempotency_key, body_sha256
     """,
-    kinds_of(processed_events, "idempotency_key", "body_sha256", "deliveries", "last_delivered_at"),
+    column_kinds(processed_events, "idempotency_key", "body_sha256", "deliveries", "last_delivered_at"),
 )
-_RECORD: Final = RowStatement(
+_RECORD: Final = BulkStatement(
     """
     INSERT INTO duplicate_events (event_id, idempotency_key, body_sha256, deliveries, first_seen_at,
         last_seen_at, message_id, source, body)
@@ -36,7 +36,7 @@ _RECORD: Final = RowStatement(
     ON CONFLICT (event_id, body_sha256) DO UPDATE SET
         deliveries = duplicate_events.deliveries + excluded.deliveries, last_seen_at = excluded.last_seen_at
     """,
-    kinds_of(
+    column_kinds(
         duplicate_events,
         "idempotency_key",
         "body_sha256",

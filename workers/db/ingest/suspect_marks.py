@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from messaging.errors import RetryLaterError
-from workers.db.engine import MOMENT, TEXT, RowStatement, transact
+from workers.db.engine import MOMENT, TEXT, BulkStatement, transact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KILLS: Final = 2
 """A worker ended twice by one event alone is evidence; once could be the machine's fault."""
 
-_MARK: Final = RowStatement(
+_MARK: Final = BulkStatement(
     """
     INSERT INTO suspects (message_id, attempts, attempted_at)
     SELECT {message_id}, 1, {attempted_at} FROM {rows} WHERE true

@@ -1,38 +1,39 @@
-"""Name the tables, for Alembic's comparison and for whoever queries them from Python.
+"""Define every table once, for Alembic's comparison and for statements.
 
-What each column means stands beside it and in the database itself; docs/database.md is for people.
+What a column means is its comment, which the database keeps too.
 """
 
-from workers.db.models.answering import edge_statistics
 from workers.db.models.columns import Digest, UtcDateTime, metadata
 from workers.db.models.conversation_tables import (
     conversation_messages,
     conversations,
-    message_receipts,
-    routing_updates,
-)
-from workers.db.models.delivering import (
     deliveries,
     destinations,
     failed_receipts,
+    message_receipts,
+    outbox,
+    routing_updates,
     subscriptions,
 )
 from workers.db.models.events import (
+    dead_letters,
     drift,
     duplicate_events,
     event_payloads,
     processed_events,
+    suspects,
     unstored_events,
 )
-from workers.db.models.intervention_tables import discarded_letters, interventions
-from workers.db.models.outgoing import outbox, request_budgets
-from workers.db.models.reconciling import (
+from workers.db.models.operations import (
+    discarded_letters,
+    edge_statistics,
+    interventions,
     platform_conversations,
     reconciliation_gaps,
     reconciliations,
+    request_budgets,
+    worker_reports,
 )
-from workers.db.models.refusals import dead_letters, suspects
-from workers.db.models.reporting import worker_reports
 
 __all__ = [
     "Digest",

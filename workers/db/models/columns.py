@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     Text,
     TypeDecorator,
+    text,
 )
 
 
@@ -62,6 +63,11 @@ metadata = MetaData(
 
 BRIN: Any = {"postgresql_using": "brin", "postgresql_with": {"autosummarize": "on"}}
 """Options of an index that summarises ranges of pages, each as soon as it is full."""
+
+
+def partial(condition: str) -> dict[str, Any]:
+    """Return the options of an index over only the rows that meet a condition."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
 
 
 def column(name: str, kind: Any, comment: str, *, nullable: bool = False, **others: Any) -> Column[Any]:

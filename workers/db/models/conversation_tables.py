@@ -1,10 +1,12 @@
-"""Name the tables of the conversations: their state, messages, receipts and routing."""
+"""Tables of conversations, of the outbox, and of what is delivered to destinations."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, Table, Text, text
+from typing import Final
 
-from workers.db.models.columns import Identifier, RowId, UtcDateTime, column, metadata, primary_key
+from sqlalchemy import BigInteger, Boolean, Index, Integer, Table, Text
+
+from workers.db.models.columns import Identifier, RowId, UtcDateTime, column, metadata, partial, primary_key
 
 conversations = Table(
     "conversations",
@@ -34,15 +36,13 @@ conversations = Table(
     Index(
         "ix_conversations_unsettled",
         "conversation_id",
-        postgresql_where=text("unsettled_because IS NOT NULL"),
-        sqlite_where=text("unsettled_because IS NOT NULL"),
+        **partial("unsettled_because IS NOT NULL"),
     ),
     # A window's events move its end and not its beginning, so that their updates touch no index.
     Index(
         None,
         "window_opened_at",
-        postgresql_where=text("window_opened_at IS NOT NULL"),
-        sqlite_where=text("window_opened_at IS NOT NULL"),
+        **partial("window_opened_at IS NOT NULL"),
     ),
     comment="One row per conversation. Locked in the order of conversation_id",
 )
@@ -97,9 +97,91 @@ routing_updates = Table(
     Index(
         "ix_routing_updates_waiting",
         "waits_since",
-        postgresql_where=text("decision IS NULL"),
-        sqlite_where=text("decision IS NULL"),
+        **partial("decision IS NULL"),
     ),
     Index(None, "conversation_id"),
     comment="Explicit transitions of the routing, and what became of each",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    primary_key("id", RowId, "Rises with the order within each conversation, with gaps"),
+    column("conversation_id", Identifier, "The platform's conversation"),
+    column("event_id", RowId, "processed_events.id; null: a session that nobody notified", nullable=True),
+    column("event_type", Text, "What the services are told"),
+    column("occurred_at", UtcDateTime, "The platform's clock"),
+    column("late", Boolean, "Whether something newer of its conversation went before"),
+    column("verified", Boolean, "Whether the platform agreed; null: it was not asked", nullable=True),
+    column("created_at", UtcDateTime, "When it was settled, our clock"),
+    Index(None, "conversation_id", "id"),
+    comment="What the services behind are told, in order within each conversation",
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    primary_key("name", Identifier, "As in OM_DESTINATIONS"),
+    column("registered_at", UtcDateTime, "From when on it is told of events, our clock"),
+    column("paused_at", UtcDateTime, "Since when it gets nothing; null: it does", nullable=True),
+    column("paused_because", Text, "operator, or gone: it answered 410", nullable=True),
+    comment="The services behind: every one that a deliver process has found configured",
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    primary_key("event_type", Text, "An event type of the outbox"),
+    primary_key("destination", Identifier, "Who is told of it: destinations.name"),
+    comment="The destinations for which the trigger outbox_plans_deliveries plans deliveries",
+)
+
+_UNFINISHED: Final = partial("outcome IS NULL")
+_UNPUBLISHED: Final = partial("outcome = 'dead' AND dead_lettered_at IS NULL")
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    primary_key("outbox_id", RowId, "outbox.id", autoincrement=False),
+    primary_key("destination", Identifier, "destinations.name"),
+    column("conversation_id", Identifier, "The platform's conversation"),
+    column(
+        "due_at",
+        UtcDateTime,
+        "Not before; while a process tries, the end of its lease; 9999: waits behind another",
+    ),
+    column("attempts", Integer, "Attempts that failed, except those at a destination known to be down"),
+    column("first_attempt_at", UtcDateTime, "When the first of them failed, our clock", nullable=True),
+    column("refused_at", UtcDateTime, "Since when it gets 401, 403, 404, 405 or 407", nullable=True),
+    column("status", Integer, "HTTP status of the last answer", nullable=True),
+    column("reason", Text, "Why the last attempt failed, in a word", nullable=True),
+    column(
+        "outcome",
+        Text,
+        "delivered, dead: given up, or abandoned by an operator or for its age; null: waits",
+        nullable=True,
+    ),
+    column("finished_at", UtcDateTime, "When it was delivered or given up, our clock", nullable=True),
+    column("dead_lettered_at", UtcDateTime, "When the dead letter was published", nullable=True),
+    Index("ix_deliveries_due", "destination", "due_at", **_UNFINISHED),
+    Index("ix_deliveries_order", "destination", "conversation_id", "outbox_id", **_UNFINISHED),
+    Index("ix_deliveries_untold", "outbox_id", **_UNPUBLISHED),
+    comment="One row for each outbox row and destination; the trigger outbox_plans_deliveries inserts it",
+)
+
+failed_receipts = Table(
+    "failed_receipts",
+    metadata,
+    primary_key("event_id", RowId, "processed_events.id of the message", autoincrement=False),
+    column("destination", Identifier, "The first that gave it up"),
+    column("status", Integer, "HTTP status of its last answer", nullable=True),
+    column("reason", Text, "Why its last attempt failed, in a word", nullable=True),
+    column("due_at", UtcDateTime, "Not before"),
+    column("attempts", Integer, "How often it was begun"),
+    column("begun_at", UtcDateTime, "When the request under way began, our clock", nullable=True),
+    column("outcome", Text, "sent, refused, unknown or gone; null: waits", nullable=True),
+    column("problem", Text, "What the platform said last, in a word", nullable=True),
+    column("finished_at", UtcDateTime, "When, our clock", nullable=True),
+    Index("ix_failed_receipts_due", "due_at", **_UNFINISHED),
+    comment="Messages that were given up, of which the agent is told; each once",
 )

@@ -5,7 +5,7 @@ import time
 import pytest
 from sqlalchemy import text
 
-from workers.db.engine import DatabaseClock, engine_of
+from workers.db.engine import DatabaseClock, make_engine
 
 HOUR_US = 3_600_000_000
 NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
@@ -17,7 +17,7 @@ def ahead_by(us):
 
 @pytest.fixture
 def server(migrated_postgres_url):
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
     yield engine
     engine.dispose()
 
@@ -33,10 +33,10 @@ def test_a_host_whose_clock_is_wrong_reads_the_databases_time(server, off_us):
 
 
 def test_a_host_goes_by_its_own_clock_until_the_database_answers():
-    engine = engine_of("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    engine = make_engine("postgresql+psycopg://nobody@127.0.0.1:9/none")
     assert abs(DatabaseClock(engine, ahead_by(HOUR_US)).now_us() - time.time_ns() // 1000 - HOUR_US) < 10**7
 
 
 def test_sqlite_goes_by_this_hosts_clock(migrated_sqlite_url):
-    clock = DatabaseClock(engine_of(migrated_sqlite_url), lambda: 42)
+    clock = DatabaseClock(make_engine(migrated_sqlite_url), lambda: 42)
     assert clock.now_us() == 42

@@ -11,7 +11,7 @@ from migrations.reading import NoRolesError, grant_reading
 from omctl.commands.migrate import migrate
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, payload_of, said
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import metadata
 from workers.intake import own_handlers
 
@@ -26,7 +26,7 @@ PRIVATE = {
 @pytest.fixture
 def reader(migrated_postgres_url):
     """A connection of a read-only role to a database that holds something of everything."""
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
     conflict = payload_of("genesys/text") | {"text": "another"}
     names = ("genesys/text", "genesys/receipt-failed")
     handlers = {event_type: (handler,) for event_type, handler in own_handlers().items()}

@@ -13,7 +13,7 @@ from simulator.platform import Fault
 from tests.integration.workers.deliver.stand import SECRET, words_of
 from tests.integration.workers.events import deliver, said
 from tests.services import declare_topology
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.deliver import EVENT_TYPES
 from workers.deliver import dead_letters as dead_letters_module
 from workers.deliver import resending as resending_module
@@ -159,7 +159,7 @@ def test_what_another_process_takes_at_the_same_moment_stays_its_own(stand, omct
         return [json.loads(each.message.payload)["message"]["text"] for run in runs for each in run]
 
     # A process's pool is small, and this is of two processes.
-    engine = engine_of(migrated_url)
+    engine = make_engine(migrated_url)
     with ThreadPoolExecutor() as pool, engine.connect() as one, engine.connect() as other:
         assert taken(one, 60_000_000) == ["later"]
         omctl("crm", "--conversation", "c-1")

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from messaging import topology
 from tests.services import declare_topology
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def publish(environment):
 
 @pytest.fixture
 def count(environment):
-    engine = engine_of(environment["OM_DATABASE_URL"])
+    engine = make_engine(environment["OM_DATABASE_URL"])
 
     def number(table="processed_events"):
         with engine.connect() as connection:

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from tests.integration.workers.consuming import processor, wait_until
 from tests.integration.workers.events import deliver, routed, said
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 
 WAITING_FOR_LOCKS = (
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -23,7 +23,7 @@ def test_workers_with_the_same_events_in_reverse_order_neither_block_nor_repeat(
     barrier = threading.Barrier(4)
 
     def work(order):
-        engine = engine_of(migrated_url)
+        engine = make_engine(migrated_url)
         intake = processor(engine, handlers)
         barrier.wait()
         for start in range(0, len(payloads), 30):
@@ -42,7 +42,7 @@ def test_fifty_copies_at_once_take_effect_once(migrated_url, handlers, query):
     barrier = threading.Barrier(5)
 
     def work():
-        engine = engine_of(migrated_url)
+        engine = make_engine(migrated_url)
         intake = processor(engine, handlers)
         barrier.wait()
         for _ in range(10):
@@ -57,7 +57,7 @@ def test_fifty_copies_at_once_take_effect_once(migrated_url, handlers, query):
 
 
 def test_a_repeated_event_is_not_locked_while_its_conversation_is_waited_for(migrated_postgres_url, handlers):
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
     intake = processor(engine, handlers)
     repeated = said("repeated")
     intake(deliver(repeated))

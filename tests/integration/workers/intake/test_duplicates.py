@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, payload_of, said
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 
 COUNTED = "SELECT deliveries, last_delivered_at IS NULL FROM events_v1"
 CONFLICTS = "SELECT body, deliveries, message_id, first_seen_at = last_seen_at FROM duplicate_events"
@@ -121,7 +121,7 @@ def test_workers_that_meet_over_one_key_count_every_copy_and_every_conflict(migr
     bodies = [message(f"words {number % 3}", f"m-{number % 5}") for number in range(15)]
 
     def work(order):
-        engine = engine_of(migrated_url)
+        engine = make_engine(migrated_url)
         intake = processor(engine, handlers)
         barrier.wait()
         for _ in range(4):

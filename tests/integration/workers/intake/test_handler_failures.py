@@ -11,7 +11,7 @@ from messaging.clock import SystemClock
 from messaging.errors import RejectedEventError, RetryLaterError
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, event, said
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
 
@@ -236,7 +236,7 @@ def test_a_missing_table_of_ours_costs_the_events_that_need_it_and_no_others(eng
 def test_a_statement_that_is_too_slow_for_one_event_alone_is_that_events_fault(
     migrated_postgres_url, handlers, failing, monkeypatch
 ):
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
     monkeypatch.setattr("workers.intake.handler_call.LONG_SECONDS", 0.1)
 
     def sleeps(connection):

@@ -12,7 +12,7 @@ from migrations import schema
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
 from tests.servers import free_port
-from workers.db.engine import engine_of, transact
+from workers.db.engine import make_engine, transact
 from workers.parsing.events import CONVERSATION_MESSAGE
 
 
@@ -21,14 +21,14 @@ def raw(url):
 
 
 def test_a_database_that_is_away_holds_the_batch(handlers):
-    away = engine_of(f"postgresql://postgres@127.0.0.1:{free_port()}/none")
+    away = make_engine(f"postgresql://postgres@127.0.0.1:{free_port()}/none")
 
     with pytest.raises(RetryLaterError):
         processor(away, handlers)(deliver(said("a")), deliver(b"malformed"))
 
 
 def test_missing_tables_hold_the_batch_until_they_are_migrated(database_url, handlers):
-    engine = engine_of(database_url)
+    engine = make_engine(database_url)
     intake = processor(engine, handlers)
     delivery = deliver(said("a"))
 
@@ -41,7 +41,7 @@ def test_missing_tables_hold_the_batch_until_they_are_migrated(database_url, han
 
 
 def test_a_connection_ended_by_the_server_is_replaced(migrated_postgres_url, handlers):
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
     intake = processor(engine, handlers)
     intake(deliver(said("a")))
     with raw(migrated_postgres_url) as connection:
@@ -59,7 +59,7 @@ def test_a_connection_ended_by_the_server_is_replaced(migrated_postgres_url, han
 
 
 def test_a_statement_that_takes_too_long_holds_the_batch(migrated_postgres_url, handlers):
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
 
     def sleeps(connection, events, now_us):
         connection.execute(text("SET LOCAL statement_timeout = 50"))
@@ -83,7 +83,7 @@ def test_a_deadlock_is_tried_again_and_passes(postgres_url):
     met = set()
 
     def add(order):
-        engine = engine_of(postgres_url)
+        engine = make_engine(postgres_url)
 
         def work(connection):
             connection.execute(text("SET LOCAL deadlock_timeout = '50ms'"))
@@ -107,7 +107,7 @@ def test_a_deadlock_is_tried_again_and_passes(postgres_url):
 
 
 def test_a_full_disk_holds_the_batch_on_sqlite(migrated_sqlite_url, handlers):
-    engine = engine_of(migrated_sqlite_url)
+    engine = make_engine(migrated_sqlite_url)
     intake = processor(engine, handlers)
     with engine.begin() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -125,7 +125,7 @@ def test_a_full_disk_holds_the_batch_on_sqlite(migrated_sqlite_url, handlers):
 
 
 def test_a_locked_sqlite_is_waited_for(migrated_sqlite_url, handlers):
-    engine = engine_of(migrated_sqlite_url)
+    engine = make_engine(migrated_sqlite_url)
     other = sqlite3.connect(engine.url.database, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.3, lambda: other.execute("COMMIT"))

@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy import text
 
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.observe import OBSERVER_SESSION, ServiceCollector
 from workers.observe.questions import MAX_COUNTED, MAX_GAPS, QUESTIONS
 
@@ -48,7 +48,7 @@ FILLED = {
 
 @pytest.fixture
 def observer(migrated_postgres_url):
-    engine = engine_of(migrated_postgres_url, OBSERVER_SESSION)
+    engine = make_engine(migrated_postgres_url, OBSERVER_SESSION)
     yield engine
     engine.dispose()
 
@@ -56,7 +56,7 @@ def observer(migrated_postgres_url):
 @pytest.fixture
 def full(migrated_postgres_url, observer):
     """An observer's engine of a database with many rows of everything that is counted."""
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
     with engine.begin() as connection:
         for table, (columns, values) in FILLED.items():
             rows = f"SELECT {values} FROM generate_series(1, {ROWS}) AS n"  # noqa: S608  # names of ours
@@ -93,7 +93,7 @@ def test_a_count_stops_at_its_limit(full):
 
 
 def test_a_query_that_fails_takes_away_only_its_own(migrated_postgres_url, observer):
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE drift CASCADE"))
     engine.dispose()
@@ -104,7 +104,7 @@ def test_a_query_that_fails_takes_away_only_its_own(migrated_postgres_url, obser
 
 
 def test_a_query_that_is_slow_takes_away_only_its_own(migrated_postgres_url, observer):
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
     with engine.begin() as connection:
         connection.execute(text("LOCK TABLE drift IN ACCESS EXCLUSIVE MODE"))
         found = {metric.name: metric for metric in ServiceCollector(observer, None).collect()}
@@ -115,7 +115,7 @@ def test_a_query_that_is_slow_takes_away_only_its_own(migrated_postgres_url, obs
 
 
 def test_a_database_that_is_away_is_reported_down():
-    engine = engine_of("postgresql+psycopg://nobody@127.0.0.1:1/none", OBSERVER_SESSION)
+    engine = make_engine("postgresql+psycopg://nobody@127.0.0.1:1/none", OBSERVER_SESSION)
 
     assert values(engine, "om_database_up") == [0]
     assert names(engine) == {"om_database_up"}

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import Service, declare_topology, running
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import dead_letters, reconciliations
 from workers.db.reconcile import TIMER
 from workers.observe import OBSERVER_SESSION, ServiceCollector
@@ -73,8 +73,8 @@ def test_what_waits_and_since_when_is_told(observer, migrated_url):
 
 
 def test_a_look_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
-    writer = engine_of(migrated_sqlite_url)
-    reader = engine_of(migrated_sqlite_url, OBSERVER_SESSION)
+    writer = make_engine(migrated_sqlite_url)
+    reader = make_engine(migrated_sqlite_url, OBSERVER_SESSION)
     with writer.begin(), reader.begin() as connection:
         # A second writer would be refused after SQLITE_BUSY_SECONDS.
         assert connection.exec_driver_sql("SELECT count(*) FROM processed_events").scalar_one() == 0

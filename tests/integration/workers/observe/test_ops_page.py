@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from simulator.serving import serving_app
 from tests.browser import chromium, opening
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import (
     conversations,
     dead_letters,
@@ -88,7 +88,7 @@ def test_the_hour_is_counted_by_minute_and_goes_on(engine, flow, monkeypatch):
 
 
 def test_while_the_database_is_away_the_page_says_so_and_nothing_fails():
-    engine = engine_of("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    engine = make_engine("postgresql+psycopg://nobody@127.0.0.1:9/none")
     client = ops_app(ServiceCollector(engine, None), Flow(engine), Edges(engine)).test_client()
 
     state = client.get("/ops/state").get_json()
@@ -109,7 +109,7 @@ def busy(migrated_sqlite_url):
     """An hour of a service that works and needs a look."""
     now = datetime.now(UTC)
     chance = random.Random(7)
-    engine = engine_of(migrated_sqlite_url)
+    engine = make_engine(migrated_sqlite_url)
     rates = [chance.randint(30, 60) if minute > 12 else chance.randint(70, 110) for minute in range(60)]
     ago = [minute + chance.random() for minute, rate in enumerate(rates) for _ in range(rate)]
     events = [

@@ -26,7 +26,7 @@ from omctl.commands.dead_letters import dead_letters as command
 from omctl.dead_letters import working_off
 from tests.integration.workers.consuming import depth, running, wait_until
 from tests.integration.workers.events import said
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.intake import Intake
 
 SOURCES = Path(__file__).parents[4]
@@ -371,7 +371,7 @@ def wait_long(condition):
 def test_thousands_of_letters_replayed_cancelled_killed_and_resumed_are_neither_lost_nor_repeated(
     request, vhost, channel, migrated_postgres_url, handlers
 ):
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
     request.addfinalizer(engine.dispose)
     unconfirmed = channel.connection.channel()
     for number in range(LETTERS):

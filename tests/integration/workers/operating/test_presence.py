@@ -7,7 +7,7 @@ import pytest
 from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, said
 from tests.stand.waiting import wait_until
-from workers.db.engine import DatabaseClock, engine_of, transact
+from workers.db.engine import DatabaseClock, make_engine, transact
 from workers.db.stats import note_worker, worker_reports_now
 from workers.intake import Intake
 from workers.observe.worker_metrics import worker_metrics
@@ -73,6 +73,6 @@ def test_one_that_is_silent_is_said_to_be_down_and_later_forgotten(engine, repor
 
 def test_a_database_that_is_away_keeps_nobody_from_working_or_stopping():
     began = datetime.now(UTC)
-    with present(GONE, DatabaseClock(engine_of(GONE)), "settle", "host 1", dict):
+    with present(GONE, DatabaseClock(make_engine(GONE)), "settle", "host 1", dict):
         pass
     assert datetime.now(UTC) - began < timedelta(seconds=10)

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from messaging.clock import SystemClock
 from tests.servers import ServerProcess
 from tests.services import Service, running
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.db.models import conversations, deliveries, destinations
 from workers.scale import due_conversations, due_deliveries
 
@@ -97,7 +97,7 @@ def units(tmp_path):
 def test_settle_and_deliver_are_scaled_between_floor_and_ceiling(
     vhost, rabbitmq, migrated_postgres_url, units, tmp_path
 ):
-    engine = engine_of(migrated_postgres_url)
+    engine = make_engine(migrated_postgres_url)
     fill(engine, due=1200)
     (tmp_path / "destinations.toml").touch()
     settings = {

@@ -12,7 +12,7 @@ import pytest
 from simulator.platform import Organisation, create_platform
 from tests.integration.workers.events import deliver, native
 from tests.integration.workers.reconcile.reconcilers import reconciler_of
-from workers.db.engine import engine_of
+from workers.db.engine import make_engine
 from workers.genesys import GenesysSettings, PlatformBusyError, RequestBudget
 from workers.intake import Intake, own_handlers
 from workers.reconcile import PlatformHistory, ReconcileSettings
@@ -126,7 +126,7 @@ def clock():
 
 @pytest.fixture
 def engine(migrated_sqlite_url):
-    engine = engine_of(migrated_sqlite_url)
+    engine = make_engine(migrated_sqlite_url)
     yield engine
     engine.dispose()
 

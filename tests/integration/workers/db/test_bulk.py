@@ -5,12 +5,12 @@ from sqlalchemy import select, text
 from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from workers.db.engine import MOMENT, TEXT, RowStatement
-from workers.db.engine.rowset import SQLITE_VALUES
+from workers.db.engine import MOMENT, TEXT, BulkStatement
+from workers.db.engine.bulk import SQLITE_VALUES
 from workers.db.models import suspects
 from workers.parsing.timestamps import moment_of
 
-INSERT = RowStatement(
+INSERT = BulkStatement(
     "INSERT INTO suspects (message_id, attempts, attempted_at)"
     " SELECT {message_id}, 1, {attempted_at} FROM {rows} WHERE true",
     {"message_id": TEXT, "attempted_at": MOMENT},

@@ -46,7 +46,7 @@ SQLITE_OUTAGES: Final = (
 """What SQLite's names of such failures start with."""
 
 
-def sqlstate_of(error: BaseException) -> str | None:
+def sqlstate(error: BaseException) -> str | None:
     """Return PostgreSQL's code of a failed statement; None where there is none, as of a lost connection."""
     return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
 
@@ -57,7 +57,7 @@ def is_outage(error: BaseException) -> bool:
         return False
     if error.connection_invalidated:
         return True
-    state = sqlstate_of(error)
+    state = sqlstate(error)
     if state is not None:
         return state[:2] in OUTAGES or state == LOCK_NOT_AVAILABLE
     if isinstance(error.orig, sqlite3.Error):
@@ -66,15 +66,15 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError)
 
 
-def name_of(error: DBAPIError) -> str:
+def error_code(error: DBAPIError) -> str:
     """Return the code or, where there is none, the type of a failure; its text would quote the row."""
-    state = sqlstate_of(error)
+    state = sqlstate(error)
     if state is not None:
         return f"SQLSTATE {state}"
     return str(getattr(error.orig, "sqlite_errorname", type(error.orig).__name__))
 
 
-def translated(error: DBAPIError) -> Exception:
+def translate(error: DBAPIError) -> Exception:
     """Say what a failure of one of our own statements is, without repeating its text: it quotes the row.
 
     A missing table or permission may concern one kind of event alone, so it is no outage.
@@ -85,16 +85,16 @@ def translated(error: DBAPIError) -> Exception:
         StatementRefusedError: It refuses the statement; with more than one item, try them apart.
         The error itself: A handler has left the transaction unusable; try the events apart.
     """
-    if sqlstate_of(error) == FAILED_TRANSACTION:
+    if sqlstate(error) == FAILED_TRANSACTION:
         return error
-    name = name_of(error)
+    name = error_code(error)
     if _is_row_fault(error):
         return RejectedEventError("refused_by_database", f"database: refuses the row, {name}")
     return RetryLaterError(name) if is_outage(error) else StatementRefusedError(name)
 
 
 def _is_row_fault(error: DBAPIError) -> bool:
-    state = sqlstate_of(error)
+    state = sqlstate(error)
     if state is not None:
         return state[:2] in ROW_FAULTS
     return isinstance(error, IntegrityError | DataError)

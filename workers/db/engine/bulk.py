@@ -71,7 +71,7 @@ _SQLITE: Final = {
 }
 
 
-class RowStatement:
+class BulkStatement:
     """One statement over many rows, ready for each database.
 
     Args:
@@ -109,7 +109,7 @@ class RowStatement:
     def _for_postgresql(self, rows: Sequence[Sequence[object]]) -> dict[str, object]:
         parameters: dict[str, object] = {}
         if self._bytes_at is not None:
-            rows, parameters["bytes"] = _apart(rows, self._bytes_at)
+            rows, parameters["bytes"] = _split_bytes(rows, self._bytes_at)
         parameters["rows"] = orjson.dumps(rows).decode()
         return parameters
 
@@ -118,7 +118,7 @@ class RowStatement:
         return self._sqlite.replace(_VALUES, values), tuple(chain.from_iterable(rows))
 
 
-def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str) -> RowStatement:
+def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str) -> BulkStatement:
     """Return the statement that inserts one record a row.
 
     Args:
@@ -127,11 +127,11 @@ def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str
         tail: What follows, such as ON CONFLICT.
         fixed: Further columns, with an SQL expression each.
     """
-    columns = kinds_of(table, *names)
+    columns = column_kinds(table, *names)
     targets = ", ".join([*columns, *fixed])
     values = ", ".join([*(f"{{{name}}}" for name in columns), *fixed.values()])
     # "WHERE true" keeps SQLite from reading ON CONFLICT as the condition of a join.
-    return RowStatement(
+    return BulkStatement(
         f"INSERT INTO {table.name} ({targets}) SELECT {values} FROM {{rows}} WHERE true {tail}",  # noqa: S608  # names of ours
         columns,
     )
@@ -149,7 +149,7 @@ def _run(connection: Connection, statement: str, parameters: Any) -> list[Any]:
         connection._handle_dbapi_exception(error, statement, None, cursor, None)  # noqa: SLF001
 
 
-def kinds_of(table: Table, *names: str) -> dict[str, str]:
+def column_kinds(table: Table, *names: str) -> dict[str, str]:
     """Return how the values of a table's columns are handed over, by name."""
     return {name: _kind_of(table.c[name]) for name in names}
 
@@ -158,7 +158,7 @@ def _kind_of(column: Column[Any]) -> str:
     return next(kind for type_, kind in _KINDS if isinstance(column.type, type_))
 
 
-def _apart(rows: Sequence[Sequence[object]], position: int) -> tuple[list[list[object]], bytes]:
+def _split_bytes(rows: Sequence[Sequence[object]], position: int) -> tuple[list[list[object]], bytes]:
     """Take the bytes out of the rows; what stands there instead is their place: start, from 1, and length."""
     parts: list[Any] = [row[position] for row in rows]
     ends = accumulate(map(len, parts))

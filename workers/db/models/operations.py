@@ -1,17 +1,10 @@
-"""Name the tables of the comparison with the platform's history."""
+"""Tables of the service itself: reconciliation, decisions of operators, reports of its processes."""
 
 from __future__ import annotations
 
-from typing import Any
+from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, Table, Text, true
 
-from sqlalchemy import Boolean, Index, Integer, Table, Text, text, true
-
-from workers.db.models.columns import Identifier, RowId, UtcDateTime, column, metadata, primary_key
-
-
-def _where(condition: str) -> dict[str, Any]:
-    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
-
+from workers.db.models.columns import Identifier, RowId, UtcDateTime, column, metadata, partial, primary_key
 
 reconciliations = Table(
     "reconciliations",
@@ -64,9 +57,9 @@ reconciliations = Table(
         "ix_reconciliations_under_way",
         "started_by",
         unique=True,
-        **_where("finished_at IS NULL AND started_by = 'timer'"),
+        **partial("finished_at IS NULL AND started_by = 'timer'"),
     ),
-    Index("ix_reconciliations_undecided", "id", **_where("mismatch IS NOT NULL AND decided_by IS NULL")),
+    Index("ix_reconciliations_undecided", "id", **partial("mismatch IS NOT NULL AND decided_by IS NULL")),
     comment="Comparisons with the platform's history: how far, how much, what was missing",
 )
 
@@ -113,5 +106,83 @@ Index(
     "ix_platform_conversations_unread",
     platform_conversations.c.differs,
     platform_conversations.c.read_at,
-    **_where("state IN ('open', 'over')"),
+    **partial("state IN ('open', 'over')"),
+)
+
+interventions = Table(
+    "interventions",
+    metadata,
+    primary_key("intervention_id", Identifier, "Drawn at random"),
+    column("action", Text, "What was done: docs/omctl.md has the commands"),
+    column("person", Text, "The operating system's user and host"),
+    column("reason", Text, "Why, in that person's words"),
+    column("selection", Text, "What was chosen, as JSON: filters and the cut-off, no content"),
+    column("again", Boolean, "Whether events that took effect were to take effect once more"),
+    column("chosen", BigInteger, "How many were chosen"),
+    column("done", BigInteger, "How many are done", server_default="0"),
+    column("through", RowId, "Of replay-events: processed_events.id of the last done", nullable=True),
+    column("outcome", Text, "done or cancelled; null: under way, or killed", nullable=True),
+    column("started_at", UtcDateTime, "When, our clock"),
+    column("ended_at", UtcDateTime, "When, our clock", nullable=True),
+    comment="What people decided about events and dead letters: who, why, when, how many",
+)
+
+discarded_letters = Table(
+    "discarded_letters",
+    metadata,
+    primary_key("id", RowId, "Rises with time, with gaps"),
+    column("message_id", Identifier, "dead_letters.message_id"),
+    column("intervention_id", Identifier, "interventions.intervention_id"),
+    column("discarded_at", UtcDateTime, "When, our clock; kept OM_PAYLOAD_RETENTION_DAYS from then"),
+    column("body", LargeBinary, "The raw body, byte for byte: personal data, tokens"),
+    comment="Bodies of dead letters that a person discarded, in case it was a mistake",
+)
+
+edge_statistics = Table(
+    "edge_statistics",
+    metadata,
+    primary_key("process", Identifier, "Unique to an edge process"),
+    primary_key("began_at", UtcDateTime, "When the interval began, the edge's clock"),
+    column("edge", Identifier, "The host"),
+    column("duration_us", BigInteger, "How long the interval was: a minute as a rule; microseconds"),
+    column("answered", Integer, "Webhooks answered 200"),
+    column("within_10_ms", Integer, "Of these, how many within 10 ms of being there whole"),
+    column("within_100_ms", Integer, "Within 100 ms"),
+    column("within_1_s", Integer, "Within 1 s"),
+    column("within_3_s", Integer, "Within 3 s, which the guide asks for"),
+    column("within_10_s", Integer, "Within 10 s, after which the platform repeats"),
+    column("longest_us", BigInteger, "The longest, the process being held up included; microseconds"),
+    column("status_401", Integer, "Refused: the signature, or a header"),
+    column("status_413", Integer, "Refused: too large"),
+    column("status_429", Integer, "Refused: shed, the queue being too deep"),
+    column("status_503", Integer, "Refused: the journal full or not written"),
+    column("other_refusals", Integer, "Refused with another status"),
+    Index("ix_edge_statistics_began_at", "began_at"),
+    comment="What each edge process answered, minute by minute; a minute without requests has no row",
+)
+
+worker_reports = Table(
+    "worker_reports",
+    metadata,
+    primary_key("role", Identifier, "intake, settle, deliver or reconcile"),
+    primary_key("worker", Identifier, "Host and name of the process"),
+    column("started_at", UtcDateTime, "When the process began, our clock; its counts begin with it"),
+    column("reported_at", UtcDateTime, "When it last said so, our clock; every ten seconds"),
+    column("figures", Text, "Its counts as JSON: by name, or by name and destination"),
+    comment="Workers that run, and what each has counted; one that stops takes its row away",
+)
+
+request_budgets = Table(
+    "request_budgets",
+    metadata,
+    primary_key("name", Identifier, "Whose limit: the OAuth client's id"),
+    column(
+        "paid_at_us", BigInteger, "When all requests so far will be paid for, microseconds since the epoch"
+    ),
+    column(
+        "background_paid_at_us",
+        BigInteger,
+        "When reconcile's own tenth of the limit has its next request, likewise",
+    ),
+    comment="How much of the platform's request limit is used, one row for all hosts",
 )
