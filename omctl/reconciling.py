@@ -9,15 +9,16 @@ from messaging.errors import RetryLaterError
 from workers.db.engine import transact
 from workers.db.reconcile import (
     STATE_UNKNOWN,
+    KnownConversation,
     begin_reconciliation,
     decide_mismatches,
-    note_reconciliation,
-    own_conversations,
-    processed_keys,
+    find_processed_keys,
+    read_conversation_ids,
+    update_reconciliation,
 )
 from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
-from workers.reconcile import Checker, Comparer, GivenWorklist, Record
+from workers.reconcile import Comparison, ProgressRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from workers.reconcile import Bounds, Copy, EventsExchange, Found, PlatformHistory
+    from workers.reconcile import (
+        Bounds,
+        CheckResult,
+        EventsExchange,
+        PlatformHistory,
+        ReconstructedEvent,
+    )
 
 Result = TypeVar("Result")
 
@@ -46,6 +53,7 @@ class Tally:
     `refused` and `failed` say why a conversation was not compared, `mismatch` why nothing more was published.
     """
 
+    done: int = 0
     conversations: int = 0
     unknown: int = 0
     compared: int = 0
@@ -54,21 +62,21 @@ class Tally:
     failed: dict[str, str] = field(default_factory=dict)
     unlisted: str | None = None
     mismatch: str | None = None
-    missing: list[Copy] = field(default_factory=list)
+    missing: list[ReconstructedEvent] = field(default_factory=list)
 
-    def add(self, found: Found) -> None:
-        """Count what one conversation, or a piece of it, brought."""
-        checked = found.checked
-        if found.failed is not None:
-            self.failed[checked.conversation_id] = found.failed
-            return
-        if checked.refused is not None:
-            self.refused[checked.conversation_id] = checked.refused
-        self.conversations += checked.refused is None and checked.through is None
-        self.unknown += checked.state == STATE_UNKNOWN
-        self.compared += checked.compared
-        self.unreadable += checked.unreadable
-        self.missing.extend(checked.missing)
+    def add(self, result: CheckResult) -> None:
+        """Count the result of one conversation."""
+        self.done += 1
+        if result.failed is not None:
+            self.failed[result.conversation_id] = result.failed
+        elif result.refused is not None:
+            self.refused[result.conversation_id] = result.refused
+        else:
+            self.conversations += 1
+        self.unknown += result.state == STATE_UNKNOWN
+        self.compared += result.compared
+        self.unreadable += result.unreadable
+        self.missing.extend(result.missing)
 
 
 class Reconciling:
@@ -112,30 +120,29 @@ class Reconciling:
             self.tally.unlisted = str(error)
             return sorted(own)
 
-    def compare(self, ids: Sequence[str], record: Record | None, *, is_waived: bool) -> Iterator[int]:
+    def compare(self, ids: Sequence[str], record: ProgressRecord | None, *, is_waived: bool) -> Iterator[int]:
         """Compare them and publish what is missing; yields how many are done, after each step.
 
         Without a record, nothing is changed.
         """
-        worklist = GivenWorklist(ids)
-        comparer = Comparer(
+        known = map(KnownConversation, ids)
+        comparison = Comparison(
             self._engine,
             self._clock,
-            Checker(self._engine, self._history),
             self._history,
             self._exchange,
-            worklist=worklist,
             bounds=self._bounds,
+            next_conversation=lambda _: next(known, None),
             record=record,
             report=self.tally.add,
-            is_waived=is_waived,
+            ignores_mismatch=is_waived,
         )
-        while not self._cancelled.is_set() and self._patiently(comparer.step):
-            yield len(ids) - len(worklist)
-        self.tally.mismatch = comparer.mismatch
-        yield len(ids) - len(worklist)
+        while not self._cancelled.is_set() and self._patiently(comparison.step):
+            yield self.tally.done
+        self.tally.mismatch = comparison.mismatch
+        yield self.tally.done
 
-    def begin(self, started_by: str, holder: str) -> Record:
+    def begin(self, started_by: str, holder: str) -> ProgressRecord:
         """Record that the operator's comparison begins."""
         begun = transact(
             self._engine,
@@ -150,14 +157,14 @@ class Reconciling:
             ),
         )
         assert begun is not None
-        return Record(begun.reconciliation_id, holder, again=True)
+        return ProgressRecord(begun.reconciliation_id, holder, again=True)
 
-    def finish(self, record: Record, operator: str, *, is_of_all: bool) -> None:
-        """Record that it has ended. If it compared everything without a mismatch, the timer's go on."""
+    def finish(self, record: ProgressRecord, operator: str, *, is_of_all: bool) -> None:
+        """Record the end. After comparing everything without a mismatch, the timer continues."""
 
         def finish(connection: Connection) -> None:
             now_us, tally = self._clock.now_us(), self.tally
-            note_reconciliation(
+            update_reconciliation(
                 connection,
                 record.reconciliation_id,
                 record.holder,
@@ -171,7 +178,7 @@ class Reconciling:
 
         transact(self._engine, finish)
 
-    def still_missing(self, patience: float) -> list[Copy]:
+    def still_missing(self, patience: float) -> list[ReconstructedEvent]:
         """Return the events that have not been processed yet; waits for them for so many seconds."""
         deadline = self._clock.monotonic() + patience
         while (left := self._unprocessed()) and self._clock.monotonic() < deadline:
@@ -179,10 +186,10 @@ class Reconciling:
                 break
         return left
 
-    def _unprocessed(self) -> list[Copy]:
-        keys = {copy.event.idempotency_key for copy in self.tally.missing}
-        known = transact(self._engine, lambda connection: processed_keys(connection, keys))
-        return [copy for copy in self.tally.missing if copy.event.idempotency_key not in known]
+    def _unprocessed(self) -> list[ReconstructedEvent]:
+        keys = {event.key for event in self.tally.missing}
+        known = transact(self._engine, lambda connection: find_processed_keys(connection, keys))
+        return [event for event in self.tally.missing if event.key not in known]
 
     def _patiently(self, work: Callable[[], Result]) -> Result:
         """Do something that asks the platform; again if it has no answer for the moment."""
@@ -199,7 +206,7 @@ class Reconciling:
         while not is_last and not self._cancelled.is_set():
             number = page
             ids, is_last = self._patiently(
-                lambda number=number: self._history.conversations(  # type: ignore[misc]
+                lambda number=number: self._history.list_conversations(  # type: ignore[misc]
                     self._bounds.from_us, self._bounds.to_us, number
                 )
             )
@@ -210,7 +217,7 @@ class Reconciling:
         after, since = "", moment_of(self._bounds.from_us)
         while page := transact(
             self._engine,
-            lambda connection: own_conversations(connection, after, since, STEP),  # noqa: B023  # called at once
+            lambda connection: read_conversation_ids(connection, after, since, STEP),  # noqa: B023  # called at once
         ):
             yield from page
             after = page[-1]

@@ -79,7 +79,7 @@ def deliver(name: str) -> None:
 @main.command()
 @name_option
 def reconcile(name: str) -> None:
-    """Compare with the platform's history every OM_RECONCILE_SECONDS, and publish what is missing."""
+    """Compare with the platform's history every 15 minutes, and publish missing events."""
     _start(f"reconcile {name}", read_reconcile_settings, lambda settings: run_reconcile(settings, name=name))
 
 

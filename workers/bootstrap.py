@@ -20,7 +20,7 @@ from workers.intake import Intake, installed_handlers, unstored_types
 from workers.observe import OBSERVER_SESSION, Edges, Flow, ServiceCollector, ops_app, serve
 from workers.presence import present
 from workers.queue_depths import QueueDepths
-from workers.reconcile import EventsExchange, Reconciler, platform_history_of
+from workers.reconcile import EventsExchange, Reconciler, open_platform_history
 from workers.renewal import renew
 from workers.retain import open_database, retain
 from workers.role import Role
@@ -105,7 +105,7 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     """Compare with the platform's history until SIGTERM or SIGINT."""
     engine = make_engine(settings.database_url, RETENTION_SESSION)
     clock = DatabaseClock(engine)
-    history = platform_history_of(settings.genesys, engine, clock)
+    history = open_platform_history(settings.genesys, engine, clock)
     exchange = EventsExchange(settings.amqp_urls)
     reconciler = Reconciler(
         engine, clock, history, exchange=exchange, settings=settings, holder=secrets.token_hex(8)

@@ -844,12 +844,6 @@ def _create_platform_conversations() -> None:
         _column("messages", sa.Integer, "Messages that it had when it was read last", nullable=True),
         _column("read_at", MOMENT, "When it was read last, our clock", nullable=True),
         _column(
-            "compared_through",
-            IDENTIFIER,
-            "The last message compared of one that is read in pieces",
-            nullable=True,
-        ),
-        _column(
             "fingerprint", sa.Text, "Of what was read; the same again needs no comparison", nullable=True
         ),
         sa.PrimaryKeyConstraint("conversation_id", name="pk_platform_conversations"),

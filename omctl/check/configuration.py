@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 AREA: Final = "configuration"
-URLS: Final = ("OM_DATABASE_URL", "OM_GENESYS_API_URL", "OM_GENESYS_LOGIN_URL")
+URLS: Final = ("OM_DATABASE_URL", "OM_GENESYS_API_URL")
 URL_LISTS: Final = ("OM_AMQP_URL", "OM_MANAGEMENT_URL")
 SECRETS: Final = (
     "OM_WEBHOOK_SECRETS",

@@ -13,7 +13,7 @@ from omctl.address_ranges import DIRECTIONS, FORMS, SERVICE, Network, read_plain
 from omctl.console import dry_run_option, json_option, print_json
 from omctl.installing import replace
 from omctl.platform import platform_client
-from workers.genesys import region_of
+from workers.genesys import find_region
 
 PATH = "/api/v2/ipranges"
 EVERY_REGION = "all"
@@ -86,7 +86,7 @@ def _published(region: str | None, direction: str) -> tuple[list[Network], str]:
     """Return the networks that the platform lists, and a heading for them."""
     environment = Environment()
     region = environment.string("OM_GENESYS_REGION") if region is None else region
-    region = "" if region == EVERY_REGION else region_of(region)
+    region = "" if region == EVERY_REGION else find_region(region)
     with platform_client(environment) as client:
         networks = select(client.get(PATH), region, direction)
     where, today = region or "all regions", f"{datetime.now(UTC):%Y-%m-%d}"

@@ -19,12 +19,11 @@ from workers.db.reconcile import read_watermarks
 from workers.parsing import microseconds_of, moment_of
 from workers.reconcile import (
     DAY_US,
-    MARGIN_US,
     Bounds,
     EventsExchange,
-    platform_history_of,
-    reach_of,
+    open_platform_history,
     read_reconcile_settings,
+    safe_cutoff,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from workers.reconcile import Copy, ReconcileSettings
+    from workers.reconcile import ReconcileSettings, ReconstructedEvent
 
 RECOVERED: Final = 3
 MISSING: Final = 4
@@ -108,7 +107,7 @@ def reconcile(
             reconciling = Reconciling(
                 engine,
                 clock,
-                platform_history_of(settings.genesys, engine, clock),
+                open_platform_history(settings.genesys, engine, clock),
                 exchange=exchange,
                 bounds=bounds,
                 cancelled=cancelled,
@@ -125,7 +124,7 @@ def reconcile(
         raise SystemExit(status)
 
 
-def _status_of(reconciling: Reconciling, left: list[Copy]) -> int:
+def _status_of(reconciling: Reconciling, left: list[ReconstructedEvent]) -> int:
     tally = reconciling.tally
     if tally.mismatch is not None:
         return MISMATCH
@@ -153,7 +152,7 @@ def _bounds(
         raise click.UsageError("Say since when: the reconcile worker has not run yet.")
     if from_us < kept_from_us:
         raise click.UsageError("What is older than OM_RETENTION_DAYS is deleted, and would look missing.")
-    return Bounds(from_us, reach_of(engine, exchange, now_us, MARGIN_US))
+    return Bounds(from_us, safe_cutoff(engine, exchange, now_us))
 
 
 def _run(reconciling: Reconciling, conversations: tuple[str, ...], *, dry_run: bool, is_waived: bool) -> None:
@@ -169,7 +168,7 @@ def _run(reconciling: Reconciling, conversations: tuple[str, ...], *, dry_run: b
             reconciling.finish(record, person(), is_of_all=not conversations)
 
 
-def _tell(reconciling: Reconciling, bounds: Bounds, left: list[Copy], *, as_json: bool) -> None:
+def _tell(reconciling: Reconciling, bounds: Bounds, left: list[ReconstructedEvent], *, as_json: bool) -> None:
     tally = reconciling.tally
     counts = {
         "conversations": tally.conversations,
@@ -181,8 +180,8 @@ def _tell(reconciling: Reconciling, bounds: Bounds, left: list[Copy], *, as_json
         "missing": len(tally.missing),
         "recovered": len(tally.missing) - len(left),
     }
-    waiting = {each.event.idempotency_key for each in left}
-    gaps = [_gap_of(each, is_recovered=each.event.idempotency_key not in waiting) for each in tally.missing]
+    waiting = {each.key for each in left}
+    gaps = [_gap_of(each, is_recovered=each.key not in waiting) for each in tally.missing]
     passed_over: list[dict[str, Any]] = [
         {"conversation": conversation_id, "why": why, "reason": reason}
         for why, reasons in (("refused", tally.refused), ("failed", tally.failed))
@@ -211,8 +210,8 @@ def _tell(reconciling: Reconciling, bounds: Bounds, left: list[Copy], *, as_json
             print_table(tuple(rows[0]), [[str(value) for value in row.values()] for row in rows], title=title)
 
 
-def _gap_of(copy: Copy, *, is_recovered: bool) -> dict[str, Any]:
-    event = copy.event
+def _gap_of(missing: ReconstructedEvent, *, is_recovered: bool) -> dict[str, Any]:
+    event = missing.event
     return {
         "conversation": event.conversation_id,
         "type": event.event_type,

@@ -1,11 +1,10 @@
-"""Talk to Genesys Cloud: tokens, requests, the rate budget, and where a conversation stands there."""
+"""Talk to Genesys Cloud: tokens, requests, the rate budget, and the state of a conversation."""
 
 from workers.genesys.budget import RequestBudget
 from workers.genesys.client import GenesysClient
-from workers.genesys.conversation_states import REFUSED_SECONDS, ConversationStates
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
-from workers.genesys.routing_state import PlatformState, platform_state_of
-from workers.genesys.settings import GenesysSettings, is_safe, read_genesys_settings, region_of
+from workers.genesys.settings import GenesysSettings, find_region, is_safe, read_genesys_settings
+from workers.genesys.states import REFUSED_SECONDS, ConversationStates, PlatformState, derive_state
 
 __all__ = [
     "REFUSED_SECONDS",
@@ -17,8 +16,8 @@ __all__ = [
     "PlatformState",
     "PlatformUnavailableError",
     "RequestBudget",
+    "derive_state",
+    "find_region",
     "is_safe",
-    "platform_state_of",
     "read_genesys_settings",
-    "region_of",
 ]

@@ -1,12 +1,12 @@
-"""Share the platform's request limit between all callers of all hosts, by one row in SQL.
+"""Share the platform's request limit between all callers of all hosts, in one row of SQL.
 
-The generic cell rate algorithm: the row holds the moment at which everything that was taken so far is paid
-for. The moment may lie ahead of the present by a burst, never by more.
+The generic cell rate algorithm: the row holds the time up to which all requests so far are paid for. It may
+be ahead of the present by one burst, never by more.
 
-Urgent callers go first: settle, deliver and the command line may take the whole burst but for one request. A
-background caller, such as reconcile, takes only while more than half of the burst is left. So it uses what
-the urgent callers leave, finds the burst used up while they want all they can get, and never makes them wait.
-It then still gets a tenth of the limit, the request that the urgent callers leave, so that it makes progress.
+Urgent callers go first: settle, deliver and the command line may use the whole burst but for one request. A
+background caller, such as reconcile, takes a request only while more than half of the burst is left, so it
+never makes urgent callers wait. While they use all they can get, the background still gets a tenth of the
+limit, by the one request that they leave.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ BURST_SHARE: Final = 10
 wherever it begins, and a lone look-up does not wait."""
 
 MIN_BURST: Final = 3
-"""One for urgent callers, one for the background, and the one that is left to it."""
+"""One request for urgent callers, one for the background, and the one that is left to it."""
 
 BACKGROUND_SHARE: Final = 10
 """The background always gets a tenth of the limit."""
 
 MAX_PAUSE_SECONDS: Final = 120.0
-"""The platform counts by minutes; a longer pause is not believed."""
+"""The platform counts by minutes; a longer pause is an error."""
 
 MAX_WAIT_SECONDS: Final = 10.0
-"""A background caller waits for its turn, unless the platform has told everybody to wait for longer."""
+"""A background caller waits for its turn, unless the platform has paused all callers for longer."""
 
 _OPEN: Final = text(
     "INSERT INTO request_budgets (name, paid_at_us, background_paid_at_us) VALUES (:name, 0, 0)"
     " ON CONFLICT (name) DO NOTHING"
 )
-# A moment that no pause explains is an accident, such as a clock that was set back: it counts as the present.
+# A time that no pause explains is an accident, such as a clock that was set back: it counts as the present.
 _IS_AHEAD: Final = "paid_at_us > :now_us AND paid_at_us <= :furthest_us"
 _TAKE: Final = text(
     f"""
@@ -60,7 +60,7 @@ _TAKE: Final = text(
     WHERE name = :name AND (paid_at_us <= :now_us + :ahead_us OR paid_at_us > :furthest_us
         OR (:background_cost_us > 0 AND paid_at_us <= :now_us + :burst_us
             AND (background_paid_at_us <= :now_us OR background_paid_at_us > :furthest_us)))
-    """  # noqa: S608  # names of ours
+    """  # noqa: S608  # our own names
 )
 _LOOK: Final = text("SELECT paid_at_us, background_paid_at_us FROM request_budgets WHERE name = :name")
 _PAUSE: Final = text(
@@ -71,14 +71,14 @@ _PAUSE: Final = text(
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How fast requests may follow each other; microseconds.
+    """The pace of requests, in microseconds.
 
     Args:
-        cost_us: What one request takes of the time.
-        burst_us: How far what is taken may lie ahead of the present at most.
+        cost_us: The time that one request pays for.
+        burst_us: How far the paid time may be ahead of the present.
         urgent_us: How far for an urgent caller.
         background_us: How far for a background caller.
-        background_cost_us: What one request takes of the background's own part.
+        background_cost_us: The time that one request pays for in the background's own share.
     """
 
     cost_us: int
@@ -88,11 +88,11 @@ class Rate:
     background_cost_us: int
 
     def furthest_us(self, now_us: int) -> int:
-        """Return the latest moment that requests and pauses explain."""
+        """Return the latest time that requests and pauses can explain."""
         return now_us + self.burst_us + self.cost_us + round(MAX_PAUSE_SECONDS * 1_000_000)
 
 
-def rate_of(requests_per_minute: int) -> Rate:
+def compute_rate(requests_per_minute: int) -> Rate:
     """Return the rate that keeps every minute, wherever it begins, within the limit."""
     burst = max(MIN_BURST, requests_per_minute // BURST_SHARE)
     cost_us = -(-MINUTE_US // (requests_per_minute - burst))
@@ -106,15 +106,15 @@ def rate_of(requests_per_minute: int) -> Rate:
 
 
 class RequestBudget:
-    """The requests that one OAuth client may make, counted where every host sees them.
+    """The requests that one OAuth client may send, counted for all hosts.
 
     Args:
         engine: The workers' database.
-        name: Whose budget; the OAuth client's id.
-        requests_per_minute: What the platform allows.
+        name: The OAuth client's id.
+        requests_per_minute: The platform's limit.
         clock: The database's time.
         is_background: Leave urgent callers their requests, and wait for a turn.
-        wait: Waits for so many seconds.
+        wait: Waits for a number of seconds.
     """
 
     def __init__(  # the last one is for tests
@@ -129,18 +129,18 @@ class RequestBudget:
     ) -> None:
         self._engine = engine
         self._name = name
-        self._rate = rate_of(requests_per_minute)
+        self._rate = compute_rate(requests_per_minute)
         self._clock = clock
         self._is_background = is_background
         self._wait = wait
         self._is_open = False
 
     def take(self) -> None:
-        """Take one request out of the budget; durable when it returns. Blocks in the background only.
+        """Take one request from the budget; only a background caller blocks.
 
         Raises:
-            PlatformBusyError: None is left; its delay says when there is one again. In the background: the
-                platform has told everybody to wait for long.
+            PlatformBusyError: None is left; its delay is the time until there is one. A background caller
+                gets it only if the platform has paused all callers for long.
             RetryLaterError: The database is away.
         """
         while (delay := transact(self._engine, self._try_to_take) / 1_000_000) > 0:
@@ -149,7 +149,7 @@ class RequestBudget:
             self._wait(delay)
 
     def pause(self, seconds: float) -> None:
-        """Let no caller ask anything for so long: the platform has said so."""
+        """Stop all callers for some seconds, as the platform has asked."""
         now_us, seconds = self._clock.now_us(), min(seconds, MAX_PAUSE_SECONDS)
         values = {
             "name": self._name,

@@ -1,106 +1,86 @@
-"""Ask the platform's API: within the budget, each request within one deadline, and never a POST twice."""
+"""Call the platform's API: within the rate budget, with one deadline per request, and never a POST twice."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from urllib3.exceptions import NewConnectionError
 
 from messaging.log import logger
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
-from workers.genesys.tokens import REQUEST_SECONDS, Tokens, limited
+from workers.genesys.tokens import RETRY_SECONDS, Tokens, limit_session
 from workers.retry_after import seconds_asked
 
 if TYPE_CHECKING:
+    from workers.genesys.budget import RequestBudget
     from workers.genesys.settings import GenesysSettings
 
 CORRELATION_HEADER: Final = "inin-correlation-id"
-RETRY_SECONDS: Final = 5.0
-"""After an answer that says nothing of when to come again."""
 
-LONGEST_RETRY_AFTER: Final = 120.0
-"""The platform counts by minutes; a header that says more is not believed."""
+REQUEST_SECONDS: Final = 15.0
+"""For a whole request, from the connection to the end of its answer."""
 
-
-class Budget(Protocol):
-    """What a request is taken out of."""
-
-    def take(self) -> None:
-        """Take one request; raises PlatformBusyError if none is left."""
-
-    def pause(self, seconds: float) -> None:
-        """Let no caller ask anything for so long."""
+MAX_RETRY_AFTER: Final = 120.0
+"""The platform counts by minutes; a longer delay in a header is an error."""
 
 
 class GenesysClient:
-    """One process's way to the platform; may be used by several threads.
+    """The platform's API; may be used by several threads.
+
+    Each method blocks for seconds. Each raises PlatformUnavailableError if the platform is away, over its
+    limit or fails (ask again later), and PlatformRefusedError if it refuses the request.
 
     Args:
-        settings: Where the platform is, and who we are there.
-        budget: Counts the requests of all hosts; None where nothing shares them.
+        settings: Where the platform is, and our credentials there.
+        budget: Counts the requests of all hosts; None if no other process shares them.
+        request_seconds: The deadline of a whole request.
     """
 
-    def __init__(self, settings: GenesysSettings, budget: Budget | None) -> None:
+    def __init__(
+        self,
+        settings: GenesysSettings,
+        budget: RequestBudget | None,
+        *,
+        request_seconds: float = REQUEST_SECONDS,
+    ) -> None:
         self._base = settings.api_url
         self._budget = budget
-        self._tokens = Tokens(settings)
+        self._request_seconds = request_seconds
+        self._tokens = Tokens(settings, request_seconds)
         # The adapters of requests repeat nothing by themselves.
-        self._http = limited(requests.Session())
+        self._http = limit_session(requests.Session())
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
-        """Return what the platform has at *path*; blocks for seconds.
-
-        A token that was revoked meanwhile is renewed once.
-
-        Raises:
-            PlatformUnavailableError: No answer, no room, or a failure of the platform's: ask again later.
-            PlatformRefusedError: The platform answered no.
-        """
-        return self._ask("GET", path, is_repeatable=True, params=parameters)
+        """Return the object at *path*; a token that was revoked is renewed once."""
+        return self._request("GET", path, is_repeatable=True, params=parameters)
 
     def query(self, path: str, content: Any) -> dict[str, Any]:
-        """Ask by a POST that changes nothing, and so may be sent once more where a token was revoked.
-
-        Raises:
-            PlatformUnavailableError, PlatformRefusedError: As with `get`.
-        """
-        return self._ask("POST", path, is_repeatable=True, json=content)
+        """Send a POST that changes nothing, and so may be sent once more if a token was revoked."""
+        return self._request("POST", path, is_repeatable=True, json=content)
 
     def post(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Send *content* to *path* once; whether it arrived is unknown where no answer came.
-
-        Raises:
-            PlatformUnavailableError, PlatformRefusedError: As with `get`.
-        """
-        return self._ask("POST", path, is_repeatable=False, json=content)
+        """Send *content* to *path* once; without an answer it is unknown whether it arrived."""
+        return self._request("POST", path, is_repeatable=False, json=content)
 
     def put(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Put *content* in the place of what is at *path*; repeating it does no harm.
-
-        Raises:
-            PlatformUnavailableError, PlatformRefusedError: As with `get`.
-        """
-        return self._ask("PUT", path, is_repeatable=False, json=content)
+        """Replace the object at *path*; repeating it does no harm."""
+        return self._request("PUT", path, is_repeatable=False, json=content)
 
     def patch(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Change the fields of *content* at *path*; repeating it does no harm.
+        """Change the fields of *content* at *path*; repeating it does no harm."""
+        return self._request("PATCH", path, is_repeatable=False, json=content)
 
-        Raises:
-            PlatformUnavailableError, PlatformRefusedError: As with `get`.
-        """
-        return self._ask("PATCH", path, is_repeatable=False, json=content)
-
-    def _ask(self, method: str, path: str, *, is_repeatable: bool, **arguments: Any) -> dict[str, Any]:
+    def _request(self, method: str, path: str, *, is_repeatable: bool, **arguments: Any) -> dict[str, Any]:
         token = self._tokens.current()
         answer = self._send(method, path, token, **arguments)
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             self._tokens.forget(token)
             if is_repeatable:
                 answer = self._send(method, path, self._tokens.current(), **arguments)
-        return self._content_of(answer, path)
+        return self._read(answer, path)
 
     def _send(self, method: str, path: str, token: str, **arguments: Any) -> requests.Response:
         if self._budget is not None:
@@ -110,16 +90,16 @@ class GenesysClient:
                 method,
                 f"{self._base}{path}",
                 headers={"Authorization": f"Bearer {token}"},
-                timeout=REQUEST_SECONDS,
+                timeout=self._request_seconds,
                 allow_redirects=False,
                 **arguments,
             )
         except requests.RequestException as error:
             raise PlatformUnavailableError(
-                type(error).__name__, delay=RETRY_SECONDS, may_have_arrived=not _never_left(error)
+                type(error).__name__, delay=RETRY_SECONDS, may_have_arrived=not _is_unsent(error)
             ) from None
 
-    def _content_of(self, answer: requests.Response, path: str) -> dict[str, Any]:
+    def _read(self, answer: requests.Response, path: str) -> dict[str, Any]:
         correlation_id = answer.headers.get(CORRELATION_HEADER, "none")
         if answer.ok:
             try:
@@ -130,34 +110,31 @@ class GenesysClient:
                 return content
         status = answer.status_code
         logger().warning("platform_refused", path=path, status=status, correlation_id=correlation_id)
-        delay = retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
+        delay = read_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
+        reason = f"{status} (inin-correlation-id {correlation_id})"
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             if self._budget is not None:
                 self._budget.pause(delay)
-            raise PlatformBusyError(f"429 (inin-correlation-id {correlation_id})", delay=delay)
+            raise PlatformBusyError(reason, delay=delay)
         if answer.ok or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise PlatformUnavailableError(
-                f"{status} (inin-correlation-id {correlation_id})",
-                delay=delay,
-                may_have_arrived=True,
-            )
-        raise PlatformRefusedError(status, _code_of(answer), correlation_id)
+            raise PlatformUnavailableError(reason, delay=delay, may_have_arrived=True)
+        raise PlatformRefusedError(status, _read_code(answer), correlation_id)
 
 
-def retry_after(header: str | None, now: datetime) -> float:
-    """Return the seconds that a Retry-After header asks for, within reason: a number or a date."""
+def read_retry_after(header: str | None, now: datetime) -> float:
+    """Return the seconds that a Retry-After header asks for, a number or a date, within limits."""
     seconds = seconds_asked(header, now)
-    return RETRY_SECONDS if seconds is None else min(max(seconds, 1.0), LONGEST_RETRY_AFTER)
+    return RETRY_SECONDS if seconds is None else min(max(seconds, 1.0), MAX_RETRY_AFTER)
 
 
-def _never_left(error: requests.RequestException) -> bool:
-    """Tell whether no connection came about at all: then nothing was asked."""
+def _is_unsent(error: requests.RequestException) -> bool:
+    """Return whether no connection was established, so that nothing was sent."""
     cause = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(error, requests.ConnectTimeout) or isinstance(cause, NewConnectionError)
 
 
-def _code_of(answer: requests.Response) -> str:
-    """Return the platform's word for a refusal; its message may quote what was asked, and is left out."""
+def _read_code(answer: requests.Response) -> str:
+    """Return the platform's code of a refusal, without its message: that may quote the request."""
     try:
         code = answer.json()["code"]
     except (ValueError, KeyError, TypeError):

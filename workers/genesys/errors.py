@@ -1,4 +1,4 @@
-"""Name what the platform may answer instead of what it was asked for."""
+"""Errors of the platform's API."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from messaging.errors import OpenMessagingError, RetryLaterError
 
 
 class PlatformUnavailableError(RetryLaterError):
-    """The platform did not answer, or has no room for us now: ask again after the delay, guess nothing.
+    """The platform did not answer, or accepts no requests now: ask again after the delay, assume nothing.
 
     Args:
-        reason: What happened, with the platform's correlation id where it gave one.
+        reason: What happened, with the platform's correlation id if it gave one.
         delay: Seconds to wait before the next request.
-        may_have_arrived: Whether the platform may have done what it was asked: nothing that must not be done
-            twice is asked again then.
+        may_have_arrived: Whether the platform may have carried out the request: do not repeat a request that
+            must not be carried out twice.
     """
 
     def __init__(self, reason: str, *, delay: float = 1.0, may_have_arrived: bool = False) -> None:
@@ -23,17 +23,17 @@ class PlatformUnavailableError(RetryLaterError):
 
 
 class PlatformBusyError(PlatformUnavailableError):
-    """The limit is reached, or the login is away: nothing was done. Ask nothing before the delay is over."""
+    """The limit is reached, or the login is away: nothing was sent. Send nothing before the delay is over."""
 
 
 class PlatformRefusedError(OpenMessagingError):
-    """The platform answered no, and will answer no again: a person has to look.
+    """The platform refused the request, and will refuse it again: an operator has to act.
 
     Args:
         status: The HTTP status.
-        code: The platform's own word for it, such as "not.found".
-        correlation_id: What the platform's support asks for.
-        at_login: Whether it was the login service, which knows nothing of what was asked for.
+        code: The platform's code, such as "not.found".
+        correlation_id: The id that the platform's support asks for.
+        at_login: Whether the login service refused, which knows nothing of the request.
     """
 
     def __init__(self, status: int, code: str, correlation_id: str, *, at_login: bool = False) -> None:
@@ -45,15 +45,15 @@ class PlatformRefusedError(OpenMessagingError):
 
     @property
     def is_of_credentials(self) -> bool:
-        """Whether we ourselves are refused, whatever is asked for."""
+        """Whether our credentials are refused, whatever is requested."""
         return self.at_login or self.status == HTTPStatus.UNAUTHORIZED
 
     @property
     def is_forbidden(self) -> bool:
-        """Whether a permission is missing: what needs another one may go on."""
+        """Whether a permission is missing: requests that need another one may continue."""
         return self.status == HTTPStatus.FORBIDDEN and not self.at_login
 
     @property
     def is_of_no_conversation(self) -> bool:
-        """Whether the platform has none of that id, or takes the id for none of its own."""
+        """Whether the platform has no conversation of that id, or rejects the id as malformed."""
         return self.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST} and not self.at_login

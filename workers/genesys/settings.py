@@ -1,4 +1,4 @@
-"""Read how to reach Genesys Cloud, where the service is told to talk to it at all."""
+"""Read the settings for Genesys Cloud, if any."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ Source: PureCloudRegionHosts of the official Python SDK, release 269.
 """
 
 REQUESTS_PER_MINUTE: Final = 300
-"""What the platform allows one OAuth client by default."""
+"""The platform's default limit for one OAuth client."""
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, slots=True)
 class GenesysSettings:
-    """Where the platform is, and who we are there.
+    """Where the platform is, and our credentials there.
 
     Args:
         api_url: Base of the platform's API, without a slash at the end.
         login_url: Base of the platform's login service, likewise.
         client_id: The OAuth client's id.
         client_secret: Its secret.
-        requests_per_minute: What all callers of all hosts may ask together.
+        requests_per_minute: The limit for all callers of all hosts together.
     """
 
     api_url: str
@@ -62,45 +62,41 @@ class GenesysSettings:
 
 
 def read_genesys_settings(environment: Environment) -> GenesysSettings | None:
-    """Return the platform's settings, or None where neither a region nor an address is configured.
+    """Return the platform's settings, or None if neither a region nor an address is set.
+
+    The login service of https://api.DOMAIN is https://login.DOMAIN; any other address serves both.
 
     Raises:
-        ConfigurationError: One is missing, malformed or contradicts another; its text names it.
+        ConfigurationError: A setting is missing, malformed or contradicts another; the message names it.
     """
-    api_url, login_url = _addresses(environment)
-    if not api_url:
-        return None
-    client_id = environment.string("OM_GENESYS_CLIENT_ID")
-    client_secret = environment.string("OM_GENESYS_CLIENT_SECRET")
-    if not client_id or not client_secret:
-        raise ConfigurationError(
-            "OM_GENESYS_CLIENT_ID and OM_GENESYS_CLIENT_SECRET must be set where OM_GENESYS_REGION or "
-            "OM_GENESYS_API_URL is"
-        )
-    limit = environment.integer("OM_GENESYS_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE, minimum=10)
-    return GenesysSettings(api_url, login_url, client_id, client_secret, limit)
-
-
-def _addresses(environment: Environment) -> tuple[str, str]:
     region = environment.string("OM_GENESYS_REGION")
     domain = DOMAINS.get(region, region)
     if region and domain not in DOMAINS.values():
         raise ConfigurationError(f"OM_GENESYS_REGION must be one of {', '.join(DOMAINS)}")
-    api_url = environment.string("OM_GENESYS_API_URL", f"https://api.{domain}" if domain else "")
-    login_url = environment.string("OM_GENESYS_LOGIN_URL", f"https://login.{domain}" if domain else api_url)
-    for name, url in (("OM_GENESYS_API_URL", api_url), ("OM_GENESYS_LOGIN_URL", login_url)):
-        if url and not is_safe(url):
-            raise ConfigurationError(f"{name} must be an https:// address (http:// only on this host)")
-    return api_url.rstrip("/"), login_url.rstrip("/")
+    api_url = environment.string("OM_GENESYS_API_URL", f"https://api.{domain}" if domain else "").rstrip("/")
+    if not api_url:
+        return None
+    if not is_safe(api_url):
+        raise ConfigurationError("OM_GENESYS_API_URL must be an https:// address (http:// only on this host)")
+    client_id = environment.string("OM_GENESYS_CLIENT_ID")
+    client_secret = environment.string("OM_GENESYS_CLIENT_SECRET")
+    if not client_id or not client_secret:
+        raise ConfigurationError(
+            "OM_GENESYS_CLIENT_ID and OM_GENESYS_CLIENT_SECRET must be set if OM_GENESYS_REGION or "
+            "OM_GENESYS_API_URL is"
+        )
+    limit = environment.integer("OM_GENESYS_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE, minimum=10)
+    login_url = api_url.replace("://api.", "://login.", 1)
+    return GenesysSettings(api_url, login_url, client_id, client_secret, limit)
 
 
-def region_of(name: str) -> str:
-    """Return the name that Amazon gives the region of *name*, which may be the platform's domain of it."""
+def find_region(name: str) -> str:
+    """Return Amazon's name of a region; *name* may also be the platform's domain of it."""
     return next((region for region, domain in DOMAINS.items() if domain == name), name)
 
 
 def is_safe(url: str) -> bool:
-    """Tell whether credentials may be sent to *url*: over TLS, or to this very host."""
+    """Return whether credentials may be sent to *url*: over TLS, or to the loopback interface."""
     parts = urlsplit(url)
     return bool(parts.hostname) and (
         parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)

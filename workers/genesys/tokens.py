@@ -1,4 +1,4 @@
-"""Get the platform's access token, renewed before it runs out, by one caller at a time."""
+"""Get the platform's access token, and renew it before it expires."""
 
 from __future__ import annotations
 
@@ -26,45 +26,44 @@ from workers.http_deadline import DeadlineAdapter
 if TYPE_CHECKING:
     from workers.genesys.settings import GenesysSettings
 
-REQUEST_SECONDS: Final = 15.0
-"""For a whole request, from the connection to the end of its answer."""
-
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 """Far above a page of conversations, or 200 messages."""
 
 EARLY_SHARE: Final = 0.1
-"""Renew when a tenth of a token's life is left: the platform's lives are minutes to days."""
+"""Renew when a tenth of a token's life is left: the platform's tokens live minutes to days."""
 
 RETRY_SECONDS: Final = 5.0
-
+"""The delay after an answer without a Retry-After header."""
 
 Http = TypeVar("Http", bound=requests.Session)
 
 
 class Tokens:
-    """The access token of the OAuth client's credentials.
+    """The access token for the OAuth client's credentials; may be used by several threads.
 
     Args:
-        settings: Who we are, and where to log in.
+        settings: Our credentials, and the login service.
+        request_seconds: The deadline of a whole request.
     """
 
-    def __init__(self, settings: GenesysSettings) -> None:
+    def __init__(self, settings: GenesysSettings, request_seconds: float) -> None:
         if settings.login_url.startswith("http://"):
-            # Only this very host is allowed to be without TLS (settings.py); oauthlib wants to be told.
+            # The settings allow this on the loopback interface only; oauthlib has to be told as well.
             os.environ.setdefault("OAUTHLIB_INSECURE_TRANSPORT", "1")
         self._url = f"{settings.login_url}/oauth/token"
         self._credentials = HTTPBasicAuth(settings.client_id, settings.client_secret)
         self._client_id = settings.client_id
+        self._request_seconds = request_seconds
         self._lock = threading.Lock()
         self._token = ""
         self._renew_at = 0.0
 
     def current(self) -> str:
-        """Return a token that is still good; blocks for seconds while it is being renewed.
+        """Return a valid token; blocks for seconds while it is being renewed.
 
         Raises:
             PlatformRefusedError: The credentials are wrong.
-            PlatformBusyError: The login service is away, or gave no answer about them: nothing can be asked.
+            PlatformBusyError: The login service did not answer, or its answer decided nothing.
         """
         with self._lock:
             if time.monotonic() >= self._renew_at:
@@ -72,16 +71,16 @@ class Tokens:
             return self._token
 
     def forget(self, token: str) -> None:
-        """Get another one next time, unless that has happened already: the platform refused *token*."""
+        """Get another token next time, unless that has happened already: the platform refused *token*."""
         with self._lock:
             if self._token == token:
                 self._renew_at = 0.0
 
     def _renew(self) -> None:
-        session = limited(OAuth2Session(client=BackendApplicationClient(client_id=self._client_id)))
-        session.register_compliance_hook("access_token_response", _answered)
+        session = limit_session(OAuth2Session(client=BackendApplicationClient(client_id=self._client_id)))
+        session.register_compliance_hook("access_token_response", _check_status)
         try:
-            answer = session.fetch_token(self._url, auth=self._credentials, timeout=REQUEST_SECONDS)
+            answer = session.fetch_token(self._url, auth=self._credentials, timeout=self._request_seconds)
         except (MissingTokenError, ServerError, TemporarilyUnavailableError) as error:
             raise PlatformBusyError(f"login: {error.error}", delay=RETRY_SECONDS) from None
         except (
@@ -91,8 +90,8 @@ class Tokens:
             TypeError,
             AttributeError,
         ) as error:
-            # oauthlib has the first of an "error" that is no word of OAuth's, as gateways have one, and the
-            # last two of JSON that is no object.
+            # oauthlib raises the first for an "error" that OAuth does not define, as gateways send one, and
+            # the last two for JSON that is no object.
             raise PlatformBusyError(f"login: {type(error).__name__}", delay=RETRY_SECONDS) from None
         except OAuth2Error as error:
             code = error.error or "oauth"
@@ -102,20 +101,20 @@ class Tokens:
         self._renew_at = time.monotonic() + lifetime * (1 - EARLY_SHARE)
 
 
-def limited(session: Http) -> Http:
-    """Give each request of a session one deadline, limit its answer, and have it follow no redirect."""
+def limit_session(session: Http) -> Http:
+    """Give each request of a session one deadline, limit its answer, and follow no redirect."""
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter(max_answer_bytes=MAX_ANSWER_BYTES))
-    # oauthlib's session cannot be told at each request. A redirect would take the credentials elsewhere.
+    # oauthlib's session has no option for each request. A redirect would take the credentials elsewhere.
     session.max_redirects = 0
     return session
 
 
-def _answered(response: requests.Response) -> requests.Response:
-    """Return an answer of the login service; oauthlib reads its body alone, and makes 400 of what it lacks.
+def _check_status(response: requests.Response) -> requests.Response:
+    """Return an answer of the login service; oauthlib itself ignores the status.
 
     Raises:
-        PlatformBusyError: It says that it fails, or has no room: nothing of the credentials.
+        PlatformBusyError: The service fails or is overloaded, which says nothing about the credentials.
     """
     status = response.status_code
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -1,37 +1,27 @@
-"""Compare what was processed with the platform's history, and have what is missing take effect."""
+"""Compare processed events with the platform's history, and publish the missing ones."""
 
-from workers.reconcile.bounds import DAY_US
-from workers.reconcile.broker import EventsExchange
-from workers.reconcile.checking import Bounds, Checked, Checker
-from workers.reconcile.comparing import Comparer, Found, Record
-from workers.reconcile.copies import Copy
+from workers.reconcile.bounds import DAY_US, MARGIN_US, Bounds, safe_cutoff
+from workers.reconcile.check import CheckResult
+from workers.reconcile.comparison import Comparison, ProgressRecord
 from workers.reconcile.platform_history import PlatformHistory
-from workers.reconcile.reach import reach_of
+from workers.reconcile.publishing import EventsExchange
 from workers.reconcile.reconciler import Reconciler
-from workers.reconcile.settings import (
-    MARGIN_US,
-    ReconcileSettings,
-    platform_history_of,
-    read_reconcile_settings,
-)
-from workers.reconcile.worklists import GivenWorklist
+from workers.reconcile.reconstruction import ReconstructedEvent
+from workers.reconcile.settings import ReconcileSettings, open_platform_history, read_reconcile_settings
 
 __all__ = [
     "DAY_US",
     "MARGIN_US",
     "Bounds",
-    "Checked",
-    "Checker",
-    "Comparer",
-    "Copy",
+    "CheckResult",
+    "Comparison",
     "EventsExchange",
-    "Found",
-    "GivenWorklist",
     "PlatformHistory",
+    "ProgressRecord",
     "ReconcileSettings",
     "Reconciler",
-    "Record",
-    "platform_history_of",
-    "reach_of",
+    "ReconstructedEvent",
+    "open_platform_history",
     "read_reconcile_settings",
+    "safe_cutoff",
 ]

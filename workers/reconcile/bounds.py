@@ -1,31 +1,54 @@
-"""Decide what a comparison looks at: neither what may still be on its way nor what is long forgotten."""
+"""Decide which events a comparison covers: neither those still on their way nor those deleted since."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from workers.db.engine import transact
+from workers.db.reconcile import read_arrivals
+
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from workers.db.reconcile import Arrivals, Watermarks
+    from workers.reconcile.publishing import EventsExchange
 
 HORIZON_DAYS: Final = 7
-"""An older message is not compared: what was deleted after OM_RETENTION_DAYS would look missing."""
+"""Older events are not compared: those deleted after OM_RETENTION_DAYS would look missing."""
 
 DAY_US: Final = 86_400_000_000
 
+MARGIN_US: Final = 180_000_000
+"""An event may be on its way for this long before it counts as missing: above the 85 seconds of the
+platform's retries and the two of a window; the platform's analytics lag a little, too."""
+
 OVERLAP_US: Final = 3_600_000_000
-"""The platform's list of conversations is nearly up to date, not quite: each one looks an hour back."""
+"""The platform's list of conversations lags a little: each comparison lists an hour more."""
 
 MIN_COMPARED: Final = 50
 """Fewer events of ours prove nothing about the comparison."""
 
 MAX_UNMATCHED_SHARE: Final = 20
-"""At most one of 20 of our events may be missing from the history, as the design demands."""
+"""The history may lack at most one of 20 of our events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The compared interval, in microseconds since the epoch; the end is excluded."""
+
+    from_us: int
+    to_us: int
+
+    def contain(self, at_us: int) -> bool:
+        """Return whether an event of that time is compared."""
+        return self.from_us <= at_us < self.to_us
 
 
 def is_mismatch(ours: int, unmatched: int) -> bool:
     """Return whether the comparison itself is wrong: the history lacks too many events that we received.
 
-    Many events that we lack are no sign of it: an outage looks the same.
+    Many events that we lack are no sign of an error: an outage looks the same.
     """
     return ours >= MIN_COMPARED and unmatched * MAX_UNMATCHED_SHARE > ours
 
@@ -37,37 +60,47 @@ def is_due(watermarks: Watermarks, now_us: int, interval_us: int) -> bool:
     return watermarks.started_us is None or now_us - watermarks.started_us >= interval_us
 
 
-def compared_from(watermarks: Watermarks, now_us: int, horizon_us: int) -> int:
-    """Return from when on the timer compares: its first comparison ever, or the horizon.
+def compare_from(watermarks: Watermarks, now_us: int, horizon_us: int) -> int:
+    """Return where the timer begins to compare: at its first comparison ever, or at the horizon.
 
-    Nothing before the first is looked at, since it may never have been sent to this service.
+    Earlier events may never have been sent to this service.
     """
     first = now_us if watermarks.first_from_us is None else watermarks.first_from_us
     return max(first, now_us - horizon_us)
 
 
-def compared_to(now_us: int, margin_us: int, *, waiting: int, arrivals: Arrivals) -> int:
-    """Return up to when events have had the time to come and to be processed.
+def compare_to(now_us: int, *, waiting: int, arrivals: Arrivals) -> int:
+    """Return up to when events have had time to arrive and to be processed.
 
     Args:
         now_us: The present.
-        margin_us: What the platform, its retries and its history take.
-        waiting: Deliveries in the events queue. While there are some, events that came in after the newest
+        waiting: Messages in the events queue. If there are any, events that arrived after the newest
             processed one wait there.
-        arrivals: When the latest processed events came in. A late one shows that an edge's journal is giving
-            out what an outage left in it, the oldest first.
+        arrivals: When recently processed events arrived. A late one shows that an edge is publishing what an
+            outage left in its journal, oldest first.
     """
-    bounds = [now_us]
+    limits = [now_us]
     if waiting and arrivals.newest_us is not None:
-        bounds.append(arrivals.newest_us)
+        limits.append(arrivals.newest_us)
     if arrivals.late_us is not None:
-        bounds.append(arrivals.late_us)
-    return min(bounds) - margin_us
+        limits.append(arrivals.late_us)
+    return min(limits) - MARGIN_US
 
 
-def listed_from(watermarks: Watermarks) -> int | None:
-    """Return from which start on conversations are listed; None for all of the interval's days.
+def list_from(watermarks: Watermarks) -> int | None:
+    """Return from which start on conversations are listed; None for all days of the interval.
 
-    Those that started earlier were listed by an earlier comparison.
+    An earlier comparison listed the conversations that started before.
     """
     return None if watermarks.compared_to_us is None else watermarks.compared_to_us - OVERLAP_US
+
+
+def safe_cutoff(engine: Engine, exchange: EventsExchange, now_us: int) -> int:
+    """Return up to when events can be compared now, microseconds since the epoch; blocks for some seconds.
+
+    Raises:
+        RetryLaterError: The database or the broker is away.
+    """
+    horizon_us = HORIZON_DAYS * DAY_US
+    arrivals = transact(engine, lambda connection: read_arrivals(connection, now_us, MARGIN_US, horizon_us))
+    return compare_to(now_us, waiting=exchange.count_waiting(), arrivals=arrivals)

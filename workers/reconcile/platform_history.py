@@ -1,4 +1,4 @@
-"""Ask the platform which conversations there were, and what was said in them.
+"""Read from the platform which conversations there were, and their messages.
 
 Source:
     `POST /api/v2/analytics/conversations/details/query`, `GET /api/v2/analytics/conversations/details`,
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from messaging.log import logger
 from workers.db.reconcile import PlatformCount
-from workers.genesys import PlatformRefusedError, platform_state_of
+from workers.genesys import PlatformRefusedError, derive_state
 from workers.parsing import ENDED, moment_of
 
 if TYPE_CHECKING:
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
 
 PAGE_SIZE: Final = 100
 
-COUNTED_AT_ONCE: Final = 100
-"""Ids in one address; a hundred of 36 characters are some 4 kB."""
+MAX_COUNTS: Final = 100
+"""Conversations in one request for counts; a hundred ids of 36 characters make an address of 4 kB."""
 
 MESSAGE_COUNT: Final = "oMessageCount"
-"""The metric of a session that counts messages, both the customer's and those sent to them. The platform does
-not document when it appears: a conversation without it is read."""
+"""The metric of a session that counts messages in both directions. The platform does not document when it
+appears: a conversation without it is read."""
 
-MESSAGES_AT_ONCE: Final = 200
-"""The platform allows 1,000 and advises against it."""
+MAX_MESSAGES: Final = 200
+"""Messages in one request; the platform allows 1,000 and advises against it."""
 
 SEGMENT_FILTERS: Final = [
     {
@@ -48,7 +49,7 @@ SEGMENT_FILTERS: Final = [
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What a conversation holds, without its words.
+    """A conversation without its texts.
 
     Args:
         message_ids: Every message.
@@ -62,105 +63,97 @@ class Overview:
 
 
 class PlatformHistory:
-    """The platform's word on what happened.
-
-    Args:
-        client: The way to it, within the budget.
-    """
+    """The platform's history; each method raises PlatformUnavailableError and PlatformRefusedError."""
 
     def __init__(self, client: GenesysClient) -> None:
         self._client = client
 
-    def conversations(
+    def list_conversations(
         self, from_us: int, to_us: int, page: int, *, started_from_us: int | None = None
     ) -> tuple[list[str], bool]:
         """Return a page of the conversations that started on the interval's days, and whether it is the last.
 
         They come newest first. With *started_from_us*, the page with an older one is the last: at 100 events
         a second a day has thousands of pages.
-
-        Raises:
-            PlatformUnavailableError, PlatformRefusedError: As the client's.
         """
         start, end = sorted((from_us, to_us))
         content = {
-            "interval": f"{_written(start)}/{_written(end)}",
+            "interval": f"{_format_time(start)}/{_format_time(end)}",
             "order": "desc",
             "orderBy": "conversationStart",
             "paging": {"pageSize": PAGE_SIZE, "pageNumber": page},
             "segmentFilters": SEGMENT_FILTERS,
         }
         answer = self._client.query("/api/v2/analytics/conversations/details/query", content)
-        listed = _objects(answer.get("conversations"))
-        ids = [each["conversationId"] for each in listed if isinstance(each.get("conversationId"), str)]
+        listed = _select_objects(answer.get("conversations"))
+        ids = [item["conversationId"] for item in listed if isinstance(item.get("conversationId"), str)]
         is_older = started_from_us is not None and any(
-            each.get("conversationStart", _written(end)) < _written(started_from_us) for each in listed
+            item.get("conversationStart", _format_time(end)) < _format_time(started_from_us)
+            for item in listed
         )
         return ids, is_older or len(listed) < PAGE_SIZE
 
-    def counts(self, conversation_ids: Sequence[str]) -> dict[str, PlatformCount]:
-        """Return what analytics report of at most COUNTED_AT_ONCE conversations; one request.
+    def read_counts(self, conversation_ids: Sequence[str]) -> dict[str, PlatformCount]:
+        """Return what analytics report about at most MAX_COUNTS conversations; one request.
 
-        Raises:
-            PlatformUnavailableError, PlatformRefusedError: As the client's.
+        If analytics refuse, the result is empty, so that all these conversations are read.
         """
-        answer = self._client.get("/api/v2/analytics/conversations/details", id=",".join(conversation_ids))
-        return {
-            str(each.get("conversationId")): PlatformCount(
-                _messages_of(each), bool(each.get("conversationEnd"))
+        try:
+            answer = self._client.get(
+                "/api/v2/analytics/conversations/details", id=",".join(conversation_ids)
             )
-            for each in _objects(answer.get("conversations"))
+        except PlatformRefusedError as error:
+            if error.is_of_credentials:
+                raise
+            logger().warning("conversations_uncounted", reason=str(error))
+            return {}
+        return {
+            str(item.get("conversationId")): PlatformCount(
+                _count_messages(item), bool(item.get("conversationEnd"))
+            )
+            for item in _select_objects(answer.get("conversations"))
         }
 
-    def overview(self, conversation_id: str) -> Overview | None:
-        """Return which messages there are; None where the platform has no such conversation.
-
-        Raises:
-            PlatformUnavailableError, PlatformRefusedError: As the client's.
-        """
+    def read_overview(self, conversation_id: str) -> Overview | None:
+        """Return which messages there are; None if the platform has no such conversation."""
         try:
             answer = self._client.get(f"/api/v2/conversations/messages/{quote(conversation_id, safe='')}")
         except PlatformRefusedError as error:
             if error.is_of_no_conversation:
                 return None
             raise
-        statuses = dict(_statuses_of(answer))
+        statuses = dict(_read_statuses(answer))
         digest = hashlib.sha256(repr(sorted(statuses.items())).encode()).hexdigest()
-        return Overview(tuple(statuses), digest, platform_state_of(answer).status == ENDED)
+        return Overview(tuple(statuses), digest, derive_state(answer).status == ENDED)
 
-    def messages(self, conversation_id: str, message_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return at most MESSAGES_AT_ONCE messages, each as the platform's model MessageData; one request.
-
-        Raises:
-            PlatformUnavailableError, PlatformRefusedError: As the client's.
-        """
+    def read_messages(self, conversation_id: str, message_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return at most MAX_MESSAGES messages, each as the platform's model MessageData; one request."""
         path = f"/api/v2/conversations/messages/{quote(conversation_id, safe='')}/messages/bulk"
-        return _objects(self._client.query(path, list(message_ids)).get("entities"))
+        return _select_objects(self._client.query(path, list(message_ids)).get("entities"))
 
 
-def _messages_of(conversation: Mapping[str, Any]) -> int | None:
+def _count_messages(conversation: Mapping[str, Any]) -> int | None:
     """Return the sum of the sessions' counts; None if no session has one."""
-    found = [
-        metric.get("value")
-        for participant in _objects(conversation.get("participants"))
-        for session in _objects(participant.get("sessions"))
-        for metric in _objects(session.get("metrics"))
-        if metric.get("name") == MESSAGE_COUNT
+    counts = [
+        metric["value"]
+        for participant in _select_objects(conversation.get("participants"))
+        for session in _select_objects(participant.get("sessions"))
+        for metric in _select_objects(session.get("metrics"))
+        if metric.get("name") == MESSAGE_COUNT and isinstance(metric.get("value"), int)
     ]
-    counts = [value for value in found if isinstance(value, int)]
     return sum(counts) if counts else None
 
 
-def _statuses_of(conversation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for participant in _objects(conversation.get("participants")):
-        for message in _objects(participant.get("messages")):
+def _read_statuses(conversation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for participant in _select_objects(conversation.get("participants")):
+        for message in _select_objects(participant.get("messages")):
             if isinstance(message.get("messageId"), str):
                 yield message["messageId"], str(message.get("messageStatus"))
 
 
-def _objects(found: Any) -> list[dict[str, Any]]:
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+def _select_objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _written(at_us: int) -> str:
+def _format_time(at_us: int) -> str:
     return moment_of(at_us).isoformat(timespec="milliseconds").replace("+00:00", "Z")

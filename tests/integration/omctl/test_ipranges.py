@@ -31,7 +31,6 @@ def environment(organisation):
             "OM_GENESYS_REGION": "eu-central-1",
             "OM_GENESYS_CLIENT_ID": "client",
             "OM_GENESYS_CLIENT_SECRET": SECRET,
-            "OM_GENESYS_LOGIN_URL": url,
         }
 
 

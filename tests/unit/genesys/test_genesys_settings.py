@@ -28,9 +28,17 @@ def test_a_region_is_named_as_amazon_or_as_the_platform_names_it(read, region):
     assert settings.login_url == "https://login.mypurecloud.de"
 
 
-def test_an_address_of_ones_own_takes_the_place_of_the_regions(read):
-    settings = read(OM_GENESYS_API_URL="http://127.0.0.1:5005/", **CREDENTIALS)
-    assert (settings.api_url, settings.login_url) == ("http://127.0.0.1:5005", "http://127.0.0.1:5005")
+@pytest.mark.parametrize(
+    ("address", "login"),
+    [
+        ("http://127.0.0.1:5005/", "http://127.0.0.1:5005"),
+        ("https://api.mypurecloud.ie", "https://login.mypurecloud.ie"),
+        ("https://gateway.example/api.genesys", "https://gateway.example/api.genesys"),
+    ],
+)
+def test_an_address_replaces_the_regions_and_determines_the_login_service(read, address, login):
+    settings = read(OM_GENESYS_API_URL=address, OM_GENESYS_REGION="eu-central-1", **CREDENTIALS)
+    assert (settings.api_url, settings.login_url) == (address.rstrip("/"), login)
 
 
 @pytest.mark.parametrize(

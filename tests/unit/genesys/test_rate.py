@@ -1,6 +1,6 @@
 import pytest
 
-from workers.genesys.budget import MINUTE_US, rate_of
+from workers.genesys.budget import MINUTE_US, compute_rate
 
 
 def requests_taken(rate, moments_us):
@@ -15,17 +15,17 @@ def requests_taken(rate, moments_us):
 
 @pytest.mark.parametrize("limit", [10, 60, 180, 300, 1000])
 def test_no_minute_wherever_it_begins_has_more_requests_than_the_limit(limit):
-    taken = requests_taken(rate_of(limit), range(0, 4 * MINUTE_US, 5_000))
+    taken = requests_taken(compute_rate(limit), range(0, 4 * MINUTE_US, 5_000))
     fullest = max(sum(start <= each < start + MINUTE_US for each in taken) for start in taken)
     assert fullest <= limit
     assert fullest >= 0.85 * limit
 
 
 def test_a_tenth_of_the_limit_may_come_at_once():
-    assert len(requests_taken(rate_of(300), [1_000_000] * 300)) == 30
+    assert len(requests_taken(compute_rate(300), [1_000_000] * 300)) == 30
 
 
 @pytest.mark.parametrize("limit", [10, 60, 300, 1000])
 def test_urgent_callers_find_a_request_when_the_background_finds_none(limit):
-    rate = rate_of(limit)
+    rate = compute_rate(limit)
     assert 0 <= rate.background_us < rate.urgent_us < rate.burst_us

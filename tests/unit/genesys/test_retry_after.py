@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from workers.genesys.client import LONGEST_RETRY_AFTER, RETRY_SECONDS, retry_after
+from workers.genesys.client import MAX_RETRY_AFTER, RETRY_SECONDS, read_retry_after
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -15,12 +15,12 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
         ("nan", RETRY_SECONDS),
         ("30", 30.0),
         ("0", 1.0),
-        ("86400", LONGEST_RETRY_AFTER),
-        ("inf", LONGEST_RETRY_AFTER),
+        ("86400", MAX_RETRY_AFTER),
+        ("inf", MAX_RETRY_AFTER),
         ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
         ("Thu, 01 Jan 2026 11:00:30 GMT", 1.0),
-        ("Thu, 01 Jan 2026 13:00:00 GMT", LONGEST_RETRY_AFTER),
+        ("Thu, 01 Jan 2026 13:00:00 GMT", MAX_RETRY_AFTER),
     ],
 )
 def test_the_platform_may_say_when_to_come_again_by_a_number_or_a_date(header, seconds):
-    assert retry_after(header, NOW) == seconds
+    assert read_retry_after(header, NOW) == seconds

@@ -25,7 +25,7 @@ def log_in(monkeypatch):
             return response
 
         monkeypatch.setattr(HTTPAdapter, "send", send)
-        return Tokens(SETTINGS).current()
+        return Tokens(SETTINGS, 15.0).current()
 
     return ask
 

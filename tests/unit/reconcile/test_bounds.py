@@ -3,7 +3,14 @@
 import pytest
 
 from workers.db.reconcile import Arrivals, Watermarks
-from workers.reconcile.bounds import compared_from, compared_to, is_due, is_mismatch, listed_from
+from workers.reconcile.bounds import (
+    MARGIN_US,
+    compare_from,
+    compare_to,
+    is_due,
+    is_mismatch,
+    list_from,
+)
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -28,29 +35,29 @@ def test_the_next_begins_an_interval_after_the_last_and_never_beside_it(watermar
     ("first", "start"), [(None, NOW), (NOW - HOUR, NOW - HOUR), (NOW - 8 * DAY, NOW - 7 * DAY)]
 )
 def test_nothing_before_the_first_comparison_or_the_horizon_is_looked_at(first, start):
-    assert compared_from(Watermarks(first_from_us=first), NOW, 7 * DAY) == start
+    assert compare_from(Watermarks(first_from_us=first), NOW, 7 * DAY) == start
 
 
 @pytest.mark.parametrize(
     ("waiting", "newest", "late", "end"),
     [
-        (0, None, None, NOW - 60),
-        (0, NOW - HOUR, None, NOW - 60),
-        (5, NOW - HOUR, None, NOW - HOUR - 60),
-        (5, NOW + HOUR, None, NOW - 60),
-        (5, None, None, NOW - 60),
-        (0, NOW, NOW - HOUR, NOW - HOUR - 60),
-        (5, NOW - HOUR, NOW - DAY, NOW - DAY - 60),
-        (5, NOW - DAY, NOW - HOUR, NOW - DAY - 60),
+        (0, None, None, NOW - MARGIN_US),
+        (0, NOW - HOUR, None, NOW - MARGIN_US),
+        (5, NOW - HOUR, None, NOW - HOUR - MARGIN_US),
+        (5, NOW + HOUR, None, NOW - MARGIN_US),
+        (5, None, None, NOW - MARGIN_US),
+        (0, NOW, NOW - HOUR, NOW - HOUR - MARGIN_US),
+        (5, NOW - HOUR, NOW - DAY, NOW - DAY - MARGIN_US),
+        (5, NOW - DAY, NOW - HOUR, NOW - DAY - MARGIN_US),
     ],
 )
 def test_what_waits_in_the_queue_or_in_a_journal_is_not_missing(waiting, newest, late, end):
-    assert compared_to(NOW, 60, waiting=waiting, arrivals=Arrivals(newest, late)) == end
+    assert compare_to(NOW, waiting=waiting, arrivals=Arrivals(newest, late)) == end
 
 
 def test_conversations_are_listed_again_from_an_hour_before_the_last_list():
-    assert listed_from(Watermarks()) is None
-    assert listed_from(Watermarks(compared_to_us=NOW)) == NOW - HOUR
+    assert list_from(Watermarks()) is None
+    assert list_from(Watermarks(compared_to_us=NOW)) == NOW - HOUR
 
 
 @pytest.mark.parametrize(

@@ -27,22 +27,22 @@ class Told:
         self.asked = []
         self.listed = []
 
-    def conversations(self, from_us, to_us, _page, **_options):
+    def list_conversations(self, from_us, to_us, _page, **_options):
         self.listed.append((from_us, to_us))
         if self.list_error is not None:
             raise self.list_error
         return self.ids, True
 
-    def overview(self, conversation_id):
+    def read_overview(self, conversation_id):
         self.asked.append(conversation_id)
         if conversation_id in self.errors:
             raise self.errors[conversation_id]
         return Overview((), "a-fingerprint", is_ended=False)
 
-    def counts(self, _ids):
+    def read_counts(self, _ids):
         return {}
 
-    def messages(self, _conversation_id, _message_ids):
+    def read_messages(self, _conversation_id, _message_ids):
         return []
 
 
@@ -52,7 +52,7 @@ class NoExchange:
     def publish(self, envelopes):
         assert not list(envelopes)
 
-    def waiting(self):
+    def count_waiting(self):
         return 0
 
 

@@ -19,7 +19,7 @@ class Refusing:
 @pytest.mark.parametrize("status", [400, 404])
 def test_an_id_that_the_platform_does_not_know_is_no_conversation(status):
     history = PlatformHistory(Refusing(PlatformRefusedError(status, "not.found", "an-id")))
-    assert history.overview("c-1") is None
+    assert history.read_overview("c-1") is None
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_an_id_that_the_platform_does_not_know_is_no_conversation(status):
 )
 def test_what_is_no_answer_about_the_conversation_concludes_nothing(error):
     with pytest.raises(PlatformRefusedError):
-        PlatformHistory(Refusing(error)).overview("c-1")
+        PlatformHistory(Refusing(error)).read_overview("c-1")

@@ -110,7 +110,7 @@ def test_what_the_reconciliation_asks_for():
             asked.append(content)
             return {"conversations": []}
 
-    PlatformHistory(Client()).conversations(1_700_000_000_000_000, 1_700_000_900_000_000, 1)
+    PlatformHistory(Client()).list_conversations(1_700_000_000_000_000, 1_700_000_900_000_000, 1)
     assert_is("ConversationQuery", asked[0])
 
 

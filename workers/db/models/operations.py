@@ -93,12 +93,6 @@ platform_conversations = Table(
     column("differs", Boolean, "Whether the counts did not agree then", server_default=true()),
     column("messages", Integer, "Messages that it had when it was read last", nullable=True),
     column("read_at", UtcDateTime, "When it was read last, our clock", nullable=True),
-    column(
-        "compared_through",
-        Identifier,
-        "The last message compared of one that is read in pieces",
-        nullable=True,
-    ),
     column("fingerprint", Text, "Of what was read; the same again needs no comparison", nullable=True),
     comment="How far each conversation is compared with the platform's history",
 )

@@ -55,13 +55,11 @@ _COUNTED: Final = insert_into(
 )
 _READ: Final = insert_into(
     platform_conversations,
-    ("conversation_id", "state", "listed_at", "read_at", "fingerprint", "messages", "compared_through"),
+    ("conversation_id", "state", "listed_at", "read_at", "fingerprint", "messages"),
     """
     ON CONFLICT (conversation_id) DO UPDATE SET
         state = excluded.state, read_at = excluded.read_at, fingerprint = excluded.fingerprint,
-        messages = COALESCE(excluded.messages, platform_conversations.messages),
-        compared_through = excluded.compared_through,
-        differs = platform_conversations.differs AND excluded.read_at IS NULL
+        messages = COALESCE(excluded.messages, platform_conversations.messages), differs = excluded.differs
     """,
     differs="false",
 )
@@ -72,94 +70,67 @@ class KnownConversation:
     """A conversation to compare.
 
     Args:
-        conversation_id: The platform's.
-        fingerprint: Of what was read last; None if that was not complete.
-        compared_through: The last message that was compared, if its reading was interrupted.
+        conversation_id: The platform's id.
+        fingerprint: Digest of its messages when last read; None if that reading was incomplete.
     """
 
     conversation_id: str
     fingerprint: str | None = None
-    compared_through: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformCount:
-    """What analytics report of a conversation.
-
-    Args:
-        messages: How many it has; None if that is not reported.
-        is_ended: Whether it has ended.
-    """
+    """What analytics report about a conversation; `messages` is None if they report no count."""
 
     messages: int | None
     is_ended: bool = False
 
 
-def list_conversations(connection: Connection, ids: Collection[str], now_us: int) -> None:
-    """Record conversations that the platform has; known ones stay as they are."""
+def record_listed_conversations(connection: Connection, ids: Collection[str], now_us: int) -> None:
+    """Record conversations that the platform lists; known ones stay as they are."""
     if ids:
-        _LIST.execute(connection, [(each, now_us) for each in sorted(ids)])
+        _LIST.execute(connection, [(conversation_id, now_us) for conversation_id in sorted(ids)])
 
 
-def list_own_conversations(connection: Connection, active_since: datetime) -> None:
-    """Record our own conversations with an event since then; those with news are compared again."""
+def record_own_conversations(connection: Connection, active_since: datetime) -> None:
+    """Record our own conversations with an event since then; those with newer events are compared again."""
     connection.execute(_LIST_OWN, {"since": active_since})
 
 
-def own_conversations(connection: Connection, after: str, active_since: datetime, most: int) -> list[str]:
+def read_conversation_ids(
+    connection: Connection, after: str, active_since: datetime, limit: int
+) -> list[str]:
     """Return the next conversations by id, ours and the platform's, with an event or a listing since then."""
     ours = select(_C.conversation_id).where(_C.conversation_id > after, _C.last_event_at >= active_since)
     listed = select(_P.conversation_id).where(_P.conversation_id > after, _P.listed_at >= active_since)
     both = union(
-        *(select(ids.order_by("conversation_id").limit(most).subquery()) for ids in (ours, listed))
+        *(select(ids.order_by("conversation_id").limit(limit).subquery()) for ids in (ours, listed))
     ).subquery()
-    return list(connection.scalars(select(both).order_by("conversation_id").limit(most)))
+    return list(connection.scalars(select(both).order_by("conversation_id").limit(limit)))
 
 
-def conversations_to_count(
-    connection: Connection, started_us: int, active_since: datetime, most: int
+def select_uncounted(
+    connection: Connection, started_us: int, active_since: datetime, limit: int
 ) -> dict[str, int | None]:
-    """Return open conversations that were not counted since then, with their messages when last read."""
+    """Return open conversations not counted since *started_us*, with their messages when last read."""
     query = select(_P.conversation_id, _P.messages).where(
         _P.state == STATE_OPEN, _is_before(_P.counted_at, started_us), _P.listed_at >= active_since
     )
-    return {row.conversation_id: row.messages for row in connection.execute(query.limit(most))}
+    return {row.conversation_id: row.messages for row in connection.execute(query.limit(limit))}
 
 
-def known_messages(connection: Connection, ids: Collection[str]) -> dict[str, int]:
-    """Return how many messages of each conversation we know.
-
-    A message to the customer is known by its own event, whatever receipts of it came. The native dialect
-    notifies no message of the customer: such a one is known by its receipt.
-    """
-    events, said, receipts = processed_events.c, conversation_messages.c, message_receipts.c
-    message = func.coalesce(said.platform_message_id, receipts.platform_message_id, events.idempotency_key)
-    is_inbound = receipts.event_id.is_not(None) & events.idempotency_key.like("%:inbound:%")
-    query = (
-        select(events.conversation_id, func.count(message.distinct()))
-        .select_from(
-            processed_events.outerjoin(conversation_messages, said.event_id == events.id).outerjoin(
-                message_receipts, receipts.event_id == events.id
-            )
-        )
-        .where(events.conversation_id.in_(sorted(ids)), or_(said.event_id.is_not(None), is_inbound))
-        .group_by(events.conversation_id)
-    )
-    return {row[0]: row[1] for row in connection.execute(query)}
-
-
-def note_counts(
+def record_counts(
     connection: Connection, read: Mapping[str, int | None], counts: Mapping[str, PlatformCount], now_us: int
 ) -> None:
     """Record which conversations differ from what we know, and from what was read last.
 
     Args:
         connection: In a transaction.
-        read: The conversations, each with its messages when it was read last.
-        counts: What analytics report of them; a conversation without a count differs.
+        read: The conversations, each with its messages when it was last read.
+        counts: What analytics report about them; a conversation without a count differs.
         now_us: The present.
     """
-    known = known_messages(connection, read)
+    known = _count_known_messages(connection, read)
     rows = []
     for conversation_id, messages in sorted(read.items()):
         count = counts.get(conversation_id, PlatformCount(None))
@@ -170,54 +141,72 @@ def note_counts(
         _COUNTED.execute(connection, rows)
 
 
-def conversations_to_read(  # one query
+def _count_known_messages(connection: Connection, ids: Collection[str]) -> dict[str, int]:
+    """Return how many messages of each conversation we know.
+
+    A message to the customer is known by its own event. The native dialect notifies no message from the
+    customer: such a message is known by its receipt.
+    """
+    events, messages, receipts = processed_events.c, conversation_messages.c, message_receipts.c
+    message = func.coalesce(
+        messages.platform_message_id, receipts.platform_message_id, events.idempotency_key
+    )
+    is_inbound = receipts.event_id.is_not(None) & events.idempotency_key.like("%:inbound:%")
+    query = (
+        select(events.conversation_id, func.count(message.distinct()))
+        .select_from(
+            processed_events.outerjoin(conversation_messages, messages.event_id == events.id).outerjoin(
+                message_receipts, receipts.event_id == events.id
+            )
+        )
+        .where(events.conversation_id.in_(sorted(ids)), or_(messages.event_id.is_not(None), is_inbound))
+        .group_by(events.conversation_id)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def select_unread(  # one query
     connection: Connection,
     started_us: int,
     active_since: datetime,
-    most: int,
+    limit: int,
     skip: Collection[str] = (),
     *,
     only_differing: bool = False,
 ) -> list[KnownConversation]:
-    """Return conversations that were not read since then: those that differ, then the longest unread."""
-    query = select(_P.conversation_id, _P.fingerprint, _P.compared_through).where(
-        _P.state.in_((STATE_OPEN, STATE_OVER)),
-        _is_before(_P.read_at, started_us),
-        _P.listed_at >= active_since,
-        _P.conversation_id.not_in(sorted(skip)),
+    """Return conversations not read since *started_us*: those that differ, then the longest unread."""
+    query = select(_P.conversation_id, _P.fingerprint).where(
+        *_is_unread(started_us, active_since), _P.conversation_id.not_in(sorted(skip))
     )
     if only_differing:
         query = query.where(_P.differs)
-    query = query.order_by(_P.differs.desc(), _P.read_at.asc().nulls_first(), _P.conversation_id).limit(most)
-    return [KnownConversation(*row) for row in connection.execute(query)]
+    query = query.order_by(_P.differs.desc(), _P.read_at.asc().nulls_first(), _P.conversation_id)
+    return [KnownConversation(*row) for row in connection.execute(query.limit(limit))]
 
 
 def count_unread(connection: Connection, started_us: int, active_since: datetime) -> int:
-    """Return how many conversations with agreeing counts were not read since then."""
-    query = select(func.count()).where(
-        _P.state.in_((STATE_OPEN, STATE_OVER)),
-        _is_before(_P.read_at, started_us),
-        _P.listed_at >= active_since,
-    )
+    """Return how many conversations were not read since *started_us*."""
+    query = select(func.count()).where(*_is_unread(started_us, active_since))
     return connection.execute(query).scalar_one()
 
 
-def note_conversation(  # noqa: PLR0917  # one row
+def record_progress(
     connection: Connection,
     conversation_id: str,
+    *,
     state: str,
     fingerprint: str | None,
-    read_at_us: int | None,
-    listed_at_us: int,
-    messages: int | None = None,
-    compared_through: str | None = None,
+    read_at_us: int,
+    messages: int | None,
 ) -> None:
-    """Record how far a conversation was compared, as it was when the reading began.
-
-    Without *read_at_us*, its reading goes on after *compared_through*.
-    """
-    row = (conversation_id, state, listed_at_us, read_at_us, fingerprint, messages, compared_through)
+    """Record that a conversation was read, as it was when the reading began."""
+    row = (conversation_id, state, read_at_us, read_at_us, fingerprint, messages)
     _READ.execute(connection, [row])
+
+
+def _is_unread(started_us: int, active_since: datetime) -> tuple[ColumnElement[bool], ...]:
+    is_open = _P.state.in_((STATE_OPEN, STATE_OVER))
+    return is_open, _is_before(_P.read_at, started_us), _P.listed_at >= active_since
 
 
 def _is_before(at: ColumnElement[datetime], moment_us: int) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Record how far a comparison with the platform's history has come, by whoever holds it at the moment."""
+"""Record a comparison's progress under a lease, so that another process can take it over."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ if TYPE_CHECKING:
 
 TIMER: Final = "timer"
 
-HELD_FOR: Final = timedelta(seconds=120)
-"""Above what one conversation takes; a killed process's work waits for so long."""
+LEASE: Final = timedelta(seconds=120)
+"""Longer than one conversation takes; a killed process's comparison waits this long."""
 
 LATELY: Final = timedelta(minutes=5)
-MAX_LATE: Final = timedelta(days=31)
-"""The platform's longest interval. No comparison reaches further back."""
-"""An event that was processed longer ago says nothing of what may still be on its way."""
+"""An event that was processed longer ago says nothing about events that may still be on their way."""
 
 LATEST_EVENTS: Final = 500
-"""Enough to see one of a journal's backlog among those that come in meanwhile."""
+"""Enough to include one of a journal's backlog among the events that arrive meanwhile."""
 
 _R: Final = reconciliations.c
 
@@ -50,21 +48,21 @@ _BEGIN: Final = text(
 
 
 class TakenOverError(RetryLaterError):
-    """Another process goes on with this comparison: leave it to that one."""
+    """Another process continues this comparison: leave it to that process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """One comparison, as it stands.
+    """One comparison, as recorded.
 
     Args:
         reconciliation_id: `reconciliations.id`.
-        compared_from_us: Compare what happened then or later, microseconds since the epoch.
-        compared_to_us: Compare what happened before.
+        compared_from_us: Compare events of this time or later, microseconds since the epoch.
+        compared_to_us: Compare events before this time.
         page: Next page of the platform's list; None when all are listed.
         started_us: When it began.
-        ours: Events of ours that were looked for in the history.
-        unmatched: Of these, how many the history does not have.
+        ours: Our own events that were looked for in the history.
+        unmatched: How many of these the history lacks.
     """
 
     reconciliation_id: int
@@ -86,7 +84,7 @@ def begin_reconciliation(
     holder: str,
     now_us: int,
 ) -> Reconciliation | None:
-    """Put a new comparison on record, held by us; None where the timer's is under way already."""
+    """Record a new comparison and hold it; return None if the timer's is under way already."""
     now = moment_of(now_us)
     values = {
         "started_by": started_by,
@@ -95,14 +93,14 @@ def begin_reconciliation(
         "page": page,
         "started_at": now,
         "held_by": holder,
-        "held_until": now + HELD_FOR,
+        "held_until": now + LEASE,
     }
-    found = connection.execute(_BEGIN, values).scalar_one_or_none()
-    return None if found is None else Reconciliation(found, compared_from_us, compared_to_us, page, now_us)
+    number = connection.execute(_BEGIN, values).scalar_one_or_none()
+    return None if number is None else Reconciliation(number, compared_from_us, compared_to_us, page, now_us)
 
 
-def take_up_reconciliation(connection: Connection, holder: str, now_us: int) -> Reconciliation | None:
-    """Return the timer's unfinished comparison where it is ours or nobody's any more, held by us now."""
+def resume_reconciliation(connection: Connection, holder: str, now_us: int) -> Reconciliation | None:
+    """Hold the timer's unfinished comparison, if it is ours or its lease has run out."""
     now = moment_of(now_us)
     statement = (
         update(reconciliations)
@@ -111,45 +109,53 @@ def take_up_reconciliation(connection: Connection, holder: str, now_us: int) -> 
             _R.finished_at.is_(None),
             or_(_R.held_by == holder, _R.held_until < now),
         )
-        .values(held_by=holder, held_until=now + HELD_FOR)
+        .values(held_by=holder, held_until=now + LEASE)
         .returning(reconciliations)
     )
     row = connection.execute(statement).one_or_none()
-    return None if row is None else _reconciliation_of(row)
+    if row is None:
+        return None
+    return Reconciliation(
+        row.id,
+        microseconds_of(row.compared_from),
+        microseconds_of(row.compared_to),
+        row.page,
+        microseconds_of(row.started_at),
+        row.ours,
+        row.unmatched,
+    )
 
 
-def note_reconciliation(
+def update_reconciliation(
     connection: Connection, reconciliation_id: int, holder: str, now_us: int, **changes: Any
-) -> None:
-    """Write how far it is, in the transaction of what was done; and hold it on.
+) -> Row[Any]:
+    """Record progress in the transaction of the work itself, and renew the lease; return the row.
 
     Raises:
-        TakenOverError: Somebody else holds it: what this transaction did is to be undone.
+        TakenOverError: Another process holds it: roll this transaction back.
     """
     statement = (
         update(reconciliations)
         .where(_R.id == reconciliation_id, _R.held_by == holder)
-        .values(held_until=moment_of(now_us) + HELD_FOR, **changes)
+        .values(held_until=moment_of(now_us) + LEASE, **changes)
+        .returning(reconciliations)
     )
-    if connection.execute(statement).rowcount != 1:
+    row = connection.execute(statement).one_or_none()
+    if row is None:
         raise TakenOverError("another process has taken the comparison over", delay=1.0)
-
-
-def reconciliation_row(connection: Connection, reconciliation_id: int) -> Row[Any]:
-    """Return everything on record of one."""
-    return connection.execute(select(reconciliations).where(_R.id == reconciliation_id)).one()
+    return row
 
 
 @dataclass(frozen=True, slots=True)
 class Watermarks:
-    """What earlier comparisons of the timer's left; None where there was none.
+    """What the timer's earlier comparisons left; None if there was none.
 
     Args:
         started_us: When the last one began.
-        first_from_us: From where on the first one compared: nothing before this service was there.
-        compared_to_us: Up to where the last finished one compared that had the platform's list.
+        first_from_us: Where the first one began to compare: this service did not exist before.
+        compared_to_us: Where the last finished one that had the platform's list stopped comparing.
         is_under_way: Whether one is not finished.
-        is_blocked: Whether one ended with a mismatch about which no operator has decided.
+        is_blocked: Whether one ended with a mismatch that no operator has decided.
     """
 
     started_us: int | None = None
@@ -161,42 +167,43 @@ class Watermarks:
 
 def read_watermarks(connection: Connection) -> Watermarks:
     """Return what the timer's comparisons left."""
+    has_list = _R.finished_at.is_not(None) & _R.unlisted.is_(None) & _R.mismatch.is_(None)
     query = select(
         func.max(_R.started_at),
         func.min(_R.compared_from),
-        func.max(_R.compared_to).filter(
-            _R.finished_at.is_not(None), _R.unlisted.is_(None), _R.mismatch.is_(None)
-        ),
+        func.max(_R.compared_to).filter(has_list),
         func.count().filter(_R.finished_at.is_(None)),
         func.count().filter(IS_UNDECIDED),
     ).where(_R.started_by == TIMER)
-    started, first_from, compared_to, under_way, blocked = connection.execute(query).one()
-    moments = [None if each is None else microseconds_of(each) for each in (started, first_from, compared_to)]
-    return Watermarks(moments[0], moments[1], moments[2], bool(under_way), bool(blocked))
+    *moments, under_way, blocked = connection.execute(query).one()
+    started, first_from, compared_to = (
+        None if moment is None else microseconds_of(moment) for moment in moments
+    )
+    return Watermarks(started, first_from, compared_to, bool(under_way), bool(blocked))
 
 
 def decide_mismatches(connection: Connection, operator: str) -> None:
-    """Record that an operator has decided about every mismatch: the timer's comparisons go on."""
+    """Record that an operator has decided every mismatch: the timer's comparisons continue."""
     connection.execute(update(reconciliations).where(IS_UNDECIDED).values(decided_by=operator))
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """When the webhooks came in that were processed lately; None if there are none.
+    """When recently processed webhooks arrived; None if there are none.
 
     Args:
-        newest_us: The one that was processed last.
-        late_us: The oldest of those that took longer than the margin.
+        newest_us: Arrival of the webhook that was processed last.
+        late_us: Oldest arrival among those that took longer than the margin.
     """
 
     newest_us: int | None = None
     late_us: int | None = None
 
 
-def recent_arrivals(connection: Connection, now_us: int, margin_us: int, horizon_us: int) -> Arrivals:
-    """Return when the latest webhooks came in.
+def read_arrivals(connection: Connection, now_us: int, margin_us: int, horizon_us: int) -> Arrivals:
+    """Return when the latest webhooks arrived.
 
-    Only webhooks count: a replayed event is old and says nothing about what is still to come. A time before
+    Only webhooks count: a replayed event is old and says nothing about events still to come. A time before
     the horizon is not that of a webhook either, whatever the event's headers contain.
     """
     events = processed_events.c
@@ -211,16 +218,4 @@ def recent_arrivals(connection: Connection, now_us: int, margin_us: int, horizon
     late = [row[0] for row in rows if row[1] >= since and row[1] - row[0] > margin]
     return Arrivals(
         microseconds_of(rows[0][0]) if rows else None, microseconds_of(min(late)) if late else None
-    )
-
-
-def _reconciliation_of(row: Row[Any]) -> Reconciliation:
-    return Reconciliation(
-        row.id,
-        microseconds_of(row.compared_from),
-        microseconds_of(row.compared_to),
-        row.page,
-        microseconds_of(row.started_at),
-        row.ours,
-        row.unmatched,
     )

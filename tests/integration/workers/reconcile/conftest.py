@@ -9,7 +9,7 @@ from workers.genesys import GenesysSettings
 from workers.reconcile import (
     EventsExchange,
     ReconcileSettings,
-    platform_history_of,
+    open_platform_history,
 )
 
 
@@ -32,7 +32,7 @@ def make_reconciler(  # noqa: PLR0917  # fixtures
     def make(holder="one", amqp_url=vhost.amqp_url):
         genesys = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET, REQUESTS_PER_MINUTE)
         settings = ReconcileSettings(genesys, (vhost.amqp_url,), migrated_url)
-        history = platform_history_of(genesys, engine, clock)
+        history = open_platform_history(genesys, engine, clock)
         exchange = EventsExchange((amqp_url,))
         return reconciler_of(engine, clock, history, exchange=exchange, settings=settings, holder=holder)
 

@@ -13,9 +13,9 @@ from tests.integration.workers.events import deliver, event, native, payload_of
 from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run
 from workers.db.engine import transact
 from workers.db.interventions import decide
-from workers.db.reconcile import Manner, manner_of, recent_arrivals
+from workers.db.reconcile import DialectProfile, read_arrivals, read_dialect_profile
 from workers.reconcile import DAY_US
-from workers.reconcile.copies import copies_of
+from workers.reconcile.reconstruction import reconstruct_events
 
 
 def test_what_never_came_is_found_and_takes_effect_once_and_nothing_else(  # noqa: PLR0917  # fixtures
@@ -217,7 +217,7 @@ def test_what_webhooks_brought_and_was_processed_late_just_now_says_that_more_is
     def late(ahead_us=0):
         now_us = SystemClock().now_us() + ahead_us
         return transact(
-            engine, lambda connection: recent_arrivals(connection, now_us, 60_000_000, DAY_US)
+            engine, lambda connection: read_arrivals(connection, now_us, 60_000_000, DAY_US)
         ).late_us
 
     assert late() is None
@@ -247,19 +247,19 @@ def detail_event(conversation):
 
 def test_detail_events_say_nothing_of_how_messages_are_notified(intake, engine):
     def manner(conversation):
-        return transact(engine, lambda connection: manner_of(connection, conversation))
+        return transact(engine, lambda connection: read_dialect_profile(connection, conversation))
 
     intake(deliver(detail_event("nothing-else")))
-    assert manner("nothing-else") == Manner(None, has_ids=False, has_receipts=False)
+    assert manner("nothing-else") == DialectProfile(None, has_ids=False, has_receipts=False)
     # One after the other: within a batch the order is that of the keys.
     intake(deliver(native(1, conversation="native")))
     intake(deliver(detail_event("native")))
     assert manner("native").dialect == "genesys"
     intake(deliver(event("message", message={"id": "g-1"})))
     intake(deliver(detail_event("c-1")))
-    assert manner("c-1") == Manner("guide", has_ids=True, has_receipts=False)
+    assert manner("c-1") == DialectProfile("guide", has_ids=True, has_receipts=False)
     # Nor where a conversation has nothing else: it is as the newest of the others.
-    assert manner("nothing-else") == Manner("guide", has_ids=True, has_receipts=False)
+    assert manner("nothing-else") == DialectProfile("guide", has_ids=True, has_receipts=False)
 
 
 def test_a_guides_message_beside_detail_events_is_not_missing(started, organisation, intake, channel, query):
@@ -337,7 +337,7 @@ def test_a_guide_conversation_of_which_nothing_was_received_is_recovered(
     assert query("SELECT unreadable FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0,)]
 
 
-def test_a_long_conversation_is_compared_in_pieces_and_goes_on_where_it_was(  # noqa: PLR0917  # fixtures
+def test_a_conversation_that_takes_longer_than_a_lease_is_compared_by_one_process(  # noqa: PLR0917  # fixtures
     started, make_reconciler, organisation, intake, channel, query, clock
 ):
     payloads = [native(number, after_s=-300, id=f"m-{number:04}") for number in range(700)]
@@ -354,16 +354,19 @@ def test_a_long_conversation_is_compared_in_pieces_and_goes_on_where_it_was(  # 
     def pieces():
         return sum(each.endswith("c-1/messages/bulk") for each in organisation.requests)
 
-    # No lease is long enough: whoever takes it over goes on behind what is compared.
+    other = make_reconciler("other")
+    # A lease is 120 seconds long, and every step renews it.
     while pieces() < 2:
         assert started.reconcile()
-    clock.ahead_us = 180_000_000
-    other = make_reconciler("other")
+        clock.ahead_us += 100_000_000
+        assert not other.reconcile()
+    # The first process is killed, and the other one reads the conversation again.
+    clock.ahead_us += 180_000_000
     organisation.requests.clear()
     run(other)
-    assert pieces() == 2
+    assert pieces() == 4
     assert depth(channel) == 4
-    clock.ahead_us = HOUR_US // 2
+    clock.ahead_us = HOUR_US
     run(other)
     assert query("SELECT count(*) FROM reconciliation_gaps") == [(4,)]
 
@@ -409,7 +412,7 @@ def test_a_copy_and_its_original_have_one_effect_in_either_order(intake, query, 
     history.record(original)
     conversation = history.conversation("c-1")
     data = [as_data(conversation, each) for each in conversation.said]
-    copies = copies_of("c-1", data[0], Manner("genesys", has_ids=True))
+    copies = reconstruct_events("c-1", data[0], DialectProfile("genesys", has_ids=True))
     copy = next(each for each in copies if each.event.receipt_status == original.get("status"))
     bodies = [copy.body, json.dumps(original).encode()]
     for body in bodies if copy_first else reversed(bodies):

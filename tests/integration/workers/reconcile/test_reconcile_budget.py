@@ -93,7 +93,7 @@ class Exchange:
         for each in envelopes:
             self.published[json.loads(each.body)["id"]] = self._clock.us
 
-    def waiting(self):
+    def count_waiting(self):
         return 0
 
 

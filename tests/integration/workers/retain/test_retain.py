@@ -21,9 +21,9 @@ from workers.db.reconcile import (
     STATE_OPEN,
     TIMER,
     begin_reconciliation,
-    note_conversation,
-    note_gaps,
-    note_reconciliation,
+    record_gaps,
+    record_progress,
+    update_reconciliation,
 )
 from workers.db.stats import record_edge_statistics
 from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
@@ -171,10 +171,12 @@ def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):
             now_us=at_us,
         )
         changes = {"finished_at": moment_of(at_us)} if is_finished else {}
-        note_reconciliation(connection, begun.reconciliation_id, holder, at_us, **changes)
-        note_conversation(connection, f"c-{holder}", STATE_OPEN, None, at_us, at_us)
+        update_reconciliation(connection, begun.reconciliation_id, holder, at_us, **changes)
+        record_progress(
+            connection, f"c-{holder}", state=STATE_OPEN, fingerprint=None, read_at_us=at_us, messages=None
+        )
         event = replace(event_of(payload_of("genesys/text")), idempotency_key=f"key-{holder}")
-        note_gaps(connection, begun.reconciliation_id, [(event, f"copy-{holder}")], at_us)
+        record_gaps(connection, begun.reconciliation_id, [(event, f"copy-{holder}")], at_us)
 
     transact(engine, note)
 

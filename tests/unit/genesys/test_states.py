@@ -1,7 +1,7 @@
 import pytest
 
 from workers.genesys import PlatformState
-from workers.genesys.routing_state import platform_state_of
+from workers.genesys.states import derive_state
 from workers.parsing import ALERTING, ENDED
 from workers.parsing.events import QUEUED, ROUTED
 
@@ -57,4 +57,4 @@ GONE = {"purpose": "customer", "messages": [{"state": "disconnected"}]}
     ],
 )
 def test_the_routing_state_follows_from_the_participants(conversation, state):
-    assert platform_state_of(conversation) == state
+    assert derive_state(conversation) == state

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from simulator.platform import History
 from simulator.platform.history import PastMessage, as_normalized
 from simulator.platform.history_routes import as_data
-from workers.db.reconcile import Manner
+from workers.db.reconcile import DialectProfile
 from workers.parsing import EVENT_TYPES, DriftNotes, read_body
-from workers.reconcile.copies import copies_of
+from workers.reconcile.reconstruction import reconstruct_events
 
-NATIVE = Manner("genesys", has_ids=True)
+NATIVE = DialectProfile("genesys", has_ids=True)
 
 # Enumerations of ConversationNormalizedMessage, ConversationMessageContent and ConversationReason in the
 # official Python SDK, release 269.
@@ -126,7 +126,7 @@ def key_of(payload):
 def copies(history, conversation_id):
     conversation = history.conversation(conversation_id)
     data = [as_data(conversation, each) for each in conversation.said]
-    return [copy for each in data for copy in copies_of(conversation_id, each, NATIVE)]
+    return [copy for each in data for copy in reconstruct_events(conversation_id, each, NATIVE)]
 
 
 @settings(max_examples=50)
@@ -157,7 +157,7 @@ def test_what_the_history_writes_otherwise_changes_no_key(data):
     history = History()
     history.record(message)
     told = as_data(history.conversation(message["conversationId"]), past)
-    [one, other] = copies_of(message["conversationId"], told, NATIVE)
+    [one, other] = reconstruct_events(message["conversationId"], told, NATIVE)
     assert one.event.idempotency_key == key_of(message)
     assert other.event.idempotency_key == key_of(receipt)
 
@@ -170,27 +170,27 @@ def test_what_the_customer_wrote_is_no_notification():
         "channel": {"id": "i", "time": "2026-01-01T00:00:00Z"},
     }
     data = {"id": "m", "direction": "inbound", "normalizedMessage": message}
-    assert list(copies_of("c", data, NATIVE)) == []
+    assert list(reconstruct_events("c", data, NATIVE)) == []
 
 
 def test_a_form_that_is_not_known_is_counted_and_not_guessed():
     message = {"id": "m", "type": "Hologram", "direction": "Outbound", "channel": {"id": "i"}}
     data = {"id": "m", "timestamp": "2026-01-01T00:00:00Z", "normalizedMessage": message}
-    assert list(copies_of("c", data, NATIVE)) == [None]
+    assert list(reconstruct_events("c", data, NATIVE)) == [None]
 
 
 def test_receipts_may_be_left_out():
     channel = {"id": "i", "time": "2026-01-01T00:00:00Z"}
     receipt = {"id": "m", "type": "Receipt", "status": "Read", "direction": "Outbound", "channel": channel}
     data = {"id": "m", "normalizedReceipts": [receipt]}
-    assert len(list(copies_of("c", data, NATIVE))) == 1
-    assert list(copies_of("c", data, replace(NATIVE, has_receipts=False))) == []
+    assert len(list(reconstruct_events("c", data, NATIVE))) == 1
+    assert list(reconstruct_events("c", data, replace(NATIVE, has_receipts=False))) == []
 
 
 def test_a_guides_message_has_the_key_of_its_original():
     content = {"id": "m", "text": "a", "direction": "Inbound", "channel": {"id": "x"}}
     data = {"id": "m", "timestamp": "2026-01-01T00:00:00.120Z", "normalizedMessage": content}
-    [copy] = copies_of("c", data, Manner("guide", has_ids=True))
+    [copy] = reconstruct_events("c", data, DialectProfile("guide", has_ids=True))
     original = {
         "eventType": "openmessaging:conversation:message",
         "conversationId": "c",

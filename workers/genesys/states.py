@@ -1,0 +1,137 @@
+"""Look up the platform's state of conversations, and cache the answers.
+
+The platform has no field for the routing state; it follows from the participants.
+
+Source:
+    Genesys Cloud, `GET /api/v2/conversations/{conversationId}`: models Conversation, Participant and Message
+    of the official Python SDK, release 269.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from cachetools import TTLCache
+
+from workers.genesys.errors import PlatformRefusedError
+from workers.parsing import ALERTING, ENDED, QUEUED, ROUTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from workers.genesys.client import GenesysClient
+
+CACHE_SECONDS: Final = 10.0
+"""The guide's: "Cache the API response for ten seconds to reduce call volume"."""
+
+REFUSED_SECONDS: Final = 300.0
+"""A conversation of another division stays refused; an added permission takes effect after this time."""
+
+CACHE_CONVERSATIONS: Final = 10_000
+
+_AGENTS: Final = frozenset({"agent", "user"})
+_GONE: Final = frozenset({"disconnected", "terminated"})
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformState:
+    """The platform's state of one conversation.
+
+    Args:
+        status: QUEUED, ROUTED, ALERTING, ENDED, or None if it is none of these.
+        routing_queue: Id of the routing queue in which it waits or last waited.
+    """
+
+    status: str | None
+    routing_queue: str | None = None
+
+
+class ConversationStates:
+    """The platform's states of conversations; used by one thread.
+
+    Args:
+        client: The platform's API.
+        timer: Returns seconds.
+    """
+
+    def __init__(self, client: GenesysClient, timer: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._states: TTLCache[str, PlatformState | None] = TTLCache(
+            CACHE_CONVERSATIONS, CACHE_SECONDS, timer
+        )
+        self._refused: TTLCache[str, PlatformRefusedError] = TTLCache(
+            CACHE_CONVERSATIONS, REFUSED_SECONDS, timer
+        )
+
+    def find(
+        self, conversation_id: str, is_enough: Callable[[PlatformState | None], bool] = lambda _: True
+    ) -> PlatformState | None:
+        """Return the platform's state of a conversation, or None if the platform has no such conversation.
+
+        Args:
+            conversation_id: The conversation.
+            is_enough: Whether a cached answer will do; otherwise the platform is asked.
+
+        Raises:
+            PlatformUnavailableError: Unknown now; ask again later.
+            PlatformRefusedError: We may not ask. This conversation is not asked for again for some minutes.
+        """
+        if (refusal := self._refused.get(conversation_id)) is not None:
+            raise refusal
+        if conversation_id in self._states and is_enough(self._states[conversation_id]):
+            return self._states[conversation_id]
+        try:
+            answer = self._client.get(f"/api/v2/conversations/{quote(conversation_id, safe='')}")
+            state: PlatformState | None = derive_state(answer)
+        except PlatformRefusedError as error:
+            if not error.is_of_no_conversation:
+                if not error.is_of_credentials:
+                    self._refused[conversation_id] = error
+                raise
+            state = None
+        self._states[conversation_id] = state
+        return state
+
+
+def derive_state(conversation: Mapping[str, Any]) -> PlatformState:
+    """Derive the state from a Conversation or a MessageConversation; unknown values are ignored."""
+    participants = [item for item in conversation.get("participants") or () if isinstance(item, dict)]
+    queues = [queue for item in participants if (queue := _read_queue(item))]
+    queue = queues[-1] if queues else None
+    if conversation.get("endTime") or _has_left(participants):
+        return PlatformState(ENDED, queue)
+    agents = {
+        state for item in participants if item.get("purpose") in _AGENTS for state in _read_states(item)
+    }
+    if "connected" in agents:
+        return PlatformState(ROUTED, queue)
+    if "alerting" in agents:
+        return PlatformState(ALERTING, queue)
+    waiting = [
+        item for item in participants if item.get("purpose") == "acd" and "connected" in _read_states(item)
+    ]
+    return PlatformState(QUEUED, _read_queue(waiting[-1])) if waiting else PlatformState(None, queue)
+
+
+def _has_left(participants: list[dict[str, Any]]) -> bool:
+    customers = [item for item in participants if item.get("purpose") in {"customer", "external"}]
+    return bool(customers) and all(set(_read_states(item)) <= _GONE for item in customers)
+
+
+def _read_states(participant: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the states of a participant's communications; one that has an end is over, whatever its state."""
+    if participant.get("endTime"):
+        yield "disconnected"
+        return
+    messages = [item for item in participant.get("messages") or () if isinstance(item, dict)]
+    states = [item.get("state") for item in messages if "state" in item] or [participant.get("state")]
+    for state in states:
+        yield str(state).lower() if state else "connected"
+
+
+def _read_queue(participant: Mapping[str, Any]) -> str | None:
+    queue = participant.get("queueId") or (participant.get("queue") or {}).get("id")
+    return str(queue) if queue else None

@@ -1,0 +1,165 @@
+"""Compare one conversation with the platform's history; read-only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from messaging.envelope import WEBHOOK
+from workers.db.engine import transact
+from workers.db.reconcile import (
+    STATE_ENDED,
+    STATE_OPEN,
+    STATE_UNKNOWN,
+    find_known_keys,
+    read_dialect_profile,
+    read_own_events,
+)
+from workers.genesys import PlatformRefusedError
+from workers.parsing import GENESYS, GUIDE, RECEIPT, microseconds_of
+from workers.reconcile.platform_history import MAX_MESSAGES
+from workers.reconcile.reconstruction import reconstruct_events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Engine
+
+    from workers.db.reconcile import KnownConversation
+    from workers.reconcile.bounds import Bounds
+    from workers.reconcile.platform_history import PlatformHistory
+    from workers.reconcile.reconstruction import ReconstructedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The outcome for one conversation.
+
+    Args:
+        conversation_id: The conversation.
+        state: STATE_OPEN, STATE_ENDED or STATE_UNKNOWN, at the platform.
+        fingerprint: Digest of its messages; None if some are too new to be compared.
+        messages: How many messages it has; None if unknown.
+        compared: Events that were compared.
+        missing: Events that we do not know, oldest first.
+        published: The missing events that were published.
+        unreadable: Events of the history in no known form; without ids, events in excess of ours.
+        ours: Our own events that were looked for in the history.
+        unmatched: How many of these the history lacks.
+        refused: Why the platform does not show it; None if it does.
+        failed: Why it could not be compared; None if it was, or if the platform refused it.
+    """
+
+    conversation_id: str
+    state: str = STATE_OPEN
+    fingerprint: str | None = None
+    messages: int | None = None
+    compared: int = 0
+    missing: Sequence[ReconstructedEvent] = ()
+    published: Sequence[ReconstructedEvent] = ()
+    unreadable: int = 0
+    ours: int = 0
+    unmatched: int = 0
+    refused: str | None = None
+    failed: str | None = None
+
+
+def check_conversation(
+    engine: Engine, history: PlatformHistory, known: KnownConversation, bounds: Bounds
+) -> Iterator[CheckResult | None]:
+    """Compare one conversation: yield None after each request that is not the last, then the result.
+
+    A conversation without a new message or status since its fingerprint costs one request. One that the
+    platform refuses to show, for example of another division, stays open and is asked for again.
+
+    Raises:
+        PlatformUnavailableError: Ask again later.
+        PlatformRefusedError: Our credentials are refused.
+        RetryLaterError: The database is away.
+    """
+    try:
+        overview = history.read_overview(known.conversation_id)
+        if overview is None:
+            yield CheckResult(known.conversation_id, STATE_UNKNOWN)
+            return
+        result = CheckResult(
+            known.conversation_id,
+            STATE_ENDED if overview.is_ended else STATE_OPEN,
+            overview.fingerprint,
+            len(overview.message_ids),
+        )
+        if overview.fingerprint == known.fingerprint:
+            yield result
+        else:
+            yield from _compare(engine, history, result, overview.message_ids, bounds)
+    except PlatformRefusedError as error:
+        if error.is_of_credentials:
+            raise
+        yield CheckResult(known.conversation_id, refused=str(error))
+
+
+def _compare(
+    engine: Engine, history: PlatformHistory, result: CheckResult, ids: Sequence[str], bounds: Bounds
+) -> Iterator[CheckResult | None]:
+    conversation_id = result.conversation_id
+    profile = transact(engine, lambda connection: read_dialect_profile(connection, conversation_id))
+    has_keys = profile.dialect != GUIDE or profile.has_ids
+    keys: set[str] = set()
+    missing: list[ReconstructedEvent] = []
+    compared = unreadable = 0
+    is_too_new = False
+    for start in range(0, len(ids), MAX_MESSAGES):
+        if start:
+            yield None
+        events = [
+            event
+            for data in history.read_messages(conversation_id, ids[start : start + MAX_MESSAGES])
+            for event in reconstruct_events(conversation_id, data, profile)
+        ]
+        readable = [event for event in events if event is not None]
+        within = [event for event in readable if bounds.contain(event.event.occurred_at_us)]
+        keys |= {event.key for event in readable}
+        compared += len(within)
+        unreadable += len(events) - len(readable)
+        is_too_new |= any(event.event.occurred_at_us >= bounds.to_us for event in readable)
+        if has_keys:
+            missing += _find_missing(engine, within)
+    result = replace(
+        result, compared=compared, unreadable=unreadable, missing=sorted(missing, key=_occurred_at_us)
+    )
+    if is_too_new:
+        # A conversation that ended and is not wholly compared is read again.
+        result = replace(result, state=STATE_OPEN, fingerprint=None)
+    yield _check_own(engine, result, bounds, keys if has_keys else None)
+
+
+def _find_missing(engine: Engine, compared: Sequence[ReconstructedEvent]) -> list[ReconstructedEvent]:
+    by_key = {event.key: event for event in compared}
+    known = transact(engine, lambda connection: find_known_keys(connection, by_key))
+    return [event for key, event in by_key.items() if key not in known]
+
+
+def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[str] | None) -> CheckResult:
+    """Look for our events among the history's keys; without keys, compare how many there are."""
+    rows = transact(engine, lambda connection: read_own_events(connection, result.conversation_id))
+    own = [row for row in rows if bounds.contain(microseconds_of(row.occurred_at))]
+    if keys is None:
+        # The guide's messages without ids cannot be identified.
+        excess = result.compared - sum(row.event_type != RECEIPT for row in own)
+        return replace(result, unreadable=result.unreadable + max(0, excess))
+    ours = [
+        row.idempotency_key
+        for row in own
+        if row.source == WEBHOOK and _is_in_history(row.dialect, row.event_type, row.idempotency_key)
+    ]
+    return replace(result, ours=len(ours), unmatched=sum(key not in keys for key in ours))
+
+
+def _is_in_history(dialect: str, event_type: str, key: str) -> bool:
+    """Return whether the history has such an event: of native messages, only those to the customer."""
+    is_native_message = dialect == GENESYS and event_type != RECEIPT
+    return not (is_native_message and key.split(":")[1:2] == ["inbound"])
+
+
+def _occurred_at_us(event: ReconstructedEvent) -> int:
+    return event.event.occurred_at_us

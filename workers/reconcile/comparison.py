@@ -1,0 +1,252 @@
+"""Carry out one comparison, for the timer or a command: check each conversation, publish missing events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from messaging.log import logger
+from workers.db.engine import transact
+from workers.db.models import reconciliations
+from workers.db.reconcile import find_known_gaps, update_reconciliation
+from workers.genesys import PlatformRefusedError, PlatformUnavailableError
+from workers.isolation import isolate
+from workers.reconcile.bounds import DAY_US, MIN_COMPARED, is_mismatch
+from workers.reconcile.check import CheckResult, check_conversation
+from workers.reconcile.publishing import message_id_for, publish_gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from sqlalchemy import Connection, Engine
+
+    from messaging.clock import Clock
+    from workers.db.reconcile import KnownConversation
+    from workers.reconcile.bounds import Bounds
+    from workers.reconcile.platform_history import PlatformHistory
+    from workers.reconcile.publishing import EventsExchange
+    from workers.reconcile.reconstruction import ReconstructedEvent
+
+MAX_HELD: Final = 1_000
+"""Missing events kept in memory until enough of ours are compared; an outage may leave none of ours."""
+
+_R: Final = reconciliations.c
+
+log = logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressRecord:
+    """The row that a comparison's progress is written to.
+
+    Args:
+        reconciliation_id: The row.
+        holder: This process.
+        again: Whether gaps that were published before, and are not processed, are published once more.
+    """
+
+    reconciliation_id: int
+    holder: str
+    again: bool = False
+
+
+class Comparison:
+    """One comparison, carried out a request or two at a time.
+
+    It publishes nothing before enough of our own events were found in the history. If the history lacks too
+    many of them, the comparison itself is wrong, and `mismatch` is the reason.
+
+    Args:
+        engine: The database.
+        clock: The database's time.
+        history: The platform's history.
+        exchange: Where missing events are published.
+        bounds: The compared interval.
+        next_conversation: Returns the next conversation to check, other than those given; None at the end.
+        record: Where progress is recorded; None: change nothing.
+        record_result: Records a conversation's result that was read from a time on, in the same transaction.
+        report: Called with each result.
+        ours: Our events compared before by another process, and how many of these were unmatched.
+        ignores_mismatch: Whether an operator has decided to publish despite a mismatch.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        history: PlatformHistory,
+        exchange: EventsExchange,
+        *,
+        bounds: Bounds,
+        next_conversation: Callable[[Collection[str]], KnownConversation | None],
+        record: ProgressRecord | None,
+        record_result: Callable[[Connection, CheckResult, int], None] | None = None,
+        report: Callable[[CheckResult], None],
+        ours: tuple[int, int] = (0, 0),
+        ignores_mismatch: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._history = history
+        self._exchange = exchange
+        self._bounds = bounds
+        self._next_conversation = next_conversation
+        self._record = record
+        self._record_result = record_result
+        self._report = report
+        self._ours, self._unmatched = ours
+        self._ignores_mismatch = ignores_mismatch
+        self._known: KnownConversation | None = None
+        self._check: Iterator[CheckResult | None] | None = None
+        self._began_us = 0
+        self._held: list[tuple[CheckResult, int]] = []
+        self._has_failed_once = False
+        self.mismatch: str | None = None
+
+    def step(self) -> bool:
+        """Send the next request or two; return whether there is more to do.
+
+        After an exception, the next step begins the same conversation again.
+
+        Raises:
+            RetryLaterError: Platform, broker or database are away.
+            PlatformRefusedError: Our credentials are refused: an operator has to act.
+        """
+        if self.mismatch is not None:
+            return False
+        if self._known is None:
+            self._known = self._next_conversation({result.conversation_id for result, _ in self._held})
+            if self._known is None:
+                self._release()
+                return False
+        try:
+            isolate([self._known], self._advance, self._set_aside)
+        except PlatformUnavailableError as error:
+            self._check = None
+            self._skip_if_alone(self._known, error)
+        except BaseException:
+            self._check = None
+            raise
+        return self.mismatch is None
+
+    def _advance(self, known: Sequence[KnownConversation]) -> None:
+        if self._check is None:
+            self._began_us = self._clock.now_us()
+            self._check = check_conversation(self._engine, self._history, known[0], self._bounds)
+        result = next(self._check)
+        if result is not None:
+            self._accept(result)
+
+    def _accept(self, result: CheckResult) -> None:
+        """Settle a result, or hold it while too few events of ours are compared."""
+        ours, unmatched = self._ours + result.ours, self._unmatched + result.unmatched
+        if not self._ignores_mismatch and is_mismatch(ours, unmatched):
+            self.mismatch = f"the history lacks {unmatched} of {ours} events that were received"
+            self._held.clear()
+            return
+        is_full = sum(len(held.missing) for held, _ in self._held) >= MAX_HELD
+        is_decided = self._ignores_mismatch or ours >= MIN_COMPARED or is_full
+        if is_decided:
+            self._release()
+        if is_decided or not result.missing:
+            self._settle(result, self._began_us)
+        else:
+            self._held.append((result, self._began_us))
+        self._ours, self._unmatched = ours, unmatched
+        self._finish_conversation()
+
+    def _finish_conversation(self) -> None:
+        self._known = self._check = None
+        self._has_failed_once = False
+
+    def _release(self) -> None:
+        """Settle the held results. A failure leaves the rest to the next call."""
+        while self._held:
+            self._settle(*self._held[0])
+            del self._held[0]
+
+    def _settle(self, result: CheckResult, began_us: int) -> None:
+        """Publish the missing events, then record the result.
+
+        A process that is killed between the two publishes them once more, which has no effect.
+        """
+        failed = 0
+        if self._record is not None and result.missing:
+            number, new = self._record.reconciliation_id, self._select_unpublished(result.missing)
+            published = publish_gaps(self._engine, self._exchange, self._clock, number, new)
+            failed = len(new) - len(published)
+            result = replace(result, published=published, unreadable=result.unreadable + failed)
+        is_compared = result.refused is None and result.failed is None
+        counts = {
+            "conversations": int(is_compared),
+            "compared": result.compared,
+            "missing": len(result.missing),
+            "published": len(result.published),
+            "waiting": len(result.missing) - len(result.published) - failed,
+            "unreadable": result.unreadable,
+            "ours": result.ours,
+            "unmatched": result.unmatched,
+            "passed_over": int(not is_compared),
+        }
+        transact(self._engine, lambda connection: self._save(connection, result, began_us, counts))
+        self._report(result)
+
+    def _save(
+        self, connection: Connection, result: CheckResult, began_us: int, counts: dict[str, int]
+    ) -> None:
+        if self._record_result is not None:
+            self._record_result(connection, result, began_us)
+        if self._record is not None:
+            changes: dict[str, Any] = {name: _R[name] + count for name, count in counts.items()}
+            number, holder = self._record.reconciliation_id, self._record.holder
+            update_reconciliation(connection, number, holder, self._clock.now_us(), **changes)
+
+    def _select_unpublished(self, missing: Sequence[ReconstructedEvent]) -> Sequence[ReconstructedEvent]:
+        """Leave out gaps that were published before, unless all of them are published again.
+
+        An event that cannot be processed would otherwise become a dead letter at each comparison.
+        """
+        if self._record is None or self._record.again:
+            return missing
+        keys = {event.key for event in missing}
+        known = transact(self._engine, lambda connection: find_known_gaps(connection, keys))
+        return [event for event in missing if event.key not in known]
+
+    def _set_aside(self, known: KnownConversation, error: Exception) -> None:
+        if isinstance(error, PlatformRefusedError) and error.is_of_credentials:
+            raise error
+        self._skip(known, f"{type(error).__name__} was raised")
+
+    def _skip_if_alone(self, known: KnownConversation, error: PlatformUnavailableError) -> None:
+        """Skip a conversation that has no answer twice, if the platform answers anything else."""
+        if not error.may_have_arrived or not self._has_failed_once:
+            self._has_failed_once = error.may_have_arrived
+            raise error
+        now_us = self._clock.now_us()
+        try:
+            self._history.list_conversations(now_us - DAY_US, now_us, 1)
+        except PlatformRefusedError as refusal:
+            if refusal.is_of_credentials:
+                raise
+        self._skip(known, str(error))
+
+    def _skip(self, known: KnownConversation, reason: str) -> None:
+        """Continue without a conversation: it stays open, and the next comparison asks for it again."""
+        log.warning("conversation_not_compared", conversation_id=known.conversation_id, reason=reason)
+        self._settle(CheckResult(known.conversation_id, failed=reason), self._clock.now_us())
+        self._finish_conversation()
+
+
+def log_gaps(result: CheckResult) -> None:
+    """Log the published events, and the conversation that the platform refused to show."""
+    conversation_id = result.conversation_id
+    if result.refused is not None:
+        log.warning("conversation_refused", conversation_id=conversation_id, reason=result.refused)
+    for event in result.published:
+        log.warning(
+            "event_missing",
+            conversation_id=conversation_id,
+            event_type=event.event.event_type,
+            platform_message_id=event.event.platform_message_id,
+            message_id=message_id_for(event),
+        )

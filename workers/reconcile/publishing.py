@@ -1,0 +1,107 @@
+"""Publish missing events to the events queue, and record them as gaps."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from messaging.admin import broker_session, republisher, waiting_events
+from messaging.envelope import RECONCILE, Envelope
+from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
+from messaging.log import logger
+from workers.db.engine import transact
+from workers.db.reconcile import record_gaps
+from workers.isolation import isolate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Engine
+
+    from messaging.clock import Clock
+    from workers.reconcile.reconstruction import ReconstructedEvent
+
+CLIENT_NAME: Final = "reconcile"
+
+
+class EventsExchange:
+    """The broker, for a caller that publishes rarely: each call opens a connection.
+
+    Args:
+        urls: The broker's nodes, tried in turn.
+    """
+
+    def __init__(self, urls: tuple[str, ...]) -> None:
+        self._urls = urls
+
+    def publish(self, envelopes: Sequence[Envelope]) -> None:
+        """Publish events like a webhook's; the broker has confirmed each when this returns.
+
+        Raises:
+            RetryLaterError: The broker is away. Some events may be published; publish all again later.
+        """
+        if not envelopes:
+            return
+        with _retry_later(), republisher(self._urls, client_name=CLIENT_NAME) as broker:
+            for envelope in envelopes:
+                broker.publish(envelope)
+
+    def count_waiting(self) -> int:
+        """Return how many messages wait in the events queue.
+
+        Raises:
+            RetryLaterError: The broker is away.
+        """
+        with _retry_later(), broker_session(self._urls, client_name=CLIENT_NAME) as connection:
+            return waiting_events(connection)
+
+
+@contextmanager
+def _retry_later() -> Iterator[None]:
+    """Retry even if the broker refuses us: it does while a node boots or a password changes."""
+    try:
+        yield
+    except (BrokerUnavailableError, ConfigurationError) as error:
+        raise RetryLaterError(str(error)) from None
+
+
+def message_id_for(event: ReconstructedEvent) -> str:
+    """Return an event's message id, the same each time it is published."""
+    return f"reconcile-{hashlib.sha256(event.key.encode()).hexdigest()[:32]}"
+
+
+def publish_gaps(
+    engine: Engine,
+    exchange: EventsExchange,
+    clock: Clock,
+    reconciliation_id: int,
+    missing: Sequence[ReconstructedEvent],
+) -> list[ReconstructedEvent]:
+    """Publish missing events and record them; return those that were recorded.
+
+    One that cannot be recorded does not stop the others.
+
+    Raises:
+        RetryLaterError: The database or the broker is away.
+    """
+    published: list[ReconstructedEvent] = []
+
+    def publish(events: Sequence[ReconstructedEvent]) -> None:
+        now_us = clock.now_us()
+        ids = [message_id_for(event) for event in events]
+        exchange.publish(
+            [
+                Envelope(message_id, now_us, message_id, RECONCILE, event.body)
+                for message_id, event in zip(ids, events, strict=True)
+            ]
+        )
+        gaps = [(event.event, message_id) for message_id, event in zip(ids, events, strict=True)]
+        transact(engine, lambda connection: record_gaps(connection, reconciliation_id, gaps, now_us))
+        published.extend(events)
+
+    def set_aside(event: ReconstructedEvent, error: Exception) -> None:
+        logger().error("gap_not_recorded", message_id=message_id_for(event), reason=type(error).__name__)
+
+    isolate(missing, publish, set_aside)
+    return published

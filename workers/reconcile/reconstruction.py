@@ -1,0 +1,101 @@
+"""Reconstruct from the platform's history the events that it notified or should have notified.
+
+A reconstructed event has the key of its original: a native key contains neither conversation nor time, a
+guide key contains the message's id.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from messaging.errors import RejectedEventError
+from workers.parsing import CONVERSATION_MESSAGE, EVENT_TYPES, GUIDE, DriftNotes, read_body
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from workers.db.reconcile import DialectProfile
+    from workers.parsing import Event
+
+
+@dataclass(frozen=True, slots=True)
+class ReconstructedEvent:
+    """An event of the history: `event` as intake will parse it, `body` as a webhook would carry it."""
+
+    event: Event
+    body: bytes = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """The event's idempotency key."""
+        return self.event.idempotency_key
+
+
+def reconstruct_events(
+    conversation_id: str, data: Mapping[str, Any], profile: DialectProfile
+) -> Iterator[ReconstructedEvent | None]:
+    """Yield each event that a message of the history represents; None for one of an unknown form.
+
+    Args:
+        conversation_id: The message's conversation.
+        data: The platform's model MessageData.
+        profile: How the conversation's events are notified.
+    """
+    build = _build_guide if profile.dialect == GUIDE else _build_native
+    for payload in build(conversation_id, data):
+        if profile.has_receipts or payload.get("type") != "Receipt":
+            yield _parse(payload)
+
+
+def _parse(payload: Mapping[str, Any]) -> ReconstructedEvent | None:
+    body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    try:
+        [event] = read_body(body, DriftNotes(), EVENT_TYPES)
+    except (RejectedEventError, ValueError):
+        return None
+    return ReconstructedEvent(event, body)
+
+
+def _build_native(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what the platform posts: messages to the customer, and receipts."""
+    message = data.get("normalizedMessage")
+    if isinstance(message, dict) and _read_direction(data, message) == "outbound":
+        yield _complete(conversation_id, data, message)
+    receipts = data.get("normalizedReceipts")
+    for receipt in receipts if isinstance(receipts, list) else ():
+        if isinstance(receipt, dict):
+            yield _complete(conversation_id, data, receipt)
+
+
+def _build_guide(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the guide's envelope of a message in either direction."""
+    content = data.get("normalizedMessage")
+    if not isinstance(content, dict):
+        return
+    whole = _complete(conversation_id, data, content)
+    message = {name: whole[name] for name in ("id", "text", "content") if whole.get(name) is not None}
+    yield {
+        "eventType": CONVERSATION_MESSAGE,
+        "conversationId": conversation_id,
+        "timestamp": whole["channel"]["time"],
+        "channel": {"type": "custom", "externalId": whole["channel"].get("id")},
+        "message": {**message, "direction": _read_direction(data, content)},
+    }
+
+
+def _complete(conversation_id: str, data: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the fields that a notification has and the history keeps elsewhere."""
+    channel = content.get("channel")
+    return {
+        **content,
+        "id": content.get("id") or data.get("id"),
+        "direction": content.get("direction") or str(data.get("direction", "outbound")).capitalize(),
+        "channel": {"time": data.get("timestamp"), **(channel if isinstance(channel, dict) else {})},
+        "conversationId": conversation_id,
+    }
+
+
+def _read_direction(data: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    return str(content.get("direction") or data.get("direction")).lower()
