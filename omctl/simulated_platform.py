@@ -9,7 +9,7 @@ import click
 
 from messaging.errors import OpenMessagingError
 from omctl.secrets import newest_secret
-from simulator.platform import Fates, Organisation, serving_platform
+from simulator.platform import EventStatus, Organisation, serve_platform
 from webhook_api.settings import header_pairs
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def serve(environment: Environment, url: str | None, port: int) -> None:
         register(organisation, environment, url)
     database = environment.string("OM_DATABASE_URL")
     try:
-        with serving_platform(organisation, port, fates=Fates(database) if database else None) as address:
+        with serve_platform(
+            organisation, port, event_status=EventStatus(database) if database else None
+        ) as address:
             click.echo(f"The simulated platform and its page: {address}/")
             if client_id == CLIENT:
                 click.echo(f"OM_GENESYS_API_URL={address}")

@@ -1,1 +1,1 @@
-"""The platform's counterpart: for demonstrations, tests, and integrators without an organisation."""
+"""Genesys Cloud's counterpart: for demonstrations, tests, and integrators without an organisation."""

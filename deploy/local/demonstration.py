@@ -24,19 +24,17 @@ from messaging import topology
 from messaging.environment import Environment
 from omctl.secrets import newest_secret
 from simulator.demonstration import (
-    LOST,
+    WITHHELD,
     Accounts,
     ConversationCounts,
-    Losses,
-    Reconciled,
-    ServicesBehind,
-    is_registered,
-    plan_of,
+    DemonstrationServices,
+    ReconciliationResult,
+    WithheldEvents,
+    count_unfinished,
+    demonstration_plan,
+    has_subscriptions,
     read_accounts,
     read_counts,
-    reasons_of,
-    table_of,
-    unfinished,
 )
 from simulator.ledger import Ledger
 from simulator.sender import RetryPolicy, Sender, WebhookEndpoint
@@ -68,31 +66,33 @@ OWN_SETTINGS = (
 class Demonstration:
     """The events, on their way through a service that runs."""
 
-    def __init__(self, service: LocalService, wait: Wait, losses: Losses) -> None:
+    def __init__(self, service: LocalService, wait: Wait, withheld: WithheldEvents) -> None:
         self._service = service
         self._wait = wait
-        self._losses = losses
+        self._withheld = withheld
         self._depths = QueueDepths((service.broker.management_url,), (service.broker.amqp_url,))
 
-    def run(self) -> tuple[Accounts, Reconciled]:
+    def run(self) -> tuple[Accounts, ReconciliationResult]:
         """Block until everything has been sent, processed, compared and processed again.
 
         Raises:
             ServerStartError: a process ended in the middle, or it is not done in time.
         """
         self._wait_until(self._service.is_ready, "the edge is ready")
-        self._wait_until(lambda: is_registered(database_url()), "the destinations are known")
+        self._wait_until(lambda: has_subscriptions(database_url()), "the destinations are known")
         ledger = self._service.var / "ledger.jsonl"
         self._send(ledger)
         click.echo("Waiting until the queue and the journal are empty, all is settled and delivered")
         self._wait_until(self._is_still, "all is processed")
         click.echo("Comparing with the platform's history")
-        reconciled = self._losses.judge(compare())
+        reconciled = self._withheld.compare(compare())
         self._wait_until(self._is_still, "what was missing is processed")
         return read_accounts(ledger, database_url(), self._service.broker.amqp_url), reconciled
 
     def _send(self, path: Path) -> None:
-        click.echo(f"Telling {EVENTS} events, of which {LOST} are never sent to {self._service.webhook_url}")
+        click.echo(
+            f"Telling {EVENTS} events, of which {WITHHELD} are never sent to {self._service.webhook_url}"
+        )
         policy = RetryPolicy(delay=1.0)
         endpoint = WebhookEndpoint(
             self._service.webhook_url,
@@ -100,7 +100,7 @@ class Demonstration:
             timeout=policy.timeout,
             connections=CONNECTIONS,
         )
-        posts = self._losses.withhold(list(traffic(plan_of(EVENTS))))
+        posts = self._withheld.filter(list(traffic(demonstration_plan(EVENTS))))
         with Ledger(path) as ledger:
             sender = Sender(endpoint, posts, ledger, policy=policy, rate=PER_SECOND)
             summary = sender.run(CONNECTIONS, lambda _tally: None)
@@ -117,7 +117,7 @@ class Demonstration:
         depths = self._depths.read()
         # A queue of which nothing is known is not empty.
         is_empty = all(depths.get(queue) == 0 for queue in QUEUES_ON_THE_WAY)
-        return not journal and is_empty and not unfinished(database_url())
+        return not journal and is_empty and not count_unfinished(database_url())
 
 
 def demonstrate(var: Path) -> bool:
@@ -135,8 +135,8 @@ def demonstrate(var: Path) -> bool:
         for name in OWN_SETTINGS:
             os.environ.pop(name, None)
             os.environ.pop(f"{name}_FILE", None)
-        behind = ServicesBehind()
-        os.environ.update(stack.enter_context(behind.running(directory)))
+        behind = DemonstrationServices(free_port())
+        os.environ.update(stack.enter_context(behind.serve(directory)))
         service = LocalService(directory, own_bind(), stack.enter_context(own))
         service.enter()
         service.set_up()
@@ -147,9 +147,9 @@ def demonstrate(var: Path) -> bool:
         # The comparison is the demonstration's own, when nothing is on its way.
         del commands["reconcile"]
         wait = stack.enter_context(running(commands, directory, output=log))
-        accounts, reconciled = Demonstration(service, wait, Losses(behind.history)).run()
+        accounts, reconciled = Demonstration(service, wait, WithheldEvents(behind.organisation.history)).run()
         counts = read_counts(database_url(), behind.inbox)
-    return report(accounts, counts, behind, reconciled)
+    return report(accounts, counts, reconciled)
 
 
 def register(service: LocalService) -> None:
@@ -178,18 +178,17 @@ def own_bind() -> str:
     return f"{LOOPBACK}:{free_port()}" if answers(8080) else DEFAULT_BIND
 
 
-def report(
-    accounts: Accounts, counts: ConversationCounts, behind: ServicesBehind, reconciled: Reconciled
-) -> bool:
+def report(accounts: Accounts, counts: ConversationCounts, reconciled: ReconciliationResult) -> bool:
     """Print the accounts, the lines for scripts last, and return whether they agree."""
     console = Console()
-    console.print(table_of(accounts))
-    console.print(reasons_of(accounts.records.dead_letters))
-    console.print(counts.table(behind.inbox))
+    console.print(accounts.outcome_table())
+    console.print(accounts.reason_table())
     disagreements = [*accounts.disagreements(), *counts.disagreements(), *reconciled.disagreements()]
     for words in disagreements:
         click.echo(f"The accounts disagree: {words}", err=True)
-    click.echo(counts.line)
+    click.echo(f"conversation: {counts}")
     click.echo(f"reconcile: {reconciled}")
     click.echo(f"demo: {accounts.verdict}")
+    if not disagreements:
+        click.echo(accounts.conclusion(reconciled))
     return not disagreements

@@ -1,27 +1,25 @@
-"""Stand around a demonstrated service: a platform that loses events, services behind, the accounts."""
+"""What `make demo` runs around the service: a platform that withholds events, and destinations."""
 
-from simulator.demonstration.accounts import Accounts, read_accounts, reasons_of, table_of
-from simulator.demonstration.losses import LOST, Losses, Reconciled, plan_of
-from simulator.demonstration.services_behind import (
+from simulator.demonstration.accounts import Accounts, ReconciliationResult, read_accounts
+from simulator.demonstration.services import (
     ConversationCounts,
-    ServicesBehind,
-    is_registered,
+    DemonstrationServices,
+    count_unfinished,
+    has_subscriptions,
     read_counts,
-    unfinished,
 )
+from simulator.demonstration.withheld import WITHHELD, WithheldEvents, demonstration_plan
 
 __all__ = [
-    "LOST",
+    "WITHHELD",
     "Accounts",
     "ConversationCounts",
-    "Losses",
-    "Reconciled",
-    "ServicesBehind",
-    "is_registered",
-    "plan_of",
+    "DemonstrationServices",
+    "ReconciliationResult",
+    "WithheldEvents",
+    "count_unfinished",
+    "demonstration_plan",
+    "has_subscriptions",
     "read_accounts",
     "read_counts",
-    "reasons_of",
-    "table_of",
-    "unfinished",
 ]

@@ -1,11 +1,10 @@
-"""What became of the events that a demonstration sent, by witnesses that must agree.
+"""Compare the sender's ledger, the tables and the dead-letter queue: they must agree on every event.
 
-The sender's ledger says what was answered, the tables what was processed, and the dead-letter queue
-what was put aside; every body that was answered must be readable again, byte for byte, in one of them.
+Every body that was answered 200 must be readable again, byte for byte, from the tables or the queue.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,87 +14,115 @@ from sqlalchemy import create_engine
 
 from messaging import topology
 from messaging.admin import broker_session, peek
-from simulator.ledger import (
-    DeadLetterRow,
-    LedgerRow,
-    LedgerVerdict,
-    Records,
-    read_ledger,
-    read_records,
-    settle,
-)
+from simulator.ledger import LedgerRow, read_ledger
+from simulator.records import read_records
+from simulator.settlement import LedgerVerdict, Records, settle
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationResult:
+    """What `omctl reconcile` found.
+
+    Args:
+        missing: Events that it reported as missing.
+        recovered: Withheld events that it recovered.
+        false: Events that it reported as missing but that were not withheld.
+        withheld: Events that were withheld.
+    """
+
+    missing: int
+    recovered: int
+    false: int
+    withheld: int
+
+    def __str__(self) -> str:
+        return f"missing={self.missing} recovered={self.recovered} false={self.false}"
+
+    def disagreements(self) -> list[str]:
+        """Return what is wrong; empty if all is well."""
+        found = {
+            f"{self.withheld} events withheld, {self.missing} found missing": self.withheld != self.missing,
+            f"{self.withheld} events withheld, {self.recovered} recovered": self.withheld != self.recovered,
+            f"{self.false} events found missing that were not": self.false,
+        }
+        return [text for text, is_wrong in found.items() if is_wrong]
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The witnesses' words.
-
-    Args:
-        ledger: one row per distinct body that was sent.
-        records: what the tables hold of them.
-        letters: the digest of each message in the dead-letter queue, hexadecimal.
-        verdict: all of it settled.
-    """
+    """The ledger, the tables, the digests of the queued dead letters, and their comparison."""
 
     ledger: Sequence[LedgerRow]
     records: Records
-    letters: Sequence[str]
+    queued: Sequence[str]
     verdict: LedgerVerdict
 
     def disagreements(self) -> list[str]:
-        """Say in words where the witnesses differ; empty when all is well."""
+        """Return how the sources differ; empty if they agree."""
         unanswered = sum(not row.answered for row in self.ledger)
         recorded = Counter(row.body_sha256 for row in self.records.dead_letters)
-        queued = Counter(self.letters)
+        queued = Counter(self.queued)
         found = {
             f"{unanswered} bodies were never answered 200": unanswered,
             f"{self.verdict.lost} lost": self.verdict.lost,
             f"{self.verdict.repeated} repeated": self.verdict.repeated,
-            "dead letters on record that are not in the queue": (recorded - queued).total(),
-            "dead letters in the queue that are not on record": (queued - recorded).total(),
+            "dead letters are recorded that are not in the queue": (recorded - queued).total(),
+            "dead letters are in the queue that are not recorded": (queued - recorded).total(),
         }
-        return [words for words, count in found.items() if count]
+        return [text for text, count in found.items() if count]
+
+    def conclusion(self, reconciled: ReconciliationResult) -> str:
+        """Return the result in sentences for a reader who sees the service for the first time."""
+        verdict = self.verdict
+        return (
+            f"{verdict.unique} distinct events were answered 200, and each was processed once: "
+            f"{verdict.processed} took effect, {verdict.skipped} were skipped because they change no "
+            f"routing state (an agent's note, for example), and {verdict.dead_lettered} malformed ones "
+            f"became dead letters with a reason.\n"
+            f"{reconciled.withheld} more events were never sent. Reconciliation found {reconciled.missing} "
+            f"events in the platform's history that the service had not received, and recovered "
+            f"{reconciled.recovered} of the {reconciled.withheld}.\n"
+            f"{verdict.lost} events were lost, and {verdict.repeated} took effect twice."
+        )
+
+    def outcome_table(self) -> Table:
+        """Show what happened to each kind of body."""
+        outcomes: dict[str, str] = {row.body_sha256: "dead letter" for row in self.records.dead_letters}
+        outcomes |= dict.fromkeys(self.records.conflicts, "conflict")
+        outcomes |= {row.body_sha256: row.outcome for row in self.records.processed}
+        columns = ("kind", "requests", "bodies", "200", "processed", "skipped", "dead letter", "conflict")
+        table = Table(title="What happened to the events", title_justify="left")
+        for column in columns:
+            table.add_column(column, justify="left" if column == "kind" else "right")
+        for kind in sorted({_kind(row) for row in self.ledger}):
+            rows = [row for row in self.ledger if _kind(row) == kind]
+            ends = Counter(outcomes.get(row.body_sha256, "nothing") for row in rows if row.answered)
+            totals = (sum(row.attempts for row in rows), len(rows), ends.total())
+            table.add_row(kind, *map(str, totals), *(str(ends[outcome]) for outcome in columns[4:]))
+        return table
+
+    def reason_table(self) -> Table:
+        """Show why events became dead letters."""
+        table = Table("reason", "dead letters", title="Why they are dead letters", title_justify="left")
+        for code, count in Counter(row.reason_code for row in self.records.dead_letters).most_common():
+            table.add_row(code, str(count))
+        return table
 
 
 def read_accounts(ledger_file: Path, database_url: str, amqp_url: str) -> Accounts:
-    """Hear the witnesses; the queues must be drained."""
+    """Read and compare the three sources; the queues must be drained."""
     ledger = read_ledger(ledger_file)
     with broker_session((amqp_url,), client_name="demonstration") as broker:
-        letters = [sha256(body).hexdigest() for body in peek(broker, topology.DEAD_LETTERS)]
+        queued = [sha256(body).hexdigest() for body in peek(broker, topology.DEAD_LETTERS)]
     engine = create_engine(database_url)
     try:
         with engine.connect() as connection:
             records = read_records(connection, {row.body_sha256 for row in ledger})
     finally:
         engine.dispose()
-    return Accounts(ledger, records, letters, settle(ledger, records, letters=letters))
+    return Accounts(ledger, records, queued, settle(ledger, records, queued=queued))
 
 
-def table_of(accounts: Accounts) -> Table:
-    """Show by kind of body what became of it."""
-    outcome_of: dict[str, str] = {row.body_sha256: "dead" for row in accounts.records.dead_letters}
-    outcome_of |= dict.fromkeys(accounts.records.conflicts, "conflict")
-    outcome_of |= {row.body_sha256: row.outcome for row in accounts.records.processed}
-    table = Table(title="What became of the events", title_justify="left")
-    columns = ("kind", "requests", "bodies", "200", "processed", "skipped", "dead", "conflict")
-    for column in columns:
-        table.add_column(column, justify="left" if column == "kind" else "right")
-    for kind in sorted({_kind_of(row) for row in accounts.ledger}):
-        rows = [row for row in accounts.ledger if _kind_of(row) == kind]
-        ends = Counter(outcome_of.get(row.body_sha256, "nothing") for row in rows if row.answered)
-        totals = (sum(row.attempts for row in rows), len(rows), ends.total())
-        table.add_row(kind, *map(str, totals), *(str(ends[outcome]) for outcome in columns[4:]))
-    return table
-
-
-def reasons_of(dead_letters: Iterable[DeadLetterRow]) -> Table:
-    """Show why events were put aside."""
-    table = Table("reason", "dead letters", title="Why they are dead letters", title_justify="left")
-    for code, count in Counter(row.reason_code for row in dead_letters).most_common():
-        table.add_row(code, str(count))
-    return table
-
-
-def _kind_of(row: LedgerRow) -> str:
-    """Return what a person calls it: the ways to spoil a body are told by the reasons' own table."""
+def _kind(row: LedgerRow) -> str:
+    """Return the row's kind; the table of reasons shows the kinds of malformed bodies."""
     return "malformed" if row.event is None else row.kind

@@ -1,27 +1,18 @@
-"""Be Genesys Cloud for whoever has no organisation there: what this service uses of it, with a memory."""
+"""A simulated Genesys Cloud: the part of it that this service uses, with a memory, an API and a page."""
 
-from simulator.platform.app import create_platform
+from simulator.platform.app import create_platform, serve_platform
 from simulator.platform.history import History
-from simulator.platform.organisation import (
-    AddressRange,
-    Communication,
-    Conversation,
-    Fault,
-    Organisation,
-    Participant,
-)
-from simulator.platform.page import Fates
-from simulator.platform.server import serving_platform
+from simulator.platform.organisation import AddressRange, Conversation, Fault, Organisation, Participant
+from simulator.platform.page import EventStatus
 
 __all__ = [
     "AddressRange",
-    "Communication",
     "Conversation",
-    "Fates",
+    "EventStatus",
     "Fault",
     "History",
     "Organisation",
     "Participant",
     "create_platform",
-    "serving_platform",
+    "serve_platform",
 ]

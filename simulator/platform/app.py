@@ -1,111 +1,152 @@
-"""Answer as the platform's API does, over an Organisation."""
-
-from __future__ import annotations
+"""The simulated platform's application: login, API and page over an Organisation."""
 
 import base64
 import binascii
 import hmac
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
-from flask import Blueprint, Flask, Response, g, jsonify, make_response, request
+from flask import Blueprint, Flask, Response, g, jsonify, request
 
 from messaging.host_header import refuse_foreign_hosts
-from simulator.platform.analytics import analytics_routes
-from simulator.platform.answers import error
-from simulator.platform.history_routes import history_routes
-from simulator.platform.inbound_routes import inbound_routes
-from simulator.platform.page import page_routes
-from simulator.platform.registration_routes import registration_routes
-from simulator.platform.talks import Talks
+from simulator.platform.chats import Chats
+from simulator.platform.errors import ApiError, NotFoundError
+from simulator.platform.history_api import history_routes
+from simulator.platform.organisation import Conversation, Fault, Organisation, Participant
+from simulator.platform.page import EventStatus, page_routes
+from simulator.platform.registrations import registration_routes
+from simulator.serving import serve_app
 
-if TYPE_CHECKING:
-    from simulator.platform.organisation import Conversation, Fault, Organisation, Participant
-    from simulator.platform.page import Fates
-
-API = "/api/v2"
+API: Final = "/api/v2"
+COMMUNICATION: Final = {
+    "state": "connected",
+    "direction": "inbound",
+    "provider": "PureCloud Messaging",
+    "type": "open",
+}
+"""What each participant takes part by: the platform's model Message."""
 
 
 def create_platform(
-    organisation: Organisation, *, has_page: bool = False, fates: Fates | None = None
+    organisation: Organisation, *, has_page: bool = False, event_status: EventStatus | None = None
 ) -> Flask:
-    """Return the platform's application.
-
-    Args:
-        organisation: What is behind it.
-        has_page: Whether there is a page for a browser.
-        fates: Says there what became of a webhook behind the edge.
-    """
+    """Return the platform's application; with *event_status* the page shows what the workers did."""
     app = Flask("simulator.platform")
-    talks = Talks(organisation)
+    chats = Chats(organisation)
     if has_page:
-        app.register_blueprint(page_routes(organisation, talks, fates))
-    app.register_blueprint(_login(organisation))
-    app.register_blueprint(_api(organisation, talks), url_prefix=API)
-    app.after_request(_lose_answer)
-    app.after_request(partial(_add_headers, organisation))
+        app.register_blueprint(page_routes(organisation, chats, event_status))
+    api = _api(organisation, chats)
+    api.register_blueprint(history_routes(organisation.history))
+    api.register_blueprint(registration_routes(organisation.registrations, organisation.outbound.statistics))
+    app.register_blueprint(api, url_prefix=API)
+    app.register_error_handler(ApiError, ApiError.render)
+
+    @app.post("/oauth/token")
+    def issue_token() -> Response | tuple[Response, int]:
+        """Issue an access token for the client's credentials."""
+        if organisation.login_answers:
+            body, status = organisation.login_answers.popleft()
+            return Response(body, status)
+        if request.form.get("grant_type") != "client_credentials":
+            return jsonify(error="unsupported_grant_type"), 400
+        if not _has_credentials(organisation):
+            return jsonify(error="invalid_client", description="client not found"), 400
+        token, seconds = organisation.issue_token(), organisation.token_seconds
+        return jsonify(access_token=token, token_type="bearer", expires_in=seconds)  # noqa: S106  a type
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        """Lose the answer if a fault demands it, and add the headers that real answers were seen to have."""
+        fault = g.pop("fault", None)
+        if fault is not None:
+            time.sleep(fault.delay)
+            response = _fault_error(fault).render()
+        response.headers["inin-correlation-id"] = str(uuid.uuid4())
+        response.headers["inin-ratelimit-allowed"] = str(organisation.requests_per_minute)
+        response.headers["inin-ratelimit-count"] = str(organisation.recent_requests())
+        return response
+
     app.wsgi_app = refuse_foreign_hosts(app.wsgi_app)  # type: ignore[assignment,method-assign]  # as Flask documents it
     return app
 
 
-def _login(organisation: Organisation) -> Blueprint:
-    login = Blueprint("login", __name__)
-
-    @login.post("/oauth/token")
-    def issue_token() -> tuple[Response, int]:
-        """Give an access token for the client's credentials."""
-        if organisation.login_answers:
-            body, status = organisation.login_answers.popleft()
-            return Response(body), status
-        if request.form.get("grant_type") != "client_credentials":
-            return jsonify(error="unsupported_grant_type"), 400
-        if not _are_credentials(organisation, request.headers.get("Authorization", "")):
-            return jsonify(error="invalid_client", description="client not found"), 400
-        token = organisation.issue_token()
-        answer = {"access_token": token, "token_type": "bearer", "expires_in": organisation.token_seconds}
-        return jsonify(answer), 200
-
-    return login
+@contextmanager
+def serve_platform(
+    organisation: Organisation, port: int = 0, *, event_status: EventStatus | None = None
+) -> Iterator[str]:
+    """Serve *organisation* and its page in a thread and yield the URL; port 0 takes any free port."""
+    app = create_platform(organisation, has_page=True, event_status=event_status)
+    try:
+        with serve_app(app, port) as url:
+            yield url
+    finally:
+        organisation.outbound.stop()
 
 
-def _api(organisation: Organisation, talks: Talks) -> Blueprint:
+def _api(organisation: Organisation, chats: Chats) -> Blueprint:
     api = Blueprint("api", __name__)
 
     @api.before_request
-    def guard() -> tuple[Response, int] | None:
-        """Take its time, fail as told to, ask for a token, count."""
+    def admit() -> None:
+        """Wait for the latency, then apply faults, authorisation and the rate limit."""
         time.sleep(organisation.latency)
-        return _struck(organisation) or _unauthorised(organisation) or _over_the_limit(organisation)
+        _apply_fault(organisation)
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind != "Bearer" or not organisation.is_valid(token):
+            raise ApiError(401, "bad.credentials", "Invalid login credentials.")
+        if seconds := organisation.take_request(f"{request.method} {request.path}"):
+            wait = max(1, round(seconds + 0.5))
+            raise ApiError(429, "too.many.requests", "Rate limit exceeded the maximum.", wait)
 
     @api.get("/conversations/<conversation_id>")
-    def conversation(conversation_id: str) -> tuple[Response, int]:
+    def conversation(conversation_id: str) -> dict[str, Any]:
         """Return one conversation."""
         if conversation_id in organisation.forbidden:
-            return error(403, "missing.division.permission", "Missing the permission conversation:view.")
+            raise ApiError(403, "missing.division.permission", "Missing the permission conversation:view.")
         found = organisation.find(conversation_id)
         if found is None:
-            return error(404, "not.found", "The requested resource was not found.")
-        return jsonify(as_conversation(found)), 200
+            raise NotFoundError
+        return as_conversation(found)
 
     @api.get("/ipranges")
-    def address_ranges() -> tuple[Response, int]:
+    def address_ranges() -> Response:
         """Return the published address ranges: the platform's model IpAddressRangeListing."""
-        return jsonify(entities=[asdict(each) for each in organisation.address_ranges]), 200
+        return jsonify(entities=[asdict(address_range) for address_range in organisation.address_ranges])
+
+    _add_inbound_routes(api, organisation, chats)
+    return api
+
+
+def _add_inbound_routes(api: Blueprint, organisation: Organisation, chats: Chats) -> None:
+    """Add what the integrator's own connector posts: receipts, and the customers' messages."""
 
     @api.post("/conversations/messages/<integration_id>/inbound/open/receipt")
     def receive_receipt(integration_id: str) -> tuple[Response, int]:
-        """Take what became of a message that the platform sent out."""
+        """Accept a receipt for a message that the platform sent out."""
         organisation.receipts.append({"integration": integration_id, **request.get_json()})
         return jsonify({}), 202
 
-    api.register_blueprint(history_routes(organisation.history))
-    api.register_blueprint(analytics_routes(organisation.history))
-    api.register_blueprint(registration_routes(organisation))
-    api.register_blueprint(inbound_routes(organisation, talks))
-    return api
+    @api.post("/conversations/messages/<integration_id>/inbound/open/message")
+    def receive_message(integration_id: str) -> tuple[dict[str, Any], int]:
+        """Accept a customer's message: begin a conversation, or continue the customer's open one."""
+        if integration_id not in organisation.registrations.integrations:
+            raise NotFoundError
+        body = request.get_json()
+        channel, text = body.get("channel") or {}, body.get("text")
+        sender = channel.get("from") or {}
+        if not sender.get("id") or not channel.get("time") or not text:
+            raise ApiError(400, "bad.request", "channel.from.id, channel.time and text are required")
+        conversation_id, message_id = chats.continue_or_begin(str(sender["id"]), str(text))
+        channel = {"messageId": message_id, "from": sender, "time": channel["time"]}
+        channel |= {"id": integration_id, "platform": "Open", "type": "Private", "to": {"id": integration_id}}
+        answer = {"id": message_id, "type": "Text", "text": text, "channel": channel}
+        if request.args.get("prefetchConversationId") == "true":
+            answer["conversationId"] = conversation_id
+        return answer, 202
 
 
 def as_conversation(conversation: Conversation) -> dict[str, Any]:
@@ -114,7 +155,7 @@ def as_conversation(conversation: Conversation) -> dict[str, Any]:
         "id": conversation.conversation_id,
         "startTime": conversation.start_time,
         "endTime": conversation.end_time,
-        "participants": [_as_participant(each) for each in conversation.participants],
+        "participants": [_as_participant(participant) for participant in conversation.participants],
         "divisions": [],
         "recentTransfers": [],
         "selfUri": f"{API}/conversations/{conversation.conversation_id}",
@@ -128,21 +169,12 @@ def _as_participant(participant: Participant) -> dict[str, Any]:
         "queueId": participant.queue_id,
         "userId": participant.user_id,
         "endTime": participant.end_time,
-        "messages": [
-            {
-                "state": each.state,
-                "direction": each.direction,
-                "provider": each.provider,
-                "type": each.kind,
-                "messages": [],
-            }
-            for each in participant.communications
-        ],
+        "messages": [{**COMMUNICATION, "messages": []}],
     }
 
 
-def _are_credentials(organisation: Organisation, header: str) -> bool:
-    kind, _, encoded = header.partition(" ")
+def _has_credentials(organisation: Organisation) -> bool:
+    kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
     try:
         given = base64.b64decode(encoded, validate=True)
     except binascii.Error:
@@ -151,49 +183,15 @@ def _are_credentials(organisation: Organisation, header: str) -> bool:
     return kind == "Basic" and hmac.compare_digest(given, expected)
 
 
-def _struck(organisation: Organisation) -> tuple[Response, int] | None:
+def _apply_fault(organisation: Organisation) -> None:
+    """Fail with the next fault; one that is carried out fails after the request was."""
     fault = organisation.next_fault(request.method)
-    if fault is None:
-        return None
-    if fault.is_carried_out:
+    if fault is not None and fault.is_carried_out:
         g.fault = fault
-        return None
-    return _failed(fault)
+    elif fault is not None:
+        time.sleep(fault.delay)
+        raise _fault_error(fault)
 
 
-def _lose_answer(response: Response) -> Response:
-    """Say that it failed, though it was done."""
-    fault = g.pop("fault", None)
-    return response if fault is None else make_response(_failed(fault))
-
-
-def _failed(fault: Fault) -> tuple[Response, int]:
-    time.sleep(fault.delay)
-    response, status = error(fault.status, "internal.error", "Told to fail.")
-    if fault.retry_after is not None:
-        response.headers["Retry-After"] = str(fault.retry_after)
-    return response, status
-
-
-def _unauthorised(organisation: Organisation) -> tuple[Response, int] | None:
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    if kind == "Bearer" and organisation.knows(token):
-        return None
-    return error(401, "bad.credentials", "Invalid login credentials.")
-
-
-def _over_the_limit(organisation: Organisation) -> tuple[Response, int] | None:
-    seconds = organisation.seconds_until_room(f"{request.method} {request.path}")
-    if not seconds:
-        return None
-    response, status = error(429, "too.many.requests", "Rate limit exceeded the maximum.")
-    response.headers["Retry-After"] = str(max(1, round(seconds + 0.5)))
-    return response, status
-
-
-def _add_headers(organisation: Organisation, response: Response) -> Response:
-    """Add what the platform's answers carry, with the names that real ones were seen to have."""
-    response.headers["inin-correlation-id"] = str(uuid.uuid4())
-    response.headers["inin-ratelimit-allowed"] = str(organisation.requests_per_minute)
-    response.headers["inin-ratelimit-count"] = str(organisation.asked_in_the_last_minute())
-    return response
+def _fault_error(fault: Fault) -> ApiError:
+    return ApiError(fault.status, "internal.error", "An injected fault.", fault.retry_after)

@@ -1,58 +1,35 @@
-"""Remember what a simulated organisation holds: OAuth client, conversations, what goes wrong in it."""
-
-from __future__ import annotations
+"""The state of a simulated organisation: OAuth client, conversations, rate limit and injected faults."""
 
 import random
 import secrets
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from simulator.platform.history import History
 from simulator.platform.outbound import Outbound
 from simulator.platform.registrations import Registrations
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 MINUTE_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
-class Communication:
-    """One communication of a participant, as the platform's model Message has it."""
-
-    state: str = "connected"
-    direction: str = "inbound"
-    provider: str = "PureCloud Messaging"
-    kind: str = "open"
-
-
-@dataclass(slots=True)
 class Participant:
-    """Somebody or something in a conversation.
-
-    Args:
-        purpose: customer, acd, agent and so on.
-        queue_id: The routing queue, where there is one.
-        user_id: The agent, where it is one.
-        end_time: When it left, as the platform writes times; None while it is there.
-        communications: What it takes part by.
-    """
+    """A party of a conversation: customer, acd (with its routing queue), agent (with its user) and so on."""
 
     purpose: str
     queue_id: str | None = None
     user_id: str | None = None
     end_time: str | None = None
-    communications: list[Communication] = field(default_factory=lambda: [Communication()])
 
 
 @dataclass(slots=True)
 class Conversation:
-    """One conversation, as the platform knows it."""
+    """One conversation; times are in the platform's notation."""
 
     conversation_id: str
     start_time: str
@@ -62,7 +39,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class AddressRange:
-    """One published range, as the platform's model IpAddressRange has it."""
+    """One published range: the platform's model IpAddressRange."""
 
     cidr: str
     service: str = "open-messaging"
@@ -78,7 +55,7 @@ PUBLISHED: Final = (
     AddressRange("203.0.113.0/24", direction="inbound"),
     AddressRange("203.0.113.0/24", service="data-actions"),
 )
-"""Networks that documents may use; the real ones are in no public document.
+"""Networks reserved for documentation; no public document lists the real ones.
 
 Source: RFC 5737, RFC 3849.
 """
@@ -86,14 +63,13 @@ Source: RFC 5737, RFC 3849.
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What the next answers shall be instead.
+    """An answer to give instead of the right one.
 
     Args:
-        status: The HTTP status.
         times: How many answers.
-        retry_after: Seconds of a Retry-After header; None for none.
-        delay: Seconds to wait before answering.
-        is_carried_out: Whether what was asked is done all the same, and only its answer is lost.
+        retry_after: Seconds of a Retry-After header; None for no header.
+        delay: Seconds to wait before the answer.
+        is_carried_out: Whether the request takes effect and only its answer is lost.
     """
 
     status: int
@@ -104,20 +80,17 @@ class Fault:
 
 
 class Organisation:
-    """The state behind the API; every method may be called by any thread.
+    """The state behind the API; safe for use by several threads. Options may be changed at any time.
+
+    The login service answers next with the bodies and statuses in `login_answers`. The API answers 403 for
+    the conversations in `forbidden`.
 
     Args:
         client_id: The only OAuth client.
-        client_secret: Its secret.
-        requests_per_minute: What it may ask in a minute.
-        token_seconds: How long an access token lives.
+        token_seconds: How long an access token is valid.
         latency: Seconds that each answer takes at least.
-        lag: The most seconds that the API is behind what was notified; it does not know a new conversation
-            until then.
-        timer: Returns seconds, of the limit and of the lag.
-
-    The login service answers next with the bodies and HTTP statuses in `login_answers`. The API answers 403
-    for the conversations of `forbidden`. Every option may be changed while it runs.
+        lag: Maximum seconds until the API shows a new or changed conversation.
+        timer: Returns seconds; used for the rate limit and the lag.
     """
 
     def __init__(
@@ -149,11 +122,11 @@ class Organisation:
         self.refused = 0
         self.login_answers: deque[tuple[str, int]] = deque()
         self._timer = timer
-        self._behind: dict[str, list[tuple[float, Conversation]]] = {}
+        self._versions: dict[str, list[tuple[float, Conversation]]] = {}
         self._tokens: dict[str, float] = {}
-        self._asked: deque[float] = deque()
+        self._recent: deque[float] = deque()
         self._faults: deque[Fault] = deque()
-        self._faults_of: dict[str, Fault] = {}
+        self._method_faults: dict[str, Fault] = {}
         self._lock = threading.Lock()
 
     def issue_token(self) -> str:
@@ -165,68 +138,65 @@ class Organisation:
             return token
 
     def revoke_tokens(self) -> None:
-        """Make every token issued so far worthless."""
+        """Invalidate every token issued so far."""
         with self._lock:
             self._tokens.clear()
 
-    def knows(self, token: str) -> bool:
-        """Tell whether a token is good."""
+    def is_valid(self, token: str) -> bool:
+        """Return whether an access token is valid."""
         with self._lock:
             return self._tokens.get(token, 0.0) > self._timer()
 
-    def seconds_until_room(self, request: str) -> float:
-        """Count a request; return 0, or after how many seconds it would be within the limit."""
+    def take_request(self, request: str) -> float:
+        """Count a request against the rate limit; return 0, or the seconds until it would be allowed."""
         with self._lock:
             now = self._timer()
-            self._forget(now)
-            if len(self._asked) >= self.requests_per_minute:
+            self._expire_requests(now)
+            if len(self._recent) >= self.requests_per_minute:
                 self.refused += 1
-                return MINUTE_SECONDS - (now - self._asked[0])
-            self._asked.append(now)
+                return MINUTE_SECONDS - (now - self._recent[0])
+            self._recent.append(now)
             self.requests.append(request)
             return 0.0
 
-    def asked_in_the_last_minute(self) -> int:
-        """Return how many requests count towards the limit now."""
+    def recent_requests(self) -> int:
+        """Return how many requests count towards the rate limit now."""
         with self._lock:
-            self._forget(self._timer())
-            return len(self._asked)
+            self._expire_requests(self._timer())
+            return len(self._recent)
 
-    def _forget(self, now: float) -> None:
-        """Let go of the requests that are older than a minute."""
-        while self._asked and now - self._asked[0] >= MINUTE_SECONDS:
-            self._asked.popleft()
+    def _expire_requests(self, now: float) -> None:
+        while self._recent and now - self._recent[0] >= MINUTE_SECONDS:
+            self._recent.popleft()
 
-    def strike(self, fault: Fault) -> None:
-        """Have the next answers fail."""
+    def inject_fault(self, fault: Fault, method: str | None = None) -> None:
+        """Make the next answers fail, or the next answer to a request with this HTTP method."""
         with self._lock:
-            self._faults.extend([fault] * fault.times)
-
-    def strike_at(self, method: str, fault: Fault) -> None:
-        """Have the next answer to a request of this method fail."""
-        with self._lock:
-            self._faults_of[method] = fault
+            if method is None:
+                self._faults.extend([fault] * fault.times)
+            else:
+                self._method_faults[method] = fault
 
     def next_fault(self, method: str) -> Fault | None:
-        """Take the fault of this answer, if there is one."""
+        """Take the fault for this answer, if there is one."""
         with self._lock:
-            return self._faults.popleft() if self._faults else self._faults_of.pop(method, None)
+            return self._faults.popleft() if self._faults else self._method_faults.pop(method, None)
 
     def put(self, conversation: Conversation) -> None:
-        """Add a conversation, or note that it has changed; with a lag the API shows it some time later."""
+        """Add or update a conversation; the API shows it after a random part of the lag."""
         conversation_id = conversation.conversation_id
         with self._lock:
             self.conversations[conversation_id] = conversation
             if self.lag:
-                versions = self._behind.setdefault(conversation_id, [])
-                at = self._timer() + random.uniform(0.0, self.lag)  # noqa: S311  # guards nothing
+                versions = self._versions.setdefault(conversation_id, [])
+                at = self._timer() + random.uniform(0.0, self.lag)  # noqa: S311  not for security
                 versions.append((max([at, *(shown for shown, _ in versions)]), deepcopy(conversation)))
 
     def find(self, conversation_id: str) -> Conversation | None:
-        """Return what the API shows of a conversation now."""
+        """Return a conversation as the API shows it now."""
         with self._lock:
-            if conversation_id not in self._behind:
+            if conversation_id not in self._versions:
                 return self.conversations.get(conversation_id)
             now = self._timer()
-            shown = [version for at, version in self._behind[conversation_id] if at <= now]
+            shown = [version for at, version in self._versions[conversation_id] if at <= now]
             return shown[-1] if shown else None

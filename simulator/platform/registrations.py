@@ -1,37 +1,39 @@
-"""Remember what is registered: the guide's webhooks and the Open Messaging integrations.
+"""What is registered: the guide's webhooks and the Open Messaging integrations, and the API over them.
 
 Source:
     The guide, "Registering the Webhook"; the models OpenIntegration and OpenIntegrationRequest of the
     official Python SDK, release 269.
 """
 
-from __future__ import annotations
-
 import threading
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-SHORTEST_SECRET: Final = 16
-"""The platform's own: "must be longer than 15 characters"."""
+from flask import Blueprint, Response, jsonify, request
+
+from simulator.platform.errors import ApiError, NotFoundError
+
+MIN_SECRET_LENGTH: Final = 16
+"""The platform's own limit: "must be longer than 15 characters"."""
 
 URL: Final = "outboundNotificationWebhookUrl"
 SECRET: Final = "outboundNotificationWebhookSignatureSecretToken"  # noqa: S105  a field's name
 HEADERS: Final = "webhookHeaders"
+WEBHOOKS: Final = "/integrations/webhooks"
+INTEGRATIONS: Final = "/conversations/messaging/integrations/open"
+PAGE_SIZE: Final = 25
 
 _WEBHOOK_FIELDS: Final = ("name", "description", "target", "eventFilters", "retryPolicy", "enabled")
 _INTEGRATION_FIELDS: Final = ("name", URL, SECRET, HEADERS)
 
 
-class InvalidRegistrationError(ValueError):
-    """Answer 400 with this text: the platform refuses such a registration."""
-
-
 class Registrations:
-    """What is registered, each under its id; every method may be called by any thread.
+    """Webhooks and integrations by id; safe for use by several threads.
 
     Args:
-        shows_secrets: Whether reading an integration gives its secret. The platform's model has the field;
-            that it is filled was seen, and is documented nowhere.
+        shows_secrets: Whether reading an integration returns its secret. The platform's model has the field;
+            it was seen filled, but this is not documented.
     """
 
     def __init__(self, *, shows_secrets: bool = True) -> None:
@@ -41,50 +43,48 @@ class Registrations:
         self._lock = threading.Lock()
 
     def create_webhook(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Register a webhook of the guide's."""
-        _check_webhook(body)
-        webhook_id = str(uuid.uuid4())
-        webhook = {"id": webhook_id, "enabled": True} | _chosen(body, _WEBHOOK_FIELDS)
+        """Register one of the guide's webhooks."""
+        return self._put_webhook(str(uuid.uuid4()), body)
+
+    def replace_webhook(self, webhook_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Replace a webhook."""
+        if webhook_id not in self.webhooks:
+            raise NotFoundError
+        return self._put_webhook(webhook_id, body)
+
+    def _put_webhook(self, webhook_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        target = body.get("target")
+        if not body.get("name") or not isinstance(target, dict) or not target.get("url"):
+            raise ApiError(400, "bad.request", "name and target.url are required")
+        if not isinstance(body.get("eventFilters", []), list):
+            raise ApiError(400, "bad.request", "eventFilters must be a list")
+        webhook = {"id": webhook_id, "enabled": True} | _select(body, _WEBHOOK_FIELDS)
         with self._lock:
             self.webhooks[webhook_id] = webhook
         return webhook
 
-    def replace_webhook(self, webhook_id: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """Put a webhook in the place of another; None where there is none."""
-        _check_webhook(body)
-        with self._lock:
-            if webhook_id not in self.webhooks:
-                return None
-            webhook = {"id": webhook_id, "enabled": True} | _chosen(body, _WEBHOOK_FIELDS)
-            self.webhooks[webhook_id] = webhook
-            return webhook
-
     def create_integration(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Register an integration; it is being made until it is read for the first time."""
+        """Register an integration; its createStatus is Initiated until it is read for the first time."""
         _check_integration(body)
         integration_id = str(uuid.uuid4())
-        made = {"id": integration_id, "status": "Active", "createStatus": "Initiated", HEADERS: {}}
-        integration = made | _chosen(body, _INTEGRATION_FIELDS)
+        created = {"id": integration_id, "status": "Active", "createStatus": "Initiated", HEADERS: {}}
+        integration = created | _select(body, _INTEGRATION_FIELDS)
         with self._lock:
             self.integrations[integration_id] = integration
         return self._shown(integration)
 
-    def change_integration(self, integration_id: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """Change some fields of an integration; None where there is none."""
+    def change_integration(self, integration_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Change some fields of an integration."""
         with self._lock:
-            if integration_id not in self.integrations:
-                return None
-            changed = self.integrations[integration_id] | _chosen(body, _INTEGRATION_FIELDS)
+            changed = self._integration(integration_id) | _select(body, _INTEGRATION_FIELDS)
             _check_integration(changed)
             self.integrations[integration_id] = changed
             return self._shown(changed)
 
-    def read_integration(self, integration_id: str) -> dict[str, Any] | None:
-        """Return one integration as the platform shows it; None where there is none."""
+    def read_integration(self, registration_id: str) -> dict[str, Any]:
+        """Return one integration as the platform shows it."""
         with self._lock:
-            integration = self.integrations.get(integration_id)
-            if integration is None:
-                return None
+            integration = self._integration(registration_id)
             shown = self._shown(integration)
             if integration["createStatus"] == "Initiated":
                 integration["createStatus"] = "Completed"
@@ -93,42 +93,91 @@ class Registrations:
     def list_integrations(self) -> list[dict[str, Any]]:
         """Return every integration as the platform shows it."""
         with self._lock:
-            return [self._shown(each) for each in self.integrations.values()]
+            return [self._shown(integration) for integration in self.integrations.values()]
 
-    def remove(self, registered_id: str) -> bool:
-        """Remove a webhook or an integration; tell whether there was one."""
+    def remove(self, registration_id: str) -> None:
+        """Remove a webhook or an integration."""
         with self._lock:
-            found = self.webhooks.pop(registered_id, None) or self.integrations.pop(registered_id, None)
-            return found is not None
+            webhook = self.webhooks.pop(registration_id, None)
+            if webhook is None and self.integrations.pop(registration_id, None) is None:
+                raise NotFoundError
 
-    def secret_of(self, registered_id: str) -> bytes:
+    def secret_for(self, registration_id: str) -> bytes:
         """Return the secret that signs what is posted to a registration; empty if it has none.
 
         A webhook as the guide registers it (authType none) has none. `target.secret` is the simulator's own.
         """
         with self._lock:
-            integration = self.integrations.get(registered_id, {})
-            target = self.webhooks.get(registered_id, {}).get("target", {})
+            integration = self.integrations.get(registration_id, {})
+            target = self.webhooks.get(registration_id, {}).get("target", {})
         return str(integration.get(SECRET) or target.get("secret") or "").encode()
+
+    def _integration(self, integration_id: str) -> dict[str, Any]:
+        if integration_id not in self.integrations:
+            raise NotFoundError
+        return self.integrations[integration_id]
 
     def _shown(self, integration: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in integration.items() if self.shows_secrets or name != SECRET}
 
 
-def _chosen(body: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _select(body: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: body[name] for name in names if name in body}
-
-
-def _check_webhook(body: dict[str, Any]) -> None:
-    target = body.get("target")
-    if not body.get("name") or not isinstance(target, dict) or not target.get("url"):
-        raise InvalidRegistrationError("name and target.url are required")
-    if not isinstance(body.get("eventFilters", []), list):
-        raise InvalidRegistrationError("eventFilters must be a list")
 
 
 def _check_integration(body: dict[str, Any]) -> None:
     if not all(body.get(name) for name in ("name", URL, SECRET)):
-        raise InvalidRegistrationError(f"name, {URL} and {SECRET} are required")
-    if len(body[SECRET]) < SHORTEST_SECRET:
-        raise InvalidRegistrationError(f"{SECRET} must be longer than 15 characters")
+        raise ApiError(400, "bad.request", f"name, {URL} and {SECRET} are required")
+    if len(body[SECRET]) < MIN_SECRET_LENGTH:
+        raise ApiError(400, "bad.request", f"{SECRET} must be longer than 15 characters")
+
+
+def registration_routes(
+    registrations: Registrations, statistics: Callable[[str], dict[str, Any]]
+) -> Blueprint:
+    """Return the API over registrations; *statistics* takes a webhook's id."""
+    routes = Blueprint("registrations", __name__)
+
+    def read_webhook(registration_id: str) -> dict[str, Any]:
+        if registration_id not in registrations.webhooks:
+            raise NotFoundError
+        return registrations.webhooks[registration_id]
+
+    def read_statistics(registration_id: str) -> dict[str, Any]:
+        read_webhook(registration_id)
+        return {"webhookId": registration_id, **statistics(registration_id)}
+
+    def remove(registration_id: str) -> tuple[str, int]:
+        registrations.remove(registration_id)
+        return "", 204
+
+    webhook, integration = f"{WEBHOOKS}/<registration_id>", f"{INTEGRATIONS}/<registration_id>"
+    views: dict[tuple[str, str], Callable[..., Any]] = {
+        ("GET", WEBHOOKS): lambda: _page(list(registrations.webhooks.values())),
+        ("POST", WEBHOOKS): lambda: registrations.create_webhook(request.get_json()),
+        ("GET", webhook): read_webhook,
+        ("PUT", webhook): lambda registration_id: registrations.replace_webhook(
+            registration_id, request.get_json()
+        ),
+        ("DELETE", webhook): remove,
+        ("GET", f"{webhook}/statistics"): read_statistics,
+        ("GET", INTEGRATIONS): lambda: _page(registrations.list_integrations()),
+        ("POST", INTEGRATIONS): lambda: registrations.create_integration(request.get_json()),
+        ("GET", integration): registrations.read_integration,
+        ("PATCH", integration): lambda registration_id: registrations.change_integration(
+            registration_id, request.get_json()
+        ),
+        ("DELETE", integration): remove,
+    }
+    for (method, path), view in views.items():
+        routes.add_url_rule(path, f"{method} {path}", view, methods=[method])
+    return routes
+
+
+def _page(entities: Sequence[dict[str, Any]]) -> Response:
+    """Return a page of a listing, with the fields of the platform's listings."""
+    size = request.args.get("pageSize", PAGE_SIZE, int)
+    number = request.args.get("pageNumber", 1, int)
+    page = entities[(number - 1) * size : number * size]
+    count = max(1, -(-len(entities) // size))
+    return jsonify(entities=page, pageSize=size, pageNumber=number, pageCount=count, total=len(entities))

@@ -1,8 +1,6 @@
-"""How the platform would send it: signed, at a rate, again after a refusal."""
+"""Send posts as the platform would: signed, at a rate, and again after a failure."""
 
-from simulator.sender.endpoint import WebhookEndpoint
-from simulator.sender.retry_policy import RetryPolicy, is_retryable, retry_delay
-from simulator.sender.sender import Sender
-from simulator.sender.tally import Summary, Tally
+from simulator.sender.endpoint import RetryPolicy, WebhookEndpoint, is_retryable, retry_delay
+from simulator.sender.sender import Sender, Summary, Tally
 
 __all__ = ["RetryPolicy", "Sender", "Summary", "Tally", "WebhookEndpoint", "is_retryable", "retry_delay"]

@@ -1,33 +1,75 @@
-"""Post a body to the webhook, signed, over connections that stay open."""
+"""Post a signed body to a webhook, and decide whether the platform would send it again."""
 
-from __future__ import annotations
-
+import base64
+import hmac
 import time
 from dataclasses import dataclass
+from typing import Final
 
 import urllib3
 
-from simulator.sender import signature
-from simulator.sender.retry_policy import retry_after_seconds
+SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back.
+class RetryPolicy:
+    """How often and how soon to send again; delays in seconds.
 
-    Args:
-        status: The HTTP status, None where no answer came in time.
-        latency: Seconds from the first byte sent to the answer, or to giving up.
-        retry_after: The seconds that the answer asked to wait, if it did.
+    The defaults are the documented ones: a sender gives up after 25 s of fast failures, or 85 s of timeouts.
+    The documentation does not say whether the platform honours Retry-After, so by default it is ignored.
+
+    Source: developer.genesys.cloud, Open Messaging, "Validate webhook notifications".
     """
+
+    retries: int = 5
+    delay: float = 5.0
+    timeout: float = 10.0
+    honours_retry_after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResponse:
+    """An answer: status None if there was none in time; latency and retry_after in seconds."""
 
     status: int | None
     latency: float
     retry_after: float | None = None
 
 
+def retry_delay(
+    policy: RetryPolicy, *, attempt: int, status: int | None, retry_after: float | None
+) -> float | None:
+    """Return the seconds to wait before the next attempt, or None if *attempt* was the last one."""
+    if not is_retryable(status) or attempt > policy.retries:
+        return None
+    if policy.honours_retry_after and retry_after is not None:
+        return retry_after
+    return policy.delay
+
+
+def is_retryable(status: int | None) -> bool:
+    """Return whether the platform sends again: after no answer, 429 or 5xx.
+
+    The documentation does not mention a refused or broken connection; we assume that it counts as no answer.
+    """
+    return status is None or status == 429 or status >= 500
+
+
+def parse_retry_after(header: str | None) -> float | None:
+    """Return the seconds in a Retry-After header; its date form is ignored."""
+    return float(header) if header is not None and header.isascii() and header.isdigit() else None
+
+
+def sign(body: bytes, secret: bytes) -> str:
+    """Return the signature header's value; written here again so that it checks the service's own code.
+
+    Source: Genesys Cloud, "Validate webhook notifications".
+    """
+    return "sha256=" + base64.b64encode(hmac.digest(secret, body, "sha256")).decode()
+
+
 class WebhookEndpoint:
-    """The URL, its pool of connections and the secret. Threads share it."""
+    """A webhook's URL, secret and pool of open connections; safe for use by several threads."""
 
     def __init__(
         self,
@@ -48,18 +90,20 @@ class WebhookEndpoint:
             **(headers or {}),
         }
 
-    def post(self, body: bytes) -> Answer:
+    def post(self, body: bytes) -> WebhookResponse:
         """Send *body* once; blocks until the answer or the timeout."""
         headers = dict(self._headers)
         if self._secret:
-            headers[signature.HEADER] = signature.sign(body, self._secret)
+            headers[SIGNATURE_HEADER] = sign(body, self._secret)
         started = time.perf_counter()
         try:
-            answer = self._pool.request("POST", self._path, body=body, headers=headers, redirect=False)
+            response = self._pool.request("POST", self._path, body=body, headers=headers, redirect=False)
         except urllib3.exceptions.HTTPError:
-            return Answer(None, time.perf_counter() - started)
+            return WebhookResponse(None, time.perf_counter() - started)
         latency = time.perf_counter() - started
-        return Answer(answer.status, latency, retry_after_seconds(answer.headers.get("Retry-After")))
+        return WebhookResponse(
+            response.status, latency, parse_retry_after(response.headers.get("Retry-After"))
+        )
 
     def close(self) -> None:
         """Close every connection."""

@@ -1,30 +1,81 @@
-"""Send posts from several threads, retry as the platform would, keep the account."""
+"""Send posts at a rate from several threads, retry as the platform would, and record each result."""
 
-from __future__ import annotations
-
+import heapq
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final
 
-from simulator.sender.retry_policy import RetryPolicy, retry_delay
-from simulator.sender.schedule import Schedule
-from simulator.sender.tally import Tally
+from simulator.ledger import Ledger
+from simulator.sender.endpoint import RetryPolicy, WebhookEndpoint, retry_delay
+from simulator.traffic import Post
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+PROGRESS_SECONDS: Final = 0.1
 
-    from simulator.ledger import Ledger
-    from simulator.sender.endpoint import Answer, WebhookEndpoint
-    from simulator.sender.schedule import Attempt
-    from simulator.sender.tally import Summary
-    from simulator.traffic import Post
 
-GLANCE_SECONDS = 0.1
-"""How often the progress is told: a person sees no finer."""
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The result of a simulation; latencies in seconds, of the requests that were answered."""
+
+    posts: int
+    requests: int
+    answered: int
+    unanswered: int
+    retries: int
+    by_status: dict[str, int]
+    p50: float
+    p99: float
+    seconds: float
+    rate: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """The running counts; not thread-safe."""
+
+    settled: int = 0
+    answered: int = 0
+    requests: int = 0
+    by_status: Counter[str] = field(default_factory=Counter)
+    latencies: list[float] = field(default_factory=list)
+
+    def add_request(self, status: int | None, latency: float) -> None:
+        """Count one request and its answer; None if there was none."""
+        self.requests += 1
+        self.by_status["no answer" if status is None else str(status)] += 1
+        if status is not None:
+            self.latencies.append(latency)
+
+    def summarise(self, seconds: float) -> Summary:
+        """Return the counts after *seconds* of sending."""
+        ordered = sorted(self.latencies)
+        return Summary(
+            posts=self.settled,
+            requests=self.requests,
+            answered=self.answered,
+            unanswered=self.settled - self.answered,
+            retries=self.requests - self.settled,
+            by_status=dict(sorted(self.by_status.items())),
+            p50=percentile(ordered, 0.50),
+            p99=percentile(ordered, 0.99),
+            seconds=seconds,
+            rate=self.requests / seconds if seconds else 0.0,
+        )
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least *share* of the values do not exceed; 0 if there are none."""
+    if not ordered:
+        return 0.0
+    return ordered[max(0, -(-len(ordered) * round(share * 100) // 100) - 1)]
 
 
 class Sender:
-    """Threads that post what the schedule hands out. The tally and the ledger change under one lock."""
+    """Hands posts to a pool of threads when they are due. One condition guards all of its state."""
 
     def __init__(
         self,
@@ -36,50 +87,73 @@ class Sender:
         rate: float,
     ) -> None:
         self._endpoint = endpoint
-        self._schedule = Schedule(posts, rate)
+        self._posts = posts
         self._ledger = ledger
         self._policy = policy
+        self._interval = 1 / rate if rate else 0.0
+        self._next_post_at = time.monotonic()
+        self._exhausted = False
+        self._retries: list[tuple[float, int, Post, int]] = []
+        self._tie = count()
+        self._in_flight = 0
         self._tally = Tally()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
     def run(self, threads: int, progress: Callable[[Tally], None]) -> Summary:
         """Send everything; blocks until each post is answered or given up.
 
-        An interrupt stops the threads after their current request and is raised on; the ledger stays right.
+        An interrupt is raised again when the requests in flight have ended; the ledger is complete then.
         """
-        started = time.monotonic()
-        workers = [threading.Thread(target=self._work, name=f"sender-{index}") for index in range(threads)]
-        for worker in workers:
-            worker.start()
-        try:
-            for worker in workers:
-                while worker.is_alive():
-                    worker.join(GLANCE_SECONDS)
+        started = shown = time.monotonic()
+        with ThreadPoolExecutor(threads, "sender") as pool:
+            while not self._exhausted or self._retries or self._in_flight:
+                if due := self._wait_for_post(threads):
+                    pool.submit(self._send, *due)
+                if time.monotonic() - shown >= PROGRESS_SECONDS:
+                    shown = time.monotonic()
                     progress(self._tally)
-        finally:
-            self._schedule.stop()
-            for worker in workers:
-                worker.join()
-        return self._tally.summary(time.monotonic() - started)
+        progress(self._tally)
+        return self._tally.summarise(time.monotonic() - started)
 
-    def _work(self) -> None:
-        while attempt := self._schedule.next_attempt():
-            answer = self._endpoint.post(attempt.post.body)
-            self._conclude(attempt, answer)
+    def _wait_for_post(self, threads: int) -> tuple[Post, int] | None:
+        """Return a post that is due and its attempt's number; return None after a wait instead."""
+        with self._changed:
+            now = time.monotonic()
+            wake_at = [now + PROGRESS_SECONDS]
+            if self._in_flight < threads:
+                if due := self._take(now):
+                    self._in_flight += 1
+                    return due
+                wake_at += [] if self._exhausted else [self._next_post_at]
+                wake_at += [self._retries[0][0]] if self._retries else []
+            if not self._exhausted or self._retries or self._in_flight:
+                self._changed.wait(max(0.0, min(wake_at) - now))
+            return None
 
-    def _conclude(self, attempt: Attempt, answer: Answer) -> None:
-        delay = retry_delay(
-            self._policy, attempt=attempt.number, status=answer.status, retry_after=answer.retry_after
-        )
-        with self._lock:
-            self._tally.note_request(answer.status, answer.latency)
+    def _take(self, now: float) -> tuple[Post, int] | None:
+        if self._retries and self._retries[0][0] <= now:
+            return heapq.heappop(self._retries)[2:]
+        if self._exhausted or self._next_post_at > now:
+            return None
+        post = next(self._posts, None)
+        if post is None:
+            self._exhausted = True
+            return None
+        self._next_post_at = max(self._next_post_at + self._interval, now - 1.0) if self._interval else now
+        return post, 1
+
+    def _send(self, post: Post, attempt: int) -> None:
+        response = self._endpoint.post(post.body)
+        status = response.status
+        delay = retry_delay(self._policy, attempt=attempt, status=status, retry_after=response.retry_after)
+        with self._changed:
+            self._in_flight -= 1
+            self._tally.add_request(status, response.latency)
             if delay is None:
                 self._tally.settled += 1
-                self._tally.answered += answer.status == 200
-                self._ledger.note(attempt.post, status=answer.status, attempts=attempt.number)
+                self._tally.answered += status == 200
+                self._ledger.add(post, status=status, attempts=attempt)
             else:
-                self._tally.retries += 1
-        if delay is None:
-            self._schedule.settle()
-        else:
-            self._schedule.retry(attempt, delay)
+                due_at = time.monotonic() + delay
+                heapq.heappush(self._retries, (due_at, next(self._tie), post, attempt + 1))
+            self._changed.notify()

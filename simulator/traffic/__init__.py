@@ -1,7 +1,7 @@
-"""What the platform would tell: conversations in both dialects, with everything that is known to hurt."""
+"""The bodies that the platform would post: conversations in both dialects, some of them troublesome."""
 
-from simulator.traffic.event import Post, compact
-from simulator.traffic.malformed import SPOILERS
+from simulator.traffic.event import Post, compact, platform_timestamp
+from simulator.traffic.mutations import SPOILERS
 from simulator.traffic.plan import Dialect, TrafficPlan, traffic
 
-__all__ = ["SPOILERS", "Dialect", "Post", "TrafficPlan", "compact", "traffic"]
+__all__ = ["SPOILERS", "Dialect", "Post", "TrafficPlan", "compact", "platform_timestamp", "traffic"]

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from simulator.receiver import Inbox, destination_table, serving
+from simulator.receiver import Inbox, destination_table, serve_receiver
 from tests.benchmarks.accounting import CpuMeter
 from tests.benchmarks.events import EVENTS_PER_CONVERSATION
 from tests.benchmarks.running import BARE_LOOP, RECEIVERS, role, under_gunicorn, whole_service
@@ -24,7 +24,7 @@ from tests.stand.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simulator.receiver import Told
+    from simulator.receiver import ReceivedEvent
     from tests.benchmarks.rig import Rig
 
 THREADS: Final = 8
@@ -76,7 +76,7 @@ def measure_whole_way(rig: Rig) -> None:
     rig.say("deliver: whole way")
     seen: dict[bytes, tuple[str, float]] = {}
     with ExitStack() as stack:
-        receiver = stack.enter_context(serving(Inbox({"crm": SECRET}, lambda told: _note(seen, told))))
+        receiver = stack.enter_context(serve_receiver(Inbox({"crm": SECRET}, lambda told: _note(seen, told))))
         server, _, table = stack.enter_context(whole_service(rig))
         url = table.url
         stack.enter_context(role(rig, url, "settle"))
@@ -104,7 +104,7 @@ def measure_whole_way(rig: Rig) -> None:
     rig.results.check(f"deliver_way: {len(tries)} sent, {lost} not told", holds=lost == 0)
 
 
-def _note(seen: dict[bytes, tuple[str, float]], told: Told) -> None:
+def _note(seen: dict[bytes, tuple[str, float]], told: ReceivedEvent) -> None:
     _, _, data = told.raw.partition(b',"data":')
     seen.setdefault(sha256(data[:-1]).digest(), (told.event_type, time.monotonic()))
 

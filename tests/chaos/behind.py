@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from flask import abort
 
 from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
-from simulator.receiver import Inbox, serving
-from simulator.serving import serving_app
+from simulator.receiver import Inbox, serve_receiver
+from simulator.serving import serve_app
 from tests.chaos.proxy import Proxy
 from tests.servers import LOOPBACK
 from tests.stand.ledger import digest_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from simulator.receiver import Told
+    from simulator.receiver import ReceivedEvent
     from tests.chaos.stand import Stand
     from tests.stand.program import Program
 
@@ -130,17 +130,17 @@ class WatchedInbox(Inbox):
         super().__init__(secrets)
         self._moments: dict[tuple[str, bytes], float] = {}
 
-    def take(self, told: Told) -> None:
+    def accept(self, told: ReceivedEvent) -> None:
         """Note one that is answered 2xx, and when."""
         self._moments.setdefault((told.destination, digest_of(payload_of(told))), time.monotonic())
-        super().take(told)
+        super().accept(told)
 
     def moments(self, destination: str) -> dict[bytes, float]:
         """Return when a destination took each event, by the digest of its body."""
         return {digest: at for (name, digest), at in list(self._moments.items()) if name == destination}
 
 
-def payload_of(told: Told) -> bytes:
+def payload_of(told: ReceivedEvent) -> bytes:
     """Return the platform's body as the destination was given it."""
     return told.raw.partition(b',"data":')[2][:-1]
 
@@ -151,10 +151,10 @@ class CountingOrganisation(Organisation):
     faults = 0
     is_out_of_budget = False
 
-    def seconds_until_room(self, request: str) -> float:
+    def take_request(self, request: str) -> float:
         """Refuse the request for a second if there is no budget."""
         if not self.is_out_of_budget:
-            return super().seconds_until_room(request)
+            return super().take_request(request)
         self.refused += 1
         return 1.0
 
@@ -179,8 +179,8 @@ class Behind:
         self.inbox = WatchedInbox({DESTINATION: SIGNING_SECRET, ARCHIVE: SIGNING_SECRET})
         self.programs: list[Program] = []
         self._running = ExitStack()
-        receiver = self._running.enter_context(serving(self.inbox))
-        platform = self._running.enter_context(serving_app(create_platform(self.organisation)))
+        receiver = self._running.enter_context(serve_receiver(self.inbox))
+        platform = self._running.enter_context(serve_app(create_platform(self.organisation)))
         self.receiver_proxy = Proxy(_port_of(receiver))
         self.platform_proxy = Proxy(_port_of(platform))
         self._archive_port = _port_of(receiver)
@@ -206,8 +206,8 @@ class Behind:
     def serve(self, stand: Stand) -> None:
         """Name the programs, not started, over a stand's product, and forget what was told so far."""
         url = stand.database_url()
-        self.inbox.asked.clear()
-        self.inbox.taken.clear()
+        self.inbox.requested.clear()
+        self.inbox.accepted.clear()
         self.programs = [
             stand.product.worker(name, role=role, OM_DATABASE_URL=f"{url}?application_name={role}")
             for name, role in PROGRAMS
@@ -218,9 +218,9 @@ class Behind:
         """A file of destinations from before there was an archive."""
         return self.directory / "older.toml"
 
-    def taken_of(self, run: str, destination: str = DESTINATION) -> list[Told]:
+    def taken_of(self, run: str, destination: str = DESTINATION) -> list[ReceivedEvent]:
         """Return what a destination took of a run's conversations, in order."""
-        return [each for each in self.inbox.told(destination) if each.conversation_id.startswith(run)]
+        return [each for each in self.inbox.accepted_by(destination) if each.conversation_id.startswith(run)]
 
     def of(self, role: str) -> list[Program]:
         """Return the programs of one role."""

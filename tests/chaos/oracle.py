@@ -174,7 +174,7 @@ class Oracle:
         archived = stand.behind.taken_of(self._name, ARCHIVE)
         counts = {
             "{} deliveries were given up": max(0, stand.ask(GIVEN_UP) - len(refused)),
-            "{} deliveries had no good signature": stand.behind.inbox.forged,
+            "{} deliveries had no good signature": len(stand.behind.inbox.forgeries),
             "{} windows, updates and deliveries are unfinished": stand.ask(UNFINISHED),
         }
         words = [form.format(count) for form, count in counts.items() if count]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from simulator.receiver import Told
+    from simulator.receiver import ReceivedEvent
 
 MESSAGE: Final = b'"eventType":"openmessaging:conversation:message"'
 UPDATED: Final = "openmessaging:conversation:updated"
@@ -38,7 +38,7 @@ class TellTale:
 
 def tell_tale(
     bodies: Iterable[bytes],
-    taken: Sequence[Told],
+    taken: Sequence[ReceivedEvent],
     said: Mapping[str, AbstractSet[str]],
     kept_back: AbstractSet[bytes],
     refused: AbstractSet[bytes] = frozenset(),
@@ -87,13 +87,13 @@ def _platform_objected(event: Mapping[str, Any], said: Mapping[str, AbstractSet[
     return bool(said.get(event["conversationId"], set()) - PURPOSES[event["routing"]["status"]])
 
 
-def missing_at(taken: Iterable[Told], bodies: Iterable[bytes]) -> int:
+def missing_at(taken: Iterable[ReceivedEvent], bodies: Iterable[bytes]) -> int:
     """Count the messages that a destination never took."""
     known = set(map(payload_of, taken))
     return sum(MESSAGE in body and body not in known for body in bodies)
 
 
-def _disordered(taken: Iterable[Told]) -> int:
+def _disordered(taken: Iterable[ReceivedEvent]) -> int:
     """Count what came after something newer, by its sequence or, unless marked late, by its timestamp."""
     newest: dict[str, tuple[int, str]] = {}
     known: set[str] = set()
@@ -109,14 +109,14 @@ def _disordered(taken: Iterable[Told]) -> int:
     return disordered
 
 
-def _ambiguous(taken: Iterable[Told]) -> int:
+def _ambiguous(taken: Iterable[ReceivedEvent]) -> int:
     raws: dict[str, set[bytes]] = {}
     for each in taken:
         raws.setdefault(each.webhook_id, set()).add(each.raw)
     return sum(len(of_one) > 1 for of_one in raws.values())
 
 
-def _sessions_twice(taken: Iterable[Told]) -> int:
+def _sessions_twice(taken: Iterable[ReceivedEvent]) -> int:
     """Count sessions that nobody notified, and that were told of under two ids all the same."""
     sessions = {
         (each.conversation_id, each.webhook_id) for each in taken if payload_of(each) == NOBODY_NOTIFIED

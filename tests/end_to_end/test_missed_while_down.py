@@ -9,7 +9,7 @@ import pytest
 
 from simulator.platform import Organisation, create_platform
 from simulator.sender import RetryPolicy
-from simulator.serving import serving_app
+from simulator.serving import serve_app
 from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.events import native
 from tests.services import SECRET, Edge, IntakeWorker, Service, declare_topology, running
@@ -48,7 +48,7 @@ def test_exactly_what_was_given_up_is_recovered(vhost, organisation, migrated_sq
         organisation.outbound.wait()
         return {each.state for each in deliveries}
 
-    with serving_app(create_platform(organisation)) as url, running(edge), running(worker):
+    with serve_app(create_platform(organisation)) as url, running(edge), running(worker):
         edge.start()
         worker.start()
         assert send(range(5)) == {"answered"}

@@ -86,8 +86,8 @@ def test_what_is_said_on_the_page_comes_to_the_service_and_its_fate_comes_back(p
     write(page, "Agent answers", "One moment, I am looking it up.")
     expect(page.locator("#state")).to_have_text("with the agent")
     write(page, "Customer writes", "Thank you!")
-    expect(page.locator("#said li.customer")).to_have_count(2, timeout=MILLISECONDS)
-    expect(page.locator("#said li.agent")).to_contain_text("One moment, I am looking it up.")
+    expect(page.locator("#messages li.customer")).to_have_count(2, timeout=MILLISECONDS)
+    expect(page.locator("#messages li.agent")).to_contain_text("One moment, I am looking it up.")
     for kind, count in {"new": 1, "message": 3, "updated": 2, "published": 2, "text": 1}.items():
         expect(webhooks(page, kind)).to_have_count(count, timeout=MILLISECONDS)
         for each in webhooks(page, kind).all():
@@ -102,29 +102,29 @@ def test_what_is_said_on_the_page_comes_to_the_service_and_its_fate_comes_back(p
 
 def test_a_webhook_s_body_is_shown_and_stays_open(page):
     begin(page, "What is in <b>it</b>?")
-    expect(page.locator("#said")).to_contain_text("What is in <b>it</b>?")
+    expect(page.locator("#messages")).to_contain_text("What is in <b>it</b>?")
     new = webhooks(page, "new").first
     new.locator("summary").click()
     expect(new.locator("pre")).to_contain_text('"eventType": "openmessaging:conversation:new"')
     write(page, "Customer writes", "More")
-    expect(page.locator("#said li")).to_have_count(2, timeout=MILLISECONDS)
+    expect(page.locator("#messages li")).to_have_count(2, timeout=MILLISECONDS)
     expect(webhooks(page, "new").first.locator("pre")).to_be_visible()
 
 
 def test_what_shall_never_be_sent_is_lost_and_not_posted(page, whole_service):
     begin(page, "The first")
-    page.get_by_label("Never send").check()
+    page.get_by_label("Lose this message").check()
     write(page, "Customer writes", "The lost one")
     lost = page.locator("#deliveries li", has_text="lost")
     expect(lost).to_have_count(2, timeout=MILLISECONDS)
     expect(lost.first).to_contain_text("not sent")
-    expect(page.get_by_label("Never send")).not_to_be_checked()
+    expect(page.get_by_label("Lose this message")).not_to_be_checked()
 
 
 def test_a_conversation_that_is_over_takes_nothing_more(page):
     begin(page, "Good bye")
     page.get_by_role("button", name="End").click()
-    expect(page.locator("#state")).to_have_text("over")
+    expect(page.locator("#state")).to_have_text("ended")
     expect(page.get_by_role("button", name="Customer writes")).to_be_disabled()
 
 

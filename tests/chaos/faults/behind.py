@@ -23,7 +23,7 @@ from tests.stand.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from simulator.receiver import Told
+    from simulator.receiver import ReceivedEvent
     from tests.chaos.proxy import Proxy
     from tests.chaos.scene import Scene
 
@@ -45,10 +45,10 @@ TOLD_AGAIN_SECONDS: Final = 2 * HEALS
 def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
     """Let the destination take an event, and kill the workers before they hear of it."""
     behind = behind_of(scene)
-    caught: list[Told] = []
+    caught: list[ReceivedEvent] = []
     once = threading.Lock()
 
-    def kill_and_take(told: Told) -> None:
+    def kill_and_take(told: ReceivedEvent) -> None:
         with once:
             if not caught:
                 caught.append(told)
@@ -102,7 +102,7 @@ def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
     behind = behind_of(scene)
     late: set[str] = set()
 
-    def dawdle(told: Told) -> Failing | None:
+    def dawdle(told: ReceivedEvent) -> Failing | None:
         if len(late) >= LATE_ANSWERS or told.webhook_id in late:
             return None
         late.add(told.webhook_id)
@@ -123,7 +123,7 @@ def the_destination_fails(scene: Scene) -> Iterator[None]:
     behind = behind_of(scene)
     failed: set[str] = set()
 
-    def fail(told: Told) -> Failing:
+    def fail(told: ReceivedEvent) -> Failing:
         failed.add(told.webhook_id)
         return Failing(500)
 
@@ -166,7 +166,7 @@ def the_platform_is_away(scene: Scene) -> Iterator[None]:
 def the_platform_has_no_room(scene: Scene) -> Iterator[None]:
     """Let it answer 429 for a while."""
     organisation, before = behind_of(scene).organisation, behind_of(scene).organisation.faults
-    organisation.strike(Failing(429, times=REFUSALS, retry_after=1))
+    organisation.inject_fault(Failing(429, times=REFUSALS, retry_after=1))
     yield
     scene.await_proof(f"it answered 429 {REFUSALS} times", lambda: organisation.faults >= before + REFUSALS)
 
@@ -197,13 +197,13 @@ def _away(scene: Scene, proxy: Proxy) -> Iterator[None]:
 
 
 @contextmanager
-def misbehaving(behind: Behind, fault_of: Callable[[Told], Failing | None]) -> Iterator[None]:
+def misbehaving(behind: Behind, fault_for: Callable[[ReceivedEvent], Failing | None]) -> Iterator[None]:
     """Let the destinations answer what a function says for a `with` block."""
-    usual, behind.inbox.fault_of = behind.inbox.fault_of, fault_of
+    usual, behind.inbox.fault_for = behind.inbox.fault_for, fault_for
     try:
         yield
     finally:
-        behind.inbox.fault_of = usual
+        behind.inbox.fault_for = usual
 
 
 def behind_of(scene: Scene) -> Behind:
@@ -214,16 +214,16 @@ def behind_of(scene: Scene) -> Behind:
 
 def wait_told(behind: Behind) -> None:
     """Wait until the destination takes an event again."""
-    told = len(behind.inbox.told(DESTINATION))
+    told = len(behind.inbox.accepted_by(DESTINATION))
     wait_until(
-        lambda: len(behind.inbox.told(DESTINATION)) > told,
+        lambda: len(behind.inbox.accepted_by(DESTINATION)) > told,
         TOLD_AGAIN_SECONDS,
         "the destination is told again",
     )
 
 
 def _times_taken(behind: Behind, webhook_id: str) -> int:
-    return sum(each.webhook_id == webhook_id for each in behind.inbox.told(DESTINATION))
+    return sum(each.webhook_id == webhook_id for each in behind.inbox.accepted_by(DESTINATION))
 
 
 FAULTS: Final = (

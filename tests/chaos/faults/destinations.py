@@ -17,7 +17,7 @@ from tests.stand.ledger import digest_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from simulator.receiver import Told
+    from simulator.receiver import ReceivedEvent
     from tests.chaos.scene import Scene
 
 MIN_REFUSED: Final = 5
@@ -49,7 +49,7 @@ def many_events_are_mostly_refused(scene: Scene) -> Iterator[None]:
 def _mostly_refused(scene: Scene) -> Iterator[None]:
     refused: set[str] = set()
 
-    def refuse(told: Told) -> Failing | None:
+    def refuse(told: ReceivedEvent) -> Failing | None:
         run, _, number = told.conversation_id.rpartition("-")
         if told.destination != DESTINATION or run != scene.traffic.run or int(number) % EVERY == 0:
             return None
@@ -83,7 +83,7 @@ def _all_refused(scene: Scene, status: int) -> Iterator[None]:
     behind = behind_of(scene)
     refused: set[str] = set()
 
-    def refuse(told: Told) -> Failing | None:
+    def refuse(told: ReceivedEvent) -> Failing | None:
         if told.destination != DESTINATION:
             return None
         refused.add(told.webhook_id)
@@ -96,7 +96,7 @@ def _all_refused(scene: Scene, status: int) -> Iterator[None]:
         "what was refused with everything else is a dead letter"
     )
     scene.wait_until(
-        lambda: refused <= {told.webhook_id for told in behind.inbox.told(DESTINATION)},
+        lambda: refused <= {told.webhook_id for told in behind.inbox.accepted_by(DESTINATION)},
         "what was refused is delivered once that is mended",
     )
 

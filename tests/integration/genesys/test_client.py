@@ -10,7 +10,7 @@ import pytest
 
 from messaging.clock import SystemClock
 from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
-from simulator.serving import serving_app
+from simulator.serving import serve_app
 from tests.servers import LOOPBACK, free_port
 from workers.db.engine import make_engine
 from workers.genesys import (
@@ -42,7 +42,7 @@ def organisation():
 
 @pytest.fixture
 def platform_url(organisation):
-    with serving_app(create_platform(organisation)) as url:
+    with serve_app(create_platform(organisation)) as url:
         yield url
 
 
@@ -74,7 +74,7 @@ def test_a_conversation_that_the_platform_does_not_know_is_none(make_client):
 
 
 def test_an_id_that_the_platform_takes_for_none_is_no_conversation(make_client, organisation):
-    organisation.strike(Fault(400))
+    organisation.inject_fault(Fault(400))
     assert ConversationStates(make_client()).find("no-uuid") is None
 
 
@@ -85,7 +85,7 @@ def test_wrong_credentials_say_nothing_of_a_conversation(make_client):
 
 
 def test_a_refused_conversation_says_nothing_of_our_credentials(make_client, organisation):
-    organisation.strike(Fault(403))
+    organisation.inject_fault(Fault(403))
     with pytest.raises(PlatformRefusedError) as refused:
         ConversationStates(make_client()).find("c1")
     assert not refused.value.is_of_credentials
@@ -127,7 +127,7 @@ def test_wrong_credentials_are_a_refusal_that_does_not_repeat_them(make_client):
 def test_a_429_pauses_every_caller_on_every_host(make_client, organisation):
     one, other = make_client(), make_client()
     other.get("/api/v2/conversations/c1")
-    organisation.strike(Fault(429, retry_after=30))
+    organisation.inject_fault(Fault(429, retry_after=30))
     with pytest.raises(PlatformUnavailableError) as told:
         one.get("/api/v2/conversations/c1")
     assert told.value.delay == 30.0
@@ -156,13 +156,13 @@ def test_several_callers_together_stay_within_the_limit(make_client, organisatio
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_failure_of_the_platforms_is_no_answer(make_client, organisation, status):
-    organisation.strike(Fault(status))
+    organisation.inject_fault(Fault(status))
     with pytest.raises(PlatformUnavailableError, match="inin-correlation-id"):
         make_client().get("/api/v2/conversations/c1")
 
 
 def test_a_platform_that_is_down_says_when_to_come_again(make_client, organisation):
-    organisation.strike(Fault(503, retry_after=40))
+    organisation.inject_fault(Fault(503, retry_after=40))
     with pytest.raises(PlatformUnavailableError) as told:
         make_client().get("/api/v2/conversations/c1")
     assert told.value.delay == 40.0
@@ -174,7 +174,7 @@ def test_a_refusal_names_the_platforms_code_and_correlation_id(make_client):
 
 
 def test_a_post_that_fails_is_sent_once(make_client, organisation):
-    organisation.strike(Fault(503))
+    organisation.inject_fault(Fault(503))
     client = make_client()
     with pytest.raises(PlatformUnavailableError):
         client.post(RECEIPTS, {"id": "m1", "status": "Failed"})

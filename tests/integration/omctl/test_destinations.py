@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from messaging.errors import ConfigurationError
 from omctl.commands.destinations import destinations
 from simulator.platform import Fault
-from simulator.receiver import Inbox, serving
+from simulator.receiver import Inbox, serve_receiver
 from workers.db.engine import make_engine
 from workers.db.models import deliveries, outbox
 from workers.deliver import EVENT_TYPES
@@ -25,7 +25,7 @@ def inbox():
 
 @pytest.fixture
 def omctl(inbox, migrated_sqlite_url, tmp_path, monkeypatch):
-    with serving(inbox) as address:
+    with serve_receiver(inbox) as address:
         host = address.removeprefix("http://")
         path = tmp_path / "destinations.toml"
         path.write_text(
@@ -40,8 +40,8 @@ def omctl(inbox, migrated_sqlite_url, tmp_path, monkeypatch):
 def test_a_test_is_one_signed_event_and_tells_the_answer(omctl, inbox):
     done = omctl("test", "crm")
     assert (done.exit_code, done.output[:22]) == (0, "crm: 204 (delivered) a")
-    assert [each.event_type for each in inbox.taken] == ["openmessaging:test"]
-    inbox.fault_of = lambda _told: Fault(503)
+    assert [each.event_type for each in inbox.accepted] == ["openmessaging:test"]
+    inbox.fault_for = lambda _told: Fault(503)
     failed = omctl("test", "crm", "--json")
     assert failed.exit_code == 1
     assert json.loads(failed.output)["answer"] == "503"

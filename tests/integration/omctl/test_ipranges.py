@@ -10,7 +10,7 @@ from messaging.errors import ConfigurationError
 from omctl.address_ranges import UnusableRangesError
 from omctl.commands.ipranges import ipranges
 from simulator.platform import Fault, Organisation, create_platform
-from simulator.serving import serving_app
+from simulator.serving import serve_app
 from tests.servers import LOOPBACK, ensure_nginx, free_port, nginx
 from workers.genesys import PlatformUnavailableError
 
@@ -25,7 +25,7 @@ def organisation():
 @pytest.fixture
 def environment(organisation):
     """The variables of a host that runs only the edge: it has no database."""
-    with serving_app(create_platform(organisation)) as url:
+    with serve_app(create_platform(organisation)) as url:
         yield {
             "OM_GENESYS_API_URL": url,
             "OM_GENESYS_REGION": "eu-central-1",
@@ -77,7 +77,7 @@ def test_the_last_good_list_stays_when_the_platform_is_away_or_lists_nothing(
     written = tmp_path / "addresses"
     run(environment, "--output", str(written))
     before = written.read_text()
-    organisation.strike(Fault(503))
+    organisation.inject_fault(Fault(503))
     with pytest.raises(PlatformUnavailableError):
         run(environment, "--output", str(written))
     organisation.address_ranges.clear()

@@ -10,7 +10,7 @@ from messaging.errors import ConfigurationError
 from omctl.commands.register import register
 from omctl.registration import RegistrationError
 from simulator.platform import Fault, Organisation, create_platform
-from simulator.serving import serving_app
+from simulator.serving import serve_app
 from workers.genesys import PlatformUnavailableError
 
 CLIENT_SECRET = "constructed-client-secret"
@@ -44,7 +44,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def environment(organisation, file):
-    with serving_app(create_platform(organisation)) as url:
+    with serve_app(create_platform(organisation)) as url:
         yield {
             "OM_GENESYS_API_URL": url,
             "OM_GENESYS_CLIENT_ID": "client",
@@ -156,7 +156,7 @@ def test_a_secret_that_the_platform_does_not_show_is_no_drift(environment, organ
 
 def test_a_creation_whose_answer_was_lost_is_found_and_not_repeated(environment, organisation, file):
     file.write_text(FILE.partition("[webhook]")[0])
-    organisation.strike_at("POST", Fault(504, is_carried_out=True))
+    organisation.inject_fault(Fault(504, is_carried_out=True), method="POST")
     assert "was created and verified" in run(environment).output
     assert len(posts(organisation)) == 1
     assert len(organisation.registrations.integrations) == 1
@@ -164,7 +164,7 @@ def test_a_creation_whose_answer_was_lost_is_found_and_not_repeated(environment,
 
 def test_a_creation_that_failed_is_not_repeated_and_the_next_run_makes_it(environment, organisation, file):
     file.write_text(FILE.partition("[webhook]")[0])
-    organisation.strike_at("POST", Fault(504))
+    organisation.inject_fault(Fault(504), method="POST")
     with pytest.raises(RegistrationError, match="run the command again"):
         run(environment)
     assert not organisation.registrations.integrations
@@ -202,7 +202,7 @@ def test_an_integration_that_could_not_be_made_is_told(environment, organisation
 
 
 def test_a_platform_that_is_away_changes_nothing(environment, organisation):
-    organisation.strike(Fault(503))
+    organisation.inject_fault(Fault(503))
     with pytest.raises(PlatformUnavailableError, match="inin-correlation-id"):
         run(environment)
     assert not organisation.registrations.webhooks

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from omctl.commands.rotate_secret import rotate_secret
 from omctl.rotation import RotationError
 from simulator.platform import Organisation, create_platform
-from simulator.serving import serving_app
+from simulator.serving import serve_app
 from tests.servers import LOOPBACK
 from tests.services import GONE, Edge, Service, running
 
@@ -96,7 +96,7 @@ def organisation():
 @pytest.fixture
 def stand(organisation, tmp_path, monkeypatch):
     monkeypatch.delenv("OM_WEBHOOK_SECRETS", raising=False)
-    with serving_app(create_platform(organisation)) as url:
+    with serve_app(create_platform(organisation)) as url:
         stand = Stand(tmp_path, url)
         integration = {
             "name": "Ingest",
@@ -111,7 +111,8 @@ def stand(organisation, tmp_path, monkeypatch):
 
 def states(organisation):
     return {
-        (each.state, each.tries[-1][0] if each.tries else None) for each in organisation.outbound.deliveries
+        (each.state, each.attempts[-1][0] if each.attempts else None)
+        for each in organisation.outbound.deliveries
     }
 
 

@@ -6,7 +6,9 @@ from hashlib import sha256
 import pytest
 from sqlalchemy import insert, update
 
-from simulator.ledger import LedgerRow, read_records, settle
+from simulator.ledger import LedgerRow
+from simulator.records import read_records
+from simulator.settlement import settle
 from workers.db.engine import make_engine
 from workers.db.models import (
     conversation_messages,
@@ -86,7 +88,7 @@ def fill(connection):
 def verdict(engine, ledger=LEDGER):
     with engine.connect() as connection:
         records = read_records(connection, {row.body_sha256 for row in ledger})
-    return settle(ledger, records, letters=[digest(3).hex()])
+    return settle(ledger, records, queued=[digest(3).hex()])
 
 
 def test_what_took_effect_once_is_clean(engine):

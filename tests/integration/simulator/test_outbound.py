@@ -8,7 +8,7 @@ from flask import Flask, request
 from simulator.platform import Organisation
 from simulator.platform.registrations import SECRET, URL
 from simulator.sender import RetryPolicy
-from simulator.serving import serving_app
+from simulator.serving import serve_app
 from tests.servers import LOOPBACK
 from webhook_api.signature import SignatureVerifier
 
@@ -21,7 +21,7 @@ def receiver(answer):
     """Serve `answer(body, headers)`, which returns a status."""
     app = Flask(__name__)
     app.post("/hook")(lambda: ("", answer(request.get_data(), request.headers)))
-    with serving_app(app) as url:
+    with serve_app(app) as url:
         yield f"{url}/hook"
 
 
@@ -54,12 +54,12 @@ def test_what_is_refused_for_now_is_sent_again_and_what_is_refused_for_good_is_n
     left = list(answers)
     with receiver(lambda _body, _headers: left.pop(0)) as url:
         delivery = sent(organisation, url)
-    assert (delivery.state, [status for status, _ in delivery.tries]) == (state, answers)
+    assert (delivery.state, [status for status, _ in delivery.attempts]) == (state, answers)
 
 
 def test_a_receiver_that_is_away_is_tried_until_it_is_given_up(organisation):
     delivery = sent(organisation, f"http://{LOOPBACK}:9/hook")
-    assert (delivery.state, [status for status, _ in delivery.tries]) == ("given up", [None] * 3)
+    assert (delivery.state, [status for status, _ in delivery.attempts]) == ("given up", [None] * 3)
 
 
 def test_each_try_is_signed_with_the_secret_of_that_moment_and_carries_the_headers(organisation):

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from messaging.clock import SystemClock
 from simulator.platform import Organisation, create_platform
-from simulator.serving import serving_app
+from simulator.serving import serve_app
 from tests.integration.workers.consuming import processor, running
 from tests.services import declare_topology
 from workers.db.engine import make_engine
@@ -76,5 +76,5 @@ def organisation():
 
 @pytest.fixture
 def platform_url(organisation):
-    with serving_app(create_platform(organisation)) as url:
+    with serve_app(create_platform(organisation)) as url:
         yield url

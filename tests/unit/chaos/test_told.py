@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from simulator.receiver import Told
+from simulator.receiver import ReceivedEvent
 from tests.chaos.told import TellTale, tell_tale
 from tests.stand.ledger import digest_of
 
@@ -19,7 +19,7 @@ def body(kind, number, **more):
 def told(payload, sequence, *, webhook_id="", second=None, late=False):
     content = {"timestamp": SECOND.format(sequence if second is None else second)}
     raw = b'{"type":"x","data":' + payload + b"}"
-    return Told("crm", webhook_id or f"msg_{sequence}", "x", "c-1", sequence, late, content, raw)
+    return ReceivedEvent("crm", webhook_id or f"msg_{sequence}", "x", "c-1", sequence, late, content, raw)
 
 
 NEW, FIRST, SECOND_MESSAGE = body("new", 1), body("message", 2), body("message", 3)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from simulator.platform import History
 from simulator.platform.history import PastMessage, as_normalized
-from simulator.platform.history_routes import as_data
+from simulator.platform.history_api import as_data
 from workers.db.reconcile import DialectProfile
 from workers.parsing import EVENT_TYPES, DriftNotes, read_body
 from workers.reconcile.reconstruction import reconstruct_events
@@ -125,7 +125,7 @@ def key_of(payload):
 
 def copies(history, conversation_id):
     conversation = history.conversation(conversation_id)
-    data = [as_data(conversation, each) for each in conversation.said]
+    data = [as_data(conversation, each) for each in conversation.known_messages]
     return [copy for each in data for copy in reconstruct_events(conversation_id, each, NATIVE)]
 
 

@@ -1,14 +1,14 @@
-"""Which webhooks of the guide's an event is posted to."""
+"""Which of the guide's webhooks an event is posted to."""
 
 import pytest
 
-from simulator.platform.talks import wants
+from simulator.platform.chats import is_subscribed
 
 NEW = {"eventType": "openmessaging:conversation:new", "channel": {"type": "custom", "externalId": "a"}}
 
 
 @pytest.mark.parametrize(
-    ("filters", "is_wanted"),
+    ("filters", "expected"),
     [
         ([], False),
         ([(NEW["eventType"], "")], True),
@@ -20,6 +20,6 @@ NEW = {"eventType": "openmessaging:conversation:new", "channel": {"type": "custo
         ([(NEW["eventType"], "is no expression")], False),
     ],
 )
-def test_an_event_is_posted_where_a_filter_of_its_type_holds(filters, is_wanted):
-    webhook = {"eventFilters": [{"eventType": each, "filter": text} for each, text in filters]}
-    assert wants(webhook, NEW) is is_wanted
+def test_an_event_is_posted_if_a_filter_of_its_type_matches(filters, expected):
+    webhook = {"eventFilters": [{"eventType": event_type, "filter": text} for event_type, text in filters]}
+    assert is_subscribed(webhook, NEW) is expected

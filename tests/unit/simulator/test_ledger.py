@@ -1,19 +1,14 @@
-"""What the ledger and the records say together."""
+"""The ledger, its file, and its comparison with the tables."""
 
 import json
 
 import pytest
 
-from simulator.ledger import (
-    DeadLetterRow,
-    Effect,
-    LedgerRow,
-    LedgerVerdict,
-    ProcessedRow,
-    Records,
-    read_ledger,
-    settle,
-)
+from simulator.ledger import Ledger, LedgerRow, read_ledger
+from simulator.settlement import DeadLetterRow, Effect, LedgerVerdict, ProcessedRow, Records, settle
+from simulator.traffic import Post
+
+POST = Post(1, "message", b"{}")
 
 
 def sent(digest, event=None, *, answered=True, attempts=1):
@@ -24,12 +19,12 @@ def processed(digest, outcome="processed"):
     return ProcessedRow(digest, "conversation", outcome, "openmessaging:conversation:message")
 
 
-def settled(ledger, processed=(), dead=(), *, kept=None, letters=None, **more):
-    """Settle with records that keep every body that they know, unless told otherwise."""
+def settled(ledger, processed=(), dead=(), *, kept=None, queued=None, **more):
+    """Compare with records that keep every known body by default."""
     dead_letters = [DeadLetterRow(digest, "not_json") for digest in dead]
     kept = {row.body_sha256 for row in processed} if kept is None else kept
     records = Records(processed=processed, dead_letters=dead_letters, kept=kept, **more)
-    return settle(ledger, records, letters=dead if letters is None else letters)
+    return settle(ledger, records, queued=dead if queued is None else queued)
 
 
 def test_everything_in_its_place_is_clean():
@@ -60,20 +55,20 @@ def test_a_body_that_was_never_answered_is_not_lost():
     assert settled([sent("a", 1, answered=False)]).is_clean
 
 
-def test_another_content_of_a_known_event_is_a_conflict_and_can_be_read_again():
+def test_different_content_of_a_known_event_is_a_readable_conflict():
     ledger = [sent("a", 1), sent("a2", 1)]
     verdict = settled(ledger, [processed("a2")], kept={"a", "a2"}, conflicts={"a"})
     assert (verdict.unique, verdict.processed, verdict.conflicts) == (1, 1, 1)
     assert verdict.is_clean
 
 
-def test_an_answered_body_that_nobody_can_read_again_is_lost_though_its_event_is_known():
+def test_an_answered_body_that_can_no_longer_be_read_is_lost_although_its_event_is_known():
     assert settled([sent("a", 1), sent("a2", 1)], [processed("a2")]).lost == 1
     assert settled([sent("a", 1)], [processed("a")], kept=set()).lost == 1
 
 
-def test_a_dead_letter_on_record_that_is_not_in_the_queue_is_lost():
-    assert settled([sent("a")], dead=["a"], letters=[]).lost == 1
+def test_a_recorded_dead_letter_that_is_not_in_the_queue_is_lost():
+    assert settled([sent("a")], dead=["a"], queued=[]).lost == 1
 
 
 def test_two_rows_for_one_event_are_a_repeated_effect():
@@ -99,7 +94,7 @@ def test_the_verdict_reads_as_one_line():
     )
 
 
-def test_the_newest_line_of_a_body_counts(tmp_path):
+def test_the_last_line_of_a_body_counts(tmp_path):
     path = tmp_path / "ledger.jsonl"
     rows = [sent("a", 1, answered=False), sent("b", 2), sent("a", 1, attempts=2)]
     path.write_text("".join(row.to_line() for row in rows))
@@ -112,3 +107,25 @@ def test_the_newest_line_of_a_body_counts(tmp_path):
         "attempts",
         "answered",
     }
+
+
+def test_a_closed_file_has_one_line_for_each_body(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    with Ledger(path) as ledger:
+        ledger.add(POST, status=503, attempts=6)
+        ledger.add(POST, status=200, attempts=1)
+        ledger.add(Post(None, "malformed:nan", b"{"), status=200, attempts=1)
+    assert len(path.read_text().splitlines()) == 2
+    assert [(row.event, row.attempts, row.answered) for row in read_ledger(path)] == [
+        (1, 7, True),
+        (None, 1, True),
+    ]
+
+
+def test_a_failed_redelivery_does_not_erase_the_answer():
+    ledger = Ledger(None)
+    ledger.add(POST, status=200, attempts=1)
+    ledger.add(POST, status=None, attempts=6)
+    (row,) = ledger.rows.values()
+    assert row.answered
+    assert row.status is None

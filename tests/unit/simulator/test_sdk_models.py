@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from simulator.platform import Conversation, Organisation, Participant, create_platform
+from simulator.platform.chats import Chats
 from simulator.platform.registrations import SECRET, URL
-from simulator.platform.talks import Talks
 from tests.sdk_models import faults, require_sdk
 from workers.reconcile.platform_history import PlatformHistory
 
@@ -127,12 +127,12 @@ def test_a_customer_s_message_and_its_answer(ask, organisation):
     assert_is("ErrorBody", ask("POST", path, {"text": "from nobody"}))
 
 
-@pytest.mark.parametrize("who", ["customer", "agent"])
-def test_what_the_page_posts_to_an_integration(organisation, who):
+@pytest.mark.parametrize("author", ["customer", "agent"])
+def test_what_the_page_posts_to_an_integration(organisation, author):
     organisation.registrations.create_integration(INTEGRATION)
-    talks = Talks(organisation)
-    conversation_id, _ = talks.begin("customer-1", "Hello", is_lost=True)
-    talks.say(conversation_id, who, "Hello again", is_lost=True)
+    chats = Chats(organisation)
+    conversation_id, _ = chats.begin("customer-1", "Hello", is_lost=True)
+    chats.write(conversation_id, author, "Hello again", is_lost=True)
     for delivery in organisation.outbound.deliveries:
         assert_is_a_notification(delivery.payload)
 

@@ -1,4 +1,4 @@
-"""The simulator's events: repeatable, distinct, and as hostile as asked for."""
+"""The simulator's bodies: repeatable, distinct, and malformed as requested."""
 
 import json
 from collections import Counter
@@ -8,9 +8,14 @@ from itertools import pairwise
 
 import pytest
 
-from simulator.traffic.malformed import SPOILERS
-from simulator.traffic.plan import Dialect, TrafficPlan, traffic
+from simulator.traffic import SPOILERS, Dialect, TrafficPlan, traffic
 
+PAYLOAD = {
+    "eventType": "openmessaging:conversation:message",
+    "conversationId": "a1b2c3d4",
+    "timestamp": "2026-01-01T00:00:00.000Z",
+    "message": {"text": "Hi 👋"},
+}
 PLAN = TrafficPlan(events=2000, conversations=20, seed=7, start=datetime(2026, 1, 1, tzinfo=UTC))
 
 
@@ -35,15 +40,15 @@ def test_every_event_has_a_number_and_a_body_of_its_own(dialect):
     assert len({post.body for post in posts}) == 2000
 
 
-def test_a_conversation_is_told_in_order_where_no_disorder_is_asked_for():
-    told = Counter()
+def test_a_conversation_is_in_order_without_disorder():
+    newest = {}
     for payload in payloads(PLAN):
         conversation, timestamp = payload["conversationId"], payload["timestamp"]
-        assert told.get(conversation, "") < timestamp
-        told[conversation] = timestamp
+        assert newest.get(conversation, "") < timestamp
+        newest[conversation] = timestamp
 
 
-def test_disorder_lets_events_come_late_and_loses_none():
+def test_disorder_delays_events_and_loses_none():
     posts = list(traffic(replace(PLAN, disorder_share=0.2)))
     numbers = [post.event for post in posts]
     assert sorted(numbers) == list(range(2000))
@@ -62,13 +67,13 @@ def test_duplicates_come_after_their_original_as_the_same_event():
     assert all("simulatedRedelivery" not in json.loads(original) for original, _ in twice)
 
 
-def test_a_redelivery_has_another_content_only_where_an_id_says_that_it_is_the_same():
+def test_a_redelivery_has_different_content_only_if_an_id_identifies_the_event():
     bodies = {}
     for post in traffic(replace(PLAN, duplicate_share=0.5, dialect=Dialect.BOTH)):
         bodies.setdefault(post.event, []).append(post.body)
     for original, again in (pair for pair in bodies.values() if len(pair) == 2 and pair[0] != pair[1]):
-        told = json.loads(original)
-        assert told.get("id") or told.get("sequence") or told["message"].get("id")
+        payload = json.loads(original)
+        assert payload.get("id") or payload.get("sequence") or payload["message"].get("id")
         assert json.loads(again).pop("simulatedRedelivery")
 
 
@@ -79,22 +84,22 @@ def test_collisions_put_distinct_messages_into_one_millisecond():
     assert sum(count > 1 for count in moments.values()) > 100
 
 
-def test_only_events_that_a_worker_can_tell_apart_share_a_millisecond():
+def test_only_distinguishable_events_share_a_millisecond():
     keys = []
-    for each in payloads(replace(PLAN, collision_share=1.0)):
-        message = each.get("message", {})
-        identity = message.get("id") or each.get("sequence") or message.get("text")
-        keys.append((each["conversationId"], each["timestamp"], each["eventType"], identity))
+    for body in payloads(replace(PLAN, collision_share=1.0)):
+        message = body.get("message", {})
+        identity = message.get("id") or body.get("sequence") or message.get("text")
+        keys.append((body["conversationId"], body["timestamp"], body["eventType"], identity))
     assert len(set(keys)) == len(keys)
 
 
-def test_malformed_bodies_of_every_kind_are_sent_and_tell_no_event():
+def test_malformed_bodies_of_every_kind_are_sent_and_carry_no_event():
     posts = [post for post in traffic(replace(PLAN, malformed_share=0.3)) if post.event is None]
     assert {post.kind for post in posts} == {f"malformed:{kind}" for kind in SPOILERS}
     assert len({post.body for post in posts}) == len(posts)
 
 
-def test_unknown_fields_leave_what_identifies_an_event_alone():
+def test_unknown_fields_leave_the_identifying_fields_alone():
     plain = payloads(PLAN)
     drifted = payloads(replace(PLAN, unknown_field_share=1.0))
     assert all("simulatedNewField" in payload for payload in drifted)
@@ -105,3 +110,45 @@ def test_unknown_fields_leave_what_identifies_an_event_alone():
 def test_both_dialects_are_mixed_on_request():
     shapes = Counter("eventType" in payload for payload in payloads(replace(PLAN, dialect=Dialect.BOTH)))
     assert min(shapes[True], shapes[False]) > 500
+
+
+@pytest.mark.parametrize("kind", ["bad-utf8", "truncated", "byte-order-mark", "deep-nesting", "huge-number"])
+def test_python_cannot_parse_the_body(kind):
+    with pytest.raises((ValueError, RecursionError)):
+        json.loads(SPOILERS[kind](PAYLOAD).decode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "sign"),
+    [
+        ("nan", b"NaN"),
+        ("lone-surrogate", b"\\ud800"),
+        ("nul-character", b"\\u0000"),
+        ("not-an-object", b"[{"),
+        ("event-type-unknown", b"exploded"),
+    ],
+)
+def test_python_parses_a_body_that_is_wrong_nevertheless(kind, sign):
+    body = SPOILERS[kind](PAYLOAD)
+    json.loads(body)
+    assert sign in body
+
+
+def test_a_key_appears_twice_in_one_object():
+    assert SPOILERS["duplicate-keys"](PAYLOAD).count(b'"timestamp"') == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [("conversation-id-missing", "conversationId"), ("timestamp-missing", "timestamp")]
+)
+def test_a_required_field_is_missing_and_nothing_else(kind, field):
+    assert json.loads(SPOILERS[kind](PAYLOAD)).keys() == PAYLOAD.keys() - {field}
+
+
+@pytest.mark.parametrize("kind", ["conversation-id-wrong-type", "timestamp-wrong-type", "timestamp-no-time"])
+def test_a_required_field_has_a_wrong_value(kind):
+    assert json.loads(SPOILERS[kind](PAYLOAD)) != PAYLOAD
+
+
+def test_every_body_stays_below_the_edges_size_limit():
+    assert all(len(spoil(PAYLOAD)) < 1024 * 1024 for spoil in SPOILERS.values())

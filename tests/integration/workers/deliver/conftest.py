@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.receiver import Inbox, serving
+from simulator.receiver import Inbox, serve_receiver
 from tests.integration.workers.deliver.stand import SECRET, Stand
 from workers.deliver import judgement
 
@@ -14,7 +14,7 @@ def inbox():
 
 @pytest.fixture
 def receiver_url(inbox):
-    with serving(inbox) as url:
+    with serve_receiver(inbox) as url:
         yield url
 
 

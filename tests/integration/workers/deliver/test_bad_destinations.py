@@ -36,7 +36,7 @@ def new_conversations(stand, prefix="c", count=MANY):
 
 @pytest.mark.parametrize("status", [422, 404])
 def test_good_events_pass_while_a_destination_refuses_nine_of_ten(stand, status):
-    stand.inbox.fault_of = lambda told: Fault(status) if is_refused(told) else None
+    stand.inbox.fault_for = lambda told: Fault(status) if is_refused(told) else None
     with stand.delivering(replace(stand.crm, concurrency=2)):
         new_conversations(stand)
         stand.wait_for(lambda: stand.inbox.counts()["delivered"] == MANY // 10)
@@ -49,14 +49,16 @@ def test_good_events_pass_while_a_destination_refuses_nine_of_ten(stand, status)
 
 def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_corrected(stand, monkeypatch):
     monkeypatch.setattr(breaker, "REFUSING_CONVERSATIONS", 5)
-    stand.inbox.fault_of = lambda told: Fault(404) if told.destination == "crm" else None
+    stand.inbox.fault_for = lambda told: Fault(404) if told.destination == "crm" else None
     with stand.delivering(stand.crm, stand.content):
         new_conversations(stand, count=40)
         stand.wait_for(lambda: not stand.waiting("content"))
         # Probed one at a time, each event more seldom.
-        stand.wait_for(lambda: len([each for each in stand.inbox.asked if each.destination == "crm"]) > 25)
+        stand.wait_for(
+            lambda: len([each for each in stand.inbox.requested if each.destination == "crm"]) > 25
+        )
         assert stand.waiting("crm") == 40
-        stand.inbox.fault_of = lambda _told: None
+        stand.inbox.fault_for = lambda _told: None
         stand.wait_for(lambda: not stand.waiting("crm"))
     assert stand.query("SELECT count(*) FROM dead_letters") == [(0,)]
     assert stand.query("SELECT max(attempts) FROM deliveries") == [(0,)]
@@ -65,7 +67,7 @@ def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_correc
 
 def test_probes_of_a_destination_that_is_down_do_not_count_towards_giving_up(stand, monkeypatch):
     monkeypatch.setattr(breaker, "MAX_PAUSE_SECONDS", 0.02)
-    stand.inbox.fault_of = lambda _told: Fault(503)
+    stand.inbox.fault_for = lambda _told: Fault(503)
     down = "SELECT count(*) FROM deliveries WHERE status = 503 AND attempts = 0 AND first_attempt_at IS NULL"
     with stand.delivering(replace(stand.crm, concurrency=1, give_up=2.0, attempts=100)):
         new_conversations(stand, count=12)
@@ -75,7 +77,7 @@ def test_probes_of_a_destination_that_is_down_do_not_count_towards_giving_up(sta
         assert stand.query(down) >= [(2,)]
         probed = stand.query("SELECT count(*) FROM deliveries WHERE outcome IS NULL AND attempts = 0")
         assert probed >= [(2,)]
-        stand.inbox.fault_of = lambda _told: None
+        stand.inbox.fault_for = lambda _told: None
         stand.wait_for(lambda: not stand.waiting())
 
 
@@ -98,11 +100,11 @@ def test_a_destination_that_drips_its_answer_is_delivered_to_and_holds_no_thread
 
 
 def test_a_stop_waits_for_no_destination_longer_than_it_is_given(stand):
-    stand.inbox.fault_of = lambda _told: Fault(200, delay=6.0)
+    stand.inbox.fault_for = lambda _told: Fault(200, delay=6.0)
     deliverer = Deliverer(stand.engine, SystemClock(), [replace(stand.crm, concurrency=1, timeout=20.0)])
     deliverer.deliver()
     new_conversations(stand, count=3)
-    while not stand.inbox.asked:
+    while not stand.inbox.requested:
         deliverer.deliver()
     started = time.monotonic()
     deliverer.finish(0.5)
@@ -115,16 +117,16 @@ def test_a_stop_waits_for_no_destination_longer_than_it_is_given(stand):
 
 def test_a_run_ends_so_that_other_conversations_have_their_turn(stand, monkeypatch):
     monkeypatch.setattr(attempts, "RUN_SECONDS", 0.2)
-    stand.inbox.fault_of = lambda told: Fault(200, delay=0.1) if words_of([told]) else None
+    stand.inbox.fault_for = lambda told: Fault(200, delay=0.1) if words_of([told]) else None
     with stand.delivering(replace(stand.crm, concurrency=1)):
         stand.intake(*[deliver(said(str(number), after_ms=number)) for number in range(12)])
         stand.settle()
-        stand.wait_for(lambda: stand.inbox.asked)
+        stand.wait_for(lambda: stand.inbox.requested)
         stand.intake(deliver(event("new", conversation="c-other")))
         stand.wait_for(lambda: not stand.waiting())
-    told = [each.body["conversation_id"] for each in stand.inbox.told("crm")]
+    told = [each.body["conversation_id"] for each in stand.inbox.accepted_by("crm")]
     assert "c-other" in told[:-4]
-    assert words_of(stand.inbox.told("crm")) == [str(number) for number in range(12)]
+    assert words_of(stand.inbox.accepted_by("crm")) == [str(number) for number in range(12)]
 
 
 def backlog(stand, count, conversation="one"):
@@ -163,7 +165,7 @@ def test_one_conversations_backlog_delays_no_other_and_is_delivered_in_its_order
     backlog(stand, count)
     backlog(stand, 1, "other")
     with stand.delivering(stand.crm):
-        stand.wait_for(lambda: any(each.body["conversation_id"] == "other" for each in stand.inbox.asked))
+        stand.wait_for(lambda: any(each.body["conversation_id"] == "other" for each in stand.inbox.requested))
         assert stand.waiting() > count // 2
         stand.wait_for(lambda: not stand.waiting())
     assert stand.inbox.counts() == {"delivered": count + 1, "repeated": 0, "disordered": 0, "forged": 0}

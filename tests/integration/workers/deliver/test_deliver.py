@@ -32,7 +32,7 @@ def test_a_conversation_is_told_in_its_order_with_the_payload_as_it_came(stand):
         stand.intake(deliver(said("first", after_ms=2)))
         stand.settle()
         stand.wait_for(lambda: not stand.waiting())
-    told = stand.inbox.told("crm")
+    told = stand.inbox.accepted_by("crm")
     assert words_of(told) == ["first", "Grüße, 👋", "third"]
     assert [each.event_type.rpartition(":")[2] for each in told] == ["new", *["message"] * 3]
     assert body in told[2].raw
@@ -58,10 +58,12 @@ def test_a_destination_is_told_of_its_events_alone_and_from_its_registration_on(
         stand.intake(deliver(said("after", after_ms=5)), deliver(payload_of("genesys/receipt-published")))
         stand.settle()
         stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
-    assert words_of(stand.inbox.told("crm")) == words_of(stand.inbox.told("content")) == ["after"]
-    assert len(stand.inbox.told("content")) == 1
+    assert (
+        words_of(stand.inbox.accepted_by("crm")) == words_of(stand.inbox.accepted_by("content")) == ["after"]
+    )
+    assert len(stand.inbox.accepted_by("content")) == 1
     # The receipt's own conversation begins with it.
-    assert len(stand.inbox.told("crm")) == 3
+    assert len(stand.inbox.accepted_by("crm")) == 3
     assert stand.query("SELECT count(*) FROM outbox") == [(5,)]
 
 
@@ -74,22 +76,22 @@ def test_without_a_destination_the_outbox_grows_and_nothing_waits(stand):
 
 def test_what_fails_is_tried_again_under_the_same_id_and_the_conversation_waits_for_it(stand):
     fails = iter([503, 500, 429, 408])
-    stand.inbox.fault_of = lambda told: (
+    stand.inbox.fault_for = lambda told: (
         Fault(status) if told.event_type.endswith("message") and (status := next(fails, None)) else None
     )
     with stand.delivering(stand.crm):
         stand.intake(deliver(said("a", after_ms=1)), deliver(said("b", after_ms=2)))
         stand.settle()
         stand.wait_for(lambda: not stand.waiting())
-    ids = [each.webhook_id for each in stand.inbox.asked if each.event_type.endswith("message")]
+    ids = [each.webhook_id for each in stand.inbox.requested if each.event_type.endswith("message")]
     assert len(set(ids[:5])) == 1
     assert len(ids) == 6
-    assert words_of(stand.inbox.told("crm")) == ["a", "b"]
+    assert words_of(stand.inbox.accepted_by("crm")) == ["a", "b"]
 
 
 def test_an_answer_after_the_timeout_is_repeated_under_the_same_id(stand):
     delays = iter([1.0])
-    stand.inbox.fault_of = lambda _told: Fault(200, delay=delay) if (delay := next(delays, 0.0)) else None
+    stand.inbox.fault_for = lambda _told: Fault(200, delay=delay) if (delay := next(delays, 0.0)) else None
     with stand.delivering(replace(stand.crm, timeout=0.3)):
         stand.intake(deliver(said("a")))
         stand.settle()
@@ -100,28 +102,28 @@ def test_an_answer_after_the_timeout_is_repeated_under_the_same_id(stand):
 
 def test_a_retry_after_is_waited_for(stand):
     answers = iter([Fault(429, retry_after=1)])
-    stand.inbox.fault_of = lambda _told: next(answers, None)
+    stand.inbox.fault_for = lambda _told: next(answers, None)
     with stand.delivering(stand.crm):
         stand.intake(deliver(event("new")))
-        stand.wait_for(lambda: stand.inbox.asked)
+        stand.wait_for(lambda: stand.inbox.requested)
         asked_at = time.monotonic()
         # Another conversation's event waits too: it is the destination that asked for it.
         stand.wait_for(lambda: stand.query("SELECT 1 FROM deliveries WHERE status = 429"))
         stand.intake(deliver(event("new", conversation="c-2")))
-        stand.wait_for(lambda: len(stand.inbox.asked) > 1)
+        stand.wait_for(lambda: len(stand.inbox.requested) > 1)
         assert time.monotonic() - asked_at > 0.9
         stand.wait_for(lambda: not stand.waiting())
-    assert len(stand.inbox.asked) == 3
+    assert len(stand.inbox.requested) == 3
 
 
 def test_what_is_refused_is_a_dead_letter_with_its_reason_and_the_conversation_goes_on(stand, vhost):
-    stand.inbox.fault_of = lambda told: Fault(422) if "bad" in words_of([told]) else None
+    stand.inbox.fault_for = lambda told: Fault(422) if "bad" in words_of([told]) else None
     bad = json.dumps(said("bad", after_ms=1)).encode()
     with stand.delivering(stand.crm):
         stand.intake(deliver(bad), deliver(said("good", after_ms=2)))
         stand.settle()
         stand.wait_for(lambda: not stand.waiting())
-    assert words_of(stand.inbox.told("crm")) == ["good"]
+    assert words_of(stand.inbox.accepted_by("crm")) == ["good"]
     [(message_id, code, reason)] = stand.query("SELECT message_id, code, reason FROM dead_letters")
     assert (code, reason) == ("delivery_refused", "destination crm: 422")
     assert stand.query("SELECT attempts, outcome, status FROM deliveries WHERE outcome = 'dead'") == [
@@ -140,7 +142,7 @@ def test_what_is_refused_is_a_dead_letter_with_its_reason_and_the_conversation_g
 
 
 def test_a_dead_letter_waits_for_a_broker_that_is_away_or_refuses(stand, vhost):
-    stand.inbox.fault_of = lambda _told: Fault(400)
+    stand.inbox.fault_for = lambda _told: Fault(400)
     with stand.delivering(stand.crm):
         stand.intake(deliver(event("new")))
         stand.wait_for(lambda: not stand.waiting())
@@ -155,7 +157,7 @@ def test_a_dead_letter_waits_for_a_broker_that_is_away_or_refuses(stand, vhost):
 
 
 def test_letters_that_a_slow_broker_has_confirmed_are_not_published_again(stand, vhost, monkeypatch):
-    stand.inbox.fault_of = lambda _told: Fault(400)
+    stand.inbox.fault_for = lambda _told: Fault(400)
     with stand.delivering(stand.crm):
         stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(4)])
         stand.wait_for(lambda: not stand.waiting())
@@ -185,12 +187,12 @@ def test_letters_that_a_slow_broker_has_confirmed_are_not_published_again(stand,
 
 
 def test_what_fails_too_often_is_given_up_and_nothing_else_with_it(stand):
-    stand.inbox.fault_of = lambda told: Fault(500) if "bad" in words_of([told]) else None
+    stand.inbox.fault_for = lambda told: Fault(500) if "bad" in words_of([told]) else None
     with stand.delivering(replace(stand.crm, attempts=4)):
         stand.intake(deliver(said("bad", after_ms=1)), deliver(said("good", after_ms=2)))
         stand.settle()
         stand.wait_for(lambda: not stand.waiting())
-    assert words_of(stand.inbox.told("crm")) == ["good"]
+    assert words_of(stand.inbox.accepted_by("crm")) == ["good"]
     assert stand.query("SELECT code, reason, attempts FROM dead_letters") == [
         ("delivery_given_up", "destination crm: 500, given up after 4 attempts", 4)
     ]
@@ -198,31 +200,31 @@ def test_what_fails_too_often_is_given_up_and_nothing_else_with_it(stand):
 
 def test_a_destination_that_is_down_costs_no_event_its_attempts(stand, monkeypatch):
     monkeypatch.setattr(breaker_module, "MAX_PAUSE_SECONDS", 0.02)
-    stand.inbox.fault_of = lambda _told: Fault(503)
+    stand.inbox.fault_for = lambda _told: Fault(503)
     with stand.delivering(replace(stand.crm, attempts=3, concurrency=2)):
         stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(12)])
-        stand.wait_for(lambda: len(stand.inbox.asked) > 25)
+        stand.wait_for(lambda: len(stand.inbox.requested) > 25)
         assert stand.query("SELECT count(*) FROM dead_letters") == [(0,)]
-        stand.inbox.fault_of = lambda _told: None
+        stand.inbox.fault_for = lambda _told: None
         stand.wait_for(lambda: not stand.waiting())
     assert stand.inbox.counts() == {"delivered": 12, "repeated": 0, "disordered": 0, "forged": 0}
 
 
 def test_a_dead_destination_takes_nothing_from_another(stand):
-    stand.inbox.fault_of = lambda told: Fault(503, delay=0.5) if told.destination == "crm" else None
+    stand.inbox.fault_for = lambda told: Fault(503, delay=0.5) if told.destination == "crm" else None
     with stand.delivering(stand.crm, stand.content):
         stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(40)])
         stand.wait_for(lambda: not stand.waiting("content"))
         assert stand.waiting("crm") == 40
-        stand.inbox.fault_of = lambda _told: None
+        stand.inbox.fault_for = lambda _told: None
 
 
 def test_a_destination_that_is_gone_is_paused_and_loses_nothing(stand):
-    stand.inbox.fault_of = lambda _told: Fault(410)
+    stand.inbox.fault_for = lambda _told: Fault(410)
     with stand.delivering(stand.crm):
         stand.intake(deliver(event("new")))
         stand.wait_for(lambda: stand.query("SELECT 1 FROM destinations WHERE paused_because = 'gone'"))
-        stand.inbox.fault_of = lambda _told: None
+        stand.inbox.fault_for = lambda _told: None
         with stand.engine.begin() as connection:
             assert resume(connection, "crm")
         stand.wait_for(lambda: not stand.waiting())
@@ -235,7 +237,7 @@ def test_a_paused_destination_is_told_after_it_is_resumed(stand):
             assert pause(connection, "crm", SystemClock().now_us(), "operator")
         stand.intake(deliver(event("new")))
         time.sleep(0.3)
-        assert stand.inbox.asked == []
+        assert stand.inbox.requested == []
         with stand.engine.begin() as connection:
             assert resume(connection, "crm")
             assert not resume(connection, "crm")
@@ -250,7 +252,7 @@ def test_a_body_that_was_deleted_for_its_age_is_a_dead_letter(stand):
     with stand.delivering(stand.crm):
         stand.wait_for(lambda: not stand.waiting())
     assert stand.query("SELECT reason FROM dead_letters") == [("destination crm: payload_gone",)]
-    assert stand.inbox.asked == []
+    assert stand.inbox.requested == []
 
 
 def test_a_look_at_what_is_due_reads_no_table_through(stand):

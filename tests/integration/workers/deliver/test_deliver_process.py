@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from simulator.platform import Fault
-from simulator.receiver import Inbox, serving
+from simulator.receiver import Inbox, serve_receiver
 from tests.integration.workers.events import deliver, event
 from tests.services import Service, Worker, running
 from workers.deliver import EVENT_TYPES
@@ -27,7 +27,7 @@ def inbox():
 
 @pytest.fixture
 def make_worker(inbox, migrated_url, tmp_path):
-    with serving(inbox) as url:
+    with serve_receiver(inbox) as url:
         path = tmp_path / "destinations.toml"
         path.write_text(
             f'[destinations.crm]\nurl = "{url}/crm"\nsecret = "{SECRET}"\n'
@@ -45,7 +45,7 @@ def test_one_that_is_killed_after_the_answer_and_before_its_record_repeats_it_un
     make_worker, inbox, intake, query
 ):
     worker = make_worker("1")
-    inbox.fault_of = lambda _told: os.kill(worker.pid, signal.SIGKILL) if len(inbox.asked) == 1 else None
+    inbox.fault_for = lambda _told: os.kill(worker.pid, signal.SIGKILL) if len(inbox.requested) == 1 else None
     with running(worker):
         worker.start()
         worker.wait_until(lambda: query("SELECT 1 FROM subscriptions"), timeout=20)
@@ -65,7 +65,7 @@ def test_one_that_is_told_to_stop_records_what_is_under_way(make_worker, inbox, 
         os.kill(worker.pid, signal.SIGTERM)
         return Fault(200, delay=0.5)
 
-    inbox.fault_of = stop_and_answer_late
+    inbox.fault_for = stop_and_answer_late
     with running(worker):
         worker.start()
         worker.wait_until(lambda: query("SELECT 1 FROM subscriptions"), timeout=20)

@@ -55,7 +55,7 @@ def give_up(engine, intake, inbox, receiver_url, vhost):
     stand = Stand(engine, intake, inbox, receiver_url)
 
     def refuse(receipts, payload, *, status=422):
-        inbox.fault_of = lambda told: Fault(status) if told.event_type.endswith("message") else None
+        inbox.fault_for = lambda told: Fault(status) if told.event_type.endswith("message") else None
         with stand.delivering(stand.content, stand.crm):
             stand.intake(deliver(payload))
             stand.settle()
@@ -96,7 +96,7 @@ def test_whoever_is_not_named_is_not_told(give_up, query):
 
 def test_a_receipt_that_may_have_arrived_is_not_sent_again(give_up, receipts, organisation, query):
     give_up(receipts, TEXT)
-    organisation.strike(Fault(503, is_carried_out=True))
+    organisation.inject_fault(Fault(503, is_carried_out=True))
 
     assert [receipts.send_failed_receipts() for _ in range(2)] == [1, 0]
 
@@ -108,7 +108,7 @@ FAILING_LOGINS = [("<html>busy</html>", 503), ("{}", 429), ('{"error": "invalid_
 
 
 def met_a_limit(organisation):
-    organisation.strike(Fault(429, retry_after=1))
+    organisation.inject_fault(Fault(429, retry_after=1))
 
 
 @pytest.mark.parametrize(

@@ -45,16 +45,16 @@ def omctl(migrated_url, receiver_url, tmp_path, monkeypatch):
 @pytest.fixture
 def refused(stand):
     """Two conversations of three messages, of which a destination refused the first two."""
-    stand.inbox.fault_of = lambda told: None if words_of([told]) in ([], ["third"]) else Fault(422)
+    stand.inbox.fault_for = lambda told: None if words_of([told]) in ([], ["third"]) else Fault(422)
     with stand.delivering(stand.crm, stand.content):
         for name in ("c-1", "c-2"):
             words = enumerate(("first", "second", "third"))
             stand.intake(*[deliver(said(each, conversation=name, after_ms=n)) for n, each in words])
         stand.settle()
         stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
-    stand.inbox.fault_of = lambda _told: None
+    stand.inbox.fault_for = lambda _told: None
     return {
-        (each.destination, each.webhook_id) for each in stand.inbox.asked if words_of([each]) != ["third"]
+        (each.destination, each.webhook_id) for each in stand.inbox.requested if words_of([each]) != ["third"]
     }
 
 
@@ -67,14 +67,14 @@ def test_it_comes_under_its_former_ids_in_order_and_who_and_why_is_on_record(
     stand, omctl, refused, monkeypatch
 ):
     monkeypatch.setattr(resending_module, "AT_ONCE", 3)
-    before = len(stand.inbox.taken)
+    before = len(stand.inbox.accepted)
     assert omctl("crm", "--dry-run") == {"chosen": 4, "done": 0, "intervention": None}
     assert stand.waiting() == 0
     done = omctl("crm")
     assert (done["chosen"], done["done"], stand.waiting()) == (4, 4, 4)
     deliver_all(stand)
 
-    again = stand.inbox.taken[before:]
+    again = stand.inbox.accepted[before:]
     assert {(each.destination, each.webhook_id) for each in again} <= refused
     for name in ("c-1", "c-2"):
         assert words_of([each for each in again if each.conversation_id == name]) == ["first", "second"]
@@ -99,7 +99,7 @@ def test_what_is_refused_again_is_a_dead_letter_again_with_its_new_reason(stand,
     declare_topology(vhost.amqp_url)
     publisher = stand.publisher(vhost.amqp_url)
     assert publisher.publish_dead_letters() == 8
-    stand.inbox.fault_of = lambda _told: Fault(409)
+    stand.inbox.fault_for = lambda _told: Fault(409)
     omctl("crm")
     deliver_all(stand)
 
@@ -124,7 +124,7 @@ def test_what_is_sent_again_while_its_letter_is_published_is_told_of_once_it_die
     publisher = stand.publisher(vhost.amqp_url)
     assert publisher.publish_dead_letters() == 8
     monkeypatch.undo()
-    stand.inbox.fault_of = lambda _told: Fault(409)
+    stand.inbox.fault_for = lambda _told: Fault(409)
     deliver_all(stand)
     assert publisher.publish_dead_letters() == 4
 

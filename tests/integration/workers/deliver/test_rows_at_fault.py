@@ -26,7 +26,7 @@ UNRECORDABLE = {
 @pytest.fixture
 def half_refused(stand):
     """Have many events wait, every second of which the destination refuses."""
-    stand.inbox.fault_of = lambda told: Fault(422) if is_odd(told.body["conversation_id"]) else None
+    stand.inbox.fault_for = lambda told: Fault(422) if is_odd(told.body["conversation_id"]) else None
     with stand.delivering(stand.crm):
         pass
     stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(MANY)])

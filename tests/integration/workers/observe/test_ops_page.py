@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import expect
 
-from simulator.serving import serving_app
+from simulator.serving import serve_app
 from tests.browser import chromium, opening
 from workers.db.engine import make_engine
 from workers.db.models import (
@@ -202,7 +202,7 @@ def browser():
 @pytest.fixture
 def open_page(browser, busy):
     with (
-        serving_app(ops_app(ServiceCollector(busy, Depths()), Flow(busy), Edges(busy))) as url,
+        serve_app(ops_app(ServiceCollector(busy, Depths()), Flow(busy), Edges(busy))) as url,
         opening(browser, url) as open_with,
     ):
         yield open_with

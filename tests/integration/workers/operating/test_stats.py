@@ -79,7 +79,7 @@ def test_the_platforms_own_statistics_stand_beside_ours_and_count_where_it_has_s
 
     [told] = omctl(**settings, status=1)["platform"]
     assert (told["name"], told["sent"], told["failed"], told["successRate"]) == ("ours", 2, 2, 0.0)
-    organisation.strike(Fault(404))
+    organisation.inject_fault(Fault(404))
     assert omctl(**settings)["platform"] == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from messaging.clock import SystemClock
 from simulator.platform import History
-from simulator.platform.history_routes import as_data
+from simulator.platform.history_api import as_data
 from tests.integration.workers.consuming import depth, processor, wait_until
 from tests.integration.workers.events import deliver, event, native, payload_of
 from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run

@@ -116,20 +116,20 @@ def test_a_first_comparison_of_long_ago_is_no_reason_to_refuse(sent, omctl, engi
 def test_what_the_platform_does_not_list_is_left_out_and_the_exit_status_says_so(sent, omctl, organisation):
     omctl("--since", "1h", "--wait", "0", status=4)
     organisation.history.record(native(20, conversation="unseen", after_s=-300))
-    organisation.strike_at("POST", Fault(403))
+    organisation.inject_fault(Fault(403), method="POST")
     answer = omctl("--since", "1h", "--dry-run", status=4)
     assert ("403" in answer["unlisted"], answer["missing"]) == (True, 2)
-    organisation.strike(Fault(403))
+    organisation.inject_fault(Fault(403))
     assert omctl("--since", "2m", status=5)["missing"] == 0
 
 
 def test_a_conversation_that_the_platform_does_not_show_is_counted_and_the_exit_status_says_so(
     sent, omctl, organisation
 ):
-    organisation.strike_at("GET", Fault(403))
+    organisation.inject_fault(Fault(403), method="GET")
     answer = omctl("--since", "1h", "--conversation", "c-0", "--dry-run", status=5)
     assert (answer["conversations"], answer["refused"], answer["missing"]) == (0, 1, 0)
-    organisation.strike_at("GET", Fault(403))
+    organisation.inject_fault(Fault(403), method="GET")
     answer = omctl("--since", "1h", "--wait", "0", status=4)
     assert (answer["conversations"], answer["refused"], answer["missing"]) == (2, 1, 2)
 

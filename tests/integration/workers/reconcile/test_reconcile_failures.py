@@ -15,7 +15,7 @@ from tests.services import GONE
 def test_a_platform_that_fails_leaves_the_comparison_where_it_was(started, organisation, channel, query):
     organisation.history.record(native(1, after_s=-300))
     assert started.reconcile()
-    organisation.strike(Fault(503))
+    organisation.inject_fault(Fault(503))
     with pytest.raises(Exception, match="503"):
         started.reconcile()
     assert query("SELECT conversations FROM reconciliations ORDER BY id DESC LIMIT 1") == [(0,)]
@@ -135,7 +135,7 @@ def test_without_the_right_to_list_what_is_known_is_compared_and_the_list_is_mad
     for payload in (*known, native(7, conversation="unseen", after_s=-300)):
         organisation.history.record(payload)
     intake(deliver(known[0]))
-    organisation.strike(Fault(403))
+    organisation.inject_fault(Fault(403))
     run(started)
     assert query("SELECT platform_message_id FROM reconciliation_gaps_v1") == [("m-1",)]
     [[unlisted, finished_at]] = query(
@@ -145,7 +145,7 @@ def test_without_the_right_to_list_what_is_known_is_compared_and_the_list_is_mad
     assert finished_at is not None
     # The day before is asked for only because its list is missing; nothing waits that would hold the time.
     channel.queue_purge(EVENTS_QUEUE)
-    organisation.strike(Fault(403))
+    organisation.inject_fault(Fault(403))
     clock.ahead_us = 26 * HOUR_US
     run(started)
     clock.ahead_us = 52 * HOUR_US

@@ -1,0 +1,225 @@
+"""Let a customer and an agent write in a conversation, and post each event to every registered webhook.
+
+Source:
+    The guide, the sample payload and its filters; the outbound normalised message of Genesys Cloud's Open
+    Messaging documentation, receipts after published samples.
+"""
+
+import secrets
+import threading
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+from simulator.platform.errors import ApiError
+from simulator.platform.organisation import Conversation, Organisation, Participant
+from simulator.platform.registrations import HEADERS, URL
+from simulator.traffic import platform_timestamp
+from workers.filters import Filter, FilterError, checked
+
+QUEUE: Final = "simulated-queue"
+AGENT: Final = "simulated-agent"
+CHANNEL: Final = {
+    "type": "custom",
+    "externalId": "custom-social-channel-01",
+    "name": "Custom Social Integration",
+}
+
+WAITING: Final = "waiting in the queue"
+ENDED: Final = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message; the author is customer or agent."""
+
+    author: str
+    text: str
+    time: str
+    message_id: str
+
+
+@dataclass(slots=True)
+class Chat:
+    """One conversation with its messages."""
+
+    conversation: Conversation
+    customer: str
+    messages: list[ChatMessage] = field(default_factory=list)
+    last: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+
+    def now(self) -> str:
+        """Return the present time in the platform's notation, later than any earlier event of this chat."""
+        self.last = max(datetime.now(UTC), self.last + timedelta(milliseconds=1))
+        return platform_timestamp(self.last)
+
+    @property
+    def state(self) -> str:
+        """The state: waiting, with the agent, or ended."""
+        if self.conversation.end_time:
+            return ENDED
+        return "with the agent" if len(self.conversation.participants) > 2 else WAITING
+
+    def envelope(self, kind: str, time: str) -> dict[str, Any]:
+        """Return the guide's envelope of an event."""
+        return {
+            "eventType": f"openmessaging:conversation:{kind}",
+            "conversationId": self.conversation.conversation_id,
+            "timestamp": time,
+            "channel": CHANNEL,
+        }
+
+    def native_body(self, message: ChatMessage, integration_id: str, name: str) -> dict[str, Any]:
+        """Return the agent's message, or the receipt for the customer's, which the integrator itself sent."""
+        body: dict[str, Any] = {
+            "id": message.message_id,
+            "channel": {
+                "id": integration_id,
+                "platform": "Open",
+                "type": "Private",
+                "messageId": message.message_id,
+                "to": {"id": self.customer, "idType": "Opaque"},
+                "from": {"nickname": name, "id": integration_id, "idType": "Opaque"},
+                "time": message.time,
+            },
+            "conversationId": self.conversation.conversation_id,
+        }
+        if message.author == "agent":
+            content = {"type": "Text", "text": message.text, "originatingEntity": "Human"}
+            return body | content | {"direction": "Outbound"}
+        receipt = {"type": "Receipt", "status": "Published", "isFinalReceipt": True}
+        return body | receipt | {"direction": "Inbound"}
+
+
+class Chats:
+    """The chats of an organisation; safe for use by several threads."""
+
+    def __init__(self, organisation: Organisation) -> None:
+        self._organisation = organisation
+        self._chats: dict[str, Chat] = {}
+        self._lock = threading.Lock()
+
+    def all(self) -> list[Chat]:
+        """Return every chat, the newest first."""
+        with self._lock:
+            return list(reversed(self._chats.values()))
+
+    def begin(self, customer: str, text: str, *, is_lost: bool = False) -> tuple[str, str]:
+        """Begin a conversation, which waits in a routing queue; return its id and its first message's."""
+        conversation_id = str(uuid.uuid4())
+        chat = Chat(Conversation(conversation_id, ""), customer)
+        chat.conversation.start_time = chat.now()
+        chat.conversation.participants = [Participant("customer"), Participant("acd", queue_id=QUEUE)]
+        address = {"name": customer, "email": "customer@example.com"}
+        new = chat.envelope("new", chat.conversation.start_time) | {
+            "participants": [{"id": f"ext:customer:{customer}", "role": "customer", "address": address}],
+            "metadata": {"platformOrigin": "simulated-page"},
+        }
+        with self._lock:
+            self._organisation.put(chat.conversation)
+            self._chats[conversation_id] = chat
+            self._post_to_webhooks(new, is_lost=is_lost)
+            message_id = self._add_message(chat, "customer", text, is_lost=is_lost)
+            self._route(chat, "CONTACT-QUEUED")
+        return conversation_id, message_id
+
+    def continue_or_begin(self, customer: str, text: str) -> tuple[str, str]:
+        """Write in the customer's open conversation, or begin one; return its id and the message's."""
+        chats = (chat for chat in self.all() if chat.customer == customer and chat.state != ENDED)
+        chat = next(chats, None)
+        if chat is None:
+            return self.begin(customer, text)
+        conversation_id = chat.conversation.conversation_id
+        return conversation_id, self.write(conversation_id, "customer", text)
+
+    def write(self, conversation_id: str, author: str, text: str, *, is_lost: bool = False) -> str:
+        """Write as the customer or the agent; return the message's id.
+
+        The agent's first answer takes the conversation out of the routing queue.
+        """
+        with self._lock:
+            chat = self._open_chat(conversation_id)
+            if author == "agent" and chat.state == WAITING:
+                chat.conversation.participants.append(Participant("agent", QUEUE, AGENT))
+                self._organisation.put(chat.conversation)
+                self._route(chat, "CONTACT-ROUTED")
+            return self._add_message(chat, author, text, is_lost=is_lost)
+
+    def end(self, conversation_id: str) -> None:
+        """End a conversation; no webhook reports this."""
+        with self._lock:
+            chat = self._open_chat(conversation_id)
+            chat.conversation.end_time = chat.now()
+            self._organisation.put(chat.conversation)
+            self._organisation.history.end(conversation_id, chat.conversation.end_time)
+
+    def _open_chat(self, conversation_id: str) -> Chat:
+        chat = self._chats.get(conversation_id)
+        if chat is None or chat.state == ENDED:
+            raise ApiError(409, "conflict", "This conversation has ended.")
+        return chat
+
+    def _route(self, chat: Chat, status: str) -> None:
+        routing = {"routing": {"status": status, "queueId": QUEUE}}
+        self._post_to_webhooks(chat.envelope("updated", chat.now()) | routing, is_lost=False)
+
+    def _add_message(self, chat: Chat, author: str, text: str, *, is_lost: bool) -> str:
+        message = ChatMessage(author, text, chat.now(), secrets.token_hex(16))
+        chat.messages.append(message)
+        content = {
+            "id": message.message_id,
+            "text": text,
+            "direction": "outbound" if author == "agent" else "inbound",
+            "from": "agent" if author == "agent" else f"ext:customer:{chat.customer}",
+        }
+        self._post_to_webhooks(chat.envelope("message", message.time) | {"message": content}, is_lost=is_lost)
+        for integration_id, integration in list(self._organisation.registrations.integrations.items()):
+            body = chat.native_body(message, integration_id, integration["name"])
+            self._post(integration_id, integration[URL], integration.get(HEADERS), body, is_lost=is_lost)
+        return message.message_id
+
+    def _post_to_webhooks(self, body: dict[str, Any], *, is_lost: bool) -> None:
+        for webhook in list(self._organisation.registrations.webhooks.values()):
+            if webhook["enabled"] and is_subscribed(webhook, body):
+                target = webhook["target"]
+                self._post(webhook["id"], target["url"], target.get("headers"), body, is_lost=is_lost)
+
+    def _post(
+        self,
+        registration_id: str,
+        url: str,
+        headers: dict[str, str] | None,
+        body: dict[str, Any],
+        *,
+        is_lost: bool,
+    ) -> None:
+        self._organisation.history.record(body)
+        if is_lost:
+            self._organisation.outbound.lose(registration_id, body)
+        else:
+            self._organisation.outbound.send(registration_id, url, headers or {}, body)
+
+
+def is_subscribed(webhook: dict[str, Any], body: dict[str, Any]) -> bool:
+    """Return whether one of the webhook's filters matches the body's type and content."""
+    return any(
+        event_filter.get("eventType") == body["eventType"] and _matches(event_filter.get("filter"), body)
+        for event_filter in webhook.get("eventFilters") or ()
+    )
+
+
+def _matches(expression: str | None, body: dict[str, Any]) -> bool:
+    """Return the filter's result: true for an empty one, false for one that cannot be evaluated."""
+    if not expression:
+        return True
+    try:
+        return _compile(expression).evaluate(body)
+    except FilterError:
+        return False
+
+
+@lru_cache
+def _compile(expression: str) -> Filter:
+    return checked(expression)

@@ -1,0 +1,145 @@
+"""The page on which an integrator plays customer and agent, and sees what happened to each webhook."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from typing import Any, Final
+
+from flask import Blueprint, Response, jsonify, request
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from simulator.platform.chats import Chat, Chats
+from simulator.platform.organisation import Organisation
+from simulator.platform.outbound import WebhookDelivery
+from simulator.platform.registrations import URL
+from simulator.traffic import compact
+from workers.db.engine import make_engine
+from workers.db.models import dead_letters, processed_events
+
+MAX_DELIVERIES_SHOWN: Final = 200
+MAX_TEXT_LENGTH: Final = 2_000
+"""The platform's own limit."""
+
+
+class EventStatus:
+    """Looks up in the service's database what the workers did with posted bodies."""
+
+    def __init__(self, database_url: str) -> None:
+        self._engine = make_engine(database_url)
+
+    def look_up(self, payloads: Sequence[dict[str, Any]]) -> list[str | None]:
+        """Return each body's outcome; None if nothing is recorded yet or the database does not answer."""
+        digests = [sha256(compact(payload)).digest() for payload in payloads]
+        try:
+            known = self._known(digests)
+        except SQLAlchemyError:
+            return [None] * len(digests)
+        return [known.get(digest) for digest in digests]
+
+    def _known(self, digests: list[bytes]) -> Mapping[bytes, str]:
+        events, dead = processed_events.c, dead_letters.c
+        with self._engine.connect() as connection:
+            processed = connection.execute(
+                select(events.body_sha256, events.outcome).where(events.body_sha256.in_(digests))
+            )
+            dead_lettered = connection.execute(
+                select(dead.body_sha256, dead.code).where(dead.body_sha256.in_(digests))
+            )
+            known = {bytes(digest): f"dead letter: {code}" for digest, code in dead_lettered}
+            return known | {bytes(digest): str(outcome) for digest, outcome in processed}
+
+
+def page_routes(organisation: Organisation, chats: Chats, event_status: EventStatus | None) -> Blueprint:
+    """Return the page and what its script requests."""
+    page = Blueprint("page", __name__, static_folder="static", static_url_path="/page")
+
+    @page.get("/")
+    def show() -> Response:
+        """Return the page itself."""
+        return page.send_static_file("page.html")
+
+    @page.get("/page/state")
+    def state() -> Response:
+        """Return everything that the page shows."""
+        deliveries = list(organisation.outbound.deliveries)[-MAX_DELIVERIES_SHOWN:][::-1]
+        payloads = [delivery.payload for delivery in deliveries]
+        outcomes = event_status.look_up(payloads) if event_status else [None] * len(deliveries)
+        registrations = _registrations(organisation)
+        names = {one["id"]: f"{one['kind']} “{one['name']}”" for one in registrations}
+        return jsonify(
+            registrations=registrations,
+            conversations=[_as_chat(chat) for chat in chats.all()],
+            deliveries=[
+                _as_delivery(delivery, outcome, names.get(delivery.registration_id, "removed"))
+                for delivery, outcome in zip(deliveries, outcomes, strict=True)
+            ],
+        )
+
+    @page.post("/page/conversations")
+    def begin() -> tuple[Response, int]:
+        """Begin a conversation."""
+        text, is_lost = _message()
+        customer = str(request.get_json().get("customer") or "customer-1")[:100]
+        conversation_id, _ = chats.begin(customer, text, is_lost=is_lost)
+        return jsonify(id=conversation_id), 201
+
+    @page.post("/page/conversations/<conversation_id>/<any(customer, agent):author>")
+    def write(conversation_id: str, author: str) -> tuple[Response, int]:
+        """Write as the customer, or answer as the agent."""
+        text, is_lost = _message()
+        chats.write(conversation_id, author, text, is_lost=is_lost)
+        return jsonify(id=conversation_id), 201
+
+    @page.post("/page/conversations/<conversation_id>/end")
+    def end(conversation_id: str) -> Response:
+        """End a conversation."""
+        request.get_json()
+        chats.end(conversation_id)
+        return jsonify(id=conversation_id)
+
+    return page
+
+
+def _message() -> tuple[str, bool]:
+    """Return the text, and whether its webhooks are lost. Only this page's own script can send JSON here."""
+    body = request.get_json()
+    return str(body.get("text") or "").strip()[:MAX_TEXT_LENGTH] or "…", bool(body.get("lost"))
+
+
+def _registrations(organisation: Organisation) -> list[dict[str, Any]]:
+    webhooks = list(organisation.registrations.webhooks.values())
+    integrations = list(organisation.registrations.integrations.values())
+    urls = [("integration", one, one[URL]) for one in integrations]
+    urls += [("webhook", one, one["target"]["url"]) for one in webhooks]
+    return [{"kind": kind, "id": one["id"], "name": one["name"], "url": url} for kind, one, url in urls]
+
+
+def _as_chat(chat: Chat) -> dict[str, Any]:
+    return {
+        "id": chat.conversation.conversation_id,
+        "customer": chat.customer,
+        "state": chat.state,
+        "messages": [asdict(message) for message in chat.messages],
+    }
+
+
+def _as_delivery(delivery: WebhookDelivery, outcome: str | None, registration: str) -> dict[str, Any]:
+    attempts = [(status, round(seconds * 1000)) for status, seconds in delivery.attempts]
+    return {
+        "id": delivery.delivery_id,
+        "kind": _kind(delivery.payload),
+        "registration": registration,
+        "state": delivery.state,
+        "attempts": [{"status": status, "milliseconds": milliseconds} for status, milliseconds in attempts],
+        "time": delivery.began_at.isoformat(timespec="seconds"),
+        "outcome": outcome,
+        "payload": delivery.payload,
+    }
+
+
+def _kind(payload: dict[str, Any]) -> str:
+    if "eventType" in payload:
+        return str(payload["eventType"]).removeprefix("openmessaging:conversation:")
+    kind = str(payload.get("type")).lower()
+    return f"{kind}, {payload['status']}".lower() if "status" in payload else kind

@@ -1,0 +1,100 @@
+"""The demonstration reports every difference between ledger, tables, queue, deliveries and reconciliation."""
+
+import json
+
+import pytest
+
+from simulator.demonstration import (
+    WITHHELD,
+    Accounts,
+    ConversationCounts,
+    ReconciliationResult,
+    WithheldEvents,
+    demonstration_plan,
+)
+from simulator.ledger import LedgerRow
+from simulator.platform import History
+from simulator.settlement import DeadLetterRow, ProcessedRow, Records, settle
+from simulator.traffic import traffic
+
+GOOD = LedgerRow("aa", 1, "message", 200, 1, answered=True)
+MALFORMED = LedgerRow("bb", None, "malformed", 200, 1, answered=True)
+PROCESSED = ProcessedRow("aa", "conversation", "processed", "openmessaging:conversation:message")
+DEAD = DeadLetterRow("bb", "not_json")
+
+
+def accounts(ledger=(GOOD, MALFORMED), processed=(PROCESSED,), queued=("bb",)):
+    records = Records(processed=processed, dead_letters=[DEAD], kept={row.body_sha256 for row in processed})
+    return Accounts(ledger, records, queued, settle(ledger, records, queued=queued))
+
+
+def test_accounts_that_agree_report_nothing():
+    assert accounts().disagreements() == []
+
+
+@pytest.mark.parametrize(
+    ("difference", "text"),
+    [
+        ({"processed": ()}, "1 lost"),
+        ({"processed": (PROCESSED, PROCESSED)}, "1 repeated"),
+        ({"queued": ("bb", "bb")}, "dead letters are in the queue that are not recorded"),
+        ({"queued": ("bb", "cc")}, "dead letters are in the queue that are not recorded"),
+        (
+            {"ledger": (GOOD, LedgerRow("bb", None, "malformed", 429, 6, answered=False))},
+            "1 bodies were never answered 200",
+        ),
+    ],
+)
+def test_any_difference_is_reported(difference, text):
+    assert accounts(**difference).disagreements() == [text]
+
+
+def test_a_dead_letter_that_is_not_in_the_queue_is_lost():
+    found = accounts(queued=()).disagreements()
+    assert found == ["1 lost", "dead letters are recorded that are not in the queue"]
+
+
+def test_twenty_events_of_twenty_conversations_are_withheld_and_are_in_the_history():
+    posts = list(traffic(demonstration_plan(1000)))
+    withheld = WithheldEvents(History())
+    sent = list(withheld.filter(posts))
+    gone = {post.event for post in posts} - {post.event for post in sent}
+    payloads = {post.event: json.loads(post.body) for post in posts if post.event is not None}
+    assert len(gone) == len(withheld.withheld) == WITHHELD
+    assert len({payloads[event]["conversationId"] for event in gone}) == WITHHELD
+    for event in gone:
+        past = withheld.history.conversation(payloads[event]["conversationId"])
+        assert {each.message_id for each in past.known_messages} & {
+            identity for identity, _ in withheld.withheld
+        }
+
+
+@pytest.mark.parametrize(
+    ("result", "is_right"),
+    [((20, 20, 0, 20), True), ((19, 19, 0, 20), False), ((20, 19, 0, 20), False), ((21, 20, 1, 20), False)],
+)
+def test_reconciliation_must_find_the_withheld_events_and_no_other(result, is_right):
+    assert (not ReconciliationResult(*result).disagreements()) is is_right
+
+
+def test_the_conclusion_explains_each_total():
+    text = accounts().conclusion(ReconciliationResult(20, 20, 0, 20))
+    assert text.startswith(
+        "2 distinct events were answered 200, and each was processed once: 1 took effect, 0 "
+    )
+    assert "recovered 20 of the 20.\n0 events were lost, and 0 took effect twice." in text
+
+
+WELL = {"delivered": 9, "repeated": 0, "disordered": 0, "forged": 0}
+
+
+def test_the_counts_are_one_line():
+    counts = ConversationCounts(settled=7, superseded=1, late=2, planned=9, received=WELL)
+    assert str(counts) == "settled=7 superseded=1 late=2 delivered=9 repeated=0 disordered=0"
+    assert counts.disagreements() == []
+
+
+@pytest.mark.parametrize("name", ["delivered", "repeated", "disordered", "forged"])
+def test_any_difference_of_the_deliveries_is_reported(name):
+    counts = ConversationCounts(7, 1, 2, 9, WELL | {name: 1})
+    assert len(counts.disagreements()) == 1
