@@ -138,6 +138,8 @@ class Edge:
             "journal": self.relay.status(),
             "gate": {**self._gate.status(), "is_polled": self._poller is not None},
             "refused": dict(self._statistics.refusals),
+            "durations": self._statistics.durations,
+            "seconds": self._statistics.seconds,
             "signatures": dict(zip(self._secret_ids, self.ingest.verified, strict=True)),
         }
 

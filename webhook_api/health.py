@@ -6,6 +6,7 @@ Each process leaves its status in its journal directory, so that any of them can
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,9 +55,19 @@ def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> H
         "oldest_entry_s": max(float(process["journal"]["oldest_entry_s"]) for process in processes),
         "republished": sum(int(process["journal"]["republished"]) for process in processes),
         "platform_list_age_s": platform_list_age(),
+        **_disk_space(journal_root),
+        "time_s": time.time(),
         "processes": processes,
     }
     return Health(is_ready, details)
+
+
+def _disk_space(directory: Path) -> dict[str, int]:
+    """Return size and free space of a directory's disk; nothing if it cannot be read."""
+    with suppress(OSError):
+        usage = shutil.disk_usage(directory)
+        return {"disk_bytes": usage.total, "disk_free_bytes": usage.free}
+    return {}
 
 
 def platform_list_age() -> float | None:

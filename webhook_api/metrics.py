@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+from messaging.edge_statistics import BOUNDS_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +28,9 @@ _HOST: Final = {
         "om_edge_platform_list_age_seconds",
         "Since the platform last confirmed its list of addresses; none before the first time.",
     ),
+    "disk_free_bytes": ("om_edge_disk_free_bytes", "Free space on the disk of OM_STATE_DIRECTORY."),
+    "disk_bytes": ("om_edge_disk_bytes", "Size of that disk."),
+    "time_s": ("om_edge_time_seconds", "This host's clock, in seconds since the epoch."),
 }
 """Of the whole host, by the name in the health report."""
 
@@ -111,7 +117,21 @@ def _of_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
             refused.add_metric((pid, status), float(count))
         for state in _STATES:
             broker.add_metric((pid, state), float(process["journal"].get("broker") == state))
-    yield from (shed, refused, broker)
+    yield from (shed, refused, broker, _answer_seconds(processes))
+
+
+def _answer_seconds(processes: list[dict[str, Any]]) -> Metric:
+    histogram = HistogramMetricFamily(
+        "om_edge_answer_seconds",
+        "From a webhook's last byte to its 200; those of one turn of the loop count as the slowest.",
+        labels=("pid",),
+    )
+    bounds = [*map(str, BOUNDS_SECONDS), "+Inf"]
+    for process in processes:
+        if durations := process.get("durations"):
+            buckets = list(zip(bounds, accumulate(durations), strict=True))
+            histogram.add_metric((str(process["pid"]),), buckets, process["seconds"])
+    return histogram
 
 
 def metrics_of(health: Callable[[], Health]) -> bytes:

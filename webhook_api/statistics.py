@@ -28,6 +28,9 @@ class Statistics:
         seconds: How long an interval is; 0: none is ever told.
 
     `refusals`: how many since the process began, by status.
+    `durations`: 200s since the process began, by the first of BOUNDS_SECONDS that they did not exceed; the
+    last counts those that exceeded all.
+    `seconds`: how long these took together.
     """
 
     def __init__(self, clock: Clock, process: str, seconds: float) -> None:
@@ -38,14 +41,15 @@ class Statistics:
         self._edge = socket.gethostname()
         self._looked_at = self._turn_began = clock.monotonic()
         self.refusals: Counter[str] = Counter()
+        self.durations = [0] * (len(BOUNDS_SECONDS) + 1)
+        self.seconds = 0.0
         self.begin()
 
     def begin(self) -> None:
         """Begin an interval; what was counted before has been told."""
         self._began_us = self._clock.now_us()
         self._began = self._clock.monotonic()
-        # How many took longer than one bound and no longer than the next; the last, longer than all.
-        self._took = [0] * (len(BOUNDS_SECONDS) + 1)
+        self._durations_before = self.durations.copy()
         self._longest = 0.0
         self._refused_before = self.refusals.copy()
 
@@ -64,7 +68,8 @@ class Statistics:
             return
         if is_kept:
             seconds = self._monotonic() - self._turn_began
-            self._took[0 if seconds <= SOON else bisect_left(BOUNDS_SECONDS, seconds)] += answers
+            self.durations[0 if seconds <= SOON else bisect_left(BOUNDS_SECONDS, seconds)] += answers
+            self.seconds += seconds * answers
             if seconds > self._longest:  # noqa: PLR1730  # of a turn's cost a fifth would be the call of max
                 self._longest = seconds
         else:
@@ -90,9 +95,10 @@ class Statistics:
     def told(self) -> EdgeStatistics | None:
         """Return the interval as far as it has come; None where nothing was answered in it."""
         refused = self.refusals - self._refused_before
-        if not self._seconds or not (any(self._took) or refused):
+        durations = [now - before for now, before in zip(self.durations, self._durations_before, strict=True)]
+        if not self._seconds or not (any(durations) or refused):
             return None
-        *within, everything = accumulate(self._took)
+        *within, everything = accumulate(durations)
         return EdgeStatistics(
             self._edge,
             self._process,

@@ -29,11 +29,18 @@ class Everything(dict):
 
 
 def of_the_edge():
-    process = Everything(pid=7, journal=Everything(), gate=Everything(), refused={401: 1})
+    process = Everything(pid=7, journal=Everything(), gate=Everything(), refused={401: 1}, durations=[1] * 6)
     details = Everything(processes=[process])
     for family in EdgeCollector(lambda: Health(is_ready=True, details=details)).collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        yield name, (family.type, tuple(family.samples[0].labels), family.documentation)
+        yield (
+            name,
+            (
+                family.type,
+                tuple(label for label in family.samples[0].labels if label != "le"),
+                family.documentation,
+            ),
+        )
 
 
 def told_by_the_code():

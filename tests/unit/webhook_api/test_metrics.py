@@ -25,6 +25,8 @@ DETAILS = {
             },
             "gate": {"refused": 4, "shedding": True, "queue_depth": None, "high": 50, "low": 30},
             "refused": {"401": 5, "503": 1},
+            "durations": [9, 2, 0, 0, 0, 1],
+            "seconds": 12.5,
         }
     ],
 }
@@ -54,6 +56,9 @@ def test_each_number_of_the_report_is_a_metric_with_its_unit():
     assert found["om_edge_barrier_age_seconds", ("pid", "7")] == 6.5
     assert found["om_edge_broker", ("pid", "7"), ("state", "away")] == 1
     assert found["om_edge_broker", ("pid", "7"), ("state", "up")] == 0
+    assert found["om_edge_answer_seconds_bucket", ("le", "0.1"), ("pid", "7")] == 11
+    assert found["om_edge_answer_seconds_count", ("pid", "7")] == 12
+    assert found["om_edge_answer_seconds_sum", ("pid", "7")] == 12.5
 
 
 def test_what_is_unknown_is_left_out_and_not_0():

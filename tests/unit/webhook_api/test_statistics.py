@@ -46,6 +46,13 @@ def test_answers_are_counted_by_how_soon_they_left(statistics, clock):
     assert (told.answered, told.within, told.longest_us) == (23, (19, 19, 21, 21, 22), 11_000_000)
     assert (told.began_at_us, told.refused) == (1_000_000_000, {})
 
+    # Prometheus' histogram goes on, whatever was reported.
+    statistics.begin()
+    answer(statistics, clock, 2, 0.5)
+    assert statistics.told().within == (0, 0, 2, 2, 2)
+    assert statistics.durations == [19, 0, 4, 0, 1, 1]
+    assert statistics.seconds == 3 * 0.0078125 + 4 * 0.5 + 3.5 + 11.0
+
 
 def test_refusals_are_counted_by_their_status_and_returned(statistics):
     assert statistics.refused(REFUSED) is REFUSED
