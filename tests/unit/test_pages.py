@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.faults import FAULTS
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -92,3 +94,10 @@ def test_the_page_about_the_guide_has_each_of_its_sections_with_what_is_asked_fo
     for title in SECTIONS_OF_THE_GUIDE:
         if not title.startswith("Validation"):
             assert "| the guide asks for |" in titles[title], title
+
+
+def test_the_page_of_the_faults_has_a_row_for_each_fault():
+    table = (ROOT / "docs/faults.md").read_text().partition("## The faults")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
+
+    assert sorted(map(int, rows)) == sorted({fault.number for fault in FAULTS})
