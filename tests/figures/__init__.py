@@ -1,4 +1,4 @@
-"""Figures with their birth certificate, and the pages that quote them: `make figures`, `make check`."""
+"""Record figures with a certificate of their measurement, and quote them in pages."""
 
 from tests.figures.certificate import broker_versions, certificate, postgresql_version
 from tests.figures.checkout import Checkout, Standing

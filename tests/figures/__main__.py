@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--check", "only_checks", is_flag=True, help="Change nothing; fail where a page differs.")
+@click.option("--check", "only_checks", is_flag=True, help="Change nothing; fail if a page differs.")
 def main(*, only_checks: bool) -> None:
     """Write every quoted figure from its file."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -26,7 +26,7 @@ def main(*, only_checks: bool) -> None:
     except QuoteError as error:
         raise click.ClickException(str(error)) from error
     if stale and only_checks:
-        raise click.ClickException("these figures are not those on file: make figures")
+        raise click.ClickException("some pages do not show the figures on file: run make figures")
 
 
 def _bring_up_to_date(page: Path, *, only_checks: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Say what figures were measured with, so that nobody takes them for those of something else."""
+"""Describe the commit, machine and versions that figures were measured with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def certificate(*, seed: str, servers: Mapping[str, str], root: Path = ROOT) -> 
     """Return commit, machine and versions as JSON values; call it at the start of a run.
 
     Args:
-        seed: What the run drew its random choices from.
+        seed: Of the run's random choices.
         servers: Versions by name, as `broker_versions` and `postgresql_version` return them.
         root: The checkout.
     """
@@ -62,7 +62,7 @@ def postgresql_version(url: str) -> dict[str, str]:
 
 
 def _machine() -> dict[str, Any]:
-    """Describe what it ran on, without the machine's name."""
+    """Describe the machine without its name."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""Ask git how the code at hand stands to the code that was measured."""
+"""Compare the working tree with a measured commit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PRODUCT: Final = ("messaging", "webhook_api", "workers", "migrations", "omctl", "simulator")
-"""What the figures are about. Tests and pages may change without making a figure old."""
+"""Paths that figures depend on. Tests and pages may change without making a figure old."""
 
 PAGES: Final = ("README.md", "CHANGELOG.md", "docs")
 
 
 class Standing(enum.Enum):
-    """How the measured code stands to the code at hand."""
+    """How the measured code relates to the working tree."""
 
     SAME = enum.auto()
     CHANGED = enum.auto()
@@ -37,12 +37,12 @@ class Checkout:
     root: Path
 
     def head(self) -> str:
-        """Return the commit that is checked out, or "unknown" where there is no git."""
+        """Return the commit that is checked out, or "unknown" without git."""
         done = self._git("rev-parse", "HEAD")
         return done.stdout.strip() if not done.returncode else "unknown"
 
     def is_dirty(self) -> bool:
-        """Tell whether anything but the pages differs from that commit; pages hold figures, not code."""
+        """Return whether anything but the pages differs from that commit."""
         excluded = [f":(exclude){page}" for page in PAGES]
         return bool(self._git("status", "--porcelain", "--", ".", *excluded).stdout.strip())
 

@@ -25,7 +25,7 @@ SUITES: Final[Mapping[str, tuple[str, ...]]] = {
     "test-compose": (*PRODUCT, "docker", "setup.cfg"),
     "questions": ("migrations",),
 }
-"""The commands of `make` that take too long for `make check`, with the paths that their results are about."""
+"""The commands of `make` that take too long for `make check`, with the paths that their results depend on."""
 
 CURRENT: Final = "current"
 STANDINGS: Final = {
@@ -50,7 +50,7 @@ def record(
         suite: One of SUITES.
         line: The suite's last line.
         passed: Whether the suite reports success.
-        birth: The certificate from the start of the run; None: the commit of now.
+        birth: The certificate from the start of the run; None for the current commit.
         root: The checkout.
     """
     assert suite in SUITES, suite
@@ -74,18 +74,18 @@ def read(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def judge(entry: Mapping[str, Any] | None, checkout: Checkout, paths: tuple[str, ...]) -> str:
-    """Return CURRENT if a result is a success of the code at hand, otherwise what is wrong with it."""
+    """Return CURRENT if a result is a success of the current code, otherwise what is wrong with it."""
     if entry is None:
         return "missing"
     if not entry["passed"]:
         return "failed"
     if entry["dirty"]:
-        return "of changes that were not committed"
+        return "of uncommitted changes"
     return STANDINGS[checkout.standing_of(entry["commit"], paths)]
 
 
 def main(root: Path = ROOT) -> int:
-    """Print each suite with its last result; return 0 only if each is a success of the code at hand."""
+    """Print each suite with its last result; return 0 only if each is a success of the current code."""
     entries, checkout = read(root), Checkout(root)
     verdicts = {suite: judge(entries.get(suite), checkout, paths) for suite, paths in SUITES.items()}
     for suite, verdict in verdicts.items():

@@ -1,4 +1,4 @@
-"""Fill a page from the files of figures, and tell which code and which machine they are of."""
+"""Fill a page from the files of figures, with the code and the machine that they belong to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES: Final = {
     "soak": "docs/chaos/soak.json",
     "questions": "docs/performance/questions.json",
 }
-"""The files of figures by the name that pages quote them under."""
+"""The files of figures by their names in pages."""
 
 STANDINGS: Final = {
     Standing.SAME: "",
@@ -29,7 +29,7 @@ STANDINGS: Final = {
 
 
 def filled_page(text: str, root: Path) -> str:
-    """Return a page with its figures as they are on file in a checkout."""
+    """Return a page with the figures that are on file in a checkout."""
     sources = {name: _source(name, root) for name in sorted(sources_of(text))}
     return fill(text, sources, {name: measured(name, source, root) for name, source in sources.items()})
 
@@ -42,16 +42,16 @@ def _source(name: str, root: Path) -> SimpleNamespace:
 
 
 def measured(name: str, source: SimpleNamespace, root: Path) -> str:
-    """Say of which code figures are, and of which machine.
+    """Describe the code and machine of a file's figures.
 
     Raises:
-        QuoteError: There is no certificate, or the clone does not know the commit.
+        QuoteError: There is no certificate, or the clone lacks the commit.
     """
     if isinstance(source, Unmeasured):
         return "not measured yet"
     birth = getattr(source, "certificate", None)
     if birth is None:
-        raise QuoteError(f"{FILES[name]} does not say what it was measured with. Measure again")
+        raise QuoteError(f"{FILES[name]} has no certificate of its measurement. Measure again")
     standing = Checkout(root).standing_of(birth.commit)
     if standing is Standing.UNKNOWN:
         raise QuoteError(

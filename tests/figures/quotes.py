@@ -5,9 +5,9 @@
     <!-- table: performance.targets | what = {title} | must = {must:g} -->  ...          <!-- /table -->
     <!-- measured: performance -->measured at `a51b137` ...<!-- /measured -->
 
-Templates are those of `str.format`: the first word names a file of figures, what follows the way into it. A
-table has a line for each value of what its path leads to, and its cells' templates start there. No line of a
-page begins with a `figure` or a `measured`: Markdown would take the whole line for HTML.
+Templates are those of `str.format`: the first word names a file of figures, the rest is the path within it.
+A table has a line for each value below its path, where its cells' templates start. No line of a page begins
+with a `figure` or a `measured`: Markdown would take the whole line for HTML.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 MARKER: Final = re.compile(r"<!-- (figure|line|table|measured): (.*?) -->(.*?)<!-- /\1 -->", re.DOTALL)
 INLINE_AT_START: Final = re.compile(r"^<!-- (?:figure|measured): .*$", re.MULTILINE)
 NOTHING: Final = "\N{EN DASH}"
-"""Stands for what was not measured."""
+"""Replaces a figure that was not measured."""
 
 
 class QuoteError(ValueError):
-    """A page quotes what is not there; the message names the marker. Mend the page, or measure."""
+    """A page quotes a missing figure; the message names the marker. Correct the page, or measure."""
 
 
 class Unmeasured(SimpleNamespace):
-    """Stands for a file that nobody has measured yet: whatever is asked of it is nothing."""
+    """Replaces a file that was not measured yet: each of its figures is a dash."""
 
     def __getattr__(self, _: str) -> Unmeasured:
         return self
@@ -47,21 +47,21 @@ class _Formatter(string.Formatter):
 
 
 def as_source(text: str) -> SimpleNamespace:
-    """Return a JSON document as something that a template can walk through."""
+    """Return a JSON document as nested namespaces for templates."""
     source: SimpleNamespace = json.loads(text, object_hook=lambda pairs: SimpleNamespace(**pairs))
     return source
 
 
 def fill(page: str, sources: Mapping[str, SimpleNamespace], measured: Mapping[str, str]) -> str:
-    """Return a page with the text between its markers written anew.
+    """Return a page with the text between its markers replaced.
 
     Args:
         page: Markdown.
         sources: The files of figures by name.
-        measured: What to say of each of them where a page tells when it was measured.
+        measured: The text of each file's `measured` marker.
 
     Raises:
-        QuoteError: A marker asks for what is not there, or a page does not date its figures.
+        QuoteError: A marker names a missing figure, or a page has no `measured` marker for a file.
     """
 
     def replace(match: re.Match[str]) -> str:
@@ -108,7 +108,7 @@ def _table(template: str, sources: Mapping[str, SimpleNamespace]) -> str:
     titles, cells = ([text.strip() for text in texts] for texts in zip(*pairs, strict=True))
     rows, _ = _Formatter().get_field(path, (), sources)
     entries = [vars(row) for row in (rows if isinstance(rows, list) else vars(rows).values())]
-    # What only some rows have is nothing in the others; what none has is a mistake in the page.
+    # A name that only some rows have is a dash in the others; one that no row has is an error in the page.
     known = dict.fromkeys(name for entry in entries for name in entry)
     lines = [titles, ["---"] * len(titles)]
     lines += [[_Formatter().vformat(cell, (), known | entry) for cell in cells] for entry in entries]

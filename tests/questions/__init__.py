@@ -1,1 +1,1 @@
-"""The questions of docs/database.md, and tables of a size at which their plans matter."""
+"""Time the questions of docs/database.md on tables whose size makes their plans matter."""

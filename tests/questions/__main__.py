@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 TIMES: Final = 3
 SEED: Final = "none"
-"""Nothing is drawn that a figure depends on."""
+"""No figure depends on a random choice."""
 
 
 @click.command()
 @click.option("--events", type=int, default=5_000_000, help="Rows of processed_events.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Where to write the figures.")
 def main(*, events: int, json_path: Path | None) -> None:
-    """Fill a private server, and ask every question some times over."""
+    """Fill a private server and time every question."""
     ensure_postgresql()
     with (
-        # Not /tmp, which may lie in memory: a database belongs on a disk.
+        # Not /tmp, which may be in memory: a database belongs on a disk.
         tempfile.TemporaryDirectory(prefix="questions-", dir="/var/tmp") as directory,
         PrivatePostgreSQL(Path(directory) / "postgresql") as server,
     ):

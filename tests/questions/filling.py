@@ -21,7 +21,7 @@ TABLES: Final = (
     "outbox",
     "deliveries",
 )
-"""The large ones."""
+"""The large tables."""
 
 _SWITCH: Final = (
     "UPDATE pg_index SET indisready = {there}, indisvalid = {there} WHERE indrelid = '{table}'::regclass"
@@ -29,9 +29,9 @@ _SWITCH: Final = (
 
 
 def fill(url: str, events: int) -> None:
-    """Write a month with so many events into an empty, migrated database; takes minutes for millions.
+    """Write a month with a number of events into an empty, migrated database; takes minutes for millions.
 
-    The indexes are built at the end, hours sooner.
+    Building the indexes at the end saves hours.
     """
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:

@@ -1,4 +1,4 @@
-"""Read the questions out of docs/database.md, as they are printed."""
+"""Read the questions of docs/database.md as printed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE: Final = Path(__file__).parents[2] / "docs/database.md"
 POSTGRESQL_ONLY: Final = "PostgreSQL:"
 DAY: Final = timedelta(days=1)
 READS_ALL: Final = "reads all"
-"""What a question says of itself that no index could serve, since it asks about everything."""
+"""Marks a question that no index could serve, since it reads everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Question:
     """A question with its query.
 
     Args:
-        title: Its number and words.
+        title: Its number and text.
         sql: The query, with parameters as `:since`.
     """
 
@@ -36,12 +36,12 @@ class Question:
 
     @property
     def is_portable(self) -> bool:
-        """Whether SQLite can be asked as well."""
+        """Whether it also runs on SQLite."""
         return POSTGRESQL_ONLY not in self.title
 
     @property
     def reads_all(self) -> bool:
-        """Whether a large table is read from end to end."""
+        """Whether it reads a large table completely."""
         return READS_ALL in self.title
 
     def ask(self, connection: Connection, parameters: dict[str, str]) -> Sequence[Any]:
@@ -49,7 +49,7 @@ class Question:
         return connection.execute(text(self.sql), self._own(parameters)).all()
 
     def scanned(self, connection: Connection, parameters: dict[str, str]) -> set[str]:
-        """Return the tables of PostgreSQL that the plan reads from end to end."""
+        """Return the tables that PostgreSQL's plan reads completely."""
         explain = text(f"EXPLAIN (FORMAT JSON) {self.sql}")
         [document] = connection.execute(explain, self._own(parameters)).scalar_one()
         return set(_scans(document["Plan"]))
@@ -64,7 +64,7 @@ def _scans(node: dict[str, Any]) -> Sequence[str]:
 
 
 def questions(page: str) -> list[Question]:
-    """Return the questions of a page: queries apart by empty lines, each below its title as a comment."""
+    """Return the questions of a page: queries separated by empty lines, each below its title as a comment."""
     section = page.partition("## Questions\n")[2].partition("\n## ")[0]
     queries = "\n\n".join(re.findall(r"```sql\n(.*?)```", section, re.DOTALL)).split("\n\n")
     found = (re.fullmatch(r"-- (\d.*?)\n([^-].*?);", query.strip(), re.DOTALL) for query in queries)
@@ -72,7 +72,7 @@ def questions(page: str) -> list[Question]:
 
 
 def parameters_of(connection: Connection) -> dict[str, str]:
-    """Return what to ask about: a conversation, request, body, message, and the first and the last day."""
+    """Return all parameters: a conversation, request, body, message, and the first and the last day."""
     newest = connection.execute(
         text("SELECT * FROM events_v1 WHERE id = (SELECT max(id) FROM processed_events)")
     ).one()
@@ -93,7 +93,7 @@ def parameters_of(connection: Connection) -> dict[str, str]:
 
 
 def _moment(moment: datetime | str, later: timedelta) -> str:
-    """Write a moment as both databases read it; SQLite has it as text already."""
+    """Format a moment for both databases; SQLite returns it as text."""
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
     return (moment + later).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -1,4 +1,4 @@
-"""deploy/environment.example lists what the code reads, no more and no less."""
+"""deploy/environment.example lists exactly the settings that the code reads."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from messaging.setting_names import KNOWN
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "environment.example"
-# What deploy/local reads besides steers a developer's machine, and belongs into no operator's file.
+# Settings of deploy/local are for a developer's machine and do not belong into an operator's file.
 PACKAGES = ("messaging", "webhook_api", "workers", "omctl", "migrations")
 READ = re.compile(
     r"\.(?:string|strings|integer|seconds|boolean|one_of|share)\(\s*\"(OM_[A-Z_]+)\"", re.MULTILINE
@@ -19,7 +19,7 @@ LISTED = re.compile(r"^#?(OM_[A-Z_]+)=", re.MULTILINE)
 
 def variables_read():
     sources = (path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-    # That one names the file that the others are read from.
+    # OM_SETTINGS_FILE names the file that the others are read from.
     return {name for source in sources for name in READ.findall(source)} | {"OM_SETTINGS_FILE"}
 
 

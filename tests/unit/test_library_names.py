@@ -1,4 +1,4 @@
-"""Internal names of libraries, each used in one file: a release that changes one fails here, by its name."""
+"""Internal names of libraries, each used in one file: a release that changes one fails here and is named."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""What documents and deployment files name as a setting is one that the code reads."""
+"""Every setting that documents and deployment files name is one that the code reads."""
 
 import re
 from pathlib import Path
@@ -12,17 +12,18 @@ WORD = re.compile(r"\bOM_[A-Z_]*[A-Z]\b(?!_?\*)")
 PORTS = {"OM_MANAGEMENT_PORT", "OM_POSTGRESQL_PORT", "OM_RABBITMQ_PORT"}
 CONTAINERS_PORTS = {"OM_GATEWAY_PORT", "OM_OBSERVE_PORT", "OM_PROMETHEUS_PORT"}
 ELSEWHERE = {*PORTS, *CONTAINERS_PORTS, "OM_BATCH_EVENT"}
-"""What the local servers of a checkout and compose files read, and a misspelling that is told of."""
+"""Settings of the local servers and compose files, and a misspelling that a document shows."""
 
 
 def texts():
-    for place in (ROOT / each for each in PLACES):
-        for path in [place] if place.is_file() else place.rglob("*"):
+    for place in PLACES:
+        root = ROOT / place
+        for path in [root] if root.is_file() else root.rglob("*"):
             if path.is_file() and path.suffix in KINDS:
                 yield path.read_text(encoding="utf-8")
 
 
-def test_no_document_names_a_setting_that_nothing_reads():
+def test_every_setting_that_a_document_names_exists():
     words = {word for text in texts() for word in WORD.findall(text)}
     assert "OM_BIND" in words
     assert set(unknown_settings(words)) - ELSEWHERE == set()

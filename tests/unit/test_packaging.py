@@ -1,4 +1,4 @@
-"""What setup.cfg packs is what the image gets, and what the checks look at."""
+"""Every package of setup.cfg is in the image and is checked."""
 
 import configparser
 import re

@@ -1,4 +1,4 @@
-"""Links of the pages lead somewhere, and the index of decisions has each of them once."""
+"""Pages link to existing files, name existing tests, and are complete."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def anchors_of(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_of_a_page_leads_to_a_file_and_a_heading_that_are_there(page):
+def test_every_link_of_a_page_leads_to_an_existing_file_and_heading(page):
     astray = []
     for path, anchor in LINK.findall(FENCED.sub("", page.read_text())):
         target = (page.parent / path) if path else page

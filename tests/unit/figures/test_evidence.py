@@ -51,7 +51,7 @@ def test_a_result_is_current_until_the_code_that_it_covers_changes(checkout):
     ("changes", "verdict"),
     [
         ({"passed": False}, "failed"),
-        ({"dirty": True}, "of changes that were not committed"),
+        ({"dirty": True}, "of uncommitted changes"),
         ({"commit": "0" * 40}, "of an unknown commit"),
     ],
 )

@@ -24,8 +24,8 @@ class Repository:
         (root / "webhook_api").mkdir()
         (root / "docs" / "performance").mkdir(parents=True)
         self.git("init", "--quiet")
-        self.git("config", "user.name", "Nobody")
-        self.git("config", "user.email", "nobody@example.invalid")
+        self.git("config", "user.name", "Test")
+        self.git("config", "user.email", "test@example.invalid")
         self.commit("webhook_api/app.py", "one")
 
     def git(self, *arguments):
@@ -154,9 +154,7 @@ def test_a_marker_that_would_turn_its_line_into_html_is_refused(repository):
 
 def test_figures_without_a_certificate_are_refused(repository):
     (repository.root / FILES["performance"]).write_text(json.dumps({"ratio": 2}))
-    with pytest.raises(
-        QuoteError, match=r"docs/performance/results\.json does not say what it was measured with"
-    ):
+    with pytest.raises(QuoteError, match=r"docs/performance/results\.json has no certificate"):
         repository.page()
 
 
