@@ -42,14 +42,13 @@ BEFORE_LETTER = re.compile(r"(dead|capital|case)[\s_#*-]*$", re.IGNORECASE)
 ALLOWED = {
     "deploy": 24,
     "docker": 1,
-    "docs": 97,
+    "docs": 9,
     "messaging": 47,
     "migrations": 16,
     "omctl": 188,
-    "simulator": 30,
-    "tests": 286,
+    "tests": 261,
     "webhook_api": 17,
-    "workers": 191,
+    "workers": 181,
 }
 """How many places of a folder are still to be rewritten. These numbers only ever fall."""
 
