@@ -64,7 +64,6 @@ KNOWN: Final = frozenset(
         "OM_STATISTICS_SECONDS",
         "OM_STOP_SECONDS",
         "OM_STORE_TYPING",
-        "OM_STUCK_SECONDS",
         "OM_WEBHOOK_SECRETS",
         "OM_WINDOW_LIMIT_SECONDS",
         "OM_WINDOW_SECONDS",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import secrets
 import signal
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from messaging.consuming import Consumer, TimeLimits
+from messaging.consuming import Consumer
+from messaging.errors import RetryLaterError
 from messaging.log import logger
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
-from workers.db.engine import DatabaseClock, make_engine
+from workers.db.engine import WORKER_SESSION, DatabaseClock, check_schema, make_engine
 from workers.db.retention import RETENTION_SESSION
 from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
@@ -21,7 +23,6 @@ from workers.observe import OBSERVER_SESSION, Edges, Flow, ServiceCollector, ops
 from workers.presence import present
 from workers.queue_depths import QueueDepths
 from workers.reconcile import EventsExchange, Reconciler, open_platform_history
-from workers.renewal import renew
 from workers.retain import open_database, retain
 from workers.role import Role
 from workers.scale import (
@@ -37,7 +38,7 @@ from workers.scale import (
 from workers.settle import Settler, Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection, Engine
 
@@ -54,8 +55,7 @@ if TYPE_CHECKING:
 
 def run_settle(settings: SettleSettings, *, name: str) -> None:
     """Settle conversations until SIGTERM or SIGINT."""
-    engine = make_engine(settings.database_url)
-    clock = DatabaseClock(engine)
+    engine, clock = _open_database(settings.database_url)
     genesys, wait = settings.genesys, settings.apply_unverified_seconds
     states = ConversationStates(_platform_client(engine, genesys, clock)) if genesys is not None else None
     settler = Settler(engine, clock, window=settings.window, verifies=states is not None)
@@ -77,8 +77,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     Raises:
         RetryLaterError: The database is away at the end: what was begun may be sent once more.
     """
-    engine = make_engine(settings.database_url)
-    clock = DatabaseClock(engine)
+    engine, clock = _open_database(settings.database_url)
     deliverer = Deliverer(engine, clock, settings.destinations, logs_attempts=settings.access_log)
     receipts = None
     if settings.genesys is not None:
@@ -103,8 +102,7 @@ def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> 
 
 def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     """Compare with the platform's history until SIGTERM or SIGINT."""
-    engine = make_engine(settings.database_url, RETENTION_SESSION)
-    clock = DatabaseClock(engine)
+    engine, clock = _open_database(settings.database_url, RETENTION_SESSION)
     history = open_platform_history(settings.genesys, engine, clock)
     exchange = EventsExchange(settings.amqp_urls)
     reconciler = Reconciler(
@@ -115,22 +113,20 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
 
 
 def run_intake(settings: IntakeSettings, *, name: str) -> None:
-    """Consume until SIGTERM or SIGINT; returns when what was begun is settled.
-
-    A worker that has left a hanging thread behind does not return: it begins again in the same process.
+    """Consume until SIGTERM or SIGINT; returns when the batch in progress is settled.
 
     Args:
         settings: This worker's.
         name: What the broker and the log show for this worker.
 
     Raises:
-        ConfigurationError: A setting or an installed handler is unusable.
+        ConfigurationError: A setting or an installed handler is unusable, or the database is not migrated.
     """
-    engine = make_engine(settings.database_url)
-    clock = DatabaseClock(engine)
+    engine, clock = _open_database(settings.database_url)
     handlers = installed_handlers(settings.transitions)
     for warning in settings.event_filter.warnings if settings.event_filter else ():
         logger().warning("event_filter_questionable", reason=warning)
+    watchdog = Watchdog(settings.handler_seconds)
     intake = Intake(
         engine,
         handlers,
@@ -141,25 +137,34 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         event_filter=settings.event_filter,
         retention_us=settings.retention_days * 86_400_000_000,
         unstored=frozenset() if settings.store_typing else unstored_types(handlers),
+        limit=watchdog.limit,
     )
-    watchdog = Watchdog(settings.stuck_seconds)
     consumer = Consumer(
         settings.amqp_urls,
         intake,
         client_name=f"intake {name}",
         batch_events=settings.batch_events,
         batch_seconds=settings.batch_seconds,
-        limits=TimeLimits(settings.stuck_seconds, settings.handler_seconds),
         service_manager=ServiceManager(),
         watchdog=watchdog,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: consumer.stop())
-    with present(settings.database_url, clock, "intake", worker_called(name), intake.totals.figures):
+    with present(settings.database_url, clock, "intake", worker_called(name), intake.figures):
         consumer.run()
     watchdog.stop()
-    if consumer.is_worn:
-        renew()
+
+
+def _open_database(url: str, session: Mapping[str, str] = WORKER_SESSION) -> tuple[Engine, DatabaseClock]:
+    """Return the database and its clock; if it is away, the role waits for it.
+
+    Raises:
+        ConfigurationError: The database is not migrated.
+    """
+    engine = make_engine(url, session)
+    with suppress(RetryLaterError):
+        check_schema(engine)
+    return engine, DatabaseClock(engine)
 
 
 def worker_called(name: str) -> str:

@@ -12,8 +12,12 @@ from workers.filters import Filter, FilterError, checked
 from workers.parsing import ROUTING_STATUSES
 from workers.retain import EVENT_DAYS
 
-MOST_BATCH_EVENTS = 1000
+MAX_BATCH_EVENTS = 1000
 """A prefetch of three such batches is near what a quorum queue hands out at all (2,000 at a time)."""
+
+HANDLER_SECONDS = 25.0
+"""An event that hangs does so in a batch and twice alone, so that its neighbours wait for three times this
+and three starts of the worker: 90 s at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,7 @@ class IntakeSettings:
         window: How long a conversation's window is open.
         transitions: The routing states that updates are kept for.
         batch_seconds: How long the first event of a batch waits for more where many come.
-        stuck_seconds: How long a batch may take before its events are tried apart.
-        handler_seconds: How long one of them may then take.
+        handler_seconds: How long a handler may take with a batch before the worker ends and starts again.
         handler_attempts: How often an event is tried whose handler fails.
         event_filter: Holds of what is to have an effect; None: everything is.
         retention_days: How long events are kept: an older event of a webhook has no effect.
@@ -43,8 +46,7 @@ class IntakeSettings:
     transitions: frozenset[str] = ROUTING_STATUSES
     batch_events: int = 100
     batch_seconds: float = 0.02
-    stuck_seconds: float = 60.0
-    handler_seconds: float = 30.0
+    handler_seconds: float = HANDLER_SECONDS
     handler_attempts: int = 3
     event_filter: Filter | None = None
     retention_days: int = EVENT_DAYS
@@ -67,8 +69,7 @@ def read_intake_settings() -> IntakeSettings:
         transitions=frozenset(environment.strings("OM_ROUTING_TRANSITIONS", tuple(ROUTING_STATUSES))),
         batch_events=environment.integer("OM_BATCH_EVENTS", 100, minimum=1),
         batch_seconds=environment.seconds("OM_BATCH_SECONDS", 0.02),
-        stuck_seconds=environment.seconds("OM_STUCK_SECONDS", 60.0, minimum=1.0),
-        handler_seconds=environment.seconds("OM_HANDLER_SECONDS", 30.0, minimum=1.0),
+        handler_seconds=environment.seconds("OM_HANDLER_SECONDS", HANDLER_SECONDS, minimum=1.0),
         handler_attempts=environment.integer("OM_HANDLER_ATTEMPTS", 3, minimum=1),
         event_filter=read_event_filter(environment),
         retention_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
@@ -78,8 +79,8 @@ def read_intake_settings() -> IntakeSettings:
     )
     if not settings.database_url:
         raise ConfigurationError("OM_DATABASE_URL must name the database")
-    if settings.batch_events > MOST_BATCH_EVENTS:
-        raise ConfigurationError(f"OM_BATCH_EVENTS must be at most {MOST_BATCH_EVENTS}")
+    if settings.batch_events > MAX_BATCH_EVENTS:
+        raise ConfigurationError(f"OM_BATCH_EVENTS must be at most {MAX_BATCH_EVENTS}")
     return settings
 
 

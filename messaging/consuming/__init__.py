@@ -1,12 +1,6 @@
-"""Consume queues on a process's loop: collect batches, have them processed, settle each delivery."""
+"""Consume queues on an asyncio loop: collect batches, process them, settle each delivery."""
 
 from messaging.consuming.consumer import Consumer
-from messaging.consuming.delivery import Delivery, Verdict
-from messaging.consuming.processing import TimeLimits
+from messaging.consuming.delivery import Delivery, Settlement
 
-__all__ = [
-    "Consumer",
-    "Delivery",
-    "TimeLimits",
-    "Verdict",
-]
+__all__ = ["Consumer", "Delivery", "Settlement"]

@@ -1,4 +1,4 @@
-"""Name what a consumer receives, and what it promises about it."""
+"""A message that a consumer receives, and the outcome of processing a batch of them."""
 
 from __future__ import annotations
 
@@ -15,110 +15,96 @@ if TYPE_CHECKING:
 
     from messaging.envelope import Envelope
 
-
 MAX_RETURNS: Final = 1_000_000
-"""Above any delivery limit, and well within a column of the database."""
+"""Above any delivery limit, and well within a database column."""
 
-
-SUSPECT_FROM_ATTEMPT: Final = 2
-"""Attempt 1 is in a batch. What comes back was perhaps there when its worker ended: a moment alone is cheap,
-and each further death would count for all that a worker holds."""
+SUSPECT_FROM_COUNT: Final = 2
+"""The first delivery is processed in a batch. An event that comes back may have ended its worker. Processing
+it alone costs little, whereas each further end would count against all deliveries that a worker holds."""
 
 
 @dataclass(slots=True)
 class Delivery:
-    """One event as the broker hands it out; not to be changed (decision 182).
+    """One event as the broker delivers it. Treat it as immutable: freezing it costs time for each event.
 
     Args:
-        tag: The delivery tag; it means nothing outside the channel that it came through.
-        queue: The queue it came from.
-        attempt: Which delivery of this event this is, from 1. The broker counts whatever came back: a
-            rejection, a closed channel, a lost connection, a dead worker.
+        tag: The delivery tag; unique within its channel.
+        queue: The queue that it came from.
+        delivery_count: From 1. The broker counts each return: after a rejection, a closed channel, a lost
+            connection or the end of a worker.
         envelope: The event.
-        tries: How often it was put off, since this delivery came.
-        is_last_try: Whether it is given up if it fails again: too many others wait for another try.
-        hangs: In how many batches it was that outlasted their time; after the first it is alone in its own.
-        death: Why the broker dead-lettered it, such as "delivery_limit"; None of a living one.
+        local_attempts: How often it was processed since this delivery arrived.
+        is_last_attempt: Whether it is given up if it fails again, because too many others wait for a retry.
+        death_reason: Why the broker dead-lettered it, such as "delivery_limit"; None if it did not.
     """
 
     tag: int
     queue: str
-    attempt: int
+    delivery_count: int
     envelope: Envelope
-    tries: int = 0
-    hangs: int = 0
-    death: str | None = None
-    is_last_try: bool = False
+    local_attempts: int = 0
+    is_last_attempt: bool = False
+    death_reason: str | None = None
 
     @property
     def is_suspect(self) -> bool:
-        """Whether it may have ended a worker, and is tried alone; of a dead letter nothing is tried."""
-        return self.attempt >= SUSPECT_FROM_ATTEMPT and self.queue != DEAD_LETTER_RECORDS
+        """Whether it may have ended a worker, and is processed alone; a dead letter is not processed."""
+        return self.delivery_count >= SUSPECT_FROM_COUNT and self.queue != DEAD_LETTER_RECORDS
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What becomes of a batch's deliveries; those in neither are to be acknowledged.
+class Settlement:
+    """How to settle a batch; deliveries that it does not mention are acknowledged.
 
     Args:
-        rejected: The tags to dead-letter.
-        put_off: The tags to process again, each alone, and after how many seconds.
+        rejected: Tags to dead-letter.
+        retries: Tags to process again, each alone, with the delay in seconds.
     """
 
     rejected: frozenset[int] = frozenset()
-    put_off: Mapping[int, float] = field(default_factory=dict)
+    retries: Mapping[int, float] = field(default_factory=dict)
 
 
 class Processor(Protocol):
-    """What deliveries are for."""
+    """Processes batches; intake in the workers, a recorder in tests."""
 
-    def process(self, batch: Sequence[Delivery]) -> Verdict:
-        """Give a batch its effect; called on a thread of its own, batch after batch.
+    def process(self, batch: Sequence[Delivery]) -> Settlement:
+        """Process a batch; called on one thread, batch after batch.
 
         Returns:
-            What becomes of each delivery. It is durable, but for what is put off.
+            How to settle each delivery. Everything but the retries is durable.
 
         Raises:
             RetryLaterError: Call again with the same batch.
         """
 
-    def expect(self, batch: Sequence[Delivery]) -> None:
-        """Take note of the batch after the one that `process` is given next; called on the same thread.
+    def prefetch(self, batch: Sequence[Delivery]) -> None:
+        """Take note of the batch that probably follows the next one; called on the same thread.
 
-        It is in good time to prepare for it; `process` may never be called with it.
-        """
-
-    def abandon(self) -> bool:
-        """Give up the call of `process` that takes too long or whose connection is gone.
-
-        Called on another thread than its own; does not block. `process` may be called on a new thread
-        from now on, whether the abandoned call ever returns or not.
-
-        Returns:
-            Whether the deliveries are at fault; otherwise it is what `process` waits for.
+        The processor may prepare it. `process` may never be called with it.
         """
 
 
-def encoded_delivery(queue: str, tag: int, properties: bytes, body: bytes) -> Delivery:
-    """Make a delivery of content properties as they came over the wire."""
+def read_encoded_delivery(queue: str, tag: int, properties: bytes, body: bytes) -> Delivery:
+    """Make a delivery from undecoded content properties."""
     envelope = own_envelope(properties, body)
     if envelope is None:
-        return decoded_delivery(queue, tag, decode_properties(properties), body)
-    # The broker notes in the headers when an event has come back; it has touched none of these.
+        return read_delivery(queue, tag, decode_properties(properties), body)
+    # The broker adds a header to a returned event, so these properties belong to a first delivery.
     return Delivery(tag, queue, 1, envelope)
 
 
-def decoded_delivery(queue: str, tag: int, properties: BasicProperties, body: bytes) -> Delivery:
-    """Make a delivery of what pika has read."""
+def read_delivery(queue: str, tag: int, properties: BasicProperties, body: bytes) -> Delivery:
+    """Make a delivery from properties that pika has decoded."""
     headers = properties.headers or {}
-    # Absent at the first delivery. Brokers count differently, so only "often" is read of it. Another
-    # publisher may have written anything under the broker's names.
+    # Absent at the first delivery. Brokers count differently, so the number is only a hint; other publishers
+    # may have written anything under the broker's names.
     returns = headers.get("x-delivery-count")
-    death = headers.get("x-first-death-reason")
+    reason = headers.get("x-first-death-reason")
     return Delivery(
         tag,
         queue,
         min(returns, MAX_RETURNS) + 1 if isinstance(returns, int) and returns > 0 else 1,
         envelope_of(properties, body),
-        death=death if isinstance(death, str) else None,
+        death_reason=reason if isinstance(reason, str) else None,
     )

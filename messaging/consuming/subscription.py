@@ -1,14 +1,14 @@
 """Consume through one connection until it is lost: collect batches, have them processed, settle them.
 
-The only place that settles a delivery. The states of a delivery here:
+The only module that settles a delivery. The states of a delivery here:
 
-1. *pending*: received, its batch not full yet;
+1. *pending*: received; its batch is not full yet;
 2. *submitted*: with the processing thread, in the order of arrival;
-3. *put off*: its handler failed; it waits for another try, then it is submitted again, alone;
-4. *settled*: durable; rejected by itself, or acknowledged with all before it, where few come a little later.
+3. *delayed*: its handler failed; after a delay it is submitted again, alone;
+4. *settled*: durable; rejected by itself, or acknowledged together with the tags before it.
 
-Delivery tags rise through the channel, batches are cut and processed in that order, so one multiple
-acknowledgement never covers a delivery of a batch that is not durable; nor does it cover one that is put off.
+Delivery tags rise within the channel, and batches are formed and processed in that order. So one multiple
+acknowledgement never covers a delivery whose batch is not durable, nor a delayed one.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from messaging.broker import BrokerConnection, DeliveryReader, described
-from messaging.consuming.acknowledging import Acknowledger
-from messaging.consuming.delivery import decoded_delivery, encoded_delivery
-from messaging.consuming.processing import Processing
-from messaging.consuming.put_off import PutOffDeliveries
+from messaging.consuming.delivery import read_delivery, read_encoded_delivery
+from messaging.consuming.settling import Acknowledger, DelayedRetries
 from messaging.log import logger
 from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE, UNROUTED
 
@@ -32,17 +30,16 @@ if TYPE_CHECKING:
     from pika.spec import BasicProperties
 
     from messaging.broker import Receiver
-    from messaging.consuming.delivery import Delivery, Processor, Verdict
-    from messaging.consuming.processing import TimeLimits
-    from messaging.consuming.processing_thread import ProcessingThread
+    from messaging.consuming.delivery import Delivery, Settlement
+    from messaging.consuming.processing import Processing
 
 QUEUES = (EVENTS_QUEUE, UNROUTED, DEAD_LETTER_RECORDS)
 
 PREFETCH_BATCHES = 3
 """One in the database, one waiting for it, one on the way."""
 
-MAX_PUT_OFF_BATCHES = 2
-"""Of the prefetch, so much may wait for another try. The rest is left to events that can be processed."""
+MAX_DELAYED_BATCHES = 2
+"""How much of the prefetch may wait for a retry; the rest is left to events that can be processed."""
 
 
 class Subscription:
@@ -50,55 +47,51 @@ class Subscription:
 
     Args:
         loop: Every method but `__init__` is called on it.
-        processor: What deliveries are for.
-        batch_events: Most deliveries of a batch.
-        batch_seconds: How long the first delivery of a batch waits for more after a batch that was at least
-            half full; after a smaller one it takes along only what came in the same turn of the loop.
-        limits: How long a batch may take.
-        left_behind: Gets the threads whose batch outlasted its time.
+        processing: Processes the batches.
+        batch_events: Maximum size of a batch.
+        batch_seconds: How long the first delivery of a batch waits for others after a batch that was at least
+            half full. After a smaller one, a batch is what arrived in the same turn of the loop.
         on_up: Called when all consumers are in place.
-        on_lost: Called once, with the reason, when nothing more will come of this subscription.
+        on_lost: Called once, with the reason, when the subscription has ended.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        processor: Processor,
+        processing: Processing,
         *,
         batch_events: int,
         batch_seconds: float,
-        limits: TimeLimits,
-        left_behind: list[ProcessingThread],
         on_up: Callable[[], None],
         on_lost: Callable[[str], None],
     ) -> None:
         self._loop = loop
+        self._processing = processing
         self._batch_events = batch_events
         self._batch_seconds = batch_seconds
         self._on_up = on_up
         self._on_lost = on_lost
-        self._processing = Processing(loop, processor, self._settle, limits=limits, left_behind=left_behind)
-        self._put_off = PutOffDeliveries(
-            loop, MAX_PUT_OFF_BATCHES * batch_events, lambda each: self._processing.submit([each])
+        self._retries = DelayedRetries(
+            loop, MAX_DELAYED_BATCHES * batch_events, lambda delivery: processing.submit([delivery])
         )
         self._acknowledger = Acknowledger(
-            loop, (batch_events + 1) // 2, self._put_off.open_tags, self._acknowledge
+            loop, (batch_events + 1) // 2, self._retries.open_tags, self._acknowledge
         )
         self._connection: BrokerConnection | None = None
         self._channel: Channel | None = None
         self._pending: list[Delivery] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._is_crowded = False
+        self._is_busy = False
         self._receivers: dict[bytes, Receiver] = {}
-        self._consuming: list[str] = []
+        self._consumer_tags: list[str] = []
         self._is_lost = False
         self._is_stopping = False
         self.received = 0
         self._settled = 0
 
     def open(self, parameters: Parameters) -> None:
-        """Connect and consume; what becomes of it is told to on_up and on_lost."""
-        self._processing.start()
+        """Connect and consume; on_up and on_lost report the result."""
+        self._processing.connect(self._settle)
         self._connection = BrokerConnection(
             parameters,
             on_open_callback=self._on_open,
@@ -108,23 +101,23 @@ class Subscription:
         )
 
     def stop(self) -> None:
-        """Take no more deliveries, settle those received, close; ends in on_lost."""
+        """Receive no more deliveries, settle those received, close; ends in on_lost."""
         self._is_stopping = True
         if self._channel is None or not self._channel.is_open:
             self.drop("stopping")
             return
-        # What still comes for a cancelled consumer is pika's, which sends it back to the queue.
+        # pika returns to the queue what still arrives for a cancelled consumer.
         self._receivers.clear()
-        for consumer_tag in self._consuming:
+        for consumer_tag in self._consumer_tags:
             self._channel.basic_cancel(consumer_tag)
         self._submit()
         self._close_if_drained()
 
     def drop(self, reason: str) -> None:
-        """Leave the connection behind in whatever state it is; the broker delivers again."""
+        """Give up the connection in whatever state it is; the broker delivers again."""
         connection = self._connection
         self._lose(reason)
-        # pika cannot give up on one that is being opened: `_on_open` closes it, or its time limit does.
+        # pika cannot abort a connection that is being opened: `_on_open` closes it, or its time limit does.
         if connection is not None and connection.is_open:
             connection.close()
 
@@ -133,12 +126,8 @@ class Subscription:
         """Whether everything received is settled."""
         return self._settled == self.received
 
-    def replace_overdue_thread(self) -> None:
-        """Go on with another thread where a batch outlasts its time."""
-        self._processing.replace_overdue_thread()
-
     def count_ready(self, callback: Callable[[int], None]) -> None:
-        """Ask how many events are ready for a consumer; no answer when the connection ends first."""
+        """Ask how many events are ready for a consumer; there is no answer if the connection ends first."""
         if self._channel is not None and self._channel.is_open:
             self._channel.queue_declare(
                 EVENTS_QUEUE, passive=True, callback=lambda answer: callback(answer.method.message_count)
@@ -159,7 +148,7 @@ class Subscription:
         channel.basic_qos(prefetch_count=prefetch, callback=lambda _answer: self._consume(channel))
 
     def _consume(self, channel: Channel) -> None:
-        # pika still reads what comes for a connection that was left behind.
+        # pika goes on reading from a connection that was given up.
         if not self._is_lost:
             for name in QUEUES:
                 self._consume_from(channel, name)
@@ -169,18 +158,18 @@ class Subscription:
         self._receivers[tag.encode()] = self._receiver(name)
 
     def _on_consuming(self, answer: Any) -> None:
-        self._consuming.append(answer.method.consumer_tag)
-        if len(self._consuming) == len(QUEUES) and not self._is_lost:
+        self._consumer_tags.append(answer.method.consumer_tag)
+        if len(self._consumer_tags) == len(QUEUES) and not self._is_lost:
             self._on_up()
 
     def _receiver(self, name: str) -> Receiver:
-        return lambda tag, properties, body: self._collect(encoded_delivery(name, tag, properties, body))
+        return lambda tag, properties, body: self._collect(read_encoded_delivery(name, tag, properties, body))
 
     def _decoded_receiver(self, name: str) -> Callable[[Channel, Any, BasicProperties, bytes], None]:
-        """Return who takes what pika has read itself, such as a body in several frames."""
+        """Return a receiver of deliveries that pika has decoded, such as a body in several frames."""
 
         def receive(_channel: Channel, method: Any, properties: BasicProperties, body: bytes) -> None:
-            self._collect(decoded_delivery(name, method.delivery_tag, properties, body))
+            self._collect(read_delivery(name, method.delivery_tag, properties, body))
 
         return receive
 
@@ -189,7 +178,8 @@ class Subscription:
             return
         self.received += 1
         if delivery.is_suspect:
-            # A batch of its own: on a slow database each that is done is acknowledged, and stays done.
+            # A batch of its own: each one is acknowledged as soon as it is done, however slow the database
+            # is.
             self._submit()
             self._processing.submit([delivery])
             return
@@ -197,11 +187,11 @@ class Subscription:
         if len(self._pending) >= self._batch_events or self._is_stopping:
             self._submit()
         elif len(self._pending) == 1:
-            wait = self._batch_seconds if self._is_crowded else 0.0
+            wait = self._batch_seconds if self._is_busy else 0.0
             self._timer = self._loop.call_later(wait, self._on_batch_due)
 
     def _on_batch_due(self) -> None:
-        """Submit what there is, unless a batch is in work: then more may join until it is done."""
+        """Submit the pending deliveries; while a batch is in progress, more may join them."""
         self._timer = None
         if self._processing.is_idle:
             self._submit()
@@ -211,26 +201,26 @@ class Subscription:
             self._timer.cancel()
             self._timer = None
         if self._pending:
-            self._is_crowded = 2 * len(self._pending) >= self._batch_events
+            self._is_busy = 2 * len(self._pending) >= self._batch_events
             self._processing.submit(self._pending)
             self._pending = []
 
-    def _settle(self, batch: Sequence[Delivery], verdict: Verdict) -> None:
+    def _settle(self, batch: Sequence[Delivery], settlement: Settlement) -> None:
         if self._is_lost or self._channel is None or not self._channel.is_open:
             return
-        settled = [each.tag for each in batch if each.tag not in verdict.put_off]
-        self._put_off.forget(settled)
-        self._put_off.put_off(batch, verdict.put_off)
-        for tag in sorted(verdict.rejected):
+        settled = [delivery.tag for delivery in batch if delivery.tag not in settlement.retries]
+        self._retries.forget(settled)
+        self._retries.add(batch, settlement.retries)
+        for tag in sorted(settlement.rejected):
             self._channel.basic_reject(tag, requeue=False)
-        self._acknowledger.add([tag for tag in settled if tag not in verdict.rejected])
+        self._acknowledger.add([tag for tag in settled if tag not in settlement.rejected])
         self._settled += len(settled)
         if self._pending and self._timer is None and self._processing.is_idle:
             self._submit()
         self._close_if_drained()
 
     def _close_if_drained(self) -> None:
-        """Close when nothing is left to process; the broker delivers again what is put off."""
+        """Close when nothing is left to process; the broker delivers again what waits for a retry."""
         if self._is_stopping and not self._pending and self._processing.is_idle:
             self._acknowledger.flush()
             self.drop("stopped")
@@ -243,7 +233,10 @@ class Subscription:
         if self._is_lost:
             return
         self._is_lost = True
-        self._put_off.stop()
+        self._pending.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._retries.stop()
         self._acknowledger.forget()
         self._processing.abandon()
         logger().info("subscription_ended", reason=reason, received=self.received, settled=self._settled)

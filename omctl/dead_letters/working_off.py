@@ -28,7 +28,7 @@ from workers.db.interventions import (
     note_carried_out,
     recorded_among,
 )
-from workers.parsing import content_of
+from workers.parsing import read_identifiers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -160,7 +160,7 @@ def _record_of(letter: Letter) -> DeadLetter:
     """Return the record of a letter that has none: it was put into the queue by hand."""
     envelope = letter.envelope
     source = envelope.source.partition(":")[0]
-    event_type, conversation_id = content_of(envelope.body)
+    event_type, conversation_id = read_identifiers(envelope.body)
     return DeadLetter(
         message_id=envelope.identity,
         code="unknown",

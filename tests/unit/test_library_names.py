@@ -13,6 +13,7 @@ import pika.adapters.base_connection
 import pika.adapters.blocking_connection
 import pika.adapters.utils.io_services_utils
 import pika.connection
+import psycopg.errors
 import pytest
 import sqlalchemy.engine.base
 import urllib3.connection
@@ -22,6 +23,7 @@ PRODUCT = ("messaging", "webhook_api", "workers", "omctl", "simulator", "migrati
 
 PIKA = "messaging/broker/connection.py"
 SQLALCHEMY = "workers/db/engine/bulk.py"
+PSYCOPG = "workers/db/engine/prefetch.py"
 MARSHMALLOW = "workers/parsing/schema_reader.py"
 GUNICORN = "webhook_api/http/worker.py"
 URLLIB3 = "workers/http_deadline.py"
@@ -44,6 +46,7 @@ NAMES = [
     (PIKA, pika.adapters.blocking_connection, "_impl"),
     (PIKA, pika.connection, "_terminate_stream"),
     (SQLALCHEMY, sqlalchemy.engine.base, "_handle_dbapi_exception"),
+    (PSYCOPG, psycopg.errors, "_WaitTimeout"),
     (MARSHMALLOW, marshmallow.fields, "_deserialize"),
     (GUNICORN, gunicorn.workers.base, "PIPE"),
     (GUNICORN, gunicorn.workers.base, "wsgi"),

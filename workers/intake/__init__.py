@@ -1,8 +1,8 @@
-"""Take a batch of deliveries in: parse, claim, give effect, commit."""
+"""Process a batch of deliveries: parse, claim, dispatch, commit."""
 
-from workers.intake.dispatch import installed_handlers, own_handlers
-from workers.intake.guard import FILTERED
+from workers.intake.handler_table import installed_handlers, own_handlers
 from workers.intake.intake import Intake
-from workers.intake.unstored import unstored_types
+from workers.intake.outcome import unstored_types
+from workers.intake.reading import FILTERED
 
 __all__ = ["FILTERED", "Intake", "installed_handlers", "own_handlers", "unstored_types"]

@@ -1,4 +1,4 @@
-"""Decide what becomes of an event over which processing failed: try it again later, or give it up."""
+"""Decide what happens to an event that could not be processed: retry it later, or give it up."""
 
 from __future__ import annotations
 
@@ -16,47 +16,44 @@ from workers.db.engine import error_code
 HANDLER_FAILED: Final = "handler_failed"
 TOO_SLOW: Final = "too_slow"
 
-FIRST_PAUSE_SECONDS: Final = 1.0
-PAUSE_GROWTH: Final = 4.0
-"""1, 4, 16 … seconds: time for a neighbouring event to arrive, or for a row to become free."""
+FIRST_DELAY_SECONDS: Final = 1.0
+DELAY_GROWTH: Final = 4.0
+"""1, 4, 16 … seconds: time for a related event to arrive, or for a lock to be released."""
 
-MOST_PAUSED_SECONDS: Final = 900.0
-"""All pauses of one delivery together. The broker takes a delivery back that was held for 30 minutes."""
+MAX_TOTAL_DELAY_SECONDS: Final = 900.0
+"""All delays of one delivery together. The broker takes back a delivery that was held for 30 minutes."""
+
+BROKER_REASONS: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
+"""Why RabbitMQ dead-letters."""
 
 
 class HandlerFailedError(Exception):
-    """Try each event of the call apart: one of them is at fault, or the handler.
+    """Process each event of the call alone: one of them is at fault, or the handler.
 
     Args:
         handler: Its name.
+        problem: What it raised or returned: a type, never its text, which may quote the event.
         code: HANDLER_FAILED or TOO_SLOW.
-        what: What it raised: a type, never its text, which may quote the event.
-        delay: After how many seconds it wants to be called again, if it said so.
+        delay: After how many seconds it asks to be called again; None: it did not ask.
     """
 
     def __init__(
-        self, handler: str, what: str, *, code: str = HANDLER_FAILED, delay: float | None = None
+        self, handler: str, problem: str, *, code: str = HANDLER_FAILED, delay: float | None = None
     ) -> None:
-        super().__init__(f"{handler}: {what}")
-        self.handler = handler
-        self.what = what
+        super().__init__(f"{handler}: {problem}")
         self.code = code
         self.delay = delay
 
 
-BROKERS_REASONS: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
-"""Why RabbitMQ dead-letters."""
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an event that was tried alone was not processed.
+    """Why an event that was processed alone failed.
 
     Args:
         code: One stable word.
-        reason: For people; names no value.
-        is_final: Whether no other try can help.
-        delay: After how many seconds another try is asked for.
+        reason: For people; quotes no value.
+        is_final: Whether a retry is useless.
+        delay: After how many seconds the handler asks for a retry.
         where: File, line and function that raised it, for the log.
     """
 
@@ -67,65 +64,61 @@ class Failure:
     where: str = ""
 
 
-HANG: Final = Failure(TOO_SLOW, "event: took too long in a batch, and again alone", is_final=True)
-POISON: Final = Failure("poison", "event: ended the workers that tried it alone", is_final=True)
+POISON: Final = Failure("poison", "event: hung or ended each worker that processed it alone", is_final=True)
 
 
-def death_of(reason: str | None) -> Failure:
-    """Say why a dead letter died that intake has not recorded itself.
+def describe_death(reason: str | None) -> Failure:
+    """Explain a dead letter that the broker made, without a worker that recorded it.
 
     Args:
-        reason: The broker's word, such as delivery_limit or expired; "rejected" if a consumer did it.
+        reason: The broker's, such as delivery_limit or expired; "rejected" if a consumer did it.
 
     Source: RabbitMQ, "Dead Letter Exchanges", x-first-death-reason.
     """
-    code = reason if reason in BROKERS_REASONS else "unknown"
+    code = reason if reason in BROKER_REASONS else "unknown"
     return Failure(code, f"broker: dead-lettered for {code}", is_final=True)
 
 
-def failure_of(error: Exception) -> Failure:
-    """Say what went wrong over one event that was tried alone."""
+def describe_failure(error: Exception) -> Failure:
+    """Explain the exception that was raised over one event alone."""
     if isinstance(error, RejectedEventError):
-        return Failure(error.code, text_of(error.reason), is_final=True)
+        reason: object = error.reason
+        is_text = isinstance(reason, str)
+        text = error.reason if is_text else f"not a text but {type(reason).__name__}"
+        return Failure(error.code, text, is_final=True)
     if isinstance(error, HandlerFailedError):
-        reason = f"handler {error.handler}: {error.what}"
-        return Failure(error.code, reason, error.code == TOO_SLOW, error.delay, _where(error.__cause__))
-    return Failure(
-        HANDLER_FAILED, f"event: {described(error)} was raised over it", False, None, _where(error)
-    )
+        return Failure(
+            error.code, f"handler {error}", error.code == TOO_SLOW, error.delay, _locate(error.__cause__)
+        )
+    return Failure(HANDLER_FAILED, f"event: raised {describe(error)}", is_final=False, where=_locate(error))
 
 
-def pause_before_next(failure: Failure, tries: int, attempts: int) -> float | None:
-    """Return after how many seconds the event is tried again; None to give it up.
+def choose_delay(failure: Failure, attempt: int, attempts: int) -> float | None:
+    """Return after how many seconds the event is retried; None: give it up.
 
     Args:
-        failure: Of the last try.
-        tries: How many tries there were before it.
+        failure: Of the last attempt.
+        attempt: Its number, from 1.
         attempts: How many there may be.
     """
-    if failure.is_final or tries + 1 >= attempts:
+    if failure.is_final or attempt >= attempts:
         return None
-    asked = failure.delay
-    if not isinstance(asked, int | float) or not math.isfinite(asked):
-        asked = FIRST_PAUSE_SECONDS * PAUSE_GROWTH**tries
-    return min(max(asked, 0.0), MOST_PAUSED_SECONDS / attempts)
+    delay = failure.delay
+    if not isinstance(delay, int | float) or not math.isfinite(delay):
+        delay = FIRST_DELAY_SECONDS * DELAY_GROWTH ** (attempt - 1)
+    return min(max(delay, 0.0), MAX_TOTAL_DELAY_SECONDS / attempts)
 
 
-def text_of(reason: object) -> str:
-    """Return a handler's reason, or what it is instead of a text."""
-    return reason if isinstance(reason, str) else f"no text but {type(reason).__name__}"
-
-
-def described(error: BaseException) -> str:
-    """Return an error's type and, of the database's, its code."""
+def describe(error: BaseException) -> str:
+    """Return an error's type and, for one of the database, its code."""
     name = type(error).__name__
     if isinstance(error, StatementRefusedError):
         return f"{name} ({error})"
     return f"{name} ({error_code(error)})" if isinstance(error, DBAPIError) else name
 
 
-def _where(error: BaseException | None) -> str:
-    """Return where it was raised; no line of code, since it may hold a value."""
+def _locate(error: BaseException | None) -> str:
+    """Return where it was raised, without the line of code, which may hold a value."""
     frames = traceback.extract_tb(error.__traceback__) if error is not None else None
     if not frames:
         return ""

@@ -1,17 +1,19 @@
-"""Call a handler, and say of what it raises whether it is the event's fault."""
+"""Call a handler, and decide whether an exception is the fault of its events or of the database."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import RejectedEventError, RetryLaterError
 from workers.db.engine import QUERY_CANCELED, is_committable, is_outage, sqlstate
-from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError, described
+from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError, describe
+from workers.intake.handler_table import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,96 +23,97 @@ if TYPE_CHECKING:
     from workers.handlers import Handler, Skips
     from workers.parsing import ClaimedEvent
 
-LONG_SECONDS: Final = 5.0
-"""A statement that was cancelled sooner did not take too long: a person cancelled it."""
+TimeLimit: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""`Watchdog.limit`: ends the process if the work within takes too long."""
 
-REASON_LENGTH: Final = 200
-"""Of why an event had no effect: one stable word to group by; the column would take a whole message."""
+LONG_SECONDS: Final = 5.0
+"""A statement that was cancelled sooner was not too slow: an operator cancelled it."""
+
+MAX_REASON_LENGTH: Final = 200
+"""Of a skip reason. It is meant to be one stable word to group by; the column would take a whole message."""
 
 
 def call_handler(
     handler: Handler,
     connection: Connection,
-    claimed: Sequence[ClaimedEvent],
+    events: Sequence[ClaimedEvent],
     now_us: int,
-    *,
-    is_ours: bool,
+    limit: TimeLimit,
 ) -> Skips:
-    """Call *handler* within the connection's transaction.
+    """Call *handler* with new events of its type, in the transaction that claimed them.
 
-    Args:
-        handler: One of ours or an integrator's.
-        connection: In the transaction that claimed the events.
-        claimed: New events of the handler's type.
-        now_us: The present.
-        is_ours: Whether its statements are: one that fails for want of a table would fail for any event.
+    The database limits the time of our own handlers, which only run statements. A failed statement of theirs
+    is attributed to the database, since a missing table would fail it for any event.
 
     Raises:
-        HandlerFailedError: The events are at fault, the handler, or what it returned.
-        RejectedEventError: The handler says that no retry can help.
+        HandlerFailedError: The events are at fault, the handler, or the value that it returned.
+        RejectedEventError: The handler reports that a retry is useless.
         DBAPIError: The database is at fault, or a row in a statement of ours.
     """
-    started = time.monotonic()
-    try:
-        skips = handler(connection, claimed, now_us)
-    except RejectedEventError:
-        raise
-    except RetryLaterError as error:
-        raise HandlerFailedError(name_of(handler), described(error), delay=error.delay) from error
-    except DBAPIError as error:
-        code = _code_of(error, time.monotonic() - started)
-        if is_ours or (code == HANDLER_FAILED and is_outage(error) and _is_of(connection)):
-            raise
-        raise HandlerFailedError(name_of(handler), described(error), code=code) from error
-    except (Exception, SystemExit) as error:
-        raise HandlerFailedError(name_of(handler), described(error)) from error
-    if is_ours:
-        return skips
-    if (fault := _fault_of(skips, claimed)) is not None:
+    if is_own(handler):
+        return handler(connection, events, now_us)
+    with limit():
+        skips = _call_integrator(handler, connection, events, now_us)
+    if (fault := _find_fault(skips, events)) is not None:
         raise HandlerFailedError(name_of(handler), fault)
     if not is_committable(connection):
-        # It hid a failed statement, or ended the transaction: the claims would be gone without a word.
+        # It hid a failed statement, or ended the transaction: the claims would be lost without notice.
         raise HandlerFailedError(name_of(handler), "left the transaction failed or ended")
     return skips or {}
 
 
+def _call_integrator(
+    handler: Handler, connection: Connection, events: Sequence[ClaimedEvent], now_us: int
+) -> Skips:
+    started = time.monotonic()
+    try:
+        return handler(connection, events, now_us)
+    except RejectedEventError:
+        raise
+    except RetryLaterError as error:
+        raise HandlerFailedError(name_of(handler), describe(error), delay=error.delay) from error
+    except DBAPIError as error:
+        is_slow = sqlstate(error) == QUERY_CANCELED and time.monotonic() - started >= LONG_SECONDS
+        if not is_slow and is_outage(error) and _has_failed(connection):
+            raise
+        code = TOO_SLOW if is_slow else HANDLER_FAILED
+        raise HandlerFailedError(name_of(handler), describe(error), code=code) from error
+    except (Exception, SystemExit) as error:
+        raise HandlerFailedError(name_of(handler), describe(error)) from error
+
+
 def name_of(handler: Handler) -> str:
-    """Return a handler's name, as an entry point would give it."""
+    """Return a handler's name as an entry point would give it."""
     module = getattr(handler, "__module__", type(handler).__module__)
     return f"{module}:{getattr(handler, '__qualname__', type(handler).__qualname__)}"
 
 
-def _fault_of(skips: object, claimed: Sequence[ClaimedEvent]) -> str | None:
-    """Say what is wrong with what a handler returned, naming no value; None: nothing.
+def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
+    """Return what is wrong with a handler's return value, without quoting it; None: nothing.
 
-    Unchecked, it would mark the events of others as skipped.
+    Unchecked, it could mark other events as skipped.
     """
     if skips is None:
         return None
     if not isinstance(skips, Mapping):
         return "returned no mapping"
-    event_ids = {each.event_id for each in claimed}
-    # True and 1.0 equal 1, and the database knows neither for an id.
+    event_ids = {event.event_id for event in events}
+    # True and 1.0 equal 1, and the database accepts neither as an id.
     if not all(type(key) is int and key in event_ids for key in skips):
-        return "returned a reason for what is no event_id of its events"
+        return "returned a reason for a key that is not an event_id of its events"
     if not all(_is_reason(reason) for reason in skips.values()):
-        return f"returned a reason that is no printable text of at most {REASON_LENGTH} characters"
+        return f"returned a reason that is not printable text of at most {MAX_REASON_LENGTH} characters"
     return None
 
 
 def _is_reason(reason: object) -> bool:
-    return isinstance(reason, str) and 0 < len(reason) <= REASON_LENGTH and reason.isprintable()
+    return isinstance(reason, str) and 0 < len(reason) <= MAX_REASON_LENGTH and reason.isprintable()
 
 
-def _code_of(error: DBAPIError, seconds: float) -> str:
-    is_too_slow = sqlstate(error) == QUERY_CANCELED and seconds >= LONG_SECONDS
-    return TOO_SLOW if is_too_slow else HANDLER_FAILED
+def _has_failed(connection: Connection) -> bool:
+    """Return whether this transaction failed, and not one of another database that the handler uses.
 
-
-def _is_of(connection: Connection) -> bool:
-    """Return whether a failure was of this transaction, and not of another database of the handler's.
-
-    A transaction in which a statement has failed takes no other. SQLite's does, so there it must be believed.
+    A transaction in which a statement has failed accepts no other. SQLite's does, so there it is assumed.
     """
     if connection.invalidated or connection.dialect.name == "sqlite":
         return True

@@ -1,74 +1,65 @@
-"""Process a batch of deliveries: parse, claim, give effect, and say what becomes of each.
+"""Process a batch of deliveries: parse, claim, dispatch, commit, and return how to settle each.
 
-A batch goes its way together: `process`, `_parse_all`, `_commit`. Whatever fails in it is halved until the
-event at fault stands alone (`_commit_together`), is then put off for another try, or refused (`_give_up`).
+A batch is committed in one transaction: `process`, `_parse`, `_commit`. If that fails, it is halved until the
+event at fault is alone (`_commit_together`). That event is retried later, or refused (`_give_up`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workers.db.engine import OpenConnections, transact, work_while_waiting
+from workers.db.engine import prefetch_while_waiting, transact
 from workers.db.ingest import (
     Suspects,
     WindowBounds,
     count_unstored,
-    has_hung_alone,
+    make_minimal,
     record_dead_letters,
     record_drift,
 )
 from workers.db.stats import record_edge_statistics
 from workers.intake.dispatch import dispatch
-from workers.intake.failure import HANG, POISON, failure_of, pause_before_next
-from workers.intake.guard import Guard
-from workers.intake.outcome import (
-    Committed,
-    Parsed,
-    PutOff,
-    Refused,
-    Results,
-    message_id_of,
-    refuse,
-    refuse_minimally,
-)
-from workers.intake.progress import Progress
+from workers.intake.failure import POISON, choose_delay, describe_failure
+from workers.intake.outcome import Committed, Parsed, Refused, Results, Retry, partition, refuse
 from workers.intake.reading import Reader
 from workers.intake.report import log_batch, log_drift, log_events, log_unrecordable
-from workers.intake.totals import Totals
-from workers.intake.unstored import set_apart
 from workers.isolation import isolate
 from workers.parsing import ROUTING_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from messaging.consuming import Delivery, Verdict
+    from messaging.consuming import Delivery, Settlement
     from workers.filters import Filter
     from workers.handlers import Handler
     from workers.intake.failure import Failure
-    from workers.intake.outcome import Outcome
+    from workers.intake.handler_call import TimeLimit
+    from workers.intake.outcome import ParsedOrRefused
     from workers.parsing import Arrival
 
 
 class Intake:
-    """Gives every delivery its one effect, or its reason.
+    """Gives each event its one effect, or records why it has none.
 
     Args:
         engine: The database; connected when first used.
         handlers: Every event type with its handlers.
-        clock: Our time.
-        attempts: How often an event is tried whose handler fails.
+        clock: The database's time.
+        attempts: How often an event is processed whose handler fails.
         window: How long a conversation's window is open.
-        transitions: The routing states that the handler keeps updates for: no other update opens a window.
+        transitions: The routing states whose updates are kept: no other update opens a window.
         retention_us: How long events are kept; None: for ever.
-        unstored: Event types that are counted, and no more.
-        event_filter: Holds of what is to have an effect; None: everything is.
+        unstored: Event types that are only counted.
+        event_filter: Decides which events have an effect; None: all.
+        limit: Limits the time of parsing and of an integrator's handler.
     """
 
     def __init__(
@@ -83,144 +74,133 @@ class Intake:
         retention_us: int | None = None,
         unstored: AbstractSet[str] = frozenset(),
         event_filter: Filter | None = None,
+        limit: TimeLimit = nullcontext,
     ) -> None:
         self._engine = engine
         self._dispatch = partial(
-            dispatch, handlers=handlers, window=window, transitions=transitions, retention_us=retention_us
+            dispatch,
+            handlers=handlers,
+            window=window,
+            transitions=transitions,
+            retention_us=retention_us,
+            limit=limit,
         )
         self._unstored = unstored
         self._clock = clock
         self._attempts = attempts
-        self._connections = OpenConnections(engine)
+        self._limit = limit
         self._suspects = Suspects(engine, clock)
-        self._guard = Guard(event_filter)
-        self._reader = Reader(handlers.keys(), self._guard)
-        self._progress = Progress()
-        self.totals = Totals()
-        work_while_waiting(engine, self._read_ahead)
+        self._reader = Reader(handlers.keys(), event_filter)
+        self._totals: Counter[str] = Counter()
+        self._busy_seconds = 0.0
+        prefetch_while_waiting(engine, self._prefetch)
 
-    def expect(self, batch: Sequence[Delivery]) -> None:
-        """Read these while the database works on what `process` is given next."""
+    def figures(self) -> dict[str, float]:
+        """Return the counts since the process started; may be called on any thread."""
+        return {**self._totals, "batch_seconds": self._busy_seconds}
+
+    def prefetch(self, batch: Sequence[Delivery]) -> None:
+        """Parse this batch while the database works on the one before it."""
         self._reader.expect(batch)
 
-    def process(self, batch: Sequence[Delivery]) -> Verdict:
-        """Commit the effects and the reasons of all deliveries but those that are put off.
+    def process(self, batch: Sequence[Delivery]) -> Settlement:
+        """Commit the effects, or the dead letters' records, of all deliveries except the retries.
 
-        Calling it again with the same batch is safe: what is committed is known by its key.
+        Calling it again with the same batch is safe: committed events are identified by their keys.
 
         Raises:
             RetryLaterError: The database is away; some may be committed. Hold them all, call again.
         """
         started = self._clock.monotonic()
-        if self._progress.is_abandoned:
-            self._connections.end_all()
-        progress = self._progress = Progress()
         results = Results()
-        if any(each.is_suspect or each.hangs for each in batch):
-            # What is tried alone is watched for what it does itself.
+        suspects = [delivery for delivery in batch if delivery.is_suspect]
+        if suspects:
+            # Nothing else happens while a suspect is processed, so that a hang or an end is its doing.
             self._reader.expect(())
-        together = [each for each in batch if not each.is_suspect and not has_hung_alone(each)]
-        self._commit_together(self._parse_all(together, progress), results, progress)
-        for each in batch:
-            if has_hung_alone(each):
-                self._give_up(each, HANG, results, progress)
-                self._suspects.clear(message_id_of(each))
-            elif each.is_suspect:
-                self._process_suspect(each, results, progress)
-        results.untold = self._guard.take_untold()
+        self._commit_together(
+            self._parse([delivery for delivery in batch if not delivery.is_suspect]), results
+        )
+        for suspect in suspects:
+            self._process_suspect(suspect, results)
+        results.counts["undecided"] += self._reader.take_undecided()
         duration = self._clock.monotonic() - started
         log_batch(batch, results, duration)
-        self.totals.add(len(batch), results, duration)
-        return results.verdict()
+        self._totals.update(results.total(len(batch)))
+        self._totals["batches"] += 1
+        self._busy_seconds += duration
+        return results.settlement()
 
-    def abandon(self) -> bool:
-        """Give up the call that runs; the next one frees what it holds in the database.
-
-        Returns:
-            Whether it was at events, parsing them or in their handlers, and not at statements of ours.
-        """
-        self._progress.is_abandoned = True
-        return self._progress.is_in_events
-
-    def _attempt(self, suspect: Delivery, progress: Progress) -> AbstractContextManager[bool]:
-        progress.begin()
-        return self._suspects.attempt(message_id_of(suspect))
-
-    def _parse_all(self, deliveries: Sequence[Delivery], progress: Progress) -> list[Outcome]:
-        with progress.in_events():
+    def _parse(self, deliveries: Sequence[Delivery]) -> list[ParsedOrRefused]:
+        with self._limit():
             return self._reader.read_all(deliveries)
 
-    def _read_ahead(self) -> bool:
-        """Read some deliveries of the batch expected; whatever hangs in it is an event's doing, too."""
-        with self._progress.in_events():
-            return self._reader.read_ahead()
+    def _prefetch(self) -> bool:
+        with self._limit():
+            return self._reader.prefetch()
 
-    def _commit_together(self, outcomes: Sequence[Outcome], results: Results, progress: Progress) -> None:
-        """Commit all in one transaction, or in several, so that what one raises costs its event alone."""
+    def _commit_together(self, outcomes: Sequence[ParsedOrRefused], results: Results) -> None:
+        """Commit all in one transaction, or in several, so that an exception costs only its own event."""
         isolate(
             outcomes,
-            lambda some: self._commit(some, results, progress),
+            lambda some: self._commit(some, results),
             lambda outcome, error: self._give_up(
                 outcome.delivery,
-                failure_of(error),
+                describe_failure(error),
                 results,
-                progress,
                 outcome.arrivals if isinstance(outcome, Parsed) else (),
             ),
         )
 
     def _give_up(
-        self,
-        delivery: Delivery,
-        failure: Failure,
-        results: Results,
-        progress: Progress,
-        arrivals: Sequence[Arrival] = (),
+        self, delivery: Delivery, failure: Failure, results: Results, arrivals: Sequence[Arrival] = ()
     ) -> None:
-        """Put an event off that failed alone, or refuse it when it has had its tries."""
-        attempts = 1 if delivery.is_last_try else self._attempts
-        pause = pause_before_next(failure, delivery.tries, attempts)
-        if pause is None:
-            self._refuse(refuse(delivery, failure, arrivals), results, progress)
+        """Retry later an event that failed alone, or refuse it after its last attempt."""
+        attempts = 1 if delivery.is_last_attempt else self._attempts
+        delay = choose_delay(failure, delivery.local_attempts + 1, attempts)
+        if delay is None:
+            self._refuse(refuse(delivery, failure, arrivals), results)
         else:
-            results.put_off.append(PutOff(delivery, failure, pause))
+            results.retries.append(Retry(delivery, failure, delay))
 
-    def _refuse(self, refused: Refused, results: Results, progress: Progress) -> None:
-        """Record a dead letter; if the database refuses its record, one without any value of the event."""
+    def _refuse(self, refused: Refused, results: Results) -> None:
+        """Record a dead letter; if the database refuses its record, record one without the event's values."""
 
         def record_minimally(refused: Refused, error: Exception) -> None:
             log_unrecordable(refused, error)
-            self._commit([refuse_minimally(refused, self._clock.now_us())], results, progress)
+            dead_letter = make_minimal(refused.dead_letter, self._clock.now_us())
+            self._commit([replace(refused, dead_letter=dead_letter)], results)
 
-        isolate([refused], lambda some: self._commit(some, results, progress), record_minimally)
+        isolate([refused], lambda some: self._commit(some, results), record_minimally)
 
-    def _process_suspect(self, delivery: Delivery, results: Results, progress: Progress) -> None:
+    def _process_suspect(self, delivery: Delivery, results: Results) -> None:
         """Process alone a delivery that may end this process."""
-        with self._attempt(delivery, progress) as is_poison:
+        message_id = delivery.envelope.identity
+        with self._suspects.attempt(message_id) as is_poison:
             if is_poison:
-                self._give_up(delivery, POISON, results, progress)
+                self._give_up(delivery, POISON, results)
             else:
-                self._commit_together(self._parse_all([delivery], progress), results, progress)
-        self._suspects.clear(message_id_of(delivery))
+                self._commit_together(self._parse([delivery]), results)
+        self._suspects.clear(message_id)
 
-    def _commit(self, outcomes: Sequence[Outcome], results: Results, progress: Progress) -> None:
-        progress.begin()
+    def _commit(self, outcomes: Sequence[ParsedOrRefused], results: Results) -> None:
         now_us = self._clock.now_us()
-        arrivals, unstored = set_apart(outcomes, self._unstored)
-        refused = [each for each in outcomes if isinstance(each, Refused)]
-        told = [each.told for each in outcomes if isinstance(each, Parsed) and each.told]
+        arrivals, unstored = partition(outcomes, self._unstored)
+        refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+        statistics = [
+            outcome.statistics for outcome in outcomes if isinstance(outcome, Parsed) and outcome.statistics
+        ]
         drift = self._reader.notes.pending(self._clock.monotonic())
 
         def work(connection: Connection) -> Committed:
-            dispatched = self._dispatch(connection, arrivals, now_us=now_us, progress=progress)
-            recorded = record_dead_letters(connection, (each.dead_letter for each in refused), now_us)
-            news = record_drift(connection, drift, now_us)
-            record_edge_statistics(connection, told)
+            dispatched = self._dispatch(connection, arrivals, now_us=now_us)
+            recorded = record_dead_letters(connection, [each.dead_letter for each in refused], now_us)
+            new_drift = record_drift(connection, drift, now_us)
+            record_edge_statistics(connection, statistics)
             count_unstored(connection, unstored, now_us)
-            return Committed(len(arrivals), dispatched, refused, recorded, news, unstored.total())
+            return Committed(len(arrivals), dispatched, refused, recorded, new_drift, unstored.total())
 
         committed = transact(self._engine, work)
         results.add(committed)
         self._reader.notes.mark_recorded(drift, self._clock.monotonic())
-        log_drift(committed.news)
+        log_drift(committed.drift)
         log_events(arrivals, committed.dispatched)

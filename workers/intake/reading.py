@@ -1,89 +1,140 @@
-"""Read deliveries, and while the database works on one batch, those of the next."""
+"""Parse deliveries, and those of the next batch while the database works on this one."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from messaging.edge_statistics import decoded_statistics
-from messaging.envelope import STATISTICS
+from messaging.envelope import REQUEST_ID_LENGTH, STATISTICS, generation_of
+from messaging.log import logger
 from messaging.topology import DEAD_LETTER_RECORDS
-from workers.intake.failure import death_of, failure_of
-from workers.intake.outcome import Parsed, arrivals_of, refuse
-from workers.intake.report import log_untold
-from workers.parsing import DriftNotes, read_body
+from workers.filters import FilterError
+from workers.intake.failure import describe_death, describe_failure
+from workers.intake.outcome import Parsed, refuse, source_of
+from workers.intake.report import log_unreadable_statistics
+from workers.parsing import Arrival, DriftNotes, read_body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
     from messaging.consuming import Delivery
-    from workers.intake.guard import Guard
-    from workers.intake.outcome import Outcome
+    from messaging.envelope import Envelope
+    from workers.filters import Filter
+    from workers.intake.outcome import ParsedOrRefused
+    from workers.parsing import Event
 
-AT_A_TIME: Final = 10
-"""Looking whether the database has answered costs a fraction of reading so many; it waits half a millisecond
-for it."""
+FILTERED: Final = "filtered"
+"""Skip reason of events that OM_EVENT_FILTER rejects."""
+
+PREFETCH_STEP: Final = 10
+"""Deliveries parsed between two looks at the connection. A look costs a fraction of that, and the answer
+waits for at most half a millisecond."""
 
 
 class Reader:
-    """Makes outcomes of deliveries; a thread that was given up may still use it beside its successor.
+    """Parses deliveries.
 
     Args:
         event_types: The types that have a handler.
-        guard: Marks what should not have come.
+        event_filter: Decides which events have an effect; None: all.
     """
 
-    def __init__(self, event_types: AbstractSet[str], guard: Guard) -> None:
+    def __init__(self, event_types: AbstractSet[str], event_filter: Filter | None = None) -> None:
         self._event_types = event_types
-        self._guard = guard
-        self._coming: list[Delivery] = []
-        self._read_ahead: dict[int, Outcome] = {}
+        self._filter = event_filter
+        self._filter_problems: set[str] = set()
+        self._undecided = 0
+        self._next: list[Delivery] = []
+        self._prefetched: dict[int, ParsedOrRefused] = {}
         self.notes = DriftNotes()
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
-        """Say what comes next; what may do harm is not read before its turn, lest another be blamed."""
-        self._coming = [each for each in deliveries if _is_harmless(each)]
+        """Announce the next batch; deliveries that may do harm are not parsed early, beside other events."""
+        self._next = [
+            delivery for delivery in deliveries if not (delivery.is_suspect or delivery.local_attempts)
+        ]
 
-    def read_ahead(self) -> bool:
-        """Read a few deliveries of those expected, and return whether there were any."""
-        some, self._coming[:AT_A_TIME] = self._coming[:AT_A_TIME], []
+    def prefetch(self) -> bool:
+        """Parse a few deliveries of the next batch; return whether there were any."""
+        some, self._next[:PREFETCH_STEP] = self._next[:PREFETCH_STEP], []
         for delivery in some:
-            self._read_ahead[delivery.tag] = self._read(delivery)
+            self._prefetched[delivery.tag] = self._read(delivery)
         return bool(some)
 
-    def read_all(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
-        """Parse the bodies of a batch; whatever else was read ahead had come on a connection that is lost."""
-        outcomes = [self.read(each) for each in deliveries]
-        self._read_ahead.clear()
+    def read_all(self, deliveries: Sequence[Delivery]) -> list[ParsedOrRefused]:
+        """Parse a batch, and drop other prefetched deliveries: their connection is lost."""
+        outcomes = []
+        for delivery in deliveries:
+            outcome = self._prefetched.pop(delivery.tag, None)
+            # Another connection uses the same tags again.
+            is_same = outcome is not None and outcome.delivery is delivery
+            outcomes.append(outcome if outcome is not None and is_same else self._read(delivery))
+        self._prefetched.clear()
         return outcomes
 
-    def read(self, delivery: Delivery) -> Outcome:
-        """Parse a body, unless that is done."""
-        outcome = self._read_ahead.pop(delivery.tag, None)
-        # A tag comes again on another connection.
-        if outcome is not None and outcome.delivery is delivery:
-            return outcome
-        return self._read(delivery)
+    def take_undecided(self) -> int:
+        """Return and reset the number of bodies that the filter could not evaluate."""
+        undecided, self._undecided = self._undecided, 0
+        return undecided
 
-    def _read(self, delivery: Delivery) -> Outcome:
+    def _read(self, delivery: Delivery) -> ParsedOrRefused:
         if delivery.envelope.source == STATISTICS:
-            return _told_by_edge(delivery)
+            return _read_statistics(delivery)
         if delivery.queue == DEAD_LETTER_RECORDS:
-            return refuse(delivery, death_of(delivery.death))
+            return refuse(delivery, describe_death(delivery.death_reason))
         try:
-            events = self._guard.marked(read_body(delivery.envelope.body, self.notes, self._event_types))
-        except Exception as error:  # noqa: BLE001  # a fault of ours in reading one event shall not hold all
-            return refuse(delivery, failure_of(error))
-        return Parsed(delivery, arrivals_of(delivery, events))
+            events = read_body(delivery.envelope.body, self.notes, self._event_types)
+            if self._filter is not None and not self._is_wanted(self._filter, events[0]):
+                events = tuple([replace(event, skip=event.skip or FILTERED) for event in events])
+        except Exception as error:  # noqa: BLE001  # a bug in parsing one event must not hold all
+            return refuse(delivery, describe_failure(error))
+        return Parsed(delivery, make_arrivals(delivery, events))
+
+    def _is_wanted(self, event_filter: Filter, event: Event) -> bool:
+        """Return whether the filter accepts an event; an event that it cannot evaluate is accepted."""
+        try:
+            return event_filter.evaluate(event.payload)
+        except FilterError as error:
+            self._undecided += 1
+            if str(error) not in self._filter_problems:
+                self._filter_problems.add(str(error))
+                logger().warning(
+                    "event_filter_failed",
+                    reason=str(error),
+                    event_type=event.event_type,
+                    consequence="such events are accepted, and counted as undecided",
+                )
+            return True
 
 
-def _told_by_edge(delivery: Delivery) -> Parsed:
-    """Read what an edge process tells of its answers; never a dead letter, since nobody's event is in it."""
-    told = decoded_statistics(delivery.envelope.body)
-    if told is None:
-        log_untold(delivery)
-    return Parsed(delivery, (), told)
+def make_arrivals(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, ...]:
+    """Combine the events of a body with how it arrived."""
+    envelope = delivery.envelope
+    message_id, source = envelope.identity, source_of(delivery)
+    body_sha256 = hashlib.sha256(envelope.body).hexdigest()
+    generation = generation_of(envelope.source)
+    request_id, received_at_us, body = _storable_request_id(envelope), envelope.received_at_us, envelope.body
+    return tuple(
+        [
+            Arrival(event, message_id, received_at_us, source, body_sha256, request_id, body, generation)
+            for event in events
+        ]
+    )
 
 
-def _is_harmless(delivery: Delivery) -> bool:
-    return not delivery.is_suspect and not delivery.hangs and not delivery.tries
+def _storable_request_id(envelope: Envelope) -> str | None:
+    """Return the request's id; None if it is longer than the edge permits, or cannot be stored."""
+    request_id = envelope.request_id
+    is_storable = len(request_id) <= REQUEST_ID_LENGTH and request_id.isprintable()
+    return request_id if is_storable and request_id else None
+
+
+def _read_statistics(delivery: Delivery) -> Parsed:
+    """Read an edge process's report; it never becomes a dead letter, since it holds no event."""
+    statistics = decoded_statistics(delivery.envelope.body)
+    if statistics is None:
+        log_unreadable_statistics(delivery)
+    return Parsed(delivery, (), statistics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from messaging.errors import RejectedEventError
-from workers.parsing.content import content_of
+from workers.parsing.content import read_identifiers
 from workers.parsing.dialects import ANYTHING, VALUE, Fields, all_fields, guide_fields, read_events
 from workers.parsing.drift import Drift, DriftNotes
 from workers.parsing.events import (
@@ -60,13 +60,13 @@ __all__ = [
     "Event",
     "Fields",
     "all_fields",
-    "content_of",
     "event_again",
     "guide_fields",
     "microseconds_of",
     "moment_of",
     "parse_body",
     "read_body",
+    "read_identifiers",
 ]
 
 

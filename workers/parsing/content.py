@@ -11,7 +11,7 @@ from workers.parsing.json_body import parse_body
 _IDENTIFIER: Final = re.compile(r"[\w:.\-]{1,200}", re.ASCII)
 
 
-def content_of(body: bytes) -> tuple[str | None, str | None]:
+def read_identifiers(body: bytes) -> tuple[str | None, str | None]:
     """Return event type and conversation of a body that could not be processed; no other text of it."""
     try:
         payload = parse_body(body)

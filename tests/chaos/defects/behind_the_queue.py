@@ -32,7 +32,7 @@ import threading
 _process = Intake.process
 def _later(self, batch):
     threading.Timer(3.0, _process, (self, batch)).start()
-    return Results().verdict()
+    return Results().settlement()
 Intake.process = _later
 """,
         LOST,
@@ -69,7 +69,7 @@ def translate(error):
         26,
         "a handler raises",
         "workers/intake/failure.py",
-        "def pause_before_next(*_):\n    return 600.0\n",
+        "def choose_delay(*_):\n    return 600.0\n",
         "on record as handler_failed",
     ),
     Defect(

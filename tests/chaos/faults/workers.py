@@ -29,7 +29,7 @@ BLOCKED = (
 LOCK = text("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
 DELIVERIES = "SELECT max(deliveries) FROM processed_events WHERE body_sha256 = :digest"
 REASON = "SELECT count(*) FROM dead_letters WHERE body_sha256 = :digest AND code = :code"
-PATIENCE = {"OM_STUCK_SECONDS": "10", "OM_HANDLER_SECONDS": "5"}
+PATIENCE = {"OM_HANDLER_SECONDS": "5"}
 """So that a hang is told from a slow handler in seconds."""
 
 HANDLERS = "handlers"
@@ -148,14 +148,14 @@ def a_handler_asks_for_a_missing_table(scene: Scene) -> Iterator[None]:
 @contextmanager
 def a_handler_hangs(scene: Scene) -> Iterator[None]:
     """Let a handler never return."""
-    with _dead_lettered(scene, "hang", "too_slow"):
+    with _dead_lettered(scene, "hang", "poison"):
         yield
 
 
 @contextmanager
 def a_handler_loops(scene: Scene) -> Iterator[None]:
     """Let a handler go round for ever, with the interpreter's lock."""
-    with _dead_lettered(scene, "loop", "too_slow"):
+    with _dead_lettered(scene, "loop", "poison"):
         yield
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from messaging import topology
 from messaging.admin import set_up
-from messaging.consuming import Consumer, TimeLimits, Verdict
+from messaging.consuming import Consumer, Settlement
 from messaging.errors import RetryLaterError
 from messaging.process import ServiceManager
 from tests.integration.workers.consuming import Recorder, depth, rejecting, running, wait_until
@@ -164,7 +164,7 @@ def test_a_held_batch_is_processed_at_last_and_not_delivered_again(vhost, broker
         wait_until(lambda: len({len(batch) for batch in recorder.batches[-1:]}) == 1 and depth(broker) == 0)
 
     assert len(recorder.deliveries) == 5
-    assert {each.attempt for each in recorder.deliveries} == {1}
+    assert {each.delivery_count for each in recorder.deliveries} == {1}
 
 
 def test_a_bug_in_processing_holds_the_batch_and_ends_nothing(vhost, broker, recorder):
@@ -189,11 +189,11 @@ def test_a_lost_connection_brings_unsettled_events_back_and_counts_the_attempt(v
     with running(vhost.amqp_url, recorder) as consumer:
         wait_until(lambda: recorder.batches)
         consumer._loop.call_soon_threadsafe(lambda: consumer._subscription.drop("test"))
-        wait_until(lambda: len(recorder.deliveries) == 2)
+        wait_until(lambda: consumer._subscription is not None and consumer._subscription.received == 1)
         finish.set()
-        wait_until(lambda: depth(broker) == 0)
+        wait_until(lambda: len(recorder.deliveries) == 2 and depth(broker) == 0)
 
-    assert [each.attempt for each in recorder.deliveries] == [1, 2]
+    assert [each.delivery_count for each in recorder.deliveries] == [1, 2]
 
 
 def test_a_deleted_queue_is_waited_for(vhost, broker, recorder):
@@ -206,76 +206,30 @@ def test_a_deleted_queue_is_waited_for(vhost, broker, recorder):
         wait_until(lambda: recorder.bodies() == [b"before", b"after"])
 
 
-def test_a_batch_that_hangs_is_tried_apart_and_nothing_is_delivered_again(vhost, broker, recorder):
-    stuck = threading.Event()
+def test_a_delayed_delivery_delays_no_other_and_is_processed_again_alone(vhost, broker, recorder):
+    def delays_one(batch):
+        sick = [each for each in batch if each.envelope.body == b"event-5" and each.local_attempts < 2]
+        return Settlement(retries={each.tag: 1.0 for each in sick})
 
-    def hangs_at_one(batch):
-        if any(each.envelope.body == b"event-3" for each in batch):
-            if batch[0].hangs > 1:
-                return rejecting(batch)
-            stuck.wait(PATIENCE_SECONDS)
-        return None
-
-    recorder.on_batch = hangs_at_one
-    publish(broker, *words(25))
-    with running(vhost.amqp_url, recorder, limits=TimeLimits(0.6, 0.3)):
-        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 1 and depth(broker) == 0)
-        wait_until(lambda: b"event-24" in recorder.bodies())
-    stuck.set()
-
-    assert {each.attempt for each in recorder.deliveries} == {1}
-    assert [each.hangs for each in recorder.deliveries if each.envelope.body == b"event-3"] == [0, 1, 2]
-    alone = [len(batch) for batch in recorder.batches if batch[0].hangs]
-    assert alone == [1] * 11
-    assert depth(broker) == 0
-
-
-def test_a_batch_that_waits_for_the_database_too_long_is_tried_again_as_it_is(vhost, broker, recorder):
-    recorder.is_at_fault = False
-    stuck = threading.Event()
-    first = [True]
-
-    def hangs_once(_batch):
-        if first:
-            first.clear()
-            stuck.wait(PATIENCE_SECONDS)
-
-    recorder.on_batch = hangs_once
-    publish(broker, *words(3))
-    with running(vhost.amqp_url, recorder, limits=TimeLimits(0.5, 0.5)):
-        wait_until(lambda: len(recorder.batches) == 2)
-        stuck.set()
-        time.sleep(0.5)
-
-    assert [len(batch) for batch in recorder.batches] == [3, 3]
-    assert {each.hangs for each in recorder.deliveries} == {0}
-    assert depth(broker) == 0
-
-
-def test_a_delivery_that_is_put_off_holds_up_nobody_and_is_tried_again_alone(vhost, broker, recorder):
-    def puts_off_one(batch):
-        sick = [each for each in batch if each.envelope.body == b"event-5" and each.tries < 2]
-        return Verdict(put_off={each.tag: 1.0 for each in sick})
-
-    recorder.on_batch = puts_off_one
+    recorder.on_batch = delays_one
     publish(broker, *words(5))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: len(recorder.deliveries) == 5)
         publish(broker, *[f"event-{number}".encode() for number in range(5, 40)])
         wait_until(lambda: len(recorder.deliveries) == 40)
-        assert [each.tries for each in recorder.deliveries if each.envelope.body == b"event-5"] == [0]
-        wait_until(lambda: recorder.batches[-1][0].tries == 2)
+        assert sum(each.local_attempts for each in recorder.deliveries) == 0
+        wait_until(lambda: recorder.batches[-1][0].local_attempts == 2)
         time.sleep(0.3)
 
-    tries = [batch for batch in recorder.batches if batch[0].tries]
-    assert [len(batch) for batch in tries] == [1, 1]
-    assert {each.attempt for each in recorder.deliveries} == {1}
+    retries = [batch for batch in recorder.batches if batch[0].local_attempts]
+    assert [len(batch) for batch in retries] == [1, 1]
+    assert {each.delivery_count for each in recorder.deliveries} == {1}
     assert depth(broker) == 0
 
 
-def test_what_is_put_off_when_the_worker_ends_is_delivered_again(vhost, broker, recorder):
-    recorder.on_batch = lambda batch: Verdict(
-        put_off={each.tag: 60.0 for each in batch if each.envelope.body == b"event-1"}
+def test_a_delayed_delivery_is_delivered_again_when_the_worker_stops(vhost, broker, recorder):
+    recorder.on_batch = lambda batch: Settlement(
+        retries={each.tag: 60.0 for each in batch if each.envelope.body == b"event-1"}
     )
     publish(broker, *words(4))
     with running(vhost.amqp_url, recorder):
@@ -287,29 +241,28 @@ def test_what_is_put_off_when_the_worker_ends_is_delivered_again(vhost, broker, 
     assert body == b"event-1"
 
 
-def test_more_that_is_put_off_than_may_wait_is_tried_once_more_at_once_and_the_others_keep_their_pause(
+def test_above_the_limit_of_delayed_deliveries_others_are_processed_a_last_time_at_once(
     vhost, broker, recorder
 ):
-    recorder.on_batch = lambda batch: Verdict(put_off={each.tag: 60.0 for each in batch if not each.tries})
+    recorder.on_batch = lambda batch: Settlement(
+        retries={each.tag: 60.0 for each in batch if not each.local_attempts}
+    )
     publish(broker, *words(40))
     with running(vhost.amqp_url, recorder):
-        wait_until(lambda: sum(batch[0].tries for batch in recorder.batches) == 20)
+        wait_until(lambda: sum(batch[0].local_attempts for batch in recorder.batches) == 20)
         time.sleep(0.3)
 
-    assert all(batch[0].is_last_try for batch in recorder.batches if batch[0].tries)
+    assert all(batch[0].is_last_attempt for batch in recorder.batches if batch[0].local_attempts)
     wait_until(lambda: depth(broker) == 20)
 
 
 def test_a_suspect_is_acknowledged_before_the_next_one_is_tried(vhost, broker, recorder):
-    recorder.is_at_fault = False
-    recorder.on_batch = lambda batch: time.sleep(0.3 * len(batch))
     publish(broker, *words(10))
     with running(vhost.amqp_url, Recorder(on_batch=lambda _batch: time.sleep(1.0)), stop_seconds=0.0):
         wait_until(lambda: depth(broker) == 0)
     wait_until(lambda: depth(broker) == 10)
 
-    # All of them together would outlast the limit, and begin again with the first one, for ever.
-    with running(vhost.amqp_url, recorder, limits=TimeLimits(1.0, 1.0)):
+    with running(vhost.amqp_url, recorder):
         wait_until(lambda: len(recorder.batches) == 10)
 
     assert {len(batch) for batch in recorder.batches} == {1}
@@ -326,7 +279,6 @@ def test_a_broker_that_is_away_is_tried_until_it_is_there(vhost, broker, recorde
         client_name="test",
         batch_events=10,
         batch_seconds=0.02,
-        limits=TimeLimits(60.0, 60.0),
         stop_seconds=5.0,
         service_manager=ServiceManager(),
     )
@@ -347,7 +299,7 @@ def test_a_stop_settles_what_was_received(vhost, broker, recorder):
 
     settled = sum(len(batch) for batch in recorder.batches)
     assert depth(broker) == 30 - settled
-    assert {each.attempt for batch in recorder.batches for each in batch} == {1}
+    assert {each.delivery_count for batch in recorder.batches for each in batch} == {1}
 
 
 def test_a_stop_does_not_wait_for_a_broker_that_is_away(recorder):

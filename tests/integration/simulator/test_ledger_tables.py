@@ -19,7 +19,7 @@ from workers.db.models import (
     metadata,
     processed_events,
 )
-from workers.intake.guard import FILTERED
+from workers.intake import FILTERED
 from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

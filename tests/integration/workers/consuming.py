@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from messaging import topology
 from messaging.clock import SystemClock
-from messaging.consuming import Consumer, TimeLimits, Verdict
+from messaging.consuming import Consumer, Settlement
 from messaging.process import ServiceManager
 from workers.intake import Intake
 
@@ -21,7 +21,6 @@ class Recorder:
     deliveries: list = field(default_factory=list)
     batches: list = field(default_factory=list)
     on_batch: object = None
-    is_at_fault: bool = True
 
     def process(self, batch):
         records = [each for each in batch if each.queue == topology.DEAD_LETTER_RECORDS]
@@ -29,14 +28,11 @@ class Recorder:
             return rejecting(records)
         self.deliveries += [each for each in batch if each not in self.deliveries]
         self.batches.append(list(batch))
-        verdict = self.on_batch(batch) if self.on_batch else None
-        return verdict or Verdict()
+        settlement = self.on_batch(batch) if self.on_batch else None
+        return settlement or Settlement()
 
-    def expect(self, batch):
+    def prefetch(self, batch):
         pass
-
-    def abandon(self):
-        return self.is_at_fault
 
     def bodies(self):
         return [each.envelope.body for each in self.deliveries]
@@ -47,7 +43,6 @@ def running(url, processor, *, first=(), **changes):
     options = {
         "batch_events": 10,
         "batch_seconds": 0.02,
-        "limits": TimeLimits(60.0, 60.0),
         "stop_seconds": 5.0,
     }
     consumer = Consumer(
@@ -64,15 +59,15 @@ def running(url, processor, *, first=(), **changes):
 
 
 def processor(engine, handlers):
-    """Return what processes deliveries to the end, without the pauses; it returns the tags to dead-letter."""
+    """Return a function that processes deliveries to the end and returns the rejected tags."""
     worker = Intake(engine, handlers, SystemClock())
 
     def process(*deliveries):
-        verdict = worker.process(deliveries)
-        rejected = set(verdict.rejected)
-        for each in deliveries:
-            if each.tag in verdict.put_off:
-                rejected |= process(replace(each, tries=each.tries + 1))
+        settlement = worker.process(deliveries)
+        rejected = set(settlement.rejected)
+        for delivery in deliveries:
+            if delivery.tag in settlement.retries:
+                rejected |= process(replace(delivery, local_attempts=delivery.local_attempts + 1))
         return rejected
 
     return process
@@ -90,4 +85,4 @@ def wait_until(condition):
 
 
 def rejecting(deliveries):
-    return Verdict(frozenset(each.tag for each in deliveries))
+    return Settlement(frozenset(each.tag for each in deliveries))

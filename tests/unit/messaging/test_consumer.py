@@ -1,9 +1,9 @@
-"""An attempt that comes to nothing is left for the next one, whether pika tells of its end or not."""
+"""A failed attempt to connect is given up for the next one, whether pika reports its end or not."""
 
 import pytest
 from pika import spec
 
-from messaging.consuming import Consumer, TimeLimits, consumer, subscription
+from messaging.consuming import Consumer, consumer, subscription
 from messaging.process import ServiceManager
 from tests.unit.messaging.fake_broker import FakeBroker, turn, turn_until
 
@@ -18,7 +18,7 @@ def broker(monkeypatch):
     return broker
 
 
-class Told(ServiceManager):
+class CountingManager(ServiceManager):
     """Counts how often a consumer was ready."""
 
     readies = 0
@@ -28,27 +28,26 @@ class Told(ServiceManager):
 
 
 @pytest.fixture
-def told():
-    return Told()
+def manager():
+    return CountingManager()
 
 
 @pytest.fixture
-def consuming(told):
-    consuming = consumer_of(told, "amqp://127.0.0.1:9/")
+def consuming(manager):
+    consuming = consumer_of(manager, "amqp://127.0.0.1:9/")
     yield consuming
     end(consuming)
 
 
-def consumer_of(told, *urls):
+def consumer_of(manager, *urls):
     return Consumer(
         urls,
         None,
         client_name="test",
         batch_events=10,
         batch_seconds=0.0,
-        limits=TimeLimits(60.0, 60.0),
         stop_seconds=5.0,
-        service_manager=told,
+        service_manager=manager,
     )
 
 
@@ -61,8 +60,8 @@ def end(consuming):
 @pytest.mark.parametrize(
     "unanswered", [spec.Connection.Open, spec.Channel.Open, spec.Basic.Qos, spec.Basic.Consume]
 )
-def test_a_broker_that_stops_answering_before_it_delivers_is_left_for_the_next(
-    broker, consuming, told, unanswered
+def test_a_broker_that_stops_answering_before_it_delivers_is_given_up_for_the_next(
+    broker, consuming, manager, unanswered
 ):
     loop = consuming._loop
     broker.unanswered.add(unanswered)
@@ -70,18 +69,16 @@ def test_a_broker_that_stops_answering_before_it_delivers_is_left_for_the_next(
     consuming._tick()
     turn_until(loop, lambda: len(broker.links) == 3)
     broker.unanswered.clear()
-    turn_until(loop, lambda: told.readies == 1)
+    turn_until(loop, lambda: manager.readies == 1)
     links = len(broker.links)
     loop.call_later(0.1, loop.stop)
     loop.run_forever()
 
-    assert (len(broker.links), told.readies) == (links, 1)
+    assert (len(broker.links), manager.readies) == (links, 1)
 
 
 @pytest.mark.parametrize("unanswered", [spec.Channel.Open, spec.Basic.Qos, spec.Basic.Consume])
-def test_what_is_answered_after_the_end_of_an_attempt_makes_nothing_ready(
-    broker, consuming, told, unanswered
-):
+def test_an_answer_after_the_end_of_an_attempt_makes_nothing_ready(broker, consuming, manager, unanswered):
     loop, failures = consuming._loop, []
     loop.set_exception_handler(lambda _loop, context: failures.append(context))
     broker.unanswered |= {unanswered, spec.Channel.Close}
@@ -92,17 +89,17 @@ def test_what_is_answered_after_the_end_of_an_attempt_makes_nothing_ready(
     broker.links[0].answer_at_last()
     turn(loop, 20)
 
-    assert told.readies == 0
+    assert manager.readies == 0
     assert not failures
 
 
-def test_after_a_lost_connection_the_next_node_is_tried_first(broker, told, monkeypatch):
+def test_after_a_lost_connection_the_next_node_is_tried_first(broker, manager, monkeypatch):
     monkeypatch.setattr(consumer, "STABLE_SECONDS", 0.0)
-    consuming = consumer_of(told, "amqp://127.0.0.1:9/", "amqp://127.0.0.1:10/")
+    consuming = consumer_of(manager, "amqp://127.0.0.1:9/", "amqp://127.0.0.1:10/")
     consuming._connect()
     consuming._tick()
     for connections in (1, 2, 3):
-        turn_until(consuming._loop, lambda expected=connections: told.readies == expected)
+        turn_until(consuming._loop, lambda expected=connections: manager.readies == expected)
         consuming._subscription.drop("a test")
     assert [link.port for link in broker.links[:3]] == [9, 10, 9]
     end(consuming)

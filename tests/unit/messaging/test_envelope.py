@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pika import frame, spec
 from pika.spec import BasicProperties
 
-from messaging.consuming.delivery import encoded_delivery
+from messaging.consuming.delivery import read_encoded_delivery
 from messaging.envelope import (
     MAX_RECEIVED_US,
     MIN_RECEIVED_US,
@@ -60,9 +60,9 @@ def test_an_event_that_came_back_shows_how_often():
     properties.decode(encode_properties("m-1", 2**50, "r-1", WEBHOOK))
     properties.headers["x-delivery-count"] = 2
 
-    delivery = encoded_delivery("queue", 7, b"".join(properties.encode()), b"{}")
+    delivery = read_encoded_delivery("queue", 7, b"".join(properties.encode()), b"{}")
 
-    assert delivery.attempt == 3
+    assert delivery.delivery_count == 3
     assert delivery.envelope == own_envelope(encode_properties("m-1", 2**50, "r-1", WEBHOOK), b"{}")
 
 
@@ -93,7 +93,7 @@ def test_a_time_that_no_edge_can_have_written_is_the_time_of_the_delivery(receiv
     headers = {"received-at-us": received_at_us, "request-id": "r-1", "source": WEBHOOK}
     properties = BasicProperties(message_id="m-1", delivery_mode=2, headers=headers)
 
-    delivery = encoded_delivery("queue", 7, b"".join(properties.encode()), b"{}")
+    delivery = read_encoded_delivery("queue", 7, b"".join(properties.encode()), b"{}")
 
     assert before_us <= delivery.envelope.received_at_us <= time.time_ns() // 1000
 
@@ -103,10 +103,10 @@ def test_a_time_that_no_edge_can_have_written_is_the_time_of_the_delivery(receiv
 def test_what_another_publisher_wrote_into_the_brokers_headers_does_no_harm(returns, death):
     headers = {"x-delivery-count": returns, "x-first-death-reason": death}
 
-    delivery = encoded_delivery("queue", 7, b"".join(BasicProperties(headers=headers).encode()), b"{}")
+    delivery = read_encoded_delivery("queue", 7, b"".join(BasicProperties(headers=headers).encode()), b"{}")
 
-    assert 1 <= delivery.attempt < 2**31
-    assert delivery.death is None
+    assert 1 <= delivery.delivery_count < 2**31
+    assert delivery.death_reason is None
 
 
 @given(size=st.integers(min_value=1, max_value=5000), frame_max=st.sampled_from([64, 4096, 131072]))

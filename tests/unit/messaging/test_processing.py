@@ -1,15 +1,15 @@
-"""Each batch is reported once, whenever the one before it was taken from its thread."""
+"""One thread processes all batches; a lost connection drops those that wait and the current one's result."""
 
 import queue
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
 
-from messaging.consuming import Delivery, TimeLimits, Verdict
+from messaging.consuming import Delivery, Settlement
 from messaging.consuming.processing import Processing
 from messaging.envelope import WEBHOOK, Envelope
+from messaging.errors import RetryLaterError
 
 PATIENCE_SECONDS = 5.0
 
@@ -18,64 +18,88 @@ def delivery(tag):
     return Delivery(tag, "events", 1, Envelope(f"message-{tag}", 1, "request", WEBHOOK, b"{}"))
 
 
-class ComesBackWhileAbandoned:
-    """Has a batch hang until it is abandoned; `abandon` returns when its thread can get no further."""
+class Processor:
+    """Holds the batch of tag 1 until the test lets it go, then does as the test says."""
 
     def __init__(self):
-        self.is_abandoned = threading.Event()
-        self.next_is_begun = threading.Event()
-        self.begun = threading.Event()
-        self.thread = None
+        self.started = threading.Event()
+        self.finish = threading.Event()
+        self.error = None
+        self.threads = set()
 
     def process(self, batch):
-        if batch[0].tag == 1 and not batch[0].hangs:
-            self.thread = threading.current_thread()
-            self.begun.set()
-            assert self.is_abandoned.wait(PATIENCE_SECONDS)
-        elif threading.current_thread() is self.thread:
-            self.next_is_begun.set()
-        return Verdict()
+        self.threads.add(threading.current_thread())
+        if batch[0].tag == 1:
+            self.started.set()
+            assert self.finish.wait(PATIENCE_SECONDS)
+            if self.error:
+                raise self.error
+        return Settlement()
 
-    def expect(self, batch):
+    def prefetch(self, batch):
         pass
-
-    def abandon(self):
-        self.is_abandoned.set()
-        _wait_until(lambda: self.next_is_begun.is_set() or not self.thread.is_alive())
-        return True
 
 
 @pytest.fixture
-def reports():
-    """What threads have called on the loop."""
+def processor():
+    return Processor()
+
+
+@pytest.fixture
+def calls():
+    """Calls of the thread on the loop."""
     return queue.Queue()
 
 
-def test_a_batch_that_comes_back_while_it_is_taken_away_does_not_take_the_next_along(reports):
-    processor, settled = ComesBackWhileAbandoned(), []
-    loop = SimpleNamespace(call_soon_threadsafe=lambda *call: reports.put(call))
-    processing = Processing(
-        loop,
-        processor,
-        lambda batch, _verdict: settled.append([each.tag for each in batch]),
-        limits=TimeLimits(0.0, 60.0),
-        left_behind=[],
-    )
-    processing.start()
-    processing.submit([delivery(1), delivery(2)])
-    processing.submit([delivery(3)])
-    assert processor.begun.wait(PATIENCE_SECONDS)
-    processing.replace_overdue_thread()
-    while not processing.is_idle:
-        call, *arguments = reports.get(timeout=PATIENCE_SECONDS)
-        call(*arguments)
+@pytest.fixture
+def processing(processor, calls):
+    loop = SimpleNamespace(call_soon_threadsafe=lambda *call: calls.put(call))
+    processing = Processing(loop, processor)
+    yield processing
+    processor.finish.set()
+    processing.close()
+    processing._thread.join(PATIENCE_SECONDS)
+    assert not processing._thread.is_alive()
+
+
+def connect(processing):
+    settled = []
+    processing.connect(lambda batch, _settlement: settled.append([each.tag for each in batch]))
+    return settled
+
+
+def test_batches_are_settled_in_order(processing, processor, calls):
+    settled = connect(processing)
+    processor.finish.set()
+    for tags in ([1, 2], [3]):
+        processing.submit([delivery(tag) for tag in tags])
+
+    run_until_idle(processing, calls)
+
+    assert settled == [[1, 2], [3]]
+
+
+@pytest.mark.parametrize("error", [None, RetryLaterError("away", delay=60.0), ValueError("a bug")])
+def test_a_lost_connection_drops_its_batches_and_the_next_one_uses_the_same_thread(
+    processing, processor, calls, error
+):
+    lost = connect(processing)
+    processing.submit([delivery(1)])
+    processing.submit([delivery(2)])
+    assert processor.started.wait(PATIENCE_SECONDS)
     processing.abandon()
+    settled = connect(processing)
+    processing.submit([delivery(3)])
+    processor.error = error
+    processor.finish.set()
 
-    assert settled == [[1], [2], [3]]
+    run_until_idle(processing, calls)
+
+    assert (lost, settled) == ([], [[3]])
+    assert len(processor.threads) == 1
 
 
-def _wait_until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.001)
+def run_until_idle(processing, calls):
+    while not processing.is_idle:
+        call, *arguments = calls.get(timeout=PATIENCE_SECONDS)
+        call(*arguments)

@@ -3,7 +3,7 @@
 import pytest
 
 from messaging.envelope import INGEST, RECONCILE, REPLAY, WEBHOOK
-from workers.intake.dispatch import TOO_OLD, reason_of_age
+from workers.intake.dispatch import TOO_OLD, find_age_reason
 from workers.parsing import Arrival, Event
 
 DAY = 86_400_000_000
@@ -29,7 +29,7 @@ RETENTION = 30 * DAY
     ],
 )
 def test_an_event_is_too_old_only_if_both_clocks_show_it(occurred, received, now, reason):
-    assert reason_of_age(arrived(occurred, received), RETENTION, now) == reason
+    assert find_age_reason(arrived(occurred, received), RETENTION, now) == reason
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_an_event_is_too_old_only_if_both_clocks_show_it(occurred, received, now
     ],
 )
 def test_only_a_webhook_s_event_can_be_too_old(source, retention, reason):
-    assert reason_of_age(arrived(0, NOW, source), retention, NOW) == reason
+    assert find_age_reason(arrived(0, NOW, source), retention, NOW) == reason
 
 
 def arrived(occurred, received, source=WEBHOOK):

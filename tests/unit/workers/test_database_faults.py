@@ -8,7 +8,8 @@ from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterE
 from workers.db.engine import is_outage, make_engine, translate
 
 OUTAGES = ["08006", "40001", "57P01", "57P03", "57014", "53100", "53300", "58030", "55P03"]
-SETUP = ["42P01", "42703", "42501", "25006", "28000", "3D000", "XX000"]
+SETUP = ["42501", "25006", "28000", "3D000", "XX000"]
+MISSING_SCHEMA = ["42P01", "42703"]
 ROWS = ["22021", "22P05", "23502", "23514", "54000"]
 
 
@@ -24,9 +25,10 @@ def sqlite_error(name, kind=sqlite3.OperationalError, wrapper=exc.OperationalErr
 
 @pytest.mark.parametrize(
     ("sqlstate", "kind"),
-    [(state, RetryLaterError) for state in OUTAGES] + [(state, StatementRefusedError) for state in SETUP],
+    [(state, RetryLaterError) for state in OUTAGES + MISSING_SCHEMA]
+    + [(state, StatementRefusedError) for state in SETUP],
 )
-def test_only_a_database_that_is_away_is_an_outage(sqlstate, kind):
+def test_deliveries_are_held_only_if_the_database_is_away_or_not_migrated(sqlstate, kind):
     assert type(translate(error_with(sqlstate))) is kind
 
 
@@ -50,7 +52,7 @@ def test_an_outage_is_one_whoever_ran_the_statement(sqlstate):
     assert is_outage(error_with(sqlstate))
 
 
-@pytest.mark.parametrize("sqlstate", SETUP + ROWS)
+@pytest.mark.parametrize("sqlstate", SETUP + MISSING_SCHEMA + ROWS)
 def test_what_a_statement_itself_got_wrong_is_no_outage(sqlstate):
     assert not is_outage(error_with(sqlstate))
 
@@ -75,12 +77,12 @@ def test_sqlites_outages_are_known_by_name(name):
 
 def test_sqlites_other_faults_are_told_apart():
     row = sqlite_error("SQLITE_CONSTRAINT_NOTNULL", sqlite3.IntegrityError, exc.IntegrityError)
-    missing_table = sqlite_error("SQLITE_ERROR")
+    syntax_error = sqlite_error("SQLITE_ERROR")
 
     assert isinstance(translate(row), RejectedEventError)
-    assert isinstance(translate(missing_table), StatementRefusedError)
+    assert isinstance(translate(syntax_error), StatementRefusedError)
     assert not is_outage(row)
-    assert not is_outage(missing_table)
+    assert not is_outage(syntax_error)
 
 
 def test_no_reason_repeats_what_the_driver_quotes():

@@ -1,4 +1,4 @@
-"""What is read before its turn, and what is not."""
+"""Which deliveries are parsed early, and what the event filter does with them."""
 
 import json
 from dataclasses import replace
@@ -7,10 +7,12 @@ import pytest
 
 from messaging.consuming import Delivery
 from messaging.envelope import Envelope
-from workers.intake.guard import Guard
+from messaging.errors import ConfigurationError
+from workers.filters import checked
 from workers.intake.outcome import Parsed, Refused
-from workers.intake.reading import AT_A_TIME, Reader
+from workers.intake.reading import PREFETCH_STEP, Reader
 from workers.parsing import CONVERSATION_NEW
+from workers.settings import read_intake_settings
 
 
 def delivered(tag, **more):
@@ -21,7 +23,7 @@ def delivered(tag, **more):
 
 @pytest.fixture
 def reader():
-    return Reader({CONVERSATION_NEW}, Guard(None))
+    return Reader({CONVERSATION_NEW})
 
 
 def conversations_of(outcome):
@@ -29,53 +31,82 @@ def conversations_of(outcome):
     return [each.event.conversation_id for each in outcome.arrivals]
 
 
-def test_what_is_expected_is_read_a_few_at_a_time_in_its_order(reader):
-    reader.expect([delivered(number, **{f"field_{number}": True}) for number in range(AT_A_TIME + 1)])
+def test_the_next_batch_is_parsed_a_few_at_a_time_in_its_order(reader):
+    reader.expect([delivered(number, **{f"field_{number}": True}) for number in range(PREFETCH_STEP + 1)])
 
-    assert reader.read_ahead()
-    assert len(reader.notes.pending()) == AT_A_TIME
-    assert f"field_{AT_A_TIME}" not in [each.name for each in reader.notes.pending()]
-    assert reader.read_ahead()
-    assert not reader.read_ahead()
+    assert reader.prefetch()
+    assert len(reader.notes.pending()) == PREFETCH_STEP
+    assert f"field_{PREFETCH_STEP}" not in [each.name for each in reader.notes.pending()]
+    assert reader.prefetch()
+    assert not reader.prefetch()
 
 
-def test_what_was_read_ahead_is_not_read_again(reader):
+def test_a_prefetched_delivery_is_not_parsed_again(reader):
     delivery = delivered(1)
     reader.expect([delivery])
-    reader.read_ahead()
+    reader.prefetch()
 
-    first, again = reader.read(delivery), reader.read(delivery)
+    prefetched = reader._prefetched[1]
 
-    assert conversations_of(first) == conversations_of(again) == ["c-1"]
-    assert first.delivery is again.delivery is delivery
+    [outcome] = reader.read_all([delivery])
+
+    assert outcome is prefetched
+    assert conversations_of(outcome) == ["c-1"]
 
 
 def test_the_same_tag_on_another_connection_is_another_delivery(reader):
     reader.expect([delivered(1)])
-    reader.read_ahead()
+    reader.prefetch()
     other = replace(delivered(2), tag=1)
 
-    assert conversations_of(reader.read(other)) == ["c-2"]
+    [outcome] = reader.read_all([other])
+    assert conversations_of(outcome) == ["c-2"]
 
 
-@pytest.mark.parametrize("sign", [{"attempt": 2}, {"hangs": 1}, {"tries": 1}], ids=str)
-def test_what_may_do_harm_is_not_read_before_its_turn(reader, sign):
+@pytest.mark.parametrize("sign", [{"delivery_count": 2}, {"local_attempts": 1}], ids=str)
+def test_a_delivery_that_may_do_harm_is_not_parsed_early(reader, sign):
     reader.expect([replace(delivered(1), **sign)])
 
-    assert not reader.read_ahead()
+    assert not reader.prefetch()
 
 
-def test_what_cannot_be_read_is_refused_in_its_turn(reader):
+def test_a_prefetched_delivery_that_cannot_be_parsed_is_refused_in_its_turn(reader):
     delivery = replace(delivered(1), envelope=Envelope("m", 1, "r", "webhook", b"no JSON"))
     reader.expect([delivery])
-    assert reader.read_ahead()
+    assert reader.prefetch()
 
-    assert isinstance(reader.read(delivery), Refused)
+    assert isinstance(reader.read_all([delivery])[0], Refused)
 
 
-def test_what_was_read_ahead_on_a_connection_that_is_lost_is_not_kept(reader):
-    reader.expect([delivered(number) for number in range(AT_A_TIME)])
-    reader.read_ahead()
+def test_deliveries_prefetched_on_a_lost_connection_are_dropped(reader):
+    reader.expect([delivered(number) for number in range(PREFETCH_STEP)])
+    reader.prefetch()
 
     assert len(reader.read_all([delivered(1)])) == 1
-    assert not reader._read_ahead
+    assert not reader._prefetched
+
+
+@pytest.mark.parametrize(
+    ("expression", "skip", "undecided"),
+    [
+        ("channel.externalId == 'mine'", None, 0),
+        ("channel.externalId == 'yours'", "filtered", 0),
+        ("routing.status == 'CONTACT-QUEUED'", None, 1),
+    ],
+)
+def test_the_filter_marks_events_and_accepts_those_that_it_cannot_evaluate(expression, skip, undecided):
+    reader = Reader({CONVERSATION_NEW}, checked(expression))
+
+    [outcome] = reader.read_all([delivered(1, channel={"type": "custom", "externalId": "mine"})])
+
+    assert [arrival.event.skip for arrival in outcome.arrivals] == [skip]
+    assert (reader.take_undecided(), reader.take_undecided()) == (undecided, 0)
+
+
+def test_a_filter_that_names_no_field_refuses_the_start_by_the_variables_name(monkeypatch):
+    monkeypatch.setenv("OM_AMQP_URL", "amqp://localhost")
+    monkeypatch.setenv("OM_DATABASE_URL", "sqlite:////tmp/none")
+    monkeypatch.setenv("OM_EVENT_FILTER", "chanel.type == 'custom'")
+
+    with pytest.raises(ConfigurationError, match=r"OM_EVENT_FILTER: chanel .* channel\.type"):
+        read_intake_settings()

@@ -32,7 +32,7 @@ def test_no_secret_is_shown(environment):
         ("OM_BATCH_SECONDS", "nan"),
         ("OM_DATABASE_URL", ""),
         ("OM_LOG_LEVEL", "loud"),
-        ("OM_STUCK_SECONDS", "0"),
+        ("OM_HANDLER_SECONDS", "0"),
     ],
 )
 def test_a_malformed_setting_is_refused_by_name(environment, name, value):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US
-from workers.db.ingest import DeadLetter, minimal, storable
+from workers.db.ingest import DeadLetter, make_minimal, make_storable
 
 LETTER = DeadLetter("m-1", "handler_failed", "handler a:b: ValueError", "0f" * 32, "webhook", 2**50, 3, "k-1")
 
@@ -36,15 +36,15 @@ LETTER = DeadLetter("m-1", "handler_failed", "handler a:b: ValueError", "0f" * 3
     ],
 )
 def test_every_value_of_a_dead_letter_is_made_storable(field, value, stored):
-    letter = storable(replace(LETTER, **{field: value}))
+    letter = make_storable(replace(LETTER, **{field: value}))
 
     assert getattr(letter, field) == stored
     assert replace(letter, **{field: getattr(LETTER, field)}) == LETTER
-    assert storable(letter) == letter
+    assert make_storable(letter) == letter
 
 
 def test_the_minimal_record_has_nothing_of_the_event_but_its_id():
-    record = minimal(replace(LETTER, message_id="\ud83d"), 2**50 + 1)
+    record = make_minimal(replace(LETTER, message_id="\ud83d"), 2**50 + 1)
 
     assert record == DeadLetter(
         LETTER.body_sha256,

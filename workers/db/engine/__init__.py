@@ -1,4 +1,7 @@
-"""Run statements and transactions on PostgreSQL or SQLite, and say whose fault a failure is."""
+"""Statements and transactions on PostgreSQL or SQLite, and whose fault a failure is.
+
+`bulk` is for statements over the events of a batch; all other statements are SQLAlchemy's.
+"""
 
 from workers.db.engine.bulk import (
     BOOLEAN,
@@ -13,9 +16,9 @@ from workers.db.engine.bulk import (
 )
 from workers.db.engine.database_clock import DatabaseClock
 from workers.db.engine.errors import QUERY_CANCELED, error_code, is_outage, sqlstate, translate
-from workers.db.engine.open_connections import OpenConnections
-from workers.db.engine.transactions import is_committable, make_engine, transact
-from workers.db.engine.waiting_time import work_while_waiting
+from workers.db.engine.prefetch import prefetch_while_waiting
+from workers.db.engine.schema import SCHEMA_REVISION, check_schema
+from workers.db.engine.transactions import WORKER_SESSION, is_committable, make_engine, transact
 
 __all__ = [
     "BOOLEAN",
@@ -24,18 +27,20 @@ __all__ = [
     "INTEGER",
     "MOMENT",
     "QUERY_CANCELED",
+    "SCHEMA_REVISION",
     "TEXT",
+    "WORKER_SESSION",
     "BulkStatement",
     "DatabaseClock",
-    "OpenConnections",
+    "check_schema",
     "column_kinds",
     "error_code",
     "insert_into",
     "is_committable",
     "is_outage",
     "make_engine",
+    "prefetch_while_waiting",
     "sqlstate",
     "transact",
     "translate",
-    "work_while_waiting",
 ]

@@ -1,10 +1,11 @@
-"""Say whose fault a failure in the database is: the database's, or the event's.
+"""Decide whether a failure in the database is the database's fault or the event's.
 
 Source: PostgreSQL, Appendix A, "PostgreSQL Error Codes"; SQLite, "Result and Error Codes".
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import Final
 
@@ -19,13 +20,16 @@ OUTAGES: Final = frozenset({"08", "40", "53", "57", "58"})
 """Classes of SQLSTATE that no event causes: connection, rollback, resources, operator, system."""
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
-"""A lock that somebody holds for longer than lock_timeout."""
+"""A lock was held for longer than lock_timeout."""
 
 QUERY_CANCELED: Final = "57014"
-"""statement_timeout, or a person who cancelled it."""
+"""statement_timeout, or an operator cancelled it."""
 
 FAILED_TRANSACTION: Final = "25P02"
 """A handler went on after a statement of its own had failed."""
+
+MISSING_SCHEMA: Final = frozenset({"42P01", "42703"})
+"""undefined_table, undefined_column: the database is not migrated."""
 
 ROW_FAULTS: Final = frozenset({"22", "23", "54"})
 """Classes of SQLSTATE that are one row's fault: data exception, integrity violation, limit exceeded."""
@@ -43,16 +47,19 @@ SQLITE_OUTAGES: Final = (
     "SQLITE_PROTOCOL",
     "SQLITE_READONLY",
 )
-"""What SQLite's names of such failures start with."""
+"""Prefixes of SQLite's names of such failures."""
+
+_SQLITE_MISSING_SCHEMA: Final = re.compile(r"no such (table|column)|has no column named")
+"""SQLite has one code for every mistake in a statement."""
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return PostgreSQL's code of a failed statement; None where there is none, as of a lost connection."""
+    """Return PostgreSQL's code of a failed statement; None if there is none, as for a lost connection."""
     return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether a statement failed because the database is away, busy or full, whoever's it was."""
+    """Return whether any statement would have failed, because the database is away, busy or full."""
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated:
@@ -62,12 +69,12 @@ def is_outage(error: BaseException) -> bool:
         return state[:2] in OUTAGES or state == LOCK_NOT_AVAILABLE
     if isinstance(error.orig, sqlite3.Error):
         return getattr(error.orig, "sqlite_errorname", "").startswith(SQLITE_OUTAGES)
-    # psycopg's own: these two mean that no statement gets through; its others, that this one was wrong.
+    # psycopg's own: these two mean that no statement reaches the server; its others, that this one was wrong.
     return isinstance(error, OperationalError | InterfaceError)
 
 
 def error_code(error: DBAPIError) -> str:
-    """Return the code or, where there is none, the type of a failure; its text would quote the row."""
+    """Return the code of a failure or, if it has none, its type; its text would quote the row."""
     state = sqlstate(error)
     if state is not None:
         return f"SQLSTATE {state}"
@@ -75,22 +82,26 @@ def error_code(error: DBAPIError) -> str:
 
 
 def translate(error: DBAPIError) -> Exception:
-    """Say what a failure of one of our own statements is, without repeating its text: it quotes the row.
+    """Translate the failure of one of our own statements, without its text, which quotes the row.
 
-    A missing table or permission may concern one kind of event alone, so it is no outage.
+    A missing permission may concern one kind of event alone, so it is no outage. A missing table or column is
+    no event's fault.
 
     Returns:
-        RejectedEventError: A row is at fault; with more than one, try them apart.
-        RetryLaterError: The database is away, busy or full; hold what you have and try the same again.
-        StatementRefusedError: It refuses the statement; with more than one item, try them apart.
+        RejectedEventError: A row is at fault; if there are several, try them apart.
+        RetryLaterError: The database is away, busy, full or not migrated; hold everything and try the same
+            again.
+        StatementRefusedError: It refuses the statement; if there are several items, try them apart.
         The error itself: A handler has left the transaction unusable; try the events apart.
     """
     if sqlstate(error) == FAILED_TRANSACTION:
         return error
-    name = error_code(error)
+    code = error_code(error)
     if _is_row_fault(error):
-        return RejectedEventError("refused_by_database", f"database: refuses the row, {name}")
-    return RetryLaterError(name) if is_outage(error) else StatementRefusedError(name)
+        return RejectedEventError("refused_by_database", f"database: refuses the row, {code}")
+    if _is_schema_missing(error):
+        return RetryLaterError(f"{code}: a table or a column is missing, run `omctl migrate`")
+    return RetryLaterError(code) if is_outage(error) else StatementRefusedError(code)
 
 
 def _is_row_fault(error: DBAPIError) -> bool:
@@ -98,3 +109,9 @@ def _is_row_fault(error: DBAPIError) -> bool:
     if state is not None:
         return state[:2] in ROW_FAULTS
     return isinstance(error, IntegrityError | DataError)
+
+
+def _is_schema_missing(error: DBAPIError) -> bool:
+    if isinstance(error.orig, sqlite3.Error):
+        return _SQLITE_MISSING_SCHEMA.search(str(error.orig)) is not None
+    return sqlstate(error) in MISSING_SCHEMA

@@ -15,6 +15,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from messaging.errors import ConfigurationError, RetryLaterError
 from workers.db.engine.errors import CONFLICTS, sqlstate, translate
+from workers.db.engine.prefetch import use_time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 WORKER_SESSION: Final[Mapping[str, str]] = {
-    # A statement or a lock that takes so long is an outage, and the deliveries are held; without a limit
-    # the worker would hang with it.
-    "statement_timeout": "30s",
+    # A statement or a lock that takes longer is an outage, and the deliveries are held. Below
+    # OM_HANDLER_SECONDS, so that a slow statement of a handler does not end its worker.
+    "statement_timeout": "20s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
     # Every statement here reaches at most a batch of rows by their keys. A plan made for a table that was
@@ -72,7 +73,7 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
     if parsed.get_backend_name() == "postgresql":
         options = " ".join(f"-c {name}={value}" for name, value in session.items())
         # A transaction asks for what it is given: READ COMMITTED, in which ON CONFLICT waits and sees.
-        return create_engine(
+        engine = create_engine(
             parsed,
             connect_args={**POSTGRESQL_OPTIONS, "options": options},
             isolation_level="READ COMMITTED",
@@ -81,6 +82,8 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
             pool_timeout=5.0,
             hide_parameters=True,
         )
+        use_time_limit(engine)
+        return engine
     engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     is_reader = session.get("default_transaction_read_only") == "on"

@@ -91,7 +91,7 @@ class DeadLetter:
     destination: str | None = None
 
 
-def storable(letter: DeadLetter) -> DeadLetter:
+def make_storable(letter: DeadLetter) -> DeadLetter:
     """Return a dead letter that both databases can store, whatever a handler or a publisher put into it.
 
     A value that has to be replaced loses its meaning, but the record of a dead letter must never fail.
@@ -110,10 +110,10 @@ def storable(letter: DeadLetter) -> DeadLetter:
     )
 
 
-def minimal(letter: DeadLetter, now_us: int) -> DeadLetter:
+def make_minimal(letter: DeadLetter, now_us: int) -> DeadLetter:
     """Return the record of a dead letter whose own record the database refused: nothing of it but its id."""
     return DeadLetter(
-        message_id=storable(letter).message_id,
+        message_id=make_storable(letter).message_id,
         code=UNRECORDABLE,
         reason="record: the database refused its values",
         body_sha256=letter.body_sha256,
@@ -152,7 +152,7 @@ def record_dead_letters(
     """
     # The first of several copies, since PostgreSQL changes no row twice in one statement.
     first_of: dict[str, DeadLetter] = {}
-    for letter in map(storable, dead_letters):
+    for letter in map(make_storable, dead_letters):
         first_of.setdefault(letter.message_id, letter)
     rows = [
         (

@@ -1,8 +1,8 @@
-"""Mark deliveries that may kill their worker, so that the next worker knows which one does.
+"""Mark deliveries that may end or hang their worker, so that the next worker knows which one did.
 
-The broker's own delivery limit cannot tell a poison event from its neighbours: a crash counts for all that
-the worker held. So a delivery that comes back is tried alone, with a mark in SQL before and none after; the
-mark that stands at the next attempt was left by the event itself.
+The broker's delivery count cannot distinguish such an event from its neighbours: the end of a worker counts
+for every delivery that it held. So a delivery that comes back is processed alone, with a mark in SQL before
+and none after. A mark that exists at the next attempt was left by the event itself.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from messaging.consuming import Delivery
 
-KILLS: Final = 2
-"""A worker ended twice by one event alone is evidence; once could be the machine's fault."""
+POISON_ENDS: Final = 2
+"""Two ends of a worker by one event alone are evidence; one could be the machine's fault."""
 
 _MARK: Final = BulkStatement(
     """
@@ -42,69 +41,52 @@ _TAKE_BACK: Final = text("UPDATE suspects SET attempts = attempts - 1 WHERE mess
 
 
 class Suspects:
-    """Marks deliveries before they are tried alone.
+    """Marks deliveries while they are processed alone.
 
     Args:
         engine: The database.
-        clock: Our time.
+        clock: The database's time.
     """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        # A delivery that is taken from a hanging thread, or whose mark a database that was away has kept, is
-        # tried again while this process lives, which is no kill: one mark will do.
-        self._marked: dict[str, int] = {}
+        # If the database was away, a mark of this process may remain. The next attempt here needs no other.
+        self._ends: dict[str, int] = {}
 
     @contextmanager
     def attempt(self, message_id: str) -> Iterator[bool]:
-        """Mark an attempt while it lasts; the mark outlives this process if the attempt ends it.
+        """Mark an attempt while it lasts; if it ends this process, the mark remains.
 
-        Yields whether the delivery is poison, not to be opened: the marks of that stay until `clear`.
+        Yields whether the delivery is poison, which must not be processed; its marks remain until `clear`.
         """
-        is_poison = self.mark(message_id) >= KILLS
+        is_poison = self.mark(message_id) >= POISON_ENDS
         try:
             yield is_poison
         except RetryLaterError:
-            # It is held, and has ended nobody: a mark that stood would make a kill of each restart. What
-            # earlier attempts left stands: they did end their workers.
+            # It is held and has ended no worker: a mark that remained would count each restart as an end. The
+            # marks of earlier attempts remain.
             if not is_poison:
                 with suppress(RetryLaterError):
-                    self._take_back(message_id)
+                    transact(self._engine, lambda connection: _take_back(connection, message_id))
+                    self._ends.pop(message_id, None)
             raise
         if not is_poison:
             self.clear(message_id)
 
     def mark(self, message_id: str) -> int:
         """Mark an attempt, durably, and return how many workers earlier attempts ended."""
-        if message_id not in self._marked:
-            now_us = self._clock.now_us()
-            self._marked[message_id] = transact(
-                self._engine, lambda connection: _mark(connection, message_id, now_us)
-            )
-        return self._marked[message_id]
+        if message_id not in self._ends:
+            row = (message_id, self._clock.now_us())
+            [(attempts,)] = transact(self._engine, lambda connection: _MARK.execute(connection, [row]))
+            self._ends[message_id] = int(attempts) - 1
+        return self._ends[message_id]
 
     def clear(self, message_id: str) -> None:
-        """Forget all marks of a delivery that is settled or put off, if this process set one."""
-        if message_id not in self._marked:
-            return
-        transact(self._engine, lambda connection: connection.execute(_CLEAR, {"message_id": message_id}))
-        self._marked.pop(message_id, None)
-
-    def _take_back(self, message_id: str) -> None:
-        """Forget the mark that this process set; the next attempt sets it anew."""
-        transact(self._engine, lambda connection: _take_back(connection, message_id))
-        self._marked.pop(message_id, None)
-
-
-def has_hung_alone(delivery: Delivery) -> bool:
-    """Return whether a delivery outlasted its time in a batch, and then alone."""
-    return delivery.hangs > 1
-
-
-def _mark(connection: Connection, message_id: str, now_us: int) -> int:
-    [(attempts,)] = _MARK.execute(connection, [(message_id, now_us)])
-    return int(attempts) - 1
+        """Remove all marks of a delivery that is settled or retried later, if this process set one."""
+        if message_id in self._ends:
+            transact(self._engine, lambda connection: connection.execute(_CLEAR, {"message_id": message_id}))
+            del self._ends[message_id]
 
 
 def _take_back(connection: Connection, message_id: str) -> None:

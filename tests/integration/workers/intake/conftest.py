@@ -25,10 +25,10 @@ def start(environment, tmp_path):
     """Start a worker with some variables changed; its output goes to a file."""
     started = []
 
-    def run(**changes):
+    def run(role="intake", **changes):
         log = (tmp_path / f"worker-{len(started)}.log").open("w+")
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers", "intake", "--name", "test"],
+            [sys.executable, "-m", "workers", role, "--name", "test"],
             env=environment | changes,
             stdout=log,
             stderr=log,

@@ -1,6 +1,5 @@
 """What a handler raises is its event's fault, unless the database is away."""
 
-import re
 from contextlib import suppress
 
 import pytest
@@ -10,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, NoResultFound
 from messaging.clock import SystemClock
 from messaging.errors import RejectedEventError, RetryLaterError
 from tests.integration.workers.consuming import processor
-from tests.integration.workers.events import deliver, event, said
+from tests.integration.workers.events import deliver, said
 from workers.db.engine import make_engine
 from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
@@ -199,10 +198,10 @@ def test_a_handler_may_ask_for_a_later_try(engine, handlers, failing, query):
     failing(asks)
     sick, well = deliver(said("sick")), deliver(said("well"))
 
-    verdict = Intake(engine, handlers, SystemClock()).process([sick, well])
+    settlement = Intake(engine, handlers, SystemClock()).process([sick, well])
 
-    assert verdict.put_off == {sick.tag: 42.0}
-    assert verdict.rejected == frozenset()
+    assert settlement.retries == {sick.tag: 42.0}
+    assert settlement.rejected == frozenset()
     assert query("SELECT text FROM conversation_messages") == [("well",)]
 
 
@@ -218,19 +217,6 @@ def test_a_handler_may_refuse_an_event_at_once(engine, handlers, failing, query)
     assert query("SELECT code, reason FROM dead_letters") == [
         ("unknown_customer", "customer: not known here")
     ]
-
-
-def test_a_missing_table_of_ours_costs_the_events_that_need_it_and_no_others(engine, handlers, query):
-    with engine.begin() as connection:
-        connection.execute(text("ALTER TABLE conversation_messages RENAME TO away"))
-    message = deliver(said("a"))
-
-    assert processor(engine, handlers)(message, deliver(event("new"))) == {message.tag}
-
-    [(code, reason)] = query("SELECT code, reason FROM dead_letters")
-    assert code == "handler_failed"
-    assert re.search(r"StatementRefusedError \((SQLSTATE 42P01|SQLITE_ERROR)\)", reason)
-    assert query("SELECT count(*) FROM processed_events") == [(1,)]
 
 
 def test_a_statement_that_is_too_slow_for_one_event_alone_is_that_events_fault(

@@ -24,9 +24,9 @@ def counting(engine, handlers):
     intake = Intake(engine, handlers, SystemClock(), window=AT_ONCE, unstored=unstored_types(handlers))
 
     def process(*deliveries):
-        verdict = intake.process(deliveries)
+        settlement = intake.process(deliveries)
         Settler(engine, SystemClock(), window=AT_ONCE, verifies=False).settle_windows()
-        return verdict
+        return settlement
 
     return process
 
@@ -102,16 +102,16 @@ def test_an_event_of_another_medium_is_recorded_and_makes_no_conversation(counti
 
 
 def test_a_batch_of_other_media_alone_is_recorded(counting, query):
-    verdict = counting(deliver(payload_of("eventbridge/customer-start-chat")))
+    settlement = counting(deliver(payload_of("eventbridge/customer-start-chat")))
 
-    assert not verdict.rejected
+    assert not settlement.rejected
     assert query("SELECT count(*) FROM conversations") == [(0,)]
 
 
 def test_typing_is_counted_by_day_and_not_stored(counting, query):
-    verdicts = [counting(deliver(payload_of("genesys/typing"))) for _ in range(3)]
+    settlements = [counting(deliver(payload_of("genesys/typing"))) for _ in range(3)]
 
-    assert not any(verdict.rejected or verdict.put_off for verdict in verdicts)
+    assert not any(settlement.rejected or settlement.retries for settlement in settlements)
     assert query("SELECT event_type, events FROM unstored_events") == [("openmessaging:typing", 3)]
     assert query("SELECT count(*) FROM processed_events") == [(0,)]
     assert query("SELECT count(*) FROM conversations") == [(0,)]

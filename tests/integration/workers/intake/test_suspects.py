@@ -11,7 +11,6 @@ from messaging.errors import RetryLaterError
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
 from workers.db.ingest import Suspects
-from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
 
 
@@ -81,25 +80,6 @@ def test_an_outage_in_the_middle_of_an_attempt_makes_no_poison(engine, handlers,
 
     assert intake(suspect) == frozenset()
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
-    assert query("SELECT count(*) FROM suspects") == [(0,)]
-
-
-def test_a_connection_that_is_lost_while_a_suspect_is_marked_counts_as_no_kill(
-    engine, handlers, query, monkeypatch
-):
-    worker = Intake(engine, handlers, SystemClock())
-    mark = Suspects.mark
-
-    def mark_and_lose(suspects, message_id):
-        kills = mark(suspects, message_id)
-        worker.abandon()
-        return kills
-
-    monkeypatch.setattr(Suspects, "mark", mark_and_lose)
-
-    with pytest.raises(RetryLaterError):
-        worker.process([deliver(said("a"), attempt=2), deliver(said("b"), attempt=2)])
-
     assert query("SELECT count(*) FROM suspects") == [(0,)]
 
 

@@ -34,7 +34,7 @@ def test_a_worker_is_on_record_with_its_counts_until_it_stops(migrated_url, repo
     copies = [deliver(said("Hello")), deliver(said("Hello"))]
     intake.process([*copies, deliver(b"no JSON")])
 
-    with present(migrated_url, DatabaseClock(engine), "intake", "host 1", intake.totals.figures):
+    with present(migrated_url, DatabaseClock(engine), "intake", "host 1", intake.figures):
         wait_until(reports, 30, "it says that it runs")
         samples = told(reports(), datetime.now(UTC))
 

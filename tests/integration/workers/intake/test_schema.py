@@ -1,0 +1,81 @@
+"""Without its tables a worker refuses to start; if they disappear, it holds its deliveries."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from messaging.errors import ConfigurationError, RetryLaterError
+from migrations import schema
+from tests.integration.workers.consuming import processor
+from tests.integration.workers.events import deliver, said
+from tests.integration.workers.intake.patience import PATIENCE_SECONDS
+from workers.db.engine import SCHEMA_REVISION, check_schema, make_engine
+
+
+@pytest.fixture
+def empty_engine(database_url):
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+def test_the_needed_revision_is_the_newest_migration():
+    versions = Path(schema.__file__).with_name("versions").glob("[0-9]*.py")
+
+    assert max(path.name for path in versions).startswith(f"{SCHEMA_REVISION}_")
+
+
+def test_a_database_without_tables_is_refused(empty_engine):
+    with pytest.raises(ConfigurationError, match=r"has no tables .* `omctl migrate`"):
+        check_schema(empty_engine)
+
+
+@pytest.mark.parametrize("revision", ["0000", SCHEMA_REVISION, "0002"])
+def test_an_older_revision_is_refused_and_a_newer_one_is_not(engine, revision):
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+
+    if revision < SCHEMA_REVISION:
+        with pytest.raises(ConfigurationError, match=r"is at revision 0000 .* `omctl migrate`"):
+            check_schema(engine)
+    else:
+        check_schema(engine)
+
+
+@pytest.mark.parametrize("role", ["intake", "settle"])
+def test_a_worker_ends_with_78_and_names_the_command(start, postgres_url, tmp_path, role):
+    for number, url in enumerate([postgres_url, f"sqlite:///{tmp_path}/empty.db"]):
+        worker = start(role=role, OM_DATABASE_URL=url)
+
+        assert worker.wait(PATIENCE_SECONDS) == 78
+        assert "omctl migrate" in (tmp_path / f"worker-{number}.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "ALTER TABLE conversation_messages RENAME TO lost",
+        "ALTER TABLE processed_events RENAME COLUMN request_id TO lost",
+    ],
+)
+def test_deliveries_are_held_while_a_table_or_a_column_is_missing(engine, handlers, query, loss):
+    intake = processor(engine, handlers)
+    batch = [deliver(said(f"m{number}")) for number in range(4)]
+    with engine.begin() as connection:
+        connection.execute(text(loss))
+        restore = (
+            loss.replace("conversation_messages RENAME TO lost", "lost RENAME TO conversation_messages")
+            if "TABLE conversation" in loss
+            else loss.replace("request_id TO lost", "lost TO request_id")
+        )
+    for _ in range(5):
+        with pytest.raises(RetryLaterError, match="omctl migrate"):
+            intake(*batch)
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
+
+    with engine.begin() as connection:
+        connection.execute(text(restore))
+
+    assert intake(*batch) == set()
+    assert query("SELECT count(*) FROM conversation_messages") == [(4,)]

@@ -1,0 +1,113 @@
+"""Durable deliveries are acknowledged together, and delayed ones never with them."""
+
+import pytest
+
+from messaging.consuming.settling import ACKNOWLEDGE_SECONDS, Acknowledger, plan_acknowledgements
+
+
+class Timer:
+    """A call that is due later."""
+
+    def __init__(self, seconds, callback):
+        self.seconds = seconds
+        self.callback = callback
+        self.is_cancelled = False
+
+    def cancel(self):
+        self.is_cancelled = True
+
+
+class Loop:
+    """A loop whose time passes when the test says so."""
+
+    def __init__(self):
+        self.timers = []
+
+    def call_later(self, seconds, callback):
+        self.timers.append(Timer(seconds, callback))
+        return self.timers[-1]
+
+    def pass_time(self):
+        timers, self.timers = self.timers, []
+        for timer in timers:
+            if not timer.is_cancelled:
+                timer.callback()
+
+
+@pytest.fixture
+def loop():
+    return Loop()
+
+
+@pytest.fixture
+def open_tags():
+    return set()
+
+
+@pytest.fixture
+def acknowledged():
+    return []
+
+
+@pytest.fixture
+def acknowledger(loop, open_tags, acknowledged):
+    return Acknowledger(loop, 4, open_tags, lambda tag, multiple: acknowledged.append((tag, multiple)))
+
+
+def test_single_deliveries_are_acknowledged_together_a_little_later(acknowledger, loop, acknowledged):
+    for tag in (1, 2, 3):
+        acknowledger.add([tag])
+    assert acknowledged == []
+    assert [timer.seconds for timer in loop.timers] == [ACKNOWLEDGE_SECONDS]
+    loop.pass_time()
+    assert acknowledged == [(3, True)]
+
+
+def test_enough_deliveries_are_acknowledged_at_once(acknowledger, loop, acknowledged):
+    acknowledger.add([1])
+    acknowledger.add([2, 3, 4])
+    assert acknowledged == [(4, True)]
+    loop.pass_time()
+    acknowledger.add([5])
+    loop.pass_time()
+    assert acknowledged == [(4, True), (5, True)]
+
+
+def test_a_delivery_that_is_delayed_meanwhile_is_not_covered(acknowledger, loop, open_tags, acknowledged):
+    acknowledger.add([1, 3])
+    open_tags.add(2)
+    loop.pass_time()
+    assert acknowledged == [(1, True), (3, False)]
+
+
+def test_a_delayed_delivery_is_acknowledged_after_later_ones(acknowledger, loop, open_tags, acknowledged):
+    open_tags.add(1)
+    acknowledger.add([2])
+    open_tags.remove(1)
+    acknowledger.add([1])
+    loop.pass_time()
+    assert acknowledged == [(2, True)]
+
+
+def test_nothing_is_acknowledged_on_a_lost_channel(acknowledger, loop, acknowledged):
+    acknowledger.add([1])
+    acknowledger.forget()
+    loop.pass_time()
+    acknowledger.flush()
+    assert acknowledged == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "open_tags", "expected"),
+    [
+        ([], set(), []),
+        ([1, 2, 3], set(), [(3, True)]),
+        ([1, 2, 4, 5], {3}, [(2, True), (4, False), (5, False)]),
+        ([2, 3], {1}, [(2, False), (3, False)]),
+        ([2, 3], {9}, [(3, True)]),
+        ([7], {5, 9}, [(7, False)]),
+        ([5], {7}, [(5, True)]),
+    ],
+)
+def test_an_open_tag_is_never_covered(tags, open_tags, expected):
+    assert plan_acknowledgements(tags, open_tags) == expected
