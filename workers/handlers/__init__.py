@@ -1,4 +1,4 @@
-"""Give each event type its effect, one file each; workers/intake/dispatch.py holds the table."""
+"""Give each event type its effect, one file each; workers/intake/handler_table.py has the table."""
 
 from workers.handlers.conversation_message import conversation_message
 from workers.handlers.conversation_new import conversation_new
