@@ -21,7 +21,7 @@ INSTALL ?=
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheel install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes chaos chaos-sabotage soak bench bench-quick questions docs profile
+.PHONY: help install lock wheel install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model chaos chaos-sabotage soak bench bench-quick questions docs profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -90,6 +90,9 @@ evidence: install ## List the long suites with their last results; fail if one i
 
 sizes: install ## Print the sizes of the project beside their limits
 	@$(BIN)/python -m tests.figures.sizes
+
+model: install ## Check the protocol in every order of its steps, and find every known defect: two minutes
+	@$(BIN)/python -m tests.model
 
 chaos: install ## Break a running service in every way, prove each fault, and look for losses: half an hour
 	@$(BIN)/python -m tests.chaos --json docs/chaos/results.json $(CHAOS)

@@ -1,0 +1,85 @@
+"""The protocol holds in every order of its steps; defects that are put back do not stay hidden."""
+
+import os
+import re
+
+import pytest
+
+from tests.model.__main__ import judge
+from tests.model.cases import DEFECTS, PROTOCOL, WINDOWS
+from tests.model.checking import FOLDER, Result, check, is_spin_installed, tell
+
+SELECTED = ("no grace period", "claimed outside the effect's transaction")
+
+
+@pytest.fixture(scope="session")
+def spin():
+    """Skip on a laptop without Spin; in CI its absence is a failure."""
+    if not is_spin_installed():
+        message = "Spin and gcc are not installed; `make test` installs them"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("case", PROTOCOL, ids=lambda case: case.name)
+@pytest.mark.usefixtures("spin")
+def test_the_protocol_loses_and_repeats_nothing_in_any_order_of_its_steps(case):
+    assert check(case, is_expected_to_fail=False).story == ()
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in DEFECTS if case.name in SELECTED], ids=lambda case: case.name
+)
+@pytest.mark.usefixtures("spin")
+def test_a_defect_is_told_as_a_story_that_ends_in_a_loss(case):
+    assert check(case, is_expected_to_fail=True).story[-1] == "An event that was answered 200 is lost."
+
+
+def test_events_of_a_bit_mask_are_named():
+    steps = "> Worker 1 gets {5}.\n> Worker 1 acknowledges {8}.\n"
+    trail = f"{steps}spin: text of failed assertion: assert(promised)\n"
+    assert tell(trail) == (
+        "Worker 1 gets A and C.",
+        "Worker 1 acknowledges the replay of A.",
+        "An event that was answered 200 is lost.",
+    )
+
+
+def results_of(failing):
+    return [
+        Result(case, 10, ("a step", "a loss") if case in failing else ())
+        for case in (*PROTOCOL, *WINDOWS, *DEFECTS)
+    ]
+
+
+def test_a_run_is_good_if_windows_and_defects_alone_have_counterexamples():
+    line, is_good = judge(results_of((*WINDOWS, *DEFECTS)))
+    count = len(DEFECTS)
+    assert line == f"model: states=50 defects={count} counterexamples={count} windows=3"
+    assert is_good
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [(*WINDOWS, *DEFECTS[1:]), (*WINDOWS[1:], *DEFECTS), (*WINDOWS, *DEFECTS, PROTOCOL[0])],
+    ids=["a defect is hidden", "a window is closed", "the protocol fails"],
+)
+def test_a_run_is_bad_if_a_case_does_not_end_as_it_must(failing):
+    assert not judge(results_of(failing))[1]
+
+
+def test_both_models_together_can_be_read_beside_the_code():
+    lines = sum(len(path.read_text().splitlines()) for path in models())
+    assert lines <= 400
+
+
+def test_every_module_that_a_model_names_exists():
+    root = FOLDER.parents[1]
+    for path in models():
+        for name in re.findall(r"[a-z_]+(?:/[a-z_]+)+(?:\.(?:py|md))?", path.read_text()):
+            folders = ("", "webhook_api", "messaging", "workers")
+            assert any((root / folder / name).exists() for folder in folders), name
+
+
+def models():
+    return sorted(FOLDER.glob("*.pml"))
