@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.faults import FAULTS
+from workers.db.models import metadata
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -101,3 +102,35 @@ def test_the_page_of_the_faults_has_a_row_for_each_fault():
     rows = re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
 
     assert sorted(map(int, rows)) == sorted({fault.number for fault in FAULTS})
+
+
+def test_every_folder_and_module_of_the_architecture_exists():
+    named = re.findall(r"`([\w/]+(?:/|\.py))`", (ROOT / "docs/architecture.md").read_text())
+
+    assert len(named) > 30
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_table_of_the_architecture_exists():
+    diagram = (ROOT / "docs/architecture.md").read_text().partition("erDiagram")[2].partition("```")[0]
+    named = set(re.findall(r"^ +(\w+) \S+ (\w+) :", diagram, re.MULTILINE))
+
+    assert {table for pair in named for table in pair} - set(metadata.tables) == set()
+
+
+def test_every_log_event_that_operators_look_up_is_logged():
+    page = (ROOT / "docs/operations.md").read_text()
+    table = page.partition("## Log lines that need attention")[2].partition("\n## ")[0]
+    named = {
+        event
+        for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        for event in re.findall(r"`(\w+)`", row)
+    }
+    code = "".join(
+        path.read_text()
+        for package in ("messaging", "webhook_api", "workers")
+        for path in (ROOT / package).rglob("*.py")
+    )
+
+    assert len(named) > 40
+    assert {event for event in named if f'"{event}"' not in code} == set()
