@@ -1,4 +1,4 @@
-"""Note which orders customers write about."""
+"""Record which orders customers write about."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ NOTE = text("INSERT INTO order_mentions VALUES (:event_id, :conversation_id, :or
 
 
 def note_orders(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001
-    """Keep each order number that the messages of a batch name."""
+    """Record each order number in the messages of a batch."""
     rows = [
         {
-            "event_id": each.event_id,
-            "conversation_id": each.event.conversation_id,
+            "event_id": claimed.event_id,
+            "conversation_id": claimed.event.conversation_id,
             "order_number": number,
-            "said_at": datetime.fromtimestamp(each.event.occurred_at_us / 1_000_000, UTC).isoformat(),
+            "said_at": datetime.fromtimestamp(claimed.event.occurred_at_us / 1_000_000, UTC).isoformat(),
         }
-        for each in events
-        for number in sorted(set(ORDER.findall(words_of(each))))
+        for claimed in events
+        for number in sorted(set(ORDER.findall(read_text(claimed))))
     ]
     if rows:
         connection.execute(NOTE, rows)
     return {}
 
 
-def words_of(claimed: ClaimedEvent) -> str:
-    """Return what a message says, as the platform sent it."""
+def read_text(claimed: ClaimedEvent) -> str:
+    """Return a message's text, or an empty string."""
     message = claimed.event.payload.get("message")
-    words = message.get("text") if isinstance(message, dict) else claimed.event.payload.get("text")
-    return words if isinstance(words, str) else ""
+    content = message.get("text") if isinstance(message, dict) else claimed.event.payload.get("text")
+    return content if isinstance(content, str) else ""
