@@ -1,11 +1,10 @@
-"""Turn raw bodies into events: dialects, timestamps, keys, drift."""
+"""Parse raw bodies into events: dialects, timestamps, keys, drift."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from messaging.errors import RejectedEventError
-from workers.parsing.content import read_identifiers
 from workers.parsing.dialects import ANYTHING, VALUE, Fields, all_fields, guide_fields, read_events
 from workers.parsing.drift import Drift, DriftNotes
 from workers.parsing.events import (
@@ -27,9 +26,9 @@ from workers.parsing.events import (
     Arrival,
     ClaimedEvent,
     Event,
-    event_again,
+    replay_event,
 )
-from workers.parsing.json_body import parse_body
+from workers.parsing.json_body import parse_body, read_identifiers
 from workers.parsing.timestamps import microseconds_of, moment_of
 
 if TYPE_CHECKING:
@@ -60,27 +59,26 @@ __all__ = [
     "Event",
     "Fields",
     "all_fields",
-    "event_again",
     "guide_fields",
     "microseconds_of",
     "moment_of",
     "parse_body",
     "read_body",
     "read_identifiers",
+    "replay_event",
 ]
 
 
 def read_body(body: bytes, notes: DriftNotes, event_types: AbstractSet[str]) -> tuple[Event, ...]:
-    """Read a raw body: one event, or in the native dialect one for each kind in a list of events.
+    """Parse a raw body: one event, or in the native dialect one for each kind in a list of events.
 
     Args:
-        body: Whole and undecoded.
-        notes: Takes note of what is unknown.
+        body: Undecoded.
+        notes: Collects unknown names and values.
         event_types: The types that have a handler.
 
     Raises:
-        RejectedEventError: It is no JSON object, or it is missing or malformed what the event is, whose, or
-            when.
+        RejectedEventError: It is not a JSON object, or type, conversation or time is missing or malformed.
     """
     payload = parse_body(body)
     try:

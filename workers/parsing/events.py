@@ -1,4 +1,4 @@
-"""Name what every stage behind the broker works on: one event, whatever dialect it came in."""
+"""The event that every stage behind the broker works on, whatever dialect it arrived in."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ ROUTING_STATUSES: Final = frozenset({QUEUED, ROUTED})
 """The explicit transitions that the guide's filters name."""
 
 ALERTING: Final = "ALERTING"
-"""A person is being rung; nobody has answered yet."""
+"""An agent's phone rings; no agent has answered yet."""
 
 AGENT_LEFT: Final = "AGENT-LEFT"
-"""A person's part is over: by a transfer, or for good."""
+"""An agent's part is over, by a transfer or for good."""
 
 ENDED: Final = "ENDED"
 
@@ -38,30 +38,30 @@ EVENTBRIDGE: Final = "eventbridge"
 
 @dataclass(slots=True)
 class Event:
-    """What the platform notified, in our words.
+    """A notification of the platform.
 
-    Not to be changed. Neither this nor the two below are frozen: making them would take four times as long
-    (docs/decisions/0182-what-is-made-for-each-event.md).
+    Treat it as immutable. It and the two classes below are not frozen, because creating them would take four
+    times as long (docs/decisions/0182-what-is-made-for-each-event.md).
 
     Args:
-        event_type: One of the constants above, or what an integrator's handler is registered for.
-        conversation_id: Which conversation; for the native dialect without one, its ordering key.
+        event_type: One of the constants above, or the type of an integrator's handler.
+        conversation_id: The platform's; for a native event without one, one customer on one integration.
         occurred_at_us: The platform's clock, microseconds since the epoch, UTC.
         idempotency_key: Equal for every copy of this event, different for any other event.
         dialect: GUIDE, GENESYS or EVENTBRIDGE.
-        sequence: Order within one moment; 0 where the platform gives none.
-        platform_message_id: The message this event is, or is about.
+        sequence: Order within one moment; 0 if the platform gives none.
+        platform_message_id: Of the message that this event is, or is about.
         social_channel: The customer's channel, or the integration in the native dialect.
-        sender: "customer", "human" or "bot" where known.
-        text: What a message says.
+        sender: The direction, or "human" or "bot" in the native dialect.
+        text: Of a message.
         content: Attachments and other structured parts of a message, as JSON.
-        routing_status: What an update says of the routing.
-        routing_queue: The routing queue that an update names.
-        receipt_status: What a receipt says of its message.
+        routing_status: Of an update.
+        routing_queue: Of an update.
+        receipt_status: Of a receipt.
         receipt_reasons: Why a message failed, as JSON.
-        is_final_receipt: Whether more receipts follow; None where not said.
-        skip: Why it is to have no effect, in one stable word; None where it may have one.
-        payload: The whole body, parsed; what the fields above do not say is here. Not to be changed.
+        is_final_receipt: Whether no more receipts follow; None if unknown.
+        skip: Why it must have no effect, one stable word; None if it may have one.
+        payload: The whole parsed body. Treat it as immutable.
     """
 
     event_type: str
@@ -84,24 +84,24 @@ class Event:
     payload: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-def event_again(event: Event, generation: str) -> Event:
-    """Return an event with another key for each generation of a replay: it takes effect once for each."""
+def replay_event(event: Event, generation: str) -> Event:
+    """Return an event with a key for this generation of a replay: it takes effect once in each."""
     return replace(event, idempotency_key=f"{event.idempotency_key}:again-{generation}")
 
 
 @dataclass(slots=True)
 class Arrival:
-    """One event as it reached us; two arrivals of one event share its idempotency key.
+    """One event as it arrived; two arrivals of one event share its idempotency key.
 
     Args:
-        event: The event itself.
+        event: The event.
         message_id: The envelope's, unique per accepted request.
         received_at_us: When the edge had read it, microseconds since the epoch, UTC.
-        source: webhook, reconcile or replay.
+        source: webhook, reconcile, replay, ingest or other.
         body_sha256: SHA-256 of the raw body, hexadecimal.
-        request_id: Its request's, as in the gateway's log; None where a publisher gave none of use.
+        request_id: As in the gateway's log; None if a publisher gave none that can be stored.
         body: The raw body, byte for byte.
-        generation: Of a replay that is to take effect again; None of any other arrival.
+        generation: Of a replay that must take effect again; None for any other arrival.
     """
 
     event: Event
@@ -116,11 +116,11 @@ class Arrival:
 
 @dataclass(slots=True)
 class ClaimedEvent:
-    """An event that this transaction was the first to record.
+    """A new event, recorded by this transaction.
 
     Args:
         event_id: Its `processed_events.id`.
-        arrival: The event and how it came.
+        arrival: The event and how it arrived.
         position: Its number among its conversation's events, from 1, in the order of the commits.
     """
 
@@ -130,5 +130,5 @@ class ClaimedEvent:
 
     @property
     def event(self) -> Event:
-        """The event itself."""
+        """The event."""
         return self.arrival.event

@@ -1,4 +1,4 @@
-"""marshmallow fields for what the dialects have in common."""
+"""marshmallow fields that the dialects have in common."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from workers.parsing.timestamps import EPOCH, LATEST, MILLISECOND, parse_timesta
 if TYPE_CHECKING:
     from datetime import datetime
 
-LONGEST_IDENTIFIER: Final = 255
-"""Far above any identifier seen, far below what an index entry may hold (2,704 bytes in PostgreSQL)."""
+MAX_IDENTIFIER: Final = 255
+"""Far above any identifier seen, far below the limit of an index entry (2,704 bytes in PostgreSQL)."""
 
-HIGHEST_SEQUENCE: Final = 2**63 - 1
+MAX_SEQUENCE: Final = 2**63 - 1
 """The largest bigint."""
 
-SEQUENCE_DIGITS: Final = len(str(HIGHEST_SEQUENCE))
+MAX_SEQUENCE_DIGITS: Final = len(str(MAX_SEQUENCE))
 
 _LATEST_MS: Final = (LATEST - EPOCH) // MILLISECOND
 
@@ -30,25 +30,24 @@ REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 def _is_storable(text: str) -> bool:
-    """Tell at once of nearly every text that a database stores it."""
     return (text.isascii() and "\x00" not in text) or not _UNSTORABLE.search(text)
 
 
 class Identifier(fields.Field[str]):
-    """A text that identifies something: not empty, storable as it is, and short enough for an index."""
+    """Text that identifies something: not empty, storable unchanged, and short enough for an index."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
             raise ValidationError("is not a text")
-        if not value or len(value) > LONGEST_IDENTIFIER:
-            raise ValidationError(f"must have 1 to {LONGEST_IDENTIFIER} characters")
+        if not value or len(value) > MAX_IDENTIFIER:
+            raise ValidationError(f"must have 1 to {MAX_IDENTIFIER} characters")
         if not _is_storable(value):
             raise ValidationError("holds a character that no database stores")
         return value
 
 
 class MessageId(Identifier):
-    """A message's identifier, which some write as a number."""
+    """A message's identifier; some senders write it as a number."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if isinstance(value, int) and not isinstance(value, bool):
@@ -57,7 +56,7 @@ class MessageId(Identifier):
 
 
 class Words(fields.Field[str]):
-    """A text, empty or not; what no database stores is replaced, and still stands in the payload."""
+    """Text, empty or not; characters that no database stores are replaced. The payload keeps them."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
@@ -66,14 +65,14 @@ class Words(fields.Field[str]):
 
 
 class LowerCase(Words):
-    """A text of which the case says nothing."""
+    """Text whose case has no meaning."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         return super()._deserialize(value).lower()
 
 
 class Object(fields.Field["dict[str, Any]"]):
-    """An object within an object, read by a reader of its own."""
+    """An object within an object; it has a reader of its own."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -90,8 +89,8 @@ class Objects(fields.Field["list[dict[str, Any]]"]):
         return value
 
 
-class Said(Object):
-    """A message: an object, or its text alone, which becomes the object that says so."""
+class TextOrObject(Object):
+    """A message: an object, or its text alone."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
         return {"text": value} if isinstance(value, str) else super()._deserialize(value)
@@ -116,25 +115,25 @@ class EpochMilliseconds(fields.Field["datetime"]):
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValidationError("is not a whole number of milliseconds")
         if not 0 <= value <= _LATEST_MS:
-            raise ValidationError("is no time between 1970 and 2255")
+            raise ValidationError("is not a time between 1970 and 2255")
         return EPOCH + value * MILLISECOND
 
 
 class Sequence(fields.Field[int]):
-    """A sequence number that fits a bigint; some write it as a text."""
+    """A sequence number that fits a bigint; some senders write it as text."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
-        if isinstance(value, str) and value.isdecimal() and len(value) <= SEQUENCE_DIGITS:
+        if isinstance(value, str) and value.isdecimal() and len(value) <= MAX_SEQUENCE_DIGITS:
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValidationError("is not a whole number")
-        if not 0 <= value <= HIGHEST_SEQUENCE:
-            raise ValidationError(f"must be between 0 and {HIGHEST_SEQUENCE}")
+        if not 0 <= value <= MAX_SEQUENCE:
+            raise ValidationError(f"must be between 0 and {MAX_SEQUENCE}")
         return value
 
 
 def identity(name: str, *, required: bool = False) -> Identifier:
-    """Return a field that identifies the conversation: malformed, it refuses the event."""
+    """Return a field that identifies the conversation: if it is malformed, the event is refused."""
     return Identifier(data_key=name, required=required, metadata=STRICT)
 
 
@@ -144,6 +143,6 @@ def choice(name: str, known: frozenset[str], *, is_closed: bool = True) -> Words
     Args:
         name: Of the field.
         known: Its values.
-        is_closed: Whether they are a list of the platform's; see workers/parsing/drift.py.
+        is_closed: Whether they are a list of the platform; see workers/parsing/drift.py.
     """
     return Words(data_key=name, metadata={"known": known, "is_closed": is_closed})

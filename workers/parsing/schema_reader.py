@@ -1,9 +1,9 @@
 """Read an object by a marshmallow schema, quickly and without refusing unknown fields.
 
 `Schema.load` would make intake half as expensive again: it spends most of its time on hooks and error stores
-that are not used here. A reader asks the schema once for its fields and then calls only each field's
-`_deserialize`, which does the checking (docs/decisions/0102-schema-reader.md). It refuses a schema that uses
-a feature which only `Schema.load` would apply.
+that are not used here. A reader takes the fields from the schema once and then calls only each field's
+`_deserialize`, which checks the value (docs/decisions/0102-schema-reader.md). It refuses a schema with a
+feature that only `Schema.load` applies.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from workers.parsing.drift import UNKNOWN_FIELD, WRONG_TYPE, DriftNotes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-MOST_UNKNOWN: Final = 100
-"""Unknown names looked at in one object; one with more is a map from something to something."""
+MAX_UNKNOWN: Final = 100
+"""Unknown names looked at in one object; an object with more is a mapping, not a record."""
 
 STRICT: Final = {"strict": True}
-"""Metadata of an optional field that says whose the event is: of the wrong type, it refuses the event.
+"""Metadata of an optional field that identifies the event's conversation: of the wrong type, it refuses the
+event.
 
 Any other optional field of the wrong type is noted as drift and left out.
 """
@@ -35,26 +36,17 @@ class LenientSchema(Schema):
     """A schema that never refuses an unknown field."""
 
     unread: ClassVar[frozenset[str]] = frozenset()
-    """Names that are known and not looked into: free-form, secret, personal or not needed."""
+    """Known names that are not read: free-form, secret, personal or not needed."""
 
     class Meta:
-        """marshmallow's own switch, for whoever calls `load` as well."""
+        """marshmallow's own switch, for callers of `load`."""
 
         unknown = EXCLUDE
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One field of a schema.
-
-    Args:
-        attribute: Its name in our code.
-        name: Its name in the object.
-        deserialize: What checks and converts a value.
-        known: The values that are no drift, None for any.
-        is_closed: Whether they are a list of the platform's.
-        strict: Whether a malformed value refuses the event.
-    """
+    """One field: its attribute here, its name in the object, its check, its known values; see `choice`."""
 
     attribute: str
     name: str
@@ -76,10 +68,10 @@ class SchemaReader:
     """
 
     def __init__(self, schema: LenientSchema, path: str = "") -> None:
-        if unsupported := [*_unsupported_options(schema), *_unsupported_fields(schema)]:
+        if unsupported := _find_unsupported(schema):
             raise TypeError(f"{type(schema).__name__}: the reader does not honour {', '.join(unsupported)}")
         self._prefix = f"{path}." if path else ""
-        entries = [_entry_of(name, field) for name, field in schema.load_fields.items()]
+        entries = [_make_entry(name, field) for name, field in schema.load_fields.items()]
         self._entries: dict[str, _Entry | None] = dict.fromkeys(schema.unread)
         self._entries |= {entry.name: entry for entry in entries}
         self._required = [
@@ -87,18 +79,17 @@ class SchemaReader:
         ]
 
     def read(self, data: Mapping[str, Any], notes: DriftNotes, event_type: str) -> dict[str, Any]:
-        """Return the known fields that are there, by attribute; null is the same as absent.
+        """Return the known fields that are present, by attribute; null counts as absent.
 
         Raises:
-            RejectedEventError: A required field is missing, or one that decides whose the event is is
-                malformed.
+            RejectedEventError: A required or strict field is missing or malformed.
         """
         values: dict[str, Any] = {}
         entries, unknown = self._entries, 0
         for name, value in data.items():
             if name not in entries:
                 unknown += 1
-                if unknown <= MOST_UNKNOWN:
+                if unknown <= MAX_UNKNOWN:
                     notes.note_field(UNKNOWN_FIELD, self._prefix, name, event_type, value)
             elif value is not None and (entry := entries[name]) is not None:
                 self._read_field(entry, value, values, notes, event_type)
@@ -129,30 +120,24 @@ class SchemaReader:
             notes.note_value(f"{self._prefix}{entry.name}", read, event_type, is_closed=entry.is_closed)
 
 
-def _unsupported_options(schema: LenientSchema) -> list[str]:
-    """Return the features of the schema itself that only `Schema.load` applies; hooks are methods."""
-    methods = [name for name, value in vars(type(schema)).items() if inspect.isfunction(value)]
+def _find_unsupported(schema: LenientSchema) -> list[str]:
+    """Return the features of a schema that `Schema.load` or `Field.deserialize` would apply."""
+    hooks = [name for name, value in vars(type(schema)).items() if inspect.isfunction(value)]
     options = {"many": schema.many, "partial": schema.partial, "unknown": schema.unknown != EXCLUDE}
-    return [*methods, *(name for name, is_used in options.items() if is_used)]
-
-
-def _unsupported_fields(schema: LenientSchema) -> list[str]:
-    """Return the features of the schema's fields that `Field.deserialize` or `Schema.load` would apply."""
-    return [
-        f"{feature} of {name}"
-        for name, field in schema.load_fields.items()
-        for feature, is_used in {
+    found = [*hooks, *(name for name, is_used in options.items() if is_used)]
+    for name, field in schema.load_fields.items():
+        features = {
             "validate": bool(field.validators),
             "load_default": field.load_default is not missing,
             "allow_none": field.allow_none,
             "attribute": field.attribute is not None,
             "deserialize": type(field).deserialize is not Field.deserialize,
-        }.items()
-        if is_used
-    ]
+        }
+        found += [f"{feature} of {name}" for feature, is_used in features.items() if is_used]
+    return found
 
 
-def _entry_of(attribute: str, field: Field[Any]) -> _Entry:
+def _make_entry(attribute: str, field: Field[Any]) -> _Entry:
     return _Entry(
         attribute,
         field.data_key or attribute,

@@ -1,4 +1,4 @@
-"""Read the platform's timestamps: one instant, whatever its spelling."""
+"""Parse the platform's timestamps: one instant, whatever its spelling."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ _LEAP_SECOND: Final = re.compile(r"(?<=\d[T ]\d\d:\d\d:)60", re.ASCII)
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Read an RFC 3339 timestamp.
+    """Parse an RFC 3339 timestamp.
 
     Returns:
-        The instant in UTC; fractions finer than a microsecond are cut off. A leap second is the second
-        after it, as PostgreSQL has it: two instants that are one here are still two events.
+        The instant in UTC, truncated to microseconds. A leap second is the second after it, as in PostgreSQL.
 
     Raises:
-        ValueError: It is no timestamp, has no UTC offset and so names no instant, or lies before 1970 or
-            after 2255.
+        ValueError: It is not a timestamp, has no UTC offset, or is before 1970 or after 2255.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -41,7 +39,7 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def _parse_rare_form(text: str) -> datetime:
-    """Read what RFC 3339 permits and Python does not: a lower case z, a leap second."""
+    """Parse what RFC 3339 permits and Python does not: a lower case z, a leap second."""
     usual, leap_seconds = _LEAP_SECOND.subn("59", text.upper())
     try:
         return datetime.fromisoformat(usual) + leap_seconds * SECOND
@@ -60,12 +58,12 @@ def moment_of(microseconds: int) -> datetime:
 
 
 def canonical_text(microseconds: int) -> str:
-    """Write an instant in the one way that all spellings of it have in common."""
+    """Write an instant in the one way that all its spellings have in common."""
     second, rest = divmod(microseconds, 1_000_000)
-    return f"{_text_of_second(second)}.{rest:06d}Z"
+    return f"{_write_second(second)}.{rest:06d}Z"
 
 
 @lru_cache(maxsize=1024)
-def _text_of_second(second: int) -> str:
-    """Write a second; events that come together were mostly made together, and writing is slow."""
+def _write_second(second: int) -> str:
+    """Write a second; most events of a batch share it, and writing is slow."""
     return moment_of(second * 1_000_000).isoformat()[:19]

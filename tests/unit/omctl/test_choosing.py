@@ -8,7 +8,7 @@ import pytest
 from messaging.envelope import generation_of, replay_source
 from omctl.moments import read_moment
 from omctl.pace import Pace
-from workers.parsing import Event, event_again
+from workers.parsing import Event, replay_event
 
 NOW = datetime(2026, 5, 15, 14, 0, tzinfo=UTC)
 
@@ -57,6 +57,6 @@ def test_only_a_replay_that_says_so_has_a_generation(source):
 def test_an_event_has_another_key_for_each_generation():
     event = Event("t", "c", 0, "key", "guide")
     assert generation_of(replay_source("1f")) == "1f"
-    keys = {event_again(event, generation).idempotency_key for generation in ("1f", "2e", "1f")}
+    keys = {replay_event(event, generation).idempotency_key for generation in ("1f", "2e", "1f")}
     assert len(keys) == 2
     assert event.idempotency_key not in keys

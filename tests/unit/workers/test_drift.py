@@ -1,8 +1,8 @@
 import pytest
 
 from workers.parsing.drift import (
+    MAX_NAMES,
     MORE,
-    MOST_NAMES,
     NOT_SHOWN,
     OFTEN,
     UNKNOWN_FIELD,
@@ -85,11 +85,11 @@ def test_one_senders_random_names_fill_their_own_place_and_no_other(notes):
     field(notes, "newField", "message.", "updated")
 
     assert {"channel.newField", "newField", "message.newField", f"message.{MORE}"} <= names(notes)
-    assert len(notes.pending()) <= MOST_NAMES + 4
+    assert len(notes.pending()) <= MAX_NAMES + 4
 
 
 def test_a_name_that_keeps_coming_is_noted_in_a_place_full_of_random_ones(notes):
-    for number in range(MOST_NAMES):
+    for number in range(MAX_NAMES):
         field(notes, f"customer-{number}", "message.")
     for number in range(OFTEN):
         assert "message.newField" not in names(notes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.db.engine import INTEGER, BulkStatement, column_kinds, insert_into
 from workers.db.models import processed_events
-from workers.parsing import ClaimedEvent, event_again
+from workers.parsing import ClaimedEvent, replay_event
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -93,7 +93,7 @@ def _again(arrival: Arrival, first_time: Collection[str]) -> Arrival:
     event = arrival.event
     if event.idempotency_key in first_time:
         event = replace(event, skip=FIRST_TIME)
-    return replace(arrival, event=event_again(event, arrival.generation or ""))
+    return replace(arrival, event=replay_event(event, arrival.generation or ""))
 
 
 def _claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> Claims:

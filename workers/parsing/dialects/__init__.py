@@ -1,14 +1,29 @@
-"""Turn what the platform posts into our event, each dialect by its own module."""
+"""Turn what the platform posts into our event, and list the fields that bodies may have.
+
+Each dialect has a module of its own.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from messaging.errors import RejectedEventError
-from workers.parsing.dialects.detail_events import read_detail_event
-from workers.parsing.dialects.genesys import read_genesys_events
-from workers.parsing.dialects.guide import read_guide_event
-from workers.parsing.dialects.known_fields import ANYTHING, VALUE, Fields, all_fields, guide_fields
+from workers.parsing.dialects.detail_events import DetailEventSchema, read_detail_event
+from workers.parsing.dialects.genesys import (
+    IntegrationChannelSchema,
+    NormalizedMessageSchema,
+    read_genesys_events,
+)
+from workers.parsing.dialects.guide import (
+    EnvelopeSchema,
+    MessageSchema,
+    ParticipantSchema,
+    RoutingSchema,
+    SocialChannelSchema,
+    read_guide_event,
+)
+from workers.parsing.dialects.native_parts import PartySchema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,22 +31,27 @@ if TYPE_CHECKING:
 
     from workers.parsing.drift import DriftNotes
     from workers.parsing.events import Event
+    from workers.parsing.schema_reader import LenientSchema
 
 __all__ = ["ANYTHING", "VALUE", "Fields", "all_fields", "guide_fields", "read_events"]
+
+ANYTHING: Final = "anything"
+"""A free-form value: any name within it is accepted."""
+
+VALUE: Final = "value"
+"""A text, a number or a truth value: it has no names within it."""
+
+Fields: TypeAlias = "dict[str, Fields] | list[Fields] | str"
+"""An object's fields by name, the one form of a list's members, ANYTHING, or VALUE."""
 
 
 def read_events(
     payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]
 ) -> tuple[Event, ...]:
-    """Tell the dialect by the payload's shape and read its events: one nearly always.
-
-    Args:
-        payload: The parsed body.
-        notes: Takes note of what is unknown.
-        event_types: The types that have a handler.
+    """Choose the dialect by the payload's shape and read its events, nearly always one.
 
     Raises:
-        RejectedEventError: It is missing or malformed what the event is, whose, or when.
+        RejectedEventError: Its type, conversation or time is missing or malformed.
     """
     if "eventType" in payload:
         return (read_guide_event(payload, notes, event_types),)
@@ -40,3 +60,53 @@ def read_events(
     if "detail-type" in payload or "topicName" in payload:
         return (read_detail_event(payload, notes, event_types),)
     raise RejectedEventError("missing_field", "eventType: is missing")
+
+
+@cache
+def guide_fields() -> dict[str, Fields]:
+    """Return the fields of the guide's envelope."""
+    return _list_fields(
+        EnvelopeSchema(),
+        eventType=VALUE,
+        channel=_list_fields(SocialChannelSchema(), name=VALUE),
+        participants=[_list_fields(ParticipantSchema())],
+        message=_list_fields(MessageSchema(), content=[ANYTHING]),
+        routing=_list_fields(RoutingSchema()),
+        attributes=ANYTHING,
+    )
+
+
+@cache
+def all_fields() -> dict[str, Fields]:
+    """Return the fields of all dialects together."""
+    party: dict[str, Fields] = dict.fromkeys(_list_fields(PartySchema()), VALUE)
+    channel = _list_fields(IntegrationChannelSchema()) | {"to": party, "from": party}
+    lists: dict[str, Fields] = {
+        name: [ANYTHING] for name in ("content", "events", "reasons", "relatedMessages")
+    }
+    native = _list_fields(NormalizedMessageSchema(), channel=channel, **lists)
+    detail = dict.fromkeys(("topicName", "version", "timestamp"), VALUE) | {
+        "metadata": ANYTHING,
+        "eventBody": _list_fields(DetailEventSchema()),
+    }
+    envelope = dict.fromkeys(("id", "source", "account", "time", "region", "version"), VALUE)
+    merged: dict[str, Fields] = {}
+    for fields in (guide_fields(), native, detail, {**envelope, "detail": detail, "resources": [VALUE]}):
+        merged = _merge(merged, fields)
+    return merged
+
+
+def _list_fields(schema: LenientSchema, **members: Fields) -> dict[str, Fields]:
+    """Return a schema's fields; one that is not read may hold anything."""
+    read: dict[str, Fields] = {field.data_key or name: VALUE for name, field in schema.load_fields.items()}
+    return dict.fromkeys(schema.unread, ANYTHING) | read | members
+
+
+def _merge(one: dict[str, Fields], other: dict[str, Any]) -> dict[str, Fields]:
+    merged = dict(one)
+    for name, fields in other.items():
+        known = merged.get(name)
+        merged[name] = (
+            _merge(known, fields) if isinstance(known, dict) and isinstance(fields, dict) else fields
+        )
+    return merged

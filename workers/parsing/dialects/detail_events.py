@@ -1,7 +1,7 @@
-"""Read the platform's detail events, as Amazon EventBridge brings them: what starts and moves conversations.
+"""Parse detail events of Amazon EventBridge, which report the start and the routing of conversations.
 
-The native bodies of Open Messaging tell of neither. What the Notifications API sends over its socket is the
-same without EventBridge's envelope, and is read too.
+The native bodies of Open Messaging report neither. The Notifications API sends the same events over its
+socket, without EventBridge's envelope; they are parsed too.
 
 Source:
     GenesysCloudBlueprints/genesys-cloud-event-streaming-blueprint, its test events; the models
@@ -43,12 +43,12 @@ ANSWERED: Final = "acd.end"
 
 STATUSES: Final = {
     "acd.start": QUEUED,
-    # A person is rung; who answers ends the wait in the queue.
+    # An agent's phone rings; an answer ends the wait in the queue.
     "user.start": ALERTING,
     "user.end": AGENT_LEFT,
     "customer.end": ENDED,
 }
-"""What an event says of the routing; `acd.end` says it by its outcome, and all others nothing."""
+"""Routing states by kind; for `acd.end` the outcome decides, and other kinds have none."""
 
 OTHERS: Final = frozenset(
     {
@@ -64,14 +64,14 @@ OTHERS: Final = frozenset(
         "wrapup",
     }
 )
-"""Kinds that are known and say nothing of the routing."""
+"""Known kinds without a routing state."""
 
 OTHER_MEDIUM: Final = "other_medium"
-"""Why an event has no effect that is of a call, a mail, or another messenger than Open Messaging."""
+"""Skip reason of events of calls, mails and other messengers than Open Messaging."""
 
 
 class DetailEventSchema(LenientSchema):
-    """The body of every kind; who takes part, and how they can be reached, is personal and not read."""
+    """The body of every kind; participants and their addresses are personal and not read."""
 
     unread = frozenset(
         {
@@ -147,10 +147,11 @@ _BODY: Final = SchemaReader(DetailEventSchema(), "detail.eventBody")
 
 
 def read_detail_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
-    """Read one detail event.
+    """Parse one detail event.
 
     Raises:
-        RejectedEventError: It is none of a conversation, or it is missing or malformed whose it is, or when.
+        RejectedEventError: It is not one of a conversation, or its conversation or time is missing or
+            malformed.
     """
     detail = payload.get("detail", payload)
     body = detail.get("eventBody") if isinstance(detail, dict) else None
@@ -159,7 +160,7 @@ def read_detail_event(payload: Mapping[str, Any], notes: DriftNotes, event_types
     kind = _kind_of(payload, detail)
     event_type = CONVERSATION_NEW if kind == STARTED else CONVERSATION_UPDATED
     if event_type not in event_types:
-        raise RejectedEventError("unknown_event_type", "detail-type: is no type that has a handler")
+        raise RejectedEventError("unknown_event_type", "detail-type: is not a type that has a handler")
     if not (kind in STATUSES or kind in OTHERS or kind in {STARTED, ANSWERED}):
         notes.note_value("detail-type", kind.replace(".", "-"), event_type, is_closed=True)
     fields = _BODY.read(body, notes, event_type)
@@ -169,7 +170,7 @@ def read_detail_event(payload: Mapping[str, Any], notes: DriftNotes, event_types
         event_type=event_type,
         conversation_id=fields["conversation_id"],
         occurred_at_us=occurred_at_us,
-        # The envelope is left out: EventBridge and the socket have different ones of one event.
+        # Without the envelope, which differs between EventBridge and the socket.
         idempotency_key=guide_key(fields["conversation_id"], occurred_at_us, kind, digest_of(body)),
         dialect=EVENTBRIDGE,
         routing_status=status,
@@ -184,9 +185,9 @@ def _kind_of(payload: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
         found = _TOPIC.fullmatch(topic) if isinstance(topic, str) else None
         if found:
             return found["kind"]
-    raise RejectedEventError("unknown_event_type", "detail-type: is no detail event of a conversation")
+    raise RejectedEventError("unknown_event_type", "detail-type: is not a detail event of a conversation")
 
 
 def _is_open_messaging(fields: Mapping[str, Any]) -> bool:
-    """Tell whether it is ours, or might be: the platform sends the events of all media on one bus."""
+    """Return whether it may be of Open Messaging: the platform sends the events of all media on one bus."""
     return (fields.get("medium", "MESSAGE"), fields.get("messenger", "OPEN")) == ("MESSAGE", "OPEN")

@@ -1,4 +1,4 @@
-"""Read the bodies that Genesys Cloud really posts: its normalised outbound messages.
+"""Parse the bodies that Genesys Cloud actually posts: its normalised outbound messages.
 
 Source:
     Genesys Cloud Developer Center, "Outbound messages" of Open Messaging, and the schema
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from marshmallow import fields
 
 from messaging.errors import RejectedEventError
-from workers.parsing.dialects.native_parts import ORIGINATOR, RECIPIENT, referred
+from workers.parsing.dialects.native_parts import ORIGINATOR, RECIPIENT, reduce_parts
 from workers.parsing.events import CONVERSATION_MESSAGE, GENESYS, RECEIPT, TYPING, Event
 from workers.parsing.fields import Identifier, MessageId, Object, Objects, Timestamp, Words, choice, identity
 from workers.parsing.idempotency import digest_of, genesys_key
@@ -31,7 +31,7 @@ RECEIPT_STATUSES: Final = frozenset({"Sent", "Delivered", "Read", "Failed", "Pub
 
 
 class NormalizedMessageSchema(LenientSchema):
-    """The top level of every native body; the schema of the platform requires nothing of it."""
+    """The top level of every native body; the platform's schema requires none of its fields."""
 
     unread = frozenset(
         {"byoSmsIntegrationId", "enrichment", "messageMetadata", "metadata", "relatedMessages"}
@@ -72,41 +72,41 @@ _CHANNEL: Final = SchemaReader(IntegrationChannelSchema(), "channel")
 
 _KIND_SHAPE: Final = re.compile(r"[A-Za-z]{1,30}")
 
-MOST_KINDS: Final = 20
-"""Kinds that are told apart in one list of events; the platform has a handful."""
+MAX_KINDS: Final = 20
+"""Kinds distinguished in one list of events; the platform has a handful."""
 
 OTHER: Final = "Other"
-"""The kind of whatever is no word of the platform's, or one too many."""
+"""The kind of an entry that has no valid one, or that exceeds MAX_KINDS."""
 
 
 def read_genesys_events(
     payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]
 ) -> tuple[Event, ...]:
-    """Read one body of the native dialect: one event, or one for each kind in its list of events.
+    """Parse one native body: one event, or one for each kind in its list of events.
 
-    A kind that has no handler becomes an event all the same, as long as another in the list has one.
+    A kind without a handler becomes an event too, if another in the list has one.
 
     Raises:
-        RejectedEventError: No type has a handler, or it is missing or malformed whose the event is, or when.
+        RejectedEventError: No type has a handler, or its conversation or time is missing or malformed.
     """
     kinds = _kinds_of(payload)
     known = event_types & set(kinds.values())
     if not known:
-        raise RejectedEventError("unknown_event_type", "events[].eventType: is no kind that has a handler")
+        raise RejectedEventError("unknown_event_type", "events[].eventType: is not a kind that has a handler")
     noted_under = min(known)
     message = _MESSAGE.read(payload, notes, noted_under)
     channel = _CHANNEL.read(message["channel"], notes, noted_under)
     channel["recipient"] = RECIPIENT.read_member(channel.get("recipient"), notes, noted_under)
     channel["originator"] = ORIGINATOR.read_member(channel.get("originator"), notes, noted_under)
     if message.get("content"):
-        message["content"] = referred(message["content"], notes, noted_under)
+        message["content"] = reduce_parts(message["content"], notes, noted_under)
     for kind in (kind for kind, event_type in kinds.items() if event_type not in known):
         notes.note_value("events[].eventType", kind, noted_under, is_closed=True)
     return tuple(_event_of(payload, message, channel, kind, event_type) for kind, event_type in kinds.items())
 
 
 def _kinds_of(payload: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a body is, one or several kinds, each with its event type."""
+    """Return the kinds of a body, each with its event type."""
     match payload:
         case {"type": ("Text" | "Structured") as kind}:
             return {kind: CONVERSATION_MESSAGE}
@@ -114,13 +114,13 @@ def _kinds_of(payload: Mapping[str, Any]) -> dict[str, str]:
             return {kind: RECEIPT}
         case {"type": "Event"}:
             return {kind: _event_type_of(kind) for kind in _listed_kinds(payload.get("events"))}
-    raise RejectedEventError("unknown_event_type", "type: is no type that has a handler")
+    raise RejectedEventError("unknown_event_type", "type: is not a type that has a handler")
 
 
 def _listed_kinds(events: Any) -> list[str]:
     kinds: dict[str, None] = {}
-    for each in events if isinstance(events, list) else ():
-        kind = _kind_of(each) if len(kinds) < MOST_KINDS else OTHER
+    for event in events if isinstance(events, list) else ():
+        kind = _kind_of(event) if len(kinds) < MAX_KINDS else OTHER
         kinds[kind] = None
     return list(kinds)
 
@@ -165,28 +165,28 @@ def _event_of(
 
 
 def _receipt_digest(payload: Mapping[str, Any]) -> str:
-    """Tell the receipts of one message apart: they have its id, and a message has several."""
-    # The platform's history leaves out what says nothing: false, an empty list.
+    """Distinguish the receipts of one message, which all have its id."""
+    # The platform's history leaves out false and empty lists.
     return digest_of([payload.get(name) or None for name in ("status", "isFinalReceipt", "reasons")])
 
 
 def _ordering_key(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str:
-    """Return what stands in for a missing conversationId: one customer on one integration."""
+    """Return the substitute for a missing conversationId: one customer on one integration."""
     integration = channel.get("channel_id")
     customer = _customer_of(message, channel)
     if not customer or not integration:
         raise RejectedEventError(
-            "missing_field", "conversationId: is missing, as are channel.id and the customer's id to stand in"
+            "missing_field", "conversationId: is missing, and so is channel.id or the customer's id"
         )
-    # A customer's id can be an address of a person, and is as long as its platform likes: a digest will do.
+    # A customer's id may be a personal address of any length, so a digest is used.
     return f"{integration}/{digest_of({'to': customer})}"
 
 
 def _customer_of(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str | None:
-    """Return the id of the party that is not the integration: the sender of what is inbound."""
+    """Return the id of the party that is not the integration: the sender of an inbound message."""
     parties = [channel["recipient"], channel["originator"]]
     if message.get("direction") == "Inbound":
         parties.reverse()
     integration = channel.get("channel_id")
     ids = [party.get("party_id") for party in parties]
-    return next((each for each in ids if each and each != integration), None)
+    return next((party_id for party_id in ids if party_id and party_id != integration), None)

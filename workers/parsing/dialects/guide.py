@@ -1,10 +1,10 @@
-"""Read the guide's envelope.
+"""Parse the guide's envelope.
 
 Source:
     "Implementing Open Messaging Webhooks for Custom Social Channels": the sample payload, the event types,
-    the routing states of its filters. Messages carry `message` and, where the social channel numbers
-    them, `sequence`; updates carry `routing` and `attributes`. Where the guide leaves a name open, each
-    that is in use is read: `message.id` or `messageId`, `sequence` or `sequenceNumber`.
+    the routing states of its filters. Messages have `message` and, if the social channel numbers them,
+    `sequence`; updates have `routing` and `attributes`. The guide leaves two names open, so both spellings in
+    use are read: `message.id` or `messageId`, `sequence` or `sequenceNumber`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from workers.parsing.fields import (
     MessageId,
     Object,
     Objects,
-    Said,
     Sequence,
+    TextOrObject,
     Timestamp,
     Words,
     choice,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class EnvelopeSchema(LenientSchema):
-    """The top level, alike for all three event types; the metadata is free-form and holds a secret."""
+    """The top level, common to all three event types; the metadata is free-form and holds a secret."""
 
     unread = frozenset({"eventType", "metadata"})
 
@@ -48,7 +48,7 @@ class EnvelopeSchema(LenientSchema):
     message_id = MessageId(data_key="messageId")
     channel = Object()
     participants = Objects()
-    message = Said()
+    message = TextOrObject()
     routing = Object()
     attributes = Object()
 
@@ -63,7 +63,7 @@ class SocialChannelSchema(LenientSchema):
 
 
 class ParticipantSchema(LenientSchema):
-    """One participant; the address is personal and not read."""
+    """One participant; the personal address is not read."""
 
     unread = frozenset({"address"})
 
@@ -72,7 +72,7 @@ class ParticipantSchema(LenientSchema):
 
 
 class MessageSchema(LenientSchema):
-    """What a message says."""
+    """A message."""
 
     message_id = MessageId(data_key="id")
     other_id = MessageId(data_key="messageId")
@@ -85,7 +85,7 @@ class MessageSchema(LenientSchema):
 
 
 class RoutingSchema(LenientSchema):
-    """What an update says of the routing."""
+    """The routing of an update."""
 
     status = choice("status", ROUTING_STATUSES)
     routing_queue = Words(data_key="queueId")
@@ -99,11 +99,10 @@ _ROUTING: Final = SchemaReader(RoutingSchema(), "routing")
 
 
 def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
-    """Read one event of the guide's envelope.
+    """Parse one event of the guide's envelope.
 
     Raises:
-        RejectedEventError: The type has no handler, or it is missing or malformed whose the event is, or
-            when.
+        RejectedEventError: The type has no handler, or the conversation or time is missing or malformed.
     """
     event_type = _event_type_of(payload, event_types)
     envelope = _ENVELOPE.read(payload, notes, event_type)
@@ -145,12 +144,12 @@ def _event_type_of(payload: Mapping[str, Any], event_types: AbstractSet[str]) ->
     if not isinstance(event_type, str):
         raise RejectedEventError("invalid_field", "eventType: is not a text")
     if event_type not in event_types:
-        raise RejectedEventError("unknown_event_type", "eventType: is no type that has a handler")
+        raise RejectedEventError("unknown_event_type", "eventType: is not a type that has a handler")
     return event_type
 
 
 def _sequence_of(envelope: Mapping[str, int], message: Mapping[str, int]) -> int | None:
-    """Return the first sequence number given; 0 is one."""
+    """Return the first sequence number; 0 counts."""
     for where in (envelope, message):
         for name in ("sequence", "sequence_number"):
             if name in where:
@@ -161,7 +160,7 @@ def _sequence_of(envelope: Mapping[str, int], message: Mapping[str, int]) -> int
 def _discriminator_of(
     event_type: str, message_id: str | None, sequence: int | None, payload: Mapping[str, Any]
 ) -> str:
-    """Tell two events of one type and moment apart; a message's id identifies its message event alone."""
+    """Distinguish two events of one type and moment; a message's id identifies only its message event."""
     if message_id and event_type == CONVERSATION_MESSAGE:
         return f"id-{message_id}"
     if sequence is not None:

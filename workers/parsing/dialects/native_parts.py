@@ -1,7 +1,7 @@
-"""Read what a native message carries: who writes to whom, and its structured parts.
+"""Parse the parties and the structured parts of a native message.
 
-Source: as workers/parsing/dialects/genesys.py; both spellings of the nickname are in use, and any case of the
-kinds of ids.
+Source: as workers/parsing/dialects/genesys.py; both spellings of the nickname are in use, and the kinds of
+ids in any case.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.parsing.drift import UNKNOWN_FIELD
 from workers.parsing.fields import LowerCase, Words
-from workers.parsing.schema_reader import MOST_UNKNOWN, LenientSchema, SchemaReader
+from workers.parsing.schema_reader import MAX_UNKNOWN, LenientSchema, SchemaReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PartySchema(LenientSchema):
-    """A sender or a recipient: all but the id is personal, or says nothing that is needed."""
+    """A sender or a recipient; everything but the id is personal or not needed."""
 
     unread = frozenset(
         {
@@ -36,7 +36,7 @@ class PartySchema(LenientSchema):
         }
     )
 
-    # As long as its platform likes: a digest of it is what is kept.
+    # Of any length; only a digest of it is kept.
     party_id = Words(data_key="id")
     id_kind = LowerCase(data_key="idType", metadata={"known": frozenset({"email", "opaque", "phone"})})
 
@@ -75,23 +75,20 @@ CONTENT_TYPES: Final = frozenset(
 REFERENCE: Final = frozenset(
     {"id", "mediaType", "url", "mime", "filename", "text", "sha256", "contentSizeBytes"}
 )
-"""What tells where an attachment is and what it is."""
+"""Fields that locate and describe an attachment."""
 
 
-def referred(parts: Iterable[Any], notes: DriftNotes, event_type: str) -> list[Any]:
-    """Return a message's parts, of attachments only the reference: bytes, should any come, are not kept here.
-
-    What is left out is noted, and still stands in the payload.
-    """
-    return [_referred(part, notes, event_type) for part in parts]
+def reduce_parts(parts: Iterable[Any], notes: DriftNotes, event_type: str) -> list[Any]:
+    """Return a message's parts, with attachments reduced to references; the payload keeps everything."""
+    return [_reduce(part, notes, event_type) for part in parts]
 
 
-def _referred(part: Mapping[str, Any], notes: DriftNotes, event_type: str) -> Mapping[str, Any]:
+def _reduce(part: Mapping[str, Any], notes: DriftNotes, event_type: str) -> Mapping[str, Any]:
     kind, attachment = part.get("contentType"), part.get("attachment")
     if isinstance(kind, str) and kind not in CONTENT_TYPES:
         notes.note_value("content[].contentType", kind, event_type, is_closed=True)
     if not isinstance(attachment, dict) or attachment.keys() <= REFERENCE:
         return part
-    for name in islice(attachment.keys() - REFERENCE, MOST_UNKNOWN):
+    for name in islice(attachment.keys() - REFERENCE, MAX_UNKNOWN):
         notes.note_field(UNKNOWN_FIELD, "content[].attachment.", name, event_type, attachment[name])
     return {**part, "attachment": {name: attachment[name] for name in attachment if name in REFERENCE}}
