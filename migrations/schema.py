@@ -57,6 +57,15 @@ def head_revision() -> str:
     return head_of(DIRECTORY)
 
 
+def is_newer(revision: str | None) -> bool:
+    """Return whether *revision* belongs to a later version: a number above this version's newest.
+
+    Raises:
+        MissingMigrationsError: This installation has no revisions.
+    """
+    return revision is not None and revision.isdecimal() and int(revision) > int(head_revision())
+
+
 def head_of(directory: Path) -> str:
     """Return the newest revision among the scripts of *directory*.
 

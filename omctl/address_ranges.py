@@ -15,29 +15,29 @@ Network = IPv4Network | IPv6Network
 
 SERVICE: Final = "open-messaging"
 DIRECTIONS: Final = {"outbound": ("outbound", "both"), "both": ("both",)}
-"""As the platform sees it: outbound is what it sends to us.
+"""From the platform's side: it sends to us from its outbound addresses.
 
 Source: IpAddressRange of the official Python SDK, release 269.
 """
 
-WIDEST: Final = {4: 8, 6: 16}
+MIN_PREFIX: Final = {4: 8, 6: 16}
 """A shorter prefix would let in a good part of the internet: a mistake, not a range."""
 
 
 class UnusableRangesError(OpenMessagingError):
-    """Nothing was written, and the list that is there stays; look at what the platform answered."""
+    """Nothing was written, and the existing list stays; look at the platform's answer."""
 
 
 def select(answer: dict[str, Any], region: str, direction: str) -> list[Network]:
-    """Return the networks of the platform's answer that concern us, joined where they touch.
+    """Return the networks of the platform's answer that concern us, with adjacent ones joined.
 
     Args:
-        answer: What `GET /api/v2/ipranges` returned.
+        answer: The answer of `GET /api/v2/ipranges`.
         region: Such as eu-central-1; empty for every region.
         direction: A key of DIRECTIONS.
 
     Raises:
-        UnusableRangesError: There is none, or one cannot be right.
+        UnusableRangesError: There are none, or one cannot be right.
     """
     ours = [
         entity
@@ -45,55 +45,55 @@ def select(answer: dict[str, Any], region: str, direction: str) -> list[Network]
         if entity.get("service") == SERVICE and entity.get("direction") in DIRECTIONS[direction]
     ]
     networks = {
-        _network(str(entity.get("cidr"))) for entity in ours if not region or entity.get("region") == region
+        _parse(str(entity.get("cidr"))) for entity in ours if not region or entity.get("region") == region
     }
     if not networks:
         listed = ", ".join(sorted({str(entity.get("region")) for entity in ours})) or "none"
         raise UnusableRangesError(
             f"the platform lists no {direction} range of {SERVICE} for {region or 'any region'}; regions "
-            f"with one: {listed}. Name the organisation's by --region, or in OM_GENESYS_REGION"
+            f"with one: {listed}. Give the organisation's region by --region, or in OM_GENESYS_REGION"
         )
-    four = [each for each in networks if isinstance(each, IPv4Network)]
-    six = [each for each in networks if isinstance(each, IPv6Network)]
+    four = [network for network in networks if isinstance(network, IPv4Network)]
+    six = [network for network in networks if isinstance(network, IPv6Network)]
     return [*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six)]
 
 
 def read_plain(text: str) -> list[Network]:
-    """Return the networks of a list that `as_plain` wrote.
+    """Return the networks of a list in the format plain.
 
     Raises:
-        UnusableRangesError: There is none, or one cannot be right.
+        UnusableRangesError: There are none, or one cannot be right.
     """
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     if not lines:
         raise UnusableRangesError("the list is empty")
-    return [_network(line) for line in lines]
+    return [_parse(line) for line in lines]
 
 
-def _network(cidr: str) -> Network:
+def _parse(cidr: str) -> Network:
     try:
         network = ipaddress.ip_network(cidr, strict=False)
     except ValueError:
-        raise UnusableRangesError("the platform lists a range that is no network") from None
-    if network.prefixlen < WIDEST[network.version]:
+        raise UnusableRangesError("the platform lists a range that is not a network") from None
+    if network.prefixlen < MIN_PREFIX[network.version]:
         raise UnusableRangesError(f"the platform lists {network}, which is too wide to be right")
     return network
 
 
-def as_nginx(networks: Iterable[Network], heading: str) -> str:
+def format_nginx(networks: Iterable[Network], heading: str) -> str:
     """Return a variable for nginx's http block that is 1 for the platform's addresses and the host's own.
 
-    The last step of an installation comes from there.
+    The last step of an installation posts from the host itself.
 
     Source: ngx_http_geo_module.
     """
     lines = [f"    {network} 1;" for network in ("127.0.0.1", *networks)]
-    # Without a list no address is known not to be the platform's, and none is refused for that.
+    # Without a list, no address is known to be foreign, and none is refused.
     default = 0 if len(lines) > 1 else "unknown"
     return "\n".join([f"# {heading}", "geo $om_from_platform {", f"    default {default};", *lines, "}", ""])
 
 
-def as_nftables(networks: Sequence[Network], heading: str) -> str:
+def format_nftables(networks: Sequence[Network], heading: str) -> str:
     """Return two sets for `nft -f`, which replaces both at once.
 
     Source: nft(8), "Sets": elements of an interval set may be networks.
@@ -108,9 +108,9 @@ def as_nftables(networks: Sequence[Network], heading: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def as_plain(networks: Iterable[Network], heading: str) -> str:
+def format_plain(networks: Iterable[Network], heading: str) -> str:
     """Return one network a line."""
     return "\n".join([f"# {heading}", *map(str, networks), ""])
 
 
-FORMS: Final = {"nginx": as_nginx, "nftables": as_nftables, "plain": as_plain}
+FORMATS: Final = {"nginx": format_nginx, "nftables": format_nftables, "plain": format_plain}

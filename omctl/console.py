@@ -5,50 +5,70 @@ from __future__ import annotations
 import json
 import re
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON for a script instead of tables."
-)
+    from rich.progress import Progress
+    from rich.text import Text
+
 _CONTROLS: Final = re.compile(
-    # C0 but for tab and newline, DEL, C1; marks, embeddings, overrides, isolates of direction; surrogates.
+    # C0 except tab and newline, DEL, C1; marks, embeddings, overrides, isolates of direction; surrogates.
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_PADDING: Final = 3
+"""Characters that a table needs for each column beside its content."""
 
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one indented JSON document: an object, with RFC 3339 times and null for unknown."""
+    click.echo(json.dumps(document, indent=2, default=_encode))
 
 
-def print_json(value: Any) -> None:
-    """Print *value* as one indented JSON document."""
-    click.echo(json.dumps(value, indent=2, default=str))
+def _encode(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def format_time(time: datetime | None) -> str:
+    """Return a time for a table, to the second; empty if it is unknown."""
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str | None = None
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str | None = None, empty: str = ""
 ) -> None:
-    """Print *rows* under *columns*; long cells are folded, never cut.
+    """Print *rows* under *columns*, or the sentence *empty* if there are no rows.
 
+    Long cells are folded between words and never cut: a table with long ids is wider than the screen instead.
     A cell that is a `str` is data: it is printed as it is, never as markup or terminal control. Pass a `Text`
     for a cell with a style.
     """
+    from rich import box  # noqa: PLC0415  # takes longer to import than most commands take to run
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    cells = [[cell if isinstance(cell, Text) else Text(visible(cell)) for cell in row] for row in rows]
+    if not cells and empty:
+        click.echo(empty)
+        return
     table = Table(
         title=title and Text(visible(title)), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
     )
-    for column in columns:
-        table.add_column(Text(column), overflow="fold")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(visible(cell)) for cell in row))
-    Console().print(table)
+    widths = [
+        max((len(word) for cell in [Text(name), *column] for word in cell.plain.split()), default=0)
+        for name, *column in zip(columns, *cells, strict=True)
+    ]
+    for name, width in zip(columns, widths, strict=True):
+        table.add_column(Text(name), min_width=width)
+    for row in cells:
+        table.add_row(*row)
+    console = Console()
+    console.print(table, width=max(console.width, sum(widths) + _PADDING * len(widths)), crop=False)
 
 
 def visible(text: str) -> str:
@@ -57,7 +77,7 @@ def visible(text: str) -> str:
 
 
 def print_body(body: bytes) -> None:
-    """Print a body byte for byte, for copying and piping; a terminal gets its controls as escapes."""
+    """Print a body byte for byte, for copying and piping; on a terminal, controls are escaped."""
     output = sys.stdout.buffer
     if output.isatty():
         body = visible(body.decode(errors="backslashreplace")).encode(errors="backslashreplace")
@@ -66,7 +86,16 @@ def print_body(body: bytes) -> None:
 
 
 def progress_bar() -> Progress:
-    """Return a progress bar on standard error, silent where that is no terminal."""
+    """Return a progress bar on standard error, silent unless that is a terminal."""
+    from rich.console import Console  # noqa: PLC0415  # takes longer to import than most commands take to run
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}", markup=False),

@@ -22,7 +22,7 @@ from deploy.local.service import DEFAULT_BIND, LocalService, run_quietly
 from deploy.local.supervision import Wait, running
 from messaging import topology
 from messaging.environment import Environment
-from omctl.secrets import newest_secret
+from omctl.signatures import newest_secret
 from simulator.demonstration import (
     WITHHELD,
     Accounts,

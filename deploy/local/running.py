@@ -20,8 +20,7 @@ from deploy.local.lock import only_one
 from deploy.local.service import PROJECT, LocalService, environment_file, free_bind
 from deploy.local.supervision import running
 from messaging.environment import Environment
-from omctl.curl import curl_line
-from omctl.secrets import newest_secret
+from omctl.signatures import curl_line, newest_secret
 from webhook_api.settings import header_pairs
 from webhook_api.signature import sign
 

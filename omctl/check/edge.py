@@ -1,4 +1,4 @@
-"""Ask the edge how it is."""
+"""Check the edge's readiness, and the allow-list of the gateway before it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,38 @@ from typing import Any, Final
 
 import requests
 
-from omctl.check.finding import Finding, Level
+from omctl.check.findings import Finding, Level
+from omctl.installing import REFUSE_UNLISTED, SITE
+from webhook_api.health import platform_list_age
 
 AREA: Final = "edge"
 REQUEST_SECONDS: Final = 5.0
 READY_PATH: Final = "/health/ready"
+MAX_LIST_AGE: Final = 7 * 86400.0
+"""Seconds. om-ipranges.timer runs daily; the platform announces changes weeks before."""
 
 
 def check_edge(bind: str) -> list[Finding]:
-    """Return what /health/ready of the edge at *bind* says; blocks for some seconds at most."""
+    """Return the readiness of the edge at *bind*; blocks for some seconds at most."""
     url = health_url(bind)
     if url is None:
-        return [Finding(AREA, bind, Level.NOTE, "listens on a socket file, which is not asked")]
+        return [Finding(AREA, bind, Level.NOTE, "listens on a socket file, which cannot be queried")]
     try:
         answer = requests.get(url, timeout=REQUEST_SECONDS)
         report = answer.json()
-    except (requests.RequestException, ValueError) as error:
-        advice = "Start the edge, or set OM_BIND as the edge has it."
-        return [Finding(AREA, url, Level.PROBLEM, f"does not answer ({type(error).__name__})", advice)]
-    return report_findings(url, answer.status_code, report)
+    except requests.RequestException as error:
+        is_late = isinstance(error, requests.Timeout)
+        text = f"does not answer within {REQUEST_SECONDS:.0f} s" if is_late else "does not run"
+        advice = "Start or restart the edge, or set OM_BIND to the edge's value."
+        return [Finding(AREA, url, Level.PROBLEM, text, advice)]
+    except ValueError:
+        advice = "Another program listens there: set OM_BIND to the edge's value."
+        return [Finding(AREA, url, Level.PROBLEM, "answers something that is not a report", advice)]
+    return judge_report(url, answer.status_code, report)
 
 
 def health_url(bind: str) -> str | None:
-    """Return where the edge bound to *bind* is asked, None for a socket file."""
+    """Return the readiness URL of the edge bound to *bind*, None for a socket file."""
     if bind.startswith(("unix:", "fd:")):
         return None
     host, _, port = bind.rpartition(":")
@@ -36,35 +45,55 @@ def health_url(bind: str) -> str | None:
     return f"http://{reachable}:{port}{READY_PATH}"
 
 
-def report_findings(url: str, status: int, report: dict[str, Any]) -> list[Finding]:
-    """Judge a readiness report: as a whole, by its problems, by process."""
-    ready = Finding(AREA, url, Level.OK, f"ready, {journal_text(report)}")
+def judge_report(url: str, status: int, report: dict[str, Any]) -> list[Finding]:
+    """Judge a readiness report: as a whole, its problems, and each process."""
+    names = {
+        "journal_bytes": "bytes in journals",
+        "oldest_entry_s": "s oldest entry",
+        "republished": "republished",
+    }
+    text = ", ".join(
+        f"{report[name]} {label}" for name, label in names.items() if report.get(name) is not None
+    )
+    ready = Finding(AREA, url, Level.OK, f"ready: {text}")
     if status != 200:
-        advice = (
-            "It refuses events: the journal is full or cannot be written. See the findings on the broker."
-        )
-        ready = Finding(AREA, url, Level.PROBLEM, f"not ready ({status}), {journal_text(report)}", advice)
+        advice = "It refuses events: the journal is full or cannot be written. See the broker's findings."
+        ready = Finding(AREA, url, Level.PROBLEM, f"not ready ({status}): {text}", advice)
     problems = [Finding(AREA, url, Level.WARNING, str(problem)) for problem in report.get("problems", [])]
-    processes = [process_finding(process) for process in report.get("processes", [])]
-    return [ready, *problems, *processes]
+    return [ready, *problems, *(_judge_process(process) for process in report.get("processes", []))]
 
 
-def journal_text(report: dict[str, Any]) -> str:
-    """Tell how the journals of the host stand, in words."""
-    used, limit = report.get("journal_bytes"), report.get("journal_max_bytes")
-    oldest, republished = report.get("oldest_entry_s"), report.get("republished")
-    return f"journals {used} of {limit} bytes, oldest entry {oldest} s, {republished} events republished"
-
-
-def process_finding(process: dict[str, Any]) -> Finding:
-    """Tell one process's journal; damage in one is a problem."""
+def _judge_process(process: dict[str, Any]) -> Finding:
+    """Judge one process's journal; damage is a problem."""
     subject = f"process {process.get('pid')}"
-    journal = process.get("journal", {})
+    journal = {name: value for name, value in process.get("journal", {}).items() if value not in (None, {})}
     text = ", ".join(
         f"{name.removesuffix('_s').replace('_', ' ')} {value}" for name, value in journal.items()
     )
-    damaged = any(value for name, value in journal.items() if name.startswith("damaged"))
-    if damaged:
-        advice = "Part of a journal could not be read back: see journal_segment_damaged in the edge's log."
+    if any(value for name, value in journal.items() if name.startswith("damaged")):
+        advice = "Part of a journal could not be read: see journal_segment_damaged in the edge's log."
         return Finding(AREA, subject, Level.PROBLEM, text, advice)
     return Finding(AREA, subject, Level.OK, text)
+
+
+def check_addresses() -> list[Finding]:
+    """Return the state of the platform's allow-list on a host with a gateway."""
+    if not SITE.exists():
+        return []
+    is_enforced = REFUSE_UNLISTED in SITE.read_text(encoding="utf-8")
+    return [judge_list(platform_list_age(), is_enforced=is_enforced)]
+
+
+def judge_list(age: float | None, *, is_enforced: bool) -> Finding:
+    """Judge the allow-list by its age in seconds, None if there is none."""
+    subject = "platform's addresses"
+    if age is None:
+        advice = "Set OM_GENESYS_REGION and the OAuth client, then systemctl start om-ipranges."
+        return Finding(AREA, subject, Level.WARNING, "have not been fetched", advice)
+    text = f"were fetched {age / 86400:.1f} days ago"
+    if age > MAX_LIST_AGE:
+        return Finding(AREA, subject, Level.WARNING, text, "See journalctl -u om-ipranges.")
+    if not is_enforced:
+        advice = "omctl install --platform-only makes nginx refuse all others."
+        return Finding(AREA, subject, Level.WARNING, f"{text}; others are logged, not refused", advice)
+    return Finding(AREA, subject, Level.OK, f"{text}; others are refused")

@@ -1,4 +1,4 @@
-"""Look at the journals on this host's disk, those of dead processes too."""
+"""Check the journals on this host's disk, also those of dead processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from omctl.check.finding import Finding, Level
+from omctl.check.findings import Finding, Level
 from webhook_api.journal import (
     Damage,
     foreign_entries,
@@ -23,7 +23,7 @@ AREA: Final = "journal"
 FOREIGN: Final = "Nothing but the edge's own directories belongs here: move it away."
 LOCKLESS: Final = "If it is a copied journal, make an empty file named lock in it, owned by the edge's user."
 OLD_SECONDS: Final = 60.0
-"""An entry stays some ten seconds while all is well."""
+"""Usually an entry stays about ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class JournalState:
         entries: Events in it.
         size: Bytes in it.
         damaged: Bytes that hold no readable event.
-        oldest_age: Seconds since its oldest segment was last written; 0 where it is empty.
+        oldest_age: Seconds since its oldest segment was last written; 0 if it is empty.
     """
 
     name: str
@@ -48,26 +48,26 @@ class JournalState:
 
 
 def check_journals(root: Path) -> list[Finding]:
-    """Return what lies under *root*, the journal's home in OM_STATE_DIRECTORY. Reads every segment."""
+    """Return the state of each journal under *root*; reads every segment."""
     try:
         directories, foreign = journal_directories(root), foreign_entries(root)
     except OSError as exc:
         return [_skipped(str(root), exc)]
     found = [
-        *(directory_finding(directory) for directory in directories),
+        *(_judge_directory(directory) for directory in directories),
         *(
             Finding(AREA, name, Level.WARNING, f"{what}: the edge skips it", FOREIGN)
             for name, what in foreign.items()
         ),
     ]
     nothing = Finding(AREA, str(root), Level.OK, "no journal on disk")
-    return [*(found or [nothing]), *damaged_findings(root.parent / "damaged")]
+    return [*(found or [nothing]), *_check_damaged(root.parent / "damaged")]
 
 
-def directory_finding(directory: Path) -> Finding:
-    """Judge one process's directory, or say why that cannot be done."""
+def _judge_directory(directory: Path) -> Finding:
+    """Judge one process's directory, or report why that is impossible."""
     try:
-        return journal_finding(read_state(directory))
+        return judge_journal(read_state(directory))
     except FileNotFoundError:
         if not directory.exists():
             return Finding(AREA, directory.name, Level.OK, "emptied and removed just now")
@@ -77,8 +77,8 @@ def directory_finding(directory: Path) -> Finding:
         return _skipped(directory.name, exc)
 
 
-def damaged_findings(directory: Path) -> list[Finding]:
-    """Tell of the files that the edge has put aside because part of them could not be read."""
+def _check_damaged(directory: Path) -> list[Finding]:
+    """Return a warning for files that the edge set aside because part of them could not be read."""
     kept = sorted(path.name for path in directory.glob("*")) if directory.is_dir() else []
     if not kept:
         return []
@@ -88,21 +88,21 @@ def damaged_findings(directory: Path) -> list[Finding]:
     ]
 
 
-def oversized_findings(directory: Path) -> list[Finding]:
-    """Tell of the events that the edge has set aside because the broker takes none of their size."""
+def check_oversized(directory: Path) -> list[Finding]:
+    """Return a problem for events that the edge set aside because they are too large for the broker."""
     try:
         bodies = sum(path.suffix == ".body" for path in directory.iterdir())
     except FileNotFoundError:
         return []
     except OSError as error:
-        return [Finding(AREA, str(directory), Level.WARNING, f"may not be read ({type(error).__name__})")]
+        return [Finding(AREA, str(directory), Level.WARNING, f"cannot be read: {error.strerror}")]
     if not bodies:
         return []
     advice = "They are not processed: see docs/operations.md, oversized events."
     return [Finding(AREA, str(directory), Level.PROBLEM, f"{bodies} events too large for the broker", advice)]
 
 
-def journal_finding(state: JournalState) -> Finding:
+def judge_journal(state: JournalState) -> Finding:
     """Judge one process's journal."""
     text = f"{state.entries} entries, {state.size} bytes, oldest segment {state.oldest_age:.0f} s"
     if state.damaged:
@@ -112,13 +112,12 @@ def journal_finding(state: JournalState) -> Finding:
         )
     if not state.is_owned and state.entries:
         advice = (
-            "Its process is dead: start the edge on this host with this OM_STATE_DIRECTORY, it adopts it."
+            "Its process is dead: start the edge on this host with this OM_STATE_DIRECTORY; it adopts it."
         )
         return Finding(AREA, state.name, Level.PROBLEM, text, advice)
     if state.entries and state.oldest_age > OLD_SECONDS:
-        return Finding(
-            AREA, state.name, Level.WARNING, text, "The broker does not take it: see the broker's findings."
-        )
+        advice = "The broker does not accept events: see the broker's findings."
+        return Finding(AREA, state.name, Level.WARNING, text, advice)
     return Finding(AREA, state.name, Level.OK, text)
 
 
@@ -131,8 +130,8 @@ def read_state(directory: Path) -> JournalState:
     is_owned = has_owner(directory)
     segments = [
         segment
-        for each in segments_in(directory)
-        if (segment := _read_segment(each.path, is_being_written=is_owned))
+        for file in segments_in(directory)
+        if (segment := _read_segment(file.path, is_being_written=is_owned))
     ]
     written = [segment.written_at for segment in segments if segment.entries]
     return JournalState(
@@ -156,7 +155,7 @@ class _SegmentState:
 
 
 def _read_segment(path: Path, *, is_being_written: bool) -> _SegmentState | None:
-    """Read one file, None where it is gone. A record cut short at its end may just be on its way there."""
+    """Read one file, None if it is gone. An incomplete last record may be in the middle of its write."""
     try:
         facts = path.stat()
         records = list(read_segment(path))
@@ -169,5 +168,5 @@ def _read_segment(path: Path, *, is_being_written: bool) -> _SegmentState | None
 
 
 def _skipped(name: str, error: OSError) -> Finding:
-    advice = "Run omctl check as the edge's user. If that user may not read it either, the edge skips it."
-    return Finding(AREA, name, Level.WARNING, f"may not be read: {error.strerror}", advice)
+    advice = "Run omctl check as the edge's user. If that user cannot read it either, the edge skips it."
+    return Finding(AREA, name, Level.WARNING, f"cannot be read: {error.strerror}", advice)

@@ -1,4 +1,4 @@
-"""Look at what only the management API tells: alarms, depth, policies."""
+"""Check what only the management API reports: alarms, depth, policies."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import requests
 from messaging import topology
 from messaging.broker import virtual_host
 from messaging.errors import ConfigurationError
-from omctl.check.finding import Finding, Level
-from omctl.redaction import HIDDEN, redact_urls
+from omctl.check.findings import Finding, Level
+from omctl.check.settings import HIDDEN, redact_urls
 
 AREA: Final = "management"
-REQUEST_SECONDS: Final = 5.0
+REQUEST_SECONDS: Final = 3.0
 
 LOSING_POLICY_KEYS: Final = ("max-length", "max-length-bytes", "message-ttl", "expires")
-"""Without publisher confirms each of these lets a queue drop events in silence."""
+"""Without publisher confirms, each of these lets a queue silently drop events."""
 
 
 def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[Finding]:
-    """Return what each node tells; blocks for some seconds where one does not answer.
+    """Return what each node reports; blocks for some seconds if one does not answer.
 
     Args:
         urls: OM_MANAGEMENT_URL, with credentials.
@@ -30,31 +30,30 @@ def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[
     """
     if not urls:
         advice = (
-            "Set OM_MANAGEMENT_URL; without it the edge cannot see the queue's depth and cannot answer 429."
+            "Set OM_MANAGEMENT_URL: without it the edge cannot see the queue's depth and cannot answer 429."
         )
         return [Finding(AREA, "API", Level.WARNING, "is not configured", advice)]
     hosts = redact_urls(",".join(urls)).split(", ")
     if hosts == [HIDDEN]:
-        advice = "Write commas and other special characters of user and password in percent-encoding."
+        advice = "Percent-encode commas and other special characters of user and password."
         return [Finding(AREA, "API", Level.PROBLEM, "has a malformed URL", advice)]
     try:
         vhost = quote(virtual_host(amqp_urls), safe="")
     except ConfigurationError as error:
-        return [Finding(AREA, "API", Level.PROBLEM, "is not asked: the virtual host is unknown", str(error))]
+        return [Finding(AREA, "API", Level.PROBLEM, "cannot be queried without the virtual host", str(error))]
     findings: list[Finding] = []
     for url, host in zip(urls, hosts, strict=True):
         at_host = f" at {host}" if len(urls) > 1 else ""
-        findings.extend(
-            replace(found, subject=found.subject + at_host) for found in _node_findings(url, vhost)
-        )
+        node = _check_node(url, vhost)
+        findings.extend(replace(finding, subject=finding.subject + at_host) for finding in node)
     return findings
 
 
-def _node_findings(url: str, vhost: str) -> list[Finding]:
+def _check_node(url: str, vhost: str) -> list[Finding]:
     try:
-        findings = [alarm_finding(_get(url, "health/checks/alarms")), guest_finding(_guest_status(url))]
+        findings = [judge_alarms(_get(url, "health/checks/alarms")), judge_guest(_try_guest(url))]
         findings.extend(
-            queue_finding(queue, _get(url, f"queues/{vhost}/{quote(queue, safe='')}"))
+            judge_queue(queue, _get(url, f"queues/{vhost}/{quote(queue, safe='')}"))
             for queue in topology.QUEUES
         )
     except (requests.RequestException, ValueError) as error:
@@ -62,41 +61,41 @@ def _node_findings(url: str, vhost: str) -> list[Finding]:
     return findings
 
 
-def alarm_finding(report: dict[str, Any]) -> Finding:
+def judge_alarms(report: dict[str, Any]) -> Finding:
     """Judge the answer of the alarm check."""
     alarms = [f"{alarm.get('resource')} on {alarm.get('node')}" for alarm in report.get("alarms", [])]
     if not alarms and report.get("status") == "ok":
         return Finding(AREA, "alarms", Level.OK, "none")
     text = ", ".join(alarms) or str(report.get("reason") or report)
-    advice = "The broker takes no publishes: free memory or disk there. The edge keeps events in its journal."
+    advice = "The broker accepts no events: free memory or disk there. The edge keeps them in its journal."
     return Finding(AREA, "alarms", Level.PROBLEM, text, advice)
 
 
-def guest_finding(status: int) -> Finding:
-    """Judge how the API answers RabbitMQ's first user with its first password."""
+def judge_guest(status: int) -> Finding:
+    """Judge the API's answer to RabbitMQ's initial user with its initial password."""
     if status != 200:
-        return Finding(AREA, "user guest", Level.OK, "has no access by its first password")
-    advice = "Anything on the broker's host may read, forge and delete events: rabbitmqctl delete_user guest"
-    return Finding(AREA, "user guest", Level.WARNING, "is an administrator by its first password", advice)
+        return Finding(AREA, "user guest", Level.OK, "has no access with its initial password")
+    advice = (
+        "Every user of the broker's host can read, forge and delete events: rabbitmqctl delete_user guest"
+    )
+    return Finding(AREA, "user guest", Level.WARNING, "is an administrator with its initial password", advice)
 
 
-def queue_finding(queue: str, report: dict[str, Any]) -> Finding:
-    """Judge one queue's policies and tell its depth."""
+def judge_queue(queue: str, report: dict[str, Any]) -> Finding:
+    """Judge one queue's policies, members and depth."""
     subject = f"queue {queue}"
     if report.get("error"):
-        return Finding(
-            AREA, subject, Level.PROBLEM, str(report.get("reason", report["error"])), "Run omctl setup."
-        )
+        text = str(report.get("reason", report["error"]))
+        return Finding(AREA, subject, Level.PROBLEM, text, "Run omctl setup.")
     policy = report.get("effective_policy_definition") or {}
-    losing = [key for key in LOSING_POLICY_KEYS if key in policy]
-    if losing:
+    if losing := ", ".join(key for key in LOSING_POLICY_KEYS if key in policy):
         name = report.get("policy") or report.get("operator_policy") or "a policy"
-        advice = f"Take {', '.join(losing)} out of {name}: without publisher confirms it drops events."
-        return Finding(AREA, subject, Level.PROBLEM, f"{name} sets {', '.join(losing)}", advice)
+        advice = f"Remove {losing} from {name}: without publisher confirms it drops events."
+        return Finding(AREA, subject, Level.PROBLEM, f"{name} sets {losing}", advice)
     members, online = report.get("members", []), report.get("online", [])
     if members and len(online) * 2 <= len(members):
         text = f"{len(online)} of its {len(members)} members are online"
-        advice = "Start the other nodes: without a majority the queue takes nothing, and the edge waits."
+        advice = "Start the other nodes: without a majority the queue accepts nothing, and the edge waits."
         return Finding(AREA, subject, Level.PROBLEM, text, advice)
     depth = report.get("messages")
     known = "depth not known yet" if depth is None else f"depth {depth}"
@@ -104,7 +103,7 @@ def queue_finding(queue: str, report: dict[str, Any]) -> Finding:
     return Finding(AREA, subject, Level.OK, f"{known}, no policy limits it{copies}")
 
 
-def _guest_status(url: str) -> int:
+def _try_guest(url: str) -> int:
     parts = urlsplit(url)
     api = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/api/whoami")
     return requests.get(urlunsplit(api), auth=("guest", "guest"), timeout=REQUEST_SECONDS).status_code
@@ -123,6 +122,13 @@ def _get(url: str, path: str) -> dict[str, Any]:
 def _unreachable(error: Exception) -> Finding:
     status = getattr(getattr(error, "response", None), "status_code", None)
     # Never the error's own text: it repeats the address, and with it the password.
-    text = f"answers {status}" if status else f"does not answer ({type(error).__name__})"
+    if status:
+        text = f"answers {status}"
+    elif isinstance(error, requests.Timeout):
+        text = f"does not answer within {REQUEST_SECONDS:.0f} s"
+    else:
+        text = (
+            "cannot be reached" if isinstance(error, requests.RequestException) else "answers something else"
+        )
     advice = "Check OM_MANAGEMENT_URL, its user (tag management) and that rabbitmq_management is enabled."
     return Finding(AREA, "API", Level.PROBLEM, text, advice)

@@ -1,133 +1,151 @@
-"""omctl check: say what is configured, what answers, what is wrong, what to do."""
+"""omctl check: show what is configured, what answers, what is wrong, and what to do."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.text import Text
 
 from messaging.environment import Environment
-from messaging.settings_file import file_variables, variables_now
 from omctl.check import (
-    Explained,
     Finding,
     Level,
     check_addresses,
+    check_areas,
     check_broker,
-    check_configuration,
     check_database,
     check_edge,
     check_journals,
     check_management,
+    check_oversized,
     check_proof,
-    explained,
-    oversized_findings,
-    secret_findings,
+    check_settings,
+    explain_settings,
 )
-from omctl.console import json_option, print_json, print_table
+from omctl.console import print_json, print_table
 from omctl.installing import BOTH, InstallationError, Role, options_of
+from omctl.options import json_option
 
-AREA = "configuration"
-STYLES = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHECK_SECONDS: Final = 8.0
+"""For all areas: the command ends within 10 s, with its start."""
+
+STYLES: Final = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
+WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE, Level.OK)
 
 
 @click.command()
 @click.option(
     "--role", type=click.Choice([*(role.value for role in Role), BOTH]),
-    help="What this host does: the other part is left out. Default: as it was installed, otherwise both.",
+    help="Check only this part. Default: as this host was installed, otherwise both.",
 )  # fmt: skip
-@click.option("--settings", "only_settings", is_flag=True, help="Explain every setting, and look no further.")
+@click.option("--settings", "only_settings", is_flag=True, help="Explain every setting, and check nothing.")
+@click.option("--verbose", is_flag=True, help="Show every finding.")
 @json_option
-def check(*, role: str | None, only_settings: bool, as_json: bool) -> None:
-    """Look at the settings, broker, database, edge and journals; say what is wrong and what to do.
+def check(*, role: str | None, only_settings: bool, verbose: bool, as_json: bool) -> None:
+    """Check the settings, broker, database, edge and journals; show what is wrong and what to do.
 
-    A host that was installed as an edge alone is not asked for a database, one of workers alone not for an
-    edge. With --settings: what holds of each, where it came from (settings file, environment, file,
-    credential, default), its unit and effect, and whether another value needs a restart. Changes nothing.
-    Exit status 0: nothing is wrong, warnings at most. 1: at least one problem.
+    Problems come first, then warnings and notes; each healthy area is one line. Each area is checked whatever
+    happens in another, in 10 seconds at most. A host that was installed as an edge alone needs no database,
+    one of workers alone no edge. Changes nothing. Exit status 1: at least one problem.
+
+    --settings shows for each setting its value, its source (settings file, environment, file, credential,
+    default), unit, effect, and whether a new value needs a restart.
     """
     if only_settings:
-        _explain(explained(), as_json=as_json)
+        _explain(as_json=as_json)
         return
-    roles, told = roles_of(role)
-    findings = told + all_findings(Environment(), roles)
+    roles, notes = find_roles(role)
+    findings = notes + check_areas(_list_areas(roles), CHECK_SECONDS)
+    has_problem = any(finding.level is Level.PROBLEM for finding in findings)
     if as_json:
-        print_json({"ok": not problems(findings), "findings": [asdict(finding) for finding in findings]})
+        print_json({"ok": not has_problem, "findings": [asdict(finding) for finding in findings]})
     else:
-        for area, of_area in groupby(findings, key=attrgetter("area")):
-            print_table(("", "what", "found"), map(finding_row, of_area), title=area)
-        click.echo(verdict(findings))
-    if problems(findings):
+        rows = list(map(_describe, findings)) if verbose else summarise(findings)
+        print_table(("", "area", "subject", "finding"), rows)
+        counts = Counter(finding.level for finding in findings)
+        click.echo(f"check: problems={counts[Level.PROBLEM]} warnings={counts[Level.WARNING]}")
+    if has_problem:
         raise SystemExit(1)
 
 
-def _explain(settings: list[Explained], *, as_json: bool) -> None:
+def _explain(*, as_json: bool) -> None:
+    settings = explain_settings()
     if as_json:
-        print_json({"settings": [asdict(each) for each in settings]})
+        print_json({"settings": [asdict(setting) for setting in settings]})
         return
-    rows = [(each.name, each.value, each.source, f"{each.text}\n→ {each.taken_up}") for each in settings]
-    print_table(("setting", "value", "from", "what it is → what takes another value up"), rows)
+    for setting in sorted(settings, key=lambda setting: setting.source == "default"):
+        click.echo(f"{setting.name} = {setting.value}  ({setting.source})")
+        click.echo(click.wrap_text(f"{setting.text} Applied by: {setting.applied_by}.", 78, "    ", "    "))
 
 
-def roles_of(said: str | None) -> tuple[frozenset[Role], list[Finding]]:
-    """Return what this host does, and what there is to tell of that.
-
-    Args:
-        said: On the command line; None: as the host was installed.
-    """
+def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
+    """Return what this host does, *given* or as installed, with a note if that is not everything."""
     try:
-        roles = options_of({} if said is None else {"role": said}).roles
+        roles = options_of({} if given is None else {"role": given}).roles
     except InstallationError as error:
-        return frozenset(Role), [Finding(AREA, "role", Level.WARNING, "is unknown", str(error))]
+        return frozenset(Role), [Finding("settings", "role", Level.WARNING, "is unknown", str(error))]
     if len(roles) > 1:
         return roles, []
-    text = f"{min(roles)} alone: what the other part has is not looked at"
-    return roles, [Finding(AREA, "role", Level.NOTE, text, "Everything: omctl check --role both.")]
-
-
-def all_findings(environment: Environment, roles: frozenset[Role]) -> list[Finding]:
-    """Look at everything that the roles have, each part by itself: one that is away hides no other."""
-    amqp_urls = environment.strings("OM_AMQP_URL")
-    management_urls = environment.strings("OM_MANAGEMENT_URL")
-    return [
-        *check_configuration(variables_now(), roles),
-        *secret_findings(file_variables()),
-        *check_broker(amqp_urls),
-        *check_management(management_urls, amqp_urls),
-        *(check_database(environment) if Role.WORKER in roles else ()),
-        *(_edge_findings(environment, len(amqp_urls), len(management_urls)) if Role.EDGE in roles else ()),
+    text = f"only {min(roles)}: the other part is not checked"
+    return roles, [
+        Finding("settings", "role", Level.NOTE, text, "Check everything: omctl check --role both.")
     ]
 
 
-def _edge_findings(environment: Environment, nodes: int, managed: int) -> list[Finding]:
-    state_directory = Path(environment.string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
+def _list_areas(roles: frozenset[Role]) -> dict[str, Callable[[], list[Finding]]]:
+    """Return the check of each area; each reads the settings by itself."""
+    areas: dict[str, Callable[[], list[Finding]]] = {
+        "settings": lambda: check_settings(roles),
+        "broker": _check_broker,
+        "management": lambda: check_management(
+            Environment().strings("OM_MANAGEMENT_URL"), Environment().strings("OM_AMQP_URL")
+        ),
+    }
+    if Role.WORKER in roles:
+        areas["database"] = lambda: check_database(Environment())
+    if Role.EDGE in roles:
+        areas["edge"] = lambda: [
+            *check_edge(Environment().string("OM_BIND", "127.0.0.1:8080")),
+            *check_addresses(),
+        ]
+        areas["journal"] = _check_journal
+    return areas
+
+
+def _check_broker() -> list[Finding]:
+    environment = Environment()
+    urls, managed = environment.strings("OM_AMQP_URL"), environment.strings("OM_MANAGEMENT_URL")
     has_confirms = environment.boolean("OM_PUBLISHER_CONFIRMS", default=False)
-    return [
-        *check_proof(nodes, managed, has_confirms=has_confirms),
-        *check_edge(environment.string("OM_BIND", "127.0.0.1:8080")),
-        *check_addresses(),
-        *check_journals(state_directory / "journal"),
-        *oversized_findings(state_directory / "oversized"),
+    return [*check_broker(urls), *check_proof(len(urls), len(managed), has_confirms=has_confirms)]
+
+
+def _check_journal() -> list[Finding]:
+    state_directory = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
+    return [*check_journals(state_directory / "journal"), *check_oversized(state_directory / "oversized")]
+
+
+def summarise(findings: list[Finding]) -> list[tuple[Text, str, str, str]]:
+    """Return a row for each finding that is not ok, the worst first, and one for each healthy area."""
+    rows = [
+        _describe(finding) for level in WORST_FIRST[:-1] for finding in findings if finding.level is level
+    ]
+    bad = {finding.area for finding in findings if finding.level in {Level.PROBLEM, Level.WARNING}}
+    healthy = Counter(finding.area for finding in findings if finding.level is Level.OK)
+    return rows + [
+        (Text(Level.OK, style=STYLES[Level.OK]), area, f"{count} checked", "all well")
+        for area, count in healthy.items()
+        if area not in bad
     ]
 
 
-def problems(findings: list[Finding]) -> list[Finding]:
-    """Return the findings that make the exit status 1."""
-    return [finding for finding in findings if finding.level is Level.PROBLEM]
-
-
-def finding_row(finding: Finding) -> tuple[Text, str, str]:
-    """Return the row of *finding*: its level in colour, its subject, and its text with the advice below."""
+def _describe(finding: Finding) -> tuple[Text, str, str, str]:
     advice = f"\n→ {finding.advice}" if finding.advice else ""
-    return Text(finding.level, style=STYLES[finding.level]), finding.subject, finding.text + advice
-
-
-def verdict(findings: list[Finding]) -> str:
-    """Return the last line: how many of what."""
-    wrong = len(problems(findings))
-    warnings = sum(finding.level is Level.WARNING for finding in findings)
-    return f"check: problems={wrong} warnings={warnings}"
+    level = Text(finding.level, style=STYLES[finding.level])
+    return level, finding.area, finding.subject, finding.text + advice

@@ -1,46 +1,46 @@
-"""omctl dead-letters: list what could not be processed, replay it, discard it."""
+"""omctl dead-letters: list events that could not be processed, replay them, discard them."""
 
 from __future__ import annotations
 
+import textwrap
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from omctl.cancelling import cancellable
-from omctl.console import json_option, print_body, print_json, print_table
-from omctl.database import operators_database
-from omctl.dead_letters import (
-    Order,
-    Session,
-    as_plain,
-    choice_options,
-    dead_letter_session,
-    order_options,
-    print_letters,
-    print_summary,
-    scan,
-    windows,
+from omctl.connections import open_database, open_dead_letters
+from omctl.console import format_time, print_body, print_json, print_table, visible
+from omctl.dead_letters import Order, process_windows, record_unrecorded
+from omctl.interventions import RateLimiter, Run, Terms, begin, cancellable, execute, report
+from omctl.options import (
+    again_option,
+    dead_letter_options,
+    intervention_options,
+    json_option,
+    rate_option,
 )
-from omctl.intervening import Terms, begin, carry_out, report
-from omctl.pace import Pace
 from workers.db.engine import transact
 from workers.db.interventions import (
-    DISCARD_LETTERS,
-    REPLAY_LETTERS,
-    LetterChoice,
-    count_open_letters,
-    open_letters,
-    recorded_letter,
+    Action,
+    DeadLetterFilter,
+    count_open_dead_letters,
+    find_dead_letter,
+    list_open_dead_letters,
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from collections.abc import Sequence
+
+    from sqlalchemy import Row
+
+    from omctl.connections import DeadLetterSession
 
 SHOWN: Final = 50
-"""Letters that an operator sees at once; the summary counts all."""
+"""Dead letters that an operator sees at once; the summary counts all."""
 
 MAX_SCANNED: Final = 10_000
-"""Messages that are read before a preview, if some may have no record: a second or two."""
+"""Messages to read before a preview, if some may have no record: a second or two."""
 
 EXAMPLES: Final = """\b
 Examples:
@@ -50,168 +50,185 @@ Examples:
   omctl dead-letters discard 3f2a… --reason "a test of ours"
 """
 
+limit_option = click.option("--limit", type=click.IntRange(1), help="Only this many, the oldest first.")
+
 
 @click.group("dead-letters", epilog=EXAMPLES)
 def dead_letters() -> None:
-    """List what could not be processed, replay it, discard it."""
+    """List events that could not be processed, replay them, discard them."""
 
 
 @dead_letters.command("list")
-@choice_options
+@dead_letter_options
 @click.option(
     "--limit", type=click.IntRange(0), default=SHOWN, show_default=True, help="Show this many; 0: all."
 )
-@click.option("--scan", "with_scan", is_flag=True, help="First record what is in the queue without a record.")
+@click.option(
+    "--scan", "with_scan", is_flag=True, help="First record messages of the queue without a record."
+)
 @json_option
-def list_letters(*, limit: int, with_scan: bool, as_json: bool, **filters: Any) -> None:
+def list_(*, limit: int, with_scan: bool, as_json: bool, **filters: Any) -> None:
     """List the dead letters that are neither replayed nor discarded, from their records.
 
-    The queue is not read, so this works while another omctl works with it. A message that was put into the
-    queue by hand has no record until --scan, a replay or a discard reads it.
+    The queue is not read, so this works while another omctl uses it. A message that an operator put into the
+    queue has no record until --scan, a replay or a discard reads it.
     """
-    choice = LetterChoice(**filters)
+    selected = DeadLetterFilter(**filters)
     if with_scan:
-        with dead_letter_session() as opened:
-            scan(opened)
-    with operators_database() as engine:
-        counts = transact(engine, lambda connection: count_open_letters(connection, choice))
-        shown = transact(engine, lambda connection: open_letters(connection, choice, limit or None))
+        with open_dead_letters() as session:
+            record_unrecorded(session)
+    with open_database() as engine:
+        counts = transact(engine, lambda connection: count_open_dead_letters(connection, selected))
+        shown = transact(
+            engine, lambda connection: list_open_dead_letters(connection, selected, limit or None)
+        )
     if as_json:
         total = sum(count for *_, count in counts)
-        print_json({"letters": [as_plain(letter) for letter in shown], "total": total})
+        print_json({"dead_letters": [_as_dict(row) for row in shown], "total": total})
         return
-    print_summary(counts, "are open")
-    print_letters(shown)
+    _print_counts(counts, "open")
+    for row in shown:
+        event_type = (row.event_type or "unknown type").rpartition(":")[2]
+        source = f"  destination {row.destination}" if row.destination else ""
+        line = f"{row.message_id}  {format_time(row.recorded_at)}  {row.code}  {event_type}{source}"
+        click.echo(visible(f"{line}\n{textwrap.indent(textwrap.fill(row.reason, 76), '    ')}"))
 
 
 @dead_letters.command()
 @click.argument("message_id")
 @click.option(
-    "--body",
-    "with_body",
-    is_flag=True,
-    help="Look for the body in the queue and print it as it came: it may hold personal data.",
-)
+    "--body", "with_body", is_flag=True,
+    help="Find the body in the queue and print it unchanged: it may hold personal data.",
+)  # fmt: skip
 @json_option
 def show(message_id: str, *, with_body: bool, as_json: bool) -> None:
-    """Show the record of one dead letter."""
-    with operators_database() as engine:
-        letter = transact(engine, lambda connection: recorded_letter(connection, message_id))
-    body = _body_of(message_id) if with_body else None
-    if letter is None and body is None:
+    """Show the record of one dead letter; see also `omctl find`."""
+    with open_database() as engine:
+        row = transact(engine, lambda connection: find_dead_letter(connection, message_id))
+    body = _read_body(message_id) if with_body else None
+    if row is None and body is None:
         click.echo(f"No dead letter {message_id} is recorded.", err=True)
         raise SystemExit(1)
-    described = as_plain(letter) if letter is not None else {"message_id": message_id}
+    record = _as_dict(row) if row is not None else {"message_id": message_id}
     if as_json:
-        print_json(described | ({"body": body.decode(errors="backslashreplace")} if body is not None else {}))
+        text = None if body is None else body.decode(errors="backslashreplace")
+        print_json(record | ({"body": text} if with_body else {}))
         return
-    print_table(("", ""), [(name, str(value)) for name, value in described.items()])
+    known = [(name, value) for name, value in record.items() if value is not None]
+    print_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in known])
     if body is not None:
         print_body(body)
 
 
-def _body_of(message_id: str) -> bytes | None:
-    with dead_letter_session() as opened:
-        for held in opened.queue.windows():
-            for letter in held:
-                if letter.envelope.identity == message_id:
-                    return letter.envelope.body
+def _read_body(message_id: str) -> bytes | None:
+    with open_dead_letters() as session:
+        for held in session.queue.windows():
+            for dead_letter in held:
+                if dead_letter.envelope.identity == message_id:
+                    return dead_letter.envelope.body
     return None
 
 
 @dead_letters.command()
 @click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
-@choice_options
-@click.option(
-    "--rate",
-    type=click.FloatRange(0),
-    default=100.0,
-    show_default=True,
-    help="Letters per second; 0: as fast as it goes.",
-)
-@click.option("--again", is_flag=True, help="Have events that took effect already take effect once more.")
-@order_options
+@dead_letter_options
+@rate_option
+@again_option
+@limit_option
+@intervention_options
 def replay(**options: Any) -> None:
-    """Replay dead letters: all, those named, or those that the options choose.
+    """Replay dead letters: all, those named, or those that the options select.
 
-    Each is published to the events' exchange, and removed when the broker has confirmed it. What took effect
-    before is refused by its key, unless --again. What a destination did not accept was processed, and stays.
-    Nothing that arrives meanwhile is touched; what is passed over goes to the end of the queue. Ctrl-C stops
-    between two letters; the same command goes on where it stopped.
+    Each is published to the events' exchange, and removed once the broker has confirmed it. An event that
+    took effect before has no effect again, unless --again. Events that a destination did not accept were
+    processed, and stay. Dead letters that arrive meanwhile are left alone; those not selected move to the end
+    of the queue. Ctrl-C stops between two dead letters; the same command continues.
     """
-    terms, most, filters = _apart(options)
-    _work_off(LetterChoice(**filters, with_destinations=False), REPLAY_LETTERS, terms, most)
+    _process(Action.REPLAY_DEAD_LETTERS, "replayed", options)
 
 
 @dead_letters.command()
 @click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
-@choice_options
-@order_options
+@dead_letter_options
+@limit_option
+@intervention_options
 def discard(**options: Any) -> None:
-    """Remove dead letters for good: all, those named, or those that the options choose.
+    """Remove dead letters for good: all, those named, or those that the options select.
 
     Their bodies are kept in the table discarded_letters for OM_PAYLOAD_RETENTION_DAYS.
     """
-    terms, most, filters = _apart(options)
-    _work_off(LetterChoice(**filters), DISCARD_LETTERS, terms, most)
+    _process(Action.DISCARD_DEAD_LETTERS, "discarded", options)
 
 
-def _apart(options: dict[str, Any]) -> tuple[Terms, int | None, dict[str, Any]]:
-    """Return the terms, the most letters, and the options that choose among the letters."""
-    most = options.pop("most")
-    terms = {name: value for name, value in options.items() if name in Terms.__dataclass_fields__}
-    return Terms(**terms), most, {name: value for name, value in options.items() if name not in terms}
-
-
-def _work_off(choice: LetterChoice, action: str, terms: Terms, most: int | None) -> None:
-    """Preview, ask, carry out, report; exit with 1 if none of the letters that were named is open."""
+def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
+    """Preview, ask, execute, report; exit with 1 if none of the dead letters named is open."""
+    limit, rate = options.pop("limit"), options.pop("rate", 0.0)
+    terms = Terms(**{name: options.pop(name) for name in Terms.__dataclass_fields__ if name in options})
     terms.require_reason()
-    verb = "replayed" if action == REPLAY_LETTERS else "discarded"
-    with dead_letter_session() as opened:
-        counts = _preview(opened, choice, terms, "would be " + verb if terms.dry_run else "chosen")
-        chosen = min(sum(count for *_, count in counts), most or sum(count for *_, count in counts))
+    with_destinations = action is Action.DISCARD_DEAD_LETTERS
+    selected = DeadLetterFilter(**options, with_destinations=with_destinations)
+    with open_dead_letters() as session:
+        total = _preview(session, selected, terms)
+        chosen = min(total, limit or total)
         if terms.dry_run or not chosen:
-            report(terms, None, chosen, verb)
-            raise SystemExit(1 if choice.message_ids and not chosen else 0)
-        if not terms.yes:
-            with opened.republisher.attended():
-                click.confirm(f"{chosen} letters will be {verb}; go on?", abort=True, err=True)
-        order = Order(choice=choice, action=action, again=terms.again, most=most, rate=terms.rate)
-        run = begin(opened.engine, terms, action, choice.as_json(), chosen)
+            report(terms, Run("", chosen), verb)
+            raise SystemExit(1 if selected.message_ids and not chosen else 0)
+        with nullcontext() if terms.yes else session.republisher.attended():
+            terms.confirm(f"{chosen} dead letters will be {verb}")
+        order = Order(selected=selected, action=action, again=terms.again, limit=limit, rate=rate)
+        run = begin(session.engine, terms, action, selected.as_json(), chosen)
         with cancellable() as cancelled:
-            pace = Pace(terms.rate, opened.republisher.idle, cancelled)
+            rate_limiter = RateLimiter(rate, session.republisher.idle, cancelled)
             try:
-                carry_out(opened.engine, run, windows(opened, order, run), pace, cancelled)
+                execute(session.engine, run, process_windows(session, order, run, rate_limiter), cancelled)
             finally:
-                # A broker or a database that goes away in the middle needs it as much as Ctrl-C does.
+                # An operator needs it after a failure of broker or database as much as after Ctrl-C.
                 if run.is_cancelled:
-                    click.echo(f"{run.done} of {chosen} {verb}; the same command goes on.", err=True)
-    report(terms, run, chosen, verb)
+                    click.echo(f"{run.done} of {chosen} {verb}; the same command continues.", err=True)
+    report(terms, run, verb)
 
 
-def _preview(
-    opened: Session, choice: LetterChoice, terms: Terms, verb: str
-) -> list[tuple[str, str | None, int]]:
-    """Print and return how many letters are chosen, by code and event type."""
-    everything = transact(opened.engine, lambda connection: count_open_letters(connection, LetterChoice()))
-    if sum(count for *_, count in everything) < (messages := opened.queue.count()) <= MAX_SCANNED:
-        scan(opened)
-    for message_id in choice.message_ids:
-        _report_unavailable(opened.engine, message_id, choice)
-    counts = transact(opened.engine, lambda connection: count_open_letters(connection, choice))
+def _preview(session: DeadLetterSession, selected: DeadLetterFilter, terms: Terms) -> int:
+    """Print the number of dead letters selected, by code and event type; return the total."""
+
+    def count(selected: DeadLetterFilter) -> list[tuple[str, str | None, int]]:
+        return transact(session.engine, lambda connection: count_open_dead_letters(connection, selected))
+
+    messages = session.queue.count()
+    if sum(number for *_, number in count(DeadLetterFilter())) < messages <= MAX_SCANNED:
+        record_unrecorded(session)
+    for message_id in selected.message_ids:
+        row = transact(session.engine, partial(find_dead_letter, message_id=message_id))
+        _report_unavailable(message_id, row, selected)
+    counts = count(selected)
     if not terms.as_json:
-        print_summary(counts, verb)
+        _print_counts(counts, "selected")
         click.echo(f"The queue holds {messages} messages.")
-    return counts
+    return sum(number for *_, number in counts)
 
 
-def _report_unavailable(engine: Engine, message_id: str, choice: LetterChoice) -> None:
-    letter = transact(engine, lambda connection: recorded_letter(connection, message_id))
-    if letter is None or letter.decided_at is not None:
+def _report_unavailable(message_id: str, row: Row[Any] | None, selected: DeadLetterFilter) -> None:
+    if row is None or row.decided_at is not None:
         click.echo(f"No dead letter {message_id} is open.", err=True)
-    elif letter.destination is not None and not choice.with_destinations:
+    elif row.destination is not None and not selected.with_destinations:
         click.echo(
-            f"{message_id} was processed, {letter.destination} did not accept it: "
-            f"omctl destinations resend {letter.destination}",
+            f"{message_id} was processed, but destination {row.destination} did not accept it: "
+            f"omctl destinations resend {row.destination}",
             err=True,
         )
+
+
+def _print_counts(counts: Sequence[tuple[str, str | None, int]], state: str) -> None:
+    """Print the number of dead letters of each code and event type."""
+    rows = [(code, event_type or "", str(count)) for code, event_type, count in counts]
+    total = sum(count for *_, count in counts)
+    print_table(
+        ("code", "type", "number"),
+        rows,
+        title=f"{total} dead letters {state}",
+        empty=f"No dead letter is {state}.",
+    )
+
+
+def _as_dict(row: Row[Any]) -> dict[str, Any]:
+    return dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's public accessor

@@ -1,46 +1,38 @@
-"""omctl destinations: the services behind: what waits for each, try one, pause, resume, send again."""
+"""omctl destinations: show the services that events are delivered to, test, pause and resume them."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from messaging.clock import SystemClock
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from omctl.commands.resend import resend
-from omctl.console import dry_run_option, json_option, print_json, print_table
-from omctl.database import database_url, in_words
-from omctl.destination_states import states
-from omctl.subscriptions import abandon, backfill, remove
-from workers.db.engine import make_engine, transact
+from omctl.commands.deliveries import abandon, backfill, remove, resend
+from omctl.connections import open_database
+from omctl.console import format_time, print_json, print_table
+from omctl.options import dry_run_option, json_option
+from workers.db.engine import transact
+from workers.db.models import deliveries, outbox
 from workers.db.models import destinations as destinations_table
-from workers.deliver import (
-    OPERATOR,
-    Message,
-    Transport,
-    body_of,
-    configured_destinations,
-    pause,
-    resume,
-)
+from workers.deliver import OPERATOR, Message, Transport, body_of, configured_destinations
+from workers.deliver import pause as pause_destination
+from workers.deliver import resume as resume_destination
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from sqlalchemy import Connection
 
     from workers.deliver import Destination
 
-Result = TypeVar("Result")
-
 TEST_TYPE = "openmessaging:test"
-"""What no platform sends; a receiver answers 2xx to types that it does not know."""
+"""A type that the platform never sends; a receiver answers 2xx to types that it does not know."""
 
 EXAMPLES = """\b
 Examples:
@@ -55,56 +47,126 @@ Examples:
 
 @click.group(epilog=EXAMPLES)
 def destinations() -> None:
-    """Look after the services that events are delivered to (OM_DESTINATIONS)."""
+    """Manage the services that events are delivered to (OM_DESTINATIONS)."""
+
+
+for command in (resend, remove, backfill, abandon):
+    destinations.add_command(command)
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationState:
+    """The state of one destination, its waiting deliveries, and the last failure among them."""
+
+    name: str
+    url: str
+    events: tuple[str, ...]
+    state: str
+    waiting: int
+    oldest_waiting_at: datetime | None
+    last_failure: str | None
 
 
 @destinations.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
     """Show each destination, its state, and what waits for it."""
-    configured = {each.name: each for each in configured_destinations(Environment())}
-    rows = _in_database(lambda connection: states(connection, configured))
+    configured = {destination.name: destination for destination in configured_destinations(Environment())}
+    with open_database() as engine:
+        states = transact(engine, lambda connection: read_states(connection, configured))
     if as_json:
-        print_json({"destinations": [asdict(row) for row in rows]})
+        print_json({"destinations": [asdict(state) for state in states]})
         return
     print_table(
         ("destination", "state", "waiting", "since", "last failure", "events", "url"),
         [
             (
-                row.name,
-                row.state,
-                str(row.waiting),
-                f"{row.oldest_waiting_at:%Y-%m-%d %H:%M:%S}" if row.oldest_waiting_at else "",
-                row.last_failure,
-                "\n".join(event.removeprefix("openmessaging:") for event in row.events),
-                row.url,
+                state.name,
+                state.state,
+                str(state.waiting),
+                format_time(state.oldest_waiting_at),
+                state.last_failure or "",
+                "\n".join(event.removeprefix("openmessaging:") for event in state.events),
+                state.url,
             )
-            for row in rows
+            for state in states
         ],
+        empty="No destination: OM_DESTINATIONS is not set, and no delivery waits.",
     )
+
+
+def read_states(connection: Connection, configured: Mapping[str, Destination]) -> list[DestinationState]:
+    """Return the destinations that are configured, and those that deliveries wait for."""
+    known = {row.name: row for row in connection.execute(select(destinations_table))}
+    d = deliveries.c
+    query = (
+        select(d.destination, func.count().label("number"), func.min(outbox.c.created_at).label("oldest"))
+        .join(outbox, outbox.c.id == d.outbox_id)
+        .where(d.outcome.is_(None))
+        .group_by(d.destination)
+    )
+    waiting: dict[str, Any] = {row.destination: row for row in connection.execute(query)}
+    failures = _read_last_failures(connection)
+    states = []
+    for name in sorted({*configured, *waiting}):
+        destination, found = configured.get(name), waiting.get(name)
+        states.append(
+            DestinationState(
+                name,
+                destination.shown_url if destination else "",
+                destination.events if destination else (),
+                _describe_state(destination, known.get(name)),
+                found.number if found else 0,
+                found.oldest if found else None,
+                failures.get(name),
+            )
+        )
+    return states
+
+
+def _read_last_failures(connection: Connection) -> dict[str, str]:
+    """Return the last failure of the waiting deliveries of each destination.
+
+    The time of a failure is not recorded: the delivery with the latest next attempt counts as the last to
+    fail. Delays grow with each attempt and are jittered, so among recent failures it may be another.
+    """
+    d = deliveries.c
+    newest_first = (d.due_at.desc(), d.outbox_id.desc())
+    place = func.row_number().over(partition_by=d.destination, order_by=newest_first).label("place")
+    failed = (
+        select(d.destination, d.reason, place)
+        .where(d.outcome.is_(None), d.reason.is_not(None))
+        .subquery("failed")
+    )
+    last = select(failed.c.destination, failed.c.reason).where(failed.c.place == 1)
+    return {row.destination: row.reason for row in connection.execute(last)}
+
+
+def _describe_state(destination: Destination | None, known: object) -> str:
+    if destination is None:
+        return "not configured"
+    if not destination.enabled:
+        return "not enabled"
+    if known is None:
+        return "no deliver process yet"
+    because = getattr(known, "paused_because", None)
+    return f"paused ({because})" if because else "active"
 
 
 @destinations.command()
 @click.argument("name")
 @json_option
 def test(name: str, *, as_json: bool) -> None:
-    """Send one signed event of type openmessaging:test, and say what the destination answers.
+    """Send one signed event of type openmessaging:test, and show the answer.
 
-    Exit status 1: it was not 2xx.
+    Exit status 1: the answer was not 2xx.
     """
-    destination = _configured(name)
+    destination, clock = _find_configured(name), SystemClock()
     message = Message(
-        0,
-        "test",
-        TEST_TYPE,
-        datetime.now(tz=UTC),
-        SystemClock().now_us(),
-        late=False,
-        verified=None,
-        payload=None,
+        *(0, "test", TEST_TYPE, datetime.now(tz=UTC), clock.now_us()), late=False, verified=None, payload=None
     )
     started = time.monotonic()
-    answer = Transport(destination, SystemClock()).send(message.webhook_id, body_of(message))
+    answer = Transport(destination, clock).send(message.webhook_id, body_of(message))
     seconds = round(time.monotonic() - started, 3)
     if as_json:
         print_json({"destination": name, "answer": answer.reason, "end": answer.end, "seconds": seconds})
@@ -114,44 +176,38 @@ def test(name: str, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@destinations.command("pause")
+@destinations.command()
 @click.argument("name")
 @dry_run_option
 @json_option
-def pause_(name: str, *, dry_run: bool, as_json: bool) -> None:
-    """Give a destination nothing until it is resumed; what comes for it waits."""
-    _configured(name)
+def pause(name: str, *, dry_run: bool, as_json: bool) -> None:
+    """Stop deliveries to a destination until it is resumed; new events wait."""
+    _find_configured(name)
     now_us = SystemClock().now_us()
-    if dry_run:
-        is_new = not _in_database(lambda connection: _is_paused(connection, name))
-    else:
-        is_new = _in_database(lambda connection: pause(connection, name, now_us, OPERATOR))
-    _tell(name, "paused" if is_new else "was paused already", is_new=is_new, dry_run=dry_run, as_json=as_json)
+    with open_database() as engine:
+        is_new = not transact(engine, lambda connection: _is_paused(connection, name))
+        if is_new and not dry_run:
+            is_new = transact(
+                engine, lambda connection: pause_destination(connection, name, now_us, OPERATOR)
+            )
+    _report(name, "paused" if is_new else "already paused", is_new=is_new, dry_run=dry_run, as_json=as_json)
 
 
-@destinations.command("resume")
+@destinations.command()
 @click.argument("name")
 @dry_run_option
 @json_option
-def resume_(name: str, *, dry_run: bool, as_json: bool) -> None:
-    """Deliver to a destination again, what has waited first."""
-    was_paused = _in_database(lambda connection: _is_paused(connection, name))
-    if not was_paused:
-        # What is paused may have left the settings since; what is neither is a slip of the pen.
-        _configured(name)
-    elif not dry_run:
-        was_paused = _in_database(lambda connection: resume(connection, name))
-    _tell(
-        name,
-        "resumed" if was_paused else "was not paused",
-        is_new=was_paused,
-        dry_run=dry_run,
-        as_json=as_json,
-    )
-
-
-for command in (resend, remove, backfill, abandon):
-    destinations.add_command(command)
+def resume(name: str, *, dry_run: bool, as_json: bool) -> None:
+    """Deliver to a destination again, waiting events first."""
+    with open_database() as engine:
+        was_paused = transact(engine, lambda connection: _is_paused(connection, name))
+        if not was_paused:
+            # A paused destination may have left the settings since; a name that is in neither is a mistake.
+            _find_configured(name)
+        elif not dry_run:
+            was_paused = transact(engine, lambda connection: resume_destination(connection, name))
+    text = "resumed" if was_paused else "not paused"
+    _report(name, text, is_new=was_paused, dry_run=dry_run, as_json=as_json)
 
 
 def _is_paused(connection: Connection, name: str) -> bool:
@@ -160,25 +216,16 @@ def _is_paused(connection: Connection, name: str) -> bool:
     return connection.execute(found).first() is not None
 
 
-def _tell(name: str, what: str, *, is_new: bool, dry_run: bool, as_json: bool) -> None:
+def _report(name: str, state: str, *, is_new: bool, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json({"destination": name, "changed": is_new, "done": is_new and not dry_run})
     else:
-        click.echo(f"{name}: {'would be ' if dry_run and is_new else ''}{what}")
+        click.echo(f"{name}: {'would be ' if dry_run and is_new else ''}{state}")
 
 
-def _configured(name: str) -> Destination:
-    configured = {each.name: each for each in configured_destinations(Environment())}
+def _find_configured(name: str) -> Destination:
+    configured = {destination.name: destination for destination in configured_destinations(Environment())}
     if name not in configured:
-        names = ", ".join(configured) or "none"
-        raise ConfigurationError(f"OM_DESTINATIONS has no destination {name}; it has {names}")
+        names = f"it has {', '.join(configured)}" if configured else "none is configured"
+        raise ConfigurationError(f"OM_DESTINATIONS has no destination {name}; {names}")
     return configured[name]
-
-
-def _in_database(work: Callable[[Connection], Result]) -> Result:
-    engine = make_engine(database_url(Environment()))
-    try:
-        with in_words():
-            return transact(engine, work)
-    finally:
-        engine.dispose()

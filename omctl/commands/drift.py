@@ -1,4 +1,4 @@
-"""omctl drift: see what the platform sends that this version does not know, and accept it."""
+"""omctl drift: list unknown fields and values that the platform sends, and accept them."""
 
 from __future__ import annotations
 
@@ -7,43 +7,44 @@ from dataclasses import asdict
 import click
 
 from messaging.clock import SystemClock
-from omctl.console import dry_run_option, json_option, print_json, print_table
-from omctl.database import operators_database
-from omctl.person import person
+from omctl.connections import open_database
+from omctl.console import format_time, print_json, print_table
+from omctl.interventions import os_user
+from omctl.options import dry_run_option, json_option
 from workers.db.engine import transact
 from workers.db.ingest import accept_drift, noted_drift
 
 
 @click.group()
 def drift() -> None:
-    """See what the platform sends that this version does not know, and accept it."""
+    """List unknown fields and values that the platform sends, and accept them."""
 
 
 @drift.command("list")
-@click.option("--all", "with_accepted", is_flag=True, help="Those too that were accepted.")
+@click.option("--all", "with_accepted", is_flag=True, help="Also those that were accepted.")
 @json_option
-def list_drift(*, with_accepted: bool, as_json: bool) -> None:
-    """List unknown fields, unknown values and wrong types, the newest first."""
-    with operators_database() as engine:
+def list_(*, with_accepted: bool, as_json: bool) -> None:
+    """List unknown fields, unknown values and wrong types, newest first."""
+    with open_database() as engine:
         records = transact(engine, lambda connection: noted_drift(connection, with_accepted=with_accepted))
     if as_json:
-        print_json([asdict(each) for each in records])
+        print_json({"drift": [asdict(record) for record in records]})
         return
     print_table(
-        ("kind", "name", "sample", "seen in", "times", "first seen", "last seen", "accepted by"),
+        ("name", "kind", "sample", "times", "last seen", "seen in", "accepted by"),
         [
             (
-                each.kind,
-                each.name,
-                each.sample or "",
-                each.event_type,
-                str(each.count),
-                f"{each.first_seen_at:%Y-%m-%d %H:%M}",
-                f"{each.last_seen_at:%Y-%m-%d %H:%M}",
-                each.accepted_by or "",
+                record.name,
+                record.kind.replace("_", " "),
+                record.sample or "",
+                str(record.count),
+                format_time(record.last_seen_at),
+                record.event_type.removeprefix("openmessaging:"),
+                record.accepted_by or "",
             )
-            for each in records
+            for record in records
         ],
+        empty="No drift: the platform sends nothing that this version does not know.",
     )
 
 
@@ -52,24 +53,21 @@ def list_drift(*, with_accepted: bool, as_json: bool) -> None:
 @dry_run_option
 @json_option
 def accept(names: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
-    """Have NAMES listed no more; your user name goes on record."""
-    with operators_database() as engine:
+    """Take NAMES off the list; your user name is recorded."""
+    with open_database() as engine:
         if dry_run:
-            news = transact(engine, lambda connection: noted_drift(connection, with_accepted=False))
-            accepted = {each.name for each in news} & set(names)
+            listed = transact(engine, lambda connection: noted_drift(connection, with_accepted=False))
+            accepted = {record.name for record in listed} & set(names)
         else:
             now_us = SystemClock().now_us()
-            accepted = transact(engine, lambda connection: accept_drift(connection, names, person(), now_us))
+            accepted = transact(engine, lambda connection: accept_drift(connection, names, os_user(), now_us))
     unknown = [name for name in names if name not in accepted]
     if as_json:
-        print_json({"accepted": sorted(accepted), "unknown": unknown, "done": not dry_run})
+        done = bool(accepted) and not dry_run
+        print_json({"accepted": sorted(accepted), "unknown": unknown, "done": done})
     else:
-        print_table(
-            ("name", "drift"),
-            [
-                *((name, "would be accepted" if dry_run else "accepted") for name in sorted(accepted)),
-                *((name, "is no news") for name in unknown),
-            ],
-        )
+        verb = "would be accepted" if dry_run else "accepted"
+        rows = [*((name, verb) for name in sorted(accepted)), *((name, "not listed") for name in unknown)]
+        print_table(("name", "drift"), rows)
     if unknown:
         raise SystemExit(1)

@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from messaging.clock import SystemClock
 from messaging.environment import Environment
-from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
-from omctl.dead_letters import dead_letter_session
-from omctl.erasure import check_readable, erase_files, erase_letters, journal_has_any
-from omctl.person import person
+from messaging.errors import OpenMessagingError
+from omctl.connections import open_dead_letters
+from omctl.console import print_json, print_table, progress_bar
+from omctl.interventions import Run, Terms, begin, execute
+from omctl.options import dry_run_option, json_option, reason_option
 from workers.db.engine import transact
 from workers.db.interventions import (
-    ERASE,
     SEARCH_ROWS,
-    Intervention,
-    begin_intervention,
-    conversations_with,
-    end_intervention,
+    Action,
+    encode_needles,
     erase_conversations,
-    last_event_id,
-    needles_of,
+    find_conversations,
+    find_last_event_id,
+    record_decision,
+    record_execution,
 )
 from workers.parsing import moment_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import Engine
+
+    from omctl.connections import DeadLetterSession
 
 EXAMPLES: Final = """\b
 Examples:
@@ -42,22 +43,32 @@ Examples:
   omctl erase --customer ext:customer:987654 --reason "GDPR request 4711"
   omctl erase --conversation a1b2c3d4-e5f6-7890-abcd-ef1234567890 --reason "asked by the customer"
 """
-LETTERS: Final = "dead-letter queue"
+DEAD_LETTERS: Final = "dead-letter queue"
 FILES: Final = "set-aside files of this host"
+SET_ASIDE: Final = ("oversized", "damaged")
+"""Directories of the edge with bodies that could not be published."""
+
+NOTES: Final = (
+    "Backups and write-ahead logs made before now still contain the data, until they expire.",
+    "RabbitMQ's and PostgreSQL's files contain it until they are compacted: docs/security.md.",
+    "Your own services behind the destinations are not reached.",
+)
+IN_JOURNAL: Final = "An event in this host's journal still has it: run the command again in a minute."
+
+
+class UnreadableStateError(OpenMessagingError):
+    """Nothing was erased; run the command again with the right to read the state directory."""
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--conversation", "conversations", multiple=True, metavar="ID", help="Erase this conversation.")
 @click.option(
-    "--customer",
-    "customers",
-    multiple=True,
-    metavar="ID",
-    help="Erase every conversation with this customer: the id in the platform's GDPR request.",
+    "--conversation", "conversations", multiple=True, metavar="ID", help="This conversation; repeatable."
 )
 @click.option(
-    "--reason", default="", help="Why; recorded with your user name. Required, except with --dry-run."
-)
+    "--customer", "customers", multiple=True, metavar="ID",
+    help="Every conversation with this customer: the id in the platform's GDPR request; repeatable.",
+)  # fmt: skip
+@reason_option
 @dry_run_option
 @json_option
 def erase(
@@ -69,100 +80,136 @@ def erase(
     are given up. Set-aside files are on each edge host: run the command on every one. It can be repeated.
     """
     if not conversations and not customers:
-        raise click.UsageError("Name what to erase: --conversation ID or --customer ID.")
-    if not (reason or dry_run):
-        raise click.UsageError("--reason is required; it is recorded with your user name.")
+        raise click.UsageError("Select what to erase: --conversation ID or --customer ID.")
+    terms = Terms(reason=reason, dry_run=dry_run, as_json=as_json)
+    terms.require_reason()
     state_directory = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
     check_readable(state_directory)
-    named = [needle for customer in customers for needle in needles_of(customer)]
-    with dead_letter_session() as opened:
-        chosen = sorted({*conversations, *_conversations_of(opened.engine, named)})
-        needles = [*named, *(conversation.encode() for conversation in chosen)]
-        intervention = (
-            None if dry_run else _begin(opened.engine, (*conversations, *customers), reason, len(chosen))
-        )
-        erased = _erase_rows(opened.engine, chosen, named, dry_run=dry_run)
-        erased[LETTERS] = erase_letters(opened, needles, intervention)
-        erased[FILES] = erase_files(state_directory, needles, dry_run=dry_run)
-        if intervention:
-            _end(opened.engine, intervention, len(chosen))
-    _report(
-        erased, len(chosen), intervention, waits=journal_has_any(state_directory, needles), as_json=as_json
-    )
+    of_customers = [needle for customer in customers for needle in encode_needles(customer)]
+    erased: dict[str, int] = {}
+    run = Run("", 0)
+    with open_dead_letters() as session:
+        chosen = sorted({*conversations, *_search_conversations(session.engine, of_customers)})
+        needles = [*of_customers, *(conversation.encode() for conversation in chosen)]
+
+        def erase_all(intervention_id: str | None) -> Iterator[int]:
+            erased.update(_erase_rows(session, chosen, of_customers, dry_run=dry_run))
+            erased[DEAD_LETTERS] = _erase_dead_letters(session, needles, intervention_id)
+            erased[FILES] = _erase_files(state_directory, needles, dry_run=dry_run)
+            yield len(chosen)
+
+        if dry_run:
+            list(erase_all(None))
+        else:
+            run = begin(
+                session.engine, terms, Action.ERASE, _digest((*conversations, *customers)), len(chosen)
+            )
+            execute(session.engine, run, erase_all(run.intervention_id), Event())
+    waiting = [IN_JOURNAL] if _journal_contains(state_directory, needles) else []
+    _report(erased, len(chosen), run.intervention_id or None, [*waiting, *NOTES], as_json=as_json)
 
 
-def _conversations_of(engine: Engine, needles: Sequence[bytes]) -> set[str]:
+def check_readable(state_directory: Path) -> None:
+    """Check that this host's files can be searched; a host without an edge has none.
+
+    Raises:
+        UnreadableStateError: A directory exists and cannot be read.
+    """
+    for name in (*SET_ASIDE, "journal"):
+        try:
+            next((state_directory / name).iterdir(), None)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UnreadableStateError(
+                f"{state_directory / name} cannot be read ({error.strerror}): run the command as root"
+            ) from None
+
+
+def _search_conversations(engine: Engine, needles: Sequence[bytes]) -> set[str]:
     """Return the conversations whose kept bodies name a customer; reads every body."""
     found: set[str] = set()
     if not needles:
         return found
-    last = transact(engine, last_event_id)
+    last = transact(engine, find_last_event_id)
     with progress_bar() as bar:
         task = bar.add_task("Bodies", total=last, note="")
         for above in range(0, last, SEARCH_ROWS):
-            found |= transact(engine, partial(conversations_with, needles=needles, above=above))
+            found |= transact(engine, partial(find_conversations, needles=needles, above=above))
             bar.update(task, completed=above)
     return found
 
 
 def _erase_rows(
-    engine: Engine, chosen: Sequence[str], named: Sequence[bytes], *, dry_run: bool
+    session: DeadLetterSession, chosen: Sequence[str], needles: Sequence[bytes], *, dry_run: bool
 ) -> dict[str, int]:
-    """Erase conversation by conversation, so that no transaction is long."""
+    """Erase one conversation in each transaction, so that none is long."""
     erased: dict[str, int] = {}
     for conversation in chosen or [""]:
-        now = moment_of(SystemClock().now_us())
         work = partial(
-            erase_conversations, conversation_ids=[conversation], needles=named, now=now, dry_run=dry_run
+            erase_conversations,
+            conversation_ids=[conversation],
+            needles=needles,
+            now=moment_of(session.clock.now_us()),
+            dry_run=dry_run,
         )
-        for table, rows in transact(engine, work).items():
+        for table, rows in transact(session.engine, work).items():
             erased[table] = erased.get(table, 0) + rows
     return erased
 
 
-def _begin(engine: Engine, identifiers: Sequence[str], reason: str, chosen: int) -> str:
-    """Record the erasure without content: the ids that were named only as digests."""
-    digests = [hashlib.sha256(identifier.encode()).hexdigest() for identifier in identifiers]
-    record = Intervention(
-        secrets.token_hex(8),
-        ERASE,
-        person(),
-        reason,
-        json.dumps({"sha256": digests}),
-        again=False,
-        chosen=chosen,
+def _erase_dead_letters(
+    session: DeadLetterSession, needles: Collection[bytes], intervention_id: str | None
+) -> int:
+    """Remove every dead letter whose body contains one of *needles*; without an intervention, only count."""
+    found = 0
+    for held in session.queue.windows():
+        chosen = [each for each in held if _contains(each.envelope.body, needles)]
+        found += len(chosen)
+        if intervention_id is not None and chosen:
+            ids = [each.envelope.identity for each in chosen]
+            transact(
+                session.engine, partial(record_decision, message_ids=ids, intervention_id=intervention_id)
+            )
+            transact(
+                session.engine, partial(record_execution, message_ids=ids, now_us=session.clock.now_us())
+            )
+            session.queue.remove(chosen)
+    return found
+
+
+def _erase_files(state_directory: Path, needles: Collection[bytes], *, dry_run: bool) -> int:
+    """Delete this host's set-aside files that contain one of *needles*; return the number."""
+    paths = (path for name in SET_ASIDE for path in sorted((state_directory / name).glob("*")))
+    found = [path for path in paths if path.suffix != ".json" and _contains(path.read_bytes(), needles)]
+    for path in found if not dry_run else ():
+        path.with_suffix(".json").unlink(missing_ok=True)
+        path.unlink()
+    return len(found)
+
+
+def _journal_contains(state_directory: Path, needles: Collection[bytes]) -> bool:
+    segments = (state_directory / "journal").rglob("*.segment")
+    return any(_contains(path.read_bytes(), needles) for path in segments)
+
+
+def _contains(body: bytes, needles: Collection[bytes]) -> bool:
+    return any(needle in body for needle in needles)
+
+
+def _digest(identifiers: Sequence[str]) -> str:
+    """Return the selection for the record: the ids only as digests."""
+    return json.dumps(
+        {"sha256": [hashlib.sha256(identifier.encode()).hexdigest() for identifier in identifiers]}
     )
-    now_us = SystemClock().now_us()
-    transact(engine, lambda connection: begin_intervention(connection, record, now_us))
-    return record.intervention_id
-
-
-def _end(engine: Engine, intervention_id: str, done: int) -> None:
-    now_us = SystemClock().now_us()
-    end = partial(end_intervention, intervention_id=intervention_id, done=done)
-    transact(engine, partial(end, is_cancelled=False, now_us=now_us))
 
 
 def _report(
-    erased: dict[str, int], conversations: int, intervention: str | None, *, waits: bool, as_json: bool
+    erased: dict[str, int], conversations: int, intervention: str | None, notes: list[str], *, as_json: bool
 ) -> None:
-    notes = [
-        "Backups and write-ahead logs made before now still contain the data, until they expire.",
-        "RabbitMQ's and PostgreSQL's files contain it until they are compacted: docs/security.md.",
-        "Your own services behind the destinations are not reached.",
-    ]
-    if waits:
-        notes.insert(0, "An event in this host's journal has it still: run the command again in a minute.")
     if as_json:
-        print_json(
-            {
-                "conversations": conversations,
-                "erased": erased,
-                "done": intervention is not None,
-                "intervention": intervention,
-                "notes": notes,
-            }
-        )
+        done = {"erased": erased, "done": intervention is not None, "intervention": intervention}
+        print_json({"conversations": conversations, **done, "notes": notes})
         return
     heading = "erased" if intervention else "would be erased"
     print_table(("place", heading), [(place, str(count)) for place, count in erased.items()])

@@ -1,4 +1,4 @@
-"""omctl filter: try event filters here, before the platform or the workers are given them."""
+"""omctl filter: check event filters before the platform or the workers use them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import click
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError
-from omctl.bodies import bodies_of
-from omctl.console import json_option, print_json, print_table
+from omctl.console import print_json, print_table
+from omctl.event_files import read_bodies
+from omctl.options import json_option
 from workers.filters import FilterError, checked, sample
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_NEW, CONVERSATION_UPDATED, parse_body
 
@@ -28,38 +29,35 @@ Examples:
 
 TYPES: Final = {"new": CONVERSATION_NEW, "message": CONVERSATION_MESSAGE, "updated": CONVERSATION_UPDATED}
 
-HOLDS, HOLDS_NOT, UNTOLD = "holds", "does not hold", "cannot be told"
+MATCHES, NO_MATCH, UNDECIDED = "matches", "does not match", "undecided"
 
 
 @click.group(name="filter", epilog=EXAMPLES)
 def filters() -> None:
-    """Check event filters, and try them on bodies. They are expressions in CEL: docs/filters.md."""
+    """Check event filters, and try them on bodies. They are CEL expressions: docs/filters.md."""
 
 
 @filters.command(epilog=EXAMPLES)
 @click.argument("expression", required=False)
 @click.option(
-    "--type",
-    "event_type",
-    type=click.Choice(list(TYPES)),
-    help="Of a filter for the platform: the events of this type are what it takes. "
-    "Without it, a filter for the workers, over the fields of all dialects.",
-)
+    "--type", "event_type", type=click.Choice(list(TYPES)),
+    help="Check a filter for the platform, over this type's fields. Default: a filter for the workers, over "
+    "the fields of all dialects.",
+)  # fmt: skip
 @json_option
 def check(expression: str | None, event_type: str | None, *, as_json: bool) -> None:
-    """Say whether EXPRESSION can be used: its form, its fields, and what the guide warns of.
+    """Check whether EXPRESSION can be used: its syntax, its fields, and the guide's warnings.
 
-    Without EXPRESSION the one of OM_EVENT_FILTER. Exit status 1 where it cannot, 0 with warnings.
+    Without EXPRESSION, checks OM_EVENT_FILTER. Exit status 0 also with warnings.
     """
-    expression = expression if expression is not None else _configured()
+    expression = expression if expression is not None else _read_configured()
     found = checked(expression, TYPES[event_type] if event_type else None)
     if as_json:
         print_json({"expression": expression, "warnings": found.warnings})
         return
-    for warning in found.warnings:
-        click.echo(f"Warning: {warning}")
+    _print_warnings(found)
     if not found.warnings:
-        click.echo("In order.")
+        click.echo("The filter can be used.")
 
 
 @filters.command(epilog=EXAMPLES)
@@ -67,48 +65,51 @@ def check(expression: str | None, event_type: str | None, *, as_json: bool) -> N
 @click.argument("files", type=click.File("rb"), nargs=-1)
 @json_option
 def test(expression: str, files: tuple[BinaryIO, ...], *, as_json: bool) -> None:
-    """Say of each body of FILES whether EXPRESSION holds of it, or of the guide's samples without FILES.
+    """Show for each body of FILES whether EXPRESSION matches; without FILES, for the guide's samples.
 
-    A file is one body, an array of bodies, or one a line; "-" is standard input. Exit status 1 where it
-    cannot be told of one: the workers take such events in.
+    A file is one body, an array of bodies, or one body a line; "-" is standard input. Exit status 1 if the
+    expression is undecided for a body, because a field is missing or has another type: the workers accept
+    such events.
     """
     found = checked(expression)
-    results = [
-        {"body": name, "result": _result_of(found, body)}
-        for name, body in (_named(files) if files else _samples())
-    ]
+    bodies = _read_files(files) if files else _read_samples()
+    results = [{"body": name, "result": _evaluate(found, body)} for name, body in bodies]
     if as_json:
         print_json({"results": results, "warnings": found.warnings})
     else:
-        print_table(("body", "result"), [(each["body"], each["result"]) for each in results])
-        for warning in found.warnings:
-            click.echo(f"Warning: {warning}")
-    if any(each["result"].startswith(UNTOLD) for each in results):
+        print_table(("body", "result"), [tuple(result.values()) for result in results], empty="No body.")
+        _print_warnings(found)
+    if any(result["result"].startswith(UNDECIDED) for result in results):
         raise SystemExit(1)
 
 
-def _configured() -> str:
+def _print_warnings(found: Filter) -> None:
+    for warning in found.warnings:
+        click.echo(f"Warning: {warning}")
+
+
+def _read_configured() -> str:
     expression = Environment().string("OM_EVENT_FILTER")
     if not expression:
-        raise ConfigurationError("OM_EVENT_FILTER is not set: name an expression to check")
+        raise ConfigurationError("OM_EVENT_FILTER is not set: give an expression to check")
     return expression
 
 
-def _result_of(found: Filter, body: dict[str, Any]) -> str:
+def _evaluate(found: Filter, body: dict[str, Any]) -> str:
     try:
-        return HOLDS if found.evaluate(body) else HOLDS_NOT
+        return MATCHES if found.evaluate(body) else NO_MATCH
     except FilterError as error:
-        return f"{UNTOLD}: {error}"
+        return f"{UNDECIDED}: {error}"
 
 
-def _samples() -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_samples() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, event_type in TYPES.items():
         yield f"sample of conversation:{name}", sample(event_type)
 
 
-def _named(files: tuple[BinaryIO, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_files(files: tuple[BinaryIO, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
     for file in files:
-        for number, raw in enumerate(bodies_of(file), 1):
+        for number, raw in enumerate(read_bodies(file), 1):
             name = f"{getattr(file, 'name', '-')}:{number}"
             try:
                 yield name, parse_body(raw)

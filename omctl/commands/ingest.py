@@ -1,12 +1,11 @@
-"""omctl ingest: hand events in from a file, as if they had been posted."""
+"""omctl ingest: publish events from a file, as if they had been posted."""
 
 from __future__ import annotations
 
 import secrets
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,10 +14,10 @@ from messaging.clock import SystemClock
 from messaging.envelope import INGEST, Envelope
 from messaging.environment import Environment
 from messaging.errors import RejectedEventError
-from omctl.bodies import bodies_of
-from omctl.cancelling import cancellable
-from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
-from omctl.pace import Pace, rate_option
+from omctl.console import print_json, print_table, progress_bar
+from omctl.event_files import read_bodies
+from omctl.interventions import RateLimiter, cancellable
+from omctl.options import dry_run_option, json_option, rate_option
 from workers.intake import installed_handlers
 from workers.parsing import ROUTING_STATUSES, DriftNotes, read_body
 
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from messaging.admin import Republisher
+MAX_REPORTED: Final = 10
+"""Unreadable events that are shown; a file of another kind has one on every line."""
 
 EXAMPLES = """\b
 Examples:
@@ -37,15 +37,11 @@ Examples:
 
 @dataclass(slots=True)
 class _Account:
-    """What became of the bodies so far."""
+    """Events published so far, by type, and bodies that cannot be read."""
 
-    taken: Counter[str] = field(default_factory=Counter)
+    published: Counter[str] = field(default_factory=Counter)
     refused: list[dict[str, object]] = field(default_factory=list)
     is_cancelled: bool = False
-
-    @property
-    def total(self) -> int:
-        return self.taken.total()
 
 
 @click.command(epilog=EXAMPLES)
@@ -56,64 +52,72 @@ class _Account:
 def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool, as_json: bool) -> None:
     """Publish the events of FILES ("-": standard input) to the events' exchange, each confirmed.
 
-    A file is one event, arrays of events, or one a line; in any dialect: webhooks, or EventBridge's detail
-    events out of an archive. What took effect before is refused by its key, so a file may be handed in
-    twice. What cannot be read is told of and not published. Exit status 1 if there was any. Ctrl-C stops
+    A file is one event, arrays of events, or one event a line, in any dialect: webhook bodies, or
+    EventBridge's detail events from an archive. An event that took effect before has no effect again, so a
+    file may be ingested twice. Unreadable events are reported and not published: exit status 1. Ctrl-C stops
     between two events.
     """
     account = _Account()
-    readable = _readable(chain.from_iterable(map(bodies_of, files)), account)
+    readable = _read_events(files, account)
     if dry_run:
-        for _ in readable:
-            pass
+        account.published.update(event_type for _, event_type in readable)
     else:
         _publish_all(readable, account, rate)
-    _tell(account, dry_run=dry_run, as_json=as_json)
+    _report(account, dry_run=dry_run, as_json=as_json)
     if account.refused or account.is_cancelled:
         raise SystemExit(1)
 
 
-def _readable(bodies: Iterator[bytes], account: _Account) -> Iterator[bytes]:
-    """Yield what intake will be able to read, and count it when it is done with."""
+def _read_events(files: tuple[BinaryIO, ...], account: _Account) -> Iterator[tuple[bytes, str]]:
+    """Yield each body that intake can read, with its event type; record the others as refused."""
     event_types = installed_handlers(ROUTING_STATUSES).keys()
-    for number, body in enumerate(bodies, 1):
-        try:
-            events = read_body(body, DriftNotes(), event_types)
-        except RejectedEventError as error:
-            account.refused.append({"number": number, "code": error.code, "reason": error.reason})
-            continue
-        yield body
-        account.taken[events[0].event_type] += 1
+    for file in files:
+        for number, body in enumerate(read_bodies(file), 1):
+            try:
+                events = read_body(body, DriftNotes(), event_types)
+            except RejectedEventError as error:
+                refused = {
+                    "file": getattr(file, "name", "-"),
+                    "number": number,
+                    "code": error.code,
+                    "reason": error.reason,
+                }
+                account.refused.append(refused)
+            else:
+                yield body, events[0].event_type
 
 
-def _publish_all(bodies: Iterator[bytes], account: _Account, rate: float) -> None:
-    urls = Environment().strings("OM_AMQP_URL")
+def _publish_all(events: Iterator[tuple[bytes, str]], account: _Account, rate: float) -> None:
+    urls, token = Environment().strings("OM_AMQP_URL"), secrets.token_hex(8)
     with (
         cancellable() as cancelled,
         republisher(urls, client_name="omctl ingest") as broker,
         progress_bar() as bar,
     ):
-        pace, task = Pace(rate, broker.idle, cancelled), bar.add_task("Events", total=None, note="")
-        token = secrets.token_hex(8)
-        for body in bodies:
-            pace.wait()
-            if cancelled.is_set():
+        rate_limiter, task = (
+            RateLimiter(rate, broker.idle, cancelled),
+            bar.add_task("Events", total=None, note=""),
+        )
+        for body, event_type in events:
+            if not rate_limiter.wait():
                 account.is_cancelled = True
                 return
-            _publish(broker, body, f"{token}-{account.total + 1:x}")
+            message_id = f"{token}-{account.published.total() + 1:x}"
+            broker.publish(Envelope(message_id, SystemClock().now_us(), message_id, INGEST, body))
+            account.published[event_type] += 1
             bar.advance(task)
 
 
-def _publish(broker: Republisher, body: bytes, message_id: str) -> None:
-    broker.publish(Envelope(message_id, SystemClock().now_us(), message_id, INGEST, body))
-
-
-def _tell(account: _Account, *, dry_run: bool, as_json: bool) -> None:
-    done = "would be published" if dry_run else "published"
+def _report(account: _Account, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        print_json({"events": account.taken, "refused": account.refused, "cancelled": account.is_cancelled})
+        counts = {"events": account.published, "refused": account.refused}
+        print_json({**counts, "cancelled": account.is_cancelled, "done": not dry_run})
         return
-    print_table(("type", "events"), [(kind, str(count)) for kind, count in sorted(account.taken.items())])
-    click.echo(f"{account.total} {done}.")
-    for each in account.refused:
-        click.echo(f"Event {each['number']} cannot be read: {each['reason']} ({each['code']})", err=True)
+    rows = [(event_type, str(count)) for event_type, count in sorted(account.published.items())]
+    print_table(("type", "events"), rows, empty="No event could be read.")
+    click.echo(f"{account.published.total()} events {'would be published' if dry_run else 'published'}.")
+    for refused in account.refused[:MAX_REPORTED]:
+        place = f"{refused['file']}: event {refused['number']}"
+        click.echo(f"{place} cannot be read: {refused['reason']} ({refused['code']})", err=True)
+    if len(account.refused) > MAX_REPORTED:
+        click.echo(f"… and {len(account.refused) - MAX_REPORTED} more events cannot be read.", err=True)

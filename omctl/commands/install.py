@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from messaging.settings_file import VARIABLE as SETTINGS_FILE
-from omctl.console import dry_run_option, json_option, print_json, print_table
+from omctl.console import print_json, print_table
 from omctl.installing import (
     BOTH,
     ENVIRONMENT,
@@ -22,6 +22,7 @@ from omctl.installing import (
     purge_steps,
     rules,
 )
+from omctl.options import dry_run_option, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -155,7 +156,7 @@ def _go(steps: Iterable[Step], *, dry_run: bool, as_json: bool) -> None:
         click.echo(f"{state}: {title}", err=True)
         rows.append((title, state))
     if as_json:
-        print_json([{"step": title, "state": state} for title, state in rows])
+        print_json({"steps": [{"step": title, "state": state} for title, state in rows]})
     else:
         print_table(("state", "steps"), _sums(rows))
 

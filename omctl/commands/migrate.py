@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import Final
 
 import click
+from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
 
 from messaging.environment import Environment
+from messaging.errors import OpenMessagingError
 from migrations import schema
 from migrations.reading import grant_reading
-from omctl.console import dry_run_option, json_option, print_json, print_table
-from omctl.database import database_url, in_words
-from omctl.revisions import BASE, HEAD, UnknownRevisionError, is_newer, steps_between
+from omctl.connections import database_url, friendly_errors
+from omctl.console import print_json, print_table
+from omctl.options import dry_run_option, json_option, yes_option
 
-if TYPE_CHECKING:
-    from omctl.revisions import Step
+BASE: Final = "base"
+HEAD: Final = "head"
 
 EXAMPLES = """\b
 Examples:
@@ -26,44 +30,58 @@ Examples:
 """
 
 
+class UnknownRevisionError(OpenMessagingError):
+    """Nothing was changed; use a revision that `omctl migrate --dry-run --down base` lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One revision to apply or to revert."""
+
+    revision: str
+    title: str
+
+
 @click.command(epilog=EXAMPLES)
 @click.option("--down", metavar="REVISION", help="Go down to REVISION; `base` deletes every table.")
 @click.option(
-    "--read-only-role",
-    "reader",
-    metavar="NAME",
-    help="Then let the role NAME read all but bodies and texts; the role is created if it is missing.",
-)
-@click.option("--yes", is_flag=True, help="With --down: do not ask.")
+    "--read-only-role", "reader", metavar="NAME",
+    help="Then let the role NAME read everything except bodies and texts; create it if it is missing.",
+)  # fmt: skip
+@yes_option
 @dry_run_option
 @json_option
 def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Bring the tables of OM_DATABASE_URL to the newest revision.
 
-    Each revision is one transaction. Tables that a later version has brought to a newer revision stay as they
-    are. Going down deletes what newer revisions stored, and asks first.
+    Each revision is one transaction. Tables that a later version has migrated further stay as they are.
+    Going down deletes what newer revisions stored, and asks first.
     """
     url = database_url(Environment())
-    with in_words():
+    with friendly_errors():
         current = schema.current_revision(url)
-        steps = _steps(current, down)
+        steps = _plan(current, down)
         if steps and not dry_run:
-            _go(url, down, yes=yes)
+            _apply(url, down, yes=yes)
         readable = grant_reading(url, reader) if reader and not dry_run else []
     _report(current, steps, direction="down" if down else "up", is_done=not dry_run, as_json=as_json)
     if reader and not as_json:
-        rights = f"reads {', '.join(readable)}" if readable else "would read all but bodies and texts"
+        rights = (
+            f"can read {', '.join(readable)}" if readable else "could read everything except bodies and texts"
+        )
         click.echo(f"The role {reader} {rights}.")
 
 
-def _steps(current: str | None, down: str | None) -> list[Step]:
-    """Return the revisions to apply or revert, in their order; none if a later version applied newer ones.
+def _plan(current: str | None, down: str | None) -> list[Step]:
+    """Return the revisions to apply or revert, in order; none if a later version applied newer ones.
 
     Raises:
-        UnknownRevisionError: This version does not have the revisions that lie between.
+        UnknownRevisionError: This version does not have the revisions in between.
     """
-    if not is_newer(current):
-        return steps_between(current or BASE, down) if down else steps_between(HEAD, current)[::-1]
+    if not schema.is_newer(current):
+        if down:
+            return _list_steps(current or BASE, down)
+        return _list_steps(HEAD, current)[::-1]
     if down:
         raise UnknownRevisionError(
             f"the tables are at {current}, newer than this version: use the omctl of that version"
@@ -71,14 +89,23 @@ def _steps(current: str | None, down: str | None) -> list[Step]:
     return []
 
 
-def _go(url: str, down: str | None, *, yes: bool) -> None:
+def _list_steps(upper: str, lower: str | None) -> list[Step]:
+    """Return the revisions above *lower* up to *upper*, newest first."""
+    schema.head_revision()
+    try:
+        found = list(ScriptDirectory(schema.DIRECTORY).iterate_revisions(upper, lower or BASE))
+    except (CommandError, RevisionError) as error:
+        raise UnknownRevisionError(f"no revisions between {lower or BASE} and {upper}: {error}") from error
+    return [Step(script.revision, script.doc.partition("\n")[0]) for script in found]
+
+
+def _apply(url: str, down: str | None, *, yes: bool) -> None:
     if not down:
         schema.upgrade(url)
         return
     if not yes:
-        click.confirm(
-            f"Going down to {down} deletes what newer revisions stored; go on?", abort=True, err=True
-        )
+        question = f"Going down to {down} deletes what newer revisions stored; go on?"
+        click.confirm(question, abort=True, err=True)
     schema.downgrade(url, down)
 
 
@@ -86,12 +113,11 @@ def _report(current: str | None, steps: list[Step], *, direction: str, is_done: 
     if as_json:
         revisions = [asdict(step) for step in steps]
         print_json({"from": current, "direction": direction, "steps": revisions, "done": is_done})
-    elif is_newer(current):
+    elif schema.is_newer(current):
         click.echo(f"The tables are at {current}, newer than this version; nothing was changed.")
     elif not steps:
         click.echo(f"Nothing to do: the database is at {current or BASE}.")
     else:
-        state = "done" if is_done else "would go"
-        print_table(
-            ("revision", "content", direction), [(step.revision, step.title, state) for step in steps]
-        )
+        state = "done" if is_done else "planned"
+        rows = [(step.revision, step.title, state) for step in steps]
+        print_table(("revision", "content", direction), rows)

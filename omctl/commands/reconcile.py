@@ -1,4 +1,4 @@
-"""omctl reconcile: compare with the platform's history now, and have what is missing take effect."""
+"""omctl reconcile: compare with the platform's history now, and recover missing events."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from omctl.cancelling import cancellable
-from omctl.console import dry_run_option, json_option, print_json, print_table, progress_bar
-from omctl.database import in_words
-from omctl.moments import MOMENT
-from omctl.person import person
-from omctl.reconciling import Reconciling
-from workers.db.engine import DatabaseClock, make_engine, transact
-from workers.db.interventions import OPERATOR_SESSION
+from omctl.connections import open_database
+from omctl.console import print_json, print_table, progress_bar
+from omctl.interventions import cancellable, os_user
+from omctl.options import dry_run_option, json_option, since_option
+from omctl.reconciliation import Reconciliation
+from workers.db.engine import DatabaseClock, transact
 from workers.db.reconcile import read_watermarks
 from workers.parsing import microseconds_of, moment_of
 from workers.reconcile import (
@@ -31,13 +29,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from omctl.reconciliation import Findings
     from workers.reconcile import ReconcileSettings, ReconstructedEvent
 
 RECOVERED: Final = 3
 MISSING: Final = 4
 PARTIAL: Final = 5
 MISMATCH: Final = 6
-PATIENCE_SECONDS: Final = 30.0
+WAIT_SECONDS: Final = 30.0
 
 EXAMPLES: Final = """\b
 Examples:
@@ -48,94 +47,76 @@ Examples:
 \b
 Exit status:
   0  nothing was missing
-  3  something was missing, and all of it has taken effect now
-  4  something is missing still: --dry-run, not processed in time, or a dead letter
-  5  not all was compared: the platform lists no conversations to this OAuth client, so that those
-     never heard of were left out, or it refuses to show some, or has no answer for some, or some
-     events of its history cannot be compared (unreadable); nothing is missing still of the others
-  6  the comparison itself is wrong: the history lacks more than a twentieth of our own events, so
-     nothing more was published
+  3  events were missing, and all of them have taken effect now
+  4  events are still missing: --dry-run, not processed in time, or dead letters
+  5  not everything was compared, and nothing that was is still missing: the
+     platform lists no conversations to this OAuth client, refuses to show
+     some or has no answer for some, or some of its events are unreadable
+  6  the comparison itself is wrong: the history lacks more than a twentieth
+     of our own events, so nothing more was published
 """
 
 
 @click.command(epilog=EXAMPLES)
+@since_option("Happened")
+@click.option("--conversation", "conversations", multiple=True, help="Only this one; repeatable.")
 @click.option(
-    "--since",
-    type=MOMENT,
-    metavar="MOMENT",
-    help="What happened at MOMENT or later: ISO 8601, or 2h for two hours ago. [default: since the reconcile"
-    " worker ran first]",
-)
-@click.option("--conversation", "conversations", multiple=True, help="Only this one; may be given again.")
+    "--wait", "wait_seconds", type=click.FloatRange(0), default=WAIT_SECONDS, show_default=True,
+    help="Seconds to wait until missing events are processed.",
+)  # fmt: skip
 @click.option(
-    "--wait",
-    "patience",
-    type=click.FloatRange(0),
-    default=PATIENCE_SECONDS,
-    show_default=True,
-    help="Seconds to wait until what was missing is processed.",
-)
-@click.option(
-    "--despite-mismatch",
-    is_flag=True,
-    help="Publish what is missing even if the history lacks our own events; the reconcile worker goes on.",
-)
+    "--despite-mismatch", is_flag=True,
+    help="Publish missing events even if the history lacks our own; the reconcile worker continues.",
+)  # fmt: skip
 @dry_run_option
 @json_option
 def reconcile(
     *,
     since: datetime | None,
     conversations: tuple[str, ...],
-    patience: float,
+    wait_seconds: float,
     despite_mismatch: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Compare what was processed with the platform's history, and recover what is missing.
+    """Compare processed events with the platform's history, and recover missing ones.
 
-    Within the request budget of all hosts, and whatever the reconcile worker does meanwhile. Events of the
-    last three minutes may be on their way and are left out. After a mismatch the reconcile worker waits until
-    this command has compared everything without one, or with --despite-mismatch.
+    Without --since: from the first run of the reconcile worker on. It stays within the request budget of all
+    hosts, and may run beside the reconcile worker. Events of the last three minutes may be on their way and
+    are left out. After a mismatch the worker waits until this command has compared everything without one, or
+    with --despite-mismatch.
     """
     settings = read_reconcile_settings()
-    engine = make_engine(settings.database_url, OPERATOR_SESSION)
     exchange = EventsExchange(settings.amqp_urls)
-    try:
-        with in_words(), cancellable() as cancelled:
-            clock = DatabaseClock(engine)
-            bounds = _bounds(engine, exchange, settings, since, clock.now_us())
-            reconciling = Reconciling(
-                engine,
-                clock,
-                open_platform_history(settings.genesys, engine, clock),
-                exchange=exchange,
-                bounds=bounds,
-                cancelled=cancelled,
-            )
-            _run(reconciling, conversations, dry_run=dry_run, is_waived=despite_mismatch)
-            left = reconciling.still_missing(0.0 if dry_run else patience)
-            _tell(reconciling, bounds, left, as_json=as_json)
-            if cancelled.is_set():
-                raise SystemExit(1)
-    finally:
-        engine.dispose()
-    status = _status_of(reconciling, left)
-    if status:
-        raise SystemExit(status)
+    with open_database() as engine, cancellable() as cancelled:
+        clock = DatabaseClock(engine)
+        bounds = _find_bounds(engine, exchange, settings, since, clock.now_us())
+        reconciliation = Reconciliation(
+            engine,
+            clock,
+            open_platform_history(settings.genesys, engine, clock),
+            exchange=exchange,
+            bounds=bounds,
+            cancelled=cancelled,
+        )
+        _compare(reconciliation, conversations, dry_run=dry_run, is_waived=despite_mismatch)
+        left = reconciliation.wait_for_missing(0.0 if dry_run else wait_seconds)
+        report(reconciliation.findings, bounds, left, as_json=as_json)
+    raise SystemExit(1 if cancelled.is_set() else exit_status(reconciliation.findings, left))
 
 
-def _status_of(reconciling: Reconciling, left: list[ReconstructedEvent]) -> int:
-    tally = reconciling.tally
-    if tally.mismatch is not None:
+def exit_status(findings: Findings, left: list[ReconstructedEvent]) -> int:
+    """Return the exit status for what was found, and what is still missing."""
+    if findings.mismatch is not None:
         return MISMATCH
     if left:
         return MISSING
-    if tally.unlisted is not None or tally.refused or tally.failed or tally.unreadable:
+    if findings.unlisted is not None or findings.refused or findings.failed or findings.unreadable:
         return PARTIAL
-    return RECOVERED if tally.missing else 0
+    return RECOVERED if findings.missing else 0
 
 
-def _bounds(
+def _find_bounds(
     engine: Engine,
     exchange: EventsExchange,
     settings: ReconcileSettings,
@@ -149,68 +130,67 @@ def _bounds(
     elif first_us is not None:
         from_us = max(first_us, kept_from_us)
     else:
-        raise click.UsageError("Say since when: the reconcile worker has not run yet.")
+        raise click.UsageError("--since is required: the reconcile worker has not run yet.")
     if from_us < kept_from_us:
-        raise click.UsageError("What is older than OM_RETENTION_DAYS is deleted, and would look missing.")
+        raise click.UsageError(
+            "--since reaches back beyond OM_RETENTION_DAYS: older events are deleted, and would look missing."
+        )
     return Bounds(from_us, safe_cutoff(engine, exchange, now_us))
 
 
-def _run(reconciling: Reconciling, conversations: tuple[str, ...], *, dry_run: bool, is_waived: bool) -> None:
+def _compare(
+    reconciliation: Reconciliation, conversations: tuple[str, ...], *, dry_run: bool, is_waived: bool
+) -> None:
     with progress_bar() as bar:
         task = bar.add_task("Listing", total=None, note="")
-        ids = sorted(set(conversations)) or reconciling.conversations()
+        ids = sorted(set(conversations)) or reconciliation.list_conversations()
         bar.update(task, description="Conversations", total=len(ids), completed=0)
-        record = None if dry_run else reconciling.begin(person(), secrets.token_hex(8))
+        record = None if dry_run else reconciliation.begin(os_user(), secrets.token_hex(8))
         done = 0
-        for done in reconciling.compare(ids, record, is_waived=is_waived):
-            bar.update(task, completed=done, note=f"{len(reconciling.tally.missing)} missing")
-        if record is not None and (done == len(ids) or reconciling.tally.mismatch is not None):
-            reconciling.finish(record, person(), is_of_all=not conversations)
+        for done in reconciliation.compare(ids, record, is_waived=is_waived):
+            bar.update(task, completed=done, note=f"{len(reconciliation.findings.missing)} missing")
+        if record is not None and (done == len(ids) or reconciliation.findings.mismatch is not None):
+            reconciliation.finish(record, os_user(), is_of_all=not conversations)
 
 
-def _tell(reconciling: Reconciling, bounds: Bounds, left: list[ReconstructedEvent], *, as_json: bool) -> None:
-    tally = reconciling.tally
+def report(findings: Findings, bounds: Bounds, left: list[ReconstructedEvent], *, as_json: bool) -> None:
+    """Print the counts, the conversations passed over, and the gaps."""
     counts = {
-        "conversations": tally.conversations,
-        "unknown": tally.unknown,
-        "compared": tally.compared,
-        "unreadable": tally.unreadable,
-        "refused": len(tally.refused),
-        "failed": len(tally.failed),
-        "missing": len(tally.missing),
-        "recovered": len(tally.missing) - len(left),
+        "conversations": findings.conversations,
+        "unknown": findings.unknown,
+        "compared": findings.compared,
+        "unreadable": findings.unreadable,
+        "refused": len(findings.refused),
+        "failed": len(findings.failed),
+        "missing": len(findings.missing),
+        "recovered": len(findings.missing) - len(left),
     }
-    waiting = {each.key for each in left}
-    gaps = [_gap_of(each, is_recovered=each.key not in waiting) for each in tally.missing]
+    waiting = {event.key for event in left}
+    gaps = [_describe_gap(event, waiting) for event in findings.missing]
     passed_over: list[dict[str, Any]] = [
         {"conversation": conversation_id, "why": why, "reason": reason}
-        for why, reasons in (("refused", tally.refused), ("failed", tally.failed))
+        for why, reasons in (("refused", findings.refused), ("failed", findings.failed))
         for conversation_id, reason in reasons.items()
     ]
     interval = {"from": moment_of(bounds.from_us).isoformat(), "to": moment_of(bounds.to_us).isoformat()}
     if as_json:
-        print_json(
-            {
-                **interval,
-                **counts,
-                "unlisted": tally.unlisted,
-                "mismatch": tally.mismatch,
-                "passed_over": passed_over,
-                "gaps": gaps,
-            }
-        )
+        reasons = {"unlisted": findings.unlisted, "mismatch": findings.mismatch}
+        print_json({**interval, **counts, **reasons, "passed_over": passed_over, "gaps": gaps})
         return
     print_table(("", ""), [(name, str(value)) for name, value in (*interval.items(), *counts.items())])
-    if tally.unlisted is not None:
-        click.echo(f"Conversations never heard of were not compared: {tally.unlisted}", err=True)
-    if tally.mismatch is not None:
-        click.echo(f"Nothing more was published: {tally.mismatch}", err=True)
+    if findings.unlisted is not None:
+        click.echo(
+            f"Conversations of which we have no event were not compared: {findings.unlisted}", err=True
+        )
+    if findings.mismatch is not None:
+        click.echo(f"Nothing more was published: {findings.mismatch}", err=True)
     for title, rows in (("Passed over", passed_over), ("Gaps", gaps)):
         if rows:
-            print_table(tuple(rows[0]), [[str(value) for value in row.values()] for row in rows], title=title)
+            cells = [["" if value is None else str(value) for value in row.values()] for row in rows]
+            print_table(tuple(rows[0]), cells, title=title)
 
 
-def _gap_of(missing: ReconstructedEvent, *, is_recovered: bool) -> dict[str, Any]:
+def _describe_gap(missing: ReconstructedEvent, waiting: set[str]) -> dict[str, Any]:
     event = missing.event
     return {
         "conversation": event.conversation_id,
@@ -218,5 +198,5 @@ def _gap_of(missing: ReconstructedEvent, *, is_recovered: bool) -> dict[str, Any
         "message": event.platform_message_id,
         "status": event.receipt_status,
         "occurred": moment_of(event.occurred_at_us).isoformat(),
-        "recovered": is_recovered,
+        "recovered": missing.key not in waiting,
     }

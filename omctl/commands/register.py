@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from messaging.environment import Environment
-from omctl.console import dry_run_option, json_option, print_json, print_table
-from omctl.platform import platform_client
+from omctl.connections import open_platform
+from omctl.console import print_json, print_table
+from omctl.options import dry_run_option, json_option
 from omctl.registration import Registrar, read_wanted
 
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ def register(*, is_check: bool, dry_run: bool, as_json: bool) -> None:
     wanted = read_wanted(environment)
     for warning in (warning for each in wanted for warning in each.warnings):
         click.echo(f"Warning: {warning}", err=True)
-    with platform_client(environment) as client:
+    with open_platform(environment) as client:
         registrar = Registrar(client)
         found = [registrar.find(each) for each in wanted]
         is_only_looking = is_check or dry_run
         done = found if is_only_looking else [registrar.apply(each) for each in found]
     if as_json:
-        print_json([_as_json(before, after) for before, after in zip(found, done, strict=True)])
+        registrations = [_as_json(before, after) for before, after in zip(found, done, strict=True)]
+        print_json({"registrations": registrations, "done": not is_only_looking})
     else:
         _print(found, done, is_only_looking=is_only_looking)
     if is_check and any(each.differences for each in found):

@@ -1,9 +1,10 @@
-"""omctl replay: process past events again, out of the database, for the recovery from an incident."""
+"""omctl replay: process past events again from the database, to recover from an incident."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace as with_changes
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,20 +12,18 @@ import click
 from messaging.admin import republisher
 from messaging.envelope import Envelope, replay_source
 from messaging.environment import Environment
-from omctl.cancelling import cancellable
-from omctl.console import dry_run_option, json_option, print_table
-from omctl.database import operators_database
-from omctl.intervening import Run, Terms, begin, carry_out, report
-from omctl.moments import MOMENT
-from omctl.pace import Pace, rate_option
+from omctl.connections import open_database
+from omctl.console import print_table
+from omctl.interventions import RateLimiter, Run, Terms, begin, cancellable, execute, report
+from omctl.options import again_option, intervention_options, rate_option, since_option, until_option
 from workers.db.engine import transact
 from workers.db.interventions import (
-    REPLAY_EVENTS,
-    PastChoice,
+    Action,
+    PastEventFilter,
     count_past_events,
+    find_unfinished_replay,
     newest_event_id,
-    past_events,
-    unfinished_replay,
+    read_past_events,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from messaging.admin import Republisher
     from workers.db.interventions import PastEvent
 
-MAX_PAGE: Final = 100
-"""Events that are read at once. After a kill as many are published again, and refused by their keys."""
+BATCH: Final = 100
+"""Events read at once. After a kill, up to this many are published again, without effect."""
 
 EXAMPLES: Final = """\b
 Examples:
@@ -47,138 +46,116 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option(
-    "--since",
-    type=MOMENT,
-    metavar="MOMENT",
-    help="Received at MOMENT or later: ISO 8601, or 2h for two hours ago.",
-)
-@click.option("--until", type=MOMENT, metavar="MOMENT", help="Received before MOMENT.")
+@since_option("Received")
+@until_option("Received")
 @click.option("--conversation", help="Of this conversation.")
-@click.option("--type", "event_type", help="Of this event type, whole or its last word.")
-@click.option("--again", is_flag=True, help="Have events that took effect already take effect once more.")
+@click.option("--type", "event_type", help="Of this event type, whole or its last part.")
+@again_option
 @rate_option
-@click.option(
-    "--reason",
-    default="",
-    help="Why: goes on record with your user name. Needed but for --dry-run and --resume.",
-)
-@click.option("--resume", metavar="INTERVENTION", help="Go on with a replay that was cancelled or killed.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@dry_run_option
-@json_option
-def replay(
-    *,
-    resume: str | None,
-    reason: str,
-    rate: float,
-    again: bool,
-    yes: bool,
-    dry_run: bool,
-    as_json: bool,
-    **choice: Any,
-) -> None:
-    """Run past events again, out of the bodies that the database keeps.
+@click.option("--resume", metavar="INTERVENTION", help="Continue a replay that was cancelled or killed.")
+@intervention_options
+def replay(*, resume: str | None, rate: float, **options: Any) -> None:
+    """Process past events again, from the bodies that the database keeps.
 
-    Each is published to the events' exchange like a webhook. What took effect before is refused by its key,
-    unless --again. Events that come meanwhile are not among them. Ctrl-C stops between two events.
+    Each is published to the events' exchange like a webhook. An event that took effect before has no effect
+    again, unless --again. Events that arrive meanwhile are not included. Ctrl-C stops between two events.
 
-    --resume takes the choice, --again and --reason from the record, so that it goes without them.
+    --resume uses the recorded selection, --again and --reason, so give none of them.
     """
-    terms = Terms(
-        reason=reason or resume or "", rate=rate, again=again, yes=yes, dry_run=dry_run, as_json=as_json
-    )
+    terms = Terms(**{name: options.pop(name) for name in Terms.__dataclass_fields__})
     if resume:
-        _refuse_beside_resume({**choice, "again": again, "reason": reason})
-    elif not any(choice.values()):
-        raise click.UsageError("Say which: --since, --until, --conversation, --type or --resume.")
-    terms.require_reason()
-    with operators_database() as engine:
+        _refuse_beside_resume({**options, "again": terms.again, "reason": terms.reason})
+    elif not any(options.values()):
+        raise click.UsageError("Select events: --since, --until, --conversation, --type or --resume.")
+    else:
+        terms.require_reason()
+    with open_database() as engine:
         if resume:
-            _resume(engine, terms, resume)
+            _continue(engine, terms, resume, rate)
         else:
-            _begin(engine, terms, PastChoice(**choice))
+            _start(engine, terms, PastEventFilter(**options), rate)
 
 
 def _refuse_beside_resume(options: dict[str, Any]) -> None:
     given = [f"--{name.removeprefix('event_')}" for name, value in options.items() if value]
     if given:
-        raise click.UsageError(f"--resume goes on with what is on record: leave {', '.join(given)} out.")
+        raise click.UsageError(
+            f"--resume uses the recorded selection and reason: leave {', '.join(given)} out."
+        )
 
 
-def _resume(engine: Engine, terms: Terms, intervention_id: str) -> None:
-    """Preview, ask, and go on with a replay that was cancelled or killed."""
-    found = transact(engine, lambda connection: unfinished_replay(connection, intervention_id, REPLAY_EVENTS))
+def _continue(engine: Engine, terms: Terms, intervention_id: str, rate: float) -> None:
+    """Preview, ask, and continue a replay that was cancelled or killed."""
+    found = transact(engine, lambda connection: find_unfinished_replay(connection, intervention_id))
     if found is None:
         raise click.UsageError(f"No replay {intervention_id} is unfinished.")
     left = f"{found.chosen - found.done} of {found.chosen} events"
     if not terms.as_json:
-        click.echo(f"{left} are left{', to take effect once more' if found.again else ''}.")
+        click.echo(f"{left} are left{', to take effect again' if found.again else ''}.")
     if terms.dry_run:
-        report(terms, None, found.chosen, "replayed", done=found.done)
+        report(terms, Run("", found.chosen, found.done), "replayed")
         return
-    if not terms.yes:
-        click.confirm(f"{left} will be replayed; go on?", abort=True, err=True)
-    run = Run(intervention_id, found.chosen, found.done, through=found.through)
-    _replay(engine, terms, run, found.choice, again=found.again)
+    terms.confirm(f"{left} will be replayed")
+    run = Run(intervention_id, found.chosen, found.done, last_id=found.last_id)
+    _replay(engine, terms, found.selected, rate, lambda: run, again=found.again)
 
 
-def _begin(engine: Engine, terms: Terms, choice: PastChoice) -> None:
+def _start(engine: Engine, terms: Terms, selected: PastEventFilter, rate: float) -> None:
     """Preview, ask, record, and replay."""
-    choice = replace(choice, through=transact(engine, newest_event_id))
-    counts = transact(engine, lambda connection: count_past_events(connection, choice))
+    selected = with_changes(selected, through=transact(engine, newest_event_id))
+    counts = transact(engine, lambda connection: count_past_events(connection, selected))
     chosen = sum(counts.values())
     if not terms.as_json:
         rows = [(event_type, str(count)) for event_type, count in counts.items()]
-        print_table(("type", "events"), rows, title=f"{chosen} events chosen")
+        print_table(
+            ("type", "events"), rows, title=f"{chosen} events selected", empty="No event is selected."
+        )
     if terms.dry_run or not chosen:
-        report(terms, None, chosen, "replayed")
+        report(terms, Run("", chosen), "replayed")
         return
-    if not terms.yes:
-        click.confirm(f"{chosen} events will be replayed; go on?", abort=True, err=True)
-    run = begin(engine, terms, REPLAY_EVENTS, choice.as_json(), chosen)
-    _replay(engine, terms, run, choice, again=terms.again)
+    terms.confirm(f"{chosen} events will be replayed")
+    start = partial(begin, engine, terms, Action.REPLAY_EVENTS, selected.as_json(), chosen)
+    _replay(engine, terms, selected, rate, start, again=terms.again)
 
 
-def _replay(engine: Engine, terms: Terms, run: Run, choice: PastChoice, *, again: bool) -> None:
+def _replay(
+    engine: Engine,
+    terms: Terms,
+    selected: PastEventFilter,
+    rate: float,
+    start: Callable[[], Run],
+    *,
+    again: bool,
+) -> None:
+    """Replay the selected events; *start* records that it begins, once the broker is connected."""
     urls = Environment().strings("OM_AMQP_URL")
-    source = replay_source(run.intervention_id if again else None)
-    try:
-        with cancellable() as cancelled, republisher(urls, client_name="omctl replay") as broker:
-            pages = _pages(engine, choice, run.through or 0, partial(_publish, broker, source))
-            carry_out(engine, run, pages, Pace(terms.rate, broker.idle, cancelled), cancelled)
-    finally:
-        # A broker or a database that goes away in the middle needs it as much as Ctrl-C does.
-        if run.is_cancelled:
-            click.echo(f"Go on with: omctl replay --resume {run.intervention_id}", err=True)
-    report(terms, run, run.chosen, "replayed")
+    with cancellable() as cancelled, republisher(urls, client_name="omctl replay") as broker:
+        run = start()
+        source = replay_source(run.intervention_id if again else None)
+        publish = partial(_publish, broker, source, RateLimiter(rate, broker.idle, cancelled))
+        try:
+            execute(engine, run, _publish_batches(engine, run, selected, publish), cancelled)
+        finally:
+            # An operator needs it after a failure of broker or database as much as after Ctrl-C.
+            if run.is_cancelled:
+                click.echo(f"Continue with: omctl replay --resume {run.intervention_id}", err=True)
+    report(terms, run, "replayed")
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """Past events, in the order of their ids."""
-
-    events: list[PastEvent]
-    publish: Callable[[PastEvent], None]
-
-    @property
-    def steps(self) -> list[Callable[[], None]]:
-        """Publish each event."""
-        return [partial(self.publish, event) for event in self.events]
-
-    def finish(self, done: int) -> int | None:
-        """Return the id of the last event that was published."""
-        return self.events[done - 1].event_id if done else None
+def _publish_batches(
+    engine: Engine, run: Run, selected: PastEventFilter, publish: Callable[[PastEvent], bool]
+) -> Iterator[int]:
+    """Publish the events in the order of their ids; yield the number published of each batch."""
+    read = partial(read_past_events, selected=selected, limit=BATCH)
+    while events := transact(engine, partial(read, after=run.last_id or 0)):
+        published = list(takewhile(publish, events))
+        run.last_id = published[-1].event_id if published else run.last_id
+        yield len(published)
 
 
-def _pages(
-    engine: Engine, choice: PastChoice, through: int, publish: Callable[[PastEvent], None]
-) -> Iterator[_Page]:
-    read = partial(past_events, choice=choice, most=MAX_PAGE)
-    while events := transact(engine, partial(read, after=through)):
-        yield _Page(events, publish)
-        through = events[-1].event_id
-
-
-def _publish(broker: Republisher, source: str, event: PastEvent) -> None:
+def _publish(broker: Republisher, source: str, rate_limiter: RateLimiter, event: PastEvent) -> bool:
+    """Publish an event in its turn; return False, without publishing it, if the replay is cancelled."""
+    if not rate_limiter.wait():
+        return False
     broker.publish(Envelope(event.message_id, event.received_at_us, event.message_id, source, event.body))
+    return True

@@ -9,8 +9,9 @@ import click
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from omctl.check import health_url
-from omctl.console import dry_run_option, json_option, print_json, print_table
-from omctl.platform import platform_client
+from omctl.connections import open_platform
+from omctl.console import print_json, print_table
+from omctl.options import dry_run_option, json_option
 from omctl.registration import Registrar, Wanted, read_wanted
 from omctl.rotation import (
     PATIENCE_SECONDS,
@@ -68,7 +69,7 @@ def rotate_secret(
     environment = Environment()
     file = SecretsFile.of(path)
     urls = [f"{url.rstrip('/')}/health/ready" for url in edges] or [_own(environment)]
-    with platform_client(environment) as client:
+    with open_platform(environment) as client:
         rotation = Rotation(
             file,
             Edges(urls),
@@ -106,7 +107,8 @@ def _show(facts: Facts, *, as_json: bool) -> None:
     next_one = next_step(facts)
     states = {step: _state(step, next_one) for step in STEPS}
     if as_json:
-        print_json({step.name.lower(): state for step, state in states.items()})
+        steps = [{"step": step.name.lower(), "state": state} for step, state in states.items()]
+        print_json({"steps": steps, "done": False})
     else:
         print_table(("step", ""), [(step.value, state) for step, state in states.items()])
 

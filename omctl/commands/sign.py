@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from messaging.environment import Environment
-from omctl.console import json_option, print_json
-from omctl.curl import curl_line
-from omctl.secrets import SIGNATURE_HEADER, newest_secret
+from omctl.console import print_json
+from omctl.options import json_option
+from omctl.signatures import SIGNATURE_HEADER, curl_line, newest_secret
 from webhook_api import signature
 from webhook_api.settings import header_pairs
 
@@ -26,7 +26,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("file", type=click.File("rb"))
-@click.option("--curl", "url", metavar="URL", help="Print a whole curl line that posts the body to URL.")
+@click.option("--curl", "url", metavar="URL", help="Print a curl line that posts the body to URL.")
 @json_option
 def sign(file: BinaryIO, url: str | None, *, as_json: bool) -> None:
     """Print the X-Hub-Signature-256 header for the bytes of FILE ("-": standard input).
@@ -40,8 +40,7 @@ def sign(file: BinaryIO, url: str | None, *, as_json: bool) -> None:
         print_json({"header": SIGNATURE_HEADER, "value": value})
     elif url:
         path = None if file.name == "<stdin>" else file.name
-        click.echo(
-            curl_line(url, value, body, path, header_pairs(environment.strings("OM_REQUIRED_HEADERS")))
-        )
+        headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
+        click.echo(curl_line(url, value, body, path, headers))
     else:
         click.echo(f"{SIGNATURE_HEADER}: {value}")

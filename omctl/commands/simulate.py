@@ -1,27 +1,30 @@
-"""omctl simulate: send signed events as the platform would."""
+"""omctl simulate: send signed events as the platform would, or be the platform."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass
+import signal
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from messaging.environment import Environment
-from omctl.console import json_option, print_json, print_table, progress_bar
-from omctl.secrets import newest_secret
-from omctl.simulated_platform import serve
+from messaging.errors import OpenMessagingError
+from omctl.console import print_json, print_table, progress_bar
+from omctl.options import json_option
+from omctl.signatures import newest_secret
 from simulator.ledger import Ledger
+from simulator.platform import EventStatus, Organisation
+from simulator.platform import serve_platform as serve_simulator
 from simulator.sender import RetryPolicy, Sender, WebhookEndpoint
 from simulator.traffic import Dialect, TrafficPlan, traffic
 from webhook_api.settings import header_pairs
 
 if TYPE_CHECKING:
     from simulator.sender import Summary, Tally
-
 
 EXAMPLES = """\b
 Examples:
@@ -33,100 +36,45 @@ Examples:
 
 PERCENT = click.FloatRange(0, 100)
 
+NAME: Final = "Simulated"
+CLIENT: Final = "simulated"
+"""The OAuth client's id and secret if the environment has none: it protects nothing."""
 
-def repeatable_start(now: datetime) -> datetime:
-    """Return the platform's time for a run with a given seed: Monday's midnight.
-
-    The present time would make the bytes differ; an old time would make the events too old to have an effect.
-    """
-    monday = now - timedelta(days=now.weekday())
-    return monday.replace(hour=0, minute=0, second=0, microsecond=0)
+STOPPING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
+EVENT_TYPES: Final = ("new", "message", "updated")
 
 
-@dataclass(frozen=True, slots=True)
-class SimulateOptions:
-    """The command line, as click hands it over; see `omctl simulate --help`."""
-
-    events: int
-    conversations: int
-    rate: float
-    concurrency: int
-    duplicates: float
-    disorder: float
-    collisions: float
-    malformed: float
-    unknown_fields: float
-    dialect: str
-    seed: int | None
-    retry_seconds: float
-    timeout_seconds: float
-    honour_retry_after: bool
-    unsigned: bool
-    ledger: Path | None
-    as_json: bool
-
-    def plan(self) -> TrafficPlan:
-        """Return what to send; without a seed, something new each time."""
-        now = datetime.now(UTC)
-        return TrafficPlan(
-            events=self.events,
-            conversations=self.conversations or max(1, self.events // 10),
-            seed=self.seed if self.seed is not None else secrets.randbits(32),
-            start=repeatable_start(now) if self.seed is not None else now,
-            dialect=Dialect(self.dialect),
-            duplicate_share=self.duplicates / 100,
-            disorder_share=self.disorder / 100,
-            collision_share=self.collisions / 100,
-            malformed_share=self.malformed / 100,
-            unknown_field_share=self.unknown_fields / 100,
-        )
-
-    def policy(self) -> RetryPolicy:
-        """Return when to send again."""
-        return RetryPolicy(
-            delay=self.retry_seconds,
-            timeout=self.timeout_seconds,
-            honours_retry_after=self.honour_retry_after,
-        )
+class PortTakenError(OpenMessagingError):
+    """Choose another port by --port."""
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("url", required=False)
-@click.option("--platform", is_flag=True, help="Be the platform instead: its API, and a page for a browser.")
+@click.option("--platform", is_flag=True, help="Serve the platform's API and a page for a browser instead.")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=8090, show_default=True, help="… on this port."
+    "--port", type=click.IntRange(1, 65535), default=8090, show_default=True, help="Port of --platform."
 )
+@click.option("--events", type=click.IntRange(1), default=1000, show_default=True, help="Distinct bodies.")
 @click.option(
-    "--events", type=click.IntRange(1), default=1000, show_default=True, help="Distinct bodies to send."
+    "--conversations", type=click.IntRange(0), default=0, help="Conversations. [default: events / 10]"
 )
+@click.option("--rate", type=click.FloatRange(0), default=0.0, help="Events per second. [default: no limit]")
 @click.option(
-    "--conversations", type=click.IntRange(0), default=0, help="Spread over so many. [default: events / 10]"
+    "--concurrency", type=click.IntRange(1, 512), default=16, show_default=True, help="Parallel requests."
 )
+@click.option("--duplicates", type=PERCENT, default=5.0, show_default=True, help="Percent sent twice.")
+@click.option("--disorder", type=PERCENT, default=5.0, show_default=True, help="Percent sent late.")
 @click.option(
-    "--rate", type=click.FloatRange(0), default=0.0, help="Events per second. [default: as fast as it goes]"
+    "--collisions", type=PERCENT, default=5.0, show_default=True, help="Percent with an earlier timestamp."
 )
-@click.option(
-    "--concurrency", type=click.IntRange(1, 512), default=16, show_default=True, help="Requests at a time."
-)
-@click.option(
-    "--duplicates", type=PERCENT, default=5.0, show_default=True, help="Percent that are sent twice."
-)
-@click.option("--disorder", type=PERCENT, default=5.0, show_default=True, help="Percent that come late.")
-@click.option(
-    "--collisions", type=PERCENT, default=5.0, show_default=True, help="Percent in the millisecond before."
-)
-@click.option(
-    "--malformed", type=PERCENT, default=0.0, show_default=True, help="Percent that no worker can read."
-)
+@click.option("--malformed", type=PERCENT, default=0.0, show_default=True, help="Percent unreadable.")
 @click.option(
     "--unknown-fields", type=PERCENT, default=5.0, show_default=True, help="Percent with unknown fields."
 )
 @click.option(
     "--dialect", type=click.Choice([dialect.value for dialect in Dialect]), default="guide", show_default=True
 )
-@click.option(
-    "--seed", type=int, help="Send the same bytes as another run with this seed in this week (UTC)."
-)
+@click.option("--seed", type=int, help="Send the same bytes as another run with this seed this week (UTC).")
 @click.option(
     "--retry-seconds", type=click.FloatRange(0), default=5.0, show_default=True, help="Between attempts."
 )
@@ -136,63 +84,92 @@ class SimulateOptions:
 @click.option("--honour-retry-after/--ignore-retry-after", default=False, help="[default: ignore]")
 @click.option("--unsigned", is_flag=True, help="Send no signature.")
 @click.option(
-    "--ledger",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write what was answered, as JSON lines.",
+    "--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Write the answers as JSON lines."
 )
 @json_option
-def simulate(url: str | None, *, platform: bool, port: int, **options: Any) -> None:
-    """Send signed events to the webhook at URL, behaving like the platform.
+def simulate(
+    url: str | None, *, platform: bool, port: int, ledger: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Send signed events to the webhook at URL, as the platform does.
 
     A body is sent again up to five times, five seconds apart, after a timeout, 429 or 5xx, and never after
     another 4xx. Bodies are signed with the newest of OM_WEBHOOK_SECRETS and carry OM_REQUIRED_HEADERS.
-    Exits 1 when some body was never answered 200.
+    Exits 1 if a body was never answered 200.
 
-    With --platform it serves the platform's API and a page to play with, until Ctrl-C: conversations that are
-    begun there are posted to URL, and to whatever `omctl register` registers.
+    With --platform it serves the platform's API and a page instead, until Ctrl-C. Conversations that are
+    started there are posted to URL, and to every webhook that `omctl register` registers.
     """
+    environment = Environment()
     if platform:
-        serve(Environment(), url, port)
+        serve_platform(environment, url, port)
         return
-    if not url:
-        raise click.UsageError("Name the webhook's URL, or --platform.")
-    wanted = SimulateOptions(**options)
-    secret = b"" if wanted.unsigned else newest_secret(Environment())
-    plan = wanted.plan()
-    summary = _send(url, secret, wanted, plan)
-    if wanted.as_json:
+    if not url or not url.startswith(("http://", "https://")):
+        raise click.UsageError("Give the webhook's URL, such as http://127.0.0.1:8080/…, or --platform.")
+    plan = make_plan(options, datetime.now(UTC))
+    policy = RetryPolicy(
+        delay=options["retry_seconds"],
+        timeout=options["timeout_seconds"],
+        honours_retry_after=options["honour_retry_after"],
+    )
+    endpoint = WebhookEndpoint(
+        url,
+        secret=b"" if options["unsigned"] else newest_secret(environment),
+        timeout=policy.timeout,
+        connections=options["concurrency"],
+        headers=header_pairs(environment.strings("OM_REQUIRED_HEADERS")),
+    )
+    with Ledger(ledger) as answers:
+        sender = Sender(endpoint, traffic(plan), answers, policy=policy, rate=options["rate"])
+        summary = _send(sender, plan, options["concurrency"])
+    endpoint.close()
+    if as_json:
         print_json({"seed": plan.seed, **asdict(summary)})
     else:
-        print_table(("", ""), summary_rows(summary, plan.seed), title="What became of it")
+        print_table(("", ""), describe_summary(summary, plan.seed), title="Result")
     if summary.unanswered:
         click.echo(f"{summary.unanswered} of {summary.posts} posts were never answered 200.", err=True)
         raise SystemExit(1)
 
 
-def _send(url: str, secret: bytes, wanted: SimulateOptions, plan: TrafficPlan) -> Summary:
-    policy = wanted.policy()
-    endpoint = WebhookEndpoint(
-        url,
-        secret=secret,
-        timeout=policy.timeout,
-        connections=wanted.concurrency,
-        headers=header_pairs(Environment().strings("OM_REQUIRED_HEADERS")),
+def make_plan(options: dict[str, Any], now: datetime) -> TrafficPlan:
+    """Return what to send; without a seed, something new each time."""
+    seed = options["seed"]
+    return TrafficPlan(
+        events=options["events"],
+        conversations=options["conversations"] or max(1, options["events"] // 10),
+        seed=seed if seed is not None else secrets.randbits(32),
+        start=repeatable_start(now) if seed is not None else now,
+        dialect=Dialect(options["dialect"]),
+        duplicate_share=options["duplicates"] / 100,
+        disorder_share=options["disorder"] / 100,
+        collision_share=options["collisions"] / 100,
+        malformed_share=options["malformed"] / 100,
+        unknown_field_share=options["unknown_fields"] / 100,
     )
-    with progress_bar() as bar, Ledger(wanted.ledger) as ledger:
+
+
+def repeatable_start(now: datetime) -> datetime:
+    """Return the platform's time for a run with a seed: Monday's midnight.
+
+    The present time would make the bytes differ; an old time would make the events too old to have an effect.
+    """
+    monday = now - timedelta(days=now.weekday())
+    return monday.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _send(sender: Sender, plan: TrafficPlan, concurrency: int) -> Summary:
+    with progress_bar() as bar:
         task = bar.add_task("Sending", total=None, note="")
 
         def show(tally: Tally) -> None:
             note = " ".join(f"{status}: {number}" for status, number in sorted(dict(tally.by_status).items()))
             bar.update(task, completed=tally.settled, total=max(plan.events, tally.settled), note=note)
 
-        sender = Sender(endpoint, traffic(plan), ledger, policy=policy, rate=wanted.rate)
-        summary = sender.run(wanted.concurrency, show)
-    endpoint.close()
-    return summary
+        return sender.run(concurrency, show)
 
 
-def summary_rows(summary: Summary, seed: int) -> list[tuple[str, str]]:
-    """Return what a person wants to know of *summary*, label and value."""
+def describe_summary(summary: Summary, seed: int) -> list[tuple[str, str]]:
+    """Return label and value of each figure."""
     return [
         ("posts (redeliveries included)", f"{summary.posts}"),
         ("answered 200", f"{summary.answered}"),
@@ -203,3 +180,57 @@ def summary_rows(summary: Summary, seed: int) -> list[tuple[str, str]]:
         ("rate", f"{summary.rate:.0f} requests/s over {summary.seconds:.1f} s"),
         ("seed", f"{seed}"),
     ]
+
+
+def serve_platform(environment: Environment, url: str | None, port: int) -> None:
+    """Serve the simulated platform until SIGINT or SIGTERM.
+
+    Args:
+        environment: Has the OAuth client, the newest secret and the headers.
+        url: Registered from the start; None for no registration but those of `omctl register`.
+        port: On the loopback interface.
+
+    Raises:
+        PortTakenError: Another process listens on the port.
+    """
+    client_id = environment.string("OM_GENESYS_CLIENT_ID", CLIENT)
+    # Before the first thread, so that no other thread receives the signal.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    organisation = Organisation(client_id, environment.string("OM_GENESYS_CLIENT_SECRET", CLIENT))
+    if url:
+        _register(organisation, environment, url)
+    database = environment.string("OM_DATABASE_URL")
+    try:
+        event_status = EventStatus(database) if database else None
+        with serve_simulator(organisation, port, event_status=event_status) as address:
+            click.echo(f"The simulated platform and its page: {address}/")
+            if client_id == CLIENT:
+                click.echo(f"OM_GENESYS_API_URL={address}")
+                click.echo(f"OM_GENESYS_CLIENT_ID={CLIENT} OM_GENESYS_CLIENT_SECRET={CLIENT}")
+            click.echo("Ctrl-C stops it")
+            signal.sigwait(STOPPING)
+    except (OSError, SystemExit):
+        # werkzeug exits if the port is taken.
+        raise PortTakenError(f"port {port} of this host is taken: choose another by --port") from None
+
+
+def _register(organisation: Organisation, environment: Environment, url: str) -> None:
+    """Register the integration and the webhook of the guide, with the edge's own secret and headers.
+
+    The webhook is signed only if the edge accepts nothing unsigned; the integration needs a secret.
+    """
+    headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
+    target: dict[str, Any] = {"type": "http", "url": url, "headers": headers, "authType": "none"}
+    if not environment.boolean("OM_ALLOW_UNSIGNED", default=False):
+        target["secret"] = newest_secret(environment).decode()
+    if environment.strings("OM_WEBHOOK_SECRETS"):
+        organisation.registrations.create_integration(
+            {
+                "name": NAME,
+                "outboundNotificationWebhookUrl": url,
+                "outboundNotificationWebhookSignatureSecretToken": newest_secret(environment).decode(),
+                "webhookHeaders": headers,
+            }
+        )
+    filters = [{"eventType": f"openmessaging:conversation:{kind}", "filter": ""} for kind in EVENT_TYPES]
+    organisation.registrations.create_webhook({"name": NAME, "target": target, "eventFilters": filters})

@@ -17,7 +17,7 @@ from omctl.installing import credentials
 from omctl.installing.files import read
 from omctl.installing.gateway import ADDRESSES, CERTIFICATE, certificate_of
 from omctl.installing.step import InstallationError, Step
-from omctl.secrets import SIGNATURE_HEADER
+from omctl.signatures import SIGNATURE_HEADER
 from webhook_api.routes import WEBHOOK_PATH
 from webhook_api.settings import header_pairs
 from webhook_api.signature import sign

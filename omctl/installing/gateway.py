@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment
-from omctl.address_ranges import as_nginx
+from omctl.address_ranges import format_nginx
 from omctl.installing.files import file_step, kept_file_step, read, replace, restart_step, shipped
 from omctl.installing.step import Step, kept, package_step, run, succeeds
 
@@ -21,7 +21,7 @@ ADDRESSES: Final = Path("/etc/nginx/open-messaging-addresses.conf")
 CERTIFICATE: Final = Path("/etc/open-messaging/tls/certificate.pem")
 KEY: Final = Path("/etc/open-messaging/tls/key.pem")
 
-EVERYBODY: Final = as_nginx([], f"No list yet: omctl ipranges --format nginx --output {ADDRESSES}")
+EVERYBODY: Final = format_nginx([], f"No list yet: omctl ipranges --format nginx --output {ADDRESSES}")
 MINREFUSE_UNLISTED: Final = "if ($om_from_platform = 0) { return 403; }"
 MIN_CONNECTIONS: Final = 8192
 """Of each of nginx's processes. Debian's 768 are fewer than one sender can hold open."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from messaging.errors import ConfigurationError
 from omctl.registration.file import read_file
-from omctl.secrets import live_secrets
+from omctl.signatures import live_secrets
 from webhook_api.settings import MIN_SECRET_LENGTH
 from workers.filters import FilterError, checked
 

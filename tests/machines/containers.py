@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import requests
 
-from omctl.secrets import SIGNATURE_HEADER
+from omctl.signatures import SIGNATURE_HEADER
 from tests.machines.composition import Composition
 from tests.machines.image import MachineError, docker, prepare_compose
 from tests.machines.stand_ins import make_stand_ins

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import requests
 
 from omctl.installing.first_event import body_of
-from omctl.secrets import SIGNATURE_HEADER
+from omctl.signatures import SIGNATURE_HEADER
 from simulator.ledger import read_ledger
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine

@@ -124,12 +124,10 @@ def test_an_installation_without_revisions_is_never_called_up_to_date(
 def test_a_broker_that_is_away_hides_nothing_else(environment):
     _, findings = run(environment | {"OM_AMQP_URL": "amqp://127.0.0.1:1/"})
     assert ("broker", "connection") in problems(findings)
-    assert {"configuration", "management", "database", "edge", "journal"} <= {
-        each["area"] for each in findings
-    }
+    assert {"settings", "management", "database", "edge", "journal"} <= {each["area"] for each in findings}
 
 
 def test_a_contradiction_of_settings_is_named(environment):
     _, findings = run(environment | {"OM_QUEUE_DEPTH_LOW": "9", "OM_QUEUE_DEPTH_HIGH": "5"})
-    (refusal,) = [each for each in findings if each["subject"] == "edge" and each["area"] == "configuration"]
+    (refusal,) = [each for each in findings if each["subject"] == "edge" and each["area"] == "settings"]
     assert "OM_QUEUE_DEPTH_LOW" in refusal["advice"]

@@ -53,16 +53,16 @@ def test_the_list_shows_states_and_neither_passwords_nor_secrets(omctl):
 
     assert row()["state"] == "no deliver process yet"
     assert omctl("pause", "crm", "--dry-run").output == "crm: would be paused\n"
-    assert omctl("resume", "crm", "--dry-run").output == "crm: was not paused\n"
+    assert omctl("resume", "crm", "--dry-run").output == "crm: not paused\n"
     assert omctl("pause", "crm").output == "crm: paused\n"
-    assert omctl("pause", "crm", "--dry-run").output == "crm: was paused already\n"
+    assert omctl("pause", "crm", "--dry-run").output == "crm: already paused\n"
     resumption = {"destination": "crm", "changed": True, "done": False}
     assert json.loads(omctl("resume", "crm", "--dry-run", "--json").output) == resumption
-    assert omctl("pause", "crm").output == "crm: was paused already\n"
+    assert omctl("pause", "crm").output == "crm: already paused\n"
     assert row()["state"] == "paused (operator)"
     assert omctl("resume", "crm").output == "crm: resumed\n"
-    assert omctl("resume", "crm").output == "crm: was not paused\n"
-    assert row()["state"] == "delivered to"
+    assert omctl("resume", "crm").output == "crm: not paused\n"
+    assert row()["state"] == "active"
     table = omctl("list").output
     assert "crm" in table
     assert "hidden" not in table

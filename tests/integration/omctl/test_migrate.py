@@ -8,9 +8,8 @@ from sqlalchemy import text
 
 from messaging.errors import ConfigurationError
 from migrations import schema
-from omctl.commands.migrate import migrate
-from omctl.database import DatabaseAwayError
-from omctl.revisions import UnknownRevisionError
+from omctl.commands.migrate import UnknownRevisionError, migrate
+from omctl.connections import DatabaseUnavailableError
 from workers.db.engine import make_engine
 
 NEWER = "9999"
@@ -93,7 +92,7 @@ def test_the_tables_of_another_program_are_an_error(newer_url):
 
 
 def test_a_database_that_is_away_is_told_without_its_password():
-    with pytest.raises(DatabaseAwayError) as away:
+    with pytest.raises(DatabaseUnavailableError) as away:
         run("postgresql://om:hidden@127.0.0.1:1/om")
     assert "hidden" not in str(away.value)
 

@@ -109,7 +109,7 @@ def test_a_second_run_changes_nothing(environment, organisation):
 def test_a_dry_run_shows_every_field_and_changes_nothing(environment, organisation):
     shown = run(environment, "--dry-run", "--json")
     assert not posts(organisation)
-    webhook = next(each for each in json.loads(shown.output) if each["kind"] == "webhook")
+    webhook = next(each for each in json.loads(shown.output)["registrations"] if each["kind"] == "webhook")
     fields = {each["field"]: each for each in webhook["differences"]}
     assert fields["target.url"] == {"field": "target.url", "registered": "-", "configured": URL}
     assert fields["target.headers.x-webhook-source"]["configured"] == "not shown"
@@ -127,7 +127,9 @@ def test_drift_of_every_kind_is_told_and_undone(environment, organisation):
     integration[SECRET_FIELD] = "constructed-unknown-secret"
     checked = run(environment, "--check", "--json")
     assert checked.exit_code == 1
-    assert {one["field"] for each in json.loads(checked.output) for one in each["differences"]} == {
+    assert {
+        one["field"] for each in json.loads(checked.output)["registrations"] for one in each["differences"]
+    } == {
         "enabled",
         "eventFilters.openmessaging:conversation:updated",
         "retryPolicy.maxRetries",

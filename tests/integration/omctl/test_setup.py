@@ -15,7 +15,11 @@ def run(vhost, *arguments):
 
 
 def states(result):
-    return {item["name"]: item["state"] for item in json.loads(result.output) if item["kind"] != "binding"}
+    return {
+        item["name"]: item["state"]
+        for item in json.loads(result.output)["objects"]
+        if item["kind"] != "binding"
+    }
 
 
 def test_an_empty_broker_gets_everything_and_a_second_run_finds_it(vhost):

@@ -3,8 +3,8 @@
 import pytest
 
 from migrations import schema
-from omctl.check.database import tables_finding
-from omctl.check.finding import Level
+from omctl.check.database import judge_tables
+from omctl.check.findings import Level
 
 
 @pytest.mark.parametrize("folders", [(), ("versions",)])
@@ -20,6 +20,6 @@ def test_the_newest_revision_is_the_one_that_no_other_follows():
 
 
 def test_a_table_that_somebody_dropped_is_named():
-    finding = tables_finding(["drift"])
+    finding = judge_tables(["drift"])
     assert finding.level is Level.PROBLEM
     assert "drift" in finding.text

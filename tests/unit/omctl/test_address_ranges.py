@@ -2,7 +2,14 @@
 
 import pytest
 
-from omctl.address_ranges import UnusableRangesError, as_nftables, as_nginx, as_plain, read_plain, select
+from omctl.address_ranges import (
+    UnusableRangesError,
+    format_nftables,
+    format_nginx,
+    format_plain,
+    read_plain,
+    select,
+)
 from omctl.commands.ipranges import EXAMPLES
 from omctl.installing import gateway
 
@@ -47,8 +54,8 @@ def test_networks_that_touch_or_repeat_are_one():
         (OTHERS, "OM_GENESYS_REGION"),
         (published("192.0.2.0/24", "0.0.0.0/0"), "too wide"),
         (published("::/0"), "too wide"),
-        (published("not a network"), "no network"),
-        (published(None), "no network"),
+        (published("not a network"), "not a network"),
+        (published(None), "not a network"),
     ],
 )
 def test_a_list_that_cannot_be_right_is_refused(entities, told):
@@ -60,7 +67,7 @@ def test_a_region_without_an_address_is_answered_with_those_that_the_list_has():
     with pytest.raises(UnusableRangesError) as raised:
         names([*published("192.0.2.0/24"), *OTHERS], region="eu-central-9")
 
-    assert "eu-central-9; regions with one: eu-central-1, us-east-1. Name" in str(raised.value)
+    assert "eu-central-9; regions with one: eu-central-1, us-east-1. Give" in str(raised.value)
     assert "--region" in str(raised.value)
 
 
@@ -71,14 +78,14 @@ def test_an_answer_of_another_form_is_refused():
 
 def test_nginx_gets_a_variable():
     networks = select({"entities": published("192.0.2.0/24")}, "", "outbound")
-    assert as_nginx(networks, "x") == (
+    assert format_nginx(networks, "x") == (
         "# x\ngeo $om_from_platform {\n    default 0;\n    127.0.0.1 1;\n    192.0.2.0/24 1;\n}\n"
     )
 
 
 def test_a_list_of_the_plain_format_is_read_back():
     networks = select({"entities": published("192.0.2.0/24", "2001:db8::/48")}, "", "outbound")
-    assert read_plain(as_plain(networks, "x")) == networks
+    assert read_plain(format_plain(networks, "x")) == networks
 
 
 @pytest.mark.parametrize("text", ["", "# x\n", "192.0.2.0/24; } server {", "0.0.0.0/0", "include /etc/x;"])
@@ -89,7 +96,7 @@ def test_a_list_that_holds_anything_but_networks_is_not_read(text):
 
 def test_nftables_gets_two_sets_that_are_replaced_at_once():
     networks = select({"entities": published("192.0.2.0/24", "198.51.100.0/24")}, "", "outbound")
-    assert as_nftables(networks, "x").splitlines() == [
+    assert format_nftables(networks, "x").splitlines() == [
         "# x",
         "add table inet open_messaging",
         "add set inet open_messaging platform4 { type ipv4_addr; flags interval; }",
@@ -101,5 +108,5 @@ def test_nftables_gets_two_sets_that_are_replaced_at_once():
 
 
 def test_the_example_writes_the_file_that_the_installed_gateway_reads():
-    assert f"--format nginx --output {gateway.ADDRESSES} " in EXAMPLES
+    assert f"--format nginx --output {gateway.ADDRESSES}\n" in EXAMPLES
     assert f"include {gateway.ADDRESSES};" in gateway.shipped("nginx/open-messaging.conf")

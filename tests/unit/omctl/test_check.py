@@ -1,19 +1,25 @@
-"""What omctl check makes of what it sees."""
+"""How omctl check judges what it sees."""
 
 import fcntl
+import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from messaging.admin import BrokerObject, ObjectState
-from omctl.check.broker import object_finding
-from omctl.check.configuration import check_configuration, setting_finding, shown
-from omctl.check.edge import health_url, report_findings
-from omctl.check.finding import Level
-from omctl.check.host import list_finding, secret_findings
-from omctl.check.journal import JournalState, check_journals, journal_finding, read_state
-from omctl.check.management import alarm_finding, guest_finding, queue_finding
-from omctl.check.proof import check_proof
-from omctl.commands.check import roles_of
+from messaging.errors import ConfigurationError
+from migrations.schema import DIRECTORY, is_newer
+from omctl.check import Finding, check_areas, check_settings
+from omctl.check.broker import check_proof, judge_object
+from omctl.check.database import judge_clock, judge_paused, judge_revision
+from omctl.check.edge import health_url, judge_list, judge_report
+from omctl.check.findings import Level
+from omctl.check.journal import JournalState, check_journals, judge_journal, read_state
+from omctl.check.management import judge_alarms, judge_guest, judge_queue
+from omctl.check.settings import judge_secrets, judge_setting, show_value
+from omctl.commands.check import find_roles, summarise
 from omctl.installing import BOTH, Role, kept_options
 from webhook_api.journal import record_header
 
@@ -34,7 +40,7 @@ EVENTS = "open-messaging.events"
     ],
 )
 def test_a_setting_is_shown_without_its_secret(name, value, text):
-    assert shown(name, value) == text
+    assert show_value(name, value) == text
 
 
 @pytest.mark.parametrize(
@@ -47,11 +53,11 @@ def test_a_setting_is_shown_without_its_secret(name, value, text):
     ],
 )
 def test_a_list_of_addresses_that_is_missing_old_or_not_enforced_is_reported(age, is_enforced, level):
-    assert list_finding(age, is_enforced=is_enforced).level is level
+    assert judge_list(age, is_enforced=is_enforced).level is level
 
 
 def test_a_secret_in_the_settings_file_is_reported_without_its_value():
-    [finding] = secret_findings({"OM_EVENTS_HEADERS": "X-Api-Key=hidden", "OM_AMQP_URL": " ", "OM_BIND": "x"})
+    [finding] = judge_secrets({"OM_EVENTS_HEADERS": "X-Api-Key=hidden", "OM_AMQP_URL": " ", "OM_BIND": "x"})
 
     assert (finding.subject, finding.level) == ("OM_EVENTS_HEADERS", Level.WARNING)
     assert "hidden" not in repr(finding)
@@ -59,11 +65,11 @@ def test_a_secret_in_the_settings_file_is_reported_without_its_value():
 
 @pytest.mark.parametrize(("status", "level"), [(200, Level.WARNING), (401, Level.OK)])
 def test_the_first_administrator_of_rabbitmq_is_reported(status, level):
-    assert guest_finding(status).level is level
+    assert judge_guest(status).level is level
 
 
 def test_a_misspelt_setting_is_pointed_out_and_its_value_is_not_shown():
-    finding = setting_finding("OM_WEBHOOK_SECRET", "hidden")
+    finding = judge_setting("OM_WEBHOOK_SECRET", "hidden")
     assert finding.level is Level.WARNING
     assert "hidden" not in repr(finding)
 
@@ -87,7 +93,7 @@ def test_a_misspelt_setting_is_pointed_out_and_its_value_is_not_shown():
     ],
 )
 def test_a_queue_is_judged_by_what_it_means_for_events(item, level):
-    assert object_finding(item).level is level
+    assert judge_object(item).level is level
 
 
 @pytest.mark.parametrize(
@@ -101,13 +107,13 @@ def test_a_queue_is_judged_by_what_it_means_for_events(item, level):
     ],
 )
 def test_a_policy_that_drops_events_is_a_problem(report, level):
-    assert queue_finding(EVENTS, report).level is level
+    assert judge_queue(EVENTS, report).level is level
 
 
 @pytest.mark.parametrize(("online", "level"), [(3, Level.OK), (2, Level.OK), (1, Level.PROBLEM)])
 def test_a_queue_without_a_majority_is_a_problem(online, level):
     members = ["a", "b", "c"]
-    assert queue_finding(EVENTS, {"members": members, "online": members[:online]}).level is level
+    assert judge_queue(EVENTS, {"members": members, "online": members[:online]}).level is level
 
 
 @pytest.mark.parametrize(
@@ -120,20 +126,20 @@ def test_a_queue_without_a_majority_is_a_problem(online, level):
         (3, 0, True, Level.OK),
     ],
 )
-def test_a_cluster_that_nobody_can_ask_for_its_majority_is_a_problem(brokers, addresses, has_confirms, level):
+def test_a_cluster_without_a_management_api_is_a_problem(brokers, addresses, has_confirms, level):
     (found,) = check_proof(brokers, addresses, has_confirms=has_confirms)
     assert found.level is level
 
 
 def test_an_unknown_depth_is_not_called_zero():
-    assert "not known" in queue_finding(EVENTS, {}).text
+    assert "not known" in judge_queue(EVENTS, {}).text
 
 
 def test_an_alarm_names_its_node_and_resource():
     report = {"status": "failed", "alarms": [{"node": "rabbit@a", "resource": "disk"}]}
-    assert alarm_finding(report).text == "disk on rabbit@a"
-    assert alarm_finding(report).level is Level.PROBLEM
-    assert alarm_finding({"status": "ok"}).level is Level.OK
+    assert judge_alarms(report).text == "disk on rabbit@a"
+    assert judge_alarms(report).level is Level.PROBLEM
+    assert judge_alarms({"status": "ok"}).level is Level.OK
 
 
 @pytest.mark.parametrize(
@@ -146,11 +152,11 @@ def test_an_alarm_names_its_node_and_resource():
         ("unix:/run/edge.sock", None),
     ],
 )
-def test_the_edge_is_asked_where_it_listens(bind, url):
+def test_the_edge_is_queried_where_it_listens(bind, url):
     assert health_url(bind) == url
 
 
-def test_an_edge_is_reported_as_a_whole_by_its_problems_and_by_process():
+def test_an_edge_is_reported_as_a_whole_with_its_problems_and_processes():
     report = {
         "problems": ["the broker is away: events wait in the journal"],
         "processes": [
@@ -158,9 +164,9 @@ def test_an_edge_is_reported_as_a_whole_by_its_problems_and_by_process():
             {"pid": 8, "journal": {"damaged_bytes": 3}},
         ],
     }
-    levels = [finding.level for finding in report_findings("url", 200, report)]
+    levels = [finding.level for finding in judge_report("url", 200, report)]
     assert levels == [Level.OK, Level.WARNING, Level.OK, Level.PROBLEM]
-    assert report_findings("url", 503, {})[0].level is Level.PROBLEM
+    assert judge_report("url", 503, {})[0].level is Level.PROBLEM
 
 
 @pytest.mark.parametrize(
@@ -175,7 +181,7 @@ def test_an_edge_is_reported_as_a_whole_by_its_problems_and_by_process():
     ],
 )
 def test_a_journal_is_judged_by_its_owner_its_age_and_its_damage(state, level):
-    assert journal_finding(state).level is level
+    assert judge_journal(state).level is level
 
 
 def test_a_journal_on_disk_is_counted_with_its_damage_and_its_owner(tmp_path):
@@ -187,7 +193,7 @@ def test_a_journal_on_disk_is_counted_with_its_damage_and_its_owner(tmp_path):
     lock.close()
 
 
-def test_a_record_on_its_way_into_a_living_journal_is_no_damage(tmp_path):
+def test_an_incomplete_last_record_of_a_living_journal_is_no_damage(tmp_path):
     record = record_header(b"properties", b"body") + b"properties" + b"body"
     (tmp_path / "00000001.segment").write_bytes(record + record[:-2])
     with (tmp_path / "lock").open("w") as lock:
@@ -196,33 +202,33 @@ def test_a_record_on_its_way_into_a_living_journal_is_no_damage(tmp_path):
     assert (state.entries, state.damaged, state.is_owned) == (1, 0, True)
 
 
-def test_files_put_aside_are_told(tmp_path):
+def test_files_set_aside_are_reported(tmp_path):
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "7-00000001.segment").touch()
-    (finding,) = [each for each in check_journals(tmp_path / "journal") if each.level is Level.WARNING]
+    (finding,) = [found for found in check_journals(tmp_path / "journal") if found.level is Level.WARNING]
     assert "7-00000001.segment" in finding.text
 
 
 @pytest.mark.parametrize(
-    ("put", "level", "told"),
+    ("put", "level", "text"),
     [
         (lambda home: (home / "thing").touch(), Level.WARNING, "no directory"),
         (lambda home: (home / "thing").symlink_to(home), Level.WARNING, "a symbolic link"),
         (lambda home: (home / "thing").mkdir(), Level.PROBLEM, "no file named lock"),
     ],
 )
-def test_what_the_edge_skips_is_told_and_the_rest_is_looked_at(tmp_path, put, level, told):
+def test_entries_that_the_edge_skips_are_reported_and_the_rest_is_checked(tmp_path, put, level, text):
     home = tmp_path / "journal"
     (home / "7-a").mkdir(parents=True)
     (home / "7-a" / "lock").touch()
     put(home)
     findings = {finding.subject: finding for finding in check_journals(home)}
     assert findings["thing"].level is level
-    assert told in findings["thing"].text
+    assert text in findings["thing"].text
     assert findings["7-a"].level is Level.OK
 
 
-def test_a_home_that_is_a_file_is_told(tmp_path):
+def test_a_journal_directory_that_is_a_file_is_reported(tmp_path):
     (tmp_path / "journal").touch()
     (finding,) = check_journals(tmp_path / "journal")
     assert finding.level is Level.WARNING
@@ -232,27 +238,129 @@ def test_a_file_of_registrations_that_cannot_be_read_is_a_problem(tmp_path, monk
     path = tmp_path / "registration.toml"
     path.write_text("url = 7")
     monkeypatch.setenv("OM_REGISTRATION", str(path))
-    findings = {each.subject: each for each in check_configuration({})}
+    findings = {finding.subject: finding for finding in check_settings()}
     assert findings["registration"].level is Level.PROBLEM
     assert "OM_REGISTRATION: url" in findings["registration"].advice
 
 
-def test_what_a_host_does_is_what_it_was_installed_for(tmp_path, monkeypatch):
+def test_a_host_is_checked_for_the_role_that_it_was_installed_for(tmp_path, monkeypatch):
     kept = tmp_path / "installation.toml"
     monkeypatch.setattr(kept_options, "KEPT", kept)
-    assert roles_of(None) == (frozenset(Role), [])
+    assert find_roles(None) == (frozenset(Role), [])
     kept.write_text('role = "worker"')
-    roles, [told] = roles_of(None)
+    roles, [note] = find_roles(None)
     assert roles == {Role.WORKER}
-    assert told.text.startswith("worker alone")
-    assert roles_of(BOTH) == (frozenset(Role), [])
+    assert note.text.startswith("only worker")
+    assert find_roles(BOTH) == (frozenset(Role), [])
 
 
-def test_where_the_installation_cannot_be_read_everything_is_looked_at(tmp_path, monkeypatch):
+def test_everything_is_checked_if_the_installation_cannot_be_read(tmp_path, monkeypatch):
     kept = tmp_path / "installation.toml"
     kept.write_text('role = "neither"')
     monkeypatch.setattr(kept_options, "KEPT", kept)
-    roles, [told] = roles_of(None)
+    roles, [note] = find_roles(None)
     assert roles == set(Role)
-    assert told.level is Level.WARNING
-    assert str(kept) in told.advice
+    assert note.level is Level.WARNING
+    assert str(kept) in note.advice
+
+
+@pytest.mark.parametrize(
+    ("ahead", "level", "text"),
+    [
+        (0.0, Level.OK, "0.0 s behind the database's"),
+        (2.0, Level.OK, "2.0 s ahead of the database's"),
+        (-1.9, Level.OK, "1.9 s behind the database's"),
+        (2.1, Level.PROBLEM, "2.1 s ahead of the database's"),
+        (-3600.0, Level.PROBLEM, "3600.0 s behind the database's"),
+    ],
+)
+def test_a_clock_that_differs_from_the_databases_by_more_than_two_seconds_is_a_problem(ahead, level, text):
+    finding = judge_clock("a.example", ahead)
+
+    assert (finding.level, finding.text) == (level, text)
+    assert ("NTP" in finding.advice) == (level is Level.PROBLEM)
+
+
+def test_a_paused_destination_is_reported_with_the_command_that_resumes_it():
+    paused = SimpleNamespace(name="crm", paused_at=datetime(2026, 1, 1, tzinfo=UTC), paused_because="gone")
+    active = SimpleNamespace(name="content", paused_at=None, paused_because=None)
+    [finding] = judge_paused([paused, active])
+    assert (finding.level, finding.advice) == (Level.WARNING, "omctl destinations resume crm")
+
+
+@pytest.mark.parametrize(
+    ("content", "level", "advice"),
+    [
+        ('secrets = "whsec_c2VjcmV0"', Level.PROBLEM, "OM_DESTINATIONS: destinations.crm.secret"),
+        ('secret = "whsec_c2VjcmV0"\nevents = ["openmessaging:receipt"]', Level.OK, ""),
+    ],
+)
+def test_the_file_of_destinations_is_read_as_deliver_reads_it(monkeypatch, tmp_path, content, level, advice):
+    path = tmp_path / "destinations.toml"
+    path.write_text(f'[destinations.crm]\nurl = "https://crm.example/"\n{content}\n')
+    monkeypatch.setenv("OM_DESTINATIONS", str(path))
+    [finding] = [found for found in check_settings() if found.subject == "destinations"]
+    assert finding.level is level
+    assert finding.advice.startswith(advice)
+    assert "c2VjcmV0" not in finding.advice
+
+
+REVISIONS = [script.revision for script in ScriptDirectory(DIRECTORY).walk_revisions()]
+
+
+@pytest.mark.parametrize(
+    ("revision", "newer"),
+    [(None, False), ("0001", False), ("9999", True), ("ae1027a6acf0", False)],
+)
+def test_a_number_above_the_newest_revision_belongs_to_a_later_version(revision, newer):
+    assert is_newer(revision) is newer
+    assert all(ours.isdecimal() for ours in REVISIONS)
+
+
+@pytest.mark.parametrize(
+    ("revision", "level"),
+    [(REVISIONS[0], Level.OK), ("9999", Level.NOTE), ("0000", Level.PROBLEM), (None, Level.PROBLEM)],
+)
+def test_only_tables_that_lack_a_revision_are_a_problem(revision, level):
+    finding = judge_revision(revision, REVISIONS[0])
+    assert finding.level is level
+    assert finding.advice == ("Run omctl migrate." if level is Level.PROBLEM else "")
+
+
+def test_an_area_that_fails_or_hangs_hides_no_other_and_costs_no_more_than_its_time():
+    def refuse():
+        raise ConfigurationError("OM_X must be a number")
+
+    areas = {
+        "hung": lambda: time.sleep(30) or [],
+        "broken": lambda: 1 / 0,
+        "refused": refuse,
+        "well": lambda: [Finding("well", "it", Level.OK, "works")],
+    }
+    begun = time.monotonic()
+    findings = {finding.area: finding for finding in check_areas(areas, 0.2)}
+
+    assert time.monotonic() - begun < 5
+    assert list(findings) == list(areas)
+    assert [finding.level for finding in findings.values()] == [Level.PROBLEM] * 3 + [Level.OK]
+    assert findings["refused"].advice == "OM_X must be a number"
+
+
+def test_problems_come_first_and_a_healthy_area_is_one_line():
+    findings = [
+        Finding("broker", "connection", Level.OK, "works"),
+        Finding("broker", "queue", Level.OK, "exists"),
+        Finding("database", "drift", Level.NOTE, "3 unknown names"),
+        Finding("database", "connection", Level.OK, "works"),
+        Finding("edge", "process 7", Level.OK, "works"),
+        Finding("edge", "url", Level.PROBLEM, "does not run", "Start it."),
+        Finding("journal", "7", Level.WARNING, "old"),
+    ]
+    rows = [(str(level), area, text) for level, area, _, text in summarise(findings)]
+    assert rows == [
+        ("problem", "edge", "does not run\n→ Start it."),
+        ("warning", "journal", "old"),
+        ("note", "database", "3 unknown names"),
+        ("ok", "broker", "all well"),
+        ("ok", "database", "all well"),
+    ]

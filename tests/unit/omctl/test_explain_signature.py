@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from omctl.commands.explain_signature import explain_signature
-from omctl.signature_diagnosis import diagnose
+from omctl.signatures import diagnose
 
 SECRET = "constructed-secret-0123456789"
 OLDER = "older-secret-0123456789abcdef"
@@ -66,8 +66,8 @@ def test_the_secret_that_is_on_its_way_out_is_named():
         ("", "there is no signature"),
         ("sha1=2jmj7l5rSw0yVb/vlWAYkK/YBwk=", "SHA-1"),
         ("sha256=?", "neither base64 nor hex"),
-        (f"sha256={BASE64[:20]}", "not the 32 bytes"),
-        (header(VECTOR, b"quite another secret"), "no secret that is configured here"),
+        (f"sha256={BASE64[:20]}", "does not have the 32 bytes"),
+        (header(VECTOR, b"quite another secret"), "no configured secret"),
     ],
 )
 def test_a_wrong_header_is_explained(seen, finding):
@@ -123,7 +123,7 @@ def test_two_mistakes_at_once_are_both_named():
     assert "newline" in diagnosis.findings[1]
 
 
-def test_json_is_for_scripts_and_no_secret_is_shown():
+def test_the_json_shows_no_secret():
     result = run(VECTOR, HEX, "--json", secrets=f"{OLDER},{SECRET}")
     found = json.loads(result.output)
     assert (found["is_genuine"], found["secret"]) == (False, 2)
@@ -132,6 +132,6 @@ def test_json_is_for_scripts_and_no_secret_is_shown():
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[" * 100_000, b'{"a":"\\ud800"}'])
-def test_no_body_is_too_odd_to_be_looked_at(body):
+def test_every_body_can_be_diagnosed(body):
     assert diagnose(body, header(body), [SECRET.encode()]).is_genuine
     assert not diagnose(body, f"sha256={BASE64}", [SECRET.encode()]).is_genuine

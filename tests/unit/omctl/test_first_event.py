@@ -2,7 +2,7 @@
 
 import pytest
 
-from omctl.address_ranges import as_nginx
+from omctl.address_ranges import format_nginx
 from omctl.installing import credentials, first_event
 from omctl.installing.gateway import EVERYBODY
 from workers.parsing import CONVERSATION_UPDATED, EVENT_TYPES, DriftNotes, read_body
@@ -29,6 +29,6 @@ def test_it_has_the_headers_that_the_edge_requires(tmp_path, monkeypatch):
     assert headers["X-Hub-Signature-256"].startswith("sha256=")
 
 
-@pytest.mark.parametrize("written", [EVERYBODY, as_nginx([], "a day")])
+@pytest.mark.parametrize("written", [EVERYBODY, format_nginx([], "a day")])
 def test_it_is_let_in_where_nginx_refuses_who_is_not_on_the_list(written):
     assert "    127.0.0.1 1;\n" in written

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from messaging.clock import SystemClock
 from omctl.check import Level
-from omctl.check.database import file_findings
+from omctl.check.database import judge_files
 from omctl.commands.destinations import destinations
 from tests.integration.workers.events import deliver, event
 from workers.db.engine import transact
@@ -61,6 +61,8 @@ def test_an_operator_removes_backfills_and_abandons_and_each_is_recorded(stand, 
         "destination": "crm",
         "chosen": 5,
         "done": 0,
+        "copies": 0,
+        "cancelled": False,
         "intervention": None,
     }
     assert omctl("backfill", "crm", "--since", "1h", "--reason", "it was removed")["done"] == 5
@@ -128,8 +130,8 @@ def test_workers_with_different_files_are_a_problem(stand):
         return WorkerReport("deliver", worker, now, now - timedelta(seconds=seconds_ago), figures)
 
     one, two = report("vm1 1", stand.crm, stand.content), report("vm2 1", stand.crm)
-    assert file_findings([one, report("vm3 1", stand.content, stand.crm)], now) == []
-    assert file_findings([one, report("vm2 1", stand.crm, seconds_ago=600)], now) == []
-    [finding] = file_findings([one, two], now)
+    assert judge_files([one, report("vm3 1", stand.content, stand.crm)], now) == []
+    assert judge_files([one, report("vm2 1", stand.crm, seconds_ago=600)], now) == []
+    [finding] = judge_files([one, two], now)
     assert finding.level is Level.PROBLEM
     assert "vm1 1 / vm2 1" in finding.text

@@ -30,15 +30,15 @@ def make_intake(engine, handlers):
 
 def test_what_is_accepted_is_listed_no_more_and_comes_again_in_silence(intake, omctl):
     intake(deliver(said("a", novelty=1, surprise=2)))
-    names = {each["name"] for each in omctl("list")}
+    names = {each["name"] for each in omctl("list")["drift"]}
     assert {"novelty", "surprise"} <= names
 
     assert omctl("accept", "novelty", "--dry-run")["accepted"] == ["novelty"]
     assert omctl("accept", "novelty")["accepted"] == ["novelty"]
     assert omctl("accept", "novelty", status=1)["unknown"] == ["novelty"]
     intake(deliver(said("a", novelty=3, after_ms=1)))
-    assert {each["name"] for each in omctl("list")} == names - {"novelty"}
-    [accepted] = [each for each in omctl("list", "--all") if each["name"] == "novelty"]
+    assert {each["name"] for each in omctl("list")["drift"]} == names - {"novelty"}
+    [accepted] = [each for each in omctl("list", "--all")["drift"] if each["name"] == "novelty"]
     assert "@" in accepted["accepted_by"]
 
 
@@ -56,7 +56,7 @@ def test_what_it_looks_like_and_how_often_it_comes_is_on_record(make_intake, omc
     assert count_of("novelty", omctl) == 3
     make_intake(clock).process([deliver(said("e", novelty=2, after_ms=4))])
 
-    [record] = [each for each in omctl("list") if each["name"] == "novelty"]
+    [record] = [each for each in omctl("list")["drift"] if each["name"] == "novelty"]
     assert (record["count"], record["sample"]) == (4, "string(8)")
     assert record["first_seen_at"] < record["last_seen_at"]
     logged = capsys.readouterr().out
@@ -65,4 +65,4 @@ def test_what_it_looks_like_and_how_often_it_comes_is_on_record(make_intake, omc
 
 
 def count_of(name, omctl):
-    return next(each["count"] for each in omctl("list") if each["name"] == name)
+    return next(each["count"] for each in omctl("list")["drift"] if each["name"] == name)

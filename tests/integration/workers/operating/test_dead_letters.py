@@ -22,8 +22,8 @@ from messaging.broker import addresses
 from messaging.clock import SystemClock
 from messaging.envelope import decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError
+from omctl import dead_letters as dead_letters_module
 from omctl.commands.dead_letters import dead_letters as command
-from omctl.dead_letters import working_off
 from tests.integration.workers.consuming import depth, running, wait_until
 from tests.integration.workers.events import said
 from workers.db.engine import make_engine
@@ -102,7 +102,7 @@ def test_a_list_reads_the_records_and_takes_no_message(vhost, working, channel, 
         assert omctl("show", "broken")["code"] == "not_json"
     letters = [
         (letter["message_id"], letter["code"], letter["event_type"], letter["conversation_id"])
-        for letter in listed["letters"]
+        for letter in listed["dead_letters"]
     ]
     assert letters == [
         ("broken", "not_json", None, None),
@@ -115,8 +115,8 @@ def test_a_list_reads_the_records_and_takes_no_message(vhost, working, channel, 
 def test_a_scan_records_what_was_put_into_the_queue_by_hand(channel, omctl):
     for number in range(3):
         bury(channel, f"m-{number}", body(number))
-    assert omctl("list")["letters"] == []
-    listed = omctl("list", "--scan")["letters"]
+    assert omctl("list")["dead_letters"] == []
+    listed = omctl("list", "--scan")["dead_letters"]
     assert [(letter["message_id"], letter["code"]) for letter in listed] == [
         (f"m-{number}", "unknown") for number in range(3)
     ]
@@ -130,7 +130,7 @@ def test_letters_are_chosen_by_code_type_conversation_and_time(working, channel,
         wait_until(lambda: buried(channel) == 2)
 
     def chosen(*arguments):
-        return [each["message_id"] for each in omctl("list", *arguments)["letters"]]
+        return [each["message_id"] for each in omctl("list", *arguments)["dead_letters"]]
 
     assert chosen("--code", "not_json") == ["broken"]
     assert chosen("--type", "news") == ["unknown"]
@@ -165,7 +165,7 @@ def test_what_is_mended_takes_effect_when_it_is_replayed(working, channel, omctl
     assert buried(channel) == 0
     assert {each for (each,) in query("SELECT source FROM processed_events")} == {"replay"}
     actions = query("SELECT action, reason, chosen, done, outcome FROM interventions ORDER BY chosen")
-    assert actions == [("replay-letters", "mended", 1, 1, "done"), ("replay-letters", "mended", 5, 5, "done")]
+    assert actions == [("replay-dead-letters", "mended", count, count, "done") for count in (1, 5)]
     assert all("@" in who for (who,) in query("SELECT person FROM interventions"))
 
 
@@ -210,7 +210,7 @@ def test_copies_of_one_letter_are_one_replay(working, channel, omctl, query):
 def test_what_arrives_during_a_replay_is_not_touched_and_what_is_passed_over_stays(
     channel, omctl, monkeypatch
 ):
-    monkeypatch.setattr(working_off, "MAX_WINDOW", 4)
+    monkeypatch.setattr(dead_letters_module, "MAX_WINDOW", 4)
     publish_again = Republisher.publish
 
     def die_again(self, envelope):
@@ -232,10 +232,10 @@ def test_what_arrives_during_a_replay_is_not_touched_and_what_is_passed_over_sta
     assert sum(content == b"anew" for *_, content in left) == 3
 
 
-def test_a_replay_stops_at_most(channel, omctl):
+def test_a_replay_stops_at_its_limit(channel, omctl):
     for number in range(8):
         bury(channel, f"m-{number}", body(number))
-    told = omctl("replay", "--most", "3", "--reason", "try", "--yes")
+    told = omctl("replay", "--limit", "3", "--reason", "try", "--yes")
     assert (told["chosen"], told["done"], depth(channel)) == (3, 3, 3)
     wait_until(lambda: buried(channel) == 5)
     assert omctl("list")["total"] == 5
@@ -297,7 +297,7 @@ def test_a_replay_that_is_cut_off_says_how_far_it_came(channel, invoke, monkeypa
     monkeypatch.setattr(Republisher, "publish", refuse_the_second)
     result = invoke("replay", "--reason", "try", "--yes")
     assert isinstance(result.exception, BrokerUnavailableError)
-    assert "0 of 3 replayed; the same command goes on." in result.stderr
+    assert "0 of 3 replayed; the same command continues." in result.stderr
     wait_until(lambda: buried(channel) == 3)
 
 
@@ -317,7 +317,7 @@ def test_who_thinks_for_longer_than_the_heartbeats_last_is_still_heard(
 def test_what_a_destination_did_not_take_is_listed_and_not_given_to_intake(channel, omctl):
     properties = pika.BasicProperties(message_id="m-1", headers={"destination": "crm"}, delivery_mode=2)
     channel.basic_publish("", topology.DEAD_LETTERS, body(), properties)
-    assert [letter["destination"] for letter in omctl("list", "--scan")["letters"]] == ["crm"]
+    assert [letter["destination"] for letter in omctl("list", "--scan")["dead_letters"]] == ["crm"]
     wait_until(lambda: buried(channel) == 1)
     assert omctl("replay", "--reason", "try", "--yes")["chosen"] == 0
     assert buried(channel) == 1
@@ -332,7 +332,7 @@ def test_discarded_letters_leave_the_queue_and_their_bodies_are_kept(channel, om
     assert [
         (name, bytes(kept)) for name, kept in query("SELECT message_id, body FROM discarded_letters")
     ] == [("m-2", b"two")]
-    assert query("SELECT action, reason FROM interventions") == [("discard-letters", "a test")]
+    assert query("SELECT action, reason FROM interventions") == [("discard-dead-letters", "a test")]
 
 
 def test_two_people_do_not_work_with_them_at_once(vhost, channel):

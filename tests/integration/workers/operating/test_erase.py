@@ -10,8 +10,7 @@ from sqlalchemy import LargeBinary, Text, create_engine, insert, select, text
 
 from messaging import topology
 from messaging.clock import SystemClock
-from omctl.commands.erase import erase
-from omctl.erasure import UnreadableStateError
+from omctl.commands.erase import UnreadableStateError, erase
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, event, native, said
 from workers.db.models import discarded_letters, metadata

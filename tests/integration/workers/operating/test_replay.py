@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from messaging.admin import Republisher
 from messaging.errors import BrokerUnavailableError
 from omctl.commands.replay import replay as command
 from tests.integration.workers.consuming import depth, wait_until
@@ -110,13 +111,26 @@ def test_what_would_choose_or_decide_is_refused_beside_resume(omctl):
     assert "leave --since, --type, --again, --reason out" in said
 
 
-def test_a_broker_that_is_away_leaves_word_how_to_go_on(happened, migrated_url, query):
+def test_a_broker_that_is_away_leaves_no_unfinished_intervention(happened, migrated_url, query):
     environment = {"OM_AMQP_URL": "amqp://127.0.0.1:1/", "OM_DATABASE_URL": migrated_url}
     result = CliRunner().invoke(
         command, ["--since", "1h", "--again", "--reason", "try", "--yes"], env=environment
     )
-    [(intervention,)] = query("SELECT intervention_id FROM interventions")
     assert isinstance(result.exception, BrokerUnavailableError)
+    assert query("SELECT count(*) FROM interventions") == [(0,)]
+
+
+def test_a_broker_that_goes_away_leaves_the_command_that_continues(
+    happened, vhost, migrated_url, monkeypatch, query
+):
+    def refuse(_self, _envelope):
+        raise BrokerUnavailableError("away")
+
+    monkeypatch.setattr(Republisher, "publish", refuse)
+    environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
+    result = CliRunner().invoke(command, ["--since", "1h", "--reason", "try", "--yes"], env=environment)
+    [(intervention, outcome)] = query("SELECT intervention_id, outcome FROM interventions")
+    assert (isinstance(result.exception, BrokerUnavailableError), outcome) == (True, "cancelled")
     assert f"omctl replay --resume {intervention}" in result.stderr
 
 

@@ -12,7 +12,7 @@ from tests.integration.workers.consuming import depth, processor, wait_until
 from tests.integration.workers.events import deliver, event, native, payload_of
 from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run
 from workers.db.engine import transact
-from workers.db.interventions import decide
+from workers.db.interventions import record_decision
 from workers.db.reconcile import DialectProfile, read_arrivals, read_dialect_profile
 from workers.reconcile import DAY_US
 from workers.reconcile.reconstruction import reconstruct_events
@@ -70,7 +70,7 @@ def test_a_dead_letter_is_known_and_so_is_one_that_was_discarded(  # noqa: PLR09
     run(started)
     last = "SELECT compared, missing, published FROM reconciliations ORDER BY id DESC LIMIT 1"
     assert query(last) == [(10, 0, 0)]
-    transact(engine, lambda connection: decide(connection, ["m-1", "m-2"], "an-intervention"))
+    transact(engine, lambda connection: record_decision(connection, ["m-1", "m-2"], "an-intervention"))
     clock.ahead_us = HOUR_US // 2
     organisation.history.record(native(10, after_s=-290))
     run(started)

@@ -3,13 +3,13 @@ import io
 import click
 import pytest
 
-from omctl.bodies import bodies_of
+from omctl.event_files import read_bodies
 
 
 def bodies(raw):
     file = io.BytesIO(raw)
     file.name = "events.json"
-    return list(bodies_of(file))
+    return list(read_bodies(file))
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_an_array_or_a_document_that_breaks_off_is_wrong_usage_and_no_body_of_it
     file = io.BytesIO(raw)
     file.name = "events.json"
     with pytest.raises(click.UsageError, match=r"events\.json"):
-        next(bodies_of(file))
+        next(read_bodies(file))

@@ -1,4 +1,4 @@
-"""Find events that were processed, with their bodies, to run them again."""
+"""Find processed events whose bodies are kept, to process them again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
+from workers.db.interventions.records import Action
 from workers.db.models import event_payloads, interventions, processed_events
 from workers.parsing import microseconds_of
 
@@ -17,15 +18,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class PastChoice:
-    """Which events; what is empty does not matter.
+class PastEventFilter:
+    """Selects processed events; an empty field matches all.
 
     Args:
-        conversation: Of this conversation.
-        event_type: Of this event type, whole or its last word.
-        since: Received then or later, by the edge's clock.
+        event_type: Whole, or only the last part.
+        since: Received at this time or later, by the edge's clock.
         until: Received before.
-        through: The cut-off: `processed_events.id` of the newest one at the beginning.
+        through: The newest `processed_events.id` when the replay began.
     """
 
     conversation: str | None = None
@@ -35,27 +35,25 @@ class PastChoice:
     through: int = 0
 
     def as_json(self) -> str:
-        """Return it for the record."""
+        """Return the filter for the record of an intervention."""
         return json.dumps({name: value for name, value in asdict(self).items() if value}, default=str)
 
     @classmethod
-    def of_json(cls, record: str) -> PastChoice:
-        """Return what `as_json` put on record."""
+    def from_json(cls, record: str) -> PastEventFilter:
+        """Return the filter that `as_json` recorded."""
         values = json.loads(record)
-        moments = {
-            name: datetime.fromisoformat(values[name]) for name in ("since", "until") if name in values
-        }
-        return cls(**values | moments)
+        times = {name: datetime.fromisoformat(values[name]) for name in ("since", "until") if name in values}
+        return cls(**values | times)
 
     def condition(self) -> ColumnElement[bool]:
-        """Return it as SQL."""
+        """Return the filter as SQL."""
         events = processed_events.c
         conditions = [events.id <= self.through]
         if self.conversation is not None:
             conditions.append(events.conversation_id == self.conversation)
         if self.event_type is not None:
-            last_word = events.event_type.like("%:" + self.event_type.replace("%", ""))
-            conditions.append(or_(events.event_type == self.event_type, last_word))
+            last_part = events.event_type.like("%:" + self.event_type.replace("%", ""))
+            conditions.append(or_(events.event_type == self.event_type, last_part))
         if self.since is not None:
             # Nothing is processed before it is received; the index by processed_at then spares most blocks.
             conditions += [events.received_at >= self.since, events.processed_at >= self.since]
@@ -66,14 +64,7 @@ class PastChoice:
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """An event with its body.
-
-    Args:
-        event_id: `processed_events.id`.
-        message_id: The accepted request.
-        received_at_us: When the edge had read it.
-        body: The request's body, byte for byte; it may hold several events.
-    """
+    """An event with the raw body of its request, which may hold several events."""
 
     event_id: int
     message_id: str
@@ -82,50 +73,44 @@ class PastEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A replay of events that is not done.
+class UnfinishedReplay:
+    """A replay of events that was cancelled or killed; `last_id` is the last event done, 0 for none."""
 
-    Args:
-        choice: Which events.
-        again: Whether they were to take effect once more.
-        chosen: How many were chosen.
-        done: How many are done at least.
-        through: The last of them; 0 for none.
-    """
-
-    choice: PastChoice
+    selected: PastEventFilter
     again: bool
     chosen: int
     done: int
-    through: int
+    last_id: int
 
 
 def newest_event_id(connection: Connection) -> int:
-    """Return the id of the newest event; 0 where there is none."""
+    """Return the id of the newest event, 0 if there is none."""
     return connection.execute(select(func.max(processed_events.c.id))).scalar_one() or 0
 
 
-def count_past_events(connection: Connection, choice: PastChoice) -> dict[str, int]:
-    """Return how many events are chosen whose bodies are still there, by type."""
+def count_past_events(connection: Connection, selected: PastEventFilter) -> dict[str, int]:
+    """Return the number of selected events whose bodies are kept, by type."""
     query = (
         select(processed_events.c.event_type, func.count())
         .join(event_payloads, event_payloads.c.event_id == processed_events.c.id)
-        .where(choice.condition())
+        .where(selected.condition())
         .group_by(processed_events.c.event_type)
         .order_by(func.count().desc())
     )
     return {event_type: count for event_type, count in connection.execute(query)}  # noqa: C416  # rows are no pairs to mypy
 
 
-def past_events(connection: Connection, choice: PastChoice, after: int, most: int) -> list[PastEvent]:
-    """Return the chosen events behind *after*, in the order of their ids, at most so many."""
+def read_past_events(
+    connection: Connection, selected: PastEventFilter, after: int, limit: int
+) -> list[PastEvent]:
+    """Return up to *limit* selected events with an id above *after*, in the order of their ids."""
     events = processed_events.c
     query = (
         select(events.id, events.message_id, events.received_at, event_payloads.c.body)
         .join(event_payloads, event_payloads.c.event_id == events.id)
-        .where(choice.condition(), events.id > after)
+        .where(selected.condition(), events.id > after)
         .order_by(events.id)
-        .limit(most)
+        .limit(limit)
     )
     return [
         PastEvent(event_id, message_id, microseconds_of(received_at), bytes(body))
@@ -133,15 +118,15 @@ def past_events(connection: Connection, choice: PastChoice, after: int, most: in
     ]
 
 
-def unfinished_replay(connection: Connection, intervention_id: str, action: str) -> Unfinished | None:
-    """Return a replay of events that was cancelled or killed; None where there is none of this id."""
+def find_unfinished_replay(connection: Connection, intervention_id: str) -> UnfinishedReplay | None:
+    """Return a replay of events that was cancelled or killed, None if no such replay is unfinished."""
     query = select(interventions).where(
         interventions.c.intervention_id == intervention_id,
-        interventions.c.action == action,
+        interventions.c.action == Action.REPLAY_EVENTS.value,
         interventions.c.outcome.is_distinct_from("done"),
     )
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    choice = PastChoice.of_json(row.selection)
-    return Unfinished(choice, row.again, row.chosen, row.done, row.through or 0)
+    selected = PastEventFilter.from_json(row.selection)
+    return UnfinishedReplay(selected, row.again, row.chosen, row.done, row.through or 0)

@@ -1,4 +1,4 @@
-"""Compare with the platform's history for an operator who waits for it."""
+"""Compare with the platform's history once, for an operator who waits for the result."""
 
 from __future__ import annotations
 
@@ -27,30 +27,29 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from workers.reconcile import (
-        Bounds,
-        CheckResult,
-        EventsExchange,
-        PlatformHistory,
-        ReconstructedEvent,
-    )
+    from workers.reconcile import Bounds, CheckResult, EventsExchange, PlatformHistory, ReconstructedEvent
 
 Result = TypeVar("Result")
 
-STEP: Final = 1000
+PAGE: Final = 1000
 """Conversations of our own that are listed at once."""
 
-TRIES: Final = 5
-"""How often in a row the platform may fail to answer; then it is away."""
+MAX_ATTEMPTS: Final = 5
+"""Requests without an answer in a row; then the platform is away."""
 
-GLANCE_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
-class Tally:
-    """What was found; `missing` in the order in which it was found, `unlisted` why there was no list.
+class Findings:
+    """The result of a comparison.
 
-    `refused` and `failed` say why a conversation was not compared, `mismatch` why nothing more was published.
+    Args:
+        refused: Conversations that the platform refuses to show, with its reason.
+        failed: Conversations that the platform has no answer for, with the reason.
+        unlisted: Why the platform listed no conversations.
+        mismatch: Why nothing more was published.
+        missing: In the order in which they were found.
     """
 
     done: int = 0
@@ -79,16 +78,16 @@ class Tally:
         self.missing.extend(result.missing)
 
 
-class Reconciling:
+class Reconciliation:
     """One comparison for one operator.
 
     Args:
         engine: The database.
-        clock: The database's time.
-        history: The platform's.
-        exchange: Where missing events go.
-        bounds: What is compared.
-        cancelled: Ends it between two conversations.
+        clock: The database's clock.
+        history: The platform's history.
+        exchange: Receives the missing events.
+        bounds: The time to compare.
+        cancelled: Ends the comparison between two conversations.
     """
 
     def __init__(
@@ -107,21 +106,21 @@ class Reconciling:
         self._exchange = exchange
         self._bounds = bounds
         self._cancelled = cancelled
-        self.tally = Tally()
+        self.findings = Findings()
 
-    def conversations(self) -> list[str]:
+    def list_conversations(self) -> list[str]:
         """Return every conversation of the time: our own, and the platform's if it lists them."""
-        own = {*self._own()}
+        own = {*self._list_own()}
         try:
-            return sorted({*self._listed(), *own})
+            return sorted({*self._list_platform(), *own})
         except PlatformRefusedError as error:
             if not error.is_forbidden:
                 raise
-            self.tally.unlisted = str(error)
+            self.findings.unlisted = str(error)
             return sorted(own)
 
     def compare(self, ids: Sequence[str], record: ProgressRecord | None, *, is_waived: bool) -> Iterator[int]:
-        """Compare them and publish what is missing; yields how many are done, after each step.
+        """Compare conversations and publish missing events; yield the number done after each step.
 
         Without a record, nothing is changed.
         """
@@ -131,69 +130,67 @@ class Reconciling:
             self._clock,
             self._history,
             self._exchange,
-            bounds=self._bounds,
             next_conversation=lambda _: next(known, None),
+            bounds=self._bounds,
             record=record,
-            report=self.tally.add,
+            report=self.findings.add,
             ignores_mismatch=is_waived,
         )
-        while not self._cancelled.is_set() and self._patiently(comparison.step):
-            yield self.tally.done
-        self.tally.mismatch = comparison.mismatch
-        yield self.tally.done
+        while not self._cancelled.is_set() and self._retry(comparison.step):
+            yield self.findings.done
+        self.findings.mismatch = comparison.mismatch
+        yield self.findings.done
 
-    def begin(self, started_by: str, holder: str) -> ProgressRecord:
+    def begin(self, operator: str, holder: str) -> ProgressRecord:
         """Record that the operator's comparison begins."""
-        begun = transact(
-            self._engine,
-            lambda connection: begin_reconciliation(
-                connection,
-                started_by=started_by,
-                compared_from_us=self._bounds.from_us,
-                compared_to_us=self._bounds.to_us,
-                page=None,
-                holder=holder,
-                now_us=self._clock.now_us(),
-            ),
+        begin = lambda connection: begin_reconciliation(  # noqa: E731  # one statement of six arguments
+            connection,
+            started_by=operator,
+            compared_from_us=self._bounds.from_us,
+            compared_to_us=self._bounds.to_us,
+            page=None,
+            holder=holder,
+            now_us=self._clock.now_us(),
         )
+        begun = transact(self._engine, begin)
         assert begun is not None
         return ProgressRecord(begun.reconciliation_id, holder, again=True)
 
     def finish(self, record: ProgressRecord, operator: str, *, is_of_all: bool) -> None:
-        """Record the end. After comparing everything without a mismatch, the timer continues."""
+        """Record the end. After a comparison of everything without a mismatch, the worker goes on."""
 
         def finish(connection: Connection) -> None:
-            now_us, tally = self._clock.now_us(), self.tally
+            now_us, findings = self._clock.now_us(), self.findings
             update_reconciliation(
                 connection,
                 record.reconciliation_id,
                 record.holder,
                 now_us,
                 finished_at=moment_of(now_us),
-                unlisted=tally.unlisted,
-                mismatch=tally.mismatch,
+                unlisted=findings.unlisted,
+                mismatch=findings.mismatch,
             )
-            if is_of_all and tally.mismatch is None:
+            if is_of_all and findings.mismatch is None:
                 decide_mismatches(connection, operator)
 
         transact(self._engine, finish)
 
-    def still_missing(self, patience: float) -> list[ReconstructedEvent]:
-        """Return the events that have not been processed yet; waits for them for so many seconds."""
-        deadline = self._clock.monotonic() + patience
-        while (left := self._unprocessed()) and self._clock.monotonic() < deadline:
-            if self._cancelled.wait(GLANCE_SECONDS):
+    def wait_for_missing(self, seconds: float) -> list[ReconstructedEvent]:
+        """Wait up to *seconds* until the missing events are processed; return those that are not."""
+        deadline = self._clock.monotonic() + seconds
+        while (left := self._find_unprocessed()) and self._clock.monotonic() < deadline:
+            if self._cancelled.wait(POLL_SECONDS):
                 break
         return left
 
-    def _unprocessed(self) -> list[ReconstructedEvent]:
-        keys = {event.key for event in self.tally.missing}
+    def _find_unprocessed(self) -> list[ReconstructedEvent]:
+        keys = {event.key for event in self.findings.missing}
         known = transact(self._engine, lambda connection: find_processed_keys(connection, keys))
-        return [event for event in self.tally.missing if event.key not in known]
+        return [event for event in self.findings.missing if event.key not in known]
 
-    def _patiently(self, work: Callable[[], Result]) -> Result:
-        """Do something that asks the platform; again if it has no answer for the moment."""
-        for _ in range(TRIES - 1):
+    def _retry(self, work: Callable[[], Result]) -> Result:
+        """Call *work*, again while the platform does not answer."""
+        for _ in range(MAX_ATTEMPTS - 1):
             try:
                 return work()
             except RetryLaterError as error:
@@ -201,23 +198,22 @@ class Reconciling:
                     raise
         return work()
 
-    def _listed(self) -> Iterator[str]:
+    def _list_platform(self) -> Iterator[str]:
         page, is_last = 1, False
         while not is_last and not self._cancelled.is_set():
-            number = page
-            ids, is_last = self._patiently(
-                lambda number=number: self._history.list_conversations(  # type: ignore[misc]
-                    self._bounds.from_us, self._bounds.to_us, number
-                )
+            ids, is_last = self._retry(
+                lambda page=page: self._history.list_conversations(
+                    self._bounds.from_us, self._bounds.to_us, page
+                )  # type: ignore[misc]
             )
             yield from ids
             page += 1
 
-    def _own(self) -> Iterator[str]:
+    def _list_own(self) -> Iterator[str]:
         after, since = "", moment_of(self._bounds.from_us)
         while page := transact(
             self._engine,
-            lambda connection: read_conversation_ids(connection, after, since, STEP),  # noqa: B023  # called at once
+            lambda connection: read_conversation_ids(connection, after, since, PAGE),  # noqa: B023  # called at once
         ):
             yield from page
             after = page[-1]

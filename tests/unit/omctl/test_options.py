@@ -1,4 +1,4 @@
-"""What the command line chooses, and how fast it goes about it."""
+"""Times, rates and generations from the command line."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from messaging.envelope import generation_of, replay_source
-from omctl.moments import read_moment
-from omctl.pace import Pace
+from omctl.interventions import RateLimiter
+from omctl.options import parse_timestamp
 from workers.parsing import Event, replay_event
 
 NOW = datetime(2026, 5, 15, 14, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("words", "moment"),
+    ("text", "time"),
     [
         ("90m", NOW - timedelta(minutes=90)),
         ("3d", NOW - timedelta(days=3)),
@@ -22,35 +22,35 @@ NOW = datetime(2026, 5, 15, 14, 0, tzinfo=UTC)
         ("2026-05-15T14:00+02:00", NOW - timedelta(hours=2)),
     ],
 )
-def test_a_moment_is_so_long_ago_or_a_date(words, moment):
-    assert read_moment(words, NOW) == moment
+def test_a_time_is_an_age_or_a_date(text, time):
+    assert parse_timestamp(text, NOW) == time
 
 
-@pytest.mark.parametrize("words", ["soon", "2w", ""])
-def test_anything_else_is_no_moment(words):
+@pytest.mark.parametrize("text", ["soon", "2w", ""])
+def test_anything_else_is_refused(text):
     with pytest.raises(ValueError):
-        read_moment(words, NOW)
+        parse_timestamp(text, NOW)
 
 
-def test_a_cancelled_pace_does_not_wait():
+def test_a_cancelled_rate_limiter_does_not_wait():
     cancelled, pauses = threading.Event(), []
-    pace = Pace(0.001, pauses.append, cancelled)
-    pace.wait()
+    rate_limiter = RateLimiter(0.001, pauses.append, cancelled)
+    rate_limiter.wait()
     cancelled.set()
-    pace.wait()
+    rate_limiter.wait()
     assert pauses == []
 
 
-def test_without_a_rate_nothing_waits():
+def test_without_a_rate_there_is_no_wait():
     pauses = []
-    pace = Pace(0.0, pauses.append, threading.Event())
+    rate_limiter = RateLimiter(0.0, pauses.append, threading.Event())
     for _ in range(10):
-        pace.wait()
+        rate_limiter.wait()
     assert pauses == []
 
 
 @pytest.mark.parametrize("source", ["webhook", "replay", "replay:", "replay:XYZ", "replay:" + "a" * 33])
-def test_only_a_replay_that_says_so_has_a_generation(source):
+def test_only_a_replay_with_again_has_a_generation(source):
     assert generation_of(source) is None
 
 

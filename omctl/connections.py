@@ -1,0 +1,167 @@
+"""Open what commands work with: the database, the dead letters, the platform."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.exc import DBAPIError
+
+from messaging.admin import dead_letters_in_hand
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError, OpenMessagingError, RetryLaterError, StatementRefusedError
+from workers.db.engine import DatabaseClock, make_engine
+from workers.db.interventions import OPERATOR_SESSION
+from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sqlalchemy import Engine
+
+    from messaging.admin import DeadLetterQueue, Republisher
+
+_FAULTS: Final = (
+    # What the code or the text of the driver's error contains; what it means; what to do about it.
+    (
+        ("42P01", "42703", "no such table", "no such column"),
+        "does not have the tables of this version",
+        "run `omctl migrate`",
+    ),
+    (
+        ("25006", "readonly database", "read-only"),
+        "is read-only",
+        "connect to the primary server, or make the file writable for this user",
+    ),
+    (
+        ("42501", "permission denied"),
+        "does not permit this to its user",
+        "run the command with the service's settings, or grant the user the right",
+    ),
+    (
+        ("authentication failed", "28P01", "28000", "no password supplied"),
+        "refuses the user or the password",
+        "correct them in OM_DATABASE_URL",
+    ),
+    (('" does not exist', "3D000"), "does not exist on its server", "correct the name, or create it"),
+    (("55P03", "database is locked"), "is locked by another process", "run the command again later"),
+    (
+        ("unable to open",),
+        "cannot be opened",
+        "check that its directory exists and that this user may write there",
+    ),
+    (("not a database",), "is not an SQLite database", "correct the path in OM_DATABASE_URL"),
+    (("timeout",), "does not answer in time", "check whether it hangs, and restart it"),
+)
+_AWAY: Final = ("does not answer", "check that it runs, and the host and port in OM_DATABASE_URL")
+
+
+class DatabaseUnavailableError(OpenMessagingError):
+    """Nothing was changed; do what the text says, and run the command again."""
+
+
+def database_url(environment: Environment) -> str:
+    """Return OM_DATABASE_URL.
+
+    Raises:
+        ConfigurationError: It is not set.
+    """
+    url = environment.string("OM_DATABASE_URL")
+    if not url:
+        raise ConfigurationError(
+            "OM_DATABASE_URL is not set: postgresql+psycopg://user:pass@host/name or sqlite:////path"
+        )
+    return url
+
+
+@contextmanager
+def open_database(session: Mapping[str, str] = OPERATOR_SESSION) -> Iterator[Engine]:
+    """Yield the database of OM_DATABASE_URL; its failures become one sentence.
+
+    Raises:
+        ConfigurationError: OM_DATABASE_URL is not set.
+        DatabaseUnavailableError: The database does not answer, or refuses.
+    """
+    engine = make_engine(database_url(Environment()), session)
+    try:
+        with friendly_errors():
+            yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def friendly_errors() -> Iterator[None]:
+    """Turn a failure of the database into one sentence, without its address and password.
+
+    Raises:
+        DatabaseUnavailableError: The database does not answer, or refuses.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        raise DatabaseUnavailableError(_explain(error)) from error
+    except (RetryLaterError, StatementRefusedError) as error:
+        if type(error) not in {RetryLaterError, StatementRefusedError}:
+            raise
+        raise DatabaseUnavailableError(_explain(error.__cause__ or error)) from error
+
+
+def _explain(error: BaseException) -> str:
+    driver_error = getattr(error, "orig", error)
+    code = getattr(driver_error, "sqlstate", None) or ""
+    text = f"{code} {type(driver_error).__name__} {driver_error}".lower()
+    faults = (
+        (meaning, advice) for marks, meaning, advice in _FAULTS if any(mark.lower() in text for mark in marks)
+    )
+    meaning, advice = next(faults, _AWAY)
+    return f"the database of OM_DATABASE_URL {meaning}: {advice}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterSession:
+    """The dead-letter queue, its republisher, and the database with the records and its clock."""
+
+    queue: DeadLetterQueue
+    republisher: Republisher
+    engine: Engine
+    clock: DatabaseClock
+
+
+@contextmanager
+def open_dead_letters() -> Iterator[DeadLetterSession]:
+    """Yield the dead letters of OM_AMQP_URL; no other omctl can open them meanwhile.
+
+    Raises:
+        DeadLettersInHandError: Another omctl has them open.
+    """
+    urls = Environment().strings("OM_AMQP_URL")
+    with (
+        open_database() as engine,
+        dead_letters_in_hand(urls, client_name="omctl dead-letters") as (queue, republisher),
+    ):
+        yield DeadLetterSession(queue, republisher, engine, DatabaseClock(engine))
+
+
+@contextmanager
+def open_platform(environment: Environment) -> Iterator[GenesysClient]:
+    """Yield a client of the platform, within the request budget that all hosts share.
+
+    Without OM_DATABASE_URL, as on a host that runs only the edge, its few requests are not counted.
+
+    Raises:
+        ConfigurationError: The platform is not configured.
+    """
+    settings = read_genesys_settings(environment)
+    if settings is None:
+        raise ConfigurationError(
+            "OM_GENESYS_REGION is not set: set it to the organisation's region, with OM_GENESYS_CLIENT_ID "
+            "and OM_GENESYS_CLIENT_SECRET"
+        )
+    if not environment.string("OM_DATABASE_URL"):
+        yield GenesysClient(settings, None)
+        return
+    with open_database() as engine:
+        limit = settings.requests_per_minute
+        yield GenesysClient(settings, RequestBudget(engine, settings.client_id, limit, DatabaseClock(engine)))

@@ -1,0 +1,75 @@
+"""Split a file into event bodies, byte for byte: one JSON document, arrays, or one body a line."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+_SEPARATOR: Final = re.compile(r"[\s,]*")
+_DECODER: Final = json.JSONDecoder()
+
+
+def read_bodies(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the bodies of *file* in order.
+
+    A file with one body a line is read line by line, and a line that is not JSON is yielded as it is. Arrays,
+    and documents of several lines, are read whole.
+
+    Raises:
+        click.UsageError: An array or a document of several lines is incomplete; no body of it was yielded.
+    """
+    first = file.readline()
+    while first and not first.strip():
+        first = file.readline()
+    if first and _is_body(first):
+        yield first.strip()
+        yield from (line.strip() for line in file if line.strip())
+    elif first:
+        yield from _split_documents(first + file.read(), getattr(file, "name", "-"))
+
+
+def _is_body(line: bytes) -> bool:
+    """Return whether a first line is a whole body, or not JSON at all."""
+    stripped = line.strip()
+    if not stripped.startswith((b"{", b"[")):
+        return True
+    try:
+        return isinstance(json.loads(stripped), dict)
+    except ValueError:
+        return False
+
+
+def _split_documents(raw: bytes, name: str) -> list[bytes]:
+    """Return each document, and each member of an array, as it is written."""
+    try:
+        text = raw.decode()
+        return [text[start:end].encode() for start, end in _find_spans(text)]
+    except ValueError as error:
+        raise click.UsageError(
+            f"{name}: neither arrays of JSON objects nor one object a line: {error}"
+        ) from None
+
+
+def _find_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each document; of an array, of each member."""
+    at, is_inside = _skip(text, 0), False
+    while is_inside or at < len(text):
+        if text.startswith("]" if is_inside else "[", at):
+            is_inside, end = not is_inside, at + 1
+        else:
+            _, end = _DECODER.raw_decode(text, at)
+            yield at, end
+        at = _skip(text, end)
+
+
+def _skip(text: str, at: int) -> int:
+    separator = _SEPARATOR.match(text, at)
+    assert separator is not None
+    return separator.end()

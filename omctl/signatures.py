@@ -1,0 +1,242 @@
+"""Sign bodies, and find out why a signature is not valid by trying the mistakes that people make."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import shlex
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from messaging.errors import ConfigurationError
+from webhook_api import signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from messaging.environment import Environment
+
+SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
+"""In the spelling of the platform's documentation."""
+
+PREFIX: Final = signature.PREFIX.decode()
+
+RESERIALISED: Final = "the body was parsed and written again: verify the bytes as they arrived"
+TEXT_TOOL: Final = "an editor, a shell or a text mode changed the bytes: save and send them in binary"
+UNEXPLAINED: Final = "no configured secret, and no known change of the body, explains it"
+KEY: Final = "the key is the text of the secret token itself, in UTF-8, as both sides typed it"
+
+
+def newest_secret(environment: Environment) -> bytes:
+    """Return the secret that a sender signs with: the first of OM_WEBHOOK_SECRETS.
+
+    Raises:
+        ConfigurationError: No secret is set.
+    """
+    return live_secrets(environment)[0]
+
+
+def live_secrets(environment: Environment) -> tuple[bytes, ...]:
+    """Return all of OM_WEBHOOK_SECRETS, newest first.
+
+    Raises:
+        ConfigurationError: No secret is set.
+    """
+    secrets = environment.strings("OM_WEBHOOK_SECRETS")
+    if not secrets:
+        raise ConfigurationError("OM_WEBHOOK_SECRETS is not set: use the secrets of the edge, newest first")
+    return tuple(secret.encode() for secret in secrets)
+
+
+def curl_line(url: str, value: str, body: bytes, path: str | None, headers: Mapping[str, str]) -> str:
+    """Return a shell line that posts *body*, read from *path* if given, with its signature and *headers*."""
+    sent = {SIGNATURE_HEADER: value, "Content-Type": "application/json", **headers}
+    fields = [word for name, text in sent.items() for word in ("-H", f"{name}: {text}")]
+    try:
+        data = ["--data-binary", f"@{path}"] if path else ["--data-raw", body.decode()]
+    except UnicodeDecodeError:
+        raise click.UsageError(
+            "This body is not text that can be pasted: use a file instead of standard input."
+        ) from None
+    return shlex.join(["curl", "-sS", "-i", url, *fields, *data])
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Why a signature is valid or not.
+
+    Args:
+        is_genuine: Whether the edge would accept the request.
+        secret: The number of the secret that signed, 1 for the newest; None if none did.
+        findings: The mistakes, likeliest first; empty if the signature is genuine.
+        remedies: What to do about each.
+    """
+
+    is_genuine: bool
+    secret: int | None
+    findings: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """A possible body, key or digest; the first of each list has no mistake."""
+
+    value: bytes
+    finding: str = ""
+    remedy: str = ""
+
+
+def diagnose(body: bytes, header: str, secrets: Sequence[bytes]) -> Diagnosis:
+    """Explain why *header* is, or is not, the signature of *body*.
+
+    Args:
+        body: As it arrived, undecoded.
+        header: The value of X-Hub-Signature-256; empty if there was none.
+        secrets: Newest first.
+    """
+    digests, bodies = list(_digests(header)), list(_bodies(body))
+    for number, secret in enumerate(secrets, start=1):
+        for variants in sorted(product(digests, bodies, _keys(secret)), key=_count_mistakes):
+            digest, signed, key = variants
+            if hmac.compare_digest(hmac.digest(key.value, signed.value, "sha256"), digest.value):
+                wrong = [variant for variant in variants if variant.finding]
+                findings = tuple(variant.finding for variant in wrong)
+                return Diagnosis(not wrong, number, findings, tuple(variant.remedy for variant in wrong))
+    shape = _describe_header(header)
+    return Diagnosis(is_genuine=False, secret=None, findings=(shape,), remedies=(_advise(header, shape),))
+
+
+def _count_mistakes(variants: tuple[_Variant, ...]) -> int:
+    return sum(bool(variant.finding) for variant in variants)
+
+
+def _digests(header: str) -> Iterator[_Variant]:
+    """Yield the digests that a header may have been meant to be."""
+    bare = header.strip().strip("\"'")
+    encoded = bare.removeprefix(PREFIX)
+    findings = []
+    if bare != header:
+        findings.append("the header has spaces or quotes around it")
+    if not bare.startswith(PREFIX):
+        findings.append(f"the prefix {PREFIX} is missing")
+    for decode, finding in _DECODERS:
+        digest = decode(encoded)
+        if digest is not None:
+            wrong = "; ".join([*findings, finding] if finding else findings)
+            yield _Variant(digest, wrong, f"the sender must write {PREFIX} and then base64" if wrong else "")
+
+
+def _decode_base64(encoded: str) -> bytes | None:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _restore_padding(encoded: str) -> bytes | None:
+    return _decode_base64(encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4))
+
+
+def _decode_url_safe(encoded: str) -> bytes | None:
+    return _restore_padding(encoded.replace("-", "+").replace("_", "/"))
+
+
+def _decode_hex(encoded: str) -> bytes | None:
+    try:
+        return bytes.fromhex(encoded)
+    except ValueError:
+        return None
+
+
+def _decode_base64_of_hex(encoded: str) -> bytes | None:
+    decoded = _decode_base64(encoded)
+    return _decode_hex(decoded.decode("ascii", "replace")) if decoded is not None else None
+
+
+_DECODERS: Final[tuple[tuple[Callable[[str], bytes | None], str], ...]] = (
+    (_decode_base64, ""),
+    (_decode_hex, "the digest is written in hex instead of base64"),
+    (_restore_padding, "the base64 has lost its padding (=)"),
+    (_decode_url_safe, "the base64 is of the URL-safe alphabet (- and _ instead of + and /)"),
+    (_decode_base64_of_hex, "the digest was written in hex, and that in base64"),
+)
+
+
+def _bodies(body: bytes) -> Iterator[_Variant]:
+    """Yield the bodies that may have been signed instead of this one."""
+    yield _Variant(body)
+    for other, finding in (
+        (body.removesuffix(b"\n"), "this body has a newline at its end that was not signed"),
+        (body.removesuffix(b"\r\n"), "this body has a line end (CR LF) that was not signed"),
+        (body + b"\n", "the newline at the end of the signed body is missing here"),
+        (body.strip(), "this body has white space around it that was not signed"),
+        (body.removeprefix(b"\xef\xbb\xbf"), "this body begins with a byte order mark that was not signed"),
+        (body.replace(b"\r\n", b"\n"), "this body has CR LF where the signed one has LF"),
+        (body.replace(b"\n", b"\r\n"), "this body has LF where the signed one has CR LF"),
+    ):
+        if other != body:
+            yield _Variant(other, finding, TEXT_TOOL)
+    for other in _reserialise(body):
+        if other != body:
+            yield _Variant(other, "the signature is of the same JSON written in another way", RESERIALISED)
+
+
+def _reserialise(body: bytes) -> Iterator[bytes]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    for separators, is_ascii, indent, is_sorted in product(
+        ((",", ":"), (", ", ": ")), (False, True), (None, 2, 4), (False, True)
+    ):
+        text = json.dumps(
+            value, separators=separators, ensure_ascii=is_ascii, indent=indent, sort_keys=is_sorted
+        )
+        yield text.encode("utf-8", "surrogatepass")
+
+
+def _keys(secret: bytes) -> Iterator[_Variant]:
+    """Yield the keys that a sender may have derived from a secret."""
+    yield _Variant(secret)
+    for other, finding in (
+        (secret + b"\n", "the sender's secret has a newline at its end"),
+        (secret.strip(), "our secret has white space around it that the sender's does not have"),
+        (secret.strip(b"\"'"), "our secret has quotes around it that the sender's does not have"),
+        (b'"%b"' % secret, "the sender's secret has quotes around it"),
+        (_decode_base64(secret.decode("utf-8", "replace")), "the sender decoded the secret from base64"),
+        (_decode_hex(secret.decode("utf-8", "replace")), "the sender decoded the secret from hex"),
+        (base64.b64encode(secret), "the sender encoded the secret in base64"),
+    ):
+        if other and other != secret:
+            yield _Variant(other, finding, KEY)
+
+
+def _describe_header(header: str) -> str:
+    """Return what is wrong with a header that no known mistake explains."""
+    if not header.strip():
+        return "there is no signature"
+    if header.lower().startswith("sha1="):
+        return "the signature is of SHA-1"
+    digests = [variant.value for variant in _digests(header)]
+    if not digests:
+        return "the header is neither base64 nor hex"
+    if all(len(digest) != signature.DIGEST_BYTES for digest in digests):
+        return "the digest does not have the 32 bytes of SHA-256: it was cut, or another algorithm made it"
+    return UNEXPLAINED
+
+
+def _advise(header: str, shape: str) -> str:
+    if not header.strip():
+        return "configure the secret token at the sender, and let the proxy pass X-Hub-Signature-256 through"
+    if shape == UNEXPLAINED:
+        return (
+            "compare the secret token of the integration with OM_WEBHOOK_SECRETS, and use the body as it "
+            "arrived at the edge: something on the way may have changed it"
+        )
+    return f"the sender must write {PREFIX} and then the base64 of the HMAC-SHA256 of the body"

@@ -1,0 +1,16 @@
+"""What omctl reconcile reports of conversations that were passed over."""
+
+from omctl.commands.reconcile import exit_status, report
+from omctl.reconciliation import Findings
+from workers.reconcile import Bounds
+
+
+def test_conversations_that_were_passed_over_are_listed_with_the_reason(capsys):
+    findings = Findings(refused={"c-1": "answered 403"}, failed={"c-2": "answered 500"})
+
+    report(findings, Bounds(0, 1), [], as_json=False)
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["c-1", "refused", "answered", "403"] in lines
+    assert ["c-2", "failed", "answered", "500"] in lines
+    assert exit_status(findings, []) == 5

@@ -1,0 +1,114 @@
+"""omctl check --settings: each setting with value, source and explanation, and no part of a password."""
+
+import json
+import string
+
+import pytest
+from click.testing import CliRunner
+
+from messaging.setting_names import KNOWN
+from omctl.check.settings import HIDDEN, explain_settings, find_source, redact_url, redact_urls
+from omctl.commands.check import check
+
+SECRET = "constructed-secret-0123456789"
+
+
+@pytest.fixture
+def settings(monkeypatch, tmp_path):
+    for name in KNOWN:
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "OM_DATABASE_URL").write_text("postgresql://u:hidden@db/om")
+    (tmp_path / "settings").write_text("OM_HANDLER_ATTEMPTS=5\nOM_BATCH_SECONDS=\nOM_BIND=127.0.0.1:9000\n")
+    (tmp_path / "secrets").write_text(f"{SECRET},older-{SECRET}")
+    variables = {
+        "OM_BATCH_EVENTS": "250",
+        "OM_BIND": "127.0.0.1:9000",
+        "OM_WEBHOOK_SECRETS_FILE": str(tmp_path / "secrets"),
+        "OM_SETTINGS_FILE": str(tmp_path / "settings"),
+        "CREDENTIALS_DIRECTORY": str(tmp_path),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return {setting.name: setting for setting in explain_settings()}
+
+
+def test_every_setting_is_explained_with_what_applies_a_new_value(settings):
+    assert set(settings) == KNOWN
+    assert all(len(setting.text) > 20 and setting.applied_by for setting in settings.values())
+
+
+def test_a_value_is_shown_with_its_source_and_a_secret_is_not(settings, tmp_path):
+    found = {name: (setting.value, setting.source) for name, setting in settings.items()}
+
+    assert found["OM_BATCH_EVENTS"] == ("250", "environment")
+    assert found["OM_WEBHOOK_SECRETS"] == ("set, 2 values", f"file {tmp_path / 'secrets'}")
+    assert found["OM_DATABASE_URL"] == ("postgresql://db/om", "credential")
+    assert found["OM_HANDLER_ATTEMPTS"] == ("5", "settings file")
+    assert found["OM_BIND"] == ("127.0.0.1:9000", "settings file")
+    assert found["OM_GENESYS_API_URL"] == ("the region's", "default")
+    assert found["OM_BATCH_SECONDS"] == ("0.02", "default")
+    assert found["OM_EDGE_PROCESSES"] == ("one for each CPU", "default")
+    assert found["OM_MANAGEMENT_URL"] == ("none", "default")
+    assert SECRET not in repr(settings)
+    assert "hidden" not in repr(settings)
+
+
+def test_the_masters_settings_need_a_restart_and_the_watermarks_a_reload(settings):
+    assert settings["OM_BIND"].applied_by == "restart"
+    assert settings["OM_QUEUE_DEPTH_HIGH"].applied_by == "reload"
+    assert settings["OM_LOG_LEVEL"].applied_by == "reload"
+    assert settings["OM_BATCH_EVENTS"].applied_by == "restart"
+
+
+def test_a_variable_that_is_blank_leaves_the_default():
+    assert find_source("OM_BIND", {"OM_BIND": " "}) == "default"
+
+
+def test_the_command_checks_nothing_else(settings):
+    result = CliRunner().invoke(check, ["--settings", "--json"], catch_exceptions=False)
+
+    names = [setting["name"] for setting in json.loads(result.output)["settings"]]
+    assert result.exit_code == 0
+    assert set(names) == KNOWN
+
+
+def test_the_settings_are_shown_without_secrets(settings):
+    result = CliRunner().invoke(check, ["--settings"], catch_exceptions=False)
+
+    assert "OM_BATCH_EVENTS" in result.output
+    assert SECRET not in result.output
+
+
+PIECES = ("Kq7", "Wx9", "Vz3")
+PASSWORDS = [character.join(PIECES) for character in string.printable]
+
+
+def leaks(text):
+    return [piece for piece in PIECES if piece in text]
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_no_part_of_a_password_is_shown(password):
+    url = f"postgresql+psycopg://user:{password}@db.example:5432/om"
+    assert leaks(redact_url(url)) == []
+    assert leaks(redact_urls(f"{url}, {url}")) == []
+    assert leaks(redact_url(f"postgresql://db.example/om?password={password}")) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://user:secret@db:5432/om?sslmode=verify-full", "postgresql://db:5432/om"),
+        ("postgresql://u:hid@den@db/om", "postgresql://db/om"),
+        ("postgresql://db/om?user=u&password=a@b", HIDDEN),
+        ("sqlite:////var/lib/om.sqlite3", "sqlite:////var/lib/om.sqlite3"),
+        ("no URL", HIDDEN),
+    ],
+)
+def test_scheme_host_and_path_are_shown(url, shown):
+    assert redact_url(url) == shown
+
+
+def test_a_comma_in_a_password_hides_the_whole_list():
+    assert redact_urls("amqp://u:Kq7,Wx9@a/v") == HIDDEN
+    assert redact_urls("amqp://u:p@a/v, amqp://u:p@b/v") == "amqp://a/v, amqp://b/v"

@@ -1,0 +1,151 @@
+"""Find the records of dead letters, and record what an operator decides about them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, true, update
+
+from workers.db.models import dead_letters, discarded_letters
+from workers.parsing import moment_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row, Select
+
+_D: Final = dead_letters.c
+_SHOWN: Final = (
+    *(_D.message_id, _D.code, _D.reason, _D.event_type, _D.conversation_id, _D.destination, _D.source),
+    *(_D.recorded_at, _D.attempts, _D.received_at),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    """Selects dead letters; an empty field matches all.
+
+    Args:
+        types: Event types, whole or only the last part.
+        since: Recorded at this time or later.
+        until: Recorded before.
+        with_destinations: Also events that a destination did not accept; intake has processed these.
+    """
+
+    message_ids: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    conversations: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    with_destinations: bool = True
+
+    def as_json(self) -> str:
+        """Return the filter for the record of an intervention."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value}, default=str)
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return the filter as SQL."""
+        conditions: list[ColumnElement[bool]] = [true()]
+        if self.message_ids:
+            conditions.append(_D.message_id.in_(self.message_ids))
+        if self.codes:
+            conditions.append(_D.code.in_(self.codes))
+        if self.types:
+            last_parts = [_D.event_type.endswith(f":{part}", autoescape=True) for part in self.types]
+            conditions.append(or_(_D.event_type.in_(self.types), *last_parts))
+        if self.conversations:
+            conditions.append(_D.conversation_id.in_(self.conversations))
+        if self.since is not None:
+            conditions.append(_D.recorded_at >= self.since)
+        if self.until is not None:
+            conditions.append(_D.recorded_at < self.until)
+        if not self.with_destinations:
+            conditions.append(_D.destination.is_(None))
+        return and_(*conditions)
+
+
+def list_open_dead_letters(
+    connection: Connection, selected: DeadLetterFilter, limit: int | None
+) -> list[Row[Any]]:
+    """Return the selected dead letters that are neither replayed nor discarded, the oldest first."""
+    query: Select[Any] = select(*_SHOWN).where(_D.decided_at.is_(None), selected.condition())
+    rows: list[Row[Any]] = list(
+        connection.execute(query.order_by(_D.recorded_at, _D.message_id).limit(limit))
+    )
+    return rows
+
+
+def count_open_dead_letters(
+    connection: Connection, selected: DeadLetterFilter
+) -> list[tuple[str, str | None, int]]:
+    """Return code, event type and number of the selected open dead letters, the most frequent first."""
+    query = (
+        select(_D.code, _D.event_type, func.count())
+        .where(_D.decided_at.is_(None), selected.condition())
+        .group_by(_D.code, _D.event_type)
+        .order_by(func.count().desc(), _D.code, _D.event_type)
+    )
+    return [(code, event_type, count) for code, event_type, count in connection.execute(query)]
+
+
+def find_dead_letter(connection: Connection, message_id: str) -> Row[Any] | None:
+    """Return the record of one dead letter, open or not."""
+    query: Select[Any] = select(*_SHOWN, _D.decided_at, _D.intervention_id).where(_D.message_id == message_id)
+    row: Row[Any] | None = connection.execute(query).one_or_none()
+    return row
+
+
+def find_recorded(connection: Connection, message_ids: Sequence[str]) -> set[str]:
+    """Return which of these dead letters have a record."""
+    return set(connection.scalars(select(_D.message_id).where(_D.message_id.in_(message_ids))))
+
+
+def match_dead_letters(
+    connection: Connection, message_ids: Sequence[str], selected: DeadLetterFilter
+) -> dict[str, tuple[str | None, bool]]:
+    """Return the matching dead letters: the intervention of each, and whether it was carried out."""
+    query = select(_D.message_id, _D.intervention_id, _D.decided_at.is_not(None)).where(
+        _D.message_id.in_(message_ids), selected.condition()
+    )
+    return {message_id: (intervention, done) for message_id, intervention, done in connection.execute(query)}
+
+
+def record_decision(
+    connection: Connection, message_ids: Sequence[str], intervention_id: str
+) -> dict[str, str]:
+    """Record an operator's decision about dead letters before it is carried out.
+
+    Returns:
+        The intervention of each: an earlier one stays, so that a replay that was killed between publishing
+        and removing is the same replay when it is repeated.
+    """
+    statement = (
+        update(dead_letters)
+        .where(_D.message_id.in_(sorted(message_ids)))
+        .values(intervention_id=func.coalesce(_D.intervention_id, intervention_id))
+        .returning(_D.message_id, _D.intervention_id)
+    )
+    return {row.message_id: row.intervention_id for row in connection.execute(statement)}
+
+
+def record_execution(connection: Connection, message_ids: Sequence[str], now_us: int) -> None:
+    """Record that the decisions about these dead letters are carried out.
+
+    An event that was dead-lettered again meanwhile has no decision any more, and stays open.
+    """
+    decided = _D.message_id.in_(sorted(message_ids)) & _D.intervention_id.is_not(None)
+    connection.execute(update(dead_letters).where(decided).values(decided_at=moment_of(now_us)))
+
+
+def keep_discarded(
+    connection: Connection, bodies: Mapping[str, bytes], intervention_id: str, now_us: int
+) -> None:
+    """Keep the bodies of dead letters that are about to be discarded, by message id."""
+    columns = {"intervention_id": intervention_id, "discarded_at": moment_of(now_us)}
+    rows = [columns | {"message_id": message_id, "body": body} for message_id, body in bodies.items()]
+    if rows:
+        connection.execute(insert(discarded_letters), rows)
