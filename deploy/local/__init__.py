@@ -1,1 +1,1 @@
-"""The service on one machine by one command, with a broker where none is named."""
+"""Run the service from a checkout on this machine."""

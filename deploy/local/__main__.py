@@ -1,4 +1,4 @@
-"""What `make run` and `make demo` call: python -m deploy.local COMMAND."""
+"""The commands of `make run` and `make demo`: python -m deploy.local COMMAND."""
 
 import os
 import sys
@@ -8,15 +8,14 @@ import click
 
 from deploy.local import running
 from deploy.local.demonstration import demonstrate
-from deploy.local.process import ServerStartError
-from deploy.local.supervision import leave_in_order
+from deploy.local.process import ServerStartError, exit_on_signals
 
 VAR = Path(__file__).parents[2] / "var"
 
 
 @click.group()
 def local() -> None:
-    """Run and show the service on this machine."""
+    """Run and demonstrate the service on this machine."""
 
 
 @local.command()
@@ -26,21 +25,22 @@ def run() -> None:
 
 
 @local.command()
-def demo() -> None:
-    """Run the service on fresh data, send it events, and settle the accounts."""
-    raise SystemExit(0 if demonstrate(VAR) else 1)
+@click.option("--keep", is_flag=True, help="Keep everything running afterwards, until Ctrl-C.")
+def demo(*, keep: bool) -> None:
+    """Run the service on fresh data, send it events, and check that none is lost or processed twice."""
+    raise SystemExit(0 if demonstrate(VAR, keep=keep) else 1)
 
 
 def keep_private(var: Path) -> None:
-    """Let only this user read what is in *var*: bodies, tokens, secrets and logs."""
+    """Let only this user read *var*, which holds bodies, tokens, secrets and logs."""
     os.umask(0o077)
     var.mkdir(exist_ok=True)
     var.chmod(0o700)
 
 
 def main() -> None:
-    """Run the command; what keeps a server from starting is told without a traceback."""
-    leave_in_order()
+    """Run the command; a server that does not start is reported without a traceback."""
+    exit_on_signals()
     keep_private(VAR)
     try:
         local()

@@ -1,33 +1,35 @@
-"""One way to a RabbitMQ: the one that OM_AMQP_URL names, else Debian's package, else a container."""
+"""Provide a RabbitMQ: the one that OM_AMQP_URL names, else Debian's package, else a container."""
 
 import os
 import secrets
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
+import requests
 
-from deploy.local.management import ManagementApi, in_virtual_host
-from deploy.local.packages import can_have_rabbitmq
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import ServerStartError
-from deploy.local.rabbitmq import CREDENTIALS, LocalRabbitMQ
+from deploy.local.rabbitmq import CREDENTIALS, LocalRabbitMQ, server_home
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker" / "servers.yaml"
+INSTALL = Path(__file__).with_name("install-packages")
+REQUEST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """A broker that answers.
+    """A broker that answers; both URLs contain credentials.
 
     Args:
-        amqp_url: with credentials and virtual host.
-        management_url: with credentials; empty where only OM_AMQP_URL is known.
-        description: what a person is told about it.
+        management_url: empty if only OM_AMQP_URL is set.
+        description: shown to the operator.
     """
 
     amqp_url: str = field(repr=False)
@@ -36,37 +38,35 @@ class BrokerAddress:
 
     @property
     def management_page(self) -> str:
-        """The management API's address for people: without a password."""
+        """The management API's address without credentials."""
         parts = urlsplit(self.management_url)
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 @contextmanager
 def broker(directory: Path) -> Iterator[BrokerAddress]:
-    """Provide a broker for a `with` block; afterwards only what was started here is stopped.
+    """Provide a broker for a `with` block; only a broker that was started here is stopped afterwards.
 
     Args:
-        directory: keeps the data of a node of our own.
+        directory: holds the data of a private node.
     """
-    if named := configured():
+    if named := named_broker():
         yield named
         return
-    own = _from_package(directory / "rabbitmq") if can_have_rabbitmq() else _in_container()
+    own = _from_package(directory / "rabbitmq") if ensure_rabbitmq() else _in_container()
     with own as started:
         yield started
 
 
-def configured() -> BrokerAddress | None:
+def named_broker() -> BrokerAddress | None:
     """Return the broker that the environment names."""
     url = os.environ.get("OM_AMQP_URL")
-    if not url:
-        return None
-    return BrokerAddress(url, os.environ.get("OM_MANAGEMENT_URL", ""), "the RabbitMQ of OM_AMQP_URL")
+    return BrokerAddress(url, os.environ.get("OM_MANAGEMENT_URL", ""), "OM_AMQP_URL") if url else None
 
 
 @contextmanager
 def own_virtual_host(address: BrokerAddress) -> Iterator[BrokerAddress]:
-    """Set a virtual host apart, so that nothing already in the broker is touched or counted."""
+    """Create a virtual host for a `with` block, so that nothing else in the broker is touched or counted."""
     name = f"open-messaging-{secrets.token_hex(4)}"
     with ManagementApi(address.management_url).virtual_host(name):
         url = in_virtual_host(address.amqp_url, name)
@@ -77,8 +77,7 @@ def own_virtual_host(address: BrokerAddress) -> Iterator[BrokerAddress]:
 def _from_package(directory: Path) -> Iterator[BrokerAddress]:
     click.echo("Starting a RabbitMQ node")
     with LocalRabbitMQ(directory) as node:
-        description = f"a RabbitMQ node of our own, data in {directory}"
-        yield BrokerAddress(node.amqp_url, node.management_url, description)
+        yield BrokerAddress(node.amqp_url, node.management_url, f"a private RabbitMQ, data in {directory}")
 
 
 @contextmanager
@@ -103,3 +102,56 @@ def _in_container() -> Iterator[BrokerAddress]:
         )
     finally:
         subprocess.run([*compose, "stop", "rabbitmq"], env=environment, check=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementApi:
+    """A broker's management API; the URL contains credentials."""
+
+    url: str
+
+    def answers(self) -> bool:
+        """Return whether the API accepts the credentials and every virtual host is up."""
+        try:
+            return self._request("GET", "health/checks/virtual-hosts").ok
+        except requests.RequestException:
+            return False
+
+    def create_virtual_host(self, name: str) -> None:
+        """Create a virtual host in which the API's user may do everything."""
+        vhost, user = quote(name, safe=""), urlsplit(self.url).username
+        self._request("PUT", f"vhosts/{vhost}", {"default_queue_type": "quorum"}).raise_for_status()
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        self._request("PUT", f"permissions/{vhost}/{user}", everything).raise_for_status()
+
+    @contextmanager
+    def virtual_host(self, name: str) -> Iterator[str]:
+        """Create a virtual host for a `with` block; it is deleted with its queues and connections."""
+        self.create_virtual_host(name)
+        try:
+            yield name
+        finally:
+            self._request("DELETE", f"vhosts/{quote(name, safe='')}").raise_for_status()
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> requests.Response:
+        return requests.request(method, f"{self.url}/api/{path}", json=body, timeout=REQUEST_SECONDS)
+
+
+def in_virtual_host(amqp_url: str, name: str) -> str:
+    """Return the same broker's address with another virtual host."""
+    return urlunsplit(urlsplit(amqp_url)._replace(path="/" + quote(name, safe="")))
+
+
+def ensure_rabbitmq() -> bool:
+    """Return whether RabbitMQ is installed, after installing it with apt-get if possible.
+
+    Takes a minute the first time, and asks for sudo's password.
+    """
+    return ensure_package(server_home, "rabbitmq-server")
+
+
+def ensure_package(find: Callable[[], Path | str | None], package: str) -> bool:
+    """Return whether *find* finds what a Debian package contains, after trying to install it."""
+    if find() is None and shutil.which("apt-get"):
+        subprocess.run(["sh", INSTALL, package], check=False)
+    return find() is not None

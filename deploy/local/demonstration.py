@@ -1,6 +1,7 @@
-"""Run the service, send it simulated events and settle the accounts."""
+"""Run the service, send it simulated events and compare what every part of it has recorded."""
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -13,13 +14,11 @@ import click
 import requests
 from rich.console import Console
 
-from deploy.local.brokers import broker, configured, own_virtual_host
-from deploy.local.leftovers import end_leftovers
-from deploy.local.lock import only_one
-from deploy.local.ports import LOOPBACK, answers, free_port
-from deploy.local.process import ServerStartError
-from deploy.local.service import DEFAULT_BIND, LocalService, run_quietly
-from deploy.local.supervision import Wait, running
+from deploy.local.brokers import broker, named_broker, own_virtual_host
+from deploy.local.ports import LOOPBACK
+from deploy.local.process import ServerStartError, Wait, end_orphans, run_processes
+from deploy.local.running import single_instance
+from deploy.local.service import PLATFORM_PORT, LocalService, run_quietly, usual_or_free_port
 from messaging import topology
 from messaging.environment import Environment
 from omctl.signatures import newest_secret
@@ -44,27 +43,29 @@ from workers.queue_depths import QueueDepths
 EVENTS = 1000
 CONNECTIONS = 16
 PER_SECOND = 100.0
-"""At once, a hundred updates would come within three seconds, and the platform, which is asked about one
-after the other, would answer when their windows have closed."""
+"""Without a rate, a hundred updates would come within three seconds. The platform is asked about one after
+the other, and would answer only after their windows have closed."""
 
 DRAIN_SECONDS = 120.0
-QUEUES_ON_THE_WAY = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
+QUEUES_TO_DRAIN = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
 
 NOTHING_MISSING, RECOVERED = 0, 3
 """Exit statuses of `omctl reconcile`."""
 
-# What the environment says about these would let the demonstration touch data that are not its own.
 OWN_SETTINGS = (
     "OM_BIND",
     "OM_DATABASE_URL",
     "OM_STATE_DIRECTORY",
     "OM_REQUIRED_HEADERS",
     "OM_GENESYS_REGION",
+    "OM_GENESYS_LOGIN_URL",
+    "OM_METRICS_BIND",
 )
+"""Taken out of the environment, so that the demonstration cannot touch data that is not its own."""
 
 
 class Demonstration:
-    """The events, on their way through a service that runs."""
+    """The events on their way through a running service."""
 
     def __init__(self, service: LocalService, wait: Wait, withheld: WithheldEvents) -> None:
         self._service = service
@@ -73,99 +74,101 @@ class Demonstration:
         self._depths = QueueDepths((service.broker.management_url,), (service.broker.amqp_url,))
 
     def run(self) -> tuple[Accounts, ReconciliationResult]:
-        """Block until everything has been sent, processed, compared and processed again.
+        """Send, wait until everything is processed, reconcile, and wait again.
 
         Raises:
-            ServerStartError: a process ended in the middle, or it is not done in time.
+            ServerStartError: a process ended, or it was not done in time.
         """
         self._wait_until(self._service.is_ready, "the edge is ready")
         self._wait_until(lambda: has_subscriptions(database_url()), "the destinations are known")
         ledger = self._service.var / "ledger.jsonl"
         self._send(ledger)
-        click.echo("Waiting until the queue and the journal are empty, all is settled and delivered")
-        self._wait_until(self._is_still, "all is processed")
+        click.echo("Waiting until queues and journal are empty, and everything is settled and delivered")
+        self._wait_until(self._is_drained, "everything is processed")
         click.echo("Comparing with the platform's history")
-        reconciled = self._withheld.compare(compare())
-        self._wait_until(self._is_still, "what was missing is processed")
+        reconciled = self._withheld.compare(reconcile())
+        self._wait_until(self._is_drained, "the missing events are processed")
         return read_accounts(ledger, database_url(), self._service.broker.amqp_url), reconciled
 
     def _send(self, path: Path) -> None:
-        click.echo(
-            f"Telling {EVENTS} events, of which {WITHHELD} are never sent to {self._service.webhook_url}"
-        )
+        url = self._service.webhook_url
+        click.echo(f"Sending {EVENTS} events to {url}, except {WITHHELD} that are withheld on purpose")
         policy = RetryPolicy(delay=1.0)
-        endpoint = WebhookEndpoint(
-            self._service.webhook_url,
-            secret=newest_secret(Environment()),
-            timeout=policy.timeout,
-            connections=CONNECTIONS,
-        )
+        secret = newest_secret(Environment())
+        endpoint = WebhookEndpoint(url, secret=secret, timeout=policy.timeout, connections=CONNECTIONS)
         posts = self._withheld.filter(list(traffic(demonstration_plan(EVENTS))))
         with Ledger(path) as ledger:
             sender = Sender(endpoint, posts, ledger, policy=policy, rate=PER_SECOND)
             summary = sender.run(CONNECTIONS, lambda _tally: None)
         endpoint.close()
-        click.echo(f"{summary.answered} of {summary.posts} posts were answered 200")
+        click.echo(f"{summary.answered} of {summary.posts} posts, redeliveries included, were answered 200")
 
-    def _wait_until(self, is_so: Callable[[], bool], what: str) -> None:
-        if not self._wait(is_so, DRAIN_SECONDS):
-            raise ServerStartError(f"Waited {DRAIN_SECONDS:.0f} s in vain until {what}")
+    def _wait_until(self, is_done: Callable[[], bool], goal: str) -> None:
+        if not self._wait(is_done, DRAIN_SECONDS):
+            raise ServerStartError(f"Waited {DRAIN_SECONDS:.0f} s in vain until {goal}")
 
-    def _is_still(self) -> bool:
-        # What is still in the journal may be published again: the accounts are final only without it.
+    def _is_drained(self) -> bool:
+        # An entry in the journal may be published again: the accounts are final only without it.
         journal = requests.get(f"{self._service.url}/health/ready", timeout=5.0).json()["journal_bytes"]
         depths = self._depths.read()
-        # A queue of which nothing is known is not empty.
-        is_empty = all(depths.get(queue) == 0 for queue in QUEUES_ON_THE_WAY)
+        # A queue of unknown depth is not empty.
+        is_empty = all(depths.get(queue) == 0 for queue in QUEUES_TO_DRAIN)
         return not journal and is_empty and not count_unfinished(database_url())
 
 
-def demonstrate(var: Path) -> bool:
-    """Demonstrate, print the accounts and return whether they agree."""
-    directory = var / "demo"
+def demonstrate(var: Path, *, keep: bool) -> bool:
+    """Demonstrate, print the accounts and return whether they agree; with *keep*, run on until a signal."""
     with ExitStack() as stack:
-        stack.enter_context(only_one(var / "demo.lock"))
-        end_leftovers(directory)
+        stack.enter_context(single_instance(var / "demo.lock"))
+        directory = var / "demo"
+        end_orphans(directory)
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         found = stack.enter_context(broker(directory))
         if not found.management_url:
-            raise ServerStartError("OM_MANAGEMENT_URL is needed beside OM_AMQP_URL, to see what waits")
-        own = own_virtual_host(found) if configured() else nullcontext(found)
+            raise ServerStartError(
+                "OM_MANAGEMENT_URL is needed beside OM_AMQP_URL, to read the queues' depths"
+            )
+        own = own_virtual_host(found) if named_broker() else nullcontext(found)
         for name in OWN_SETTINGS:
             os.environ.pop(name, None)
             os.environ.pop(f"{name}_FILE", None)
-        behind = DemonstrationServices(free_port())
-        os.environ.update(stack.enter_context(behind.serve(directory)))
-        service = LocalService(directory, own_bind(), stack.enter_context(own))
-        service.enter()
-        service.set_up()
+        services = DemonstrationServices(usual_or_free_port(PLATFORM_PORT))
+        os.environ.update(stack.enter_context(services.serve(directory)))
+        bind = f"{LOOPBACK}:{usual_or_free_port(8080)}"
+        service = LocalService(directory, bind, stack.enter_context(own))
+        service.prepare()
         register(service)
-        log = directory / "service.log"
-        click.echo(f"The processes write to {log}")
         commands = service.commands()
-        # The comparison is the demonstration's own, when nothing is on its way.
+        # The demonstration compares itself, when no event is on its way.
         del commands["reconcile"]
-        wait = stack.enter_context(running(commands, directory, output=log))
-        accounts, reconciled = Demonstration(service, wait, WithheldEvents(behind.organisation.history)).run()
-        counts = read_counts(database_url(), behind.inbox)
-    return report(accounts, counts, reconciled)
+        log = directory / "service.log"
+        wait = stack.enter_context(run_processes(commands, directory, output=log))
+        pages = f"Status page: {service.status_page}\nSimulated platform: {os.environ['OM_GENESYS_API_URL']}/"
+        click.echo(f"{pages}\nLog of all processes: {log}")
+        withheld = WithheldEvents(services.organisation.history)
+        accounts, reconciled = Demonstration(service, wait, withheld).run()
+        agree = report(accounts, read_counts(database_url(), services.inbox), reconciled)
+        if keep:
+            click.echo(f"\nEverything keeps running until Ctrl-C.\n{pages}")
+            wait(lambda: False, math.inf)
+    return agree
 
 
 def register(service: LocalService) -> None:
-    """Have the demonstration's platform know where to post."""
+    """Register the service at the demonstration's platform."""
     path = service.var / "registration.toml"
     path.write_text(f'url = "{service.webhook_url}"\n\n[integration]\nname = "Demonstration"\n')
     os.environ["OM_REGISTRATION"] = str(path)
     run_quietly([sys.executable, "-m", "omctl", "register"])
 
 
-def compare() -> list[dict[str, Any]]:
-    """Return the gaps that `omctl reconcile` finds; it waits until what was missing is processed."""
+def reconcile() -> list[dict[str, Any]]:
+    """Return the gaps that `omctl reconcile` finds and fills."""
     command = [sys.executable, "-m", "omctl", "reconcile", "--since", "1h", "--json"]
-    done = run_quietly(command, {NOTHING_MISSING, RECOVERED})
-    found: list[dict[str, Any]] = json.loads(done)["gaps"]
-    return found
+    output = run_quietly(command, {NOTHING_MISSING, RECOVERED})
+    gaps: list[dict[str, Any]] = json.loads(output)["gaps"]
+    return gaps
 
 
 def database_url() -> str:
@@ -173,22 +176,15 @@ def database_url() -> str:
     return os.environ["OM_DATABASE_URL"]
 
 
-def own_bind() -> str:
-    """Return the usual address, or a free one where that is in use."""
-    return f"{LOOPBACK}:{free_port()}" if answers(8080) else DEFAULT_BIND
-
-
 def report(accounts: Accounts, counts: ConversationCounts, reconciled: ReconciliationResult) -> bool:
-    """Print the accounts, the lines for scripts last, and return whether they agree."""
+    """Print tables, one line for scripts of each comparison and the conclusion; return whether all agree."""
     console = Console()
     console.print(accounts.outcome_table())
     console.print(accounts.reason_table())
+    click.echo(f"conversation: {counts}\nreconcile: {reconciled}\ndemo: {accounts.verdict}")
     disagreements = [*accounts.disagreements(), *counts.disagreements(), *reconciled.disagreements()]
-    for words in disagreements:
-        click.echo(f"The accounts disagree: {words}", err=True)
-    click.echo(f"conversation: {counts}")
-    click.echo(f"reconcile: {reconciled}")
-    click.echo(f"demo: {accounts.verdict}")
+    for disagreement in disagreements:
+        click.echo(f"The accounts disagree: {disagreement}", err=True)
     if not disagreements:
-        click.echo(accounts.conclusion(reconciled))
+        click.echo(f"\n{accounts.conclusion(reconciled)}")
     return not disagreements

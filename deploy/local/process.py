@@ -1,27 +1,38 @@
-"""A server process that was started here and is ended by its own id."""
+"""Start server processes, end them by their own ids, and end those that a killed run left behind."""
 
 import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
-from deploy.local.leftovers import MARK
+import psutil
 
+MARK = "OPEN_MESSAGING_STARTED_IN"
+"""In the environment of every process that is started here; its value is the working directory."""
 POLL_SECONDS = 0.05
+ORPHAN_SECONDS = 10.0
+# A closed terminal (SIGHUP) is as good a reason to clean up as Ctrl-C.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# The edge may finish its requests for 20 seconds, and a worker its batch; after that they are killed.
+END_SECONDS = 25.0
+
+Wait = Callable[[Callable[[], bool], float], bool]
 
 
 class ServerStartError(RuntimeError):
-    """The server did not come up; the message says where its output is."""
+    """The server did not start; the message contains the end of its output and where the rest is."""
 
 
 class ServerProcess:
-    """One child process with its output in a file, or where this process's own goes.
+    """One child process with its output in a file, or on this process's own output.
 
-    It gets a session of its own: a Ctrl-C in the terminal reaches the person's command, which then
-    stops its servers in the right order, and never the servers directly.
+    It gets a session of its own: a Ctrl-C in the terminal reaches the operator's command, which then stops
+    its servers in the right order, and never the servers directly.
     """
 
     def __init__(self, name: str, output: Path | None) -> None:
@@ -38,7 +49,7 @@ class ServerProcess:
 
     @property
     def is_running(self) -> bool:
-        """Tell whether the process was launched and has not ended."""
+        """Whether the process was launched and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def launch(
@@ -62,28 +73,28 @@ class ServerProcess:
         return self._process.wait()
 
     def wait_until(self, is_ready: Callable[[], bool], *, timeout: float) -> None:
-        """Block until the server answers.
+        """Block until the server is ready.
 
         Raises:
-            ServerStartError: it ended, or did not answer within `timeout`.
+            ServerStartError: it ended, or was not ready within *timeout*.
         """
         deadline = time.monotonic() + timeout
         while not is_ready():
             if not self.is_running:
-                raise ServerStartError(f"{self.name} ended while starting:\n{self._last_words()}")
+                raise ServerStartError(f"{self.name} ended while starting:\n{self._last_output()}")
             if time.monotonic() > deadline:
-                raise ServerStartError(f"{self.name} did not answer:\n{self._last_words()}")
+                raise ServerStartError(f"{self.name} did not answer:\n{self._last_output()}")
             time.sleep(POLL_SECONDS)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to a running process; a process that has ended is left alone."""
+        """Send a signal to the process if it runs."""
         if self._process:
             self._process.send_signal(number)
 
     def end(self, number: signal.Signals, *, timeout: float) -> None:
-        """Signal the process and wait for its end; past `timeout` it is killed.
+        """Signal the process and wait for its end; kill it after *timeout*.
 
-        So is then what it has left behind, unless it was to die as by a crash, which leaves its children.
+        Its remaining children are killed too, unless SIGKILL simulates a crash, which leaves them behind.
         """
         if self._process is None:
             return
@@ -98,10 +109,85 @@ class ServerProcess:
         self._process.wait()
         self._process = None
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         if self._output is None:
-            return "(its output stands above)"
+            return "(see its output above)"
         with contextlib.suppress(OSError):
             lines = self._output.read_text(errors="replace").splitlines()
-            return "\n".join([*lines[-15:], f"(all of it: {self._output})"])
+            return "\n".join([*lines[-15:], f"(full output: {self._output})"])
         return f"(no output in {self._output})"
+
+
+def exit_on_signals() -> None:
+    """Make a signal end this process by SystemExit, so that everything it started is ended too."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        for each_number in SIGNALS:
+            # A second one, from an impatient operator, must not leave servers behind.
+            signal.signal(each_number, lambda *_: None)
+        raise SystemExit(128 + number)
+
+    for number in SIGNALS:
+        signal.signal(number, leave)
+
+
+@contextmanager
+def run_processes(
+    commands: Mapping[str, Sequence[str]], directory: Path, *, output: Path | None = None
+) -> Iterator[Wait]:
+    """Run processes for a `with` block, and end them all after it.
+
+    Args:
+        commands: by the name of the process.
+        directory: where they run; marks them, so that orphans of a killed run are found.
+        output: a file for all their lines; None for standard output.
+
+    Yields:
+        A function that blocks until a condition holds and returns True, or for a number of seconds and
+        returns False. It raises ServerStartError as soon as one of the processes ends by itself.
+    """
+    processes = [ServerProcess(name, output) for name in commands]
+
+    def wait(is_done: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not is_done():
+            for process in processes:
+                if not process.is_running:
+                    status = process.wait()
+                    raise ServerStartError(
+                        f"{process.name} ended with status {status}; all others were stopped"
+                    )
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(2 * POLL_SECONDS)
+        return True
+
+    try:
+        for process in processes:
+            process.launch(commands[process.name], environment=os.environ, directory=directory)
+        yield wait
+    finally:
+        deadline = time.monotonic() + END_SECONDS
+        for process in processes:
+            process.send(signal.SIGTERM)
+        for process in processes:
+            process.end(signal.SIGTERM, timeout=max(0.0, deadline - time.monotonic()))
+
+
+def end_orphans(directory: Path) -> None:
+    """End every process that was started in the directory or below it.
+
+    The caller holds the directory's lock, so none of them belongs to a run in progress.
+    """
+    left = [process for process in psutil.process_iter(["environ"]) if _was_started_in(process, directory)]
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end(process)
+        _, left = psutil.wait_procs(left, ORPHAN_SECONDS)
+
+
+def _was_started_in(process: psutil.Process, directory: Path) -> bool:
+    # None for other users' processes.
+    environment: dict[str, str] = process.info["environ"] or {}
+    return MARK in environment and Path(environment[MARK]).is_relative_to(directory)

@@ -1,8 +1,8 @@
-"""A RabbitMQ node of our own from the machine's packages.
+"""Run a private RabbitMQ node from the machine's packages.
 
-The node shares nothing with a RabbitMQ that may already run here: free ports on loopback, its own
-data, cookie, configuration and port mapper. Debian's wrapper scripts are passed by, because they
-change to the `rabbitmq` user and to /var/lib/rabbitmq; as root the node runs as root.
+It shares nothing with a RabbitMQ that may already run here: it has its own loopback ports, data, cookie,
+configuration and port mapper. Debian's wrapper scripts are not used, because they change to the `rabbitmq`
+user and to /var/lib/rabbitmq; as root the node runs as root.
 
 Source: RabbitMQ, "Configuration" and "Clustering on a Single Machine"; the environment variables
 are those of `rabbit_env.erl` in RabbitMQ 4.0.
@@ -10,28 +10,31 @@ are those of `rabbit_env.erl` in RabbitMQ 4.0.
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from deploy.local.erlang import PrivateErlang
-from deploy.local.management import ManagementApi
-from deploy.local.ports import LOOPBACK, free_port
+import requests
+
+from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.process import ServerProcess, ServerStartError
 
 CREDENTIALS = "guest:guest"
-# The dead letters' queue has no delivery limit, which older ones do not understand.
-OLDEST = (4,)
+# The dead-letter queue has no delivery limit, which older releases do not support.
+MIN_VERSION = (4,)
 PLUGINS = "[rabbitmq_management]."
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
-# A cold Erlang on a loaded two-core machine needs about ten seconds, and one that was killed over a long
-# queue reads it back first. One that ends while starting is not waited for.
+# A cold start on a loaded two-core machine takes about ten seconds, and a node that was killed with a long
+# queue reads it back first.
 START_SECONDS = 300.0
-# A clean stop waits for quorum queues to hand over; what takes longer is stuck.
+# A clean stop waits for quorum queues to transfer leadership; after that the node is stuck.
 STOP_SECONDS = 20.0
+COOKIE = ".erlang.cookie"
 
 CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{amqp_port}
@@ -41,48 +44,83 @@ loopback_users.guest = true
 default_queue_type = quorum
 log.file.level = info
 """
-# The write-ahead log is rolled over early, because the default of 512 MB is allocated at once. The
-# limits on memory and disk are low so that a small machine raises no alarm. Statistics every second
-# let tests see queue lengths without waiting for the default five.
+# The write-ahead log is rolled over early: the default of 512 MB is allocated at once. The limits on memory
+# and disk are low so that a small machine raises no alarm. Statistics come each second, not every five.
 SMALL = """\
 raft.wal_max_size_bytes = 16000000
 disk_free_limit.absolute = 10MB
 vm_memory_high_watermark.absolute = 1GB
 collect_statistics_interval = 1000
 """
-# Queue totals are told after a second and not after five. A dead letter that found no exchange is tried again
-# after five, not after three minutes.
+# Queue totals come after one second instead of five. A dead letter that found no exchange is retried after
+# five seconds instead of three minutes.
 ADVANCED = """\
 [{rabbit, [{quorum_tick_interval, 1000}, {dead_letter_worker_publisher_confirm_timeout, 5000}]}].
 """
 
 
 def server_home() -> Path | None:
-    """Return the newest installed server's directory, or None where RabbitMQ is not installed."""
+    """Return the newest installed server's directory, or None."""
     found = Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server")
     homes = [program.parents[1] for program in found]
     program = shutil.which("rabbitmq-server")
     if not homes and program:
-        # Elsewhere than on Debian the program on the PATH is the real one, beside its plugins.
+        # On other systems the program on the PATH is the real one, beside its plugins.
         homes = [home for home in [Path(program).resolve().parents[1]] if (home / "plugins").is_dir()]
-    return max((home for home in homes if _version(home) >= OLDEST), key=_version, default=None)
+    return max((home for home in homes if _version(home) >= MIN_VERSION), key=_version, default=None)
 
 
 def _version(home: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", home.name))
 
 
-class LocalRabbitMQ:
-    """A node on free loopback ports with its data under `directory`.
+class PrivateErlang:
+    """The cookie and the port mapper that the nodes of one private cluster share.
 
-    Another object on the same directory finds the data too, on other ports.
+    The machine's own epmd, on 4369, belongs to other Erlang programs and would outlive the tests. A private
+    one on a free port starts with the first node that needs it and ends with the last.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.epmd_port = free_port()
+        self._directory = directory
+        stored = directory / COOKIE
+        self._cookie = stored.read_text() if stored.exists() else secrets.token_hex(16)
+        self._nodes: set[str] = set()
+        self._epmd = ServerProcess("epmd", directory / "epmd.log")
+
+    def acquire(self, node: str) -> None:
+        """Run epmd for the node; returns when it answers."""
+        self._nodes.add(node)
+        if not self._epmd.is_running:
+            command = [shutil.which("epmd") or "epmd", "-address", LOOPBACK, "-port", str(self.epmd_port)]
+            self._epmd.launch(command, environment=os.environ, directory=self._directory)
+            self._epmd.wait_until(lambda: answers(self.epmd_port), timeout=10.0)
+
+    def release(self, node: str) -> None:
+        """Forget the node; epmd ends after the last one."""
+        self._nodes.discard(node)
+        if not self._nodes:
+            self._epmd.end(signal.SIGTERM, timeout=2.0)
+
+    def write_cookie(self, home: Path) -> None:
+        """Write the cookie to a node's home directory; Erlang refuses a cookie that others can read."""
+        path = home / COOKIE
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(self._cookie)
+        path.chmod(0o400)
+
+
+class LocalRabbitMQ:
+    """A node on free loopback ports with its data under `directory`, outside of which nothing is written.
 
     Args:
-        directory: created where missing; nothing is written outside it.
-        name: the node's name; the data belong to it, so it must not change between starts.
-        erlang: cookie and port mapper where it shares another node's, else its own.
-        limits: configuration beside ports and plugins, for a small machine by default.
-        advanced: the same in Erlang's own notation.
+        directory: created if missing; another object with the same directory finds the data.
+        name: the node's name, to which the data belongs.
+        erlang: the cookie and port mapper of another node, to form a cluster with it.
+        limits: more configuration, by default for a small machine.
+        advanced: the same in Erlang's notation.
     """
 
     def __init__(
@@ -114,11 +152,6 @@ class LocalRabbitMQ:
         """The management API's root, with credentials."""
         return f"http://{CREDENTIALS}@{LOOPBACK}:{self.management_port}"
 
-    @property
-    def pid(self) -> int:
-        """The Erlang machine's process id."""
-        return self._process.pid
-
     def __enter__(self) -> Self:
         try:
             self.start()
@@ -147,8 +180,8 @@ class LocalRabbitMQ:
         self._process.wait_until(self.is_ready, timeout=START_SECONDS)
 
     def is_ready(self) -> bool:
-        """Tell whether clients can connect now."""
-        return self._greets() and ManagementApi(self.management_url).answers()
+        """Return whether clients can connect now."""
+        return self._greets() and self._manages()
 
     def stop(self) -> None:
         """Shut the node down cleanly, as a service manager would."""
@@ -169,10 +202,10 @@ class LocalRabbitMQ:
         self.erlang.write_cookie(self.directory)
 
     def _environment(self) -> dict[str, str]:
-        """Name everything a node takes from its surroundings, so that none of the machine's is taken.
+        """Return everything that a node reads from its environment, so that nothing of the machine's is used.
 
-        The process environment is not passed on: RABBITMQ_*, ERL_* or NOTIFY_SOCKET of an
-        outer service would steer this node.
+        The process environment is not passed on: RABBITMQ_*, ERL_* or NOTIFY_SOCKET of an outer service would
+        affect this node.
         """
         here = self.directory
         plugins = self._program("rabbitmq-server").parents[1] / "plugins"
@@ -180,8 +213,7 @@ class LocalRabbitMQ:
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
             "HOME": str(here),
-            # Makes the start script become the Erlang machine rather than its parent, so that the
-            # child's process id is the one to signal.
+            # Makes the start script become the Erlang VM instead of its parent, so that signals reach the VM.
             "detached": "true",
             "ERL_EPMD_PORT": str(self.erlang.epmd_port),
             "ERL_EPMD_ADDRESS": LOOPBACK,
@@ -197,15 +229,21 @@ class LocalRabbitMQ:
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(here / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(here / "enabled_plugins"),
             "RABBITMQ_PLUGINS_DIR": str(plugins),
-            # Two schedulers serve a test, and a big machine would start one for every core.
+            # Two schedulers suffice; a big machine would start one for every core.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 -kernel inet_dist_use_interface {127,0,0,1}",
         }
 
     def _greets(self) -> bool:
-        """Tell whether the listener speaks AMQP, which it does last in a node's start."""
+        """Return whether the listener speaks AMQP, which it does last in a node's start."""
         try:
             with socket.create_connection((LOOPBACK, self.amqp_port), timeout=1.0) as client:
                 client.sendall(AMQP_GREETING)
                 return bool(client.recv(1))
         except OSError:
             return False
+
+    def _manages(self) -> bool:
+        """Return whether the management API accepts the credentials and every virtual host is up."""
+        with suppress(requests.RequestException):
+            return requests.get(f"{self.management_url}/api/health/checks/virtual-hosts", timeout=5.0).ok
+        return False

@@ -1,5 +1,6 @@
 """Run the service in the foreground until Ctrl-C."""
 
+import fcntl
 import json
 import math
 import os
@@ -7,7 +8,8 @@ import shlex
 import shutil
 import sys
 import uuid
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,12 +17,18 @@ import click
 from sqlalchemy.engine import URL, make_url
 
 from deploy.local.brokers import broker
-from deploy.local.leftovers import end_leftovers
-from deploy.local.lock import only_one
-from deploy.local.service import PROJECT, LocalService, environment_file, free_bind
-from deploy.local.supervision import running
+from deploy.local.process import ServerStartError, end_orphans, run_processes
+from deploy.local.service import (
+    PLATFORM_PORT,
+    PROJECT,
+    LocalService,
+    environment_file,
+    free_bind,
+    usual_or_free_port,
+)
 from messaging.environment import Environment
 from omctl.signatures import curl_line, newest_secret
+from simulator.platform import EventStatus, Organisation, serve_platform
 from webhook_api.settings import header_pairs
 from webhook_api.signature import sign
 
@@ -37,47 +45,85 @@ def run(var: Path) -> None:
         ServerStartError: a server did not start, or a process ended by itself.
     """
     with ExitStack() as stack:
-        stack.enter_context(only_one(var / "run.lock"))
-        end_leftovers(var)
-        bind = free_bind()
-        service = LocalService(var, bind, stack.enter_context(broker(var)))
-        service.enter()
-        service.set_up()
+        stack.enter_context(single_instance(var / "run.lock"))
+        end_orphans(var)
+        service = LocalService(var, free_bind(), stack.enter_context(broker(var)))
+        service.prepare()
         stack.enter_context(environment_file(var / "environment"))
-        # By whichever signal: being told to end is no fault.
+        # A signal is no fault.
         stack.enter_context(suppress(SystemExit))
-        wait = stack.enter_context(running(service.commands(), var))
+        wait = stack.enter_context(run_processes(service.commands(), var))
         if wait(service.is_ready, READY_SECONDS):
-            click.echo(f"\n{greeting(service)}\n")
+            text = greet(service, stack.enter_context(simulated_platform(service)))
+            (var / "greeting").write_text(f"{text}\n")
+            click.echo(f"\n{text}\n\n`cat var/greeting` shows this again.\n")
         wait(lambda: False, math.inf)
 
 
-def greeting(service: LocalService) -> str:
-    """Return what a person is told once everything runs: what is where, and how to try it."""
+@contextmanager
+def single_instance(path: Path) -> Iterator[None]:
+    """Hold the lock file for a `with` block; the kernel releases it when the process dies.
+
+    Raises:
+        ServerStartError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise ServerStartError(
+                f"It already runs here, as process {file.read().strip()}; stop that one first"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def simulated_platform(service: LocalService) -> Iterator[str]:
+    """Serve a simulated platform, whose page posts to the service, and yield its URL."""
+    environment = Environment()
+    organisation = Organisation("simulated", "simulated")
+    headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
+    secret = newest_secret(environment).decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
+    is_signed = not environment.boolean("OM_ALLOW_UNSIGNED", default=False)
+    organisation.registrations.register_both(service.webhook_url, headers, secret, is_signed=is_signed)
+    status = EventStatus(environment.string("OM_DATABASE_URL"))
+    with serve_platform(organisation, usual_or_free_port(PLATFORM_PORT), event_status=status) as url:
+        yield url
+
+
+def greet(service: LocalService, platform_url: str) -> str:
+    """Return what runs where, and how to try it."""
     database = make_url(Environment().string("OM_DATABASE_URL"))
     facts = {
         "webhook": service.webhook_url,
+        "status page": service.status_page,
+        "simulated platform": f"{platform_url}/ (play customer and agent; each message becomes a webhook)",
         "health": f"{service.url}/health/ready",
         "broker": service.broker.description,
         "management": service.broker.management_page,
         "database": database.render_as_string(),
         "journal": os.environ["OM_STATE_DIRECTORY"],
         "processes": ", ".join(service.commands()),
-        **({} if service.has_platform else {"reconcile": "runs where OM_GENESYS_REGION names a platform"}),
+        **({} if service.has_platform else {"reconcile": "runs if OM_GENESYS_REGION is set"}),
     }
     width = max(map(len, facts))
     shown = [f"  {name:<{width}}  {value}" for name, value in facts.items() if value]
     settings = f". {shlex.quote(os.path.relpath(service.var / 'environment', PROJECT))} && omctl check"
     hints = {
-        "Send an event (Ctrl-C stops everything):": try_it(service),
-        "See what became of the newest ones:": look_in_sql(database),
-        "Work on it from another terminal:": settings,
+        "Send an event (Ctrl-C stops everything):": event_command(service),
+        "See what happened to the newest ones:": query_command(database),
+        "Use omctl in another terminal:": settings,
     }
-    return "\n".join(["Running:", *shown, *(f"\n{what}\n\n{line}" for what, line in hints.items())])
+    return "\n".join(["Running:", *shown, *(f"\n{hint}\n\n{line}" for hint, line in hints.items())])
 
 
-def try_it(service: LocalService) -> str:
-    """Return a shell line that posts a signed event of this moment."""
+def event_command(service: LocalService) -> str:
+    """Return a shell line that posts a signed event."""
     environment = Environment()
     event = {
         "eventType": "openmessaging:conversation:new",
@@ -90,8 +136,8 @@ def try_it(service: LocalService) -> str:
     return curl_line(service.webhook_url, signature, body, None, headers)
 
 
-def look_in_sql(database: URL) -> str:
-    """Return a shell line that asks the database; psql asks for the password itself."""
+def query_command(database: URL) -> str:
+    """Return a shell line that queries the newest events; psql asks for the password itself."""
     name = str(database.database)
     if database.get_backend_name() == "postgresql":
         address = URL.create("postgresql", database.username, None, database.host, database.port, name)

@@ -14,23 +14,23 @@ from urllib.parse import urlsplit
 import requests
 
 from deploy.local.brokers import BrokerAddress
-from deploy.local.ports import LOOPBACK, answers
+from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.process import ServerStartError
+from webhook_api.routes import WEBHOOK_PATH
 
 PROJECT = Path(__file__).parents[2]
-WEBHOOK_PATH = "/webhooks/genesys/openmessaging"
 DEFAULT_BIND = f"{LOOPBACK}:8080"
+STATUS_PORT = 9464
+PLATFORM_PORT = 8090
 WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class LocalService:
-    """The service with its data under `var`; what the environment already sets, holds.
+    """The service with its data under `var`; settings in the environment take precedence.
 
     Args:
-        var: keeps database, journal and secret.
         bind: host:port of the edge.
-        broker: where events go.
     """
 
     var: Path
@@ -39,17 +39,27 @@ class LocalService:
 
     @property
     def url(self) -> str:
-        """The edge's address as a client on this machine sees it."""
+        """The edge's address for clients on this machine."""
         host, _, port = self.bind.rpartition(":")
-        return f"http://{LOOPBACK if host in {'', '0.0.0.0', '[::]'} else host}:{port}"  # noqa: S104  # is compared
+        return f"http://{LOOPBACK if host in {'', '0.0.0.0', '[::]'} else host}:{port}"  # noqa: S104  is compared
 
     @property
     def webhook_url(self) -> str:
         """Where events are posted."""
         return self.url + WEBHOOK_PATH
 
-    def enter(self) -> None:
-        """Put the settings into this process's environment, for itself and for its children."""
+    @property
+    def status_page(self) -> str:
+        """The address of the status page."""
+        return f"http://{os.environ['OM_METRICS_BIND']}/ops"
+
+    @property
+    def has_platform(self) -> bool:
+        """Whether a platform is configured, with a history to compare with."""
+        return bool(os.environ.get("OM_GENESYS_REGION") or os.environ.get("OM_GENESYS_API_URL"))
+
+    def prepare(self) -> None:
+        """Set the environment of this process and its children, and update tables and topology."""
         settings = {
             "OM_BIND": self.bind,
             "OM_AMQP_URL": self.broker.amqp_url,
@@ -57,33 +67,24 @@ class LocalService:
             **missing_settings(self.var),
         }
         os.environ.update(settings)
-
-    def set_up(self) -> None:
-        """Bring the tables and the broker's topology up to date."""
         for command in ("migrate", "setup"):
             run_quietly([sys.executable, "-m", "omctl", command])
 
     def is_ready(self) -> bool:
-        """Tell whether the edge takes events in."""
+        """Return whether the edge accepts events."""
         with suppress(requests.RequestException):
             return requests.get(f"{self.url}/health/ready", timeout=1.0).ok
         return False
 
-    @property
-    def has_platform(self) -> bool:
-        """Whether there is a history to compare with."""
-        return bool(os.environ.get("OM_GENESYS_REGION") or os.environ.get("OM_GENESYS_API_URL"))
-
     def commands(self) -> dict[str, list[str]]:
         """Return the command of each process by its name."""
-        roles = {"settle": ["settle"]}
+        roles = {"settle": ["settle"], "observe": ["observe"]}
         if self.broker.management_url:
             roles["scale"] = ["scale", "--processes"]
         else:
-            # Nobody tells how much waits: as many workers as there would be for an empty queue.
-            roles |= {
-                f"intake-{number}": ["intake", "--name", f"{number}"] for number in range(1, WORKERS + 1)
-            }
+            # The queue's length is unknown: as many workers as for an empty queue.
+            numbers = range(1, WORKERS + 1)
+            roles |= {f"intake-{number}": ["intake", "--name", f"{number}"] for number in numbers}
         roles |= {"deliver": ["deliver"]} if os.environ.get("OM_DESTINATIONS") else {}
         roles |= {"reconcile": ["reconcile"]} if self.has_platform else {}
         edge = {"edge": [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf"]}
@@ -96,13 +97,14 @@ def missing_settings(var: Path) -> dict[str, str]:
         "OM_STATE_DIRECTORY": str(var / "state"),
         "OM_DATABASE_URL": f"sqlite:///{var / 'open-messaging.sqlite3'}",
         "OM_EDGE_PROCESSES": "1",
-        # Duplicates meet in different processes, as they do in production; who names a ceiling knows better.
+        # Duplicates meet in different processes, as in production, unless the environment sets a ceiling.
         **({} if _is_set("OM_SCALE_CEILING") else {"OM_SCALE_FLOOR": str(WORKERS)}),
-        # The simulator's account is of every event, each for itself.
+        # The simulator's ledger accounts for every single event.
         "OM_STORE_TYPING": "true",
-        # A line for each event, which nobody wants of a busy service.
+        # One line for each event, which would be too much for a busy service.
         "OM_LOG_LEVEL": "debug",
         "OM_LOG_FORMAT": "text" if sys.stdout.isatty() else "json",
+        "OM_METRICS_BIND": f"{LOOPBACK}:{usual_or_free_port(STATUS_PORT)}",
     }
     missing = {name: value for name, value in defaults.items() if not _is_set(name)}
     if not _is_set("OM_WEBHOOK_SECRETS") and not _is_set("OM_ALLOW_UNSIGNED"):
@@ -110,12 +112,17 @@ def missing_settings(var: Path) -> dict[str, str]:
     return missing
 
 
+def usual_or_free_port(port: int) -> int:
+    """Return *port*, or a free one if something listens there."""
+    return free_port() if answers(port) else port
+
+
 def _is_set(name: str) -> bool:
     return name in os.environ or f"{name}_FILE" in os.environ
 
 
 def secret_file(var: Path) -> Path:
-    """Return the file with this checkout's webhook secret, made the first time."""
+    """Return the file with this checkout's webhook secret, created the first time."""
     path = var / "webhook-secret"
     if not path.exists():
         path.touch(mode=0o600)
@@ -125,18 +132,18 @@ def secret_file(var: Path) -> Path:
 
 @contextmanager
 def environment_file(path: Path) -> Iterator[None]:
-    """Leave the settings where another shell can take them up, for the time of a `with` block."""
+    """Write the settings to a file that another shell can source, for a `with` block."""
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
-    path.write_text(exports(os.environ))
+    path.write_text(render_exports(os.environ))
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
 
 
-def exports(environment: Mapping[str, str]) -> str:
-    """Return shell lines that set every OM_ variable, and find the programs of this environment."""
+def render_exports(environment: Mapping[str, str]) -> str:
+    """Return shell lines that set every OM_ variable and put this environment's programs on the path."""
     settings = {name: value for name, value in sorted(environment.items()) if name.startswith("OM_")}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
     programs = shlex.quote(str(Path(sys.executable).parent))
@@ -144,7 +151,7 @@ def exports(environment: Mapping[str, str]) -> str:
 
 
 def free_bind() -> str:
-    """Return the address for the edge, which must not be in use.
+    """Return the edge's address.
 
     Raises:
         ServerStartError: something listens there.
@@ -158,14 +165,9 @@ def free_bind() -> str:
     return bind
 
 
-def run_quietly(command: list[str], well: Container[int] = (0,)) -> str:
-    """Run a command whose output only matters when it fails; return what it printed.
-
-    Args:
-        command: program and arguments.
-        well: exit statuses that are no failure.
-    """
+def run_quietly(command: list[str], expected: Container[int] = (0,)) -> str:
+    """Run a command and return its output; show it only if the exit status is not an expected one."""
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    if done.returncode not in well:
+    if done.returncode not in expected:
         raise ServerStartError(f"{shlex.join(command[1:])} failed:\n{done.stdout}{done.stderr}")
     return done.stdout

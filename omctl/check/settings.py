@@ -14,7 +14,7 @@ from messaging.setting_names import unknown_settings
 from messaging.settings_file import file_variables, variables_now
 from omctl.check.findings import Finding, Level
 from omctl.installing import Role
-from omctl.registration import read_wanted
+from omctl.registration import read_configured
 from webhook_api.held_settings import FIXED
 from webhook_api.settings import EdgeSettings
 from workers.deliver import configured_destinations
@@ -88,7 +88,7 @@ def _no_settings() -> Finding:
 
 def _read_registration() -> object:
     environment = Environment()
-    return read_wanted(environment) if environment.string("OM_REGISTRATION") else None
+    return read_configured(environment) if environment.string("OM_REGISTRATION") else None
 
 
 def _judge_process(process: str, read_settings: Callable[[], object]) -> Finding:

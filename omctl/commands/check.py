@@ -27,7 +27,7 @@ from omctl.check import (
     explain_settings,
 )
 from omctl.console import print_json, print_table
-from omctl.installing import BOTH, InstallationError, Role, options_of
+from omctl.installing import BOTH, InstallationError, Role, resolve_options
 from omctl.options import json_option
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _explain(*, as_json: bool) -> None:
 def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
     """Return what this host does, *given* or as installed, with a note if that is not everything."""
     try:
-        roles = options_of({} if given is None else {"role": given}).roles
+        roles = resolve_options({} if given is None else {"role": given}).roles
     except InstallationError as error:
         return frozenset(Role), [Finding("settings", "role", Level.WARNING, "is unknown", str(error))]
     if len(roles) > 1:

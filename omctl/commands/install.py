@@ -15,12 +15,12 @@ from omctl.installing import (
     ENVIRONMENT,
     InstallationError,
     Role,
-    carry_out,
-    options_of,
+    firewall_rules,
     plan_installation,
     plan_removal,
     purge_steps,
-    rules,
+    resolve_options,
+    run_steps,
 )
 from omctl.options import dry_run_option, json_option
 
@@ -105,7 +105,7 @@ def install(
         "role": role, "bind": bind, "server-name": server_name, "workers": workers,
         "platform-only": platform_only, "firewall": firewall, "cluster": cluster,
     }  # fmt: skip
-    options = options_of({name: word for name, word in said.items() if word is not None}, certificate)
+    options = resolve_options({name: word for name, word in said.items() if word is not None}, certificate)
     if options.cluster and not (options.is_edge and options.is_worker):
         raise click.UsageError("A host of the cluster does everything: say --role both, or --cluster ''.")
     _check_root(dry_run=dry_run)
@@ -114,7 +114,7 @@ def install(
         os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
     _go(plan_installation(options), dry_run=dry_run, as_json=as_json)
     if firewall and dry_run and not as_json:
-        click.echo(rules(options), nl=False)
+        click.echo(firewall_rules(options), nl=False)
 
 
 @click.command(epilog=REMOVAL_EXAMPLES)
@@ -144,7 +144,7 @@ def _check_root(*, dry_run: bool) -> None:
 
 def _ask() -> None:
     """Have a person agree to what goes for good, each part by its name."""
-    for title, state in carry_out(purge_steps(), dry_run=True):
+    for title, state in run_steps(purge_steps(), dry_run=True):
         click.echo(f"{state}: {title}", err=True)
     click.confirm("What would be done cannot be undone; go on?", abort=True, err=True)
 
@@ -152,7 +152,7 @@ def _ask() -> None:
 def _go(steps: Iterable[Step], *, dry_run: bool, as_json: bool) -> None:
     """Carry the steps out, telling each on standard error as it is done."""
     rows = []
-    for title, state in carry_out(steps, dry_run=dry_run):
+    for title, state in run_steps(steps, dry_run=dry_run):
         click.echo(f"{state}: {title}", err=True)
         rows.append((title, state))
     if as_json:

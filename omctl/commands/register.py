@@ -11,7 +11,7 @@ from messaging.environment import Environment
 from omctl.connections import open_platform
 from omctl.console import print_json, print_table
 from omctl.options import dry_run_option, json_option
-from omctl.registration import Registrar, read_wanted
+from omctl.registration import Registrar, read_configured
 
 if TYPE_CHECKING:
     from omctl.registration import Registered
@@ -37,12 +37,12 @@ def register(*, is_check: bool, dry_run: bool, as_json: bool) -> None:
     `omctl rotate-secret` changes it without a refused event. Secrets and headers are never shown.
     """
     environment = Environment()
-    wanted = read_wanted(environment)
-    for warning in (warning for each in wanted for warning in each.warnings):
+    configured = read_configured(environment)
+    for warning in (warning for one in configured for warning in one.warnings):
         click.echo(f"Warning: {warning}", err=True)
     with open_platform(environment) as client:
         registrar = Registrar(client)
-        found = [registrar.find(each) for each in wanted]
+        found = [registrar.find(one) for one in configured]
         is_only_looking = is_check or dry_run
         done = found if is_only_looking else [registrar.apply(each) for each in found]
     if as_json:
@@ -56,9 +56,9 @@ def register(*, is_check: bool, dry_run: bool, as_json: bool) -> None:
 
 def _as_json(before: Registered, after: Registered) -> dict[str, object]:
     return {
-        "kind": before.wanted.kind,
-        "name": before.wanted.name,
-        "id": after.registered_id,
+        "kind": before.configured.kind,
+        "name": before.configured.name,
+        "id": after.registration_id,
         "existed": before.content is not None,
         "differences": [asdict(each) for each in before.differences],
         "left": [asdict(each) for each in after.differences],
@@ -67,7 +67,7 @@ def _as_json(before: Registered, after: Registered) -> dict[str, object]:
 
 def _print(found: list[Registered], done: list[Registered], *, is_only_looking: bool) -> None:
     rows = [
-        (each.wanted.kind, one.field, one.registered, one.configured)
+        (each.configured.kind, one.field, one.registered, one.configured)
         for each in found
         for one in each.differences
     ]
@@ -75,11 +75,11 @@ def _print(found: list[Registered], done: list[Registered], *, is_only_looking: 
         print_table(("", "field", "registered", "configured"), rows)
     for before, after in zip(found, done, strict=True):
         outcome = _outcome(before, is_only_looking=is_only_looking)
-        click.echo(f"{before.wanted.kind} {before.wanted.name!r} {outcome}{_named(after)}")
+        click.echo(f"{before.configured.kind} {before.configured.name!r} {outcome}{_named(after)}")
 
 
 def _named(registered: Registered) -> str:
-    return "" if registered.registered_id is None else f": {registered.registered_id}"
+    return "" if registered.registration_id is None else f": {registered.registration_id}"
 
 
 def _outcome(before: Registered, *, is_only_looking: bool) -> str:

@@ -12,18 +12,17 @@ from omctl.check import health_url
 from omctl.connections import open_platform
 from omctl.console import print_json, print_table
 from omctl.options import dry_run_option, json_option
-from omctl.registration import Registrar, Wanted, read_wanted
+from omctl.registration import Configured, Registrar, read_configured
 from omctl.rotation import (
-    PATIENCE_SECONDS,
     QUIET_SECONDS,
     STEPS,
-    Edges,
+    TIMEOUT_SECONDS,
     Facts,
     Rotation,
+    RotationStep,
     SecretsFile,
-    Step,
-    Times,
     next_step,
+    read_signatures,
 )
 
 EXAMPLES = """\b
@@ -46,7 +45,7 @@ Examples:
     "--reload", metavar="COMMAND", default="", help="Brings the file to the edges and reloads them."
 )
 @click.option("--quiet-seconds", type=click.FloatRange(0), default=QUIET_SECONDS, show_default=True)
-@click.option("--wait-seconds", type=click.FloatRange(0), default=PATIENCE_SECONDS, show_default=True)
+@click.option("--wait-seconds", type=click.FloatRange(0), default=TIMEOUT_SECONDS, show_default=True)
 @dry_run_option
 @json_option
 def rotate_secret(
@@ -67,17 +66,18 @@ def rotate_secret(
     for 85 s.
     """
     environment = Environment()
-    file = SecretsFile.of(path)
+    file = SecretsFile.find(path)
     urls = [f"{url.rstrip('/')}/health/ready" for url in edges] or [_own(environment)]
     with open_platform(environment) as client:
         rotation = Rotation(
             file,
-            Edges(urls),
+            lambda: read_signatures(urls),
             Registrar(client),
             _integration(environment, file),
             reload=reload,
-            times=Times(patience=wait_seconds, quiet=quiet_seconds),
-            tell=lambda line: click.echo(line, err=as_json),
+            timeout=wait_seconds,
+            quiet=quiet_seconds,
+            report=lambda line: click.echo(line, err=as_json),
         )
         if dry_run:
             _show(rotation.facts(), as_json=as_json)
@@ -96,10 +96,10 @@ def _own(environment: Environment) -> str:
     return url
 
 
-def _integration(environment: Environment, file: SecretsFile) -> Wanted:
-    for wanted in read_wanted(environment, file.read()):
-        if wanted.kind == "integration":
-            return wanted
+def _integration(environment: Environment, file: SecretsFile) -> Configured:
+    for configured in read_configured(environment, file.read()):
+        if configured.kind == "integration":
+            return configured
     raise ConfigurationError("OM_REGISTRATION: [integration] must be there: its secret is what changes")
 
 
@@ -113,7 +113,7 @@ def _show(facts: Facts, *, as_json: bool) -> None:
         print_table(("step", ""), [(step.value, state) for step, state in states.items()])
 
 
-def _state(step: Step, next_one: Step) -> str:
+def _state(step: RotationStep, next_one: RotationStep) -> str:
     position = STEPS.index(step) - STEPS.index(next_one)
     if position < 0:
         return "done"

@@ -36,12 +36,10 @@ Examples:
 
 PERCENT = click.FloatRange(0, 100)
 
-NAME: Final = "Simulated"
 CLIENT: Final = "simulated"
 """The OAuth client's id and secret if the environment has none: it protects nothing."""
 
 STOPPING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
-EVENT_TYPES: Final = ("new", "message", "updated")
 
 
 class PortTakenError(OpenMessagingError):
@@ -198,7 +196,10 @@ def serve_platform(environment: Environment, url: str | None, port: int) -> None
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     organisation = Organisation(client_id, environment.string("OM_GENESYS_CLIENT_SECRET", CLIENT))
     if url:
-        _register(organisation, environment, url)
+        headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
+        secret = newest_secret(environment).decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
+        is_signed = not environment.boolean("OM_ALLOW_UNSIGNED", default=False)
+        organisation.registrations.register_both(url, headers, secret, is_signed=is_signed)
     database = environment.string("OM_DATABASE_URL")
     try:
         event_status = EventStatus(database) if database else None
@@ -212,25 +213,3 @@ def serve_platform(environment: Environment, url: str | None, port: int) -> None
     except (OSError, SystemExit):
         # werkzeug exits if the port is taken.
         raise PortTakenError(f"port {port} of this host is taken: choose another by --port") from None
-
-
-def _register(organisation: Organisation, environment: Environment, url: str) -> None:
-    """Register the integration and the webhook of the guide, with the edge's own secret and headers.
-
-    The webhook is signed only if the edge accepts nothing unsigned; the integration needs a secret.
-    """
-    headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
-    target: dict[str, Any] = {"type": "http", "url": url, "headers": headers, "authType": "none"}
-    if not environment.boolean("OM_ALLOW_UNSIGNED", default=False):
-        target["secret"] = newest_secret(environment).decode()
-    if environment.strings("OM_WEBHOOK_SECRETS"):
-        organisation.registrations.create_integration(
-            {
-                "name": NAME,
-                "outboundNotificationWebhookUrl": url,
-                "outboundNotificationWebhookSignatureSecretToken": newest_secret(environment).decode(),
-                "webhookHeaders": headers,
-            }
-        )
-    filters = [{"eventType": f"openmessaging:conversation:{kind}", "filter": ""} for kind in EVENT_TYPES]
-    organisation.registrations.create_webhook({"name": NAME, "target": target, "eventFilters": filters})

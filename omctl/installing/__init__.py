@@ -1,13 +1,10 @@
-"""Bring the service up on a Debian VM under systemd, bring it up to date, and take it away again."""
+"""Install the service on a Debian host under systemd, upgrade it, and remove it."""
 
-from omctl.installing.files import replace
-from omctl.installing.firewall import rules
-from omctl.installing.gateway import REFUSE_UNLISTED, SITE
+from omctl.installing.gateway import REFUSE_UNLISTED, SITE, firewall_rules
 from omctl.installing.installation import plan_installation
-from omctl.installing.kept_options import BOTH, options_of
-from omctl.installing.options import ENVIRONMENT, Options, Role
+from omctl.installing.options import BOTH, ENVIRONMENT, Options, Role, resolve_options
 from omctl.installing.removal import plan_removal, purge_steps
-from omctl.installing.step import InstallationError, Step, carry_out
+from omctl.installing.steps import InstallationError, Step, replace, run_steps
 
 __all__ = [
     "BOTH",
@@ -18,11 +15,11 @@ __all__ = [
     "Options",
     "Role",
     "Step",
-    "carry_out",
-    "options_of",
+    "firewall_rules",
     "plan_installation",
     "plan_removal",
     "purge_steps",
     "replace",
-    "rules",
+    "resolve_options",
+    "run_steps",
 ]

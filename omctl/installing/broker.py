@@ -1,6 +1,4 @@
-"""Set up a RabbitMQ on this host, for whoever named none, with a user of the least rights for each side."""
-
-from __future__ import annotations
+"""Set up RabbitMQ on this host if no broker is named, with a user of minimal rights for each side."""
 
 import base64
 import hashlib
@@ -10,27 +8,25 @@ import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from omctl.installing import credentials
-from omctl.installing.authority import TRUSTED, certificate_step
-from omctl.installing.files import read, replace
-from omctl.installing.step import Step, is_installed, package_step, run, succeeds
-
-if TYPE_CHECKING:
-    from omctl.installing.options import Options
+from omctl.installing.credentials import TRUSTED, certificate_step
+from omctl.installing.options import Options
+from omctl.installing.steps import Step, is_installed, package_step, read, replace, run, succeeds
 
 PACKAGE: Final = "rabbitmq-server"
 LISTENERS: Final = Path("/etc/rabbitmq/conf.d/90-open-messaging.conf")
 CERTIFICATES: Final = Path("/etc/rabbitmq/open-messaging")
 _LONE: Final = """\
-# Written by omctl install: the broker accepts connections of this host only.
+# Written by omctl install: the broker accepts connections from this host only.
 listeners.tcp.default = 127.0.0.1:5672
 management.tcp.ip = 127.0.0.1
 management.tcp.port = 15672
 """
+# Clients verify the broker and send a password; the broker asks for no client certificate.
 _CLUSTERED: Final = f"""\
-# Written by omctl install: the hosts of a cluster reach each other's brokers by TLS.
+# Written by omctl install: the hosts of a cluster reach each other's brokers over TLS.
 listeners.tcp = none
 listeners.ssl.default = 5671
 ssl_options.cacertfile = {TRUSTED}
@@ -46,21 +42,13 @@ management.ssl.certfile = {CERTIFICATES}/certificate.pem
 management.ssl.keyfile = {CERTIFICATES}/key.pem
 cluster_partition_handling = pause_minority
 """
-"""Clients verify the broker and give a password; the broker asks for no certificate of theirs."""
+_LONE_URLS: Final = ("amqp://{}@{}:5672/%2F", "http://{}@{}:15672")
+_CLUSTERED_URLS: Final = ("amqps://{}@{}:5671/%2F", "https://{}@{}:15671")
 
 
 @dataclass(frozen=True, slots=True)
-class _User:
-    """A user of the broker.
-
-    Args:
-        name: Of the user.
-        configure: What it may declare and delete, a pattern.
-        write: What it may publish to.
-        read: What it may consume from and bind.
-        broker: The credentials that hold its AMQP address.
-        management: Those that hold its address of the management API.
-    """
+class BrokerUser:
+    """A user with its rights, as patterns of names, and the credentials that hold its addresses."""
 
     name: str
     configure: str
@@ -69,41 +57,37 @@ class _User:
     broker: Path
     management: Path | None = None
 
+    def permissions(self) -> dict[str, str]:
+        """Return its rights as RabbitMQ's definitions name them."""
+        rights = {"configure": self.configure, "write": self.write, "read": self.read}
+        return {"user": self.name, "vhost": "/", **rights}
 
-_USERS: Final = (
-    # A passive declare, which is the edge's proof, asks for no right at all (RabbitMQ 4.0).
-    _User(
+
+USERS: Final = (
+    # A passive declare, which is the edge's proof, needs no right at all (RabbitMQ 4.0).
+    BrokerUser(
         "open-messaging-edge", "^$", r"^open-messaging$", "^$",
         credentials.EDGE_BROKER, credentials.EDGE_MANAGEMENT,
     ),
-    _User(
+    BrokerUser(
         "open-messaging-worker", "^$", r"^open-messaging(\..*)?$", r"^open-messaging\..*$",
         credentials.WORKER_BROKER,
     ),
-    _User(
+    BrokerUser(
         "open-messaging-owner", r"^open-messaging(\..*)?$", r"^open-messaging(\..*)?$",
         r"^open-messaging(\..*)?$", credentials.OWNER_BROKER, credentials.OWNER_MANAGEMENT,
     ),
 )  # fmt: skip
 
-_FORMS: Final = {
-    False: ("amqp://{}@{}:5672/%2F", "http://{}@{}:15672"),
-    True: ("amqps://{}@{}:5671/%2F", "https://{}@{}:15671"),
-}
-"""Addresses of the broker and of its management API, by whether the hosts of a cluster reach it."""
-
-_CREDENTIALS: Final = (*credentials.BROKER, *credentials.MANAGEMENT)
-USER_NAMES: Final = tuple(user.name for user in _USERS)
-
 
 def server_steps(options: Options) -> list[Step]:
-    """Return the steps to a broker that runs on this host."""
-    # A broker that is here already may serve others: where it listens is left alone.
+    """Return the steps that set up a broker on this host."""
+    # An existing broker may serve others: its listeners stay as they are.
     is_ours = not is_installed(PACKAGE) or LISTENERS.exists()
     text = _CLUSTERED if options.cluster else _LONE
     guest = Step("delete RabbitMQ's user guest, an administrator", lambda: not _has_guest(), _delete_guest)
-    listen = Step(f"write {LISTENERS}", lambda: read(LISTENERS) == text, lambda: _listen(text))
-    # A broker alone listens to this host from its first start on. A cluster's needs an account for the key.
+    listen = Step(f"write {LISTENERS}", lambda: read(LISTENERS) == text, lambda: _write_listeners(text))
+    # A lone broker listens on this host only from its first start. A cluster's needs its account for the key.
     first = [package_step(PACKAGE), certificate_step(CERTIFICATES, "rabbitmq")] if options.cluster else []
     return [
         *first,
@@ -115,19 +99,19 @@ def server_steps(options: Options) -> list[Step]:
 
 
 def users_step(options: Options) -> Step:
-    """Return the step that makes the users, and keeps their addresses."""
-    return Step("make the broker's users", lambda: _has_users(options), lambda: _make_users(options))
+    """Return the step that creates the users and stores their addresses."""
+    return Step("create the broker's users", lambda: _has_users(options), lambda: _create_users(options))
 
 
-def _listen(text: str) -> None:
+def _write_listeners(text: str) -> None:
     replace(LISTENERS, text, mode=0o644)
     if is_installed(PACKAGE):
         run(["systemctl", "try-restart", PACKAGE])
 
 
 def _has_users(options: Options) -> bool:
-    """Tell whether all addresses are kept, and name each host of the cluster."""
-    if not credentials.are_there(_CREDENTIALS):
+    """Return whether all addresses are stored and name each host of the cluster."""
+    if not credentials.exist((*credentials.BROKER, *credentials.MANAGEMENT)):
         return False
     addresses = credentials.EDGE_BROKER.read_text(encoding="utf-8")
     return all(f"@{host}:5671" in addresses for host in options.cluster)
@@ -150,25 +134,30 @@ def _enable_management() -> None:
     run(["rabbitmq-plugins", "--quiet", "enable", "rabbitmq_management"])
 
 
-def _make_users(options: Options) -> None:
-    """Make the users, or give those that exist new passwords and the rights that they need."""
-    passwords = {user.name: secrets.token_urlsafe(24) for user in _USERS}
-    _import(
-        {
-            "users": [_user_entry(user, passwords[user.name]) for user in _USERS],
-            "permissions": [_rights_entry(user) for user in _USERS],
-        }
-    )
-    amqp, http = _FORMS[bool(options.cluster)]
-    for user in _USERS:
+def _create_users(options: Options) -> None:
+    """Create the users, or give existing ones new passwords and the rights that they need."""
+    passwords = {user.name: secrets.token_urlsafe(24) for user in USERS}
+    definitions = {
+        "users": [_user_definition(user, passwords[user.name]) for user in USERS],
+        "permissions": [user.permissions() for user in USERS],
+    }
+    # The broker's own account must be able to read the file.
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        os.fchmod(file.fileno(), 0o644)
+        json.dump(definitions, file)
+        file.flush()
+        run(["rabbitmqctl", "--quiet", "import_definitions", file.name])
+    amqp, http = _CLUSTERED_URLS if options.cluster else _LONE_URLS
+    for user in USERS:
         login = f"{user.name}:{passwords[user.name]}"
-        credentials.keep(user.broker, ",".join(amqp.format(login, host) for host in options.brokers))
+        credentials.store(user.broker, ",".join(amqp.format(login, host) for host in options.brokers))
         if user.management:
-            credentials.keep(user.management, ",".join(http.format(login, host) for host in options.brokers))
+            urls = (http.format(login, host) for host in options.brokers)
+            credentials.store(user.management, ",".join(urls))
 
 
-def _user_entry(user: _User, password: str) -> dict[str, object]:
-    """Return a user as definitions name it; the password as the broker keeps it: salted and hashed.
+def _user_definition(user: BrokerUser, password: str) -> dict[str, object]:
+    """Return a user as RabbitMQ's definitions name it, with a salted and hashed password.
 
     Source: RabbitMQ, "Passwords", "This is the algorithm".
     """
@@ -177,17 +166,3 @@ def _user_entry(user: _User, password: str) -> dict[str, object]:
     algorithm = "rabbit_password_hashing_sha256"
     tags = ["management"] if user.management else []
     return {"name": user.name, "password_hash": hashed, "hashing_algorithm": algorithm, "tags": tags}
-
-
-def _rights_entry(user: _User) -> dict[str, object]:
-    rights = {"configure": user.configure, "write": user.write, "read": user.read}
-    return {"user": user.name, "vhost": "/", **rights}
-
-
-def _import(definitions: dict[str, object]) -> None:
-    """Have the broker take definitions up, from a file that its own account can read."""
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        os.fchmod(file.fileno(), 0o644)
-        json.dump(definitions, file)
-        file.flush()
-        run(["rabbitmqctl", "--quiet", "import_definitions", file.name])

@@ -1,68 +1,64 @@
-"""Have the brokers of several hosts be one: the others join the first with what it has written."""
-
-from __future__ import annotations
+"""Make one RabbitMQ cluster of several hosts' brokers, and leave it again."""
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from omctl.installing import authority, credentials
-from omctl.installing.authority import authority_steps
+from omctl.installing import credentials
 from omctl.installing.broker import LISTENERS, PACKAGE, server_steps, users_step
+from omctl.installing.credentials import authority_steps, read_stripped
 from omctl.installing.database import database_steps
-from omctl.installing.files import read, replace
-from omctl.installing.options import CONFIGURATION, CREDENTIALS
-from omctl.installing.step import InstallationError, Step, is_installed, run, succeeds
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from omctl.installing.options import Options
+from omctl.installing.options import CONFIGURATION, Options
+from omctl.installing.steps import InstallationError, Step, always, is_installed, read, replace, run, succeeds
 
 COOKIE: Final = Path("/var/lib/rabbitmq/.erlang.cookie")
-KEPT_COOKIE: Final = CREDENTIALS / "cluster" / "erlang-cookie"
-"""By it nodes know that they belong together. It travels with the other secrets."""
+STORED_COOKIE: Final = credentials.CLUSTER / "erlang-cookie"
+"""Nodes with the same cookie form a cluster. It is copied to each host with the other secrets."""
 POSTGRESQL: Final = Path("/etc/postgresql")
-_LET_IN: Final = "*/main/conf.d/open-messaging.conf"
-"""Written where the cluster's database is, when the other hosts are let in; no removal takes it away."""
+_CLUSTER_ACCESS: Final = "*/main/conf.d/open-messaging.conf"
+"""Exists on the host with the cluster's database; no removal deletes it."""
 
 
 def cluster_steps(options: Options) -> Iterator[Step]:
-    """Return the steps to a broker that several hosts carry, and on the first of them to the database.
+    """Return the steps to a broker on several hosts and, on the first of them, to the database.
 
     Raises:
-        InstallationError: This host is none of them, or has not got what the first one has written.
+        InstallationError: The cluster does not name this host, or the first host's files are missing.
     """
     if options.host not in options.cluster:
         raise InstallationError(f"this host is called {options.host}, which --cluster does not name")
-    if not options.is_first and not credentials.are_there(
-        (KEPT_COOKIE, authority.KEPT / "hosts", *credentials.BROKER)
-    ):
+    needed = (STORED_COOKIE, credentials.CLUSTER / "hosts", *credentials.BROKER)
+    if not options.is_first and not credentials.exist(needed):
         first = options.cluster[0]
-        raise InstallationError(f"copy {CONFIGURATION} from {first} first, once it is installed there")
+        raise InstallationError(f"install {first} first, then copy {CONFIGURATION} from {first} to this host")
     if is_installed(PACKAGE) and not LISTENERS.exists():
-        raise InstallationError(f"the broker of this host serves others: write {LISTENERS} to have it join")
+        raise InstallationError(
+            f"this host's broker was here before and may serve others: create {LISTENERS} to let it join"
+        )
     yield from authority_steps(options)
     yield from server_steps(options)
-    if options.is_first:
-        yield Step("keep the cluster's cookie", KEPT_COOKIE.exists, _keep_cookie)
-        yield users_step(options)
-        if not _has_database_elsewhere(options):
-            yield from database_steps(options)
-    else:
+    if not options.is_first:
         yield from _join_steps(options)
+        return
+    yield Step("store the cluster's cookie", STORED_COOKIE.exists, _store_cookie)
+    yield users_step(options)
+    named = read(credentials.WORKER_DATABASE)
+    if named is None or any(f"@{host}/" in named for host in ("127.0.0.1", options.host)):
+        yield from database_steps(options)
 
 
 def _join_steps(options: Options) -> Iterator[Step]:
     first, here = (f"rabbit@{host}" for host in (options.cluster[0], options.host))
-    yield Step("take the cluster's cookie", lambda: _cookie(COOKIE) == _cookie(KEPT_COOKIE), _take_cookie)
-    yield Step(f"join the broker of {options.cluster[0]}", lambda: first in members(), lambda: _join(first))
     yield Step(
-        "have a member of each queue here",
-        lambda: False,
-        lambda: run(["rabbitmq-queues", "--quiet", "grow", here, "all"]),
+        "use the cluster's cookie",
+        lambda: read_stripped(COOKIE) == read_stripped(STORED_COOKIE),
+        _use_cookie,
     )
+    yield Step(f"join the broker of {options.cluster[0]}", lambda: first in members(), lambda: _join(first))
+    grow = ["rabbitmq-queues", "--quiet", "grow", here, "all"]
+    yield always("add a member of each queue on this host", lambda: run(grow))
     for path in (*credentials.BROKER, *credentials.MANAGEMENT):
         yield _own_first_step(path, options.host)
 
@@ -70,102 +66,87 @@ def _join_steps(options: Options) -> Iterator[Step]:
 def _own_first_step(path: Path, host: str) -> Step:
     return Step(
         f"put this host first in {path}",
-        lambda: (text := read(path) or "").strip() == own_first(text, host),
-        lambda: credentials.keep(path, own_first(read(path) or "", host)),
+        lambda: read_stripped(path) == put_own_first(read_stripped(path), host),
+        lambda: credentials.store(path, put_own_first(read_stripped(path), host)),
     )
 
 
-def own_first(addresses: str, host: str) -> str:
-    """Return the brokers' addresses so that a host's processes try its own before the others."""
+def put_own_first(addresses: str, host: str) -> str:
+    """Sort the brokers' addresses so that a host's processes try its own broker first."""
     return ",".join(sorted(addresses.strip().split(","), key=lambda address: f"@{host}:" not in address))
 
 
-def _has_database_elsewhere(options: Options) -> bool:
-    """Tell whether a database is named that is not this host's."""
-    named = read(credentials.WORKER_DATABASE)
-    return named is not None and not any(f"@{host}/" in named for host in ("127.0.0.1", options.host))
+def _store_cookie() -> None:
+    credentials.store(STORED_COOKIE, read_stripped(COOKIE))
 
 
-def _cookie(path: Path) -> str:
-    return (read(path) or "").strip()
-
-
-def _keep_cookie() -> None:
-    credentials.keep(KEPT_COOKIE, _cookie(COOKIE))
-
-
-def _take_cookie() -> None:
-    """Have the node know the others; it must not run meanwhile."""
+def _use_cookie() -> None:
+    """Replace the node's cookie; the node must not run meanwhile."""
     run(["systemctl", "stop", PACKAGE])
-    replace(COOKIE, _cookie(KEPT_COOKIE), mode=0o400)
+    replace(COOKIE, read_stripped(STORED_COOKIE), mode=0o400)
     shutil.chown(COOKIE, "rabbitmq", "rabbitmq")
     run(["systemctl", "start", PACKAGE])
 
 
 def members() -> list[str]:
-    """Return the nodes of this host's cluster; none where its broker does not run."""
+    """Return the nodes of this host's cluster; none if its broker does not run."""
     if not succeeds(["rabbitmqctl", "--quiet", "status"]):
         return []
-    said = run(["rabbitmqctl", "--quiet", "cluster_status", "--formatter", "json"])
-    return list(json.loads(said)["disk_nodes"])
+    status = run(["rabbitmqctl", "--quiet", "cluster_status", "--formatter", "json"])
+    return list(json.loads(status)["disk_nodes"])
 
 
 def _join(first: str) -> None:
-    """Leave what this node was alone, and be one of the others."""
     for command in (["stop_app"], ["reset"], ["join_cluster", first], ["start_app"]):
         run(["rabbitmqctl", "--quiet", *command])
 
 
 def other_members(here: str) -> list[str]:
-    """Return the nodes that share this host's queues and users.
-
-    Args:
-        here: This host's own node.
+    """Return the nodes that share this node's queues and users.
 
     Raises:
-        InstallationError: It was made one of several, and does not run, so that it cannot tell.
+        InstallationError: This node belongs to a cluster and does not run, so it cannot list its members.
     """
     found = members()
-    if not found and KEPT_COOKIE.exists():
+    if not found and STORED_COOKIE.exists():
         raise InstallationError(
-            f"{here} is one of a cluster and does not run, so that it cannot leave: systemctl restart "
-            f"{PACKAGE}. If it is gone for good, `rabbitmqctl forget_cluster_node {here}` on another "
-            f"host, and delete {KEPT_COOKIE} here. Then run the same command again"
+            f"{here} belongs to a cluster and does not run, so it cannot leave: systemctl restart {PACKAGE}. "
+            f"If it is lost for good, run `rabbitmqctl forget_cluster_node {here}` on another host and "
+            f"delete {STORED_COOKIE} here. Then run the same command again"
         )
     return [node for node in found if node != here] if len(found) > 1 else []
 
 
 def has_left() -> bool:
-    """Tell whether this host has left the cluster whose database it has, which the others may go on using."""
-    return not KEPT_COOKIE.exists() and any(POSTGRESQL.glob(_LET_IN))
+    """Return whether this host has left a cluster whose database it holds and which others may still use."""
+    return not STORED_COOKIE.exists() and any(POSTGRESQL.glob(_CLUSTER_ACCESS))
 
 
 def leave(here: str) -> None:
-    """Have this host's node be alone and empty; the others keep queues, users and all that waits.
+    """Take this node out of the cluster and empty it; the others keep all queues and users.
 
     A reset alone would leave a member of each queue behind that counts for its majority and never answers.
-    The cookie goes with the reset: with it a node that is alone counts as the last one.
+    The cookie is deleted with the reset: with a cookie, a node that is alone counts as the last one.
 
     Raises:
         InstallationError: The others have no majority, or a queue keeps its member here; nothing is lost.
     """
-    said = run(["rabbitmq-queues", "--quiet", "shrink", here])
-    if failed := _not_shrunk(said):
+    if failed := _failed_rows(run(["rabbitmq-queues", "--quiet", "shrink", here])):
         raise InstallationError(
-            f"{here} does not leave, since queues keep their member there: {'; '.join(failed)}. See that the "
-            "other nodes run; where a queue has no other member, delete it, or have it have one: "
+            f"{here} does not leave the cluster because queues keep their member there: {'; '.join(failed)}. "
+            "Make sure that the other nodes run. If a queue has no other member, delete it or add one with "
             "`rabbitmq-queues grow NODE all`. Then run the same command again"
         )
     for command in ("stop_app", "reset"):
         run(["rabbitmqctl", "--quiet", command])
-    KEPT_COOKIE.unlink(missing_ok=True)
+    STORED_COOKIE.unlink(missing_ok=True)
     run(["rabbitmqctl", "--quiet", "start_app"])
 
 
-def _not_shrunk(said: str) -> list[str]:
+def _failed_rows(output: str) -> list[str]:
     """Return the rows of queues that could not be shrunk: virtual host, name, size, result.
 
-    Source: shrink_command.ex of RabbitMQ 4.0: "ok", or "error: " and why; tabs in names are escaped.
+    Source: shrink_command.ex of RabbitMQ 4.0: "ok", or "error: " and the reason; tabs in names are escaped.
     """
-    rows = [row.split("\t") for row in said.split("\n")]
+    rows = [row.split("\t") for row in output.split("\n")]
     return [" ".join(row) for row in rows if row[-1].startswith("error")]

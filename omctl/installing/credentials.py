@@ -1,22 +1,20 @@
-"""Keep the secrets and addresses that units load as credentials, one file each, for root alone.
+"""The secrets and addresses that units load as credentials, one file each, readable by root alone.
 
-What is there already wins, then what the environment of the installing command says, then what the
-installation itself makes up for the servers that it sets up.
+An existing file wins over the environment of the installing command, which wins over what the installation
+generates. A cluster's certificate is kept here too, because the directory is copied to each host.
 """
-
-from __future__ import annotations
 
 import os
 import secrets
-from typing import TYPE_CHECKING, Final
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 from messaging.environment import Environment
-from omctl.installing.files import read, replace
-from omctl.installing.options import CREDENTIALS
-from omctl.installing.step import Step, kept
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from omctl.installing.options import CREDENTIALS, Options
+from omctl.installing.steps import Step, kept, package_step, read, replace, run
 
 EDGE_BROKER: Final = CREDENTIALS / "edge" / "OM_AMQP_URL"
 EDGE_MANAGEMENT: Final = CREDENTIALS / "edge" / "OM_MANAGEMENT_URL"
@@ -34,61 +32,71 @@ EVENTS_HEADERS: Final = CREDENTIALS / "OM_EVENTS_HEADERS"
 
 BROKER: Final = (EDGE_BROKER, WORKER_BROKER, OWNER_BROKER)
 MANAGEMENT: Final = (EDGE_MANAGEMENT, OWNER_MANAGEMENT)
-DATABASE: Final = (WORKER_DATABASE, OWNER_DATABASE)
 
-_GIVEN: Final = {
+VARIABLES: Final = {
     "OM_AMQP_URL": BROKER,
     "OM_MANAGEMENT_URL": MANAGEMENT,
-    "OM_DATABASE_URL": DATABASE,
+    "OM_DATABASE_URL": (WORKER_DATABASE, OWNER_DATABASE),
     "OM_WEBHOOK_SECRETS": (WEBHOOK_SECRETS,),
     "OM_GENESYS_CLIENT_SECRET": (GENESYS_SECRET,),
     "OM_REQUIRED_HEADERS": (REQUIRED_HEADERS,),
     "OM_EVENTS_HEADERS": (EVENTS_HEADERS,),
 }
-"""Which credentials a variable of the installing command's environment becomes."""
+"""The credentials that each variable of the installing command's environment becomes."""
 
-_OTHERWISE: Final = "edit it, or delete it and install again"
-_CHANGED_BY: Final = {"OM_WEBHOOK_SECRETS": "omctl rotate-secret changes it"}
-"""How a person changes what is kept. What a rotation has retired must not come back by an upgrade."""
+CLUSTER: Final = CREDENTIALS / "cluster"
+CERTIFICATE_FILES: Final = ("authority.pem", "certificate.pem", "key.pem", "hosts")
+TRUSTED: Final = Path("/usr/local/share/ca-certificates/open-messaging-cluster.crt")
+"""The cluster's authority, where update-ca-certificates finds it; libpq reads it here."""
+_CERTIFICATE_DAYS: Final = "3650"
+"""The authority's key is deleted at once: to replace everything, delete `hosts` and install again."""
+_CURVE: Final = (
+    "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", _CERTIFICATE_DAYS,
+)  # fmt: skip
 
 
 def given_steps() -> list[Step]:
-    """Return the steps that keep what the environment names: servers and secrets that are there already."""
+    """Return the steps that store the servers and secrets named by the environment."""
     environment = Environment()
-    named = {name: environment.string(name) for name in _GIVEN}
-    return [_given(path, name, value) for name, value in named.items() if value for path in _GIVEN[name]]
+    named = [(name, path) for name, paths in VARIABLES.items() for path in paths]
+    return [_given_step(path, name, value) for name, path in named if (value := environment.string(name))]
 
 
 def missing_steps() -> list[Step]:
-    """Return the steps that write the credentials that were not given.
+    """Return the steps that write the credentials that are still missing.
 
-    A first webhook secret is made up. Where the database has no reader of ours, its address is the workers':
-    replace it by that of a role with fewer rights. The others stay empty.
+    The first webhook secret is generated. Without a reader role of ours, the reader gets the workers'
+    database address; replace it with that of a role with fewer rights. The others stay empty.
     """
-    fresh = {
+    generated: dict[Path, Callable[[], str]] = {
         WEBHOOK_SECRETS: lambda: secrets.token_urlsafe(32),
         **dict.fromkeys((GENESYS_SECRET, REQUIRED_HEADERS, EVENTS_HEADERS, EDGE_MANAGEMENT), str),
     }
-    if _workers_database():
-        fresh[READER_DATABASE] = _workers_database
-    return [
-        Step(f"write {path}", path.exists, lambda path=path, make=make: keep(path, make()))  # type: ignore[misc]
-        for path, make in fresh.items()
-    ]
+    if read_stripped(WORKER_DATABASE):
+        generated[READER_DATABASE] = lambda: read_stripped(WORKER_DATABASE)
+    return [_missing_step(path, generate) for path, generate in generated.items()]
 
 
-def _workers_database() -> str:
-    return (read(WORKER_DATABASE) or "").strip()
+def _missing_step(path: Path, generate: Callable[[], str]) -> Step:
+    return Step(f"write {path}", path.exists, lambda: store(path, generate()))
 
 
-def _given(path: Path, name: str, value: str) -> Step:
-    """Keep a value where none is kept yet; an empty one stands for none."""
-    if (read(path) or "").strip() in {"", value}:
-        return Step(f"write {path}", lambda: read(path) == value + "\n", lambda: keep(path, value))
-    return kept(f"{path}, which differs from {name}: {_CHANGED_BY.get(name, _OTHERWISE)}")
+def _given_step(path: Path, name: str, value: str) -> Step:
+    """Store a value unless there is another one already."""
+    if read_stripped(path) in {"", value}:
+        return Step(f"write {path}", lambda: read(path) == value + "\n", lambda: store(path, value))
+    # A secret that a rotation has retired must not come back with an upgrade.
+    change = "edit it, or delete it and install again"
+    change = "omctl rotate-secret changes it" if name == "OM_WEBHOOK_SECRETS" else change
+    return kept(f"{path}, which differs from {name}: {change}")
 
 
-def keep(path: Path, value: str) -> None:
+def read_stripped(path: Path) -> str:
+    """Return a credential; empty if it is missing."""
+    return (read(path) or "").strip()
+
+
+def store(path: Path, value: str) -> None:
     """Write one credential."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for directory in (CREDENTIALS, path.parent):
@@ -96,17 +104,78 @@ def keep(path: Path, value: str) -> None:
     replace(path, f"{value}\n", mode=0o600)
 
 
-def are_there(paths: tuple[Path, ...]) -> bool:
-    """Tell whether all of *paths* are written."""
+def exist(paths: tuple[Path, ...]) -> bool:
+    """Return whether all of *paths* are written."""
     return all(path.exists() for path in paths)
 
 
-def is_named(name: str) -> bool:
-    """Tell whether a server is named: by credentials, or by the environment, of which these are made."""
-    return are_there(_GIVEN[name]) or bool(Environment().string(name))
+def is_server_named(name: str) -> bool:
+    """Return whether credentials or the environment name a server."""
+    return exist(VARIABLES[name]) or bool(Environment().string(name))
 
 
-def owner_environment(environment: dict[str, str] | None = None) -> dict[str, str]:
+def owner_environment() -> dict[str, str]:
     """Return an environment in which omctl acts as the owner of tables and queues."""
-    kept = {name: value for name, value in (environment or os.environ).items() if not name.startswith("OM_")}
-    return {**kept, "CREDENTIALS_DIRECTORY": str(OWNER)}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("OM_")}
+    return {**others, "CREDENTIALS_DIRECTORY": str(OWNER)}
+
+
+def authority_steps(options: Options) -> list[Step]:
+    """Return the steps that make the cluster's certificate on its first host, and trust it on this host."""
+    hosts = ",".join(sorted(options.cluster))
+    make = Step(
+        "make the cluster's certificate",
+        lambda: read_stripped(CLUSTER / "hosts") == hosts,
+        lambda: make_certificate(hosts),
+    )
+    trust = Step(
+        "trust the cluster's authority",
+        lambda: read(TRUSTED) == _certificate_text("authority.pem"),
+        _trust_authority,
+    )
+    first = [package_step("openssl"), make] if options.is_first else []
+    return [*first, package_step("ca-certificates"), trust]
+
+
+def certificate_step(directory: Path, group: str) -> Step:
+    """Return the step that writes the cluster's certificate and key for a server; its group may read them."""
+    names = ("certificate.pem", "key.pem")
+
+    def is_written() -> bool:
+        return all(read(directory / name) == _certificate_text(name) for name in names)
+
+    def write() -> None:
+        for name in names:
+            replace(directory / name, _certificate_text(name), mode=0o640)
+            shutil.chown(directory / name, "root", group)
+
+    return Step(f"write the cluster's certificate to {directory}", is_written, write)
+
+
+def _certificate_text(name: str) -> str:
+    return read_stripped(CLUSTER / name) + "\n"
+
+
+def _trust_authority() -> None:
+    replace(TRUSTED, _certificate_text("authority.pem"), mode=0o644)
+    run(["update-ca-certificates"])
+
+
+def make_certificate(hosts: str) -> None:
+    """Make an authority and a certificate for *hosts*, separated by commas; delete the authority's key."""
+    names = ",".join(f"DNS:{host}" for host in [*hosts.split(","), "localhost"])
+    with tempfile.TemporaryDirectory() as directory:
+        authority = ["-keyout", f"{directory}/authority-key.pem", "-out", f"{directory}/authority.pem"]
+        # Python 3.13 verifies strictly and requires keyUsage in an authority.
+        use = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        constraints = ["-addext", "basicConstraints=critical,CA:TRUE,pathlen:0", *use]
+        subject = ["-subj", "/CN=Open Messaging Ingest: this cluster"]
+        run(["openssl", "req", "-x509", *_CURVE, *authority, *subject, *constraints])
+        issuer = ["-CA", f"{directory}/authority.pem", "-CAkey", f"{directory}/authority-key.pem"]
+        certificate = ["-keyout", f"{directory}/key.pem", "-out", f"{directory}/certificate.pem"]
+        use = ["-addext", "basicConstraints=CA:FALSE", "-addext", "extendedKeyUsage=serverAuth"]
+        subject = ["-subj", "/CN=Open Messaging Ingest", "-addext", f"subjectAltName={names}", *use]
+        run(["openssl", "req", "-x509", *_CURVE, *issuer, *certificate, *subject])
+        for name in CERTIFICATE_FILES[:-1]:
+            store(CLUSTER / name, Path(directory, name).read_text(encoding="utf-8").strip())
+    store(CLUSTER / "hosts", hosts)

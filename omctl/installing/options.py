@@ -1,23 +1,37 @@
-"""Say what an installation shall come to."""
-
-from __future__ import annotations
+"""The options of an installation: given now, else saved by an earlier installation, else the default."""
 
 import enum
 import ipaddress
+import json
+import shlex
 import socket
 import sys
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from omctl.installing.steps import InstallationError, Step, file_step, kept, read
 
 CONFIGURATION: Final = Path("/etc/open-messaging")
 CREDENTIALS: Final = CONFIGURATION / "credentials"
 ENVIRONMENT: Final = CONFIGURATION / "environment"
 DESTINATIONS: Final = CONFIGURATION / "destinations.toml"
+SAVED: Final = CONFIGURATION / "installation.toml"
 STATE: Final = Path("/var/lib/open-messaging")
-UNITS: Final = Path("/etc/systemd/system")
 ACCOUNT: Final = "open-messaging"
 SCALER_ACCOUNT: Final = "open-messaging-scaler"
+BOTH: Final = "both"
+
+_HEADING: Final = """\
+# Options of this host's installation. Written by omctl install, which takes an option from here if it is
+# called without it. To change an option, give it again.
+"""
+
+Values = Mapping[str, str | int]
+"""Options by their names on the command line, such as server-name."""
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Role(enum.StrEnum):
@@ -27,26 +41,21 @@ class Role(enum.StrEnum):
     WORKER = "worker"
 
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person asked for.
+    """How to install a host.
 
     Args:
-        roles: What this host does; a lone VM does both.
         bind: Where the edge listens, host:port.
-        server_name: The name in the certificate that nginx answers to.
-        certificate: PEM files of it and of its private key; none: one is made that signs itself.
-        workers: Intake workers, always so many; None: as many as the queue needs.
-        platform_only: Refuse who is not on the list of the platform's addresses, once there is one.
-        firewall: Limit connections by sender in the kernel too.
-        cluster: Short names of the hosts whose brokers are one, the first of which is installed first and has
-            the database; none: this host's broker stands alone.
+        server_name: The name that nginx answers to.
+        certificate: PEM files of the certificate and its key; None makes a self-signed one.
+        workers: The fixed number of intake workers; None for as many as the queue needs.
+        platform_only: Refuse addresses outside the platform's list, once there is one.
+        firewall: Also limit connections by sender in the kernel.
+        cluster: Short names of the hosts that share a broker, the first of which has the database.
         host: This host's own short name.
-        prefix: The virtual environment that the units run; the one of this program.
-        kept: Which of these an earlier installation decides, by their names on the command line.
+        prefix: The virtual environment that the units run.
+        saved: The options that come from an earlier installation.
     """
 
     roles: frozenset[Role] = frozenset(Role)
@@ -59,7 +68,7 @@ class Options:
     cluster: tuple[str, ...] = ()
     host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
     prefix: Path = field(default_factory=lambda: Path(sys.prefix))
-    kept: tuple[str, ...] = ()
+    saved: tuple[str, ...] = ()
 
     @property
     def is_edge(self) -> bool:
@@ -68,27 +77,121 @@ class Options:
 
     @property
     def is_worker(self) -> bool:
-        """Whether this host works off the queue."""
+        """Whether this host processes the queue."""
         return Role.WORKER in self.roles
 
     @property
     def is_first(self) -> bool:
-        """Whether this host stands alone, or is the one that the others join."""
+        """Whether this host stands alone or is the one that the others join."""
         return not self.cluster or self.cluster[0] == self.host
 
     @property
     def brokers(self) -> tuple[str, ...]:
-        """The hosts at which the broker is reached."""
+        """The hosts of the broker."""
         return self.cluster or ("127.0.0.1",)
 
+    def values(self) -> Values:
+        """Return the options that are saved, as the command line takes them."""
+        return {
+            "role": BOTH if self.is_edge and self.is_worker else min(self.roles).value,
+            "bind": self.bind,
+            "server-name": self.server_name,
+            "workers": self.workers or 0,
+            "platform-only": self.platform_only,
+            "firewall": self.firewall,
+            "cluster": ",".join(self.cluster),
+        }
 
-def addresses(options: Options) -> list[Address]:
-    """Return the addresses of the cluster's other hosts, in order; none without a cluster.
+    def other_addresses(self) -> list[Address]:
+        """Return the addresses of the cluster's other hosts, in order.
+
+        Raises:
+            OSError: A name has no address.
+        """
+        others = [host for host in self.cluster if host != self.host]
+        named = {info[4][0] for host in others for info in socket.getaddrinfo(host, None)}
+        parsed = [ipaddress.ip_address(str(address)) for address in named]
+        return sorted((one for one in parsed if not (one.is_loopback or one.is_link_local)), key=str)
+
+
+def resolve_options(given: Values, certificate: tuple[Path, Path] | None = None) -> Options:
+    """Combine the options given on the command line with the saved ones and the defaults.
 
     Raises:
-        OSError: A name has no address.
+        InstallationError: The saved options cannot be read.
     """
-    others = [host for host in options.cluster if host != options.host]
-    named = {info[4][0] for host in others for info in socket.getaddrinfo(host, None)}
-    parsed = [ipaddress.ip_address(str(address)) for address in named]
-    return sorted((found for found in parsed if not (found.is_loopback or found.is_link_local)), key=str)
+    saved = _read_saved()
+    values = {**Options().values(), **saved, **given}
+    role, hosts = str(values["role"]), str(values["cluster"])
+    return Options(
+        roles=frozenset(Role) if role == BOTH else frozenset({Role(role)}),
+        bind=str(values["bind"]),
+        server_name=str(values["server-name"]),
+        certificate=certificate,
+        workers=int(values["workers"]) or None,
+        platform_only=bool(values["platform-only"]),
+        firewall=bool(values["firewall"]),
+        cluster=tuple(hosts.split(",")) if hosts else (),
+        saved=tuple(name for name in saved if name not in given),
+    )
+
+
+def saved_option_steps(options: Options) -> list[Step]:
+    """Return the steps that report which options come from an earlier installation, and how to reset them."""
+    values, defaults = options.values(), Options().values()
+    return [
+        kept(
+            f"{_argument(name, values[name])} of an earlier installation; "
+            f"{_argument(name, defaults[name])} resets it"
+        )
+        for name in options.saved
+    ]
+
+
+def save_options_step(options: Options) -> Step:
+    """Return the step that saves the options, without defaults."""
+    return file_step(SAVED, lambda: render_options(options))
+
+
+def render_options(options: Options) -> str:
+    """Return the text of the file of saved options."""
+    defaults = Options().values()
+    return _HEADING + "".join(
+        f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
+        for name, value in options.values().items()
+        if value != defaults[name]
+    )
+
+
+def _argument(name: str, value: str | int) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {shlex.quote(str(value))}"
+
+
+def _read_saved() -> Values:
+    try:
+        found = tomllib.loads(read(SAVED) or "")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unusable(type(error).__name__) from None
+    except tomllib.TOMLDecodeError as error:
+        raise _unusable(f"invalid TOML: {error}") from None
+    defaults = Options().values()
+    if wrong := [name for name, value in found.items() if not _is_valid(name, value, defaults)]:
+        raise _unusable(f"unknown option or invalid value: {', '.join(wrong)}")
+    return found
+
+
+def _is_valid(name: str, value: object, defaults: Values) -> bool:
+    if name not in defaults or type(value) is not type(defaults[name]):
+        return False
+    if name == "role" and value not in {BOTH, *Role}:
+        return False
+    return not isinstance(value, int) or value >= 0
+
+
+def _unusable(reason: str) -> InstallationError:
+    return InstallationError(
+        f"{SAVED}, which holds the options of this host's installation, cannot be used ({reason}): correct "
+        "it, or delete it and give every option again"
+    )

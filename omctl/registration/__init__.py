@@ -1,15 +1,14 @@
-"""Have the platform know this service: what is wanted, what is registered, how one becomes the other."""
+"""Registrations at the platform: what is configured, what is registered, and how to make them equal."""
 
-from omctl.registration.difference import Difference, differences
+from omctl.registration.configured import Configured, Difference, find_differences, read_configured
 from omctl.registration.registrar import Registered, Registrar, RegistrationError
-from omctl.registration.wanted import Wanted, read_wanted
 
 __all__ = [
+    "Configured",
     "Difference",
     "Registered",
     "Registrar",
     "RegistrationError",
-    "Wanted",
-    "differences",
-    "read_wanted",
+    "find_differences",
+    "read_configured",
 ]

@@ -1,22 +1,19 @@
-"""Take the webhook's secret through its life: a new one beside the old, used, then alone."""
+"""Replace the webhook's secret while events arrive: add a new one, switch to it, then drop the old one."""
 
-from omctl.rotation.edges import Edges
-from omctl.rotation.plan import STEPS, Facts, RotationError, Step, next_step
-from omctl.rotation.rotation import PATIENCE_SECONDS, QUIET_SECONDS, Rotation, Times
+from omctl.rotation.plan import STEPS, Facts, RotationError, RotationStep, Watch, next_step
+from omctl.rotation.rotate import QUIET_SECONDS, TIMEOUT_SECONDS, Rotation, read_signatures
 from omctl.rotation.secrets_file import SecretsFile
-from omctl.rotation.watch import Watch
 
 __all__ = [
-    "PATIENCE_SECONDS",
     "QUIET_SECONDS",
     "STEPS",
-    "Edges",
+    "TIMEOUT_SECONDS",
     "Facts",
     "Rotation",
     "RotationError",
+    "RotationStep",
     "SecretsFile",
-    "Step",
-    "Times",
     "Watch",
     "next_step",
+    "read_signatures",
 ]

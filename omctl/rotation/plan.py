@@ -1,78 +1,106 @@
-"""Decide a rotation's next step by what is found, so that one that was cut short goes on where it was."""
+"""Decide a rotation's next step from the present state, so that an interrupted one continues where it was."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from messaging.errors import OpenMessagingError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+Signatures = Mapping[str, Mapping[str, int]]
+"""For each edge process, by address and process id: the events that each secret, by its id, has verified."""
 
 
 class RotationError(OpenMessagingError):
-    """Nothing is refused as it stands; the text says what a person has to do before it can go on."""
+    """No event is refused in the present state; the text names what an operator has to do to continue."""
 
 
 class EdgeAwayError(RotationError):
-    """Ask again: an edge that is being reloaded answers when its new processes are up."""
+    """Ask again: an edge that is being reloaded answers when its new processes run."""
 
 
-class Step(Enum):
-    """What is to be done, in this order."""
+class RotationStep(Enum):
+    """What to do, in this order."""
 
-    ADD = "add a new secret before the one in use, in the secrets' file"
-    SPREAD = "have every edge take both"
-    SWITCH = "have the platform sign with the new one"
-    WATCH = "see traffic under the new one, and none under the old one any more"
-    DROP = "take the old one out of the file"
-    SETTLE = "have every edge take the new one alone"
+    ADD = "add a new secret before the one in use, in the secrets file"
+    SPREAD = "make every edge accept both secrets"
+    SWITCH = "make the platform sign with the new secret"
+    WATCH = "wait for events with the new secret, and for none with the old one"
+    DROP = "remove the old secret from the file"
+    SETTLE = "make every edge accept only the new secret"
 
 
-STEPS: Final = tuple(Step)
+STEPS: Final = tuple(RotationStep)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is found before a step.
+    """The state before a step.
 
     Args:
-        secrets: The ids of those in the file, newest first.
-        signing: The id of the one that the platform signs with; None where it does not show it.
-        edges: Of each edge process, by its address and process id: what each secret, by its id, has verified.
+        secrets: The ids of the secrets in the file, newest first.
+        signing: The id of the secret that the platform signs with; None if it does not show it.
     """
 
     secrets: tuple[str, ...]
     signing: str | None
-    edges: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    edges: Signatures = field(default_factory=dict)
 
     def are_live(self, secrets: tuple[str, ...]) -> bool:
-        """Tell whether every process takes exactly these."""
-        return bool(self.edges) and all(set(each) == set(secrets) for each in self.edges.values())
+        """Return whether every process accepts exactly these secrets."""
+        return bool(self.edges) and all(set(counts) == set(secrets) for counts in self.edges.values())
 
 
-def next_step(facts: Facts) -> Step:
-    """Return what is to be done next; with one secret everywhere a new rotation begins.
+def next_step(facts: Facts) -> RotationStep:
+    """Return the next step; with one secret everywhere a new rotation begins.
 
     Raises:
-        RotationError: It cannot be told, or would have events refused.
+        RotationError: It is unknown, or it would make an edge refuse events.
     """
     if len(facts.secrets) > 2:
-        raise RotationError("more than two secrets are in the file: take out those that are out of use")
+        raise RotationError("the file has more than two secrets: remove those that are no longer in use")
     if facts.signing is not None and facts.signing not in facts.secrets:
         raise RotationError(
-            "the platform signs with a secret that is not in the file: add it there, or have "
+            "the platform signs with a secret that is not in the file: add it there, or let "
             "`omctl register` set one that is"
         )
     if not facts.edges:
-        raise RotationError("no edge tells what it takes: name each by --edge")
+        raise RotationError("no edge reports its secrets: name each edge by --edge")
     is_live = facts.are_live(facts.secrets)
     if len(facts.secrets) == 1:
-        if not all(facts.secrets[0] in each for each in facts.edges.values()):
-            raise RotationError("an edge does not take the file's secret: reload it first, or restart it")
-        return Step.ADD if is_live else Step.SETTLE
+        if not all(facts.secrets[0] in counts for counts in facts.edges.values()):
+            raise RotationError("an edge does not accept the file's secret: reload or restart it first")
+        return RotationStep.ADD if is_live else RotationStep.SETTLE
     if not is_live:
-        return Step.SPREAD
-    return Step.WATCH if facts.signing == facts.secrets[0] else Step.SWITCH
+        return RotationStep.SPREAD
+    return RotationStep.WATCH if facts.signing == facts.secrets[0] else RotationStep.SWITCH
+
+
+@dataclass(slots=True)
+class Watch:
+    """Decides when the old secret is no longer used.
+
+    Args:
+        new: The id of the secret that signs now.
+        old: The id of the previous one.
+        quiet: Seconds without an event under the old one that suffice.
+        since: When the last such event was seen, or the watch began; monotonic seconds.
+    """
+
+    new: str
+    old: str
+    quiet: float
+    since: float
+    _before: dict[str, int] = field(default_factory=dict)
+
+    def is_over(self, edges: Signatures, now: float) -> bool:
+        """Return whether events come under the new secret and none has come under the old one.
+
+        A process that is new in *edges* has counted from zero.
+        """
+        counts = {name: verified.get(self.old, 0) for name, verified in edges.items()}
+        if any(count > self._before.get(name, 0) for name, count in counts.items()):
+            self.since = now
+        self._before = counts
+        has_new = any(verified.get(self.new, 0) for verified in edges.values())
+        return now - self.since >= self.quiet and has_new

@@ -46,6 +46,19 @@ class Registrations:
         """Register one of the guide's webhooks."""
         return self._put_webhook(str(uuid.uuid4()), body)
 
+    def register_both(self, url: str, headers: dict[str, str], secret: str, *, is_signed: bool) -> None:
+        """Register an edge as the guide's webhook and, if there is a secret, as an integration.
+
+        The webhook is signed only if the edge accepts nothing unsigned.
+        """
+        target = {"type": "http", "url": url, "headers": headers, "authType": "none"}
+        target |= {"secret": secret} if is_signed else {}
+        if secret:
+            self.create_integration({"name": "Simulated", URL: url, SECRET: secret, HEADERS: headers})
+        types = (f"openmessaging:conversation:{kind}" for kind in ("new", "message", "updated"))
+        filters = [{"eventType": event_type, "filter": ""} for event_type in types]
+        self.create_webhook({"name": "Simulated", "target": target, "eventFilters": filters})
+
     def replace_webhook(self, webhook_id: str, body: dict[str, Any]) -> dict[str, Any]:
         """Replace a webhook."""
         if webhook_id not in self.webhooks:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import requests
 
-from omctl.installing.first_event import body_of
+from omctl.installing.installation import render_event
 from omctl.signatures import SIGNATURE_HEADER
 from simulator.ledger import read_ledger
 from tests.machines.image import MachineError
@@ -86,7 +86,7 @@ class Traffic:
         Raises:
             MachineError: It was not.
         """
-        body = body_of(f"probe-{secrets.token_hex(8)}")
+        body = render_event(f"probe-{secrets.token_hex(8)}")
         headers = {
             SIGNATURE_HEADER: sign(body, self._environment["OM_WEBHOOK_SECRETS"].split(",")[0].encode())
         }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.local.packages import is_there
+from deploy.local.brokers import ensure_package
 from tests.model.cases import BOUNDS
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class Result:
 def is_spin_installed() -> bool:
     """Tell whether Spin and a C compiler are here, after trying to install them."""
     return (
-        is_there(lambda: shutil.which("spin"), "spin")
-        and is_there(lambda: shutil.which("gcc"), "gcc")
-        and is_there(lambda: HEADER if HEADER.exists() else None, "libc6-dev")
+        ensure_package(lambda: shutil.which("spin"), "spin")
+        and ensure_package(lambda: shutil.which("gcc"), "gcc")
+        and ensure_package(lambda: HEADER if HEADER.exists() else None, "libc6-dev")
     )
 
 

@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.community.rabbitmq import RabbitMqContainer
 
-from deploy.local.management import ManagementApi
-from deploy.local.packages import can_have_rabbitmq, is_there
+from deploy.local.brokers import ManagementApi, ensure_package, ensure_rabbitmq
 from deploy.local.process import ServerStartError
 from deploy.local.rabbitmq import CREDENTIALS
 from tests.servers.postgresql import PrivatePostgreSQL, programs
@@ -48,7 +47,7 @@ class Servers:
 @contextmanager
 def servers() -> Iterator[Servers]:
     """Run both servers: from the machine's packages, else in containers."""
-    has_both = can_have_rabbitmq() and is_there(programs, "postgresql")
+    has_both = ensure_rabbitmq() and ensure_package(programs, "postgresql")
     with _private() if has_both else _in_containers() as started:
         yield started
 

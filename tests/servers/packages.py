@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from deploy.local.packages import is_there
+from deploy.local.brokers import ensure_package
 from deploy.local.process import ServerStartError
 from deploy.local.rabbitmq import server_home
 from tests.servers.postgresql import programs
@@ -17,7 +17,7 @@ def ensure(find: Callable[[], Path | str | None], package: str) -> None:
     Raises:
         ServerStartError: it cannot be had.
     """
-    if not is_there(find, package):
+    if not ensure_package(find, package):
         raise ServerStartError(f"{package} is needed and could not be installed")
 
 

@@ -37,6 +37,11 @@ class PrivateRabbitMQ(LocalRabbitMQ):
             advanced="[].\n" if as_installed else ADVANCED,
         )
 
+    @property
+    def pid(self) -> int:
+        """The process id of its Erlang VM."""
+        return self._process.pid
+
     def kill(self) -> None:
         """End the node as a crash would, without a chance to flush or to say goodbye."""
         self._process.end(signal.SIGKILL, timeout=STOP_SECONDS)

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from deploy.local.management import ManagementApi, in_virtual_host
-from deploy.local.packages import is_there
+from deploy.local.brokers import ManagementApi, ensure_package, in_virtual_host
 from deploy.local.rabbitmq import server_home
 from tests.servers.packages import chromium
 from tests.servers.postgresql import PrivatePostgreSQL, programs
@@ -99,7 +98,7 @@ def require_postgresql() -> None:
 
 def require_chromium() -> str:
     """Return the browser's program, installed where it can be; skip or fail like the others without one."""
-    _require("Chromium", is_installed=is_there(chromium, "chromium"))
+    _require("Chromium", is_installed=ensure_package(chromium, "chromium"))
     return str(chromium())
 
 

@@ -21,8 +21,8 @@ def _no_broker_is_named(monkeypatch):
 
 @pytest.fixture
 def docker(monkeypatch, tmp_path):
-    """A machine without RabbitMQ's package, and a docker that writes down what it is asked for."""
-    monkeypatch.setattr(brokers, "can_have_rabbitmq", lambda: False)
+    """A machine without RabbitMQ's package, and a docker that records its arguments."""
+    monkeypatch.setattr(brokers, "ensure_rabbitmq", lambda: False)
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "docker").write_text(DOCKER)
@@ -32,29 +32,31 @@ def docker(monkeypatch, tmp_path):
     return tmp_path / "log"
 
 
-def test_the_named_broker_is_taken_and_left_alone(monkeypatch, tmp_path, docker):
+def test_the_named_broker_is_used_and_left_alone(monkeypatch, tmp_path, docker):
     monkeypatch.setenv("OM_AMQP_URL", "amqp://elsewhere")
     with brokers.broker(tmp_path) as found:
         assert found.amqp_url == "amqp://elsewhere"
     assert not docker.exists()
 
 
-def test_the_package_is_taken_before_a_container_and_nothing_is_left(monkeypatch, tmp_path, rabbitmq, docker):
-    monkeypatch.setattr(brokers, "can_have_rabbitmq", lambda: True)
+def test_the_package_comes_before_a_container_and_is_stopped_afterwards(
+    monkeypatch, tmp_path, rabbitmq, docker
+):
+    monkeypatch.setattr(brokers, "ensure_rabbitmq", lambda: True)
     with brokers.broker(tmp_path) as found:
         assert brokers.ManagementApi(found.management_url).answers()
     assert not brokers.ManagementApi(found.management_url).answers()
     assert not docker.exists()
 
 
-def test_a_container_is_started_where_there_is_no_package_and_stopped_afterwards(tmp_path, docker):
+def test_without_the_package_a_container_is_started_and_stopped_afterwards(tmp_path, docker):
     with brokers.broker(tmp_path) as found:
         assert docker.read_text().endswith("up --detach --wait rabbitmq\n")
         assert found.amqp_url.startswith("amqp://")
     assert docker.read_text().endswith("stop rabbitmq\n")
 
 
-def test_where_none_can_be_had_a_person_is_told_what_to_do(monkeypatch, tmp_path, docker):
+def test_without_any_broker_the_error_says_what_to_do(monkeypatch, tmp_path, docker):
     monkeypatch.setenv("DOCKER_STATUS", "1")
     with pytest.raises(ServerStartError, match="OM_AMQP_URL"), brokers.broker(tmp_path):
         pass

@@ -1,4 +1,4 @@
-"""Processes in one terminal end together, and what a killed run left is ended by the next."""
+"""Processes in one terminal end together, and the next run ends the orphans of a killed one."""
 
 import os
 import signal
@@ -11,10 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.leftovers import MARK, end_leftovers
-from deploy.local.lock import only_one
+from deploy.local.process import MARK, end_orphans, exit_on_signals, run_processes
 from deploy.local.rabbitmq import LocalRabbitMQ
-from deploy.local.supervision import leave_in_order, running
+from deploy.local.running import single_instance
 from tests.servers import ServerStartError, require_rabbitmq
 from tests.stand.waiting import wait_until
 
@@ -40,7 +39,7 @@ def test_when_one_process_ends_the_others_are_ended_and_it_is_named(tmp_path):
     commands = {"steady": FOR_EVER, "short": ["sh", "-c", "echo spoken; sleep 0.3; exit 3"]}
     with (
         pytest.raises(ServerStartError, match="short ended with status 3"),
-        running(commands, tmp_path, output=output) as wait,
+        run_processes(commands, tmp_path, output=output) as wait,
     ):
         wait(never, 60)
     assert output.read_text() == "spoken\n"
@@ -50,25 +49,28 @@ def test_when_one_process_ends_the_others_are_ended_and_it_is_named(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_all_and_a_second_one_leaves_none_behind(tmp_path, number):
     slow = ["sh", "-c", "trap 'sleep 0.3; exit' TERM; while :; do sleep 0.1; done"]
-    leave_in_order()
+    exit_on_signals()
     for delay in (0.3, 0.5):
         threading.Timer(delay, os.kill, (os.getpid(), number)).start()
-    with pytest.raises(SystemExit), running({"a": FOR_EVER, "b": slow}, tmp_path) as wait:
+    with pytest.raises(SystemExit), run_processes({"a": FOR_EVER, "b": slow}, tmp_path) as wait:
         wait(never, 60)
     assert processes_in(tmp_path) == []
 
 
-def test_what_a_process_started_ends_with_it_even_where_it_was_killed(tmp_path):
-    def strike():
+def test_the_children_of_a_killed_process_are_ended(tmp_path):
+    def kill_parent():
         left = processes_in(tmp_path)
         if len(left) == 2:
-            next(each for each in left if each.name() == "sh").kill()
+            next(process for process in left if process.name() == "sh").kill()
         return False
 
     parent = ["sh", "-c", "sleep 600 & wait"]
-    with pytest.raises(ServerStartError, match="parent ended"), running({"parent": parent}, tmp_path) as wait:
-        wait(strike, 60)
-    # It is nobody's child any more, so nobody here can have waited for its end.
+    with (
+        pytest.raises(ServerStartError, match="parent ended"),
+        run_processes({"parent": parent}, tmp_path) as wait,
+    ):
+        wait(kill_parent, 60)
+    # It is an orphan, so no process here can have waited for its end.
     wait_until(lambda: not processes_in(tmp_path), 10, "what it started ends")
 
 
@@ -84,7 +86,7 @@ def processes_in(directory):
     return [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(directory)]
 
 
-def test_what_was_started_in_the_directory_is_ended_and_nothing_else(tmp_path):
+def test_only_orphans_of_the_directory_are_ended(tmp_path):
     own, other = tmp_path / "own", tmp_path / "other"
     for directory in (own, other):
         directory.mkdir()
@@ -92,7 +94,7 @@ def test_what_was_started_in_the_directory_is_ended_and_nothing_else(tmp_path):
     kept = subprocess.Popen(["sleep", "600"], cwd=own, env={**os.environ, MARK: str(other)})
     # Until the child has become `sleep` its environment is this process's.
     time.sleep(0.2)
-    end_leftovers(own)
+    end_orphans(own)
     assert left.poll() is not None
     assert kept.poll() is None
     kept.kill()
@@ -101,15 +103,15 @@ def test_what_was_started_in_the_directory_is_ended_and_nothing_else(tmp_path):
 
 def test_a_lock_is_free_again_when_its_holder_was_killed(tmp_path):
     path = tmp_path / "lock"
-    code = "import sys, time; from pathlib import Path; from deploy.local.lock import only_one\n"
-    code += "with only_one(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+    code = "import sys, time; from pathlib import Path; from deploy.local.running import single_instance\n"
+    code += "with single_instance(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, cwd=PROJECT
     ) as holder:
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(ServerStartError, match=str(holder.pid)), only_one(path):
+        with pytest.raises(ServerStartError, match=str(holder.pid)), single_instance(path):
             pass
         holder.kill()
         holder.wait()
-    with only_one(path):
+    with single_instance(path):
         pass

@@ -12,13 +12,13 @@ import pytest
 import requests
 
 from omctl.installing import Options
-from omctl.installing.gateway import EVERYBODY, site, with_connections
+from omctl.installing.gateway import NO_LIST, raise_connections, render_site
 from tests.servers import LOOPBACK, ServerProcess, ensure_nginx, free_port, nginx
 from tests.services import WEBHOOK_PATH, Edge, Service, declare_topology, running, signature
 
 BODY = b'{"eventType": "openmessaging:conversation:new", "n": 1.0}'
 BALANCED = f"set_real_ip_from {LOOPBACK}; real_ip_header X-Forwarded-For;"
-MAIN = with_connections("events { worker_connections 768; }").replace("{", "{{").replace("}", "}}")
+MAIN = raise_connections("events { worker_connections 768; }").replace("{", "{{").replace("}", "}}")
 MAIN += """
 # Of the directory for bodies.
 user root;
@@ -39,7 +39,7 @@ http {{
 class Gateway(ServerProcess):
     """nginx with the shipped configuration, its ports and paths in a directory of its own."""
 
-    def __init__(self, directory, bind, addresses=EVERYBODY, local="", *, platform_only=False, **changes):
+    def __init__(self, directory, bind, addresses=NO_LIST, local="", *, platform_only=False, **changes):
         super().__init__("nginx", directory / "nginx.log")
         self.directory = directory
         self.port = free_port()
@@ -51,7 +51,9 @@ class Gateway(ServerProcess):
         subprocess.run(["openssl", "req", *kind, *made, *names], check=True, capture_output=True)
         (directory / "addresses.conf").write_text(addresses)
         (directory / "local.conf").write_text(local)
-        text = site(Options(bind=bind, certificate=(self.certificate, key), platform_only=platform_only))
+        text = render_site(
+            Options(bind=bind, certificate=(self.certificate, key), platform_only=platform_only)
+        )
         for ours, here in {
             "listen 443": f"listen {LOOPBACK}:{self.port}",
             "listen [::]:443 ssl;": "",

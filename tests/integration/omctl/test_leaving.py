@@ -42,7 +42,7 @@ def test_the_leader_of_the_queue_leaves_and_the_others_keep_all_that_waits(tmp_p
             cluster, "run", lambda command: leaving.ctl(*command[2:], program=command[0], timeout=120.0)
         )
         monkeypatch.setattr(cluster, "succeeds", lambda _: True)
-        monkeypatch.setattr(cluster, "KEPT_COOKIE", tmp_path / "cookie")
+        monkeypatch.setattr(cluster, "STORED_COOKIE", tmp_path / "cookie")
         publish(leaving.amqp_url)
         assert set(cluster.other_members(leaving.node)) == {node.node for node in others}
 

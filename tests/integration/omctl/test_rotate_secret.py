@@ -137,7 +137,7 @@ def test_under_traffic_no_event_is_refused_and_only_the_new_secret_is_left(stand
 
 
 def test_without_traffic_it_waits_in_vain_and_goes_on_at_the_next_run(stand, organisation):
-    with pytest.raises(RotationError, match="run it again"):
+    with pytest.raises(RotationError, match="run the command again to continue"):
         stand.rotate("--reload", f"kill -HUP {stand.edge.pid}", "--wait-seconds", "8")
     assert len(stand.live()) == 2
     assert signing_with(organisation) == stand.live()[0]

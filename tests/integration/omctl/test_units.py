@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from omctl.installing import Options
-from omctl.installing.files import shipped
-from omctl.installing.firewall import UNIT as FIREWALL
-from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, rendered
+from omctl.installing.gateway import FIREWALL_UNIT
+from omctl.installing.steps import shipped
+from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, render_unit
 
 TOLERABLE = 1.5
 """systemd-analyze rates from 0 (nothing is reached) to 10."""
 
-NAMES = (*EDGE_UNITS, *WORKER_UNITS, FIREWALL)
+NAMES = (*EDGE_UNITS, *WORKER_UNITS, FIREWALL_UNIT)
 SERVICES = [name.replace("@.", "@1.") for name in NAMES if name.endswith(".service")]
 
 pytestmark = pytest.mark.skipif(
@@ -36,7 +36,7 @@ def root(tmp_path_factory):
     for name in ("python", "gunicorn", "omctl"):
         (program / name).touch(mode=0o755)
     for name in NAMES:
-        (units / name).write_text(rendered(name, Options(prefix=Path("/opt/open-messaging/1"))))
+        (units / name).write_text(render_unit(name, Options(prefix=Path("/opt/open-messaging/1"))))
     return root
 
 

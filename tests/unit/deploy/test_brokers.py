@@ -1,6 +1,6 @@
 """What is told about a broker, and which one is taken first."""
 
-from deploy.local.brokers import BrokerAddress, configured
+from deploy.local.brokers import BrokerAddress, named_broker
 from tests.servers import in_virtual_host
 
 ADDRESS = BrokerAddress("amqp://user:word@host:5672/%2F", "http://user:word@host:15672", "a broker")
@@ -18,10 +18,10 @@ def test_a_virtual_host_is_put_into_the_address():
 def test_the_broker_of_the_environment_is_taken_as_it_is(monkeypatch):
     monkeypatch.setenv("OM_AMQP_URL", "amqp://elsewhere")
     monkeypatch.delenv("OM_MANAGEMENT_URL", raising=False)
-    found = configured()
+    found = named_broker()
     assert (found.amqp_url, found.management_url) == ("amqp://elsewhere", "")
 
 
 def test_without_the_variable_no_broker_is_configured(monkeypatch):
     monkeypatch.delenv("OM_AMQP_URL", raising=False)
-    assert configured() is None
+    assert named_broker() is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from omctl.installing.credentials import _GIVEN
+from omctl.installing.credentials import VARIABLES
 
 ROOT = Path(__file__).parents[3]
 PACKED = ("messaging", "webhook_api", "workers", "simulator", "omctl", "migrations")
@@ -99,7 +99,7 @@ def host(tmp_path):
 
 def test_servers_and_secrets_that_an_ordinary_user_names_pass_sudo(host):
     host.stand_in("id", "echo 1000\n")
-    named = [*_GIVEN, *(f"{name}_FILE" for name in _GIVEN), "OM_MAX_BODY_BYTES"]
+    named = [*VARIABLES, *(f"{name}_FILE" for name in VARIABLES), "OM_MAX_BODY_BYTES"]
 
     assert host.run("--role", "edge", LANG="C", **dict.fromkeys(named, "a secret\nof two lines")) == 0
 

@@ -15,11 +15,11 @@ def _umask():
     os.umask(before)
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_no_other_user_reads_what_is_written_under_var(tmp_path, is_there):
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_other_user_reads_what_is_written_under_var(tmp_path, exists):
     var = tmp_path / "var"
-    if is_there:
-        # A checkout from before has it open.
+    if exists:
+        # An older checkout may have created it world-readable.
         var.mkdir()
 
     keep_private(var)

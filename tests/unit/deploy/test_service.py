@@ -1,4 +1,4 @@
-"""A local service fills in what the environment lacks and nothing else."""
+"""A local service adds the settings that the environment lacks, and no other."""
 
 import os
 import shlex
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from deploy.local.brokers import BrokerAddress
-from deploy.local.running import look_in_sql
+from deploy.local.running import query_command
 from deploy.local.service import LocalService, environment_file, missing_settings, secret_file
 from migrations import schema
 
@@ -22,14 +22,14 @@ def _nothing_set(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_the_secret_is_made_once_and_readable_by_its_owner_alone(tmp_path):
+def test_the_secret_is_created_once_and_only_its_owner_can_read_it(tmp_path):
     made = secret_file(tmp_path).read_text()
     assert len(made) >= 32
     assert secret_file(tmp_path).read_text() == made
     assert stat.S_IMODE(secret_file(tmp_path).stat().st_mode) == 0o600
 
 
-def test_what_is_set_stays(monkeypatch, tmp_path):
+def test_settings_in_the_environment_stay(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_DATABASE_URL", "postgresql://elsewhere")
     monkeypatch.setenv("OM_WEBHOOK_SECRETS_FILE", "/run/secret")
     assert set(missing_settings(tmp_path)) == {
@@ -39,6 +39,7 @@ def test_what_is_set_stays(monkeypatch, tmp_path):
         "OM_STORE_TYPING",
         "OM_LOG_LEVEL",
         "OM_LOG_FORMAT",
+        "OM_METRICS_BIND",
     }
 
 
@@ -56,28 +57,28 @@ def test_a_ceiling_of_one_worker_is_not_contradicted(monkeypatch, tmp_path):
         (":81", "http://127.0.0.1:81"),
     ],
 )
-def test_the_address_is_one_that_a_client_here_can_use(tmp_path, bind, url):
+def test_a_client_on_this_machine_can_use_the_address(tmp_path, bind, url):
     assert LocalService(tmp_path, bind, BROKER).url == url
 
 
 @pytest.mark.parametrize(
     ("management_url", "settings", "roles"),
     [
-        ("http://host", (), {"settle", "scale"}),
-        ("", (), {"settle", "intake-1", "intake-2"}),
-        ("http://host", ("OM_DESTINATIONS",), {"settle", "scale", "deliver"}),
-        ("http://host", ("OM_GENESYS_REGION",), {"settle", "scale", "reconcile"}),
-        ("http://host", ("OM_GENESYS_API_URL",), {"settle", "scale", "reconcile"}),
+        ("http://host", (), {"settle", "observe", "scale"}),
+        ("", (), {"settle", "observe", "intake-1", "intake-2"}),
+        ("http://host", ("OM_DESTINATIONS",), {"settle", "observe", "scale", "deliver"}),
+        ("http://host", ("OM_GENESYS_REGION",), {"settle", "observe", "scale", "reconcile"}),
+        ("http://host", ("OM_GENESYS_API_URL",), {"settle", "observe", "scale", "reconcile"}),
     ],
 )
-def test_each_role_runs_that_has_what_it_needs(monkeypatch, tmp_path, management_url, settings, roles):
+def test_each_role_runs_if_its_settings_exist(monkeypatch, tmp_path, management_url, settings, roles):
     for name in settings:
         monkeypatch.setenv(name, "set")
     service = LocalService(tmp_path, "127.0.0.1:80", BrokerAddress("amqp://host", management_url, "a broker"))
     assert service.commands().keys() == {"edge"} | roles
 
 
-def test_another_shell_takes_up_the_settings_while_the_service_runs(monkeypatch, tmp_path):
+def test_another_shell_can_source_the_settings_while_the_service_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_WEBHOOK_SECRETS", "it's $HOME; a secret")
     path = tmp_path / "environment"
     with environment_file(path):
@@ -88,13 +89,13 @@ def test_another_shell_takes_up_the_settings_while_the_service_runs(monkeypatch,
     assert not path.exists()
 
 
-def test_the_line_that_looks_into_sqlite_can_be_pasted(tmp_path):
+def test_the_command_for_sqlite_can_be_pasted(tmp_path):
     url = f"sqlite:///{tmp_path / 'it is here.sqlite3'}"
     schema.upgrade(url)
-    subprocess.run(["sh", "-c", look_in_sql(make_url(url))], check=True)
+    subprocess.run(["sh", "-c", query_command(make_url(url))], check=True)
 
 
-def test_the_line_that_looks_into_postgresql_holds_no_password():
-    line = look_in_sql(make_url("postgresql+psycopg://om:hidden@db:5433/events"))
+def test_the_command_for_postgresql_holds_no_password():
+    line = query_command(make_url("postgresql+psycopg://om:hidden@db:5433/events"))
     assert shlex.split(line)[:2] == ["psql", "postgresql://om@db:5433/events"]
     assert "hidden" not in line

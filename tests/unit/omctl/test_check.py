@@ -20,7 +20,8 @@ from omctl.check.journal import JournalState, check_journals, judge_journal, rea
 from omctl.check.management import judge_alarms, judge_guest, judge_queue
 from omctl.check.settings import judge_secrets, judge_setting, show_value
 from omctl.commands.check import find_roles, summarise
-from omctl.installing import BOTH, Role, kept_options
+from omctl.installing import BOTH, Role
+from omctl.installing import options as installation_options
 from webhook_api.journal import record_header
 
 EVENTS = "open-messaging.events"
@@ -245,7 +246,7 @@ def test_a_file_of_registrations_that_cannot_be_read_is_a_problem(tmp_path, monk
 
 def test_a_host_is_checked_for_the_role_that_it_was_installed_for(tmp_path, monkeypatch):
     kept = tmp_path / "installation.toml"
-    monkeypatch.setattr(kept_options, "KEPT", kept)
+    monkeypatch.setattr(installation_options, "SAVED", kept)
     assert find_roles(None) == (frozenset(Role), [])
     kept.write_text('role = "worker"')
     roles, [note] = find_roles(None)
@@ -257,7 +258,7 @@ def test_a_host_is_checked_for_the_role_that_it_was_installed_for(tmp_path, monk
 def test_everything_is_checked_if_the_installation_cannot_be_read(tmp_path, monkeypatch):
     kept = tmp_path / "installation.toml"
     kept.write_text('role = "neither"')
-    monkeypatch.setattr(kept_options, "KEPT", kept)
+    monkeypatch.setattr(installation_options, "SAVED", kept)
     roles, [note] = find_roles(None)
     assert roles == set(Role)
     assert note.level is Level.WARNING

@@ -9,27 +9,27 @@ from pathlib import Path
 
 import pytest
 
+from omctl.address_ranges import format_nginx
 from omctl.installing import (
     InstallationError,
     Options,
     Step,
-    authority,
     broker,
-    carry_out,
     cluster,
     credentials,
     database,
-    firewall,
     gateway,
+    installation,
     removal,
+    run_steps,
 )
 from omctl.installing.cluster import cluster_steps
-from omctl.installing.configuration import environment_text, program_text
-from omctl.installing.files import file_step, kept_file_step, shipped
-from omctl.installing.gateway import FILES, site, with_connections
+from omctl.installing.gateway import NO_LIST, OPEN_FILES, raise_connections, render_site
 from omctl.installing.installation import plan_installation
 from omctl.installing.options import DESTINATIONS, ENVIRONMENT, Role
-from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, rendered
+from omctl.installing.steps import file_step, new_file_step, shipped
+from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, environment_text, program_text, render_unit
+from workers.parsing import CONVERSATION_UPDATED, EVENT_TYPES, DriftNotes, read_body
 
 DOCS = Path(__file__).parents[3] / "docs"
 OPTIONS = Options(
@@ -38,8 +38,8 @@ OPTIONS = Options(
 
 
 @pytest.mark.parametrize("name", [*EDGE_UNITS, *WORKER_UNITS])
-def test_no_unit_is_left_with_a_blank_to_fill_in(name):
-    assert not re.search("@[A-Z]+@", rendered(name, OPTIONS))
+def test_no_unit_has_a_placeholder_left(name):
+    assert not re.search("@[A-Z]+@", render_unit(name, OPTIONS))
 
 
 SERVICES = [name for name in (*EDGE_UNITS, *WORKER_UNITS) if name.endswith(".service")]
@@ -47,16 +47,18 @@ SERVICES = [name for name in (*EDGE_UNITS, *WORKER_UNITS) if name.endswith(".ser
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_runs_the_environment_of_the_installing_program(name):
-    lines = [line for line in rendered(name, OPTIONS).splitlines() if line.startswith("ExecStart=")]
+    lines = [line for line in render_unit(name, OPTIONS).splitlines() if line.startswith("ExecStart=")]
     programs = [line.removeprefix("ExecStart=").lstrip("+-") for line in lines]
 
     assert programs[0].startswith("/opt/open-messaging/1/bin/")
     assert all(program.startswith(("/opt/open-messaging/1/bin/", "/usr/bin/")) for program in programs)
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if "Type=oneshot" not in rendered(name, OPTIONS)])
+@pytest.mark.parametrize(
+    "name", [name for name in SERVICES if "Type=oneshot" not in render_unit(name, OPTIONS)]
+)
 def test_a_service_never_gives_up_on_an_outage_but_stops_on_a_refused_setting(name):
-    unit = rendered(name, OPTIONS)
+    unit = render_unit(name, OPTIONS)
 
     assert "Restart=always" in unit
     assert "StartLimitIntervalSec=0" in unit
@@ -64,7 +66,7 @@ def test_a_service_never_gives_up_on_an_outage_but_stops_on_a_refused_setting(na
 
 
 def test_the_gateway_names_the_edge_the_certificate_and_the_largest_body():
-    text = site(OPTIONS)
+    text = render_site(OPTIONS)
 
     assert text.count("server 127.0.0.1:9000 max_fails=0;") == 2
     assert "server_name hooks.example.com;" in text
@@ -74,7 +76,7 @@ def test_the_gateway_names_the_edge_the_certificate_and_the_largest_body():
 
 def test_nginx_reads_the_file_of_operators_that_the_documentation_names():
     assert "/etc/nginx/open-messaging-local.conf" in (DOCS / "install.md").read_text()
-    assert "include /etc/nginx/open-messaging-local*.conf;" in site(OPTIONS)
+    assert "include /etc/nginx/open-messaging-local*.conf;" in render_site(OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -82,17 +84,17 @@ def test_nginx_reads_the_file_of_operators_that_the_documentation_names():
     [
         (
             "events { worker_connections 768; }",
-            f"worker_rlimit_nofile {FILES};\nevents {{ worker_connections 8192; }}",
+            f"worker_rlimit_nofile {OPEN_FILES};\nevents {{ worker_connections 8192; }}",
         ),
         ("worker_rlimit_nofile 9;\nevents { worker_connections\t10000; }", None),
     ],
 )
 def test_nginx_gets_connections_for_slow_senders_and_keeps_larger_numbers(text, expected):
-    assert with_connections(text) == (expected or text)
-    assert with_connections(with_connections(text)) == with_connections(text)
+    assert raise_connections(text) == (expected or text)
+    assert raise_connections(raise_connections(text)) == raise_connections(text)
 
 
-def test_no_secret_and_no_address_stands_in_the_settings_that_everybody_may_read():
+def test_the_settings_file_holds_no_secret_and_no_address():
     lines = environment_text().splitlines()
 
     assert not [line for line in lines if line.startswith("OM_")]
@@ -158,7 +160,7 @@ def test_an_installation_by_omctl_of_the_host_does_not_see_the_owners_credential
     assert ("CREDENTIALS_DIRECTORY=" in run_program(program, command)) is sees
 
 
-def test_omctl_of_the_host_asks_the_edge_where_its_socket_listens():
+def test_omctl_of_the_host_finds_the_edge_where_its_socket_listens():
     assert 'OM_BIND="${OM_BIND:-127.0.0.1:9000}"' in program_text(OPTIONS)
 
 
@@ -171,26 +173,26 @@ def test_omctl_of_the_host_reads_settings_as_the_units_do_and_before_the_environ
 def test_a_file_is_written_where_it_differs_and_left_alone_where_it_does_not(tmp_path):
     step = file_step(tmp_path / "new" / "file", lambda: "text", mode=0o640)
 
-    assert [state for _, state in carry_out([step], dry_run=False)] == ["done"]
+    assert [state for _, state in run_steps([step], dry_run=False)] == ["done"]
     assert (tmp_path / "new" / "file").read_text() == "text"
     assert (tmp_path / "new" / "file").stat().st_mode & 0o777 == 0o640
-    assert [state for _, state in carry_out([step], dry_run=False)] == ["as it should be"]
+    assert [state for _, state in run_steps([step], dry_run=False)] == ["up to date"]
 
 
-def test_what_a_person_wrote_stays(tmp_path):
+def test_an_operators_changes_to_a_file_stay(tmp_path):
     path = tmp_path / "environment"
     path.write_text("mine")
 
     assert [
-        state for _, state in carry_out([kept_file_step(path, lambda: "ours", mode=0o644)], dry_run=False)
-    ] == ["as it should be"]
+        state for _, state in run_steps([new_file_step(path, lambda: "ours", mode=0o644)], dry_run=False)
+    ] == ["up to date"]
     assert path.read_text() == "mine"
 
 
 def test_a_dry_run_does_nothing(tmp_path):
     step = file_step(tmp_path / "file", lambda: "text")
 
-    assert [state for _, state in carry_out([step], dry_run=True)] == ["would be done"]
+    assert [state for _, state in run_steps([step], dry_run=True)] == ["would be done"]
     assert not (tmp_path / "file").exists()
 
 
@@ -202,7 +204,7 @@ def test_a_step_that_fails_ends_the_installation_before_the_next():
     steps = [Step("one", lambda: False, fail), Step("two", lambda: False, lambda: done.append(2))]
 
     with pytest.raises(InstallationError):
-        list(carry_out(steps, dry_run=False))
+        list(run_steps(steps, dry_run=False))
     assert not done
 
 
@@ -218,34 +220,32 @@ def host(tmp_path, monkeypatch):
     """A bare host: nothing is installed and nothing kept."""
     monkeypatch.setattr(cluster, "is_installed", lambda _: False)
     monkeypatch.setattr(broker, "is_installed", lambda _: False)
-    monkeypatch.setattr(cluster, "KEPT_COOKIE", tmp_path / "cookie")
+    monkeypatch.setattr(cluster, "STORED_COOKIE", tmp_path / "cookie")
     return tmp_path
 
 
 def test_the_first_host_of_a_cluster_keeps_its_cookie_and_has_the_database(host):
     found = titles(Options(cluster=CLUSTER, host="om-1"))
 
-    assert "keep the cluster's cookie" in found
-    assert "have PostgreSQL accept the cluster's hosts" in found
+    assert "store the cluster's cookie" in found
+    assert "let PostgreSQL accept the cluster's hosts" in found
     assert "make the cluster's certificate" in found
     assert not [title for title in found if title.startswith("join")]
 
 
-def test_another_host_joins_and_needs_what_the_first_has_written(host, monkeypatch):
+def test_another_host_joins_and_needs_the_first_hosts_files(host, monkeypatch):
     options = Options(cluster=CLUSTER, host="om-2")
     with pytest.raises(InstallationError, match="copy /etc/open-messaging from om-1"):
         titles(options)
 
-    monkeypatch.setattr(credentials, "are_there", lambda _: True)
+    monkeypatch.setattr(credentials, "exist", lambda _: True)
     found = titles(options)
     assert "join the broker of om-1" in found
     assert "install postgresql" not in found
 
 
 @pytest.mark.parametrize("roles", [{Role.EDGE}, {Role.WORKER}, set(Role)])
-def test_what_the_environment_names_is_not_set_up_here_though_nothing_has_been_written(
-    host, monkeypatch, roles
-):
+def test_named_servers_are_not_set_up_on_a_fresh_host(host, monkeypatch, roles):
     """As in a dry run on a fresh host: the steps are listed, and the first of them is not done."""
     monkeypatch.setenv("OM_AMQP_URL", "amqps://elsewhere:5671/%2F")
     monkeypatch.setenv("OM_DATABASE_URL", "postgresql+psycopg://elsewhere/events")
@@ -255,15 +255,15 @@ def test_what_the_environment_names_is_not_set_up_here_though_nothing_has_been_w
     assert not {"install rabbitmq-server", "install postgresql"} & set(found)
 
 
-def test_postgresql_accepts_the_clusters_addresses_and_forgets_those_of_before(monkeypatch):
+def test_postgresql_accepts_the_clusters_present_addresses_only(monkeypatch):
     hosts = [ip_address("10.0.0.2"), ip_address("fd00::3")]
-    monkeypatch.setattr(database, "addresses", lambda _: hosts)
+    monkeypatch.setattr(Options, "other_addresses", lambda _: hosts)
     before = (
         "local all all peer\n# Open Messaging Ingest: the other hosts\nhostssl x y samenet scram-sha-256\n"
     )
     users = "open_messaging open_messaging_owner,open_messaging,open_messaging_reader"
 
-    text = database._with_hosts(before, Options(cluster=CLUSTER, host="om-1"))
+    text = database.render_access(before, Options(cluster=CLUSTER, host="om-1"))
 
     assert text.splitlines()[0] == "local all all peer"
     assert text.splitlines()[2:] == [
@@ -271,15 +271,15 @@ def test_postgresql_accepts_the_clusters_addresses_and_forgets_those_of_before(m
         f"hostssl {users} 10.0.0.2/32 scram-sha-256",
         f"hostssl {users} fd00::3/128 scram-sha-256",
     ]
-    assert database._with_hosts(text, Options(cluster=CLUSTER, host="om-1")) == text
+    assert database.render_access(text, Options(cluster=CLUSTER, host="om-1")) == text
 
 
 def test_the_certificate_of_a_cluster_is_verified_by_its_authority_under_each_hosts_name(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(authority, "KEPT", tmp_path / "cluster")
+    monkeypatch.setattr(credentials, "CLUSTER", tmp_path / "cluster")
     monkeypatch.setattr(credentials, "CREDENTIALS", tmp_path)
-    authority._make("om-1,om-2")
+    credentials.make_certificate("om-1,om-2")
     kept = tmp_path / "cluster"
 
     for host, is_named in {"om-1": True, "om-2": True, "om-3": False}.items():
@@ -293,7 +293,7 @@ def test_the_certificate_of_a_cluster_is_verified_by_its_authority_under_each_ho
             host,
         ]
         assert (not subprocess.run([*verify, kept / "certificate.pem"], check=False).returncode) is is_named
-    assert sorted(path.name for path in kept.iterdir()) == sorted(authority.NAMES)
+    assert sorted(path.name for path in kept.iterdir()) == sorted(credentials.CERTIFICATE_FILES)
 
 
 @pytest.mark.parametrize(
@@ -304,14 +304,16 @@ def test_the_certificate_of_a_cluster_is_verified_by_its_authority_under_each_ho
     ],
 )
 def test_the_firewall_closes_the_brokers_ports_to_other_hosts(options, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(firewall, "LISTENERS", tmp_path)
-    monkeypatch.setattr(firewall, "addresses", lambda _: [ip_address("10.0.0.2")])
+    monkeypatch.setattr(gateway, "LISTENERS", tmp_path)
+    monkeypatch.setattr(Options, "other_addresses", lambda _: [ip_address("10.0.0.2")])
 
-    assert expected in firewall.rules(options)
-    assert "@" not in re.sub(r"@(platform|trusted|senders|cluster)[46]\b", "", firewall.rules(options))
+    assert expected in gateway.firewall_rules(options)
+    assert "@" not in re.sub(
+        r"@(platform|trusted|senders|cluster)[46]\b", "", gateway.firewall_rules(options)
+    )
 
 
-def test_a_host_that_the_cluster_does_not_name_is_told_its_own_name(host):
+def test_a_host_outside_the_cluster_reads_its_own_name_in_the_error(host):
     with pytest.raises(InstallationError, match="called db-7"):
         titles(Options(cluster=CLUSTER, host="db-7"))
 
@@ -319,12 +321,16 @@ def test_a_host_that_the_cluster_does_not_name_is_told_its_own_name(host):
 def test_each_host_of_a_cluster_tries_its_own_broker_first():
     one, two, three = (f"amqp://u:p@{name}:5672/%2F" for name in CLUSTER)
 
-    assert cluster.own_first(f"{one},{two},{three}\n", "om-2") == f"{two},{one},{three}"
-    assert cluster.own_first("amqp://u:p@elsewhere:5672/%2F\n", "om-2") == "amqp://u:p@elsewhere:5672/%2F"
+    assert cluster.put_own_first(f"{one},{two},{three}\n", "om-2") == f"{two},{one},{three}"
+    assert cluster.put_own_first("amqp://u:p@elsewhere:5672/%2F\n", "om-2") == "amqp://u:p@elsewhere:5672/%2F"
 
 
-def test_a_certificate_calls_an_address_an_address():
-    assert [gateway.kind(name) for name in ("hooks.example.com", "10.0.0.1", "::1")] == ["DNS", "IP", "IP"]
+def test_a_certificate_names_an_address_as_ip():
+    assert [gateway.name_type(name) for name in ("hooks.example.com", "10.0.0.1", "::1")] == [
+        "DNS",
+        "IP",
+        "IP",
+    ]
 
 
 def test_a_unit_that_is_only_named_by_another_is_not_stopped():
@@ -333,4 +339,30 @@ om-api.service      not-found inactive dead    om-api.service
 om-worker@1.service loaded    active   running Open Messaging Ingest: intake worker 1
 """
 
-    assert removal.loaded(listed) == ["om-worker@1.service"]
+    assert removal.parse_loaded(listed) == ["om-worker@1.service"]
+
+
+def test_the_first_event_is_recorded_and_has_no_effect():
+    [event] = read_body(installation.render_event("omctl-install-1"), notes := DriftNotes(), EVENT_TYPES)
+
+    assert (event.conversation_id, event.event_type) == ("omctl-install-1", CONVERSATION_UPDATED)
+    assert event.skip == "other_medium"
+    assert not notes.pending()
+
+
+def test_the_first_event_has_the_headers_that_the_edge_requires(tmp_path, monkeypatch):
+    secrets = tmp_path / "secrets"
+    secrets.write_text("constructed-new,constructed-old\n")
+    monkeypatch.setattr(credentials, "WEBHOOK_SECRETS", secrets)
+    monkeypatch.setenv("OM_REQUIRED_HEADERS", "X-Webhook-Source=genesys-cloud,X-Custom-Channel=one")
+
+    headers = installation.request_headers(b"body")
+
+    assert headers["x-webhook-source"] == "genesys-cloud"
+    assert headers["x-custom-channel"] == "one"
+    assert headers["X-Hub-Signature-256"].startswith("sha256=")
+
+
+@pytest.mark.parametrize("written", [NO_LIST, format_nginx([], "a day")])
+def test_nginx_admits_the_first_event_whatever_the_list_holds(written):
+    assert "    127.0.0.1 1;\n" in written

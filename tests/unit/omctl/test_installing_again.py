@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from omctl.commands import install as command
-from omctl.installing import Options, carry_out, credentials, gateway, units
+from omctl.installing import Options, credentials, gateway, run_steps, units
 
 OWN = Path("/etc/ssl/hooks.pem"), Path("/etc/ssl/hooks.key")
 
@@ -21,17 +21,17 @@ def kept(tmp_path, monkeypatch):
         "OM_AMQP_URL": (tmp_path / "edge" / "OM_AMQP_URL", tmp_path / "worker" / "OM_AMQP_URL"),
         "OM_GENESYS_CLIENT_SECRET": (tmp_path / "OM_GENESYS_CLIENT_SECRET",),
     }
-    monkeypatch.setattr(credentials, "_GIVEN", given)
+    monkeypatch.setattr(credentials, "VARIABLES", given)
     return tmp_path
 
 
 def install(monkeypatch, **environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    return [(state, title) for title, state in carry_out(credentials.given_steps(), dry_run=False)]
+    return [(state, title) for title, state in run_steps(credentials.given_steps(), dry_run=False)]
 
 
-def test_a_secret_that_was_retired_does_not_come_back_and_a_person_is_told(kept, monkeypatch):
+def test_a_retired_secret_does_not_come_back_and_this_is_reported(kept, monkeypatch):
     install(monkeypatch, OM_WEBHOOK_SECRETS="constructed-old")
     (kept / "OM_WEBHOOK_SECRETS").write_text("constructed-new\n")
 
@@ -43,23 +43,23 @@ def test_a_secret_that_was_retired_does_not_come_back_and_a_person_is_told(kept,
     assert "constructed" not in title
 
 
-def test_users_of_less_rights_stay_and_what_is_missing_is_written(kept, monkeypatch):
+def test_users_with_fewer_rights_stay_and_missing_credentials_are_written(kept, monkeypatch):
     (kept / "edge").mkdir()
     (kept / "edge" / "OM_AMQP_URL").write_text("amqp://less\n")
 
-    told = install(monkeypatch, OM_AMQP_URL="amqp://all")
+    reported = install(monkeypatch, OM_AMQP_URL="amqp://all")
 
-    assert [state for state, _ in told] == ["kept", "done"]
+    assert [state for state, _ in reported] == ["kept", "done"]
     assert (kept / "edge" / "OM_AMQP_URL").read_text() == "amqp://less\n"
     assert (kept / "worker" / "OM_AMQP_URL").read_text() == "amqp://all\n"
 
 
-def test_an_empty_credential_is_filled_and_the_same_one_is_as_it_should_be(kept, monkeypatch):
+def test_an_empty_credential_is_filled_and_the_same_value_is_up_to_date(kept, monkeypatch):
     (kept / "OM_GENESYS_CLIENT_SECRET").write_text("\n")
 
-    told = [install(monkeypatch, OM_GENESYS_CLIENT_SECRET="constructed")[0][0] for _ in range(2)]
+    reported = [install(monkeypatch, OM_GENESYS_CLIENT_SECRET="constructed")[0][0] for _ in range(2)]
 
-    assert told == ["done", "as it should be"]
+    assert reported == ["done", "up to date"]
     assert (kept / "OM_GENESYS_CLIENT_SECRET").read_text() == "constructed\n"
 
 
@@ -67,11 +67,11 @@ def test_a_host_that_becomes_a_worker_gets_the_readers_address_then(kept, monkey
     names = ("GENESYS_SECRET", "REQUIRED_HEADERS", "EVENTS_HEADERS", "EDGE_MANAGEMENT", "WEBHOOK_SECRETS")
     for name in (*names, "READER_DATABASE", "WORKER_DATABASE"):
         monkeypatch.setattr(credentials, name, kept / name)
-    list(carry_out(credentials.missing_steps(), dry_run=False))
+    list(run_steps(credentials.missing_steps(), dry_run=False))
     assert not (kept / "READER_DATABASE").exists()
 
     (kept / "WORKER_DATABASE").write_text("postgresql://named\n")
-    list(carry_out(credentials.missing_steps(), dry_run=False))
+    list(run_steps(credentials.missing_steps(), dry_run=False))
     assert (kept / "READER_DATABASE").read_text() == "postgresql://named\n"
 
 
@@ -83,21 +83,21 @@ def written_site(tmp_path, monkeypatch):
 
 
 def test_the_certificate_that_was_named_once_stays_until_another_is_named(written_site):
-    written_site.write_text(gateway.site(Options(certificate=OWN)))
+    written_site.write_text(gateway.render_site(Options(certificate=OWN)))
     other = Path("/etc/ssl/other.pem"), Path("/etc/ssl/other.key")
 
-    assert gateway.certificate_of(Options()) == OWN
-    assert gateway.certificate_of(Options(certificate=other)) == other
-    assert "ssl_certificate_key /etc/ssl/hooks.key;" in gateway.site(Options())
-    told = [
-        title for title, state in carry_out(gateway.gateway_steps(Options()), dry_run=True) if state == "kept"
+    assert gateway.find_certificate(Options()) == OWN
+    assert gateway.find_certificate(Options(certificate=other)) == other
+    assert "ssl_certificate_key /etc/ssl/hooks.key;" in gateway.render_site(Options())
+    reported = [
+        title for title, state in run_steps(gateway.gateway_steps(Options()), dry_run=True) if state == "kept"
     ]
-    assert told == ["the certificate /etc/ssl/hooks.pem, which an earlier --certificate named"]
+    assert reported == ["the certificate /etc/ssl/hooks.pem of an earlier --certificate"]
 
 
 def test_without_an_earlier_certificate_one_is_made(written_site):
-    assert gateway.certificate_of(Options()) == (gateway.CERTIFICATE, gateway.KEY)
-    assert "make a certificate that signs itself" in [step.title for step in gateway.gateway_steps(Options())]
+    assert gateway.find_certificate(Options()) == (gateway.CERTIFICATE, gateway.KEY)
+    assert "make a self-signed certificate" in [step.title for step in gateway.gateway_steps(Options())]
 
 
 def test_the_gateway_follows_the_settings_that_the_units_read(tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_the_gateway_follows_the_settings_that_the_units_read(tmp_path, monkeypa
     sites = []
     monkeypatch.setattr(command, "ENVIRONMENT", settings)
     monkeypatch.setattr(
-        command, "plan_installation", lambda options: sites.append(gateway.site(options)) or ()
+        command, "plan_installation", lambda options: sites.append(gateway.render_site(options)) or ()
     )
     # Set, so that it is taken away again after the test.
     monkeypatch.setenv("OM_SETTINGS_FILE", "")
@@ -120,14 +120,12 @@ def test_the_gateway_follows_the_settings_that_the_units_read(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("since", "verb"), [("@1000", "restart"), ("@1001", "start"), ("@1002", "start"), ("", "start")]
 )
-def test_a_socket_that_listens_begins_anew_where_its_unit_was_written_later(
-    tmp_path, monkeypatch, since, verb
-):
+def test_a_listening_socket_is_restarted_if_its_unit_was_written_later(tmp_path, monkeypatch, since, verb):
     (tmp_path / "om-api.socket").touch()
     os.utime(tmp_path / "om-api.socket", (1001.9, 1001.9))
     commands = []
     monkeypatch.setattr(units, "UNITS", tmp_path)
-    monkeypatch.setattr(units, "run", lambda each: commands.append(each) or f"{since}\n")
+    monkeypatch.setattr(units, "run", lambda command: commands.append(command) or f"{since}\n")
 
     [step] = [step for step in units.start_steps(Options()) if "om-api.socket" in step.title]
     step.do()

@@ -1,4 +1,4 @@
-"""A later installation takes the options that it is not given from an earlier one, and says so."""
+"""A later installation uses the saved options of an earlier one and reports them."""
 
 import os
 
@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from omctl.commands import install as command
-from omctl.installing import InstallationError, Options, cluster, credentials, gateway, kept_options, removal
+from omctl.installing import InstallationError, Options, cluster, credentials, gateway, removal
+from omctl.installing import options as saved_options
 from omctl.installing.installation import plan_installation
 
 HOSTS = f"{Options().host},om-2,om-3"
@@ -22,22 +23,22 @@ class Host:
     def plan(self, options):
         self.options = options
         steps = plan_installation(options)
-        return [step for step in steps if step.standing == "kept" or str(self.file) in step.title]
+        return [step for step in steps if step.state_if_done == "kept" or str(self.file) in step.title]
 
     def install(self, *arguments):
-        """Run the command and return what it told; raises what it raises."""
+        """Run the command and return what it reports; raises what it raises."""
         return CliRunner().invoke(command.install, arguments, catch_exceptions=False).stderr.splitlines()
 
-    def told(self, *arguments):
+    def reported(self, *arguments):
         return [line for line in self.install(*arguments) if line.startswith("kept: --")]
 
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
     host = Host(tmp_path)
-    monkeypatch.setattr(kept_options, "KEPT", host.file)
+    monkeypatch.setattr(saved_options, "SAVED", host.file)
     monkeypatch.setattr(gateway, "SITE", tmp_path / "site.conf")
-    monkeypatch.setattr(credentials, "are_there", lambda _: True)
+    monkeypatch.setattr(credentials, "exist", lambda _: True)
     monkeypatch.setattr(cluster, "is_installed", lambda _: False)
     monkeypatch.setattr(command, "ENVIRONMENT", tmp_path / "environment")
     monkeypatch.setattr(command, "plan_installation", host.plan)
@@ -62,37 +63,37 @@ def test_an_option_holds_until_its_default_is_given(host, given, default):
     host.install(*given)
     first = host.options
 
-    [told] = host.told()
-    assert told.startswith(f"kept: {' '.join(given)} of an earlier installation; {default[0]} ")
-    assert kept_options.words_of(host.options) == kept_options.words_of(first)
+    [line] = host.reported()
+    assert line.startswith(f"kept: {' '.join(given)} of an earlier installation; {default[0]} ")
+    assert host.options.values() == first.values()
 
     host.install(*default)
     assert host.options == Options()
-    assert not host.told()
+    assert not host.reported()
 
 
 def test_an_edge_stays_an_edge(host):
     host.install("--role", "edge", "--server-name", "hooks.example.com")
 
-    assert len(host.told()) == 2
+    assert len(host.reported()) == 2
     assert (host.options.is_edge, host.options.is_worker) == (True, False)
     host.install("--role", "edge", "--role", "worker")
     assert (host.options.is_edge, host.options.is_worker) == (True, True)
 
 
-def test_an_option_that_is_given_again_is_written_in_the_place_of_the_other(host):
+def test_an_option_that_is_given_again_replaces_the_saved_one(host):
     host.install("--bind", "127.0.0.1:8081", "--workers", "4")
 
-    told = host.install("--bind", "127.0.0.1:8082")
+    reported = host.install("--bind", "127.0.0.1:8082")
 
-    assert [line.partition(" of an")[0] for line in told] == [
+    assert [line.partition(" of an")[0] for line in reported] == [
         "kept: --workers 4",
         f"done: write {host.file}",
     ]
-    assert host.file.read_text() == kept_options.text_of(Options(bind="127.0.0.1:8082", workers=4))
+    assert host.file.read_text() == saved_options.render_options(Options(bind="127.0.0.1:8082", workers=4))
 
 
-def test_the_file_is_for_everybody_to_read_and_says_who_writes_it(host):
+def test_the_file_is_world_readable_and_names_its_writer(host):
     host.install("--role", "edge", "--server-name", "hooks.example.com")
 
     *comment, role, name = host.file.read_text().splitlines()
@@ -101,16 +102,16 @@ def test_the_file_is_for_everybody_to_read_and_says_who_writes_it(host):
     assert host.file.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_dry_run_tells_the_same_and_writes_nothing(host):
-    told = host.install("--role", "edge", "--dry-run")
-    assert told == [f"would be done: write {host.file}"]
+def test_a_dry_run_reports_the_same_and_writes_nothing(host):
+    reported = host.install("--role", "edge", "--dry-run")
+    assert reported == [f"would be done: write {host.file}"]
     assert not host.file.exists()
 
     host.install("--role", "edge")
-    assert host.told("--dry-run") == host.told() != []
+    assert host.reported("--dry-run") == host.reported() != []
 
 
-def test_nothing_is_inferred_where_an_installation_from_before_has_kept_nothing(host):
+def test_without_saved_options_the_defaults_hold(host):
     host.install()
 
     assert host.options == Options()
@@ -130,18 +131,18 @@ def test_nothing_is_inferred_where_an_installation_from_before_has_kept_nothing(
         b'colour = "red"',
     ],
 )
-def test_what_cannot_be_used_is_named_with_the_way_out(host, content):
+def test_an_unusable_file_is_named_with_the_remedy(host, content):
     host.file.parent.mkdir()
     host.file.write_bytes(content)
 
-    with pytest.raises(InstallationError, match="mend it, or delete it and give every option") as raised:
+    with pytest.raises(InstallationError, match="correct it, or delete it and give every option") as raised:
         host.install("--role", "edge")
     assert str(raised.value).startswith(str(host.file))
     assert host.file.read_bytes() == content
 
 
-def test_what_could_not_be_begun_is_not_kept(host, monkeypatch):
-    monkeypatch.setattr(credentials, "are_there", lambda _: False)
+def test_options_that_fail_are_not_saved(host, monkeypatch):
+    monkeypatch.setattr(credentials, "exist", lambda _: False)
 
     with pytest.raises(InstallationError, match="OM_AMQP_URL"):
         host.install("--role", "edge")
@@ -153,14 +154,14 @@ def test_what_could_not_be_begun_is_not_kept(host, monkeypatch):
 def test_a_host_of_the_cluster_takes_the_options_that_were_copied_to_it(host):
     host.file.parent.mkdir()
     first = Options(cluster=("om-1", Options().host), server_name="hooks.example.com", workers=4, host="om-1")
-    host.file.write_text(kept_options.text_of(first))
+    host.file.write_text(saved_options.render_options(first))
 
     arguments = ("--cluster", f"om-1,{Options().host}", "--server-name", "hooks.example.com")
-    [told] = host.told(*arguments)
+    [line] = host.reported(*arguments)
 
-    assert told.startswith("kept: --workers 4 ")
+    assert line.startswith("kept: --workers 4 ")
     assert (host.options.host, host.options.is_first) == (Options().host, False)
-    assert host.file.read_text() == kept_options.text_of(first)
+    assert host.file.read_text() == saved_options.render_options(first)
 
 
 @pytest.mark.parametrize(
@@ -180,5 +181,5 @@ def test_one_role_and_a_cluster_do_not_go_together_whichever_is_kept(host, earli
     assert host.file.read_text() != before
 
 
-def test_a_purge_takes_the_file_along():
-    assert kept_options.KEPT.parent == removal.CONFIGURATION
+def test_a_purge_deletes_the_file():
+    assert saved_options.SAVED.parent == removal.CONFIGURATION

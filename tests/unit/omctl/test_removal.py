@@ -1,4 +1,4 @@
-"""What goes with the service, and what stays since others share it."""
+"""What a removal deletes, and what stays because other hosts share it."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from omctl.commands import install as command
 from omctl.installing import InstallationError, Options, cluster, removal
-from omctl.installing.step import carry_out
+from omctl.installing.steps import run_steps
 
 HERE = f"rabbit@{Options().host}"
 SHARED = ("DROP DATABASE", "delete_queue", "delete_user")
@@ -16,12 +16,12 @@ SHRUNK = "vhost\tname\tsize\tresult\n/\tcrm.errors\t2\tok\n/\topen-messaging.eve
 
 
 class Host:
-    """A host's broker, database and files; keeps what it was told to do."""
+    """A host's broker, database and files; records the commands."""
 
     def __init__(self, nodes, shrunk=""):
         self.nodes = nodes
         self.shrunk = shrunk
-        self.failing = "no such word"
+        self.failing = "no such command"
         self.commands = []
 
     def run(self, command, *, text="", **_):
@@ -38,8 +38,8 @@ class Host:
             return self.failing == "userdel"
         return self.nodes != [] or command[0] != "rabbitmqctl"
 
-    def said(self, word):
-        return [each for each in self.commands if word in each]
+    def find(self, word):
+        return [command for command in self.commands if word in command]
 
 
 @pytest.fixture
@@ -64,22 +64,22 @@ def host_of(tmp_path, monkeypatch):
         for module in (removal, cluster):
             monkeypatch.setattr(module, "run", host.run)
             monkeypatch.setattr(module, "succeeds", host.succeeds)
-            monkeypatch.setattr(module, "KEPT_COOKIE", cookie)
+            monkeypatch.setattr(module, "STORED_COOKIE", cookie)
         return host
 
     return make
 
 
 def purge():
-    return [f"{state}: {title}" for title, state in carry_out(removal.purge_steps(), dry_run=False)]
+    return [f"{state}: {title}" for title, state in run_steps(removal.purge_steps(), dry_run=False)]
 
 
-def test_a_host_of_a_cluster_leaves_it_and_leaves_alone_what_the_others_share(host_of):
+def test_a_host_leaves_its_cluster_without_touching_what_the_others_share(host_of):
     host = host_of(HERE, "rabbit@om-2", "rabbit@om-3")
 
-    told = purge()
+    reported = purge()
 
-    assert not [word for word in SHARED if host.said(word)]
+    assert not [word for word in SHARED if host.find(word)]
     did = [each.strip() for each in host.commands if "shrink" in each or "_app" in each or "reset" in each]
     assert did == [
         f"rabbitmq-queues --quiet shrink {HERE}",
@@ -87,18 +87,18 @@ def test_a_host_of_a_cluster_leaves_it_and_leaves_alone_what_the_others_share(ho
         "rabbitmqctl --quiet reset",
         "rabbitmqctl --quiet start_app",
     ]
-    kept, deleted = told[1:3], told[3:]
+    kept, deleted = reported[1:3], reported[3:]
     assert kept[0] == (
-        "kept: queues, dead letters and users of the broker, which it shares with rabbit@om-2, rabbit@om-3"
+        "kept: queues, dead letters and users of the broker, which are shared with rabbit@om-2, rabbit@om-3"
     )
     assert kept[1].startswith(
-        "kept: the database open_messaging on this host, which the other hosts may use; once none does,"
+        "kept: the database open_messaging on this host, which other hosts may use; once none does,"
     )
     assert not [title for title in deleted if title.startswith("kept")]
     assert not removal.CONFIGURATION.exists()
 
 
-def test_a_host_that_has_left_and_is_purged_again_leaves_alone_the_others_database(host_of):
+def test_a_second_purge_after_leaving_keeps_the_others_database(host_of):
     host = host_of(HERE, "rabbit@om-2", has_database=True)
     host.failing = "userdel"
     with pytest.raises(InstallationError, match="userdel"):
@@ -107,13 +107,13 @@ def test_a_host_that_has_left_and_is_purged_again_leaves_alone_the_others_databa
     for failing in ("userdel", "nothing"):
         host.failing = failing
         with contextlib.suppress(InstallationError):
-            told = purge()
-        assert not host.said("DROP DATABASE")
-    assert any("kept: the database open_messaging" in each for each in told)
+            reported = purge()
+        assert not host.find("DROP DATABASE")
+    assert any("kept: the database open_messaging" in each for each in reported)
 
 
 @pytest.mark.parametrize("failing", ["start_app", "userdel"])
-def test_once_it_is_reset_a_host_has_left_whatever_fails_then(host_of, failing):
+def test_a_host_that_was_reset_has_left_whatever_fails_next(host_of, failing):
     host = host_of(HERE, "rabbit@om-2", has_database=True)
     host.failing = failing
     with pytest.raises(InstallationError, match=failing):
@@ -122,65 +122,65 @@ def test_once_it_is_reset_a_host_has_left_whatever_fails_then(host_of, failing):
     assert cluster.has_left()
 
 
-def test_a_database_in_use_ends_it_with_what_to_do_and_nothing_is_deleted(host_of):
+def test_a_database_in_use_stops_the_purge_with_a_remedy_and_nothing_is_deleted(host_of):
     host = host_of(HERE)
     host.failing = "DROP DATABASE"
 
-    with pytest.raises(InstallationError, match="off the other hosts first"):
+    with pytest.raises(InstallationError, match="from the other hosts first"):
         purge()
-    [said] = host.said("DROP DATABASE")
-    assert "FORCE" not in said
-    assert not host.said("delete_queue")
+    [command_line] = host.find("DROP DATABASE")
+    assert "FORCE" not in command_line
+    assert not host.find("delete_queue")
     assert removal.CONFIGURATION.exists()
 
 
 @pytest.mark.parametrize("joined", [True, False])
-def test_with_the_last_host_goes_what_hosts_share(host_of, joined):
+def test_the_last_host_deletes_what_hosts_share(host_of, joined):
     host = host_of(HERE, joined=joined, has_database=joined)
 
     purge()
 
-    assert all(host.said(word) for word in SHARED)
-    assert not host.said("reset")
+    assert all(host.find(word) for word in SHARED)
+    assert not host.find("reset")
 
 
-def test_a_cluster_that_serves_others_besides_is_not_left(host_of):
+def test_a_cluster_that_also_serves_others_is_not_left(host_of):
     host = host_of(HERE, "rabbit@other", joined=False)
 
     purge()
 
-    assert not [word for word in (*SHARED, "shrink", "reset") if host.said(word)]
+    assert not [word for word in (*SHARED, "shrink", "reset") if host.find(word)]
 
 
-def test_a_host_whose_broker_cannot_tell_who_shares_it_keeps_everything(host_of):
+def test_a_host_whose_broker_cannot_list_its_members_keeps_everything(host_of):
     host = host_of()
 
     with pytest.raises(InstallationError, match=r"does not run.*forget_cluster_node.*delete .*cookie here"):
         purge()
-    assert not [word for word in SHARED if host.said(word)]
+    assert not [word for word in SHARED if host.find(word)]
     assert removal.CONFIGURATION.exists()
 
 
-def test_a_queue_that_keeps_its_member_here_ends_it_before_anything_is_reset(host_of):
+def test_a_queue_that_keeps_its_member_stops_the_purge_before_the_reset(host_of):
     host = host_of(HERE, "rabbit@om-2", shrunk=SHRUNK.format("error: the last node cannot be removed"))
 
     with pytest.raises(
         InstallationError, match=r": / open-messaging\.events 2 error: the last.*grow NODE all"
     ):
         purge()
-    assert not host.said("stop_app")
+    assert not host.find("stop_app")
     assert removal.CONFIGURATION.exists()
 
 
-def test_a_queue_that_is_called_an_error_is_none(host_of):
+def test_a_queue_with_error_in_its_name_is_no_failure(host_of):
     host = host_of(HERE, "rabbit@om-2", shrunk=SHRUNK.format("ok"))
 
     purge()
 
-    assert host.said("reset")
+    assert host.find("reset")
 
 
-def test_the_question_names_what_goes_and_what_stays(host_of, monkeypatch):
+def test_the_confirmation_lists_what_is_deleted_and_what_stays(host_of, monkeypatch):
     monkeypatch.setattr(command.os, "geteuid", lambda: 0)
     host_of(HERE)
     alone = CliRunner().invoke(command.uninstall, ["--purge"], input="n\n")
@@ -190,7 +190,7 @@ def test_the_question_names_what_goes_and_what_stays(host_of, monkeypatch):
 
     host = host_of(HERE, "rabbit@om-2")
     shared = CliRunner().invoke(command.uninstall, ["--purge"], input="n\n")
-    assert f"would be done: have {HERE} leave the cluster with rabbit@om-2" in shared.stderr
+    assert f"would be done: remove {HERE} from the cluster with rabbit@om-2" in shared.stderr
     assert "kept: queues, dead letters and users" in shared.stderr
-    assert not host.said("reset")
+    assert not host.find("reset")
     assert removal.CONFIGURATION.exists()

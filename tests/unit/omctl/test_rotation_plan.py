@@ -1,11 +1,11 @@
-"""Which step of a rotation is next, by what is found."""
+"""The next step of a rotation, and the secrets file."""
 
 import stat
 
 import pytest
 
 from messaging.errors import ConfigurationError
-from omctl.rotation import Facts, RotationError, SecretsFile, Step, Watch, next_step
+from omctl.rotation import Facts, RotationError, RotationStep, SecretsFile, Watch, next_step
 
 ONE = {"edge 1": {"new": 0}}
 BOTH = {"edge 1": {"new": 3, "old": 5}, "edge 2": {"new": 0, "old": 9}}
@@ -15,14 +15,14 @@ ONE_OF_TWO = {"edge 1": {"new": 3, "old": 5}, "edge 2": {"old": 9}}
 @pytest.mark.parametrize(
     ("secrets", "signing", "edges", "step"),
     [
-        (("new",), "new", ONE, Step.ADD),
-        (("new",), None, ONE, Step.ADD),
-        (("new",), "new", BOTH, Step.SETTLE),
-        (("new", "old"), "old", ONE_OF_TWO, Step.SPREAD),
-        (("new", "old"), "new", ONE_OF_TWO, Step.SPREAD),
-        (("new", "old"), "old", BOTH, Step.SWITCH),
-        (("new", "old"), None, BOTH, Step.SWITCH),
-        (("new", "old"), "new", BOTH, Step.WATCH),
+        (("new",), "new", ONE, RotationStep.ADD),
+        (("new",), None, ONE, RotationStep.ADD),
+        (("new",), "new", BOTH, RotationStep.SETTLE),
+        (("new", "old"), "old", ONE_OF_TWO, RotationStep.SPREAD),
+        (("new", "old"), "new", ONE_OF_TWO, RotationStep.SPREAD),
+        (("new", "old"), "old", BOTH, RotationStep.SWITCH),
+        (("new", "old"), None, BOTH, RotationStep.SWITCH),
+        (("new", "old"), "new", BOTH, RotationStep.WATCH),
     ],
 )
 def test_the_next_step_follows_from_file_platform_and_edges(secrets, signing, edges, step):
@@ -30,17 +30,17 @@ def test_the_next_step_follows_from_file_platform_and_edges(secrets, signing, ed
 
 
 @pytest.mark.parametrize(
-    ("secrets", "signing", "edges", "said"),
+    ("secrets", "signing", "edges", "text"),
     [
         (("a", "b", "c"), "a", ONE, "more than two"),
         (("new",), "unknown", ONE, "not in the file"),
         (("new",), "new", {}, "--edge"),
-        (("other",), None, ONE, "does not take the file's secret"),
-        (("new",), None, {"edge 1": {}}, "does not take the file's secret"),
+        (("other",), None, ONE, "does not accept the file's secret"),
+        (("new",), None, {"edge 1": {}}, "does not accept the file's secret"),
     ],
 )
-def test_what_would_have_events_refused_is_refused(secrets, signing, edges, said):
-    with pytest.raises(RotationError, match=said):
+def test_a_state_in_which_events_would_be_refused_is_an_error(secrets, signing, edges, text):
+    with pytest.raises(RotationError, match=text):
         next_step(Facts(secrets, signing, edges))
 
 
@@ -83,13 +83,13 @@ def test_the_file_keeps_its_mode_and_gets_a_new_secret_before_the_old(tmp_path):
 def test_secrets_that_no_reload_changes_are_refused_by_name(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_WEBHOOK_SECRETS", "constructed-secret")
     with pytest.raises(ConfigurationError, match="OM_WEBHOOK_SECRETS_FILE"):
-        SecretsFile.of(None)
+        SecretsFile.find(None)
     monkeypatch.delenv("OM_WEBHOOK_SECRETS")
     with pytest.raises(ConfigurationError, match="OM_WEBHOOK_SECRETS_FILE"):
-        SecretsFile.of(None)
+        SecretsFile.find(None)
     (tmp_path / "empty").touch()
     with pytest.raises(ConfigurationError, match="without a secret"):
-        SecretsFile.of(tmp_path / "empty")
+        SecretsFile.find(tmp_path / "empty")
 
 
 def test_the_secrets_file_is_the_one_that_the_settings_file_names(monkeypatch, tmp_path):
@@ -100,4 +100,4 @@ def test_the_secrets_file_is_the_one_that_the_settings_file_names(monkeypatch, t
     monkeypatch.setenv("OM_SETTINGS_FILE", str(settings))
     monkeypatch.setenv("OM_WEBHOOK_SECRETS_FILE", str(tmp_path / "other"))
 
-    assert SecretsFile.of(None).path == path
+    assert SecretsFile.find(None).path == path

@@ -1,0 +1,155 @@
+"""A step of an installation: whether it is done already, and how to do it."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from messaging.errors import OpenMessagingError
+
+SHIPPED: Final = files("deploy")
+"""Units, the gateway's configuration and the list of settings, as the wheel holds them."""
+UNITS: Final = Path("/etc/systemd/system")
+
+
+class InstallationError(OpenMessagingError):
+    """A step failed; the earlier ones stay. Fix what the text names and run the same command again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part of the installation.
+
+    Args:
+        title: Shown to the operator; holds no secrets.
+        is_done: Returns whether there is nothing to do; changes nothing.
+        do: Does it.
+        state_if_done: What is reported if there is nothing to do.
+    """
+
+    title: str
+    is_done: Callable[[], bool]
+    do: Callable[[], object]
+    state_if_done: str = "up to date"
+
+
+def always(title: str, do: Callable[[], object]) -> Step:
+    """Return a step that is done every time."""
+    return Step(title, lambda: False, do)
+
+
+def kept(title: str) -> Step:
+    """Return a step that only reports what stays although an operator might expect otherwise."""
+    return Step(title, lambda: True, lambda: None, "kept")
+
+
+def run_steps(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, str]]:
+    """Do the steps in order and yield each title and state after its step.
+
+    The states are "up to date", "kept", "done" and "would be done". The steps are taken one by one, so that
+    one may depend on what an earlier one did. After an InstallationError the later ones are not begun.
+    """
+    for step in steps:
+        if step.is_done():
+            yield step.title, step.state_if_done
+        elif dry_run:
+            yield step.title, "would be done"
+        else:
+            step.do()
+            yield step.title, "done"
+
+
+def run(command: Sequence[str], *, text: str = "", environment: dict[str, str] | None = None) -> str:
+    """Run *command* and return what it printed.
+
+    Args:
+        command: Shown if it fails, so it must hold no secrets.
+        text: Its standard input; may hold secrets.
+        environment: Replaces this process's.
+
+    Raises:
+        InstallationError: It failed or does not exist.
+    """
+    try:
+        done = subprocess.run(
+            command, input=text, env=environment, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise InstallationError(
+            f"{command[0]} is not installed: this host is not Debian with systemd"
+        ) from None
+    if done.returncode:
+        output = (done.stderr or done.stdout).strip()[-2000:]
+        raise InstallationError(f"`{' '.join(command)}` failed with status {done.returncode}: {output}")
+    return done.stdout
+
+
+def succeeds(command: Sequence[str]) -> bool:
+    """Return whether *command* exists and ends with status 0."""
+    try:
+        return not subprocess.run(command, capture_output=True, check=False).returncode
+    except FileNotFoundError:
+        return False
+
+
+def package_step(package: str) -> Step:
+    """Return the step that installs a Debian package."""
+    return Step(f"install {package}", lambda: is_installed(package), lambda: _install(package))
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a Debian package is installed and configured."""
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    return succeeds(query) and run(query) == "installed"
+
+
+def _install(package: str) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "update", "--quiet"], environment=environment)
+    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", package]
+    run(install, environment=environment)
+
+
+def file_step(path: Path, text: Callable[[], str], *, mode: int = 0o644) -> Step:
+    """Return the step that writes a file if its text differs; *text* is called when the step is run."""
+    return Step(f"write {path}", lambda: read(path) == text(), lambda: replace(path, text(), mode=mode))
+
+
+def new_file_step(path: Path, text: Callable[[], str], *, mode: int) -> Step:
+    """Return the step that writes a file only if it is missing, so that an operator's changes stay."""
+    return Step(f"write {path}", path.exists, lambda: replace(path, text(), mode=mode))
+
+
+def delete_step(path: Path) -> Step:
+    """Return the step that deletes a file."""
+    return Step(f"delete {path}", lambda: not path.exists(), path.unlink)
+
+
+def restart_policy_step(unit: str) -> Step:
+    """Return the step that makes systemd restart a Debian service, such as nginx.service, after a crash."""
+    path = UNITS / f"{unit}.d" / "open-messaging.conf"
+    return file_step(path, lambda: shipped("systemd/restart-on-failure.conf"))
+
+
+def read(path: Path) -> str | None:
+    """Return a file's text; None if it is missing."""
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def replace(path: Path, text: str, *, mode: int) -> None:
+    """Write a file atomically; missing directories are created."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), mode)
+    Path(temporary).replace(path)
+
+
+def shipped(name: str) -> str:
+    """Return the text of a file in the wheel, such as `systemd/om-api.service`."""
+    return SHIPPED.joinpath(*name.split("/")).read_text(encoding="utf-8")

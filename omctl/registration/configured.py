@@ -1,0 +1,260 @@
+"""The configured registrations: the TOML file that OM_REGISTRATION names, with the edge's own settings."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError
+from omctl.signatures import live_secrets
+from webhook_api.settings import MIN_SECRET_LENGTH
+from workers.filters import FilterError, checked
+from workers.genesys import is_safe
+
+WEBHOOKS: Final = "/api/v2/integrations/webhooks"
+INTEGRATIONS: Final = "/api/v2/conversations/messaging/integrations/open"
+SECRET: Final = "outboundNotificationWebhookSignatureSecretToken"  # noqa: S105  a field's name
+HTTPS_PORT: Final = 443
+"""The only port that the platform posts to.
+
+Source: Genesys Cloud, "Configure an open messaging integration".
+"""
+
+UNSIGNED: Final = (
+    "OM_REGISTRATION: [webhook] has authType none and is not signed, so the edge would refuse its events: set"
+    " OM_ALLOW_UNSIGNED=true and put a secret value into OM_REQUIRED_HEADERS, or remove [webhook]"
+)
+ABSENT: Final = "-"
+_HEADER_FIELDS: Final = frozenset({"headers", "webhookHeaders"})
+
+
+class _Filter(Schema):
+    event_type = fields.String(required=True)
+    filter = fields.String(load_default="")
+
+
+class _RetryPolicy(Schema):
+    max_retries = fields.Integer(load_default=5, strict=True, validate=validate.Range(0))
+    retry_interval_seconds = fields.Integer(load_default=5, strict=True, validate=validate.Range(0))
+    backoff_multiplier = fields.Float(load_default=2.0, validate=validate.Range(1))
+
+
+class _Integration(Schema):
+    id = fields.String(load_default=None)
+    name = fields.String(required=True, validate=validate.Length(1))
+
+
+class _Webhook(_Integration):
+    description = fields.String(load_default="")
+    enabled = fields.Boolean(load_default=True, truthy={True}, falsy={False})
+    filters = fields.List(fields.Nested(_Filter), load_default=list)
+    retry_policy = fields.Nested(_RetryPolicy, load_default=lambda: _RetryPolicy().load({}))
+
+
+class _File(Schema):
+    url = fields.String(required=True)
+    webhook = fields.Nested(_Webhook)
+    integration = fields.Nested(_Integration)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that differs, without secrets."""
+
+    field: str
+    registered: str
+    configured: str
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A registration that should exist.
+
+    Args:
+        kind: "webhook", the guide's, or "integration", the platform's.
+        path: Where this kind is listed and created.
+        name: Identifies it if no id is given.
+        body: What is sent, without the secret.
+        registration_id: Its id, if it was registered under another name.
+        secrets: The live ones, newest first; none if its kind has none.
+    """
+
+    kind: str
+    path: str
+    name: str
+    body: dict[str, Any] = field(repr=False)
+    registration_id: str | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
+
+    def render(self, registered: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return the body to send.
+
+        A registered secret that the edge accepts stays: during a rotation the newest may not be live yet on
+        every edge. One that the platform does not show stays too: `omctl rotate-secret` sets it.
+        """
+        if not self.secrets:
+            return self.body
+        if registered is None:
+            return self.body | {SECRET: self.secrets[0]}
+        current = registered.get(SECRET)
+        if current is None:
+            return self.body
+        return self.body | {SECRET: current if current in self.secrets else self.secrets[0]}
+
+
+def read_configured(environment: Environment, secrets: tuple[str, ...] = ()) -> tuple[Configured, ...]:
+    """Return the registrations of OM_REGISTRATION, with OM_REQUIRED_HEADERS and OM_WEBHOOK_SECRETS.
+
+    Args:
+        environment: Where the settings are read.
+        secrets: Replace OM_WEBHOOK_SECRETS.
+
+    Raises:
+        ConfigurationError: A setting is missing or malformed; the text names it and repeats no value.
+    """
+    path = environment.string("OM_REGISTRATION")
+    if not path:
+        raise ConfigurationError("OM_REGISTRATION must name a file like deploy/registration.example.toml")
+    content = _read_file(path)
+    pairs = (pair.partition("=") for pair in environment.strings("OM_REQUIRED_HEADERS"))
+    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    configured = []
+    if webhook := content.get("webhook"):
+        if not environment.boolean("OM_ALLOW_UNSIGNED", default=False):
+            raise ConfigurationError(UNSIGNED)
+        configured.append(_webhook(webhook, content["url"], headers))
+    if integration := content.get("integration"):
+        secrets = secrets or tuple(secret.decode() for secret in live_secrets(environment))
+        configured.append(_integration(integration, content["url"], headers, secrets))
+    if not configured:
+        raise ConfigurationError("OM_REGISTRATION: [webhook] or [integration] is required")
+    return tuple(configured)
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = _File().load(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError("OM_REGISTRATION must name a readable text file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"OM_REGISTRATION: invalid TOML: {error}") from None
+    except ValidationError as error:
+        raise ConfigurationError(f"OM_REGISTRATION: {'; '.join(_describe(error.messages))}") from None
+    if not _is_usable(content["url"]):
+        raise ConfigurationError(
+            "OM_REGISTRATION: url: must be https:// (http:// only on this host), without user and query"
+        )
+    return content
+
+
+def _describe(messages: Any, path: str = "") -> Iterator[str]:
+    """Yield marshmallow's message for each key."""
+    if not isinstance(messages, dict):
+        yield f"{path}: {' '.join(messages)}"
+        return
+    for key, inner in messages.items():
+        yield from _describe(inner, f"{path}.{key}" if path else str(key))
+
+
+def _is_usable(url: str) -> bool:
+    """Return whether the platform can and may post to an address."""
+    try:
+        parts = urlsplit(url)
+        return is_safe(url) and not parts.username and not parts.query and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _webhook(table: dict[str, Any], url: str, headers: dict[str, str]) -> Configured:
+    policy = table["retry_policy"]
+    filters = [(one["event_type"], one["filter"]) for one in table["filters"]]
+    body = {
+        "name": table["name"],
+        "description": table["description"],
+        "target": {"type": "http", "url": url, "headers": headers, "authType": "none"},
+        "eventFilters": [{"eventType": event_type, "filter": text} for event_type, text in filters],
+        "retryPolicy": {
+            "maxRetries": policy["max_retries"],
+            "retryIntervalSeconds": policy["retry_interval_seconds"],
+            "backoffMultiplier": policy["backoff_multiplier"],
+        },
+        "enabled": table["enabled"],
+    }
+    warnings = tuple(_filter_warnings(filters))
+    return Configured("webhook", WEBHOOKS, table["name"], body, table["id"], warnings=warnings)
+
+
+def _filter_warnings(filters: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield warnings about event filters; an empty one accepts every event of its type."""
+    for event_type, text in filters:
+        try:
+            found = checked(text or "true", event_type)
+        except FilterError as error:
+            raise ConfigurationError(
+                f"OM_REGISTRATION: webhook.filters: {event_type}: {error}; `omctl filter check` tries others"
+            ) from None
+        yield from (f"the filter of {event_type} {warning}" for warning in found.warnings)
+
+
+def _integration(
+    table: dict[str, Any], url: str, headers: dict[str, str], secrets: tuple[str, ...]
+) -> Configured:
+    if len(secrets[0]) < MIN_SECRET_LENGTH:
+        raise ConfigurationError("OM_WEBHOOK_SECRETS: the platform requires more than 15 characters")
+    body = {"name": table["name"], "outboundNotificationWebhookUrl": url, "webhookHeaders": headers}
+    parts = urlsplit(url)
+    has_other_port = parts.scheme == "https" and parts.port not in {None, HTTPS_PORT}
+    warning = f"url names port {parts.port}, but the platform posts only to {HTTPS_PORT}"
+    warnings = (warning,) if has_other_port else ()
+    return Configured("integration", INTEGRATIONS, table["name"], body, table["id"], secrets, warnings)
+
+
+def find_differences(configured: Mapping[str, Any], registered: Mapping[str, Any] | None) -> list[Difference]:
+    """Compare the configured fields with what the platform has; None if it has nothing."""
+    wanted = dict(_flatten(configured))
+    found = dict(_flatten({name: (registered or {}).get(name) for name in configured}))
+    return [
+        _difference(name, found.get(name), wanted.get(name))
+        for name in sorted({*wanted, *found})
+        if found.get(name) != wanted.get(name)
+    ]
+
+
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each field by its dotted name; headers in lower case, event filters by their type."""
+    name = path.rpartition(".")[2]
+    if name == "eventFilters":
+        texts: dict[str, list[str]] = {}
+        for one in value or []:
+            texts.setdefault(str(one.get("eventType")), []).append(str(one.get("filter") or "everything"))
+        value = {event_type: " or ".join(sorted(alternatives)) for event_type, alternatives in texts.items()}
+    if not isinstance(value, dict):
+        if value is not None:
+            yield path, value
+        return
+    for key, inner in value.items():
+        key = key.lower() if name in _HEADER_FIELDS else key  # noqa: PLW2901
+        yield from _flatten(inner, f"{path}.{key}" if path else key)
+
+
+def _difference(name: str, registered: Any, configured: Any) -> Difference:
+    """Describe a difference; of a secret only that it differs."""
+    if name == SECRET or any(part in _HEADER_FIELDS for part in name.split(".")):
+        return Difference(
+            name,
+            ABSENT if registered is None else "another value",
+            ABSENT if configured is None else "not shown",
+        )
+    return Difference(name, _text(registered), _text(configured))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ABSENT if value is None else str(value)
