@@ -55,18 +55,13 @@ KNOWN: Final = frozenset(
         "OM_ROUTING_GIVE_UP_SECONDS",
         "OM_ROUTING_TRANSITIONS",
         "OM_SCALE_CEILING",
-        "OM_SCALE_COOLDOWN_SECONDS",
-        "OM_SCALE_EVENTS_PER_WORKER",
         "OM_SCALE_FLOOR",
-        "OM_SCALE_SECONDS",
         "OM_SETTINGS_FILE",
         "OM_STATE_DIRECTORY",
         "OM_STATISTICS_SECONDS",
         "OM_STOP_SECONDS",
         "OM_STORE_TYPING",
         "OM_WEBHOOK_SECRETS",
-        "OM_WINDOW_LIMIT_SECONDS",
-        "OM_WINDOW_SECONDS",
     }
 )
 """A test holds it to the code and to deploy/environment.example."""

@@ -15,7 +15,6 @@ from messaging.log import logger
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
 from workers.db.engine import WORKER_SESSION, DatabaseClock, check_schema, make_engine
-from workers.db.retention import RETENTION_SESSION
 from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
@@ -23,7 +22,7 @@ from workers.observe import OBSERVER_SESSION, Edges, Flow, ServiceCollector, ops
 from workers.presence import present
 from workers.queue_depths import QueueDepths
 from workers.reconcile import EventsExchange, Reconciler, open_platform_history
-from workers.retain import open_database, retain
+from workers.retain import RETENTION_SESSION, open_database, retain
 from workers.role import Role
 from workers.scale import (
     CONVERSATIONS_PER_SETTLER,
@@ -31,9 +30,9 @@ from workers.scale import (
     Processes,
     Scaler,
     Units,
-    backlog_of,
-    due_conversations,
-    due_deliveries,
+    count_due_conversations,
+    count_due_deliveries,
+    make_backlog_reader,
 )
 from workers.settle import Settler, Verifier
 
@@ -58,7 +57,7 @@ def run_settle(settings: SettleSettings, *, name: str) -> None:
     engine, clock = _open_database(settings.database_url)
     genesys, wait = settings.genesys, settings.apply_unverified_seconds
     states = ConversationStates(_platform_client(engine, genesys, clock)) if genesys is not None else None
-    settler = Settler(engine, clock, window=settings.window, verifies=states is not None)
+    settler = Settler(engine, clock, verifies=states is not None)
     verifier = Verifier(
         engine,
         clock,
@@ -132,7 +131,6 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         handlers,
         clock,
         attempts=settings.handler_attempts,
-        window=settings.window,
         transitions=settings.transitions,
         event_filter=settings.event_filter,
         retention_us=settings.retention_days * 86_400_000_000,
@@ -201,7 +199,7 @@ def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
     depths = QueueDepths(settings.management_urls, (settings.amqp_url,))
     children = Processes()
     intake = children if as_processes else Units("worker")
-    scalers = [Scaler("intake", settings.bounds, lambda: depths.read().get(EVENTS_QUEUE), intake)]
+    scalers = [Scaler("intake", settings.limits, lambda: depths.read().get(EVENTS_QUEUE), intake)]
     if not as_processes:
         scalers += _scalers_by_sql(settings)
     try:
@@ -217,12 +215,12 @@ def _scalers_by_sql(settings: ScaleSettings) -> list[Scaler]:
     clock = DatabaseClock(engine)
 
     def scaler(role: str, count: Callable[[Connection, int, int], int], per_worker: int) -> Scaler:
-        bounds = replace(settings.bounds, events_per_worker=per_worker)
-        return Scaler(role, bounds, backlog_of(count, engine, clock, bounds), Units(role))
+        limits = replace(settings.limits, events_per_worker=per_worker)
+        return Scaler(role, limits, make_backlog_reader(count, engine, clock, limits), Units(role))
 
-    scalers = [scaler("settle", due_conversations, CONVERSATIONS_PER_SETTLER)]
+    scalers = [scaler("settle", count_due_conversations, CONVERSATIONS_PER_SETTLER)]
     if settings.has_destinations:
-        scalers.append(scaler("deliver", due_deliveries, DELIVERIES_PER_DELIVERER))
+        scalers.append(scaler("deliver", count_due_deliveries, DELIVERIES_PER_DELIVERER))
     return scalers
 
 

@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 def isolate(
     items: Sequence[Item],
-    work: Callable[[Sequence[Item]], None],
+    work: Callable[[Sequence[Item]], object],
     on_fault: Callable[[Item, Exception], None],
 ) -> None:
     """Do *work* for all items together; if it fails, for each half of them, until an item fails alone.

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
-from workers.db.ingest import WindowBounds
 from workers.filters import Filter, FilterError, checked
 from workers.parsing import ROUTING_STATUSES
 from workers.retain import EVENT_DAYS
@@ -28,7 +27,6 @@ class IntakeSettings:
         amqp_urls: The broker's nodes, tried in turn.
         database_url: PostgreSQL or SQLite.
         batch_events: Most events of one transaction.
-        window: How long a conversation's window is open.
         transitions: The routing states that updates are kept for.
         batch_seconds: How long the first event of a batch waits for more where many come.
         handler_seconds: How long a handler may take with a batch before the worker ends and starts again.
@@ -42,7 +40,6 @@ class IntakeSettings:
 
     amqp_urls: tuple[str, ...] = field(repr=False)
     database_url: str = field(repr=False)
-    window: WindowBounds = field(default_factory=WindowBounds)
     transitions: frozenset[str] = ROUTING_STATUSES
     batch_events: int = 100
     batch_seconds: float = 0.02
@@ -65,7 +62,6 @@ def read_intake_settings() -> IntakeSettings:
     settings = IntakeSettings(
         amqp_urls=environment.strings("OM_AMQP_URL"),
         database_url=environment.string("OM_DATABASE_URL"),
-        window=read_window(environment),
         transitions=frozenset(environment.strings("OM_ROUTING_TRANSITIONS", tuple(ROUTING_STATUSES))),
         batch_events=environment.integer("OM_BATCH_EVENTS", 100, minimum=1),
         batch_seconds=environment.seconds("OM_BATCH_SECONDS", 0.02),
@@ -95,16 +91,3 @@ def read_event_filter(environment: Environment) -> Filter | None:
         return checked(expression) if expression else None
     except FilterError as error:
         raise ConfigurationError(f"OM_EVENT_FILTER: {error}") from None
-
-
-def read_window(environment: Environment) -> WindowBounds:
-    """Read how long a conversation's window is open.
-
-    Raises:
-        ConfigurationError: One is malformed, or they contradict each other.
-    """
-    quiet = environment.seconds("OM_WINDOW_SECONDS", 2.0)
-    limit = environment.seconds("OM_WINDOW_LIMIT_SECONDS", 10.0)
-    if limit < quiet:
-        raise ConfigurationError("OM_WINDOW_LIMIT_SECONDS must be at least OM_WINDOW_SECONDS")
-    return WindowBounds(round(quiet * 1_000_000), round(limit * 1_000_000))

@@ -20,7 +20,7 @@ from omctl.options import dry_run_option, json_option
 from workers.db.engine import transact
 from workers.db.models import deliveries, outbox
 from workers.db.models import destinations as destinations_table
-from workers.deliver import OPERATOR, Message, Transport, body_of, configured_destinations
+from workers.deliver import OPERATOR, Outcome, Transport, WebhookMessage, configured_destinations
 from workers.deliver import pause as pause_destination
 from workers.deliver import resume as resume_destination
 
@@ -162,17 +162,18 @@ def test(name: str, *, as_json: bool) -> None:
     Exit status 1: the answer was not 2xx.
     """
     destination, clock = _find_configured(name), SystemClock()
-    message = Message(
+    message = WebhookMessage(
         *(0, "test", TEST_TYPE, datetime.now(tz=UTC), clock.now_us()), late=False, verified=None, payload=None
     )
     started = time.monotonic()
-    answer = Transport(destination, clock).send(message.webhook_id, body_of(message))
+    result = Transport(destination, clock).send(message)
     seconds = round(time.monotonic() - started, 3)
     if as_json:
-        print_json({"destination": name, "answer": answer.reason, "end": answer.end, "seconds": seconds})
+        row = {"destination": name, "answer": result.reason, "outcome": result.outcome, "seconds": seconds}
+        print_json(row)
     else:
-        click.echo(f"{name}: {answer.reason} ({answer.end}) after {seconds} s")
-    if not answer.is_success:
+        click.echo(f"{name}: {result.reason} ({result.outcome}) after {seconds} s")
+    if result.outcome is not Outcome.DELIVERED:
         raise SystemExit(1)
 
 

@@ -13,9 +13,9 @@ from omctl.connections import open_database, open_platform
 from omctl.console import print_json, print_table
 from omctl.options import json_option
 from workers.db.engine import transact
-from workers.db.retention import RETENTION_SESSION
 from workers.db.stats import acknowledgements_since, notifications_by_day, summed
 from workers.genesys import PlatformRefusedError, read_genesys_settings
+from workers.retain import RETENTION_SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -36,9 +36,6 @@ TIMEOUT_SECONDS: Final = 2.0
 REQUESTS_PER_MINUTE: Final = 60_000
 """The limit of a real organisation would be what everything else waits for."""
 
-WINDOW: Final = {"OM_WINDOW_SECONDS": "0.5", "OM_WINDOW_LIMIT_SECONDS": "2"}
-"""Short, so that a window's commit is struck easily."""
-
 PURPOSES: Final = {"CONTACT-QUEUED": frozenset({"acd"}), "CONTACT-ROUTED": frozenset({"agent"})}
 """Whom a conversation must hold for an update to be true: a routing queue, or an agent."""
 
@@ -200,7 +197,6 @@ class Behind:
             "OM_GENESYS_CLIENT_ID": self.organisation.client_id,
             "OM_GENESYS_CLIENT_SECRET": self.organisation.client_secret,
             "OM_GENESYS_REQUESTS_PER_MINUTE": str(REQUESTS_PER_MINUTE),
-            **WINDOW,
         }
 
     def serve(self, stand: Stand) -> None:

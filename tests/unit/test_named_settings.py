@@ -6,7 +6,7 @@ from pathlib import Path
 from messaging.setting_names import unknown_settings
 
 ROOT = Path(__file__).parents[2]
-PLACES = ("README.md", "CHANGELOG.md", "docs", "deploy", "docker")
+PLACES = ("README.md", "docs", "deploy", "docker")
 KINDS = {".md", ".example", ".service", ".timer", ".socket", ".conf", ".yaml", ".yml", ".json", ".toml", ""}
 WORD = re.compile(r"\bOM_[A-Z_]*[A-Z]\b(?!_?\*)")
 PORTS = {"OM_MANAGEMENT_PORT", "OM_POSTGRESQL_PORT", "OM_RABBITMQ_PORT"}

@@ -1,22 +1,28 @@
-"""Deliver the outbox to the services behind, in order within each conversation."""
+"""Deliver the outbox to the services that OM_DESTINATIONS names, in order within each conversation."""
 
-from workers.deliver.backfilling import (
+from workers.deliver.dead_letters import DeadLetterPublisher
+from workers.deliver.deliverer import Deliverer
+from workers.deliver.destinations import EVENT_TYPES, Destination, compute_digest, read_destinations
+from workers.deliver.failed_receipts import FailedReceipts
+from workers.deliver.outcome import Outcome
+from workers.deliver.settings import DeliverSettings, configured_destinations, read_deliver_settings
+from workers.deliver.subscriptions import (
+    OPERATOR,
+    DeadChoice,
     abandon_old,
     abandon_some,
+    count_dead,
     count_unplanned,
     count_waiting,
     newest_entry,
+    pause,
     plan_some,
+    resend,
+    resume,
+    subscribed_types,
+    unsubscribe,
 )
-from workers.deliver.dead_letters import DeadLetterPublisher
-from workers.deliver.deliverer import Deliverer
-from workers.deliver.destinations import EVENT_TYPES, Destination, digest_of, read_destinations
-from workers.deliver.failed_receipts import FailedReceipts
-from workers.deliver.message import Message, body_of
-from workers.deliver.registry import OPERATOR, pause, resume, subscribed_types, unsubscribe
-from workers.deliver.resending import DeadChoice, count_dead, resend
-from workers.deliver.settings import DeliverSettings, configured_destinations, read_deliver_settings
-from workers.deliver.transport import Transport
+from workers.deliver.webhook import Transport, WebhookMessage
 
 __all__ = [
     "EVENT_TYPES",
@@ -27,16 +33,16 @@ __all__ = [
     "Deliverer",
     "Destination",
     "FailedReceipts",
-    "Message",
+    "Outcome",
     "Transport",
+    "WebhookMessage",
     "abandon_old",
     "abandon_some",
-    "body_of",
+    "compute_digest",
     "configured_destinations",
     "count_dead",
     "count_unplanned",
     "count_waiting",
-    "digest_of",
     "newest_entry",
     "pause",
     "plan_some",

@@ -1,4 +1,4 @@
-"""Make dead letters of what is given up: the reason on record first, then the letter in the queue."""
+"""Make dead letters of deliveries that ended without success: the record first, then the message."""
 
 from __future__ import annotations
 
@@ -14,58 +14,67 @@ from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.ingest import DeadLetter, record_dead_letters
 from workers.db.models import deliveries, event_payloads, outbox, processed_events
-from workers.deliver.deliveries import MESSAGE_COLUMNS, message_of
-from workers.deliver.judgement import End
-from workers.deliver.message import body_of
-from workers.deliver.outcomes import DEAD
+from workers.deliver.leasing import MESSAGE_COLUMNS, to_message
+from workers.deliver.outcome import Outcome
+from workers.deliver.webhook import build_body, make_webhook_id
 from workers.isolation import isolate
 from workers.parsing import microseconds_of, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection, Engine, Row
 
     from messaging.clock import Clock
-    from workers.deliver.attempts import Attempt
     from workers.deliver.failed_receipts import FailedReceipts
+    from workers.deliver.runs import DeliveryAttempt
 
+DEAD: Final = "dead"
 REFUSED: Final = "delivery_refused"
 GIVEN_UP: Final = "delivery_given_up"
 
-AT_ONCE: Final = 20
-"""Letters of one transaction and one connection: bodies may be large, and this is rare."""
+BATCH_ROWS: Final = 20
+"""Dead letters of one transaction and one connection: bodies may be large, and this is rare."""
 
 LEASE_SECONDS: Final = 60.0
 
 SET_ASIDE_SECONDS: Final = 3600.0
-"""Until a letter that cannot be read or published is tried again; the others go on."""
+"""Until a dead letter that cannot be read or published is tried again; the others go on."""
 
 _D: Final = deliveries.c
-# Not a parameter: the index of what is untold has the word in its condition.
+# Not a parameter: the index of unpublished dead letters has the word in its condition.
 _DEAD: Final[Any] = literal_column(f"'{DEAD}'")
 _E: Final = processed_events.c
 
 
-def record_reasons(
-    connection: Connection, dead: Sequence[Attempt], now_us: int, *, reads_events: bool
-) -> None:
-    """Record why deliveries were given up, with the digests and times of their events if they are read."""
-    if not dead:
-        return
-    events = _events_of(connection, dead) if reads_events else {}
-    record_dead_letters(
-        connection, [_record_of(each, events.get(each.taken.message.outbox_id)) for each in dead], now_us
-    )
+def record_dead_deliveries(connection: Connection, dead: Sequence[DeliveryAttempt], now_us: int) -> None:
+    """Record why deliveries were given up; their events are not read, so none can stand in the way."""
+    record_dead_letters(connection, [_make_record(attempt) for attempt in dead], now_us)
 
 
-def _events_of(connection: Connection, dead: Sequence[Attempt]) -> dict[int, Any]:
-    event_of = (
-        select(outbox.c.id, _E.body_sha256, _E.source, _E.received_at)
-        .join(processed_events, _E.id == outbox.c.event_id)
-        .where(outbox.c.id.in_([each.taken.message.outbox_id for each in dead]))
+def record_unreadable(
+    connection: Connection, destination: str, outbox_id: int, reason: str, now_us: int
+) -> str:
+    """Record a delivery whose row cannot be read; return its conversation's id."""
+    query = select(outbox.c.conversation_id, outbox.c.event_type).where(outbox.c.id == outbox_id)
+    conversation_id, event_type = connection.execute(query).one()
+    # The time of the outbox may be what cannot be read.
+    message_id = make_dead_letter_id(destination, outbox_id, 0)
+    dead_letter = DeadLetter(
+        message_id=message_id,
+        code=GIVEN_UP,
+        reason=f"destination {destination}: {reason}",
+        body_sha256=hashlib.sha256(message_id.encode()).hexdigest(),
+        source=WEBHOOK,
+        received_at_us=now_us,
+        attempt=1,
+        event_type=event_type,
+        conversation_id=conversation_id,
+        destination=destination,
     )
-    return {row.id: row for row in connection.execute(event_of)}
+    record_dead_letters(connection, [dead_letter], now_us)
+    return str(conversation_id)
 
 
 Key = tuple[int, str]
@@ -73,14 +82,7 @@ Key = tuple[int, str]
 
 
 class DeadLetterPublisher:
-    """Publishes the letters of given-up deliveries to the dead-letter exchange.
-
-    Args:
-        engine: The database.
-        clock: Our time.
-        amqp_urls: The broker's nodes.
-        receipts: Is told what is given up for good; None: nobody tells the agents.
-    """
+    """Publishes given-up deliveries to the dead-letter exchange, and plans receipts for them if set."""
 
     def __init__(
         self,
@@ -95,13 +97,13 @@ class DeadLetterPublisher:
         self._amqp_urls = amqp_urls
 
     def publish_dead_letters(self) -> int:
-        """Publish some, each confirmed by the broker; return how many it were. Blocks for seconds.
+        """Publish up to a batch, each confirmed by the broker; return how many. Blocks for seconds.
 
-        A process that is killed before it has noted it leaves another copy with the same message id.
+        A process that is killed before it has recorded this leaves another copy with the same message id.
 
         Raises:
             RetryLaterError: The database or the broker is away, or the broker refuses us; nothing is lost.
-                What was confirmed until then is done.
+                What was confirmed until then is recorded.
         """
         keys = transact(self._engine, self._lease)
         published: list[Row[Any]] = []
@@ -110,67 +112,69 @@ class DeadLetterPublisher:
 
     def _publish(self, keys: Sequence[Key]) -> list[Row[Any]]:
         rows = transact(self._engine, lambda connection: _read(connection, keys))
-        # All of them before any is published: one that cannot be made leaves no trace of the others.
-        made = [_letter_of(row) for row in rows]
+        # All of them before any is published: if one cannot be made, none of the others was published.
+        made = [_make_dead_letter(row) for row in rows]
         confirmed: list[Row[Any]] = []
         try:
-            letters = publish_dead_letters(self._amqp_urls, iter(made))
-            # Strict: the letters are asked for their end too, which closes the connection.
-            for row, _ in zip(rows, letters, strict=True):
+            published = publish_dead_letters(self._amqp_urls, iter(made))
+            # Strict: the iterator is read to its end, which closes the connection.
+            for row, _ in zip(rows, published, strict=True):
                 confirmed.append(row)
         except (BrokerUnavailableError, ConfigurationError) as error:
             # With a broker that is slow for each, all of them would begin anew each time, and add copies.
-            self._close(confirmed)
+            self._record_published(confirmed)
             # A broker also refuses while a node boots or a password changes: no reason to deliver nothing.
-            rest = [_key_of(row) for row in rows[len(confirmed) :]]
-            transact(self._engine, lambda connection: self._note(connection, rest, due_at=self._now()))
+            rest = [_key(row) for row in rows[len(confirmed) :]]
+            transact(self._engine, lambda connection: self._update(connection, rest, due_at=self._now()))
             raise RetryLaterError(str(error)) from None
-        self._close(confirmed)
+        self._record_published(confirmed)
         return confirmed
 
     def _set_aside(self, key: Key, error: Exception) -> None:
         logger().error(
             "dead_letter_not_published", outbox_id=key[0], destination=key[1], reason=type(error).__name__
         )
-        until = moment_of(self._clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000))
-        transact(self._engine, lambda connection: self._note(connection, [key], due_at=until))
+        until = self._now(SET_ASIDE_SECONDS)
+        transact(self._engine, lambda connection: self._update(connection, [key], due_at=until))
 
     def _lease(self, connection: Connection) -> list[Key]:
-        untold = (
+        unpublished = (
             select(_D.outbox_id, _D.destination)
             .where(_D.outcome == _DEAD, _D.dead_lettered_at.is_(None), _D.due_at <= self._now())
             .order_by(_D.outbox_id)
-            .limit(AT_ONCE)
+            .limit(BATCH_ROWS)
             .with_for_update(skip_locked=True)
         )
-        keys = [(row[0], row[1]) for row in connection.execute(untold)]
-        until = moment_of(self._clock.now_us() + round(LEASE_SECONDS * 1_000_000))
-        self._note(connection, keys, due_at=until)
+        keys = [(row[0], row[1]) for row in connection.execute(unpublished)]
+        self._update(connection, keys, due_at=self._now(LEASE_SECONDS))
         return keys
 
-    def _close(self, rows: Sequence[Row[Any]]) -> None:
-        """Put on record that the broker has these letters."""
-        # What a person has sent again meanwhile is no dead letter any more: once it dies again it is told.
-        transact(self._engine, lambda connection: self._note_told(connection, rows))
+    def _record_published(self, rows: Sequence[Row[Any]]) -> None:
+        def record(connection: Connection) -> None:
+            # A delivery that an operator has sent again meanwhile is not dead, and is published if it dies
+            # again.
+            self._update(connection, [_key(row) for row in rows], dead_lettered_at=self._now())
+            if self._receipts is not None:
+                self._receipts.plan(connection, rows)
+
+        transact(self._engine, record)
         for row in rows:
             logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
 
-    def _note_told(self, connection: Connection, rows: Sequence[Row[Any]]) -> None:
-        self._note(connection, [_key_of(row) for row in rows], dead_lettered_at=self._now())
-        if self._receipts is not None:
-            self._receipts.owe(connection, rows)
+    def _update(self, connection: Connection, keys: Sequence[Key], **values: object) -> None:
+        rows = update(deliveries).where(tuple_(_D.outbox_id, _D.destination).in_(keys), _D.outcome == DEAD)
+        connection.execute(rows.values(**values))
 
-    def _note(self, connection: Connection, keys: Sequence[Key], **values: object) -> None:
-        for outbox_id, destination in keys:
-            is_it = (_D.outbox_id == outbox_id) & (_D.destination == destination) & (_D.outcome == DEAD)
-            connection.execute(update(deliveries).where(is_it).values(**values))
+    def _now(self, ahead_seconds: float = 0.0) -> datetime:
+        return moment_of(self._clock.now_us() + round(ahead_seconds * 1_000_000))
 
-    def _now(self) -> Any:
-        return moment_of(self._clock.now_us())
+
+def make_dead_letter_id(destination: str, outbox_id: int, created_at_us: int) -> str:
+    """Return the message id of a dead letter, equal in every copy."""
+    return f"{destination}:{make_webhook_id(outbox_id, created_at_us)}"
 
 
 def _read(connection: Connection, keys: Sequence[Key]) -> list[Row[Any]]:
-    """Return what letters are made of."""
     query = (
         select(
             *MESSAGE_COLUMNS,
@@ -190,28 +194,22 @@ def _read(connection: Connection, keys: Sequence[Key]) -> list[Row[Any]]:
     return list(connection.execute(query))
 
 
-def _key_of(row: Row[Any]) -> Key:
+def _key(row: Row[Any]) -> Key:
     return row.id, row.destination
 
 
-def letter_id(destination: str, webhook_id: str) -> str:
-    """Return the message id of a dead letter, equal in every copy."""
-    return f"{destination}:{webhook_id}"
-
-
-def _record_of(attempt: Attempt, event: Any) -> DeadLetter:
-    message, answer = attempt.taken.message, attempt.answer
-    assert answer is not None
-    is_refused = attempt.end is End.PERMANENT
+def _make_record(attempt: DeliveryAttempt) -> DeadLetter:
+    message, result, name = attempt.delivery.message, attempt.result, attempt.destination.name
+    assert result is not None
+    is_refused = attempt.outcome is Outcome.REFUSED
     times = "" if is_refused else f", given up after {attempt.attempts} attempts"
-    name = attempt.destination.name
     return DeadLetter(
-        message_id=letter_id(name, message.webhook_id),
+        message_id=make_dead_letter_id(name, message.outbox_id, message.created_at_us),
         code=REFUSED if is_refused else GIVEN_UP,
-        reason=f"destination {name}: {answer.reason}{times}",
-        body_sha256=event.body_sha256.hex() if event else hashlib.sha256(body_of(message)).hexdigest(),
-        source=event.source if event else WEBHOOK,
-        received_at_us=microseconds_of(event.received_at) if event else message.created_at_us,
+        reason=f"destination {name}: {result.reason}{times}",
+        body_sha256=hashlib.sha256(message.payload or build_body(message)).hexdigest(),
+        source=WEBHOOK,
+        received_at_us=message.created_at_us,
         attempt=max(1, attempt.attempts),
         event_type=message.event_type,
         conversation_id=message.conversation_id,
@@ -219,14 +217,14 @@ def _record_of(attempt: Attempt, event: Any) -> DeadLetter:
     )
 
 
-def _letter_of(row: Row[Any]) -> DestinationLetter:
-    """Make the letter: the event as it came; of a session that nobody notified, what would have been sent."""
-    message = message_of(row)
+def _make_dead_letter(row: Row[Any]) -> DestinationLetter:
+    """Return the event as it came; for a session without a notification, the body that was to be sent."""
+    message = to_message(row)
     envelope = Envelope(
-        message_id=letter_id(row.destination, message.webhook_id),
+        message_id=make_dead_letter_id(row.destination, message.outbox_id, message.created_at_us),
         received_at_us=microseconds_of(row.received_at or row.created_at),
         request_id=row.message_id or "",
         source=row.source or WEBHOOK,
-        body=message.payload or body_of(message),
+        body=message.payload or build_body(message),
     )
     return DestinationLetter(envelope, row.destination, row.reason or "")

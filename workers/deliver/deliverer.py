@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import queue
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from workers.db.engine import transact
-from workers.deliver import deliveries
-from workers.deliver.attempts import Attempt, lease_seconds
-from workers.deliver.destinations import digest_of
-from workers.deliver.lane import Lane
-from workers.deliver.records import record, record_apart
-from workers.deliver.registry import register
-from workers.deliver.transport import Transport
+from workers.deliver.destinations import compute_digest
+from workers.deliver.leasing import MIN_RUN_EVENTS, find_unpaused, lease, lease_more, read_leased, split_runs
+from workers.deliver.recording import give_up_unreadable, record, record_apart
+from workers.deliver.sender import Sender
+from workers.deliver.subscriptions import register
+from workers.deliver.webhook import Transport
 from workers.isolation import isolate
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from workers.deliver.deliveries import Taken
     from workers.deliver.destinations import Destination
+    from workers.deliver.leasing import LeasedDelivery
+    from workers.deliver.runs import DeliveryAttempt
 
 BUSY_SECONDS: Final = 0.02
 """Between two looks at a database that had something due."""
@@ -33,20 +34,13 @@ IDLE_SECONDS: Final = 0.08
 """Between two looks at one that has had nothing due for a while: below the 100 ms an event may take."""
 
 
-def pause_after(pause: float, *, found: bool) -> float:
-    """Return how long to wait for the next look: at once short where something was due, else ever longer."""
-    return BUSY_SECONDS if found else min(2 * pause, IDLE_SECONDS)
+def idle_delay(delay: float, *, is_busy: bool) -> float:
+    """Return how long to wait for the next look, by the delay before the last: it grows while idle."""
+    return BUSY_SECONDS if is_busy else min(2 * delay, IDLE_SECONDS)
 
 
 class Deliverer:
-    """Delivers, step by step; the steps are taken by one thread.
-
-    Args:
-        engine: The database.
-        clock: Our time.
-        destinations: The services behind; those that are not enabled get nothing.
-        logs_attempts: Whether each attempt gets a line.
-    """
+    """Delivers to the destinations that are enabled, step by step; one thread takes the steps."""
 
     def __init__(
         self,
@@ -59,99 +53,131 @@ class Deliverer:
         self._engine = engine
         self._clock = clock
         self._destinations = destinations
-        self._ended: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
-        self._lanes = {
-            each.name: Lane(each, Transport(each, clock), clock, self._ended.put, logs_attempts)
-            for each in destinations
-            if each.enabled
+        self._ended: queue.SimpleQueue[DeliveryAttempt] = queue.SimpleQueue()
+        self._senders = {
+            destination.name: Sender(
+                destination,
+                Transport(destination, clock),
+                clock,
+                self._ended.put,
+                logs_attempts=logs_attempts,
+            )
+            for destination in destinations
+            if destination.enabled
         }
-        self._unrecorded: list[Attempt] = []
-        self._pause = BUSY_SECONDS
+        self._unrecorded: list[DeliveryAttempt] = []
+        self._delay = BUSY_SECONDS
         self._is_registered = False
 
     def deliver(self) -> int:
-        """Record what has ended, and begin what is due; waits for either for a moment.
+        """Record the attempts that have ended, and begin deliveries that are due; waits for either.
 
         Raises:
             RetryLaterError: The database is away; what has ended is recorded by the next step.
         """
         if not self._is_registered:
-            transact(
-                self._engine,
-                lambda connection: register(connection, self._destinations, self._clock.now_us()),
-            )
+            now_us = self._clock.now_us()
+            transact(self._engine, lambda connection: register(connection, self._destinations, now_us))
             self._is_registered = True
-            for lane in self._lanes.values():
-                lane.start()
-        self._await_ends()
-        # Together in one transaction, as long as nothing is at fault.
-        isolate([self._unrecorded], self._record_and_begin, self._record_apart)
+            for sender in self._senders.values():
+                sender.start()
+        self._await_attempts()
+        # Together in one transaction, as long as no row is at fault.
+        isolate([self._unrecorded], self._work, self._work_apart)
         return 1
 
     def finish(self, seconds: float) -> None:
         """Begin nothing more, and record what is under way; blocks until it has ended, or for *seconds*.
 
-        The lease of what has not ended then runs out, and another process repeats it under the same id.
+        A lease of what has not ended then runs out, and another process repeats it under the same id.
         """
-        for lane in self._lanes.values():
-            lane.stop()
+        for sender in self._senders.values():
+            sender.stop()
         deadline = time.monotonic() + seconds
-        while any(lane.in_flight for lane in self._lanes.values()) and time.monotonic() < deadline:
-            self._await_ends()
+        while any(sender.in_flight for sender in self._senders.values()) and time.monotonic() < deadline:
+            self._await_attempts()
         record_apart(self._engine, self._clock, self._unrecorded)
 
     def figures(self) -> dict[str, float | dict[str, float]]:
         """Return what this process has counted so far, by destination and event type; for any thread."""
-        lanes, now = self._lanes.items(), time.monotonic()
+        senders, now = self._senders.items(), time.monotonic()
         return {
-            "destinations_digest": float(digest_of(tuple(self._destinations))),
-            "delivered": _by_type({name: lane.delivered for name, lane in lanes}),
-            "refused": _by_type({name: lane.refused for name, lane in lanes}),
-            "failed": {name: lane.failed for name, lane in lanes},
-            "down": {name: int(lane.breaker.is_down) for name, lane in lanes},
-            "refusing": {name: int(lane.breaker.refuses_everything(now)) for name, lane in lanes},
+            "destinations_digest": float(compute_digest(tuple(self._destinations))),
+            "delivered": _by_type({name: sender.delivered for name, sender in senders}),
+            "refused": _by_type({name: sender.refused for name, sender in senders}),
+            "failed": {name: sender.failed for name, sender in senders},
+            "down": {name: int(sender.breaker.is_down) for name, sender in senders},
+            "refusing": {name: int(sender.breaker.is_refusing(now)) for name, sender in senders},
         }
 
-    def _await_ends(self) -> None:
-        """Take up what has ended. Waits for the pause, or until a run ends and its thread is free."""
-        until = time.monotonic() + (0.0 if self._unrecorded else self._pause)
+    def _await_attempts(self) -> None:
+        """Take up the attempts that have ended. Waits for the delay, or until a run ends."""
+        until = time.monotonic() + (0.0 if self._unrecorded else self._delay)
         try:
             while True:
                 attempt = self._ended.get(timeout=max(0.0, until - time.monotonic()))
-                self._note(attempt)
+                self._unrecorded.append(attempt)
+                self._senders[attempt.destination.name].record(attempt)
                 if attempt.is_last:
                     until = 0.0
         except queue.Empty:
             return
 
-    def _note(self, attempt: Attempt) -> None:
-        self._unrecorded.append(attempt)
-        self._lanes[attempt.destination.name].note(attempt)
-
-    def _record_and_begin(self, _: object) -> None:
-        runs = transact(self._engine, self._record_and_take)
-        self._pause = pause_after(self._pause, found=bool(runs or self._unrecorded))
+    def _work(self, _: object) -> None:
+        """Record and lease in one transaction, then begin."""
+        leased = transact(self._engine, self._record_and_lease)
+        self._delay = idle_delay(self._delay, is_busy=bool(leased or self._unrecorded))
         self._unrecorded.clear()
-        for lane, run in runs:
-            lane.begin(run)
+        self._begin(leased)
 
-    def _record_apart(self, attempts: Sequence[Attempt], error: Exception) -> None:
-        if not attempts:
-            raise error
+    def _record_and_lease(self, connection: Connection) -> list[tuple[Sender, list[LeasedDelivery]]]:
+        record(connection, self._unrecorded, self._clock.now_us())
+        return [
+            (sender, read_leased(connection, sender.destination.name, ids, lease_us))
+            for sender, ids, lease_us in self._lease(connection)
+            if ids
+        ]
+
+    def _lease(self, connection: Connection) -> list[tuple[Sender, list[int], int]]:
+        """Lease deliveries that are due; return the ids and the end of the lease of each destination."""
+        now_us = self._clock.now_us()
+        slots = {name: free for name, sender in self._senders.items() if (free := sender.free_slots())}
+        leased = []
+        for name in find_unpaused(connection, slots) if slots else ():
+            sender, free = self._senders[name], slots[name]
+            per_run = sender.events_per_run()
+            for last in sender.find_growing():
+                ids = lease_more(connection, name, last, now_us, events=per_run)
+                leased.append((sender, ids, last.lease_us))
+            lease_us = now_us + round(sender.lease_seconds * 1_000_000)
+            events = max(MIN_RUN_EVENTS * free, per_run)
+            ids = lease(connection, name, now_us, lease_us=lease_us, conversations=free, events=events)
+            leased.append((sender, ids, lease_us))
+        return leased
+
+    def _work_apart(self, attempts: Sequence[DeliveryAttempt], _error: Exception) -> None:
+        """Do the same in several transactions, so that one row at fault costs only its own event."""
         record_apart(self._engine, self._clock, attempts)
         self._unrecorded.clear()
+        for sender, ids, lease_us in transact(self._engine, self._lease):
+            self._begin([(sender, self._read_apart(sender.destination.name, ids, lease_us))])
 
-    def _record_and_take(self, connection: Connection) -> list[tuple[Lane, list[Taken]]]:
-        now_us = self._clock.now_us()
-        record(connection, self._unrecorded, now_us)
-        open_lanes = [name for name, lane in self._lanes.items() if lane.room()]
-        runs: list[tuple[Lane, list[Taken]]] = []
-        for name in deliveries.with_work(connection, open_lanes, now_us) if open_lanes else ():
-            lane = self._lanes[name]
-            lease_us = now_us + round(lease_seconds(lane.destination) * 1_000_000)
-            taken = deliveries.take(connection, name, now_us, lease_us=lease_us, limit=lane.room())
-            runs += [(lane, run) for run in taken]
-        return runs
+    def _read_apart(self, name: str, outbox_ids: Sequence[int], lease_us: int) -> list[LeasedDelivery]:
+        """Return leased deliveries, except those whose row cannot be read: these become dead letters."""
+        leased: list[LeasedDelivery] = []
+
+        def read(some: Sequence[int]) -> None:
+            leased.extend(
+                transact(self._engine, lambda connection: read_leased(connection, name, some, lease_us))
+            )
+
+        isolate(outbox_ids, read, partial(give_up_unreadable, self._engine, self._clock, name))
+        return leased
+
+    def _begin(self, leased: Sequence[tuple[Sender, Sequence[LeasedDelivery]]]) -> None:
+        for sender, deliveries in leased:
+            for run in split_runs(deliveries):
+                sender.begin(run)
 
 
 def _by_type(counts: dict[str, Counter[str]]) -> dict[str, float]:

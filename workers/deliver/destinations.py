@@ -7,7 +7,6 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -21,32 +20,46 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EVENT_TYPES: Final = (CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_UPDATED, RECEIPT)
-"""What is ever put into the outbox."""
-
-MOST_SECONDS: Final = 300.0
-"""A request that takes longer is no notification."""
-
-MOST_CONCURRENCY: Final = 64
+"""Every event type of the outbox."""
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-"""Where nobody listens in."""
+"""Hosts to which no TLS is needed."""
 
+_KEYS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "url": ((str,), "must be a text"),
+    "allow_http": ((bool,), "must be true or false"),
+    "secret": ((str, list), "must be a text or a list of texts"),
+    "secret_file": ((str,), "must be a text"),
+    "events": ((str, list), "must be a text or a list of texts"),
+    "timeout": ((int, float), "must be a number of seconds"),
+    "concurrency": ((int,), "must be a whole number"),
+    "attempts": ((int,), "must be a whole number"),
+    "give_up": ((int, float), "must be a number of seconds"),
+    "enabled": ((bool,), "must be true or false"),
+}
+_LIMITS: Final = {
+    # A request that takes longer is no notification.
+    "timeout": (0.001, 300.0),
+    "concurrency": (1, 64),
+    "attempts": (1, 1e9),
+    "give_up": (0.001, 1e9),
+}
 _SECRET: Final = re.compile(r"(whsec_)?[A-Za-z0-9+/]+={0,2}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One service behind, and how it is told.
+    """A service that events are delivered to.
 
     Args:
-        name: What operators, tables and logs call it.
+        name: Its name for operators, tables and logs.
         url: Where its events are posted.
         secrets: Signing keys, newest first; each signs, so that one can be rotated.
-        events: The event types that it is told of.
+        events: The event types that it is sent.
         timeout: Seconds that a whole request may take, its answer included.
         concurrency: Requests under way at a time, of each process.
-        attempts: How often it may fail over one event before that is given up …
+        attempts: How many attempts at one event may fail before it is given up …
         give_up: … and seconds from the first attempt after which it is given up whatever the number.
         enabled: Whether it is delivered to at all.
     """
@@ -63,7 +76,7 @@ class Destination:
 
     @property
     def shown_url(self) -> str:
-        """Return the address without user, password, query, which may be secrets."""
+        """The address without user, password and query, which may be secrets."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -91,134 +104,101 @@ def read_destinations(path: str) -> tuple[Destination, ...]:
             if not tables
             else "OM_DESTINATIONS: none = true, and destinations, exclude each other"
         )
-    return tuple(_destination(name, table, Path(path).parent) for name, table in tables.items())
+    return tuple(_read_table(name, table, Path(path).parent) for name, table in tables.items())
 
 
-def digest_of(destinations: tuple[Destination, ...]) -> int:
+def compute_digest(destinations: tuple[Destination, ...]) -> int:
     """Return a number by which processes with different files differ; secrets are left out."""
-    shown = [(repr(each), each.url) for each in sorted(destinations, key=lambda each: each.name)]
+    shown = sorted((destination.name, repr(destination), destination.url) for destination in destinations)
     # Fewer than 53 bits, so that JSON and Prometheus keep it exactly.
     return int.from_bytes(hashlib.sha256(repr(shown).encode()).digest()[:6], "big")
 
 
-def _destination(name: str, table: object, directory: Path) -> Destination:
-    reader = _Reader(f"destinations.{name}", table)
+def _read_table(name: str, table: object, directory: Path) -> Destination:
+    if not isinstance(table, dict):
+        raise _error(name, "", "must be a table")
     if not _NAME.fullmatch(name):
-        raise reader.error("", "a name has small letters, digits, - and _, 63 at most")
-    destination = Destination(
+        raise _error(name, "", "a name has small letters, digits, - and _, 63 at most")
+    for key, value in table.items():
+        _check(name, key, value)
+    if "url" not in table:
+        raise _error(name, "url", "is missing")
+    if not _is_safe(table["url"], allows_http=table.get("allow_http", False)):
+        raise _error(name, "url", "must be https:// (http:// on this host, or with allow_http = true)")
+    events = _list(table, "events")
+    if not events or not set(events) <= set(EVENT_TYPES):
+        raise _error(name, "events", f"must be some of {', '.join(EVENT_TYPES)}")
+    return Destination(
         name=name,
-        url=_url(reader),
-        secrets=_secrets(reader, directory),
-        events=_events(reader),
-        timeout=reader.number("timeout", 10.0, most=MOST_SECONDS),
-        concurrency=int(reader.number("concurrency", 8, least=1, most=MOST_CONCURRENCY, whole=True)),
-        attempts=int(reader.number("attempts", 12, least=1, whole=True)),
-        give_up=reader.number("give_up", 86_400.0),
-        enabled=reader.boolean("enabled", default=True),
+        url=table["url"],
+        secrets=_read_secrets(name, table, directory),
+        events=tuple(dict.fromkeys(events)),
+        **{key: table[key] for key in (*_LIMITS, "enabled") if key in table},
     )
-    reader.end()
-    return destination
 
 
-def _url(reader: _Reader) -> str:
-    url = reader.text("url")
-    allows_http = reader.boolean("allow_http", default=False)
+def _check(name: str, key: str, value: object) -> None:
+    """Compare a key's value with its type and limits.
+
+    Raises:
+        ConfigurationError: The key is malformed or unknown.
+    """
+    if key not in _KEYS:
+        raise _error(name, key, f"is unknown; known are {', '.join(sorted(_KEYS))}")
+    types, expectation = _KEYS[key]
+    texts = value if isinstance(value, list) else []
+    if (
+        not isinstance(value, types)
+        or (isinstance(value, bool) and bool not in types)
+        or not all(isinstance(text, str) for text in texts)
+    ):
+        raise _error(name, key, expectation)
+    if key in _LIMITS:
+        lowest, highest = _LIMITS[key]
+        # NaN is within no limits.
+        if isinstance(value, int | float) and not lowest <= value <= highest:
+            raise _error(name, key, f"must be from {lowest:g} to {highest:g}")
+
+
+def _is_safe(url: str, *, allows_http: bool) -> bool:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        host = None
-    is_open = parts.scheme == "http" and (allows_http or host in LOOPBACK) if host else False
-    if not host or not (is_open or parts.scheme == "https"):
-        raise reader.error("url", "must be https:// (http:// on this host, or with allow_http = true)")
-    return url
+        return False
+    is_plain_allowed = parts.scheme == "http" and (allows_http or host in LOOPBACK)
+    return bool(host) and (parts.scheme == "https" or is_plain_allowed)
 
 
-def _secrets(reader: _Reader, directory: Path) -> tuple[str, ...]:
+def _read_secrets(name: str, table: Mapping[str, Any], directory: Path) -> tuple[str, ...]:
     """Return the secrets; a relative file is systemd's credential, else beside the TOML file."""
-    texts = reader.texts("secret")
-    if file := reader.text("secret_file", ""):
+    secrets = _list(table, "secret")
+    if file := table.get("secret_file"):
         home = Path(os.environ.get("CREDENTIALS_DIRECTORY", directory))
         try:
-            texts += tuple((home / file).read_text(encoding="utf-8").split())
+            secrets += tuple((home / file).read_text(encoding="utf-8").split())
         except (OSError, UnicodeDecodeError):
-            raise reader.error("secret_file", f"must name a readable text file in {home}") from None
-    if not texts:
-        raise reader.error("secret", "or secret_file must be given")
-    if not all(_is_secret(text) for text in texts):
-        raise reader.error("secret", "must be whsec_ and base64")
-    return texts
+            raise _error(name, "secret_file", f"must name a readable text file in {home}") from None
+    if not secrets:
+        raise _error(name, "secret", "or secret_file must be given")
+    if not all(_is_secret(secret) for secret in secrets):
+        raise _error(name, "secret", "must be whsec_ and base64")
+    return secrets
 
 
 def _is_secret(text: str) -> bool:
-    """Tell whether the library can sign with it; it ignores what is no base64, which would be a mistake."""
-    if not _SECRET.fullmatch(text):
-        return False
+    """Return whether the library can sign with it; it ignores characters that are not base64."""
     try:
-        Webhook(text)
+        return bool(_SECRET.fullmatch(text) and Webhook(text))
     except (EmptyWebhookSecretError, ValueError):
         return False
-    return True
 
 
-def _events(reader: _Reader) -> tuple[str, ...]:
-    events = reader.texts("events")
-    if not events or not set(events) <= set(EVENT_TYPES):
-        raise reader.error("events", f"must be some of {', '.join(EVENT_TYPES)}")
-    return tuple(dict.fromkeys(events))
+def _list(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
-class _Reader:
-    """One table of the file, read key by key; what is left at the end is unknown."""
-
-    def __init__(self, name: str, table: object) -> None:
-        self._name = name
-        if not isinstance(table, dict):
-            raise self.error("", "must be a table")
-        self._left: Mapping[str, Any] = table
-        self._known: set[str] = set()
-
-    def error(self, key: str, what: str) -> ConfigurationError:
-        """Return what to raise of a key; it repeats no value."""
-        return ConfigurationError(f"OM_DESTINATIONS: {self._name}{key and '.'}{key}: {what}")
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self._take(key, default)
-        if not isinstance(value, str):
-            raise self.error(key, "must be a text" if key in self._left else "is missing")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Return a text, or a list of them, or nothing."""
-        value = self._take(key, [])
-        values = [value] if isinstance(value, str) else value
-        if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-            raise self.error(key, "must be a text or a list of texts")
-        return tuple(values)
-
-    def boolean(self, key: str, *, default: bool) -> bool:
-        value = self._take(key, default)
-        if not isinstance(value, bool):
-            raise self.error(key, "must be true or false")
-        return value
-
-    def number(
-        self, key: str, default: float, *, least: float = 0.001, most: float = 1e9, whole: bool = False
-    ) -> float:
-        value = self._take(key, default)
-        kinds = int if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or not isfinite(value):
-            raise self.error(key, f"must be a {'whole number' if whole else 'number of seconds'}")
-        if not least <= value <= most:
-            raise self.error(key, f"must be from {least:g} to {most:g}")
-        return value
-
-    def end(self) -> None:
-        """Refuse what nobody has read: it is misspelt."""
-        for key in self._left:
-            if key not in self._known:
-                raise self.error(key, f"is unknown; known are {', '.join(sorted(self._known))}")
-
-    def _take(self, key: str, default: object) -> Any:
-        self._known.add(key)
-        return self._left.get(key, default)
+def _error(name: str, key: str, expectation: str) -> ConfigurationError:
+    """Return the error for a key; it repeats no value."""
+    return ConfigurationError(f"OM_DESTINATIONS: destinations.{name}{key and '.'}{key}: {expectation}")

@@ -1,59 +1,107 @@
-"""Tell the agents of messages that were given up: once each, whatever happens in between.
+"""Send agents receipts of messages that were given up: once each, whatever happens in between.
 
-A POST that may have arrived is never repeated: that it begins is on record before it does, and what is found
-begun and not ended is left as unknown, for a person to look at.
+A POST that may have arrived is never repeated: its begin is recorded before it is made, and a receipt that
+was begun and not ended is left as unknown, for an operator to look at.
+
+Source:
+    Genesys Cloud, `POST /api/v2/conversations/messages/{integrationId}/inbound/open/receipt`: models
+    OpenInboundNormalizedReceipt, OpenInboundMessagingReceiptChannel and ConversationReason of the official
+    Python SDK, release 269.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import select, update
 
-from messaging.errors import RetryLaterError
+from messaging.backoff import delay_before
+from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import insert_into, transact
 from workers.db.models import event_payloads, failed_receipts
-from workers.deliver.failed_message import failed_message
 from workers.genesys import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
-from workers.parsing import CONVERSATION_MESSAGE, moment_of
+from workers.parsing import CONVERSATION_MESSAGE, moment_of, parse_body
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from sqlalchemy import Connection, Engine, Row
 
     from messaging.clock import Clock
     from workers.genesys import GenesysClient
 
+RECEIPT_PATH: Final = "/api/v2/conversations/messages/{}/inbound/open/receipt"
+
 SENT, REFUSED, UNKNOWN, GONE = "sent", "refused", "unknown", "gone"
 
 STUCK_SECONDS: Final = 300.0
-"""So long after its beginning no request is under way any more: its time limits are a fraction of that."""
+"""After this time no request is under way any more: its time limits are a fraction of that."""
 
-MOST_ATTEMPTS: Final = 50
-"""Requests that never left, or met a limit; with pauses of up to five minutes they last for hours."""
+MAX_ATTEMPTS: Final = 50
+"""Requests that never left, or met a limit; with delays of up to five minutes they last for hours."""
 
-LONGEST_PAUSE_SECONDS: Final = 300.0
+FIRST_SECONDS: Final = 2.0
+CAP_SECONDS: Final = 300.0
 
 _F: Final = failed_receipts.c
-_OWE: Final = insert_into(
+_PLAN: Final = insert_into(
     failed_receipts,
     ("event_id", "destination", "status", "reason", "due_at", "attempts"),
     "ON CONFLICT (event_id) DO NOTHING",
 )
 
 
-class FailedReceipts:
-    """Owes receipts for what is given up, and sends them.
+@dataclass(frozen=True, slots=True)
+class FailedMessage:
+    """A message of the platform that a destination did not take; its recipient is personal data."""
 
-    Args:
-        engine: The database.
-        clock: Our time.
-        destinations: Those by which a message reaches its customer; others' failures are no agent's matter.
-        client: The way to the platform, within the budget.
-    """
+    integration_id: str
+    message_id: str
+    recipient: Mapping[str, Any]
+
+    @property
+    def path(self) -> str:
+        """The platform's path for its receipts."""
+        return RECEIPT_PATH.format(quote(self.integration_id, safe=""))
+
+    def make_receipt(self, status: int | None, reason: str | None, now: datetime) -> dict[str, Any]:
+        """Return the receipt of its failure, by the status and the reason of the last attempt."""
+        moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        # The platform's reasons are a closed list.
+        code = "ServerError" if status is None or status >= 500 else "GeneralError"
+        code = "RateLimited" if status == 429 else code
+        return {
+            "id": self.message_id,
+            "channel": {"to": self.recipient, "time": moment},
+            "status": "Failed",
+            "reasons": [{"code": code, "message": f"Not delivered: {reason or 'no answer'}"}],
+            "isFinalReceipt": True,
+        }
+
+
+def parse_failed_message(body: bytes) -> FailedMessage | None:
+    """Return the message in a raw body; None if no agent and no bot wrote it on the platform."""
+    try:
+        payload = parse_body(body)
+    except RejectedEventError:
+        return None
+    match payload:
+        case {
+            "type": "Text" | "Structured",
+            "id": str(message_id),
+            "channel": {"id": str(integration_id), "to": {"id": str()} as recipient},
+        } if payload.get("direction", "Outbound") == "Outbound":
+            known = {name: recipient[name] for name in ("id", "idType") if name in recipient}
+            return FailedMessage(integration_id, message_id, known)
+    return None
+
+
+class FailedReceipts:
+    """Plans receipts for messages that *destinations* did not take, and sends them within the budget."""
 
     def __init__(
         self, engine: Engine, clock: Clock, destinations: Collection[str], client: GenesysClient
@@ -62,10 +110,10 @@ class FailedReceipts:
         self._clock = clock
         self._destinations = destinations
         self._client = client
-        self._unnoted: tuple[int, dict[str, Any]] | None = None
+        self._unrecorded: tuple[int, dict[str, Any]] | None = None
 
-    def owe(self, connection: Connection, given_up: Iterable[Row[Any]]) -> None:
-        """Put on record which of these deliveries an agent is to be told of, within the transaction."""
+    def plan(self, connection: Connection, given_up: Iterable[Row[Any]]) -> None:
+        """Plan receipts for those of these deliveries that are an agent's message, in the transaction."""
         now_us = self._clock.now_us()
         rows = [
             (row.event_id, row.destination, row.status, row.reason, now_us, 0)
@@ -73,34 +121,34 @@ class FailedReceipts:
             if row.destination in self._destinations
             and row.event_type == CONVERSATION_MESSAGE
             and row.body is not None
-            and failed_message(row.body)
+            and parse_failed_message(row.body)
         ]
         if rows:
-            _OWE.execute(connection, rows)
+            _PLAN.execute(connection, rows)
 
     def send_failed_receipts(self) -> int:
-        """Send one that is due, and return how many it were; blocks for seconds.
+        """Send one that is due, and return how many were due; blocks for seconds.
 
         Raises:
-            RetryLaterError: The database is away; what became of the last one is noted by the next call.
+            RetryLaterError: The database is away; the result of the last one is recorded by the next call.
         """
-        self._note_last()
+        self._record_last()
         row = transact(self._engine, self._begin)
         if row is None:
             return 0
-        self._unnoted = row.event_id, self._send(row)
-        self._note_last()
+        self._unrecorded = row.event_id, self._send(row)
+        self._record_last()
         return 1
 
-    def _note_last(self) -> None:
-        """Put on record what became of the last one; it is remembered until a database has taken it."""
-        if self._unnoted is not None:
-            event_id, values = self._unnoted
-            transact(self._engine, lambda connection: self._note(connection, event_id, values))
-            self._unnoted = None
+    def _record_last(self) -> None:
+        """Record the result of the last one; it is remembered until the database has it."""
+        if self._unrecorded is not None:
+            event_id, values = self._unrecorded
+            transact(self._engine, lambda connection: _update(connection, event_id, values))
+            self._unrecorded = None
 
     def _begin(self, connection: Connection) -> Row[Any] | None:
-        """Put on record that one begins; what began long ago and has no end is unknown."""
+        """Record that one begins; one that began long ago and has no end is unknown."""
         now = self._now()
         stuck = update(failed_receipts).where(
             _F.outcome.is_(None), _F.begun_at < now - timedelta(seconds=STUCK_SECONDS)
@@ -116,33 +164,31 @@ class FailedReceipts:
         )
         row = connection.execute(due).first()
         if row is not None:
-            self._note(connection, row.event_id, {"begun_at": now, "attempts": row.attempts + 1})
+            _update(connection, row.event_id, {"begun_at": now, "attempts": row.attempts + 1})
         return row
 
     def _send(self, row: Row[Any]) -> dict[str, Any]:
-        """Send a receipt, and return what is to be noted of it."""
-        message = failed_message(row.body) if row.body is not None else None
+        """Send a receipt; return the columns to record."""
+        message = parse_failed_message(row.body) if row.body is not None else None
         if message is None:
-            return self._ended(row, GONE)
-        receipt = message.receipt(row.status, row.reason, self._clock.now_us())
+            return self._end(row, GONE)
         try:
-            self._client.post(message.path, receipt)
+            self._client.post(message.path, message.make_receipt(row.status, row.reason, self._now()))
         except RetryLaterError as error:
-            # A database that is away is met when the budget is asked: nothing has left then.
+            # Any other one is the database's, of which the budget is asked for before anything has left.
+            is_platform = isinstance(error, PlatformUnavailableError)
             if isinstance(error, PlatformUnavailableError) and error.may_have_arrived:
-                return self._ended(row, UNKNOWN, str(error))
+                return self._end(row, UNKNOWN, str(error))
             # Only a request that was made is an attempt: not one that found no budget, login or database.
-            is_attempt = isinstance(error, PlatformUnavailableError) and not isinstance(
-                error, PlatformBusyError
-            )
+            is_attempt = is_platform and not isinstance(error, PlatformBusyError)
             return self._put_off(row, error.delay, str(error), is_attempt=is_attempt)
         except PlatformRefusedError as error:
             if error.is_of_credentials:
                 return self._put_off(row, 0.0, str(error), is_attempt=True)
-            return self._ended(row, REFUSED, str(error))
-        return self._ended(row, SENT)
+            return self._end(row, REFUSED, str(error))
+        return self._end(row, SENT)
 
-    def _ended(self, row: Row[Any], outcome: str, problem: str | None = None) -> dict[str, Any]:
+    def _end(self, row: Row[Any], outcome: str, problem: str | None = None) -> dict[str, Any]:
         log = logger().info if outcome == SENT else logger().warning
         log(
             "failed_receipt",
@@ -156,14 +202,15 @@ class FailedReceipts:
     def _put_off(self, row: Row[Any], delay: float, problem: str, *, is_attempt: bool) -> dict[str, Any]:
         """Try it again later: it has not arrived."""
         attempts = row.attempts + is_attempt
-        if attempts >= MOST_ATTEMPTS:
-            return self._ended(row, REFUSED, problem)
-        pause = max(delay, min(LONGEST_PAUSE_SECONDS, 2.0 ** min(attempts, 10)))
-        due = self._now() + timedelta(seconds=pause)
+        if attempts >= MAX_ATTEMPTS:
+            return self._end(row, REFUSED, problem)
+        backoff = delay_before(attempts + 1, first_seconds=FIRST_SECONDS, cap_seconds=CAP_SECONDS)
+        due = self._now() + timedelta(seconds=max(1.0, delay, backoff))
         return {"begun_at": None, "due_at": due, "problem": problem, "attempts": attempts}
 
-    def _note(self, connection: Connection, event_id: int, values: dict[str, Any]) -> None:
-        connection.execute(update(failed_receipts).where(_F.event_id == event_id).values(**values))
-
-    def _now(self) -> Any:
+    def _now(self) -> datetime:
         return moment_of(self._clock.now_us())
+
+
+def _update(connection: Connection, event_id: int, values: dict[str, Any]) -> None:
+    connection.execute(update(failed_receipts).where(_F.event_id == event_id).values(**values))

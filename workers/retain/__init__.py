@@ -1,6 +1,21 @@
-"""Delete what has been kept for as long as it was to be."""
+"""Delete rows that have been kept for their time."""
 
-from workers.retain.retaining import Expired, open_database, retain
-from workers.retain.settings import EVENT_DAYS, RetainSettings, read_retain_settings
+from workers.retain.retaining import (
+    EVENT_DAYS,
+    RETENTION_SESSION,
+    Expired,
+    RetainSettings,
+    open_database,
+    read_retain_settings,
+    retain,
+)
 
-__all__ = ["EVENT_DAYS", "Expired", "RetainSettings", "open_database", "read_retain_settings", "retain"]
+__all__ = [
+    "EVENT_DAYS",
+    "RETENTION_SESSION",
+    "Expired",
+    "RetainSettings",
+    "open_database",
+    "read_retain_settings",
+    "retain",
+]

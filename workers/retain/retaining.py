@@ -1,50 +1,76 @@
-"""Delete in small batches what has been kept long enough."""
+"""Delete in small batches the rows that have been kept long enough."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from messaging.log import logger
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError
+from messaging.log import FORMS, JSON, LEVELS, logger
 from workers.db.engine import make_engine, transact
-from workers.db.retention import RETENTION_SESSION, START
 from workers.deliver import abandon_old
 from workers.parsing import moment_of
-from workers.retain.expiry import BATCH_ROWS, expiries
+from workers.retain.expiring import START
+from workers.retain.tables import BODY_TABLES, EVENT_TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
-    from workers.db.retention import Page
-    from workers.retain.expiry import Expiry
-    from workers.retain.settings import RetainSettings
+    from workers.retain.expiring import ExpiringTable
 
+PAYLOAD_DAYS: Final = 30
+"""As long as the events themselves: a replay of an event may need its body."""
+
+EVENT_DAYS: Final = 30
+"""Far beyond any retry of the platform's; a copy of a deleted event is not known as a duplicate."""
+
+BATCH_ROWS: Final = 1000
+"""Rows of one transaction: locks are held for milliseconds, and workers on SQLite have their turn between."""
 
 PAUSE_SHARE: Final = 3.0
-"""Seconds left to everybody else for each second of work: without them intake on the same processors lost
-three tenths of its rate (`python -m tests.benchmarks --only retain`)."""
+"""Seconds of pause for each second of work: without them intake on the same processors lost three tenths of
+its rate (`python -m tests.benchmarks --only retain`)."""
+
+RETENTION_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
+"""PostgreSQL's settings for statements that may read a whole table, and take their time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Expired:
-    """What was, or would be, deleted of one table.
+class RetainSettings:
+    """Settings of the retain role; deploy/environment.example describes them."""
 
-    Args:
-        table: Its name.
-        older_than: From when back.
-        rows: How many.
+    database_url: str = field(repr=False)
+    payload_days: int = PAYLOAD_DAYS
+    event_days: int = EVENT_DAYS
+    log_level: str = "info"
+    log_form: str = JSON
+
+
+def read_retain_settings() -> RetainSettings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigurationError: A variable is missing or malformed; the text names it.
     """
-
-    table: str
-    older_than: datetime
-    rows: int
+    environment = Environment()
+    settings = RetainSettings(
+        database_url=environment.string("OM_DATABASE_URL"),
+        payload_days=environment.integer("OM_PAYLOAD_RETENTION_DAYS", PAYLOAD_DAYS, minimum=1),
+        event_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
+        log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
+        log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
+    )
+    if not settings.database_url:
+        raise ConfigurationError("OM_DATABASE_URL must name the database")
+    return settings
 
 
 @contextmanager
@@ -57,20 +83,39 @@ def open_database(settings: RetainSettings) -> Iterator[Engine]:
         engine.dispose()
 
 
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The rows of one table that were, or would be, deleted."""
+
+    table: str
+    older_than: datetime
+    rows: int
+
+
+Expiry = tuple["ExpiringTable", "datetime"]
+"""A table, and the time before which its rows expire."""
+
+
+def expiries(now_us: int, *, payload_days: int, event_days: int) -> list[Expiry]:
+    """Return the tables, with the times before which their rows expire."""
+    now = moment_of(now_us)
+    bodies = [(table, now - timedelta(days=payload_days)) for table in BODY_TABLES]
+    return [*bodies, *((table, now - timedelta(days=event_days)) for table in EVENT_TABLES)]
+
+
 def retain(
-    engine: Engine, now_us: int, *, payload_days: int, event_days: int, dry_run: bool
+    engine: Engine,
+    now_us: int,
+    *,
+    payload_days: int,
+    event_days: int,
+    dry_run: bool,
+    batch_rows: int = BATCH_ROWS,
 ) -> Iterator[Expired]:
-    """Delete what is old, and yield what went, table by table; each batch is durable when it is done.
+    """Delete old rows, and yield what was deleted, table by table; each batch is durable when it is done.
 
-    Deliveries that have waited for as long as events are kept are abandoned first: a destination that is away
-    or paused pins nothing for ever.
-
-    Args:
-        engine: The database.
-        now_us: The present, microseconds since the epoch.
-        payload_days: How long raw bodies are kept.
-        event_days: How long events are kept, and all that hangs on them.
-        dry_run: Only count.
+    Deliveries that have waited for as long as events are kept are abandoned first, so that a destination that
+    is away or paused keeps no rows for ever. With *dry_run* rows are only counted.
 
     Raises:
         RetryLaterError: The database is away; what is deleted is deleted, call again later.
@@ -78,23 +123,23 @@ def retain(
     if not dry_run:
         _abandon(engine, moment_of(now_us) - timedelta(days=event_days), now_us)
     found = expiries(now_us, payload_days=payload_days, event_days=event_days)
-    for expiry, rows in _counted(engine, found) if dry_run else _deleted(engine, found):
-        expired = Expired(expiry.kept.name, expiry.older_than, rows)
+    counts = _count(engine, found) if dry_run else _delete(engine, found, batch_rows)
+    for (table, older_than), rows in counts:
         logger().info(
             "rows_would_expire" if dry_run else "rows_expired",
-            table=expired.table,
+            table=table.table.name,
             rows=rows,
-            older_than=expired.older_than.isoformat(),
+            older_than=older_than.isoformat(),
         )
-        yield expired
+        yield Expired(table.table.name, older_than, rows)
 
 
-def _counted(engine: Engine, found: Sequence[Expiry]) -> Iterator[tuple[Expiry, int]]:
-    for expiry in found:
-        yield expiry, transact(engine, partial(expiry.kept.count, older_than=expiry.older_than))
+def _count(engine: Engine, found: Sequence[Expiry]) -> Iterator[tuple[Expiry, int]]:
+    for table, older_than in found:
+        yield (table, older_than), transact(engine, partial(table.count, older_than=older_than))
 
 
-def _deleted(engine: Engine, found: Sequence[Expiry]) -> Iterator[tuple[Expiry, int]]:
+def _delete(engine: Engine, found: Sequence[Expiry], batch_rows: int) -> Iterator[tuple[Expiry, int]]:
     """Delete a page of each table in turn, so that a run that is cut off has come as far in each.
 
     The next run finds the oldest rows that are left, which is where this one stopped.
@@ -103,8 +148,10 @@ def _deleted(engine: Engine, found: Sequence[Expiry]) -> Iterator[tuple[Expiry, 
     rows = [0] * len(found)
     while ends:
         for number, end in tuple(ends.items()):
+            table, older_than = found[number]
             began = time.monotonic()
-            page = transact(engine, partial(_delete_page, expiry=found[number], after=end))
+            work = partial(table.delete, older_than=older_than, page_rows=batch_rows, after=end)
+            page = transact(engine, work)
             rows[number] += page.deleted
             ends[number] = page.end
             if page.end is None:
@@ -112,10 +159,6 @@ def _deleted(engine: Engine, found: Sequence[Expiry]) -> Iterator[tuple[Expiry, 
                 yield found[number], rows[number]
             else:
                 time.sleep(PAUSE_SHARE * (time.monotonic() - began))
-
-
-def _delete_page(connection: Connection, expiry: Expiry, after: Any) -> Page:
-    return expiry.kept.delete(connection, expiry.older_than, BATCH_ROWS, after)
 
 
 def _abandon(engine: Engine, created_before: datetime, now_us: int) -> None:

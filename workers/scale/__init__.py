@@ -3,29 +3,27 @@
 from workers.scale.backlog import (
     CONVERSATIONS_PER_SETTLER,
     DELIVERIES_PER_DELIVERER,
-    backlog_of,
-    due_conversations,
-    due_deliveries,
+    count_due_conversations,
+    count_due_deliveries,
+    make_backlog_reader,
 )
-from workers.scale.decision import Bounds, Decision, Observation, decide
-from workers.scale.fleet import Fleet, Processes, Units
-from workers.scale.scaler import Scaler
+from workers.scale.fleet import Processes, Units
+from workers.scale.scaler import FleetLimits, FleetTarget, Observation, Scaler, decide
 from workers.scale.settings import ScaleSettings, read_scale_settings
 
 __all__ = [
     "CONVERSATIONS_PER_SETTLER",
     "DELIVERIES_PER_DELIVERER",
-    "Bounds",
-    "Decision",
-    "Fleet",
+    "FleetLimits",
+    "FleetTarget",
     "Observation",
     "Processes",
     "ScaleSettings",
     "Scaler",
     "Units",
-    "backlog_of",
+    "count_due_conversations",
+    "count_due_deliveries",
     "decide",
-    "due_conversations",
-    "due_deliveries",
+    "make_backlog_reader",
     "read_scale_settings",
 ]

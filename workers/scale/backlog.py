@@ -1,4 +1,4 @@
-"""Count how far settle and deliver are behind, up to a bound: a count costs the same at any backlog."""
+"""Count how far settle and deliver are behind, up to a limit: a count costs the same at any backlog."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select
 
     from messaging.clock import Clock
-    from workers.scale.decision import Bounds
+    from workers.scale.scaler import FleetLimits
 
 CONVERSATIONS_PER_SETTLER: Final = 500
 """Due conversations that one process settles in about a second."""
@@ -26,23 +26,23 @@ DELIVERIES_PER_DELIVERER: Final = 100
 """Due deliveries of one destination that one process sends in about a second, at 100 ms for each request."""
 
 
-def backlog_of(
-    count: Callable[[Connection, int, int], int], engine: Engine, clock: Clock, bounds: Bounds
+def make_backlog_reader(
+    count: Callable[[Connection, int, int], int], engine: Engine, clock: Clock, limits: FleetLimits
 ) -> Callable[[], int | None]:
     """Return a function that reads the backlog; it returns None while the database is away."""
-    most = bounds.ceiling * bounds.events_per_worker
+    limit = limits.ceiling * limits.events_per_worker
 
     def read() -> int | None:
         try:
-            return transact(engine, lambda connection: count(connection, clock.now_us(), most))
+            return transact(engine, lambda connection: count(connection, clock.now_us(), limit))
         except RetryLaterError:
             return None
 
     return read
 
 
-def due_conversations(connection: Connection, now_us: int, most: int) -> int:
-    """Return how many conversations and routing updates settle could process now, at most 2 * *most*."""
+def count_due_conversations(connection: Connection, now_us: int, limit: int) -> int:
+    """Return how many conversations and routing updates settle could process now, at most 2 * *limit*."""
     now = moment_of(now_us)
     windows = select(conversations.c.conversation_id).where(
         conversations.c.window_opened_at <= now, conversations.c.window_closes_at <= now
@@ -50,23 +50,18 @@ def due_conversations(connection: Connection, now_us: int, most: int) -> int:
     updates = select(routing_updates.c.event_id).where(
         routing_updates.c.decision.is_(None), routing_updates.c.next_attempt_at <= now
     )
-    return _count(connection, windows, most) + _count(connection, updates, most)
+    return _count(connection, windows, limit) + _count(connection, updates, limit)
 
 
-def due_deliveries(connection: Connection, now_us: int, most: int) -> int:
-    """Return how many deliveries the busiest destination could be sent now, at most *most*."""
-    names = connection.scalars(select(destinations.c.name).where(destinations.c.paused_at.is_(None)))
-    due = [deliveries.c.outcome.is_(None), deliveries.c.due_at <= moment_of(now_us)]
-    return max(
-        (
-            _count(
-                connection, select(deliveries.c.outbox_id).where(deliveries.c.destination == name, *due), most
-            )
-            for name in names.all()
-        ),
-        default=0,
+def count_due_deliveries(connection: Connection, now_us: int, limit: int) -> int:
+    """Return how many deliveries the busiest destination could be sent now, at most *limit*."""
+    names = connection.scalars(select(destinations.c.name).where(destinations.c.paused_at.is_(None))).all()
+    due = select(deliveries.c.outbox_id).where(
+        deliveries.c.outcome.is_(None), deliveries.c.due_at <= moment_of(now_us)
     )
+    counts = [_count(connection, due.where(deliveries.c.destination == name), limit) for name in names]
+    return max(counts, default=0)
 
 
-def _count(connection: Connection, rows: Select[Any], most: int) -> int:
-    return connection.execute(select(func.count()).select_from(rows.limit(most).subquery())).scalar_one()
+def _count(connection: Connection, rows: Select[Any], limit: int) -> int:
+    return connection.execute(select(func.count()).select_from(rows.limit(limit).subquery())).scalar_one()

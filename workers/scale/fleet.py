@@ -1,4 +1,4 @@
-"""Start and stop the workers of this host: units of systemd, or plain processes where there is none."""
+"""Start and stop the workers of this host: units of systemd, or plain processes if there is none."""
 
 from __future__ import annotations
 
@@ -13,54 +13,34 @@ COMMAND_SECONDS: Final = 30.0
 
 
 class Fleet(Protocol):
-    """The workers of one role on this host, each with a number from 1."""
+    """The workers of one role on this host, each with a number from 1.
+
+    Every method raises RetryLaterError if it cannot do its work now, and none waits for the worker.
+    """
 
     def running(self) -> set[int]:
-        """Return the numbers of those that run.
-
-        Raises:
-            RetryLaterError: It cannot be told now.
-        """
+        """Return the numbers of those that run."""
         ...
 
     def start(self, number: int) -> None:
-        """Start a worker; does not wait until it works.
-
-        Raises:
-            RetryLaterError: It cannot be done now.
-        """
+        """Start a worker."""
         ...
 
     def stop(self, number: int) -> None:
-        """Tell a worker to settle what it holds and to end; does not wait until it has.
-
-        Raises:
-            RetryLaterError: It cannot be done now.
-        """
+        """Have a worker finish its work and end."""
         ...
 
 
 class Units:
-    """The units `om-NAME@N`.
-
-    Args:
-        name: worker, settle or deliver.
-    """
+    """The systemd units `om-NAME@N`; NAME is worker, settle or deliver."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def running(self) -> set[int]:
         """Return the numbers of the units that run or begin to."""
-        listed = _systemctl(
-            *(
-                "list-units",
-                "--plain",
-                "--no-legend",
-                "--state=active,activating,reloading",
-                f"om-{self._name}@*.service",
-            )
-        )
+        states, pattern = "--state=active,activating,reloading", f"om-{self._name}@*.service"
+        listed = _systemctl("list-units", "--plain", "--no-legend", states, pattern)
         return {int(number) for number in re.findall(rf"om-{self._name}@(\d+)\.service", listed)}
 
     def start(self, number: int) -> None:
@@ -105,11 +85,11 @@ class Processes:
         self._children[number] = subprocess.Popen(command)
 
     def stop(self, number: int) -> None:
-        """Tell a child to end."""
+        """Terminate a child."""
         self._children[number].terminate()
 
     def stop_all(self) -> None:
-        """Tell all children to end, and wait until they have."""
+        """Terminate all children, and wait until they have ended."""
         for child in self._children.values():
             child.terminate()
         for child in self._children.values():

@@ -1,78 +1,139 @@
-"""Look at a backlog, decide, and start or stop workers of this host."""
+"""Decide how many workers this host needs by their backlog: up at once, down one by one after a calm time."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from messaging.log import logger
-from workers.scale.decision import Observation, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from workers.scale.decision import Bounds, Decision
     from workers.scale.fleet import Fleet
 
 
-class Scaler:
-    """One look after the other; what was seen since the last change is kept.
+@dataclass(frozen=True, slots=True)
+class FleetLimits:
+    """Limits of the number of workers.
 
     Args:
-        role: Of the workers, for the log.
-        bounds: Between what the number moves.
+        floor: Fewest workers, whatever waits.
+        ceiling: Most workers.
+        events_per_worker: Waiting events that one worker is enough for.
+        cooldown: Seconds for which fewer workers must have been enough before one is stopped.
+    """
+
+    floor: int
+    ceiling: int
+    events_per_worker: int
+    cooldown: float
+
+    def workers_for(self, depth: int) -> int:
+        """Return how many workers a backlog of *depth* events needs."""
+        return max(self.floor, min(self.ceiling, -(-depth // self.events_per_worker)))
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The state at one moment.
+
+    Args:
+        at: Monotonic seconds.
+        depth: Events that wait or that a worker holds; None if unknown.
+        workers: Workers of this host that run.
+    """
+
+    at: float
+    depth: int | None
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTarget:
+    """How many workers there shall be, and why: a code for the log."""
+
+    workers: int
+    reason: str
+
+
+def decide(limits: FleetLimits, seen: Sequence[Observation]) -> FleetTarget:
+    """Return how many workers there shall be, by the observations since the last change, the newest last."""
+    newest = seen[-1]
+    if not limits.floor <= newest.workers <= limits.ceiling:
+        return FleetTarget(max(limits.floor, min(limits.ceiling, newest.workers)), "bounds")
+    if newest.depth is None:
+        # Unknown is not empty: no worker is stopped for it.
+        return FleetTarget(newest.workers, "depth_unknown")
+    if (needed := limits.workers_for(newest.depth)) > newest.workers:
+        return FleetTarget(needed, "deep")
+    recent = [look for look in seen if newest.at - look.at <= limits.cooldown]
+    is_calm = all(
+        look.depth is not None and limits.workers_for(look.depth) < newest.workers for look in recent
+    )
+    if is_calm and newest.at - seen[0].at >= limits.cooldown:
+        return FleetTarget(newest.workers - 1, "calm")
+    return FleetTarget(newest.workers, "enough")
+
+
+class Scaler:
+    """Looks at a backlog, and starts or stops workers; keeps what it saw since the last change.
+
+    Args:
+        role: The workers' role, for the log.
+        limits: Limits of their number.
         read_depth: Returns how much waits for the workers; None if it is unknown.
         fleet: The workers.
     """
 
-    def __init__(self, role: str, bounds: Bounds, read_depth: Callable[[], int | None], fleet: Fleet) -> None:
+    def __init__(
+        self, role: str, limits: FleetLimits, read_depth: Callable[[], int | None], fleet: Fleet
+    ) -> None:
         self._role = role
-        self._bounds = bounds
+        self._limits = limits
         self._read_depth = read_depth
         self._fleet = fleet
         self._seen: list[Observation] = []
-        self._told: tuple[Decision, int | None] | None = None
+        self._logged: tuple[FleetTarget, int | None] | None = None
 
     def scale(self) -> int:
-        """Look once and act; returns 0, so that the role pauses before it looks again.
+        """Look once and act; return 0, so that the role pauses before it looks again.
 
         Raises:
-            RetryLaterError: The workers cannot be asked or told now.
+            RetryLaterError: The workers cannot be listed, started or stopped now.
         """
         running = self._fleet.running()
-        self._see(Observation(time.monotonic(), self._read_depth(), len(running)))
-        decision = decide(self._bounds, self._seen)
-        self._tell(decision)
-        if decision.workers != len(running):
-            self._move(running, decision.workers)
+        newest = Observation(time.monotonic(), self._read_depth(), len(running))
+        oldest = newest.at - self._limits.cooldown
+        # Of those before the cool-down one is kept, which shows that it has passed.
+        while len(self._seen) > 1 and self._seen[1].at <= oldest:
+            del self._seen[0]
+        self._seen.append(newest)
+        target = decide(self._limits, self._seen)
+        self._log(target, newest)
+        if target.workers != len(running):
+            self._move(running, target.workers)
             self._seen.clear()
         return 0
 
-    def _tell(self, decision: Decision) -> None:
-        """Log a decision, unless it leaves all as it is and the look before said the same."""
-        newest = self._seen[-1]
-        told = decision, newest.depth
-        if decision.workers == newest.workers and told == self._told:
+    def _log(self, target: FleetTarget, newest: Observation) -> None:
+        """Log a target, unless it changes nothing and was logged last time."""
+        changes = target.workers != newest.workers
+        if not changes and (target, newest.depth) == self._logged:
             return
-        self._told = told
-        level = "debug" if decision.workers == newest.workers else "info"
-        getattr(logger(), level)(
+        self._logged = target, newest.depth
+        log = logger().info if changes else logger().debug
+        log(
             "scaled",
             role=self._role,
-            reason=decision.reason,
+            reason=target.reason,
             depth=newest.depth,
             workers=newest.workers,
-            target=decision.workers,
+            target=target.workers,
             seen_for_s=round(newest.at - self._seen[0].at, 1),
         )
-
-    def _see(self, observation: Observation) -> None:
-        """Keep an observation, and of the older ones those of the cool-down and one before."""
-        oldest = observation.at - self._bounds.cooldown
-        while len(self._seen) > 1 and self._seen[1].at <= oldest:
-            del self._seen[0]
-        self._seen.append(observation)
 
     def _move(self, running: set[int], target: int) -> None:
         """Start the lowest numbers that are free, or stop the highest."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import case, select, update
+from sqlalchemy import bindparam, case, func, select, update
 
-from workers.db.engine import BulkStatement, column_kinds
 from workers.db.ingest import put_in_outbox
 from workers.db.models import conversation_messages, conversations
 from workers.parsing import microseconds_of, moment_of
-from workers.settle.plan import Moment, Pending, Routing, Settled, settle_window
-from workers.settle.updates import decide, note_answers, place_of
+from workers.settle.plan import PendingEvent, Position, Routing, SettledState, settle_window
+from workers.settle.updates import decide, read_position, record_answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection, Row
 
@@ -37,40 +37,11 @@ _STATE: Final = (
     _C.routing_sequence,
 )
 
-_WRITE: Final = BulkStatement(
-    """
-    UPDATE conversations SET settled_count = {settled_count}, settled_through_at = {settled_through_at},
-        settled_through_sequence = {settled_through_sequence},
-        session_opened_at = COALESCE(session_opened_at, {session_opened_at}),
-        routing_status = {routing_status}, routing_queue = {routing_queue},
-        routing_changed_at = {routing_changed_at}, routing_sequence = {routing_sequence},
-        unsettled_because = NULL, updated_at = {updated_at}
-    FROM {rows} WHERE conversations.conversation_id = {conversation_id}
-    """,
-    column_kinds(
-        conversations,
-        "conversation_id",
-        "settled_count",
-        "settled_through_at",
-        "settled_through_sequence",
-        "session_opened_at",
-        "routing_status",
-        "routing_queue",
-        "routing_changed_at",
-        "routing_sequence",
-        "updated_at",
-    ),
-)
 
+def lock_closed(connection: Connection, now_us: int, *, opened_before_us: int, limit: int) -> list[str]:
+    """Lock conversations whose window has closed, those of other processes left out; return their ids.
 
-def closed_ids(connection: Connection, now_us: int, *, opened_before_us: int, limit: int) -> list[str]:
-    """Lock up to *limit* conversations whose window has closed, those of other processes left out.
-
-    Args:
-        connection: In a transaction.
-        now_us: The database's clock, microseconds since the epoch.
-        opened_before_us: No window that was opened later can be closed; it bounds what is looked at.
-        limit: How many at most.
+    No window that was opened after *opened_before_us* can be closed; it limits what is looked at.
     """
     closed = (
         select(_C.conversation_id)
@@ -83,7 +54,7 @@ def closed_ids(connection: Connection, now_us: int, *, opened_before_us: int, li
 
 
 def lock(connection: Connection, conversation_ids: Sequence[str]) -> list[Row[Any]]:
-    """Lock conversations, those of other processes left out; SQLite has one writer."""
+    """Lock conversations, those of other processes left out, and return their rows."""
     rows = select(*_STATE).where(_C.conversation_id.in_(conversation_ids)).with_for_update(skip_locked=True)
     return list(connection.execute(rows))
 
@@ -94,27 +65,18 @@ def try_to_lock(connection: Connection, conversation_id: str) -> bool:
     return connection.execute(row.with_for_update(skip_locked=True)).first() is not None
 
 
-def set_aside(connection: Connection, conversation_id: str, because: str, until_us: int) -> None:
-    """Record that a conversation cannot be settled; nobody tries again before *until_us*.
+def set_aside(connection: Connection, conversation_id: str, code: str, until_us: int) -> None:
+    """Record that a conversation cannot be settled; no process tries again before *until_us*.
 
-    Args:
-        connection: In a transaction.
-        conversation_id: Whose row, events or updates cannot be read or written.
-        because: A code; never a value.
-        until_us: The database's clock, microseconds since the epoch.
+    Its row, events or updates cannot be read or written; *code* is the reason, never a value.
     """
-    connection.execute(
-        update(conversations)
-        .where(_C.conversation_id == conversation_id)
-        .values(
-            unsettled_because=because,
-            # A window that opens later is not looked at, whatever events come to it meanwhile.
-            window_opened_at=case((_C.window_opened_at.is_not(None), moment_of(until_us))),
-        )
-    )
+    # A window that opens later is not looked at, whatever events come to it meanwhile.
+    opened_at = case((_C.window_opened_at.is_not(None), moment_of(until_us)))
+    row = update(conversations).where(_C.conversation_id == conversation_id)
+    connection.execute(row.values(unsettled_because=code, window_opened_at=opened_at))
 
 
-def waiting_messages(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[Pending]]:
+def read_messages(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[PendingEvent]]:
     """Return the messages that came since their conversation was settled, by conversation."""
     query = (
         select(_M.conversation_id, _M.event_id, _M.occurred_at, _M.sequence, _M.received_at)
@@ -126,48 +88,53 @@ def waiting_messages(connection: Connection, conversation_ids: Sequence[str]) ->
             _M.position > _C.settled_count,
         )
     )
-    waiting: dict[str, list[Pending]] = {}
+    waiting: dict[str, list[PendingEvent]] = {}
     for row in connection.execute(query):
-        waiting.setdefault(row.conversation_id, []).append(Pending(place_of(row)))
+        waiting.setdefault(row.conversation_id, []).append(PendingEvent(read_position(row)))
     return waiting
 
 
 def close_windows(connection: Connection, conversation_ids: Sequence[str]) -> None:
-    """Take the windows away: the next event opens a new one."""
-    connection.execute(
-        update(conversations)
-        .where(_C.conversation_id.in_(conversation_ids))
-        .values(window_opened_at=None, window_closes_at=None, window_limit_at=None, window_from_at=None)
-    )
+    """Remove the windows: the next event opens a new one."""
+    rows = update(conversations).where(_C.conversation_id.in_(conversation_ids))
+    columns = ("window_opened_at", "window_closes_at", "window_limit_at", "window_from_at")
+    connection.execute(rows.values(**dict.fromkeys(columns)))
 
 
 def write(connection: Connection, settlements: Mapping[str, tuple[int, Settlement]], now_us: int) -> None:
     """Write the outbox, the conversations' states and the decisions on their updates.
 
+    The outbox's trigger plans the deliveries: see `put_in_outbox`.
+
     Args:
         connection: In the transaction that locked the conversations.
-        settlements: By conversation: how many of its events are settled, and what came of them.
-        now_us: The database's clock, microseconds since the epoch.
+        settlements: By conversation: how many of its events are settled, and the settlement.
+        now_us: The database's clock.
     """
-    entries = [
-        (key, entry.event_id, entry.event_type, entry.occurred_at_us, entry.late, entry.verified, now_us)
-        for key, (_, settled) in sorted(settlements.items())
-        for entry in settled.entries
-    ]
-    put_in_outbox(connection, entries)
+    put_in_outbox(
+        connection,
+        [
+            (key, entry.event_id, entry.event_type, entry.occurred_at_us, entry.late, entry.verified, now_us)
+            for key, (_, settlement) in sorted(settlements.items())
+            for entry in settlement.entries
+        ],
+    )
+    opened_at = func.coalesce(_C.session_opened_at, bindparam("opened_at", type_=_C.session_opened_at.type))
+    row = update(conversations).where(_C.conversation_id == bindparam("key"))
     rows = [
-        _row_of(key, count, settled.state, now_us) for key, (count, settled) in sorted(settlements.items())
+        {"key": key, "settled_count": count, **_make_columns(settlement.state, moment_of(now_us))}
+        for key, (count, settlement) in sorted(settlements.items())
     ]
     if rows:
-        _WRITE.execute(connection, rows)
-    decisions = [decision for _, settled in settlements.values() for decision in settled.decisions]
+        connection.execute(row.values(session_opened_at=opened_at), rows)
+    decisions = [decision for _, settlement in settlements.values() for decision in settlement.decisions]
     decide(connection, decisions, now_us)
 
 
 def apply(
     connection: Connection,
     row: Row[Any],
-    applied: Sequence[Pending],
+    applied: Sequence[PendingEvent],
     decisions: Sequence[Decision],
     now_us: int,
 ) -> list[Decision]:
@@ -178,49 +145,45 @@ def apply(
         row: The conversation.
         applied: The updates that take effect.
         decisions: Those on updates that take none.
-        now_us: The database's clock, microseconds since the epoch.
+        now_us: The database's clock.
 
     Returns:
         Every decision; those that the window is to make are left out.
     """
     decide(connection, decisions, now_us)
     if row.window_opened_at is not None:
-        note_answers(connection, applied)
-        return list(decisions)
-    if not applied:
-        return list(decisions)
-    settlement = settle_window(state_of(row), applied)
-    write(connection, {row.conversation_id: (int(row.settled_count), settlement)}, now_us)
-    return [*decisions, *settlement.decisions]
+        record_answers(connection, applied)
+    elif applied:
+        settlement = settle_window(read_state(row), applied)
+        write(connection, {row.conversation_id: (int(row.settled_count), settlement)}, now_us)
+        return [*decisions, *settlement.decisions]
+    return list(decisions)
 
 
-def state_of(row: Row[Any]) -> Settled:
-    """Read what is settled of a conversation off its row."""
-    through = row.settled_through_at
-    changed = row.routing_changed_at
-    return Settled(
-        through=Moment(microseconds_of(through), row.settled_through_sequence) if through else None,
+def read_state(row: Row[Any]) -> SettledState:
+    """Return the settled state in a conversation's row."""
+    through, changed = row.settled_through_at, row.routing_changed_at
+    return SettledState(
+        through=Position(microseconds_of(through), row.settled_through_sequence) if through else None,
         routing=Routing(
             row.routing_status,
             row.routing_queue,
-            Moment(microseconds_of(changed), row.routing_sequence) if changed else None,
+            Position(microseconds_of(changed), row.routing_sequence) if changed else None,
         ),
         has_session=row.session_opened_at is not None,
     )
 
 
-def _row_of(conversation_id: str, count: int, state: Settled, now_us: int) -> tuple[object, ...]:
-    through, routing = state.through, state.routing
-    changed = routing.changed
-    return (
-        conversation_id,
-        count,
-        through.occurred_at_us if through else None,
-        through.sequence if through else 0,
-        now_us if state.has_session else None,
-        routing.status,
-        routing.queue,
-        changed.occurred_at_us if changed else None,
-        changed.sequence if changed else 0,
-        now_us,
-    )
+def _make_columns(state: SettledState, now: datetime) -> dict[str, Any]:
+    through, changed = state.through, state.routing.changed
+    return {
+        "settled_through_at": moment_of(through.occurred_at_us) if through else None,
+        "settled_through_sequence": through.sequence if through else 0,
+        "opened_at": now if state.has_session else None,
+        "routing_status": state.routing.status,
+        "routing_queue": state.routing.queue,
+        "routing_changed_at": moment_of(changed.occurred_at_us) if changed else None,
+        "routing_sequence": changed.sequence if changed else 0,
+        "unsettled_because": None,
+        "updated_at": now,
+    }

@@ -1,8 +1,8 @@
 """Decide what a conversation's closed window amounts to: values in, values out.
 
-Whatever the order in which a conversation's events arrive and are settled, the same state comes of them:
-the newest update decides the routing, and of each message and update one outbox entry is made. Only which
-entries are marked late depends on when they came.
+In whatever order a conversation's events arrive and are settled, the state is the same in the end: the newest
+update decides the routing, and each message and update makes one outbox entry. Only which entries are marked
+late depends on when they came.
 """
 
 from __future__ import annotations
@@ -23,42 +23,32 @@ UNDECIDED: Final = "undecided"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Moment:
-    """Where an event stands among those of its conversation: timestamp, sequence, arrival.
-
-    Args:
-        occurred_at_us: The platform's clock, microseconds since the epoch.
-        sequence: The platform's number, 0 for none.
-        received_at_us: Our clock, microseconds since the epoch.
-        event_id: Its `processed_events.id`.
-    """
+class Position:
+    """An event's place among those of its conversation: the platform's time and number, then arrival."""
 
     occurred_at_us: int
     sequence: int = 0
     received_at_us: int = 0
     event_id: int = 0
 
-    def is_before(self, other: Moment | None) -> bool:
-        """Tell whether this is older by the platform's own words; arrival alone makes nothing late."""
-        if other is None:
-            return False
-        return (self.occurred_at_us, self.sequence) < (other.occurred_at_us, other.sequence)
+    def is_before(self, other: Position | None) -> bool:
+        """Return whether this is older by the platform's data; arrival alone makes nothing late."""
+        ours = (self.occurred_at_us, self.sequence)
+        return other is not None and ours < (other.occurred_at_us, other.sequence)
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingEvent:
     """An event that waits to be settled.
 
     Args:
-        moment: Where it stands.
         routing_status: The routing status of an update; None: it is a message.
-        routing_queue: The routing queue that an update names.
         platform_status: The platform's state when it was asked; None: it was not asked.
         verified: True: the platform agreed; False: applied without its answer; None: no platform was asked.
-        since_us: When intake took an update, microseconds since the epoch, the database's clock.
+        since_us: When intake took an update, the database's clock.
     """
 
-    moment: Moment
+    position: Position
     routing_status: str | None = None
     routing_queue: str | None = None
     platform_status: str | None = None
@@ -68,39 +58,25 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """A conversation's routing as the newest applied update has it."""
+    """A conversation's routing according to the newest applied update."""
 
     status: str | None = None
     queue: str | None = None
-    changed: Moment | None = None
+    changed: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """What of a conversation is settled.
+class SettledState:
+    """A conversation's settled state: its newest settled event, routing, whether its session was sent."""
 
-    Args:
-        through: The newest event settled so far.
-        routing: The routing.
-        has_session: Whether its session has gone to the outbox.
-    """
-
-    through: Moment | None = None
+    through: Position | None = None
     routing: Routing = Routing()
     has_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One row for the outbox.
-
-    Args:
-        event_type: What the services are told.
-        occurred_at_us: The platform's clock, microseconds since the epoch.
-        event_id: Whose payload goes with it; None for a session that nobody notified.
-        late: Whether something newer of its conversation went before.
-        verified: As `Pending.verified`.
-    """
+class OutboxEntry:
+    """One row for the outbox; without an event it is a session that had no notification."""
 
     event_type: str
     occurred_at_us: int
@@ -111,17 +87,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of an update.
-
-    Args:
-        event_id: Which.
-        word: APPLIED, LATE, SUPERSEDED or UNDECIDED.
-        platform_status: The platform's state when it was asked; None: it was not asked.
-        verified: As `Pending.verified`; False also of an update that the platform contradicted.
-    """
+    """The decision on an update: APPLIED, LATE, SUPERSEDED or UNDECIDED; the rest as in `PendingEvent`."""
 
     event_id: int
-    word: str
+    kind: str
     platform_status: str | None = None
     verified: bool | None = None
 
@@ -130,72 +99,49 @@ class Decision:
 class Settlement:
     """What one transaction commits for one conversation."""
 
-    state: Settled
-    entries: tuple[Entry, ...]
+    state: SettledState
+    entries: tuple[OutboxEntry, ...]
     decisions: tuple[Decision, ...] = ()
 
 
-def settle_window(state: Settled, pending: Iterable[Pending]) -> Settlement:
-    """Settle events in their order.
-
-    Args:
-        state: What is settled so far.
-        pending: Messages, and the updates that are to be applied, in any order.
-    """
-    entries: list[Entry] = []
+def settle_window(state: SettledState, pending: Iterable[PendingEvent]) -> Settlement:
+    """Settle messages, and updates that are to be applied, in the order of their positions."""
+    entries: list[OutboxEntry] = []
     decisions: list[Decision] = []
-    for each in sorted(pending, key=lambda each: each.moment):
+    for event in sorted(pending, key=lambda event: event.position):
+        position = event.position
         if not state.has_session:
-            entries.append(Entry(CONVERSATION_NEW, each.moment.occurred_at_us, None))
+            entries.append(OutboxEntry(CONVERSATION_NEW, position.occurred_at_us, None))
             state = replace(state, has_session=True)
-        if each.routing_status is None:
-            entries.append(_entry_of(CONVERSATION_MESSAGE, each, state))
-        else:
-            word = LATE if each.moment.is_before(state.routing.changed) else APPLIED
-            decisions.append(_decision(each, word))
-            entries.append(_entry_of(CONVERSATION_UPDATED, each, state))
-            state = _routed(state, each)
-        state = _through(state, each)
+        event_type = CONVERSATION_MESSAGE if event.routing_status is None else CONVERSATION_UPDATED
+        is_late = position.is_before(state.through)
+        entries.append(
+            OutboxEntry(event_type, position.occurred_at_us, position.event_id, is_late, event.verified)
+        )
+        if event.routing_status is not None:
+            kind = LATE if position.is_before(state.routing.changed) else APPLIED
+            decisions.append(Decision(position.event_id, kind, event.platform_status, event.verified))
+            state = _apply_routing(state, event)
+        if not is_late:
+            state = replace(state, through=position)
     return Settlement(state, tuple(entries), tuple(decisions))
 
 
-def fitting(waiting: Iterable[int], most: int) -> int:
-    """Return how many conversations to settle together: one at least, then while their events are few enough.
+def count_fitting(waiting: Iterable[int], max_events: int) -> int:
+    """Return how many conversations to settle together, by how many events wait in each.
 
-    Args:
-        waiting: How many events wait in each, in their order.
-        most: Events of all together.
+    One at least, then as many as have *max_events* together.
     """
     totals = list(accumulate(waiting))
-    return max(1, sum(total <= most for total in totals)) if totals else 0
+    return max(1, sum(total <= max_events for total in totals)) if totals else 0
 
 
-def _entry_of(event_type: str, each: Pending, state: Settled) -> Entry:
-    moment = each.moment
-    is_late = moment.is_before(state.through)
-    return Entry(event_type, moment.occurred_at_us, moment.event_id, late=is_late, verified=each.verified)
-
-
-def _decision(update: Pending, word: str) -> Decision:
-    return Decision(update.moment.event_id, word, update.platform_status, update.verified)
-
-
-def _routed(state: Settled, update: Pending) -> Settled:
-    """Let the newest update decide, whichever comes first; of two of one moment their content decides."""
-    routing = Routing(update.routing_status, update.routing_queue, update.moment)
+def _apply_routing(state: SettledState, update: PendingEvent) -> SettledState:
+    """Let the newest update decide, whichever comes first; of two at one time their content decides."""
+    routing = Routing(update.routing_status, update.routing_queue, update.position)
     return state if _rank(routing) < _rank(state.routing) else replace(state, routing=routing)
 
 
 def _rank(routing: Routing) -> tuple[int, int, str, str]:
-    if routing.changed is None:
-        return (-1, 0, "", "")
-    return (
-        routing.changed.occurred_at_us,
-        routing.changed.sequence,
-        routing.status or "",
-        routing.queue or "",
-    )
-
-
-def _through(state: Settled, each: Pending) -> Settled:
-    return state if each.moment.is_before(state.through) else replace(state, through=each.moment)
+    changed = routing.changed or Position(-1)
+    return (changed.occurred_at_us, changed.sequence, routing.status or "", routing.queue or "")

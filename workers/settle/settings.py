@@ -1,4 +1,4 @@
-"""Read what the settle role is told, once, or refuse to start."""
+"""Read the settings of the settle role, or refuse to start."""
 
 from __future__ import annotations
 
@@ -9,32 +9,18 @@ from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
 from workers.genesys import read_genesys_settings
-from workers.settings import read_window
 
 if TYPE_CHECKING:
-    from workers.db.ingest import WindowBounds
     from workers.genesys import GenesysSettings
-
 
 GIVE_UP_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class SettleSettings:
-    """What a settle process needs to know.
-
-    Args:
-        database_url: PostgreSQL or SQLite.
-        window: How long a conversation's window is open.
-        genesys: The platform, or None if updates are applied as they are notified.
-        give_up_seconds: The age at which an update that no answer decides is recorded as undecided.
-        apply_unverified_seconds: The age at which it is applied as notified instead; 0: never.
-        log_level: debug, info, warning or error.
-        log_form: json or text.
-    """
+    """Settings of a settle process; deploy/environment.example describes them."""
 
     database_url: str = field(repr=False)
-    window: WindowBounds
     genesys: GenesysSettings | None
     give_up_seconds: float = GIVE_UP_SECONDS
     apply_unverified_seconds: float = 0.0
@@ -54,7 +40,6 @@ def read_settle_settings() -> SettleSettings:
         raise ConfigurationError("OM_DATABASE_URL must name the database")
     return SettleSettings(
         database_url=database_url,
-        window=read_window(environment),
         genesys=read_genesys_settings(environment),
         give_up_seconds=environment.seconds("OM_ROUTING_GIVE_UP_SECONDS", GIVE_UP_SECONDS, minimum=20.0),
         apply_unverified_seconds=environment.seconds("OM_APPLY_UNVERIFIED_SECONDS", 0.0),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import transact
+from workers.db.ingest import WindowBounds
 from workers.isolation import isolate
 from workers.settle import conversations, updates
-from workers.settle.plan import Settlement, fitting, settle_window
+from workers.settle.plan import Settlement, count_fitting, settle_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,19 +19,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from messaging.clock import Clock
-    from workers.db.ingest import WindowBounds
 
-CONVERSATIONS_AT_ONCE: Final = 100
-"""One transaction's: its locks hold up the intake of these conversations for some milliseconds."""
+MAX_CONVERSATIONS: Final = 100
+"""Of one transaction: its locks hold up the intake of these conversations for some milliseconds."""
 
-EVENTS_AT_ONCE: Final = 10_000
-"""One transaction's, but for one conversation that has more: what piled up while no settler ran shall neither
-fill the memory nor outlast a statement's time."""
+MAX_EVENTS: Final = 10_000
+"""Of one transaction, unless one conversation has more: a backlog shall neither fill the memory nor take
+longer than a statement may."""
 
 ASIDE_SECONDS: Final = 300.0
 """Until a conversation that could not be settled is tried again."""
-
-log = logger()
 
 
 class Settler:
@@ -39,73 +37,79 @@ class Settler:
     Args:
         engine: The database.
         clock: The database's time.
-        window: How long a window is open; bounds which of them are looked at.
-        verifies: Whether updates wait for the platform; otherwise they are applied as they are notified.
+        verifies: Whether updates wait for the platform; otherwise they are applied as notified.
+        window: How long a window is open; limits which of them are looked at.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, *, window: WindowBounds, verifies: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        *,
+        verifies: bool,
+        window: WindowBounds = WindowBounds(),  # noqa: B008  # frozen
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._window = window
         self._verifies = verifies
 
     def settle_windows(self) -> int:
-        """Settle up to a batch of closed windows; return how many conversations it were.
+        """Settle up to a batch of closed windows; return how many conversations.
 
         Raises:
             RetryLaterError: The database is away; nothing is half-settled.
         """
         try:
-            return self._log(transact(self._engine, lambda connection: self._settle(connection, None)))
+            return self._settle_some(None)
         except RetryLaterError:
             raise
         except Exception:  # noqa: BLE001  # one conversation's fault, whatever it is: the others go on
-            ids = transact(self._engine, self._closed)
+            ids = transact(self._engine, self._lock_closed)
             isolate(ids, self._settle_some, partial(set_aside, self._engine, self._clock))
             return len(ids)
 
-    def _settle_some(self, ids: Sequence[str]) -> None:
-        self._log(transact(self._engine, lambda connection: self._settle(connection, ids)))
-
-    def _closed(self, connection: Connection) -> list[str]:
-        now_us = self._clock.now_us()
-        return conversations.closed_ids(
-            connection, now_us, opened_before_us=now_us - self._window.quiet_us, limit=CONVERSATIONS_AT_ONCE
-        )
-
-    def _settle(self, connection: Connection, ids: Sequence[str] | None) -> list[Settlement]:
-        """Settle these conversations, or those whose window has closed."""
-        locked = conversations.lock(connection, self._closed(connection) if ids is None else ids)
-        rows = locked[: fitting([row.event_count - row.settled_count for row in locked], EVENTS_AT_ONCE)]
-        if not rows:
-            return []
-        ids = [row.conversation_id for row in rows]
-        waiting = conversations.waiting_messages(connection, ids)
-        # No message waits for the platform's answer.
-        answered = updates.waiting(connection, ids, is_answered=True if self._verifies else None)
-        for conversation_id, of_conversation in answered.items():
-            waiting.setdefault(conversation_id, []).extend(of_conversation)
-        settlements = {
-            row.conversation_id: (
-                int(row.event_count),
-                settle_window(conversations.state_of(row), waiting.get(row.conversation_id, ())),
-            )
-            for row in rows
-        }
-        conversations.write(connection, settlements, self._clock.now_us())
-        conversations.close_windows(connection, ids)
-        return [settlement for _, settlement in settlements.values()]
-
-    def _log(self, settlements: Sequence[Settlement]) -> int:
+    def _settle_some(self, ids: Sequence[str] | None) -> int:
+        settlements = transact(self._engine, lambda connection: self._settle(connection, ids))
         if settlements:
             entries = [entry for settlement in settlements for entry in settlement.entries]
-            log.info(
+            logger().info(
                 "windows_settled",
                 conversations=len(settlements),
                 entries=len(entries),
                 late=sum(entry.late for entry in entries),
             )
         return len(settlements)
+
+    def _lock_closed(self, connection: Connection) -> list[str]:
+        now_us = self._clock.now_us()
+        opened_before_us = now_us - self._window.quiet_us
+        return conversations.lock_closed(
+            connection, now_us, opened_before_us=opened_before_us, limit=MAX_CONVERSATIONS
+        )
+
+    def _settle(self, connection: Connection, ids: Sequence[str] | None) -> list[Settlement]:
+        """Settle these conversations, or those whose window has closed."""
+        locked = conversations.lock(connection, self._lock_closed(connection) if ids is None else ids)
+        rows = locked[: count_fitting([row.event_count - row.settled_count for row in locked], MAX_EVENTS)]
+        if not rows:
+            return []
+        ids = [row.conversation_id for row in rows]
+        waiting = conversations.read_messages(connection, ids)
+        # No message waits for the platform's answer.
+        answered = updates.read_waiting(connection, ids, is_answered=True if self._verifies else None)
+        for conversation_id, pending in answered.items():
+            waiting.setdefault(conversation_id, []).extend(pending)
+        settlements = {
+            row.conversation_id: (
+                int(row.event_count),
+                settle_window(conversations.read_state(row), waiting.get(row.conversation_id, ())),
+            )
+            for row in rows
+        }
+        conversations.write(connection, settlements, self._clock.now_us())
+        conversations.close_windows(connection, ids)
+        return [settlement for _, settlement in settlements.values()]
 
 
 def set_aside(engine: Engine, clock: Clock, conversation_id: str, error: Exception) -> None:
@@ -118,9 +122,6 @@ def set_aside(engine: Engine, clock: Clock, conversation_id: str, error: Excepti
         updates.put_off(connection, conversation_id, until_us)
 
     transact(engine, record)
-    log.error(
-        "conversation_set_aside",
-        conversation_id=conversation_id,
-        reason=code,
-        retry_in_s=ASIDE_SECONDS,
+    logger().error(
+        "conversation_set_aside", conversation_id=conversation_id, reason=code, retry_in_s=ASIDE_SECONDS
     )

@@ -4,64 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
-from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import processed_events, routing_updates
 from workers.parsing import microseconds_of, moment_of
-from workers.settle.plan import SUPERSEDED, UNDECIDED, Moment, Pending
+from workers.settle.plan import SUPERSEDED, UNDECIDED, PendingEvent, Position
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from workers.settle.plan import Decision
 
 _U: Final = routing_updates.c
-
-_DECIDE: Final = BulkStatement(
-    """
-    UPDATE routing_updates SET decision = {decision}, platform_status = {platform_status},
-        verified = {verified}, decided_at = {decided_at}, next_attempt_at = NULL
-    FROM {rows} WHERE routing_updates.event_id = {event_id}
-    """,
-    column_kinds(routing_updates, "event_id", "decision", "platform_status", "verified", "decided_at"),
-)
+_IS_WAITING: Final = _U.decision.is_(None) & _U.next_attempt_at.is_not(None)
 
 
-def newest_due(connection: Connection, now_us: int, min_age_us: int) -> str | None:
+def find_newest_due(connection: Connection, now_us: int, min_age_us: int) -> str | None:
     """Return the conversation of the newest update that is due to be asked about.
 
-    Args:
-        connection: In a transaction.
-        now_us: The database's clock, microseconds since the epoch.
-        min_age_us: Leave out updates that came later than this before now.
+    Updates that came later than *min_age_us* before *now_us*, the database's clock, are left out.
     """
-    due = (
-        select(_U.conversation_id)
-        .where(
-            _U.decision.is_(None),
-            _U.waits_since <= moment_of(now_us - min_age_us),
-            _U.next_attempt_at <= moment_of(now_us),
-        )
-        .order_by(_U.waits_since.desc(), _U.event_id.desc())
-    )
+    due = _select_due(now_us, now_us - min_age_us).order_by(_U.waits_since.desc(), _U.event_id.desc())
     return connection.execute(due.limit(1)).scalar()
 
 
-def overdue(connection: Connection, now_us: int, since_us: int, limit: int) -> list[str]:
+def find_overdue(connection: Connection, now_us: int, since_us: int, limit: int) -> list[str]:
     """Return conversations with updates that have waited since before *since_us*, the oldest first."""
-    waiting = (
-        select(_U.conversation_id)
-        .where(
-            _U.decision.is_(None),
-            _U.waits_since <= moment_of(since_us),
-            _U.next_attempt_at <= moment_of(now_us),
-        )
-        .order_by(_U.waits_since)
-    )
-    return sorted(set(connection.execute(waiting.limit(limit)).scalars()))
+    due = _select_due(now_us, since_us).order_by(_U.waits_since)
+    return sorted(set(connection.execute(due.limit(limit)).scalars()))
+
+
+def _select_due(now_us: int, since_us: int) -> Select[Any]:
+    """Return the query for conversations with updates that are due and have waited since *since_us*."""
+    is_old, is_due = _U.waits_since <= moment_of(since_us), _U.next_attempt_at <= moment_of(now_us)
+    return select(_U.conversation_id).where(_U.decision.is_(None), is_old, is_due)
 
 
 def lease(connection: Connection, conversation_id: str, now_us: int, until_us: int) -> bool:
@@ -79,30 +57,25 @@ def lease(connection: Connection, conversation_id: str, now_us: int, until_us: i
 
 def put_off(connection: Connection, conversation_id: str, at_us: int) -> None:
     """Leave all waiting updates of a conversation alone until *at_us*, microseconds since the epoch."""
-    waiting = update(routing_updates).where(
-        _U.conversation_id == conversation_id, _U.decision.is_(None), _U.next_attempt_at.is_not(None)
-    )
+    waiting = update(routing_updates).where(_U.conversation_id == conversation_id, _IS_WAITING)
     connection.execute(waiting.values(next_attempt_at=moment_of(at_us)))
 
 
-def ask_again(connection: Connection, pending: Pending, at_us: int) -> None:
+def ask_again(connection: Connection, pending: PendingEvent, at_us: int) -> None:
     """Ask about one update again at *at_us*, in microseconds, unless it is answered or decided."""
-    waiting = update(routing_updates).where(
-        _U.event_id == pending.moment.event_id, _U.decision.is_(None), _U.next_attempt_at.is_not(None)
-    )
-    connection.execute(
-        waiting.values(next_attempt_at=moment_of(at_us), platform_status=pending.platform_status)
-    )
+    waiting = update(routing_updates).where(_U.event_id == pending.position.event_id, _IS_WAITING)
+    values = {"next_attempt_at": moment_of(at_us), "platform_status": pending.platform_status}
+    connection.execute(waiting.values(**values))
 
 
-def unanswered(connection: Connection, conversation_id: str) -> list[Pending]:
+def read_unanswered(connection: Connection, conversation_id: str) -> list[PendingEvent]:
     """Return the updates of a conversation that wait for an answer."""
-    return waiting(connection, [conversation_id], is_answered=False).get(conversation_id, [])
+    return read_waiting(connection, [conversation_id], is_answered=False).get(conversation_id, [])
 
 
-def waiting(
+def read_waiting(
     connection: Connection, conversation_ids: Sequence[str], *, is_answered: bool | None = None
-) -> dict[str, list[Pending]]:
+) -> dict[str, list[PendingEvent]]:
     """Return the undecided routing updates, by conversation.
 
     Args:
@@ -125,10 +98,10 @@ def waiting(
     if is_answered is not None:
         is_null = _U.next_attempt_at.is_(None)
         query = query.where(is_null if is_answered else ~is_null)
-    found: dict[str, list[Pending]] = {}
+    found: dict[str, list[PendingEvent]] = {}
     for row in connection.execute(query):
-        pending = Pending(
-            place_of(row),
+        pending = PendingEvent(
+            read_position(row),
             row.routing_status,
             row.routing_queue,
             row.platform_status,
@@ -139,42 +112,42 @@ def waiting(
     return found
 
 
-def note_answers(connection: Connection, applied: Sequence[Pending]) -> None:
+def record_answers(connection: Connection, applied: Sequence[PendingEvent]) -> None:
     """Leave updates that are to be applied to their conversation's open window."""
     for pending in applied:
         connection.execute(
             update(routing_updates)
-            .where(_U.event_id == pending.moment.event_id)
+            .where(_U.event_id == pending.position.event_id)
             .values(platform_status=pending.platform_status, verified=pending.verified, next_attempt_at=None)
         )
 
 
 def decide(connection: Connection, decisions: Sequence[Decision], now_us: int) -> None:
-    """Write the decisions on updates, and the outcome of the events whose update takes no effect.
+    """Write decisions on updates, and the outcome of the events whose update takes no effect.
 
-    Args:
-        connection: In the transaction that locked their conversations.
-        decisions: Any number.
-        now_us: The database's clock, microseconds since the epoch.
+    The caller's transaction has locked the conversations.
     """
-    if decisions:
-        _DECIDE.execute(connection, [_decision_row(decision, now_us) for decision in decisions])
-    for word in (SUPERSEDED, UNDECIDED):
-        without_effect = [decision.event_id for decision in decisions if decision.word == word]
-        if without_effect:
-            connection.execute(
-                update(processed_events)
-                .where(processed_events.c.id.in_(without_effect))
-                .values(outcome="skipped", reason=word)
-            )
+    rows = [
+        {
+            "key": decision.event_id,
+            "decision": decision.kind,
+            "platform_status": decision.platform_status,
+            "verified": decision.verified,
+            "decided_at": moment_of(now_us),
+            "next_attempt_at": None,
+        }
+        for decision in decisions
+    ]
+    if rows:
+        connection.execute(update(routing_updates).where(_U.event_id == bindparam("key")), rows)
+    for kind in (SUPERSEDED, UNDECIDED):
+        if without_effect := [decision.event_id for decision in decisions if decision.kind == kind]:
+            events = update(processed_events).where(processed_events.c.id.in_(without_effect))
+            connection.execute(events.values(outcome="skipped", reason=kind))
 
 
-def place_of(row: Any) -> Moment:
-    """Read off an event's row where it stands in its conversation."""
-    return Moment(
+def read_position(row: Any) -> Position:
+    """Return an event's place in its conversation."""
+    return Position(
         microseconds_of(row.occurred_at), row.sequence, microseconds_of(row.received_at), row.event_id
     )
-
-
-def _decision_row(decision: Decision, now_us: int) -> tuple[object, ...]:
-    return (decision.event_id, decision.word, decision.platform_status, decision.verified, now_us)

@@ -33,8 +33,9 @@ Intake.process = _brake
         "a refusal means that the destination is away",
         36,
         "many events are mostly refused",
-        "workers/deliver/judgement.py",
-        "Answer.is_away = property(lambda self: not (self.is_success or self.is_hopeless))\n",
+        "workers/deliver/outcome.py",
+        "HttpResult.is_away = property("
+        "lambda self: not (self.outcome is Outcome.DELIVERED or self.is_unsendable))\n",
         WAITED,
         stand="behind",
     ),
@@ -42,7 +43,7 @@ Intake.process = _brake
         "what is refused with everything is given up",
         36,
         "all is answered 404",
-        "workers/deliver/judgement.py",
+        "workers/deliver/outcome.py",
         "MAY_REFUSE_ALL = frozenset()\n",
         "is a dead letter",
         stand="behind",
@@ -51,7 +52,7 @@ Intake.process = _brake
         "an answer may drip for ever",
         36,
         "the answers drip",
-        "workers/deliver/transport.py",
+        "workers/deliver/webhook.py",
         """
 from requests.adapters import HTTPAdapter
 def DeadlineAdapter(**_):
@@ -66,7 +67,7 @@ def shorten_deadline(_):
         "the file of the process that starts last decides",
         37,
         "a host starts with an older file",
-        "workers/deliver/registry.py",
+        "workers/deliver/subscriptions.py",
         """
 _register = register
 def register(connection, configured, *rest, **names):
@@ -81,7 +82,7 @@ def register(connection, configured, *rest, **names):
         "the first answer decides",
         38,
         "the platform lags",
-        "workers/settle/agreement.py",
+        "workers/settle/verification.py",
         "SURE_AFTER_SECONDS = 0.0\n",
         "kept back and not contradicted",
         stand="behind",

@@ -11,15 +11,14 @@ DEFECTS: Final = (
         "delivered before it is sent",
         31,
         "deliver is killed before it sends",
-        "workers/deliver/deliveries.py",
+        "workers/deliver/leasing.py",
         """
-_take = take
-def take(connection, destination, now_us, **names):
-    runs = _take(connection, destination, now_us, **names)
-    ids = [each.message.outbox_id for run in runs for each in run]
-    done = update(deliveries).where(_D.destination == destination, _D.outbox_id.in_(ids))
+_read = read_leased
+def read_leased(connection, destination, outbox_ids, lease_us):
+    leased = _read(connection, destination, outbox_ids, lease_us)
+    done = update(deliveries).where(_D.destination == destination, _D.outbox_id.in_(outbox_ids))
     connection.execute(done.values(outcome="delivered"))
-    return runs
+    return leased
 """,
         LOST,
         stand="behind",
@@ -28,11 +27,11 @@ def take(connection, destination, now_us, **names):
         "another id at each attempt",
         31,
         "deliver is killed before its record",
-        "workers/deliver/attempts.py",
+        "workers/deliver/webhook.py",
         """
 import secrets
-def _send(transport, taken):
-    return transport.send(f"{taken.message.webhook_id}_{secrets.token_hex(4)}", body_of(taken.message))
+_id = WebhookMessage.webhook_id.fget
+WebhookMessage.webhook_id = property(lambda self: f"{_id(self)}_{secrets.token_hex(4)}")
 """,
         "comes again under the same id",
         stand="behind",
@@ -59,10 +58,10 @@ def put_in_outbox(connection, rows):
         "no answer is a good answer",
         33,
         "the destination is away",
-        "workers/deliver/judgement.py",
+        "workers/deliver/outcome.py",
         """
-_end = Answer.end.fget
-Answer.end = property(lambda self: End.DELIVERED if self.status is None else _end(self))
+_outcome = HttpResult.outcome.fget
+HttpResult.outcome = property(lambda self: Outcome.DELIVERED if self.status is None else _outcome(self))
 """,
         LOST,
         stand="behind",
@@ -71,11 +70,11 @@ Answer.end = property(lambda self: End.DELIVERED if self.status is None else _en
         "the newest goes first",
         33,
         "the destination is away",
-        "workers/deliver/deliveries.py",
+        "workers/deliver/leasing.py",
         """
-_take = take
-def take(*places, **names):
-    return [run[::-1] for run in _take(*places, **names)]
+_split = split_runs
+def split_runs(leased):
+    return [run[::-1] for run in _split(leased)]
 """,
         "out of order",
         stand="behind",
@@ -84,10 +83,10 @@ def take(*places, **names):
         "the platform's word is ignored",
         34,
         "the platform lies",
-        "workers/settle/agreement.py",
+        "workers/settle/verification.py",
         """
-def judge(_update, _platform, _age):
-    return CONFIRMED
+def verify(_update, _platform, _age):
+    return Verdict.CONFIRMED
 """,
         "contradicted updates were delivered",
         stand="behind",

@@ -11,20 +11,20 @@ from workers.parsing.events import (
 from workers.settle.plan import (
     LATE,
     Decision,
-    Moment,
-    Pending,
-    Settled,
-    fitting,
+    PendingEvent,
+    Position,
+    SettledState,
+    count_fitting,
     settle_window,
 )
 
 
 def message(at, event_id=None, sequence=0, received=0):
-    return Pending(Moment(at, sequence, received, event_id or at))
+    return PendingEvent(Position(at, sequence, received, event_id or at))
 
 
 def routed(at, status, queue=None, event_id=None):
-    return Pending(Moment(at, 0, 0, event_id or at), status, queue)
+    return PendingEvent(Position(at, 0, 0, event_id or at), status, queue)
 
 
 def types_of(settlement):
@@ -39,13 +39,13 @@ def test_a_window_is_settled_by_timestamp_then_sequence_then_arrival():
         message(10, 4, received=2),
     ]
     window.append(message(10, 5, received=1))
-    settlement = settle_window(Settled(has_session=True), window)
+    settlement = settle_window(SettledState(has_session=True), window)
     assert [entry.event_id for entry in settlement.entries] == [5, 4, 3, 2, 1]
     assert not any(entry.late for entry in settlement.entries)
 
 
 def test_content_never_overtakes_its_session():
-    settlement = settle_window(Settled(), [message(10), message(11)])
+    settlement = settle_window(SettledState(), [message(10), message(11)])
     assert types_of(settlement) == [CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_MESSAGE]
     assert settlement.entries[0].event_id is None
     assert settlement.state.has_session
@@ -53,30 +53,32 @@ def test_content_never_overtakes_its_session():
 
 
 def test_an_empty_window_is_settled_without_effect():
-    assert settle_window(Settled(), []).entries == ()
-    assert not settle_window(Settled(), []).state.has_session
+    assert settle_window(SettledState(), []).entries == ()
+    assert not settle_window(SettledState(), []).state.has_session
 
 
-def test_what_is_older_than_what_was_settled_is_late_and_overwrites_nothing():
-    first = settle_window(Settled(has_session=True), [routed(30, QUEUED, "q1"), message(31)])
+def test_an_event_older_than_a_settled_one_is_late_and_overwrites_nothing():
+    first = settle_window(SettledState(has_session=True), [routed(30, QUEUED, "q1"), message(31)])
     late = settle_window(first.state, [routed(20, ROUTED), message(21)])
     assert [entry.late for entry in late.entries] == [True, True]
     assert late.decisions == (Decision(20, LATE),)
     assert late.state == first.state
 
 
-def test_of_one_moment_nothing_is_late():
-    first = settle_window(Settled(has_session=True), [message(10, 1)])
+def test_events_of_one_time_are_not_late():
+    first = settle_window(SettledState(has_session=True), [message(10, 1)])
     assert not settle_window(first.state, [message(10, 2)]).entries[0].late
 
 
-MOMENTS = st.builds(Moment, st.integers(0, 6), st.integers(0, 1), st.integers(0, 3), st.integers(1, 10**6))
+POSITIONS = st.builds(
+    Position, st.integers(0, 6), st.integers(0, 1), st.integers(0, 3), st.integers(1, 10**6)
+)
 EVENTS = st.lists(
     st.one_of(
-        st.builds(Pending, MOMENTS),
+        st.builds(PendingEvent, POSITIONS),
         st.builds(
-            Pending,
-            MOMENTS,
+            PendingEvent,
+            POSITIONS,
             st.sampled_from([QUEUED, ROUTED]),
             st.sampled_from([None, "q1", "q2"]),
             st.none(),
@@ -84,22 +86,22 @@ EVENTS = st.lists(
         ),
     ),
     max_size=8,
-    unique_by=lambda each: each.moment.event_id,
+    unique_by=lambda event: event.position.event_id,
 )
 
 
 @given(EVENTS, st.data())
 def test_any_order_and_any_cut_into_windows_ends_in_the_same_state(events, data):
     def final(order, cuts):
-        state, entries = Settled(), []
+        state, entries = SettledState(), []
         for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True):
             settlement = settle_window(state, order[start:end])
             state = settlement.state
             entries += settlement.entries
         through = state.through and (state.through.occurred_at_us, state.through.sequence)
         routing = (state.routing.status, state.routing.queue)
-        told = sorted((entry.event_type, entry.event_id or 0) for entry in entries)
-        return through, routing, state.has_session, told
+        written = sorted((entry.event_type, entry.event_id or 0) for entry in entries)
+        return through, routing, state.has_session, written
 
     shuffled = data.draw(st.permutations(events))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=4)))
@@ -111,4 +113,4 @@ def test_any_order_and_any_cut_into_windows_ends_in_the_same_state(events, data)
     [([], 0), ([3], 1), ([30], 1), ([4, 6, 1], 2), ([4, 7], 1), ([30, 1], 1), ([0, 0, 10, 0], 4)],
 )
 def test_conversations_are_settled_together_while_their_events_are_few(waiting, together):
-    assert fitting(waiting, 10) == together
+    assert count_fitting(waiting, 10) == together

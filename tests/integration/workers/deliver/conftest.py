@@ -4,7 +4,7 @@ import pytest
 
 from simulator.receiver import Inbox, serve_receiver
 from tests.integration.workers.deliver.stand import SECRET, Stand
-from workers.deliver import judgement
+from workers.deliver import outcome
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def receiver_url(inbox):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(judgement, "FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(outcome, "FIRST_SECONDS", 0.02)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from messaging.clock import SystemClock
 from workers.db.ingest import WindowBounds
 from workers.deliver import EVENT_TYPES, DeadLetterPublisher, Deliverer, Destination
+from workers.deliver.leasing import lease, read_leased, split_runs
 from workers.settle import Settler
 
 SECRET = "whsec_" + base64.b64encode(b"constructed-secret-of-32-bytes-0").decode()
@@ -78,6 +79,11 @@ class Stand:
             stopped.set()
             thread.join()
             deliverer.finish(5.0)
+
+
+def lease_runs(connection, now_us, *, lease_us, conversations=16, events=160):
+    ids = lease(connection, "crm", now_us, lease_us=lease_us, conversations=conversations, events=events)
+    return split_runs(read_leased(connection, "crm", ids, lease_us))
 
 
 def words_of(told):

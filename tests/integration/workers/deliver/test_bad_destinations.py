@@ -1,21 +1,20 @@
 """Destinations that refuse, hang or drip cost their own events something, and others nothing."""
 
-import json
+import itertools
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
 
 from messaging.clock import SystemClock
 from simulator.platform import Fault
-from tests.integration.workers.deliver.stand import words_of
+from tests.integration.workers.deliver.stand import lease_runs, words_of
 from tests.integration.workers.events import deliver, event, said
 from tests.integration.workers.test_http_deadline import OK, server
-from workers.deliver import Deliverer, attempts, breaker, heads
-from workers.deliver.deliveries import take
-from workers.deliver.heads import recall_parked
-from workers.deliver.transport import Transport
+from workers.deliver import Deliverer, Transport, WebhookMessage, outcome, parking, sender
+from workers.deliver.parking import recall_parked
 
 MANY = 100
 BACKLOG = """
@@ -40,15 +39,21 @@ def test_good_events_pass_while_a_destination_refuses_nine_of_ten(stand, status)
     with stand.delivering(replace(stand.crm, concurrency=2)):
         new_conversations(stand)
         stand.wait_for(lambda: stand.inbox.counts()["delivered"] == MANY // 10)
-        # What was refused after the last one that was taken is decided once another is taken.
-        new_conversations(stand, "10", count=1)
+        # A refusal that may concern every event counts only if others are taken.
+        numbers = itertools.count()
+
+        def are_all_decided():
+            new_conversations(stand, f"good-{next(numbers)}", count=1)
+            return not stand.query("SELECT 1 FROM deliveries WHERE status = 404 AND outcome IS NULL")
+
+        stand.wait_for(are_all_decided)
         stand.wait_for(lambda: not stand.waiting())
     reasons = stand.query("SELECT reason, count(*) FROM dead_letters GROUP BY reason")
     assert reasons == [(f"destination crm: {status}", MANY - MANY // 10)]
 
 
 def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_corrected(stand, monkeypatch):
-    monkeypatch.setattr(breaker, "REFUSING_CONVERSATIONS", 5)
+    monkeypatch.setattr(outcome, "REFUSING_CONVERSATIONS", 5)
     stand.inbox.fault_for = lambda told: Fault(404) if told.destination == "crm" else None
     with stand.delivering(stand.crm, stand.content):
         new_conversations(stand, count=40)
@@ -66,7 +71,7 @@ def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_correc
 
 
 def test_probes_of_a_destination_that_is_down_do_not_count_towards_giving_up(stand, monkeypatch):
-    monkeypatch.setattr(breaker, "MAX_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(outcome, "MAX_PAUSE_SECONDS", 0.02)
     stand.inbox.fault_for = lambda _told: Fault(503)
     down = "SELECT count(*) FROM deliveries WHERE status = 503 AND attempts = 0 AND first_attempt_at IS NULL"
     with stand.delivering(replace(stand.crm, concurrency=1, give_up=2.0, attempts=100)):
@@ -79,6 +84,24 @@ def test_probes_of_a_destination_that_is_down_do_not_count_towards_giving_up(sta
         assert probed >= [(2,)]
         stand.inbox.fault_for = lambda _told: None
         stand.wait_for(lambda: not stand.waiting())
+
+
+def test_an_event_that_meets_two_outages_of_a_destination_is_delivered(stand):
+    """It is refused, others are taken, and it is refused once more."""
+    refusals = iter([Fault(404), Fault(404)])
+    stand.inbox.fault_for = lambda told: next(refusals, None) if is_unlucky(told) else None
+    with stand.delivering(stand.crm):
+        new_conversations(stand, "unlucky", count=1)
+        for number in range(2):
+            stand.wait_for(lambda number=number: sum(map(is_unlucky, stand.inbox.requested)) > number)
+            new_conversations(stand, f"other-{number}", count=1)
+        stand.wait_for(lambda: not stand.waiting())
+    assert stand.inbox.counts()["delivered"] == 3
+    assert stand.query("SELECT count(*) FROM dead_letters") == [(0,)]
+
+
+def is_unlucky(told):
+    return told.body["conversation_id"].startswith("unlucky")
 
 
 def drips(accepted):
@@ -112,11 +135,11 @@ def test_a_stop_waits_for_no_destination_longer_than_it_is_given(stand):
     # Runs that waited for a thread were given back: another process need not wait for their lease.
     now_us = SystemClock().now_us()
     with stand.engine.begin() as connection:
-        assert len(take(connection, "crm", now_us, lease_us=now_us, limit=16)) == 2
+        assert len(lease_runs(connection, now_us, lease_us=now_us)) == 2
 
 
 def test_a_run_ends_so_that_other_conversations_have_their_turn(stand, monkeypatch):
-    monkeypatch.setattr(attempts, "RUN_SECONDS", 0.2)
+    monkeypatch.setattr(sender, "RUN_SECONDS", 0.2)
     stand.inbox.fault_for = lambda told: Fault(200, delay=0.1) if words_of([told]) else None
     with stand.delivering(replace(stand.crm, concurrency=1)):
         stand.intake(*[deliver(said(str(number), after_ms=number)) for number in range(12)])
@@ -149,7 +172,7 @@ def test_a_conversations_backlog_is_not_read_again_for_each_event_of_it(stand):
     for lease in range(30):
         with stand.engine.begin() as connection:
             before = connection.scalar(text(READ))
-            [run] = take(connection, "crm", now_us, lease_us=now_us - 1 - lease, limit=16)
+            [run] = lease_runs(connection, now_us, lease_us=now_us - 1 - lease)
             read.append(connection.scalar(text(READ)) - before)
             connection.execute(delivered, {"ids": [taken.message.outbox_id for taken in run]})
             recall_parked(connection, [("crm", "one")], now_us)
@@ -158,16 +181,20 @@ def test_a_conversations_backlog_is_not_read_again_for_each_event_of_it(stand):
 
 
 def test_one_conversations_backlog_delays_no_other_and_is_delivered_in_its_order(stand, monkeypatch):
-    monkeypatch.setattr(heads, "MAX_WALK", 100)
-    count = 600
+    monkeypatch.setattr(parking, "MAX_WALK", 100)
+    count, failures = 600, iter([503, 408, 404])
+    stand.inbox.fault_for = lambda event: (
+        Fault(status) if event.body["sequence"] == count // 2 and (status := next(failures, None)) else None
+    )
     with stand.delivering(stand.crm):
         pass
     backlog(stand, count)
     backlog(stand, 1, "other")
     with stand.delivering(stand.crm):
-        stand.wait_for(lambda: any(each.body["conversation_id"] == "other" for each in stand.inbox.requested))
+        stand.wait_for(lambda: any(sent.body["conversation_id"] == "other" for sent in stand.inbox.requested))
         assert stand.waiting() > count // 2
         stand.wait_for(lambda: not stand.waiting())
+    assert next(failures, None) is None
     assert stand.inbox.counts() == {"delivered": count + 1, "repeated": 0, "disordered": 0, "forged": 0}
     parked = "SELECT count(*) FROM deliveries WHERE outcome IS NULL OR due_at > '9000-01-01'"
     assert stand.query(parked) == [(0,)]
@@ -181,5 +208,5 @@ def test_a_request_is_signed_with_the_time_that_all_hosts_share(stand, ahead_sec
         def now_us(self):
             return super().now_us() + ahead_seconds * 1_000_000
 
-    body = {"type": "x", "conversation_id": "c", "sequence": 1, "late": False}
-    assert Transport(stand.crm, Shared()).send("msg_1", json.dumps(body).encode()).status == status
+    message = WebhookMessage(1, "c", "x", datetime.now(tz=UTC), 1, late=False, verified=None, payload=None)
+    assert Transport(stand.crm, Shared()).send(message).status == status

@@ -14,14 +14,12 @@ from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.topology import DEAD_LETTER_RECORDS
 from simulator.platform import Fault
-from tests.integration.workers.deliver.stand import SECONDS, words_of
+from tests.integration.workers.deliver.stand import SECONDS, lease_runs, words_of
 from tests.integration.workers.events import deliver, event, payload_of, said
 from tests.servers import LOOPBACK, free_port
 from tests.services import GONE, declare_topology
-from workers.deliver import breaker as breaker_module
-from workers.deliver import pause, resume
-from workers.deliver.deliveries import take
-from workers.deliver.outcomes import finish
+from workers.deliver import outcome, pause, resume
+from workers.deliver.recording import finish
 from workers.parsing import CONVERSATION_MESSAGE
 
 
@@ -199,7 +197,7 @@ def test_what_fails_too_often_is_given_up_and_nothing_else_with_it(stand):
 
 
 def test_a_destination_that_is_down_costs_no_event_its_attempts(stand, monkeypatch):
-    monkeypatch.setattr(breaker_module, "MAX_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(outcome, "MAX_PAUSE_SECONDS", 0.02)
     stand.inbox.fault_for = lambda _told: Fault(503)
     with stand.delivering(replace(stand.crm, attempts=3, concurrency=2)):
         stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(12)])
@@ -302,7 +300,8 @@ def test_a_backlog_that_the_database_has_not_counted_yet_is_worked_off_by_its_ke
     stand.execute(BACKLOG)
     now_us = SystemClock().now_us()
     with stand.engine.begin() as connection:
-        taken = [each for run in take(connection, "crm", now_us, lease_us=now_us, limit=10) for each in run]
+        runs = lease_runs(connection, now_us, lease_us=now_us, conversations=10, events=100)
+        taken = [each for run in runs for each in run]
         looked = connection.scalar(text(READ))
         rows = [
             (each.message.outbox_id, "crm", "delivered", 200, None, 0, None, now_us, now_us) for each in taken

@@ -14,7 +14,7 @@ from tests.integration.workers.events import deliver, payload_of, said
 from tests.servers import LOOPBACK, free_port
 from tests.services import declare_topology
 from workers.deliver import DeadLetterPublisher, FailedReceipts, read_deliver_settings
-from workers.deliver.failed_receipts import MOST_ATTEMPTS
+from workers.deliver.failed_receipts import MAX_ATTEMPTS
 from workers.genesys import GenesysClient, GenesysSettings, RequestBudget
 
 TEXT = payload_of("genesys/text")
@@ -145,7 +145,7 @@ def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, platform_url,
     give_up(receipts, TEXT)
     budget.take()
     budget.pause(60.0)
-    for _ in range(MOST_ATTEMPTS + 1):
+    for _ in range(MAX_ATTEMPTS + 1):
         make_due(engine)
         assert receipts.send_failed_receipts() == 1
     assert query(OUTCOMES) == [("content", None, 0)]

@@ -10,14 +10,13 @@ from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
 from omctl.commands.destinations import destinations as command
 from simulator.platform import Fault
-from tests.integration.workers.deliver.stand import SECRET, words_of
+from tests.integration.workers.deliver.stand import SECRET, lease_runs, words_of
 from tests.integration.workers.events import deliver, said
 from tests.services import declare_topology
 from workers.db.engine import make_engine
 from workers.deliver import EVENT_TYPES
 from workers.deliver import dead_letters as dead_letters_module
-from workers.deliver import resending as resending_module
-from workers.deliver.deliveries import take
+from workers.deliver import subscriptions as subscriptions_module
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ def deliver_all(stand):
 def test_it_comes_under_its_former_ids_in_order_and_who_and_why_is_on_record(
     stand, omctl, refused, monkeypatch
 ):
-    monkeypatch.setattr(resending_module, "AT_ONCE", 3)
+    monkeypatch.setattr(subscriptions_module, "BATCH_ROWS", 3)
     before = len(stand.inbox.accepted)
     planned = omctl("crm", "--dry-run")
     assert (planned["chosen"], planned["done"], planned["intervention"]) == (4, 0, None)
@@ -139,7 +138,7 @@ def test_what_another_process_is_sending_meanwhile_stays_its_own(stand, omctl, r
     def taken():
         now_us = SystemClock().now_us()
         with stand.engine.begin() as connection:
-            runs = take(connection, "crm", now_us, lease_us=now_us + 60_000_000, limit=9)
+            runs = lease_runs(connection, now_us, lease_us=now_us + 60_000_000)
         return [json.loads(each.message.payload)["message"]["text"] for run in runs for each in run]
 
     assert taken() == later
@@ -156,7 +155,7 @@ def test_what_another_process_takes_at_the_same_moment_stays_its_own(stand, omct
     now_us = SystemClock().now_us() + 1_000_000
 
     def taken(connection, lease_us):
-        runs = take(connection, "crm", now_us, lease_us=now_us + lease_us, limit=9)
+        runs = lease_runs(connection, now_us, lease_us=now_us + lease_us)
         return [json.loads(each.message.payload)["message"]["text"] for run in runs for each in run]
 
     # A process's pool is small, and this is of two processes.

@@ -5,7 +5,8 @@ import pytest
 from messaging.admin import broker_session, peek
 from messaging.topology import DEAD_LETTER_RECORDS
 from simulator.platform import Fault
-from tests.integration.workers.events import deliver, event
+from tests.integration.workers.deliver.stand import words_of
+from tests.integration.workers.events import deliver, event, said
 from tests.services import declare_topology
 
 MANY = 20
@@ -15,6 +16,10 @@ UNREADABLE = {
     "sqlite": "UPDATE processed_events SET received_at = 'no time' WHERE conversation_id = 'c-7'",
 }
 READABLE = "UPDATE processed_events SET received_at = occurred_at WHERE conversation_id = 'c-7'"
+UNSENDABLE = {
+    "postgresql": "UPDATE outbox SET created_at = '55840-01-01' WHERE conversation_id = 'c-6'",
+    "sqlite": "UPDATE outbox SET created_at = 'no time' WHERE conversation_id = 'c-6'",
+}
 UNRECORDABLE = {
     "postgresql": "ALTER TABLE dead_letters ADD CONSTRAINT not_7 CHECK (conversation_id <> 'c-7')",
     "sqlite": """
@@ -79,3 +84,18 @@ def test_a_delivery_whose_result_is_refused_is_set_aside(half_refused):
     assert stand.query(set_aside) == [("c-7",)]
     assert dead_letters(stand) == ODD - {"c-7"}
     assert stand.inbox.counts() == {"delivered": MANY // 2, "repeated": 0, "disordered": 0, "forged": 0}
+
+
+def test_a_row_that_cannot_be_read_is_a_dead_letter_and_its_conversation_goes_on(half_refused):
+    stand = half_refused
+    stand.execute(UNSENDABLE[stand.engine.dialect.name])
+    stand.intake(deliver(said("next", conversation="c-6", after_ms=5)))
+    stand.settle()
+    with stand.delivering(stand.crm):
+        stand.wait_for(lambda: not stand.waiting())
+    assert dead_letters(stand) == ODD | {"c-6"}
+    [(code, reason)] = stand.query("SELECT code, reason FROM dead_letters WHERE conversation_id = 'c-6'")
+    assert (code, reason.partition(":")[0]) == ("delivery_given_up", "destination crm")
+    assert "unreadable" in reason
+    assert stand.inbox.counts() == {"delivered": MANY // 2, "repeated": 0, "disordered": 0, "forged": 0}
+    assert words_of(stand.inbox.accepted_by("crm")) == ["next"]

@@ -17,7 +17,8 @@ from omctl.commands.destinations import destinations
 from tests.integration.workers.events import deliver, event
 from workers.db.engine import transact
 from workers.db.stats import WorkerReport
-from workers.deliver import backfilling, digest_of, newest_entry, plan_some
+from workers.deliver import compute_digest, newest_entry, plan_some
+from workers.deliver import subscriptions as subscriptions_module
 from workers.retain import retain
 
 PLANNED = "SELECT destination, count(*) FROM deliveries GROUP BY destination ORDER BY destination"
@@ -83,7 +84,7 @@ def test_an_operator_removes_backfills_and_abandons_and_each_is_recorded(stand, 
 
 
 def test_two_backfills_at_once_plan_each_delivery_once(stand, monkeypatch):
-    monkeypatch.setattr(backfilling, "AT_ONCE", 3)
+    monkeypatch.setattr(subscriptions_module, "BATCH_ROWS", 3)
     stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(8)])
     with stand.delivering(stand.crm):
         pass
@@ -126,7 +127,7 @@ def test_workers_with_different_files_are_a_problem(stand):
     now = datetime.now(tz=UTC)
 
     def report(worker, *configured, seconds_ago=1):
-        figures = {"destinations_digest": float(digest_of(configured))}
+        figures = {"destinations_digest": float(compute_digest(configured))}
         return WorkerReport("deliver", worker, now, now - timedelta(seconds=seconds_ago), figures)
 
     one, two = report("vm1 1", stand.crm, stand.content), report("vm2 1", stand.crm)

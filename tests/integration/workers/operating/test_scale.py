@@ -8,6 +8,7 @@ import pytest
 
 from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
 from migrations import schema
+from tests.integration.workers.operating import fast_scaler
 from tests.servers import ServerProcess
 from tests.services import Service, declare_topology, running
 from workers.queue_depths import QueueDepths
@@ -39,9 +40,6 @@ def test_workers_come_with_a_backlog_and_go_when_it_is_gone(backlog, rabbitmq, p
     settings = {
         "OM_DATABASE_URL": postgres_url,
         "OM_SCALE_CEILING": "3",
-        "OM_SCALE_EVENTS_PER_WORKER": "500",
-        "OM_SCALE_COOLDOWN_SECONDS": "1",
-        "OM_SCALE_SECONDS": "0.2",
     }
     service = Service(tmp_path, backlog.amqp_url, rabbitmq.management_url, settings)
     log = tmp_path / "scale.log"
@@ -49,7 +47,7 @@ def test_workers_come_with_a_backlog_and_go_when_it_is_gone(backlog, rabbitmq, p
     depths = QueueDepths((rabbitmq.management_url,), (backlog.amqp_url,))
 
     with running(role):
-        command = [sys.executable, "-m", "workers", "scale", "--processes"]
+        command = [sys.executable, fast_scaler.__file__, "--processes"]
         role.launch(command, environment=service.environment(), directory=tmp_path)
         role.wait_until(
             lambda: depths.read().get(EVENTS_QUEUE) == 0 and targets(log)[-1:] == [1], timeout=60.0

@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import insert
 
 from messaging.clock import SystemClock
+from tests.integration.workers.operating import fast_scaler
 from tests.servers import ServerProcess
 from tests.services import Service, running
 from workers.db.engine import make_engine
 from workers.db.models import conversations, deliveries, destinations
-from workers.scale import due_conversations, due_deliveries
+from workers.scale import count_due_conversations, count_due_deliveries
 
 SYSTEMCTL = """#!/bin/sh
 # As systemd: a unit that was started is listed until it is stopped.
@@ -77,9 +78,9 @@ def test_only_due_work_counts_and_of_the_busiest_destination(engine):
         rows += [delivery(98, "crm", LATER), delivery(99, "crm", outcome="delivered")]
         connection.execute(insert(deliveries), rows)
         now_us = SystemClock().now_us()
-        assert due_conversations(connection, now_us, 1000) == 20
-        assert due_deliveries(connection, now_us, 1000) == 20
-        assert due_deliveries(connection, now_us, 7) == 7
+        assert count_due_conversations(connection, now_us, 1000) == 20
+        assert count_due_deliveries(connection, now_us, 1000) == 20
+        assert count_due_deliveries(connection, now_us, 7) == 7
 
 
 @pytest.fixture
@@ -104,8 +105,6 @@ def test_settle_and_deliver_are_scaled_between_floor_and_ceiling(
         "OM_DATABASE_URL": migrated_postgres_url,
         "OM_DESTINATIONS": str(tmp_path / "destinations.toml"),
         "OM_SCALE_CEILING": "4",
-        "OM_SCALE_COOLDOWN_SECONDS": "1",
-        "OM_SCALE_SECONDS": "0.2",
         "UNITS": str(units),
     }
     service = Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings)
@@ -117,7 +116,7 @@ def test_settle_and_deliver_are_scaled_between_floor_and_ceiling(
         return sorted(path.name.removesuffix(".service") for path in units.iterdir())
 
     with running(role):
-        role.launch([sys.executable, "-m", "workers", "scale"], environment=environment, directory=tmp_path)
+        role.launch([sys.executable, fast_scaler.__file__], environment=environment, directory=tmp_path)
         role.wait_until(
             lambda: (
                 running_units()

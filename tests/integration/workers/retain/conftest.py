@@ -8,7 +8,7 @@ from workers.db.engine import transact
 from workers.db.models import deliveries
 from workers.deliver import EVENT_TYPES as TOLD_TYPES
 from workers.deliver import Destination
-from workers.deliver.registry import register
+from workers.deliver.subscriptions import register
 from workers.intake import Intake
 from workers.settle import Settler
 

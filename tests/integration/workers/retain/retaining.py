@@ -9,6 +9,7 @@ from messaging.clock import SystemClock
 from omctl.commands.retain import retain as command
 from tests.integration.workers.events import deliver, routed, said
 from workers.db.ingest import WindowBounds
+from workers.retain import retain
 
 SOURCES = Path(__file__).parents[4]
 DAY_US = 86_400_000_000
@@ -24,6 +25,14 @@ def run(url, *arguments, days="30", event_days="30"):
     result = CliRunner().invoke(command, ["--json", *arguments], env=environment, catch_exceptions=False)
     report = json.loads(result.output[result.output.index("{\n") :])
     return {each["table"]: each["rows"] for each in report["tables"]}
+
+
+def run_in_small_batches(engine):
+    """Delete two rows at a time."""
+    expired = retain(
+        engine, SystemClock().now_us(), payload_days=30, event_days=30, dry_run=False, batch_rows=2
+    )
+    return {table.table: table.rows for table in expired}
 
 
 class MovedClock(SystemClock):

@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 from tests.integration.workers.events import deliver, payload_of, routed, said
-from tests.integration.workers.retain.retaining import run, some_of_each
+from tests.integration.workers.retain.retaining import run, run_in_small_batches, some_of_each
 from workers.db.models import conversations
-from workers.retain import retaining
-from workers.retain.expiry import BATCH_ROWS
+from workers.retain.retaining import BATCH_ROWS
 
 EVENT_TABLES = (
     "processed_events",
@@ -83,13 +82,12 @@ def test_many_events_go_page_by_page_past_those_that_stay(engine, process, migra
     assert query("SELECT conversation_id FROM processed_events") == [("open",)]
 
 
-def test_a_replay_of_the_oldest_events_ends_nothing_early(process, migrated_url, query, monkeypatch):
-    monkeypatch.setattr(retaining, "BATCH_ROWS", 2)
+def test_a_replay_of_the_oldest_events_ends_nothing_early(engine, process, query):
     events = [deliver(said("a", conversation=f"c-{number}")) for number in range(5)]
     process(40, *events)
     process(1, *[replace(each, tag=each.tag + 10_000) for each in events[:4]])
 
-    assert run(migrated_url)["processed_events"] == 1
+    assert run_in_small_batches(engine)["processed_events"] == 1
 
     assert query("SELECT count(*) FROM processed_events WHERE conversation_id = 'c-4'") == [(0,)]
 

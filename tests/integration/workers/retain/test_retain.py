@@ -28,7 +28,7 @@ from workers.db.reconcile import (
 from workers.db.stats import record_edge_statistics
 from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
 from workers.retain import read_retain_settings, retain
-from workers.retain.expiry import BATCH_ROWS
+from workers.retain.retaining import BATCH_ROWS
 
 
 def keep(engine, *ages_in_days):

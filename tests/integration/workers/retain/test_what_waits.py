@@ -4,9 +4,8 @@ import pytest
 
 from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, said
-from tests.integration.workers.retain.retaining import run, some_of_each
+from tests.integration.workers.retain.retaining import run, run_in_small_batches, some_of_each
 from workers.parsing import moment_of
-from workers.retain import retaining
 
 TOLD_TABLES = ("event_payloads", "processed_events", "outbox", "conversations")
 
@@ -46,15 +45,14 @@ def test_a_body_is_kept_for_what_is_not_settled_yet(process, migrated_url):
     assert run(migrated_url, days="1")["event_payloads"] == 2
 
 
-def test_bodies_that_stay_do_not_end_it_early(process, tell, finish, migrated_url, *, query, monkeypatch):
-    monkeypatch.setattr(retaining, "BATCH_ROWS", 2)
+def test_bodies_that_stay_do_not_end_it_early(engine, process, tell, finish, query):
     tell("crm")
     process(40, *[deliver(said("a", conversation=f"held-{number}")) for number in range(5)])
     finish(outcome="dead", finished_at=moment_of(SystemClock().now_us()))
     tell()
     process(40, *[deliver(said("a", conversation=f"free-{number}")) for number in range(5)])
 
-    gone = run(migrated_url)
+    gone = run_in_small_batches(engine)
 
     assert [gone[table] for table in TOLD_TABLES] == [5, 5, 10, 5]
     assert {name for (name,) in query("SELECT conversation_id FROM processed_events")} == {

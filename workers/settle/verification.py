@@ -1,7 +1,8 @@
-"""Compare a routing update with the platform's state of its conversation, and decide what follows."""
+"""Verify a routing update against the platform's state of its conversation: values in, values out."""
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from workers.genesys import PlatformState
-    from workers.settle.plan import Pending
+    from workers.settle.plan import PendingEvent
 
 UNKNOWN_TO_THE_PLATFORM: Final = "UNKNOWN"
 """The state of a conversation that the platform does not have."""
@@ -26,11 +27,6 @@ AGREES: Final[Mapping[str, frozenset[str]]] = {
 }
 """The platform's states that confirm an update, by its own status. Other statuses cannot be looked up."""
 
-CONFIRMED: Final = "confirmed"
-CONTRADICTED: Final = "contradicted"
-ASK_AGAIN: Final = "ask again"
-TOO_LATE: Final = "too late"
-
 SURE_AFTER_SECONDS: Final = 5.0
 """The platform's API may be behind its own notifications: an earlier contradiction counts for nothing."""
 
@@ -41,8 +37,20 @@ SECOND_ASK_SECONDS: Final = 2.0
 """The age at which an update is asked about for the second time; most windows close then."""
 
 
-def state_name(update: Pending, platform: PlatformState | None) -> str:
-    """Return the platform's state in one word, with the routing queue if it is not the update's.
+class Verdict(Enum):
+    """What an answer of the platform means for an update."""
+
+    CONFIRMED = auto()
+    """Also of a status that cannot be looked up."""
+    CONTRADICTED = auto()
+    ASK_AGAIN = auto()
+    """The contradiction is too early to count."""
+    TOO_LATE = auto()
+    """No answer can decide on the update any more."""
+
+
+def describe_state(update: PendingEvent, platform: PlatformState | None) -> str:
+    """Return the platform's state as a code, with the routing queue if it is not the update's.
 
     Args:
         update: The update that it is compared with.
@@ -52,30 +60,20 @@ def state_name(update: Pending, platform: PlatformState | None) -> str:
         return UNKNOWN_TO_THE_PLATFORM
     name = platform.status or "NONE"
     if name == update.routing_status == QUEUED:
-        ours, theirs = _queue_id(update.routing_queue), _queue_id(platform.routing_queue)
+        ours, theirs = _parse_queue(update.routing_queue), _parse_queue(platform.routing_queue)
         if ours and theirs and ours != theirs:
             return f"{name} in {platform.routing_queue}"
     return name
 
 
-def judge(update: Pending, platform: PlatformState | None, age: float) -> str:
-    """Decide what an answer means for an update.
-
-    Args:
-        update: The update.
-        platform: The answer; None if the platform has no such conversation.
-        age: Seconds from the update's arrival to the request.
-
-    Returns:
-        CONFIRMED, also of a status that cannot be looked up; CONTRADICTED; ASK_AGAIN if the contradiction is
-        too early to count; TOO_LATE if no answer can decide on the update any more.
-    """
+def verify(update: PendingEvent, platform: PlatformState | None, age: float) -> Verdict:
+    """Decide what an answer means for an update, *age* seconds old when the platform was asked."""
     expected = AGREES.get(update.routing_status or "")
-    if expected is None or state_name(update, platform) in expected:
-        return CONFIRMED
+    if expected is None or describe_state(update, platform) in expected:
+        return Verdict.CONFIRMED
     if age < SURE_AFTER_SECONDS:
-        return ASK_AGAIN
-    return CONTRADICTED if age <= SURE_UNTIL_SECONDS else TOO_LATE
+        return Verdict.ASK_AGAIN
+    return Verdict.CONTRADICTED if age <= SURE_UNTIL_SECONDS else Verdict.TOO_LATE
 
 
 def seconds_until_next_ask(age: float, delay: float = 0.0) -> float:
@@ -83,14 +81,14 @@ def seconds_until_next_ask(age: float, delay: float = 0.0) -> float:
 
     Args:
         age: Seconds since the update's arrival.
-        delay: Seconds that the platform wants to be left alone.
+        delay: Seconds for which the platform wants no request.
     """
     ages = (SECOND_ASK_SECONDS, SURE_AFTER_SECONDS, 2 * age)
-    return max(delay, next(each for each in ages if each > age) - age)
+    return max(delay, next(next_age for next_age in ages if next_age > age) - age)
 
 
-def _queue_id(queue: str | None) -> UUID | None:
-    """Read a routing queue's id; a name is not compared with an id."""
+def _parse_queue(queue: str | None) -> UUID | None:
+    """Return a routing queue's id; None for a name, which is not compared with an id."""
     try:
         return UUID(queue)
     except (TypeError, ValueError):

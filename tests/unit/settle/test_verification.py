@@ -3,22 +3,19 @@ import pytest
 from workers.genesys import PlatformState
 from workers.parsing import ALERTING, ENDED
 from workers.parsing.events import QUEUED, ROUTED
-from workers.settle.agreement import (
-    ASK_AGAIN,
-    CONFIRMED,
-    CONTRADICTED,
-    TOO_LATE,
-    judge,
+from workers.settle.plan import PendingEvent, Position
+from workers.settle.verification import (
+    Verdict,
+    describe_state,
     seconds_until_next_ask,
-    state_name,
+    verify,
 )
-from workers.settle.plan import Moment, Pending
 
 SUPPORT, SALES = "3fa85f64-5717-4562-b3fc-2c963f66afa6", "9b2d1c57-0e6f-4c43-8a1b-5d7e2f3a4b6c"
 
 
 def routed(status, queue=None):
-    return Pending(Moment(10, 0, 0, 10), status, queue)
+    return PendingEvent(Position(10, 0, 0, 10), status, queue)
 
 
 @pytest.mark.parametrize(
@@ -48,26 +45,26 @@ def routed(status, queue=None):
 )
 def test_an_update_is_confirmed_only_if_the_platform_agrees(status, queue, platform, name, agrees):
     update = routed(status, queue)
-    assert state_name(update, platform) == name
-    assert judge(update, platform, 5.0) == (CONFIRMED if agrees else CONTRADICTED)
+    assert describe_state(update, platform) == name
+    assert verify(update, platform, 5.0) == (Verdict.CONFIRMED if agrees else Verdict.CONTRADICTED)
 
 
 @pytest.mark.parametrize(
     ("age", "verdict"),
     [
-        (-0.1, ASK_AGAIN),
-        (0.0, ASK_AGAIN),
-        (4.99, ASK_AGAIN),
-        (5.0, CONTRADICTED),
-        (15.0, CONTRADICTED),
-        (15.1, TOO_LATE),
-        (600.0, TOO_LATE),
+        (-0.1, Verdict.ASK_AGAIN),
+        (0.0, Verdict.ASK_AGAIN),
+        (4.99, Verdict.ASK_AGAIN),
+        (5.0, Verdict.CONTRADICTED),
+        (15.0, Verdict.CONTRADICTED),
+        (15.1, Verdict.TOO_LATE),
+        (600.0, Verdict.TOO_LATE),
     ],
 )
 def test_a_contradiction_counts_neither_too_early_nor_too_late(age, verdict):
     for platform in (PlatformState(QUEUED), None):
-        assert judge(routed(ROUTED), platform, age) == verdict
-    assert judge(routed(ROUTED), PlatformState(ROUTED), age) == CONFIRMED
+        assert verify(routed(ROUTED), platform, age) == verdict
+    assert verify(routed(ROUTED), PlatformState(ROUTED), age) is Verdict.CONFIRMED
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from workers.deliver import Message
-from workers.deliver.message import body_of, headers_of
+from workers.deliver import WebhookMessage
+from workers.deliver.webhook import build_body, build_headers
 
 SECRET = "whsec_" + base64.b64encode(b"constructed").decode()
 OTHER = "whsec_" + base64.b64encode(b"another").decode()
 PAYLOAD = '{"conversationId" : "c",\n "words": "Grüße", "n": 1e400}'.encode()
-MESSAGE = Message(
+MESSAGE = WebhookMessage(
     7,
     "c",
     "openmessaging:conversation:message",
@@ -26,7 +26,7 @@ MESSAGE = Message(
 
 
 def test_the_payload_is_in_the_body_byte_for_byte():
-    body = body_of(MESSAGE)
+    body = build_body(MESSAGE)
     assert PAYLOAD in body
     read = json.loads(body)
     assert read.pop("data")["words"] == "Grüße"
@@ -41,9 +41,9 @@ def test_the_payload_is_in_the_body_byte_for_byte():
 
 
 def test_the_specifications_own_library_verifies_it_by_each_secret_and_no_other():
-    body = body_of(MESSAGE)
+    body = build_body(MESSAGE)
     signers = [Webhook(SECRET), Webhook(OTHER)]
-    headers = headers_of(MESSAGE.webhook_id, body, signers, datetime.now(tz=UTC))
+    headers = build_headers(MESSAGE.webhook_id, body, signers, datetime.now(tz=UTC))
     for secret in (SECRET, OTHER):
         assert Webhook(secret).verify(body, headers)["sequence"] == 7
     for signed, sent in ((body + b" ", headers), (body, headers | {"webhook-id": "msg_x"})):

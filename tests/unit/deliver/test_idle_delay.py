@@ -4,7 +4,7 @@ from itertools import accumulate
 
 import pytest
 
-from workers.deliver.deliverer import BUSY_SECONDS, IDLE_SECONDS, pause_after
+from workers.deliver.deliverer import BUSY_SECONDS, IDLE_SECONDS, idle_delay
 
 LONGEST_WAY_SECONDS = 0.1
 """What an event that needs no window may take from the edge to its destination, in the median."""
@@ -13,7 +13,7 @@ LONGEST_WAY_SECONDS = 0.1
 def test_it_looks_ever_more_seldom_while_nothing_is_due_and_at_once_often_when_something_is():
     pauses = list(
         accumulate(
-            [False] * 4 + [True], lambda pause, found: pause_after(pause, found=found), initial=BUSY_SECONDS
+            [False] * 4 + [True], lambda delay, busy: idle_delay(delay, is_busy=busy), initial=BUSY_SECONDS
         )
     )
     assert pauses == pytest.approx([0.02, 0.04, 0.08, 0.08, 0.08, 0.02])

@@ -1,0 +1,163 @@
+"""The outcome of an attempt, the time of the next one, and how much a destination is asked."""
+
+import pytest
+
+from workers.deliver import Destination, Outcome
+from workers.deliver.outcome import (
+    CAP_SECONDS,
+    DOWN_CONVERSATIONS,
+    HOLD_SECONDS,
+    MAX_HELD_DELAY_SECONDS,
+    REFUSING_CONVERSATIONS,
+    REFUSING_PAUSE_SECONDS,
+    REFUSING_SECONDS,
+    Breaker,
+    History,
+    HttpResult,
+    classify,
+    held_delay,
+    retry_delay,
+)
+
+CRM = Destination("crm", "https://crm.example/", ("whsec_c2VjcmV0",), (), attempts=5, give_up=100.0)
+TAKEN, REFUSED, HELD, AWAY = (
+    HttpResult(200, "200"),
+    HttpResult(422, "422"),
+    HttpResult(404, "404"),
+    HttpResult(None, ""),
+)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "outcome"),
+    [
+        ((200, 204, 299), Outcome.DELIVERED),
+        ((None, 408, 425, 429, 500, 503, 599), Outcome.TRANSIENT),
+        ((301, 400, 422), Outcome.REFUSED),
+        ((401, 403, 404, 405, 407), Outcome.HELD),
+        ((410,), Outcome.GONE),
+    ],
+)
+def test_a_first_attempt_ends_by_its_status(statuses, outcome):
+    for status in statuses:
+        assert classify(HttpResult(status, "code"), CRM, History(), is_probe=False)[0] is outcome
+
+
+@pytest.mark.parametrize(
+    ("is_away", "statuses"), [(True, (None, 429, 500, 503)), (False, (408, 404, 422, 200))]
+)
+def test_a_destination_is_away_only_if_it_gives_no_answer_or_one_that_says_so(is_away, statuses):
+    assert {HttpResult(status, "code").is_away for status in statuses} == {is_away}
+    assert not HttpResult(None, "payload_gone", is_unsendable=True).is_away
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds", "is_probe", "expected"),
+    [
+        (3, 99.0, False, (Outcome.TRANSIENT, 4)),
+        (4, 0.0, False, (Outcome.EXHAUSTED, 5)),
+        (1, 100.0, False, (Outcome.EXHAUSTED, 2)),
+        (4, 100.0, True, (Outcome.TRANSIENT, 4)),
+    ],
+)
+def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count(
+    attempts, seconds, is_probe, expected
+):
+    history = History(attempts, seconds)
+    assert classify(HttpResult(503, "503"), CRM, history, is_probe=is_probe) == expected
+    assert classify(TAKEN, CRM, history, is_probe=is_probe) == (Outcome.DELIVERED, attempts)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "refused_seconds", "has_taken_since", "expected"),
+    [
+        # The first refusal starts the count anew, whatever failed before.
+        (4, None, False, (Outcome.HELD, 0)),
+        (0, HOLD_SECONDS - 1, False, (Outcome.HELD, 0)),
+        (0, HOLD_SECONDS, False, (Outcome.REFUSED, 0)),
+        # It may have met two outages; three refusals with others taken in between are its own.
+        (0, 1.0, True, (Outcome.HELD, 1)),
+        (0, HOLD_SECONDS, True, (Outcome.HELD, 1)),
+        (1, 1.0, True, (Outcome.REFUSED, 2)),
+    ],
+)
+def test_a_refusal_that_may_concern_every_event_counts_only_if_others_are_taken(
+    attempts, refused_seconds, has_taken_since, expected
+):
+    history = History(attempts, 1e6, refused_seconds, has_taken_since)
+    assert classify(HELD, CRM, history, is_probe=False) == expected
+
+
+def test_a_held_event_is_tried_ever_more_seldom_and_at_least_once_a_minute():
+    assert all(0.5 <= held_delay(0.0) <= 1.0 for _ in range(20))
+    assert all(5.0 <= held_delay(10.0) <= 10.0 for _ in range(20))
+    assert all(30.0 <= held_delay(800.0) <= MAX_HELD_DELAY_SECONDS for _ in range(20))
+
+
+@pytest.mark.parametrize("attempts", [0, 1, 5, 12, 10_000])
+def test_delays_grow_to_a_cap_and_are_never_shorter_than_requested(attempts):
+    ceiling = min(CAP_SECONDS, 2.0 ** min(max(attempts - 1, 0), 20))
+    assert all(ceiling / 4 <= retry_delay(attempts) <= ceiling for _ in range(50))
+    assert retry_delay(attempts, 1000.0) == 1000.0
+
+
+def record(breaker, result, *conversations, now=0.0):
+    for conversation in conversations:
+        breaker.record(result, result.outcome, conversation, now)
+
+
+def some(count):
+    return [f"c-{number}" for number in range(count)]
+
+
+def test_one_conversations_failures_do_not_stop_the_others():
+    breaker = Breaker()
+    record(breaker, AWAY, *["c-1"] * 100)
+    assert not breaker.is_down
+    assert breaker.free_slots(0.0, 3, 8) == 5
+
+
+@pytest.mark.parametrize("answer", [TAKEN, REFUSED, HELD])
+def test_a_destination_that_is_away_is_probed_until_it_answers(answer):
+    breaker = Breaker()
+    record(breaker, AWAY, *some(DOWN_CONVERSATIONS))
+    assert breaker.is_down
+    assert [breaker.free_slots(1000.0, in_flight, 8) for in_flight in (0, 1)] == [1, 0]
+    record(breaker, answer, "c-1")
+    assert not breaker.is_down
+    assert breaker.free_slots(1000.0, 0, 8) == 8
+
+
+def test_an_answer_between_failures_keeps_it_up():
+    breaker = Breaker()
+    record(breaker, AWAY, *some(DOWN_CONVERSATIONS - 1))
+    record(breaker, TAKEN, "c")
+    record(breaker, AWAY, *some(DOWN_CONVERSATIONS - 1))
+    assert not breaker.is_down
+
+
+def test_a_retry_after_holds_all_events():
+    breaker = Breaker()
+    record(breaker, HttpResult(429, "429", 5.0), "c-1", now=10.0)
+    assert [breaker.free_slots(now, 0, 8) for now in (14.9, 15.0)] == [0, 8]
+
+
+def test_refusals_of_single_events_do_not_stop_the_others():
+    breaker = Breaker()
+    record(breaker, REFUSED, *some(100))
+    assert breaker.free_slots(0.0, 0, 8) == 8
+
+
+def test_a_destination_that_refuses_everything_is_probed_until_it_takes_one():
+    breaker = Breaker()
+    for conversation in some(REFUSING_CONVERSATIONS):
+        assert breaker.free_slots(0.0, 0, 8) == 8
+        record(breaker, HELD, conversation)
+    assert breaker.free_slots(0.0, 0, 8) == 1
+    assert not breaker.is_down
+    record(breaker, HELD, "c-0")
+    assert [breaker.free_slots(now, 0, 8) for now in (0.0, REFUSING_PAUSE_SECONDS)] == [0, 1]
+    assert [breaker.is_refusing(now) for now in (REFUSING_SECONDS - 1, REFUSING_SECONDS)] == [False, True]
+    record(breaker, TAKEN, "c-1")
+    assert breaker.free_slots(REFUSING_SECONDS, 0, 8) == 8
+    assert not breaker.is_refusing(REFUSING_SECONDS)

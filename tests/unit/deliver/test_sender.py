@@ -1,0 +1,43 @@
+"""What a sender logs, and how many events it has a run of."""
+
+from datetime import UTC, datetime
+
+import pytest
+from structlog.testing import capture_logs
+
+from messaging.clock import SystemClock
+from workers.deliver import Destination, Outcome, WebhookMessage
+from workers.deliver.leasing import LeasedDelivery
+from workers.deliver.outcome import HttpResult
+from workers.deliver.runs import DeliveryAttempt
+from workers.deliver.sender import MAX_RUN_EVENTS, Sender
+
+CRM = Destination("crm", "https://crm.example/", ("whsec_c2VjcmV0",), ())
+MESSAGE = WebhookMessage(7, "c", "t", datetime.now(tz=UTC), 0, late=False, verified=None, payload=b"words")
+DELIVERY = LeasedDelivery(MESSAGE, attempts=0, first_attempt_us=None, lease_us=0)
+
+
+def attempt(took_us):
+    result = HttpResult(204, "204")
+    return DeliveryAttempt(
+        CRM, DELIVERY, result, Outcome.DELIVERED, 0, 0, (7,), is_last=True, took_us=took_us
+    )
+
+
+@pytest.mark.parametrize(("logs_attempts", "lines"), [(True, ["delivery_attempted"]), (False, [])])
+def test_an_attempt_is_logged_without_its_content_if_that_is_set(logs_attempts, lines):
+    sender = Sender(CRM, None, SystemClock(), None, logs_attempts=logs_attempts)
+    with capture_logs() as logged:
+        sender.record(attempt(12_500))
+
+    assert [line["event"] for line in logged] == lines
+    assert all((line["reason"], line["outbox_id"], line["ms"]) == ("204", 7, 12.5) for line in logged)
+    assert "words" not in str(logged)
+
+
+@pytest.mark.parametrize(("took_us", "events"), [(1_000, MAX_RUN_EVENTS), (10_000, 100), (500_000, 2)])
+def test_a_run_has_the_events_that_are_sent_in_a_second(took_us, events):
+    sender = Sender(CRM, None, SystemClock(), None)
+    for _ in range(400):
+        sender.record(attempt(took_us))
+    assert sender.events_per_run() == events

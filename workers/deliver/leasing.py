@@ -1,0 +1,228 @@
+"""Lease the deliveries that are due for a destination, in the order of each conversation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import or_, select, update
+
+from workers.db.engine import BulkStatement, column_kinds
+from workers.db.models import deliveries, destinations, event_payloads, outbox
+from workers.deliver.outcome import History
+from workers.deliver.parking import OF_CONVERSATION, PARKED, WAITS, find_first, lock
+from workers.deliver.webhook import WebhookMessage
+from workers.parsing import microseconds_of, moment_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+MIN_RUN_EVENTS: Final = 10
+"""Events of each conversation that are leased at a time if many conversations wait."""
+
+_D: Final = deliveries.c
+_O: Final = outbox.c
+
+MESSAGE_COLUMNS: Final = (
+    _O.id,
+    _O.conversation_id,
+    _O.event_id,
+    _O.event_type,
+    _O.occurred_at,
+    _O.late,
+    _O.verified,
+    _O.created_at,
+    event_payloads.c.body,
+)
+"""The columns of a message."""
+
+_RUNS: Final = {
+    "postgresql": "SELECT f.conversation_id, f.outbox_id, f.is_free FROM {{rows}} CROSS JOIN LATERAL"
+    " (SELECT w.conversation_id, w.outbox_id, {is_free} AS is_free {first}) AS f",
+    "sqlite": "SELECT w.conversation_id, w.outbox_id, {is_free} FROM {{rows}} CROSS JOIN deliveries w"
+    " WHERE w.destination = {{destination}} AND w.outbox_id IN (SELECT w.outbox_id {first})",
+}
+_IS_FREE: Final = "w.due_at <= {due_at} OR w.due_at > '9000-01-01'"
+
+
+@cache
+def _runs(dialect: str, count: int) -> BulkStatement:
+    """Return the query for up to *count* first waiting deliveries of each conversation."""
+    statement = _RUNS[dialect].format(first=f"{OF_CONVERSATION} {count}", is_free=f"({_IS_FREE})")
+    return BulkStatement(statement, column_kinds(deliveries, "destination", "conversation_id", "due_at"))
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedDelivery:
+    """A delivery that belongs to this process until the lease ends.
+
+    Args:
+        message: The event for the destination.
+        attempts: How many have failed so far.
+        first_attempt_us: When the first of them failed; None before.
+        lease_us: The end of the lease; also marks the rows as this process's.
+        refused_us: When it first got an answer that may concern every event, or got one again after the
+            destination had taken another event.
+    """
+
+    message: WebhookMessage
+    attempts: int
+    first_attempt_us: int | None
+    lease_us: int
+    refused_us: int | None = None
+
+    def history(self, now_us: int, last_taken_us: int) -> History:
+        """Return the attempts so far; the destination last took an event at *last_taken_us*."""
+        refused_us = self.refused_us
+        return History(
+            attempts=self.attempts,
+            failing_seconds=(now_us - (self.first_attempt_us or now_us)) / 1_000_000,
+            refused_seconds=None if refused_us is None else (now_us - refused_us) / 1_000_000,
+            has_taken_since=refused_us is not None and last_taken_us > refused_us,
+        )
+
+
+def find_unpaused(connection: Connection, names: Iterable[str]) -> list[str]:
+    """Return which of the destinations are not paused."""
+    query = select(destinations.c.name).where(
+        destinations.c.name.in_(names), destinations.c.paused_at.is_(None)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def lease(
+    connection: Connection, destination: str, now_us: int, *, lease_us: int, conversations: int, events: int
+) -> list[int]:
+    """Lease the next deliveries of conversations, so that no later one goes before an earlier one.
+
+    A delivery that follows one that waits, or that another process has leased or is leasing, is left alone.
+    Nothing but ids and due times is read, so no row that cannot be read stands in the way.
+
+    Args:
+        connection: In a transaction; the lease begins when it is committed.
+        destination: The destination.
+        now_us: The database's clock.
+        lease_us: The end of the lease.
+        conversations: Of how many conversations at most.
+        events: About how many deliveries, of all of them together.
+
+    Returns:
+        Outbox ids.
+    """
+    found = find_first(connection, destination, now_us, conversations)
+    # A first delivery that was recalled may have become due after those that wait behind it: then it is not
+    # itself among those found.
+    first = [first_id for outbox_id, first_id in found if outbox_id == first_id]
+    ids = list(dict.fromkeys([*first, *(first_id for _, first_id in found)]))[:conversations]
+    locked = lock(connection, destination, ids, now_us)
+    if not locked:
+        return []
+    statement = _runs(connection.dialect.name, max(MIN_RUN_EVENTS, events // len(locked)))
+    rows = statement.execute(connection, [(destination, row.conversation_id, now_us) for row in locked])
+    return _lease_free(
+        connection, destination, [(row[0], row[1], bool(row[2])) for row in rows], now_us, lease_us
+    )
+
+
+def lease_more(
+    connection: Connection, destination: str, last: LeasedDelivery, now_us: int, *, events: int
+) -> list[int]:
+    """Lease the deliveries that follow *last*, which this process is sending or will send; return their ids.
+
+    They get the same lease, and are sent only if all before them come to an end.
+    """
+    conversation_id = last.message.conversation_id
+    query = (
+        select(_D.conversation_id, _D.outbox_id, (_D.due_at <= moment_of(now_us)) | (_D.due_at == PARKED))
+        # A range, not "=", as in parking.
+        .where(_D.conversation_id >= conversation_id, _D.conversation_id <= conversation_id)
+        .where(_D.destination == destination, _D.outcome.is_(None), _D.outbox_id > last.message.outbox_id)
+        .order_by(_D.conversation_id, _D.outbox_id)
+        .limit(events)
+    )
+    rows = [(row[0], row[1], bool(row[2])) for row in connection.execute(query)]
+    return _lease_free(connection, destination, rows, now_us, last.lease_us) if rows else []
+
+
+def read_leased(
+    connection: Connection, destination: str, outbox_ids: Sequence[int], lease_us: int
+) -> list[LeasedDelivery]:
+    """Return leased deliveries with their messages, in the order of their ids."""
+    query = (
+        select(*MESSAGE_COLUMNS, _D.attempts, _D.first_attempt_at, _D.refused_at)
+        .select_from(deliveries)
+        .join(outbox, _O.id == _D.outbox_id)
+        .outerjoin(event_payloads, event_payloads.c.event_id == _O.event_id)
+        .where(_D.destination == destination, WAITS, _D.outbox_id.in_(outbox_ids))
+        .order_by(_O.id)
+    )
+    return [
+        LeasedDelivery(
+            to_message(row),
+            row.attempts,
+            microseconds_of(row.first_attempt_at) if row.first_attempt_at else None,
+            lease_us,
+            microseconds_of(row.refused_at) if row.refused_at else None,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def split_runs(leased: Sequence[LeasedDelivery]) -> list[list[LeasedDelivery]]:
+    """Return the deliveries of each conversation, in their order."""
+    runs: dict[str, list[LeasedDelivery]] = {}
+    for delivery in leased:
+        runs.setdefault(delivery.message.conversation_id, []).append(delivery)
+    return list(runs.values())
+
+
+def to_message(row: Any) -> WebhookMessage:
+    """Make a message of a row that has MESSAGE_COLUMNS."""
+    return WebhookMessage(
+        row.id,
+        row.conversation_id,
+        row.event_type,
+        row.occurred_at,
+        microseconds_of(row.created_at),
+        late=bool(row.late),
+        verified=row.verified,
+        payload=row.body,
+        is_lost=row.event_id is not None and row.body is None,
+    )
+
+
+def _lease_free(
+    connection: Connection,
+    destination: str,
+    rows: Iterable[tuple[str, int, bool]],
+    now_us: int,
+    lease_us: int,
+) -> list[int]:
+    """Lease the rows of each conversation before the first that is not free; return their ids."""
+    # If a later one is not due, another process has it, since before an earlier one was to be sent again.
+    free = _cut_runs(rows)
+    is_free = WAITS & or_(_D.due_at <= moment_of(now_us), _D.due_at == PARKED)
+    update_due = (
+        update(deliveries)
+        .where(_D.destination == destination, _D.outbox_id.in_([row[1] for row in free]), is_free)
+        .values(due_at=moment_of(lease_us))
+        .returning(_D.outbox_id)
+    )
+    # Another process may have leased some since they were read.
+    leased = set(connection.execute(update_due).scalars())
+    return [row[1] for row in _cut_runs((row[0], row[1], row[1] in leased) for row in free)]
+
+
+def _cut_runs(rows: Iterable[tuple[str, int, bool]]) -> list[tuple[str, int]]:
+    """Return each conversation's rows before the first that is not free, in the order of their ids."""
+    kept: list[tuple[str, int]] = []
+    for conversation_id, run in groupby(sorted(rows), key=lambda row: row[0]):
+        for _, outbox_id, is_free in run:
+            if not is_free:
+                break
+            kept.append((conversation_id, outbox_id))
+    return kept

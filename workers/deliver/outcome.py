@@ -1,0 +1,220 @@
+"""Decide what the result of an attempt means for its event and for its destination: values in, values out."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from messaging.backoff import delay_before
+
+if TYPE_CHECKING:
+    from workers.deliver.destinations import Destination
+
+FIRST_SECONDS: Final = 1.0
+CAP_SECONDS: Final = 300.0
+"""Twelve attempts take about a quarter of an hour: longer than a restart, shorter than a shift."""
+
+TOO_MANY_REQUESTS: Final = 429
+TRANSIENT_STATUSES: Final = frozenset({408, 421, 423, 425, TOO_MANY_REQUESTS})
+"""Like all of 5xx: another attempt may well succeed."""
+
+MAY_REFUSE_ALL: Final = frozenset({401, 403, 404, 405, 407})
+"""A wrong secret or address gives these for every event; a healthy destination may give them for one."""
+
+HOLD_SECONDS: Final = 900.0
+"""How long events are held if a destination refuses everything: an operator can correct it meanwhile."""
+
+MAX_HELD_DELAY_SECONDS: Final = 60.0
+
+MAX_REFUSALS: Final = 2
+"""Refusals that count, after the first one. One is not enough: the event may have met two outages of the
+destination, which took others between them."""
+
+DOWN_CONVERSATIONS: Final = 5
+"""If as many in a row get no answer, or one that means "away", the destination is down."""
+
+MAX_PAUSE_SECONDS: Final = 60.0
+"""Between two probes of a destination that is down: its return is noticed within this time."""
+
+REFUSING_CONVERSATIONS: Final = 20
+"""If as many in a row get an answer that may concern every event, the destination refuses everything. A
+destination that refuses nine of ten events gives such a row once in eight times, and is asked on."""
+
+REFUSING_PAUSE_SECONDS: Final = 0.1
+"""Between two probes of a destination that refuses everything: it answers, so probes are cheap, and the
+first event that it takes ends the hold. If the row was chance, good events wait for a second."""
+
+REFUSING_SECONDS: Final = 30.0
+"""A destination that has taken nothing for as long, and refused, is reported as refusing everything."""
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    DELIVERED = "delivered"
+    TRANSIENT = "transient"
+    REFUSED = "refused"
+    GONE = "gone"
+    """The destination wants no events any more."""
+    EXHAUSTED = "exhausted"
+    """It was tried for long enough."""
+    HELD = "held"
+    """The destination may be refusing everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResult:
+    """The result of one request.
+
+    Args:
+        status: The HTTP status; None if no answer came.
+        reason: The status, or a code for why there is none. Never the answer's content.
+        retry_after: Seconds after which the destination wants to be asked again.
+        is_unsendable: Whether there was nothing to send.
+    """
+
+    status: int | None
+    reason: str
+    retry_after: float | None = None
+    is_unsendable: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of an attempt without history."""
+        status = self.status
+        if self.is_unsendable:
+            return Outcome.REFUSED
+        if status is None or status in TRANSIENT_STATUSES or status >= 500:
+            return Outcome.TRANSIENT
+        if status == 410:
+            return Outcome.GONE
+        if status in MAY_REFUSE_ALL:
+            return Outcome.HELD
+        return Outcome.DELIVERED if 200 <= status < 300 else Outcome.REFUSED
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the answer, or its absence, shows that the destination is away."""
+        status = self.status
+        return not self.is_unsendable and (status is None or status == TOO_MANY_REQUESTS or status >= 500)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Earlier attempts at a delivery.
+
+    Args:
+        attempts: How many failed; those at a destination that was away do not count.
+        failing_seconds: Since the first that failed.
+        refused_seconds: Since an answer that may concern every event; None if there was none.
+        has_taken_since: Whether the destination has taken another event since that answer.
+    """
+
+    attempts: int = 0
+    failing_seconds: float = 0.0
+    refused_seconds: float | None = None
+    has_taken_since: bool = False
+
+
+def classify(
+    result: HttpResult, destination: Destination, history: History, *, is_probe: bool
+) -> tuple[Outcome, int]:
+    """Return how an attempt ended, and how many attempts have failed, this one included.
+
+    The failure of a probe, which was sent while the destination was away, does not count.
+    """
+    outcome, failed = result.outcome, history.attempts + 1
+    if outcome is Outcome.HELD:
+        return _classify_refusal(history)
+    if outcome in {Outcome.DELIVERED, Outcome.GONE} or (outcome is Outcome.TRANSIENT and is_probe):
+        return outcome, history.attempts
+    if outcome is Outcome.TRANSIENT:
+        is_over = failed >= destination.attempts or history.failing_seconds >= destination.give_up
+        return (Outcome.EXHAUSTED if is_over else outcome), failed
+    return outcome, failed
+
+
+def _classify_refusal(history: History) -> tuple[Outcome, int]:
+    """Do the same for an answer that may concern every event.
+
+    It counts only if the destination has taken another event since the previous one; the first one starts
+    the count anew.
+    """
+    if history.refused_seconds is None:
+        return Outcome.HELD, 0
+    if history.has_taken_since:
+        attempts = history.attempts + 1
+        return (Outcome.REFUSED if attempts >= MAX_REFUSALS else Outcome.HELD), attempts
+    is_over = history.refused_seconds >= HOLD_SECONDS
+    return (Outcome.REFUSED if is_over else Outcome.HELD), history.attempts
+
+
+def retry_delay(attempts: int, requested_seconds: float | None = None) -> float:
+    """Return the seconds before the next attempt, never sooner than the destination requested."""
+    delay = delay_before(max(attempts, 1) + 1, first_seconds=FIRST_SECONDS, cap_seconds=CAP_SECONDS)
+    return max(requested_seconds or 0.0, delay)
+
+
+def held_delay(refused_seconds: float) -> float:
+    """Return the seconds before a held event is tried again, by how long it has been refused."""
+    return min(max(refused_seconds, 1.0), MAX_HELD_DELAY_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # spreads attempts out, guards nothing
+
+
+class Breaker:
+    """One destination's state as one process sees it, kept by one thread; times are monotonic seconds.
+
+    Nothing is shared: each process finds out for itself, at the cost of a few requests, and no process can
+    keep the others from a destination that answers them.
+    """
+
+    def __init__(self) -> None:
+        self._failing: set[str] = set()
+        self._refused: set[str] = set()
+        self._refusing_since: float | None = None
+        self._probes = 0
+        self._paused_until = 0.0
+
+    @property
+    def is_down(self) -> bool:
+        """Whether it is away: then one event at a time is tried, and its failures do not count."""
+        return len(self._failing) >= DOWN_CONVERSATIONS
+
+    def is_refusing(self, now: float) -> bool:
+        """Return whether it has refused events for a while, and taken none."""
+        return self._refusing_since is not None and now - self._refusing_since >= REFUSING_SECONDS
+
+    def free_slots(self, now: float, in_flight: int, capacity: int) -> int:
+        """Return how many more conversations may be tried now."""
+        if now < self._paused_until:
+            return 0
+        is_probed = self.is_down or len(self._refused) >= REFUSING_CONVERSATIONS
+        return max(0, (1 if is_probed else capacity) - in_flight)
+
+    def record(self, result: HttpResult, outcome: Outcome, conversation_id: str, now: float) -> None:
+        """Take up what the result of an attempt shows of the destination."""
+        if result.is_away:
+            self._record_failure(conversation_id, now, result.retry_after or 0.0)
+            return
+        self._failing.clear()
+        self._probes = 0
+        if outcome is Outcome.DELIVERED:
+            self._refused.clear()
+            self._refusing_since = None
+        elif outcome is Outcome.HELD:
+            if len(self._refused) < REFUSING_CONVERSATIONS:
+                self._refused.add(conversation_id)
+            else:
+                self._paused_until = max(self._paused_until, now + REFUSING_PAUSE_SECONDS)
+            if self._refusing_since is None:
+                self._refusing_since = now
+
+    def _record_failure(self, conversation_id: str, now: float, pause: float) -> None:
+        if len(self._failing) < DOWN_CONVERSATIONS:
+            self._failing.add(conversation_id)
+        if self.is_down:
+            self._probes += 1
+            pause = max(pause, min(retry_delay(self._probes), MAX_PAUSE_SECONDS))
+        # All of the destination's events wait for its Retry-After.
+        self._paused_until = max(self._paused_until, now + pause)

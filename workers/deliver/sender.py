@@ -1,0 +1,212 @@
+"""Send to one destination in threads of its own, each conversation's deliveries one after the other."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from messaging.log import logger
+from workers.deliver.outcome import Breaker, HttpResult, Outcome, classify
+from workers.deliver.runs import FINAL, DeliveryAttempt, Run, outbox_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from messaging.clock import Clock
+    from workers.deliver.destinations import Destination
+    from workers.deliver.leasing import LeasedDelivery
+    from workers.deliver.webhook import Transport
+
+AHEAD: Final = 2
+"""Conversations that are leased for each thread, so that none waits for the database."""
+
+RUN_SECONDS: Final = 1.0
+"""After this time a run begins no further event, so that other conversations have their turn."""
+
+MAX_RUN_EVENTS: Final = 500
+"""Their bodies are in memory together."""
+
+MARGIN_SECONDS: Final = 10.0
+"""For the lookup of a name, and until the end of the last request is recorded."""
+
+
+class Sender:
+    """A process's requests to one destination, and what their results show of it.
+
+    One thread begins runs and records attempts; the others send, and pass each attempt, and in any case the
+    last of a run, to *report*.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        transport: Transport,
+        clock: Clock,
+        report: Callable[[DeliveryAttempt], None],
+        *,
+        logs_attempts: bool = False,
+    ) -> None:
+        self.destination = destination
+        self.breaker = Breaker()
+        self.in_flight = 0
+        self.delivered: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.failed = 0
+        self._transport = transport
+        self._clock = clock
+        self._report = report
+        self._logs_attempts = logs_attempts
+        self._runs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+        self._active: dict[str, Run] = {}
+        self._last_taken_us = 0
+        self._request_seconds = RUN_SECONDS
+        self._is_stopped = False
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a run belongs to the process that leased it: one run before it, and itself."""
+        return 2 * (RUN_SECONDS + self.destination.timeout) + MARGIN_SECONDS
+
+    def start(self) -> None:
+        """Start the threads that send. A stop does not wait for one whose destination does not answer."""
+        for _ in range(self.destination.concurrency):
+            threading.Thread(target=self._send_runs, name=self.destination.name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Give back the runs that wait for a thread, and end each thread after its present request."""
+        self._is_stopped = True
+        while not self._runs.empty():
+            if run := self._runs.get():
+                self._give_back(run.end())
+        for _ in range(self.destination.concurrency):
+            self._runs.put(None)
+
+    def free_slots(self) -> int:
+        """Return how many more conversations may be leased now."""
+        capacity = AHEAD * self.destination.concurrency
+        return self.breaker.free_slots(time.monotonic(), self.in_flight, capacity)
+
+    def events_per_run(self) -> int:
+        """Return how many events are sent one after the other in the time of a run."""
+        return min(MAX_RUN_EVENTS, round(RUN_SECONDS / self._request_seconds))
+
+    def begin(self, run: list[LeasedDelivery]) -> None:
+        """Hand a conversation's deliveries to the threads, or to the one that is sending others of it."""
+        conversation_id = run[0].message.conversation_id
+        active = self._active.get(conversation_id)
+        if active is not None and active.add(run):
+            return
+        self.in_flight += 1
+        if active is not None:
+            # Whether they may be sent depends on how the last one ended, which is not recorded yet.
+            self._give_back(run)
+            return
+        self._active[conversation_id] = new = Run(run, is_probe=self.breaker.is_down)
+        self._runs.put(new)
+
+    def find_growing(self) -> list[LeasedDelivery]:
+        """Return the last deliveries of runs that should get more, so that their threads never wait.
+
+        None if all threads have a run. A run is named once, unless it gets more.
+        """
+        if self.in_flight >= self.destination.concurrency:
+            return []
+        few = self.events_per_run() // 2
+        runs = [run for run in self._active.values() if run.may_grow and len(run.deliveries) <= few]
+        for run in runs:
+            run.may_grow = False
+        return [run.last for run in runs]
+
+    def record(self, attempt: DeliveryAttempt) -> None:
+        """Count and log an attempt that was reported, and what it shows of the destination."""
+        result, message = attempt.result, attempt.delivery.message
+        if attempt.is_last:
+            self.in_flight -= 1
+            self._active.pop(message.conversation_id, None)
+        if result is None:
+            return
+        if attempt.outcome is Outcome.DELIVERED:
+            self.delivered[message.event_type] += 1
+            self._last_taken_us = max(self._last_taken_us, attempt.at_us)
+            self._request_seconds += 0.05 * (attempt.took_us / 1_000_000 - self._request_seconds)
+        else:
+            self.failed += 1
+        if self._logs_attempts or attempt.outcome is not Outcome.DELIVERED:
+            _log(attempt, result)
+        if result.is_unsendable:
+            return
+        self.refused[message.event_type] += attempt.outcome is Outcome.REFUSED
+        was_down = self.breaker.is_down
+        self.breaker.record(result, attempt.outcome, message.conversation_id, time.monotonic())
+        if self.breaker.is_down and not was_down:
+            logger().error("destination_down", destination=self.destination.name, reason=result.reason)
+        elif was_down and not self.breaker.is_down:
+            logger().info("destination_up", destination=self.destination.name)
+
+    def _send_runs(self) -> None:
+        while run := self._runs.get():
+            self._send_run(run)
+
+    def _send_run(self, run: Run) -> None:
+        """Send the deliveries in their order, until one has to be tried again; report each attempt."""
+        until, is_first = time.monotonic() + RUN_SECONDS, True
+        margin_us = round((self.destination.timeout + MARGIN_SECONDS) * 1_000_000)
+        while not run.is_ended:
+            delivery, began_us = run.deliveries[0], self._clock.now_us()
+            is_over = time.monotonic() > until and not (is_first or self._runs.empty())
+            if is_over or self._is_stopped or began_us > delivery.lease_us - margin_us:
+                self._give_back(run.end())
+                return
+            is_first = False
+            result = self._send(delivery)
+            now_us = self._clock.now_us()
+            history = delivery.history(now_us, self._last_taken_us)
+            outcome, attempts = classify(result, self.destination, history, is_probe=run.is_probe)
+            rest = run.advance() if outcome in FINAL else outbox_ids(run.end())
+            self._report(
+                DeliveryAttempt(
+                    self.destination,
+                    delivery,
+                    result,
+                    outcome,
+                    attempts,
+                    now_us,
+                    rest,
+                    is_last=run.is_ended,
+                    took_us=now_us - began_us,
+                )
+            )
+
+    def _give_back(self, deliveries: Sequence[LeasedDelivery]) -> None:
+        """Report the end of a run, of which nothing more was sent."""
+        first, now_us = deliveries[0], self._clock.now_us()
+        rest = outbox_ids(deliveries)
+        attempt = DeliveryAttempt(
+            self.destination, first, None, Outcome.TRANSIENT, first.attempts, now_us, rest, is_last=True
+        )
+        self._report(attempt)
+
+    def _send(self, delivery: LeasedDelivery) -> HttpResult:
+        if delivery.message.is_lost:
+            return HttpResult(None, "payload_gone", is_unsendable=True)
+        try:
+            return self._transport.send(delivery.message)
+        except Exception as error:  # noqa: BLE001  # the outermost of its thread, whose run must have an end
+            logger().exception("delivery_not_sent", outbox_id=delivery.message.outbox_id)
+            return HttpResult(None, type(error).__name__)
+
+
+def _log(attempt: DeliveryAttempt, result: HttpResult) -> None:
+    log = logger().info if attempt.outcome is Outcome.DELIVERED else logger().warning
+    log(
+        "delivery_attempted" if attempt.outcome is Outcome.DELIVERED else "delivery_failed",
+        destination=attempt.destination.name,
+        outbox_id=attempt.delivery.message.outbox_id,
+        reason=result.reason,
+        outcome=attempt.outcome,
+        attempts=attempt.attempts,
+        ms=round(attempt.took_us / 1000, 2),
+    )

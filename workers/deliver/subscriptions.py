@@ -1,0 +1,224 @@
+"""Decide what destinations get: subscribe, pause, plan or end deliveries, have dead ones sent again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from workers.db.engine import insert_into
+from workers.db.models import dead_letters, deliveries, destinations, event_payloads, outbox, subscriptions
+from workers.deliver.dead_letters import DEAD, make_dead_letter_id
+from workers.deliver.parking import recall_parked
+from workers.parsing import microseconds_of, moment_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from workers.deliver.destinations import Destination
+
+OPERATOR: Final = "operator"
+GONE: Final = "gone"
+ABANDONED: Final = "abandoned"
+
+BATCH_ROWS: Final = 500
+"""Deliveries of one transaction: deliver processes have their turn between two."""
+
+_INSERT: Final[Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_ENTER: Final = insert_into(destinations, ("name", "registered_at"), "ON CONFLICT (name) DO NOTHING")
+_SUBSCRIBE: Final = insert_into(
+    subscriptions, ("event_type", "destination"), "ON CONFLICT (event_type, destination) DO NOTHING"
+)
+_D: Final = deliveries.c
+_O: Final = outbox.c
+
+
+def register(connection: Connection, configured: Iterable[Destination], now_us: int) -> None:
+    """Subscribe these destinations: from now on the outbox's trigger plans deliveries for them too.
+
+    No subscription is removed: another host may run with a newer file. That is an operator's decision.
+    """
+    wanted = {
+        (event_type, destination.name)
+        for destination in configured
+        if destination.enabled
+        for event_type in destination.events
+    }
+    if names := sorted({name for _, name in wanted}):
+        _ENTER.execute(connection, [(name, now_us) for name in names])
+        _SUBSCRIBE.execute(connection, sorted(wanted))
+
+
+def subscribed_types(connection: Connection, name: str) -> list[str]:
+    """Return the event types that a destination is subscribed to."""
+    query = select(subscriptions.c.event_type).where(subscriptions.c.destination == name)
+    return sorted(connection.execute(query).scalars())
+
+
+def unsubscribe(connection: Connection, name: str) -> None:
+    """Plan no further deliveries for a destination; those that wait for it stay."""
+    connection.execute(delete(subscriptions).where(subscriptions.c.destination == name))
+
+
+def pause(connection: Connection, name: str, now_us: int, reason: str) -> bool:
+    """Have the deliveries for a destination wait until it is resumed; return whether it was not paused."""
+    _ENTER.execute(connection, [(name, now_us)])
+    paused = (
+        update(destinations)
+        .where(destinations.c.name == name, destinations.c.paused_at.is_(None))
+        .values(paused_at=moment_of(now_us), paused_because=reason)
+    )
+    return connection.execute(paused).rowcount > 0
+
+
+def resume(connection: Connection, name: str) -> bool:
+    """Deliver to a destination again; return whether it was paused."""
+    resumed = (
+        update(destinations)
+        .where(destinations.c.name == name, destinations.c.paused_at.is_not(None))
+        .values(paused_at=None, paused_because=None)
+    )
+    return connection.execute(resumed).rowcount > 0
+
+
+def newest_entry(connection: Connection) -> int:
+    """Return the id of the newest entry of the outbox; 0 if there is none."""
+    return connection.scalar(select(func.max(_O.id))) or 0
+
+
+def count_unplanned(connection: Connection, name: str, since: datetime, through: int) -> int:
+    """Return how many entries of the outbox have no delivery for a destination that is subscribed to them."""
+    return connection.scalar(select(func.count()).where(_is_unplanned(name, since, through))) or 0
+
+
+def plan_some(connection: Connection, name: str, since: datetime, through: int, now_us: int) -> int:
+    """Plan some of these deliveries, the oldest first; return how many. Call again until it returns 0."""
+    some = (
+        select(
+            _O.id, literal(name), _O.conversation_id, literal(moment_of(now_us), _D.due_at.type), literal(0)
+        )
+        .where(_is_unplanned(name, since, through))
+        .order_by(_O.id)
+        .limit(BATCH_ROWS)
+    )
+    columns = ["outbox_id", "destination", "conversation_id", "due_at", "attempts"]
+    insert = _INSERT[connection.dialect.name](deliveries).from_select(columns, some)
+    plan = insert.on_conflict_do_nothing().returning(_D.outbox_id)
+    while True:
+        planned = len(connection.execute(plan).all())
+        # If another backfill has planned all of them meanwhile, it has committed: others are chosen now.
+        if planned or not count_unplanned(connection, name, since, through):
+            return planned
+
+
+def count_waiting(connection: Connection, name: str, through: int) -> int:
+    """Return how many deliveries wait for a destination, of entries up to *through*."""
+    return connection.scalar(select(func.count()).where(_waits(name, through))) or 0
+
+
+def abandon_some(connection: Connection, name: str, through: int, now_us: int) -> int:
+    """End some deliveries that wait for a destination; return how many. Call again until it returns 0."""
+    return _abandon(connection, _waits(name, through), now_us)
+
+
+def abandon_old(connection: Connection, created_before: datetime, now_us: int) -> int:
+    """End some deliveries that have waited since before then; return how many. Call again until 0."""
+    is_old = exists().where(_O.id == _D.outbox_id, _O.created_at < created_before)
+    return _abandon(connection, _D.outcome.is_(None) & is_old, now_us)
+
+
+def _abandon(connection: Connection, condition: ColumnElement[bool], now_us: int) -> int:
+    some = select(_D.outbox_id, _D.destination).where(condition).limit(BATCH_ROWS)
+    keys = [(row[0], row[1]) for row in connection.execute(some)]
+    if not keys:
+        return 0
+    abandoned = (
+        update(deliveries)
+        .where(tuple_(_D.outbox_id, _D.destination).in_(keys), _D.outcome.is_(None).is_(True))
+        .values(outcome=ABANDONED, finished_at=moment_of(now_us))
+        .returning(_D.destination, _D.conversation_id)
+    )
+    recall_parked(connection, [(row[0], row[1]) for row in connection.execute(abandoned)], now_us)
+    return len(keys)
+
+
+def _waits(name: str, through: int) -> ColumnElement[bool]:
+    return (_D.destination == name) & _D.outcome.is_(None) & (_D.outbox_id <= through)
+
+
+def _is_unplanned(name: str, since: datetime, through: int) -> ColumnElement[bool]:
+    """Return the condition of an entry; without its body there is nothing to send."""
+    has_body = or_(_O.event_id.is_(None), exists().where(event_payloads.c.event_id == _O.event_id))
+    is_subscribed = exists().where(
+        subscriptions.c.destination == name, subscriptions.c.event_type == _O.event_type
+    )
+    is_planned = exists().where(_D.outbox_id == _O.id, _D.destination == name)
+    return (_O.created_at >= since) & (_O.id <= through) & has_body & is_subscribed & ~is_planned
+
+
+@dataclass(frozen=True, slots=True)
+class DeadChoice:
+    """A choice of dead deliveries.
+
+    Args:
+        destinations: For one of these.
+        before: Given up before, so that a delivery that is given up once more is not chosen again.
+        since: Given up then or later, if set.
+        conversation: Of this conversation, if set.
+    """
+
+    destinations: tuple[str, ...]
+    before: datetime
+    since: datetime | None = None
+    conversation: str | None = None
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """The condition for a query."""
+        chosen = (_D.outcome == DEAD) & _D.destination.in_(self.destinations) & (_D.finished_at < self.before)
+        if self.since is not None:
+            chosen &= _D.finished_at >= self.since
+        if self.conversation is not None:
+            chosen &= _D.conversation_id == self.conversation
+        return chosen
+
+
+def count_dead(connection: Connection, choice: DeadChoice) -> dict[str, int]:
+    """Return how many are chosen, by destination."""
+    query = select(_D.destination, func.count()).where(choice.condition).group_by(_D.destination)
+    return {row[0]: row[1] for row in connection.execute(query.order_by(_D.destination))}
+
+
+def resend(connection: Connection, choice: DeadChoice, intervention_id: str, now_us: int) -> int:
+    """Let some wait to be delivered again under the ids that they had, the oldest of each conversation first.
+
+    Returns how many; call again until it returns 0. The intervention is recorded already.
+    """
+    some = (
+        select(_D.outbox_id, _D.destination, _O.created_at)
+        .join(outbox, _O.id == _D.outbox_id)
+        .where(choice.condition)
+        .order_by(_D.outbox_id, _D.destination)
+        .limit(BATCH_ROWS)
+        .with_for_update(of=deliveries)
+    )
+    rows = [(row[0], row[1], microseconds_of(row[2])) for row in connection.execute(some)]
+    if not rows:
+        return 0
+    keys = [(outbox_id, name) for outbox_id, name, _ in rows]
+    again = update(deliveries).where(tuple_(_D.outbox_id, _D.destination).in_(keys))
+    values = dict.fromkeys(
+        ("outcome", "first_attempt_at", "refused_at", "finished_at", "dead_lettered_at"), None
+    )
+    connection.execute(again.values(**values, attempts=0, due_at=moment_of(now_us)))
+    # Their dead letters stay in the queue; the record says what became of them. One whose row could not be
+    # read has the time 0 in its id.
+    ids = [make_dead_letter_id(name, outbox_id, at) for outbox_id, name, us in rows for at in (us, 0)]
+    decided = update(dead_letters).where(dead_letters.c.message_id.in_(ids))
+    connection.execute(decided.values(intervention_id=intervention_id, decided_at=moment_of(now_us)))
+    return len(rows)

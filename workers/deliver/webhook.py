@@ -1,0 +1,169 @@
+"""Send an event to a destination: one request, signed by the Standard Webhooks scheme.
+
+Source: The Standard Webhooks specification, "Payload structure" and "Webhook headers".
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+from standardwebhooks.webhooks import Webhook
+from urllib3.exceptions import HTTPError
+
+from workers.deliver.outcome import HttpResult
+from workers.http_deadline import DeadlineAdapter, shorten_deadline
+from workers.parsing import moment_of
+from workers.retry_after import seconds_asked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from messaging.clock import Clock
+    from workers.deliver.destinations import Destination
+
+USER_AGENT: Final = "open-messaging-ingest"
+MAX_RETRY_AFTER_SECONDS: Final = 3600.0
+MAX_ANSWER_BYTES: Final = 65_536
+BODY_SECONDS: Final = 0.2
+"""An answer's body is read, and thrown away, only so that its connection can be used again: if it is longer,
+or takes longer, the connection is closed. The status has decided already."""
+
+REASONS: Final = (
+    (requests.ConnectTimeout, "connect_timeout"),
+    (requests.Timeout, "timeout"),
+    (requests.exceptions.SSLError, "tls"),
+    (requests.exceptions.ProxyError, "proxy"),
+    (requests.ConnectionError, "connection"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookMessage:
+    """One event for one destination.
+
+    Args:
+        outbox_id: Its row in the outbox; it rises with the order within the conversation.
+        conversation_id: The platform's conversation.
+        event_type: The event's type, or that of a test.
+        occurred_at: The platform's clock.
+        created_at_us: When it was put into the outbox, microseconds since the epoch.
+        late: Whether a newer event of its conversation went before.
+        verified: Whether the platform confirmed the routing; None if it was not asked.
+        payload: The platform's body, byte for byte; None for a session without a notification of its own.
+        is_lost: Whether there was a payload, and it has been deleted for its age.
+    """
+
+    outbox_id: int
+    conversation_id: str
+    event_type: str
+    occurred_at: datetime
+    created_at_us: int
+    late: bool
+    verified: bool | None
+    payload: bytes | None
+    is_lost: bool = False
+
+    @property
+    def webhook_id(self) -> str:
+        """The id of all attempts at this message."""
+        return make_webhook_id(self.outbox_id, self.created_at_us)
+
+
+def make_webhook_id(outbox_id: int, created_at_us: int) -> str:
+    """Return the id of an outbox row's message, which no row of another database has."""
+    return f"msg_{created_at_us:x}_{outbox_id}"
+
+
+def build_body(message: WebhookMessage) -> bytes:
+    """Return the request's body: JSON, with the payload in it as it came, byte for byte."""
+    envelope = {
+        "type": message.event_type,
+        "timestamp": message.occurred_at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "conversation_id": message.conversation_id,
+        "sequence": message.outbox_id,
+        "late": message.late,
+        "verified": message.verified,
+    }
+    head = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
+    return head[:-1].encode() + b',"data":' + (message.payload or b"null") + b"}"
+
+
+def build_headers(webhook_id: str, body: bytes, signers: Sequence[Webhook], now: datetime) -> dict[str, str]:
+    """Return the headers of one attempt; the signature covers id, time and body."""
+    text = body.decode()
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": USER_AGENT,
+        "Idempotency-Key": webhook_id,
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(signer.sign(webhook_id, now, text) for signer in signers),
+    }
+
+
+class Transport:
+    """Sends to one destination; may be used by several threads, each with connections of its own.
+
+    Args:
+        destination: The destination.
+        clock: The time of the signatures. Receivers refuse one that is minutes from their own.
+    """
+
+    def __init__(self, destination: Destination, clock: Clock) -> None:
+        self._destination = destination
+        self._clock = clock
+        self._signers = [Webhook(secret) for secret in destination.secrets]
+        session = requests.Session()
+        # Proxies and certificates are read from the environment once, not for each request.
+        self._options: Any = session.merge_environment_settings(destination.url, {}, True, None, None)
+        self._prepared = session.prepare_request(requests.Request("POST", destination.url))
+        self._local = threading.local()
+
+    def send(self, message: WebhookMessage) -> HttpResult:
+        """Post *message* once, without following redirects or keeping cookies.
+
+        Blocks for the destination's timeout at most, and for the lookup of its name. Raises nothing for
+        errors of the network.
+        """
+        now, body = moment_of(self._clock.now_us()), build_body(message)
+        request = self._prepared.copy()
+        request.headers.update(build_headers(message.webhook_id, body, self._signers, now))
+        request.body = body
+        request.prepare_content_length(body)
+        try:
+            response = self._session().send(
+                request, timeout=self._destination.timeout, allow_redirects=False, **self._options
+            )
+        except requests.RequestException as error:
+            return HttpResult(
+                None, next((code for kind, code in REASONS if isinstance(error, kind)), "request")
+            )
+        _discard_body(response)
+        seconds = seconds_asked(response.headers.get("Retry-After"), now)
+        if seconds is not None:
+            seconds = min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+        return HttpResult(response.status_code, str(response.status_code), seconds)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, DeadlineAdapter(max_answer_bytes=MAX_ANSWER_BYTES))
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return session
+
+
+def _discard_body(response: requests.Response) -> None:
+    """Read the rest of a short body, so that the connection is free."""
+    shorten_deadline(BODY_SECONDS)
+    with response, suppress(HTTPError, OSError):
+        while response.raw.read(MAX_ANSWER_BYTES):
+            pass
