@@ -64,7 +64,7 @@ def measure_backlog(rig: Rig) -> None:
 def _ingest_until_empty(rig: Rig, server: Server, rate: float) -> tuple[int, int, float, float]:
     """Send on until nothing waits, the same requests again and again.
 
-    The queue is kept short as by workers that keep up, on other machines: a quorum queue that nobody reads
+    The queue is kept short as by workers that keep up, on other machines: a quorum queue without consumers
     takes a tenth of its usual rate when it holds half a million, from whichever publisher.
 
     Returns:

@@ -116,7 +116,7 @@ def _bare(url: str, count: int) -> float:
 
 
 def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int) -> None:
-    """Fill the outbox, and note how fast the first destination is told of it."""
+    """Fill the outbox, and measure how fast the first destination gets it."""
     database = rig.migrated()
     destinations = destinations_file(rig, urls)
     with role(rig, database, "deliver", OM_DESTINATIONS=destinations):

@@ -50,7 +50,7 @@ class Rig:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def fresh(self) -> Path:
-        """Return a directory that nobody has used."""
+        """Return an unused directory."""
         directory = self.directory / f"part-{next(self._numbers):03d}"
         directory.mkdir()
         return directory
@@ -87,7 +87,7 @@ class Rig:
             product.close()
 
     def say(self, what: str) -> None:
-        """Tell a person what is being done."""
+        """Print what is being done."""
         self.console.log(what)
 
 

@@ -150,7 +150,7 @@ def _program(rig: Rig, command: list[str], environment: Mapping[str, str]) -> Pr
 
 @contextmanager
 def _running(program: Program, is_ready: Callable[[], bool] = lambda: True) -> Iterator[int]:
-    """Run a program, and kill it afterwards: what it would still do in peace nobody measures."""
+    """Run a program, and kill it afterwards: its regular end is not measured."""
     program.start()
     try:
         wait_until(is_ready, START_SECONDS, f"{program.name} is ready, see {program.log}")

@@ -39,7 +39,7 @@ REQUESTS_PER_MINUTE: Final = 60_000
 PURPOSES: Final = {"CONTACT-QUEUED": frozenset({"acd"}), "CONTACT-ROUTED": frozenset({"agent"})}
 """Whom a conversation must hold for an update to be true: a routing queue, or an agent."""
 
-NOBODY: Final = ""
+NO_PARTICIPANT: Final = ""
 """What is noted where the platform was made to know no such conversation."""
 
 FORBIDDEN: Final = "forbidden"
@@ -89,7 +89,7 @@ class Contacts(dict[str, Conversation]):
         if purpose is None:
             purpose = self._purpose_now(conversation_id)
             self._note(conversation_id, purpose)
-        if purpose == NOBODY:
+        if purpose == NO_PARTICIPANT:
             return None
         parts = [Participant("customer"), Participant(purpose, queue_id="queue-1")]
         return Conversation(conversation_id, "2026-01-01T00:00:00.000Z", participants=parts)
@@ -101,7 +101,7 @@ class Contacts(dict[str, Conversation]):
         if self.liar is None:
             return purpose_of(conversation_id)
         self.lies += 1
-        return self.liar.choice(("acd", "agent", "workflow", NOBODY))
+        return self.liar.choice(("acd", "agent", "workflow", NO_PARTICIPANT))
 
     def _purpose_before(self, conversation_id: str) -> str | None:
         """Return what the platform still says while it lags; None once it has caught up.
@@ -110,7 +110,7 @@ class Contacts(dict[str, Conversation]):
         """
         if self.lagging is not None and conversation_id not in self.lagged:
             until = time.monotonic() + self.lagging.uniform(0.0, MAX_LAG_SECONDS)
-            self.lagged[conversation_id] = until, self.lagging.choice(("workflow", NOBODY))
+            self.lagged[conversation_id] = until, self.lagging.choice(("workflow", NO_PARTICIPANT))
         until, before = self.lagged.get(conversation_id, (0.0, ""))
         return before if time.monotonic() < until else None
 
@@ -200,7 +200,7 @@ class Behind:
         }
 
     def serve(self, stand: Stand) -> None:
-        """Name the programs, not started, over a stand's product, and forget what was told so far."""
+        """Create the programs for a stand's product, not started, and forget earlier deliveries."""
         url = stand.database_url()
         self.inbox.requested.clear()
         self.inbox.accepted.clear()

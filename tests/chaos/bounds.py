@@ -37,7 +37,7 @@ A_REFUSAL: Final = 60.0
 down, 30 s alone, or until the workers have taken 3,000 events away."""
 
 AN_OUTAGE: Final = 30.0
-"""The edge is started after the servers. A try that nobody takes ends after ten seconds."""
+"""The edge is started after the servers. An attempt without an answer ends after ten seconds."""
 
 AN_EPISODE: Final = 90.0
 """Taking 2,500 events away takes 16 s at the rate that is set, up to three times as long beside others."""

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from tests.chaos.waits import Watched
     from tests.stand.records import Seen
 
-WALL_FACTOR: Final = 3.0
-WALL_SECONDS: Final = 1.0
+CLOCK_FACTOR: Final = 3.0
+CLOCK_SECONDS: Final = 1.0
 """The machine's clock may show so many times a bound, and a second more: what waits for a processor is
 excused, but not for ever, or a product that spins would be."""
 
@@ -52,7 +52,7 @@ def expect_none_given_up(seen: Seen) -> None:
 
 
 def _expect(what: str, seconds: tuple[float, float], most: float) -> None:
-    wall, own = seconds
+    real, own = seconds
     assert own <= most, f"{what} of {own:.2f} s of its own, more than {most:g}"
-    most_by_the_wall = WALL_FACTOR * most + WALL_SECONDS
-    assert wall <= most_by_the_wall, f"{what} of {wall:.2f} s, more than {most_by_the_wall:g}"
+    most_by_the_clock = CLOCK_FACTOR * most + CLOCK_SECONDS
+    assert real <= most_by_the_clock, f"{what} of {real:.2f} s, more than {most_by_the_clock:g}"

@@ -54,7 +54,7 @@ class Journals:
         return [record.body for path in self.segments() for record in records_in(path)]
 
     def aside(self, name: str) -> list[Path]:
-        """Return what was set aside for a person, in the directory *name* of the state."""
+        """Return the set-aside files in the directory *name* of the state."""
         return sorted(path for path in (self.state / name).glob("**/*") if path.is_file())
 
 

@@ -214,10 +214,10 @@ class Oracle:
             "{} refused events are no dead letters": len(self._ledger.refused - dead),
             "{} doomed events took effect": len(stored.keys() & doomed),
             "{} doomed events are no dead letters": len((doomed & owed) - dead),
-            "{} dead letters have no reason on record": len(
+            "{} dead letters have no recorded reason": len(
                 (doomed & dead) - self._reasons() - self._oversized()
             ),
-            "{} events are on record as conflicts": stand.ask(CONFLICTS, run=self._run),
+            "{} events are recorded as conflicts": stand.ask(CONFLICTS, run=self._run),
             "the journal did not empty: {} segments": len(stand.journals.segments()),
             "the queue did not drain: {} events that are in no table": len(waiting - stored.keys()),
             "the queue did not drain: {} deliveries": stand.view.depth(EVENTS),

@@ -132,7 +132,7 @@ class Stands:
         return self._stand
 
     def close(self, *, keep: bool = False) -> None:
-        """Stop the stand; after a failure its logs and data are kept for whoever looks into it."""
+        """Stop the stand; after a failure its logs and data are kept."""
         self._running.close()
         if self._stand is not None and not keep:
             shutil.rmtree(self._stand.directory, ignore_errors=True)
@@ -164,7 +164,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 def carry_out(
     stands: Stands, fault: Fault, kind: str, plan: Plan, record: pytest.RecordProperty | Any
 ) -> Result:
-    """Run a fault and hand its result to whoever sums up; a stand that failed is not used again."""
+    """Run a fault and report its result; a stand that failed is not used again."""
     stand = stands.of(kind)
     record(VERSIONS, versions_of(stand))
     result = run_fault(stand, fault, plan)

@@ -50,7 +50,7 @@ class Link:
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def end(self, *, with_reset: bool = False) -> bool:
-        """Close both sides once, by FIN or by RST, and wake whoever reads from them; tell if it was open."""
+        """Close both sides once, by FIN or by RST, and wake their readers; return whether it was open."""
         with self._lock:
             if self._is_ended:
                 return False

@@ -176,8 +176,8 @@ class Fault:
         forms: Each strikes in every round.
         rounds: How often each form strikes; 0 for as often as `times` says.
         stall: The longest that a request may take, or that none is answered 200, in seconds of the own clock.
-        p99: What 99 of 100 tries stay below, from when they were due, in the same. Where nobody answers for a
-            while, as during a restart, that while decides it, and it is as long as the stall.
+        p99: What 99 of 100 tries stay below, from when they were due, in the same. If no process answers for
+            a while, as during a restart, that while decides it, and it is as long as the stall.
         gives_up: Whether senders may be refused for longer than the platform tries again; nothing is given
             up elsewhere.
         rate: Events a second, where strikes send at rates of their own; 0: what the stand's capacity says.

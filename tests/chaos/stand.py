@@ -138,7 +138,7 @@ class Stand:
         self.wait_healthy()
         self._quickest_start = min(self._quickest_start, time.monotonic() - started)
         if self.behind:
-            wait_until(lambda: self.ask(SUBSCRIBED), HEALS, "the destination is told of events")
+            wait_until(lambda: self.ask(SUBSCRIBED), HEALS, "the destination gets events")
 
     @property
     def pace(self) -> float:
@@ -156,7 +156,7 @@ class Stand:
         }
 
     def _product_database_url(self) -> str:
-        """Return the database as the product is told of it: both addresses where there are two."""
+        """Return the database's address for the product: both addresses if there are two."""
         if not (self.postgresql and self.standby):
             return self.database_url()
         hosts = "&".join(f"host={LOOPBACK}:{server.port}" for server in (self.postgresql, self.standby))
@@ -239,7 +239,7 @@ class Stand:
             return int(connection.execute(text(question), values).scalar_one() or 0)
 
     def connect(self) -> psycopg.Connection:
-        """Connect to PostgreSQL as a person would, outside of any transaction."""
+        """Connect to PostgreSQL as an operator would, outside of any transaction."""
         assert self.postgresql is not None
         return psycopg.connect(
             host=LOOPBACK,

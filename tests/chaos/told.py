@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MESSAGE: Final = b'"eventType":"openmessaging:conversation:message"'
 UPDATED: Final = "openmessaging:conversation:updated"
-NOBODY_NOTIFIED: Final = b"null"
+NOT_NOTIFIED: Final = b"null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def tell_tale(
         against += is_told and not allowed[0]
         lost += not (is_told or digest in refused or (allowed[1] and digest in kept_back))
         unasked += digest in kept_back and not allowed[1]
-    excess = sum(len(of_one) - 1 for payload, of_one in ids.items() if payload != NOBODY_NOTIFIED)
+    excess = sum(len(of_one) - 1 for payload, of_one in ids.items() if payload != NOT_NOTIFIED)
     complaints = {
         "{} contradicted updates were delivered": against,
         "{} updates were kept back and not contradicted": unasked,
@@ -117,9 +117,7 @@ def _ambiguous(taken: Iterable[ReceivedEvent]) -> int:
 
 
 def _sessions_twice(taken: Iterable[ReceivedEvent]) -> int:
-    """Count sessions that nobody notified, and that were told of under two ids all the same."""
-    sessions = {
-        (each.conversation_id, each.webhook_id) for each in taken if payload_of(each) == NOBODY_NOTIFIED
-    }
+    """Count sessions that were not notified but delivered under two ids."""
+    sessions = {(each.conversation_id, each.webhook_id) for each in taken if payload_of(each) == NOT_NOTIFIED}
     ids = Counter(conversation_id for conversation_id, _ in sessions)
     return sum(count - 1 for count in ids.values())

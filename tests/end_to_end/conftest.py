@@ -41,7 +41,7 @@ class WholeService:
         return found
 
     def dead_letter_of(self, body):
-        """Wait for the reason on record why a body was dead-lettered."""
+        """Wait for the recorded reason of a body's dead letter."""
         sql = "SELECT code, reason FROM dead_letters WHERE body_sha256 = :digest"
         [row] = self.wait_for(sql, digest=sha256(body).digest())
         return row

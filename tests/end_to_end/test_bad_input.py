@@ -1,4 +1,4 @@
-"""Whatever is signed is answered 200, gets a dead letter with its reason, and stops nobody."""
+"""A signed body that cannot be processed is answered 200, becomes a dead letter and delays no other."""
 
 import json
 from uuid import uuid4
@@ -113,7 +113,7 @@ PERMITTED = {
 
 
 @pytest.mark.parametrize("kind", PERMITTED)
-def test_what_json_permits_in_a_field_that_nobody_reads_is_processed(whole_service, kind):
+def test_any_json_in_an_unused_field_is_processed(whole_service, kind):
     body = _with(PERMITTED[kind])
 
     assert whole_service.send(body) == 200

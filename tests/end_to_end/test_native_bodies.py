@@ -75,7 +75,7 @@ def test_a_real_organisations_text_is_another_content_of_the_vectors_event(whole
     whole_service.event_of(SIGNED)
     whole_service.send(body_of("genesys/text"))
 
-    # One message id on one integration is one event, whoever it is said to be for.
+    # One message id on one integration is one event, whatever its recipient.
     [row] = whole_service.wait_for("SELECT event_id FROM duplicate_events")
     [event] = whole_service.rows("SELECT * FROM processed_events WHERE id = :id", id=row["event_id"])
     assert event["idempotency_key"].endswith("text:id-d7d58935af65a45e5234ac77de017a0a")

@@ -1,4 +1,4 @@
-"""Settle, on a machine itself, a sender's ledger with its tables and queues: they listen to nobody else."""
+"""Compare, on the machine itself, a sender's ledger with tables and queues that only listen there."""
 
 import json
 import sys

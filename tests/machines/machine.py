@@ -1,6 +1,6 @@
 """A bare Debian 13 with systemd in a container: what an operator gets from a provider, and no more.
 
-Machines stand in a network of their own, so that their ports are nobody else's.
+Machines stand in a network of their own, so that their ports are free.
 """
 
 import subprocess

@@ -39,7 +39,7 @@ ANSWER_SECONDS: Final = 1.0
 
 
 def run() -> bool:
-    """Run the journey and print its last line; return whether nothing was lost and nobody refused."""
+    """Run the journey and print its last line; return whether nothing was lost or refused."""
     with Network("open-messaging-one", "10.83.47") as network, Machine(network, "om-1", 11) as machine:
         tell("make install-vm, on a bare Debian 13")
         machine.run(f"mkdir -p /etc/open-messaging && echo '{SETTINGS}' > /etc/open-messaging/environment")
@@ -95,8 +95,8 @@ def _strike(machine: Machine) -> None:
 def _reboot(machine: Machine, traffic: Traffic) -> int:
     """Reboot in the middle of traffic; return how many events the sender gave up because it took too long.
 
-    While a lone machine is off, nobody answers. The platform's retries outlast 25 s of refused connections:
-    what it gives up then is the reboot's, where that took longer, and the service's, where it did not.
+    While a single machine is off, no edge answers. The platform's retries outlast 25 s of refused
+    connections. Given-up events count against the reboot if it took longer, else against the service.
     """
     booted, before, began = _boot_time(machine), traffic.given_up(), time.monotonic()
     machine.reboot()
@@ -109,9 +109,7 @@ def _reboot(machine: Machine, traffic: Traffic) -> int:
         raise MachineError("the machine was not booted again")
     time.sleep(LAST_RETRIES_SECONDS)
     given_up = traffic.given_up() - before
-    tell(
-        f"rebooted in the middle of traffic: nobody answered for {away:.0f} s, given up meanwhile: {given_up}"
-    )
+    tell(f"rebooted under traffic: no edge answered for {away:.0f} s, given up meanwhile: {given_up}")
     return given_up if away > BUDGET_SECONDS else 0
 
 

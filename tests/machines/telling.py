@@ -1,4 +1,4 @@
-"""What a person reads while machines are struck, and at the end."""
+"""Print progress while machines are struck, and the result."""
 
 import time
 from collections.abc import Mapping

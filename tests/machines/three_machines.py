@@ -32,7 +32,7 @@ MEMBERS: Final = (
 
 
 def run() -> bool:
-    """Run the journey and print its last line; return whether nothing was lost and nobody refused."""
+    """Run the journey and print its last line; return whether nothing was lost or refused."""
     with Network("open-messaging-three", "10.83.48") as network, ExitStack() as stack:
         numbered = enumerate(NAMES, start=11)
         machines = [stack.enter_context(Machine(network, name, number)) for number, name in numbered]

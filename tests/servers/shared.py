@@ -50,7 +50,7 @@ class PostgreSQL:
         """Create a database, and drop it even when a test left connections open.
 
         Args:
-            like: the address of what it is to be a copy of, to which nobody is connected; empty otherwise.
+            like: the address of a database to copy, without connections; empty otherwise.
         """
         name = f"test_{secrets.token_hex(4)}"
         # Files are copied for half of what it costs to have their pages logged.

@@ -2,7 +2,7 @@
 
     activate.py DESCRIPTOR PROGRAM ARGUMENT...
 
-The program must find its own process id in LISTEN_PID, which nobody knows before it is started.
+The program must find its own process id in LISTEN_PID, which is unknown before it is started.
 """
 
 import os

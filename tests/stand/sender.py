@@ -152,7 +152,7 @@ class Sender:
     def _listen(self, descriptor: int) -> None:
         if descriptor != sys.stdin.fileno():
             return
-        # Not by lines: what a reader of lines keeps of a second word said at once, nobody would be told of.
+        # Not by lines: a second command in a line reader's buffer would wake no selector.
         data = os.read(descriptor, 65536)
         if not data:
             self._poll.unregister(sys.stdin)
@@ -184,7 +184,7 @@ class Sender:
     def _conclude(self, connection: Connection, status: int, retry_after: int, stays: bool) -> None:  # noqa: FBT001
         request, connection.on = connection.on, None
         if request is None:
-            # An answer that nobody asked for: what comes next on this connection cannot be trusted.
+            # An unrequested answer: what comes next on this connection cannot be trusted.
             self._drop(connection)
             return
         self._note(request, connection.sent_at, status, retry_after)

@@ -1,4 +1,4 @@
-"""Write numbered events of many conversations: one number, one body, whoever asks and however often."""
+"""Write numbered events of many conversations: one number always has the same body."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from tests.chaos.sabotage import LOST, STUCK, Defect
 NO_ADOPTION: Final = "Home.adopt = lambda *_: []\n"
 NOTHING_RESTORED: Final = "Republisher.restore = lambda *_: None\n"
 FORGETFUL: Final = "Barrier.interrupt = lambda _self: []\n"
-"""A majority taken for granted is no defect that shows at load: a channel whose events nobody commits soon
+"""A majority taken for granted is no defect that shows at load: a channel whose events are not committed soon
 stops reading, then no probe is answered, and the connection is given up after ten seconds. It shows where
 events are few: tests/integration/webhook_api/test_majority.py."""
 
@@ -228,7 +228,7 @@ Home.adopt = _flinch
         STUCK,
     ),
     Defect(
-        "nobody is refused",
+        "no request is refused",
         19,
         "senders that do not",
         "webhook_api/backpressure/gate.py",

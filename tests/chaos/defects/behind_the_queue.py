@@ -54,7 +54,7 @@ def translate(error):
         "an event kills its worker",
         "workers/db/ingest/suspect_marks.py",
         "Suspects.mark = lambda *_: 0\n",
-        "on record as poison",
+        "recorded as poison",
     ),
     Defect(
         "rows in the order of arrival",
@@ -70,7 +70,7 @@ def translate(error):
         "a handler raises",
         "workers/intake/failure.py",
         "def choose_delay(*_):\n    return 600.0\n",
-        "on record as handler_failed",
+        "recorded as handler_failed",
     ),
     Defect(
         "a slow statement is the event's fault",

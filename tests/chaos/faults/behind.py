@@ -43,7 +43,7 @@ TOLD_AGAIN_SECONDS: Final = 2 * HEALS
 
 @contextmanager
 def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
-    """Let the destination take an event, and kill the workers before they hear of it."""
+    """Let the destination accept an event, and kill the workers before they get the answer."""
     behind = behind_of(scene)
     caught: list[ReceivedEvent] = []
     once = threading.Lock()
@@ -98,7 +98,7 @@ def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
-    """Let it take some events, and say so when nobody waits any more."""
+    """Let it accept some events, and answer after the sender has given up."""
     behind = behind_of(scene)
     late: set[str] = set()
 
@@ -149,7 +149,7 @@ def the_destination_resets(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_is_away(scene: Scene) -> Iterator[None]:
-    """Have nobody at its address."""
+    """Leave its address without a listener."""
     with _away(scene, behind_of(scene).receiver_proxy):
         yield
     wait_told(behind_of(scene))
@@ -157,7 +157,7 @@ def the_destination_is_away(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_is_away(scene: Scene) -> Iterator[None]:
-    """Have nobody at the address of the platform's API."""
+    """Leave the address of the platform's API without a listener."""
     with _away(scene, behind_of(scene).platform_proxy):
         yield
 
@@ -191,7 +191,7 @@ def _away(scene: Scene, proxy: Proxy) -> Iterator[None]:
     proxy.cut_all()
     try:
         yield
-        scene.await_proof("connections found nobody", lambda: proxy.turned_away > turned_away)
+        scene.await_proof("connections were refused", lambda: proxy.turned_away > turned_away)
     finally:
         proxy.target = usual
 

@@ -65,7 +65,7 @@ def the_broker_is_away(scene: Scene) -> Iterator[None]:
     normal = scene.load.watch_for(NORMAL_SECONDS).latency(50)
     before = stand.broker.pid
     stand.broker.stop()
-    scene.prove("nobody listens at its port", has_struck=not stand.broker.is_ready())
+    scene.prove("its port has no listener", has_struck=not stand.broker.is_ready())
     with scene.load.watch() as outage:
         yield
     stand.broker.start()
@@ -127,7 +127,7 @@ def _alarm(scene: Scene, kind: str) -> Iterator[None]:
 
 @contextmanager
 def the_broker_is_frozen(scene: Scene) -> Iterator[None]:
-    """Suspend it: its sockets take bytes, and nobody reads them. Then let it go on."""
+    """Suspend it: its sockets accept bytes that are not read. Then let it continue."""
     with _frozen(scene, scene.stand.broker):
         yield
         scene.stand.broker.resume()

@@ -129,7 +129,7 @@ def _bring_back(stand: Stand, brokers: Sequence[PrivateRabbitMQ]) -> None:
 
 
 def _begin_anew(smaller_part: PrivateRabbitMQ) -> None:
-    """Do what RabbitMQ leaves to a person after a partition: one part gives up what its tables say."""
+    """Do what RabbitMQ leaves to an operator after a partition: one part gives up its tables."""
     smaller_part.kill()
     smaller_part.start()
 

@@ -88,7 +88,7 @@ def the_database_is_away(scene: Scene) -> Iterator[None]:
     assert database is not None
     with _nothing_given_up(scene):
         database.stop()
-        scene.prove("nobody answers at its port", has_struck=not database.is_ready())
+        scene.prove("its port does not answer", has_struck=not database.is_ready())
         yield
         database.start()
 
@@ -113,7 +113,7 @@ def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
     stand, before = scene.stand, scene.stand.ask(DEADLOCKS)
     with _nothing_given_up(scene), stand.connect() as ours:
         ours.execute("BEGIN")
-        # Nobody but the worker looks for deadlocks, so the worker is the victim.
+        # Only the worker looks for deadlocks, so the worker is the victim.
         ours.execute("SET LOCAL deadlock_timeout = '5s'")
         ours.execute("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
         scene.wait_until(lambda: stand.ask(WAITING) > 0, "a worker waits for our lock")

@@ -25,7 +25,7 @@ ADOPTED_SECONDS = 60.0
 
 @contextmanager
 def an_edge_process_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill one of the two; gunicorn starts another, and somebody adopts the journal."""
+    """Kill one of the two; gunicorn starts another, and a process adopts the journal."""
     edge, journals = scene.stand.edge, scene.stand.journals
     victim = scene.chance.choice(edge.children())
     os.kill(victim, signal.SIGKILL)
@@ -83,7 +83,7 @@ def everything_is_told_to_stop(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_reloaded(scene: Scene) -> Iterator[None]:
-    """Send SIGHUP, which rolls the processes over; nobody notices."""
+    """Send SIGHUP, which replaces the processes without an effect on senders."""
     edge = scene.stand.edge
     before = set(edge.children())
     edge.send(signal.SIGHUP)

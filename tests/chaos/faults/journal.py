@@ -177,7 +177,7 @@ def _filled(scene: Scene, words: str, is_full: Callable[[], bool]) -> Iterator[N
 
 @contextmanager
 def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
-    """Kill broker and edge, damage a journal while nobody looks, start both."""
+    """Kill broker and edge, damage a journal while both are stopped, start both."""
     stand = scene.stand
     before = len(stand.journals.aside("damaged"))
     log, start = stand.edge.log, stand.edge.log.stat().st_size
@@ -198,7 +198,7 @@ def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
     wait_until(
         lambda: len(stand.journals.aside("damaged")) > before,
         CATCHES_UP,  # its turn comes in the order of the backlog
-        "the damaged file is kept for a person",
+        "the damaged file is kept",
     )
 
 

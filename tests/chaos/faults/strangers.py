@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
 
-NOBODY = 65534
+OTHER_USER = 65534
 WITHOUT_ROOTS_EYES = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 WITHOUT_ROOTS_EYES += ["--inh-caps=-dac_override,-dac_read_search"]
 """Root reads everything; an edge without these two rights is refused as any user is."""
@@ -56,7 +56,7 @@ def _settle_in(root: Path) -> list[Path]:
     (foreign / "lock").mkdir()
     (lockless / "00000001.segment").write_bytes(b"no record")
     (unreadable / "lock").touch()
-    os.chown(unreadable, NOBODY, NOBODY)
+    os.chown(unreadable, OTHER_USER, OTHER_USER)
     unreadable.chmod(0o700)
     dangling, file = root / "3-dangling", root / "4-file"
     dangling.symlink_to(root / "nowhere")

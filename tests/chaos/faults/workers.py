@@ -243,7 +243,7 @@ def _dead_lettered(scene: Scene, order: str, code: str) -> Iterator[None]:
     yield
     scene.await_proof(f"the handler was told: {order}", lambda: _obeyed(scene).count(order) > before)
     question = {"digest": digest_of(body), "code": code}
-    scene.wait_until(lambda: stand.ask(REASON, **question) > 0, f"the event is on record as {code}")
+    scene.wait_until(lambda: stand.ask(REASON, **question) > 0, f"the event is recorded as {code}")
     stand.wait_healthy()
     scene.let_catch_up(FEW)
 

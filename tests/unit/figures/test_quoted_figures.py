@@ -166,7 +166,7 @@ def test_a_page_may_quote_what_is_not_measured_yet_and_says_so(repository):
     assert "| # |\n| --- |\n<!-- /table -->" in filled
 
 
-def test_a_source_that_nobody_writes_is_refused(repository):
+def test_an_unknown_source_is_refused(repository):
     with pytest.raises(
         QuoteError, match="it quotes perfomance, but figures are of performance, profile, chaos"
     ):

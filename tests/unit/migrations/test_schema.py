@@ -19,7 +19,7 @@ def test_the_newest_revision_is_the_one_that_no_other_follows():
     assert schema.head_of(schema.DIRECTORY) == schema.head_revision()
 
 
-def test_a_table_that_somebody_dropped_is_named():
+def test_a_dropped_table_is_named():
     finding = judge_tables(["drift"])
     assert finding.level is Level.PROBLEM
     assert "drift" in finding.text
