@@ -40,13 +40,13 @@ HABITS = {
 BEFORE_LETTER = re.compile(r"(dead|capital|case)[\s_#*-]*$", re.IGNORECASE)
 """A dead letter may stand on two lines, and letters may be those of the alphabet."""
 ALLOWED = {
-    "deploy": 24,
+    "deploy": 18,
     "docker": 1,
     "docs": 9,
     "messaging": 45,
     "migrations": 16,
-    "omctl": 27,
-    "tests": 172,
+    "omctl": 10,
+    "tests": 170,
     "webhook_api": 17,
     "workers": 134,
 }
