@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from omctl.__main__ import omctl
 from tests.chaos.faults import FAULTS
 from workers.db.models import metadata
 
@@ -134,3 +135,10 @@ def test_every_log_event_that_operators_look_up_is_logged():
 
     assert len(named) > 40
     assert {event for event in named if f'"{event}"' not in code} == set()
+
+
+def test_every_command_has_its_section():
+    headings = re.findall(r"^### (.+)$", (ROOT / "docs/omctl.md").read_text(), re.MULTILINE)
+    described = {name for heading in headings for name in re.findall(r"omctl ([\w-]+)", heading)}
+
+    assert described == set(omctl.list_commands(None))
