@@ -29,7 +29,12 @@ help: ## List the commands
 install: ## Make the virtual environment, or bring it up to date
 	@deploy/local/prepare
 
-run: install ## Set everything up and run the service here; Ctrl-C stops it
+# What run and demo need: the service without the tools for checks and tests.
+.PHONY: local
+local:
+	@EXTRAS=local deploy/local/prepare
+
+run: local ## Set everything up and run the service here; Ctrl-C stops it
 	@$(BIN)/python -m deploy.local run
 
 lock: ## Update the pinned releases: deploy/constraints.txt for checkouts, deploy/requirements.lock for installations
@@ -41,8 +46,8 @@ wheel: ## Build the wheel, the source archive, the lock file and the SBOM into d
 install-vm: ## Install the service on this Debian host under systemd, or bring it up to date
 	@deploy/install-vm $(INSTALL)
 
-demo: install ## Run the service, send 1,000 simulated events and settle the accounts
-	@$(BIN)/python -m deploy.local demo
+demo: local ## Run the service, send 1,000 simulated events and check them; KEEP=1 keeps it running
+	@$(BIN)/python -m deploy.local demo $(if $(KEEP),--keep)
 
 test: install ## Run all tests but the long ones, on a real RabbitMQ, PostgreSQL and SQLite
 	@$(BIN)/python -m tests.servers -n $(LANES) --dist loadscope --no-loadscope-reorder --durations 15 $(PYTEST)

@@ -147,6 +147,11 @@ def ensure_rabbitmq() -> bool:
 
     Takes a minute the first time, and asks for sudo's password.
     """
+    if server_home() is None:
+        click.echo(
+            "RabbitMQ is not installed: installing Debian's package (60 MB) as root or with sudo, without "
+            "starting its service. To use another broker, set OM_AMQP_URL and OM_MANAGEMENT_URL"
+        )
     return ensure_package(server_home, "rabbitmq-server")
 
 
