@@ -142,3 +142,28 @@ def test_every_command_has_its_section():
     described = {name for heading in headings for name in re.findall(r"omctl ([\w-]+)", heading)}
 
     assert described == set(omctl.list_commands(None))
+
+
+def commands_of(text):
+    """Yield (command, options) for each call of omctl in a page's code."""
+    for code in re.findall(r"`omctl [^`]+`|^.*\bomctl [a-z].*$", text, re.MULTILINE):
+        for call in re.findall(r"\bomctl ([a-z][a-z-]*(?: [a-z][a-z-]*)?)([^`;&|#]*)", code):
+            words, rest = call[0].split(), call[1]
+            command = omctl.get_command(None, words[0])
+            if command and len(words) > 1 and hasattr(command, "commands"):
+                command = command.commands.get(words[1])
+            yield " ".join(words), command, re.findall(r"(?<![\w-])--[a-z-]+", rest)
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_and_option_of_a_page_exists(page):
+    wrong = []
+    for words, command, options in commands_of(page.read_text()):
+        known = {
+            name
+            for parameter in (command.params if command else ())
+            for name in (*parameter.opts, *parameter.secondary_opts)
+        }
+        wrong += [f"{words} {option}" for option in options if option not in known | {"--help"}]
+
+    assert wrong == []
