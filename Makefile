@@ -4,7 +4,7 @@ VENV ?= .venv
 export PYTHON VENV
 
 BIN = $(VENV)/bin
-CODE = webhook_api workers messaging simulator omctl migrations deploy tests docs
+CODE = webhook_api workers messaging simulator omctl deploy tests docs
 # More options for pytest, such as PYTEST="-k journal -x"
 PYTEST ?=
 # How many tests run side by side: more than two cores, since a test waits for servers half of its time

@@ -7,8 +7,8 @@ import shutil
 import hypothesis
 import pytest
 
-from migrations import schema
 from tests import servers
+from workers.db.migrations import schema
 
 # A deadline for an example is a timed assert: on a busy machine it fails for no fault of the code.
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=100)

@@ -11,10 +11,10 @@ from sqlalchemy.engine import make_url
 
 from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
-from migrations import schema
 from omctl.check.findings import Finding, Level
 from omctl.connections import DatabaseUnavailableError, database_url, friendly_errors
 from workers.db.engine import DatabaseClock, make_engine
+from workers.db.migrations import schema
 from workers.db.models import dead_letters, destinations, drift, metadata
 from workers.db.stats import CLOCK_AHEAD, worker_reports_now
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 AREA: Final = "settings"
-EXAMPLE: Final = files("deploy") / "environment.example"
+EXAMPLE: Final = files("omctl") / "host-files" / "environment.example"
 """Operators start from this list, and this module explains it: one text for both."""
 
 URLS: Final = ("OM_DATABASE_URL", "OM_GENESYS_API_URL")

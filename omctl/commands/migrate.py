@@ -12,11 +12,11 @@ from alembic.util import CommandError
 
 from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
-from migrations import schema
-from migrations.reading import grant_reading
 from omctl.connections import database_url, friendly_errors
 from omctl.console import print_json, print_table
 from omctl.options import dry_run_option, json_option, yes_option
+from workers.db.migrations import schema
+from workers.db.migrations.reading import grant_reading
 
 BASE: Final = "base"
 HEAD: Final = "head"

@@ -11,7 +11,7 @@ from typing import Final
 
 from messaging.errors import OpenMessagingError
 
-SHIPPED: Final = files("deploy")
+SHIPPED: Final = files("omctl") / "host-files"
 """Units, the gateway's configuration and the list of settings, as the wheel holds them."""
 UNITS: Final = Path("/etc/systemd/system")
 

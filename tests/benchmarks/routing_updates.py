@@ -19,10 +19,10 @@ from typing import Any
 import click
 from sqlalchemy import text
 
-from migrations.schema import upgrade
 from simulator.platform import Conversation, Organisation, Participant
 from simulator.platform.app import as_conversation
 from workers.db.engine import make_engine
+from workers.db.migrations.schema import upgrade
 from workers.genesys import ConversationStates, PlatformBusyError, PlatformRefusedError, RequestBudget
 from workers.handlers.conversation_updated import _KEEP
 from workers.parsing import QUEUED, ROUTED

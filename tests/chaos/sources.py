@@ -10,7 +10,7 @@ from tests.stand.product import SOURCES
 if TYPE_CHECKING:
     from pathlib import Path
 
-PACKAGES = ("messaging", "migrations", "omctl", "simulator", "webhook_api", "workers")
+PACKAGES = ("messaging", "omctl", "simulator", "webhook_api", "workers")
 
 
 def copy_of(sources: Path, directory: Path) -> Path:

@@ -7,9 +7,9 @@ from hashlib import sha256
 import pytest
 import sqlalchemy
 
-from migrations import schema
 from tests.services import Edge, IntakeWorker, Service, SettleWorker, declare_topology, post, running
 from workers.db.engine import make_engine
+from workers.db.migrations import schema
 
 SECONDS = 20.0
 

@@ -39,7 +39,7 @@ def programs(tmp_path_factory):
     # As docs/install.md describes it: the lock file is in the wheel; pip accepts only files with its hashes.
     [wheel] = wheels.glob("open_messaging_ingest-*.whl")
     run(sys.executable, "-m", "zipfile", "-e", wheel, directory / "unpacked")
-    lock = directory / "unpacked" / "deploy" / "requirements.lock"
+    lock = directory / "unpacked" / "omctl" / "host-files" / "requirements.lock"
     install = ("--python", environment, "install", "--no-compile")
     pip(*install, "--require-hashes", "--only-binary", ":all:", "--requirement", lock)
     pip(*install, "--no-deps", *wheels.iterdir())

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-PRODUCT: Final = ("messaging", "webhook_api", "workers", "migrations", "omctl", "simulator")
+PRODUCT: Final = ("messaging", "webhook_api", "workers", "omctl", "simulator")
 """Paths that figures depend on. Tests and pages may change without making a figure old."""
 
 PAGES: Final = ("README.md", "CHANGELOG.md", "docs")

@@ -23,7 +23,7 @@ SUITES: Final[Mapping[str, tuple[str, ...]]] = {
     "test-systemd": INSTALLED,
     "test-three": INSTALLED,
     "test-compose": (*PRODUCT, "docker", "setup.cfg"),
-    "questions": ("migrations",),
+    "questions": ("workers/db/migrations",),
 }
 """The commands of `make` that take too long for `make check`, with the paths that their results depend on."""
 

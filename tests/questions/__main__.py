@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from sqlalchemy import create_engine, text
 
-from migrations import schema
 from tests.figures import certificate, postgresql_version
 from tests.figures.evidence import record
 from tests.questions.filling import TABLES, fill
 from tests.questions.page import PAGE, parameters_of, questions
 from tests.servers import PrivatePostgreSQL, ensure_postgresql
+from workers.db.migrations import schema
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -18,7 +18,7 @@ LOCKED = re.findall(
     r"^([a-z0-9._-]+)==([^ ]+)", (ROOT / "deploy" / "requirements.lock").read_text(), re.MULTILINE
 )
 BACKEND = "setuptools"
-OURS = {"messaging", "webhook_api", "workers", "omctl", "simulator", "migrations", "deploy"}
+OURS = {"messaging", "webhook_api", "workers", "omctl", "simulator", "deploy"}
 CHECKOUT_ONLY = {"psutil"}
 """Imported by deploy/local, which is not in the wheel."""
 

@@ -10,7 +10,7 @@ from messaging.setting_names import KNOWN
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "environment.example"
 # Settings of deploy/local are for a developer's machine and do not belong into an operator's file.
-PACKAGES = ("messaging", "webhook_api", "workers", "omctl", "migrations")
+PACKAGES = ("messaging", "webhook_api", "workers", "omctl")
 READ = re.compile(
     r"\.(?:string|strings|integer|seconds|boolean|one_of|share)\(\s*\"(OM_[A-Z_]+)\"", re.MULTILINE
 )

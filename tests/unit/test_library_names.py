@@ -19,7 +19,7 @@ import sqlalchemy.engine.base
 import urllib3.connection
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("messaging", "webhook_api", "workers", "omctl", "simulator", "migrations")
+PRODUCT = ("messaging", "webhook_api", "workers", "omctl", "simulator")
 
 PIKA = "messaging/broker/connection.py"
 SQLALCHEMY = "workers/db/engine/bulk.py"

@@ -6,10 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.admin import broker_session, set_up
-from migrations import schema
 from omctl.commands.check import check
 from omctl.commands.migrate import migrate
 from workers.db.engine import make_engine
+from workers.db.migrations import schema
 from workers.db.models import drift
 from workers.db.stats import CLOCK_AHEAD, note_worker
 

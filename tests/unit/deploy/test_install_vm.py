@@ -10,7 +10,7 @@ import pytest
 from omctl.installing.credentials import VARIABLES
 
 ROOT = Path(__file__).parents[3]
-PACKED = ("messaging", "webhook_api", "workers", "simulator", "omctl", "migrations")
+PACKED = ("messaging", "webhook_api", "workers", "simulator", "omctl")
 TOLD = 'printf "%s\\n" "$(basename "$0") $*" >> "$TOLD"\n'
 OMCTL = f"""\
 {TOLD}case "$FAILS $*" in

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from deploy.local.brokers import BrokerAddress
 from deploy.local.running import query_command
 from deploy.local.service import LocalService, environment_file, missing_settings, secret_file
-from migrations import schema
+from workers.db.migrations import schema
 
 BROKER = BrokerAddress("amqp://host", "", "a broker")
 

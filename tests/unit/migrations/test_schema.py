@@ -2,9 +2,9 @@
 
 import pytest
 
-from migrations import schema
 from omctl.check.database import judge_tables
 from omctl.check.findings import Level
+from workers.db.migrations import schema
 
 
 @pytest.mark.parametrize("folders", [(), ("versions",)])

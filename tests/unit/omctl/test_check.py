@@ -10,7 +10,6 @@ from alembic.script import ScriptDirectory
 
 from messaging.admin import BrokerObject, ObjectState
 from messaging.errors import ConfigurationError
-from migrations.schema import DIRECTORY, is_newer
 from omctl.check import Finding, check_areas, check_settings
 from omctl.check.broker import check_proof, judge_object
 from omctl.check.database import judge_clock, judge_paused, judge_revision
@@ -23,6 +22,7 @@ from omctl.commands.check import find_roles, summarise
 from omctl.installing import BOTH, Role
 from omctl.installing import options as installation_options
 from webhook_api.journal import record_header
+from workers.db.migrations.schema import DIRECTORY, is_newer
 
 EVENTS = "open-messaging.events"
 

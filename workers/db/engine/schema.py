@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 SCHEMA_REVISION: Final = "0001"
-"""Newest migration that this version needs; a test compares it with migrations/versions. It sorts as text."""
+"""Newest migration that this version needs; a test compares it with those that exist. It sorts as text."""
 
 
 def check_schema(engine: Engine) -> None:

@@ -28,7 +28,7 @@ _PUT: Final = insert_into(outbox, COLUMNS)
 def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
     """Write entries in their order, values as COLUMNS has them, and plan their deliveries.
 
-    The trigger `outbox_plans_deliveries` (migrations/versions/0001_baseline.py) inserts into `deliveries`, in
+    The trigger `outbox_plans_deliveries` (in workers/db/migrations/versions) inserts into `deliveries`, in
     the same transaction, one row for each entry and destination that `subscriptions` has for its event type.
     The caller holds the locks of the conversations, so that within each the ids rise in the order of the
     commits.

@@ -7,11 +7,11 @@ from click.testing import CliRunner
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
-from migrations.reading import NoRolesError, grant_reading
 from omctl.commands.migrate import migrate
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, payload_of, said
 from workers.db.engine import make_engine
+from workers.db.migrations.reading import NoRolesError, grant_reading
 from workers.db.models import metadata
 from workers.intake import own_handlers
 

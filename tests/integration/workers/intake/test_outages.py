@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from messaging.errors import RetryLaterError
-from migrations import schema
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
 from tests.servers import free_port
 from workers.db.engine import make_engine, transact
+from workers.db.migrations import schema
 from workers.parsing.events import CONVERSATION_MESSAGE
 
 

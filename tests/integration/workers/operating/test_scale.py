@@ -7,10 +7,10 @@ import pika
 import pytest
 
 from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
-from migrations import schema
 from tests.integration.workers.operating import fast_scaler
 from tests.servers import ServerProcess
 from tests.services import Service, declare_topology, running
+from workers.db.migrations import schema
 from workers.queue_depths import QueueDepths
 
 BACKLOG = 3000
