@@ -21,7 +21,7 @@ INSTALL ?=
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheel install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model chaos chaos-sabotage soak bench bench-quick questions docs profile
+.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model chaos chaos-sabotage soak bench bench-quick questions docs profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -40,8 +40,12 @@ run: local ## Set everything up and run the service here; Ctrl-C stops it
 lock: ## Update the pinned releases: deploy/constraints.txt for checkouts, deploy/requirements.lock for installations
 	@deploy/local/lock-requirements
 
-wheel: ## Build the wheel, the source archive, the lock file and the SBOM into dist/
-	@deploy/local/build-wheel
+wheel: ## Build the wheel, the source archive, the lock file, the SBOM and checksums into dist/
+	@deploy/local/build-distributions
+
+release: evidence ## Build the same if every long suite has passed on this code and nothing is uncommitted
+	@test -z "$$(git status --porcelain)" || { echo "There are uncommitted changes: this is no release."; exit 1; }
+	@deploy/local/build-distributions
 
 install-vm: ## Install the service on this Debian host under systemd, or bring it up to date
 	@deploy/install-vm $(INSTALL)

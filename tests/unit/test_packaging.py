@@ -24,3 +24,19 @@ def test_every_package_is_in_the_image_and_is_checked(package):
     assert package in re.search(r"^CODE = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
     assert package in SETUP["mypy"]["packages"].replace(",", " ").split()
     assert package in SETUP["importlinter"]["root_packages"].split()
+
+
+def test_no_installed_package_has_a_name_that_others_use_too():
+    assert not {"deploy", "migrations", "tests", "docs"} & set(PACKAGES)
+
+
+def test_everything_that_omctl_installs_on_a_host_is_packed():
+    patterns = SETUP["options.package_data"]["omctl"].split()
+    packed = {path for pattern in patterns for path in (ROOT / "omctl").glob(pattern)}
+    folders = ("systemd", "nginx", "nftables", "polkit", "prometheus", "grafana")
+    shipped = {path for folder in folders for path in (ROOT / "omctl" / "host-files" / folder).iterdir()}
+    assert shipped <= packed
+
+
+def test_a_release_needs_the_evidence_of_every_long_suite():
+    assert re.search(r"^release: evidence ", (ROOT / "Makefile").read_text(), re.MULTILINE)
