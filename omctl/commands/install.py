@@ -51,19 +51,19 @@ pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
     "--role", "roles", type=click.Choice([*(role.value for role in Role), BOTH]), multiple=True,
     help="What this host does. Default: both, with RabbitMQ and PostgreSQL beside it.",
 )  # fmt: skip
-@click.option("--server-name", help="Whom the certificate names. Default: localhost.")
+@click.option("--server-name", help="The name in the certificate. Default: localhost.")
 @click.option(
     "--certificate", type=(pem, pem), metavar="PEM KEY",
-    help="The certificate and its private key; without them one is made that signs itself.",
+    help="The certificate and its private key. Default: a self-signed one.",
 )  # fmt: skip
 @click.option("--bind", help="Where the edge listens. Default: 127.0.0.1:8080.")
 @click.option(
     "--workers", type=click.IntRange(0),
-    help="Always so many intake workers. Default: 0, which is as many as the queue needs.",
+    help="A fixed number of intake workers. Default: 0, as many as the queue needs.",
 )  # fmt: skip
 @click.option(
     "--platform-only/--no-platform-only", default=None,
-    help="Refuse senders that are not on the platform's list, as soon as there is one. Default: no.",
+    help="Refuse addresses outside the platform's list, once there is one. Default: no.",
 )  # fmt: skip
 @click.option(
     "--firewall/--no-firewall", default=None,
@@ -71,8 +71,8 @@ pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
 )  # fmt: skip
 @click.option(
     "--cluster", metavar="HOST,HOST,HOST",
-    help="The hosts, this one among them, whose brokers shall be one; the first is installed first. "
-    "Default: '', a broker alone.",
+    help="All hosts of one broker cluster, including this one; install the first one first. "
+    "Default: '', a broker of its own.",
 )  # fmt: skip
 @dry_run_option
 @json_option
@@ -89,28 +89,30 @@ def install(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Bring the service up on this Debian host, or bring an older one up to date; as root.
+    """Install or upgrade the service on this Debian host, as root.
 
-    An account, units of systemd, settings in /etc/open-messaging, nginx with TLS, and RabbitMQ and PostgreSQL
-    with users of the least rights, unless OM_AMQP_URL or OM_DATABASE_URL name others. What stands is left as
-    it is, secrets, addresses and the certificate too, so that the same command again is safe: it brings the
-    tables up to date and starts the services again, while the port stays open and refuses nobody. The units
-    run the environment this omctl is in.
+    This creates an account, systemd units, settings in /etc/open-messaging, nginx with TLS and, unless
+    OM_AMQP_URL or OM_DATABASE_URL name others, RabbitMQ and PostgreSQL with users of minimal rights. Existing
+    secrets, addresses and certificates stay, so it is safe to run the same command again: it updates the
+    tables and restarts the services, while the port stays open and refuses no request. The units run the
+    virtual environment of this omctl.
 
-    Options are kept as well: one that is not given is as it was given last, which is told as `kept`. To go
-    back to a default, give it: --role both, --workers 0.
+    Options are saved: one that is not given keeps its last value, which is reported as `kept`. To reset it,
+    give its default: --role both, --workers 0.
     """
     role = (roles[0] if len(set(roles)) == 1 else BOTH) if roles else None
-    said = {
+    given = {
         "role": role, "bind": bind, "server-name": server_name, "workers": workers,
         "platform-only": platform_only, "firewall": firewall, "cluster": cluster,
     }  # fmt: skip
-    options = resolve_options({name: word for name, word in said.items() if word is not None}, certificate)
+    options = resolve_options(
+        {name: value for name, value in given.items() if value is not None}, certificate
+    )
     if options.cluster and not (options.is_edge and options.is_worker):
-        raise click.UsageError("A host of the cluster does everything: say --role both, or --cluster ''.")
+        raise click.UsageError("A host of the cluster has both roles: give --role both, or --cluster ''.")
     _check_root(dry_run=dry_run)
     if ENVIRONMENT.exists():
-        # What the units read holds here too; an upgrade's own shell does not know it.
+        # An upgrade uses the units' settings, which its own shell does not have.
         os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
     _go(plan_installation(options), dry_run=dry_run, as_json=as_json)
     if firewall and dry_run and not as_json:
@@ -119,17 +121,19 @@ def install(
 
 @click.command(epilog=REMOVAL_EXAMPLES)
 @click.option(
-    "--purge", is_flag=True, help="Also settings, secrets and journal; on the last host database and queues."
+    "--purge",
+    is_flag=True,
+    help="Also delete settings, secrets and journal, and on the last host database and queues.",
 )
-@click.option("--yes", is_flag=True, help="With --purge: do not ask.")
+@click.option("--yes", is_flag=True, help="With --purge: do not ask for confirmation.")
 @dry_run_option
 @json_option
 def uninstall(*, purge: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Take the service off this host; what it has kept stays, unless --purge says otherwise.
+    """Remove the service from this host; its data stays unless --purge is given.
 
-    On a host of a cluster --purge leaves the cluster, and leaves alone what the hosts share: queues, users
-    and database go with the last of them. Debian's packages stay, and so does the environment under /opt that
-    this omctl is in.
+    On a host of a cluster, --purge leaves the cluster and does not touch what the hosts share: queues, users
+    and database are deleted with the last host. Debian's packages and the virtual environment of this omctl
+    under /opt stay.
     """
     _check_root(dry_run=dry_run)
     if purge and not dry_run and not yes:
@@ -143,10 +147,10 @@ def _check_root(*, dry_run: bool) -> None:
 
 
 def _ask() -> None:
-    """Have a person agree to what goes for good, each part by its name."""
+    """Let the operator confirm what is deleted for good, each part by its name."""
     for title, state in run_steps(purge_steps(), dry_run=True):
         click.echo(f"{state}: {title}", err=True)
-    click.confirm("What would be done cannot be undone; go on?", abort=True, err=True)
+    click.confirm("This cannot be undone. Continue?", abort=True, err=True)
 
 
 def _go(steps: Iterable[Step], *, dry_run: bool, as_json: bool) -> None:

@@ -25,16 +25,16 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--check", "is_check", is_flag=True, help="Change nothing; exit 1 where anything differs.")
+@click.option("--check", "is_check", is_flag=True, help="Change nothing; exit 1 if anything differs.")
 @dry_run_option
 @json_option
 def register(*, is_check: bool, dry_run: bool, as_json: bool) -> None:
     """Create or change the registrations of OM_REGISTRATION at the platform, then verify them.
 
-    What is there already is looked up by its name, so that it may run again at any time; a creation whose
-    answer was lost is looked for and never repeated. Headers are OM_REQUIRED_HEADERS, the secret is of
-    OM_WEBHOOK_SECRETS: set where there is none or one that the edge does not take, else left as it is, since
-    `omctl rotate-secret` changes it without a refused event. Secrets and headers are never shown.
+    Existing registrations are found by name, so it is safe to run this again; a creation whose answer was
+    lost is looked for and never repeated. Headers come from OM_REQUIRED_HEADERS. The secret of
+    OM_WEBHOOK_SECRETS is set only if the integration has none or one that the edge does not accept; `omctl
+    rotate-secret` changes it without a refused event. Secrets and headers are never shown.
     """
     environment = Environment()
     configured = read_configured(environment)

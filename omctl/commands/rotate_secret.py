@@ -38,11 +38,11 @@ Examples:
 @click.command("rotate-secret", epilog=EXAMPLES)
 @click.option(
     "--file", "path", type=click.Path(dir_okay=False, path_type=Path),
-    help="Instead of OM_WEBHOOK_SECRETS_FILE: the file that systemd's credential comes from, for example.",
+    help="The file to change instead of OM_WEBHOOK_SECRETS_FILE, such as the source of a systemd credential.",
 )  # fmt: skip
 @click.option("--edge", "edges", metavar="URL", multiple=True, help="Each edge. [default: that of OM_BIND]")
 @click.option(
-    "--reload", metavar="COMMAND", default="", help="Brings the file to the edges and reloads them."
+    "--reload", metavar="COMMAND", default="", help="Copies the file to the edges and reloads them."
 )
 @click.option("--quiet-seconds", type=click.FloatRange(0), default=QUIET_SECONDS, show_default=True)
 @click.option("--wait-seconds", type=click.FloatRange(0), default=TIMEOUT_SECONDS, show_default=True)
@@ -58,12 +58,12 @@ def rotate_secret(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Put a new secret in the place of the one that signs, while events come.
+    """Replace the secret that signs the webhooks, while events arrive.
 
-    Six steps; which is next follows from the file, the edges and the platform, so that after an interruption,
-    or when a step has waited for --wait-seconds in vain, the same command goes on. The old secret goes when
-    traffic was seen under the new one, and none under the old one for --quiet-seconds: the platform repeats
-    for 85 s.
+    There are six steps. The next one follows from the file, the edges and the platform, so the same command
+    continues after an interruption or after a step that waited --wait-seconds in vain. The old secret is
+    removed when events came with the new one, and none with the old one for --quiet-seconds: the platform
+    repeats a webhook for 85 s.
     """
     environment = Environment()
     file = SecretsFile.find(path)
@@ -86,7 +86,7 @@ def rotate_secret(
     if as_json:
         print_json({"done": True})
     else:
-        click.echo("The new secret signs, and is the only one.")
+        click.echo("The new secret signs, and it is the only one.")
 
 
 def _own(environment: Environment) -> str:

@@ -40,8 +40,6 @@ HABITS = {
 BEFORE_LETTER = re.compile(r"(dead|capital|case)[\s_#*-]*$", re.IGNORECASE)
 """A dead letter may stand on two lines, and letters may be those of the alphabet."""
 ALLOWED = {
-    "deploy": 18,
-    "docker": 1,
     "docs": 9,
     "messaging": 45,
     "omctl": 10,

@@ -175,7 +175,7 @@ def test_one_role_and_a_cluster_do_not_go_together_whichever_is_kept(host, earli
     host.install(*earlier)
     before = host.file.read_text()
 
-    assert "say --role both, or --cluster ''." in "".join(host.install(*later))
+    assert "give --role both, or --cluster ''." in "".join(host.install(*later))
     assert host.file.read_text() == before
     host.install(*later, *way_out)
     assert host.file.read_text() != before
