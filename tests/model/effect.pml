@@ -115,7 +115,7 @@ active [8] proctype intake() {
 
 active [2] proctype worker() {
     do
-    /* consuming/acknowledging.py. */
+    /* consuming/settling.py. */
 #ifdef ACKNOWLEDGE_BEFORE_COMMIT
     :: d_step { held[w] -> printf("> Worker %d acknowledges {%d}.\n", w + 1, held[w]); held[w] = 0; nothing_is_lost }
 #endif
