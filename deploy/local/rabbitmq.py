@@ -85,7 +85,7 @@ class PrivateErlang:
         self.epmd_port = free_port()
         self._directory = directory
         stored = directory / COOKIE
-        self._cookie = stored.read_text() if stored.exists() else secrets.token_hex(16)
+        self.cookie = stored.read_text() if stored.exists() else secrets.token_hex(16)
         self._nodes: set[str] = set()
         self._epmd = ServerProcess("epmd", directory / "epmd.log")
 
@@ -108,7 +108,7 @@ class PrivateErlang:
         path = home / COOKIE
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
-        path.write_text(self._cookie)
+        path.write_text(self.cookie)
         path.chmod(0o400)
 
 
