@@ -1,5 +1,6 @@
 """Read from the tables what a sender's ledger is compared with."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from hashlib import sha256
 from typing import Any, Final
@@ -7,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, CursorResult, Select, Table, and_, case, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from simulator.settlement import DeadLetterRow, Effect, ProcessedRow, Records
+from simulator.settlement import Records
 from workers.db.models import (
     conversation_messages,
     conversations,
@@ -34,26 +35,21 @@ EXPECTED_COUNTS: Final = {
 
 def read_records(connection: Connection, digests: Collection[str]) -> Records:
     """Return what the tables hold of the bodies with these hexadecimal digests."""
-    processed = list(_processed(connection, digests))
+    table, outcomes, conversation_ids = processed_events.c, defaultdict[str, list[str]](list), set[str]()
+    for row in _rows(connection, select(table.body_sha256, table.conversation_id, table.outcome)):
+        if (digest := row.body_sha256.hex()) in digests:
+            outcomes[digest].append(row.outcome)
+            conversation_ids.add(row.conversation_id)
     dead = _rows(connection, select(dead_letters.c.body_sha256, dead_letters.c.code))
+    dead_rows = [(row.body_sha256.hex(), row.code) for row in dead]
     conflicts = _rows(connection, select(duplicate_events.c.body_sha256))
     return Records(
-        processed=processed,
-        dead_letters=[
-            DeadLetterRow(row.body_sha256.hex(), row.code) for row in dead if row.body_sha256.hex() in digests
-        ],
-        effects=list(_effects(connection, {row.conversation_id for row in processed})),
+        outcomes=outcomes,
+        dead_letters=[(digest, code) for digest, code in dead_rows if digest in digests],
+        deviations=list(_deviations(connection, conversation_ids)),
         conflicts={digest.hex() for (digest,) in conflicts} & set(digests),
         kept=_stored(connection) & set(digests),
     )
-
-
-def _processed(connection: Connection, digests: Collection[str]) -> Iterator[ProcessedRow]:
-    table = processed_events.c
-    query = select(table.body_sha256, table.conversation_id, table.outcome, table.event_type)
-    for row in _rows(connection, query):
-        if (digest := row.body_sha256.hex()) in digests:
-            yield ProcessedRow(digest, row.conversation_id, row.outcome, row.event_type)
 
 
 def _stored(connection: Connection) -> set[str]:
@@ -62,8 +58,8 @@ def _stored(connection: Connection) -> set[str]:
     return {sha256(body).hexdigest() for column in columns for (body,) in _rows(connection, select(column))}
 
 
-def _effects(connection: Connection, conversation_ids: Collection[str]) -> Iterator[Effect]:
-    """Yield each count that the workers keep of these conversations."""
+def _deviations(connection: Connection, conversation_ids: Collection[str]) -> Iterator[int]:
+    """Yield for each count of these conversations by how much it is too high."""
     events = _expected_counts().subquery("events")
     messages = _count_rows(conversation_messages).subquery("messages")
     receipts = _count_rows(message_receipts).subquery("receipts")
@@ -86,7 +82,7 @@ def _effects(connection: Connection, conversation_ids: Collection[str]) -> Itera
     for row in _rows(connection, query).mappings():
         if row["conversation_id"] in conversation_ids:
             for counter, expected in EXPECTED_COUNTS.items():
-                yield Effect(f"{counter} of {row['conversation_id']}", row[expected], row[counter])
+                yield row[counter] - row[expected]
 
 
 def _expected_counts() -> Select[Any]:

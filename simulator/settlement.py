@@ -1,51 +1,28 @@
 """Compare a sender's ledger with what the service has stored."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from simulator.ledger import LedgerRow
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessedRow:
-    """A row of processed_events; its digest is hexadecimal."""
-
-    body_sha256: str
-    conversation_id: str
-    outcome: str
-    event_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterRow:
-    """A row of dead_letters; its digest is hexadecimal."""
-
-    body_sha256: str
-    reason_code: str
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """A count that the workers keep, such as a conversation's messages, beside the count it should equal."""
-
-    name: str
-    expected: int
-    actual: int
-
-
-@dataclass(frozen=True, slots=True)
 class Records:
-    """What the tables hold of a ledger's bodies.
+    """What the tables hold of a ledger's bodies, by hexadecimal digests.
 
     Args:
-        conflicts: Digests of bodies that have a known event's key and different content.
-        kept: Digests of the stored bodies, computed from the stored bytes.
+        outcomes: The outcomes of each body's rows in processed_events.
+        dead_letters: Digest and reason code of each row in dead_letters.
+        deviations: For each count that the workers keep, such as a conversation's messages, the difference
+            from the count that it should equal.
+        conflicts: Bodies that have a known event's key and different content.
+        kept: The stored bodies, with digests computed from the stored bytes.
     """
 
-    processed: Sequence[ProcessedRow] = ()
-    dead_letters: Sequence[DeadLetterRow] = ()
-    effects: Sequence[Effect] = ()
+    outcomes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    dead_letters: Sequence[tuple[str, str]] = ()
+    deviations: Sequence[int] = ()
     conflicts: Collection[str] = frozenset()
     kept: Collection[str] = frozenset()
 
@@ -113,7 +90,6 @@ def settle(ledger: Sequence[LedgerRow], records: Records, *, queued: Iterable[st
     """
     subjects = _subjects(ledger, records)
     readable = {*records.kept, *queued}
-    deviations = [effect.actual - effect.expected for effect in records.effects]
     return LedgerVerdict(
         sent=sum(row.attempts for row in ledger),
         answered=sum(row.answered for row in ledger),
@@ -123,9 +99,9 @@ def settle(ledger: Sequence[LedgerRow], records: Records, *, queued: Iterable[st
         dead_lettered=sum(subject.is_dead and not subject.outcomes for subject in subjects),
         conflicts=sum(row.answered and row.body_sha256 in records.conflicts for row in ledger),
         lost=sum(subject.lost(readable) for subject in subjects)
-        + sum(max(0, -value) for value in deviations),
+        + sum(max(0, -value) for value in records.deviations),
         repeated=sum(max(0, len(subject.outcomes) - 1) for subject in subjects)
-        + sum(max(0, value) for value in deviations),
+        + sum(max(0, value) for value in records.deviations),
     )
 
 
@@ -134,14 +110,11 @@ def _subjects(ledger: Iterable[LedgerRow], records: Records) -> list[_Subject]:
     bodies = defaultdict[int | str, list[LedgerRow]](list)
     for row in ledger:
         bodies[row.body_sha256 if row.event is None else row.event].append(row)
-    outcomes = defaultdict[str, list[str]](list)
-    for processed in records.processed:
-        outcomes[processed.body_sha256].append(processed.outcome)
-    dead = {row.body_sha256 for row in records.dead_letters}
+    dead = {digest for digest, _ in records.dead_letters}
     return [
         _Subject(
             rows,
-            [outcome for row in rows for outcome in outcomes[row.body_sha256]],
+            [outcome for row in rows for outcome in records.outcomes.get(row.body_sha256, ())],
             any(row.body_sha256 in dead for row in rows),
         )
         for rows in bodies.values()

@@ -60,7 +60,7 @@ class Accounts:
     def disagreements(self) -> list[str]:
         """Return how the sources differ; empty if they agree."""
         unanswered = sum(not row.answered for row in self.ledger)
-        recorded = Counter(row.body_sha256 for row in self.records.dead_letters)
+        recorded = Counter(digest for digest, _ in self.records.dead_letters)
         queued = Counter(self.queued)
         found = {
             f"{unanswered} bodies were never answered 200": unanswered,
@@ -87,9 +87,9 @@ class Accounts:
 
     def outcome_table(self) -> Table:
         """Show what happened to each kind of body."""
-        outcomes: dict[str, str] = {row.body_sha256: "dead letter" for row in self.records.dead_letters}
+        outcomes = {digest: "dead letter" for digest, _ in self.records.dead_letters}
         outcomes |= dict.fromkeys(self.records.conflicts, "conflict")
-        outcomes |= {row.body_sha256: row.outcome for row in self.records.processed}
+        outcomes |= {digest: found[-1] for digest, found in self.records.outcomes.items()}
         columns = ("kind", "requests", "bodies", "200", "processed", "skipped", "dead letter", "conflict")
         table = Table(title="What happened to the events", title_justify="left")
         for column in columns:
@@ -104,7 +104,7 @@ class Accounts:
     def reason_table(self) -> Table:
         """Show why events became dead letters."""
         table = Table("reason", "dead letters", title="Why they are dead letters", title_justify="left")
-        for code, count in Counter(row.reason_code for row in self.records.dead_letters).most_common():
+        for code, count in Counter(code for _, code in self.records.dead_letters).most_common():
             table.add_row(code, str(count))
         return table
 

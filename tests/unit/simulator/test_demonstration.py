@@ -14,17 +14,15 @@ from simulator.demonstration import (
 )
 from simulator.ledger import LedgerRow
 from simulator.platform import History
-from simulator.settlement import DeadLetterRow, ProcessedRow, Records, settle
+from simulator.settlement import Records, settle
 from simulator.traffic import traffic
 
 GOOD = LedgerRow("aa", 1, "message", 200, 1, answered=True)
 MALFORMED = LedgerRow("bb", None, "malformed", 200, 1, answered=True)
-PROCESSED = ProcessedRow("aa", "conversation", "processed", "openmessaging:conversation:message")
-DEAD = DeadLetterRow("bb", "not_json")
 
 
-def accounts(ledger=(GOOD, MALFORMED), processed=(PROCESSED,), queued=("bb",)):
-    records = Records(processed=processed, dead_letters=[DEAD], kept={row.body_sha256 for row in processed})
+def accounts(ledger=(GOOD, MALFORMED), outcomes=("processed",), queued=("bb",)):
+    records = Records({"aa": outcomes}, dead_letters=[("bb", "not_json")], kept={"aa"} if outcomes else ())
     return Accounts(ledger, records, queued, settle(ledger, records, queued=queued))
 
 
@@ -35,8 +33,8 @@ def test_accounts_that_agree_report_nothing():
 @pytest.mark.parametrize(
     ("difference", "text"),
     [
-        ({"processed": ()}, "1 lost"),
-        ({"processed": (PROCESSED, PROCESSED)}, "1 repeated"),
+        ({"outcomes": ()}, "1 lost"),
+        ({"outcomes": ("processed", "processed")}, "1 repeated"),
         ({"queued": ("bb", "bb")}, "dead letters are in the queue that are not recorded"),
         ({"queued": ("bb", "cc")}, "dead letters are in the queue that are not recorded"),
         (

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from simulator.ledger import Ledger, LedgerRow, read_ledger
-from simulator.settlement import DeadLetterRow, Effect, LedgerVerdict, ProcessedRow, Records, settle
+from simulator.settlement import LedgerVerdict, Records, settle
 from simulator.traffic import Post
 
 POST = Post(1, "message", b"{}")
@@ -15,21 +15,18 @@ def sent(digest, event=None, *, answered=True, attempts=1):
     return LedgerRow(digest, event, "message", 200 if answered else 503, attempts, answered)
 
 
-def processed(digest, outcome="processed"):
-    return ProcessedRow(digest, "conversation", outcome, "openmessaging:conversation:message")
-
-
-def settled(ledger, processed=(), dead=(), *, kept=None, queued=None, **more):
+def settled(ledger, outcomes=None, dead=(), *, kept=None, queued=None, **more):
     """Compare with records that keep every known body by default."""
-    dead_letters = [DeadLetterRow(digest, "not_json") for digest in dead]
-    kept = {row.body_sha256 for row in processed} if kept is None else kept
-    records = Records(processed=processed, dead_letters=dead_letters, kept=kept, **more)
+    outcomes = {digest: [outcome] for digest, outcome in (outcomes or {}).items()}
+    dead_letters = [(digest, "not_json") for digest in dead]
+    kept = set(outcomes) if kept is None else kept
+    records = Records(outcomes, dead_letters, kept=kept, **more)
     return settle(ledger, records, queued=dead if queued is None else queued)
 
 
 def test_everything_in_its_place_is_clean():
     ledger = [sent("a", 1), sent("b", 2, attempts=3), sent("c")]
-    verdict = settled(ledger, [processed("a"), processed("b", "skipped")], ["c"])
+    verdict = settled(ledger, {"a": "processed", "b": "skipped"}, ["c"])
     assert verdict == LedgerVerdict(
         sent=5,
         answered=3,
@@ -57,14 +54,14 @@ def test_a_body_that_was_never_answered_is_not_lost():
 
 def test_different_content_of_a_known_event_is_a_readable_conflict():
     ledger = [sent("a", 1), sent("a2", 1)]
-    verdict = settled(ledger, [processed("a2")], kept={"a", "a2"}, conflicts={"a"})
+    verdict = settled(ledger, {"a2": "processed"}, kept={"a", "a2"}, conflicts={"a"})
     assert (verdict.unique, verdict.processed, verdict.conflicts) == (1, 1, 1)
     assert verdict.is_clean
 
 
 def test_an_answered_body_that_can_no_longer_be_read_is_lost_although_its_event_is_known():
-    assert settled([sent("a", 1), sent("a2", 1)], [processed("a2")]).lost == 1
-    assert settled([sent("a", 1)], [processed("a")], kept=set()).lost == 1
+    assert settled([sent("a", 1), sent("a2", 1)], {"a2": "processed"}).lost == 1
+    assert settled([sent("a", 1)], {"a": "processed"}, kept=set()).lost == 1
 
 
 def test_a_recorded_dead_letter_that_is_not_in_the_queue_is_lost():
@@ -72,23 +69,22 @@ def test_a_recorded_dead_letter_that_is_not_in_the_queue_is_lost():
 
 
 def test_two_rows_for_one_event_are_a_repeated_effect():
-    verdict = settled([sent("a", 1), sent("a2", 1)], [processed("a"), processed("a2")])
+    verdict = settled([sent("a", 1), sent("a2", 1)], {"a": "processed", "a2": "processed"})
     assert verdict.repeated == 1
 
 
 def test_a_count_above_its_events_is_repeated_and_one_below_is_lost():
-    effects = [Effect("messages", expected=2, actual=5), Effect("events", expected=4, actual=3)]
-    verdict = settled([], effects=effects)
+    verdict = settled([], deviations=[3, -1, 0])
     assert (verdict.lost, verdict.repeated) == (1, 3)
 
 
 def test_rows_of_other_senders_do_not_count():
-    verdict = settled([sent("a", 1)], [processed("a"), processed("z")], ["y"])
+    verdict = settled([sent("a", 1)], {"a": "processed", "z": "processed"}, ["y"])
     assert (verdict.processed, verdict.dead_lettered) == (1, 0)
 
 
 def test_the_verdict_reads_as_one_line():
-    line = str(settled([sent("a", 1)], [processed("a")]))
+    line = str(settled([sent("a", 1)], {"a": "processed"}))
     assert line == (
         "sent=1 answered=1 unique=1 processed=1 skipped=0 dead_lettered=0 conflicts=0 lost=0 repeated=0"
     )
