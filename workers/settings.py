@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import FORMS, JSON, LEVELS
-from workers.filters import Filter, FilterError, checked
+from workers.filters import Filter, FilterError, check_filter
 from workers.parsing import ROUTING_STATUSES
 from workers.retain import EVENT_DAYS
 
@@ -88,6 +88,6 @@ def read_event_filter(environment: Environment) -> Filter | None:
     """
     expression = environment.string("OM_EVENT_FILTER")
     try:
-        return checked(expression) if expression else None
+        return check_filter(expression) if expression else None
     except FilterError as error:
         raise ConfigurationError(f"OM_EVENT_FILTER: {error}") from None

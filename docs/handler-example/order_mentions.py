@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from workers.handlers import Skips
-    from workers.parsing import ClaimedEvent
+    from workers.handlers import ClaimedEvent, Skips
 
 ORDER = re.compile(r"\border (\d{6})\b", re.IGNORECASE)
 NOTE = text("INSERT INTO order_mentions VALUES (:event_id, :conversation_id, :order_number, :said_at)")

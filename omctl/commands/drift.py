@@ -12,7 +12,7 @@ from omctl.console import format_time, print_json, print_table
 from omctl.interventions import os_user
 from omctl.options import dry_run_option, json_option
 from workers.db.engine import transact
-from workers.db.ingest import accept_drift, noted_drift
+from workers.db.ingest import accept_drift, read_drift
 
 
 @click.group()
@@ -26,7 +26,7 @@ def drift() -> None:
 def list_(*, with_accepted: bool, as_json: bool) -> None:
     """List unknown fields, unknown values and wrong types, newest first."""
     with open_database() as engine:
-        records = transact(engine, lambda connection: noted_drift(connection, with_accepted=with_accepted))
+        records = transact(engine, lambda connection: read_drift(connection, with_accepted=with_accepted))
     if as_json:
         print_json({"drift": [asdict(record) for record in records]})
         return
@@ -56,7 +56,7 @@ def accept(names: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
     """Take NAMES off the list; your user name is recorded."""
     with open_database() as engine:
         if dry_run:
-            listed = transact(engine, lambda connection: noted_drift(connection, with_accepted=False))
+            listed = transact(engine, lambda connection: read_drift(connection, with_accepted=False))
             accepted = {record.name for record in listed} & set(names)
         else:
             now_us = SystemClock().now_us()

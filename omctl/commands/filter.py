@@ -11,7 +11,7 @@ from messaging.errors import ConfigurationError, OpenMessagingError
 from omctl.console import print_json, print_table
 from omctl.event_files import read_bodies
 from omctl.options import json_option
-from workers.filters import FilterError, checked, sample
+from workers.filters import FilterError, check_filter, sample
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_NEW, CONVERSATION_UPDATED, parse_body
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def check(expression: str | None, event_type: str | None, *, as_json: bool) -> N
     Without EXPRESSION, checks OM_EVENT_FILTER. Exit status 0 also with warnings.
     """
     expression = expression if expression is not None else _read_configured()
-    found = checked(expression, TYPES[event_type] if event_type else None)
+    found = check_filter(expression, TYPES[event_type] if event_type else None)
     if as_json:
         print_json({"expression": expression, "warnings": found.warnings})
         return
@@ -71,7 +71,7 @@ def test(expression: str, files: tuple[BinaryIO, ...], *, as_json: bool) -> None
     expression is undecided for a body, because a field is missing or has another type: the workers accept
     such events.
     """
-    found = checked(expression)
+    found = check_filter(expression)
     bodies = _read_files(files) if files else _read_samples()
     results = [{"body": name, "result": _evaluate(found, body)} for name, body in bodies]
     if as_json:

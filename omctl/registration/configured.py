@@ -13,7 +13,7 @@ from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from omctl.signatures import live_secrets
 from webhook_api.settings import MIN_SECRET_LENGTH
-from workers.filters import FilterError, checked
+from workers.filters import FilterError, check_filter
 from workers.genesys import is_safe
 
 WEBHOOKS: Final = "/api/v2/integrations/webhooks"
@@ -194,7 +194,7 @@ def _filter_warnings(filters: list[tuple[str, str]]) -> Iterator[str]:
     """Yield warnings about event filters; an empty one accepts every event of its type."""
     for event_type, text in filters:
         try:
-            found = checked(text or "true", event_type)
+            found = check_filter(text or "true", event_type)
         except FilterError as error:
             raise ConfigurationError(
                 f"OM_REGISTRATION: webhook.filters: {event_type}: {error}; `omctl filter check` tries others"

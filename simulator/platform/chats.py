@@ -17,7 +17,7 @@ from simulator.platform.errors import ApiError
 from simulator.platform.organisation import Conversation, Organisation, Participant
 from simulator.platform.registrations import HEADERS, URL
 from simulator.traffic import platform_timestamp
-from workers.filters import Filter, FilterError, checked
+from workers.filters import Filter, FilterError, check_filter
 
 QUEUE: Final = "simulated-queue"
 AGENT: Final = "simulated-agent"
@@ -222,4 +222,4 @@ def _matches(expression: str | None, body: dict[str, Any]) -> bool:
 
 @lru_cache
 def _compile(expression: str) -> Filter:
-    return checked(expression)
+    return check_filter(expression)

@@ -1,10 +1,9 @@
-"""Check and evaluate event filters: expressions in CEL over the fields of a body.
+"""Check and evaluate event filters: CEL expressions over the fields of a body.
 
-The library of the expressions is imported when the first one is compiled, and by nobody who has none.
+The CEL library is imported only when a filter is compiled.
 """
 
-from workers.filters.checking import checked
+from workers.filters.checking import check_filter, sample
 from workers.filters.expression import Filter, FilterError
-from workers.filters.samples import sample
 
-__all__ = ["Filter", "FilterError", "checked", "sample"]
+__all__ = ["Filter", "FilterError", "check_filter", "sample"]

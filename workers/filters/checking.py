@@ -1,64 +1,71 @@
-"""Check an event filter before it is used: its form, its fields, and what the guide warns of.
+"""Check an event filter before it is used: its syntax, its fields, and the guide's warnings.
 
 Source:
     The guide, "Generic filters like channel.type == 'custom' will ingest traffic from all custom channels",
     and "The Trap: Subscribing to openmessaging:conversation:updated without field-level filtering or
-    state-change guards".
+    state-change guards". The sample body is the guide's; its `message` and `routing` are constructed.
 """
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from workers.filters.expression import FilterError, NoConditionError, compiled
-from workers.filters.member_paths import ELEMENT
-from workers.filters.samples import sample
+from workers.filters.expression import ELEMENT, FilterError, NoConditionError, compile_filter
 from workers.parsing import (
     ANYTHING,
     CONVERSATION_MESSAGE,
+    CONVERSATION_NEW,
     CONVERSATION_UPDATED,
+    QUEUED,
     VALUE,
     all_fields,
     guide_fields,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from workers.filters.expression import Filter
-    from workers.filters.member_paths import Path
+    from workers.filters.expression import Filter, Path
     from workers.parsing import Fields
 
 GENERIC: Final = (
-    "takes the events of every custom channel, test environments and retired integrations too: "
+    "accepts the events of every custom channel, of test environments and retired integrations too: "
     "add channel.externalId == '…'"
 )
 UNGUARDED: Final = (
-    "takes every update, whisper notes and internal changes too: "
+    "accepts every update, whisper notes and internal changes too: "
     "add routing.status == 'CONTACT-QUEUED' || routing.status == 'CONTACT-ROUTED', or leave updates out"
 )
 
 _TYPE: Final = ("channel", "type")
 _EXTERNAL_ID: Final = ("channel", "externalId")
 _GUARDS: Final = frozenset({("routing", "status"), ("attributes",), ("metadata",)})
-"""An explicit transition, or the very field that is to be kept in step."""
+"""An explicit transition, or a field to synchronise."""
+
+EXTERNAL_ID: Final = "custom-social-channel-01"
+
+_DETAILS: Final[Mapping[str, Mapping[str, Any]]] = {
+    CONVERSATION_NEW: {},
+    CONVERSATION_MESSAGE: {"message": {"id": "message-1", "text": "Hello", "direction": "inbound"}},
+    CONVERSATION_UPDATED: {"routing": {"status": QUEUED, "queueId": "queue-1"}},
+}
 
 
-def checked(expression: str, event_type: str | None = None) -> Filter:
-    """Return a filter that may be used, with what a person should think about.
+def check_filter(expression: str, event_type: str | None = None) -> Filter:
+    """Return a valid filter, with its warnings.
 
     Args:
         expression: In CEL, over the fields of the body.
-        event_type: Of a filter that the platform is given: only the fields of the guide's envelope count.
-            None of one for all that comes in, whatever its dialect.
+        event_type: Of a filter for the platform, which knows only the fields of the guide's envelope. None
+            for OM_EVENT_FILTER, which applies to every dialect.
 
     Raises:
-        FilterError: It is no CEL, no condition, names a field that no body has, or is a filter of updates
-            that names no transition.
+        FilterError: It is not CEL, not a condition, names a field that no body has, or accepts updates
+            without naming a transition.
     """
-    found = compiled(expression)
+    found = compile_filter(expression)
     paths = found.paths
     known = all_fields() if event_type is None else guide_fields()
     for path in sorted(paths):
@@ -66,7 +73,7 @@ def checked(expression: str, event_type: str | None = None) -> Filter:
     named = {path[:depth] for path in paths for depth in (1, 2)}
     if event_type == CONVERSATION_UPDATED and not _GUARDS & named:
         raise FilterError(UNGUARDED)
-    is_generic = _takes_a_strangers(found) or _names_the_type_alone(paths)
+    is_generic = _accepts_unknown_channel(found) or _names_type_alone(paths)
     return replace(found, warnings=(GENERIC,)) if is_generic else found
 
 
@@ -78,42 +85,55 @@ def _check_path(path: Path, known: Fields) -> None:
         if isinstance(fields, list) and name == ELEMENT:
             fields = fields[0]
         elif isinstance(fields, dict) and name == ELEMENT:
-            # A macro over an object goes through its names.
+            # A macro over an object iterates over its names.
             fields = VALUE
         elif isinstance(fields, dict) and name in fields:
             fields = fields[name]
         else:
-            raise FilterError(f"{_text(path[: depth + 1])} is no field of the body{_nearest(path, known)}")
+            raise FilterError(f"{_text(path[: depth + 1])} is not a field of the body{_suggest(path, known)}")
 
 
-def _nearest(path: Path, known: Fields) -> str:
-    names = difflib.get_close_matches(_text(path), list(_texts(known)), n=1, cutoff=0.5)
+def _suggest(path: Path, known: Fields) -> str:
+    names = difflib.get_close_matches(_text(path), list(_list_texts(known)), n=1, cutoff=0.5)
     return f": did you mean {names[0]}?" if names else ""
 
 
-def _texts(fields: Fields, prefix: Path = ()) -> Iterator[str]:
+def _list_texts(fields: Fields, prefix: Path = ()) -> Iterator[str]:
     if prefix:
         yield _text(prefix)
     if isinstance(fields, list):
-        yield from _texts(fields[0], (*prefix, ELEMENT))
+        yield from _list_texts(fields[0], (*prefix, ELEMENT))
     elif isinstance(fields, dict):
         for name, within in fields.items():
-            yield from _texts(within, (*prefix, name))
+            yield from _list_texts(within, (*prefix, name))
 
 
 def _text(path: Path) -> str:
     return ".".join(path).replace(f".{ELEMENT}", ELEMENT)
 
 
-def _names_the_type_alone(paths: frozenset[Path]) -> bool:
+def _names_type_alone(paths: frozenset[Path]) -> bool:
     return _TYPE in paths and _EXTERNAL_ID not in paths
 
 
-def _takes_a_strangers(found: Filter) -> bool:
-    """Tell whether it holds of a channel that nobody can have named."""
+def _accepts_unknown_channel(found: Filter) -> bool:
+    """Return whether it accepts a channel that it cannot name."""
     try:
-        return found.evaluate(sample(CONVERSATION_MESSAGE, external_id="\x01a channel that nobody named"))
+        return found.evaluate(sample(CONVERSATION_MESSAGE, external_id="\x01an unknown channel"))
     except NoConditionError:
         raise
     except FilterError:
         return False
+
+
+def sample(event_type: str, *, external_id: str = EXTERNAL_ID) -> dict[str, Any]:
+    """Return a body of one of the guide's three event types, to try a filter on."""
+    return {
+        "eventType": event_type,
+        "conversationId": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+        "timestamp": "2024-05-15T14:32:10.000Z",
+        "channel": {"type": "custom", "externalId": external_id, "name": "Custom Social Integration"},
+        "participants": [{"id": "ext:customer:987654", "role": "customer"}],
+        "metadata": {"platformOrigin": "facebook-custom-connector"},
+        **_DETAILS[event_type],
+    }

@@ -1,51 +1,76 @@
-"""Compile an expression once and evaluate it over bodies."""
+"""Compile a CEL expression once, find the fields that it names, and evaluate it over bodies.
+
+The library reports an expression's variables, but not their members. Since it has compiled the expression,
+its form is valid, and its tokens suffice to find the members: channel.externalId, participants[].role.
+
+Source: the CEL specification, "Syntax" and "Macros".
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from messaging.errors import OpenMessagingError
-from workers.filters.member_paths import ELEMENT, member_paths
 from workers.parsing import all_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cel import Program
 
-    from workers.filters.member_paths import Path
+Path: TypeAlias = "tuple[str, ...]"
+
+ELEMENT: Final = "[]"
+"""Any member of a list."""
+
+MACROS: Final = frozenset({"all", "exists", "exists_one", "filter", "map"})
+"""Their first argument names each member of the list or object."""
+
+WORDS: Final = frozenset({"true", "false", "null", "in"})
+
+_TOKEN: Final = re.compile(
+    r"""
+    \s+ | //[^\n]*
+    | (?P<string> [rR]?[bB]?[rR]? (?: \"{3}.*?\"{3} | '{3}.*?'{3} | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' ))
+    | (?P<name> [A-Za-z_]\w* )
+    | (?P<number> \d[\w.]* )
+    | (?P<mark> . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 
 EMPTY: Final[Mapping[type, Any]] = {dict: {}, list: []}
-"""What stands in for a part that a body lacks, so that `has(routing.status)` is false and no error."""
+"""Substitutes for parts that a body lacks, so that `has(routing.status)` is false and not an error."""
 
 MAX_EXPRESSION_LENGTH: Final = 4096
-"""The parser limits the depth to 96, but 100,000 brackets make it panic, which `except Exception` misses."""
+"""The parser limits the depth to 96, but 100,000 brackets make it panic, unseen by `except Exception`."""
 
 
 class FilterError(OpenMessagingError):
-    """Correct the expression; the text says what is wrong with it."""
+    """Correct the expression; the text names the mistake."""
 
 
 class NoConditionError(FilterError):
-    """Compare something: the expression comes to a value that is neither true nor false."""
+    """Make it a condition: the expression's value is neither true nor false."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of a body that an expression is given: to convert more than it names costs most of its time.
+    """A part of a body that is passed to an expression: converting the whole body would cost the most.
 
     Args:
         name: Of the part.
-        default: What stands in where a body lacks it.
-        members: What is named of an object; None: all of it.
+        default: The substitute if a body lacks it.
+        members: The members of an object to pass; None: all.
     """
 
     name: str
     default: Any
     members: tuple[str, ...] | None
 
-    def of(self, payload: Mapping[str, Any]) -> Any:
+    def take(self, payload: Mapping[str, Any]) -> Any:
         value = payload.get(self.name, self.default)
         if self.members is None or not isinstance(value, dict):
             return value
@@ -54,12 +79,12 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """An expression that holds of a body or does not.
+    """A compiled expression.
 
     Args:
         expression: In CEL.
         paths: The fields that it names.
-        warnings: What a person should think about, none where nothing is to be said.
+        warnings: Advice for the operator.
     """
 
     expression: str
@@ -69,54 +94,109 @@ class Filter:
     warnings: tuple[str, ...] = ()
 
     def evaluate(self, payload: Mapping[str, Any]) -> bool:
-        """Tell whether it holds of a parsed body.
+        """Return whether it accepts a parsed body.
 
         Raises:
-            FilterError: It cannot be told: a field is not there, or of another kind.
+            FilterError: It cannot be evaluated: a field is missing or of another type.
         """
-        values = {part.name: part.of(payload) for part in self._parts}
+        values = {part.name: part.take(payload) for part in self._parts}
         try:
-            held = self._program.execute(values)
+            accepted = self._program.execute(values)
         except Exception as error:  # noqa: BLE001  # the library raises a built-in one for each kind of fault
             # The text of a type error quotes values of the event.
-            reason = f"{error.args[0]} is not there" if isinstance(error, KeyError) else type(error).__name__
+            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else type(error).__name__
             raise FilterError(reason) from None
-        if not isinstance(held, bool):
-            raise NoConditionError("is no condition: it is neither true nor false")
-        return held
+        if not isinstance(accepted, bool):
+            raise NoConditionError("is not a condition: it is neither true nor false")
+        return accepted
 
 
-def compiled(expression: str) -> Filter:
-    """Compile an expression, unchecked.
+def compile_filter(expression: str) -> Filter:
+    """Compile an expression without checking its fields.
 
     Raises:
-        FilterError: It is no CEL, or too long.
+        FilterError: It is not CEL, or too long.
     """
     if len(expression) > MAX_EXPRESSION_LENGTH:
         raise FilterError(f"is longer than {MAX_EXPRESSION_LENGTH} characters")
-    # Half a second, and some megabytes: for those alone who have a filter.
+    # Half a second and some megabytes, only if a filter is set.
     import cel  # noqa: PLC0415
 
     try:
         program = cel.compile(expression)
     except ValueError as error:
         raise FilterError(_first_line(str(error))) from None
-    known, paths = all_fields(), member_paths(expression)
+    known, paths = all_fields(), find_paths(expression)
     parts = [
-        _Part(name, EMPTY.get(type(known[name])), _members(name, paths))
+        _Part(name, EMPTY.get(type(known[name])), _list_members(name, paths))
         for name in program.variables()
         if name in known
     ]
     return Filter(expression, paths, program, tuple(parts))
 
 
-def _members(name: str, paths: frozenset[Path]) -> tuple[str, ...] | None:
-    """Return what is named of a part; None where it is named as a whole, or as a list."""
+def _list_members(name: str, paths: frozenset[Path]) -> tuple[str, ...] | None:
+    """Return the members named of a part; None if it is named as a whole, or is a list."""
     through = [path for path in paths if path[0] == name]
     is_known = all(len(path) > 1 and path[1] != ELEMENT for path in through)
     return tuple(sorted({path[1] for path in through})) if is_known else None
 
 
 def _first_line(text: str) -> str:
-    """Return what the library says of the first mistake, without its drawing."""
-    return "is no CEL: " + text.partition("ERROR: ")[2].splitlines()[0].removeprefix("<input>:")
+    """Return the library's message about the first mistake, without its drawing."""
+    return "is not CEL: " + text.partition("ERROR: ")[2].splitlines()[0].removeprefix("<input>:")
+
+
+def find_paths(expression: str) -> frozenset[Path]:
+    """Return every field that a valid expression names, as the names that lead to it."""
+    tokens = [match[0] for match in _TOKEN.finditer(expression) if match.lastgroup]
+    return frozenset(_paths(tokens, {}))
+
+
+def _paths(tokens: Sequence[str], bound: Mapping[str, Path]) -> Iterator[Path]:
+    at = 0
+    while at < len(tokens):
+        word = tokens[at]
+        starts = word.isidentifier() and word not in WORDS and (at == 0 or tokens[at - 1] != ".")
+        if not starts or tokens[at + 1 : at + 2] == ["("]:
+            at += 1
+            continue
+        path, at = bound.get(word, (word,)), at + 1
+        while at < len(tokens) and tokens[at] in {".", "["}:
+            if tokens[at] == "[":
+                end = _closing(tokens, at)
+                inner = tokens[at + 1 : end]
+                path = (*path, _literal(inner) or ELEMENT)
+                yield from _paths(inner, bound)
+                at = end + 1
+            elif tokens[at + 2 : at + 3] == ["("]:
+                end = _closing(tokens, at + 2)
+                yield from _arguments(tokens[at + 1], tokens[at + 3 : end], path, bound)
+                at = end + 1
+                break
+            else:
+                path, at = (*path, tokens[at + 1]), at + 2
+        yield path
+
+
+def _arguments(method: str, tokens: Sequence[str], path: Path, bound: Mapping[str, Path]) -> Iterator[Path]:
+    """Yield the fields in a method's arguments; in a macro's, the first argument names the members."""
+    if method in MACROS and tokens[1:2] == [","]:
+        bound, tokens = {**bound, tokens[0]: (*path, ELEMENT)}, tokens[2:]
+    return _paths(tokens, bound)
+
+
+def _closing(tokens: Sequence[str], opening: int) -> int:
+    """Return the position of the bracket that closes the one at *opening*."""
+    depth = 0
+    for at in range(opening, len(tokens)):
+        depth += (tokens[at] in {"(", "["}) - (tokens[at] in {")", "]"})
+        if not depth:
+            return at
+    return len(tokens)
+
+
+def _literal(tokens: Sequence[str]) -> str | None:
+    """Return the text of an index that is a plain string literal."""
+    is_plain = len(tokens) == 1 and tokens[0][0] in "'\"" and "\\" not in tokens[0]
+    return tokens[0].strip("'\"") if is_plain else None

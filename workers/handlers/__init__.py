@@ -1,14 +1,25 @@
-"""Give each event type its effect, one file each; workers/intake/handler_table.py has the table."""
+"""What an integrator's handler needs, and our own handlers, one file for each event type.
 
+A handler gets the transaction's connection, the new events of its type in their order within each
+conversation, and the database's time in microseconds since the epoch. It uses SQL alone, since no other
+effect is undone with the transaction. It returns the events without an effect, and raises nothing for those.
+The table of types and handlers is workers/intake/handler_table.py.
+"""
+
+from messaging.errors import RejectedEventError, RetryLaterError
 from workers.handlers.conversation_message import conversation_message
 from workers.handlers.conversation_new import conversation_new
 from workers.handlers.conversation_updated import conversation_updated
 from workers.handlers.handler import Handler, Skips
 from workers.handlers.receipt import receipt
 from workers.handlers.typing import typing
+from workers.parsing import ClaimedEvent
 
 __all__ = [
+    "ClaimedEvent",
     "Handler",
+    "RejectedEventError",
+    "RetryLaterError",
     "Skips",
     "conversation_message",
     "conversation_new",

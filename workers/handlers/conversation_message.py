@@ -28,13 +28,13 @@ _COLUMNS: Final = {
     "text": "arrival.event.text",
     "content": "arrival.event.content",
 }
-"""What a message says of each column."""
+"""The attribute of an event for each column."""
 
-_values_of: Final = attrgetter(*_COLUMNS.values())
+_get_values: Final = attrgetter(*_COLUMNS.values())
 _BUFFER: Final = insert_into(conversation_messages, _COLUMNS)
 
 
 def conversation_message(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
-    """Buffer the messages; whoever reads them sorts by occurred_at, sequence, received_at, event_id."""
-    _BUFFER.execute(connection, list(map(_values_of, events)))
+    """Buffer the messages; readers sort by occurred_at, sequence, received_at, event_id."""
+    _BUFFER.execute(connection, list(map(_get_values, events)))
     return {}

@@ -1,4 +1,4 @@
-"""Start the session of a conversation, without holding it back."""
+"""Start the session of a conversation at once; it waits for no window."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from workers.handlers.handler import Skips
     from workers.parsing import ClaimedEvent
 
-# Told before the row below is changed: a session that was opened already, by an earlier start or because
-# content came without one, makes this one late.
-_TELL: Final = BulkStatement(
+# Before the update below: if a session is open already, by an earlier start or by content without one, this
+# start is late.
+_ANNOUNCE: Final = BulkStatement(
     f"""
     INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)
     SELECT {{conversation_id}}, {{event_id}}, '{CONVERSATION_NEW}', {{occurred_at}},
@@ -28,7 +28,7 @@ _TELL: Final = BulkStatement(
     column_kinds(outbox, "conversation_id", "event_id", "occurred_at", "late", "created_at"),
 )
 
-# Should the platform start one conversation twice, the earlier start stands.
+# If the platform starts a conversation twice, the earlier start counts.
 _START: Final = BulkStatement(
     """
     UPDATE conversations SET status = 'started',
@@ -41,14 +41,14 @@ _START: Final = BulkStatement(
 
 
 def conversation_new(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-    """Mark the conversations as started by the platform's clock, and tell of their sessions."""
+    """Mark the conversations as started, and put their sessions into the outbox."""
     started: dict[str, int] = {}
     rows = []
-    for each in events:
-        event = each.event
+    for claimed in events:
+        event = claimed.event
         is_second = event.conversation_id in started
         started.setdefault(event.conversation_id, event.occurred_at_us)
-        rows.append((event.conversation_id, each.event_id, event.occurred_at_us, is_second, now_us))
-    _TELL.execute(connection, rows)
+        rows.append((event.conversation_id, claimed.event_id, event.occurred_at_us, is_second, now_us))
+    _ANNOUNCE.execute(connection, rows)
     _START.execute(connection, [(key, at_us, now_us) for key, at_us in started.items()])
     return {}

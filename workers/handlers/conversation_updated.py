@@ -1,4 +1,4 @@
-"""Guard the conversation's routing: of all updates, only explicit transitions go any further.
+"""Keep explicit routing transitions, and skip all other updates.
 
 The settle role applies them (workers/settle/plan.py) in the platform's order, if the platform agrees.
 
@@ -35,28 +35,24 @@ _COLUMNS: Final = {
     "routing_status": "arrival.event.routing_status",
     "routing_queue": "arrival.event.routing_queue",
 }
-"""What an update says of each column."""
+"""The attribute of an event for each column."""
 
-_values_of: Final = attrgetter(*_COLUMNS.values())
+_get_values: Final = attrgetter(*_COLUMNS.values())
 _KEEP: Final = insert_into(routing_updates, (*_COLUMNS, "waits_since", "next_attempt_at"))
 
 
 def conversation_updated(transitions: frozenset[str]) -> Handler:
-    """Return the handler that lets only these routing states pass.
-
-    Args:
-        transitions: As OM_ROUTING_TRANSITIONS.
-    """
+    """Return the handler that keeps updates to these routing states (OM_ROUTING_TRANSITIONS)."""
 
     def keep_transitions(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-        """Keep the explicit transitions for settling, and skip the rest."""
-        kept = [each for each in events if each.event.routing_status in transitions]
+        """Keep the transitions for settling, and skip the rest."""
+        kept = [claimed for claimed in events if claimed.event.routing_status in transitions]
         if kept:
-            _KEEP.execute(connection, [(*_values_of(each), now_us, now_us) for each in kept])
+            _KEEP.execute(connection, [(*_get_values(claimed), now_us, now_us) for claimed in kept])
         return {
-            each.event_id: NO_TRANSITION if each.event.routing_status else NO_ROUTING_STATUS
-            for each in events
-            if each.event.routing_status not in transitions
+            claimed.event_id: NO_TRANSITION if claimed.event.routing_status else NO_ROUTING_STATUS
+            for claimed in events
+            if claimed.event.routing_status not in transitions
         }
 
     return keep_transitions

@@ -1,4 +1,4 @@
-"""Record what became of a message."""
+"""Record the receipts of messages."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _COLUMNS: Final = {
     "reasons": "arrival.event.receipt_reasons",
     "occurred_at": "arrival.event.occurred_at_us",
 }
-"""What a receipt says of each column."""
+"""The attribute of an event for each column."""
 
-_values_of: Final = attrgetter(*_COLUMNS.values())
+_get_values: Final = attrgetter(*_COLUMNS.values())
 _RECORD: Final = insert_into(message_receipts, _COLUMNS)
 
-# The native dialect notifies no start: a conversation's first message starts its session when it is settled,
-# and its first receipt, which waits for no window, here.
+# The native dialect has no start event: a conversation's first message opens its session when it is settled,
+# and its first receipt, which waits for no window, opens it here.
 _OPEN: Final = BulkStatement(
     """
     UPDATE conversations SET session_opened_at = {session_opened_at}
@@ -46,33 +46,38 @@ _OPEN: Final = BulkStatement(
 
 
 def receipt(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-    """Record the receipts, each for itself, and tell of them at once: they wait for no window."""
-    _RECORD.execute(connection, list(map(_values_of, events)))
-    put_in_outbox(
-        connection, [*_sessions(connection, events, now_us), *(_told(each, now_us) for each in events)]
-    )
+    """Record the receipts and put them into the outbox at once: they wait for no window."""
+    _RECORD.execute(connection, list(map(_get_values, events)))
+    entries = [
+        (
+            claimed.event.conversation_id,
+            claimed.event_id,
+            RECEIPT,
+            claimed.event.occurred_at_us,
+            False,
+            None,
+            now_us,
+        )
+        for claimed in events
+    ]
+    put_in_outbox(connection, [*_open_sessions(connection, events, now_us), *entries])
     return {}
 
 
-def _sessions(
+def _open_sessions(
     connection: Connection, events: Sequence[ClaimedEvent], now_us: int
 ) -> list[tuple[object, ...]]:
-    """Open the sessions of conversations seen for the first time, and return what is told of them."""
-    first_of: dict[str, int] = {}
-    for each in events:
-        event = each.event
-        # What stands in for a conversation that is not named is none that could have a session.
+    """Open the sessions of conversations that have none, and return their entries for the outbox."""
+    first: dict[str, int] = {}
+    for claimed in events:
+        event = claimed.event
+        # A substitute for a missing conversationId has no session.
         if event.conversation_id == event.payload.get("conversationId"):
-            first_of.setdefault(event.conversation_id, event.occurred_at_us)
-    if not first_of:
+            first.setdefault(event.conversation_id, event.occurred_at_us)
+    if not first:
         return []
-    opened = _OPEN.execute(connection, [(key, now_us) for key in first_of])
+    opened = _OPEN.execute(connection, [(key, now_us) for key in first])
     return [
-        (key, None, CONVERSATION_NEW, first_of[key], False, None, now_us)
+        (key, None, CONVERSATION_NEW, first[key], False, None, now_us)
         for key in sorted(key for (key,) in opened)
     ]
-
-
-def _told(claimed: ClaimedEvent, now_us: int) -> tuple[object, ...]:
-    event = claimed.event
-    return (event.conversation_id, claimed.event_id, RECEIPT, event.occurred_at_us, False, None, now_us)

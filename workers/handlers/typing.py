@@ -1,6 +1,6 @@
-"""Let typing pass without effect: it is over before anybody could act on it.
+"""Skip typing indicators, which are over before a service could use them.
 
-Called where OM_STORE_TYPING is set, or an integrator has a handler for it; otherwise it is only counted.
+Called if OM_STORE_TYPING is set or an integrator has a handler for them; otherwise they are only counted.
 """
 
 from __future__ import annotations
@@ -18,4 +18,4 @@ if TYPE_CHECKING:
 
 def typing(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
     """Skip all of them."""
-    return {each.event_id: "typing" for each in events}
+    return {claimed.event_id: "typing" for claimed in events}

@@ -238,10 +238,10 @@ def test_the_example_is_registered_without_a_warning(environment):
 
 def test_a_filter_that_cannot_be_used_is_refused_before_the_platform_has_it(environment, organisation, file):
     file.write_text(FILE.replace("channel.externalId == 'a'", "channel.externalID == 'a'"))
-    with pytest.raises(ConfigurationError, match=r"conversation:new: channel\.externalID is no field"):
+    with pytest.raises(ConfigurationError, match=r"conversation:new: channel\.externalID is not a field"):
         run(environment)
     file.write_text(FILE.replace(":new", ":updated"))
-    with pytest.raises(ConfigurationError, match="takes every update"):
+    with pytest.raises(ConfigurationError, match="accepts every update"):
         run(environment)
     assert not organisation.registrations.webhooks
 
@@ -249,7 +249,9 @@ def test_a_filter_that_cannot_be_used_is_refused_before_the_platform_has_it(envi
 def test_a_filter_that_takes_the_events_of_all_channels_is_registered_with_a_warning(environment, file):
     file.write_text(FILE.replace("channel.externalId == 'a'", "channel.type == 'custom'"))
     result = run(environment)
-    assert "Warning: the filter of openmessaging:conversation:new takes the events of every" in result.stderr
+    assert (
+        "Warning: the filter of openmessaging:conversation:new accepts the events of every" in result.stderr
+    )
     assert "was created and verified" in result.stdout
 
 

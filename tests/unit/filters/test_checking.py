@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from workers.filters import FilterError, checked, sample
+from workers.filters import FilterError, check_filter, sample
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_NEW, CONVERSATION_UPDATED
 
 EXACT = "channel.type == 'custom' && channel.externalId == 'custom-social-channel-01'"
@@ -13,7 +13,7 @@ TRANSITIONS = "routing.status == 'CONTACT-QUEUED' || routing.status == 'CONTACT-
 
 @pytest.mark.parametrize("event_type", [CONVERSATION_NEW, CONVERSATION_MESSAGE, None])
 def test_the_guides_filter_is_in_order_and_takes_its_sample(event_type):
-    found = checked(EXACT, event_type)
+    found = check_filter(EXACT, event_type)
 
     assert found.warnings == ()
     assert found.evaluate(sample(CONVERSATION_NEW))
@@ -30,7 +30,7 @@ def test_the_guides_filter_is_in_order_and_takes_its_sample(event_type):
     ],
 )
 def test_a_filter_that_takes_every_custom_channel_is_warned_of(expression):
-    [warning] = checked(expression, CONVERSATION_NEW).warnings
+    [warning] = check_filter(expression, CONVERSATION_NEW).warnings
 
     assert "channel.externalId" in warning
 
@@ -38,12 +38,12 @@ def test_a_filter_that_takes_every_custom_channel_is_warned_of(expression):
 @pytest.mark.parametrize("expression", [EXACT, "channel.type == 'custom'"])
 def test_updates_without_a_transition_are_refused(expression):
     with pytest.raises(FilterError, match=r"routing\.status"):
-        checked(expression, CONVERSATION_UPDATED)
+        check_filter(expression, CONVERSATION_UPDATED)
 
 
 @pytest.mark.parametrize("guard", [TRANSITIONS, "has(attributes.vip)"])
 def test_updates_with_a_transition_or_a_field_of_their_own_are_in_order(guard):
-    found = checked(f"{EXACT} && ({guard})", CONVERSATION_UPDATED)
+    found = check_filter(f"{EXACT} && ({guard})", CONVERSATION_UPDATED)
 
     assert found.warnings == ()
 
@@ -60,44 +60,44 @@ def test_updates_with_a_transition_or_a_field_of_their_own_are_in_order(guard):
 )
 def test_a_field_that_no_body_has_is_refused_with_the_nearest_that_there_is(expression, field, nearest):
     with pytest.raises(FilterError) as caught:
-        checked(expression, CONVERSATION_NEW)
+        check_filter(expression, CONVERSATION_NEW)
 
-    assert str(caught.value) == f"{field} is no field of the body: did you mean {nearest}?"
+    assert str(caught.value) == f"{field} is not a field of the body: did you mean {nearest}?"
 
 
 def test_a_free_form_object_may_have_any_name_within():
-    assert checked("metadata.platformOrigin == 'x' && channel.externalId == 'y'", CONVERSATION_NEW)
+    assert check_filter("metadata.platformOrigin == 'x' && channel.externalId == 'y'", CONVERSATION_NEW)
 
 
 @pytest.mark.parametrize(
     "expression", ["channel.to.idType == 'Email'", "detail.eventBody.mediaType == 'MESSAGE'"]
 )
 def test_the_native_fields_count_for_what_comes_in_and_not_for_the_platforms_filters(expression):
-    assert checked(expression)
-    with pytest.raises(FilterError, match="no field"):
-        checked(expression, CONVERSATION_NEW)
+    assert check_filter(expression)
+    with pytest.raises(FilterError, match="is not a field"):
+        check_filter(expression, CONVERSATION_NEW)
 
 
 @pytest.mark.parametrize(
     ("expression", "reason"),
     [
-        ("channel.type ==", "is no CEL: 1:16"),
-        ("", "is no CEL"),
-        ("channel.type", "is no condition"),
-        ("size(participants)", "is no condition"),
+        ("channel.type ==", "is not CEL: 1:16"),
+        ("", "is not CEL"),
+        ("channel.type", "is not a condition"),
+        ("size(participants)", "is not a condition"),
     ],
 )
 def test_what_is_no_condition_is_refused(expression, reason):
     with pytest.raises(FilterError, match=reason):
-        checked(expression)
+        check_filter(expression)
 
 
 def test_a_part_that_a_body_lacks_is_empty():
     body = {"eventType": CONVERSATION_NEW}
 
-    assert not checked("has(routing.status)").evaluate(body)
-    assert not checked("participants.exists(p, p.role == 'customer')").evaluate(body)
-    assert checked("sequence == null && has(channel.externalId) == false").evaluate(body)
+    assert not check_filter("has(routing.status)").evaluate(body)
+    assert not check_filter("participants.exists(p, p.role == 'customer')").evaluate(body)
+    assert check_filter("sequence == null && has(channel.externalId) == false").evaluate(body)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_part_that_a_body_lacks_is_empty():
 )
 def test_an_expression_that_cannot_be_told_says_so_and_quotes_no_value(expression, body):
     with pytest.raises(FilterError) as caught:
-        checked(expression).evaluate(body)
+        check_filter(expression).evaluate(body)
 
     assert "secret" not in str(caught.value)
 
@@ -133,7 +133,7 @@ def test_the_library_is_loaded_for_those_alone_who_have_a_filter():
     ],
 )
 def test_an_expression_is_given_all_that_it_names_in_any_way(expression, is_so):
-    found = checked(f"channel.externalId != '' && ({expression})")
+    found = check_filter(f"channel.externalId != '' && ({expression})")
 
     assert found.evaluate(sample(CONVERSATION_NEW)) is is_so
 
@@ -156,4 +156,4 @@ NESTED = {
 def test_an_expression_of_any_depth_is_compiled_or_refused_as_any_other(kind, times):
     before, middle, after = NESTED[kind]
     with suppress(FilterError):
-        checked(before * times + middle + after * times)
+        check_filter(before * times + middle + after * times)

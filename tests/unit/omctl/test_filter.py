@@ -25,7 +25,7 @@ def test_a_generic_filter_has_a_warning_and_can_be_used():
     result = run("check", "channel.type == 'custom'", "--type", "new")
 
     assert result.exit_code == 0
-    assert result.output.startswith("Warning: takes the events of every custom channel")
+    assert result.output.startswith("Warning: accepts the events of every custom channel")
 
 
 def test_the_configured_filter_is_checked_if_none_is_given():
@@ -56,7 +56,7 @@ def test_an_undecided_body_makes_it_exit_with_1():
     result = run("test", "routing.status == 'CONTACT-QUEUED'", "-", body=b'{"eventType": "x"}')
 
     assert result.exit_code == 1
-    assert "status is not there" in result.output
+    assert "status is missing" in result.output
 
 
 def test_a_body_that_is_not_json_is_wrong_usage():

@@ -8,7 +8,7 @@ import pytest
 from messaging.consuming import Delivery
 from messaging.envelope import Envelope
 from messaging.errors import ConfigurationError
-from workers.filters import checked
+from workers.filters import check_filter
 from workers.intake.outcome import Parsed, Refused
 from workers.intake.reading import PREFETCH_STEP, Reader
 from workers.parsing import CONVERSATION_NEW
@@ -95,7 +95,7 @@ def test_deliveries_prefetched_on_a_lost_connection_are_dropped(reader):
     ],
 )
 def test_the_filter_marks_events_and_accepts_those_that_it_cannot_evaluate(expression, skip, undecided):
-    reader = Reader({CONVERSATION_NEW}, checked(expression))
+    reader = Reader({CONVERSATION_NEW}, check_filter(expression))
 
     [outcome] = reader.read_all([delivered(1, channel={"type": "custom", "externalId": "mine"})])
 

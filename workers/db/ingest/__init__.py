@@ -1,15 +1,11 @@
-"""Put on record what comes in: claims, bodies, conversations, the outbox, and what could not be processed."""
+"""Record what arrives: events, bodies, conversations, the outbox, drift and dead letters."""
 
-from workers.db.ingest.claims import claim, mark_skipped
+from workers.db.ingest.claims import claim, count_unstored, keep_payloads, mark_skipped, record_duplicates
 from workers.db.ingest.dead_letter_records import DeadLetter, make_minimal, make_storable, record_dead_letters
-from workers.db.ingest.drift_records import DriftRecord, accept_drift, noted_drift, record_drift
-from workers.db.ingest.duplicates import record_duplicates
-from workers.db.ingest.entering import enter_conversations
+from workers.db.ingest.drift_records import DriftRecord, accept_drift, read_drift, record_drift
+from workers.db.ingest.entering import WindowBounds, enter_conversations
 from workers.db.ingest.outbox_entries import put_in_outbox
-from workers.db.ingest.payloads import keep_payloads
 from workers.db.ingest.suspect_marks import Suspects
-from workers.db.ingest.unstored_events import count_unstored
-from workers.db.ingest.window import WindowBounds
 
 __all__ = [
     "DeadLetter",
@@ -24,8 +20,8 @@ __all__ = [
     "make_minimal",
     "make_storable",
     "mark_skipped",
-    "noted_drift",
     "put_in_outbox",
+    "read_drift",
     "record_dead_letters",
     "record_drift",
     "record_duplicates",

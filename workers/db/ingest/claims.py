@@ -1,4 +1,4 @@
-"""Decide which events are new: the unique index of processed_events decides."""
+"""Record events; the unique index of processed_events decides which are new."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from workers.db.engine import INTEGER, BulkStatement, column_kinds, insert_into
-from workers.db.models import processed_events
+from workers.db.models import duplicate_events, event_payloads, processed_events, unstored_events
 from workers.parsing import ClaimedEvent, replay_event
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from workers.parsing import Arrival
+
+DAY_US: Final = 86_400_000_000
+
+FIRST_TIME: Final = "first_time"
+"""Skip reason of a replay that must take effect again, if its event had not taken effect before."""
 
 _COLUMNS: Final = {
     "idempotency_key": "event.idempotency_key",
@@ -30,18 +35,19 @@ _COLUMNS: Final = {
     "body_sha256": "body_sha256",
     "request_id": "request_id",
 }
-"""What an arrival says of each column."""
+"""The attribute of an arrival for each column."""
 
-_values_of: Final = attrgetter(*_COLUMNS.values())
+_get_values: Final = attrgetter(*_COLUMNS.values())
 
-# The conflict target is named, because without it every other violation would be swallowed as well, and an
-# event with it.
+# The conflict target is named, because without it every other violation would be ignored as well, and an
+# event lost with it.
 _CLAIM: Final = insert_into(
     processed_events,
     (*_COLUMNS, "deliveries", "last_delivered_at", "processed_at"),
     "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key",
     outcome="'processed'",
 )
+_KEEP_PAYLOAD: Final = insert_into(event_payloads, ("event_id", "stored_at", "body"))
 _SKIP: Final = BulkStatement(
     """
     UPDATE processed_events SET outcome = 'skipped', reason = {reason}
@@ -50,18 +56,44 @@ _SKIP: Final = BulkStatement(
     {"event_id": INTEGER, **column_kinds(processed_events, "reason")},
 )
 
-
-FIRST_TIME: Final = "first_time"
-"""Why a replay that was to take effect again did not: its event had never taken effect, and does so now."""
+# Rows are sorted by key and found one by one by index, so that two transactions lock them in the same order.
+# RETURNING lists the copies with the same body; the others are conflicts.
+_COUNT_COPIES: Final = BulkStatement(
+    """
+    UPDATE processed_events
+    SET deliveries = deliveries + {deliveries}, last_delivered_at = {last_delivered_at}
+    FROM {rows} WHERE idempotency_key = {idempotency_key} AND body_sha256 = {body_sha256}
+    RETURNING idempotency_key, body_sha256
+    """,
+    column_kinds(processed_events, "idempotency_key", "body_sha256", "deliveries", "last_delivered_at"),
+)
+_CONFLICT_COLUMNS: Final = ("idempotency_key", "body_sha256", "deliveries", "first_seen_at")
+_RECORD_CONFLICTS: Final = BulkStatement(
+    """
+    INSERT INTO duplicate_events (event_id, idempotency_key, body_sha256, deliveries, first_seen_at,
+        last_seen_at, message_id, source, body)
+    SELECT processed_events.id, {idempotency_key}, {body_sha256}, {deliveries}, {first_seen_at},
+        {first_seen_at}, {message_id}, {source}, {body}
+    FROM {rows} JOIN processed_events ON processed_events.idempotency_key = {idempotency_key} WHERE true
+    ON CONFLICT (event_id, body_sha256) DO UPDATE SET
+        deliveries = duplicate_events.deliveries + excluded.deliveries, last_seen_at = excluded.last_seen_at
+    """,
+    column_kinds(duplicate_events, *_CONFLICT_COLUMNS, "message_id", "source", "body"),
+)
+_COUNT_UNSTORED: Final = insert_into(
+    unstored_events,
+    ("day", "event_type", "events"),
+    "ON CONFLICT (day, event_type) DO UPDATE SET events = unstored_events.events + excluded.events",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The arrivals of a batch, by whether their keys are known.
+    """The arrivals of a batch, each list in the order of arrival.
 
     Args:
-        new: The first arrival of each event that was not recorded before, in the order of arrival.
-        known: All other arrivals, in the order of arrival: repetitions, and conflicts with another content.
+        new: The first arrival of each event that was not recorded before.
+        known: All others: copies, and conflicts.
     """
 
     new: list[ClaimedEvent]
@@ -71,9 +103,9 @@ class Claims:
 def claim(connection: Connection, arrivals: Sequence[Arrival], now_us: int) -> Claims:
     """Record the events that are new.
 
-    A replay that is to take effect again claims its event's own key first. Only if that key is known does it
-    claim the key of its generation. Otherwise the own key would stay free, and a late copy of the event
-    would take effect a second time.
+    A replay that must take effect again claims its event's own key first. Only if that key is known does it
+    claim the key of its generation. Otherwise the own key would stay free, and a late copy of the event would
+    take effect a second time.
     """
     claims = _claim(connection, arrivals, now_us)
     replayed = [arrival for arrival in arrivals if arrival.generation]
@@ -88,7 +120,7 @@ def claim(connection: Connection, arrivals: Sequence[Arrival], now_us: int) -> C
 def _again(arrival: Arrival, first_time: Collection[str]) -> Arrival:
     """Return a replay under the key of its generation, which it uses up even if this is the first effect.
 
-    It would otherwise take effect a second time when the same delivery comes again.
+    It would otherwise take effect a second time when the same delivery arrives again.
     """
     event = arrival.event
     if event.idempotency_key in first_time:
@@ -99,43 +131,77 @@ def _again(arrival: Arrival, first_time: Collection[str]) -> Arrival:
 def _claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> Claims:
     """Insert a row for each key that is not known.
 
-    Rows are inserted in the order of their keys. Two transactions with overlapping keys in different
-    orders would wait for each other for ever: ON CONFLICT waits for the other's uncommitted row.
+    Rows are inserted in the order of their keys. Two transactions with the same keys in different orders
+    would wait for each other for ever: ON CONFLICT waits for the other's uncommitted row.
     """
-    first_of: dict[str, Arrival] = {}
+    first: dict[str, Arrival] = {}
     copies: Counter[str] = Counter()
-    others: list[Arrival] = []
+    conflicts: list[Arrival] = []
     for arrival in arrivals:
-        first = first_of.setdefault(arrival.event.idempotency_key, arrival)
+        key = arrival.event.idempotency_key
         # Of two arrivals in one batch the first is kept, as it would be in two.
-        if first is not arrival and first.body_sha256 == arrival.body_sha256:
-            copies[arrival.event.idempotency_key] += 1
-        elif first is not arrival:
-            others.append(arrival)
-    if not first_of:
+        kept = first.setdefault(key, arrival)
+        if kept is not arrival and kept.body_sha256 == arrival.body_sha256:
+            copies[key] += 1
+        elif kept is not arrival:
+            conflicts.append(arrival)
+    if not first:
         return Claims([], [])
-    rows = [_row_of(first_of[key], copies.get(key, 0), now_us) for key in sorted(first_of)]
+    rows = [
+        (*_get_values(first[key]), 1 + copies[key], now_us if copies[key] else None, now_us)
+        for key in sorted(first)
+    ]
     event_ids = {key: event_id for event_id, key in _CLAIM.execute(connection, rows)}
-    new = [ClaimedEvent(event_ids[key], arrival) for key, arrival in first_of.items() if key in event_ids]
+    new = [ClaimedEvent(event_ids[key], arrival) for key, arrival in first.items() if key in event_ids]
     known = [
         arrival
-        for key, first in first_of.items()
+        for key, kept in first.items()
         if key not in event_ids
-        for arrival in [first] * (1 + copies[key])
+        for arrival in [kept] * (1 + copies[key])
     ]
-    return Claims(new, [*known, *others])
+    return Claims(new, [*known, *conflicts])
 
 
-def _row_of(arrival: Arrival, copies: int, now_us: int) -> tuple[object, ...]:
-    return (*_values_of(arrival), 1 + copies, now_us if copies else None, now_us)
+def keep_payloads(connection: Connection, claimed: Iterable[ClaimedEvent], now_us: int) -> None:
+    """Store the raw bodies of new events."""
+    _KEEP_PAYLOAD.execute(connection, [(each.event_id, now_us, each.arrival.body) for each in claimed])
 
 
-def mark_skipped(connection: Connection, reasons: dict[int, str]) -> None:
-    """Record that events had no effect.
-
-    Args:
-        connection: In the transaction that claimed them.
-        reasons: One stable word for each `processed_events.id`.
-    """
+def mark_skipped(connection: Connection, reasons: Mapping[int, str]) -> None:
+    """Record that new events had no effect; *reasons* has one stable word for each `processed_events.id`."""
     if reasons:
         _SKIP.execute(connection, sorted(reasons.items()))
+
+
+def record_duplicates(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> int:
+    """Count copies on their event's row, record conflicts, and return the number of conflicting arrivals.
+
+    Call it in the transaction of the claim and after it, so that it sees what others committed meanwhile.
+    """
+    first: dict[tuple[str, str], Arrival] = {}
+    deliveries: Counter[tuple[str, str]] = Counter()
+    for arrival in arrivals:
+        copy = (arrival.event.idempotency_key, arrival.body_sha256)
+        first.setdefault(copy, arrival)
+        deliveries[copy] += 1
+    if not first:
+        return 0
+    rows = [(*copy, count, now_us) for copy, count in sorted(deliveries.items())]
+    same = {(key, digest.hex()) for key, digest in _COUNT_COPIES.execute(connection, rows)}
+    conflicts = [(row, first[row[:2]]) for row in rows if row[:2] not in same]
+    if conflicts:
+        _RECORD_CONFLICTS.execute(
+            connection,
+            [(*row, arrival.message_id, arrival.source, arrival.body) for row, arrival in conflicts],
+        )
+    return sum(row[2] for row, _ in conflicts)
+
+
+def count_unstored(connection: Connection, counts: Mapping[str, int], now_us: int) -> None:
+    """Add events that are not stored to the counts of the UTC day, by event type.
+
+    Every worker updates the same rows: call it last in the transaction, so that none waits for long.
+    """
+    if counts:
+        day_us = now_us - now_us % DAY_US
+        _COUNT_UNSTORED.execute(connection, [(day_us, kind, count) for kind, count in sorted(counts.items())])

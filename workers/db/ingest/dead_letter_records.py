@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US, OTHER
-from workers.db.engine import DIGEST, INTEGER, MOMENT, TEXT, BulkStatement
+from workers.db.engine import BulkStatement, column_kinds
+from workers.db.models import dead_letters as table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
-# What comes by again, after a crash or as a dead letter that waits for its record, has one: the first stands.
-# Only of one that a person ran again, or sent again, and that died again does the new reason count.
+_COLUMNS: Final = (
+    "message_id",
+    "code",
+    "reason",
+    "body_sha256",
+    "source",
+    "received_at",
+    "recorded_at",
+    "attempts",
+    "idempotency_key",
+    "event_type",
+    "conversation_id",
+    "destination",
+)
+
+# A dead letter that arrives again, after a crash or on its way through the records queue, has a record: the
+# first one stays. Only after an operator replayed or resent it does a new reason replace the old one.
 _RECORD: Final = BulkStatement(
-    """
-    INSERT INTO dead_letters (
-        message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts, idempotency_key,
-        event_type, conversation_id, destination)
-    SELECT {message_id}, {code}, {reason}, {body_sha256}, {source}, {received_at}, {recorded_at}, {attempts},
-        {idempotency_key}, {event_type}, {conversation_id}, {destination}
-    FROM {rows} WHERE true
+    f"""
+    INSERT INTO dead_letters ({", ".join(_COLUMNS)})
+    SELECT {", ".join(f"{{{name}}}" for name in _COLUMNS)}
+    FROM {{rows}} WHERE true
     ON CONFLICT (message_id) DO UPDATE SET code = excluded.code, reason = excluded.reason,
         source = excluded.source, recorded_at = excluded.recorded_at, attempts = excluded.attempts,
         intervention_id = NULL, decided_at = NULL,
@@ -31,28 +44,14 @@ _RECORD: Final = BulkStatement(
     WHERE dead_letters.intervention_id IS NOT NULL
         AND (excluded.source = 'replay' OR excluded.code IN ('delivery_refused', 'delivery_given_up'))
     RETURNING message_id
-    """,
-    {
-        "message_id": TEXT,
-        "code": TEXT,
-        "reason": TEXT,
-        "body_sha256": DIGEST,
-        "source": TEXT,
-        "received_at": MOMENT,
-        "recorded_at": MOMENT,
-        "attempts": INTEGER,
-        "idempotency_key": TEXT,
-        "event_type": TEXT,
-        "conversation_id": TEXT,
-        "destination": TEXT,
-    },
+    """,  # noqa: S608  # names of ours
+    column_kinds(table, *_COLUMNS),
 )
-
 
 UNRECORDABLE: Final = "unrecordable"
 INVALID_CODE: Final = "invalid_code"
 MAX_REASON: Final = 300
-"""Characters: a handler's reason of 200, and how often it was tried."""
+"""Characters: a handler's reason of 200, and the number of attempts."""
 MAX_KEY: Final = 500
 """Characters of an id or a key. PostgreSQL refuses an index entry above 2,700 bytes."""
 MAX_ATTEMPTS: Final = 1_000_000
@@ -65,14 +64,14 @@ class DeadLetter:
     """One event that cannot be processed, and why.
 
     Args:
-        message_id: The accepted request.
+        message_id: Of the accepted request.
         code: What is wrong, one stable word.
         reason: What is wrong, naming the field and never its value.
         body_sha256: Of the raw body, hexadecimal.
-        source: webhook, reconcile or replay.
+        source: webhook, reconcile, replay, ingest or other.
         received_at_us: When the edge had read it.
         attempt: Which delivery this was, from 1.
-        idempotency_key: The event's, by which reconcile knows it; None if its body was not read.
+        idempotency_key: The event's, by which reconcile knows it; None if its body was not parsed.
         event_type: As far as its body has one.
         conversation_id: As far as its body has one.
         destination: The service that did not accept it; None for an event that intake could not process.
@@ -94,24 +93,26 @@ class DeadLetter:
 def make_storable(letter: DeadLetter) -> DeadLetter:
     """Return a dead letter that both databases can store, whatever a handler or a publisher put into it.
 
-    A value that has to be replaced loses its meaning, but the record of a dead letter must never fail.
+    A value that has to be replaced loses its meaning, but recording a dead letter must never fail.
     """
-    message_id = letter.message_id
+    reason = "".join([char if char.isprintable() else "?" for char in letter.reason[:MAX_REASON]])
+    optional = ("idempotency_key", "event_type", "conversation_id")
+    keys: dict[str, Any] = {
+        name: value if _is_key(value := getattr(letter, name)) else None for name in optional
+    }
     return replace(
         letter,
-        message_id=message_id if _is_key(message_id) else letter.body_sha256,
+        message_id=letter.message_id if _is_key(letter.message_id) else letter.body_sha256,
         code=letter.code if _is_code(letter.code) else INVALID_CODE,
-        reason=_storable_reason(letter.reason),
-        received_at_us=_within(letter.received_at_us, MIN_RECEIVED_US, MAX_RECEIVED_US),
-        attempt=_within(letter.attempt, 1, MAX_ATTEMPTS),
-        idempotency_key=letter.idempotency_key if _is_key(letter.idempotency_key) else None,
-        event_type=letter.event_type if _is_key(letter.event_type) else None,
-        conversation_id=letter.conversation_id if _is_key(letter.conversation_id) else None,
+        reason=reason,
+        received_at_us=_clamp(letter.received_at_us, MIN_RECEIVED_US, MAX_RECEIVED_US),
+        attempt=_clamp(letter.attempt, 1, MAX_ATTEMPTS),
+        **keys,
     )
 
 
 def make_minimal(letter: DeadLetter, now_us: int) -> DeadLetter:
-    """Return the record of a dead letter whose own record the database refused: nothing of it but its id."""
+    """Return the record of a dead letter whose own record the database refused; only its id is kept."""
     return DeadLetter(
         message_id=make_storable(letter).message_id,
         code=UNRECORDABLE,
@@ -123,8 +124,38 @@ def make_minimal(letter: DeadLetter, now_us: int) -> DeadLetter:
     )
 
 
-def _storable_reason(reason: str) -> str:
-    return "".join([character if character.isprintable() else "?" for character in reason[:MAX_REASON]])
+def record_dead_letters(
+    connection: Connection, dead_letters: Iterable[DeadLetter], now_us: int
+) -> frozenset[str]:
+    """Record the reasons in the connection's transaction.
+
+    Returns:
+        The message ids of those that had no record, or none since an operator's decision.
+    """
+    # The first of several copies, since PostgreSQL updates no row twice in one statement.
+    first: dict[str, DeadLetter] = {}
+    for letter in map(make_storable, dead_letters):
+        first.setdefault(letter.message_id, letter)
+    rows = [
+        (
+            letter.message_id,
+            letter.code,
+            letter.reason,
+            letter.body_sha256,
+            letter.source,
+            letter.received_at_us,
+            now_us,
+            letter.attempt,
+            letter.idempotency_key,
+            letter.event_type,
+            letter.conversation_id,
+            letter.destination,
+        )
+        for _, letter in sorted(first.items())
+    ]
+    if not rows:
+        return frozenset()
+    return frozenset(message_id for (message_id,) in _RECORD.execute(connection, rows))
 
 
 def _is_code(value: object) -> bool:
@@ -135,42 +166,8 @@ def _is_key(value: object) -> bool:
     """Return whether a text can be stored and indexed: no NUL, no lone surrogate, not too long."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY:
         return False
-    return value.isprintable() or not ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value))
+    return value.isprintable() or not ("\0" in value or any("\ud800" <= char <= "\udfff" for char in value))
 
 
-def _within(value: object, lowest: int, highest: int) -> int:
+def _clamp(value: object, lowest: int, highest: int) -> int:
     return min(max(value, lowest), highest) if isinstance(value, int) else lowest
-
-
-def record_dead_letters(
-    connection: Connection, dead_letters: Iterable[DeadLetter], now_us: int
-) -> frozenset[str]:
-    """Record the reasons in the connection's transaction.
-
-    Returns:
-        The message ids of those that had no record, or none since they were run again.
-    """
-    # The first of several copies, since PostgreSQL changes no row twice in one statement.
-    first_of: dict[str, DeadLetter] = {}
-    for letter in map(make_storable, dead_letters):
-        first_of.setdefault(letter.message_id, letter)
-    rows = [
-        (
-            each.message_id,
-            each.code,
-            each.reason,
-            each.body_sha256,
-            each.source,
-            each.received_at_us,
-            now_us,
-            each.attempt,
-            each.idempotency_key,
-            each.event_type,
-            each.conversation_id,
-            each.destination,
-        )
-        for _, each in sorted(first_of.items())
-    ]
-    if not rows:
-        return frozenset()
-    return frozenset(message_id for (message_id,) in _RECORD.execute(connection, rows))

@@ -1,4 +1,4 @@
-"""Put on record what the platform sent that this version does not know."""
+"""Record names and values of the platform that this version does not know."""
 
 from __future__ import annotations
 
@@ -30,36 +30,9 @@ _RECORD: Final = insert_into(
 )
 
 
-def record_drift(connection: Connection, drift: Sequence[Drift], now_us: int) -> list[Drift]:
-    """Record the notes in the connection's transaction, in the order given.
-
-    Returns:
-        Those that were not on record.
-    """
-    if not drift:
-        return []
-    rows = [
-        (each.kind, each.name, each.event_type, each.sample, each.count, now_us, now_us) for each in drift
-    ]
-    counts = {(kind, name): count for kind, name, count in _RECORD.execute(connection, rows)}
-    return [each for each in drift if counts[each.kind, each.name] == each.count]
-
-
 @dataclass(frozen=True, slots=True)
 class DriftRecord:
-    """One thing that this version does not know.
-
-    Args:
-        kind: unknown_field, unknown_value or wrong_type.
-        name: The field's path, for values followed by "=" and the value.
-        event_type: An example of where it was seen.
-        sample: The shape of a value that it had, or a word of the platform's; None of an earlier version's.
-        count: How often it was read, copies and further tries too; some seconds behind.
-        first_seen_at: When.
-        last_seen_at: When; some seconds behind.
-        accepted_at: Since when it is no news any more.
-        accepted_by: Who said so.
-    """
+    """One row of the table `drift`; its comments explain the columns."""
 
     kind: str
     name: str
@@ -72,8 +45,19 @@ class DriftRecord:
     accepted_by: str | None
 
 
-def noted_drift(connection: Connection, *, with_accepted: bool) -> list[DriftRecord]:
-    """Return what is on record, the newest first."""
+def record_drift(connection: Connection, drift: Sequence[Drift], now_us: int) -> list[Drift]:
+    """Record drift in the order given, and return what was not recorded before."""
+    if not drift:
+        return []
+    rows = [
+        (each.kind, each.name, each.event_type, each.sample, each.count, now_us, now_us) for each in drift
+    ]
+    counts = {(kind, name): count for kind, name, count in _RECORD.execute(connection, rows)}
+    return [each for each in drift if counts[each.kind, each.name] == each.count]
+
+
+def read_drift(connection: Connection, *, with_accepted: bool) -> list[DriftRecord]:
+    """Return the recorded drift, the newest first."""
     columns = [drift_table.c[name] for name in DriftRecord.__dataclass_fields__]
     query = select(*columns).order_by(drift_table.c.first_seen_at.desc(), drift_table.c.name)
     if not with_accepted:
@@ -82,11 +66,7 @@ def noted_drift(connection: Connection, *, with_accepted: bool) -> list[DriftRec
 
 
 def accept_drift(connection: Connection, names: Sequence[str], person: str, now_us: int) -> set[str]:
-    """Put on record that names are no news any more.
-
-    Returns:
-        Those that were news.
-    """
+    """Record that an operator has accepted names, and return those that were not accepted before."""
     statement = (
         update(drift_table)
         .where(drift_table.c.name.in_(names), drift_table.c.accepted_at.is_(None))

@@ -1,8 +1,11 @@
 """Enter a batch's conversations: create, lock, count and date their rows in one statement.
 
-Every transaction does this once, after its claims and before its handlers, in the order of
-conversation_id. So handlers find the rows they need, already locked, and two transactions never wait for
-each other in a circle, whatever their handlers touch afterwards.
+Every transaction does this once, after its claims and before its handlers, in the order of conversation_id.
+So handlers find the rows that they need, already locked, and two transactions never wait for each other in a
+cycle, whatever their handlers update afterwards.
+
+A window is timed by the database's clock, not by the platform's: after an outage a conversation's backlog
+arrives in one burst and is settled together.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from workers.db.engine import insert_into
-from workers.db.ingest.window import window_opened
 from workers.db.models import conversations
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ClaimedEvent
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from workers.db.ingest.window import WindowBounds
     from workers.parsing import Event
 
 _ENTER: Final = insert_into(
@@ -66,6 +67,19 @@ _ENTER: Final = insert_into(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class WindowBounds:
+    """How long a conversation's window is open, in microseconds.
+
+    Args:
+        quiet_us: After its newest event: the guide's "sliding window of two seconds".
+        limit_us: After its first one, so that a conversation without a pause is settled too.
+    """
+
+    quiet_us: int = 2_000_000
+    limit_us: int = 10_000_000
+
+
 @dataclass(slots=True)
 class _Entry:
     """What a batch adds to one conversation."""
@@ -78,16 +92,14 @@ class _Entry:
     messages: int = 0
 
     def add(self, event: Event, transitions: frozenset[str]) -> None:
-        at_us = event.occurred_at_us
+        at_us, is_message = event.occurred_at_us, event.event_type == CONVERSATION_MESSAGE
         self.events += 1
-        self.messages += event.event_type == CONVERSATION_MESSAGE
+        self.messages += is_message
         self.social_channel = self.social_channel or event.social_channel
         self.first_at_us = min(self.first_at_us, at_us)
         self.last_at_us = max(self.last_at_us, at_us)
-        if event.event_type == CONVERSATION_MESSAGE or (
-            event.event_type == CONVERSATION_UPDATED and event.routing_status in transitions
-        ):
-            # What is settled opens a window or keeps it open; nothing else does.
+        if is_message or (event.event_type == CONVERSATION_UPDATED and event.routing_status in transitions):
+            # Only events that are settled open a window or keep it open.
             self.window_from_us = at_us if self.window_from_us is None else min(self.window_from_us, at_us)
 
 
@@ -99,14 +111,14 @@ def enter_conversations(
     *,
     transitions: frozenset[str],
 ) -> list[ClaimedEvent]:
-    """Make the events part of their conversations and lock those until the transaction ends.
+    """Add new events to their conversations, and lock those until the transaction ends.
 
     Args:
-        connection: In a transaction.
+        connection: In the transaction of the claims.
         claimed: The new events.
         bounds: How long a window is open.
-        now_us: The present, microseconds since the epoch.
-        transitions: The routing states that updates are kept for: no other update is settled.
+        now_us: The database's time.
+        transitions: The routing states whose updates are kept: no other update is settled.
 
     Returns:
         The events, each with its position in its conversation.
@@ -119,8 +131,7 @@ def enter_conversations(
             entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
             entries[event.conversation_id] = entry
         entry.add(event, transitions)
-    window = window_opened(now_us, bounds)
-    opened = (window.opened_at_us, window.closes_at_us, window.limit_at_us)
+    window = (now_us, now_us + bounds.quiet_us, now_us + bounds.limit_us)
     rows = [
         (
             conversation_id,
@@ -129,21 +140,18 @@ def enter_conversations(
             entry.messages,
             entry.first_at_us,
             entry.last_at_us,
-            *(opened if entry.window_from_us is not None else (None, None, None)),
+            *(window if entry.window_from_us is not None else (None, None, None)),
             entry.window_from_us,
-            # Where no window is open, nothing waits: what came takes effect at once.
+            # Without an open window, nothing waits to be settled.
             entry.events if entry.window_from_us is None else 0,
             now_us,
         )
         for conversation_id, entry in sorted(entries.items())
     ]
-    counts = _ENTER.execute(connection, rows)
-    positions = {key: count - entries[key].events for key, count in counts}
-    return [_positioned(each, positions) for each in claimed]
-
-
-def _positioned(claimed: ClaimedEvent, positions: dict[str, int]) -> ClaimedEvent:
-    """Number an event after those of its conversation that were committed before."""
-    key = claimed.event.conversation_id
-    positions[key] += 1
-    return ClaimedEvent(claimed.event_id, claimed.arrival, positions[key])
+    # Events are numbered after those of their conversation that were committed before.
+    positions = {key: count - entries[key].events for key, count in _ENTER.execute(connection, rows)}
+    entered = []
+    for each in claimed:
+        positions[each.event.conversation_id] += 1
+        entered.append(ClaimedEvent(each.event_id, each.arrival, positions[each.event.conversation_id]))
+    return entered

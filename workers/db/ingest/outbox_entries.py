@@ -1,4 +1,4 @@
-"""Write the outbox, which plans the deliveries to the services behind, in order within each conversation."""
+"""Write the outbox, which plans the deliveries to destinations, in order within each conversation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PUT: Final = insert_into(outbox, COLUMNS)
 
 
 def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    """Write entries in their order, values as COLUMNS has them, and plan their deliveries.
+    """Write entries in their order, with values as in COLUMNS, and plan their deliveries.
 
     The trigger `outbox_plans_deliveries` (in workers/db/migrations/versions) inserts into `deliveries`, in
     the same transaction, one row for each entry and destination that `subscriptions` has for its event type.

@@ -7,7 +7,7 @@ import pytest
 from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, payload_of, said
 from workers.db.ingest import WindowBounds
-from workers.filters import checked
+from workers.filters import check_filter
 from workers.intake import Intake, unstored_types
 from workers.settle import Settler
 
@@ -136,7 +136,9 @@ def test_typing_that_an_integrators_handler_wants_is_stored(handlers):
 def test_what_the_filter_does_not_hold_of_is_recorded_as_skipped_and_touches_no_conversation(
     engine, handlers, query
 ):
-    guarded = Intake(engine, handlers, SystemClock(), event_filter=checked("channel.externalId == 'mine'"))
+    guarded = Intake(
+        engine, handlers, SystemClock(), event_filter=check_filter("channel.externalId == 'mine'")
+    )
     channels = [{"type": "custom", "externalId": name} for name in ("mine", "yours")]
 
     guarded.process(

@@ -15,7 +15,7 @@ from tests.integration.workers.events import deliver, payload_of, said
 from tests.integration.workers.retain.retaining import DAY_US, SOURCES, MovedClock, run
 from workers.db.engine import transact
 from workers.db.ingest import count_unstored
-from workers.db.ingest.payloads import _KEEP
+from workers.db.ingest.claims import _KEEP_PAYLOAD
 from workers.db.models import discarded_letters, duplicate_events
 from workers.db.reconcile import (
     STATE_OPEN,
@@ -35,7 +35,7 @@ def keep(engine, *ages_in_days):
     """Store a body for each age, oldest first as they would have come."""
     now_us = SystemClock().now_us()
     rows = [(number, now_us - age * DAY_US, b"body") for number, age in enumerate(ages_in_days, start=1)]
-    transact(engine, lambda connection: _KEEP.execute(connection, rows))
+    transact(engine, lambda connection: _KEEP_PAYLOAD.execute(connection, rows))
 
 
 def test_only_what_is_older_goes(engine, migrated_url, query):

@@ -1,6 +1,6 @@
 import pytest
 
-from workers.filters.member_paths import member_paths
+from workers.filters.expression import find_paths
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from workers.filters.member_paths import member_paths
     ],
 )
 def test_every_field_that_an_expression_names_is_found(expression, paths):
-    found = {".".join(path).replace(".[]", "[]") for path in member_paths(expression)}
+    found = {".".join(path).replace(".[]", "[]") for path in find_paths(expression)}
 
     # What a macro or a method is called on is named, too.
     assert paths <= found
