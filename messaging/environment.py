@@ -35,6 +35,13 @@ class Environment:
         text = self._text_of(name)
         return default if text is None else text
 
+    def required(self, name: str, purpose: str) -> str:
+        """Return *name* as text, which must name *purpose*."""
+        text = self.string(name)
+        if not text:
+            raise ConfigurationError(f"{name} must name {purpose}")
+        return text
+
     def strings(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Return *name* split at commas, empty parts left out."""
         text = self._text_of(name)

@@ -59,7 +59,6 @@ KNOWN: Final = frozenset(
         "OM_SETTINGS_FILE",
         "OM_STATE_DIRECTORY",
         "OM_STATISTICS_SECONDS",
-        "OM_STOP_SECONDS",
         "OM_STORE_TYPING",
         "OM_WEBHOOK_SECRETS",
     }

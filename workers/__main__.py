@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError, RetryLaterError
-from messaging.log import configure_logging, logger
-from messaging.process import reload_log_level_at_hangup
+from messaging.log import logger
+from messaging.process import configure_process_log
 from messaging.setting_names import warn_of_unknown_settings
 from workers.bootstrap import (
     run_deliver,
@@ -33,32 +33,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class _Settings(Protocol):
-    """What every role's settings have."""
-
-    @property
-    def log_level(self) -> str: ...
-
-    @property
-    def log_form(self) -> str: ...
-
-
-Settings = TypeVar("Settings", bound=_Settings)
+Settings = TypeVar("Settings")
 
 name_option = click.option(
-    "--name", default=lambda: str(os.getpid()), help="What broker and log show for this worker."
+    "--name", default=lambda: str(os.getpid()), help="Name of this worker in the broker and the log."
 )
 
 
 @click.group()
 def main() -> None:
-    """Everything behind the broker, one role per process."""
+    """Run one role of the workers behind the broker."""
 
 
 @main.command()
 @name_option
 def intake(name: str) -> None:
-    """Take events off the broker and give each its one effect in SQL."""
+    """Consume events from the broker, and give each its one effect in SQL."""
     _start(f"intake {name}", read_intake_settings, lambda settings: run_intake(settings, name=name))
 
 
@@ -109,12 +99,11 @@ def scale(*, processes: bool) -> None:
 
 
 def _start(process: str, read_settings: Callable[[], Settings], run: Callable[[Settings], None]) -> None:
-    """Run a role until it is done or told to stop; exit 78 where its settings are unusable."""
+    """Run a role until it ends; exit with 78 if its settings are unusable."""
     try:
+        configure_process_log(process)
         settings = read_settings()
-        configure_logging(settings.log_level, process=process, form=settings.log_form)
         warn_of_unknown_settings()
-        reload_log_level_at_hangup(process)
         run(settings)
     except ConfigurationError as error:
         logger().error("configuration_refused", reason=str(error))

@@ -1,4 +1,4 @@
-"""Put a worker together: settings in, everything it needs handed over as arguments."""
+"""Compose the roles: each gets its settings and every collaborator as an argument."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
 from workers.observe import OBSERVER_SESSION, Edges, Flow, ServiceCollector, ops_app, serve
-from workers.presence import present
+from workers.presence import report_presence
 from workers.queue_depths import QueueDepths
 from workers.reconcile import EventsExchange, Reconciler, open_platform_history
 from workers.retain import RETENTION_SESSION, open_database, retain
@@ -66,15 +66,15 @@ def run_settle(settings: SettleSettings, *, name: str) -> None:
         applies_unverified=wait > 0,
     )
     steps = [settler.settle_windows, verifier.settle_updates, verifier.end_updates]
-    with present(settings.database_url, clock, "settle", worker_called(name), verifier.figures):
+    with report_presence(settings.database_url, clock, "settle", worker_id(name), verifier.figures):
         Role("settle", steps, ServiceManager()).run()
 
 
 def run_deliver(settings: DeliverSettings, *, name: str) -> None:
-    """Deliver the outbox until SIGTERM or SIGINT; returns when what was begun is on record.
+    """Deliver the outbox until SIGTERM or SIGINT; returns when the last results are recorded.
 
     Raises:
-        RetryLaterError: The database is away at the end: what was begun may be sent once more.
+        RetryLaterError: The database is away at the end: some events may be sent again.
     """
     engine, clock = _open_database(settings.database_url)
     deliverer = Deliverer(engine, clock, settings.destinations, logs_attempts=settings.access_log)
@@ -83,17 +83,17 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
         client = _platform_client(engine, settings.genesys, clock)
         receipts = FailedReceipts(engine, clock, settings.failed_receipts, client)
     publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls, receipts)
-    # The first waits by itself. A letter is for a person, and may lie for a second, a receipt too.
+    # The first step waits by itself. Dead letters and receipts may wait for a second.
     steps = [deliverer.deliver, publisher.publish_dead_letters]
     if receipts is not None:
         steps.append(receipts.send_failed_receipts)
-    with present(settings.database_url, clock, "deliver", worker_called(name), deliverer.figures):
+    with report_presence(settings.database_url, clock, "deliver", worker_id(name), deliverer.figures):
         Role("deliver", steps, ServiceManager(), idle_seconds=1.0).run()
-        deliverer.finish(settings.stop_seconds)
+        deliverer.finish()
 
 
 def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> GenesysClient:
-    """Return a way to the platform within the budget of all hosts."""
+    """Return a client of the platform within the budget that all hosts share."""
     return GenesysClient(
         genesys, RequestBudget(engine, genesys.client_id, genesys.requests_per_minute, clock)
     )
@@ -107,7 +107,7 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     reconciler = Reconciler(
         engine, clock, history, exchange=exchange, settings=settings, holder=secrets.token_hex(8)
     )
-    with present(settings.database_url, clock, "reconcile", worker_called(name), dict):
+    with report_presence(settings.database_url, clock, "reconcile", worker_id(name), dict):
         Role("reconcile", [reconciler.reconcile], ServiceManager(), idle_seconds=1.0).run()
 
 
@@ -148,7 +148,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: consumer.stop())
-    with present(settings.database_url, clock, "intake", worker_called(name), intake.figures):
+    with report_presence(settings.database_url, clock, "intake", worker_id(name), intake.figures):
         consumer.run()
     watchdog.stop()
 
@@ -165,13 +165,13 @@ def _open_database(url: str, session: Mapping[str, str] = WORKER_SESSION) -> tup
     return engine, DatabaseClock(engine)
 
 
-def worker_called(name: str) -> str:
-    """Return what the records call this worker: its name is unique on its host alone."""
+def worker_id(name: str) -> str:
+    """Return this worker's id; its name is unique only on its host."""
     return f"{socket.gethostname()} {name}"
 
 
 def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
-    """Delete what has been kept long enough; returns when it is done.
+    """Delete expired data; returns when it is done.
 
     Raises:
         RetryLaterError: The database is away; run it again.
@@ -192,9 +192,9 @@ def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
     """Start and stop workers by their backlog until SIGTERM or SIGINT.
 
     Args:
-        settings: Between what the number moves.
-        as_processes: Start only intake workers, as children of this process that end with it, instead of
-            units of systemd.
+        settings: Floor, ceiling and pace.
+        as_processes: Start only intake workers, as children that end with this process, instead of systemd
+            units.
     """
     depths = QueueDepths(settings.management_urls, (settings.amqp_url,))
     children = Processes()
@@ -210,7 +210,7 @@ def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
 
 
 def _scalers_by_sql(settings: ScaleSettings) -> list[Scaler]:
-    """Return what scales settle and, if there are destinations, deliver."""
+    """Return the scalers of settle and, if there are destinations, of deliver."""
     engine = make_engine(settings.database_url, OBSERVER_SESSION)
     clock = DatabaseClock(engine)
 
@@ -225,7 +225,7 @@ def _scalers_by_sql(settings: ScaleSettings) -> list[Scaler]:
 
 
 def run_observe(settings: ObserveSettings) -> None:
-    """Tell Prometheus and the status page what database and broker know, until SIGTERM or SIGINT."""
+    """Serve metrics and the status page until SIGTERM or SIGINT."""
     depths = QueueDepths(settings.management_urls, settings.amqp_urls) if settings.management_urls else None
     engine = make_engine(settings.database_url, OBSERVER_SESSION)
     app = ops_app(ServiceCollector(engine, depths), Flow(engine), Edges(engine))

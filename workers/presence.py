@@ -1,4 +1,4 @@
-"""Record every ten seconds that a worker runs, and what it has counted."""
+"""Record every ten seconds that a worker runs, and its counts."""
 
 from __future__ import annotations
 
@@ -15,82 +15,60 @@ from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, forget_worker, note_wo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlalchemy import Connection
+
     from workers.db.engine import DatabaseClock
     from workers.db.stats import Figures
 
 GOODBYE_SECONDS: Final = 1.0
-"""A stop waits for no database longer than this: without the goodbye the worker looks silent for an hour."""
+"""How long a stop waits for the database. Without the last report the worker counts as silent for an hour."""
 
 
 @contextmanager
-def present(
+def report_presence(
     database_url: str, clock: DatabaseClock, role: str, worker: str, figures: Callable[[], Figures]
 ) -> Iterator[None]:
-    """Keep this worker on record meanwhile, by a thread of its own; it holds no connection in between.
+    """Report this worker during the `with` block, on a thread that holds no connection between two reports.
 
     Args:
-        database_url: The database. While it is away nothing is said, and nobody waits.
+        database_url: The database; while it is away, reports are left out.
         clock: The database's time; each report sets it anew.
-        role: What this worker does.
+        role: The worker's role.
         worker: Host and name.
-        figures: Returns what it has counted so far; called on that thread.
+        figures: Returns its counts; called on that thread.
     """
+    # Not the worker's own engine: nothing that hooks into its connections may run on this thread.
+    engine = make_engine(database_url)
+    clock.follow(engine)
+    started_us = clock.now_us()
     stopped = threading.Event()
-    presence = _Presence(database_url, clock, role, worker, figures)
-    thread = threading.Thread(target=presence.keep_up, args=(stopped,), name="presence", daemon=True)
+
+    def note(connection: Connection) -> None:
+        # Seconds that this host's clock is ahead of the database's, for `omctl check`.
+        ahead = (SystemClock().now_us() - clock.now_us()) / 1_000_000
+        counts = {**figures(), CLOCK_AHEAD: ahead}
+        note_worker(connection, role, worker, started_us=started_us, now_us=clock.now_us(), figures=counts)
+
+    def attempt(work: Callable[[Connection], None]) -> None:
+        try:
+            transact(engine, work)
+        except RetryLaterError:
+            return
+        except Exception as error:  # noqa: BLE001  # the outermost loop of a thread that must not end
+            logger().warning("worker_not_reported", reason=type(error).__name__)
+        finally:
+            engine.dispose()
+
+    def run() -> None:
+        attempt(note)
+        while not stopped.wait(REPORT_SECONDS):
+            attempt(note)
+        attempt(lambda connection: forget_worker(connection, role, worker))
+
+    thread = threading.Thread(target=run, name="presence", daemon=True)
     thread.start()
     try:
         yield
     finally:
         stopped.set()
         thread.join(GOODBYE_SECONDS)
-
-
-class _Presence:
-    def __init__(
-        self, database_url: str, clock: DatabaseClock, role: str, worker: str, figures: Callable[[], Figures]
-    ) -> None:
-        # Not the worker's own: what hooks into its connections must not run on this thread.
-        self._engine = make_engine(database_url)
-        clock.follow(self._engine)
-        self._clock = clock
-        self._role = role
-        self._worker = worker
-        self._figures = figures
-        self._started_us = clock.now_us()
-
-    def keep_up(self, stopped: threading.Event) -> None:
-        self._try(self._note)
-        while not stopped.wait(REPORT_SECONDS):
-            self._try(self._note)
-        self._try(self._forget)
-
-    def _try(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except RetryLaterError:
-            return
-        except Exception as error:  # noqa: BLE001  # the outermost loop of a thread that must harm nobody
-            logger().warning("worker_not_reported", reason=type(error).__name__)
-        finally:
-            self._engine.dispose()
-
-    def _note(self) -> None:
-        transact(
-            self._engine,
-            lambda connection: note_worker(
-                connection,
-                self._role,
-                self._worker,
-                started_us=self._started_us,
-                now_us=self._clock.now_us(),
-                figures={**self._figures(), CLOCK_AHEAD: self._clock_ahead()},
-            ),
-        )
-
-    def _clock_ahead(self) -> float:
-        """Return the seconds that this host's clock is ahead of the database's, for `omctl check`."""
-        return (SystemClock().now_us() - self._clock.now_us()) / 1_000_000
-
-    def _forget(self) -> None:
-        transact(self._engine, lambda connection: forget_worker(connection, self._role, self._worker))

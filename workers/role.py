@@ -1,4 +1,4 @@
-"""Run a role that works off SQL: step after step until told to stop, patient with what is away."""
+"""Run a role that works on SQL: repeat its steps until it is stopped, and wait for what is away."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from messaging.process import ServiceManager
 
 IDLE_SECONDS: Final = 0.03
-"""Between two looks at a database that had nothing to do: short beside the 100 ms that settling and
-delivering together may add to a window."""
+"""Between two looks at a database without work: little beside the 100 ms that settling and delivering
+together may add to a window."""
 
 TICK_SECONDS: Final = 1.0
 
 STUCK_SECONDS: Final = 120.0
-"""A step without an end for so long is stuck: the service manager hears no more that all is well."""
+"""A step that takes longer is stuck: the process no longer reports to systemd, which restarts it."""
 
 
 class _Lane:
@@ -40,38 +40,33 @@ class _Lane:
         self.thread = threading.Thread(target=run, args=(self._run,), name=step.__name__)
 
     def _run(self) -> None:
+        attempt = 1
         try:
             while not self._stopped.is_set():
-                self._stopped.wait(self._try())
+                try:
+                    delay = 0.0 if self._step() else self._idle_seconds
+                    attempt = 1
+                except RetryLaterError as error:
+                    attempt += 1
+                    delay = max(error.delay, delay_before(attempt))
+                    logger().warning(
+                        "step_waits", step=self._step.__name__, reason=str(error), retry_in_s=delay
+                    )
+                self._stopped.wait(delay)
                 self.progressed_at = time.monotonic()
-        except BaseException as error:  # noqa: BLE001  # told to the thread that waits, which raises it
+        except BaseException as error:  # noqa: BLE001  # the main thread raises it
             self.failure = error
             self._stopped.set()
 
-    def _try(self) -> float:
-        """Take the step, until the database is there; return the seconds to wait before the next one."""
-        attempt = 1
-        while not self._stopped.is_set():
-            try:
-                return 0.0 if self._step() else self._idle_seconds
-            except RetryLaterError as error:
-                attempt += 1
-                delay = max(error.delay, delay_before(attempt))
-                logger().warning("step_waits", step=self._step.__name__, reason=str(error), retry_in_s=delay)
-                self._stopped.wait(delay)
-                self.progressed_at = time.monotonic()
-        return 0.0
-
 
 class Role:
-    """Steps that are repeated side by side, so that a slow one holds up no other.
+    """Steps that are repeated side by side, so that a slow one delays no other.
 
     Args:
         name: For the log.
-        steps: Each says how much it has done; 0 where nothing was to do.
-        service_manager: Is told what systemd wants to know.
-        idle_seconds: Between two looks where nothing was to do.
-        stopped: Set once no more is to be begun, for steps that look at it themselves.
+        steps: Each returns how much it has done; 0: there was nothing to do.
+        service_manager: Receives the states that systemd expects.
+        idle_seconds: Between two calls of a step that had nothing to do.
     """
 
     def __init__(
@@ -81,18 +76,17 @@ class Role:
         service_manager: ServiceManager,
         *,
         idle_seconds: float = IDLE_SECONDS,
-        stopped: threading.Event | None = None,
     ) -> None:
         self._name = name
         self._service_manager = service_manager
-        self._stopped = stopped or threading.Event()
+        self._stopped = threading.Event()
         self._lanes = [_Lane(step, self._stopped, idle_seconds) for step in steps]
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT; what a step has begun is committed or without trace.
+        """Work until SIGTERM or SIGINT; every step is committed or without trace when it returns.
 
         Raises:
-            Exception: A step failed in a way that nobody expected; the process shall end and start anew.
+            Exception: A step failed unexpectedly; the process must end and start again.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopped.set())

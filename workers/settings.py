@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from messaging.log import FORMS, JSON, LEVELS
 from workers.filters import Filter, FilterError, check_filter
 from workers.parsing import ROUTING_STATUSES
 from workers.retain import EVENT_DAYS
@@ -34,8 +33,6 @@ class IntakeSettings:
         event_filter: Holds of what is to have an effect; None: everything is.
         retention_days: How long events are kept: an older event of a webhook has no effect.
         store_typing: Whether typing is recorded like any event, and not only counted.
-        log_level: debug, info, warning or error.
-        log_form: json or text.
     """
 
     amqp_urls: tuple[str, ...] = field(repr=False)
@@ -48,8 +45,6 @@ class IntakeSettings:
     event_filter: Filter | None = None
     retention_days: int = EVENT_DAYS
     store_typing: bool = False
-    log_level: str = "info"
-    log_form: str = JSON
 
 
 def read_intake_settings() -> IntakeSettings:
@@ -61,7 +56,7 @@ def read_intake_settings() -> IntakeSettings:
     environment = Environment()
     settings = IntakeSettings(
         amqp_urls=environment.strings("OM_AMQP_URL"),
-        database_url=environment.string("OM_DATABASE_URL"),
+        database_url=environment.required("OM_DATABASE_URL", "the database"),
         transitions=frozenset(environment.strings("OM_ROUTING_TRANSITIONS", tuple(ROUTING_STATUSES))),
         batch_events=environment.integer("OM_BATCH_EVENTS", 100, minimum=1),
         batch_seconds=environment.seconds("OM_BATCH_SECONDS", 0.02),
@@ -70,11 +65,7 @@ def read_intake_settings() -> IntakeSettings:
         event_filter=read_event_filter(environment),
         retention_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
         store_typing=environment.boolean("OM_STORE_TYPING", default=False),
-        log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
-        log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )
-    if not settings.database_url:
-        raise ConfigurationError("OM_DATABASE_URL must name the database")
     if settings.batch_events > MAX_BATCH_EVENTS:
         raise ConfigurationError(f"OM_BATCH_EVENTS must be at most {MAX_BATCH_EVENTS}")
     return settings

@@ -1,11 +1,11 @@
-"""Be a process under a service manager: tell it how we are, heed its signals, end when stuck."""
+"""Run under a service manager: readiness, SIGHUP, and the end of a process that hangs."""
 
-from messaging.process.reloading import reload_log_level_at_hangup
+from messaging.process.reloading import configure_process_log
 from messaging.process.service_manager import ServiceManager
 from messaging.process.watchdog import Watchdog
 
 __all__ = [
     "ServiceManager",
     "Watchdog",
-    "reload_log_level_at_hangup",
+    "configure_process_log",
 ]

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from workers.deliver.leasing import LeasedDelivery
     from workers.deliver.runs import DeliveryAttempt
 
+STOP_SECONDS: Final = 4.0
+"""How long a stop waits for answers; an event without an answer is sent again."""
+
 BUSY_SECONDS: Final = 0.02
 """Between two looks at a database that had something due."""
 
@@ -86,8 +89,8 @@ class Deliverer:
         isolate([self._unrecorded], self._work, self._work_apart)
         return 1
 
-    def finish(self, seconds: float) -> None:
-        """Begin nothing more, and record what is under way; blocks until it has ended, or for *seconds*.
+    def finish(self, seconds: float = STOP_SECONDS) -> None:
+        """Start no more requests, and record the results of the current ones; blocks for at most *seconds*.
 
         A lease of what has not ended then runs out, and another process repeats it under the same id.
         """

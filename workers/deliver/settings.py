@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from messaging.log import FORMS, JSON, LEVELS
 from workers.deliver.destinations import read_destinations
 from workers.genesys import GenesysSettings, read_genesys_settings
 
 if TYPE_CHECKING:
     from workers.deliver.destinations import Destination
-
-STOP_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +23,6 @@ class DeliverSettings:
     destinations: tuple[Destination, ...]
     failed_receipts: frozenset[str] = frozenset()
     genesys: GenesysSettings | None = None
-    stop_seconds: float = STOP_SECONDS
-    log_level: str = "info"
-    log_form: str = JSON
     access_log: bool = False
 
 
@@ -49,13 +43,8 @@ def read_deliver_settings() -> DeliverSettings:
         ConfigurationError: A variable or a destination's key is missing or malformed; the text names it.
     """
     environment = Environment()
-    for name, purpose in (
-        ("OM_DATABASE_URL", "the database"),
-        ("OM_DESTINATIONS", "the file of the destinations"),
-        ("OM_AMQP_URL", "a broker, which takes what cannot be delivered"),
-    ):
-        if not environment.string(name):
-            raise ConfigurationError(f"{name} must name {purpose}")
+    environment.required("OM_DESTINATIONS", "the file of the destinations")
+    environment.required("OM_AMQP_URL", "the broker, which gets dead letters")
     destinations = configured_destinations(environment)
     failed_receipts = frozenset(environment.strings("OM_FAILED_RECEIPTS"))
     genesys = read_genesys_settings(environment) if failed_receipts else None
@@ -66,12 +55,9 @@ def read_deliver_settings() -> DeliverSettings:
         raise ConfigurationError("OM_FAILED_RECEIPTS needs the platform: set OM_GENESYS_REGION")
     return DeliverSettings(
         amqp_urls=environment.strings("OM_AMQP_URL"),
-        database_url=environment.string("OM_DATABASE_URL"),
+        database_url=environment.required("OM_DATABASE_URL", "the database"),
         destinations=destinations,
         failed_receipts=failed_receipts,
         genesys=genesys,
-        stop_seconds=environment.seconds("OM_STOP_SECONDS", STOP_SECONDS),
-        log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
-        log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
         access_log=environment.boolean("OM_ACCESS_LOG", default=False),
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from messaging.log import FORMS, JSON, LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +34,6 @@ class ObserveSettings:
         management_urls: Who tells the queues' depths; none: they are left out.
         host: Where metrics are served.
         port: On that host.
-        log_level: debug, info, warning or error.
-        log_form: json or text.
     """
 
     database_url: str = field(repr=False)
@@ -44,8 +41,6 @@ class ObserveSettings:
     management_urls: tuple[str, ...] = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 9464
-    log_level: str = "info"
-    log_form: str = JSON
 
 
 def read_observe_settings() -> ObserveSettings:
@@ -65,8 +60,6 @@ def read_observe_settings() -> ObserveSettings:
         management_urls=environment.strings("OM_MANAGEMENT_URL"),
         host=host,
         port=int(port),
-        log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
-        log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )
     if not settings.database_url or not settings.amqp_urls:
         raise ConfigurationError("OM_DATABASE_URL and OM_AMQP_URL must name the database and the broker")

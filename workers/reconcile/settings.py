@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from messaging.log import FORMS, JSON, LEVELS
 from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
 from workers.reconcile.bounds import DAY_US, HORIZON_DAYS
 from workers.reconcile.platform_history import PlatformHistory
@@ -33,8 +32,6 @@ class ReconcileSettings:
         database_url: PostgreSQL or SQLite.
         interval_us: From the beginning of one comparison to the beginning of the next.
         retention_days: Older events may be deleted here, and would look missing.
-        log_level: debug, info, warning or error.
-        log_form: json or text.
     """
 
     genesys: GenesysSettings
@@ -42,8 +39,6 @@ class ReconcileSettings:
     database_url: str = field(repr=False)
     interval_us: int = INTERVAL_US
     retention_days: int = EVENT_DAYS
-    log_level: str = "info"
-    log_form: str = JSON
 
     @property
     def horizon_us(self) -> int:
@@ -61,17 +56,12 @@ def read_reconcile_settings() -> ReconcileSettings:
     genesys = read_genesys_settings(environment)
     if genesys is None:
         raise ConfigurationError("OM_GENESYS_REGION must name the platform whose history is compared")
-    settings = ReconcileSettings(
+    return ReconcileSettings(
         genesys,
         amqp_urls=environment.strings("OM_AMQP_URL"),
-        database_url=environment.string("OM_DATABASE_URL"),
+        database_url=environment.required("OM_DATABASE_URL", "the database"),
         retention_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
-        log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
-        log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )
-    if not settings.database_url:
-        raise ConfigurationError("OM_DATABASE_URL must name the database")
-    return settings
 
 
 def open_platform_history(settings: GenesysSettings, engine: Engine, clock: Clock) -> PlatformHistory:

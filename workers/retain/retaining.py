@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from messaging.environment import Environment
-from messaging.errors import ConfigurationError
-from messaging.log import FORMS, JSON, LEVELS, logger
+from messaging.log import logger
 from workers.db.engine import make_engine, transact
 from workers.deliver import abandon_old
 from workers.parsing import moment_of
@@ -50,8 +49,6 @@ class RetainSettings:
     database_url: str = field(repr=False)
     payload_days: int = PAYLOAD_DAYS
     event_days: int = EVENT_DAYS
-    log_level: str = "info"
-    log_form: str = JSON
 
 
 def read_retain_settings() -> RetainSettings:
@@ -61,16 +58,11 @@ def read_retain_settings() -> RetainSettings:
         ConfigurationError: A variable is missing or malformed; the text names it.
     """
     environment = Environment()
-    settings = RetainSettings(
-        database_url=environment.string("OM_DATABASE_URL"),
+    return RetainSettings(
+        database_url=environment.required("OM_DATABASE_URL", "the database"),
         payload_days=environment.integer("OM_PAYLOAD_RETENTION_DAYS", PAYLOAD_DAYS, minimum=1),
         event_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
-        log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
-        log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )
-    if not settings.database_url:
-        raise ConfigurationError("OM_DATABASE_URL must name the database")
-    return settings
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import Final
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from messaging.log import FORMS, JSON, LEVELS
 from workers.scale.scaler import FleetLimits
 
 EVENTS_PER_WORKER: Final = 2000
@@ -32,8 +31,6 @@ class ScaleSettings:
     has_destinations: bool
     limits: FleetLimits
     seconds: float = LOOK_SECONDS
-    log_level: str = "info"
-    log_form: str = JSON
 
 
 def read_scale_settings() -> ScaleSettings:
@@ -57,6 +54,4 @@ def read_scale_settings() -> ScaleSettings:
         database_url=environment.string("OM_DATABASE_URL"),
         has_destinations=Path(environment.string("OM_DESTINATIONS")).is_file(),
         limits=FleetLimits(floor, ceiling, EVENTS_PER_WORKER, COOLDOWN_SECONDS),
-        log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
-        log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment
-from messaging.errors import ConfigurationError
-from messaging.log import FORMS, JSON, LEVELS
 from workers.genesys import read_genesys_settings
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ class SettleSettings:
     genesys: GenesysSettings | None
     give_up_seconds: float = GIVE_UP_SECONDS
     apply_unverified_seconds: float = 0.0
-    log_level: str = "info"
-    log_form: str = JSON
 
 
 def read_settle_settings() -> SettleSettings:
@@ -35,14 +31,9 @@ def read_settle_settings() -> SettleSettings:
         ConfigurationError: A variable is missing or malformed; the text names it.
     """
     environment = Environment()
-    database_url = environment.string("OM_DATABASE_URL")
-    if not database_url:
-        raise ConfigurationError("OM_DATABASE_URL must name the database")
     return SettleSettings(
-        database_url=database_url,
+        database_url=environment.required("OM_DATABASE_URL", "the database"),
         genesys=read_genesys_settings(environment),
         give_up_seconds=environment.seconds("OM_ROUTING_GIVE_UP_SECONDS", GIVE_UP_SECONDS, minimum=20.0),
         apply_unverified_seconds=environment.seconds("OM_APPLY_UNVERIFIED_SECONDS", 0.0),
-        log_level=environment.one_of("OM_LOG_LEVEL", LEVELS, "info"),
-        log_form=environment.one_of("OM_LOG_FORMAT", FORMS, JSON),
     )

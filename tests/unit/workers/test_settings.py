@@ -31,7 +31,6 @@ def test_no_secret_is_shown(environment):
         ("OM_BATCH_SECONDS", "-1"),
         ("OM_BATCH_SECONDS", "nan"),
         ("OM_DATABASE_URL", ""),
-        ("OM_LOG_LEVEL", "loud"),
         ("OM_HANDLER_SECONDS", "0"),
     ],
 )

@@ -11,7 +11,7 @@ from workers.db.engine import DatabaseClock, make_engine, transact
 from workers.db.stats import note_worker, worker_reports_now
 from workers.intake import Intake
 from workers.observe.worker_metrics import worker_metrics
-from workers.presence import present
+from workers.presence import report_presence
 
 GONE = "postgresql+psycopg://nobody@127.0.0.1:9/none"
 
@@ -34,7 +34,7 @@ def test_a_worker_is_on_record_with_its_counts_until_it_stops(migrated_url, repo
     copies = [deliver(said("Hello")), deliver(said("Hello"))]
     intake.process([*copies, deliver(b"no JSON")])
 
-    with present(migrated_url, DatabaseClock(engine), "intake", "host 1", intake.figures):
+    with report_presence(migrated_url, DatabaseClock(engine), "intake", "host 1", intake.figures):
         wait_until(reports, 30, "it says that it runs")
         samples = told(reports(), datetime.now(UTC))
 
@@ -73,6 +73,6 @@ def test_one_that_is_silent_is_said_to_be_down_and_later_forgotten(engine, repor
 
 def test_a_database_that_is_away_keeps_nobody_from_working_or_stopping():
     began = datetime.now(UTC)
-    with present(GONE, DatabaseClock(make_engine(GONE)), "settle", "host 1", dict):
+    with report_presence(GONE, DatabaseClock(make_engine(GONE)), "settle", "host 1", dict):
         pass
     assert datetime.now(UTC) - began < timedelta(seconds=10)
