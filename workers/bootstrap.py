@@ -84,7 +84,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
         receipts = FailedReceipts(engine, clock, settings.failed_receipts, client)
     publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls, receipts)
     # The first step waits by itself. Dead letters and receipts may wait for a second.
-    steps = [deliverer.deliver, publisher.publish_dead_letters]
+    steps = [deliverer.deliver, publisher.publish_and_rest]
     if receipts is not None:
         steps.append(receipts.send_failed_receipts)
     with report_presence(settings.database_url, clock, "deliver", worker_id(name), deliverer.figures):

@@ -1,17 +1,10 @@
 """Give each HTTP request one deadline for the whole of it, and limit how much of the answer is read.
 
-Mount the adapter on a session; the `timeout` of each request is then the deadline for all of the request:
-
-    session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, DeadlineAdapter(max_answer_bytes=16 * 1024 * 1024))
-    session.get(url, timeout=15.0, allow_redirects=False)
-
-The deadline covers connecting to each address of the host in turn, TLS, sending, headers and body, even if
-the answer arrives one byte at a time. It does not interrupt the lookup of a host name, which has limits of
-its own; nothing is sent if the lookup outlasts the deadline. After the deadline, or if the answer is too
-long, requests raises what it raises for a timeout or a broken connection: a `requests.RequestException`, or
-an error of urllib3 while the body of a streamed answer is read from `raw`.
+Mount the adapter on a session; the `timeout` of each request is then the deadline for connecting to each
+address of the host in turn, TLS, sending, headers and body, even if the answer arrives one byte at a time. It
+does not interrupt the lookup of a host name; nothing is sent if the lookup outlasts the deadline. After the
+deadline, or if the answer is too long, a `requests.RequestException` is raised, or an error of urllib3 while
+the body of a streamed answer is read from `raw`.
 """
 
 from __future__ import annotations
@@ -37,11 +30,10 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class _Deadline:
     ends: float
-    """Monotonic seconds."""
     max_answer_bytes: int
 
     def remaining(self) -> float:
-        """Return the seconds that are left; raises TimeoutError if there are none."""
+        """Return the seconds that are left; raise TimeoutError if there are none."""
         if (seconds := self.ends - time.monotonic()) <= 0:
             raise TimeoutError("the deadline of the request has passed")
         return seconds

@@ -34,8 +34,8 @@ DEAD: Final = "dead"
 REFUSED: Final = "delivery_refused"
 GIVEN_UP: Final = "delivery_given_up"
 
-BATCH_ROWS: Final = 20
-"""Dead letters of one transaction and one connection: bodies may be large, and this is rare."""
+BATCH_ROWS: Final = 100
+"""Dead letters of one transaction and one connection: bodies may be large."""
 
 LEASE_SECONDS: Final = 60.0
 
@@ -109,6 +109,11 @@ class DeadLetterPublisher:
         published: list[Row[Any]] = []
         isolate(keys, lambda some: published.extend(self._publish(some)), self._set_aside)
         return len(published)
+
+    def publish_and_rest(self) -> int:
+        """Publish up to a batch; return 0, so that the role pauses: a flood must not slow deliveries."""
+        self.publish_dead_letters()
+        return 0
 
     def _publish(self, keys: Sequence[Key]) -> list[Row[Any]]:
         rows = transact(self._engine, lambda connection: _read(connection, keys))

@@ -12,7 +12,7 @@ from sqlalchemy import or_, select, update
 from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import deliveries, destinations, event_payloads, outbox
 from workers.deliver.outcome import History
-from workers.deliver.parking import OF_CONVERSATION, PARKED, WAITS, find_first, lock
+from workers.deliver.parking import IN_ORDER, OF_CONVERSATION, PARKED, WAITS, find_first, lock
 from workers.deliver.webhook import WebhookMessage
 from workers.parsing import microseconds_of, moment_of
 
@@ -40,20 +40,21 @@ MESSAGE_COLUMNS: Final = (
 )
 """The columns of a message."""
 
+_IS_FREE: Final = "(w.due_at <= {due_at} OR w.due_at > '9000-01-01')"
 _RUNS: Final = {
     "postgresql": "SELECT f.conversation_id, f.outbox_id, f.is_free FROM {{rows}} CROSS JOIN LATERAL"
-    " (SELECT w.conversation_id, w.outbox_id, {is_free} AS is_free {first}) AS f",
+    " (SELECT w.conversation_id, w.outbox_id, {is_free} AS is_free {following}) AS f",
     "sqlite": "SELECT w.conversation_id, w.outbox_id, {is_free} FROM {{rows}} CROSS JOIN deliveries w"
-    " WHERE w.destination = {{destination}} AND w.outbox_id IN (SELECT w.outbox_id {first})",
+    " WHERE w.destination = {{destination}} AND w.outbox_id IN (SELECT w.outbox_id {following})",
 }
-_IS_FREE: Final = "w.due_at <= {due_at} OR w.due_at > '9000-01-01'"
 
 
 @cache
 def _runs(dialect: str, count: int) -> BulkStatement:
-    """Return the query for up to *count* first waiting deliveries of each conversation."""
-    statement = _RUNS[dialect].format(first=f"{OF_CONVERSATION} {count}", is_free=f"({_IS_FREE})")
-    return BulkStatement(statement, column_kinds(deliveries, "destination", "conversation_id", "due_at"))
+    """Return the query for up to *count* waiting deliveries of each conversation that follow one of it."""
+    following = f"{OF_CONVERSATION} AND w.outbox_id > {{outbox_id}} {IN_ORDER} {count}"
+    kinds = column_kinds(deliveries, "destination", "conversation_id", "outbox_id", "due_at")
+    return BulkStatement(_RUNS[dialect].format(is_free=_IS_FREE, following=following), kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +122,9 @@ def lease(
     locked = lock(connection, destination, ids, now_us)
     if not locked:
         return []
-    statement = _runs(connection.dialect.name, max(MIN_RUN_EVENTS, events // len(locked)))
-    rows = statement.execute(connection, [(destination, row.conversation_id, now_us) for row in locked])
-    return _lease_free(
-        connection, destination, [(row[0], row[1], bool(row[2])) for row in rows], now_us, lease_us
-    )
+    count = max(MIN_RUN_EVENTS, events // len(locked))
+    rows = [(destination, row.conversation_id, 0, now_us) for row in locked]
+    return _lease_runs(connection, rows, count, lease_us)
 
 
 def lease_more(
@@ -135,17 +134,8 @@ def lease_more(
 
     They get the same lease, and are sent only if all before them come to an end.
     """
-    conversation_id = last.message.conversation_id
-    query = (
-        select(_D.conversation_id, _D.outbox_id, (_D.due_at <= moment_of(now_us)) | (_D.due_at == PARKED))
-        # A range, not "=", as in parking.
-        .where(_D.conversation_id >= conversation_id, _D.conversation_id <= conversation_id)
-        .where(_D.destination == destination, _D.outcome.is_(None), _D.outbox_id > last.message.outbox_id)
-        .order_by(_D.conversation_id, _D.outbox_id)
-        .limit(events)
-    )
-    rows = [(row[0], row[1], bool(row[2])) for row in connection.execute(query)]
-    return _lease_free(connection, destination, rows, now_us, last.lease_us) if rows else []
+    row = (destination, last.message.conversation_id, last.message.outbox_id, now_us)
+    return _lease_runs(connection, [row], events, last.lease_us)
 
 
 def read_leased(
@@ -195,16 +185,17 @@ def to_message(row: Any) -> WebhookMessage:
     )
 
 
-def _lease_free(
-    connection: Connection,
-    destination: str,
-    rows: Iterable[tuple[str, int, bool]],
-    now_us: int,
-    lease_us: int,
+def _lease_runs(
+    connection: Connection, starts: Sequence[tuple[str, str, int, int]], count: int, lease_us: int
 ) -> list[int]:
-    """Lease the rows of each conversation before the first that is not free; return their ids."""
+    """Lease the deliveries of each conversation before the first that is not free; return their ids.
+
+    A start has the destination, the conversation, the id before the first delivery, and the present.
+    """
+    (destination, _, _, now_us), *_ = starts
+    rows = _runs(connection.dialect.name, count).execute(connection, starts)
     # If a later one is not due, another process has it, since before an earlier one was to be sent again.
-    free = _cut_runs(rows)
+    free = _cut_runs((row[0], row[1], bool(row[2])) for row in rows)
     is_free = WAITS & or_(_D.due_at <= moment_of(now_us), _D.due_at == PARKED)
     update_due = (
         update(deliveries)

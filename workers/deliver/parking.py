@@ -34,18 +34,18 @@ WAITS: Final = _D.outcome.is_(None).is_(True)
 
 OF_CONVERSATION: Final = """
     FROM deliveries w WHERE w.destination = {destination} AND w.outcome IS NULL
-        AND w.conversation_id >= {conversation_id} AND w.conversation_id <= {conversation_id}
-    ORDER BY w.conversation_id, w.outbox_id LIMIT"""
+        AND w.conversation_id >= {conversation_id} AND w.conversation_id <= {conversation_id}"""
 # A range, not "=": the primary key has the order of the ids as well, and PostgreSQL would read it from its
 # beginning if many of its rows are of the conversation.
+IN_ORDER: Final = "ORDER BY w.conversation_id, w.outbox_id LIMIT"
 _KINDS: Final = column_kinds(deliveries, "destination", "conversation_id")
 _FIRST: Final = BulkStatement(
-    f"SELECT {{conversation_id}}, (SELECT w.outbox_id {OF_CONVERSATION} 1) FROM {{rows}}",  # noqa: S608  # ours
+    f"SELECT {{conversation_id}}, (SELECT w.outbox_id {OF_CONVERSATION} {IN_ORDER} 1) FROM {{rows}}",  # noqa: S608  # ours
     _KINDS,
 )
 _PARKED_FIRST: Final = BulkStatement(
     f"""SELECT {{destination}}, (SELECT CASE WHEN w.due_at > '9000-01-01' THEN w.outbox_id END
-        {OF_CONVERSATION} 1) FROM {{rows}}""",  # noqa: S608  # ours
+        {OF_CONVERSATION} {IN_ORDER} 1) FROM {{rows}}""",  # noqa: S608  # ours
     _KINDS,
 )
 

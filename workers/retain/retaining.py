@@ -14,8 +14,7 @@ from messaging.log import logger
 from workers.db.engine import make_engine, transact
 from workers.deliver import abandon_old
 from workers.parsing import moment_of
-from workers.retain.expiring import START
-from workers.retain.tables import BODY_TABLES, EVENT_TABLES
+from workers.retain.tables import BODY_TABLES, EVENT_TABLES, START
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from workers.retain.expiring import ExpiringTable
+    from workers.retain.tables import ExpiringTable
 
 PAYLOAD_DAYS: Final = 30
 """As long as the events themselves: a replay of an event may need its body."""

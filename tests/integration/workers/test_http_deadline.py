@@ -174,7 +174,7 @@ def test_the_rest_of_an_answer_can_be_given_less_time(session):
         assert time.monotonic() - started < PATIENCE / 2
 
 
-def test_no_connection_is_told_from_a_request_that_may_have_arrived(session):
+def test_a_missing_connection_is_distinguished_from_a_request_that_may_have_arrived(session):
     with pytest.raises(requests.ConnectionError) as raised:
         session.get(f"http://{LOOPBACK}:{free_port()}/", timeout=SECONDS)
     assert type(raised.value.args[0].reason).__name__ == "NewConnectionError"

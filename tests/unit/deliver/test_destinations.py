@@ -1,4 +1,4 @@
-"""The destinations' file: what it may say, and how it is refused."""
+"""The destinations' file: its keys, and the errors that name them."""
 
 import pytest
 
@@ -99,7 +99,7 @@ def test_a_secret_is_read_from_a_file_beside_it_or_from_systemds_credentials(rea
         ("[destinations.crm]", "[destinations.crm", "is no TOML"),
     ],
 )
-def test_what_is_wrong_is_named_and_no_secret_is_repeated(read, old, new, key):
+def test_an_error_names_the_key_and_repeats_no_secret(read, old, new, key):
     with pytest.raises(ConfigurationError, match="OM_DESTINATIONS") as refused:
         read(CRM.replace(old, new))
     assert key in str(refused.value)
@@ -122,7 +122,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["OM_DATABASE_URL", "OM_DESTINATIONS", "OM_AMQP_URL"])
-def test_the_role_names_what_it_lacks(monkeypatch, tmp_path, missing):
+def test_the_role_names_a_missing_setting(monkeypatch, tmp_path, missing):
     path = tmp_path / "destinations.toml"
     path.write_text(CRM)
     settings = {
@@ -132,7 +132,7 @@ def test_the_role_names_what_it_lacks(monkeypatch, tmp_path, missing):
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert [each.name for each in read_deliver_settings().destinations] == ["crm"]
+    assert [destination.name for destination in read_deliver_settings().destinations] == ["crm"]
     monkeypatch.delenv(missing)
     with pytest.raises(ConfigurationError, match=f"{missing} must name"):
         read_deliver_settings()

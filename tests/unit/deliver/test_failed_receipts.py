@@ -1,4 +1,4 @@
-"""What becomes of a receipt by what its request came to."""
+"""The outcome of a receipt, by the result of its request."""
 
 import json
 from pathlib import Path
@@ -27,18 +27,18 @@ class MovableClock(SystemClock):
 
 
 class Client:
-    """A platform that answers as told, and takes a receipt where it is told nothing."""
+    """A platform that raises the errors it is given, and otherwise takes receipts."""
 
     def __init__(self):
         self.errors = []
-        self.told = []
+        self.taken = []
         self.before = lambda: None
 
     def post(self, _path, content):
         self.before()
         if self.errors:
             raise self.errors.pop(0)
-        self.told.append(content["id"])
+        self.taken.append(content["id"])
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def outcome(engine):
         RetryLaterError("OperationalError"),
     ],
 )
-def test_what_never_left_is_sent_later(receipts, client, clock, outcome, error):
+def test_a_receipt_that_never_left_is_sent_later(receipts, client, clock, outcome, error):
     client.errors = [error]
 
     assert receipts.send_failed_receipts() == 1
@@ -96,7 +96,7 @@ def test_what_never_left_is_sent_later(receipts, client, clock, outcome, error):
     clock.ahead_us = HOUR_US
     receipts.send_failed_receipts()
     assert outcome().outcome == "sent"
-    assert client.told == [ID]
+    assert client.taken == [ID]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_never_left_is_sent_later(receipts, client, clock, outcome, error):
         (PlatformRefusedError(400, "bad.request", "an-id"), "refused"),
     ],
 )
-def test_what_arrived_or_was_refused_is_over(  # noqa: PLR0917  # fixtures
+def test_a_receipt_that_may_have_arrived_or_was_refused_is_not_repeated(  # noqa: PLR0917  # fixtures
     receipts, client, clock, outcome, error, word
 ):
     client.errors = [error]
@@ -116,11 +116,11 @@ def test_what_arrived_or_was_refused_is_over(  # noqa: PLR0917  # fixtures
     assert receipts.send_failed_receipts() == 0
 
     assert outcome().outcome == word
-    assert client.told == []
+    assert client.taken == []
 
 
 @pytest.mark.parametrize("errors", [[], [RetryLaterError("OperationalError")]])
-def test_a_database_that_is_away_for_a_while_is_told_what_became_of_it(  # noqa: PLR0917  # fixtures
+def test_the_result_of_a_receipt_is_recorded_once_the_database_is_back(  # noqa: PLR0917  # fixtures
     receipts, client, clock, engine, outcome, errors
 ):
     client.errors = list(errors)
@@ -137,7 +137,7 @@ def test_a_database_that_is_away_for_a_while_is_told_what_became_of_it(  # noqa:
     receipts.send_failed_receipts()
 
     assert outcome().outcome == "sent"
-    assert client.told == [ID]
+    assert client.taken == [ID]
 
 
 def rename(engine, old, new):

@@ -10,7 +10,7 @@ LONGEST_WAY_SECONDS = 0.1
 """What an event that needs no window may take from the edge to its destination, in the median."""
 
 
-def test_it_looks_ever_more_seldom_while_nothing_is_due_and_at_once_often_when_something_is():
+def test_an_idle_process_looks_less_and_less_often_until_a_delivery_is_due():
     pauses = list(
         accumulate(
             [False] * 4 + [True], lambda delay, busy: idle_delay(delay, is_busy=busy), initial=BUSY_SECONDS

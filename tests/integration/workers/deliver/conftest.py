@@ -1,4 +1,4 @@
-"""What tests of delivering share: a receiver, and what delivers to it."""
+"""Fixtures of the tests of deliver: a receiver, and a database with deliveries to it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Stand a database, a receiver and what delivers between them."""
+"""Put a database, a receiver and deliver together."""
 
 import base64
 import threading
@@ -86,5 +86,7 @@ def lease_runs(connection, now_us, *, lease_us, conversations=16, events=160):
     return split_runs(read_leased(connection, "crm", ids, lease_us))
 
 
-def words_of(told):
-    return [each.body["data"]["message"]["text"] for each in told if each.event_type.endswith("message")]
+def words_of(sent_events):
+    return [
+        sent.body["data"]["message"]["text"] for sent in sent_events if sent.event_type.endswith("message")
+    ]

@@ -60,7 +60,7 @@ def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_correc
         stand.wait_for(lambda: not stand.waiting("content"))
         # Probed one at a time, each event more seldom.
         stand.wait_for(
-            lambda: len([each for each in stand.inbox.requested if each.destination == "crm"]) > 25
+            lambda: len([event for event in stand.inbox.requested if event.destination == "crm"]) > 25
         )
         assert stand.waiting("crm") == 40
         stand.inbox.fault_for = lambda _told: None
@@ -68,22 +68,6 @@ def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_correc
     assert stand.query("SELECT count(*) FROM dead_letters") == [(0,)]
     assert stand.query("SELECT max(attempts) FROM deliveries") == [(0,)]
     assert stand.inbox.counts() == {"delivered": 80, "repeated": 0, "disordered": 0, "forged": 0}
-
-
-def test_probes_of_a_destination_that_is_down_do_not_count_towards_giving_up(stand, monkeypatch):
-    monkeypatch.setattr(outcome, "MAX_PAUSE_SECONDS", 0.02)
-    stand.inbox.fault_for = lambda _told: Fault(503)
-    down = "SELECT count(*) FROM deliveries WHERE status = 503 AND attempts = 0 AND first_attempt_at IS NULL"
-    with stand.delivering(replace(stand.crm, concurrency=1, give_up=2.0, attempts=100)):
-        new_conversations(stand, count=12)
-        # Those that failed before it was known to be down are given up in the end, probed ones are not.
-        stand.wait_for(lambda: stand.query(down) >= [(2,)])
-        time.sleep(2.5)
-        assert stand.query(down) >= [(2,)]
-        probed = stand.query("SELECT count(*) FROM deliveries WHERE outcome IS NULL AND attempts = 0")
-        assert probed >= [(2,)]
-        stand.inbox.fault_for = lambda _told: None
-        stand.wait_for(lambda: not stand.waiting())
 
 
 def test_an_event_that_meets_two_outages_of_a_destination_is_delivered(stand):
@@ -147,7 +131,7 @@ def test_a_run_ends_so_that_other_conversations_have_their_turn(stand, monkeypat
         stand.wait_for(lambda: stand.inbox.requested)
         stand.intake(deliver(event("new", conversation="c-other")))
         stand.wait_for(lambda: not stand.waiting())
-    told = [each.body["conversation_id"] for each in stand.inbox.accepted_by("crm")]
+    told = [event.body["conversation_id"] for event in stand.inbox.accepted_by("crm")]
     assert "c-other" in told[:-4]
     assert words_of(stand.inbox.accepted_by("crm")) == [str(number) for number in range(12)]
 

@@ -1,4 +1,4 @@
-"""What the services behind are told, by a real receiver, on PostgreSQL and on SQLite."""
+"""Deliveries to a real receiver, on PostgreSQL and on SQLite."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from workers.deliver.recording import finish
 from workers.parsing import CONVERSATION_MESSAGE
 
 
-def test_a_conversation_is_told_in_its_order_with_the_payload_as_it_came(stand):
+def test_a_conversation_is_delivered_in_order_with_the_payload_byte_for_byte(stand):
     body = json.dumps(said("Grüße, 👋", after_ms=5), indent=3, ensure_ascii=False).encode()
     with stand.delivering(stand.crm):
         stand.intake(deliver(event("new")), deliver(said("third", after_ms=9)), deliver(body))
@@ -32,12 +32,12 @@ def test_a_conversation_is_told_in_its_order_with_the_payload_as_it_came(stand):
         stand.wait_for(lambda: not stand.waiting())
     told = stand.inbox.accepted_by("crm")
     assert words_of(told) == ["first", "Grüße, 👋", "third"]
-    assert [each.event_type.rpartition(":")[2] for each in told] == ["new", *["message"] * 3]
+    assert [event.event_type.rpartition(":")[2] for event in told] == ["new", *["message"] * 3]
     assert body in told[2].raw
     assert stand.inbox.counts() == {"delivered": 4, "repeated": 0, "disordered": 0, "forged": 0}
 
 
-def test_many_conversations_are_told_each_once_and_in_order_by_several_workers(stand):
+def test_several_workers_deliver_many_conversations_once_and_in_order(stand):
     with stand.delivering(stand.crm), stand.delivering(stand.crm), stand.delivering(stand.crm):
         for number in range(12):
             stand.intake(
@@ -48,7 +48,7 @@ def test_many_conversations_are_told_each_once_and_in_order_by_several_workers(s
     assert stand.inbox.counts() == {"delivered": 260, "repeated": 0, "disordered": 0, "forged": 0}
 
 
-def test_a_destination_is_told_of_its_events_alone_and_from_its_registration_on(stand):
+def test_a_destination_gets_its_event_types_from_its_registration_on(stand):
     stand.intake(deliver(said("before")))
     stand.settle()
     messages_alone = replace(stand.content, events=(CONVERSATION_MESSAGE,))
@@ -65,14 +65,14 @@ def test_a_destination_is_told_of_its_events_alone_and_from_its_registration_on(
     assert stand.query("SELECT count(*) FROM outbox") == [(5,)]
 
 
-def test_without_a_destination_the_outbox_grows_and_nothing_waits(stand):
+def test_without_a_destination_the_outbox_grows_and_no_delivery_waits(stand):
     stand.intake(deliver(said("a")))
     stand.settle()
     assert stand.query("SELECT count(*) FROM outbox") == [(2,)]
     assert stand.query("SELECT count(*) FROM deliveries") == [(0,)]
 
 
-def test_what_fails_is_tried_again_under_the_same_id_and_the_conversation_waits_for_it(stand):
+def test_a_failed_delivery_is_retried_under_its_id_while_its_conversation_waits(stand):
     fails = iter([503, 500, 429, 408])
     stand.inbox.fault_for = lambda told: (
         Fault(status) if told.event_type.endswith("message") and (status := next(fails, None)) else None
@@ -81,7 +81,7 @@ def test_what_fails_is_tried_again_under_the_same_id_and_the_conversation_waits_
         stand.intake(deliver(said("a", after_ms=1)), deliver(said("b", after_ms=2)))
         stand.settle()
         stand.wait_for(lambda: not stand.waiting())
-    ids = [each.webhook_id for each in stand.inbox.requested if each.event_type.endswith("message")]
+    ids = [event.webhook_id for event in stand.inbox.requested if event.event_type.endswith("message")]
     assert len(set(ids[:5])) == 1
     assert len(ids) == 6
     assert words_of(stand.inbox.accepted_by("crm")) == ["a", "b"]
@@ -114,7 +114,7 @@ def test_a_retry_after_is_waited_for(stand):
     assert len(stand.inbox.requested) == 3
 
 
-def test_what_is_refused_is_a_dead_letter_with_its_reason_and_the_conversation_goes_on(stand, vhost):
+def test_a_refused_event_is_a_dead_letter_and_its_conversation_goes_on(stand, vhost):
     stand.inbox.fault_for = lambda told: Fault(422) if "bad" in words_of([told]) else None
     bad = json.dumps(said("bad", after_ms=1)).encode()
     with stand.delivering(stand.crm):
@@ -154,7 +154,7 @@ def test_a_dead_letter_waits_for_a_broker_that_is_away_or_refuses(stand, vhost):
     assert stand.publisher(vhost.amqp_url).publish_dead_letters() == 1
 
 
-def test_letters_that_a_slow_broker_has_confirmed_are_not_published_again(stand, vhost, monkeypatch):
+def test_dead_letters_that_a_slow_broker_confirmed_are_not_published_again(stand, vhost, monkeypatch):
     stand.inbox.fault_for = lambda _told: Fault(400)
     with stand.delivering(stand.crm):
         stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(4)])
@@ -184,7 +184,7 @@ def test_letters_that_a_slow_broker_has_confirmed_are_not_published_again(stand,
         assert len(list(peek(connection, DEAD_LETTER_RECORDS))) == len(published) == 5
 
 
-def test_what_fails_too_often_is_given_up_and_nothing_else_with_it(stand):
+def test_an_event_that_fails_too_often_is_given_up_alone(stand):
     stand.inbox.fault_for = lambda told: Fault(500) if "bad" in words_of([told]) else None
     with stand.delivering(replace(stand.crm, attempts=4)):
         stand.intake(deliver(said("bad", after_ms=1)), deliver(said("good", after_ms=2)))
@@ -229,7 +229,7 @@ def test_a_destination_that_is_gone_is_paused_and_loses_nothing(stand):
     assert stand.inbox.counts()["delivered"] == 1
 
 
-def test_a_paused_destination_is_told_after_it_is_resumed(stand):
+def test_a_paused_destination_gets_its_events_once_it_is_resumed(stand):
     with stand.delivering(stand.crm):
         with stand.engine.begin() as connection:
             assert pause(connection, "crm", SystemClock().now_us(), "operator")
@@ -253,7 +253,7 @@ def test_a_body_that_was_deleted_for_its_age_is_a_dead_letter(stand):
     assert stand.inbox.requested == []
 
 
-def test_a_look_at_what_is_due_reads_no_table_through(stand):
+def test_a_look_for_due_deliveries_uses_an_index(stand):
     if stand.engine.dialect.name != "sqlite":
         pytest.skip("SQLite says which index a plan takes whatever a table holds")
     asked = []
@@ -268,7 +268,7 @@ def test_a_look_at_what_is_due_reads_no_table_through(stand):
         stand.wait_for(lambda: not stand.waiting())
         stand.publisher(GONE).publish_dead_letters()
         engine_event.remove(stand.engine, "before_cursor_execute", note)
-    looks = [each for each in asked if "deliveries" in each[0]]
+    looks = [look for look in asked if "deliveries" in look[0]]
     with stand.engine.connect() as connection:
         plans = [
             row[3]
@@ -292,7 +292,7 @@ BACKLOG = """
     FROM generate_series(1, 2000) AS n"""
 
 
-def test_a_backlog_that_the_database_has_not_counted_yet_is_worked_off_by_its_keys(stand):
+def test_a_backlog_without_statistics_is_read_by_its_keys(stand):
     if stand.engine.dialect.name != "postgresql":
         pytest.skip("SQLite says which index a plan takes whatever a table holds")
     with stand.delivering(stand.crm):
@@ -301,10 +301,11 @@ def test_a_backlog_that_the_database_has_not_counted_yet_is_worked_off_by_its_ke
     now_us = SystemClock().now_us()
     with stand.engine.begin() as connection:
         runs = lease_runs(connection, now_us, lease_us=now_us, conversations=10, events=100)
-        taken = [each for run in runs for each in run]
+        taken = [delivery for run in runs for delivery in run]
         looked = connection.scalar(text(READ))
         rows = [
-            (each.message.outbox_id, "crm", "delivered", 200, None, 0, None, now_us, now_us) for each in taken
+            (delivery.message.outbox_id, "crm", "delivered", 200, None, 0, None, now_us, now_us)
+            for delivery in taken
         ]
         assert len(finish(connection, rows)) == len(taken)
         finished = connection.scalar(text(READ)) - looked

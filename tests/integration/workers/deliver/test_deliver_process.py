@@ -1,4 +1,4 @@
-"""The deliver process: killed between an answer and its record, and told to stop."""
+"""The deliver process: killed between an answer and its record, and stopped."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def is_delivered(query):
     return query("SELECT outcome FROM deliveries") == [("delivered",)]
 
 
-def test_one_that_is_killed_after_the_answer_and_before_its_record_repeats_it_under_the_same_id(
+def test_a_process_killed_before_it_records_an_answer_repeats_the_event_under_its_id(
     make_worker, inbox, intake, query
 ):
     worker = make_worker("1")
@@ -58,7 +58,7 @@ def test_one_that_is_killed_after_the_answer_and_before_its_record_repeats_it_un
     assert inbox.counts() == {"delivered": 1, "repeated": 1, "disordered": 0, "forged": 0}
 
 
-def test_one_that_is_told_to_stop_records_what_is_under_way(make_worker, inbox, intake, query):
+def test_a_stopping_process_records_its_requests_under_way(make_worker, inbox, intake, query):
     worker = make_worker("1")
 
     def stop_and_answer_late(_told):

@@ -1,4 +1,4 @@
-"""Agents are told of messages that came to nothing: by the simulated platform's own account."""
+"""Receipts of failed messages, at the simulated platform."""
 
 import threading
 from datetime import timedelta
@@ -67,7 +67,7 @@ def give_up(engine, intake, inbox, receiver_url, vhost):
     return refuse
 
 
-def test_an_agent_is_told_once_of_a_message_that_was_given_up(give_up, receipts, organisation, query):
+def test_an_agent_gets_one_receipt_for_a_message_that_was_given_up(give_up, receipts, organisation, query):
     give_up(receipts, TEXT)
 
     assert [receipts.send_failed_receipts() for _ in range(2)] == [1, 0]
@@ -81,14 +81,14 @@ def test_an_agent_is_told_once_of_a_message_that_was_given_up(give_up, receipts,
 
 
 @pytest.mark.parametrize("payload", [said("a customer's"), TEXT | {"direction": "Inbound"}])
-def test_what_no_agent_wrote_is_no_agents_matter(give_up, receipts, query, payload):
+def test_a_message_that_no_agent_wrote_gets_no_receipt(give_up, receipts, query, payload):
     give_up(receipts, payload)
 
     assert query("SELECT count(*) FROM dead_letters") == [(2,)]
     assert query(OUTCOMES) == []
 
 
-def test_whoever_is_not_named_is_not_told(give_up, query):
+def test_a_destination_that_is_not_named_sends_no_receipt(give_up, query):
     give_up(None, TEXT)
 
     assert query(OUTCOMES) == []
@@ -151,7 +151,9 @@ def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, platform_url,
     assert query(OUTCOMES) == [("content", None, 0)]
 
 
-def test_a_platform_that_nobody_reaches_was_not_told(give_up, engine, organisation, receipts, query):
+def test_a_receipt_waits_for_a_platform_that_cannot_be_reached(
+    give_up, engine, organisation, receipts, query
+):
     unreachable = receipts_to(engine, f"http://{LOOPBACK}:{free_port()}")
     give_up(unreachable, TEXT)
 
@@ -173,7 +175,7 @@ def test_a_revoked_token_is_renewed_before_the_next_attempt(give_up, receipts, o
     assert len(organisation.receipts) == 2
 
 
-def test_what_was_begun_by_a_process_that_ended_is_unknown(give_up, receipts, organisation, engine, query):
+def test_a_receipt_that_an_ended_process_began_is_unknown(give_up, receipts, organisation, engine, query):
     give_up(receipts, TEXT)
     execute(engine, "UPDATE failed_receipts SET begun_at = due_at")
     later = FailedReceipts(engine, LaterClock(), {"content"}, receipts._client)

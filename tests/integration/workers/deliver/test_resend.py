@@ -1,4 +1,4 @@
-"""What a destination did not take is sent again, on a person's word, on PostgreSQL and on SQLite."""
+"""An operator has given-up deliveries sent again, on PostgreSQL and on SQLite."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +53,9 @@ def refused(stand):
         stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
     stand.inbox.fault_for = lambda _told: None
     return {
-        (each.destination, each.webhook_id) for each in stand.inbox.requested if words_of([each]) != ["third"]
+        (event.destination, event.webhook_id)
+        for event in stand.inbox.requested
+        if words_of([event]) != ["third"]
     }
 
 
@@ -62,7 +64,7 @@ def deliver_all(stand):
         stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
 
 
-def test_it_comes_under_its_former_ids_in_order_and_who_and_why_is_on_record(
+def test_resent_events_keep_their_ids_and_order_and_the_intervention_is_recorded(
     stand, omctl, refused, monkeypatch
 ):
     monkeypatch.setattr(subscriptions_module, "BATCH_ROWS", 3)
@@ -75,9 +77,9 @@ def test_it_comes_under_its_former_ids_in_order_and_who_and_why_is_on_record(
     deliver_all(stand)
 
     again = stand.inbox.accepted[before:]
-    assert {(each.destination, each.webhook_id) for each in again} <= refused
+    assert {(event.destination, event.webhook_id) for event in again} <= refused
     for name in ("c-1", "c-2"):
-        assert words_of([each for each in again if each.conversation_id == name]) == ["first", "second"]
+        assert words_of([event for event in again if event.conversation_id == name]) == ["first", "second"]
     assert stand.query("SELECT action, reason, chosen, done, outcome FROM interventions") == [
         ("resend-deliveries", "it is mended", 4, 4, "done")
     ]
@@ -95,7 +97,7 @@ def test_a_conversation_a_time_or_all_that_are_configured_can_be_chosen(omctl, r
         omctl("cmr", "--dry-run")
 
 
-def test_what_is_refused_again_is_a_dead_letter_again_with_its_new_reason(stand, omctl, refused, vhost):
+def test_an_event_that_is_refused_again_is_a_dead_letter_with_its_new_reason(stand, omctl, refused, vhost):
     declare_topology(vhost.amqp_url)
     publisher = stand.publisher(vhost.amqp_url)
     assert publisher.publish_dead_letters() == 8
@@ -110,7 +112,7 @@ def test_what_is_refused_again_is_a_dead_letter_again_with_its_new_reason(stand,
     assert publisher.publish_dead_letters() == 4
 
 
-def test_what_is_sent_again_while_its_letter_is_published_is_told_of_once_it_dies_again(
+def test_an_event_resent_while_its_dead_letter_is_published_is_published_again(
     stand, omctl, refused, vhost, monkeypatch
 ):
     declare_topology(vhost.amqp_url)
@@ -129,7 +131,7 @@ def test_what_is_sent_again_while_its_letter_is_published_is_told_of_once_it_die
     assert publisher.publish_dead_letters() == 4
 
 
-def test_what_another_process_is_sending_meanwhile_stays_its_own(stand, omctl, refused):
+def test_a_delivery_that_another_process_is_sending_stays_its_own(stand, omctl, refused):
     later = [f"later {number}" for number in range(3)]
     words = enumerate(later)
     stand.intake(*[deliver(said(each, conversation="c-1", after_ms=9 + n)) for n, each in words])
@@ -139,7 +141,7 @@ def test_what_another_process_is_sending_meanwhile_stays_its_own(stand, omctl, r
         now_us = SystemClock().now_us()
         with stand.engine.begin() as connection:
             runs = lease_runs(connection, now_us, lease_us=now_us + 60_000_000)
-        return [json.loads(each.message.payload)["message"]["text"] for run in runs for each in run]
+        return [json.loads(delivery.message.payload)["message"]["text"] for run in runs for delivery in run]
 
     assert taken() == later
     omctl("crm", "--conversation", "c-1")
@@ -147,7 +149,7 @@ def test_what_another_process_is_sending_meanwhile_stays_its_own(stand, omctl, r
     assert taken() == []
 
 
-def test_what_another_process_takes_at_the_same_moment_stays_its_own(stand, omctl, refused, migrated_url):
+def test_a_delivery_that_another_process_is_leasing_stays_its_own(stand, omctl, refused, migrated_url):
     if stand.engine.dialect.name != "postgresql":
         pytest.skip("SQLite has one writer")
     stand.intake(deliver(said("later", conversation="c-1", after_ms=9)))
@@ -156,7 +158,7 @@ def test_what_another_process_takes_at_the_same_moment_stays_its_own(stand, omct
 
     def taken(connection, lease_us):
         runs = lease_runs(connection, now_us, lease_us=now_us + lease_us)
-        return [json.loads(each.message.payload)["message"]["text"] for run in runs for each in run]
+        return [json.loads(delivery.message.payload)["message"]["text"] for run in runs for delivery in run]
 
     # A process's pool is small, and this is of two processes.
     engine = make_engine(migrated_url)

@@ -49,9 +49,7 @@ def dead_letters(stand):
 ODD = {f"c-{number}" for number in range(1, MANY, 2)}
 
 
-def test_an_event_that_cannot_be_read_is_recorded_without_it_and_published_once_it_can_be(
-    half_refused, vhost
-):
+def test_a_dead_letter_whose_event_cannot_be_read_is_published_once_it_can_be(half_refused, vhost):
     stand = half_refused
     stand.execute(UNREADABLE[stand.engine.dialect.name])
     with stand.delivering(stand.crm):

@@ -111,7 +111,7 @@ def test_two_backfills_at_once_plan_each_delivery_once(stand, monkeypatch):
     assert stand.query(PLANNED) == [("crm", 8)]
 
 
-def test_what_waits_longer_than_events_are_kept_pins_nothing(stand):
+def test_a_delivery_that_waits_longer_than_events_are_kept_is_abandoned(stand):
     with stand.delivering(stand.crm):
         pass
     stand.intake(deliver(event("new")))

@@ -59,7 +59,7 @@ def test_workers_come_with_a_backlog_and_go_when_it_is_gone(backlog, rabbitmq, p
     assert len(lines(log, "subscription_ended")) == len(lines(log, "consumer_up"))
 
 
-def test_a_depth_that_nobody_tells_is_unknown_and_not_empty(vhost):
+def test_a_depth_without_an_answer_is_unknown_and_not_empty(vhost):
     assert QueueDepths(("http://guest:guest@127.0.0.1:9",), (vhost.amqp_url,)).read() == {}
 
 

@@ -1,4 +1,4 @@
-"""The scale role starts and stops settle and deliver processes by what is due in SQL."""
+"""The scale role starts and stops settle and deliver processes by their due work in SQL."""
 
 import sys
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What tests of retention share: events of so many days ago, and what services behind were told of them."""
+"""Fixtures of the tests of retain: events of some days ago, and their deliveries."""
 
 import pytest
 

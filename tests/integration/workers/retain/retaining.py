@@ -1,4 +1,4 @@
-"""Run retention, and be so many days before the present."""
+"""Run retention, with a clock some days before the present."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def run(url, *arguments, days="30", event_days="30"):
     }
     result = CliRunner().invoke(command, ["--json", *arguments], env=environment, catch_exceptions=False)
     report = json.loads(result.output[result.output.index("{\n") :])
-    return {each["table"]: each["rows"] for each in report["tables"]}
+    return {table["table"]: table["rows"] for table in report["tables"]}
 
 
 def run_in_small_batches(engine):

@@ -1,4 +1,4 @@
-"""Old events go with all that hangs on them, and no other, on PostgreSQL and on SQLite."""
+"""Old events are deleted with their dependents, and no others, on PostgreSQL and on SQLite."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def kept(query):
     return {table: query(f"SELECT count(*) FROM {table}")[0][0] for table in EVENT_TABLES}  # noqa: S608  # names of ours
 
 
-def test_an_old_event_goes_with_all_that_hangs_on_it_and_its_conversation(process, migrated_url, query):
+def test_an_old_event_is_deleted_with_its_dependents_and_its_conversation(process, migrated_url, query):
     process(40, *some_of_each("old"), deliver(payload_of("genesys/receipt-published")))
     process(1, *some_of_each("young"))
 
@@ -47,7 +47,7 @@ def test_a_key_stays_while_copies_come(process, migrated_url, query):
     assert query("SELECT deliveries FROM processed_events") == [(3,)]
 
 
-def test_what_is_not_settled_is_not_history(process, migrated_url, query):
+def test_an_event_that_is_not_settled_is_kept(process, migrated_url, query):
     process(40, *some_of_each("c-1"), settles=False)
 
     assert run(migrated_url)["processed_events"] == 0
@@ -85,7 +85,7 @@ def test_many_events_go_page_by_page_past_those_that_stay(engine, process, migra
 def test_a_replay_of_the_oldest_events_ends_nothing_early(engine, process, query):
     events = [deliver(said("a", conversation=f"c-{number}")) for number in range(5)]
     process(40, *events)
-    process(1, *[replace(each, tag=each.tag + 10_000) for each in events[:4]])
+    process(1, *[replace(event, tag=event.tag + 10_000) for event in events[:4]])
 
     assert run_in_small_batches(engine)["processed_events"] == 1
 

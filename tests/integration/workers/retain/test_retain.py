@@ -1,4 +1,4 @@
-"""What retention leaves of everything else, on PostgreSQL and on SQLite."""
+"""Rows expire after their days, on PostgreSQL and on SQLite."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def keep(engine, *ages_in_days):
     transact(engine, lambda connection: _KEEP_PAYLOAD.execute(connection, rows))
 
 
-def test_only_what_is_older_goes(engine, migrated_url, query):
+def test_only_older_rows_are_deleted(engine, migrated_url, query):
     keep(engine, 90, 31, 29, 0)
 
     assert run(migrated_url)["event_payloads"] == 2
@@ -70,13 +70,13 @@ def test_more_than_a_batch_goes_batch_by_batch(engine, migrated_url, query, old)
     assert query("SELECT count(*) FROM event_payloads") == [(2,)]
 
 
-def test_rows_out_of_order_do_not_end_it_early(engine, migrated_url, query):
+def test_rows_out_of_order_do_not_end_a_run_early(engine, migrated_url, query):
     keep(engine, 40, 1, 40, 1, *[40] * BATCH_ROWS)
 
     assert run(migrated_url)["event_payloads"] == BATCH_ROWS + 2
 
 
-def test_the_bodies_of_conflicts_go_with_the_last_time_they_came(engine, intake, migrated_url, query):
+def test_the_bodies_of_conflicts_expire_from_the_last_time_they_came(engine, intake, migrated_url, query):
     def identified(words):
         body = said(words)
         body["message"]["id"] = "m-1"
@@ -121,7 +121,7 @@ def test_conflicts_that_came_again_do_not_keep_those_behind_them(engine, migrate
     assert query("SELECT count(*), max(event_id) FROM duplicate_events") == [(len(young), len(young) - 1)]
 
 
-def test_discarded_letters_go_with_the_day_they_were_discarded(engine, migrated_url, query):
+def test_discarded_dead_letters_expire_from_the_day_they_were_discarded(engine, migrated_url, query):
     with engine.begin() as connection:
         for days in (40, 1):
             at = moment_of(MovedClock(days).now_us())
@@ -186,7 +186,7 @@ def event_of(payload):
     return event
 
 
-def test_old_comparisons_go_with_what_they_found_but_for_the_newest_watermark(engine, migrated_url, query):
+def test_old_comparisons_are_deleted_except_the_newest_watermark(engine, migrated_url, query):
     reconciled(engine, 60, "first")
     reconciled(engine, 50, "person", started_by="somebody")
     reconciled(engine, 40, "newest")
@@ -209,7 +209,7 @@ def test_a_comparison_under_way_stays(engine, migrated_url, query):
     assert run(migrated_url)["reconciliations"] == 0
 
 
-def test_old_counts_go(engine, migrated_url, query):
+def test_old_counts_are_deleted(engine, migrated_url, query):
     def note(connection):
         for days in (60, 1):
             at_us = MovedClock(days).now_us()

@@ -1,4 +1,4 @@
-"""What is not told or settled yet keeps its event and its body, on PostgreSQL and on SQLite."""
+"""Events that are not delivered or settled yet are kept, on PostgreSQL and on SQLite."""
 
 import pytest
 
@@ -11,7 +11,7 @@ TOLD_TABLES = ("event_payloads", "processed_events", "outbox", "conversations")
 
 
 @pytest.mark.parametrize("days", ["1", "30"])
-def test_what_waits_for_a_destination_keeps_its_event_and_its_body(process, tell, finish, migrated_url, days):
+def test_a_waiting_delivery_keeps_its_event_and_its_body(process, tell, finish, migrated_url, days):
     tell("crm", "content")
     process(40, *some_of_each("told"))
 
@@ -24,7 +24,9 @@ def test_what_waits_for_a_destination_keeps_its_event_and_its_body(process, tell
     assert [gone[table] for table in TOLD_TABLES] == [2, 2, 3, 1]
 
 
-def test_what_is_given_up_keeps_its_body_until_its_letter_is_published(process, tell, finish, migrated_url):
+def test_a_given_up_event_keeps_its_body_until_its_dead_letter_is_published(
+    process, tell, finish, migrated_url
+):
     tell("crm")
     process(40, deliver(said("a")))
     now = moment_of(SystemClock().now_us())
@@ -37,7 +39,7 @@ def test_what_is_given_up_keeps_its_body_until_its_letter_is_published(process, 
     assert [gone[table] for table in TOLD_TABLES] == [1, 1, 2, 1]
 
 
-def test_a_body_is_kept_for_what_is_not_settled_yet(process, migrated_url):
+def test_an_event_that_is_not_settled_keeps_its_body(process, migrated_url):
     process(40, *some_of_each("c-1"), settles=False)
 
     assert run(migrated_url, days="1")["event_payloads"] == 0
@@ -45,7 +47,7 @@ def test_a_body_is_kept_for_what_is_not_settled_yet(process, migrated_url):
     assert run(migrated_url, days="1")["event_payloads"] == 2
 
 
-def test_bodies_that_stay_do_not_end_it_early(engine, process, tell, finish, query):
+def test_bodies_that_stay_do_not_end_a_run_early(engine, process, tell, finish, query):
     tell("crm")
     process(40, *[deliver(said("a", conversation=f"held-{number}")) for number in range(5)])
     finish(outcome="dead", finished_at=moment_of(SystemClock().now_us()))

@@ -1,4 +1,4 @@
-"""What tests of settling share: a clock that they move, intake and settlers that go by it."""
+"""Fixtures of the tests of settle: a clock to move, with intake and settlers that use it."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Platforms that say what a test has them say, and what settling tells the services behind."""
+"""Platforms with the answers of a test, and the outbox that settling writes."""
 
 from workers.genesys import PlatformState
 from workers.parsing.events import QUEUED

@@ -69,7 +69,7 @@ def test_any_interleaving_duplication_delay_and_crash_ends_in_the_same_state(  #
 
     def take(word, payloads):
         if word == "deliver":
-            intake(*[deliver(each) for each in payloads])
+            intake(*[deliver(payload) for payload in payloads])
         elif word == "settle":
             settler.settle_windows()
         elif word == "ask":
@@ -83,7 +83,7 @@ def test_any_interleaving_duplication_delay_and_crash_ends_in_the_same_state(  #
         for word, numbers, crashes in steps:
             crashing[:] = [True] if crashes else []
             with suppress(KilledError):
-                take(word, [bodies[each % len(bodies)] for each in numbers])
+                take(word, [bodies[number % len(bodies)] for number in numbers])
         crashing.clear()
         clock.seconds += LEASE_SECONDS
         for word in ("deliver", "ask", "wait", "settle", "ask"):

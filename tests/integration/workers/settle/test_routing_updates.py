@@ -51,7 +51,7 @@ def test_an_update_is_applied_where_the_platform_agrees_and_the_row_says_so(
     assert query("SELECT routing_status FROM conversations") == [(ROUTED,)]
 
 
-def test_an_update_is_told_in_its_place_among_what_came_with_it(intake, make_settler, clock, query):
+def test_an_update_goes_out_in_its_place_among_its_neighbours(intake, make_settler, clock, query):
     settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
     intake(deliver(said("b", after_ms=3)), deliver(routed("QUEUED", after_ms=2)))
     settler.settle_updates()

@@ -31,7 +31,7 @@ def test_a_conversation_that_never_pauses_is_settled_at_the_limit(intake, make_s
     assert query("SELECT settled_count FROM conversations") == [(11,)]
 
 
-def test_a_session_is_told_of_at_once_and_its_content_after_it(intake, make_settler, clock, query):
+def test_a_session_goes_out_at_once_and_its_content_after_it(intake, make_settler, clock, query):
     intake(deliver(said("early", after_ms=5)), deliver(event("new")))
     assert types(query) == ["new"]
     clock.seconds += 2.1
@@ -53,7 +53,7 @@ def test_a_session_notified_after_its_content_is_late_and_not_repeated(intake, m
     ]
 
 
-def test_what_waits_for_no_window_counts_as_settled_at_once(intake, make_settler, clock, query):
+def test_an_event_without_a_window_counts_as_settled_at_once(intake, make_settler, clock, query):
     counts = "SELECT event_count, settled_count FROM conversations ORDER BY conversation_id"
     intake(deliver(event("new")), deliver(said("a", conversation="c-2")))
     assert query(counts) == [(1, 1), (1, 0)]
@@ -83,7 +83,7 @@ def test_an_update_that_is_no_transition_opens_and_prolongs_no_window(intake, ma
     assert query("SELECT settled_count, window_opened_at IS NULL FROM conversations") == [(4, False)]
 
 
-def test_disordered_messages_are_told_in_the_platforms_order(intake, make_settler, clock, query):
+def test_disordered_messages_go_out_in_the_platforms_order(intake, make_settler, clock, query):
     intake(deliver(said("third", after_ms=9)))
     intake(deliver(said("second", after_ms=5, sequence=2)), deliver(said("first", after_ms=5, sequence=1)))
     clock.seconds += 2.1
