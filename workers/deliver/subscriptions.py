@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, exists, func, literal, or_, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, exists, func, insert, literal, or_, select, tuple_, update
 
 from workers.db.engine import insert_into
 from workers.db.models import dead_letters, deliveries, destinations, event_payloads, outbox, subscriptions
@@ -29,7 +28,6 @@ ABANDONED: Final = "abandoned"
 BATCH_ROWS: Final = 500
 """Deliveries of one transaction: deliver processes have their turn between two."""
 
-_INSERT: Final[Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _ENTER: Final = insert_into(destinations, ("name", "registered_at"), "ON CONFLICT (name) DO NOTHING")
 _SUBSCRIBE: Final = insert_into(
     subscriptions, ("event_type", "destination"), "ON CONFLICT (event_type, destination) DO NOTHING"
@@ -98,22 +96,18 @@ def count_unplanned(connection: Connection, name: str, since: datetime, through:
 
 def plan_some(connection: Connection, name: str, since: datetime, through: int, now_us: int) -> int:
     """Plan some of these deliveries, the oldest first; return how many. Call again until it returns 0."""
+    # Another backfill of the destination waits here until this one has committed.
+    connection.execute(select(destinations.c.name).where(destinations.c.name == name).with_for_update())
+    due_at = literal(moment_of(now_us), _D.due_at.type)
     some = (
-        select(
-            _O.id, literal(name), _O.conversation_id, literal(moment_of(now_us), _D.due_at.type), literal(0)
-        )
+        select(_O.id, literal(name), _O.conversation_id, due_at, literal(0))
         .where(_is_unplanned(name, since, through))
         .order_by(_O.id)
         .limit(BATCH_ROWS)
     )
     columns = ["outbox_id", "destination", "conversation_id", "due_at", "attempts"]
-    insert = _INSERT[connection.dialect.name](deliveries).from_select(columns, some)
-    plan = insert.on_conflict_do_nothing().returning(_D.outbox_id)
-    while True:
-        planned = len(connection.execute(plan).all())
-        # If another backfill has planned all of them meanwhile, it has committed: others are chosen now.
-        if planned or not count_unplanned(connection, name, since, through):
-            return planned
+    plan = insert(deliveries).from_select(columns, some).returning(_D.outbox_id)
+    return len(connection.execute(plan).all())
 
 
 def count_waiting(connection: Connection, name: str, through: int) -> int:
