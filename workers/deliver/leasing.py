@@ -52,7 +52,8 @@ _RUNS: Final = {
 @cache
 def _runs(dialect: str, count: int) -> BulkStatement:
     """Return the query for up to *count* waiting deliveries of each conversation that follow one of it."""
-    following = f"{OF_CONVERSATION} AND w.outbox_id > {{outbox_id}} {IN_ORDER} {count}"
+    # + 0: the primary key must not offer itself, as a plan made for an empty table would take it.
+    following = f"{OF_CONVERSATION} AND w.outbox_id + 0 > {{outbox_id}} {IN_ORDER} {count}"
     kinds = column_kinds(deliveries, "destination", "conversation_id", "outbox_id", "due_at")
     return BulkStatement(_RUNS[dialect].format(is_free=_IS_FREE, following=following), kinds)
 
@@ -64,10 +65,9 @@ class LeasedDelivery:
     Args:
         message: The event for the destination.
         attempts: How many have failed so far.
-        first_attempt_us: When the first of them failed; None before.
+        first_attempt_us: When the first of them failed.
         lease_us: The end of the lease; also marks the rows as this process's.
-        refused_us: When it first got an answer that may concern every event, or got one again after the
-            destination had taken another event.
+        refused_us: When it got an answer that may concern every event, first or after others were taken.
     """
 
     message: WebhookMessage
@@ -111,8 +111,7 @@ def lease(
         conversations: Of how many conversations at most.
         events: About how many deliveries, of all of them together.
 
-    Returns:
-        Outbox ids.
+    Returns outbox ids.
     """
     found = find_first(connection, destination, now_us, conversations)
     # A first delivery that was recalled may have become due after those that wait behind it: then it is not

@@ -66,14 +66,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpResult:
-    """The result of one request.
-
-    Args:
-        status: The HTTP status; None if no answer came.
-        reason: The status, or a code for why there is none. Never the answer's content.
-        retry_after: Seconds after which the destination wants to be asked again.
-        is_unsendable: Whether there was nothing to send.
-    """
+    """The result of one request: its status, or why there is none, as a code; never the answer's content."""
 
     status: int | None
     reason: str

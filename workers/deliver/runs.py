@@ -26,15 +26,11 @@ class DeliveryAttempt:
     """One attempt, or the end of a run before it.
 
     Args:
-        destination: The destination.
-        delivery: The delivery.
-        result: The result; None if it was not sent, so that its lease is given back.
-        outcome: The outcome.
+        result: None if it was not sent, so that its lease is given back.
         attempts: How many have failed, with this one.
         at_us: When it ended, the database's clock.
-        rest: Outbox ids of this delivery and of those that follow it in the run.
+        rest: Outbox ids of this delivery and, if it is to be retried, of those that follow it in the run.
         is_last: Whether the run ends with it.
-        took_us: How long the request took.
     """
 
     destination: Destination

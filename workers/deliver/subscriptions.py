@@ -157,14 +157,7 @@ def _is_unplanned(name: str, since: datetime, through: int) -> ColumnElement[boo
 
 @dataclass(frozen=True, slots=True)
 class DeadChoice:
-    """A choice of dead deliveries.
-
-    Args:
-        destinations: For one of these.
-        before: Given up before, so that a delivery that is given up once more is not chosen again.
-        since: Given up then or later, if set.
-        conversation: Of this conversation, if set.
-    """
+    """A choice of deliveries that were given up *before*, so that none is chosen again if it dies again."""
 
     destinations: tuple[str, ...]
     before: datetime

@@ -50,10 +50,8 @@ class WebhookMessage:
 
     Args:
         outbox_id: Its row in the outbox; it rises with the order within the conversation.
-        conversation_id: The platform's conversation.
-        event_type: The event's type, or that of a test.
         occurred_at: The platform's clock.
-        created_at_us: When it was put into the outbox, microseconds since the epoch.
+        created_at_us: When it was put into the outbox.
         late: Whether a newer event of its conversation went before.
         verified: Whether the platform confirmed the routing; None if it was not asked.
         payload: The platform's body, byte for byte; None for a session without a notification of its own.
@@ -111,9 +109,7 @@ def build_headers(webhook_id: str, body: bytes, signers: Sequence[Webhook], now:
 class Transport:
     """Sends to one destination; may be used by several threads, each with connections of its own.
 
-    Args:
-        destination: The destination.
-        clock: The time of the signatures. Receivers refuse one that is minutes from their own.
+    Signatures have the time of *clock*: receivers refuse one that is minutes from their own.
     """
 
     def __init__(self, destination: Destination, clock: Clock) -> None:

@@ -42,12 +42,7 @@ OLDER_THAN: Final = bindparam("older_than", type_=UtcDateTime())
 
 @dataclass(frozen=True, slots=True)
 class DeletedPage:
-    """A page of a table's rows, of which the expired ones were deleted.
-
-    Args:
-        deleted: How many rows were deleted.
-        end: The key of its last row, to go on from; None if no old row can follow.
-    """
+    """How many rows of a page were deleted, and the key of its last row; None if no old row can follow."""
 
     deleted: int
     end: Any
@@ -58,7 +53,6 @@ class ExpiringTable:
     """A table whose rows expire, with the rows of other tables that depend on them.
 
     Args:
-        table: The table.
         since: The column from which a row's age counts.
         is_done: What else must hold for a row to go.
         dependent: Columns of other tables that hold the key.
@@ -81,13 +75,8 @@ class ExpiringTable:
     def delete(self, connection: Connection, older_than: datetime, page_rows: int, after: Any) -> DeletedPage:
         """Delete the expired ones among the next rows by key, with their dependents.
 
-        A row that a worker has locked is left for another day: neither waits for the other.
-
-        Args:
-            connection: In a transaction.
-            older_than: The time before which rows expire.
-            page_rows: How many rows are looked at.
-            after: START, or the end of the page before.
+        They follow *after*, which is START or the end of the page before. A row that a worker has locked is
+        left for another day: neither waits for the other.
         """
         columns, bound = tuple(self.table.primary_key), {OLDER_THAN.key: older_than}
         key: Any = tuple_(*columns) if len(columns) > 1 else columns[0]

@@ -53,13 +53,7 @@ class FleetLimits:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The state at one moment.
-
-    Args:
-        at: Monotonic seconds.
-        depth: Events that wait or that a worker holds; None if unknown.
-        workers: Workers of this host that run.
-    """
+    """The depth, unless it is unknown, and the workers that run, at a time in monotonic seconds."""
 
     at: float
     depth: int | None
@@ -94,14 +88,7 @@ def decide(limits: FleetLimits, seen: Sequence[Observation]) -> FleetTarget:
 
 
 class Scaler:
-    """Looks at a backlog, and starts or stops workers; keeps what it saw since the last change.
-
-    Args:
-        role: The workers' role, for the log.
-        limits: Limits of their number.
-        read_depth: Returns how much waits for the workers; None if it is unknown.
-        fleet: The workers.
-    """
+    """Looks at the backlog of a role, and starts or stops workers by what it saw since the last change."""
 
     def __init__(
         self, role: str, limits: FleetLimits, read_depth: Callable[[], int | None], fleet: Fleet

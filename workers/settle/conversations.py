@@ -106,10 +106,7 @@ def write(connection: Connection, settlements: Mapping[str, tuple[int, Settlemen
 
     The outbox's trigger plans the deliveries: see `put_in_outbox`.
 
-    Args:
-        connection: In the transaction that locked the conversations.
-        settlements: By conversation: how many of its events are settled, and the settlement.
-        now_us: The database's clock.
+    A settlement has the number of the conversation's events that are settled with it.
     """
     put_in_outbox(
         connection,
@@ -140,15 +137,7 @@ def apply(
 ) -> list[Decision]:
     """Apply updates, in their conversation's window if one is open, and write the decisions on others.
 
-    Args:
-        connection: In the transaction that locked the conversation.
-        row: The conversation.
-        applied: The updates that take effect.
-        decisions: Those on updates that take none.
-        now_us: The database's clock.
-
-    Returns:
-        Every decision; those that the window is to make are left out.
+    Returns every decision; those that the window is to make are left out.
     """
     decide(connection, decisions, now_us)
     if row.window_opened_at is not None:

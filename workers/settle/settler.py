@@ -32,14 +32,7 @@ ASIDE_SECONDS: Final = 300.0
 
 
 class Settler:
-    """Settles conversations, batch by batch.
-
-    Args:
-        engine: The database.
-        clock: The database's time.
-        verifies: Whether updates wait for the platform; otherwise they are applied as notified.
-        window: How long a window is open; limits which of them are looked at.
-    """
+    """Settles conversations, batch by batch; if it *verifies*, updates wait for the platform's answer."""
 
     def __init__(
         self,

@@ -76,13 +76,7 @@ def read_unanswered(connection: Connection, conversation_id: str) -> list[Pendin
 def read_waiting(
     connection: Connection, conversation_ids: Sequence[str], *, is_answered: bool | None = None
 ) -> dict[str, list[PendingEvent]]:
-    """Return the undecided routing updates, by conversation.
-
-    Args:
-        connection: In the transaction that locked the conversations.
-        conversation_ids: Of these.
-        is_answered: Only those that are to be applied, or only those that are not; None: all.
-    """
+    """Return the undecided routing updates: those that are to be applied, those that are not, or all."""
     query = select(
         _U.conversation_id,
         _U.event_id,

@@ -50,12 +50,7 @@ class Verdict(Enum):
 
 
 def describe_state(update: PendingEvent, platform: PlatformState | None) -> str:
-    """Return the platform's state as a code, with the routing queue if it is not the update's.
-
-    Args:
-        update: The update that it is compared with.
-        platform: The state; None if the platform has no such conversation.
-    """
+    """Return the platform's state as a code, with the routing queue if it is not the update's."""
     if platform is None:
         return UNKNOWN_TO_THE_PLATFORM
     name = platform.status or "NONE"
@@ -77,12 +72,7 @@ def verify(update: PendingEvent, platform: PlatformState | None, age: float) -> 
 
 
 def seconds_until_next_ask(age: float, delay: float = 0.0) -> float:
-    """Return how long to wait before an update is asked about again: first by ages, then ever longer.
-
-    Args:
-        age: Seconds since the update's arrival.
-        delay: Seconds for which the platform wants no request.
-    """
+    """Return how long to wait before an update is asked about again, by its age; at least *delay*."""
     ages = (SECOND_ASK_SECONDS, SURE_AFTER_SECONDS, 2 * age)
     return max(delay, next(next_age for next_age in ages if next_age > age) - age)
 

@@ -57,9 +57,9 @@ class Verifier:
     Args:
         engine: The database.
         clock: The database's time.
-        states: The platform's states of conversations; None: updates are applied as notified.
-        end_seconds: The age at which an update ends that no answer has decided.
-        applies_unverified: Whether it is applied as notified then; otherwise it is recorded as undecided.
+        states: The platform's states; None: updates are applied as notified.
+        end_seconds: The age at which an update ends that no answer has decided …
+        applies_unverified: … by being applied as notified; otherwise it is recorded as undecided.
     """
 
     def __init__(
