@@ -1,4 +1,4 @@
-"""Tell the time: wall clock for what is stored, monotonic clock for what is waited."""
+"""Read the clocks: the wall clock for stored times, the monotonic clock for intervals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where time comes from; tests hand over one that they move."""
+    """Both clocks; tests pass a fake one."""
 
     def now_us(self) -> int:
         """Return microseconds since the epoch, UTC. May step back and forth with the host's clock."""

@@ -1,8 +1,8 @@
-"""Say how an event crosses the broker: its raw bytes, and beside them when and how they came in.
+"""Encode and decode an event as it crosses the broker: its raw bytes, with time and source as properties.
 
-The properties are encoded here and not by pika, once per event for the journal and the wire alike: they
-always have the same three fields, and pika's general encoder costs more than the rest of a request
-(docs/performance.md). What the edge wrote is decoded here too, what others wrote by pika.
+The properties are encoded here and not by pika, once per event for both the journal and the wire: they always
+have the same three fields, and pika's general encoder costs more than the rest of a request
+(docs/performance.md). The edge's properties are decoded here too, those of other publishers by pika.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ RECONCILE: Final = "reconcile"
 REPLAY: Final = "replay"
 INGEST: Final = "ingest"
 OTHER: Final = "other"
-"""An event of a publisher that does not write our headers."""
+"""An event of another publisher, without our headers."""
 
 MIN_RECEIVED_US: Final = 946_684_800_000_000
-"""The year 2000. A header with an earlier time, or none, was not written by our edge."""
+"""The year 2000. The edge never writes an earlier time."""
 MAX_RECEIVED_US: Final = 4_102_444_800_000_000
 """The year 2100. PostgreSQL stores years that psycopg cannot read, such as those of nanoseconds."""
 
 REQUEST_ID_LENGTH: Final = 128
-"""The edge cuts a longer one: it is for people who search logs, not for data."""
+"""The edge truncates a longer one: it is for searching logs, not data."""
 STATISTICS: Final = "statistics"
-"""No event: what an edge process has answered (messaging/edge_statistics.py)."""
+"""Not an event, but the counts of an edge process (messaging/edge_statistics.py)."""
 
 _FLAGS: Final = struct.pack(
     ">H", BasicProperties.FLAG_HEADERS | BasicProperties.FLAG_DELIVERY_MODE | BasicProperties.FLAG_MESSAGE_ID
@@ -45,7 +45,7 @@ _LONG: Final = struct.Struct(">I")
 
 
 def _key(name: str, kind: bytes) -> bytes:
-    """Encode a header's name with the tag of its type, as in a field table."""
+    """Encode a header's name and type for a field table."""
     return bytes([len(name)]) + name.encode() + kind
 
 
@@ -81,9 +81,9 @@ class Envelope:
 
     @property
     def identity(self) -> str:
-        """The accepted request's id, or the body's digest where another publisher gave none of use.
+        """The accepted request's id, or the body's digest if another publisher's id cannot be stored.
 
-        A record of a dead letter must never be refused itself, so what cannot be stored is no id.
+        The record of a dead letter must never be refused itself.
         """
         if self.message_id and self.message_id.isprintable():
             return self.message_id
@@ -97,20 +97,19 @@ def replay_source(generation: str | None) -> str:
     """Return the source of a replayed event.
 
     Args:
-        generation: Hexadecimal; the event takes effect once for each, whether it did before or not. None:
-            only if it never did.
+        generation: Hexadecimal; the event takes effect once for each generation. None: only if it never did.
     """
     return REPLAY if generation is None else f"{REPLAY}:{generation}"
 
 
 def generation_of(source: str) -> str | None:
-    """Return the generation that `replay_source` made *source* of; None of any other source."""
+    """Return the generation in a source of `replay_source`; None of any other source."""
     found = _GENERATION.fullmatch(source)
     return found[1] if found else None
 
 
 def encode_properties(message_id: str, received_at_us: int, request_id: str, source: str) -> bytes:
-    """Encode what stands beside the body as AMQP content properties: flags and values.
+    """Encode an envelope without its body as AMQP content properties: flags and values.
 
     Args:
         message_id: At most 255 bytes in UTF-8.
@@ -133,24 +132,24 @@ def encode_properties(message_id: str, received_at_us: int, request_id: str, sou
 
 @lru_cache(maxsize=8)
 def _origin(source: str) -> tuple[bytes, int]:
-    """Return what stands between the request id and the message id, and how much of it is in the table."""
+    """Return the bytes between request id and message id, and how many of them are in the field table."""
     value = source.encode()
     entry = _SOURCE + _LONG.pack(len(value)) + value
     return entry + _PERSISTENT, len(entry)
 
 
 def decode_properties(properties: bytes) -> BasicProperties:
-    """Decode content properties of any publisher; pika knows them all."""
+    """Decode content properties of any publisher, by pika."""
     decoded = BasicProperties()
     decoded.decode(properties)
     return decoded
 
 
 def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
-    """Read an envelope of properties that `encode_properties` wrote, untouched since.
+    """Parse properties exactly as `encode_properties` wrote them.
 
     Returns:
-        None for any others, such as those that the broker has added a header to, or with an unreadable time.
+        None for others, such as those to which the broker has added a header, or with an unreadable time.
     """
     if not properties.startswith(_FLAGS):
         return None
@@ -176,10 +175,10 @@ def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
 
 
 def envelope_of(properties: BasicProperties, body: bytes) -> Envelope:
-    """Read the envelope of a delivery.
+    """Read the envelope of any delivery.
 
-    A delivery that lacks our headers is still an event, and its body decides. It was received when it is read
-    here, by a source that is none of ours. No later stage meets a time that it cannot read.
+    A delivery without our headers is still an event, and its body decides. Its time is now, its source OTHER.
+    No later stage meets a time that it cannot read.
     """
     headers: Mapping[str, object] = properties.headers or {}
     message_id = str(properties.message_id or "")

@@ -8,11 +8,22 @@ variable and never repeat a value: it may be a secret.
 from __future__ import annotations
 
 import math
+import os
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from messaging.errors import ConfigurationError
-from messaging.settings_file import variables_now
+from messaging.log import LEVELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+SETTINGS_FILE: Final = "OM_SETTINGS_FILE"
+"""Names a file that, unlike an environment, can be read again."""
+
+PREFIX: Final = "OM_"
 
 TRUTHS: Final = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -21,7 +32,7 @@ TRUTHS: Final = {
 
 
 class Environment:
-    """The settings as they are when this is made, each read by its full name.
+    """The settings at the time when this is created, each read by its full name.
 
     Raises:
         ConfigurationError: OM_SETTINGS_FILE cannot be read.
@@ -32,7 +43,7 @@ class Environment:
 
     def string(self, name: str, default: str = "") -> str:
         """Return *name* as text without surrounding white space."""
-        text = self._text_of(name)
+        text = self._read(name)
         return default if text is None else text
 
     def required(self, name: str, purpose: str) -> str:
@@ -43,15 +54,15 @@ class Environment:
         return text
 
     def strings(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Return *name* split at commas, empty parts left out."""
-        text = self._text_of(name)
+        """Return *name* split at commas, without empty parts."""
+        text = self._read(name)
         if text is None:
             return default
         return tuple(part.strip() for part in text.split(",") if part.strip())
 
     def integer(self, name: str, default: int, *, minimum: int = 0) -> int:
         """Return *name* as a whole number of at least *minimum*."""
-        text = self._text_of(name)
+        text = self._read(name)
         try:
             value = default if text is None else int(text)
         except ValueError:
@@ -62,7 +73,7 @@ class Environment:
 
     def seconds(self, name: str, default: float, *, minimum: float = 0.0) -> float:
         """Return *name* as a finite number of seconds of at least *minimum*."""
-        text = self._text_of(name)
+        text = self._read(name)
         try:
             value = default if text is None else float(text)
         except ValueError:
@@ -73,7 +84,7 @@ class Environment:
 
     def boolean(self, name: str, *, default: bool) -> bool:
         """Return *name* as a truth value: true/false, yes/no, on/off, 1/0."""
-        text = self._text_of(name)
+        text = self._read(name)
         if text is None:
             return default
         if text.lower() not in TRUTHS:
@@ -87,8 +98,8 @@ class Environment:
             raise ConfigurationError(f"{name} must be one of {', '.join(choices)}")
         return value
 
-    def _text_of(self, name: str) -> str | None:
-        """Return the text of *name*, or None where it is set nowhere or blank."""
+    def _read(self, name: str) -> str | None:
+        """Return the text of *name*, or None if it is not set or blank."""
         text = self._variables.get(name)
         if text is None and (path := self._variables.get(f"{name}_FILE")):
             try:
@@ -96,11 +107,98 @@ class Environment:
             except (OSError, UnicodeDecodeError):
                 raise ConfigurationError(f"{name}_FILE must name a readable text file") from None
         if text is None and (directory := self._variables.get("CREDENTIALS_DIRECTORY")):
-            text = _credential(Path(directory), name)
+            text = _read_credential(Path(directory), name)
         return (text or "").strip() or None
 
 
-def _credential(directory: Path, name: str) -> str | None:
+def setting(name: str, read: Callable[..., Any], default: Any, *, is_secret: bool = False) -> Any:
+    """Declare a field of `Settings` with its variable.
+
+    Args:
+        name: The variable's.
+        read: A method of `Environment`, called with *name* and *default*.
+        default: The field's value if the variable is not set.
+        is_secret: Whether `repr` must not show it.
+    """
+    return field(default=default, repr=not is_secret, metadata={"variable": name, "read": read})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of a process: each field is declared by `setting`."""
+
+    log_level: str = setting("OM_LOG_LEVEL", partial(Environment.one_of, choices=LEVELS), "info")
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read every setting, then check them together (`__post_init__`).
+
+        Raises:
+            ConfigurationError: One is missing, malformed or contradicts another; the text names it.
+        """
+        environment = Environment()
+        return cls(
+            **{
+                declared.name: declared.metadata["read"](
+                    environment, declared.metadata["variable"], default=declared.default
+                )
+                for declared in fields(cls)
+            }
+        )
+
+
+def variables_now() -> Mapping[str, str]:
+    """Return the environment, overridden by the settings file's OM_ variables as they are now.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or a line of it is no setting.
+    """
+    return os.environ | in_file if (in_file := file_variables()) else os.environ
+
+
+def file_variables() -> dict[str, str]:
+    """Return the settings file's OM_ variables; none if no file is named.
+
+    Raises:
+        ConfigurationError: As `variables_now`.
+    """
+    path = os.environ.get(SETTINGS_FILE)
+    if not path:
+        return {}
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError(f"{SETTINGS_FILE} must name a readable text file") from None
+    return parse_settings(text)
+
+
+def parse_settings(text: str) -> dict[str, str]:
+    """Return the OM_ variables of a file in the format of systemd's EnvironmentFile=.
+
+    Source:
+        systemd.exec(5), EnvironmentFile=: "#" and ";" start a comment line, a value may be quoted.
+
+    Raises:
+        ConfigurationError: A line has no "=".
+    """
+    settings = {}
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        if not line or line[0] in "#;":
+            continue
+        name, equals, value = line.partition("=")
+        if not equals:
+            raise ConfigurationError(f"{SETTINGS_FILE}: line {number} must be NAME=value")
+        if name.strip().startswith(PREFIX):
+            settings[name.strip()] = _unquote(value.strip())
+    return settings
+
+
+def _unquote(value: str) -> str:
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1] if is_quoted else value
+
+
+def _read_credential(directory: Path, name: str) -> str | None:
     try:
         return (directory / name).read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -1,9 +1,9 @@
-"""Name every error that is raised on purpose: each is an instruction to whoever catches it."""
+"""Define the errors raised on purpose: each is an instruction to the code that catches it."""
 
 from __future__ import annotations
 
 EX_CONFIG = 78
-"""The exit status of a refusal to start (sysexits.h), so that systemd is told not to restart."""
+"""The exit status of a refusal to start (sysexits.h), at which systemd does not restart."""
 
 
 class OpenMessagingError(Exception):
@@ -11,18 +11,18 @@ class OpenMessagingError(Exception):
 
 
 class ConfigurationError(OpenMessagingError):
-    """Refuse to start and exit 78; the text names the variable and what it should be."""
+    """Refuse to start and exit 78; the text names the variable and its expected form."""
 
 
 class BrokerUnavailableError(OpenMessagingError):
-    """Nothing is known of what was sent last: reconnect, send it again."""
+    """The fate of what was sent last is unknown: reconnect, send it again."""
 
 
 class RejectedEventError(OpenMessagingError):
     """Dead-letter the event now, no retry can help.
 
     Args:
-        code: A stable word for the kind of fault, for tables and alarms.
+        code: A stable code for the kind of fault, for tables and alarms.
         reason: What is wrong, naming the field; never its value.
     """
 
@@ -36,7 +36,7 @@ class RetryLaterError(OpenMessagingError):
     """Keep what you hold, wait, try the same again: the fault is not the event's.
 
     Args:
-        reason: What is away, for the log.
+        reason: What is unavailable, for the log.
         delay: Seconds to wait before the next attempt.
     """
 

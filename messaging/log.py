@@ -1,11 +1,12 @@
-"""Log one JSON object per line on stdout, or one readable line; journald and the log shipper do the rest.
+"""Log one JSON object per line on stdout, or one readable line on a terminal.
 
-Event names are static snake_case; facts are fields; identifiers, never bodies, tokens or people.
+Event names are static snake_case. Fields contain identifiers, never bodies, tokens or personal data.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,39 +16,39 @@ if TYPE_CHECKING:
     import asyncio
 
 LEVELS = ("debug", "info", "warning", "error")
-JSON = "json"
-FORMS = (JSON, "text")
 
 
-def configure_logging(level: str, *, process: str, form: str = JSON, stream: TextIO | None = None) -> None:
+def configure_logging(
+    level: str, *, process: str, stream: TextIO | None = None, as_text: bool = False
+) -> None:
     """Send this process's own lines and those of the libraries to one stream.
 
     Args:
         level: One of LEVELS; lines of a lower level are left out.
         process: The process's name, e.g. "edge" or "intake"; a field of every line.
-        form: One of FORMS.
         stream: The standard output if None.
+        as_text: Whether lines are readable text wherever they go.
     """
     stream = stream or sys.stdout
     numeric = getattr(logging, level.upper())
     structlog.configure(
-        processors=[*_shared_processors(), _renderer(form)],
+        processors=[*_shared_processors(), _renderer(as_text=as_text)],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
         logger_factory=structlog.WriteLoggerFactory(stream),
-        # A logger that is kept would keep the level of its first line, whatever is reloaded.
+        # A cached logger would keep the level of its first line after a reload.
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(process=process)
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(library_formatter(form))
+    handler.setFormatter(library_formatter(as_text=as_text))
     logging.basicConfig(handlers=[handler], level=max(numeric, logging.WARNING), force=True)
-    # pika tells each failed connection attempt in tracebacks of its own; ours are one line each.
+    # pika logs each failed connection attempt with tracebacks; ours are one line each.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 def logger() -> structlog.typing.FilteringBoundLogger:
-    """Return the logger, bound to nothing yet."""
+    """Return a logger without bound fields."""
     bound: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return bound
 
@@ -55,7 +56,7 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 def log_callback_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log what a callback of a loop raised; the loop goes on.
 
-    asyncio's own line would show the callback with its arguments, and so bodies of events.
+    asyncio's own line would contain the callback's arguments, and so bodies of events.
     """
     logger().error("callback_failed", reason=context["message"], exc_info=context.get("exception"))
 
@@ -69,24 +70,26 @@ def _shared_processors() -> list[Any]:
     ]
 
 
-def _renderer(form: str) -> Any:
-    if form == JSON:
+def _renderer(*, as_text: bool) -> Any:
+    # `make run` shows its processes' output, which it reads from pipes, on a terminal: it sets FORCE_COLOR.
+    is_terminal = sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
+    if not (as_text or is_terminal):
         return structlog.processors.JSONRenderer()
     return structlog.dev.ConsoleRenderer(
-        colors=sys.stdout.isatty(),
-        # What became of an event is told before who tells it.
+        colors=is_terminal,
+        # The event comes before the process that logs it.
         sort_keys=False,
         # Tracebacks are text by then, like the other fields.
         exception_formatter=structlog.dev.plain_traceback,
     )
 
 
-def library_formatter(form: str = JSON) -> logging.Formatter:
-    """Return what renders the lines of libraries, gunicorn's among them, like our own."""
+def library_formatter(*, as_text: bool = False) -> logging.Formatter:
+    """Return a formatter that renders the lines of libraries, including gunicorn's, like our own."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*_shared_processors(), structlog.stdlib.add_logger_name],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _renderer(form),
+            _renderer(as_text=as_text),
         ],
     )

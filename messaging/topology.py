@@ -1,4 +1,4 @@
-"""Name the exchanges and queues and what they are made with, and ask whether the events queue is there.
+"""Define the exchanges and queues with their arguments.
 
 ```
 open-messaging (direct) ──event──▶ open-messaging.events
@@ -8,36 +8,31 @@ both ──reject, limit──▶ open-messaging.dead-letter-records ──recor
 ```
 
 Everything that keeps an event safe is an argument of its queue and not a policy: a policy can be removed,
-or outranked by another, with one click, and a quorum queue without its dead-letter exchange drops what
-is rejected. There is no length limit and no TTL anywhere: without publisher confirms both lose in silence.
+or outranked by another, with one click, and a quorum queue without its dead-letter exchange drops rejected
+messages. There is no length limit and no TTL anywhere: without publisher confirms both lose events silently.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pika.channel import Channel
+from typing import Any, Final
 
 EXCHANGE: Final = "open-messaging"
 EVENT_ROUTING_KEY: Final = "event"
 EVENTS_QUEUE: Final = "open-messaging.events"
 DEAD_LETTERS: Final = "open-messaging.dead-letters"
-"""The queue of the dead letters, for people; also the exchange that every dead letter goes to first."""
+"""The queue of the dead letters, for operators; also the exchange that every dead letter goes to first."""
 DEAD_LETTER_RECORDS: Final = "open-messaging.dead-letter-records"
-"""The queue behind that exchange. Intake puts the reason on record and rejects each letter once more."""
+"""The queue behind that exchange. Intake records the reason and rejects each dead letter once more."""
 RECORDED_DEAD_LETTERS: Final = "open-messaging.recorded-dead-letters"
-"""The exchange that the recorded dead letters go to, before the queue for people."""
+"""The exchange that the recorded dead letters go to, before the operators' queue."""
 UNROUTED: Final = "open-messaging.unrouted"
-"""The alternate exchange and the queue behind it: events that met no binding. Intake reads it too."""
+"""The alternate exchange and the queue behind it: events without a binding. Intake reads it too."""
 
 DELIVERY_LIMIT: Final = 20
-"""Returns of one delivery before the broker dead-letters it: RabbitMQ's own default, stated.
+"""Returns of one delivery before the broker dead-letters it: RabbitMQ's own default, made explicit.
 
-Each crash of a worker counts for all that it held, so this is a backstop; intake isolates a poison
-event after far fewer crashes.
+Each crash of a worker counts for every delivery that it held, so this is a backstop; intake isolates a poison
+message after far fewer crashes.
 """
 
 EXCHANGES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -52,17 +47,17 @@ _DURABLE_QUEUE: Final[dict[str, Any]] = {"x-queue-type": "quorum"}
 _DEAD_LETTERING_QUEUE: Final[dict[str, Any]] = {
     **_DURABLE_QUEUE,
     "x-dead-letter-exchange": DEAD_LETTERS,
-    # A dead letter stays in its queue until the dead-letter queue has confirmed it. The strategy asks for
-    # reject-publish, which with no length limit never rejects anything.
+    # A dead letter stays in its queue until the dead-letter queue has confirmed it. The strategy requires
+    # reject-publish, which without a length limit never rejects anything.
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
     "x-delivery-limit": DELIVERY_LIMIT,
 }
 
 QUEUES: Final[dict[str, dict[str, Any]]] = {
-    # Nothing lies behind the dead letters, so the broker must never give up on one: no delivery limit.
+    # There is no queue behind the dead letters, so the broker must never drop one: no delivery limit.
     DEAD_LETTERS: {**_DURABLE_QUEUE, "x-delivery-limit": -1},
-    # Nor on one that waits for its record, however long the database is away.
+    # Nor one that waits for its record, however long the database is away.
     DEAD_LETTER_RECORDS: {
         **_DEAD_LETTERING_QUEUE,
         "x-dead-letter-exchange": RECORDED_DEAD_LETTERS,
@@ -80,14 +75,3 @@ BINDINGS: Final[tuple[tuple[str, str, str], ...]] = (
     (EVENTS_QUEUE, EXCHANGE, EVENT_ROUTING_KEY),
 )
 """Queue, exchange, routing key."""
-
-
-def probe(channel: Channel, callback: Callable[[Any], None]) -> None:
-    """Ask for the events queue without declaring it: the barrier's synchronous method.
-
-    Args:
-        channel: The channel whose earlier publishes the answer shall prove.
-        callback: Called with the answer, whose `method.message_count` counts ready deliveries. When the
-            queue is missing the broker closes the channel instead (404).
-    """
-    channel.queue_declare(EVENTS_QUEUE, passive=True, callback=callback)

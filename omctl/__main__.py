@@ -27,7 +27,7 @@ def omctl() -> None:
 
 def main() -> None:
     """Run the command line; the standard output is the command's alone, logs go to the standard error."""
-    configure_logging("warning", process="omctl", form="text", stream=sys.stderr)
+    configure_logging("warning", process="omctl", stream=sys.stderr, as_text=True)
     try:
         omctl()
     except OpenMessagingError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import DBAPIError
 
-from messaging.admin import dead_letters_in_hand
+from messaging.admin import lock_dead_letters
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError, RetryLaterError, StatementRefusedError
 from workers.db.engine import DatabaseClock, make_engine
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from messaging.admin import DeadLetterQueue, Republisher
+    from messaging.admin import DeadLetterQueue, EventPublisher
 
 _FAULTS: Final = (
     # What the code or the text of the driver's error contains; what it means; what to do about it.
@@ -121,10 +121,10 @@ def _explain(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterSession:
-    """The dead-letter queue, its republisher, and the database with the records and its clock."""
+    """The dead-letter queue, its publisher, and the database with the records and its clock."""
 
     queue: DeadLetterQueue
-    republisher: Republisher
+    publisher: EventPublisher
     engine: Engine
     clock: DatabaseClock
 
@@ -134,14 +134,14 @@ def open_dead_letters() -> Iterator[DeadLetterSession]:
     """Yield the dead letters of OM_AMQP_URL; no other omctl can open them meanwhile.
 
     Raises:
-        DeadLettersInHandError: Another omctl has them open.
+        DeadLettersLockedError: Another omctl has them open.
     """
     urls = Environment().strings("OM_AMQP_URL")
     with (
         open_database() as engine,
-        dead_letters_in_hand(urls, client_name="omctl dead-letters") as (queue, republisher),
+        lock_dead_letters(urls, client_name="omctl dead-letters") as queue,
     ):
-        yield DeadLetterSession(queue, republisher, engine, DatabaseClock(engine))
+        yield DeadLetterSession(queue, queue.publisher, engine, DatabaseClock(engine))
 
 
 @contextmanager

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from messaging.admin import Letter
+    from messaging.admin import QueuedDeadLetter
     from omctl.connections import DeadLetterSession
     from omctl.interventions import RateLimiter, Run
     from workers.db.interventions import DeadLetterFilter
@@ -71,8 +71,8 @@ class Order:
 class _Window:
     """The selected dead letters of a window, each once; their copies; and the decision about each."""
 
-    chosen: list[Letter]
-    copies: list[Letter]
+    chosen: list[QueuedDeadLetter]
+    copies: list[QueuedDeadLetter]
     decisions: dict[str, str]
 
 
@@ -107,14 +107,20 @@ def record_unrecorded(session: DeadLetterSession) -> None:
         transact(session.engine, partial(_record_unknown, held=held, now_us=session.clock.now_us()))
 
 
-def _record_unknown(connection: Connection, held: list[Letter], now_us: int) -> None:
+def _record_unknown(connection: Connection, held: list[QueuedDeadLetter], now_us: int) -> None:
     known = find_recorded(connection, [each.envelope.identity for each in held])
     unknown = [_describe(each) for each in held if each.envelope.identity not in known]
     record_dead_letters(connection, unknown, now_us)
 
 
 def _decide(
-    connection: Connection, *, held: list[Letter], order: Order, run: Run, now_us: int, left: int | None
+    connection: Connection,
+    *,
+    held: list[QueuedDeadLetter],
+    order: Order,
+    run: Run,
+    now_us: int,
+    left: int | None,
 ) -> _Window:
     """Record the decision. It needs a record: an unrecorded one would be another decision after a kill."""
     _record_unknown(connection, held, now_us)
@@ -130,11 +136,15 @@ def _decide(
 
 
 def _publish(
-    session: DeadLetterSession, order: Order, run: Run, dead_letter: Letter, decisions: dict[str, str]
+    session: DeadLetterSession,
+    order: Order,
+    run: Run,
+    dead_letter: QueuedDeadLetter,
+    decisions: dict[str, str],
 ) -> None:
     intervention_id = decisions.get(dead_letter.envelope.identity, run.intervention_id)
     source = replay_source(intervention_id if order.again else None)
-    session.republisher.publish(replace(dead_letter.envelope, source=source))
+    session.publisher.publish(replace(dead_letter.envelope, source=source))
 
 
 def _finish(session: DeadLetterSession, order: Order, run: Run, window: _Window, done: int) -> None:
@@ -154,7 +164,7 @@ def _finish(session: DeadLetterSession, order: Order, run: Run, window: _Window,
     run.copies += len(copies)
 
 
-def _describe(dead_letter: Letter) -> DeadLetter:
+def _describe(dead_letter: QueuedDeadLetter) -> DeadLetter:
     """Return the record of a message that has none: an operator put it into the queue."""
     envelope = dead_letter.envelope
     source = envelope.source.partition(":")[0]

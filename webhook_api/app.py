@@ -1,4 +1,4 @@
-"""Put one edge process together: everything gets its collaborators here."""
+"""Put one edge process together: every object gets its collaborators here."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ from messaging.envelope import STATISTICS, encode_properties
 from messaging.log import log_callback_failure, logger
 from messaging.publishing import Publisher
 from webhook_api.application import EdgeApplication
-from webhook_api.backpressure import Gate, QueueDepthPoller, Watermarks
+from webhook_api.backpressure import DepthPoller, LoadShedder, Watermarks
 from webhook_api.extensions import load_extensions
-from webhook_api.health import Health, report, write_status
-from webhook_api.host_table import HostTable
-from webhook_api.http import Limits
+from webhook_api.health import Health, has_peer_with_room, report, write_status
+from webhook_api.http import Limits, Service
 from webhook_api.ingest import Ingest
-from webhook_api.journal import HostLimit, Journal, JournalFullError
-from webhook_api.refusals import Refusals
-from webhook_api.relay import Barrier, Confirms, MajorityWatch, Outlet, Oversized, Relay
-from webhook_api.set_aside import DAY_SECONDS, delete_expired
+from webhook_api.journal import Journal, JournalFullError
+from webhook_api.relay import (
+    Barrier,
+    BrokerLink,
+    Confirms,
+    MajorityWatch,
+    Oversized,
+    Relay,
+    delete_expired,
+)
 from webhook_api.signature import secret_id
-from webhook_api.statistics import Statistics
+from webhook_api.statistics import Refusals, Statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from collections.abc import Callable
 
     from messaging.clock import Clock
     from messaging.edge_statistics import EdgeStatistics
@@ -36,36 +40,54 @@ if TYPE_CHECKING:
     from webhook_api.settings import EdgeSettings
 
 STATUS_SECONDS = 1.0
+DAY_SECONDS = 86_400.0
 
 
 class Edge:
-    """One edge process: make it after the fork.
-
-    Args:
-        settings: What it was told.
-        clock: Where time comes from.
-    """
+    """One edge process: make it after the fork."""
 
     def __init__(self, settings: EdgeSettings, clock: Clock | None = None) -> None:
-        clock = clock or SystemClock()
         self.settings = settings
+        self._clock = clock = clock or SystemClock()
+        self._token = secrets.token_hex(8)
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(log_callback_failure)
-        table = HostTable(settings.journal_directory)
-        marks = Watermarks(settings.queue_depth_high, settings.queue_depth_low)
-        self._gate = Gate(
-            marks,
-            table,
+        self._statistics = Statistics(clock, self._token, settings.statistics_seconds)
+        refusals = Refusals(clock, self._statistics.refusals)
+        self._shedder = LoadShedder(
+            Watermarks(settings.queue_depth_high, settings.queue_depth_low),
             retry_after_max=settings.retry_after_max_seconds,
             processes=settings.processes,
             clock=clock,
         )
         self._journal = Journal(
             settings.journal_directory,
-            HostLimit(table, max_bytes=settings.journal_max_bytes, processes=settings.processes),
+            settings.journal_max_bytes,
+            settings.processes,
             fsync=settings.journal_fsync,
             now_us=clock.now_us(),
         )
+        self.relay = self._make_relay()
+        self.ingest = Ingest(settings, self._shedder, self.relay, clock, refusals=refusals, token=self._token)
+        self._secret_ids = [secret_id(secret) for secret in settings.secrets]
+        self._peer_has_room = False
+        self._peers_checked_at = float("-inf")
+        self.application = EdgeApplication(self.ingest, self.relay, self.health)
+        for extend in load_extensions(settings.flask_extensions):
+            extend(self.application)
+        self.service = Service(
+            loop=self.loop,
+            application=self.application,
+            limits=Limits(settings.max_body_bytes, max(1, settings.max_connections // settings.processes)),
+            is_inviting=self.ingest.is_admitting,
+            is_yielding=self._is_yielding,
+            on_refused=refusals.record,
+            start=self.start,
+            stop=self.stop,
+        )
+
+    def _make_relay(self) -> Relay:
+        settings = self.settings
         confirms = Confirms() if settings.publisher_confirms else None
         publisher = Publisher(
             self.loop,
@@ -79,56 +101,35 @@ class Edge:
             management_addresses=len(settings.management_urls),
             is_needed=confirms is None and bool(settings.management_urls),
         )
-        outlet = Outlet(publisher, confirms or Barrier(), watch, self._gate, clock)
-        oversized = Oversized(settings.state_directory / "oversized")
-        self._clock, self._token = clock, secrets.token_hex(8)
-        self._statistics = Statistics(clock, self._token, settings.statistics_seconds)
-        self.relay = Relay(self.loop, self._journal, outlet, oversized, clock, self._statistics)
-        self._refusals = Refusals(clock, self._statistics)
-        self.refused = self._refusals.note
-        self.ingest = Ingest(
-            settings, self._gate, self.relay, clock, refusals=self._refusals, token=self._token
-        )
-        self._secret_ids = [secret_id(secret) for secret in settings.secrets]
-        self.limits = limits_of(settings)
-        self.logs_requests = settings.access_log
-        self.application = EdgeApplication(self.ingest, self.health)
-        for extend in load_extensions(settings.flask_extensions):
-            extend(self.application)
         self._poller = (
-            QueueDepthPoller(
+            DepthPoller(
                 settings.management_urls, settings.amqp_urls, self._post_report, lambda: watch.address
             )
             if settings.management_urls
             else None
         )
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request by the Flask application; gunicorn wants something to call."""
-        return self.application(environ, start_response)
-
-    def is_inviting(self) -> bool:
-        """Tell whether a sender that asks first shall send its body: not while webhooks are refused."""
-        return self.ingest.is_admitting
+        self._link = BrokerLink(publisher, confirms or Barrier(), watch, self._shedder, self._clock)
+        oversized = Oversized(settings.state_directory / "oversized")
+        return Relay(self.loop, self._journal, self._link, oversized, self._clock, self._statistics)
 
     def start(self) -> None:
-        """Connect, poll and report from now on; the loop runs when its owner starts it."""
+        """Connect, poll and report from now on; the worker runs the loop."""
         if self.settings.is_cluster_unwatched:
             logger().warning(
                 "majority_unwatched",
-                consequence="events are lost where the queue has no majority: set OM_MANAGEMENT_URL",
+                consequence="events are lost if the queue has no majority: set OM_MANAGEMENT_URL",
             )
         self.relay.start()
         if self._poller is not None:
             self._poller.start()
         self._tick()
-        self._expire_set_aside()
+        self._delete_expired()
 
     def stop(self, then: Callable[[], None]) -> None:
-        """Hand over what can be, let go of the journal, then call *then*."""
+        """Publish what can be published, close the journal, then call *then*."""
         if self._poller is not None:
             self._poller.stop()
-        self._tell(self._statistics.told())
+        self._send_statistics(self._statistics.collect())
         self.relay.stop(then)
 
     def status(self) -> dict[str, Any]:
@@ -136,7 +137,7 @@ class Edge:
         return {
             "pid": os.getpid(),
             "journal": self.relay.status(),
-            "gate": {**self._gate.status(), "is_polled": self._poller is not None},
+            "gate": {**self._shedder.status(), "is_polled": self._poller is not None},
             "refused": dict(self._statistics.refusals),
             "durations": self._statistics.durations,
             "seconds": self._statistics.seconds,
@@ -144,48 +145,48 @@ class Edge:
         }
 
     def health(self) -> Health:
-        """Take a report of the host."""
+        """Return a fresh report of the host."""
         return report(self.status(), self.settings.journal_directory, self.settings.journal_max_bytes)
 
     def _post_report(self, report: QueueReport) -> None:
-        """Carry a report from the poller's thread to the loop."""
+        """Pass a report from the poller's thread to the loop."""
         self.loop.call_soon_threadsafe(self._on_report, report)
 
     def _on_report(self, report: QueueReport) -> None:
-        self.relay.told(report)
+        self._link.on_report(report)
         if report.depth is not None:
-            self._gate.on_sample(report.depth)
+            self._shedder.on_sample(report.depth)
 
-    def _expire_set_aside(self) -> None:
-        self.loop.call_later(DAY_SECONDS, self._expire_set_aside)
+    def _tick(self) -> None:
+        self.loop.call_later(STATUS_SECONDS, self._tick)
+        self._shedder.on_blocked(is_blocked=self.relay.is_blocked)
+        self._shedder.tick()
+        self._send_statistics(self._statistics.collect_due(STATUS_SECONDS))
+        if self._journal.directory is not None:
+            write_status(self._journal.directory, self.status())
+
+    def _is_yielding(self) -> bool:
+        """Return whether this process's journal is nearly full and another one's has room."""
+        if not self._journal.is_nearly_full:
+            return False
+        now = self._clock.monotonic()
+        if now - self._peers_checked_at >= STATUS_SECONDS:
+            self._peers_checked_at = now
+            self._peer_has_room = has_peer_with_room(self.settings.journal_directory, os.getpid())
+        return self._peer_has_room
+
+    def _delete_expired(self) -> None:
+        self.loop.call_later(DAY_SECONDS, self._delete_expired)
         delete_expired(
             self.settings.state_directory, self.settings.payload_days, self._clock.now_us() / 1_000_000
         )
 
-    def _tick(self) -> None:
-        self.loop.call_later(STATUS_SECONDS, self._tick)
-        self._gate.on_blocked(is_blocked=self.relay.is_blocked)
-        self._gate.tick()
-        self._tell(self._statistics.look(STATUS_SECONDS))
-        if self._journal.directory is not None:
-            write_status(self._journal.directory, self.status())
-
-    def _tell(self, told: EdgeStatistics | None) -> None:
-        """Hand a count of answers over like an event; what there is no room for is counted on."""
-        if told is None:
+    def _send_statistics(self, counts: EdgeStatistics | None) -> None:
+        """Publish this interval's response counts; if the journal is full, keep counting and retry."""
+        if counts is None:
             return
-        name = f"{self._token}-statistics-{told.began_at_us:x}"
+        name = f"{self._token}-statistics-{counts.began_at_us:x}"
         properties = encode_properties(name, self._clock.now_us(), name, STATISTICS)
         with suppress(JournalFullError):
-            self.relay.accept_note(properties, told.encoded())
+            self.relay.accept_note(properties, counts.encoded())
             self._statistics.begin()
-
-
-def limits_of(settings: EdgeSettings) -> Limits:
-    """Return what one process of the host grants its senders."""
-    return Limits(
-        body_bytes=settings.max_body_bytes,
-        request_seconds=settings.request_seconds,
-        keepalive_seconds=settings.keepalive_seconds,
-        connections=max(1, settings.max_connections // settings.processes),
-    )

@@ -1,60 +1,67 @@
-"""Define the Flask application of the edge, with a short path to the webhook's view.
+"""Define the edge's Flask application: its routes, and a short path to the webhook's view.
 
-Every request enters through `wsgi_app`, so middlewares see it. A webhook goes directly to its view if that
+Every request enters through `wsgi_app`, so middleware sees it. A webhook goes directly to its view if that
 skips nothing that is hooked into Flask, which saves three quarters of the CPU time of a request
 (docs/decisions/0013). Otherwise, and for every other request, Flask dispatches.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, json
-from werkzeug.exceptions import HTTPException
+import flask
+from flask import Blueprint, Flask, json, jsonify, request
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, default_exceptions
 
+from messaging.host_header import is_own_host
 from messaging.log import logger
-from webhook_api.answer import rendered
-from webhook_api.hooks import first_hook, parts_of
-from webhook_api.ingest import ACCEPTED
-from webhook_api.routes import FAILURE, WEBHOOK_PATH, blueprint
+from webhook_api.extensions import dispatch_parts, find_hook
+from webhook_api.http import REQUEST_ID, DeferredBody, render
+from webhook_api.ingest import ACCEPTED, NOT_DURABLE, TOO_LARGE
+from webhook_api.metrics import CONTENT_TYPE, render_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from flask import Response
     from flask.typing import ResponseReturnValue
 
-    from webhook_api.answer import Answer
     from webhook_api.health import Health
+    from webhook_api.http import Response
     from webhook_api.ingest import Ingest
+    from webhook_api.relay import Relay
+
+WEBHOOK_PATH: Final = "/webhooks/genesys/openmessaging"
+BUS_PATH: Final = "/webhooks/genesys/events"
+"""An API destination of Amazon EventBridge posts the platform's detail events here."""
+
+FAILURE: Final = "webhook_api.failure"
+"""Environ key of what the short path raised, for Flask to handle."""
 
 
 class EdgeApplication(Flask):
-    """The edge's routes.
+    """The edge's routes."""
 
-    Args:
-        ingest: Takes webhooks in.
-        health: Takes a fresh report.
-    """
-
-    def __init__(self, ingest: Ingest, health: Callable[[], Health]) -> None:
+    def __init__(self, ingest: Ingest, relay: Relay, health: Callable[[], Health]) -> None:
         super().__init__("webhook_api", static_folder=None)
         self._ingest = ingest
+        self._relay = relay
         self.config["MAX_CONTENT_LENGTH"] = ingest.max_body_bytes
         # Werkzeug would redirect `//` in a path, and with it a signed body, to http.
         self.url_map.merge_slashes = False
-        self.register_blueprint(blueprint(ingest, health))
-        self._as_made = parts_of(self, WEBHOOK_PATH)
-        self._has_short_path: bool | None = None
-        self._answer: Answer | None = None
-        self._parts = rendered(ACCEPTED)
+        self.register_blueprint(_make_blueprint(ingest, health))
+        self._as_made = dispatch_parts(self, WEBHOOK_PATH)
+        self._can_skip_dispatch: bool | None = None
+        self._accepted = render(ACCEPTED)
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a webhook by the short path if it skips nothing, everything else by Flask's dispatch."""
+        """Answer a webhook by the short path if it skips nothing, everything else by Flask's dispatch.
+
+        The response to an accepted event, whatever hooks have made of it, is deferred until it is durable.
+        """
         if (
-            self._has_short_path
+            self._can_skip_dispatch
             and environ["PATH_INFO"] == WEBHOOK_PATH
             and environ["REQUEST_METHOD"] == "POST"
             # Under another server, Flask has to find out where the body ends.
@@ -62,36 +69,38 @@ class EdgeApplication(Flask):
             # A test client looks at the contexts afterwards.
             and "werkzeug.debug.preserve_context" not in environ
         ):
-            return self._receive(environ, start_response)
-        if self._has_short_path is None:
-            self._decide()
-        return super().wsgi_app(environ, start_response)
+            chunks = self._receive(environ, start_response)
+        else:
+            if self._can_skip_dispatch is None:
+                self._decide()
+            chunks = super().wsgi_app(environ, start_response)
+        if REQUEST_ID not in environ:
+            return chunks
+        return DeferredBody(chunks, self._relay.on_durable, self._relay.flush_now, NOT_DURABLE)
 
     def _decide(self) -> None:
         """Decide for good, before the first request, whether webhooks take the short path.
 
-        Flask dispatches that request whatever it is, and refuses hooks from then on.
+        Flask dispatches that request, whichever it is, and refuses hooks from then on.
         """
-        hook = first_hook(self, WEBHOOK_PATH, self._as_made)
-        self._has_short_path = hook is None
+        hook = find_hook(self, WEBHOOK_PATH, self._as_made)
+        self._can_skip_dispatch = hook is None
         if hook is not None:
             logger().info("webhooks_dispatched_by_flask", hook=hook)
 
     def _receive(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            answer = self._ingest.accept(environ, environ["wsgi.input"].read)
+            response = self._ingest.accept(environ, environ["wsgi.input"].read)
         except Exception as exc:  # noqa: BLE001  # Flask answers it, as it would have without the short path
             environ[FAILURE] = exc
             return super().wsgi_app(environ, start_response)
-        # Nearly all are answered alike.
-        if answer is not self._answer:
-            self._answer, self._parts = answer, rendered(answer)
-        parts = self._parts
-        start_response(parts.status, list(parts.headers))
-        return [parts.body]
+        # Nearly all responses are this one, and a look-up in the cache would cost more than the rest.
+        status, headers, body = self._accepted if response is ACCEPTED else render(response)
+        start_response(status, list(headers))
+        return [body]
 
-    def make_response(self, rv: ResponseReturnValue) -> Response:
-        """Make a response of what a view returned; of an HTTP error in JSON like all others."""
+    def make_response(self, rv: ResponseReturnValue) -> flask.Response:
+        """Make a response of a view's result; of an HTTP error in JSON like all others."""
         if isinstance(rv, HTTPException) and rv.response is None:
             response = super().make_response(rv)
             response.data = json.dumps({"status": rv.name.lower()}) + "\n"
@@ -105,3 +114,60 @@ class EdgeApplication(Flask):
     ) -> None:
         """Log what a view or a hook raised, as one JSON object."""
         logger().error("request_failed", exc_info=exc_info)
+
+
+def _make_blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
+    routes = Blueprint("edge", __name__)
+
+    @routes.post(WEBHOOK_PATH)
+    def receive_webhook() -> flask.Response:
+        """Accept one event."""
+        failure = request.environ.get(FAILURE)
+        if failure is not None:
+            raise failure
+        return _accept(ingest.accept)
+
+    @routes.post(BUS_PATH)
+    def receive_detail_event() -> flask.Response:
+        """Accept one event of the event bus."""
+        return _accept(ingest.accept_from_bus)
+
+    @routes.get("/health/live")
+    def live() -> flask.Response:
+        """Return that this process answers."""
+        return jsonify(status="live")
+
+    @routes.get("/health/ready")
+    def ready() -> tuple[flask.Response, int]:
+        """Return whether events are accepted, and the state of the journal, the broker and the queue."""
+        _check_host()
+        report = health()
+        return jsonify(report.details), 200 if report.is_ready else 503
+
+    @routes.get("/metrics")
+    def metrics() -> flask.Response:
+        """Return the same for Prometheus."""
+        _check_host()
+        return flask.Response(render_metrics(health), content_type=CONTENT_TYPE)
+
+    return routes
+
+
+def _check_host() -> None:
+    """Refuse a foreign page; only the platform, which sees no state of ours, calls the edge by any name."""
+    if not is_own_host(request.headers.get("Host", "")):
+        raise BadRequest
+
+
+def _accept(accept: Callable[[dict[str, Any], Callable[[], bytes]], Response]) -> flask.Response:
+    try:
+        response = accept(request.environ, request.get_data)
+    except RequestEntityTooLarge:
+        # If Flask has to read the body itself, it stops at the same limit.
+        response = TOO_LARGE
+    status, headers, body = render(response)
+    rendered = flask.Response(body, status=status, headers=headers)
+    if response.status != 200:
+        # An HTTP error, so that Flask's error handlers see it; without one the response stays as it is.
+        raise default_exceptions[response.status](response.text, rendered)
+    return rendered

@@ -1,25 +1,61 @@
-"""Find the functions by which an integrator extends the Flask application (OM_FLASK_EXTENSIONS)."""
+"""Load an integrator's extensions of the Flask application, and find hooks that any code has set in it."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
+
+import flask
+from flask import signals
 
 from messaging.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from flask import Flask
+    Extension = Callable[[flask.Flask], object]
 
-    Extension = Callable[[Flask], object]
+REGISTRIES: Final = (
+    "url_value_preprocessors",
+    "before_request_funcs",
+    "after_request_funcs",
+    "teardown_request_funcs",
+    "teardown_appcontext_funcs",
+    "error_handler_spec",
+)
+
+SIGNALS: Final = (
+    signals.appcontext_pushed,
+    signals.request_started,
+    signals.request_finished,
+    signals.got_request_exception,
+    signals.request_tearing_down,
+    signals.appcontext_tearing_down,
+    signals.appcontext_popped,
+)
+
+PARTS: Final = (
+    "request_class",
+    "response_class",
+    "session_interface",
+    "request_context",
+    "app_context",
+    "create_url_adapter",
+    "full_dispatch_request",
+    "preprocess_request",
+    "dispatch_request",
+    "ensure_sync",
+    "finalize_request",
+    "make_response",
+    "process_response",
+    "do_teardown_request",
+    "do_teardown_appcontext",
+)
+"""Attributes of an application that its dispatch uses and an extension can replace."""
 
 
 def load_extensions(names: tuple[str, ...]) -> tuple[Extension, ...]:
-    """Import each function that is to be called with the application.
-
-    Args:
-        names: package.module:function
+    """Import the functions of OM_FLASK_EXTENSIONS (package.module:function); call them with the application.
 
     Raises:
         ConfigurationError: One cannot be imported, or is no function.
@@ -42,3 +78,30 @@ def _load(name: str) -> Extension:
         raise ConfigurationError(f"OM_FLASK_EXTENSIONS: {module_name} has no function {function_name}")
     extension: Extension = function
     return extension
+
+
+def dispatch_parts(app: flask.Flask, path: str) -> dict[str, Any]:
+    """Return the parts that the dispatch of a POST to *path*, a route without parameters, uses, by name."""
+    endpoint, arguments = app.url_map.bind("localhost").match(path, method="POST")
+    return {
+        "Flask.wsgi_app": flask.Flask.wsgi_app,
+        "route": (endpoint, dict(arguments), app.url_map.host_matching),
+        "view": app.view_functions.get(endpoint),
+        **{name: getattr(app, name) for name in PARTS},
+        **{name: app.config.get(name) for name in flask.Flask.default_config},
+    }
+
+
+def find_hook(app: flask.Flask, path: str, as_made: Mapping[str, Any]) -> str | None:
+    """Return the name of a hook that a direct call of the view would skip; None if there is none.
+
+    For each request, Flask 3.1 runs the functions in its registries, sends its signals, and calls the parts
+    above. If the registries and signals are empty and every part is Flask's own, calling the view directly
+    gives the same response.
+    """
+    named = {name: getattr(app, name) for name in REGISTRIES}
+    named |= {signal.name: signal.receivers for signal in SIGNALS}
+    parts = dispatch_parts(app, path)
+    # An agent that was loaded before this module has wrapped functions of Flask's class.
+    replaced = [name for name in parts if parts[name] != as_made[name] or hasattr(parts[name], "__wrapped__")]
+    return next((name for name, hooked in named.items() if hooked), next(iter(replaced), None))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# What the processes run is imported once, before the fork: a new process answers at once, where importing
-# alone takes seconds of a busy machine. The modules open nothing and start no thread.
+# The processes' modules are imported once, before the fork, so that a new process answers at once: importing
+# alone takes seconds on a busy machine. The modules open nothing and start no thread.
 import webhook_api.http  # noqa: F401  # as above
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings
 from webhook_api.app import Edge
 from webhook_api.extensions import load_extensions
-from webhook_api.held_settings import HeldSettings
-from webhook_api.settings import EdgeSettings
+from webhook_api.settings import EdgeSettings, ReloadableSettings
+
+if TYPE_CHECKING:
+    from webhook_api.http import Service
 
 try:
     _settings = EdgeSettings.from_environment()
@@ -25,36 +27,36 @@ except ConfigurationError as _exc:
     logger().error("configuration_refused", reason=str(_exc))
     sys.exit(EX_CONFIG)
 
-_held = HeldSettings(_settings)
-configure_logging(_settings.log_level, process="edge", form=_settings.log_form)
+_reloadable = ReloadableSettings(_settings)
+configure_logging(_settings.log_level, process="edge")
 warn_of_unknown_settings()
 
 
-def make_edge() -> Edge:
-    """Make an edge process of the settings that the master holds; gunicorn calls it after the fork."""
-    configure_logging(_held.settings.log_level, process="edge", form=_held.settings.log_form)
-    return Edge(_held.settings)
+def make_service() -> Service:
+    """Make an edge process with the master's present settings; gunicorn calls it after the fork."""
+    configure_logging(_reloadable.settings.log_level, process="edge")
+    return Edge(_reloadable.settings).service
 
 
 def on_reload(_server: Any) -> None:
     """Read the settings again; gunicorn calls it at SIGHUP, before it forks new processes."""
-    _held.reload()
+    _reloadable.reload()
 
 
 def on_starting(server: Any) -> None:
-    """Refuse what a command line says otherwise than the settings below; gunicorn calls it first."""
-    said = {
+    """Refuse a command line that contradicts the settings below; gunicorn calls it first."""
+    compared = {
         "workers: set OM_EDGE_PROCESSES": (server.cfg.workers, workers),
         "worker_class": (server.cfg.worker_class_str, worker_class),
         "wsgi_app: use OM_FLASK_EXTENSIONS": (server.app.app_uri, wsgi_app),
     }
-    refused = [name for name, (value, ours) in said.items() if value != ours]
+    refused = [name for name, (value, ours) in compared.items() if value != ours]
     if refused:
         logger().error("configuration_refused", reason=f"gunicorn's {'; '.join(refused)}")
         sys.exit(EX_CONFIG)
 
 
-wsgi_app = "webhook_api.gunicorn_conf:make_edge()"
+wsgi_app = "webhook_api.gunicorn_conf:make_service()"
 bind = _settings.bind
 workers = _settings.processes
 worker_class = "webhook_api.http.LoopWorker"
@@ -67,7 +69,7 @@ proc_name = "open-messaging-edge"
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "messaging.log.library_formatter", "form": _settings.log_form}},
+    "formatters": {"line": {"()": "messaging.log.library_formatter"}},
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"}
     },

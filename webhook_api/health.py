@@ -1,6 +1,6 @@
-"""Report whether this host takes events in, and how its journals stand.
+"""Report whether this host accepts events, and the state of its journals.
 
-Each process leaves its status in its journal directory, so that any of them can speak for the host.
+Each process writes its status to its journal directory, so that any of them can report for the host.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from webhook_api.journal import STATUS_NAME, journal_directories
 PLATFORM_LIST: Final = Path("/var/lib/open-messaging-ipranges/networks")
 """Written by om-ipranges.service, each time that the platform confirms its addresses."""
 
-_SHOWN: Final = frozenset({"bytes", "oldest_entry_s", "republished", "skipped", "unreadable_segments"})
+_SHOWN: Final = frozenset(
+    {
+        "bytes",
+        "is_nearly_full",
+        "oldest_entry_s",
+        "refusal",
+        "republished",
+        "skipped",
+        "unreadable_segments",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +36,8 @@ class Health:
     """One report.
 
     Args:
-        is_ready: Whether events are taken in now.
-        details: What is shown: JSON values only, no secrets.
+        is_ready: Whether any process of the host accepts events now.
+        details: The report: JSON values only, no secrets.
     """
 
     is_ready: bool
@@ -35,18 +45,12 @@ class Health:
 
 
 def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> Health:
-    """Put this process's fresh status and the others' last ones together.
-
-    Args:
-        own: This process's status.
-        journal_root: Where every process of the host has its journal directory.
-        journal_max_bytes: The host's limit.
-    """
+    """Combine this process's fresh status and the others' last ones."""
     others = [status for status in read_statuses(journal_root) if status["pid"] != own["pid"]]
     processes = [own, *others]
     used = sum(int(process["journal"]["bytes"]) for process in processes)
     problems = [*_problems(own), *_journal_problems(processes)]
-    is_ready = own["journal"]["refusal"] is None
+    is_ready = any(process["journal"]["refusal"] is None for process in processes)
     details = {
         "status": "ready" if is_ready else "not ready",
         "problems": problems,
@@ -79,9 +83,9 @@ def platform_list_age() -> float | None:
 
 
 def read_statuses(journal_root: Path) -> list[dict[str, Any]]:
-    """Return the last status of each process that has a journal directory, one a second old at most.
+    """Return the last status of each process that has a journal directory, at most about a second old.
 
-    What may not be read, or is no status of this version's, is left out.
+    Files that cannot be read, or are no status of this version, are left out.
     """
     statuses = []
     with suppress(OSError):
@@ -92,11 +96,19 @@ def read_statuses(journal_root: Path) -> list[dict[str, Any]]:
 
 
 def write_status(directory: Path, status: dict[str, Any]) -> None:
-    """Leave this process's status; a full disk is the journal's to tell, not ours."""
+    """Write this process's status; if the disk is full, the journal reports it."""
     temporary = directory / f"{STATUS_NAME}.new"
     with suppress(OSError):
         temporary.write_text(json.dumps(status), encoding="utf-8")
         temporary.rename(directory / STATUS_NAME)
+
+
+def has_peer_with_room(journal_root: Path, pid: int) -> bool:
+    """Return whether another process of the host than *pid* has room in its journal."""
+    return any(
+        status["pid"] != pid and not status["journal"]["is_nearly_full"]
+        for status in read_statuses(journal_root)
+    )
 
 
 def _is_status(found: Any) -> bool:
@@ -104,29 +116,31 @@ def _is_status(found: Any) -> bool:
     return isinstance(journal, dict) and "pid" in found and _SHOWN.issubset(journal)
 
 
+_BROKER_PROBLEMS: Final = {
+    "away": "the broker is away: events wait in the journal",
+    "blocked": "the broker has an alarm: events wait in the journal",
+    "no_majority": "no majority of the queue's members is seen online: events wait in the journal",
+}
+
+
 def _problems(own: dict[str, Any]) -> list[str]:
-    problems = []
-    if own["journal"]["broker"] == "away":
-        problems.append("the broker is away: events wait in the journal")
-    if own["journal"]["broker"] == "blocked":
-        problems.append("the broker has an alarm: events wait in the journal")
-    if own["journal"]["broker"] == "no_majority":
-        problems.append("no majority of the queue's members is seen online: events wait in the journal")
-    if own["journal"]["oversized"]:
+    journal, gate = own["journal"], own["gate"]
+    problems = [_BROKER_PROBLEMS[journal["broker"]]] if journal["broker"] in _BROKER_PROBLEMS else []
+    if journal["oversized"]:
         problems.append("events too large for the broker were set aside in the directory oversized")
-    if own["gate"]["shedding"]:
-        problems.append("the queue is too deep: senders are told 429")
-    if own["gate"]["queue_depth"] is None and own["gate"]["is_polled"]:
+    if gate["shedding"]:
+        problems.append("the queue is too deep: senders are answered 429")
+    if gate["queue_depth"] is None and gate["is_polled"]:
         problems.append("the queue's depth is unknown: only the journal's limit holds senders back")
-    if own["journal"]["refusal"] is not None:
-        problems.append(f"{own['journal']['refusal']}: senders are told 503")
+    if journal["refusal"] is not None:
+        problems.append(f"{journal['refusal']}: senders are answered 503")
     return problems
 
 
 def _journal_problems(processes: list[dict[str, Any]]) -> list[str]:
     skipped = {name: why for process in processes for name, why in process["journal"]["skipped"].items()}
     unreadable = sum(int(process["journal"]["unreadable_segments"]) for process in processes)
-    problems = [f"the journal's home: {name} is skipped: {why}" for name, why in skipped.items()]
+    problems = [f"the journal directory: {name} is skipped: {why}" for name, why in skipped.items()]
     if unreadable:
         problems.append(f"{unreadable} journal segments cannot be read: kept, and tried again")
     return problems

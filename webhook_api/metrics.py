@@ -1,4 +1,4 @@
-"""Tell Prometheus how this host's edge stands: the health report, as metrics."""
+"""Render the health report as Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -21,78 +21,80 @@ if TYPE_CHECKING:
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _HOST: Final = {
-    "journal_bytes": ("om_edge_journal_bytes", "What the journals of this host hold."),
-    "journal_max_bytes": ("om_edge_journal_max_bytes", "What they may hold together."),
-    "oldest_entry_s": ("om_edge_journal_oldest_entry_seconds", "Age of the oldest event that is not proven."),
+    "journal_bytes": ("om_edge_journal_bytes", "Bytes in the journals of this host."),
+    "journal_max_bytes": ("om_edge_journal_max_bytes", "Bytes that they may hold together."),
+    "oldest_entry_s": ("om_edge_journal_oldest_entry_seconds", "Age of the oldest unproven event."),
     "platform_list_age_s": (
         "om_edge_platform_list_age_seconds",
-        "Since the platform last confirmed its list of addresses; none before the first time.",
+        "Since the platform last confirmed its list of addresses; missing before the first time.",
     ),
     "disk_free_bytes": ("om_edge_disk_free_bytes", "Free space on the disk of OM_STATE_DIRECTORY."),
     "disk_bytes": ("om_edge_disk_bytes", "Size of that disk."),
     "time_s": ("om_edge_time_seconds", "This host's clock, in seconds since the epoch."),
 }
-"""Of the whole host, by the name in the health report."""
+"""Of the whole host, by name in the health report."""
 
 _JOURNAL: Final = {
     "entries": (
         "om_edge_journal_entries",
-        "Events that wait for their proof; not counted: what was taken over from a dead process.",
+        "Unproven events, without those adopted from a dead process.",
     ),
     "oldest_unproven_s": (
         "om_edge_barrier_age_seconds",
-        "Age of the oldest event that was published and is not proven; 5 to 7 s where all is well.",
+        "Age of the oldest published event that is not proven; 5 to 7 s is normal.",
     ),
     "majority_seen_s": (
         "om_edge_majority_seen_age_seconds",
         "Since a majority of the queue's members was seen online; on a cluster only.",
     ),
 }
-"""Of each process, by the name in its journal's report."""
+"""Of each process, by name in its journal's report."""
 
 _GATE: Final = {
     "shedding": ("om_edge_shedding", "1 while webhooks are answered 429."),
-    "queue_depth": ("om_edge_queue_depth", "The queue's depth as the edge counts it; none while unknown."),
-    "high": ("om_edge_queue_depth_high", "OM_QUEUE_DEPTH_HIGH: from here on 429 is answered …"),
-    "low": ("om_edge_queue_depth_low", "OM_QUEUE_DEPTH_LOW: … until the queue is down to here."),
-    "drain_rate_per_s": ("om_edge_drain_rate_per_second", "Events that the workers take off the queue."),
-    "sample_age_s": ("om_edge_queue_depth_age_seconds", "Since the management API told the depth."),
+    "queue_depth": ("om_edge_queue_depth", "The queue's depth as the edge counts it; missing while unknown."),
+    "high": (
+        "om_edge_queue_depth_high",
+        "OM_QUEUE_DEPTH_HIGH: at this depth the edge starts answering 429.",
+    ),
+    "low": (
+        "om_edge_queue_depth_low",
+        "OM_QUEUE_DEPTH_LOW: at this depth the edge stops answering 429.",
+    ),
+    "drain_rate_per_s": ("om_edge_drain_rate_per_second", "Events per second that the workers acknowledge."),
+    "sample_age_s": ("om_edge_queue_depth_age_seconds", "Since the management API reported the depth."),
 }
-"""Of each process, by the name in its gate's report."""
+"""Of each process, by name in its gate's report."""
 
 _COUNTERS: Final = {
     "accepted": ("om_edge_accepted", "Webhooks answered 200."),
     "republished": ("om_edge_republished", "Events published again after an interruption."),
-    "damaged_segments": ("om_edge_damaged_segments", "Journal files set aside for their checksum."),
-    "oversized": ("om_edge_oversized", "Events set aside that the broker is too small for."),
+    "damaged_segments": ("om_edge_damaged_segments", "Journal files set aside because of a wrong checksum."),
+    "oversized": ("om_edge_oversized", "Events set aside because they are too large for the broker."),
 }
 _STATES: Final = ("up", "away", "blocked", "no_majority")
 
 
 class EdgeCollector(Collector):
-    """One report at each scrape.
-
-    Args:
-        health: Takes a fresh report.
-    """
+    """One report at each scrape; *health* returns a fresh one."""
 
     def __init__(self, health: Callable[[], Health]) -> None:
         self._health = health
 
     def collect(self) -> Iterator[Metric]:
-        """Return everything that the report has a number for."""
+        """Return every number in the report."""
         report = self._health()
         yield GaugeMetricFamily(
-            "om_edge_ready", "1 where webhooks are taken in.", value=float(report.is_ready)
+            "om_edge_ready", "1 while webhooks are accepted.", value=float(report.is_ready)
         )
         for name, (metric, text) in _HOST.items():
             if (value := report.details.get(name)) is not None:
                 yield GaugeMetricFamily(metric, text, value=float(value))
-        yield from _of_processes(report.details["processes"])
+        yield from _collect_processes(report.details["processes"])
 
 
-def _of_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
-    """Return what each process tells of itself; a process that ended takes its counts with it."""
+def _collect_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
+    """Return each process's own numbers; the counts of a process that ended are gone."""
     for name, (metric, text) in _COUNTERS.items():
         counter = CounterMetricFamily(metric, text, labels=("pid",))
         for process in processes:
@@ -134,8 +136,8 @@ def _answer_seconds(processes: list[dict[str, Any]]) -> Metric:
     return histogram
 
 
-def metrics_of(health: Callable[[], Health]) -> bytes:
-    """Return a scrape's answer."""
+def render_metrics(health: Callable[[], Health]) -> bytes:
+    """Return the response to a scrape."""
     registry = CollectorRegistry()
     registry.register(EdgeCollector(health))
     return bytes(generate_latest(registry))

@@ -22,10 +22,10 @@ ID_BYTES: Final = 4
 
 
 class SignatureVerifier:
-    """The live secrets, each with its key schedule computed once.
+    """The valid secrets, each with its key schedule computed once.
 
-    HMAC is put together here of two keyed hashes that are copied for each body: `hmac` does the same in twice
-    the time. A test compares the two.
+    HMAC is computed here from two keyed hashes that are copied for each body: `hmac` takes twice the time. A
+    test compares the two.
 
     Args:
         secrets: Newest first; a body signed with any of them is genuine, so that one can be rotated.
@@ -40,15 +40,10 @@ class SignatureVerifier:
     def __init__(self, secrets: tuple[bytes, ...]) -> None:
         self._keyed = [(number, *_keyed_hashes(secret)) for number, secret in enumerate(secrets)]
         self.verified = [0] * len(secrets)
-        """How many bodies each secret has shown to be genuine, so that one can be seen to fall out of use."""
+        """Genuine bodies by secret: shows when a secret is no longer used."""
 
     def is_genuine(self, body: bytes, header: bytes) -> bool:
-        """Compare in constant time, as bytes: a non-ASCII header must not raise.
-
-        Args:
-            body: The request's body, undecoded.
-            header: The value of `X-Hub-Signature-256`; empty when it was missing.
-        """
+        """Compare in constant time, as bytes: a non-ASCII header must not raise."""
         genuine = False
         for number, inner, outer in self._keyed:
             digest, mac = inner.copy(), outer.copy()
@@ -61,7 +56,7 @@ class SignatureVerifier:
 
 
 def _keyed_hashes(secret: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
-    """Return HMAC's inner and outer hash, each having read its block of the key."""
+    """Return HMAC's inner and outer hash, each after its block of the key."""
     key = secret if len(secret) <= BLOCK_BYTES else hashlib.sha256(secret).digest()
     block = key.ljust(BLOCK_BYTES, b"\0")
     inner = hashlib.sha256(bytes(byte ^ INNER_PAD for byte in block))
@@ -78,20 +73,20 @@ def sign(body: bytes, secret: bytes) -> str:
 def secret_id(secret: bytes) -> str:
     """Return a name for a secret that may be shown; takes some hundredths of a second, on purpose.
 
-    One way, slow and short: who sees it can neither compute the secret nor be sure of a guess.
+    It is one-way, slow and short: it neither reveals the secret nor confirms a guess.
     """
     return hashlib.pbkdf2_hmac("sha256", secret, b"open-messaging secret id", ID_ROUNDS, ID_BYTES).hex()
 
 
 def explain(header: bytes) -> str:
-    """Say why a header was refused, in words for a log line, without repeating it."""
+    """Return why a header was refused, for a log line, without repeating the header."""
     if not header:
         return "signature missing"
     if not header.startswith(PREFIX):
         return "signature without the prefix sha256="
     encoded = header[len(PREFIX) :]
     if len(encoded) == 2 * DIGEST_BYTES and all(byte in b"0123456789abcdefABCDEF" for byte in encoded):
-        return "signature is hex where base64 is expected"
+        return "signature is hex, not base64"
     try:
         decoded = base64.b64decode(encoded, validate=True)
     except binascii.Error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from messaging.consuming import Consumer
 from messaging.errors import RetryLaterError
 from messaging.log import logger
+from messaging.management import QueueDepths
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
 from workers.db.engine import WORKER_SESSION, DatabaseClock, check_schema, make_engine
@@ -20,7 +21,6 @@ from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
 from workers.observe import OBSERVER_SESSION, Edges, Flow, ServiceCollector, ops_app, serve
 from workers.presence import report_presence
-from workers.queue_depths import QueueDepths
 from workers.reconcile import EventsExchange, Reconciler, open_platform_history
 from workers.retain import RETENTION_SESSION, open_database, retain
 from workers.role import Role
@@ -77,7 +77,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
         RetryLaterError: The database is away at the end: some events may be sent again.
     """
     engine, clock = _open_database(settings.database_url)
-    deliverer = Deliverer(engine, clock, settings.destinations, logs_attempts=settings.access_log)
+    deliverer = Deliverer(engine, clock, settings.destinations)
     receipts = None
     if settings.genesys is not None:
         client = _platform_client(engine, settings.genesys, clock)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
@@ -17,6 +16,7 @@ import requests
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import ServerStartError
 from deploy.local.rabbitmq import CREDENTIALS, LocalRabbitMQ, server_home
+from messaging.management import ManagementApi
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker" / "servers.yaml"
 INSTALL = Path(__file__).with_name("install-packages")
@@ -68,7 +68,7 @@ def named_broker() -> BrokerAddress | None:
 def own_virtual_host(address: BrokerAddress) -> Iterator[BrokerAddress]:
     """Create a virtual host for a `with` block, so that nothing else in the broker is touched or counted."""
     name = f"open-messaging-{secrets.token_hex(4)}"
-    with ManagementApi(address.management_url).virtual_host(name):
+    with LocalBroker(address.management_url).virtual_host(name):
         url = in_virtual_host(address.amqp_url, name)
         yield BrokerAddress(url, address.management_url, f"{address.description}, virtual host {name}")
 
@@ -104,25 +104,26 @@ def _in_container() -> Iterator[BrokerAddress]:
         subprocess.run([*compose, "stop", "rabbitmq"], env=environment, check=True)
 
 
-@dataclass(frozen=True, slots=True)
-class ManagementApi:
-    """A broker's management API; the URL contains credentials."""
+class LocalBroker:
+    """A broker by its management API; the URL contains credentials."""
 
-    url: str
+    def __init__(self, url: str) -> None:
+        self._user = urlsplit(url).username
+        self._api = ManagementApi(url, REQUEST_SECONDS)
 
     def answers(self) -> bool:
         """Return whether the API accepts the credentials and every virtual host is up."""
         try:
-            return self._request("GET", "health/checks/virtual-hosts").ok
+            return self._api.get("health/checks/virtual-hosts").ok
         except requests.RequestException:
             return False
 
     def create_virtual_host(self, name: str) -> None:
         """Create a virtual host in which the API's user may do everything."""
-        vhost, user = quote(name, safe=""), urlsplit(self.url).username
-        self._request("PUT", f"vhosts/{vhost}", {"default_queue_type": "quorum"}).raise_for_status()
+        vhost = quote(name, safe="")
+        self._api.send("PUT", f"vhosts/{vhost}", {"default_queue_type": "quorum"}).raise_for_status()
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        self._request("PUT", f"permissions/{vhost}/{user}", everything).raise_for_status()
+        self._api.send("PUT", f"permissions/{vhost}/{self._user}", everything).raise_for_status()
 
     @contextmanager
     def virtual_host(self, name: str) -> Iterator[str]:
@@ -131,10 +132,7 @@ class ManagementApi:
         try:
             yield name
         finally:
-            self._request("DELETE", f"vhosts/{quote(name, safe='')}").raise_for_status()
-
-    def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> requests.Response:
-        return requests.request(method, f"{self.url}/api/{path}", json=body, timeout=REQUEST_SECONDS)
+            self._api.send("DELETE", f"vhosts/{quote(name, safe='')}").raise_for_status()
 
 
 def in_virtual_host(amqp_url: str, name: str) -> str:

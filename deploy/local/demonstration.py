@@ -21,6 +21,7 @@ from deploy.local.running import single_instance
 from deploy.local.service import PLATFORM_PORT, LocalService, run_quietly, usual_or_free_port
 from messaging import topology
 from messaging.environment import Environment
+from messaging.management import QueueDepths
 from omctl.signatures import newest_secret
 from simulator.demonstration import (
     WITHHELD,
@@ -38,7 +39,6 @@ from simulator.demonstration import (
 from simulator.ledger import Ledger
 from simulator.sender import RetryPolicy, Sender, WebhookEndpoint
 from simulator.traffic import traffic
-from workers.queue_depths import QueueDepths
 
 EVENTS = 1000
 CONNECTIONS = 16

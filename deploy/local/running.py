@@ -29,7 +29,7 @@ from deploy.local.service import (
 from messaging.environment import Environment
 from omctl.signatures import curl_line, newest_secret
 from simulator.platform import EventStatus, Organisation, serve_platform
-from webhook_api.settings import header_pairs
+from webhook_api.settings import parse_headers
 from webhook_api.signature import sign
 
 READY_SECONDS = 60.0
@@ -87,7 +87,7 @@ def simulated_platform(service: LocalService) -> Iterator[str]:
     """Serve a simulated platform, whose page posts to the service, and yield its URL."""
     environment = Environment()
     organisation = Organisation("simulated", "simulated")
-    headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
+    headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
     secret = newest_secret(environment).decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
     is_signed = not environment.boolean("OM_ALLOW_UNSIGNED", default=False)
     organisation.registrations.register_both(service.webhook_url, headers, secret, is_signed=is_signed)
@@ -132,7 +132,7 @@ def event_command(service: LocalService) -> str:
     }
     body = json.dumps(event, separators=(",", ":")).encode()
     signature = sign(body, newest_secret(environment)) if environment.strings("OM_WEBHOOK_SECRETS") else ""
-    headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
+    headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
     return curl_line(service.webhook_url, signature, body, None, headers)
 
 

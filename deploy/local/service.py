@@ -16,7 +16,7 @@ import requests
 from deploy.local.brokers import BrokerAddress
 from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.process import ServerStartError
-from webhook_api.routes import WEBHOOK_PATH
+from webhook_api.application import WEBHOOK_PATH
 
 PROJECT = Path(__file__).parents[2]
 DEFAULT_BIND = f"{LOOPBACK}:8080"
@@ -66,6 +66,9 @@ class LocalService:
             "OM_MANAGEMENT_URL": self.broker.management_url,
             **missing_settings(self.var),
         }
+        if sys.stdout.isatty():
+            # The children write to a pipe whose other end is this terminal.
+            settings["FORCE_COLOR"] = "1"
         os.environ.update(settings)
         for command in ("migrate", "setup"):
             run_quietly([sys.executable, "-m", "omctl", command])
@@ -103,7 +106,6 @@ def missing_settings(var: Path) -> dict[str, str]:
         "OM_STORE_TYPING": "true",
         # One line for each event, which would be too much for a busy service.
         "OM_LOG_LEVEL": "debug",
-        "OM_LOG_FORMAT": "text" if sys.stdout.isatty() else "json",
         "OM_METRICS_BIND": f"{LOOPBACK}:{usual_or_free_port(STATUS_PORT)}",
     }
     missing = {name: value for name, value in defaults.items() if not _is_set(name)}

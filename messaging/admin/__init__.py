@@ -1,31 +1,37 @@
-"""Do what a person or a rare piece of work waits for: over blocking connections, each publish confirmed."""
+"""Work with the broker over blocking connections, each publish confirmed: for the CLI and for rare events."""
 
-from messaging.admin.dead_letter_queue import (
+from messaging.admin.dead_letters import (
     MAX_WINDOW,
     DeadLetterQueue,
-    Letter,
-    dead_letters_in_hand,
+    DestinationDeadLetter,
+    QueuedDeadLetter,
+    lock_dead_letters,
+    publish_dead_letters,
 )
-from messaging.admin.dead_lettering import DestinationLetter, publish_dead_letters
-from messaging.admin.republishing import Republisher, republisher
-from messaging.admin.session import broker_session
-from messaging.admin.topology_objects import BrokerObject, ObjectState, inspect, set_up
-from messaging.admin.waiting import peek, waiting_events
+from messaging.admin.session import EventPublisher, broker_session, event_publisher
+from messaging.admin.topology import (
+    BrokerObject,
+    ObjectState,
+    count_waiting_events,
+    inspect,
+    peek,
+    set_up,
+)
 
 __all__ = [
     "MAX_WINDOW",
     "BrokerObject",
     "DeadLetterQueue",
-    "DestinationLetter",
-    "Letter",
+    "DestinationDeadLetter",
+    "EventPublisher",
     "ObjectState",
-    "Republisher",
+    "QueuedDeadLetter",
     "broker_session",
-    "dead_letters_in_hand",
+    "count_waiting_events",
+    "event_publisher",
     "inspect",
+    "lock_dead_letters",
     "peek",
     "publish_dead_letters",
-    "republisher",
     "set_up",
-    "waiting_events",
 ]

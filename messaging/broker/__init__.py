@@ -1,9 +1,15 @@
-"""Reach the broker: its addresses, and the connection of an asyncio loop."""
+"""Connect to the broker, and exchange frames with it."""
 
-from messaging.broker.addresses import ATTEMPT_SECONDS, parameters_of, virtual_host
+from messaging.broker.addresses import (
+    ATTEMPT_SECONDS,
+    NO_LIMIT,
+    describe,
+    parameters_of,
+    size_limit_of,
+    virtual_host,
+)
 from messaging.broker.connection import CLOSE_SECONDS, BrokerConnection, confirms_within
-from messaging.broker.delivery_frames import DeliveryReader, Receiver
-from messaging.broker.reasons import NO_LIMIT, described, size_limit_of
+from messaging.broker.frames import DeliveryReader, PublishFrames, Receiver
 
 __all__ = [
     "ATTEMPT_SECONDS",
@@ -11,9 +17,10 @@ __all__ = [
     "NO_LIMIT",
     "BrokerConnection",
     "DeliveryReader",
+    "PublishFrames",
     "Receiver",
     "confirms_within",
-    "described",
+    "describe",
     "parameters_of",
     "size_limit_of",
     "virtual_host",

@@ -1,7 +1,10 @@
-"""Say how to reach the broker: one address list, the same heartbeat and time limits for everyone."""
+"""Parse the broker's addresses, with the same heartbeat and time limits everywhere, and its close reasons."""
 
 from __future__ import annotations
 
+import re
+import sys
+from typing import Final
 from urllib.parse import urlsplit
 
 import pika
@@ -9,22 +12,26 @@ import pika
 from messaging.errors import ConfigurationError
 
 HEARTBEAT_SECONDS = 10
-"""A dead peer is noticed after 15 to 30 s, since pika counts what it received every 15 s: long for a request,
+"""A dead peer is noticed after 15 to 30 s, since pika counts received bytes every 15 s: long for a request,
 short for a journal."""
 
 CONNECT_SECONDS = 5.0
-"""One attempt on one node; the next node of the list comes after it."""
+"""For one attempt on one node, before the next node of the list."""
 
 ATTEMPT_SECONDS = 30.0
-"""From the start of an attempt until what it is for can begin; then the next attempt starts.
+"""From the start of an attempt until the connection can be used; then the next attempt starts.
 
 pika's own limits come first, so that it may try every address of a name: CONNECT_SECONDS for each, twice that
-for the handshake. They do not hold where it fails and tells nobody (a socket that cannot be made), nor for
-what comes once the connection is open.
+for the handshake. They do not hold if it swallows an error (a socket that cannot be created), nor for what
+follows once the connection is open.
 """
 
 TCP_OPTIONS = {"TCP_USER_TIMEOUT": 15_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-"""What was sent and not acknowledged by the peer's kernel for 15 s ends the connection (milliseconds)."""
+"""Data that the peer's kernel has not acknowledged for 15 s end the connection (milliseconds)."""
+
+
+NO_LIMIT: Final = sys.maxsize
+_TOO_LARGE: Final = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
 
 
 def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLParameters]:
@@ -32,11 +39,11 @@ def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLPa
 
     Args:
         urls: amqp:// or amqps:// addresses of the nodes of one cluster, tried in turn.
-        client_name: What the broker shows for the connection.
+        client_name: Shown by the broker for the connection.
 
     Raises:
-        ConfigurationError: An address is not an AMQP URL, or names a certificate that cannot be loaded; its
-            text repeats nothing of it.
+        ConfigurationError: An address is not an AMQP URL, or names a certificate that cannot be loaded; the
+            text does not repeat it.
     """
     if not urls:
         raise ConfigurationError(
@@ -60,7 +67,7 @@ def _parameters(url: str, client_name: str) -> pika.URLParameters:
     parameters.heartbeat = HEARTBEAT_SECONDS
     parameters.socket_timeout = CONNECT_SECONDS
     parameters.stack_timeout = CONNECT_SECONDS * 2
-    # An alarm may last; closing the connection would throw away what is on the way.
+    # An alarm may last; closing the connection would drop what is on its way.
     parameters.blocked_connection_timeout = None
     parameters.tcp_options = TCP_OPTIONS
     parameters.client_properties = {"connection_name": client_name}
@@ -81,3 +88,20 @@ def _read(url: str) -> pika.URLParameters:
     if scheme not in {"amqp", "amqps"}:
         raise malformed
     return parameters
+
+
+def describe(reason: object) -> str:
+    """Return pika's reason in one line, without addresses or credentials."""
+    code = getattr(reason, "reply_code", None)
+    text = getattr(reason, "reply_text", None)
+    return f"{code} {text}" if code else type(reason).__name__
+
+
+def size_limit_of(reason: object) -> int:
+    """Return the largest body that the broker accepts, if it closed the channel because of a larger one.
+
+    Source:
+        RabbitMQ 4.0.5, `check_msg_size` in rabbit_channel.erl: a 406 of this text.
+    """
+    too_large = _TOO_LARGE.search(str(getattr(reason, "reply_text", "")))
+    return int(too_large[1]) if too_large else NO_LIMIT

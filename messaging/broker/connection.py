@@ -1,8 +1,8 @@
-"""Reach past pika's public interface where that pays, for connections on an asyncio loop and blocking ones.
+"""Extend pika's connections, on an asyncio loop and blocking, beyond its public interface.
 
 This is the only file that uses private names of pika, each with its reason. They may change in any minor
 release, so setup.cfg pins pika below the next one; the unit tests of `messaging` and the integration tests
-of publisher, consumer and confirms meet every one of them.
+of publisher, consumer and confirms use every one of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pika.adapters.blocking_connection import BlockingConnection
 
-    from messaging.broker.delivery_frames import DeliveryReader
+    from messaging.broker.frames import DeliveryReader
 
 CLOSE_SECONDS: Final = 5.0
 """How long the broker may take to answer that a connection is to be closed."""
@@ -31,47 +31,47 @@ RECEIVE_BYTES: Final = 65_536
 
 
 class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships no py.typed
-    """pika's connection, with a way in for marshalled frames and a way out for whole deliveries.
+    """pika's connection, which sends encoded frames and reads whole deliveries.
 
-    `deliveries` reads the deliveries of one channel past pika's frame objects; None leaves all to pika.
+    `deliveries` parses the deliveries of one channel without pika's frame objects; None leaves all to pika.
     """
 
     deliveries: DeliveryReader | None = None
 
     def close(self, reply_code: int = 200, reply_text: str = "Normal shutdown") -> None:
-        """Do as pika does, and end the stream where the broker does not answer in CLOSE_SECONDS.
+        """Close as pika does, and end the stream if the broker does not answer within CLOSE_SECONDS.
 
-        pika would wait for as long as heartbeats come: it sends Channel.Close only when the channel has
-        answered what was asked before, and that it does not may be why the connection is given up.
+        pika would wait for as long as heartbeats arrive: it sends Channel.Close only when the broker has
+        answered the channel's earlier methods, and a missing answer may be why the connection is closed.
         """
         super().close(reply_code, reply_text)
         self.ioloop.call_later(CLOSE_SECONDS, self._end_stream)
 
     def _end_stream(self) -> None:
-        """Have the transport close the socket, whatever is on its way."""
+        """Close the socket, whatever is on its way."""
         if self._transport is not None:
             self._transport.abort()
 
     def send_frames(self, data: bytes) -> None:
-        """Hand whole frames to the transport as one write, and to the kernel at once as far as it takes them.
+        """Write whole frames in one piece, and to the kernel at once as far as it accepts them.
 
-        pika has no public way in for marshalled frames. Whole publishes in one piece are what its own
-        `_send_message` hands over too, only three frames at a time. Its transport never sends at once: it
-        asks to be told when the socket is writable, which costs two system calls and a turn of the loop.
+        pika has no public method for encoded frames; its own `_send_message` writes three frames at a time.
+        Its transport never sends at once: it waits until the socket is reported writable, which costs two
+        system calls and a turn of the loop.
         """
         sent = self._send_at_once(data)
         if sent < len(data):
             self._output_marshaled_frames([data[sent:] if sent else data])
 
     def _send_at_once(self, data: bytes) -> int:
-        """Return how many bytes the kernel took; what waits already goes first, TLS is left to pika.
+        """Return how many bytes the kernel accepted; none if others wait already, and with TLS.
 
-        What is wrong with the socket pika meets by itself, when it sends or receives next.
+        pika notices an error of the socket itself, when it sends or receives next.
         """
         transport = self._transport
         if type(transport) is not _AsyncPlaintextTransport or transport._tx_buffers:  # noqa: SLF001
             return 0
-        if transport._state != transport._STATE_ACTIVE:  # noqa: SLF001  # it throws away what it is given
+        if transport._state != transport._STATE_ACTIVE:  # noqa: SLF001  # it drops what it is given
             return 0
         with suppress(OSError):
             sent: int = transport._sock.send(data)  # noqa: SLF001
@@ -80,19 +80,19 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes handed to the transport that the kernel has not taken yet; pika tells nobody."""
+        """Bytes written to the transport that the kernel has not accepted yet."""
         transport = self._transport
         return transport.get_write_buffer_size() if transport is not None else 0
 
     def _proto_connection_made(self, transport: Any) -> None:
-        """Do as pika does when the transport is there, and have it read more than 4 KiB at once."""
+        """Have pika read more than 4 KiB at once."""
         transport._MAX_RECV_BYTES = RECEIVE_BYTES  # noqa: SLF001  # pika has no setting for it
         super()._proto_connection_made(transport)
 
     def _on_data_available(self, data_in: bytes) -> None:
-        """Do as pika does (its `Connection._on_data_available`), but read deliveries first.
+        """Do as pika's `Connection._on_data_available`, but read deliveries first.
 
-        A delivery that is not whole stays in the buffer: once pika has its first frame, it needs the rest.
+        An incomplete delivery stays in the buffer: once pika has its first frame, it needs the rest.
         """
         self._frame_buffer += data_in
         while self._frame_buffer:
@@ -110,15 +110,15 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
 
 @contextmanager
 def confirms_within(connection: BlockingConnection, seconds: float) -> Iterator[None]:
-    """Publish in here with confirms, or ask or close; the connection is given up when that takes longer.
+    """Limit the time of confirmed publishes, or of another synchronous method, on a blocking connection.
 
     pika waits for a confirm as long as the connection lasts, and heartbeats keep it up through an alarm and
     through the loss of a queue's majority. Meanwhile only the timers of its inner loop fire, not those of
     `BlockingConnection.call_later`; so this ends the stream as pika's own `blocked_connection_timeout` does,
-    which knows alarms alone.
+    which covers alarms alone.
 
     Raises:
-        BrokerUnavailableError: No confirm came in time: what was published may arrive still, or never.
+        BrokerUnavailableError: No confirm arrived in time: what was published may still arrive, or never.
     """
     impl = connection._impl  # noqa: SLF001
     late = AMQPConnectionError()

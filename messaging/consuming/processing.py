@@ -4,7 +4,7 @@ The loop stays free to answer heartbeats and to receive deliveries while the dat
 through the loop, which alone uses the channel. There is one thread for the life of the process. When a
 connection is lost, the batches that wait are dropped, and so is the result of the one in progress; the events
 that were committed are identified by their keys when the broker delivers them again. A batch that hangs ends
-the process (messaging/process/watchdog.py).
+the process (messaging/process.py).
 """
 
 from __future__ import annotations

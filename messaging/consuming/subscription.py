@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from messaging.broker import BrokerConnection, DeliveryReader, described
+from messaging.broker import BrokerConnection, DeliveryReader, describe
 from messaging.consuming.delivery import read_delivery, read_encoded_delivery
 from messaging.consuming.settling import Acknowledger, DelayedRetries
 from messaging.log import logger
@@ -95,8 +95,8 @@ class Subscription:
         self._connection = BrokerConnection(
             parameters,
             on_open_callback=self._on_open,
-            on_open_error_callback=lambda _connection, reason: self._lose(described(reason)),
-            on_close_callback=lambda _connection, reason: self._lose(described(reason)),
+            on_open_error_callback=lambda _connection, reason: self._lose(describe(reason)),
+            on_close_callback=lambda _connection, reason: self._lose(describe(reason)),
             custom_ioloop=self._loop,
         )
 
@@ -142,7 +142,7 @@ class Subscription:
     def _on_channel_open(self, channel: Channel) -> None:
         self._channel = channel
         channel.connection.deliveries = DeliveryReader(channel.channel_number, self._receivers)
-        channel.add_on_close_callback(lambda _channel, reason: self.drop(described(reason)))
+        channel.add_on_close_callback(lambda _channel, reason: self.drop(describe(reason)))
         channel.add_on_cancel_callback(lambda _frame: self.drop("a queue was deleted; run `omctl setup`"))
         prefetch = PREFETCH_BATCHES * self._batch_events
         channel.basic_qos(prefetch_count=prefetch, callback=lambda _answer: self._consume(channel))

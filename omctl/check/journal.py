@@ -12,8 +12,8 @@ from webhook_api.journal import (
     foreign_entries,
     has_owner,
     journal_directories,
+    list_segments,
     read_segment,
-    segments_in,
 )
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def read_state(directory: Path) -> JournalState:
     is_owned = has_owner(directory)
     segments = [
         segment
-        for file in segments_in(directory)
+        for file in list_segments(directory)
         if (segment := _read_segment(file.path, is_being_written=is_owned))
     ]
     written = [segment.written_at for segment in segments if segment.entries]

@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import requests
 
 from messaging import topology
-from messaging.broker import virtual_host
 from messaging.errors import ConfigurationError
+from messaging.management import ManagementApi, quote_vhost
 from omctl.check.findings import Finding, Level
 from omctl.check.settings import HIDDEN, redact_urls
 
@@ -38,7 +38,7 @@ def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[
         advice = "Percent-encode commas and other special characters of user and password."
         return [Finding(AREA, "API", Level.PROBLEM, "has a malformed URL", advice)]
     try:
-        vhost = quote(virtual_host(amqp_urls), safe="")
+        vhost = quote_vhost(amqp_urls)
     except ConfigurationError as error:
         return [Finding(AREA, "API", Level.PROBLEM, "cannot be queried without the virtual host", str(error))]
     findings: list[Finding] = []
@@ -50,10 +50,11 @@ def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[
 
 
 def _check_node(url: str, vhost: str) -> list[Finding]:
+    api = ManagementApi(url, REQUEST_SECONDS)
     try:
-        findings = [judge_alarms(_get(url, "health/checks/alarms")), judge_guest(_try_guest(url))]
+        findings = [judge_alarms(_get(api, "health/checks/alarms")), judge_guest(_try_guest(url))]
         findings.extend(
-            judge_queue(queue, _get(url, f"queues/{vhost}/{quote(queue, safe='')}"))
+            judge_queue(queue, _get(api, f"queues/{vhost}/{quote(queue, safe='')}"))
             for queue in topology.QUEUES
         )
     except (requests.RequestException, ValueError) as error:
@@ -109,8 +110,8 @@ def _try_guest(url: str) -> int:
     return requests.get(urlunsplit(api), auth=("guest", "guest"), timeout=REQUEST_SECONDS).status_code
 
 
-def _get(url: str, path: str) -> dict[str, Any]:
-    answer = requests.get(f"{url.rstrip('/')}/api/{path}", timeout=REQUEST_SECONDS)
+def _get(api: ManagementApi, path: str) -> dict[str, Any]:
+    answer = api.get(path)
     if answer.status_code in {401, 403}:
         answer.raise_for_status()
     report = answer.json()

@@ -8,15 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from messaging.environment import Environment
+from messaging.environment import Environment, file_variables, variables_now
 from messaging.errors import ConfigurationError
 from messaging.setting_names import unknown_settings
-from messaging.settings_file import file_variables, variables_now
 from omctl.check.findings import Finding, Level
 from omctl.installing import Role
 from omctl.registration import read_configured
-from webhook_api.held_settings import FIXED
-from webhook_api.settings import EdgeSettings
+from webhook_api.settings import FIXED, EdgeSettings
 from workers.deliver import configured_destinations
 from workers.genesys import read_genesys_settings
 from workers.settings import read_intake_settings
@@ -54,7 +52,7 @@ _APPLIED_BY: Final = {
     # gunicorn's master reads these only once.
     **dict.fromkeys(FIXED.values(), RESTART),
     **dict.fromkeys(("OM_WEBHOOK_SECRETS", "OM_LOG_LEVEL"), RELOAD),
-    **dict.fromkeys(("OM_ACCESS_LOG", "OM_AMQP_URL", "OM_MANAGEMENT_URL"), BOTH),
+    **dict.fromkeys(("OM_AMQP_URL", "OM_MANAGEMENT_URL"), BOTH),
 }
 _EDGE_SECTION: Final = "The edge"
 

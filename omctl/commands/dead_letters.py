@@ -173,12 +173,12 @@ def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
         if terms.dry_run or not chosen:
             report(terms, Run("", chosen), verb)
             raise SystemExit(1 if selected.message_ids and not chosen else 0)
-        with nullcontext() if terms.yes else session.republisher.attended():
+        with nullcontext() if terms.yes else session.publisher.keep_alive():
             terms.confirm(f"{chosen} dead letters will be {verb}")
         order = Order(selected=selected, action=action, again=terms.again, limit=limit, rate=rate)
         run = begin(session.engine, terms, action, selected.as_json(), chosen)
         with cancellable() as cancelled:
-            rate_limiter = RateLimiter(rate, session.republisher.idle, cancelled)
+            rate_limiter = RateLimiter(rate, session.publisher.idle, cancelled)
             try:
                 execute(session.engine, run, process_windows(session, order, run, rate_limiter), cancelled)
             finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from messaging.admin import republisher
+from messaging.admin import event_publisher
 from messaging.clock import SystemClock
 from messaging.envelope import INGEST, Envelope
 from messaging.environment import Environment
@@ -91,7 +91,7 @@ def _publish_all(events: Iterator[tuple[bytes, str]], account: _Account, rate: f
     urls, token = Environment().strings("OM_AMQP_URL"), secrets.token_hex(8)
     with (
         cancellable() as cancelled,
-        republisher(urls, client_name="omctl ingest") as broker,
+        event_publisher(urls, client_name="omctl ingest") as broker,
         progress_bar() as bar,
     ):
         rate_limiter, task = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from messaging.settings_file import VARIABLE as SETTINGS_FILE
+from messaging.environment import SETTINGS_FILE
 from omctl.console import print_json, print_table
 from omctl.installing import (
     BOTH,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from messaging.admin import republisher
+from messaging.admin import event_publisher
 from messaging.envelope import Envelope, replay_source
 from messaging.environment import Environment
 from omctl.connections import open_database
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from messaging.admin import Republisher
+    from messaging.admin import EventPublisher
     from workers.db.interventions import PastEvent
 
 BATCH: Final = 100
@@ -129,7 +129,7 @@ def _replay(
 ) -> None:
     """Replay the selected events; *start* records that it begins, once the broker is connected."""
     urls = Environment().strings("OM_AMQP_URL")
-    with cancellable() as cancelled, republisher(urls, client_name="omctl replay") as broker:
+    with cancellable() as cancelled, event_publisher(urls, client_name="omctl replay") as broker:
         run = start()
         source = replay_source(run.intervention_id if again else None)
         publish = partial(_publish, broker, source, RateLimiter(rate, broker.idle, cancelled))
@@ -153,7 +153,7 @@ def _publish_batches(
         yield len(published)
 
 
-def _publish(broker: Republisher, source: str, rate_limiter: RateLimiter, event: PastEvent) -> bool:
+def _publish(broker: EventPublisher, source: str, rate_limiter: RateLimiter, event: PastEvent) -> bool:
     """Publish an event in its turn; return False, without publishing it, if the replay is cancelled."""
     if not rate_limiter.wait():
         return False

@@ -11,7 +11,7 @@ from omctl.console import print_json
 from omctl.options import json_option
 from omctl.signatures import SIGNATURE_HEADER, curl_line, newest_secret
 from webhook_api import signature
-from webhook_api.settings import header_pairs
+from webhook_api.settings import parse_headers
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -40,7 +40,7 @@ def sign(file: BinaryIO, url: str | None, *, as_json: bool) -> None:
         print_json({"header": SIGNATURE_HEADER, "value": value})
     elif url:
         path = None if file.name == "<stdin>" else file.name
-        headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
+        headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
         click.echo(curl_line(url, value, body, path, headers))
     else:
         click.echo(f"{SIGNATURE_HEADER}: {value}")

@@ -21,7 +21,7 @@ from simulator.platform import EventStatus, Organisation
 from simulator.platform import serve_platform as serve_simulator
 from simulator.sender import RetryPolicy, Sender, WebhookEndpoint
 from simulator.traffic import Dialect, TrafficPlan, traffic
-from webhook_api.settings import header_pairs
+from webhook_api.settings import parse_headers
 
 if TYPE_CHECKING:
     from simulator.sender import Summary, Tally
@@ -114,7 +114,7 @@ def simulate(
         secret=b"" if options["unsigned"] else newest_secret(environment),
         timeout=policy.timeout,
         connections=options["concurrency"],
-        headers=header_pairs(environment.strings("OM_REQUIRED_HEADERS")),
+        headers=dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS"))),
     )
     with Ledger(ledger) as answers:
         sender = Sender(endpoint, traffic(plan), answers, policy=policy, rate=options["rate"])
@@ -196,7 +196,7 @@ def serve_platform(environment: Environment, url: str | None, port: int) -> None
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     organisation = Organisation(client_id, environment.string("OM_GENESYS_CLIENT_SECRET", CLIENT))
     if url:
-        headers = header_pairs(environment.strings("OM_REQUIRED_HEADERS"))
+        headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
         secret = newest_secret(environment).decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
         is_signed = not environment.boolean("OM_ALLOW_UNSIGNED", default=False)
         organisation.registrations.register_both(url, headers, secret, is_signed=is_signed)

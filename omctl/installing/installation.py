@@ -25,8 +25,8 @@ from omctl.installing.options import Options, save_options_step, saved_option_st
 from omctl.installing.steps import InstallationError, Step, always, run
 from omctl.installing.units import account_step, configuration_steps, start_steps, unit_steps
 from omctl.signatures import SIGNATURE_HEADER
-from webhook_api.routes import WEBHOOK_PATH
-from webhook_api.settings import header_pairs
+from webhook_api.application import WEBHOOK_PATH
+from webhook_api.settings import parse_headers
 from webhook_api.signature import sign
 
 FIRST_EVENT_SECONDS: Final = 30.0
@@ -119,7 +119,7 @@ def request_headers(body: bytes) -> dict[str, str]:
     """Return the headers that the edge requires: the signature and those of OM_REQUIRED_HEADERS."""
     secret = read_stripped(credentials.WEBHOOK_SECRETS).split(",")[0].encode()
     text = Environment().string("OM_REQUIRED_HEADERS") or read_stripped(credentials.REQUIRED_HEADERS)
-    required = header_pairs(tuple(part.strip() for part in text.split(",") if part.strip()))
+    required = dict(parse_headers(tuple(part.strip() for part in text.split(",") if part.strip())))
     return {**required, "Content-Type": "application/json", SIGNATURE_HEADER: sign(body, secret)}
 
 

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Final, Self
 
+from messaging.environment import variables_now
 from messaging.errors import ConfigurationError
-from messaging.settings_file import variables_now
 
 SECRET_BYTES: Final = 32
 """As long as the digest that it keys."""

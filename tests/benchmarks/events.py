@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from tests.stand.product import SECRET
-from webhook_api.routes import WEBHOOK_PATH
+from webhook_api.application import WEBHOOK_PATH
 from webhook_api.signature import sign
 
 if TYPE_CHECKING:

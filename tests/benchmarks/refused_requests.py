@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.servers import LOOPBACK
-from webhook_api.routes import WEBHOOK_PATH
+from webhook_api.application import WEBHOOK_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from tests.servers import LOOPBACK, answers, free_port
 from tests.stand.product import PROCESSES, SOURCES
 from tests.stand.program import Program
 from tests.stand.waiting import wait_until
-from webhook_api.routes import WEBHOOK_PATH
+from webhook_api.application import WEBHOOK_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

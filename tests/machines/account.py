@@ -10,8 +10,8 @@ from typing import Final
 import requests
 
 from messaging import topology
+from messaging.management import QueueDepths
 from simulator.demonstration import read_accounts
-from workers.queue_depths import QueueDepths
 
 OWNER: Final = Path("/etc/open-messaging/credentials/owner")
 HEALTH: Final = "http://127.0.0.1:8080/health/ready"

@@ -1,4 +1,4 @@
-"""Query systemd about the units on a machine."""
+"""What systemd says of the units on a machine."""
 
 import re
 import time
@@ -8,36 +8,36 @@ from typing import Final
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine
 
-# Generous, because the machine may share its CPUs.
+# Generous: the machine may share its processors with much else.
 START_SECONDS: Final = 300.0
 SCALING_SECONDS: Final = 300.0
-MAX_EXPOSURE: Final = 1.5
+TOLERABLE_EXPOSURE: Final = 1.5
 
 
 def services(machine: Machine) -> list[str]:
-    """Return our running services."""
+    """Return the services of ours that run."""
     listed = machine.run("systemctl list-units --plain --no-legend --state=active 'om-*.service'")
     return [line.split()[0] for line in listed.splitlines()]
 
 
 def check_exposures(machine: Machine) -> Iterator[str]:
-    """Yield the exposure of each unit.
+    """Tell how exposed each unit is.
 
     Raises:
-        MachineError: One exceeds the limit.
+        MachineError: One is exposed by more than that.
     """
     listed = machine.run("systemctl list-unit-files --no-legend 'om-*.service' 'open-messaging-*.service'")
     for line in listed.splitlines():
         unit = line.split()[0].replace("@.", "@1.")
         said = machine.run(f"systemd-analyze security --no-pager {unit} | tail -2")
         found = re.search(r"exposure level for \S+: ([\d.]+)", said)
-        if found is None or float(found[1]) > MAX_EXPOSURE:
-            raise MachineError(f"{unit} is exposed by more than {MAX_EXPOSURE}: {said}")
+        if found is None or float(found[1]) > TOLERABLE_EXPOSURE:
+            raise MachineError(f"{unit} is exposed by more than {TOLERABLE_EXPOSURE}: {said}")
         yield f"{unit} {found[1]}"
 
 
 def main_pid(machine: Machine, unit: str) -> int:
-    """Return the unit's main process; 0 if it does not run."""
+    """Return the unit's main process; 0 where it does not run."""
     return int(machine.run(f"systemctl show --property=MainPID --value {unit}"))
 
 
@@ -45,7 +45,7 @@ def wait_for(machine: Machine, unit: str, *, other_than: int = 0) -> None:
     """Block until a unit is active under another process id than before.
 
     Raises:
-        MachineError: It did not start in time.
+        MachineError: It has not come up in time.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -58,10 +58,10 @@ def wait_for(machine: Machine, unit: str, *, other_than: int = 0) -> None:
 
 
 def wait_for_workers(machine: Machine, number: int) -> None:
-    """Block until exactly *number* intake workers run.
+    """Block until so many intake workers run.
 
     Raises:
-        MachineError: This did not happen in time.
+        MachineError: It has not come to that in time.
     """
     deadline = time.monotonic() + SCALING_SECONDS
     while time.monotonic() < deadline:

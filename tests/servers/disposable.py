@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.community.rabbitmq import RabbitMqContainer
 
-from deploy.local.brokers import ManagementApi, ensure_package, ensure_rabbitmq
+from deploy.local.brokers import LocalBroker, ensure_package, ensure_rabbitmq
 from deploy.local.process import ServerStartError
 from deploy.local.rabbitmq import CREDENTIALS
 from tests.servers.postgresql import PrivatePostgreSQL, programs
@@ -99,7 +99,7 @@ def _in_containers() -> Iterator[Servers]:
 def _wait_for_management(url: str) -> None:
     """Wait for what testcontainers does not: it is content when AMQP answers."""
     deadline = time.monotonic() + CONTAINER_SECONDS
-    while not ManagementApi(url).answers():
+    while not LocalBroker(url).answers():
         if time.monotonic() > deadline:
             raise ServerStartError("The management API of the RabbitMQ container does not answer")
         time.sleep(0.2)

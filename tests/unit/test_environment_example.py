@@ -12,7 +12,8 @@ EXAMPLE = ROOT / "deploy" / "environment.example"
 # Settings of deploy/local are for a developer's machine and do not belong into an operator's file.
 PACKAGES = ("messaging", "webhook_api", "workers", "omctl")
 READ = re.compile(
-    r"\.(?:string|strings|integer|seconds|boolean|one_of|share)\(\s*\"(OM_[A-Z_]+)\"", re.MULTILINE
+    r"(?:\.(?:string|strings|integer|seconds|boolean|one_of|share)|\bsetting)\(\s*\"(OM_[A-Z_]+)\"",
+    re.MULTILINE,
 )
 LISTED = re.compile(r"^#?(OM_[A-Z_]+)=", re.MULTILINE)
 

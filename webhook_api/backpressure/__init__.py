@@ -1,7 +1,7 @@
-"""Know how deep the queue is, and decide whether the edge takes more."""
+"""Measure how deep the queue is, and decide whether the edge accepts more."""
 
 from webhook_api.backpressure.admission import DepthSample, Watermarks
-from webhook_api.backpressure.gate import Gate
-from webhook_api.backpressure.queue_depth import Members, QueueDepthPoller, QueueReport
+from webhook_api.backpressure.depth_poller import DepthPoller, QueueReport
+from webhook_api.backpressure.load_shedder import LoadShedder
 
-__all__ = ["DepthSample", "Gate", "Members", "QueueDepthPoller", "QueueReport", "Watermarks"]
+__all__ = ["DepthPoller", "DepthSample", "LoadShedder", "QueueReport", "Watermarks"]

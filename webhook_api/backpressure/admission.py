@@ -1,6 +1,6 @@
-"""Decide whether the service takes more, and when a refused sender should come again.
+"""Decide whether the edge accepts more, and when a refused sender should retry.
 
-Values in, values out: the poller (queue_depth.py) brings the samples, the edge asks.
+These are pure functions: the poller and the probes bring the samples, the load shedder acts.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 UNKNOWN_AFTER_SECONDS: Final = 15.0
-"""An older sample says nothing any more: about three of RabbitMQ's statistics intervals (5 s)."""
+"""An older sample means nothing any more: about three of RabbitMQ's statistics intervals (5 s)."""
 
 MEASURE_SECONDS: Final = 2.0
-"""A drain rate is measured over so long at least: what workers take comes in batches."""
+"""The shortest time over which a drain rate is measured: workers acknowledge in batches."""
 
 SMOOTHING: Final = 0.5
-"""Weight of the newest drain rate beside all earlier ones."""
+"""Weight of the newest drain rate against all earlier ones."""
 
 TOTALS_SECONDS: Final = 5.0
-"""A quorum queue's totals move only so often: an unchanged depth says nothing of the rate before."""
+"""How often a quorum queue's totals change: an unchanged depth sooner than this means nothing."""
 
 JITTER: Final = 1.5
 """A Retry-After is stretched by up to this factor, so that refused senders do not return together."""
@@ -35,7 +35,7 @@ class Watermarks:
 
 @dataclass(frozen=True, slots=True)
 class DepthSample:
-    """What was known of the events queue at one moment.
+    """The events queue at one moment.
 
     Args:
         at: Monotonic seconds.
@@ -52,14 +52,8 @@ class DepthSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Where the drain rate was last measured.
-
-    Args:
-        at: Monotonic seconds.
-        depth: The depth then.
-        published: Events published by this host since.
-    """
+class _Baseline:
+    """The start of the present measurement of the drain rate; `published`: by this host since."""
 
     at: float
     depth: int
@@ -68,48 +62,46 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """The present judgement.
+    """The present state.
 
     Args:
         is_shedding: Whether to answer 429.
         depth: The depth last believed; None when unknown.
-        drain_rate: Deliveries a second that the workers take away; 0 when not known yet.
+        drain_rate: Deliveries a second that the workers acknowledge; 0 when not known yet.
         sampled_at: Monotonic seconds of the sample behind it.
-        measured: What the next drain rate is measured from.
+        lowest: The lowest depth since shedding began.
+        baseline: The start of the next drain rate's measurement.
     """
 
     is_shedding: bool = False
     depth: int | None = None
     drain_rate: float = 0.0
     sampled_at: float = 0.0
-    measured: Measured | None = None
+    lowest: int = 0
+    baseline: _Baseline | None = None
 
 
-def judge(pressure: Pressure, sample: DepthSample, published: int, marks: Watermarks) -> Pressure:
-    """Take in a new sample.
-
-    Args:
-        pressure: The judgement so far.
-        sample: The newest sample.
-        published: Events published by this host since the sample before, live or out of the journal.
-        marks: The two watermarks.
-    """
+def update(pressure: Pressure, sample: DepthSample, published: int, marks: Watermarks) -> Pressure:
+    """Return the state after a new sample; *published*: this host's events since the sample before."""
     if not sample.is_trusted:
-        return expire(pressure, sample.at)
-    drain_rate, measured = _measure(pressure, sample, published)
+        return mark_stale(pressure, sample.at)
+    lowest = min(pressure.lowest, sample.depth) if pressure.is_shedding else sample.depth
+    was_shedding = pressure.is_shedding and not is_reopened_by_peer(sample.depth, lowest, marks)
+    drain_rate, baseline = _measure(pressure, sample, published)
     return Pressure(
-        is_shedding=is_over(pressure.is_shedding, sample.depth, marks),
+        is_shedding=is_over(was_shedding, sample.depth, marks),
         depth=sample.depth,
         drain_rate=drain_rate,
         sampled_at=sample.at,
-        measured=measured,
+        lowest=lowest,
+        baseline=baseline,
     )
 
 
-def expire(pressure: Pressure, now: float) -> Pressure:
-    """Keep the last judgement for a while without a trusted sample, then know nothing.
+def mark_stale(pressure: Pressure, now: float) -> Pressure:
+    """Keep the last state for a while without a trusted sample; after that the depth is unknown.
 
-    Knowing nothing is not "empty": the journal's own limit takes over.
+    Unknown is not "empty": the journal's own limit takes over.
     """
     if now - pressure.sampled_at <= UNKNOWN_AFTER_SECONDS:
         return pressure
@@ -121,52 +113,44 @@ def is_over(was_shedding: bool, depth: int, marks: Watermarks) -> bool:  # noqa:
     return depth > marks.low if was_shedding else depth >= marks.high
 
 
-def is_opened_by_others(depth: int, published_by_others: int, marks: Watermarks) -> bool:
-    """Tell whether another process of the host has seen the low watermark, and this one has missed it.
+def is_reopened_by_peer(depth: int, lowest: int, marks: Watermarks) -> bool:
+    """Return whether another process has seen the low watermark and this one has missed it.
 
-    What the other lets in may lift the queue above the mark again before the next look, and this one would
-    refuse its senders until the mark is reached once more. Nearer to the high mark the others may only not
-    have begun to refuse.
-
-    Args:
-        depth: Deliveries, as now counted.
-        published_by_others: Events since the look before.
-        marks: The two watermarks.
+    The events that the other accepts lift the queue again before this one's next sample, and this one would
+    refuse its senders until the next time. They show as growth while this process accepts nothing. Near the
+    high watermark, growth only means that others have not begun to refuse.
     """
-    return published_by_others > 0 and depth < (marks.low + marks.high) / 2
+    # A tenth: between two samples workers move fewer deliveries from ready to unacknowledged than that.
+    has_grown = depth - lowest >= max(1, (marks.high - marks.low) // 10)
+    return has_grown and depth < (marks.low + marks.high) / 2
 
 
-def room_for_backlog(
-    pressure: Pressure, depth: int, under_way: int, marks: Watermarks, processes: int
+def backlog_allowance(
+    pressure: Pressure, depth: int, in_flight: int, marks: Watermarks, processes: int
 ) -> int:
-    """Return how many events may leave this process's journal for the queue.
+    """Return how many events this process may publish from its journal until the next sample.
 
-    The processes of the host fill it up to the low watermark and no further, each by its share of what is
-    missing: above it a backlog would have live requests refused. While they are refused it gets nothing, so
-    that they wait for the workers alone. Where anything is missing, as in an empty queue always, a share is
-    one event at least: at a watermark below the number of processes a backlog would never leave.
+    The processes of the host fill the queue up to the low watermark and no further: above it a backlog would
+    have live requests refused. While they are refused it gets nothing, so that they wait for the workers
+    alone. What is missing is divided into one share for this process and two for each other one, which may
+    publish a share that the broker has not counted yet, and another. A share is one event at least: at a
+    watermark below the number of processes a backlog would never leave.
 
     Args:
-        pressure: The present judgement.
+        pressure: The present state.
         depth: Deliveries that the broker has just counted, held by workers or not.
-        under_way: Events that the broker may not have counted yet, or that others may still publish.
+        in_flight: This process's events that the broker may not have counted yet.
         marks: The two watermarks.
         processes: Edge processes of this host.
     """
-    missing = max(marks.low, 1) - depth - under_way
+    missing = max(marks.low, 1) - depth - in_flight
     if pressure.is_shedding or missing <= 0:
         return 0
-    return max(1, missing // processes)
+    return max(1, missing // (2 * processes - 1))
 
 
 def retry_after(pressure: Pressure, marks: Watermarks, maximum: int) -> int:
-    """Return the whole seconds until the queue will be down at the low watermark.
-
-    Args:
-        pressure: The present judgement.
-        marks: The two watermarks.
-        maximum: Upper bound in seconds; also the answer where nothing drains.
-    """
+    """Return the whole seconds until the queue is down at the low watermark; *maximum* if nothing drains."""
     if pressure.depth is None or pressure.drain_rate <= 0:
         return maximum
     seconds = (pressure.depth - marks.low) / pressure.drain_rate
@@ -174,23 +158,19 @@ def retry_after(pressure: Pressure, marks: Watermarks, maximum: int) -> int:
     return max(1, min(maximum, round(stretched)))
 
 
-def _measure(pressure: Pressure, sample: DepthSample, published: int) -> tuple[float, Measured]:
-    """Return the drain rate after a sample, and what the next one is measured from."""
-    since = pressure.measured
-    if since is None:
-        return pressure.drain_rate, Measured(sample.at, sample.depth)
-    published += since.published
-    elapsed = sample.at - since.at
-    if elapsed < (TOTALS_SECONDS if sample.depth == since.depth else MEASURE_SECONDS):
-        return pressure.drain_rate, replace(since, published=published)
-    newest = max(0.0, (since.depth + published - sample.depth) / elapsed)
-    return _smoothed(pressure.drain_rate, newest, was_empty=since.depth == 0), Measured(
-        sample.at, sample.depth
-    )
-
-
-def _smoothed(before: float, newest: float, *, was_empty: bool) -> float:
-    if was_empty or before == 0:
-        # Workers that wait for events would take more: what they took is only a lower bound.
-        return max(before, newest)
-    return SMOOTHING * newest + (1 - SMOOTHING) * before
+def _measure(pressure: Pressure, sample: DepthSample, published: int) -> tuple[float, _Baseline]:
+    """Return the drain rate after a sample, and the baseline of the next measurement."""
+    baseline = pressure.baseline
+    if baseline is None:
+        return pressure.drain_rate, _Baseline(sample.at, sample.depth)
+    published += baseline.published
+    elapsed = sample.at - baseline.at
+    if elapsed < (TOTALS_SECONDS if sample.depth == baseline.depth else MEASURE_SECONDS):
+        return pressure.drain_rate, replace(baseline, published=published)
+    newest = max(0.0, (baseline.depth + published - sample.depth) / elapsed)
+    if baseline.depth == 0 or pressure.drain_rate == 0:
+        # Workers that wait for events could acknowledge more: the measured rate is only a lower bound.
+        drain_rate = max(pressure.drain_rate, newest)
+    else:
+        drain_rate = SMOOTHING * newest + (1 - SMOOTHING) * pressure.drain_rate
+    return drain_rate, _Baseline(sample.at, sample.depth)

@@ -1,8 +1,18 @@
-"""Serve HTTP: bytes, limits and WSGI; it knows no route."""
+"""Serve HTTP: bytes, limits and WSGI. This package knows no route."""
 
-from webhook_api.http.gateway import ANSWER_AFTER, REQUEST_ID
 from webhook_api.http.head import environ_key
-from webhook_api.http.limits import Limits
-from webhook_api.http.worker import LoopWorker, Service
+from webhook_api.http.response import Response, render
+from webhook_api.http.service import Limits, Service
+from webhook_api.http.worker import LoopWorker
+from webhook_api.http.wsgi import REQUEST_ID, DeferredBody
 
-__all__ = ["ANSWER_AFTER", "REQUEST_ID", "Limits", "LoopWorker", "Service", "environ_key"]
+__all__ = [
+    "REQUEST_ID",
+    "DeferredBody",
+    "Limits",
+    "LoopWorker",
+    "Response",
+    "Service",
+    "environ_key",
+    "render",
+]

@@ -1,7 +1,7 @@
 """Serve one keep-alive HTTP/1.1 connection on the loop, without ever blocking it.
 
-A request is read until it is whole, bounded in bytes and in time, then the application is called with it. A
-reader too slow for its answers stops being read.
+A request is read until it is complete, within limits on bytes and time; then the application is called with
+it. A client too slow to read its responses is not read from.
 """
 
 from __future__ import annotations
@@ -13,84 +13,61 @@ from select import POLLIN, poll
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from webhook_api.answer import Answer
-from webhook_api.http import response
-from webhook_api.http.gateway import ANSWER_AFTER, template_of
-from webhook_api.http.held_answer import HeldAnswer
 from webhook_api.http.request import RequestReader
+from webhook_api.http.response import CONTINUE, Response, encode_response
+from webhook_api.http.wsgi import DeferredResponse, make_environ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook_api.http.gateway import Gateway
-    from webhook_api.http.limits import Limits
-
-    Wait = Callable[[Callable[[bool], None]], None]
+    from webhook_api.http.service import Service
+    from webhook_api.http.wsgi import DeferredBody
 
 RECEIVE_BYTES: Final = 64 * 1024
 _BUFFER: Final = memoryview(bytearray(RECEIVE_BYTES))
-"""Where every connection of this process receives: what came is read before the next may come."""
+"""The receive buffer of all connections of this process: each read is parsed before the next one."""
 
-UNSENT_BYTES: Final = 64 * 1024
-"""Answers that the other side has not taken, from which on nothing more is read from it."""
+MAX_UNSENT_BYTES: Final = 64 * 1024
+"""Responses that the client has not read; above this its connection is not read from."""
 
 MAX_ANSWERS_PER_READ: Final = 64
 """One read can contain 2,600 requests of 25 bytes: half a second of CPU time for which all senders wait.
 
-No proxy sends more than one before it has the answer, so the last of these answers closes the connection.
+No proxy sends more than one before it has the response, so the last of these responses closes the connection.
 """
 
 LINGER_SECONDS: Final = 2.0
-"""How long to read past the last answer, so that the sender sees it and not a reset."""
+"""How long to read past the last response, so that the sender receives it and not a reset."""
 
-BUSY: Final = Answer(503, "too many connections", retry_after=1)
+BUSY: Final = Response(503, "too many connections", retry_after=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """What the connections of a process share.
+class Connections:
+    """A process's connections, `surplus` ones only to be refused, and what they share."""
 
-    Args:
-        loop: The loop of this process.
-        gateway: Who answers.
-        limits: What they grant.
-        is_inviting: Tells whether a sender that asks first shall send its body.
-        refused: Is told what is answered before the application is asked.
-        opening: Those that were accepted and are not open yet.
-        connections: Those that are open.
-        surplus: Those of both that are only there to be refused.
-    """
-
-    loop: asyncio.AbstractEventLoop
-    gateway: Gateway
-    limits: Limits
-    is_inviting: Callable[[], bool]
-    refused: Callable[[Answer], object]
+    service: Service
+    respond: Callable[[dict[str, Any], bool], tuple[bytes, DeferredBody | None]]
     opening: set[HttpConnection] = field(default_factory=set)
-    connections: set[HttpConnection] = field(default_factory=set)
+    open: set[HttpConnection] = field(default_factory=set)
     surplus: set[HttpConnection] = field(default_factory=set)
 
 
 class HttpConnection(asyncio.BufferedProtocol):
-    """One connection, its deadline and the answers that wait to leave.
+    """One connection, its deadline and its deferred responses."""
 
-    Args:
-        shared: With the others.
-        is_surplus: Whether its first request is refused because there are too many connections.
-    """
-
-    def __init__(self, shared: Shared, *, is_surplus: bool) -> None:
+    def __init__(self, shared: Connections, *, is_surplus: bool) -> None:
         shared.opening.add(self)
         if is_surplus:
             shared.surplus.add(self)
         self._shared = shared
-        self._limits = shared.limits
-        self._respond = shared.gateway.respond
+        self._service = shared.service
+        self._limits = shared.service.limits
+        self._respond = shared.respond
         self._is_surplus = is_surplus
         self._transport: asyncio.Transport
         self._reader: RequestReader
-        self._held: deque[HeldAnswer] = deque()
-        self._asked: tuple[Wait, Answer] | None = None
+        self._deferred: deque[DeferredResponse] = deque()
         self._is_lingering = False
         self._is_at_end = False
         self._closes_after_answer = False
@@ -100,15 +77,15 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request has come, wholly or in part, that is not answered yet."""
-        return self._reader.is_in_request or bool(self._held) or self._has_unread
+        """Whether a request has arrived, at least in part, and is not answered yet."""
+        return self._reader.is_in_request or bool(self._deferred) or self._has_unread
 
     def finish_soon(self) -> None:
-        """Serve one more request at most: the answer to it will close the connection."""
+        """Serve one more request at most: its response closes the connection."""
         self._closes_after_answer = True
 
     def abort(self) -> None:
-        """Close the connection now, whatever has not been sent."""
+        """Close the connection now, and drop what was not sent."""
         self._transport.abort()
 
     # The loop's callbacks.
@@ -117,19 +94,21 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Called when the socket has been accepted."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.set_write_buffer_limits(high=UNSENT_BYTES)
-        template = template_of(
-            _address(transport.get_extra_info("sockname")), _address(transport.get_extra_info("peername"))
+        transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
+        template = make_environ(
+            _split_address(transport.get_extra_info("sockname")),
+            _split_address(transport.get_extra_info("peername")),
         )
-        template[ANSWER_AFTER] = self._answer_after
-        self._reader = RequestReader(template, self._limits.body_bytes, self)
+        self._reader = RequestReader(
+            template, self._limits.body_bytes, answer=self._answer, refuse=self._refuse, invite=self._invite
+        )
         self._shared.opening.discard(self)
-        self._shared.connections.add(self)
+        self._shared.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # whatever the reason
         """Called once, when the socket has been closed."""
         self._reader.close()
-        self._shared.connections.discard(self)
+        self._shared.open.discard(self)
         self._shared.surplus.discard(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # one buffer serves all
@@ -137,95 +116,93 @@ class HttpConnection(asyncio.BufferedProtocol):
         return _BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Called when bytes have come; after the last answer they are thrown away."""
+        """Called when bytes have arrived; after the last response they are ignored."""
         if self._is_lingering:
             return
         if self._is_surplus:
-            self.refuse(BUSY)
+            self._refuse(BUSY)
             return
         self._answers_in_read = 0
         reader = self._reader
         reader.feed(_BUFFER[:nbytes])
-        # Most requests come whole, and need no time of their own.
+        # Most requests arrive in one piece, and need no deadline of their own.
         if reader.is_in_request and not (self._is_timed or self._is_lingering):
             self._is_timed = True
             self.deadline = monotonic() + self._limits.request_seconds
 
     def eof_received(self) -> bool:
-        """Called when the other side sends no more; keep the connection open for answers that wait."""
+        """Called when the client sends no more; keep the connection open for deferred responses."""
         self._is_at_end = True
-        return bool(self._held)
+        return bool(self._deferred)
 
     def pause_writing(self) -> None:
-        """Called when the other side is too slow for its answers."""
+        """Called when the client is too slow for its responses."""
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Called when it has caught up."""
         self._transport.resume_reading()
 
-    # What the reader tells.
+    # The reader's callbacks.
 
-    def is_inviting(self) -> bool:
-        """Tell whether a sender that asks first shall send its body."""
-        return self._shared.is_inviting()
-
-    def go_on(self) -> None:
-        """Tell the sender to send the body."""
+    def _invite(self) -> bool:
+        if not self._service.is_inviting():
+            return False
         if not self._is_lingering:
-            self._transport.write(response.CONTINUE)
+            self._transport.write(CONTINUE)
+        return True
 
-    def refuse(self, answer: Answer) -> None:
-        """Answer before the request is whole, and read on only to throw away."""
+    def _refuse(self, response: Response) -> None:
+        """Respond before the request is complete, and read on only to ignore the rest."""
         if not self._is_lingering:
-            self._shared.refused(answer)
-            self._leave(response.render(answer, keep_alive=False), keep_alive=False)
+            self._service.on_refused(response)
+            self._leave(encode_response(response, keep_alive=False), False, None)
 
-    def answer(self, environ: dict[str, Any], *, keep_alive: bool) -> None:
-        """Answer a request by the application."""
+    def _answer(self, environ: dict[str, Any], keep_alive: bool) -> None:  # noqa: FBT001  # as `_leave`
+        """Respond to a request by the application."""
         if self._is_lingering:
             return
         self._is_timed = False
         self.deadline = monotonic() + self._limits.keepalive_seconds
         self._answers_in_read += 1
-        if self._closes_after_answer or self._answers_in_read == MAX_ANSWERS_PER_READ:
+        if (
+            self._closes_after_answer
+            or self._answers_in_read == MAX_ANSWERS_PER_READ
+            or self._service.is_yielding()
+        ):
             keep_alive = False
-        self._leave(self._respond(environ, keep_alive), keep_alive)
+        data, deferred = self._respond(environ, keep_alive)
+        self._leave(data, keep_alive, deferred)
 
-    # How answers leave.
+    # The arguments of what is called for each request are positional: a keyword argument takes half as long
+    # again.
 
-    def _answer_after(self, wait: Wait, otherwise: Answer) -> None:
-        """Note, while the application is called, what its answer has to wait for."""
-        self._asked = (wait, otherwise)
-
-    # What is called for each request is given by position: a call by name takes half as long again.
-
-    def _leave(self, data: bytes, keep_alive: bool) -> None:  # noqa: FBT001  # as just said
-        """Send an answer when it may leave and those before it have left."""
-        asked, self._asked = self._asked, None
-        if asked is None and not self._held:
+    def _leave(self, data: bytes, keep_alive: bool, waits_for: DeferredBody | None) -> None:  # noqa: FBT001  # as just said
+        """Send a response as soon as it may be sent and those before it have been sent."""
+        if waits_for is None and not self._deferred:
             self._send(data, keep_alive)
             return
-        held = HeldAnswer(self.release, data, asked[1] if asked else BUSY, keep_alive)
-        self._held.append(held)
+        otherwise = BUSY if waits_for is None else waits_for.otherwise
+        deferred = DeferredResponse(self._release, data, keep_alive, otherwise)
+        self._deferred.append(deferred)
         self._is_lingering = not keep_alive
-        if asked is None:
-            held(True)
+        if waits_for is None:
+            deferred(True)
         else:
-            asked[0](held)
+            waits_for.on_durable(deferred)
 
-    def release(self) -> None:
-        """Send the answers that may leave and wait for none before them."""
-        held = self._held
-        while held and held[0].may_leave:
-            first = held.popleft()
+    def _release(self) -> None:
+        """Send the responses that may be sent and wait for none before them."""
+        deferred = self._deferred
+        while deferred and deferred[0].is_ready:
+            first = deferred.popleft()
             self._send(first.data, first.keep_alive)
-        if self._is_at_end and not held:
+        if self._is_at_end and not deferred:
             self._transport.close()
 
     @property
     def _has_unread(self) -> bool:
-        """Whether bytes wait in the kernel that the loop's next turn will read."""
+        """Whether the kernel has bytes that the loop's next turn will read."""
         if not self._transport.is_reading():
             return False
         waiting = poll()
@@ -242,6 +219,6 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._transport.write_eof()
 
 
-def _address(name: object) -> tuple[str, str]:
+def _split_address(name: object) -> tuple[str, str]:
     """Return host and port of a socket's name; a Unix socket has neither."""
     return (str(name[0]), str(name[1])) if isinstance(name, tuple) else ("localhost", "")

@@ -1,4 +1,4 @@
-"""Judge a request's head by RFC 9110 and RFC 9112: what the parser lets pass and the RFCs do not."""
+"""Check a request's head by RFC 9110 and RFC 9112, beyond what the parser checks."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
-from webhook_api.answer import Answer
+from webhook_api.http.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LENGTH_DIGITS: Final = 19
-"""A longer Content-Length is no length; Python refuses to read one of some thousand digits at all."""
+MAX_LENGTH_DIGITS: Final = 19
+"""No real Content-Length is longer, and Python refuses to read a number of several thousand digits."""
 
-KNOWN_NAMES: Final = 512
-"""Names of headers whose keys are kept, so that a sender of ever new ones costs no memory."""
+MAX_KNOWN_NAMES: Final = 512
+"""Header names whose keys are cached, so that a sender of ever new names costs no memory."""
 
 VERSIONS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
 
-MALFORMED: Final = Answer(400, "malformed request")
-TOO_LARGE: Final = Answer(413, "body too large")
-HEAD_TOO_LARGE: Final = Answer(431, "request head too large")
-NOT_SUPPORTED: Final = Answer(505, "http version not supported")
-UNKNOWN_CODING: Final = Answer(501, "transfer coding not implemented")
+MALFORMED: Final = Response(400, "malformed request")
+TOO_LARGE: Final = Response(413, "body too large")
+HEAD_TOO_LARGE: Final = Response(431, "request head too large")
+NOT_SUPPORTED: Final = Response(505, "http version not supported")
+UNKNOWN_CODING: Final = Response(501, "transfer coding not implemented")
 
-_SINGLE: Final = {"HTTP_HOST", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}
+SINGLE_KEYS: Final = {"HTTP_HOST", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}
+"""A second header with one of these keys makes a request ambiguous."""
+
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
@@ -38,17 +40,17 @@ def environ_key(name: str) -> str:
 
 
 class _Keys(dict[bytes, str]):
-    """The WSGI key of a header's name as it was sent; empty where the header must not count.
+    """The WSGI key of a header's name as it was sent; empty for a header to ignore.
 
-    WSGI folds `X-Signature` and `X_Signature` into one key, so the second spelling is dropped: nobody in
-    front of us would have checked it.
+    WSGI maps `X-Signature` and `X_Signature` to one key. The second spelling is ignored, because no proxy
+    would have checked it.
     """
 
     def __missing__(self, name: bytes) -> str:
         if b"_" in name:
             return ""
         key = environ_key(name.decode("latin-1"))
-        if len(self) < KNOWN_NAMES:
+        if len(self) < MAX_KNOWN_NAMES:
             self[name] = key
         return key
 
@@ -56,40 +58,26 @@ class _Keys(dict[bytes, str]):
 KEYS: Final = _Keys()
 
 
-def must_be_single(key: str) -> bool:
-    """Tell whether a second header of this key makes a request ambiguous."""
-    return key in _SINGLE
-
-
-def fault_in(environ: Mapping[str, str], version: str, body_bytes: int) -> Answer | None:
-    """Return what a head is refused with, or None where the request may go on.
-
-    Args:
-        environ: With the headers.
-        version: As "1.1".
-        body_bytes: The limit of a body.
-    """
+def find_fault(environ: Mapping[str, str], version: str, max_body_bytes: int) -> Response | None:
+    """Return the response that refuses a head, or None if the request may go on."""
     if version not in VERSIONS:
         return NOT_SUPPORTED if version == "2.0" else MALFORMED
     host = environ.get("HTTP_HOST")
-    if host is None:
-        if version == "1.1":
-            return MALFORMED
-    elif not _is_host(host):
+    if (version == "1.1") if host is None else not _is_host(host):
         return MALFORMED
     length = environ.get("CONTENT_LENGTH")
     if length is not None:
-        if len(length) > LENGTH_DIGITS:
+        if len(length) > MAX_LENGTH_DIGITS:
             return MALFORMED
-        if int(length) > body_bytes:
+        if int(length) > max_body_bytes:
             return TOO_LARGE
     coding = environ.get("HTTP_TRANSFER_ENCODING")
-    return _coding_fault(coding, version) if coding is not None else None
+    return _find_coding_fault(coding, version) if coding is not None else None
 
 
 @lru_cache(maxsize=64)
-def request_line(method: bytes, target: bytes, version: str) -> Mapping[str, str]:
-    """Return what an environ holds of a request's first line, its host only where the target has one."""
+def parse_request_line(method: bytes, target: bytes, version: str) -> Mapping[str, str]:
+    """Return the environ's values of a request's first line; with a host only if the target has one."""
     host, path, query = _split_target(target)
     line = {
         "REQUEST_METHOD": method.decode("latin-1"),
@@ -101,9 +89,9 @@ def request_line(method: bytes, target: bytes, version: str) -> Mapping[str, str
 
 
 def _split_target(raw: bytes) -> tuple[str, str, str]:
-    """Return host, path and query of a request target; the host is empty but in absolute form.
+    """Return host, path and query of a request target; the host is empty except in absolute form.
 
-    The path comes out decoded, as WSGI has it: bytes as latin-1.
+    The path is decoded as WSGI demands: bytes as latin-1.
     """
     host, target = "", raw.decode("latin-1")
     if not target.startswith("/"):
@@ -114,12 +102,12 @@ def _split_target(raw: bytes) -> tuple[str, str, str]:
     return host, unquote_to_bytes(path or "/").decode("latin-1"), query
 
 
-@lru_cache(maxsize=64)
-def _is_host(host: str) -> bool:
-    return _HOST.fullmatch(host) is not None
-
-
-def _coding_fault(coding: str, version: str) -> Answer | None:
+def _find_coding_fault(coding: str, version: str) -> Response | None:
     if version == "1.0":
         return MALFORMED
     return None if coding.lower() == "chunked" else UNKNOWN_CODING
+
+
+@lru_cache(maxsize=64)
+def _is_host(host: str) -> bool:
+    return _HOST.fullmatch(host) is not None

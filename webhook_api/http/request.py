@@ -1,76 +1,71 @@
-"""Read HTTP/1.1 requests off a connection's bytes, bounded, each into its WSGI environ."""
+"""Parse HTTP/1.1 requests from a connection's bytes, within limits, each into its WSGI environ."""
 
 from __future__ import annotations
 
 from io import BytesIO, RawIOBase
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
 from messaging.log import logger
-from webhook_api.answer import Answer
 from webhook_api.http.head import (
     HEAD_TOO_LARGE,
     KEYS,
     MALFORMED,
+    SINGLE_KEYS,
     TOO_LARGE,
-    fault_in,
-    must_be_single,
-    request_line,
+    find_fault,
+    parse_request_line,
 )
+from webhook_api.http.response import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-HEAD_BYTES: Final = 32 * 1024
+MAX_HEAD_BYTES: Final = 32 * 1024
 """Limit of a request's head and of its trailers, however they arrive; the platform's head is below 1 KiB."""
 
-NO_UPGRADE: Final = Answer(400, "upgrade not supported")
-FAILED: Final = Answer(500, "internal server error")
+NO_UPGRADE: Final = Response(400, "upgrade not supported")
+FAILED: Final = Response(500, "internal server error")
 
 
-class RequestSink(Protocol):
-    """Who answers what the reader reads."""
-
-    def is_inviting(self) -> bool:
-        """Tell whether a sender that asks first shall send its body."""
-
-    def go_on(self) -> None:
-        """Tell the sender to send the body."""
-
-    def refuse(self, answer: Answer) -> None:
-        """Answer before the request is whole, and read no further one."""
-
-    def answer(self, environ: dict[str, Any], *, keep_alive: bool) -> None:
-        """Answer a request by the application."""
-
-
-class Unsent(RawIOBase):
-    """The input of a request whose body was not sent for."""
+class _UnsentBody(RawIOBase):
+    """The input of a request whose sender was not asked for the body."""
 
     def read(self, _size: int = -1) -> bytes:
-        """Refuse: whoever wants this body comes too late, the sender was not told to send it."""
-        raise OSError("the body was not sent for")
+        raise OSError("the body was not requested")
 
 
 class RequestReader:
     """The parser with its callbacks.
 
     Args:
-        template: What every environ of this connection holds.
-        body_bytes: The limit of a body.
-        sink: Who answers.
+        template: What every environ of this connection contains.
+        max_body_bytes: The limit of a body.
+        answer: Called with each complete request, and whether its connection may stay open.
+        refuse: Called with the response to a request that is refused before it is complete; the last call.
+        invite: Asks the sender of `Expect: 100-continue` for the body, or returns False to answer without it.
 
-    `is_in_request`: whether a request has begun and not been read to its end.
+    `is_in_request`: whether a request has begun and is not complete.
     """
 
-    def __init__(self, template: Mapping[str, Any], body_bytes: int, sink: RequestSink) -> None:
+    def __init__(
+        self,
+        template: Mapping[str, Any],
+        max_body_bytes: int,
+        *,
+        answer: Callable[[dict[str, Any], bool], None],
+        refuse: Callable[[Response], None],
+        invite: Callable[[], bool],
+    ) -> None:
         self._template = dict(template)
-        self._body_bytes = body_bytes
-        self._sink = sink
+        self._max_body_bytes = max_body_bytes
+        self._answer = answer
+        self._on_refused = refuse
+        self._invite = invite
         self._parser: Any = httptools.HttpRequestParser(self)
         self._environ: dict[str, Any] = {}
-        # Of the request before: a connection's requests differ in their headers, seldom in this.
+        # Of the request before: the requests of a connection differ in their headers, seldom in this.
         self._line: tuple[bytes, bytes, str] | None = None
         self._target = b""
         self._body: bytes | bytearray = b""
@@ -82,18 +77,18 @@ class RequestReader:
         self.is_in_request = False
 
     def close(self) -> None:
-        """Let go of the parser, which holds the callbacks and so this object."""
+        """Release the parser, which refers to the callbacks and so to this object."""
         self._parser = None
 
     def feed(self, data: memoryview) -> None:
-        """Take bytes as they came; the sink is called for what they complete."""
-        # Bytes since the last one that completed a head, brought a part of a body or ended a request: a head,
-        # trailers or the framing of chunks may have HEAD_BYTES and no more.
+        """Parse received bytes; the callbacks are called for the requests that they complete."""
+        # `_quiet_bytes` counts bytes since the last one that completed a head, brought a part of a body or
+        # ended a request: a head, trailers or the framing of chunks may have MAX_HEAD_BYTES.
         while data:
-            part = data[: HEAD_BYTES - self._quiet_bytes]
+            part = data[: MAX_HEAD_BYTES - self._quiet_bytes]
             self._quiet_bytes += len(part)
             self._parse(part)
-            if self._quiet_bytes >= HEAD_BYTES:
+            if self._quiet_bytes >= MAX_HEAD_BYTES:
                 self._refuse(HEAD_TOO_LARGE)
                 return
             data = data[len(part) :]
@@ -105,13 +100,13 @@ class RequestReader:
             # The parser gives up on the body of such a request. A proxy never passes one on.
             self._refuse(NO_UPGRADE)
         except httptools.HttpParserCallbackError:
-            # A bug of ours must not look like the sender's: only 5xx is sent again.
+            # A bug of ours must not look like the sender's fault: only 5xx is sent again.
             logger().exception("request_failed")
             self._refuse(FAILED)
         except httptools.HttpParserError:
             self._refuse(MALFORMED)
 
-    # The parser's callbacks, in the order in which they come.
+    # The parser's callbacks, in the order of their calls.
 
     def on_message_begin(self) -> None:
         """Start a request."""
@@ -125,16 +120,16 @@ class RequestReader:
         self.is_in_request = True
 
     def on_url(self, url: bytes) -> None:
-        """Take the request target, or a part of it."""
+        """Collect the request target, or a part of it."""
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header; of a repeated one the first counts, so that none can be overridden."""
+        """Collect one header; the first of a repeated one counts, so that none can be overridden."""
         key = KEYS[name]
         environ = self._environ
         if key in environ:
-            self._is_ambiguous |= must_be_single(key)
-        # A trailer comes after the body and counts for nothing: whoever checked the head has not seen it.
+            self._is_ambiguous |= key in SINGLE_KEYS
+        # A trailer comes after the body and is ignored: a proxy that checked the head has not seen it.
         elif key and self._is_in_head:
             environ[key] = value.decode("latin-1").strip(" \t")
 
@@ -144,7 +139,7 @@ class RequestReader:
         self._quiet_bytes = 0
         environ, parser = self._environ, self._parser
         version = parser.get_http_version()
-        fault = MALFORMED if self._is_ambiguous else fault_in(environ, version, self._body_bytes)
+        fault = MALFORMED if self._is_ambiguous else find_fault(environ, version, self._max_body_bytes)
         if fault is not None:
             self._refuse(fault)
             return
@@ -152,13 +147,13 @@ class RequestReader:
         if line != self._line:
             self._begin_line(line)
         if "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() == "100-continue" and version == "1.1":
-            self._invite()
+            self._expect()
 
     def on_body(self, part: bytes) -> None:
-        """Take a part of the body, unless the request has been answered already."""
+        """Collect a part of the body, unless the request has been answered already."""
         self._quiet_bytes = 0
         self._size += len(part)
-        if self._size > self._body_bytes:
+        if self._size > self._max_body_bytes:
             self._refuse(TOO_LARGE)
         elif self._is_settled:
             return
@@ -171,7 +166,7 @@ class RequestReader:
             self._body += part
 
     def on_message_complete(self) -> None:
-        """Hand the whole request on."""
+        """Pass the complete request on."""
         self._quiet_bytes = 0
         if self._is_settled or self._parser.should_upgrade():
             return
@@ -181,25 +176,23 @@ class RequestReader:
         if "HTTP_TRANSFER_ENCODING" in environ:
             del environ["HTTP_TRANSFER_ENCODING"]
             environ["CONTENT_LENGTH"] = str(self._size)
-        self._sink.answer(environ, keep_alive=self._parser.should_keep_alive())
+        self._answer(environ, self._parser.should_keep_alive())
 
     def _begin_line(self, line: tuple[bytes, bytes, str]) -> None:
         """Put a request's first line into its environ, and into those of the requests that follow."""
-        parts = request_line(*line)
+        parts = parse_request_line(*line)
         self._environ |= parts
         if "HTTP_HOST" not in parts:
             self._line = line
             self._template |= parts
 
-    def _invite(self) -> None:
-        """Send for the body, or have the request answered without it."""
-        if self._sink.is_inviting():
-            self._sink.go_on()
-        else:
+    def _expect(self) -> None:
+        """Ask for the body, or have the request answered without it."""
+        if not self._invite():
             self._is_settled = True
-            self._environ["wsgi.input"] = Unsent()
-            self._sink.answer(self._environ, keep_alive=False)
+            self._environ["wsgi.input"] = _UnsentBody()
+            self._answer(self._environ, False)
 
-    def _refuse(self, answer: Answer) -> None:
+    def _refuse(self, response: Response) -> None:
         self._is_settled = True
-        self._sink.refuse(answer)
+        self._on_refused(response)

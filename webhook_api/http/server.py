@@ -1,8 +1,10 @@
-"""Accept connections, a bounded number of them, and spread them over the processes of the host."""
+"""Accept connections, a limited number of them, and spread them over the processes of the host."""
 
 from __future__ import annotations
 
 import errno
+import resource
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,16 +16,17 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable
 
-    from webhook_api.http.connection import Shared
+    from webhook_api.http.connection import Connections
+    from webhook_api.http.service import Limits
 
 ACCEPTS_AT_ONCE: Final = 2
 ACCEPT_PAUSE_SECONDS: Final = 0.0005
-"""Without a pause, the process that wakes first takes all of a proxy's connections, and keeps them."""
+"""Without a pause, the process that wakes first accepts all of a proxy's connections, and keeps them."""
 
-FULL_PAUSE_SECONDS: Final = 0.05
-"""A full process leaves a connection so long to the others before it takes it to refuse it."""
+YIELD_SECONDS: Final = 0.05
+"""How long a process that is full, or is yielding, leaves new connections to the other processes."""
 
-REFUSALS_AT_ONCE: Final = 32
+MAX_SURPLUS: Final = 32
 """Connections open only to be refused; further ones wait in the kernel's queue."""
 
 EXHAUSTED_PAUSE_SECONDS: Final = 1.0
@@ -31,19 +34,17 @@ EXHAUSTED_PAUSE_SECONDS: Final = 1.0
 
 EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
+RESERVED_DESCRIPTORS: Final = 64
+"""For the journal, the broker, the listeners and refusals in progress; connections get the rest."""
+
 
 class HttpServer:
-    """The listening sockets and the connections that came in by them.
+    """The listening sockets and the connections accepted from them."""
 
-    Args:
-        shared: What the connections share.
-        connection: What each is served by.
-    """
-
-    def __init__(self, shared: Shared, connection: type[HttpConnection] = HttpConnection) -> None:
-        self._shared = shared
-        self._connection = connection
-        self._loop = shared.loop
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._service = connections.service
+        self._loop: asyncio.AbstractEventLoop = connections.service.loop
         self._listeners: list[socket.socket] = []
         # asyncio keeps no task alive by itself.
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -52,64 +53,64 @@ class HttpServer:
     @property
     def is_idle(self) -> bool:
         """Whether no connection is open."""
-        return self._open == 0
+        return self._count == 0
 
     def listen(self, listeners: Iterable[socket.socket]) -> None:
-        """Accept from now on; the sockets are ours to close."""
+        """Accept connections from now on; this object closes the sockets."""
         for listener in listeners:
             listener.setblocking(False)
             self._listeners.append(listener)
             self._loop.add_reader(listener, self._on_readable, listener)
 
     def stop_listening(self) -> None:
-        """Let go of the port at once; who has connected already is still served."""
+        """Release the port at once; clients that have connected already are still served."""
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             self._loop.remove_reader(listener)
-            while self._has_place and self._accept(listener):
+            while self._has_capacity and self._accept(listener):
                 pass
             listener.close()
 
     def finish(self) -> None:
         """Serve one more request at most on each connection."""
-        for connection in self._shared.connections | self._shared.opening:
+        for connection in self._connections.open | self._connections.opening:
             connection.finish_soon()
 
     def close_idle(self) -> None:
         """Close the connections on which no request has begun."""
-        for connection in [each for each in self._shared.connections if not each.is_busy]:
+        for connection in [idle for idle in self._connections.open if not idle.is_busy]:
             connection.abort()
 
     def close_overdue(self) -> None:
-        """Close the connections whose time is up; call about once a second."""
+        """Close the connections that have passed their deadline; call about once a second."""
         now = monotonic()
-        for connection in [each for each in self._shared.connections if each.deadline < now]:
+        for connection in [late for late in self._connections.open if late.deadline < now]:
             connection.abort()
 
     @property
-    def _open(self) -> int:
-        return len(self._shared.connections) + len(self._shared.opening)
+    def _count(self) -> int:
+        return len(self._connections.open) + len(self._connections.opening)
 
     @property
     def _is_full(self) -> bool:
-        return self._open - len(self._shared.surplus) >= self._shared.limits.connections
+        return self._count - len(self._connections.surplus) >= self._service.limits.connections
 
     @property
-    def _has_place(self) -> bool:
-        return len(self._shared.surplus) < REFUSALS_AT_ONCE or not self._is_full
+    def _has_capacity(self) -> bool:
+        return len(self._connections.surplus) < MAX_SURPLUS or not self._is_full
 
     def _on_readable(self, listener: socket.socket) -> None:
         accepted = 0
-        while accepted < ACCEPTS_AT_ONCE and self._has_place and self._accept(listener):
+        while accepted < ACCEPTS_AT_ONCE and self._has_capacity and self._accept(listener):
             accepted += 1
-        # The next connections are left to the other processes, which look at the same socket.
+        # The next connections are left to the other processes, which wait on the same socket.
         self._loop.remove_reader(listener)
         self._loop.call_later(self._pause_seconds(), self._resume, listener)
 
     def _pause_seconds(self) -> float:
         if self._is_exhausted:
             return EXHAUSTED_PAUSE_SECONDS
-        return FULL_PAUSE_SECONDS if self._is_full else ACCEPT_PAUSE_SECONDS
+        return YIELD_SECONDS if self._is_full or self._service.is_yielding() else ACCEPT_PAUSE_SECONDS
 
     def _resume(self, listener: socket.socket) -> None:
         if listener in self._listeners:
@@ -118,7 +119,7 @@ class HttpServer:
     def _accept(self, listener: socket.socket) -> bool:
         """Accept one connection; return whether there may be more.
 
-        Source: accept(2): errors of the new connection itself come out here too, and mean the next one.
+        Source: accept(2): errors of the new connection itself are reported here too; go on with the next.
         """
         try:
             sock, _ = listener.accept()
@@ -126,7 +127,7 @@ class HttpServer:
             return False
         except OSError as exc:
             if exc.errno in EXHAUSTED:
-                self._tell_exhausted(exc)
+                self._log_exhausted(exc)
             return False
         if self._is_exhausted:
             self._is_exhausted = False
@@ -136,12 +137,12 @@ class HttpServer:
 
     def _serve(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        connection = self._connection(self._shared, is_surplus=self._is_full)
+        connection = HttpConnection(self._connections, is_surplus=self._is_full)
         task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: connection, sock))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _tell_exhausted(self, exc: OSError) -> None:
+    def _log_exhausted(self, exc: OSError) -> None:
         """Log the first failure of an episode, not one a second."""
         if not self._is_exhausted:
             self._is_exhausted = True
@@ -150,3 +151,21 @@ class HttpServer:
                 reason=errno.errorcode.get(exc.errno or 0, "unknown"),
                 consequence="senders wait until descriptors are free again",
             )
+
+
+def raise_descriptor_limit() -> int:
+    """Raise this process's soft limit of open files to the hard one; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A hardened unit may not call this at all; systemd has set both to one value there.
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def fit_descriptors(limits: Limits, descriptors: int) -> Limits:
+    """Return limits whose connections leave descriptors for everything else."""
+    available = max(1, descriptors - RESERVED_DESCRIPTORS)
+    if descriptors == resource.RLIM_INFINITY or limits.connections <= available:
+        return limits
+    logger().warning("connections_limited", connections=available, reason="the limit of open files is lower")
+    return replace(limits, connections=available)

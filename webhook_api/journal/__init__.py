@@ -1,7 +1,6 @@
 """Keep every accepted event in files of this host until it is proven to be in the broker.
 
-`Journal` appends and lets go, `WaitingSegments` reads back. The rest is for those who look at a journal from
-outside: health reports and `omctl check`.
+`Journal` appends and discards, `Backlog` reads back. The rest is for health reports and `omctl check`.
 """
 
 from webhook_api.journal.directory import (
@@ -10,27 +9,24 @@ from webhook_api.journal.directory import (
     foreign_entries,
     has_owner,
     journal_directories,
-    segments_in,
+    list_segments,
 )
 from webhook_api.journal.journal import SEGMENT_BYTES, Journal, JournalFullError
-from webhook_api.journal.limit import HostLimit
-from webhook_api.journal.segment_file import Damage, Entry, read_segment, record_header
-from webhook_api.journal.waiting import WaitingSegments
+from webhook_api.journal.segments import Backlog, Damage, Entry, encode_header, read_segment
 
 __all__ = [
     "SEGMENT_BYTES",
     "STATUS_NAME",
+    "Backlog",
     "Damage",
     "Entry",
-    "HostLimit",
     "Journal",
     "JournalFullError",
     "Segment",
-    "WaitingSegments",
+    "encode_header",
     "foreign_entries",
     "has_owner",
     "journal_directories",
+    "list_segments",
     "read_segment",
-    "record_header",
-    "segments_in",
 ]

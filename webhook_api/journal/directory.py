@@ -1,4 +1,4 @@
-"""Own the directories in which processes keep their journals: name, make, lock, list and remove them.
+"""Create, lock, list and remove the directories in which processes keep their journals.
 
 ```
 <state directory>/journal/<token>/lock        held (flock) by the living process
@@ -6,8 +6,8 @@
                                  /status.json         its last report, for the health of the host
 ```
 
-A directory whose lock is free belongs to nobody: its process is dead, and a living one takes its segments.
-Names that begin with a dot are being made or removed, and looked at by nobody else.
+A directory whose lock is free has no owner: its process is dead, and a living one adopts its segments.
+Names that begin with a dot are being created or removed, and are ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 LOCK_NAME: Final = "lock"
@@ -36,11 +35,11 @@ class Segment:
     """One file of the journal.
 
     Args:
-        path: Where it lies.
+        path: The file.
         size: Bytes in it.
-        events: Events in it; 0 where another process wrote them, until they are read.
-        opened_at_us: When its oldest event may have come, microseconds since the epoch.
+        opened_at_us: When its oldest event may have arrived, microseconds since the epoch.
         is_damaged: Whether reading it met bytes that are no record.
+        events: Events in it; 0 if another process wrote it and it has not been read.
     """
 
     path: Path
@@ -51,31 +50,31 @@ class Segment:
 
 
 def journal_directories(root: Path) -> list[Path]:
-    """Return the directories of all processes of this host, the living and the dead.
+    """Return the directories of all processes of this host, living and dead.
 
     Raises:
-        OSError: *root* is there and may not be read.
+        OSError: *root* exists and cannot be read.
     """
-    return [path for path in _entries(root) if not path.is_symlink() and path.is_dir()]
+    return [path for path in _list_entries(root) if not path.is_symlink() and path.is_dir()]
 
 
 def foreign_entries(root: Path) -> dict[str, str]:
-    """Return what lies beside the journal directories and is none, each name with the reason."""
+    """Return the entries beside the journal directories, each name with the reason why it is none."""
     return {
         path.name: "a symbolic link" if path.is_symlink() else "no directory"
-        for path in _entries(root)
+        for path in _list_entries(root)
         if path.is_symlink() or not path.is_dir()
     }
 
 
-def claim_directory(root: Path) -> tuple[Path, int]:
-    """Make this process's directory and hold its lock before any other process can see it.
+def create_directory(root: Path) -> tuple[Path, int]:
+    """Create this process's directory, and lock it before any other process can see it.
 
     Returns:
         The directory, and the lock's descriptor.
 
     Raises:
-        OSError: It cannot be made; nothing of it is left.
+        OSError: It cannot be created; nothing of it is left.
     """
     token = f"{os.getpid()}-{secrets.token_hex(6)}"
     hidden = root / f".{token}"
@@ -90,12 +89,12 @@ def claim_directory(root: Path) -> tuple[Path, int]:
 
 
 def lock_directory(directory: Path) -> int | None:
-    """Take the lock of *directory*, or return None where a living process has it, or it is gone.
+    """Take the lock of *directory*; return None if a living process has it, or the directory is gone.
 
-    The lock file is never made here: a directory without one is nobody's that we know.
+    The lock file is never created here: a directory without one is not known to be a journal.
 
     Raises:
-        OSError: There is none, or it may not be opened, or no descriptor is free.
+        OSError: There is no lock file, it cannot be opened, or no descriptor is free.
     """
     try:
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -109,17 +108,17 @@ def lock_directory(directory: Path) -> int | None:
         os.close(lock)
         return None
     if not (directory / LOCK_NAME).exists():
-        # Somebody emptied and removed it between the two calls above.
+        # Another process emptied and removed it between the two calls above.
         os.close(lock)
         return None
     return lock
 
 
 def has_owner(directory: Path) -> bool:
-    """Tell whether a living process holds the lock; the lock is free again when this returns.
+    """Return whether a living process holds the lock; the lock is free again when this returns.
 
     Raises:
-        OSError: There is no lock, or it may not be read.
+        OSError: There is no lock, or it cannot be read.
     """
     with (directory / LOCK_NAME).open("rb") as lock:
         try:
@@ -129,27 +128,24 @@ def has_owner(directory: Path) -> bool:
     return False
 
 
-def segments_in(directory: Path) -> list[Segment]:
-    """Return the segments in a directory, oldest first; what only looks like one is left out.
+def list_segments(directory: Path) -> list[Segment]:
+    """Return the segments in a directory, oldest first; other files are left out.
 
     Raises:
-        OSError: The directory may not be read.
+        OSError: The directory cannot be read.
     """
-    return [
-        Segment(path, size=facts.st_size, opened_at_us=int(facts.st_mtime * 1_000_000))
-        for path, facts in _segment_files(directory)
-    ]
-
-
-def bytes_in(directory: Path) -> int:
-    """Return how many bytes of segments a directory holds; 0 where it may not be read."""
-    with suppress(OSError):
-        return sum(segment.size for segment in segments_in(directory))
-    return 0
+    segments = []
+    for name in sorted(path.name for path in directory.iterdir()):
+        path = directory / name
+        with suppress(FileNotFoundError):
+            facts = path.lstat()
+            if _SEGMENT_NAME.fullmatch(name) and stat.S_ISREG(facts.st_mode):
+                segments.append(Segment(path, facts.st_size, int(facts.st_mtime * 1_000_000)))
+    return segments
 
 
 def segment_path(directory: Path, number: int) -> Path:
-    """Return where a directory's segment of that number lies."""
+    """Return the path of a directory's segment with that number."""
     return directory / f"{number:08d}.segment"
 
 
@@ -159,13 +155,13 @@ def segment_number(path: Path) -> int:
 
 
 def remove_status(directory: Path) -> None:
-    """Remove a dead process's last report: what it counts is counted by whoever has it now."""
+    """Remove a dead process's last report: another process counts what it left."""
     for name in (STATUS_NAME, f"{STATUS_NAME}.new", TRIAL_NAME):
         (directory / name).unlink(missing_ok=True)
 
 
 def remove_directory(directory: Path) -> bool:
-    """Remove a directory whose lock is ours, or return False where it holds anything but the lock."""
+    """Remove a directory that this process has locked; return False if it contains anything but the lock."""
     remove_status(directory)
     if [path.name for path in directory.iterdir()] != [LOCK_NAME]:
         return False
@@ -184,16 +180,7 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _entries(root: Path) -> list[Path]:
+def _list_entries(root: Path) -> list[Path]:
     if not root.exists():
         return []
     return sorted(path for path in root.iterdir() if not path.name.startswith("."))
-
-
-def _segment_files(directory: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    for name in sorted(path.name for path in directory.iterdir()):
-        path = directory / name
-        with suppress(FileNotFoundError):
-            facts = path.lstat()
-            if _SEGMENT_NAME.fullmatch(name) and stat.S_ISREG(facts.st_mode):
-                yield path, facts

@@ -1,4 +1,4 @@
-"""Watch whether the journal's disk takes writes, before and after it has refused one."""
+"""Check whether the journal's disk accepts writes, before and after it has refused one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOW_BYTES: Final = 64 * 1024
-"""Room for less than the larger events that the platform sends: one of the next would be refused."""
+"""With less free space, one of the next larger events of the platform would be refused."""
+
+NO_SPACE: Final = "No space left on device"
 
 
-class DiskWatch:
-    """The last thing that the disk was heard to say.
+class DiskHealth:
+    """Health of the journal's disk as of the last write or check.
 
     Args:
-        fsync: Whether it must also be able to flush.
+        fsync: Whether the disk must also be able to flush.
+
+    `error`: why the disk accepts nothing now, or None. `is_flush_failing`: whether nothing that is written
+    counts as durable until a flush succeeds.
     """
 
     def __init__(self, *, fsync: bool) -> None:
@@ -27,35 +32,35 @@ class DiskWatch:
         self.is_flush_failing = False
         self.flush_failures = 0
 
-    def refused(self, error: OSError | None = None) -> None:
-        """Note that a write or the opening of a file has failed; without an error, that it was cut short."""
-        self.error = str(error.strerror) if error else "No space left on device"
+    def write_failed(self, error: OSError | None = None) -> None:
+        """Record that a write or the opening of a file failed; without an error, a write was cut short."""
+        self.error = str(error.strerror) if error else NO_SPACE
 
-    def did_not_flush(self, error: OSError) -> None:
-        """Note that a flush has failed: until one succeeds, nothing that is written can be promised."""
-        self.refused(error)
+    def flush_failed(self, error: OSError) -> None:
+        """Record that a flush has failed."""
+        self.write_failed(error)
         self.is_flush_failing = True
         self.flush_failures += 1
 
-    def look(self, directory: Path) -> None:
-        """Bring it up to date: by a trial where something has failed, else by what the disk itself says."""
+    def check(self, directory: Path) -> None:
+        """Update the health: after a failure by a trial, otherwise by the free space."""
         if self.error is None:
-            self.error = _reported_error(directory)
+            self.error = _check_space(directory)
         else:
-            self.error = _trial_error(directory, fsync=self._fsync)
+            self.error = _try_write(directory, fsync=self._fsync)
             self.is_flush_failing &= self.error is not None
 
 
-def _reported_error(directory: Path) -> str | None:
+def _check_space(directory: Path) -> str | None:
     try:
         facts = os.statvfs(directory)
     except OSError as exc:
         return str(exc.strerror)
-    return "No space left on device" if facts.f_bavail * facts.f_frsize < LOW_BYTES else None
+    return NO_SPACE if facts.f_bavail * facts.f_frsize < LOW_BYTES else None
 
 
-def _trial_error(directory: Path, *, fsync: bool) -> str | None:
-    """Write, flush and remove a file: a quota, a read-only mount, a failing device are seen by that alone."""
+def _try_write(directory: Path, *, fsync: bool) -> str | None:
+    """Write, flush and remove a file: only that shows a quota, a read-only mount or a failing device."""
     path = directory / TRIAL_NAME
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -68,4 +73,4 @@ def _trial_error(directory: Path, *, fsync: bool) -> str | None:
             path.unlink()
     except OSError as exc:
         return str(exc.strerror)
-    return None if written == LOW_BYTES else "No space left on device"
+    return None if written == LOW_BYTES else NO_SPACE

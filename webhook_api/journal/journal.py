@@ -1,7 +1,6 @@
-"""Keep every accepted event in files of this process until it is proven to be in the broker.
+"""Append accepted events to files of this process, and discard the files of proven events.
 
-Three verbs: `append` an event, read it back (waiting.py), `discard` a segment of them that is proven. What is
-appended in one turn of the loop is kept by one `write` (docs/decisions/0186).
+The events appended in one turn of the loop are written by one `write` (docs/decisions/0186).
 """
 
 from __future__ import annotations
@@ -12,25 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.log import logger
 from webhook_api.journal.directory import Segment, sync_directory
-from webhook_api.journal.disk import DiskWatch
-from webhook_api.journal.home import Home
-from webhook_api.journal.removal import Removal
-from webhook_api.journal.segment_file import RECORD_BYTES, records_of
+from webhook_api.journal.disk import DiskHealth
+from webhook_api.journal.process_directory import ProcessDirectory
+from webhook_api.journal.segments import RECORD_BYTES, encode_records
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from webhook_api.journal.limit import HostLimit
 
 SEGMENT_BYTES: Final = 1024 * 1024
 """A segment is read as a whole for republishing, so this bounds the memory of recovery."""
 
 LOOK_SECONDS: Final = 5.0
-"""Between looks at the other directories: a process's death costs its events no more delay than this."""
+"""Between looks at the other directories: a process's death delays its events no longer than this."""
 
 
 class JournalFullError(Exception):
-    """The event was not kept, by the limit or by the disk: answer 503, the platform sends it again."""
+    """The limit or the disk refuses the event: answer 503, the platform sends it again."""
 
 
 class Journal:
@@ -38,104 +34,117 @@ class Journal:
 
     Args:
         root: The journal directory of the host.
-        limit: What all journals of the host may hold together.
+        max_bytes: What the journals of the host may hold together.
+        processes: The number of processes that share it.
         fsync: Whether `sync` makes what was appended durable against a power cut.
         now_us: Microseconds since the epoch.
     """
 
-    def __init__(self, root: Path, limit: HostLimit, *, fsync: bool, now_us: int) -> None:
+    def __init__(self, root: Path, max_bytes: int, processes: int, *, fsync: bool, now_us: int) -> None:
         self._root = root
-        self._limit = limit
         self._fsync = fsync
-        self._home = Home(root, limit)
-        self._disk = DiskWatch(fsync=fsync)
+        self._own = ProcessDirectory(root, max_bytes, processes)
+        self._disk = DiskHealth(fsync=fsync)
         self._descriptor = -1
         self._appended: list[tuple[bytes, bytes]] = []
         self._appended_bytes = 0
+        self._refused_bytes = 1
         self._unsynced = False
-        self._is_kept = True
+        self._is_durable = True
         self._is_full = False
-        self._removal = Removal(root, limit)
         self._next_look = 0.0
         self.active = Segment(root)
         self._open_segment(now_us)
 
     @property
     def directory(self) -> Path | None:
-        """This process's own directory; None while the disk has no room for one."""
-        return self._home.directory
+        """This process's own directory; None while the disk has no space for one."""
+        return self._own.path
 
     @property
     def size(self) -> int:
         """Bytes in this process's directory."""
-        return self._limit.held
+        return self._own.held
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether senders should use another process, before this one has to refuse them."""
+        return self._own.is_nearly_full
 
     @property
     def refusal(self) -> str | None:
-        """Why the next event would not be kept, in words, or None."""
+        """Why the next event, if it is as large as the one refused last, would be refused; or None."""
         if self._disk.error is not None:
             return f"the journal cannot be written: {self._disk.error.lower()}"
-        return "the journal is full" if self._limit.is_reached else None
+        if not self._own.fits(self._refused_bytes):
+            return "the journal is full"
+        self._refused_bytes = 1
+        return None
 
     def status(self) -> dict[str, object]:
-        """Return what health reports show of it; sizes in bytes."""
+        """Return the journal's part of a health report; sizes in bytes."""
         return {
             "directory": self.directory.name if self.directory else None,
             "bytes": self.size,
+            "is_nearly_full": self.is_nearly_full,
             "refusal": self.refusal,
-            "skipped": self._home.problems,
+            "skipped": self._own.problems,
             "flush_failures": self._disk.flush_failures,
-            "adopted_directories": self._home.adopted_directories,
+            "adopted_directories": self._own.adopted_directories,
         }
 
     def append(self, properties: bytes, body: bytes) -> None:
-        """Take one event in; it is kept by the next `write`.
+        """Accept one event; the next `write` writes it.
 
         Raises:
-            JournalFullError: The limit is reached or the disk takes nothing now; it was not taken in.
+            JournalFullError: The limit is reached or the disk accepts nothing now.
         """
         size = RECORD_BYTES + len(properties) + len(body)
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
-        if self._descriptor < 0 or self._disk.is_flush_failing or not self._limit.take(size):
-            self._tell_full(is_full=True)
-            raise JournalFullError
-        self._appended.append((properties, body))
-        self._appended_bytes += size
+        if not self._own.fits(size):
+            self._refused_bytes = size
+        elif self._descriptor >= 0 and not self._disk.is_flush_failing:
+            self._own.held += size
+            self._appended.append((properties, body))
+            self._appended_bytes += size
+            return
+        self._log_full(is_full=True)
+        raise JournalFullError
 
     def write(self) -> list[tuple[bytes, bytes]]:
         """Write what was appended since the last call, all of it or nothing.
 
         Returns:
-            Properties and bodies of the events that are now durable against the end of this process, in the
-            active segment; none where the disk did not take them, which `sync` tells.
+            Properties and bodies of the events that now survive the end of this process, in the active
+            segment; none if the disk refused them, which `sync` reports.
         """
         events, self._appended = self._appended, []
         size, self._appended_bytes = self._appended_bytes, 0
         if not events:
             return events
-        if self._descriptor >= 0 and self._write(records_of(events)):
+        if self._descriptor >= 0 and self._write(encode_records(events)):
             self.active.size += size
             self.active.events += len(events)
             self._unsynced = self._fsync
-            self._tell_full(is_full=False)
+            self._log_full(is_full=False)
             return events
-        self._limit.give_back(size)
-        self._is_kept = False
-        self._tell_full(is_full=True)
+        self._own.held -= size
+        self._is_durable = False
+        self._log_full(is_full=True)
         return []
 
     def sync(self) -> bool:
         """Make durable what was written since the last call, if `fsync`; blocks for the disk's flush.
 
         Returns:
-            Whether all that was appended since is kept so. After a failure call `rotate` and write no more to
-            that file: Linux takes the pages that it could not write for clean, so that a second flush would
+            Whether everything appended since is durable. After a failure call `rotate` and write no more to
+            that file: Linux marks the pages that it could not write as clean, so that a second flush would
             succeed without them.
         """
         self._flush()
-        is_kept, self._is_kept = self._is_kept, True
-        return is_kept
+        is_durable, self._is_durable = self._is_durable, True
+        return is_durable
 
     def rotate(self, now_us: int) -> Segment:
         """Close the active segment, return it, and go on in a new one; what is not written yet goes there."""
@@ -146,50 +155,43 @@ class Journal:
         return closed
 
     def discard(self, segment: Segment) -> None:
-        """Let go of a proven segment; a damaged one is kept aside for a person to look at.
-
-        What the disk does not let go of stays, is counted, and is tried again by `tend`.
-        """
-        self._removal.remove(segment)
+        """Remove a proven segment."""
+        self._own.discard(segment)
 
     def tend(self, now: float) -> list[Segment]:
-        """See whether the disk takes events, and after some seconds look after the host's directories.
-
-        Args:
-            now: Monotonic seconds.
+        """Check the disk, and every few seconds the directories of the host.
 
         Returns:
-            Segments that dead processes have left, this process's from now on: publish them.
+            Segments adopted from dead processes: publish them.
         """
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
         if self._descriptor >= 0 and self.directory is not None:
-            self._disk.look(self.directory)
+            self._disk.check(self.directory)
         if now < self._next_look:
             return []
         self._next_look = now + LOOK_SECONDS
-        self._removal.try_again()
-        return self._home.adopt()
+        return self._own.adopt()
 
     def close(self) -> None:
-        """Let go of the directory; removed when nothing is left to prove, else adopted by the next."""
+        """Release the directory; it is removed if nothing is left to prove, otherwise adopted by the next."""
         self.write()
         self._flush()
         if self._descriptor >= 0:
             self._close_segment()
             if self.active.size == 0:
                 self.active.path.unlink(missing_ok=True)
-        self._home.leave()
+        self._own.close()
 
     def _write(self, records: bytes) -> bool:
-        """Append whole or not at all."""
+        """Append as a whole or not at all."""
         try:
             if os.write(self._descriptor, records) == len(records):
                 return True
             os.ftruncate(self._descriptor, self.active.size)
-            self._disk.refused()
+            self._disk.write_failed()
         except OSError as exc:
-            self._disk.refused(exc)
+            self._disk.write_failed(exc)
         return False
 
     def _flush(self) -> None:
@@ -199,37 +201,37 @@ class Journal:
         try:
             os.fdatasync(self._descriptor)
         except OSError as exc:
-            self._is_kept = False
-            self._disk.did_not_flush(exc)
+            self._is_durable = False
+            self._disk.flush_failed(exc)
             logger().error(
                 "journal_flush_failed",
                 segment=self.active.path.name,
                 errno=exc.errno,
-                consequence="what was not flushed is answered 503, until the disk flushes again",
+                consequence="events that were not flushed are answered 503, until the disk flushes again",
             )
 
-    def _tell_full(self, *, is_full: bool) -> None:
-        """Log the first refusal and the first event kept again, not each of thousands."""
+    def _log_full(self, *, is_full: bool) -> None:
+        """Log the first refusal and the first event written after it, not each of thousands."""
         if is_full and not self._is_full:
-            logger().error("journal_full", consequence="senders are told 503 until there is room")
+            logger().error("journal_full", consequence="senders are answered 503 until there is room")
         if self._is_full and not is_full:
             logger().info("journal_has_room")
         self._is_full = is_full
 
     def _open_segment(self, now_us: int) -> None:
-        """Open the next segment; where that fails leave none open, `append` and `tend` try again."""
+        """Open the next segment; if that fails leave none open, `append` and `tend` try again."""
         self.active = Segment(self._root, opened_at_us=now_us)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
-            path = self._home.next_path()
+            path = self._own.next_path()
             self._descriptor = os.open(path, flags, 0o600)
             if self._fsync:
-                # Nothing is in it yet; without this its name may not outlive a power cut.
+                # It is still empty; without this its name may not survive a power cut.
                 sync_directory(path.parent)
         except OSError as exc:
-            self._disk.refused(exc)
+            self._disk.write_failed(exc)
             self._close_segment()
-            self._home.forget()
+            self._own.leave_if_removed()
         else:
             self.active = Segment(path, opened_at_us=now_us)
 

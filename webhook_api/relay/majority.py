@@ -1,24 +1,36 @@
-"""Decide whether the events queue has a majority to publish to, from what the management API tells.
+"""Decide from the management API's reports whether the events queue has a majority to publish to.
 
-Without publisher confirms RabbitMQ drops events in silence while a quorum queue has no majority, and answers
-the barrier's probes all the same (docs/decisions/0020-majority-seen.md). So on a cluster events go out, and
-segments are let go of, only on the word of a report that saw a majority.
-
-Reports in, decisions out: nothing here waits, sends or knows the time.
+Without publisher confirms RabbitMQ silently drops events while a quorum queue has no majority, and answers
+probes all the same (docs/decisions/0020-majority-seen.md). So on a cluster, events are published and segments
+released only if a report has shown a majority.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from messaging.log import logger
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from webhook_api.backpressure import QueueReport
 
 FRESH_SECONDS: Final = 10.0
-"""How long a majority is believed in without another look: some polls, of which one or two may time out."""
+"""How long one look at a majority counts: several polls, of which one or two may time out."""
 
 NEVER: Final = float("-inf")
+
+MEMBERS_NAME: Final = "queue-members"
+"""File in the state directory: the number of the queue's members that was reported last."""
+
+PATIENCE_SECONDS: Final = 10.0
+"""How long a cluster may take to answer a probe, or to show its majority to a new connection."""
+
+LONE_PATIENCE_SECONDS: Final = 120.0
+"""A lone broker that has reported no alarm and takes longer than this will never answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +38,11 @@ class Majority:
     """What is known of the queue's members, for the present connection.
 
     Args:
-        members: Nodes that hold the queue, as last told; 1 on a lone broker, which needs no majority.
-        address: The management address whose word counts for this connection; None for any.
+        members: Nodes that hold the queue, as reported last; 1 on a lone broker, which needs no majority.
+        address: The management address whose reports count for this connection; None for any.
         connected_at: When the connection was made, monotonic seconds.
-        seen_at: When a report that saw a majority was asked for; NEVER without one since the connection
-            was made.
+        seen_at: When the last report that showed a majority was requested; NEVER if there was none since the
+            connection was made.
     """
 
     members: int
@@ -38,19 +50,19 @@ class Majority:
     connected_at: float = NEVER
     seen_at: float = NEVER
 
-    def connected(self, now: float, address: int | None) -> Majority:
-        """Start over with a new connection: what was seen before it says nothing of its channel."""
+    def connect(self, now: float, address: int | None) -> Majority:
+        """Start over with a new connection: earlier reports mean nothing for its channel."""
         return replace(self, address=address, connected_at=now, seen_at=NEVER)
 
-    def told(self, report: QueueReport) -> Majority:
-        """Take in a report.
+    def update(self, report: QueueReport) -> Majority:
+        """Return the state after a report.
 
-        A lost majority counts at once. A leader that is not among the members online is an election: it
-        refreshes nothing, and is no reason to give the connection up before the last look is too old.
+        A lost majority counts at once. If the leader is not among the members online, there is an election:
+        that refreshes nothing, and is no reason to give up the connection before the last look is too old.
         """
         members = report.members
         if members is None or self.address not in {None, report.address}:
-            # Another node's view says nothing: that node may be on the other side of a partition.
+            # Another node's view means nothing: that node may be on the other side of a partition.
             return self
         if not members.has_majority:
             return replace(self, members=members.total, seen_at=NEVER)
@@ -58,10 +70,95 @@ class Majority:
             return replace(self, members=members.total)
         return replace(self, members=members.total, seen_at=report.asked_at)
 
-    def is_there(self, now: float) -> bool:
-        """Tell whether events may be published now."""
+    def is_present(self, now: float) -> bool:
+        """Return whether events may be published now."""
         return self.members <= 1 or now - self.seen_at <= FRESH_SECONDS
 
+
+class MajorityWatch:
+    """Whether the present connection may be published to; remembers the number of members across restarts.
+
+    Args:
+        state_directory: Where the number of members is remembered.
+        brokers: The number of the broker's addresses: several are taken for a cluster until the management
+            API reports otherwise.
+        management_addresses: Their number. If there are as many as brokers, each reports for its own broker.
+        is_needed: False if confirms prove the events, or there is no management API.
+    """
+
+    def __init__(
+        self, state_directory: Path, *, brokers: int, management_addresses: int, is_needed: bool
+    ) -> None:
+        self._path = state_directory / MEMBERS_NAME
+        self._is_paired = management_addresses == brokers
+        self._is_needed = is_needed
+        self._remembered = _read(self._path)
+        self._known = Majority(members=self._remembered or brokers)
+        self._was_present = True
+
+    @property
+    def address(self) -> int | None:
+        """The management address that reports for the present connection, if it has one of its own."""
+        return self._known.address
+
+    @property
+    def probe_patience(self) -> float:
+        """How long a probe's answer may take, in seconds."""
+        return PATIENCE_SECONDS if self._is_cluster else LONE_PATIENCE_SECONDS
+
+    @property
+    def _is_cluster(self) -> bool:
+        return self._is_needed and self._known.members > 1
+
+    def on_connected(self, now: float, node: int) -> None:
+        """Start over with a connection to *node*, the index of its address."""
+        self._known = self._known.connect(now, node if self._is_paired else None)
+
+    def on_report(self, report: QueueReport) -> None:
+        """Use a report of the management API."""
+        self._known = self._known.update(report)
+        if self._known.members != self._remembered:
+            self._remembered = self._known.members
+            _write(self._path, self._known.members)
+
+    def is_present(self, now: float) -> bool:
+        """Return whether events may be published now; log a change."""
+        is_present = not self._is_needed or self._known.is_present(now)
+        if is_present != self._was_present:
+            self._was_present = is_present
+            if is_present:
+                logger().info("majority_seen", members=self._known.members)
+            else:
+                logger().warning(
+                    "majority_lost",
+                    members=self._known.members,
+                    consequence="events wait in the journal until the queue has a majority again",
+                )
+        return is_present
+
+    def is_overdue(self, now: float) -> bool:
+        """Return whether the present connection has had its time to show a majority."""
+        return now - self._known.connected_at > PATIENCE_SECONDS
+
     def seen_until(self, now: float) -> float:
-        """Return the moment up to which this connection is known to have had a majority."""
-        return now if self.members <= 1 else self.seen_at
+        """Return until when this connection is known to have had a majority."""
+        return self._known.seen_at if self._is_cluster else now
+
+    def seen_age(self, now: float) -> float | None:
+        """Return how long ago a majority was seen; None if none is needed, or this connection saw none."""
+        return now - self._known.seen_at if self._is_cluster and self._known.seen_at != NEVER else None
+
+
+def _read(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(path: Path, members: int) -> None:
+    """Replace the file at once; every process of the host may, they receive the same reports."""
+    temporary = path.with_suffix(".new")
+    with suppress(OSError):
+        temporary.write_text(f"{members}\n", encoding="ascii")
+        temporary.rename(path)

@@ -1,7 +1,7 @@
-"""Set aside the events that the broker will never take because they are too large for it.
+"""Set aside the events that the broker will never accept because they are too large for it.
 
 RabbitMQ closes the channel for such an event, and for its neighbours with it, as often as it is published.
-So its body goes into a file of its own for a person to look at, with the reason beside it.
+So its body goes into a file of its own for an operator, with the reason beside it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from messaging.envelope import decode_properties, envelope_of
 from messaging.log import logger
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from webhook_api.journal import Entry
 
+SET_ASIDE: Final = ("oversized", "damaged")
+"""Directories below the state directory whose files hold customers' data."""
+
+DAY_SECONDS: Final = 86_400
+
 
 class Oversized:
-    """The directory of this host's oversized events.
-
-    Args:
-        directory: Made when the first one comes.
-    """
+    """The directory of this host's oversized events."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -35,11 +36,11 @@ class Oversized:
     def keep(self, entry: Entry, size_limit: int) -> bool:
         """Write one event's body and the reason; blocks for the disk's flush.
 
-        Doing it again, after a crash, writes the same files.
+        After a crash, a second call writes the same files.
 
         Args:
-            entry: As it stands in the journal.
-            size_limit: The largest body that the broker takes, in bytes.
+            entry: From the journal.
+            size_limit: The largest body that the broker accepts, in bytes.
 
         Returns:
             Whether it is durable. If not, the event must stay in the journal, to be tried again.
@@ -52,7 +53,11 @@ class Oversized:
             _write(self._directory / f"{name}.json", json.dumps(reason, indent=2).encode() + b"\n")
             _sync(self._directory)
         except OSError as exc:
-            self._tell_failure(exc)
+            if not self._is_failing:
+                self._is_failing = True
+                logger().error(
+                    "oversized_not_kept", errno=exc.errno, consequence="the event stays in the journal"
+                )
             return False
         self._is_failing = False
         self.count += 1
@@ -64,12 +69,30 @@ class Oversized:
         )
         return True
 
-    def _tell_failure(self, exc: OSError) -> None:
-        if not self._is_failing:
-            self._is_failing = True
-            logger().error(
-                "oversized_not_kept", errno=exc.errno, consequence="the event stays in the journal"
-            )
+
+def delete_expired(state_directory: Path, days: int, now: float) -> int:
+    """Delete set-aside files that were last written more than *days* ago; return their number.
+
+    Blocks for a moment: such files are rare. A file that cannot be deleted is tried again the next day.
+
+    Args:
+        state_directory: Of this host's edge.
+        days: OM_PAYLOAD_RETENTION_DAYS.
+        now: Seconds since the epoch.
+    """
+    deleted = 0
+    for path in (path for name in SET_ASIDE for path in (state_directory / name).glob("*")):
+        try:
+            if path.stat().st_mtime < now - days * DAY_SECONDS:
+                path.unlink()
+                deleted += 1
+        except FileNotFoundError:
+            continue  # another process of this host deleted it
+        except OSError as exc:
+            logger().error("set_aside_file_stays", file=path.name, errno=exc.errno)
+    if deleted:
+        logger().info("set_aside_files_expired", files=deleted, days=days)
+    return deleted
 
 
 def _reason(entry: Entry, size_limit: int) -> dict[str, Any]:
@@ -86,7 +109,7 @@ def _reason(entry: Entry, size_limit: int) -> dict[str, Any]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, and have it on the disk."""
+    """Write a file as a whole or not at all, and flush it."""
     temporary = path.with_name(f"{path.name}.new")
     with temporary.open("wb") as file:
         file.write(data)
@@ -96,7 +119,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Have the names of new files on the disk, and the directory's own."""
+    """Flush the names of new files, and the directory's own."""
     for path in (directory, directory.parent):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,14 +1,13 @@
-"""Hand accepted events over to the broker: live while it takes them, out of the journal when it did not.
+"""Relay accepted events to the broker: live while it accepts them, from the journal when it did not.
 
-An event is always in the journal first. It is in exactly one of these states, and moves only downwards
-but for an interruption, which puts everything unproven back to the top:
+An event is always in the journal first. It is in exactly one of these states, and moves only downwards,
+except that an interruption moves everything unproven back to the top:
 
-* waiting: in a closed segment that the republisher has, or in the active one while not `_live`
-* published: in the active segment while `_live`, or in a segment of the proof
-* proven: its segment is unlinked, or it was set aside as too large for the broker
+* waiting: in a closed segment of the republisher, or in the active one while not `_is_live`
+* published: in the active segment while `_is_live`, or in a segment of the link
+* proven: its segment is unlinked, or the event was set aside because it is too large for the broker
 
-Publishing an event twice costs nothing, the unique index drops it; so whenever it is not sure, it is sent
-again.
+Publishing an event twice costs nothing, because the unique index drops it. So in doubt it is sent again.
 """
 
 from __future__ import annotations
@@ -16,17 +15,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from webhook_api.journal import SEGMENT_BYTES
-from webhook_api.relay.report import report_of
 from webhook_api.relay.republisher import BUFFER_LOW_BYTES, Republisher
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from messaging.clock import Clock
-    from webhook_api.backpressure import QueueReport
     from webhook_api.journal import Journal, Segment
-    from webhook_api.relay.outlet import Outlet
+    from webhook_api.relay.link import BrokerLink
     from webhook_api.relay.oversized import Oversized
     from webhook_api.statistics import Statistics
 
@@ -34,212 +31,194 @@ TICK_SECONDS: Final = 0.5
 """Between probes: short enough that little is published twice after an interruption."""
 
 BUFFER_HIGH_BYTES: Final = 2 * 1024 * 1024
-"""Unsent bytes, above the kernel's own, from which events go to the journal only: the broker is too slow."""
+"""Unsent bytes, beyond the kernel's, above which events go to the journal only: the broker is too slow."""
 
 
 class Relay:
-    """The journal and the outlet, working together.
+    """The journal and the link to the broker, working together.
 
-    Args:
-        loop: The loop of this process.
-        journal: This process's journal.
-        outlet: Not started yet.
-        oversized: Takes what is too large for the broker.
-        clock: Where time comes from.
-        statistics: Told how soon answers leave.
+    A turn of the loop accepts events; at its end they are written at once, published, and their responses
+    released.
     """
 
     def __init__(  # noqa: PLR0917  # collaborators
         self,
         loop: asyncio.AbstractEventLoop,
         journal: Journal,
-        outlet: Outlet,
+        link: BrokerLink,
         oversized: Oversized,
         clock: Clock,
         statistics: Statistics,
     ) -> None:
         self._loop = loop
         self._journal = journal
-        self._outlet = outlet
+        self._link = link
         self._oversized = oversized
         self._clock = clock
         self._statistics = statistics
-        self._republisher = Republisher(loop, outlet, oversized, lambda: self.accepted)
-        self._live = self._turn_is_open = self._is_oversized = False
+        self._republisher = Republisher(loop, link, oversized, lambda: self.accepted)
+        self._is_live = self._is_turn_open = self._has_oversized = False
         self._notes = 0
-        self._held: list[Callable[[bool], None]] = []
+        self._deferred: list[Callable[[bool], None]] = []
         self.accepted = 0
 
     def start(self) -> None:
-        """Connect to the broker, adopt what dead processes left, and tick from now on."""
-        self._outlet.start(self)
+        """Connect to the broker, adopt the journals of dead processes, and tick from now on."""
+        self._link.start(self._set_live, self._republisher.restore, self._on_probe_answered)
         self._tick()
 
     def accept(self, properties: bytes, body: bytes) -> None:
-        """Take one event in; it is kept, and on its way, at the end of this turn: answer `when_kept`.
+        """Accept one event; do not respond 200 before it is durable: see `on_durable` and `flush_now`.
 
         Raises:
-            JournalFullError: It is not taken in; answer 503.
+            JournalFullError: It is not accepted; answer 503.
         """
         self._journal.append(properties, body)
-        if len(body) > self._outlet.size_limit:
-            self._is_oversized = True
-        if not self._turn_is_open:
+        if len(body) > self._link.size_limit:
+            self._has_oversized = True
+        if not self._is_turn_open:
             self._open_turn()
 
-    def when_kept(self, callback: Callable[[bool], None]) -> None:
-        """Call *callback* at the end of this turn.
+    def on_durable(self, callback: Callable[[bool], None]) -> None:
+        """Call *callback* at the end of this turn, with whether all events accepted in it are durable.
 
-        It is told whether all that was accepted in the turn is as durable as `OM_JOURNAL_FSYNC` demands; an
-        event that is not must not be answered 200.
+        Durable is what `OM_JOURNAL_FSYNC` demands.
         """
-        self._held.append(callback)
-        if not self._turn_is_open:
+        self._deferred.append(callback)
+        if not self._is_turn_open:
             self._open_turn()
 
-    def keep_now(self) -> bool:
-        """End the turn now, for an answer that cannot wait for it; return what `when_kept` would tell."""
+    def flush_now(self) -> bool:
+        """End the turn now, for a response that cannot be deferred; return whether its events are durable."""
+        if not self._is_turn_open:
+            return True
         outcomes: list[bool] = []
-        self.when_kept(outcomes.append)
+        self._deferred.append(outcomes.append)
         self._end_turn()
         return outcomes[0]
 
     def accept_note(self, properties: bytes, body: bytes) -> None:
-        """Take in, like an event, what no sender waits for; raises as `accept`."""
+        """Accept, like an event, a message that no sender waits for; raises as `accept`."""
         self.accept(properties, body)
         self._notes += 1
 
     def stop(self, then: Callable[[], None]) -> None:
-        """Flush what is published, wait for one answer if the broker is there, let go of the journal.
+        """Flush, wait for one last answer if the broker is up, close the journal, then call *then*.
 
         What is not proven by then stays in the directory for the next process to adopt.
         """
 
         def finish() -> None:
-            self._outlet.finish()
             self._journal.close()
             then()
 
         self._end_turn()
-        if self._outlet.is_reachable:
-            self._outlet.ask_once(finish)
-        else:
-            finish()
-
-    def told(self, report: QueueReport) -> None:
-        """Take in what the management API told of the queue's members."""
-        self._outlet.told(report)
+        self._link.stop(finish)
 
     @property
     def is_blocked(self) -> bool:
-        """Whether the broker has said that it takes nothing for now, or its queue has no majority."""
-        return self._outlet.state in {"blocked", "no_majority"}
+        """Whether the broker accepts nothing for now, or its queue has no majority."""
+        return self._link.state in {"blocked", "no_majority"}
 
     def status(self) -> dict[str, object]:
-        """Return the journal's state for health reports: sizes in bytes, age in seconds."""
-        report = report_of(
-            self._journal,
-            self._republisher,
-            self._outlet,
-            self._oversized,
-            is_live=self._live,
-            now_us=self._clock.now_us(),
-        )
-        return {**report, "accepted": self.accepted - self._notes}
+        """Return the journal's state for health reports: sizes in bytes, ages in seconds."""
+        waiting, unproven, active = self._republisher.backlog, self._link.unproven, self._journal.active
+        held = [*waiting.segments, *unproven, *([active] if active.size else [])]
+        now_us = self._clock.now_us()
+        return {
+            **self._journal.status(),
+            "accepted": self.accepted - self._notes,
+            "waiting_bytes": waiting.size + (0 if self._is_live else active.size),
+            "entries": sum(segment.events for segment in held),
+            "oldest_entry_s": _oldest_age(held, now_us),
+            "oldest_unproven_s": _oldest_age(unproven, now_us),
+            "majority_seen_s": self._link.majority_age,
+            "broker": self._link.state,
+            "republished": self._republisher.republished,
+            "unreadable_segments": waiting.unreadable,
+            "damaged_segments": self._republisher.damaged_segments,
+            "oversized": self._oversized.count,
+        }
 
-    # The outlet's keeper.
-
-    @property
-    def has_backlog(self) -> bool:
-        """Whether events wait in the journal for room in the queue."""
-        return self._republisher.has_work
-
-    def on_open(self) -> None:
-        """Publish from now on; what was journalled before waits for its turn."""
-        self._set_live(live=True)
-
-    def on_shut(self) -> None:
-        """Journal only."""
-        self._set_live(live=False)
-
-    def on_interrupted(self, unproven: list[Segment]) -> None:
-        """Put everything unproven back to the top."""
-        self._republisher.restore(unproven)
-
-    def on_answer(self, proven: list[Segment], room: int) -> None:
-        """Let go of what the broker has, and send on what it has room for."""
-        self._republisher.allow(room)
+    def _on_probe_answered(self, proven: list[Segment], allowance: int) -> None:
+        self._republisher.allow(allowance)
         for segment in proven:
             self._journal.discard(segment)
 
     # The loop's turns and timers.
 
     def _open_turn(self) -> None:
-        self._turn_is_open = True
+        self._is_turn_open = True
         self._statistics.open_turn()
-        # After one more look at the sockets: what has come while these events were handled joins them.
+        # One more look at the sockets first: requests that arrived meanwhile join these.
         self._loop.call_soon(self._loop.call_soon, self._end_turn)
 
     def _end_turn(self) -> None:
-        self._turn_is_open = False
-        is_kept = False
+        self._is_turn_open = False
+        is_durable = False
         try:
-            is_kept = self._keep()
-            # Before the answers: those who read them want the processor next.
-            self._outlet.flush()
+            is_durable = self._write_turn()
+            # Before the responses: their readers need the processor next.
+            self._link.flush()
         finally:
-            held, self._held = self._held, []
-            for callback in held:
-                callback(is_kept)
-            self._statistics.close_turn(len(held), is_kept=is_kept)
-        if self._live and self._outlet.buffered_bytes > BUFFER_HIGH_BYTES:
-            self._set_live(live=False)
+            deferred, self._deferred = self._deferred, []
+            for callback in deferred:
+                callback(is_durable)
+            self._statistics.close_turn(len(deferred), is_durable=is_durable)
+        if self._is_live and self._link.buffered_bytes > BUFFER_HIGH_BYTES:
+            self._set_live(False)
         elif self._journal.active.size >= SEGMENT_BYTES:
             self._rotate()
 
-    def _keep(self) -> bool:
-        """Keep the turn's events, and publish what is kept; return whether it is all of them."""
-        if self._is_oversized:
-            self._is_oversized = False
+    def _write_turn(self) -> bool:
+        """Write the turn's events and publish them; return whether all of them are durable."""
+        if self._has_oversized:
+            self._has_oversized = False
             # The republisher sets it aside; what was published before it is in a segment of its own.
-            self._set_live(live=False)
+            self._set_live(False)
         events = self._journal.write()
         self.accepted += len(events)
-        if self._live:
-            self._outlet.publish(events)
-        is_kept = self._journal.sync()
-        if not is_kept:
+        if self._is_live:
+            self._link.publish(events)
+        is_durable = self._journal.sync()
+        if not is_durable:
             self._rotate()
-        return is_kept
+        return is_durable
 
     def _tick(self) -> None:
         self._loop.call_later(TICK_SECONDS, self._tick)
         self._republisher.extend(self._journal.tend(self._clock.monotonic()))
-        if not self._live and self._outlet.is_open and self._outlet.buffered_bytes <= BUFFER_LOW_BYTES:
-            self._set_live(live=True)
-        if self._live:
+        if not self._is_live and self._link.is_open and self._link.buffered_bytes <= BUFFER_LOW_BYTES:
+            self._set_live(True)
+        if self._is_live:
             self._rotate()
         if not self._journal.active.size:
-            # Its first event may come after hours: the age of that one is told, not the file's.
+            # Its first event may arrive hours later: reports show that one's age, not the file's.
             self._journal.active.opened_at_us = self._clock.now_us()
-        self._outlet.tick()
-        self._republisher.go_on()
+        self._link.tick()
+        self._republisher.resume()
 
     # What is published, and when.
 
-    def _set_live(self, *, live: bool) -> None:
-        """Change over at a segment's border, so that each segment is wholly published or not at all."""
-        if live != self._live:
+    def _set_live(self, live: bool) -> None:  # noqa: FBT001  # a callback's argument
+        """Change over at a segment's border, so that each segment is published as a whole or not at all."""
+        if live != self._is_live:
             self._rotate()
-            self._live = live
+            self._is_live = live
         if live:
-            self._republisher.go_on()
+            self._republisher.resume()
 
     def _rotate(self) -> None:
         if self._journal.active.size == 0:
             return
         closed = self._journal.rotate(self._clock.now_us())
-        if self._live:
-            self._outlet.prove(closed)
+        if self._is_live:
+            self._link.prove(closed)
         else:
             self._republisher.extend([closed])
+
+
+def _oldest_age(segments: Iterable[Segment], now_us: int) -> float:
+    """Return the age of the oldest, in seconds; 0 if there is none."""
+    oldest_us = min((segment.opened_at_us for segment in segments), default=now_us)
+    return round(max(0.0, (now_us - oldest_us) / 1_000_000), 3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import literal_column, select, tuple_, update
 
-from messaging.admin import DestinationLetter, publish_dead_letters
+from messaging.admin import DestinationDeadLetter, publish_dead_letters
 from messaging.envelope import WEBHOOK, Envelope
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
@@ -222,7 +222,7 @@ def _make_record(attempt: DeliveryAttempt) -> DeadLetter:
     )
 
 
-def _make_dead_letter(row: Row[Any]) -> DestinationLetter:
+def _make_dead_letter(row: Row[Any]) -> DestinationDeadLetter:
     """Return the event as it came; for a session without a notification, the body that was to be sent."""
     message = to_message(row)
     envelope = Envelope(
@@ -232,4 +232,4 @@ def _make_dead_letter(row: Row[Any]) -> DestinationLetter:
         source=row.source or WEBHOOK,
         body=message.payload or build_body(message),
     )
-    return DestinationLetter(envelope, row.destination, row.reason or "")
+    return DestinationDeadLetter(envelope, row.destination, row.reason or "")

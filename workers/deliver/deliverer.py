@@ -50,8 +50,6 @@ class Deliverer:
         engine: Engine,
         clock: Clock,
         destinations: Sequence[Destination],
-        *,
-        logs_attempts: bool = False,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -63,7 +61,6 @@ class Deliverer:
                 Transport(destination, clock),
                 clock,
                 self._ended.put,
-                logs_attempts=logs_attempts,
             )
             for destination in destinations
             if destination.enabled

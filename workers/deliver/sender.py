@@ -46,8 +46,6 @@ class Sender:
         transport: Transport,
         clock: Clock,
         report: Callable[[DeliveryAttempt], None],
-        *,
-        logs_attempts: bool = False,
     ) -> None:
         self.destination = destination
         self.breaker = Breaker()
@@ -58,7 +56,6 @@ class Sender:
         self._transport = transport
         self._clock = clock
         self._report = report
-        self._logs_attempts = logs_attempts
         self._runs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self._active: dict[str, Run] = {}
         self._last_taken_us = 0
@@ -134,8 +131,7 @@ class Sender:
             self._request_seconds += 0.05 * (attempt.took_us / 1_000_000 - self._request_seconds)
         else:
             self.failed += 1
-        if self._logs_attempts or attempt.outcome is not Outcome.DELIVERED:
-            _log(attempt, result)
+        _log(attempt, result)
         if result.is_unsendable:
             return
         self.refused[message.event_type] += attempt.outcome is Outcome.REFUSED
@@ -200,7 +196,7 @@ class Sender:
 
 
 def _log(attempt: DeliveryAttempt, result: HttpResult) -> None:
-    log = logger().info if attempt.outcome is Outcome.DELIVERED else logger().warning
+    log = logger().debug if attempt.outcome is Outcome.DELIVERED else logger().warning
     log(
         "delivery_attempted" if attempt.outcome is Outcome.DELIVERED else "delivery_failed",
         destination=attempt.destination.name,

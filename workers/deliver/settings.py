@@ -23,7 +23,6 @@ class DeliverSettings:
     destinations: tuple[Destination, ...]
     failed_receipts: frozenset[str] = frozenset()
     genesys: GenesysSettings | None = None
-    access_log: bool = False
 
 
 def configured_destinations(environment: Environment) -> tuple[Destination, ...]:
@@ -59,5 +58,4 @@ def read_deliver_settings() -> DeliverSettings:
         destinations=destinations,
         failed_receipts=failed_receipts,
         genesys=genesys,
-        access_log=environment.boolean("OM_ACCESS_LOG", default=False),
     )

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
     from sqlalchemy import Connection, Engine
 
+    from messaging.management import QueueDepths
     from workers.observe.questions import Question
-    from workers.queue_depths import QueueDepths
 
 
 class ServiceCollector(Collector):

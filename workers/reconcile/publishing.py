@@ -6,7 +6,7 @@ import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from messaging.admin import broker_session, republisher, waiting_events
+from messaging.admin import broker_session, count_waiting_events, event_publisher
 from messaging.envelope import RECONCILE, Envelope
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
@@ -43,7 +43,7 @@ class EventsExchange:
         """
         if not envelopes:
             return
-        with _retry_later(), republisher(self._urls, client_name=CLIENT_NAME) as broker:
+        with _retry_later(), event_publisher(self._urls, client_name=CLIENT_NAME) as broker:
             for envelope in envelopes:
                 broker.publish(envelope)
 
@@ -54,7 +54,7 @@ class EventsExchange:
             RetryLaterError: The broker is away.
         """
         with _retry_later(), broker_session(self._urls, client_name=CLIENT_NAME) as connection:
-            return waiting_events(connection)
+            return count_waiting_events(connection)
 
 
 @contextmanager

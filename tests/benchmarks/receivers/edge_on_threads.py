@@ -41,7 +41,7 @@ def make_app() -> Flask:
     journal.write = take_kept  # type: ignore[method-assign]
     journal.rotate = _locked(lock, journal.rotate)  # type: ignore[method-assign]
     relay.accept = accept  # type: ignore[method-assign]
-    relay.keep_now = lambda: True  # type: ignore[method-assign]
+    relay.flush_now = lambda: True  # type: ignore[method-assign]
     edge.start()
     threading.Thread(target=edge.loop.run_forever, daemon=True).start()
     return edge.application

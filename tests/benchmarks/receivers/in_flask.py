@@ -13,7 +13,7 @@ import pika
 from flask import Flask, request
 
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
-from webhook_api.routes import WEBHOOK_PATH
+from webhook_api.application import WEBHOOK_PATH
 
 noop = Flask("noop")
 publishing = Flask("publishing")

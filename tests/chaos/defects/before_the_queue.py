@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.chaos.sabotage import LOST, STUCK, Defect
 
-NO_ADOPTION: Final = "Home.adopt = lambda *_: []\n"
+NO_ADOPTION: Final = "ProcessDirectory.adopt = lambda *_: []\n"
 NOTHING_RESTORED: Final = "Republisher.restore = lambda *_: None\n"
 FORGETFUL: Final = "Barrier.interrupt = lambda _self: []\n"
 """A majority taken for granted is no defect that shows at load: a channel whose events are not committed soon
@@ -18,7 +18,7 @@ DEFECTS: Final = (
         "the dead are not adopted",
         1,
         "an edge process is killed",
-        "webhook_api/journal/home.py",
+        "webhook_api/journal/process_directory.py",
         NO_ADOPTION,
         STUCK,
     ),
@@ -47,7 +47,7 @@ DEFECTS: Final = (
 from webhook_api.journal.journal import JournalFullError
 _accept = Relay.accept
 def _refuse(self, properties, body):
-    if not self._outlet.is_reachable:
+    if not self._link.is_open:
         raise JournalFullError
     _accept(self, properties, body)
 Relay.accept = _refuse
@@ -59,7 +59,7 @@ Relay.accept = _refuse
         "what waited for the end of an alarm is not adopted",
         5,
         "the edge is restarted during an alarm",
-        "webhook_api/journal/home.py",
+        "webhook_api/journal/process_directory.py",
         NO_ADOPTION,
         STUCK,
     ),
@@ -76,7 +76,7 @@ Relay.accept = _refuse
         "a new connection proves what the old one carried",
         7,
         "connections are cut",
-        "webhook_api/relay/barrier.py",
+        "webhook_api/relay/proof.py",
         FORGETFUL,
         LOST,
     ),
@@ -92,8 +92,8 @@ Relay.accept = _refuse
         "the broker's own word is ignored",
         9,
         "the api answers zero",
-        "webhook_api/backpressure/gate.py",
-        "Gate.on_ready_count = lambda *_, **_others: 1000\n",
+        "webhook_api/backpressure/load_shedder.py",
+        "LoadShedder.on_probe_answered = lambda *_: 1000\n",
         "senders are told 429",
     ),
     Defect(
@@ -108,8 +108,8 @@ Relay.accept = _refuse
         "the journal has no limit",
         14,
         "the limit is reached",
-        "webhook_api/journal/limit.py",
-        "HostLimit.take = lambda *_: True\n",
+        "webhook_api/journal/process_directory.py",
+        "ProcessDirectory.fits = lambda *_: True\n",
         r"journalled, more than|told 503",
     ),
     Defect(
@@ -133,7 +133,7 @@ SystemClock.monotonic = _forward
         "webhook_api/http/server.py",
         """
 def _turn_away(self):
-    for connection in list(self._shared.connections):
+    for connection in list(self._connections.open):
         connection.pause_writing()
         self._loop.call_later(1.0, connection.abort)
 HttpServer.finish = _turn_away
@@ -157,7 +157,7 @@ def parameters_of(urls, **names):
         "what no majority took is not sent again",
         20,
         "followers are frozen and the leader killed",
-        "webhook_api/relay/barrier.py",
+        "webhook_api/relay/proof.py",
         FORGETFUL,
         LOST,
         stand="cluster",
@@ -176,7 +176,7 @@ def parameters_of(urls, **names):
         "what a leader cut off took is not sent again",
         22,
         "the leader is cut off",
-        "webhook_api/relay/barrier.py",
+        "webhook_api/relay/proof.py",
         FORGETFUL,
         LOST,
         stand="cluster",
@@ -187,11 +187,11 @@ def parameters_of(urls, **names):
         "descriptors run out",
         "webhook_api/http/server.py",
         """
-_tell = HttpServer._tell_exhausted
+_tell = HttpServer._log_exhausted
 def _end(*told):
     _tell(*told)
     raise SystemExit(1)
-HttpServer._tell_exhausted = _end
+HttpServer._log_exhausted = _end
 """,
         "edge process died",
     ),
@@ -199,15 +199,15 @@ HttpServer._tell_exhausted = _end
         "a stranger stops the edge",
         24,
         "strangers live in its home",
-        "webhook_api/journal/home.py",
+        "webhook_api/journal/process_directory.py",
         """
-_adopt = Home.adopt
+_adopt = ProcessDirectory.adopt
 def _flinch(self):
     taken = _adopt(self)
     if self.problems:
         raise SystemExit(1)
     return taken
-Home.adopt = _flinch
+ProcessDirectory.adopt = _flinch
 """,
         "edge process died|edge has the broker",
     ),
@@ -223,7 +223,7 @@ Home.adopt = _flinch
         "what the old version left is not adopted",
         29,
         "the edge is upgraded",
-        "webhook_api/journal/home.py",
+        "webhook_api/journal/process_directory.py",
         NO_ADOPTION,
         STUCK,
     ),
@@ -231,8 +231,8 @@ Home.adopt = _flinch
         "no request is refused",
         19,
         "senders that do not",
-        "webhook_api/backpressure/gate.py",
-        "Gate._change = lambda *_: None\n",
+        "webhook_api/backpressure/load_shedder.py",
+        "LoadShedder._change = lambda *_: None\n",
         "senders are told 429",
     ),
 )

@@ -44,8 +44,8 @@ def test_the_package_comes_before_a_container_and_is_stopped_afterwards(
 ):
     monkeypatch.setattr(brokers, "ensure_rabbitmq", lambda: True)
     with brokers.broker(tmp_path) as found:
-        assert brokers.ManagementApi(found.management_url).answers()
-    assert not brokers.ManagementApi(found.management_url).answers()
+        assert brokers.LocalBroker(found.management_url).answers()
+    assert not brokers.LocalBroker(found.management_url).answers()
     assert not docker.exists()
 
 

@@ -9,14 +9,13 @@ from contextlib import contextmanager
 import pytest
 
 from messaging.admin import (
-    DestinationLetter,
+    DestinationDeadLetter,
     broker_session,
-    dead_lettering,
-    dead_letters_in_hand,
+    dead_letters,
+    event_publisher,
+    lock_dead_letters,
     peek,
     publish_dead_letters,
-    republisher,
-    republishing,
     session,
 )
 from messaging.envelope import Envelope
@@ -34,7 +33,7 @@ NOTICED_SECONDS = 10.0
 """What a busy machine may need more."""
 
 ENVELOPE = Envelope("m-1", 1_700_000_000_000_000, "r-1", "webhook", b"{}")
-LETTER = DestinationLetter(ENVELOPE, "crm", "constructed")
+LETTER = DestinationDeadLetter(ENVELOPE, "crm", "constructed")
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +47,8 @@ def broker(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(dead_lettering, "LETTERS_SECONDS", SECONDS)
-    monkeypatch.setattr(republishing, "CONFIRM_SECONDS", SECONDS)
+    monkeypatch.setattr(dead_letters, "PUBLISH_SECONDS", SECONDS)
+    monkeypatch.setattr(session, "CONFIRM_SECONDS", SECONDS)
     monkeypatch.setattr(session, "CLOSE_SECONDS", SECONDS)
 
 
@@ -121,7 +120,7 @@ def test_letters_that_nobody_confirms_are_given_back_to_be_published_again(broke
 
 @pytest.mark.parametrize("strike", [an_alarm, no_majority])
 def test_a_person_is_told_of_an_event_that_nobody_confirms(broker, strike):
-    with strike(broker), told_in_time(), republisher((broker.amqp_url,), client_name="test") as to_broker:
+    with strike(broker), told_in_time(), event_publisher((broker.amqp_url,), client_name="test") as to_broker:
         to_broker.publish(ENVELOPE)
 
 
@@ -138,10 +137,10 @@ def test_an_alarm_holds_up_nobody_who_interrupts_a_replay_of_dead_letters(broker
     with (
         an_alarm(broker),
         left_in_time(),
-        dead_letters_in_hand(urls, client_name="test") as (queue, to_broker),
+        lock_dead_letters(urls, client_name="test") as queue,
     ):
         assert len(next(queue.windows())) == 1
-        interrupt_a_publish(to_broker._connection)
+        interrupt_a_publish(queue._connection)
 
 
 def test_a_broker_that_stands_still_holds_up_no_close(broker):
@@ -154,7 +153,7 @@ def test_a_broker_that_stands_still_holds_up_no_close(broker):
 
 
 def test_a_connection_whose_confirms_come_in_time_lives_on(broker):
-    with republisher((broker.amqp_url,), client_name="test") as to_broker:
+    with event_publisher((broker.amqp_url,), client_name="test") as to_broker:
         for _ in range(2):
             to_broker.publish(ENVELOPE)
             to_broker.idle(SECONDS + 0.5)

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from messaging import publishing as publisher
 from messaging.consuming import consumer
-from messaging.publishing import Publisher, publisher
+from messaging.publishing import BrokerState, Publisher
 from tests.integration.workers.consuming import Recorder
 from tests.integration.workers.consuming import running as consuming
 from tests.servers import LOOPBACK, free_port
@@ -40,14 +41,6 @@ class Mute(threading.Thread):
         self.was_left.set()
 
 
-class Listener:
-    def __init__(self, loop):
-        self._loop = loop
-
-    def on_broker_up(self):
-        self._loop.stop()
-
-
 @pytest.fixture
 def mute():
     mute = Mute()
@@ -60,11 +53,11 @@ def test_a_publisher_goes_on_to_the_next_address(vhost, mute, monkeypatch):
     monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", ATTEMPT_SECONDS)
     loop = asyncio.new_event_loop()
     publishing = Publisher(loop, (mute.url, vhost.amqp_url), client_name="test")
-    publishing.start(Listener(loop))
+    publishing.start(lambda _before: loop.stop())
     timer = loop.call_later(PATIENCE_SECONDS, loop.stop)
     loop.run_forever()
 
-    assert publishing.ready
+    assert publishing.state is BrokerState.UP
     assert publishing.node == 1
     assert mute.was_left.wait(PATIENCE_SECONDS)
     timer.cancel()

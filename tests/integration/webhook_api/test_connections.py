@@ -220,7 +220,7 @@ def test_a_reader_too_slow_for_its_answers_stops_being_read(make_edge, connect):
     assert post(edge.url, b"{}").status_code == 200
     sock.settimeout(SECONDS)
     received = b""
-    while received.count(b'"status":"ready"}') < sent // len(request):
+    while received.count(b'"status":"ready"') < sent // len(request):
         part = sock.recv(1 << 20)
         assert part, "the connection was closed"
         received += part
@@ -305,23 +305,3 @@ def test_at_the_first_word_of_stopping_the_port_is_free_and_a_request_that_has_b
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert re.search(rb"\r\nConnection: close\r\n", answer)
         _wait_until(lambda: not edge.is_running, "it does not end")
-
-
-def test_a_request_that_takes_too_long_is_cut_off(make_edge, connect):
-    edge = make_edge(OM_REQUEST_SECONDS="1.0")
-    sock = connect(edge)
-    sock.sendall(LIVE[:10])
-    started = time.monotonic()
-
-    assert sock.recv(10) == b""
-    assert 1.0 <= time.monotonic() - started < 5.0
-
-
-def test_an_idle_connection_is_closed_in_time(make_edge, connect):
-    edge = make_edge(OM_KEEPALIVE_SECONDS="1.0")
-    sock = connect(edge)
-    assert _ask(sock).startswith(b"HTTP/1.1 200 ")
-    started = time.monotonic()
-
-    assert sock.recv(10) == b""
-    assert 1.0 <= time.monotonic() - started < 5.0

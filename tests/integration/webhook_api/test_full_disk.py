@@ -14,7 +14,7 @@ from tests.services import GONE, Edge, Service, post, running
 
 DISK_BYTES = 2 * 1024 * 1024
 SECONDS = 10.0
-FULL = "the journal cannot be written: no space left on device: senders are told 503"
+FULL = "the journal cannot be written: no space left on device: senders are answered 503"
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_full_journal_is_not_ready(tmp_path):
         while post(edge.url, b"x" * 300_000).status_code == 200:
             pass
 
-        assert "the journal is full: senders are told 503" in _wait_for_status(edge, 503)["problems"]
+        assert "the journal is full: senders are answered 503" in _wait_for_status(edge, 503)["problems"]
 
 
 def fail_flushes_while_told(_app):
@@ -117,6 +117,9 @@ def test_a_flush_that_fails_is_answered_503_until_one_succeeds(tmp_path):
 
         assert [answer.status_code for answer in answers] == [503, 503, 503]
         assert {answer.headers["Retry-After"] for answer in answers} == {"5"}
-        assert "the journal cannot be written: input/output error: senders are told 503" in report["problems"]
+        assert (
+            "the journal cannot be written: input/output error: senders are answered 503"
+            in report["problems"]
+        )
         assert post(edge.url, b"{}").status_code == 200
     assert edge.log.read_text().count('"journal_flush_failed"') == 1

@@ -1,4 +1,4 @@
-"""OM_JOURNAL_MAX_BYTES is a limit of the host, whatever dies and is adopted."""
+"""OM_JOURNAL_MAX_BYTES is a limit of the host, used up by all processes before any event is refused."""
 
 import signal
 
@@ -27,6 +27,7 @@ def test_the_limit_holds_when_processes_die_and_one_adopts_for_all(tmp_path):
         edge = Edge(Service(tmp_path, GONE, settings=settings))
         with running(edge):
             edge.start(wait_for_broker=False)
+            edge.wait_until(lambda edge=edge: len(edge.health()["processes"]) == 2, timeout=20)
             _fill(edge)
             used = _bytes_on_disk(tmp_path)
             edge.end(signal.SIGKILL, timeout=5)

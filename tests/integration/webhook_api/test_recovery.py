@@ -12,7 +12,7 @@ import requests
 from messaging.envelope import WEBHOOK, encode_properties
 from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
 from tests.services import Edge, Service, declare_topology, running, signature
-from webhook_api.journal import record_header
+from webhook_api.journal import encode_header
 
 PREFETCH = 50
 
@@ -28,7 +28,7 @@ def _leave_in_journal(directory, count):
                 encode_properties(f"dead-{number}", 1, "request", WEBHOOK),
                 b'{"n":%d}' % number,
             )
-            segment.write(record_header(properties, body) + properties + body)
+            segment.write(encode_header(properties, body) + properties + body)
 
 
 class Worker(threading.Thread):

@@ -116,7 +116,7 @@ def test_a_refusal_is_logged_with_its_reason_and_without_the_body(edge):
     post(edge.url, b'{"text":"nobody may read this"}', X_Hub_Signature_256="sha256=" + "0" * 64)
 
     log = edge.log.read_text()
-    assert '"reason": "signature is hex where base64 is expected"' in log
+    assert '"reason": "signature is hex, not base64"' in log
     assert "nobody may read this" not in log
 
 

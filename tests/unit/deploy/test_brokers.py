@@ -1,4 +1,4 @@
-"""The description of a broker, and which one comes first."""
+"""What is told about a broker, and which one is taken first."""
 
 from deploy.local.brokers import BrokerAddress, named_broker
 from tests.servers import in_virtual_host

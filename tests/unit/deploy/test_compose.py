@@ -63,13 +63,13 @@ def test_a_service_is_told_only_what_it_reads(service, monkeypatch, tmp_path):
     (tmp_path / "destinations.toml").write_text(DESTINATIONS)
     for name, value in {**VALUES, "OM_DESTINATIONS": str(tmp_path / "destinations.toml")}.items():
         monkeypatch.setenv(name, value)
-    asked, text_of = set(), Environment._text_of
+    asked, text_of = set(), Environment._read
 
     def record(environment, name):
         asked.add(name)
         return text_of(environment, name)
 
-    monkeypatch.setattr(Environment, "_text_of", record)
+    monkeypatch.setattr(Environment, "_read", record)
     for read in READERS[service]:
         read()
     told = {

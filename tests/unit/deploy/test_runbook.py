@@ -12,7 +12,7 @@ SAYING = """
 import logging
 from messaging.log import configure_logging, logger
 if {form!r}:
-    configure_logging("info", process="edge", form={form!r})
+    configure_logging("info", process="edge", as_text={form!r} == "text")
     logging.getLogger("gunicorn.error").critical("worker_timeout")
 logger().info("edge_started", level_high=20000)
 logger().warning("broker_away")

@@ -38,7 +38,6 @@ def test_settings_in_the_environment_stay(monkeypatch, tmp_path):
         "OM_SCALE_FLOOR",
         "OM_STORE_TYPING",
         "OM_LOG_LEVEL",
-        "OM_LOG_FORMAT",
         "OM_METRICS_BIND",
     }
 

@@ -1,4 +1,4 @@
-"""References between units."""
+"""What the units say of each other."""
 
 import pytest
 

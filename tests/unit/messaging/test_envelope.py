@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pika import frame, spec
 from pika.spec import BasicProperties
 
+from messaging.broker import PublishFrames
 from messaging.consuming.delivery import read_encoded_delivery
 from messaging.envelope import (
     MAX_RECEIVED_US,
@@ -19,7 +20,6 @@ from messaging.envelope import (
     envelope_of,
     own_envelope,
 )
-from messaging.publishing.frames import PublishFrames
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)

@@ -1,34 +1,41 @@
-"""A line is a JSON object, or one that a person reads; a library's line looks like our own."""
+"""A line is a JSON object, or readable text on a terminal; a library's line looks like our own."""
 
 import json
 import logging
 
 import pytest
 
-from messaging.log import FORMS, library_formatter
+from messaging.log import library_formatter
 
 
-def line_of(form):
+def line_of(*, as_text=False):
     record = logging.LogRecord("gunicorn.error", logging.INFO, __file__, 1, "Booting %s", ("worker",), None)
-    return library_formatter(form).format(record)
+    return library_formatter(as_text=as_text).format(record)
 
 
 def test_json_is_one_object_a_line():
-    assert json.loads(line_of("json"))["event"] == "Booting worker"
+    assert json.loads(line_of())["event"] == "Booting worker"
 
 
-def test_text_is_for_a_persons_eyes():
-    line = line_of("text")
+def test_text_is_readable():
+    line = line_of(as_text=True)
     assert "Booting worker" in line
     assert not line.startswith("{")
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_an_exception_is_told_in_either(form):
+@pytest.mark.parametrize("as_text", [False, True])
+def test_an_exception_is_logged_in_either_form(as_text):
     try:
         int("spoken")
     except ValueError as error:
         record = logging.LogRecord(
             "pika", logging.ERROR, __file__, 1, "failed", (), (type(error), error, None)
         )
-    assert "ValueError" in library_formatter(form).format(record)
+    assert "ValueError" in library_formatter(as_text=as_text).format(record)
+
+
+@pytest.mark.parametrize(("force", "begins"), [("", "{"), ("1", "")])
+def test_force_color_stands_for_a_terminal_at_the_other_end_of_a_pipe(monkeypatch, force, begins):
+    monkeypatch.setenv("FORCE_COLOR", force)
+    assert line_of().startswith(begins)
+    assert line_of().startswith("{") is (not force)

@@ -1,4 +1,4 @@
-"""There is one connection at a time, and what is heard of another says nothing of it."""
+"""There is one connection at a time, and callbacks of another mean nothing for it."""
 
 from types import SimpleNamespace
 
@@ -6,28 +6,14 @@ import pytest
 from pika import spec
 from pika.adapters.utils import connection_workflow
 
+from messaging import publishing as publisher
 from messaging.envelope import WEBHOOK, encode_properties
-from messaging.publishing import Publisher, publisher
+from messaging.publishing import BrokerState, Publisher
 from tests.unit.messaging.fake_broker import BLOCKED, RETURN, FakeBroker, turn, turn_until
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 SHORT_SECONDS = 0.02
-
-
-class Heard:
-    """A listener that keeps what it is told."""
-
-    def __init__(self):
-        self.told = []
-
-    def on_broker_up(self):
-        self.told.append("up")
-
-    def on_broker_down(self):
-        self.told.append("down")
-
-    def on_broker_blocked(self):
-        self.told.append("blocked")
+UP, AWAY = BrokerState.UP, BrokerState.AWAY
 
 
 @pytest.fixture
@@ -39,57 +25,58 @@ def broker(monkeypatch):
 
 
 @pytest.fixture
-def heard():
-    return Heard()
+def changes():
+    """The states that the publisher changed to."""
+    return []
 
 
 @pytest.fixture
-def publishing(loop, broker, heard):
+def publishing(loop, broker, changes):
     """A publisher that is ready."""
-    publishing = _started(loop, heard)
-    turn_until(loop, lambda: publishing.ready)
+    publishing = _started(loop, changes)
+    turn_until(loop, lambda: publishing.state is UP)
     return publishing
 
 
-def _started(loop, heard):
+def _started(loop, changes):
     publishing = Publisher(loop, ("amqp://127.0.0.1:9/",), client_name="test")
-    publishing.start(heard)
+    publishing.start(lambda _before: changes.append(publishing.state))
     return publishing
 
 
-def test_events_that_come_back_together_cost_one_connection(loop, broker, heard, publishing):
+def test_events_that_come_back_together_cost_one_connection(loop, broker, changes, publishing):
     broker.links[0].send(3 * RETURN)
-    turn_until(loop, lambda: heard.told == ["up", "down", "up"])
+    turn_until(loop, lambda: changes == [UP, AWAY, UP])
     turn(loop, 50)
 
-    assert heard.told == ["up", "down", "up"]
+    assert changes == [UP, AWAY, UP]
     assert broker.open_links() == broker.links[1:] == [broker.links[1]]
 
 
-def test_what_comes_back_over_a_connection_left_behind_costs_nothing(loop, broker, heard, publishing):
+def test_what_comes_back_over_a_connection_left_behind_costs_nothing(loop, broker, changes, publishing):
     broker.unanswered.add(spec.Channel.Close)
     broker.links[0].send(RETURN)
-    turn_until(loop, lambda: heard.told == ["up", "down", "up"])
+    turn_until(loop, lambda: changes == [UP, AWAY, UP])
     broker.links[0].send(RETURN)
     turn(loop, 50)
 
-    assert heard.told == ["up", "down", "up"]
+    assert changes == [UP, AWAY, UP]
     publishing.publish([(PROPERTIES, b"body")])
     publishing.flush()
     assert broker.links[1].bodies == [b"body"]
 
 
-def test_an_alarm_told_to_a_connection_left_behind_blocks_nothing(loop, broker, heard, publishing):
+def test_an_alarm_told_to_a_connection_left_behind_blocks_nothing(loop, broker, changes, publishing):
     broker.unanswered.add(spec.Channel.Close)
     publishing.abort("test")
-    turn_until(loop, lambda: publishing.ready)
+    turn_until(loop, lambda: publishing.state is UP)
     broker.links[0].send(BLOCKED)
     turn(loop, 50)
-    assert publishing.can_publish
+    assert publishing.state is UP
 
     broker.links[1].send(BLOCKED)
     turn(loop, 50)
-    assert not publishing.can_publish
+    assert publishing.state is BrokerState.BLOCKED
 
 
 @pytest.mark.parametrize(
@@ -103,39 +90,39 @@ def test_an_alarm_told_to_a_connection_left_behind_blocks_nothing(loop, broker, 
     ],
 )
 def test_a_broker_that_stops_answering_before_all_is_ready_is_left_for_the_next(
-    loop, broker, heard, monkeypatch, unanswered
+    loop, broker, changes, monkeypatch, unanswered
 ):
     monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
     broker.unanswered.add(unanswered)
-    publishing = _started(loop, heard)
+    publishing = _started(loop, changes)
     turn_until(loop, lambda: len(broker.links) == 3)
     broker.unanswered.clear()
-    turn_until(loop, lambda: publishing.ready)
+    turn_until(loop, lambda: publishing.state is UP)
     turn(loop, 50)
 
-    assert heard.told == ["up"]
-    assert publishing.ready
+    assert changes == [UP]
+    assert publishing.state is UP
 
 
 @pytest.mark.parametrize("unanswered", [spec.Channel.Open, spec.Exchange.Declare, spec.Queue.Declare])
 def test_an_answer_to_a_connection_left_behind_makes_nothing_ready(
-    loop, broker, heard, monkeypatch, unanswered
+    loop, broker, changes, monkeypatch, unanswered
 ):
     failures = []
     loop.set_exception_handler(lambda _loop, context: failures.append(context))
     monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
     broker.unanswered |= {unanswered, spec.Channel.Close}
-    _started(loop, heard)
+    _started(loop, changes)
     turn_until(loop, lambda: len(broker.links) == 2)
     broker.unanswered = {spec.Connection.Open, spec.Channel.Close}
     broker.links[0].answer_at_last()
     turn(loop, 50)
 
-    assert heard.told == []
+    assert changes == []
     assert not failures
 
 
-def test_an_error_that_pika_tells_nobody_of_is_outlived(loop, heard, monkeypatch):
+def test_an_error_that_pika_tells_nobody_of_is_outlived(loop, changes, monkeypatch):
     attempts = []
 
     def out_of_descriptors(*_arguments):
@@ -149,7 +136,7 @@ def test_an_error_that_pika_tells_nobody_of_is_outlived(loop, heard, monkeypatch
     monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
     monkeypatch.setattr(publisher, "delay_before", lambda _attempt: 0.0)
     loop.set_exception_handler(lambda *_: None)
-    publishing = _started(loop, heard)
+    publishing = _started(loop, changes)
     turn_until(loop, lambda: len(attempts) == 3)
     publishing.stop()
     turn(loop, 50)
@@ -157,7 +144,7 @@ def test_an_error_that_pika_tells_nobody_of_is_outlived(loop, heard, monkeypatch
     assert len(attempts) == 3
 
 
-def test_a_stop_between_two_attempts_makes_no_third(loop, broker, heard, publishing, monkeypatch):
+def test_a_stop_between_two_attempts_makes_no_third(loop, broker, changes, publishing, monkeypatch):
     monkeypatch.setattr(publisher, "delay_before", lambda _attempt: SHORT_SECONDS)
     publishing.abort("test")
     publishing.stop()

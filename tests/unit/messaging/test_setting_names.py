@@ -18,11 +18,11 @@ def test_what_is_a_setting_or_none_of_ours_is_left_alone(name):
     [("OM_BATCH_EVENT", "OM_BATCH_EVENTS"), ("OM_WEBHOOK_SECRET_FILE", "OM_WEBHOOK_SECRETS")],
 )
 def test_a_misspelt_setting_is_told_with_what_may_have_been_meant(name, meant):
-    assert f"did you mean {meant}?" in unknown_settings([name])[name]
+    assert f"Did you mean {meant}?" in unknown_settings([name])[name]
 
 
 def test_what_resembles_no_setting_is_told_without_a_guess():
-    assert "did you mean" not in unknown_settings(["OM_TEAPOT"])["OM_TEAPOT"]
+    assert "Did you mean" not in unknown_settings(["OM_TEAPOT"])["OM_TEAPOT"]
 
 
 def test_a_process_says_so_at_its_start_without_the_value(monkeypatch):

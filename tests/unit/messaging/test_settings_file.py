@@ -2,9 +2,8 @@
 
 import pytest
 
-from messaging.environment import Environment
+from messaging.environment import Environment, parse_settings
 from messaging.errors import ConfigurationError
-from messaging.settings_file import settings_in
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def test_the_file_may_name_the_file_of_a_secret(file, tmp_path):
 
 def test_lines_are_read_as_systemd_reads_them():
     text = '# OM_A=1\n; OM_B=2\n\n OM_C = a=b \nOM_D="two words"\nOM_E=\nPATH=/bin\nOM_F=\'\n'
-    assert settings_in(text) == {"OM_C": "a=b", "OM_D": "two words", "OM_E": "", "OM_F": "'"}
+    assert parse_settings(text) == {"OM_C": "a=b", "OM_D": "two words", "OM_E": "", "OM_F": "'"}
 
 
 @pytest.mark.parametrize("text", [None, "OM_A=1\nno setting\n"])

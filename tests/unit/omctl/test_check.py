@@ -21,7 +21,7 @@ from omctl.check.settings import judge_secrets, judge_setting, show_value
 from omctl.commands.check import find_roles, summarise
 from omctl.installing import BOTH, Role
 from omctl.installing import options as installation_options
-from webhook_api.journal import record_header
+from webhook_api.journal import encode_header
 from workers.db.migrations.schema import DIRECTORY, is_newer
 
 EVENTS = "open-messaging.events"
@@ -186,7 +186,7 @@ def test_a_journal_is_judged_by_its_owner_its_age_and_its_damage(state, level):
 
 
 def test_a_journal_on_disk_is_counted_with_its_damage_and_its_owner(tmp_path):
-    record = record_header(b"properties", b"body") + b"properties" + b"body"
+    record = encode_header(b"properties", b"body") + b"properties" + b"body"
     (tmp_path / "00000001.segment").write_bytes(record + record + record[:-2])
     lock = (tmp_path / "lock").open("w")
     state = read_state(tmp_path)
@@ -195,7 +195,7 @@ def test_a_journal_on_disk_is_counted_with_its_damage_and_its_owner(tmp_path):
 
 
 def test_an_incomplete_last_record_of_a_living_journal_is_no_damage(tmp_path):
-    record = record_header(b"properties", b"body") + b"properties" + b"body"
+    record = encode_header(b"properties", b"body") + b"properties" + b"body"
     (tmp_path / "00000001.segment").write_bytes(record + record[:-2])
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

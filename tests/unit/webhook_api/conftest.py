@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from webhook_api.app import Edge
+from webhook_api.application import WEBHOOK_PATH
 from webhook_api.backpressure import DepthSample
-from webhook_api.routes import WEBHOOK_PATH
 from webhook_api.settings import EdgeSettings
 
 SECRET = "constructed-secret-0123456789"
@@ -40,7 +40,7 @@ class Stand:
 
     def shed(self):
         """Have the queue be too deep."""
-        self._edge._gate.on_sample(DepthSample(at=0.0, depth=10**9))
+        self._edge._shedder.on_sample(DepthSample(at=0.0, depth=10**9))
 
     def settle_path(self):
         """Send the first request, before which the application decides which path webhooks take."""

@@ -6,11 +6,11 @@ from webhook_api.backpressure.admission import (
     DepthSample,
     Pressure,
     Watermarks,
-    expire,
+    backlog_allowance,
     is_over,
-    judge,
+    mark_stale,
     retry_after,
-    room_for_backlog,
+    update,
 )
 
 MARKS = Watermarks(high=1000, low=600)
@@ -32,32 +32,32 @@ def test_two_watermarks_with_hysteresis(was_shedding, depth, expected):
     assert is_over(was_shedding, depth, MARKS) is expected
 
 
-def _judged(*samples):
-    """Judge (at, depth, published since the sample before) one after the other."""
+def _after(*samples):
+    """Update with (at, depth, published since the sample before) one after the other."""
     pressure = Pressure()
     for at, depth, published in samples:
-        pressure = judge(pressure, DepthSample(at=at, depth=depth), published, MARKS)
+        pressure = update(pressure, DepthSample(at=at, depth=depth), published, MARKS)
     return pressure
 
 
 def test_the_drain_rate_is_what_went_away_beside_what_was_added():
-    assert _judged((10.0, 1000, 0), (12.0, 900, 300)).drain_rate == pytest.approx(200.0)
+    assert _after((10.0, 1000, 0), (12.0, 900, 300)).drain_rate == pytest.approx(200.0)
 
 
 def test_a_growing_queue_has_no_negative_drain_rate():
-    assert _judged((10.0, 100, 0), (11.0, 5000, 0)).drain_rate == 0.0
+    assert _after((10.0, 100, 0), (11.0, 5000, 0)).drain_rate == 0.0
 
 
 def test_totals_that_move_every_five_seconds_give_the_true_rate():
     still = [(10.0 + second, 1000, 0) for second in range(5)]
 
-    assert _judged(*still, (15.0, 500, 0)).drain_rate == pytest.approx(100.0)
+    assert _after(*still, (15.0, 500, 0)).drain_rate == pytest.approx(100.0)
 
 
 def test_workers_that_wait_for_events_do_not_count_as_slow():
-    busy = _judged((10.0, 1000, 0), (12.0, 0, 0))
+    busy = _after((10.0, 1000, 0), (12.0, 0, 0))
 
-    idle = judge(busy, DepthSample(at=20.0, depth=0), published=8, marks=MARKS)
+    idle = update(busy, DepthSample(at=20.0, depth=0), published=8, marks=MARKS)
 
     assert idle.drain_rate == busy.drain_rate == pytest.approx(500.0)
 
@@ -66,7 +66,8 @@ def test_a_sample_taken_during_an_alarm_changes_nothing():
     shedding = Pressure(is_shedding=True, depth=2000, drain_rate=50.0, sampled_at=10.0)
 
     assert (
-        judge(shedding, DepthSample(at=12.0, depth=0, is_trusted=False), published=0, marks=MARKS) == shedding
+        update(shedding, DepthSample(at=12.0, depth=0, is_trusted=False), published=0, marks=MARKS)
+        == shedding
     )
 
 
@@ -74,7 +75,7 @@ def test_a_sample_taken_during_an_alarm_changes_nothing():
 def test_an_old_sample_is_kept_for_fifteen_seconds_and_then_unknown(now, expected):
     shedding = Pressure(is_shedding=True, depth=2000, drain_rate=50.0, sampled_at=10.0)
 
-    after = expire(shedding, now)
+    after = mark_stale(shedding, now)
 
     assert after.depth == expected
     assert after.is_shedding is (expected is not None)
@@ -96,7 +97,7 @@ def test_retry_after_follows_the_recovery_while_nothing_more_is_published():
         seconds = half / 2
         depth = max(0, 1000 + int(100 * min(seconds, 10.0) - 400 * max(0.0, seconds - 10.0)))
         published = 250 if 0 < seconds <= 10.0 else 0
-        pressure = judge(pressure, DepthSample(at=100.0 + seconds, depth=depth), published, MARKS)
+        pressure = update(pressure, DepthSample(at=100.0 + seconds, depth=depth), published, MARKS)
         if seconds > 10.0 and pressure.is_shedding:
             told.append(((depth - MARKS.low) / 400, retry_after(pressure, MARKS, maximum=30)))
 
@@ -105,7 +106,7 @@ def test_retry_after_follows_the_recovery_while_nothing_more_is_published():
 
 
 @pytest.mark.parametrize(
-    ("pressure", "depth", "under_way", "room"),
+    ("pressure", "depth", "in_flight", "allowed"),
     [
         (Pressure(), 0, 0, 600),
         (Pressure(), 100, 0, 500),
@@ -117,16 +118,16 @@ def test_retry_after_follows_the_recovery_while_nothing_more_is_published():
         (Pressure(is_shedding=True, depth=700), 0, 0, 0),
     ],
 )
-def test_a_backlog_has_room_up_to_the_low_watermark_unless_requests_are_refused(
-    pressure, depth, under_way, room
+def test_a_backlog_has_allowed_up_to_the_low_watermark_unless_requests_are_refused(
+    pressure, depth, in_flight, allowed
 ):
-    assert room_for_backlog(pressure, depth, under_way, MARKS, processes=1) == room
+    assert backlog_allowance(pressure, depth, in_flight, MARKS, processes=1) == allowed
 
 
 @pytest.mark.parametrize(
-    ("low", "depth", "under_way", "room"),
+    ("low", "depth", "in_flight", "allowed"),
     [
-        (600, 0, 0, 150),
+        (600, 0, 0, 85),
         (600, 597, 0, 1),
         (600, 600, 0, 0),
         (3, 0, 0, 1),
@@ -139,12 +140,12 @@ def test_a_backlog_has_room_up_to_the_low_watermark_unless_requests_are_refused(
         (0, 1, 0, 0),
     ],
 )
-def test_one_of_four_processes_has_its_share_of_the_room_and_an_event_where_there_is_any(
-    low, depth, under_way, room
+def test_one_of_four_processes_has_its_share_of_the_allowed_and_an_event_where_there_is_any(
+    low, depth, in_flight, allowed
 ):
     marks = Watermarks(high=1000, low=low)
 
-    assert room_for_backlog(Pressure(), depth, under_way, marks, processes=4) == room
+    assert backlog_allowance(Pressure(), depth, in_flight, marks, processes=4) == allowed
 
 
 @pytest.mark.parametrize(

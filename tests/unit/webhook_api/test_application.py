@@ -12,10 +12,10 @@ from flask.sessions import SecureCookieSessionInterface
 
 from tests.unit.webhook_api.conftest import SECRET, environ_of
 from webhook_api import application
-from webhook_api.hooks import SIGNALS
-from webhook_api.http import ANSWER_AFTER
-from webhook_api.ingest import NOT_KEPT
-from webhook_api.routes import BUS_PATH, WEBHOOK_PATH
+from webhook_api.application import BUS_PATH, WEBHOOK_PATH
+from webhook_api.extensions import SIGNALS
+from webhook_api.http import DeferredBody
+from webhook_api.http.wsgi import NotDurableError
 
 ENDPOINT = "edge.receive_webhook"
 
@@ -399,25 +399,70 @@ def test_another_method_names_the_allowed_ones(stand):
     assert answer.body == b'{"status": "method not allowed"}\n'
 
 
-@pytest.mark.parametrize("path", [0, 1])
-def test_the_server_is_asked_to_wait_for_the_end_of_the_turn(short_and_full, path):
-    asked = []
-
-    answer = short_and_full()[path].post(
-        **{ANSWER_AFTER: lambda wait, otherwise: asked.append((wait, otherwise))}
-    )
-
-    assert answer.status == "200 OK"
-    assert [otherwise for _, otherwise in asked] == [NOT_KEPT]
-
-
-def test_with_fsync_a_server_that_cannot_wait_gets_an_answer_after_the_flush(make_stand, monkeypatch):
-    stand = make_stand(OM_JOURNAL_FSYNC="true")
+@pytest.fixture
+def flushed(monkeypatch):
+    """How often the disk was flushed."""
     flushed = []
     monkeypatch.setattr("os.fdatasync", flushed.append)
+    return flushed
 
-    assert stand.post().status == "200 OK"
+
+def _hook_in(app):
+    app.before_request(lambda: None)
+
+
+def _replace_response(app):
+    app.after_request(lambda _response: flask.Response("another"))
+
+
+@pytest.mark.parametrize("extend", [lambda _app: None, _hook_in, _replace_response])
+def test_our_server_gets_a_response_that_waits_for_durability_whatever_is_hooked_in(
+    make_stand, flushed, extend
+):
+    stand = make_stand(OM_JOURNAL_FSYNC="true")
+    extend(stand.app)
+    stand.settle_path()
+
+    deferred = stand.app(environ_of(), lambda *_: None)
+    assert type(deferred) is DeferredBody
+    assert not flushed
+    durable = []
+    deferred.on_durable(durable.append)
+    stand._edge.relay._end_turn()
+
+    assert (len(flushed), durable) == (1, [True])
+
+
+def test_a_refusal_waits_for_nothing(stand):
+    stand.settle_path()
+    chunks = stand.app(environ_of(HTTP_X_HUB_SIGNATURE_256=""), lambda *_: None)
+    assert chunks == [b'{"status": "unauthorized"}\n']
+
+
+@pytest.mark.parametrize("reader", [list, lambda body: [*body, body.close()], lambda body: body.close()])
+def test_any_other_reader_makes_the_event_durable_first_and_once(make_stand, flushed, reader):
+    """Middleware iterates, or sends a body of its own and closes this one."""
+    stand = make_stand(OM_JOURNAL_FSYNC="true")
+    stand.settle_path()
+
+    reader(stand.app(environ_of(), lambda *_: None))
+
     assert len(flushed) == 1
+
+
+@pytest.mark.parametrize("reader", [list, lambda body: body.close()])
+def test_a_reader_that_cannot_wait_gets_no_200_for_an_event_that_the_disk_refused(
+    make_stand, monkeypatch, reader
+):
+    stand = make_stand()
+    stand.settle_path()
+    body = stand.app(environ_of(), lambda *_: None)
+    monkeypatch.setattr("os.write", lambda *_: 0)
+
+    with pytest.raises(NotDurableError) as refused:
+        reader(body)
+
+    assert refused.value.response.status == 503
 
 
 def test_no_secret_is_in_the_application_s_configuration(stand):

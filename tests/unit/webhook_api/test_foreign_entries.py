@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.webhook_api.journals import NOW_US, die, journal_in, keep, left_by_a_dead_process
-from webhook_api.journal import Entry, WaitingSegments, read_segment
+from webhook_api.journal import Backlog, Entry, read_segment
 
 NOBODY = 65534
 
@@ -60,12 +60,12 @@ def _journal_with_a_foreign_file(home):
     [
         (_file, "no directory"),
         (_directory, "has no lock file; 0 bytes of events in it"),
-        (_named_like_a_segment, "holds files that are not the journal's"),
+        (_named_like_a_segment, "contains files that are not the journal's"),
         (_link_to_a_journal, "a symbolic link"),
         (_link_to_nowhere, "a symbolic link"),
         (_lock_that_is_a_link, "too many levels of symbolic links"),
         (_journal_without_its_lock, "has no lock file; 19 bytes of events in it"),
-        (_journal_with_a_foreign_file, "holds files that are not the journal's"),
+        (_journal_with_a_foreign_file, "contains files that are not the journal's"),
     ],
 )
 def test_a_foreign_entry_is_told_once_and_stepped_around(tmp_path, put, reason):
@@ -154,7 +154,7 @@ def test_without_a_free_descriptor_a_dead_process_s_directory_waits(tmp_path):
 
 
 def _waiting(*segments):
-    waiting = WaitingSegments()
+    waiting = Backlog()
     waiting.extend(segments)
     return waiting
 
@@ -166,11 +166,11 @@ def test_an_intact_segment_is_kept_while_no_descriptor_is_free(tmp_path):
     waiting = _waiting(segment)
 
     with _no_descriptor_free():
-        assert waiting.take(10) == ([], [])
+        assert waiting.read(10) == ([], [])
     assert (waiting.unreadable, waiting.size) == (1, segment.size)
-    waiting.try_again(now=10.0)
+    waiting.retry_unreadable(now=10.0)
 
-    assert waiting.take(10) == ([Entry(b"p", b"body")], [segment])
+    assert waiting.read(10) == ([Entry(b"p", b"body")], [segment])
     journal.discard(segment)
     assert not (tmp_path / "damaged").exists()
     assert journal.size == 0
@@ -193,13 +193,13 @@ def test_a_segment_that_the_disk_does_not_give_holds_up_no_other(tmp_path, monke
 
     with monkeypatch.context() as failing, capture_logs() as lines:
         failing.setattr(Path, "read_bytes", give)
-        assert waiting.take(10) == ([], [])
-        assert waiting.take(10) == ([Entry(b"p", b"two")], [segments[1]])
-        waiting.try_again(now=10.0)
-        assert waiting.take(10) == ([], [])
-    waiting.try_again(now=20.0)
+        assert waiting.read(10) == ([], [])
+        assert waiting.read(10) == ([Entry(b"p", b"two")], [segments[1]])
+        waiting.retry_unreadable(now=10.0)
+        assert waiting.read(10) == ([], [])
+    waiting.retry_unreadable(now=20.0)
 
-    assert waiting.take(10) == ([Entry(b"p", b"one")], [segments[0]])
+    assert waiting.read(10) == ([Entry(b"p", b"one")], [segments[0]])
     assert [line["event"] for line in lines] == ["journal_segment_unreadable"]
     assert not segments[0].is_damaged
 
@@ -211,7 +211,7 @@ def test_a_segment_that_somebody_deleted_is_told_and_let_go(tmp_path):
     segment.path.unlink()
 
     with capture_logs() as lines:
-        assert _waiting(segment).take(10) == ([], [segment])
+        assert _waiting(segment).read(10) == ([], [segment])
     journal.discard(segment)
 
     assert [line["event"] for line in lines] == ["journal_segment_missing"]

@@ -9,7 +9,7 @@ import sys, threading
 import webhook_api.gunicorn_conf as configuration
 before = set(sys.modules)
 import webhook_api.http
-from webhook_api.gunicorn_conf import make_edge
+from webhook_api.gunicorn_conf import make_service
 print(sorted(set(sys.modules) - before), threading.active_count())
 """
 

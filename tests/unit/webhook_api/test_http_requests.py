@@ -5,33 +5,35 @@ import tracemalloc
 import h11
 import pytest
 
-from webhook_api.http.gateway import template_of
-from webhook_api.http.request import HEAD_BYTES, RequestReader
+from webhook_api.http.request import MAX_HEAD_BYTES, RequestReader
+from webhook_api.http.wsgi import make_environ
 
 BODY_BYTES = 1000
-TEMPLATE = template_of(("127.0.0.1", "8080"), ("127.0.0.1", "9"))
+TEMPLATE = make_environ(("127.0.0.1", "8080"), ("127.0.0.1", "9"))
 
 
 class Sink:
-    """Who is told what was read."""
+    """Collects what was read."""
 
-    def __init__(self, *, inviting=True):
+    def __init__(self, *, inviting=True, body_bytes=BODY_BYTES):
         self.answered = []
         self.refused = []
         self.invited = 0
         self._inviting = inviting
+        self.reader = RequestReader(
+            TEMPLATE,
+            body_bytes,
+            answer=lambda environ, keep_alive: self.answered.append((environ, keep_alive)),
+            refuse=lambda response: self.refused.append(response.status),
+            invite=self._invite,
+        )
 
-    def is_inviting(self):
+    def feed(self, data):
+        self.reader.feed(memoryview(data))
+
+    def _invite(self):
+        self.invited += self._inviting
         return self._inviting
-
-    def go_on(self):
-        self.invited += 1
-
-    def refuse(self, answer):
-        self.refused.append(answer.status)
-
-    def answer(self, environ, *, keep_alive):
-        self.answered.append((environ, keep_alive))
 
     @property
     def environ(self):
@@ -41,16 +43,15 @@ class Sink:
 
 def read(data, *, step=None, sink=None):
     sink = sink or Sink()
-    reader = RequestReader(TEMPLATE, BODY_BYTES, sink)
     for start in range(0, len(data), step or len(data)):
         if not sink.refused:
-            reader.feed(memoryview(data[start : start + (step or len(data))]))
+            sink.feed(data[start : start + (step or len(data))])
     return sink
 
 
 def by_h11(data):
     """Return method, target, headers and body as h11 reads them, or None where it refuses."""
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
     connection.receive_data(data)
     connection.receive_data(b"")
     request, body = None, b""
@@ -219,29 +220,27 @@ def test_a_trailer_is_no_header(step):
 )
 def test_what_goes_on_without_end_is_refused_at_the_bound(start, rest):
     sink = Sink()
-    reader = RequestReader(TEMPLATE, BODY_BYTES, sink)
-    reader.feed(memoryview(start))
+    sink.feed(start)
     fed = 0
-    while not sink.refused and fed < 10 * HEAD_BYTES:
-        reader.feed(memoryview(rest))
+    while not sink.refused and fed < 10 * MAX_HEAD_BYTES:
+        sink.feed(rest)
         fed += len(rest)
 
     assert sink.refused == [431]
-    assert fed <= HEAD_BYTES + len(rest)
+    assert fed <= MAX_HEAD_BYTES + len(rest)
 
 
 @pytest.mark.parametrize("before", [b"", head()], ids=["first", "pipelined"])
-@pytest.mark.parametrize("split", [0, 1, HEAD_BYTES // 2, HEAD_BYTES])
-@pytest.mark.parametrize("surplus", [0, 1, HEAD_BYTES // 4])
+@pytest.mark.parametrize("split", [0, 1, MAX_HEAD_BYTES // 2, MAX_HEAD_BYTES])
+@pytest.mark.parametrize("surplus", [0, 1, MAX_HEAD_BYTES // 4])
 def test_the_limit_of_a_head_holds_however_it_is_split_into_reads(surplus, split, before):
     empty = head("X: ", start="GET /a HTTP/1.1")
-    data = head("X: " + "y" * (HEAD_BYTES - len(empty) + surplus), start="GET /a HTTP/1.1")
+    data = head("X: " + "y" * (MAX_HEAD_BYTES - len(empty) + surplus), start="GET /a HTTP/1.1")
     sink = Sink()
-    reader = RequestReader(TEMPLATE, BODY_BYTES, sink)
     if before:
-        reader.feed(memoryview(before))
+        sink.feed(before)
     for part in (data[:split], data[split:]):
-        reader.feed(memoryview(part))
+        sink.feed(part)
 
     assert sink.refused[:1] == ([431] if surplus else [])
     assert len(sink.answered) == bool(before) + (not surplus)
@@ -249,17 +248,16 @@ def test_the_limit_of_a_head_holds_however_it_is_split_into_reads(surplus, split
 
 def test_a_body_in_small_chunks_costs_little_more_memory_than_its_bytes():
     size = 200_000
-    sink = Sink()
-    reader = RequestReader(TEMPLATE, size, sink)
-    reader.feed(memoryview(head(CHUNKED)))
+    sink = Sink(body_bytes=size)
+    sink.feed(head(CHUNKED))
     tracemalloc.start()
     try:
         for _ in range(size // 2):
-            reader.feed(memoryview(b"2\r\nxy\r\n"))
+            sink.feed(b"2\r\nxy\r\n")
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    reader.feed(memoryview(b"0\r\n\r\n"))
+    sink.feed(b"0\r\n\r\n")
 
     assert used < 2 * size
     assert sink.environ["wsgi.input"].read() == b"xy" * (size // 2)
@@ -323,7 +321,7 @@ def test_a_sender_that_asks_first_is_answered_without_its_body_where_bodies_are_
 
     [(environ, keep_alive)] = sink.answered
     assert (sink.invited, keep_alive) == (0, False)
-    with pytest.raises(OSError, match="not sent for"):
+    with pytest.raises(OSError, match="not requested"):
         environ["wsgi.input"].read()
 
 

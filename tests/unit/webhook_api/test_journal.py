@@ -12,11 +12,11 @@ from webhook_api.journal import (
     Damage,
     Entry,
     JournalFullError,
+    encode_header,
     journal_directories,
     read_segment,
-    record_header,
 )
-from webhook_api.journal.segment_file import HEADER
+from webhook_api.journal.segments import HEADER
 
 
 def _entries(journal):
@@ -117,7 +117,7 @@ def test_a_write_cut_short_by_the_disk_leaves_no_half_record(tmp_path):
 
 
 def _record(properties, body):
-    return record_header(properties, body) + properties + body
+    return encode_header(properties, body) + properties + body
 
 
 def test_a_truncated_last_record_is_damage_and_the_rest_is_read(tmp_path):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from webhook_api.backpressure.queue_depth import Members, QueueReport, members_of
-from webhook_api.relay.majority import FRESH_SECONDS, Majority
-from webhook_api.relay.majority_watch import MajorityWatch
+from messaging.management import Members
+from webhook_api.backpressure import QueueReport
+from webhook_api.relay.majority import FRESH_SECONDS, Majority, MajorityWatch
 
 CONNECTED = 100.0
 
@@ -49,25 +49,23 @@ CASES = {
 
 @pytest.mark.parametrize(("reports", "now", "expected"), CASES.values(), ids=CASES)
 def test_a_majority_is_there_when_the_connections_own_node_saw_it_lately(reports, now, expected):
-    majority = Majority(members=3).connected(CONNECTED, address=0)
+    majority = Majority(members=3).connect(CONNECTED, address=0)
     for report in reports:
-        majority = majority.told(report)
+        majority = majority.update(report)
 
-    assert majority.is_there(now) is expected
+    assert majority.is_present(now) is expected
 
 
 def test_what_one_connection_saw_says_nothing_of_the_next():
-    majority = (
-        Majority(members=3).connected(CONNECTED, address=0).told(ALL).connected(CONNECTED + 2, address=0)
-    )
+    majority = Majority(members=3).connect(CONNECTED, address=0).update(ALL).connect(CONNECTED + 2, address=0)
 
-    assert not majority.is_there(CONNECTED + 3)
+    assert not majority.is_present(CONNECTED + 3)
 
 
 def test_where_addresses_are_not_paired_any_nodes_word_counts():
-    majority = Majority(members=3).connected(CONNECTED, address=None).told(_report(3, address=2))
+    majority = Majority(members=3).connect(CONNECTED, address=None).update(_report(3, address=2))
 
-    assert majority.is_there(LATER)
+    assert majority.is_present(LATER)
 
 
 @pytest.mark.parametrize(
@@ -79,25 +77,12 @@ def test_before_anything_was_told_several_addresses_are_taken_for_a_cluster(
 ):
     watch = MajorityWatch(tmp_path, brokers=brokers, management_addresses=addresses, is_needed=is_needed)
 
-    assert watch.is_there(0.0) is expected
+    assert watch.is_present(0.0) is expected
 
 
 @pytest.mark.parametrize(("total", "expected"), [(1, True), (3, False)])
 def test_the_number_of_members_is_remembered_over_a_restart(tmp_path, total, expected):
     for_one = {"brokers": 2, "management_addresses": 2, "is_needed": True}
-    MajorityWatch(tmp_path, **for_one).told(_report(total, total=total))
+    MajorityWatch(tmp_path, **for_one).on_report(_report(total, total=total))
 
-    assert MajorityWatch(tmp_path, **for_one).is_there(0.0) is expected
-
-
-@pytest.mark.parametrize(
-    ("queue", "expected"),
-    [
-        ({"members": ["a", "b", "c"], "online": ["c", "a"], "leader": "a"}, Members(3, 2, has_leader=True)),
-        ({"members": ["a", "b", "c"], "online": ["c", "a"], "leader": "b"}, Members(3, 2, has_leader=False)),
-        ({"members": ["a", "b"], "online": ["b", "x"], "leader": "b"}, Members(2, 1, has_leader=True)),
-        ({"messages": 7}, None),
-    ],
-)
-def test_members_are_read_as_the_management_api_names_them(queue, expected):
-    assert members_of(queue) == expected
+    assert MajorityWatch(tmp_path, **for_one).is_present(0.0) is expected

@@ -3,7 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from webhook_api.health import Health
-from webhook_api.metrics import metrics_of
+from webhook_api.metrics import render_metrics
 
 DETAILS = {
     "journal_bytes": 1000,
@@ -33,7 +33,7 @@ DETAILS = {
 
 
 def samples(details, *, is_ready=True):
-    text = metrics_of(lambda: Health(is_ready, details)).decode()
+    text = render_metrics(lambda: Health(is_ready, details)).decode()
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from messaging.envelope import WEBHOOK, encode_properties
-from webhook_api.journal import Entry, Segment, record_header
+from webhook_api.journal import Entry, Segment, encode_header
 from webhook_api.relay.oversized import Oversized
 from webhook_api.relay.republisher import Republisher
 
@@ -14,8 +14,8 @@ PROPERTIES = encode_properties("message-1", 1_700_000_000_000_000, "request-1", 
 SMALL, LARGE, LAST = b"small", b"x" * (LIMIT + 1), b"last"
 
 
-class NarrowOutlet:
-    """An open outlet that takes bodies of up to LIMIT bytes."""
+class NarrowLink:
+    """An open link that takes bodies of up to LIMIT bytes."""
 
     is_open = True
     buffered_bytes = 0
@@ -36,15 +36,15 @@ class NarrowOutlet:
 
 
 @pytest.fixture
-def outlet():
-    return NarrowOutlet()
+def link():
+    return NarrowLink()
 
 
 @pytest.fixture
 def segment(tmp_path):
     path = tmp_path / "1.segment"
     path.write_bytes(
-        b"".join(record_header(PROPERTIES, body) + PROPERTIES + body for body in (SMALL, LARGE, LAST))
+        b"".join(encode_header(PROPERTIES, body) + PROPERTIES + body for body in (SMALL, LARGE, LAST))
     )
     return Segment(path, size=path.stat().st_size)
 
@@ -67,38 +67,38 @@ def test_a_person_finds_the_body_and_the_reason(tmp_path):
     assert (reason["message_id"], reason["request_id"]) == ("message-1", "request-1")
 
 
-def test_neighbours_are_published_and_the_segment_goes_on(tmp_path, loop, outlet, segment):
-    republisher = Republisher(loop, outlet, Oversized(tmp_path / "oversized"), lambda: 0)
+def test_neighbours_are_published_and_the_segment_goes_on(tmp_path, loop, link, segment):
+    republisher = Republisher(loop, link, Oversized(tmp_path / "oversized"), lambda: 0)
     republisher.extend([segment])
     republisher.allow(100)
     _turns(loop)
 
-    assert outlet.published == [SMALL, LAST]
-    assert outlet.to_prove == [segment]
+    assert link.published == [SMALL, LAST]
+    assert link.to_prove == [segment]
 
 
-def test_while_the_file_cannot_be_written_the_event_and_those_behind_it_wait(tmp_path, loop, outlet, segment):
+def test_while_the_file_cannot_be_written_the_event_and_those_behind_it_wait(tmp_path, loop, link, segment):
     directory = tmp_path / "oversized"
     directory.write_text("in the way")
-    republisher = Republisher(loop, outlet, Oversized(directory), lambda: 0)
+    republisher = Republisher(loop, link, Oversized(directory), lambda: 0)
     republisher.extend([segment])
     for _ in range(2):
         republisher.allow(100)
         _turns(loop)
-    assert (outlet.published, outlet.to_prove) == ([SMALL], [])
+    assert (link.published, link.to_prove) == ([SMALL], [])
 
     directory.unlink()
     republisher.allow(100)
     _turns(loop)
 
-    assert outlet.published == [SMALL, LAST]
-    assert outlet.to_prove == [segment]
+    assert link.published == [SMALL, LAST]
+    assert link.to_prove == [segment]
 
 
-def test_an_interruption_meanwhile_starts_over_with_the_whole_segment(tmp_path, loop, outlet, segment):
+def test_an_interruption_meanwhile_starts_over_with_the_whole_segment(tmp_path, loop, link, segment):
     directory = tmp_path / "oversized"
     directory.write_text("in the way")
-    republisher = Republisher(loop, outlet, Oversized(directory), lambda: 0)
+    republisher = Republisher(loop, link, Oversized(directory), lambda: 0)
     republisher.extend([segment])
     republisher.allow(100)
     _turns(loop)
@@ -108,5 +108,5 @@ def test_an_interruption_meanwhile_starts_over_with_the_whole_segment(tmp_path, 
     republisher.allow(100)
     _turns(loop)
 
-    assert outlet.published == [SMALL, SMALL, LAST]
-    assert outlet.to_prove == [segment]
+    assert link.published == [SMALL, SMALL, LAST]
+    assert link.to_prove == [segment]

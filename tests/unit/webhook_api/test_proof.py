@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from webhook_api.journal import Segment
-from webhook_api.relay.barrier import GRACE_SECONDS, Barrier
-from webhook_api.relay.confirms import Confirms
+from webhook_api.relay.proof import GRACE_SECONDS, Barrier, Confirms
 
 ONE = Segment(Path("1"), size=1)
 TWO = Segment(Path("2"), size=1)
@@ -17,10 +16,10 @@ class ByProbes(Barrier):
 
     def broker_takes_all(self, now, last_tag):
         del last_tag
-        self.ask()
-        self.answer(now, now)
-        self.ask()
-        return self.answer(now + GRACE_SECONDS, now + GRACE_SECONDS)
+        self.on_probe_sent()
+        self.on_probe_answered(now, now)
+        self.on_probe_sent()
+        return self.on_probe_answered(now + GRACE_SECONDS, now + GRACE_SECONDS)
 
 
 class ByConfirms(Confirms):
@@ -28,7 +27,7 @@ class ByConfirms(Confirms):
 
     def broker_takes_all(self, now, last_tag):
         self.confirm(last_tag, is_multiple=True)
-        return self.answer(now, now)
+        return self.on_probe_answered(now, now)
 
 
 @pytest.fixture(params=[ByProbes, ByConfirms])
@@ -46,16 +45,16 @@ def test_what_the_broker_has_is_let_go_of_in_order(proof):
 
 def test_one_answer_proves_nothing_by_itself(proof):
     proof.add(ONE, 1)
-    proof.ask()
+    proof.on_probe_sent()
 
-    assert proof.answer(100.0, 100.0) == []
+    assert proof.on_probe_answered(100.0, 100.0) == []
     assert proof.segments == [ONE]
 
 
 def test_an_interruption_gives_everything_unproven_back_in_order(proof):
     proof.add(ONE, 1)
-    proof.ask()
-    proof.answer(100.0, 100.0)
+    proof.on_probe_sent()
+    proof.on_probe_answered(100.0, 100.0)
     proof.add(TWO, 2)
 
     assert proof.interrupt() == [ONE, TWO]
@@ -65,34 +64,34 @@ def test_an_interruption_gives_everything_unproven_back_in_order(proof):
 def test_what_was_heard_before_an_interruption_proves_nothing_of_what_is_published_again(proof):
     proof.add(ONE, 2)
     proof.broker_takes_all(100.0, 1)
-    proof.ask()
+    proof.on_probe_sent()
     proof.interrupt()
     proof.add(ONE, 1)
 
-    assert proof.answer(200.0, 200.0) == []
+    assert proof.on_probe_answered(200.0, 200.0) == []
     assert proof.segments == [ONE]
 
 
 def test_a_second_answer_before_the_grace_period_proves_nothing():
     barrier = Barrier()
     barrier.add(ONE, 1)
-    barrier.ask()
-    barrier.answer(100.0, 100.0)
-    barrier.ask()
+    barrier.on_probe_sent()
+    barrier.on_probe_answered(100.0, 100.0)
+    barrier.on_probe_sent()
 
-    assert barrier.answer(100.0 + GRACE_SECONDS - 0.01, 100.0 + GRACE_SECONDS - 0.01) == []
+    assert barrier.on_probe_answered(100.0 + GRACE_SECONDS - 0.01, 100.0 + GRACE_SECONDS - 0.01) == []
     assert barrier.segments == [ONE]
 
 
 def test_an_answer_says_nothing_of_what_was_published_after_its_question():
     barrier = Barrier()
     barrier.add(ONE, 1)
-    barrier.ask()
+    barrier.on_probe_sent()
     barrier.add(TWO, 2)
-    barrier.answer(100.0, 100.0)
-    barrier.ask()
+    barrier.on_probe_answered(100.0, 100.0)
+    barrier.on_probe_sent()
 
-    assert barrier.answer(100.0 + GRACE_SECONDS, 100.0 + GRACE_SECONDS) == [ONE]
+    assert barrier.on_probe_answered(100.0 + GRACE_SECONDS, 100.0 + GRACE_SECONDS) == [ONE]
     assert barrier.segments == [TWO]
 
 
@@ -105,11 +104,11 @@ def test_answers_prove_a_segment_only_if_a_majority_was_seen_a_grace_period_afte
 ):
     barrier = Barrier()
     barrier.add(ONE, 1)
-    barrier.ask()
-    barrier.answer(100.0, 100.0)
-    barrier.ask()
+    barrier.on_probe_sent()
+    barrier.on_probe_answered(100.0, 100.0)
+    barrier.on_probe_sent()
 
-    assert barrier.answer(200.0, majority_until) == proven
+    assert barrier.on_probe_answered(200.0, majority_until) == proven
 
 
 @pytest.mark.parametrize(
@@ -134,4 +133,4 @@ def test_a_segment_is_confirmed_when_every_tag_up_to_its_last_is(confirmed, prov
     for tag, is_multiple in confirmed:
         confirms.confirm(tag, is_multiple=is_multiple)
 
-    assert confirms.answer(100.0, 100.0) == proven
+    assert confirms.on_probe_answered(100.0, 100.0) == proven

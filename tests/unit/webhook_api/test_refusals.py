@@ -1,44 +1,34 @@
 """Every refusal is counted; of an attack a few lines a second are logged, with how many were left out."""
 
+from collections import Counter
+
 from structlog.testing import capture_logs
 
+from tests.unit.webhook_api.fakes import FakeClock
 from webhook_api.ingest import TOO_LARGE, UNAUTHORIZED
-from webhook_api.refusals import LINES_A_SECOND, Refusals
-from webhook_api.statistics import Statistics
-
-
-class Clock:
-    now = 100.0
-
-    def monotonic(self):
-        return self.now
-
-    def now_us(self):
-        return 0
+from webhook_api.statistics import LINES_PER_SECOND, Refusals
 
 
 def test_of_a_flood_a_few_lines_a_second_are_left_and_the_next_says_how_many_were_not():
-    clock = Clock()
-    statistics = Statistics(clock, "p", 60.0)
-    refusals = Refusals(clock, statistics)
+    clock, counts = FakeClock(), Counter()
+    refusals = Refusals(clock, counts)
     with capture_logs() as lines:
         for _ in range(1000):
-            refusals.note(UNAUTHORIZED, "signature missing")
-        clock.now += 1
-        refusals.note(UNAUTHORIZED, "signature missing")
+            refusals.record(UNAUTHORIZED, "signature missing")
+        clock.seconds += 1
+        refusals.record(UNAUTHORIZED, "signature missing")
 
-    assert len(lines) == LINES_A_SECOND + 1
-    assert lines[-1]["left_out"] == 1000 - LINES_A_SECOND
-    assert statistics.refusals == {"401": 1001}
+    assert len(lines) == LINES_PER_SECOND + 1
+    assert lines[-1]["left_out"] == 1000 - LINES_PER_SECOND
+    assert counts == {"401": 1001}
 
 
 def test_a_flood_of_one_kind_hides_no_other():
-    clock = Clock()
-    refusals = Refusals(clock, Statistics(clock, "p", 60.0))
+    refusals = Refusals(FakeClock(), Counter())
     with capture_logs() as lines:
         for _ in range(100):
-            refusals.note(UNAUTHORIZED, "signature missing")
-        refusals.note(TOO_LARGE, request_id="r-1")
+            refusals.record(UNAUTHORIZED, "signature missing")
+        refusals.record(TOO_LARGE, request_id="r-1")
 
     assert lines[-1] == {
         "event": "webhook_refused",

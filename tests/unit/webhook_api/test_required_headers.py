@@ -3,7 +3,7 @@
 import pytest
 
 from messaging.errors import ConfigurationError
-from webhook_api.routes import BUS_PATH, WEBHOOK_PATH
+from webhook_api.application import BUS_PATH, WEBHOOK_PATH
 
 HEADERS = {
     "X-Webhook-Source": ("HTTP_X_WEBHOOK_SOURCE", "genesys-cloud-0123456789"),

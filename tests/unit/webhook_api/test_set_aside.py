@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from webhook_api.set_aside import DAY_SECONDS, delete_expired
+from webhook_api.relay.oversized import DAY_SECONDS, delete_expired
 
 NOW = 1_800_000_000.0
 

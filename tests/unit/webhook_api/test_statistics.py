@@ -4,27 +4,14 @@ import pytest
 
 from messaging.edge_statistics import EdgeStatistics, decoded_statistics
 from messaging.envelope import STATISTICS, own_envelope
-from webhook_api.answer import Answer
+from tests.unit.webhook_api.fakes import FakeClock
 from webhook_api.journal import read_segment
 from webhook_api.statistics import Statistics
-
-REFUSED = Answer(429, "too many requests", 5)
-
-
-class MovedClock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def now_us(self):
-        return round(self.now * 1_000_000)
-
-    def monotonic(self):
-        return self.now
 
 
 @pytest.fixture
 def clock():
-    return MovedClock()
+    return FakeClock(1000.0)
 
 
 @pytest.fixture
@@ -34,68 +21,68 @@ def statistics(clock):
 
 def answer(statistics, clock, answers=1, seconds=0.0):
     statistics.open_turn()
-    clock.now += seconds
-    statistics.close_turn(answers, is_kept=True)
+    clock.seconds += seconds
+    statistics.close_turn(answers, is_durable=True)
 
 
 def test_answers_are_counted_by_how_soon_they_left(statistics, clock):
     for answers, seconds in ((16, 0.0), (3, 0.0078125), (2, 0.5), (1, 3.5), (1, 11.0)):
         answer(statistics, clock, answers, seconds)
-    told = statistics.told()
+    told = statistics.collect()
 
     assert (told.answered, told.within, told.longest_us) == (23, (19, 19, 21, 21, 22), 11_000_000)
     assert (told.began_at_us, told.refused) == (1_000_000_000, {})
 
-    # Prometheus' histogram goes on, whatever was reported.
+    # Prometheus' histogram goes on, whatever has been sent.
     statistics.begin()
     answer(statistics, clock, 2, 0.5)
-    assert statistics.told().within == (0, 0, 2, 2, 2)
+    assert statistics.collect().within == (0, 0, 2, 2, 2)
     assert statistics.durations == [19, 0, 4, 0, 1, 1]
     assert statistics.seconds == 3 * 0.0078125 + 4 * 0.5 + 3.5 + 11.0
 
 
-def test_refusals_are_counted_by_their_status_and_returned(statistics):
-    assert statistics.refused(REFUSED) is REFUSED
-    statistics.close_turn(2, is_kept=False)
+def test_refusals_are_counted_by_their_status(statistics):
+    statistics.refusals["429"] += 1
+    statistics.close_turn(2, is_durable=False)
 
-    assert statistics.told().refused == {"429": 1, "503": 2}
-    assert statistics.told().answered == 0
+    assert statistics.collect().refused == {"429": 1, "503": 2}
+    assert statistics.collect().answered == 0
 
     statistics.begin()
-    assert statistics.told() is None
+    assert statistics.collect() is None
     assert statistics.refusals == {"429": 1, "503": 2}
 
 
 def test_an_interval_is_told_when_it_is_over_and_the_next_begins_at_nothing(statistics, clock):
     answer(statistics, clock)
-    clock.now += 59.0
-    assert statistics.look(59.0) is None
-    clock.now += 1.0
-    told = statistics.look(1.0)
+    clock.seconds += 59.0
+    assert statistics.collect_due(59.0) is None
+    clock.seconds += 1.0
+    told = statistics.collect_due(1.0)
     statistics.begin()
 
     assert (told.answered, told.seconds) == (1, 60.0)
-    assert statistics.told() is None
+    assert statistics.collect() is None
 
 
 def test_where_nothing_was_answered_nothing_is_told(statistics, clock):
-    clock.now += 90.0
+    clock.seconds += 90.0
 
-    assert statistics.look(90.0) is None
+    assert statistics.collect_due(90.0) is None
 
 
 def test_how_long_the_loop_was_held_up_is_told_since_requests_may_have_waited_for_it(statistics, clock):
     answer(statistics, clock)
-    clock.now += 61.0
-    assert statistics.look(1.0).longest_us == 60_000_000
+    clock.seconds += 61.0
+    assert statistics.collect_due(1.0).longest_us == 60_000_000
 
 
 def test_where_it_is_turned_off_nothing_is_told(clock):
     statistics = Statistics(clock, "process", 0.0)
-    statistics.refused(REFUSED)
-    clock.now += 90.0
+    statistics.refusals["429"] += 1
+    clock.seconds += 90.0
 
-    assert (statistics.look(90.0), statistics.told()) == (None, None)
+    assert (statistics.collect_due(90.0), statistics.collect()) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +115,7 @@ def test_what_was_answered_goes_the_way_of_events(stand):
     stand.post(b'{"secret": "words"}')
     stand.post(b"{}", HTTP_X_HUB_SIGNATURE_256="sha256=none")
     edge = stand._edge
-    edge._tell(edge._statistics.told())
+    edge._send_statistics(edge._statistics.collect())
     edge.relay._end_turn()
 
     *_, entry = read_segment(edge._journal.active.path)
@@ -138,4 +125,4 @@ def test_what_was_answered_goes_the_way_of_events(stand):
     assert (told.answered, told.refused["401"]) == (1, 1)
     assert b"words" not in envelope.body
     assert edge.status()["journal"]["accepted"] == 1
-    assert edge._statistics.told() is None
+    assert edge._statistics.collect() is None

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event as engine_event
 from sqlalchemy import text
 
-from messaging.admin import broker_session, dead_lettering, peek
+from messaging.admin import broker_session, dead_letters, peek
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.topology import DEAD_LETTER_RECORDS
@@ -160,7 +160,7 @@ def test_dead_letters_that_a_slow_broker_confirmed_are_not_published_again(stand
         stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(4)])
         stand.wait_for(lambda: not stand.waiting())
     declare_topology(vhost.amqp_url)
-    publish, published = dead_lettering._publish, []
+    publish, published = dead_letters._publish, []
 
     def publish_slowly(channel, letter):
         publish(channel, letter)
@@ -168,8 +168,8 @@ def test_dead_letters_that_a_slow_broker_confirmed_are_not_published_again(stand
         if len(published) == 3:
             channel.connection.sleep(SECONDS)
 
-    monkeypatch.setattr(dead_lettering, "_publish", publish_slowly)
-    monkeypatch.setattr(dead_lettering, "LETTERS_SECONDS", 3.0)
+    monkeypatch.setattr(dead_letters, "_publish", publish_slowly)
+    monkeypatch.setattr(dead_letters, "PUBLISH_SECONDS", 3.0)
     publisher = stand.publisher(vhost.amqp_url)
     told = "SELECT outbox_id FROM deliveries WHERE dead_lettered_at IS NOT NULL"
     with pytest.raises(RetryLaterError, match="confirmed nothing"):

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from messaging import topology
-from messaging.admin import Republisher, dead_letters_in_hand
-from messaging.admin.dead_letter_queue import DeadLettersInHandError
+from messaging.admin import EventPublisher, lock_dead_letters
+from messaging.admin.dead_letters import DeadLettersLockedError
 from messaging.broker import addresses
 from messaging.clock import SystemClock
 from messaging.envelope import decode_properties, encode_properties
@@ -97,7 +97,7 @@ def test_a_list_reads_the_records_and_takes_no_message(vhost, working, channel, 
         wait_until(lambda: buried(channel) == 2)
 
     # Another omctl works with the letters meanwhile.
-    with dead_letters_in_hand((vhost.amqp_url,), client_name="test"):
+    with lock_dead_letters((vhost.amqp_url,), client_name="test"):
         listed = omctl("list")
         assert omctl("show", "broken")["code"] == "not_json"
     letters = [
@@ -211,13 +211,13 @@ def test_what_arrives_during_a_replay_is_not_touched_and_what_is_passed_over_sta
     channel, omctl, monkeypatch
 ):
     monkeypatch.setattr(dead_letters_module, "MAX_WINDOW", 4)
-    publish_again = Republisher.publish
+    publish_again = EventPublisher.publish
 
     def die_again(self, envelope):
         publish_again(self, envelope)
         bury(channel, envelope.message_id, b"anew")
 
-    monkeypatch.setattr(Republisher, "publish", die_again)
+    monkeypatch.setattr(EventPublisher, "publish", die_again)
     for number in range(8):
         bury(channel, f"m-{number}", body(number))
     bury(channel, "m-1", body(1))
@@ -244,14 +244,14 @@ def test_a_replay_stops_at_its_limit(channel, omctl):
 def test_a_replay_that_is_stopped_leaves_the_other_letters_open(channel, omctl, monkeypatch):
     for number in range(8):
         bury(channel, f"m-{number}", body(number))
-    publish_again = Republisher.publish
+    publish_again = EventPublisher.publish
 
     def stop(self, envelope):
         publish_again(self, envelope)
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Republisher, "publish", stop)
+        patched.setattr(EventPublisher, "publish", stop)
         told = omctl("replay", "--reason", "try", "--yes", status=1)
     assert (told["done"], told["cancelled"]) == (1, True)
     wait_until(lambda: buried(channel) == 7)
@@ -287,14 +287,14 @@ def test_a_named_letter_that_cannot_be_had_is_told_of(channel, invoke):
 def test_a_replay_that_is_cut_off_says_how_far_it_came(channel, invoke, monkeypatch):
     for number in range(3):
         bury(channel, f"m-{number}", body(number))
-    publish_again, taken = Republisher.publish, []
+    publish_again, taken = EventPublisher.publish, []
 
     def refuse_the_second(self, envelope):
         if taken:
             raise BrokerUnavailableError("away")
         taken.append(publish_again(self, envelope))
 
-    monkeypatch.setattr(Republisher, "publish", refuse_the_second)
+    monkeypatch.setattr(EventPublisher, "publish", refuse_the_second)
     result = invoke("replay", "--reason", "try", "--yes")
     assert isinstance(result.exception, BrokerUnavailableError)
     assert "0 of 3 replayed; the same command continues." in result.stderr
@@ -336,10 +336,10 @@ def test_discarded_letters_leave_the_queue_and_their_bodies_are_kept(channel, om
 
 
 def test_two_people_do_not_work_with_them_at_once(vhost, channel):
-    with dead_letters_in_hand((vhost.amqp_url,), client_name="one"), pytest.raises(DeadLettersInHandError):  # noqa: SIM117
-        with dead_letters_in_hand((vhost.amqp_url,), client_name="two"):
+    with lock_dead_letters((vhost.amqp_url,), client_name="one"), pytest.raises(DeadLettersLockedError):  # noqa: SIM117
+        with lock_dead_letters((vhost.amqp_url,), client_name="two"):
             pass
-    with dead_letters_in_hand((vhost.amqp_url,), client_name="three"):
+    with lock_dead_letters((vhost.amqp_url,), client_name="three"):
         pass
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from messaging.admin import Republisher
+from messaging.admin import EventPublisher
 from messaging.errors import BrokerUnavailableError
 from omctl.commands.replay import replay as command
 from tests.integration.workers.consuming import depth, wait_until
@@ -126,7 +126,7 @@ def test_a_broker_that_goes_away_leaves_the_command_that_continues(
     def refuse(_self, _envelope):
         raise BrokerUnavailableError("away")
 
-    monkeypatch.setattr(Republisher, "publish", refuse)
+    monkeypatch.setattr(EventPublisher, "publish", refuse)
     environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
     result = CliRunner().invoke(command, ["--since", "1h", "--reason", "try", "--yes"], env=environment)
     [(intervention, outcome)] = query("SELECT intervention_id, outcome FROM interventions")

@@ -6,12 +6,12 @@ import sys
 import pika
 import pytest
 
+from messaging.management import QueueDepths
 from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
 from tests.integration.workers.operating import fast_scaler
 from tests.servers import ServerProcess
 from tests.services import Service, declare_topology, running
 from workers.db.migrations import schema
-from workers.queue_depths import QueueDepths
 
 BACKLOG = 3000
 

@@ -1,0 +1,206 @@
+"""Give one operator at a time the dead letters, window by window; publish those of destinations."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pika
+from pika.exceptions import ChannelClosedByBroker
+
+from messaging.admin.session import EventPublisher, broker_session
+from messaging.broker import confirms_within
+from messaging.envelope import envelope_of
+from messaging.errors import OpenMessagingError
+from messaging.topology import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+    from pika.spec import BasicProperties
+
+    from messaging.envelope import Envelope
+
+LOCK_QUEUE: Final = "open-messaging.dead-letters-in-hand"
+"""An empty queue that only one connection can have: its owner works with the dead letters."""
+
+LOCKED: Final = 405
+
+MAX_WINDOW: Final = 100
+"""Dead letters that are processed together. Twice as many are held, so at most 200 MiB of bodies."""
+
+PUBLISH_SECONDS: Final = 15.0
+"""For all dead letters of a call: longer than the election of a queue's leader, and short enough that a
+process ends by itself at SIGTERM before systemd kills it after 30 s."""
+
+SETTLE_SECONDS: Final = 0.005
+
+PATIENCE_SECONDS: Final = 2.0
+"""If none has arrived for so long, the queue is empty: its count was of an earlier moment."""
+
+
+class DeadLettersLockedError(OpenMessagingError):
+    """Nothing was changed; another omctl works with the dead letters: wait until it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedDeadLetter:
+    """One message of the dead-letter queue.
+
+    Args:
+        tag: Its delivery tag.
+        envelope: The event.
+        destination: The service that did not accept it; None for an event that intake could not process.
+    """
+
+    tag: int
+    envelope: Envelope
+    destination: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationDeadLetter:
+    """An event that a destination never accepted.
+
+    Args:
+        envelope: The event; its message id is that of the record.
+        destination: Its name.
+        reason: A short code.
+    """
+
+    envelope: Envelope
+    destination: str
+    reason: str
+
+
+class DeadLetterQueue:
+    """The dead letters, exclusively for one connection; see `lock_dead_letters`.
+
+    One that is passed over goes to the end of the queue, which has no delivery limit. One that is neither
+    removed nor passed over returns when the session ends.
+
+    `publisher`: publishes events again.
+    """
+
+    def __init__(self, connection: BlockingConnection) -> None:
+        self._connection = connection
+        self._counter = connection.channel()
+        self._held: dict[int, BlockingChannel] = {}
+        self._removed = 0
+        self.publisher = EventPublisher(connection)
+
+    def count(self) -> int:
+        """Return how many messages are in the queue, without those that this session holds."""
+        return int(self._counter.queue_declare(DEAD_LETTERS, passive=True).method.message_count)
+
+    def windows(self, size: int = MAX_WINDOW) -> Iterator[list[QueuedDeadLetter]]:
+        """Yield each message that is in the queue now once, none that arrives later.
+
+        What the caller has not removed from a window is passed over when it asks for the next one.
+        """
+        self._removed, total = 0, self.count()
+        channel = self._connection.channel()
+        channel.basic_qos(prefetch_count=2 * size)
+        arriving = channel.consume(DEAD_LETTERS, inactivity_timeout=PATIENCE_SECONDS)
+        left = total
+        while left > 0 and (window := self._read_window(channel, arriving, min(size, left))):
+            left -= len(window)
+            yield window
+            if self._held:
+                channel.basic_nack(max(self._held), multiple=True)
+                self._held.clear()
+        channel.cancel()
+        channel.close()
+        self._wait_for(total - self._removed)
+
+    def remove(self, dead_letters: list[QueuedDeadLetter]) -> None:
+        """Remove dead letters of the current window from the queue for good."""
+        for dead_letter in dead_letters:
+            self._held.pop(dead_letter.tag).basic_ack(dead_letter.tag)
+        self._removed += len(dead_letters)
+
+    def _read_window(
+        self, channel: BlockingChannel, arriving: Iterator[Any], limit: int
+    ) -> list[QueuedDeadLetter]:
+        window: list[QueuedDeadLetter] = []
+        while len(window) < limit:
+            method, properties, body = next(arriving)
+            if method is None:
+                break
+            self._held[method.delivery_tag] = channel
+            envelope = envelope_of(properties, body)
+            window.append(QueuedDeadLetter(method.delivery_tag, envelope, _read_destination(properties)))
+        return window
+
+    def _wait_for(self, count: int) -> None:
+        """Wait until the queue has what was passed over, so that the next count includes it."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.count() < count and time.monotonic() < deadline:
+            self._connection.sleep(SETTLE_SECONDS)
+
+
+@contextmanager
+def lock_dead_letters(urls: tuple[str, ...], *, client_name: str) -> Iterator[DeadLetterQueue]:
+    """Yield the dead letters, locked against every other omctl meanwhile.
+
+    Raises:
+        ConfigurationError: As `broker_session`.
+        BrokerUnavailableError: As `broker_session`.
+        DeadLettersLockedError: Another omctl has them.
+    """
+    with broker_session(urls, client_name=client_name) as connection:
+        try:
+            # Exclusive: the broker gives it to one connection and deletes it with that connection.
+            connection.channel().queue_declare(
+                LOCK_QUEUE, exclusive=True, arguments={"x-queue-type": "classic"}
+            )
+        except ChannelClosedByBroker as error:
+            if error.reply_code != LOCKED:
+                raise
+            raise DeadLettersLockedError(
+                "another omctl works with the dead letters: wait until it is done"
+            ) from None
+        yield DeadLetterQueue(connection)
+
+
+def publish_dead_letters(
+    urls: tuple[str, ...], dead_letters: Iterable[DestinationDeadLetter]
+) -> Iterator[DestinationDeadLetter]:
+    """Publish to the dead-letter exchange; yields each dead letter when the broker has it on disk.
+
+    Blocks for at most PUBLISH_SECONDS once it is connected, and CLOSE_SECONDS at the end.
+
+    Raises:
+        BrokerUnavailableError: Those not yielded may not have arrived: publish them again.
+        ConfigurationError: An address is malformed, or the broker refuses its user.
+    """
+    with (
+        broker_session(urls, client_name="deliver") as connection,
+        confirms_within(connection, PUBLISH_SECONDS),
+    ):
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for dead_letter in dead_letters:
+            _publish(channel, dead_letter)
+            yield dead_letter
+
+
+def _publish(channel: BlockingChannel, dead_letter: DestinationDeadLetter) -> None:
+    envelope = dead_letter.envelope
+    headers = {
+        "received-at-us": envelope.received_at_us,
+        "request-id": envelope.request_id,
+        "source": envelope.source,
+        "destination": dead_letter.destination,
+        "reason": dead_letter.reason,
+    }
+    properties = pika.BasicProperties(message_id=envelope.message_id, headers=headers, delivery_mode=2)
+    channel.basic_publish(DEAD_LETTERS, "", envelope.body, properties, mandatory=True)
+
+
+def _read_destination(properties: BasicProperties) -> str | None:
+    destination = (properties.headers or {}).get("destination")
+    return None if destination is None else str(destination)

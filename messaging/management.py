@@ -1,0 +1,179 @@
+"""Query RabbitMQ's management API: queue depths, members and alarms."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import requests
+
+from messaging.broker import virtual_host
+from messaging.topology import QUEUES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TIMEOUT_SECONDS: Final = 2.0
+"""The API sets no limit to a call itself; a hung one must not delay the next for long."""
+
+TOTALS: Final = "disable_stats=true&enable_queue_totals=true"
+"""The one query that is cheap for the broker and works without its metrics collector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The nodes that hold a queue, as one node sees them.
+
+    Args:
+        total: Nodes that have a copy; 1 on a lone node.
+        online: Those that the queried node is connected to and whose copy runs, itself included.
+        has_leader: Whether the leader is one of them.
+    """
+
+    total: int
+    online: int
+    has_leader: bool
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether the online members can decide for the queue."""
+        return self.online * 2 > self.total
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTotals:
+    """One node's report of a queue.
+
+    Args:
+        name: The queue's name.
+        depth: Deliveries ready and unacknowledged; None if unknown, which is never 0.
+        unacknowledged: Those among them that workers hold; None if unknown.
+        members: None if the queue is not a quorum queue.
+    """
+
+    name: str
+    depth: int | None
+    unacknowledged: int | None
+    members: Members | None
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether the counts are the queue's: without a majority they are 0, or the last known ones."""
+        return self.members is None or self.members.has_majority
+
+
+class ManagementApi:
+    """One node's management API.
+
+    Args:
+        url: Base address with credentials, e.g. http://user:pass@host:15672.
+        timeout_seconds: How long each call may take.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._base = f"{url.rstrip('/')}/api"
+        self._timeout_seconds = timeout_seconds
+        self._http = requests.Session()
+        self._prepared: dict[str, tuple[requests.PreparedRequest, Mapping[str, Any]]] = {}
+
+    def get(self, path: str) -> requests.Response:
+        """Query a path below /api; each is prepared once, because preparing costs as much as sending.
+
+        Raises:
+            requests.RequestException: There is no answer.
+        """
+        if path not in self._prepared:
+            url = f"{self._base}/{path}"
+            request = self._http.prepare_request(requests.Request("GET", url))
+            self._prepared[path] = request, self._http.merge_environment_settings(url, {}, None, None, None)
+        request, settings = self._prepared[path]
+        return self._http.send(request, timeout=self._timeout_seconds, **settings)
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
+        """Change something below /api.
+
+        Raises:
+            requests.RequestException: There is no answer.
+        """
+        return self._http.request(method, f"{self._base}/{path}", json=body, timeout=self._timeout_seconds)
+
+    def has_alarm(self) -> bool:
+        """Return whether any node has an alarm, or does not answer this query."""
+        return self.get("health/checks/alarms").status_code != 200
+
+    def read_queue(self, vhost: str, name: str) -> QueueTotals:
+        """Return one queue's totals; raises whatever an unexpected answer leads to.
+
+        Args:
+            vhost: As `quote_vhost` returns it.
+            name: The queue's name.
+        """
+        answer = self.get(f"queues/{vhost}/{quote(name, safe='')}?{TOTALS}")
+        answer.raise_for_status()
+        return parse_queue(answer.json())
+
+    def read_queues(self, vhost: str) -> list[QueueTotals]:
+        """Return the totals of all queues of a virtual host; raises as `read_queue`."""
+        answer = self.get(f"queues/{vhost}?{TOTALS}")
+        answer.raise_for_status()
+        return [parse_queue(queue) for queue in answer.json()]
+
+
+def quote_vhost(amqp_urls: tuple[str, ...]) -> str:
+    """Return the virtual host of OM_AMQP_URL as a part of a path.
+
+    Raises:
+        ConfigurationError: The address is not an AMQP URL.
+    """
+    return quote(virtual_host(amqp_urls), safe="")
+
+
+class QueueDepths:
+    """The depths of the service's queues, from the first of the broker's nodes that answers.
+
+    Args:
+        management_urls: Base addresses with credentials.
+        amqp_urls: For the virtual host.
+    """
+
+    def __init__(self, management_urls: Sequence[str], amqp_urls: tuple[str, ...]) -> None:
+        self._vhost = quote_vhost(amqp_urls)
+        self._apis = [ManagementApi(url) for url in management_urls]
+
+    def read(self) -> dict[str, int]:
+        """Return the depth by the queue's name; unknown ones are missing."""
+        for api in self._apis:
+            try:
+                totals = api.read_queues(self._vhost)
+            except (requests.RequestException, ValueError, AttributeError, TypeError, KeyError):
+                continue
+            return {
+                queue.name: queue.depth
+                for queue in totals
+                if queue.name in QUEUES and queue.depth is not None and queue.has_majority
+            }
+        return {}
+
+
+def parse_queue(report: Mapping[str, Any]) -> QueueTotals:
+    """Read one queue of an answer.
+
+    `online` is determined when the API is queried: a copy on a node without a connection to the queried one
+    is not in it. A node cut off from the others therefore never sees a majority, and a frozen one delays the
+    answer. `leader` is only the one last recorded.
+
+    Source:
+        RabbitMQ 4.0.5, `online` and `format` in rabbit_quorum_queue.erl.
+    """
+    members = None
+    if "members" in report:
+        total, online = set(report["members"]), set(report["online"])
+        members = Members(len(total), len(total & online), report["leader"] in online)
+    unacknowledged = _parse_count(report.get("messages_unacknowledged", 0))
+    return QueueTotals(report["name"], _parse_count(report.get("messages")), unacknowledged, members)
+
+
+def _parse_count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= sys.maxsize else None

@@ -1,0 +1,135 @@
+"""Integrate a worker process with systemd: readiness, watchdog, the log."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from messaging.environment import Settings
+from messaging.errors import ConfigurationError
+from messaging.log import configure_logging, logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FEEDS_PER_PATIENCE: Final = 10
+"""Feeding restarts the watchdog's thread, so it is done only this often in the time that it waits."""
+
+
+class ServiceManager:
+    """Notifies systemd; does nothing without NOTIFY_SOCKET.
+
+    Source: sd_notify(3).
+    """
+
+    def __init__(self) -> None:
+        self._address = os.environ.get("NOTIFY_SOCKET", "")
+
+    def ready(self) -> None:
+        """Report that the process does its work."""
+        self._send("READY=1")
+
+    def alive(self) -> None:
+        """Report that the main loop runs, for WatchdogSec."""
+        self._send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """Report that the process ends on purpose."""
+        self._send("STOPPING=1")
+
+    def _send(self, state: str) -> None:
+        if not self._address:
+            return
+        # A leading @ stands for the zero byte of an abstract socket.
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice:
+            notice.connect(address)
+            notice.sendall(state.encode())
+
+
+class Watchdog:
+    """Ends the process with status 1 if its loop stops or one piece of work hangs.
+
+    A thread that holds the interpreter lock, in an endless regular expression or a C library, stops the loop
+    and every signal handler written in Python. The standard library's watchdog is a thread in C. It first
+    writes every thread's stack (file, line and function, no values) to standard error.
+
+    Args:
+        patience_seconds: How long the loop may stop, and how long work under `limit` may take.
+    """
+
+    def __init__(self, patience_seconds: float) -> None:
+        self._patience_seconds = patience_seconds
+        self._fed_at: float | None = None
+        self._deadline: float | None = None
+
+    def feed(self) -> None:
+        """Report that the loop runs, several times in the patience; end the process if work hangs."""
+        now = time.monotonic()
+        deadline = self._deadline
+        if deadline is not None and now > deadline:
+            self._end_process()
+        if self._fed_at is None or now - self._fed_at > self._patience_seconds / FEEDS_PER_PATIENCE:
+            self._fed_at = now
+            faulthandler.dump_traceback_later(self._patience_seconds, exit=True)
+
+    @contextmanager
+    def limit(self) -> Iterator[None]:
+        """Limit the time of the `with` block, on one thread; within another limit, the outer one counts."""
+        outer = self._deadline
+        if outer is None:
+            self._deadline = time.monotonic() + self._patience_seconds
+        try:
+            yield
+        finally:
+            self._deadline = outer
+
+    def stop(self) -> None:
+        """Stop watching."""
+        faulthandler.cancel_dump_traceback_later()
+
+    def _end_process(self) -> None:
+        logger().error(
+            "work_hangs",
+            seconds=self._patience_seconds,
+            consequence="the process ends; its events are delivered again and processed one by one",
+        )
+        sys.stdout.flush()
+        faulthandler.dump_traceback()
+        os._exit(1)
+
+
+def configure_process_log(process: str) -> None:
+    """Configure the log by OM_LOG_LEVEL, now and at each SIGHUP, which would end the process otherwise.
+
+    Args:
+        process: The name of this process in its log lines.
+
+    Raises:
+        ConfigurationError: The variable is malformed.
+    """
+    _configure(process)
+    # On a thread of its own: the signal may arrive while its thread is writing a line.
+    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=_reload, args=(process,)).start())
+
+
+def _configure(process: str) -> str:
+    level = Settings.from_environment().log_level
+    configure_logging(level, process=process)
+    return level
+
+
+def _reload(process: str) -> None:
+    try:
+        level = _configure(process)
+    except ConfigurationError as exc:
+        logger().error("reload_refused", reason=str(exc), consequence="keeping the previous log level")
+    else:
+        logger().info("settings_reloaded", log_level=level)

@@ -1,0 +1,258 @@
+"""Publish events on the process's loop, and notice at once when that stops working.
+
+Nothing here waits. The caller keeps every event until it is proven (webhook_api/relay). There is at most one
+connection and one timer: without a connection the publisher makes one, and it gives up one that is not ready
+in time. Callbacks of a connection that was given up are ignored: they mean nothing for the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from pika import spec
+
+from messaging.backoff import delay_before
+from messaging.broker import (
+    ATTEMPT_SECONDS,
+    NO_LIMIT,
+    BrokerConnection,
+    PublishFrames,
+    describe,
+    parameters_of,
+    size_limit_of,
+)
+from messaging.log import logger
+from messaging.topology import EVENTS_QUEUE, EXCHANGE
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable
+
+    from pika.channel import Channel
+
+STABLE_SECONDS: Final = 10.0
+"""After a connection that lasted this long, the next attempt starts without delay."""
+
+
+class BrokerState(StrEnum):
+    """Whether events can be published."""
+
+    AWAY = "away"
+    """No connection is ready; events published and not proven may be lost."""
+    UP = "up"
+    """Events reach the exchange."""
+    BLOCKED = "blocked"
+    """The broker reads nothing for now (an alarm), but the connection stands."""
+
+
+class Publisher:
+    """One connection with one channel, kept up over a list of nodes.
+
+    `size_limit` is the largest body that the broker accepts, once it has refused a larger one. `node` is the
+    index of the present or last connection's address.
+
+    Args:
+        loop: The loop of this process; every method must be called on it.
+        urls: AMQP addresses, tried in turn.
+        client_name: Shown by the broker for the connection.
+        on_confirm: Called with each confirmed delivery tag, and whether it includes all lower ones; None:
+            confirms off.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        urls: tuple[str, ...],
+        *,
+        client_name: str,
+        on_confirm: Callable[[int, bool], None] | None = None,
+    ) -> None:
+        self._loop = loop
+        self._parameters = parameters_of(urls, client_name=client_name)
+        self._on_confirm = on_confirm
+        self._on_change: Callable[[BrokerState], None] = lambda _before: None
+        self._connection: BrokerConnection | None = None
+        self._channel: Channel | None = None
+        self._frames: PublishFrames | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._sent = 0
+        self._attempt = 0
+        self._up_since = 0.0
+        self._closing = False
+        self.node = -1
+        self.state = BrokerState.AWAY
+        self.size_limit = NO_LIMIT
+
+    def start(self, on_change: Callable[[BrokerState], None]) -> None:
+        """Connect, and connect again whenever the connection is lost, until `stop`.
+
+        Args:
+            on_change: Called after each change of `state` with the state before it.
+        """
+        self._on_change = on_change
+        self._connect()
+
+    def stop(self) -> None:
+        """Close the connection for good; the caller keeps the unproven events."""
+        self._closing = True
+        self.abort("stopping")
+
+    def publish(self, events: Iterable[tuple[bytes, bytes]]) -> None:
+        """Add events (properties, body) to what the next `flush` sends; call unless the broker is away."""
+        assert self._frames is not None
+        for properties, body in events:
+            self._frames.add(properties, body)
+
+    def flush(self) -> int:
+        """Write what was published since the last flush to the transport at once; return the number."""
+        if self._frames is None or self._connection is None or not self._frames.events:
+            return 0
+        events, data = self._frames.take()
+        self._sent += events
+        self._connection.send_frames(data)
+        return events
+
+    @property
+    def last_tag(self) -> int:
+        """The delivery tag of the event published last on this connection; 0 before the first."""
+        return self._sent + (self._frames.events if self._frames is not None else 0)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes written to the transport that the kernel has not accepted yet."""
+        return self._connection.unsent_bytes if self._connection is not None else 0
+
+    def probe(self, callback: Callable[[int], None]) -> None:
+        """Send a method that the broker answers only after everything published before.
+
+        Args:
+            callback: Called with the events queue's ready deliveries; never if the connection ends first.
+        """
+        self.flush()
+        assert self._channel is not None
+        _probe(self._channel, lambda answer: callback(answer.method.message_count))
+
+    def abort(self, reason: str, size_limit: int = NO_LIMIT) -> None:
+        """Give up the connection, in whatever state it is, and make a new one."""
+        connection = self._connection
+        self._lose(reason, size_limit)
+        if connection is not None and not (connection.is_closing or connection.is_closed):
+            connection.close()
+
+    def _connect(self) -> None:
+        self._attempt += 1
+        self.node = (self.node + 1) % len(self._parameters)
+        # First: pika may swallow an error while it connects, and then only this timer goes on.
+        self._timer = self._loop.call_later(ATTEMPT_SECONDS, self.abort, "it was not ready in time")
+        self._connection = BrokerConnection(
+            self._parameters[self.node],
+            on_open_callback=self._on_open,
+            on_open_error_callback=self._on_connection_lost,
+            on_close_callback=self._on_connection_lost,
+            custom_ioloop=self._loop,
+        )
+
+    def _while_present(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """Return *callback* for pika; it is not called once the present connection was given up."""
+        connection = self._connection
+
+        def call(*arguments: Any) -> None:
+            if connection is self._connection:
+                callback(*arguments)
+
+        return call
+
+    def _on_open(self, connection: BrokerConnection) -> None:
+        if connection is self._connection:
+            connection.add_on_connection_blocked_callback(self._while_present(self._on_blocked))
+            connection.add_on_connection_unblocked_callback(self._while_present(self._on_unblocked))
+            connection.channel(on_open_callback=self._while_present(self._on_channel_open))
+
+    def _on_channel_open(self, channel: Channel) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._while_present(self._on_channel_closed))
+        channel.add_on_return_callback(self._while_present(self._on_return))
+        # Publishing to a missing exchange would cost a channel per try, so both are checked first.
+        on_exchange_found = self._while_present(
+            lambda _answer: _probe(channel, self._while_present(self._on_queue_found))
+        )
+        channel.exchange_declare(EXCHANGE, passive=True, callback=on_exchange_found)
+
+    def _on_queue_found(self, answer: object) -> None:
+        assert self._channel is not None
+        if self._on_confirm is None:
+            self._on_channel_ready(answer)
+        else:
+            on_ready = self._while_present(self._on_channel_ready)
+            self._channel.confirm_delivery(self._while_present(self._on_confirmed), callback=on_ready)
+
+    def _on_channel_ready(self, _answer: object) -> None:
+        assert self._connection is not None
+        assert self._channel is not None
+        self._stop_timer()
+        self._frames = PublishFrames(self._channel.channel_number, self._connection.params.frame_max)
+        self._up_since = time.monotonic()
+        self._sent = 0
+        logger().info("broker_connected", attempt=self._attempt)
+        self._change(BrokerState.UP)
+
+    def _on_blocked(self, _connection: object, _method: object) -> None:
+        if self.state is BrokerState.UP:
+            logger().warning("broker_blocked", consequence="events are kept in the journal")
+            self._change(BrokerState.BLOCKED)
+
+    def _on_unblocked(self, _connection: object, _method: object) -> None:
+        if self.state is BrokerState.BLOCKED:
+            logger().info("broker_unblocked")
+            self._change(BrokerState.UP)
+
+    def _on_return(self, _channel: object, method: Any, _properties: object, _body: bytes) -> None:
+        self.abort(f"an event was returned: {method.reply_text}; run `omctl setup`")
+
+    def _on_confirmed(self, frame: Any) -> None:
+        assert self._on_confirm is not None
+        if isinstance(frame.method, spec.Basic.Ack):
+            self._on_confirm(frame.method.delivery_tag, frame.method.multiple)
+        else:
+            self.abort("the broker has refused an event")
+
+    def _on_channel_closed(self, _channel: object, reason: BaseException) -> None:
+        self.abort(describe(reason), size_limit_of(reason))
+
+    def _on_connection_lost(self, connection: object, reason: BaseException | str) -> None:
+        if connection is self._connection:
+            self._lose(describe(reason))
+
+    def _lose(self, reason: str, size_limit: int = NO_LIMIT) -> None:
+        was_ready = self.state is not BrokerState.AWAY
+        if was_ready:
+            # Only a broker that was restarted may have another limit than the one that it has reported.
+            self.size_limit = size_limit
+        self._connection = self._channel = self._frames = None
+        self._stop_timer()
+        if was_ready and time.monotonic() - self._up_since >= STABLE_SECONDS:
+            self._attempt = 0
+        if self._closing:
+            self.state = BrokerState.AWAY
+            return
+        delay = delay_before(self._attempt + 1)
+        logger().warning("broker_unavailable", reason=reason, retry_in_s=round(delay, 2))
+        self._timer = self._loop.call_later(delay, self._connect)
+        self._change(BrokerState.AWAY)
+
+    def _change(self, state: BrokerState) -> None:
+        before, self.state = self.state, state
+        if state is not before:
+            self._on_change(before)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _probe(channel: Channel, callback: Callable[[Any], None]) -> None:
+    """Query the events queue without declaring it; if it is missing, the broker closes the channel (404)."""
+    channel.queue_declare(EVENTS_QUEUE, passive=True, callback=callback)

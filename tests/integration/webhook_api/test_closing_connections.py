@@ -1,0 +1,126 @@
+"""Idle and slow connections are closed in time; a stopping process answers what has been sent on one."""
+
+import asyncio
+import socket
+
+import pytest
+
+from tests.servers import LOOPBACK, free_port
+from webhook_api.http import Limits, Service
+from webhook_api.http.connection import Connections
+from webhook_api.http.server import HttpServer
+from webhook_api.http.wsgi import WsgiAdapter
+
+REQUEST = b"POST /a HTTP/1.1\r\nHost: edge.test\r\nContent-Length: 5\r\n\r\nhello"
+
+
+def _application(environ, start_response):
+    start_response("200 OK", [])
+    return [environ["wsgi.input"].read()]
+
+
+class Switch:
+    """Whether the service yields to another process; the test sets it."""
+
+    is_yielding = False
+
+
+@pytest.fixture
+def switch():
+    return Switch()
+
+
+@pytest.fixture
+def make_server(loop, switch):
+    def make(**limits):
+        service = Service(
+            loop,
+            _application,
+            Limits(1000, 10, **limits),
+            is_inviting=lambda: True,
+            is_yielding=lambda: switch.is_yielding,
+            on_refused=lambda _response: None,
+            start=lambda: None,
+            stop=lambda _then: None,
+        )
+        return HttpServer(Connections(service, WsgiAdapter(service.application).respond))
+
+    return make
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server()
+
+
+@pytest.fixture
+def client(loop, server):
+    listener = socket.create_server(("127.0.0.1", 0))
+    server.listen([listener])
+    with socket.create_connection(listener.getsockname(), timeout=5) as client:
+        while server.is_idle:
+            _turn(loop)
+        _turn(loop)
+        yield client
+    server.stop_listening()
+    while not server.is_idle:
+        _turn(loop)
+
+
+def _turn(loop):
+    loop.run_until_complete(asyncio.sleep(0.05))
+
+
+def test_a_request_that_was_sent_but_not_read_yet_is_answered(loop, server, client):
+    server.finish()
+    client.sendall(REQUEST)
+
+    server.close_idle()
+    _turn(loop)
+
+    answer = client.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b"hello")
+    assert b"Connection: close" in answer
+
+
+def test_an_idle_connection_is_closed(loop, server, client):
+    server.close_idle()
+    _turn(loop)
+
+    assert client.recv(1000) == b""
+
+
+def test_each_response_of_a_process_that_yields_to_another_closes_its_connection(loop, switch, client):
+    for is_yielding, connection in ((False, b"keep-alive"), (True, b"close")):
+        switch.is_yielding = is_yielding
+        client.sendall(REQUEST)
+        _turn(loop)
+        assert b"\r\nConnection: %b\r\n" % connection in client.recv(1000)
+
+    assert client.recv(1000) == b""
+
+
+@pytest.mark.parametrize(
+    ("sent", "limits"), [(REQUEST[:10], {"request_seconds": 0.3}), (REQUEST, {"keepalive_seconds": 0.3})]
+)
+def test_a_slow_request_and_an_idle_connection_are_closed_in_time(loop, make_server, sent, limits):
+    server, port = make_server(**limits), free_port()
+    server.listen([socket.create_server((LOOPBACK, port))])
+
+    def tick():
+        server.close_overdue()
+        loop.call_later(0.05, tick)
+
+    async def talk():
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        writer.write(sent)
+        started = loop.time()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return loop.time() - started
+
+    tick()
+    assert 0.3 <= loop.run_until_complete(talk()) < 3.0
+    server.stop_listening()

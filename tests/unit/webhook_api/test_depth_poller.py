@@ -1,0 +1,66 @@
+"""What a management API answers is the depth or unknown, whatever it is, and never ends the poller."""
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+
+from webhook_api.backpressure import DepthPoller
+
+
+class Answering(BaseAdapter):
+    """Answers every question with the same body."""
+
+    def __init__(self, body):
+        super().__init__()
+        self._body = body
+
+    def send(self, request, **_):
+        answer = requests.Response()
+        answer.status_code, answer.url, answer._content = 200, request.url, self._body.encode()
+        return answer
+
+    def close(self):
+        pass
+
+
+def _depth_told(body):
+    poller = DepthPoller(("http://broker:15672",), ("amqp://broker/",), lambda _: None, lambda: None)
+    with poller._apis[0]._http as http:
+        http.mount("http://", Answering(body))
+        report = poller._poll()
+    return report.depth if report is not None else None
+
+
+def test_the_depth_comes_with_what_workers_hold_of_it():
+    told = _depth_told('{"name": "q", "messages": 7, "messages_unacknowledged": 2}')
+
+    assert (told.depth, told.unacknowledged, told.is_trusted) == (7, 2, True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "no JSON",
+        "null",
+        "[]",
+        "[" * 100_000,
+        '{"name": "q"}',
+        '{"name": "q", "messages": null}',
+        '{"name": "q", "messages": true}',
+        '{"name": "q", "messages": -1}',
+        '{"name": "q", "messages": 7.0}',
+        '{"name": "q", "messages": Infinity}',
+        '{"name": "q", "messages": 1' + 400 * "0" + "}",
+        '{"name": "q", "messages": 7, "messages_unacknowledged": null}',
+        '{"name": "q", "messages": 7, "messages_unacknowledged": -1}',
+        '{"name": "q", "messages": 7, "messages_unacknowledged": NaN}',
+        '{"name": "q", "messages": 7, "messages_unacknowledged": Infinity}',
+        '{"name": "q", "messages": 7, "members": 1}',
+        '{"name": "q", "messages": 7, "members": [[]], "online": [], "leader": ""}',
+        '{"name": "q", "messages": 7, "members": ["a"], "online": ["a"]}',
+    ],
+    ids=lambda body: body[:60],
+)
+def test_what_cannot_be_read_is_unknown(body):
+    assert _depth_told(body) is None

@@ -1,0 +1,150 @@
+"""The journals of a host together stay within one limit, whichever process dies and whichever adopts."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.webhook_api.journals import NOW_US, die, journal_in, keep, left_by_a_dead_process
+from webhook_api.health import has_peer_with_room, report, write_status
+from webhook_api.journal import JournalFullError, list_segments
+
+PROCESSES = 3
+SHARE = 17_000
+MAX_BYTES = SHARE * PROCESSES
+
+
+def _bytes_on_disk(root):
+    return sum(path.stat().st_size for path in root.glob("*/*.segment"))
+
+
+def _is_kept(journal, size):
+    try:
+        keep(journal, b"x" * size)
+    except JournalFullError:
+        return False
+    return True
+
+
+def _share(root):
+    return journal_in(root, max_bytes=MAX_BYTES, processes=PROCESSES)
+
+
+class Host:
+    """Some processes on one disk. One that ends is replaced: at once, or before it has ended."""
+
+    def __init__(self, root):
+        self.root = root
+        self.journals = [_share(root) for _ in range(PROCESSES)]
+        self.segments = [[] for _ in range(PROCESSES)]
+        self.orphans = []
+        self.now = 0.0
+
+    def do(self, what, who):
+        self.now += 6.0
+        journal = self.journals[who]
+        if what == "append":
+            _is_kept(journal, 4_000)
+        elif what == "fill":
+            while _is_kept(journal, 3_000):
+                pass
+        elif what == "rotate" and journal.active.size:
+            self.segments[who].append(journal.rotate(NOW_US))
+        elif what == "tend":
+            self.segments[who] += journal.tend(self.now)
+        elif what == "prove" and self.segments[who]:
+            journal.discard(self.segments[who].pop(0))
+        elif what in {"die", "stop", "orphan"}:
+            END[what](self, journal)
+            self.journals[who] = _share(self.root)
+            # It ticks before it accepts.
+            self.segments[who] = self.journals[who].tend(self.now)
+        elif what == "end orphans":
+            while self.orphans:
+                die(self.orphans.pop())
+
+
+END = {
+    "die": lambda _host, journal: die(journal),
+    "stop": lambda _host, journal: journal.close(),
+    "orphan": lambda host, journal: host.orphans.append(journal),
+}
+ACTIONS = st.tuples(
+    st.sampled_from(["append", "fill", "rotate", "tend", "prove", *END, "end orphans"]),
+    st.integers(min_value=0, max_value=PROCESSES - 1),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@example([("fill", 0), ("fill", 1), ("fill", 2), ("orphan", 0), ("fill", 0)])
+@given(actions=st.lists(ACTIONS, max_size=40))
+def test_the_limit_is_never_passed(tmp_path_factory, actions):
+    host = Host(tmp_path_factory.mktemp("journal"))
+    for what, who in actions:
+        host.do(what, who)
+        assert _bytes_on_disk(host.root) <= MAX_BYTES
+        assert all(journal.size <= SHARE for journal in host.journals)
+    for journal in [*host.journals, *host.orphans]:
+        die(journal)
+
+
+def test_a_process_adopts_what_fits_and_the_rest_waits_for_room_in_any_journal(tmp_path):
+    directory = left_by_a_dead_process(tmp_path, [b"x" * 10_000])
+    full = _share(tmp_path)
+    assert _is_kept(full, 8_000)
+
+    assert full.tend(0.0) == []
+    assert full.status()["skipped"] == {directory.name: "waits until a journal has room for its events"}
+    newcomer = _share(tmp_path)
+    [adopted] = newcomer.tend(0.0)
+
+    assert adopted.size > 10_000
+    assert full.tend(6.0) == []
+    assert full.status()["skipped"] == {}
+
+
+def test_a_segment_larger_than_the_share_is_adopted_by_a_process_that_holds_nothing(tmp_path):
+    left_by_a_dead_process(tmp_path, [b"x" * 2 * SHARE])
+    journal = _share(tmp_path)
+
+    assert len(journal.tend(0.0)) == 1
+    assert journal.refusal == "the journal is full"
+    assert not list_segments(tmp_path)
+
+
+def test_a_large_event_that_found_no_room_is_why_the_journal_counts_as_full(tmp_path):
+    journal = _share(tmp_path)
+    assert _is_kept(journal, 8_000)
+    assert not _is_kept(journal, 10_000)
+    assert _is_kept(journal, 1_000)
+    assert journal.refusal == "the journal is full"
+
+    journal.discard(journal.rotate(NOW_US))
+
+    assert journal.refusal is None
+
+
+def _status(pid, journal):
+    counts = dict.fromkeys(("oldest_entry_s", "republished", "unreadable_segments", "oversized"), 0)
+    gate = {"shedding": False, "queue_depth": 1, "is_polled": True}
+    return {"pid": pid, "journal": {**journal.status(), **counts, "broker": "up"}, "gate": gate}
+
+
+@pytest.mark.parametrize(
+    ("other_holds", "has_room", "is_ready"),
+    [(0, True, True), (SHARE - 2_000, False, True), (SHARE - 100, False, False)],
+)
+def test_senders_change_to_a_process_with_room_and_the_host_is_ready_while_there_is_one(
+    tmp_path, other_holds, has_room, is_ready
+):
+    full, other = (_share(tmp_path) for _ in range(2))
+    while _is_kept(full, 1_000):
+        pass
+    assert full.is_nearly_full
+    if other_holds:
+        keep(other, b"x" * (other_holds - 20))
+        _is_kept(other, 200)
+    for pid, journal in ((1, full), (2, other)):
+        write_status(journal.directory, _status(pid, journal))
+
+    assert has_peer_with_room(tmp_path, 1) is has_room
+    assert report(_status(1, full), tmp_path, 2 * SHARE).is_ready is is_ready

@@ -1,0 +1,178 @@
+"""The load shedder believes what is trustworthy, counts in between, and never takes unknown for empty."""
+
+import pytest
+
+from tests.unit.webhook_api.fakes import FakeClock
+from webhook_api.backpressure import DepthSample, LoadShedder, Watermarks
+from webhook_api.backpressure.admission import UNKNOWN_AFTER_SECONDS
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def shedders(clock):
+    """Those of two processes of one host."""
+    marks = Watermarks(high=100, low=50)
+    return [LoadShedder(marks, retry_after_max=30, processes=2, clock=clock) for _ in range(2)]
+
+
+@pytest.fixture
+def shedder(shedders):
+    return shedders[0]
+
+
+def _sample(clock, depth, **changes):
+    return DepthSample(at=clock.monotonic(), depth=depth, **changes)
+
+
+def test_nothing_known_lets_everything_in(shedder):
+    for _ in range(1000):
+        shedder.count_published()
+
+    assert not shedder.is_shedding
+
+
+def test_events_published_since_the_sample_count_at_once(shedder, clock):
+    shedder.on_sample(_sample(clock, 80))
+    shedder.count_published(19)
+    assert not shedder.is_shedding
+
+    shedder.count_published()
+
+    assert shedder.is_shedding
+
+
+def test_what_the_other_processes_publish_is_no_slowness_of_the_workers(shedder, clock):
+    shedder.on_sample(_sample(clock, 40))
+    clock.seconds += 4
+    shedder.count_published(30)
+    shedder.on_sample(_sample(clock, 60))
+
+    # Both processes published 30, and 20 are left of them: 40 were acknowledged in four seconds.
+    assert shedder.status()["drain_rate_per_s"] == 10
+
+
+@pytest.mark.parametrize(
+    ("ready", "allowed"), [(0, 16), (10, 13), (49, 1), (50, 0), (60, 0), (95, 0), (500, 0)]
+)
+def test_a_backlog_fills_the_queue_to_the_low_watermark_and_no_further(shedder, ready, allowed):
+    assert shedder.on_probe_answered(ready) == allowed
+
+
+def test_deliveries_that_workers_hold_take_room_too(shedder, clock):
+    shedder.on_sample(_sample(clock, 30, unacknowledged=30))
+
+    assert shedder.on_probe_answered(0) == 6
+
+
+def test_what_was_published_since_the_question_takes_room(shedder):
+    shedder.count_published(10)
+    shedder.on_probe_sent()
+    shedder.count_published(10)
+
+    assert shedder.on_probe_answered(10) == 10
+
+
+def test_a_backlog_gets_nothing_while_requests_are_refused(shedder, clock):
+    shedder.on_sample(_sample(clock, 100))
+    clock.seconds += 1
+    shedder.on_sample(_sample(clock, 51))
+    assert shedder.is_shedding
+
+    assert shedder.on_probe_answered(51) == 0
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_all_processes_together_publish_no_further_than_the_low_watermark(shedders, is_late):
+    """Each publishes all that it may, at once or only while the broker is counting for the other."""
+    queued, rooms = 0, [0, 0]
+    for turn in range(50):
+        mine, other = turn % 2, 1 - turn % 2
+        shedders[mine].on_probe_sent()
+        counted = queued
+        if is_late:
+            queued += rooms[other]
+            shedders[other].count_published(rooms[other])
+        rooms[mine] = shedders[mine].on_probe_answered(counted)
+        if not is_late:
+            queued += rooms[mine]
+            shedders[mine].count_published(rooms[mine])
+        assert queued <= 50 + len(shedders), "one event of each where a share is less"
+    assert queued >= 45
+
+
+def test_a_fresh_answer_of_the_broker_is_believed_over_an_api_that_says_0(shedder, clock):
+    shedder.on_probe_answered(500)
+
+    shedder.on_sample(_sample(clock, 0))
+
+    assert shedder.is_shedding
+
+
+def test_shedding_ends_with_the_broker_s_own_count_and_not_with_totals_of_seconds_ago(shedder, clock):
+    shedder.on_sample(_sample(clock, 200, unacknowledged=5))
+    clock.seconds += 1
+    shedder.on_probe_answered(46)
+    assert shedder.is_shedding
+
+    shedder.on_probe_answered(45)
+    assert not shedder.is_shedding
+    shedder.on_sample(_sample(clock, 200, unacknowledged=5))
+
+    assert not shedder.is_shedding
+
+
+@pytest.mark.parametrize(("depths", "is_shedding"), [([51, 60], False), ([56, 60], True), ([90, 95], True)])
+def test_a_process_that_missed_the_low_watermark_opens_with_the_one_that_saw_it(
+    shedder, clock, depths, is_shedding
+):
+    """What the other accepts shows as growth, unless that is slight or the queue nearly full."""
+    for depth in (120, *depths):
+        shedder.on_sample(_sample(clock, depth))
+
+    assert shedder.is_shedding is is_shedding
+
+
+def test_without_the_api_a_probe_s_answer_keeps_no_judgement_alive(shedder, clock):
+    shedder.on_sample(_sample(clock, 200))
+    clock.seconds += UNKNOWN_AFTER_SECONDS + 1
+    shedder.on_probe_answered(200)
+
+    shedder.tick()
+
+    assert shedder.status()["queue_depth"] is None
+    assert not shedder.is_shedding
+
+
+def test_an_old_answer_of_the_broker_is_not_believed(shedder, clock):
+    shedder.on_probe_answered(500)
+    clock.seconds += 10
+
+    shedder.on_sample(_sample(clock, 0))
+
+    assert not shedder.is_shedding
+
+
+@pytest.mark.parametrize("by", ["management API", "connection"])
+def test_a_falling_depth_during_an_alarm_is_no_all_clear(shedder, clock, by):
+    shedder.on_sample(_sample(clock, 200))
+    clock.seconds += 5
+    shedder.on_blocked(is_blocked=by == "connection")
+
+    shedder.on_sample(_sample(clock, 0, is_trusted=by == "connection"))
+    shedder.on_probe_answered(0)
+
+    assert shedder.is_shedding
+
+
+def test_shedding_ends_when_nothing_has_been_known_for_long(shedder, clock):
+    shedder.on_sample(_sample(clock, 200))
+    clock.seconds += UNKNOWN_AFTER_SECONDS + 1
+
+    shedder.tick()
+
+    assert not shedder.is_shedding
+    assert shedder.status()["queue_depth"] is None

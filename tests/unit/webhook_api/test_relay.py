@@ -1,0 +1,116 @@
+"""Published events count for the queue's depth, journalled ones do not; an interruption loses none."""
+
+import pytest
+
+from messaging.clock import SystemClock
+from messaging.envelope import WEBHOOK, encode_properties
+from messaging.publishing import BrokerState
+from tests.unit.webhook_api.fakes import FakePublisher
+from tests.unit.webhook_api.journals import journal_in
+from webhook_api.backpressure import DepthSample, LoadShedder, Watermarks
+from webhook_api.relay import Barrier, BrokerLink, MajorityWatch, Oversized, Relay
+from webhook_api.statistics import Statistics
+
+PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
+HIGH = 100
+
+
+class Stand:
+    """A relay over a fake publisher."""
+
+    def __init__(self, loop, directory):
+        clock = SystemClock()
+        self.loop, self.publisher = loop, FakePublisher()
+        self.shedder = LoadShedder(Watermarks(HIGH, 50), retry_after_max=30, processes=1, clock=clock)
+        self.shedder.on_sample(DepthSample(at=clock.monotonic(), depth=0))
+        watch = MajorityWatch(directory, brokers=1, management_addresses=0, is_needed=False)
+        link = BrokerLink(self.publisher, Barrier(), watch, self.shedder, clock)
+        oversized = Oversized(directory / "oversized")
+        statistics = Statistics(clock, "p", 0.0)
+        self.relay = Relay(loop, journal_in(directory / "journal"), link, oversized, clock, statistics)
+        self.relay.start()
+
+    def turn(self, seconds=0.0):
+        self.loop.call_later(seconds, self.loop.stop)
+        self.loop.run_forever()
+
+    def republish(self):
+        self.relay._republisher.allow(HIGH)
+        self.turn(0.2)
+
+
+@pytest.fixture
+def stand(loop, tmp_path):
+    return Stand(loop, tmp_path)
+
+
+def test_with_the_broker_away_the_edge_keeps_more_than_the_watermark_and_refuses_nothing(stand):
+    for _ in range(3 * HIGH):
+        stand.relay.accept(PROPERTIES, b"{}")
+
+    assert not stand.shedder.is_shedding
+
+
+def test_live_events_count_as_they_are_published(stand):
+    stand.publisher.change(BrokerState.UP)
+    for _ in range(HIGH):
+        assert not stand.shedder.is_shedding
+        stand.relay.accept(PROPERTIES, b"{}")
+        stand.relay.flush_now()
+
+    assert stand.shedder.is_shedding
+
+
+def test_republished_events_count_as_they_are_published(stand):
+    for _ in range(HIGH):
+        stand.relay.accept(PROPERTIES, b"{}")
+    stand.publisher.change(BrokerState.UP)
+    stand.republish()
+
+    assert len(stand.publisher.published) == HIGH
+    assert stand.shedder.is_shedding
+
+
+def test_the_reported_age_is_that_of_the_oldest_event_and_not_of_the_quiet_before_it(stand):
+    stand.relay._journal.active.opened_at_us -= 3_600_000_000
+    stand.relay._tick()
+    for _ in range(2):
+        stand.relay.accept(PROPERTIES, b"{}")
+    stand.relay.flush_now()
+
+    status = stand.relay.status()
+    assert status["oldest_entry_s"] < 60
+    assert (status["oldest_unproven_s"], status["entries"]) == (0, 2)
+
+
+@pytest.mark.parametrize("end", [[BrokerState.AWAY, BrokerState.UP], [BrokerState.AWAY], []])
+def test_what_was_published_over_a_connection_is_published_again_over_the_next(stand, end):
+    stand.publisher.change(BrokerState.UP)
+    for body in (b"1", b"2"):
+        stand.relay.accept(PROPERTIES, body)
+        stand.relay.flush_now()
+        stand.relay._rotate()
+    stand.relay.accept(PROPERTIES, b"in the active segment")
+    stand.relay.flush_now()
+
+    for state in end:
+        stand.publisher.change(state)
+    # A new connection, whether the end of the last was noticed or not.
+    stand.publisher.state = BrokerState.AWAY
+    stand.publisher.change(BrokerState.UP)
+    stand.republish()
+
+    assert stand.publisher.published == 2 * [b"1", b"2", b"in the active segment"]
+
+
+def test_an_alarm_publishes_nothing_and_republishes_nothing(stand):
+    stand.publisher.change(BrokerState.UP)
+    for state, body in ((BrokerState.BLOCKED, b"1"), (BrokerState.UP, b"2"), (BrokerState.BLOCKED, b"3")):
+        stand.relay.accept(PROPERTIES, body)
+        stand.relay.flush_now()
+        stand.publisher.change(state)
+    assert stand.publisher.published == [b"1", b"3"]
+    stand.publisher.change(BrokerState.UP)
+    stand.republish()
+
+    assert stand.publisher.published == [b"1", b"3", b"2"]

@@ -1,0 +1,206 @@
+"""An answer leaves when what it answers is written, and flushed if wanted; one of each serves a turn."""
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from messaging.broker import NO_LIMIT
+from messaging.clock import SystemClock
+from messaging.envelope import WEBHOOK, encode_properties
+from tests.unit.webhook_api.journals import journal_in
+from webhook_api.journal import JournalFullError, read_segment
+from webhook_api.relay.oversized import Oversized
+from webhook_api.relay.relay import Relay
+from webhook_api.statistics import Statistics
+
+PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
+
+
+class NoBroker:
+    """A link whose broker is away."""
+
+    is_open = False
+    buffered_bytes = 0
+    size_limit = NO_LIMIT
+    state = "away"
+    unproven = ()
+    majority_age = None
+
+    def flush(self):
+        pass
+
+
+class Recording(NoBroker):
+    """An open link that records what happens."""
+
+    is_open = True
+    state = "up"
+
+    def __init__(self, happened):
+        self._happened = happened
+
+    def publish(self, events):
+        self._happened += [body.decode() for _, body in events]
+
+    def flush(self):
+        self._happened.append("sent")
+
+    def prove(self, _segment):
+        pass
+
+
+@pytest.fixture
+def happened(monkeypatch):
+    """What happened, in order; flushes are real."""
+    happened = []
+    flush = os.fdatasync
+
+    def record(descriptor):
+        flush(descriptor)
+        happened.append("flushed")
+
+    monkeypatch.setattr(os, "fdatasync", record)
+    return happened
+
+
+@pytest.mark.parametrize(
+    ("fsync", "expected"),
+    [(True, ["flushed", "answered", "answered"]), (False, ["answered", "answered"])],
+)
+def test_the_answers_of_a_turn_leave_after_one_flush_if_any(tmp_path, happened, fsync, expected):
+    loop = asyncio.new_event_loop()
+    clock = SystemClock()
+    journal = journal_in(tmp_path, fsync=fsync)
+    relay = _relay(loop, journal, clock)
+    for _ in range(2):
+        relay.accept(PROPERTIES, b"{}")
+        relay.on_durable(lambda is_durable: happened.append("answered" if is_durable else "refused"))
+    assert not happened
+    _turn(loop)
+    journal.close()
+    loop.close()
+    assert happened[: len(expected)] == expected
+
+
+def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(tmp_path, monkeypatch):
+    loop = asyncio.new_event_loop()
+    clock = SystemClock()
+    journal = journal_in(tmp_path, fsync=True)
+    relay = _relay(loop, journal, clock)
+    outcomes = []
+
+    def take_in():
+        relay.accept(PROPERTIES, b"{}")
+        relay.on_durable(outcomes.append)
+        path = journal.active.path
+        _turn(loop)
+        return path
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fdatasync", _fails)
+        suspect = take_in()
+        journal.tend(1.0)
+        with pytest.raises(JournalFullError):
+            take_in()
+        assert journal.refusal == "the journal cannot be written: input/output error"
+    journal.tend(2.0)
+    fresh = take_in()
+    loop.close()
+
+    assert outcomes == [False, True]
+    assert fresh != suspect
+    assert journal.refusal is None
+    assert relay.status()["flush_failures"] == 1
+
+
+def test_the_events_of_a_turn_are_written_at_once_then_sent_then_answered(tmp_path, monkeypatch):
+    loop = asyncio.new_event_loop()
+    happened = []
+    relay, journal = _live(loop, tmp_path, happened)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda *args: happened.append("written") or write(*args))
+
+    def take_in(body):
+        relay.accept(PROPERTIES, body)
+        relay.on_durable(lambda is_durable: happened.append("answered" if is_durable else "refused"))
+
+    take_in(b"1")
+    # What the next look at the sockets brings is of the same turn.
+    loop.call_soon(take_in, b"2")
+    assert not happened
+    _turn(loop)
+    loop.close()
+
+    assert happened == ["written", "1", "2", "sent", "answered", "answered"]
+    assert [entry.body for entry in read_segment(journal.active.path)] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("way", ["cut short", "refused"])
+def test_a_turn_that_the_disk_does_not_take_is_refused_and_not_published(tmp_path, monkeypatch, way):
+    loop = asyncio.new_event_loop()
+    happened = []
+    relay, journal = _live(loop, tmp_path, happened)
+    write = os.write
+
+    def take_in(body):
+        relay.accept(PROPERTIES, body)
+        relay.on_durable(lambda is_durable: happened.append("answered" if is_durable else "refused"))
+
+    with monkeypatch.context() as failing, capture_logs() as lines:
+        failing.setattr(
+            os, "write", lambda fd, data: write(fd, data[:-1]) if way == "cut short" else _fails(fd)
+        )
+        for body in (b"1", b"2"):
+            take_in(body)
+        _turn(loop)
+    take_in(b"3")
+    _turn(loop)
+    size = journal.active.path.stat().st_size
+    loop.close()
+
+    assert happened == ["sent", "refused", "refused", "3", "sent", "answered"]
+    assert [entry.body for entry in read_segment(journal.active.path)] == [b"3"]
+    assert journal.size == size
+    assert [line["event"] for line in lines] == ["journal_full"]
+
+
+def test_what_fails_while_a_turn_ends_leaves_no_request_without_an_answer(tmp_path):
+    loop = asyncio.new_event_loop()
+    happened = []
+    relay, _ = _live(loop, tmp_path, happened)
+    loop.set_exception_handler(lambda *_: happened.append("told"))
+    relay._link.publish = _fails
+    relay.accept(PROPERTIES, b"1")
+    relay.on_durable(lambda is_durable: happened.append("answered" if is_durable else "refused"))
+    _turn(loop)
+    loop.close()
+
+    assert happened == ["refused", "told"]
+
+
+def _live(loop, directory, happened):
+    clock, journal = SystemClock(), journal_in(directory)
+    relay = Relay(
+        loop, journal, Recording(happened), Oversized(Path("unused")), clock, Statistics(clock, "p", 0.0)
+    )
+    relay._set_live(True)
+    return relay, journal
+
+
+def _relay(loop, journal, clock):
+    return Relay(loop, journal, NoBroker(), Oversized(Path("unused")), clock, Statistics(clock, "p", 0.0))
+
+
+def _turn(loop):
+    """Let the loop look at its sockets twice."""
+    for _ in range(3):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+def _fails(*_):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -1,0 +1,115 @@
+"""Poll the management API for the events queue, on a thread of its own, never in a request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from messaging.log import logger
+from messaging.management import ManagementApi, Members, QueueTotals, quote_vhost
+from messaging.topology import EVENTS_QUEUE
+from webhook_api.backpressure.admission import DepthSample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReport:
+    """One answer of the management API.
+
+    Args:
+        asked_at: Monotonic seconds before the query was sent: the answer is no older.
+        address: Which of the addresses answered, counted from 0.
+        members: The nodes that hold the events queue; None if unknown.
+        depth: None if the depth is unknown, which is never 0.
+    """
+
+    asked_at: float
+    address: int
+    members: Members | None
+    depth: DepthSample | None
+
+
+class DepthPoller:
+    """A thread that polls every second and reports each answer.
+
+    Args:
+        management_urls: Base addresses with credentials, tried in turn.
+        amqp_urls: For the virtual host.
+        on_report: Called on the poller's thread.
+        preferred_address: Returns the index of the address to query first; None: the one that answered last.
+    """
+
+    def __init__(
+        self,
+        management_urls: tuple[str, ...],
+        amqp_urls: tuple[str, ...],
+        on_report: Callable[[QueueReport], None],
+        preferred_address: Callable[[], int | None],
+    ) -> None:
+        self._vhost = quote_vhost(amqp_urls)
+        self._apis = [ManagementApi(url) for url in management_urls]
+        self._failures = [0] * len(self._apis)
+        self._on_report = on_report
+        self._preferred_address = preferred_address
+        self._stopped = threading.Event()
+        self._was_known = True
+        self._thread = threading.Thread(target=self._run, name="queue-depth", daemon=True)
+
+    def start(self) -> None:
+        """Poll until `stop`; call after the fork."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop polling; returns at once."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(POLL_SECONDS):
+            report = self._poll()
+            self._log_change(is_known=report is not None and report.depth is not None)
+            if report is not None and not self._stopped.is_set():
+                self._on_report(report)
+
+    def _poll(self) -> QueueReport | None:
+        """Return the report of the first address that answers."""
+        preferred = self._preferred_address()
+        order = sorted(
+            range(len(self._apis)), key=lambda address: (address != preferred, self._failures[address])
+        )
+        return next((report for address in order if (report := self._query(address)) is not None), None)
+
+    def _query(self, address: int) -> QueueReport | None:
+        asked_at = time.monotonic()
+        self._failures[address] += 1
+        try:
+            queue = self._apis[address].read_queue(self._vhost, EVENTS_QUEUE)
+            has_alarm = self._apis[address].has_alarm()
+        except Exception:  # noqa: BLE001  # whatever cannot be queried or parsed is unknown, and ends no thread
+            return None
+        self._failures[address] = 0
+        return QueueReport(asked_at, address, queue.members, _sample_depth(queue, has_alarm=has_alarm))
+
+    def _log_change(self, *, is_known: bool) -> None:
+        if is_known == self._was_known:
+            return
+        self._was_known = is_known
+        if is_known:
+            logger().info("queue_depth_known")
+        else:
+            logger().warning(
+                "queue_depth_unknown", consequence="after 15 s only the journal's limit holds senders back"
+            )
+
+
+def _sample_depth(queue: QueueTotals, *, has_alarm: bool) -> DepthSample | None:
+    """Return the depth, if known; untrusted during an alarm, and without a majority, when 0 may be wrong."""
+    if queue.depth is None or queue.unacknowledged is None:
+        return None
+    is_trusted = queue.has_majority and not has_alarm
+    return DepthSample(time.monotonic(), queue.depth, queue.unacknowledged, is_trusted)

@@ -1,0 +1,141 @@
+"""Track the pressure behind this process, for the request path to read.
+
+Everything here runs on the loop; the poller's thread posts its samples to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from messaging.log import logger
+from webhook_api.backpressure.admission import (
+    DepthSample,
+    Pressure,
+    Watermarks,
+    backlog_allowance,
+    is_over,
+    mark_stale,
+    retry_after,
+    update,
+)
+
+if TYPE_CHECKING:
+    from messaging.clock import Clock
+
+PROBE_FRESH_SECONDS: Final = 3.0
+"""Six probes' time: an older probe's count is no longer better than the management API's."""
+
+
+class LoadShedder:
+    """Decides whether a request is admitted.
+
+    `is_shedding`: whether to answer 429.
+    """
+
+    def __init__(self, marks: Watermarks, *, retry_after_max: int, processes: int, clock: Clock) -> None:
+        self._marks = marks
+        self._retry_after_max = retry_after_max
+        self._processes = processes
+        self._clock = clock
+        self._pressure = Pressure()
+        self.is_shedding = False
+        self._ready = DepthSample(at=float("-inf"), depth=0)
+        self._unacknowledged = 0
+        self._refused = 0
+        self._is_blocked = False
+        self._is_trusted = False
+        # Events published by this process: until now, until the last sample, until the last probe was sent.
+        self._published = 0
+        self._published_at_sample = 0
+        self._published_at_probe = 0
+
+    def on_sample(self, sample: DepthSample) -> None:
+        """Use a sample of the management API; a fresh probe's count of ready deliveries replaces the API's.
+
+        A quorum queue's totals are up to five seconds old, and an API that wrongly reports 0 is not believed.
+        """
+        if self._is_blocked:
+            sample = replace(sample, is_trusted=False)
+        self._is_trusted = sample.is_trusted
+        if sample.is_trusted:
+            self._unacknowledged = sample.unacknowledged
+            if sample.at - self._ready.at <= PROBE_FRESH_SECONDS:
+                sample = replace(sample, depth=self._ready.depth + sample.unacknowledged)
+        self._update(sample)
+
+    def on_probe_sent(self) -> None:
+        """Called when a probe is sent: its answer counts what this process has published until now."""
+        self._published_at_probe = self._published
+
+    def on_probe_answered(self, ready_count: int) -> int:
+        """Use the count of ready deliveries of a probe's answer.
+
+        It refines the management API's samples and does not replace them: only the API reports alarms.
+
+        Returns:
+            How many events of a backlog this process may publish until the next answer.
+        """
+        self._ready = DepthSample(at=self._clock.monotonic(), depth=ready_count)
+        depth = ready_count + self._unacknowledged
+        sampled_at = self._pressure.sampled_at
+        if self._pressure.depth is not None and self._is_trusted and not self._is_blocked:
+            self._update(replace(self._ready, depth=depth))
+            self._pressure = replace(self._pressure, sampled_at=sampled_at)
+        in_flight = self._published - self._published_at_probe
+        return backlog_allowance(self._pressure, depth, in_flight, self._marks, self._processes)
+
+    def on_blocked(self, *, is_blocked: bool) -> None:
+        """Set whether the depth means nothing for now: during a broker alarm, or without a majority."""
+        self._is_blocked = is_blocked
+
+    def tick(self) -> None:
+        """Let an old state expire; call about once a second."""
+        self._change(mark_stale(self._pressure, self._clock.monotonic()))
+
+    def count_published(self, events: int = 1) -> None:
+        """Count published events, live or from the journal; shed at once if they alone are too many.
+
+        Events that wait in the journal are not counted: they are not in the queue.
+        """
+        self._published += events
+        pressure = self._pressure
+        if pressure.depth is not None and not pressure.is_shedding:
+            depth = pressure.depth + self._published - self._published_at_sample
+            if is_over(False, depth, self._marks):
+                self._change(replace(pressure, is_shedding=True, depth=depth, lowest=depth))
+
+    def retry_after(self) -> int:
+        """Return whole seconds for one refused request, jittered, and count the refusal."""
+        self._refused += 1
+        return retry_after(self._pressure, self._marks, self._retry_after_max)
+
+    def status(self) -> dict[str, object]:
+        """Return the state for health reports: depth in deliveries, rate per second, age in seconds."""
+        pressure = self._pressure
+        age = self._clock.monotonic() - pressure.sampled_at if pressure.depth is not None else None
+        return {
+            "shedding": pressure.is_shedding,
+            "queue_depth": pressure.depth,
+            "high": self._marks.high,
+            "low": self._marks.low,
+            "drain_rate_per_s": round(pressure.drain_rate, 1),
+            "sample_age_s": round(age, 1) if age is not None else None,
+            "refused": self._refused,
+        }
+
+    def _update(self, sample: DepthSample) -> None:
+        # The other processes of the host are taken to publish as much: connections are spread over them. If
+        # that is too much, the drain rate is too high, and a sender retries too soon rather than too late.
+        published = (self._published - self._published_at_sample) * self._processes
+        if sample.is_trusted:
+            self._published_at_sample = self._published
+        self._change(update(self._pressure, sample, published, self._marks))
+
+    def _change(self, pressure: Pressure) -> None:
+        before, self._pressure = self._pressure, pressure
+        self.is_shedding = pressure.is_shedding
+        if pressure.is_shedding and not before.is_shedding:
+            logger().warning("shedding_started", queue_depth=pressure.depth, high=self._marks.high)
+        if before.is_shedding and not pressure.is_shedding:
+            logger().info("shedding_ended", queue_depth=pressure.depth, low=self._marks.low)

@@ -1,0 +1,184 @@
+"""Call the WSGI application for one whole request (PEP 3333), and defer its response if necessary."""
+
+from __future__ import annotations
+
+import sys
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+from messaging.log import logger
+from webhook_api.http.response import Response, encode, encode_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from wsgiref.types import WSGIApplication
+
+REQUEST_ID: Final = "webhook_api.request_id"
+"""Environ key of the id under which the application accepted a request; the response repeats it."""
+
+FAILED: Final = Response(500, "internal server error")
+
+
+class NotDurableError(Exception):
+    """Send `response` instead: the disk failed to take the request's event."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.text)
+        self.response = response
+
+
+class DeferredBody:
+    """The body of a response that must not be sent before the request's event is durable.
+
+    As the application's return value it lets our server hold the response back, so that all requests of one
+    turn of the loop share one write. For any other reader (middleware, another server, a test client)
+    iterating makes the event durable at once.
+
+    Args:
+        chunks: The body.
+        on_durable: Takes a callback; calls it with True once the event is durable, with False if it failed.
+        flush_now: Makes the event durable, and returns whether it is.
+        otherwise: The response to send if the event is not durable.
+    """
+
+    __slots__ = ("_flush_now", "chunks", "on_durable", "otherwise")
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        on_durable: Callable[[Callable[[bool], None]], None],
+        flush_now: Callable[[], bool],
+        otherwise: Response,
+    ) -> None:
+        self.chunks = chunks
+        self.on_durable = on_durable
+        self._flush_now = flush_now
+        self.otherwise = otherwise
+
+    def __iter__(self) -> Iterator[bytes]:
+        if not self._flush_now():
+            raise NotDurableError(self.otherwise)
+        yield from self.chunks
+
+    def close(self) -> None:
+        """Called by a reader that is done: one that never iterated sends another body, also a 200."""
+        is_durable = self._flush_now()
+        if (close := getattr(self.chunks, "close", None)) is not None:
+            close()
+        if not is_durable:
+            raise NotDurableError(self.otherwise)
+
+
+class DeferredResponse:
+    """A response that waits until its event is durable, or for such a response before it.
+
+    `is_ready`: whether it may be sent.
+    """
+
+    __slots__ = ("_otherwise", "_release", "data", "is_ready", "keep_alive")
+
+    def __init__(
+        self,
+        release: Callable[[], None],
+        data: bytes,
+        keep_alive: bool,  # noqa: FBT001  # a keyword argument costs time at each request
+        otherwise: Response,
+    ) -> None:
+        self._release = release
+        self._otherwise = otherwise
+        self.data = data
+        self.keep_alive = keep_alive
+        self.is_ready = False
+
+    def __call__(self, is_durable: bool) -> None:  # noqa: FBT001  # a callback's one argument
+        """Release the response, or the other one in its place."""
+        if not is_durable:
+            self.data = encode_response(self._otherwise, keep_alive=self.keep_alive)
+        self.is_ready = True
+        self._release()
+
+
+class WsgiAdapter:
+    """The application, called for one request after the other."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+        self._status = ""
+        self._headers: list[tuple[str, str]] = []
+        self._written: list[bytes] = []
+        self._encoded: tuple[object, ...] = ()
+        self._response = b""
+
+    def respond(self, environ: dict[str, Any], keep_alive: bool) -> tuple[bytes, DeferredBody | None]:  # noqa: FBT001  # a keyword argument costs time at each request
+        """Return the application's whole response, or 500 if it fails, and what defers it, if anything."""
+        self._status = ""
+        if self._written:
+            self._written = []
+        try:
+            chunks = self._application(environ, self._start_response)
+            deferred = chunks if type(chunks) is DeferredBody else None
+            body = self._join(chunks if deferred is None else deferred.chunks)
+            if not self._status:
+                raise RuntimeError("the application did not call start_response")  # noqa: TRY301  # answered below
+            response = self._encode(body, keep_alive, environ["REQUEST_METHOD"] == "HEAD")
+            request_id = environ.get(REQUEST_ID)
+            return _add_id(response, request_id) if request_id else response, deferred
+        except NotDurableError as exc:
+            return encode_response(exc.response, keep_alive=keep_alive), None
+        except Exception:  # noqa: BLE001  # the outermost loop: an application may raise anything
+            logger().exception("request_failed")
+            return encode_response(FAILED, keep_alive=keep_alive), None
+
+    def _encode(self, body: bytes, keep_alive: bool, is_head: bool) -> bytes:  # noqa: FBT001  # as compared
+        """Return the response's bytes; within a second, most are the same as the ones before."""
+        second, status, headers = int(time()), self._status, self._headers
+        wanted = (second, status, headers, body, keep_alive, is_head)
+        if wanted != self._encoded:
+            self._response = encode(status, tuple(headers), body, keep_alive=keep_alive, is_head=is_head)
+            # The application may use its list again.
+            self._encoded = (second, status, list(headers), body, keep_alive, is_head)
+        return self._response
+
+    def _join(self, chunks: Iterable[bytes]) -> bytes:
+        """Return the whole body; first what the application wrote by PEP 3333's old `write`."""
+        if type(chunks) is list and not self._written:
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        try:
+            body = b"".join(chunks)
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+        return b"".join((*self._written, body)) if self._written else body
+
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        self._status = status
+        self._headers = headers
+        return self._written.append
+
+
+def make_environ(server: tuple[str, str], peer: tuple[str, str]) -> dict[str, Any]:
+    """Return what the environs of all requests of a connection have in common."""
+    return {
+        "SCRIPT_NAME": "",
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": server[1],
+        "REMOTE_ADDR": peer[0],
+        "REMOTE_PORT": peer[1],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        # The input ends where the body ends, even without a Content-Length.
+        "wsgi.input_terminated": True,
+    }
+
+
+def _add_id(response: bytes, request_id: str) -> bytes:
+    """Insert the request's id after the status line."""
+    at = response.find(b"\r\n")
+    return b"%b\r\nX-Request-ID: %b%b" % (response[:at], request_id.encode("latin-1"), response[at:])

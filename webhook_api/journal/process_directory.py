@@ -1,0 +1,215 @@
+"""Own this process's directory among the journals of the host, and adopt what dead processes left.
+
+Segments of a dead process are moved here, one rename each, so that each has one owner and is counted once,
+whenever either process ends. Each process has an equal share of the host's limit, and adopts only as many as
+fit into it. While a process of an earlier master still runs, or what it left fits into no share, that counts
+too, so that the limit holds for everything on the host.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from messaging.log import logger
+from webhook_api.journal.directory import (
+    Segment,
+    create_directory,
+    foreign_entries,
+    journal_directories,
+    list_segments,
+    lock_directory,
+    remove_directory,
+    remove_status,
+    segment_number,
+    segment_path,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class ProcessDirectory:
+    """This process's directory, and access to those of others.
+
+    Args:
+        root: The journal directory of the host.
+        max_bytes: What the journals of the host may hold together.
+        processes: The number of processes that share it.
+
+    `held`: bytes in the directory, those of events not written yet included.
+    """
+
+    def __init__(self, root: Path, max_bytes: int, processes: int) -> None:
+        self._root = root
+        self._max_bytes = max_bytes
+        self._share = max_bytes // processes
+        self._held_by_others = 0
+        self._lock = -1
+        self._number = 0
+        self._inherited: list[Segment] = []
+        self._undeletable: list[Segment] = []
+        self.path: Path | None = None
+        self.held = 0
+        self.adopted_directories = 0
+        self.problems: dict[str, str] = {}
+
+    def fits(self, size: int) -> bool:
+        """Return whether *size* bytes more stay within this process's share and the host's limit."""
+        held = self.held + size
+        return held <= self._share and held + self._held_by_others <= self._max_bytes
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether less than an eighth of a share is left: senders should use another process."""
+        return not self.fits(self._share // 8)
+
+    def next_path(self) -> Path:
+        """Return the path of the next segment; creates the directory first if there is none.
+
+        Raises:
+            OSError: The disk has no space for a new directory, and no dead process has left one.
+        """
+        directory = self.path or self._settle()
+        self._number += 1
+        return segment_path(directory, self._number)
+
+    def discard(self, segment: Segment) -> None:
+        """Unlink a segment; move a damaged one aside for an operator.
+
+        If the disk refuses, the segment stays, is counted, and `adopt` tries again.
+        """
+        try:
+            with suppress(FileNotFoundError):
+                if segment.is_damaged:
+                    aside = self._root.parent / "damaged"
+                    aside.mkdir(mode=0o700, exist_ok=True)
+                    segment.path.rename(aside / f"{segment.path.parent.name}-{segment.path.name}")
+                else:
+                    segment.path.unlink()
+        except OSError as exc:
+            self._undeletable.append(segment)
+            logger().error("journal_segment_stays", segment=segment.path.name, errno=exc.errno)
+        else:
+            self.held -= segment.size
+
+    def adopt(self) -> list[Segment]:
+        """Adopt segments without an owner, as many as fit; without a directory of its own, nothing.
+
+        No foreign entry can stop this: what cannot be opened, read or moved is logged once, stays in
+        `problems` while it is so, and is tried again the next time.
+        """
+        undeletable, self._undeletable = self._undeletable, []
+        for segment in undeletable:
+            self.discard(segment)
+        if self.path is None:
+            return []
+        known, self.problems = self.problems, {}
+        adopted, self._inherited = [*self._inherited, *self._adopt_all(self.path)], []
+        for name in self.problems.keys() - known.keys():
+            logger().error("journal_entry_skipped", entry=name, reason=self.problems[name])
+        return adopted
+
+    def leave_if_removed(self) -> None:
+        """Forget a directory that was removed from outside; the next segment creates another."""
+        if self.path is not None and not self.path.exists():
+            logger().error("journal_directory_missing", directory=self.path.name)
+            self.path = None
+            os.close(self._lock)
+
+    def close(self) -> None:
+        """Release the directory: removed if it is empty, otherwise the next process adopts it."""
+        if self.path is None:
+            return
+        with suppress(OSError):
+            remove_directory(self.path)
+        os.close(self._lock)
+        self.path = None
+
+    def _settle(self) -> Path:
+        try:
+            directory, self._lock = create_directory(self._root)
+        except OSError as exc:
+            # A full disk may have no space for a directory, and gets it only when what is there is published.
+            inherited = self._inherit()
+            if inherited is None:
+                raise
+            directory, self._lock = inherited
+            logger().warning("journal_directory_inherited", directory=directory.name, errno=exc.errno)
+        self.path = directory
+        self._inherited = list_segments(directory)
+        self._number = max((segment_number(segment.path) for segment in self._inherited), default=0)
+        self.held += sum(segment.size for segment in self._inherited)
+        return directory
+
+    def _inherit(self) -> tuple[Path, int] | None:
+        for directory in journal_directories(self._root):
+            with suppress(OSError):
+                if (lock := lock_directory(directory)) is not None:
+                    return directory, lock
+        return None
+
+    def _adopt_all(self, own: Path) -> Iterator[Segment]:
+        try:
+            directories = journal_directories(self._root)
+            self.problems.update(foreign_entries(self._root))
+        except OSError as exc:
+            self.problems[self._root.name] = str(exc.strerror)
+            return
+        held_by_others = 0
+        for directory in directories:
+            if directory != own:
+                try:
+                    yield from self._adopt_from(directory, own)
+                except OSError as exc:
+                    self.problems[directory.name] = _describe(exc, directory)
+                held_by_others += _measure(directory)
+        self._held_by_others = held_by_others
+
+    def _adopt_from(self, directory: Path, own: Path) -> Iterator[Segment]:
+        lock = lock_directory(directory)
+        if lock is None:
+            return
+        adopted = []
+        try:
+            remove_status(directory)
+            for segment in list_segments(directory):
+                if segment.size == 0:
+                    segment.path.unlink()
+                    continue
+                # One larger than the whole share goes to a process that holds nothing.
+                if self.held and self.held + segment.size > self._share:
+                    self.problems[directory.name] = "waits until a journal has room for its events"
+                    return
+                adopted.append(self._move(segment, own))
+                yield adopted[-1]
+            if not remove_directory(directory):
+                self.problems[directory.name] = "contains files that are not the journal's"
+        finally:
+            os.close(lock)
+            if size := sum(segment.size for segment in adopted):
+                self.adopted_directories += 1
+                logger().warning(
+                    "journal_adopted", directory=directory.name, segments=len(adopted), bytes=size
+                )
+
+    def _move(self, segment: Segment, own: Path) -> Segment:
+        self._number += 1
+        path = segment.path.rename(segment_path(own, self._number))
+        self.held += segment.size
+        return Segment(path, segment.size, segment.opened_at_us)
+
+
+def _describe(error: OSError, directory: Path) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return str(error.strerror).lower()
+    return f"has no lock file; {_measure(directory)} bytes of events in it"
+
+
+def _measure(directory: Path) -> int:
+    """Return the bytes of a directory's segments; 0 if it cannot be read."""
+    with suppress(OSError):
+        return sum(segment.size for segment in list_segments(directory))
+    return 0

@@ -1,0 +1,215 @@
+"""Publish events to the broker while that is safe, and find out when it surely has them.
+
+The link is open while the connection is up, the broker reads from it and, on a cluster, the events queue was
+seen to have a majority. Without a majority RabbitMQ may silently lose what was published: the connection is
+given up, so that everything unproven is published again on a new one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from messaging.publishing import BrokerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from messaging.clock import Clock
+    from messaging.publishing import Publisher
+    from webhook_api.backpressure import LoadShedder, QueueReport
+    from webhook_api.journal import Segment
+    from webhook_api.relay.majority import MajorityWatch
+    from webhook_api.relay.proof import DeliveryProof
+
+STALL_SECONDS: Final = 120.0
+"""A proof takes seconds. RabbitMQ may also forget a publish without ever refusing its confirm, and all later
+segments would wait behind it."""
+
+
+class StallDetector:
+    """The segment that has been the oldest unproven one, and since when."""
+
+    def __init__(self) -> None:
+        self._oldest: Segment | None = None
+        self._since = 0.0
+
+    def is_stalled(self, unproven: Sequence[Segment], now: float) -> bool:
+        """Return whether the oldest of *unproven* has been that for too long; call while the broker reads."""
+        oldest = unproven[0] if unproven else None
+        if oldest is not self._oldest:
+            self._oldest, self._since = oldest, now
+        return oldest is not None and now - self._since > STALL_SECONDS
+
+    def reset(self) -> None:
+        """Start over: the broker has not read until now."""
+        self._oldest = None
+
+
+class BrokerLink:
+    """The connection to the broker, the probes on it and the segments published over it.
+
+    `size_limit` is the largest body that the broker accepts, in bytes, as far as is known.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        proof: DeliveryProof,
+        watch: MajorityWatch,
+        shedder: LoadShedder,
+        clock: Clock,
+    ) -> None:
+        self._publisher = publisher
+        self._proof = proof
+        self._watch = watch
+        self._shedder = shedder
+        self._clock = clock
+        self._stall = StallDetector()
+        self._probe_sent_at: float | None = None
+        self._probe_number = 0
+        self._on_change: Callable[[bool], None]
+        self._on_interrupted: Callable[[list[Segment]], None]
+        self._on_answer: Callable[[list[Segment], int], None]
+        self.size_limit = publisher.size_limit
+
+    def start(
+        self,
+        on_change: Callable[[bool], None],
+        on_interrupted: Callable[[list[Segment]], None],
+        on_answer: Callable[[list[Segment], int], None],
+    ) -> None:
+        """Connect to the broker, and again whenever the connection is lost.
+
+        Args:
+            on_change: Called with whether events can be published now.
+            on_interrupted: Called after that with the segments to publish again, oldest first.
+            on_answer: Called when a probe is answered, with the segments that the broker surely has, and how
+                many events may be published from the journal until the next answer.
+        """
+        self._on_change, self._on_interrupted, self._on_answer = on_change, on_interrupted, on_answer
+        self._publisher.start(self._on_broker_change)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether events may be published now."""
+        return self._publisher.state is BrokerState.UP and self._watch.is_present(self._clock.monotonic())
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes published that the kernel has not accepted yet."""
+        return self._publisher.buffered_bytes
+
+    @property
+    def unproven(self) -> list[Segment]:
+        """The segments that were published and are not proven yet, oldest first."""
+        return self._proof.segments
+
+    @property
+    def state(self) -> str:
+        """For health reports: away, blocked, no_majority or up."""
+        return (
+            "no_majority"
+            if self._publisher.state is BrokerState.UP and not self.is_open
+            else self._publisher.state
+        )
+
+    @property
+    def majority_age(self) -> float | None:
+        """Seconds since a majority was seen; None if none is needed, or this connection saw none."""
+        return self._watch.seen_age(self._clock.monotonic())
+
+    def publish(self, events: Iterable[tuple[bytes, bytes]]) -> None:
+        """Add events (properties, body) to what the next `flush` sends; call only while open."""
+        self._publisher.publish(events)
+
+    def flush(self) -> None:
+        """Send what was published since the last flush, and count it."""
+        self._shedder.count_published(self._publisher.flush())
+
+    def prove(self, segment: Segment) -> None:
+        """Watch a segment whose events have all been published, until it is proven."""
+        self._proof.add(segment, self._publisher.last_tag)
+
+    def tick(self) -> None:
+        """Send the next probe, or give up a connection that does not answer; call twice a second."""
+        self._demand_majority()
+        if not self.is_open:
+            return
+        now = self._clock.monotonic()
+        if self._stall.is_stalled(self._proof.segments, now):
+            self._publisher.abort("no segment is proven any more")
+        elif self._probe_sent_at is None:
+            self._send_probe(now)
+        elif now - self._probe_sent_at > self._watch.probe_patience:
+            self._publisher.abort("no answer to a probe")
+
+    def on_report(self, report: QueueReport) -> None:
+        """Use a report of the queue's members; act on a lost majority at once."""
+        self._watch.on_report(report)
+        self._demand_majority()
+
+    def stop(self, then: Callable[[], None]) -> None:
+        """Close the connection, if the broker is up after the answer to a last probe; then call *then*."""
+
+        def finish() -> None:
+            self._publisher.stop()
+            then()
+
+        if self._publisher.state is BrokerState.UP:
+            self.flush()
+            self._publisher.probe(lambda _count: finish())
+        else:
+            finish()
+
+    def _on_broker_change(self, before: BrokerState) -> None:
+        state = self._publisher.state
+        now = self._clock.monotonic()
+        if BrokerState.AWAY in {before, state}:
+            self._interrupt()
+            if state is BrokerState.UP:
+                self._watch.on_connected(now, self._publisher.node)
+        elif state is BrokerState.UP:
+            # The broker reads again: what is on its way may be answered only now.
+            self._stall.reset()
+            if self._probe_sent_at is not None:
+                self._probe_sent_at = now
+        if self.is_open or state is BrokerState.BLOCKED:
+            self._on_change(self.is_open)
+
+    def _interrupt(self) -> None:
+        """Take back what the last connection carried: it is not on its way over the next one."""
+        self._probe_sent_at = None
+        self._probe_number += 1
+        self.size_limit = self._publisher.size_limit
+        # First: this closes the active segment, which is among the unproven ones then.
+        self._on_change(False)
+        self._on_interrupted(self._proof.interrupt())
+
+    def _demand_majority(self) -> None:
+        """Give up a connection that events were published on, or that waits in vain for a majority."""
+        now = self._clock.monotonic()
+        is_present = self._watch.is_present(now)
+        if self._publisher.state is BrokerState.AWAY or is_present:
+            return
+        if self._publisher.last_tag > 0 or self._watch.is_overdue(now):
+            self._publisher.abort("no majority of the queue's members was seen")
+
+    def _send_probe(self, now: float) -> None:
+        self.flush()
+        self._probe_sent_at = now
+        self._probe_number += 1
+        number = self._probe_number
+        self._proof.on_probe_sent()
+        self._shedder.on_probe_sent()
+
+        def on_answered(ready_count: int) -> None:
+            if number == self._probe_number:
+                self._on_probe_answered(ready_count)
+
+        self._publisher.probe(on_answered)
+
+    def _on_probe_answered(self, ready_count: int) -> None:
+        self._probe_sent_at = None
+        now = self._clock.monotonic()
+        proven = self._proof.on_probe_answered(now, self._watch.seen_until(now))
+        self._on_answer(proven, self._shedder.on_probe_answered(ready_count))
