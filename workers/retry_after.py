@@ -1,4 +1,4 @@
-"""Read a Retry-After header.
+"""Parse a Retry-After header.
 
 Source:
     RFC 9110, section 10.2.3: seconds, or a date.
@@ -10,13 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 
-def seconds_asked(header: str | None, now: datetime) -> float | None:
-    """Return the seconds that a header asks to wait, None where it says nothing that can be read.
-
-    Args:
-        header: As it came. What it says may be negative, or infinite.
-        now: The present, aware.
-    """
+def parse_retry_after(header: str | None, now: datetime) -> float | None:
+    """Return the seconds to wait, which may be negative or infinite; None if the header is absent or malformed."""
     if not header:
         return None
     try:

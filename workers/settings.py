@@ -1,4 +1,4 @@
-"""Read the worker's settings once, or refuse to start."""
+"""Settings of an intake worker."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from workers.parsing import ROUTING_STATUSES
 from workers.retain import EVENT_DAYS
 
 MAX_BATCH_EVENTS = 1000
-"""A prefetch of three such batches is near what a quorum queue hands out at all (2,000 at a time)."""
+"""The prefetch is three batches, and a quorum queue delivers about 2,000 messages at a time."""
 
 HANDLER_SECONDS = 25.0
-"""An event that hangs does so in a batch and twice alone, so that its neighbours wait for three times this
-and three starts of the worker: 90 s at most."""
+"""An event hangs in a batch and twice alone, so its neighbours wait for three times this and three starts of
+the worker: 90 s at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeSettings:
-    """What an intake worker needs to know.
+    """Settings of an intake worker.
 
     Args:
         amqp_urls: The broker's nodes, tried in turn.
         database_url: PostgreSQL or SQLite.
-        batch_events: Most events of one transaction.
-        transitions: The routing states that updates are kept for.
-        batch_seconds: How long the first event of a batch waits for more where many come.
+        transitions: The routing states whose updates are kept.
+        batch_events: Maximum events of one transaction.
+        batch_seconds: How long the first event of a batch waits for others under load.
         handler_seconds: How long a handler may take with a batch before the worker ends and starts again.
-        handler_attempts: How often an event is tried whose handler fails.
-        event_filter: Holds of what is to have an effect; None: everything is.
-        retention_days: How long events are kept: an older event of a webhook has no effect.
-        store_typing: Whether typing is recorded like any event, and not only counted.
+        handler_attempts: How often an event is processed whose handler fails.
+        event_filter: Decides which events have an effect; None: all.
+        retention_days: How long events are kept; an older event of a webhook has no effect.
+        store_typing: Whether typing is recorded, and not only counted.
     """
 
     amqp_urls: tuple[str, ...] = field(repr=False)
@@ -72,10 +72,10 @@ def read_intake_settings() -> IntakeSettings:
 
 
 def read_event_filter(environment: Environment) -> Filter | None:
-    """Return the filter of OM_EVENT_FILTER, None where it is not set.
+    """Return the filter of OM_EVENT_FILTER; None if it is not set.
 
     Raises:
-        ConfigurationError: It is no filter, or names a field that no body has.
+        ConfigurationError: It is not a filter, or names a field that no body has.
     """
     expression = environment.string("OM_EVENT_FILTER")
     try:

@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from workers.deliver.outcome import HttpResult
 from workers.http_deadline import DeadlineAdapter, shorten_deadline
 from workers.parsing import moment_of
-from workers.retry_after import seconds_asked
+from workers.retry_after import parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +142,7 @@ class Transport:
                 None, next((code for kind, code in REASONS if isinstance(error, kind)), "request")
             )
         _discard_body(response)
-        seconds = seconds_asked(response.headers.get("Retry-After"), now)
+        seconds = parse_retry_after(response.headers.get("Retry-After"), now)
         if seconds is not None:
             seconds = min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
         return HttpResult(response.status_code, str(response.status_code), seconds)

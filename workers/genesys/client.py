@@ -12,7 +12,7 @@ from urllib3.exceptions import NewConnectionError
 from messaging.log import logger
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.genesys.tokens import RETRY_SECONDS, Tokens, limit_session
-from workers.retry_after import seconds_asked
+from workers.retry_after import parse_retry_after
 
 if TYPE_CHECKING:
     from workers.genesys.budget import RequestBudget
@@ -123,7 +123,7 @@ class GenesysClient:
 
 def read_retry_after(header: str | None, now: datetime) -> float:
     """Return the seconds that a Retry-After header asks for, a number or a date, within limits."""
-    seconds = seconds_asked(header, now)
+    seconds = parse_retry_after(header, now)
     return RETRY_SECONDS if seconds is None else min(max(seconds, 1.0), MAX_RETRY_AFTER)
 
 

@@ -3,27 +3,20 @@
 `bulk` is for statements over the events of a batch; all other statements are SQLAlchemy's.
 """
 
-from workers.db.engine.bulk import (
-    BOOLEAN,
-    BYTES,
-    DIGEST,
-    INTEGER,
-    MOMENT,
-    TEXT,
-    BulkStatement,
-    column_kinds,
-    insert_into,
-)
+from workers.db.engine.bulk import INTEGER, MOMENT, TEXT, BulkStatement, column_kinds, insert_into
 from workers.db.engine.database_clock import DatabaseClock
 from workers.db.engine.errors import QUERY_CANCELED, error_code, is_outage, sqlstate, translate
 from workers.db.engine.prefetch import prefetch_while_waiting
-from workers.db.engine.schema import SCHEMA_REVISION, check_schema
-from workers.db.engine.transactions import WORKER_SESSION, is_committable, make_engine, transact
+from workers.db.engine.transactions import (
+    SCHEMA_REVISION,
+    WORKER_SESSION,
+    check_schema,
+    is_committable,
+    make_engine,
+    transact,
+)
 
 __all__ = [
-    "BOOLEAN",
-    "BYTES",
-    "DIGEST",
     "INTEGER",
     "MOMENT",
     "QUERY_CANCELED",

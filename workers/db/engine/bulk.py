@@ -1,9 +1,9 @@
-"""Hand a statement many rows at once, so that one round trip serves a batch.
+"""Pass many rows to one statement, so that one round trip serves a batch.
 
-PostgreSQL gets them as one JSON parameter that it reads as a table, SQLite as a list of VALUES: each is the
-cheapest of the ways that were measured there (docs/decisions/0103-one-statement-for-many-rows.md). Bodies
-cross beside the JSON, all in one piece of bytes that the database cuts up again
-(docs/decisions/0112-payloads.md). Values are parameters always; nothing is ever built into the statement.
+PostgreSQL gets them as one JSON parameter that it reads as a table, SQLite as a list of VALUES: the cheapest
+way that was measured for each (docs/decisions/0103-one-statement-for-many-rows.md). Bodies are passed beside
+the JSON, as one byte string that the database splits (docs/decisions/0112-payloads.md). Values are always
+parameters.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ TEXT: Final = "text"
 INTEGER: Final = "integer"
 BOOLEAN: Final = "boolean"
 MOMENT: Final = "moment"
-"""A time in microseconds since the epoch; the database makes its own form of it, as it is not our thread."""
+"""Microseconds since the epoch; converted in SQL, which is cheaper than in Python."""
 DIGEST: Final = "digest"
-"""Bytes, handed over in hexadecimal."""
+"""Bytes, passed in hexadecimal."""
 BYTES: Final = "bytes"
-"""Bytes, handed over as they are; at most one column of a statement."""
+"""Bytes, passed unchanged; at most one column of a statement."""
 
 _KINDS: Final = (
     (UtcDateTime, MOMENT),
@@ -62,8 +62,8 @@ _SQLITE: Final = {
     INTEGER: "r.column{number}",
     BOOLEAN: "r.column{number}",
     BYTES: "r.column{number}",
-    # UTC, always 26 characters, so that texts sort as times. A function of ours would say it in a word,
-    # but each call would wait for the interpreter while another thread has it.
+    # UTC, always 26 characters, so that texts sort as times. A Python function would be shorter, but each
+    # call would wait for the interpreter while another thread has it.
     MOMENT: "(strftime('%Y-%m-%d %H:%M:%S', (r.column{number} -"
     " ((r.column{number} % 1000000 + 1000000) % 1000000)) / 1000000, 'unixepoch') ||"
     " printf('.%06d', (r.column{number} % 1000000 + 1000000) % 1000000))",
@@ -75,8 +75,8 @@ class BulkStatement:
     """One statement over many rows, ready for each database.
 
     Args:
-        template: SQL in which `{rows}` stands for the rows' table and each column name in braces for that
-            column's value. Written by us, never from data.
+        template: SQL with `{rows}` for the rows' table and a column's name in braces for its value; never
+            made from data.
         columns: The rows' columns in order, name to kind.
     """
 
@@ -88,22 +88,22 @@ class BulkStatement:
         self._bytes_at = kinds.index(BYTES) if BYTES in kinds else None
 
     def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
-        """Run the statement for all rows, in the order given: once, on SQLite as often as its limit demands.
+        """Run the statement for all rows, in the order given; on SQLite several times above its limit.
 
         Args:
             connection: In a transaction.
             rows: At least one, of values in the order of the columns, as JSON knows them.
 
         Returns:
-            What a query found, row by row, in the driver's types.
+            The rows that the statement returns, in the driver's types.
 
         Raises:
-            DBAPIError: As of any statement of SQLAlchemy's.
+            DBAPIError: As any statement of SQLAlchemy.
         """
         if connection.dialect.name == "sqlite":
             most = SQLITE_VALUES // len(rows[0])
             parts = [rows[start : start + most] for start in range(0, len(rows), most)]
-            return [found for part in parts for found in _run(connection, *self._for_sqlite(part))]
+            return [row for part in parts for row in _run(connection, *self._for_sqlite(part))]
         return _run(connection, self._postgresql, self._for_postgresql(rows))
 
     def _for_postgresql(self, rows: Sequence[Sequence[object]]) -> dict[str, object]:
@@ -119,12 +119,12 @@ class BulkStatement:
 
 
 def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str) -> BulkStatement:
-    """Return the statement that inserts one record a row.
+    """Return a statement that inserts the rows.
 
     Args:
-        table: Where; its columns say how each value is handed over.
-        names: The columns that rows have values for, in their order.
-        tail: What follows, such as ON CONFLICT.
+        table: Its columns determine how each value is passed.
+        names: The columns of the rows, in order.
+        tail: The end of the statement, such as ON CONFLICT.
         fixed: Further columns, with an SQL expression each.
     """
     columns = column_kinds(table, *names)
@@ -138,19 +138,19 @@ def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str
 
 
 def _run(connection: Connection, statement: str, parameters: Any) -> list[Any]:
-    """Run a statement on the driver's cursor; half of what SQLAlchemy's own way costs is its result."""
+    """Run a statement on the driver's cursor; SQLAlchemy's result would cost as much again."""
     cursor = connection.connection.cursor()
     try:
         cursor.execute(statement, parameters)
         return list(cursor.fetchall()) if cursor.description else []
     except connection.dialect.loaded_dbapi.Error as error:
-        # The private method through which every error of SQLAlchemy's goes: it makes it a DBAPIError, and
-        # empties the pool where the connection is lost. Without the parameters, which may quote an event.
+        # SQLAlchemy's private handler of every error: it raises a DBAPIError, and empties the pool if the
+        # connection is lost. Without the parameters, which may quote an event.
         connection._handle_dbapi_exception(error, statement, None, cursor, None)  # noqa: SLF001
 
 
 def column_kinds(table: Table, *names: str) -> dict[str, str]:
-    """Return how the values of a table's columns are handed over, by name."""
+    """Return how the values of a table's columns are passed, by name."""
     return {name: _kind_of(table.c[name]) for name in names}
 
 
@@ -159,7 +159,7 @@ def _kind_of(column: Column[Any]) -> str:
 
 
 def _split_bytes(rows: Sequence[Sequence[object]], position: int) -> tuple[list[list[object]], bytes]:
-    """Take the bytes out of the rows; what stands there instead is their place: start, from 1, and length."""
+    """Replace the bytes in the rows by their start, from 1, and length; return the rows and all bytes."""
     parts: list[Any] = [row[position] for row in rows]
     ends = accumulate(map(len, parts))
     placed = [
@@ -170,7 +170,7 @@ def _split_bytes(rows: Sequence[Sequence[object]], position: int) -> tuple[list[
 
 
 def _fill(template: str, columns: Mapping[str, str], casts: Mapping[str, str], rows: str) -> str:
-    """Put a database's own expressions into a template."""
+    """Fill a template with a database's own expressions."""
     values = {
         name: casts[kind].format(position=position, number=position + 1)
         for position, (name, kind) in enumerate(columns.items())

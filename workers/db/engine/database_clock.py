@@ -20,14 +20,14 @@ _NOW_US: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigi
 
 
 class DatabaseClock:
-    """The database's time: what every host reads alike, however wrong its own clock is.
+    """The database's time, the same for every host, however wrong the host's clock is.
 
-    Each new connection to PostgreSQL asks the server for its time. Between two of them the time goes on by
-    this host's monotonic clock, so that reading it costs no request, and a step of the host's clock changes
+    Each new connection to PostgreSQL reads the server's time. Between two of them the time advances with this
+    host's monotonic clock, so that reading it costs no request, and a step of the host's clock changes
     nothing. SQLite is on this host, and so is its clock.
 
     Args:
-        engine: The database; every connection that it makes sets the clock.
+        engine: The database; each of its connections sets the clock.
         host_us: This host's clock, microseconds since the epoch: SQLite's, and PostgreSQL's until it answers.
     """
 
@@ -37,7 +37,7 @@ class DatabaseClock:
         self._ahead_us = host_us() - _monotonic_us()
         self.follow(engine)
         with suppress(RetryLaterError):
-            # What is written first has the database's time, too.
+            # The first rows have the database's time, too.
             transact(engine, lambda _: None)
 
     def follow(self, engine: Engine) -> None:
@@ -62,5 +62,5 @@ class DatabaseClock:
 
 
 def _monotonic_us() -> int:
-    """Return microseconds since the host started, the time in which it was suspended included."""
+    """Return microseconds since the host started, including the time in which it was suspended."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000

@@ -1,4 +1,4 @@
-"""Run transactions on PostgreSQL or SQLite."""
+"""Run transactions on PostgreSQL or SQLite, on a database that is migrated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+SCHEMA_REVISION: Final = "0001"
+"""Newest migration that this version needs; a test compares it with migrations/versions. It sorts as text."""
+
 WORKER_SESSION: Final[Mapping[str, str]] = {
     # A statement or a lock that takes longer is an outage, and the deliveries are held. Below
     # OM_HANDLER_SECONDS, so that a slow statement of a handler does not end its worker.
@@ -36,12 +39,12 @@ WORKER_SESSION: Final[Mapping[str, str]] = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-"""What a worker's sessions with PostgreSQL run under."""
+"""Settings of a worker's sessions on PostgreSQL."""
 
 POSTGRESQL_OPTIONS: Final = {
-    # A database that does not answer must not be waited for longer than one that is away.
+    # A database that does not answer is given up as quickly as one that is away.
     "connect_timeout": 5,
-    # A host that vanished without a word is noticed in half a minute and not in two hours.
+    # A host that disappeared is noticed in half a minute, not in two hours.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -52,11 +55,15 @@ UNHEX_SINCE: Final = (3, 41)
 """SQLite's own function; Debian 12 still ships 3.40."""
 
 SQLITE_BUSY_SECONDS: Final = 10.0
-"""How long a worker waits for the one writer that SQLite allows."""
+"""How long a worker waits for SQLite's only writer."""
 
-CONFLICT_ATTEMPTS: Final = 5
-CONFLICT_SECONDS: Final = 0.05
-"""Two transactions that met in a deadlock shall not meet again at once."""
+_RETRY_CONFLICTS: Final = Retrying(
+    retry=retry_if_exception(lambda error: sqlstate(error) in CONFLICTS),
+    stop=stop_after_attempt(5),
+    # Two transactions that met in a deadlock must not meet again at once.
+    wait=wait_random_exponential(multiplier=0.05),
+    reraise=True,
+)
 
 
 def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
@@ -64,7 +71,7 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
 
     Args:
         url: As OM_DATABASE_URL.
-        session: PostgreSQL's settings for each session. In SQLite one that is read-only takes no lock.
+        session: PostgreSQL's settings for each session. In SQLite, a read-only session takes no lock.
 
     Raises:
         ConfigurationError: OM_DATABASE_URL is neither a PostgreSQL nor an SQLite address.
@@ -72,10 +79,10 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
     parsed = _parse(url)
     if parsed.get_backend_name() == "postgresql":
         options = " ".join(f"-c {name}={value}" for name, value in session.items())
-        # A transaction asks for what it is given: READ COMMITTED, in which ON CONFLICT waits and sees.
         engine = create_engine(
             parsed,
             connect_args={**POSTGRESQL_OPTIONS, "options": options},
+            # ON CONFLICT waits for other transactions and sees their rows.
             isolation_level="READ COMMITTED",
             pool_size=2,
             max_overflow=0,
@@ -85,22 +92,40 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
         use_time_limit(engine)
         return engine
     engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
-    event.listen(engine, "connect", _prepare_sqlite)
+    # A write lock at the start: a reader that turns writer fails at once if another was first. Readers of a
+    # write-ahead log take no lock and delay no other transaction.
     is_reader = session.get("default_transaction_read_only") == "on"
-    event.listen(engine, "begin", _begin_reading if is_reader else _begin_immediate)
+    begin = "BEGIN" if is_reader else "BEGIN IMMEDIATE"
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+def check_schema(engine: Engine) -> None:
+    """Refuse a database that is not migrated, or only by an older version; a newer one is accepted.
+
+    Raises:
+        ConfigurationError: Run `omctl migrate`.
+        RetryLaterError: The database is away.
+    """
+    revision = transact(engine, _read_revision)
+    if revision is None or revision < SCHEMA_REVISION:
+        found = f"is at revision {revision}" if revision else "has no tables"
+        raise ConfigurationError(
+            f"OM_DATABASE_URL: the database {found} and needs revision {SCHEMA_REVISION}: run `omctl migrate`"
+        )
 
 
 def transact(engine: Engine, work: Callable[[Connection], Result]) -> Result:
     """Run *work* in one transaction; durable when this returns, without trace when it raises.
 
     Raises:
-        RejectedEventError: A row is at fault; with more than one, try them apart.
-        RetryLaterError: The database is at fault; hold what you have and try the same again.
-        Exception: Whatever else *work* raises.
+        RejectedEventError: A row is at fault; if there are several, try them apart.
+        RetryLaterError: The database is at fault; hold everything and try the same again.
+        Exception: Any other exception of *work*.
     """
     try:
-        result: Result = _RETRYING(_transact_once, engine, work)
+        result: Result = _RETRY_CONFLICTS(_transact_once, engine, work)
     except DBAPIError as error:
         fault = translate(error)
         if fault is error:
@@ -112,9 +137,10 @@ def transact(engine: Engine, work: Callable[[Connection], Result]) -> Result:
 
 
 def is_committable(connection: Connection) -> bool:
-    """Return whether the transaction that was begun can still be committed.
+    """Return whether the transaction can still be committed.
 
-    PostgreSQL takes COMMIT for a transaction in which a statement has failed, undoes it and says nothing.
+    PostgreSQL accepts COMMIT for a transaction in which a statement has failed, and rolls it back without an
+    error.
     """
     driver_connection = connection.connection.driver_connection
     if isinstance(driver_connection, psycopg.Connection):
@@ -127,12 +153,12 @@ def _transact_once(engine: Engine, work: Callable[[Connection], Result]) -> Resu
         return work(connection)
 
 
-_RETRYING: Final = Retrying(
-    retry=retry_if_exception(lambda error: sqlstate(error) in CONFLICTS),
-    stop=stop_after_attempt(CONFLICT_ATTEMPTS),
-    wait=wait_random_exponential(multiplier=CONFLICT_SECONDS),
-    reraise=True,
-)
+def _read_revision(connection: Connection) -> str | None:
+    """Return the revision that Alembic has recorded; None if there is none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT max(version_num) FROM alembic_version"))
+    return revision
 
 
 def _parse(url: str) -> URL:
@@ -161,13 +187,3 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     if sqlite3.sqlite_version_info < UNHEX_SINCE:
         connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
-
-
-def _begin_reading(connection: Connection) -> None:
-    """Take no lock: a reader of a write-ahead log waits for nobody, and nobody waits for it."""
-    connection.exec_driver_sql("BEGIN")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    """Take the write lock at the start: a reader that turns writer fails at once when another was first."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
