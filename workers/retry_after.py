@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 
 def parse_retry_after(header: str | None, now: datetime) -> float | None:
-    """Return the seconds to wait, which may be negative or infinite; None if the header is absent or malformed."""
+    """Return the seconds to wait, which may be negative or infinite; None if there is no valid header."""
     if not header:
         return None
     try:
