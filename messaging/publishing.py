@@ -48,15 +48,12 @@ class BrokerState(StrEnum):
 
 
 class Publisher:
-    """One connection with one channel, kept up over a list of nodes.
+    """One connection with one channel, kept up over a list of nodes; use it on its loop only.
 
     `size_limit` is the largest body that the broker accepts, once it has refused a larger one. `node` is the
     index of the present or last connection's address.
 
     Args:
-        loop: The loop of this process; every method must be called on it.
-        urls: AMQP addresses, tried in turn.
-        client_name: Shown by the broker for the connection.
         on_confirm: Called with each confirmed delivery tag, and whether it includes all lower ones; None:
             confirms off.
     """
@@ -80,23 +77,19 @@ class Publisher:
         self._sent = 0
         self._attempt = 0
         self._up_since = 0.0
-        self._closing = False
+        self._is_stopped = False
         self.node = -1
         self.state = BrokerState.AWAY
         self.size_limit = NO_LIMIT
 
     def start(self, on_change: Callable[[BrokerState], None]) -> None:
-        """Connect, and connect again whenever the connection is lost, until `stop`.
-
-        Args:
-            on_change: Called after each change of `state` with the state before it.
-        """
+        """Keep a connection until `stop`; call *on_change* with the state before each change of `state`."""
         self._on_change = on_change
         self._connect()
 
     def stop(self) -> None:
         """Close the connection for good; the caller keeps the unproven events."""
-        self._closing = True
+        self._is_stopped = True
         self.abort("stopping")
 
     def publish(self, events: Iterable[tuple[bytes, bytes]]) -> None:
@@ -127,8 +120,7 @@ class Publisher:
     def probe(self, callback: Callable[[int], None]) -> None:
         """Send a method that the broker answers only after everything published before.
 
-        Args:
-            callback: Called with the events queue's ready deliveries; never if the connection ends first.
+        *callback* gets the events queue's ready deliveries; it is not called if the connection ends first.
         """
         self.flush()
         assert self._channel is not None
@@ -234,7 +226,7 @@ class Publisher:
         self._stop_timer()
         if was_ready and time.monotonic() - self._up_since >= STABLE_SECONDS:
             self._attempt = 0
-        if self._closing:
+        if self._is_stopped:
             self.state = BrokerState.AWAY
             return
         delay = delay_before(self._attempt + 1)
