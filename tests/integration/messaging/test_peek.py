@@ -5,7 +5,7 @@ from messaging.admin import broker_session, peek, set_up
 
 
 def test_every_message_is_seen_and_stays_where_it_is_however_often_one_looks(vhost):
-    bodies = [b"letter %d" % number for number in range(30)]
+    bodies = [b"message %d" % number for number in range(30)]
     with broker_session((vhost.amqp_url,), client_name="test") as connection:
         set_up(connection)
         channel = connection.channel()

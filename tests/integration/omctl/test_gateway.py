@@ -124,7 +124,7 @@ def another_edge(rabbitmq, directory, **settings):
 
 @contextmanager
 def another_gateway(directory, edge, **changes):
-    """A gateway, its shipped configuration as a person has changed it."""
+    """A gateway whose shipped configuration an operator has changed."""
     ensure_nginx()
     directory.mkdir(exist_ok=True)
     gateway = Gateway(directory, f"{LOOPBACK}:{edge.port}", **changes)

@@ -113,7 +113,7 @@ def test_another_4xx_is_never_sent_again():
     assert set(server.seen.values()) == {1}
 
 
-def test_nobody_listening_counts_as_no_answer():
+def test_a_port_without_a_listener_counts_as_no_answer():
     exit_code, summary = run("http://127.0.0.1:1/webhooks", "--events", "2", "--duplicates", "0")
     assert exit_code == 1
     assert summary["by_status"] == {"no answer": 12}

@@ -74,7 +74,7 @@ def fill(connection):
     )
     message = {"event_id": 2, "conversation_id": "c", "occurred_at": NOW, "sequence": 0, "received_at": NOW}
     connection.execute(insert(conversation_messages).values(**message))
-    letter = {
+    record = {
         "message_id": "m-3",
         "code": "not_json",
         "reason": "body",
@@ -82,7 +82,7 @@ def fill(connection):
         "attempts": 1,
     }
     moments = {"source": "webhook", "received_at": NOW, "recorded_at": NOW}
-    connection.execute(insert(dead_letters).values(**letter, **moments))
+    connection.execute(insert(dead_letters).values(**record, **moments))
 
 
 def verdict(engine, ledger=LEDGER):

@@ -58,7 +58,7 @@ def test_without_a_header_configured_there_is_no_such_endpoint(module_edge, even
     assert events_queue.is_empty()
 
 
-def test_the_header_of_the_bus_opens_no_other_door(bus_edge, events_queue):
+def test_the_header_of_the_bus_is_valid_for_no_other_path(bus_edge, events_queue):
     answer = requests.post(bus_edge.url, data=json.dumps({}), headers={"X-Api-Key": KEY}, timeout=10)
 
     assert answer.status_code == 401

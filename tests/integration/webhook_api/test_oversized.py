@@ -34,7 +34,7 @@ def test_an_oversized_event_is_set_aside_and_its_neighbours_arrive_twice_at_most
     narrow_broker, edge, tmp_path, queue_of
 ):
     neighbours = [b'{"n":%d}' % number for number in range(20)]
-    oversized = [b'{"large":"%s"}' % (bytes([letter]) * LIMIT) for letter in b"ab"]
+    oversized = [b'{"large":"%s"}' % (bytes([content]) * LIMIT) for content in b"ab"]
     for number, body in enumerate(neighbours):
         assert post(edge.url, body).status_code == 200
         if number == 10:

@@ -48,7 +48,7 @@ def test_a_transaction_that_a_handler_left_failed_is_no_outage():
 
 
 @pytest.mark.parametrize("sqlstate", OUTAGES)
-def test_an_outage_is_one_whoever_ran_the_statement(sqlstate):
+def test_an_outage_is_one_for_every_statement(sqlstate):
     assert is_outage(error_with(sqlstate))
 
 

@@ -33,7 +33,7 @@ def test_a_host_whose_clock_is_wrong_reads_the_databases_time(server, off_us):
 
 
 def test_a_host_goes_by_its_own_clock_until_the_database_answers():
-    engine = make_engine("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    engine = make_engine("postgresql+psycopg://absent@127.0.0.1:9/none")
     assert abs(DatabaseClock(engine, ahead_by(HOUR_US)).now_us() - time.time_ns() // 1000 - HOUR_US) < 10**7
 
 

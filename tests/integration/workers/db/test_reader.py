@@ -1,4 +1,4 @@
-"""The rights that `omctl migrate --read-only-role` gives to whoever only reports."""
+"""The rights that `omctl migrate --read-only-role` grants for reports."""
 
 import secrets
 
@@ -79,7 +79,7 @@ def test_a_reader_reads_what_reports_need(reader, name):
 
 @pytest.fixture
 def grafana(reader, migrated_postgres_url):
-    """A connection of a tool that has the role, to a database which lets in nobody but by a right to it."""
+    """A connection of a tool with the role, to a database that requires a right to connect."""
     name, url = f"grafana-{secrets.token_hex(4)}", make_url(migrated_postgres_url)
     owner, tool = create_engine(url), create_engine(url.set(username=name))
     with owner.begin() as connection:
@@ -124,7 +124,7 @@ def test_a_reader_reads_every_view(reader):
         reader.execute(text(f"SELECT * FROM {view}"))  # noqa: S608  # a name of ours
 
 
-def test_no_view_shows_what_somebody_wrote(reader):
+def test_no_view_shows_a_written_text(reader):
     columns = reader.execute(
         text(
             "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"

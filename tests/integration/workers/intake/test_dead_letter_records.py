@@ -1,4 +1,4 @@
-"""Every dead letter has its reason in SQL before it is in the queue for people, whoever made it."""
+"""Every dead letter has its reason in SQL before it is in the operators' queue, whatever its origin."""
 
 import json
 import time
@@ -54,10 +54,10 @@ def test_what_the_broker_gives_up_is_recorded_with_its_word_for_it(working, chan
     wait_until(lambda: depth(channel, topology.DEAD_LETTER_RECORDS) == 2)
 
     with working():
-        letters = dead_letters(channel, 2)
+        found = dead_letters(channel, 2)
 
     assert query(REASONS) == [("late", "expired"), ("limit", "delivery_limit")]
-    assert {body for _, _, body in letters} == {GOOD}
+    assert {body for _, _, body in found} == {GOOD}
     assert query("SELECT count(*) FROM processed_events") == [(0,)]
 
 

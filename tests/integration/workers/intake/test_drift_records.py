@@ -1,4 +1,4 @@
-"""What the platform sends that nobody knows is listed until a person accepts it."""
+"""Unknown names of the platform are listed until an operator accepts them."""
 
 import json
 

@@ -59,7 +59,7 @@ def empty(_connection):
 
 
 def elsewhere(_connection):
-    create_engine("postgresql+psycopg://nobody@127.0.0.1:9/none").connect()
+    create_engine("postgresql+psycopg://absent@127.0.0.1:9/none").connect()
 
 
 FAULTS = [
@@ -96,7 +96,7 @@ def failing(handlers):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_sick_event_is_tried_alone_and_then_dead_lettered_and_nobody_else(
+def test_a_failing_event_is_tried_alone_and_then_dead_lettered_and_no_other(
     engine, handlers, failing, query, fault
 ):
     if fault is elsewhere and engine.dialect.name == "sqlite":

@@ -1,4 +1,4 @@
-"""How conversations begin that nobody notified, and what is only counted."""
+"""How conversations without a notified start begin, and which events are only counted."""
 
 from datetime import UTC, datetime, timedelta
 

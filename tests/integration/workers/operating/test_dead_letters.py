@@ -1,4 +1,4 @@
-"""What a person does with dead letters: a real queue, intake behind it, and what is on record."""
+"""Operators list, replay and discard dead letters: a real queue, intake behind it, and its records."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from workers.db.engine import make_engine
 from workers.intake import Intake
 
 SOURCES = Path(__file__).parents[4]
-LETTERS = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 2_000
+DEAD_LETTERS = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 2_000
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def publish(
 
 
 def bury(channel, message_id, content):
-    """Put a letter into the queue by hand."""
+    """Put a dead letter into the queue by hand."""
     publish(channel, message_id, content, exchange="", routing_key=topology.DEAD_LETTERS)
 
 
@@ -96,15 +96,15 @@ def test_a_list_reads_the_records_and_takes_no_message(vhost, working, channel, 
         publish(channel, "unknown", json.dumps({"eventType": "news", "conversationId": "c-9"}).encode())
         wait_until(lambda: buried(channel) == 2)
 
-    # Another omctl works with the letters meanwhile.
+    # Another omctl works with the dead letters meanwhile.
     with lock_dead_letters((vhost.amqp_url,), client_name="test"):
         listed = omctl("list")
         assert omctl("show", "broken")["code"] == "not_json"
-    letters = [
-        (letter["message_id"], letter["code"], letter["event_type"], letter["conversation_id"])
-        for letter in listed["dead_letters"]
+    rows = [
+        (row["message_id"], row["code"], row["event_type"], row["conversation_id"])
+        for row in listed["dead_letters"]
     ]
-    assert letters == [
+    assert rows == [
         ("broken", "not_json", None, None),
         ("unknown", "unknown_event_type", "news", "c-9"),
     ]
@@ -117,13 +117,13 @@ def test_a_scan_records_what_was_put_into_the_queue_by_hand(channel, omctl):
         bury(channel, f"m-{number}", body(number))
     assert omctl("list")["dead_letters"] == []
     listed = omctl("list", "--scan")["dead_letters"]
-    assert [(letter["message_id"], letter["code"]) for letter in listed] == [
+    assert [(row["message_id"], row["code"]) for row in listed] == [
         (f"m-{number}", "unknown") for number in range(3)
     ]
     wait_until(lambda: buried(channel) == 3)
 
 
-def test_letters_are_chosen_by_code_type_conversation_and_time(working, channel, omctl):
+def test_dead_letters_are_selected_by_code_type_conversation_and_time(working, channel, omctl):
     with working():
         publish(channel, "broken", b"{")
         publish(channel, "unknown", json.dumps({"eventType": "a:news", "conversationId": "c-9"}).encode())
@@ -138,7 +138,7 @@ def test_letters_are_chosen_by_code_type_conversation_and_time(working, channel,
     assert chosen("--until", "1h") == []
 
 
-def test_a_letter_is_shown_and_its_body_only_when_asked_for(channel, omctl):
+def test_a_dead_letter_is_shown_with_its_body_only_on_request(channel, omctl):
     bury(channel, "m-1", body(1))
     assert omctl("show", "m-1", "--body")["body"] == body(1).decode()
     omctl("list", "--scan")
@@ -169,7 +169,7 @@ def test_what_is_mended_takes_effect_when_it_is_replayed(working, channel, omctl
     assert all("@" in who for (who,) in query("SELECT person FROM interventions"))
 
 
-def test_a_letter_that_dies_again_is_not_replayed_for_ever_and_has_its_new_reason(
+def test_a_dead_letter_that_fails_again_is_not_replayed_again_and_has_its_new_reason(
     working, channel, omctl, query
 ):
     with working():
@@ -189,7 +189,7 @@ def test_what_took_effect_is_refused_and_takes_effect_again_only_with_again(
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(1,)])
         for arguments, effects in (((), 1), (("--again",), 2), (("--again",), 3)):
             bury(channel, "m-1", body())
-            # As it is when a letter has died again: the decision of before is no longer its own.
+            # As after a second failure: the earlier decision no longer applies.
             with engine.begin() as transaction:
                 transaction.exec_driver_sql(
                     "UPDATE dead_letters SET intervention_id = NULL, decided_at = NULL"
@@ -200,7 +200,7 @@ def test_what_took_effect_is_refused_and_takes_effect_again_only_with_again(
     assert query("SELECT deliveries FROM processed_events ORDER BY id") == [(2,), (1,), (1,)]
 
 
-def test_copies_of_one_letter_are_one_replay(working, channel, omctl, query):
+def test_copies_of_one_dead_letter_are_one_replay(working, channel, omctl, query):
     for _ in range(3):
         bury(channel, "m-1", body())
     told = omctl("replay", "--reason", "try", "--yes")
@@ -241,7 +241,7 @@ def test_a_replay_stops_at_its_limit(channel, omctl):
     assert omctl("list")["total"] == 5
 
 
-def test_a_replay_that_is_stopped_leaves_the_other_letters_open(channel, omctl, monkeypatch):
+def test_a_replay_that_is_stopped_leaves_the_other_dead_letters_open(channel, omctl, monkeypatch):
     for number in range(8):
         bury(channel, f"m-{number}", body(number))
     publish_again = EventPublisher.publish
@@ -259,7 +259,7 @@ def test_a_replay_that_is_stopped_leaves_the_other_letters_open(channel, omctl, 
     assert omctl("replay", "--reason", "try", "--yes")["done"] == 7
 
 
-def test_a_letter_whose_replay_was_killed_before_it_was_removed_stays_the_same_replay(
+def test_a_replay_that_was_killed_before_removing_its_dead_letter_stays_the_same_replay(
     channel, omctl, query, engine, working
 ):
     """The second replay publishes it under the generation of the first, so that it takes effect once."""
@@ -274,7 +274,7 @@ def test_a_letter_whose_replay_was_killed_before_it_was_removed_stays_the_same_r
     assert query("SELECT intervention_id FROM dead_letters") == [("killed",)]
 
 
-def test_a_named_letter_that_cannot_be_had_is_told_of(channel, invoke):
+def test_an_unknown_dead_letter_is_reported(channel, invoke):
     properties = pika.BasicProperties(message_id="m-1", headers={"destination": "crm"}, delivery_mode=2)
     channel.basic_publish("", topology.DEAD_LETTERS, body(), properties)
     result = invoke("replay", "m-1", "m-2", "--reason", "try", "--yes")
@@ -317,13 +317,13 @@ def test_who_thinks_for_longer_than_the_heartbeats_last_is_still_heard(
 def test_what_a_destination_did_not_take_is_listed_and_not_given_to_intake(channel, omctl):
     properties = pika.BasicProperties(message_id="m-1", headers={"destination": "crm"}, delivery_mode=2)
     channel.basic_publish("", topology.DEAD_LETTERS, body(), properties)
-    assert [letter["destination"] for letter in omctl("list", "--scan")["dead_letters"]] == ["crm"]
+    assert [row["destination"] for row in omctl("list", "--scan")["dead_letters"]] == ["crm"]
     wait_until(lambda: buried(channel) == 1)
     assert omctl("replay", "--reason", "try", "--yes")["chosen"] == 0
     assert buried(channel) == 1
 
 
-def test_discarded_letters_leave_the_queue_and_their_bodies_are_kept(channel, omctl, query):
+def test_discarded_dead_letters_leave_the_queue_and_their_bodies_are_kept(channel, omctl, query):
     bury(channel, "m-1", b"one")
     bury(channel, "m-2", b"two")
     assert omctl("discard", "m-2", "--reason", "a test", "--dry-run")["chosen"] == 1
@@ -368,15 +368,15 @@ def wait_long(condition):
 
 
 @pytest.mark.timeout(600)
-def test_thousands_of_letters_replayed_cancelled_killed_and_resumed_are_neither_lost_nor_repeated(
+def test_thousands_of_dead_letters_replayed_cancelled_killed_and_resumed_are_neither_lost_nor_repeated(
     request, vhost, channel, migrated_postgres_url, handlers
 ):
     engine = make_engine(migrated_postgres_url)
     request.addfinalizer(engine.dispose)
     unconfirmed = channel.connection.channel()
-    for number in range(LETTERS):
+    for number in range(DEAD_LETTERS):
         bury(unconfirmed, f"m-{number}", body(number))
-    wait_long(lambda: buried(channel) == LETTERS)
+    wait_long(lambda: buried(channel) == DEAD_LETTERS)
 
     def sum_of(what):
         with engine.connect() as connection:
@@ -384,23 +384,23 @@ def test_thousands_of_letters_replayed_cancelled_killed_and_resumed_are_neither_
 
     with running(vhost.amqp_url, Intake(engine, handlers, SystemClock()), batch_events=100):
         with replaying(vhost, migrated_postgres_url) as replay:
-            wait_long(lambda: sum_of("count(*) FROM processed_events") > LETTERS // 5)
+            wait_long(lambda: sum_of("count(*) FROM processed_events") > DEAD_LETTERS // 5)
             replay.send_signal(signal.SIGINT)
             told = json.loads(replay.communicate()[0])
             assert replay.returncode == 1
         assert told["cancelled"]
-        wait_until(lambda: buried(channel) == LETTERS - told["done"])
+        wait_until(lambda: buried(channel) == DEAD_LETTERS - told["done"])
         with replaying(vhost, migrated_postgres_url) as replay:
-            wait_long(lambda: sum_of("count(*) FROM processed_events") > told["done"] + LETTERS // 5)
+            wait_long(lambda: sum_of("count(*) FROM processed_events") > told["done"] + DEAD_LETTERS // 5)
             replay.kill()
         wait_long(lambda: buried(channel) > 0)
         with replaying(vhost, migrated_postgres_url) as replay:
             told = json.loads(replay.communicate()[0])
             assert replay.returncode == 0
         wait_long(lambda: depth(channel) == 0)
-        wait_long(lambda: sum_of("sum(message_count) FROM conversations") >= LETTERS)
+        wait_long(lambda: sum_of("sum(message_count) FROM conversations") >= DEAD_LETTERS)
 
     assert buried(channel) == 0
-    assert sum_of("count(*) FROM processed_events WHERE outcome = 'processed'") == LETTERS
-    assert sum_of("sum(message_count) FROM conversations") == LETTERS
-    assert sum_of("count(DISTINCT message_id) FROM processed_events") == LETTERS
+    assert sum_of("count(*) FROM processed_events WHERE outcome = 'processed'") == DEAD_LETTERS
+    assert sum_of("sum(message_count) FROM conversations") == DEAD_LETTERS
+    assert sum_of("count(DISTINCT message_id) FROM processed_events") == DEAD_LETTERS

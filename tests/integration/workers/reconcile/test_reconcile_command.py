@@ -1,4 +1,4 @@
-"""omctl reconcile: for a person, or a script that minds its exit status."""
+"""omctl reconcile, for operators and for scripts that check its exit status."""
 
 import json
 
@@ -81,7 +81,7 @@ def test_what_is_missing_is_recovered_and_the_exit_status_says_so(sent, omctl, w
     assert query("SELECT count(*) FROM reconciliations WHERE finished_at IS NULL") == [(0,)]
 
 
-def test_what_nobody_processes_is_missing_still_and_published_again(sent, omctl, channel, query):
+def test_an_unprocessed_gap_is_still_missing_and_published_again(sent, omctl, channel, query):
     omctl("--since", "1h", "--wait", "0", status=4)
     omctl("--since", "1h", "--wait", "0", status=4)
     assert depth(channel) == 4
@@ -91,7 +91,7 @@ def test_what_nobody_processes_is_missing_still_and_published_again(sent, omctl,
 def test_one_conversation_is_one_conversation(sent, omctl):
     answer = omctl("--since", "1h", "--conversation", "c-1", "--wait", "0", status=4)
     assert [each["message"] for each in answer["gaps"]] == ["m-4"]
-    assert omctl("--since", "1h", "--conversation", "nobody")["unknown"] == 1
+    assert omctl("--since", "1h", "--conversation", "unknown")["unknown"] == 1
 
 
 def test_a_first_comparison_of_long_ago_is_no_reason_to_refuse(sent, omctl, engine):
@@ -136,7 +136,7 @@ def test_a_conversation_that_the_platform_does_not_show_is_counted_and_the_exit_
 
 @pytest.fixture
 def fail(organisation, monkeypatch):
-    """Have every request fail so whose path has this in it; a person's patience takes no time."""
+    """Let every request fail whose path contains this; waiting takes no time."""
 
     def fail(name, fault):
         monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""When a window is settled, and what is told of it, on PostgreSQL and on SQLite."""
+"""When a window is settled, and what reaches the outbox, on PostgreSQL and on SQLite."""
 
 import threading
 
