@@ -41,9 +41,9 @@ BEFORE_LETTER = re.compile(r"(dead|capital|case)[\s_#*-]*$", re.IGNORECASE)
 """A dead letter may stand on two lines, and letters may be those of the alphabet."""
 ALLOWED = {
     "docs": 9,
-    "omctl": 10,
-    "tests": 170,
-    "workers": 150,
+    "omctl": 1,
+    "tests": 91,
+    "workers": 89,
 }
 """How many places of a folder are still to be rewritten. These numbers only ever fall."""
 
