@@ -20,7 +20,7 @@ from simulator.ledger import Ledger
 from simulator.platform import EventStatus, Organisation
 from simulator.platform import serve_platform as serve_simulator
 from simulator.sender import RetryPolicy, Sender, WebhookEndpoint
-from simulator.traffic import Dialect, TrafficPlan, traffic
+from simulator.traffic import Dialect, TrafficPlan, longest_span, traffic
 from webhook_api.settings import parse_headers
 
 if TYPE_CHECKING:
@@ -131,12 +131,13 @@ def simulate(
 
 def make_plan(options: dict[str, Any], now: datetime) -> TrafficPlan:
     """Return what to send; without a seed, something new each time."""
-    seed = options["seed"]
+    seed, events = options["seed"], options["events"]
+    conversations = options["conversations"] or max(1, events // 10)
     return TrafficPlan(
-        events=options["events"],
-        conversations=options["conversations"] or max(1, options["events"] // 10),
+        events=events,
+        conversations=conversations,
         seed=seed if seed is not None else secrets.randbits(32),
-        start=repeatable_start(now) if seed is not None else now,
+        start=repeatable_start(now) if seed is not None else now - longest_span(events, conversations),
         dialect=Dialect(options["dialect"]),
         duplicate_share=options["duplicates"] / 100,
         disorder_share=options["disorder"] / 100,

@@ -1,6 +1,7 @@
 """Turn a plan into the bodies to post, in order: the same plan gives the same bytes."""
 
 import heapq
+import math
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from itertools import count
 from typing import Final
 
 from simulator.traffic.conversations import guide_conversation, native_conversation
-from simulator.traffic.event import ConversationClock, Payload, Post, SimulatedEvent, compact
+from simulator.traffic.event import MAX_STEP_MS, ConversationClock, Payload, Post, SimulatedEvent, compact
 from simulator.traffic.mutations import SPOILERS, add_unknown_fields, is_identified, mark_redelivery
 
 MAX_DISORDER: Final = 50
 """Places by which a disordered event is delayed: milliseconds at a high rate, seconds at a low one."""
 MAX_REDELIVERY: Final = 200
 """Places after which a duplicate comes at the latest, so that it often shares a batch with its original."""
+MAX_START_MS: Final = 60_000
+"""Conversations begin within this time."""
 MARKED_REDELIVERIES: Final = 0.5
 """The share of duplicates with an additional unknown field, if an id identifies the event."""
 
@@ -58,6 +61,14 @@ class TrafficPlan:
     unknown_field_share: float = 0.0
 
 
+def longest_span(events: int, conversations: int) -> timedelta:
+    """Return how long the conversations last at most, so that a plan can end at the present."""
+    mean = events / conversations
+    # Six standard deviations above the mean: the events choose their conversation at random.
+    longest = mean + 6 * math.sqrt(mean) + 1
+    return timedelta(milliseconds=MAX_START_MS + longest * MAX_STEP_MS)
+
+
 def traffic(plan: TrafficPlan) -> Iterator[Post]:
     """Yield the posts in order; memory does not grow with their number."""
     # The seed must reproduce the run; nothing here is secret.
@@ -93,7 +104,7 @@ def _conversation(plan: TrafficPlan, rng: random.Random, index: int) -> Iterator
 
 
 def _clock(plan: TrafficPlan, rng: random.Random) -> ConversationClock:
-    start = plan.start + timedelta(milliseconds=rng.randint(0, 60_000))
+    start = plan.start + timedelta(milliseconds=rng.randint(0, MAX_START_MS))
     return ConversationClock(rng, start, plan.collision_share)
 
 

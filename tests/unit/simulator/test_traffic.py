@@ -8,7 +8,14 @@ from itertools import pairwise
 
 import pytest
 
-from simulator.traffic import SPOILERS, Dialect, TrafficPlan, traffic
+from simulator.traffic import (
+    SPOILERS,
+    Dialect,
+    TrafficPlan,
+    longest_span,
+    platform_timestamp,
+    traffic,
+)
 
 PAYLOAD = {
     "eventType": "openmessaging:conversation:message",
@@ -46,6 +53,17 @@ def test_a_conversation_is_in_order_without_disorder():
         conversation, timestamp = payload["conversationId"], payload["timestamp"]
         assert newest.get(conversation, "") < timestamp
         newest[conversation] = timestamp
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+@pytest.mark.parametrize(("events", "conversations"), [(1, 1), (400, 40), (2000, 20)])
+def test_no_event_lies_in_the_future(dialect, events, conversations):
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    start = now - longest_span(events, conversations)
+    for seed in range(5):
+        plan = TrafficPlan(events, conversations, seed, start, dialect)
+        times = [body.get("timestamp") or body["channel"]["time"] for body in payloads(plan)]
+        assert max(times) <= platform_timestamp(now)
 
 
 def test_disorder_delays_events_and_loses_none():
