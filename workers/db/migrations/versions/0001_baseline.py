@@ -58,9 +58,6 @@ EXPRESSIONS = {
     "postgresql": {
         "sha256": "encode(body_sha256, 'hex')",
         "dead_letter_sha256": "encode(l.body_sha256, 'hex')",
-        "received_day": "(received_at AT TIME ZONE 'UTC')::date::text",
-        "day": "(began_at AT TIME ZONE 'UTC')::date::text",
-        "hour": "extract(hour FROM began_at AT TIME ZONE 'UTC')::integer",
         "minute": "date_bin('1 minute', processed_at, timestamptz '2000-01-01 00:00Z')",
         "arrived": "extract(epoch FROM received_at - occurred_at)::float8",
         "processed": "extract(epoch FROM processed_at - received_at)::float8",
@@ -70,9 +67,6 @@ EXPRESSIONS = {
     "sqlite": {
         "sha256": "lower(hex(body_sha256))",
         "dead_letter_sha256": "lower(hex(l.body_sha256))",
-        "received_day": "substr(received_at, 1, 10)",
-        "day": "substr(began_at, 1, 10)",
-        "hour": "CAST(substr(began_at, 12, 2) AS INTEGER)",
         "minute": r"substr(processed_at, 1, 16) || '\:00.000000'",
         "arrived": "(julianday(received_at) - julianday(occurred_at)) * 86400.0",
         "processed": "(julianday(processed_at) - julianday(received_at)) * 86400.0",
@@ -81,6 +75,15 @@ EXPRESSIONS = {
     },
 }
 """What views compute differently in each database."""
+
+for _moment in ("received_at", "recorded_at", "created_at", "found_at", "began_at"):
+    EXPRESSIONS["postgresql"][f"day({_moment})"] = f"({_moment} AT TIME ZONE 'UTC')::date::text"
+    EXPRESSIONS["sqlite"][f"day({_moment})"] = f"substr({_moment}, 1, 10)"
+for _moment in ("processed_at", "began_at"):
+    EXPRESSIONS["postgresql"][f"hour({_moment})"] = (
+        f"date_bin('1 hour', {_moment}, timestamptz '2000-01-01 00:00Z')"
+    )
+    EXPRESSIONS["sqlite"][f"hour({_moment})"] = rf"substr({_moment}, 1, 13) || '\:00\:00.000000'"
 
 TRIGGERS = {
     "postgresql": (
@@ -117,7 +120,7 @@ VIEWS = {
         """
         SELECT id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at, received_at,
             processed_at, message_id, source, dialect, {sha256} AS body_sha256, deliveries, last_delivered_at,
-            request_id
+            request_id, {hour(processed_at)} AS hour
         FROM processed_events""",
     ),
     "events": (
@@ -130,7 +133,7 @@ VIEWS = {
         """
         SELECT l.message_id, l.code, l.reason, l.source, l.received_at, l.recorded_at, l.attempts,
             {dead_letter_sha256} AS body_sha256, i.action, i.person, l.decided_at, l.intervention_id,
-            l.event_type, l.conversation_id, l.destination
+            l.event_type, l.conversation_id, l.destination, {day(recorded_at)} AS day
         FROM dead_letters l LEFT JOIN interventions i ON i.intervention_id = l.intervention_id""",
     ),
     "conversations_v1": (
@@ -158,7 +161,8 @@ VIEWS = {
     "outbox_v1": (
         "What the services behind are told, in order within each conversation",
         """
-        SELECT id, conversation_id, event_id, event_type, occurred_at, late, verified, created_at
+        SELECT id, conversation_id, event_id, event_type, occurred_at, late, verified, created_at,
+            {day(created_at)} AS day
         FROM outbox""",
     ),
     "routing_updates_v1": (
@@ -188,7 +192,7 @@ VIEWS = {
     "interactions_v1": (
         "One row per interaction, for workforce reports, and how many seconds it queued",
         """
-        SELECT *, {queued} AS queued_seconds
+        SELECT *, {queued} AS queued_seconds, {day(began_at)} AS day
         FROM (
             SELECT c.conversation_id, c.social_channel, COALESCE(c.started_at, c.first_event_at) AS began_at,
                 c.last_event_at, c.message_count AS messages, c.routing_status, c.routing_queue,
@@ -216,7 +220,7 @@ VIEWS = {
             g.platform_message_id, g.occurred_at, g.found_at, g.published_at, g.message_id,
             CASE WHEN e.source = 'reconcile' THEN 'recovered' WHEN e.id IS NOT NULL THEN 'came late'
                 WHEN d.message_id IS NOT NULL THEN 'dead letter' ELSE 'waiting' END AS became,
-            e.processed_at
+            e.processed_at, {day(found_at)} AS day
         FROM reconciliation_gaps g
             LEFT JOIN processed_events e ON e.idempotency_key = g.idempotency_key
             LEFT JOIN dead_letters d ON d.message_id = g.message_id""",
@@ -227,27 +231,27 @@ VIEWS = {
         SELECT day, sum(notified) AS notified, sum(repeated) AS repeated, sum(recovered) AS recovered,
             sum(dead_letters) AS dead_letters,
             100.0 * (sum(notified) + sum(dead_letters)) / (sum(notified) + sum(dead_letters) + sum(recovered))
-                AS success_rate
+                AS success_percent
         FROM (
-            SELECT {received_day} AS day, CASE WHEN source = 'webhook' THEN 1 ELSE 0 END AS notified,
+            SELECT {day(received_at)} AS day, CASE WHEN source = 'webhook' THEN 1 ELSE 0 END AS notified,
                 CASE WHEN source = 'webhook' THEN deliveries - 1 ELSE 0 END AS repeated,
                 CASE WHEN source = 'reconcile' THEN 1 ELSE 0 END AS recovered, 0 AS dead_letters
             FROM processed_events WHERE source IN ('webhook', 'reconcile')
             UNION ALL
-            SELECT {received_day}, 0, 0, 0, 1 FROM dead_letters WHERE source = 'webhook'
+            SELECT {day(received_at)}, 0, 0, 0, 1 FROM dead_letters WHERE source = 'webhook'
         ) counted
         GROUP BY day""",
     ),
     "acknowledgement_statistics_v1": (
         "By hour: what the edge answered, how soon, and what it refused",
         """
-        SELECT day, hour, sum(answered) AS answered, sum(within_10_ms) AS within_10_ms,
+        SELECT hour, sum(answered) AS answered, sum(within_10_ms) AS within_10_ms,
             sum(within_100_ms) AS within_100_ms, sum(within_1_s) AS within_1_s, sum(within_3_s) AS within_3_s,
             sum(within_10_s) AS within_10_s, max(longest_us) / 1000000.0 AS longest_s,
             sum(status_429) AS shed, sum(status_503) AS unavailable, sum(status_401) AS unauthorized,
             sum(status_413) AS too_large, sum(other_refusals) AS otherwise_refused
-        FROM (SELECT {day} AS day, {hour} AS hour, edge_statistics.* FROM edge_statistics) minutes
-        GROUP BY day, hour""",
+        FROM (SELECT {hour(began_at)} AS hour, edge_statistics.* FROM edge_statistics) minutes
+        GROUP BY hour""",
     ),
     "messages_v1": (
         "One row per message, without what it says",
@@ -272,15 +276,16 @@ VIEWS = {
         "One row per event: how long it was on its way here, and how long it then waited",
         """
         SELECT id, conversation_id, event_type, source, occurred_at, received_at, processed_at,
-            {arrived} AS arrived_after_seconds, {processed} AS processed_after_seconds
+            {arrived} AS arrived_after_seconds, {processed} AS processed_after_seconds,
+            {hour(processed_at)} AS hour
         FROM processed_events""",
     ),
     "throughput_v1": (
         "Events by minute of processing, type, outcome and source; ask for minutes since then",
         """
-        SELECT {minute} AS minute, event_type, outcome, source, count(*) AS events,
-            sum(deliveries) AS deliveries
-        FROM processed_events GROUP BY {minute}, event_type, outcome, source""",
+        SELECT {minute} AS minute, {hour(processed_at)} AS hour, event_type, outcome, source,
+            count(*) AS events, sum(deliveries) AS deliveries
+        FROM processed_events GROUP BY {minute}, {hour(processed_at)}, event_type, outcome, source""",
     ),
 }
 """The name, comment and query of each view."""
