@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers import ensure_prometheus
+from workers.observe.alerts import NEXT_COMMANDS
+from workers.observe.page import render_runbook
 
 ROOT = Path(__file__).parents[4]
 RULES = ROOT / "deploy" / "prometheus" / "open-messaging.rules.yml"
@@ -16,6 +18,7 @@ ALERTS = re.findall(r"- alert: (\w+)", RULES.read_text())
 
 EDGE = 'job="open-messaging",instance="edge:8080"'
 OBSERVE = 'job="open-messaging",instance="vm:9464"'
+GATEWAY = 'job="open-messaging-gateway",instance="https://events.example"'
 # What is told where all is well, every half a minute.
 WELL = {
     f"up{{{EDGE}}}": "1x160",
@@ -29,6 +32,17 @@ WELL = {
     f"om_edge_platform_list_age_seconds{{{EDGE}}}": "90000x160",
     f'om_edge_oversized_total{{{EDGE},pid="1"}}': "0x160",
     f'om_edge_damaged_segments_total{{{EDGE},pid="1"}}': "0x160",
+    f'om_edge_accepted_total{{{EDGE},pid="1"}}': "0+100x160",
+    f'om_edge_refused_total{{{EDGE},pid="1",status="401"}}': "0x160",
+    f'om_edge_refused_total{{{EDGE},pid="1",status="503"}}': "0x160",
+    f'om_edge_answer_seconds_bucket{{{EDGE},pid="1",le="3.0"}}': "0+100x160",
+    f'om_edge_answer_seconds_count{{{EDGE},pid="1"}}': "0+100x160",
+    f"om_edge_disk_free_bytes{{{EDGE}}}": "500x160",
+    f"om_edge_disk_bytes{{{EDGE}}}": "1000x160",
+    f"om_edge_time_seconds{{{EDGE}}}": "0+30x160",
+    f"probe_success{{{GATEWAY}}}": "1x160",
+    f"probe_ssl_earliest_cert_expiry{{{GATEWAY}}}": "3000000x160",
+    f'om_clock_ahead_seconds{{{OBSERVE},role="intake",worker="vm 1"}}': "0.1x160",
     f'om_queue_messages{{{OBSERVE},queue="open-messaging.events"}}': "5000x160",
     f"om_processed_events_highest_id{{{OBSERVE}}}": "0+100x160",
     f'om_worker_up{{{OBSERVE},role="intake",worker="vm 1"}}': "1x160",
@@ -70,6 +84,15 @@ def series(name, **labels):
 CASES = [
     ("EdgeDown", {series("up"): "1x59 0x100"}, 0, 2),
     ("EdgeRefuses", {series("om_edge_ready"): "1x59 0x100"}, 0, 1),
+    ("Unauthorised", {series("om_edge_refused_total", status="401"): "0x59 0+20x100"}, -1, 4),
+    ("GatewayDown", {series("probe_success"): "1x59 0x100"}, 0, 2),
+    ("CertificateExpires", {series("probe_ssl_earliest_cert_expiry"): "3000000x59 1200000x100"}, 9, 11),
+    ("DiskFills", {series("om_edge_disk_free_bytes"): "500x59 99x100"}, 9, 11),
+    ("DiskFills", {series("om_edge_disk_free_bytes"): "500x59 500-3x100"}, 9, 45),
+    ("Clock", {series("om_clock_ahead_seconds"): "0.1x59 -6x100"}, 4, 6),
+    ("Clock", {series("om_edge_time_seconds"): "0+30x59 1806+30x100"}, 4, 6),
+    ("BudgetBurns", {series("om_edge_refused_total", status="503"): "0x59 0+400x100"}, 1, 6),
+    ("BudgetBurns", {series("om_edge_answer_seconds_bucket"): "0+100x59 5900x100"}, 1, 8),
     ("Shedding", {series("om_edge_shedding"): "0x59 1x100"}, 0, 1),
     ("JournalFills", {series("om_edge_journal_bytes"): "400x59 501x100"}, -1, 1),
     (
@@ -168,12 +191,11 @@ def promtool():
 def rules_hold(promtool, tmp_path):
     """Have the rules evaluated over what is told, and look whether all was as expected."""
 
-    def hold(*tests):
+    def hold(*tests, evaluation_interval="30s"):
         file = tmp_path / "rules.test.yml"
+        content = {"rule_files": [str(RULES)], "evaluation_interval": evaluation_interval, "tests": tests}
         # JSON is YAML.
-        file.write_text(
-            json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "30s", "tests": tests})
-        )
+        file.write_text(json.dumps(content))
         tested = promtool("test", "rules", str(file))
         assert tested.returncode == 0, tested.stdout + tested.stderr
 
@@ -183,22 +205,22 @@ def rules_hold(promtool, tmp_path):
 CALM = {"expr": "count_over_time(ALERTS[70m])", "eval_time": "70m", "exp_samples": []}
 
 
-def test_every_alert_fires_where_it_should_and_nothing_fires_where_all_is_well(rules_hold):
+def test_every_alert_fires_in_its_fault_and_none_fires_if_all_is_well(rules_hold):
     rules_hold(told("well", {}, CALM), *(case(*each) for each in CASES))
 
 
-def test_that_old_gaps_are_deleted_fires_nothing(rules_hold):
+def test_deleting_old_gaps_fires_no_alert(rules_hold):
     rules_hold(*(told(name, {GAPS: values}, CALM) for name, values in FALLS.items()))
 
 
-def test_what_a_later_comparison_could_compare_after_all_fires_nothing(rules_hold):
+def test_conversations_that_a_later_comparison_reads_fire_no_alert(rules_hold):
     passed_over = {series("om_reconciliation_passed_over"): "0x9 2x89 0x60"}
     quiet = (_firing(minute, "", is_quiet=True) for minute in range(80))
 
     rules_hold(told("passed over for three quarters of an hour", passed_over, *quiet))
 
 
-def test_the_success_rate_is_of_the_gaps_that_were_found(rules_hold):
+def test_the_success_rate_follows_from_the_gaps(rules_hold):
     rules_hold(*(told(name, {GAPS: values}, _share(share)) for name, (values, share) in SHARES.items()))
 
 
@@ -208,11 +230,52 @@ def test_without_a_comparison_the_success_rate_is_unknown(rules_hold):
     rules_hold(told("no comparison", absent, none))
 
 
+HOUR_SAMPLES = 12
+DAY = 24 * HOUR_SAMPLES
+WEEK = 7 * DAY
+
+
+@pytest.mark.parametrize(
+    ("accepted", "sample", "firing"),
+    [
+        # The second day: as a day ago, then silence for a while.
+        (f"0+500x{DAY + 24} {(DAY + 24) * 500}x12", DAY + 23, []),
+        (f"0+500x{DAY + 24} {(DAY + 24) * 500}x12", DAY + 31, ["Silence"]),
+        # Nothing is usual at this hour.
+        (f"0+500x12 6000x{DAY + 40}", DAY + 31, []),
+        # The ninth day: a day ago was silent, a week ago was not.
+        (f"0+500x{WEEK} {WEEK * 500}x{DAY + 40}", WEEK + DAY + 31, ["Silence"]),
+    ],
+)
+def test_silence_is_compared_with_the_same_hour_a_week_or_a_day_ago(rules_hold, accepted, sample, firing):
+    test = {
+        "name": accepted,
+        "interval": "5m",
+        "input_series": [{"series": series("om_edge_accepted_total"), "values": accepted}],
+        "promql_expr_test": [
+            {
+                "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                "eval_time": f"{5 * sample}m",
+                "exp_samples": [
+                    {"labels": f'{{alertname="OpenMessaging{name}"}}', "value": 1} for name in firing
+                ],
+            }
+        ],
+    }
+    rules_hold(test, evaluation_interval="5m")
+
+
+def test_the_burn_rate_needs_no_reconciliation(rules_hold):
+    wrong = {key: "_x160" for key in WELL if key.startswith("om_reconciliation")}
+    wrong[series("om_edge_refused_total", status="503")] = "0x59 0+400x100"
+    rules_hold(told("no reconciliation", wrong, _firing(36, "BudgetBurns")))
+
+
 def test_no_alert_is_without_its_case():
-    assert {f"OpenMessaging{name}" for name, *_ in CASES} == set(ALERTS)
+    assert {f"OpenMessaging{name}" for name, *_ in CASES} | {"OpenMessagingSilence"} == set(ALERTS)
 
 
-def test_prometheus_itself_takes_the_rules_and_the_configuration(promtool):
+def test_prometheus_accepts_the_rules_and_the_configuration(promtool):
     checked = promtool("check", "config", str(RULES.with_name("prometheus.yml")))
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -223,12 +286,12 @@ def test_the_runbook_has_a_chapter_for_every_alert_and_for_no_other():
 
 
 def test_every_alert_names_its_chapter():
-    links = re.findall(r"runbook_url: docs/runbook.md#(\w+)", RULES.read_text())
+    links = re.findall(r"runbook_url: http://127.0.0.1:9464/runbook#(\w+)", RULES.read_text())
 
     assert links == [name.lower() for name in ALERTS]
+    anchors = re.findall(r'<h2 id="(\w+)">', render_runbook(RUNBOOK.read_text()))
+    assert set(links) <= set(anchors)
 
 
 def test_what_the_status_page_points_to_is_an_alert():
-    page = (ROOT / "workers" / "observe" / "page" / "troubles.py").read_text()
-
-    assert set(re.findall(r'"(OpenMessaging\w+)"', page)) <= set(ALERTS)
+    assert set(NEXT_COMMANDS) <= set(ALERTS)
