@@ -10,7 +10,7 @@ from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.log import logger
 from workers.db.engine import make_engine, transact
-from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, forget_worker, note_worker
+from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, delete_worker_report, record_worker_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,9 @@ def report_presence(
         # Seconds that this host's clock is ahead of the database's, for `omctl check`.
         ahead = (SystemClock().now_us() - clock.now_us()) / 1_000_000
         counts = {**figures(), CLOCK_AHEAD: ahead}
-        note_worker(connection, role, worker, started_us=started_us, now_us=clock.now_us(), figures=counts)
+        record_worker_report(
+            connection, role, worker, started_us=started_us, now_us=clock.now_us(), figures=counts
+        )
 
     def attempt(work: Callable[[Connection], None]) -> None:
         try:
@@ -63,7 +65,7 @@ def report_presence(
         attempt(note)
         while not stopped.wait(REPORT_SECONDS):
             attempt(note)
-        attempt(lambda connection: forget_worker(connection, role, worker))
+        attempt(lambda connection: delete_worker_report(connection, role, worker))
 
     thread = threading.Thread(target=run, name="presence", daemon=True)
     thread.start()

@@ -16,7 +16,7 @@ from omctl.connections import DatabaseUnavailableError, database_url, friendly_e
 from workers.db.engine import DatabaseClock, make_engine
 from workers.db.migrations import schema
 from workers.db.models import dead_letters, destinations, drift, metadata
-from workers.db.stats import CLOCK_AHEAD, worker_reports_now
+from workers.db.stats import CLOCK_AHEAD, read_worker_reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,7 +93,7 @@ def _clocks(connection: Connection, here: float) -> list[Finding]:
     """Compare the clocks of this host, and of the hosts whose workers report, with the database's."""
     found = {
         report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD)
-        for report in worker_reports_now(connection)
+        for report in read_worker_reports(connection)
     }
     hosts = {host: float(ahead) for host, ahead in found.items() if isinstance(ahead, float)}
     return [judge_clock(host, ahead) for host, ahead in sorted((hosts | {"this host": here}).items())]
@@ -126,7 +126,7 @@ def _counts(connection: Connection) -> list[Finding]:
 
 def _files(connection: Connection) -> list[Finding]:
     # Silence is judged by the newest report, so that only the workers' own clocks count.
-    reports = worker_reports_now(connection)
+    reports = read_worker_reports(connection)
     return judge_files(reports, max((report.reported_at for report in reports), default=datetime.now(UTC)))
 
 

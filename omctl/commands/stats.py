@@ -13,7 +13,7 @@ from omctl.connections import open_database, open_platform
 from omctl.console import print_json, print_table
 from omctl.options import json_option
 from workers.db.engine import transact
-from workers.db.stats import acknowledgements_since, notifications_by_day, summed
+from workers.db.stats import read_acknowledgements, read_notifications, sum_notifications
 from workers.genesys import PlatformRefusedError, read_genesys_settings
 from workers.retain import RETENTION_SESSION
 
@@ -44,7 +44,7 @@ LABELS: Final = {
     "repeated": "repeated",
     "recovered": "recovered",
     "dead_letters": "dead letters",
-    "success_rate": "success, %",
+    "success_percent": "success, %",
 }
 
 EXAMPLES: Final = """\b
@@ -72,15 +72,15 @@ def stats(*, days: int, as_json: bool) -> None:
     spans = {"24 h": now - timedelta(days=1), f"{days} d": now - timedelta(days=days)}
 
     def read(connection: Connection) -> tuple[list[Notifications], dict[str, Acknowledgements]]:
-        answers = {span: acknowledgements_since(connection, start) for span, start in spans.items()}
-        return notifications_by_day(connection, first_day), answers
+        answers = {span: read_acknowledgements(connection, start) for span, start in spans.items()}
+        return read_notifications(connection, first_day), answers
 
     with open_database(RETENTION_SESSION) as engine:
         by_day, answers = transact(engine, read)
-    total = summed(by_day)
+    total = sum_notifications(by_day)
     platform = _fetch_platform_statistics(Environment())
     rates = [
-        total.success_rate,
+        total.success_percent,
         *(statistics.get("successRate") for statistics in platform),
         *(answered.percent_within(GUIDE_SECONDS) for answered in answers.values()),
     ]
@@ -127,7 +127,7 @@ def _print(document: Mapping[str, Any]) -> None:
         print_table(("", ""), cells, title="By the platform's statistics")
     state = "above" if document["healthy"] else "NOT ALL above"
     click.echo(f"The rates are {state} {HEALTHY_PERCENT} percent.")
-    if total["success_rate"] is None:
+    if total["success_percent"] is None:
         click.echo("The success rate is unknown: no reconciliation with the platform's history has finished.")
     click.echo("The edge reports its answers once a minute, so the last minute may be missing.")
 
@@ -160,7 +160,7 @@ def _describe_answers(answered: Acknowledgements) -> dict[str, Any]:
 
 
 def _describe_day(day: Notifications) -> dict[str, Any]:
-    names = ("day", "notified", "repeated", "recovered", "dead_letters", "success_rate")
+    names = ("day", "notified", "repeated", "recovered", "dead_letters", "success_percent")
     return {name: getattr(day, name) for name in names}
 
 

@@ -14,7 +14,7 @@ from tests.servers import LOOPBACK, ServerProcess, ensure_prometheus, free_port
 from tests.services import post, running
 from workers.db.engine import make_engine
 from workers.db.models import conversations, deliveries, destinations, reconciliations
-from workers.db.stats import note_worker
+from workers.db.stats import record_worker_report
 
 pytestmark = [
     pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True),
@@ -128,7 +128,7 @@ def make_history(service):
             },
         )
         figures = {"delivered": {"crm": 3}, "failed": {"crm": 1}, "down": {"crm": 0}}
-        note_worker(connection, "deliver", "vm 1", started_us=now_us, now_us=now_us, figures=figures)
+        record_worker_report(connection, "deliver", "vm 1", started_us=now_us, now_us=now_us, figures=figures)
     engine.dispose()
 
 

@@ -9,23 +9,16 @@ never makes urgent callers wait. While they use all they can get, the background
 limit, by the one request that they leave.
 """
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
 
+from messaging.clock import Clock
 from workers.db.engine import transact
 from workers.genesys.errors import PlatformBusyError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy import Connection, Engine
-
-    from messaging.clock import Clock
 
 MINUTE_US: Final = 60_000_000
 
@@ -71,15 +64,7 @@ _PAUSE: Final = text(
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The pace of requests, in microseconds.
-
-    Args:
-        cost_us: The time that one request pays for.
-        burst_us: How far the paid time may be ahead of the present.
-        urgent_us: How far for an urgent caller.
-        background_us: How far for a background caller.
-        background_cost_us: The time that one request pays for in the background's own share.
-    """
+    """The pace of requests: what each pays for, and how far the paid time may be ahead of the present."""
 
     cost_us: int
     burst_us: int
@@ -106,15 +91,11 @@ def compute_rate(requests_per_minute: int) -> Rate:
 
 
 class RequestBudget:
-    """The requests that one OAuth client may send, counted for all hosts.
+    """The requests that one OAuth client may send, counted for all hosts by the database's clock.
 
     Args:
-        engine: The workers' database.
         name: The OAuth client's id.
-        requests_per_minute: The platform's limit.
-        clock: The database's time.
         is_background: Leave urgent callers their requests, and wait for a turn.
-        wait: Waits for a number of seconds.
     """
 
     def __init__(  # the last one is for tests

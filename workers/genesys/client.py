@@ -1,22 +1,18 @@
 """Call the platform's API: within the rate budget, with one deadline per request, and never a POST twice."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import requests
 from urllib3.exceptions import NewConnectionError
 
 from messaging.log import logger
+from workers.genesys.budget import RequestBudget
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
+from workers.genesys.settings import GenesysSettings
 from workers.genesys.tokens import RETRY_SECONDS, Tokens, limit_session
 from workers.retry_after import parse_retry_after
-
-if TYPE_CHECKING:
-    from workers.genesys.budget import RequestBudget
-    from workers.genesys.settings import GenesysSettings
 
 CORRELATION_HEADER: Final = "inin-correlation-id"
 
@@ -31,12 +27,8 @@ class GenesysClient:
     """The platform's API; may be used by several threads.
 
     Each method blocks for seconds. Each raises PlatformUnavailableError if the platform is away, over its
-    limit or fails (ask again later), and PlatformRefusedError if it refuses the request.
-
-    Args:
-        settings: Where the platform is, and our credentials there.
-        budget: Counts the requests of all hosts; None if no other process shares them.
-        request_seconds: The deadline of a whole request.
+    limit or fails (ask again later), and PlatformRefusedError if it refuses the request. Without a budget, no
+    other process may share the limit.
     """
 
     def __init__(

@@ -1,7 +1,5 @@
 """Errors of the platform's API."""
 
-from __future__ import annotations
-
 from http import HTTPStatus
 
 from messaging.errors import OpenMessagingError, RetryLaterError
@@ -30,7 +28,6 @@ class PlatformRefusedError(OpenMessagingError):
     """The platform refused the request, and will refuse it again: an operator has to act.
 
     Args:
-        status: The HTTP status.
         code: The platform's code, such as "not.found".
         correlation_id: The id that the platform's support asks for.
         at_login: Whether the login service refused, which knows nothing of the request.

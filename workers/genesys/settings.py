@@ -1,15 +1,11 @@
 """Read the settings for Genesys Cloud, if any."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
+from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from messaging.environment import Environment
 
 DOMAINS: Final = {
     "us-east-1": "mypurecloud.com",
@@ -44,15 +40,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, slots=True)
 class GenesysSettings:
-    """Where the platform is, and our credentials there.
-
-    Args:
-        api_url: Base of the platform's API, without a slash at the end.
-        login_url: Base of the platform's login service, likewise.
-        client_id: The OAuth client's id.
-        client_secret: Its secret.
-        requests_per_minute: The limit for all callers of all hosts together.
-    """
+    """Where the platform is, and our OAuth client there; the addresses have no slash at the end."""
 
     api_url: str
     login_url: str

@@ -7,22 +7,17 @@ Source:
     of the official Python SDK, release 269.
 """
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from cachetools import TTLCache
 
+from workers.genesys.client import GenesysClient
 from workers.genesys.errors import PlatformRefusedError
 from workers.parsing import ALERTING, ENDED, QUEUED, ROUTED
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from workers.genesys.client import GenesysClient
 
 CACHE_SECONDS: Final = 10.0
 """The guide's: "Cache the API response for ten seconds to reduce call volume"."""
@@ -50,12 +45,7 @@ class PlatformState:
 
 
 class ConversationStates:
-    """The platform's states of conversations; used by one thread.
-
-    Args:
-        client: The platform's API.
-        timer: Returns seconds.
-    """
+    """The platform's states of conversations; used by one thread."""
 
     def __init__(self, client: GenesysClient, timer: Callable[[], float] = time.monotonic) -> None:
         self._client = client

@@ -1,12 +1,10 @@
 """Get the platform's access token, and renew it before it expires."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import requests
 from oauthlib.oauth2 import (
@@ -21,10 +19,8 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError
+from workers.genesys.settings import GenesysSettings
 from workers.http_deadline import DeadlineAdapter
-
-if TYPE_CHECKING:
-    from workers.genesys.settings import GenesysSettings
 
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 """Far above a page of conversations, or 200 messages."""
@@ -39,12 +35,7 @@ Http = TypeVar("Http", bound=requests.Session)
 
 
 class Tokens:
-    """The access token for the OAuth client's credentials; may be used by several threads.
-
-    Args:
-        settings: Our credentials, and the login service.
-        request_seconds: The deadline of a whole request.
-    """
+    """The access token for the OAuth client's credentials; may be used by several threads."""
 
     def __init__(self, settings: GenesysSettings, request_seconds: float) -> None:
         if settings.login_url.startswith("http://"):

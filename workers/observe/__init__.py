@@ -1,17 +1,26 @@
-"""Tell Prometheus, and whoever opens /ops, what the database and the broker know of the service."""
+"""Serve metrics of the database and the broker to Prometheus, and a status page to operators."""
 
-from workers.observe.collector import ServiceCollector
-from workers.observe.page import Edges, Flow, ops_app
-from workers.observe.serving import serve
+from workers.observe.activity import ActivityReader
+from workers.observe.collector import ServiceCollector, build_worker_metrics, read_metrics
+from workers.observe.overview import Probes
+from workers.observe.page import make_app
+from workers.observe.probe import Probe, check_broker, read_depths, read_edge_health
+from workers.observe.server import serve
 from workers.observe.settings import OBSERVER_SESSION, ObserveSettings, read_observe_settings
 
 __all__ = [
     "OBSERVER_SESSION",
-    "Edges",
-    "Flow",
+    "ActivityReader",
     "ObserveSettings",
+    "Probe",
+    "Probes",
     "ServiceCollector",
-    "ops_app",
+    "build_worker_metrics",
+    "check_broker",
+    "make_app",
+    "read_depths",
+    "read_edge_health",
+    "read_metrics",
     "read_observe_settings",
     "serve",
 ]

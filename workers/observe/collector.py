@@ -1,93 +1,130 @@
-"""Answer a scrape: ask the database and the broker, now."""
+"""Collect the metrics of the whole service from the database and the broker; the edge serves its own."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from messaging.log import logger
 from workers.db.engine import DatabaseClock
-from workers.db.stats import worker_reports_now
-from workers.observe.questions import QUESTIONS
-from workers.observe.worker_metrics import worker_metrics
+from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
+from workers.observe.metric_queries import METRIC_QUERIES, MetricQuery
+from workers.observe.probe import Probe
 from workers.parsing import moment_of
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
-
-    from prometheus_client import Metric
-    from sqlalchemy import Connection, Engine
-
-    from messaging.management import QueueDepths
-    from workers.observe.questions import Question
+SCRAPE_SECONDS: Final = 8.0
+"""Prometheus gives up on a scrape after 10 s."""
 
 
-class ServiceCollector(Collector):
-    """What Prometheus is told of the whole service; the edge tells of itself at a /metrics of its own.
+@dataclass(frozen=True, slots=True)
+class WorkerFigure:
+    """A metric from the workers' reports.
 
     Args:
-        engine: The database.
-        depths: The broker; None where no management address is configured.
+        role: The role whose reports contain it; None: every role's.
+        figure: Its name in the report.
+        help: Prometheus' help text.
+        parts: The labels it is counted by, in the order of the parts of its keys.
+        gauge: The name of a state; None: it is a count that only rises, called om_{role}_{figure}.
     """
 
-    def __init__(self, engine: Engine, depths: QueueDepths | None) -> None:
-        self._engine = engine
-        self._clock = DatabaseClock(engine)
-        self._depths = depths
+    role: str | None
+    figure: str
+    help: str
+    parts: tuple[str, ...] = ()
+    gauge: str | None = None
 
-    def describe(self) -> Iterable[Metric]:
-        """Name nothing ahead of the first scrape: the database may be away."""
-        return ()
+    @property
+    def name(self) -> str:
+        """The metric's name; Prometheus adds _total to a counter's."""
+        return self.gauge or f"om_{self.role}_{_RENAMED.get(self.figure, self.figure)}"
 
-    def collect(self) -> Iterator[Metric]:
-        """Query each metric by itself; one that fails is left out, and the others are not.
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels' names."""
+        return ("worker", *self.parts) if self.role else ("role", "worker")
 
-        Only a database without a connection is reported as down.
-        """
-        is_up = GaugeMetricFamily("om_database_up", "1 where the database answers.")
-        try:
-            with self._engine.connect() as connection:
-                yield from self._answers(connection)
-        except DBAPIError as error:
-            logger().warning("database_unreachable", reason=type(error).__name__)
-            is_up.add_metric((), 0)
-        except PoolTimeoutError:
-            logger().warning("metrics_missing", reason="other scrapes still wait for the database")
-        else:
-            is_up.add_metric((), 1)
-        yield is_up
-        if self._depths is not None:
-            yield self._queues(self._depths)
 
-    def _answers(self, connection: Connection) -> Iterator[Metric]:
-        now = moment_of(self._clock.now_us())
-        for question in QUESTIONS:
-            yield from _tried(question.name, connection, partial(_answered, question, connection, now))
-        yield from _tried(
-            "om_worker_up", connection, lambda: list(worker_metrics(worker_reports_now(connection), now))
+_RENAMED: Final = {"conflicts": "conflicting"}
+
+_BY_TYPE: Final = ("destination", "event_type")
+_BY_DESTINATION: Final = ("destination",)
+
+WORKER_FIGURES: Final = (
+    WorkerFigure("intake", "batches", "Batches that an intake worker has committed."),
+    WorkerFigure("intake", "batch_seconds", "Time that they took together."),
+    WorkerFigure("intake", "deliveries", "Messages in them; divided by the batches: the size of a batch."),
+    WorkerFigure("intake", "processed", "Events that took effect."),
+    WorkerFigure("intake", "skipped", "Events that were recorded without an effect."),
+    WorkerFigure("intake", "unstored", "Events that were only counted: typing."),
+    WorkerFigure("intake", "duplicates", "Copies of known events, which have no effect."),
+    WorkerFigure("intake", "conflicts", "Events with the key of another event and different content."),
+    WorkerFigure("intake", "dead_lettered", "Events that became dead letters."),
+    WorkerFigure("intake", "put_off", "Attempts of a handler that failed and were retried later."),
+    WorkerFigure("settle", "undecided", "Routing updates that no answer decided; they took no effect."),
+    WorkerFigure("settle", "unverified", "Routing updates that were applied without an answer."),
+    WorkerFigure("deliver", "delivered", "Events that a destination accepted.", _BY_TYPE),
+    WorkerFigure("deliver", "refused", "Events that a destination refused; each is a dead letter.", _BY_TYPE),
+    WorkerFigure("deliver", "failed", "Attempts that failed.", _BY_DESTINATION),
+    WorkerFigure(
+        "deliver",
+        "refusing",
+        "1 if a destination has refused events for half a minute and accepted none: they are held.",
+        _BY_DESTINATION,
+        gauge="om_destination_refusing",
+    ),
+    WorkerFigure(
+        "deliver",
+        "destinations_digest",
+        "A digest of the worker's destinations file; all must be equal.",
+        gauge="om_deliver_destinations_digest",
+    ),
+    WorkerFigure(
+        "deliver",
+        "down",
+        "1 while this worker's circuit breaker is open: it tries one event at a time.",
+        _BY_DESTINATION,
+        gauge="om_destination_down",
+    ),
+    WorkerFigure(
+        None,
+        CLOCK_AHEAD,
+        "How far the clock of a worker's host is ahead of the database's.",
+        gauge="om_clock_ahead_seconds",
+    ),
+)
+
+
+def read_metrics(engine: Engine, clock: DatabaseClock) -> list[Metric]:
+    """Read every metric by a query of its own; one that fails is left out, and the others are not.
+
+    Raises:
+        DBAPIError: There is no connection to the database.
+    """
+    with engine.connect() as connection:
+        now = moment_of(clock.now_us())
+        metrics: list[Metric] = []
+        for query in METRIC_QUERIES:
+            metrics += _try(query.name, connection, partial(_read, query, connection, now))
+        return metrics + _try(
+            "om_worker_up",
+            connection,
+            lambda: list(build_worker_metrics(read_worker_reports(connection), now)),
         )
 
-    def _queues(self, depths: QueueDepths) -> Metric:
-        """Return the depth of each queue that the broker tells; unknown is left out, never 0."""
-        metric = GaugeMetricFamily(
-            "om_queue_messages", "Messages in a queue, those in a worker's hand included.", labels=("queue",)
-        )
-        for queue, depth in depths.read().items():
-            metric.add_metric((queue,), depth)
-        return metric
 
-
-def _tried(name: str, connection: Connection, query: Callable[[], list[Metric]]) -> list[Metric]:
+def _try(name: str, connection: Connection, read: Callable[[], list[Metric]]) -> list[Metric]:
     """Query in a transaction of its own; return nothing if the database refuses it or takes too long."""
     try:
         with connection.begin():
-            return query()
+            return read()
     except DBAPIError as error:
         if error.connection_invalidated:
             raise
@@ -95,14 +132,73 @@ def _tried(name: str, connection: Connection, query: Callable[[], list[Metric]])
         return []
 
 
-def _answered(question: Question, connection: Connection, now: datetime) -> list[Metric]:
-    metric = GaugeMetricFamily(question.name, question.help, labels=question.labels)
-    for *labels, value in connection.execute(question.statement):
+def _read(query: MetricQuery, connection: Connection, now: datetime) -> list[Metric]:
+    metric = GaugeMetricFamily(query.name, query.help, labels=query.labels)
+    for *labels, value in connection.execute(query.statement):
         if value is not None:
-            metric.add_metric(labels, _age_of(value, now) if question.is_age else float(value))
+            # A time in the future has no age yet.
+            number = max(0.0, (now - value).total_seconds()) if query.is_age else float(value)
+            metric.add_metric(labels, number)
     return [metric]
 
 
-def _age_of(moment: datetime, now: datetime) -> float:
-    """Return the seconds since *moment*; what is still to come has no age yet."""
-    return max(0.0, (now - moment).total_seconds())
+def build_worker_metrics(reports: Sequence[WorkerReport], now: datetime) -> Iterator[Metric]:
+    """Yield whether each worker reports, and the figures of those that do."""
+    alive = GaugeMetricFamily(
+        "om_worker_up", "1 where a worker has reported within a minute.", labels=("role", "worker")
+    )
+    for report in reports:
+        alive.add_metric((report.role, report.worker), float(not report.is_silent(now)))
+    yield alive
+    current = [report for report in reports if not report.is_silent(now)]
+    for figure in WORKER_FIGURES:
+        yield _build(figure, current)
+
+
+def _build(figure: WorkerFigure, reports: Iterable[WorkerReport]) -> Metric:
+    family = GaugeMetricFamily if figure.gauge else CounterMetricFamily
+    metric = family(figure.name, figure.help, labels=figure.labels)
+    for report in reports:
+        if figure.role is None:
+            if (value := report.figures.get(figure.figure)) is not None:
+                metric.add_metric((report.role, report.worker), float(value))  # type: ignore[arg-type]
+        elif report.role == figure.role:
+            value = report.figures.get(figure.figure, 0)
+            for key, number in value.items() if isinstance(value, Mapping) else [(None, value)]:
+                parts = () if key is None else tuple(key.split(" "))
+                metric.add_metric((report.worker, *parts), float(number))
+    return metric
+
+
+class ServiceCollector(Collector):
+    """What a scrape returns: the last answers of database and broker, if they hold.
+
+    Args:
+        metrics: Reads the database.
+        depths: Reads the queues' depths; None if no management address is configured.
+    """
+
+    def __init__(self, metrics: Probe[list[Metric]], depths: Probe[dict[str, int]] | None) -> None:
+        self._metrics = metrics
+        self._depths = depths
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing ahead of the first scrape: the database may be away."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; those of a part that does not answer are left out, never 0."""
+        reading = self._metrics.read(SCRAPE_SECONDS)
+        is_up = float(reading.problem is None)
+        yield GaugeMetricFamily("om_database_up", "1 where the database answers.", value=is_up)
+        if reading.value is not None and reading.problem is None:
+            yield from reading.value
+        if self._depths is not None:
+            depths = self._depths.read(SCRAPE_SECONDS)
+            metric = GaugeMetricFamily(
+                "om_queue_messages", "Messages in a queue, including unacknowledged ones.", labels=("queue",)
+            )
+            if depths.value is not None and depths.problem is None:
+                for queue, depth in depths.value.items():
+                    metric.add_metric((queue,), depth)
+            yield metric

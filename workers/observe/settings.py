@@ -1,18 +1,14 @@
-"""Read what the observe role is told, once, or refuse to start."""
+"""Read the settings of the observe role."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 OBSERVER_SESSION: Final[Mapping[str, str]] = {
-    # A scrape holds up no other transaction, and Prometheus gives up on one that takes longer than 10 s.
+    # A scrape delays no other transaction, and Prometheus gives up on one that takes longer than 10 s.
     "default_transaction_read_only": "on",
     "statement_timeout": "2s",
     "lock_timeout": "1s",
@@ -21,24 +17,17 @@ OBSERVER_SESSION: Final[Mapping[str, str]] = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
 }
-"""What its sessions with PostgreSQL run under."""
+"""Options of its PostgreSQL sessions."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObserveSettings:
-    """What this role needs to know.
-
-    Args:
-        database_url: PostgreSQL or SQLite.
-        amqp_urls: Name the virtual host.
-        management_urls: Who tells the queues' depths; none: they are left out.
-        host: Where metrics are served.
-        port: On that host.
-    """
+    """What the observe role needs; `edge` is the OM_BIND of this host's edge, `host:port` our own address."""
 
     database_url: str = field(repr=False)
     amqp_urls: tuple[str, ...] = field(repr=False)
     management_urls: tuple[str, ...] = field(repr=False)
+    edge: str = "127.0.0.1:8080"
     host: str = "127.0.0.1"
     port: int = 9464
 
@@ -47,7 +36,7 @@ def read_observe_settings() -> ObserveSettings:
     """Read the settings from the environment.
 
     Raises:
-        ConfigurationError: A variable is missing or malformed; the text names it.
+        ConfigurationError: A variable is missing or malformed; the message names it.
     """
     environment = Environment()
     bind = environment.string("OM_METRICS_BIND", "127.0.0.1:9464")
@@ -58,6 +47,7 @@ def read_observe_settings() -> ObserveSettings:
         database_url=environment.string("OM_DATABASE_URL"),
         amqp_urls=environment.strings("OM_AMQP_URL"),
         management_urls=environment.strings("OM_MANAGEMENT_URL"),
+        edge=environment.string("OM_BIND", "127.0.0.1:8080"),
         host=host,
         port=int(port),
     )

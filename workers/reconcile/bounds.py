@@ -1,18 +1,13 @@
 """Decide which events a comparison covers: neither those still on their way nor those deleted since."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from sqlalchemy import Engine
 
 from workers.db.engine import transact
-from workers.db.reconcile import read_arrivals
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from workers.db.reconcile import Arrivals, Watermarks
-    from workers.reconcile.publishing import EventsExchange
+from workers.db.reconcile import Arrivals, Watermarks, read_arrivals
+from workers.reconcile.publishing import EventsExchange
 
 HORIZON_DAYS: Final = 7
 """Older events are not compared: those deleted after OM_RETENTION_DAYS would look missing."""

@@ -1,9 +1,9 @@
 """Compare one conversation with the platform's history; read-only."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
 
 from messaging.envelope import WEBHOOK
 from workers.db.engine import transact
@@ -11,24 +11,16 @@ from workers.db.reconcile import (
     STATE_ENDED,
     STATE_OPEN,
     STATE_UNKNOWN,
+    KnownConversation,
     find_known_keys,
     read_dialect_profile,
     read_own_events,
 )
 from workers.genesys import PlatformRefusedError
 from workers.parsing import GENESYS, GUIDE, RECEIPT, microseconds_of
-from workers.reconcile.platform_history import MAX_MESSAGES
-from workers.reconcile.reconstruction import reconstruct_events
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from sqlalchemy import Engine
-
-    from workers.db.reconcile import KnownConversation
-    from workers.reconcile.bounds import Bounds
-    from workers.reconcile.platform_history import PlatformHistory
-    from workers.reconcile.reconstruction import ReconstructedEvent
+from workers.reconcile.bounds import Bounds
+from workers.reconcile.platform_history import MAX_MESSAGES, PlatformHistory
+from workers.reconcile.reconstruction import ReconstructedEvent, reconstruct_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +28,7 @@ class CheckResult:
     """The outcome for one conversation.
 
     Args:
-        conversation_id: The conversation.
-        state: STATE_OPEN, STATE_ENDED or STATE_UNKNOWN, at the platform.
         fingerprint: Digest of its messages; None if some are too new to be compared.
-        messages: How many messages it has; None if unknown.
-        compared: Events that were compared.
         missing: Events that we do not know, oldest first.
         published: The missing events that were published.
         unreadable: Events of the history in no known form; without ids, events in excess of ours.

@@ -1,31 +1,23 @@
 """Carry out one comparison, for the timer or a command: check each conversation, publish missing events."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from sqlalchemy import Connection, Engine
+
+from messaging.clock import Clock
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.models import reconciliations
-from workers.db.reconcile import find_known_gaps, update_reconciliation
+from workers.db.reconcile import KnownConversation, find_known_gaps, update_reconciliation
 from workers.genesys import PlatformRefusedError, PlatformUnavailableError
 from workers.isolation import isolate
-from workers.reconcile.bounds import DAY_US, MIN_COMPARED, is_mismatch
+from workers.reconcile.bounds import DAY_US, MIN_COMPARED, Bounds, is_mismatch
 from workers.reconcile.check import CheckResult, check_conversation
-from workers.reconcile.publishing import message_id_for, publish_gaps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
-
-    from sqlalchemy import Connection, Engine
-
-    from messaging.clock import Clock
-    from workers.db.reconcile import KnownConversation
-    from workers.reconcile.bounds import Bounds
-    from workers.reconcile.platform_history import PlatformHistory
-    from workers.reconcile.publishing import EventsExchange
-    from workers.reconcile.reconstruction import ReconstructedEvent
+from workers.reconcile.platform_history import PlatformHistory
+from workers.reconcile.publishing import EventsExchange, message_id_for, publish_gaps
+from workers.reconcile.reconstruction import ReconstructedEvent
 
 MAX_HELD: Final = 1_000
 """Missing events kept in memory until enough of ours are compared; an outage may leave none of ours."""
@@ -37,13 +29,7 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class ProgressRecord:
-    """The row that a comparison's progress is written to.
-
-    Args:
-        reconciliation_id: The row.
-        holder: This process.
-        again: Whether gaps that were published before, and are not processed, are published once more.
-    """
+    """The row that progress is written to; `again`: publish gaps that were published before once more."""
 
     reconciliation_id: int
     holder: str
@@ -57,11 +43,6 @@ class Comparison:
     many of them, the comparison itself is wrong, and `mismatch` is the reason.
 
     Args:
-        engine: The database.
-        clock: The database's time.
-        history: The platform's history.
-        exchange: Where missing events are published.
-        bounds: The compared interval.
         next_conversation: Returns the next conversation to check, other than those given; None at the end.
         record: Where progress is recorded; None: change nothing.
         record_result: Records a conversation's result that was read from a time on, in the same transaction.

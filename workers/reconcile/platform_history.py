@@ -7,22 +7,16 @@ Source:
     TextMessageListing of the official Python SDK, release 269.
 """
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from messaging.log import logger
 from workers.db.reconcile import PlatformCount
-from workers.genesys import PlatformRefusedError, derive_state
+from workers.genesys import GenesysClient, PlatformRefusedError, derive_state
 from workers.parsing import ENDED, moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from workers.genesys import GenesysClient
 
 PAGE_SIZE: Final = 100
 

@@ -1,26 +1,21 @@
 """Publish missing events to the events queue, and record them as gaps."""
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from sqlalchemy import Engine
 
 from messaging.admin import broker_session, count_waiting_events, event_publisher
+from messaging.clock import Clock
 from messaging.envelope import RECONCILE, Envelope
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.reconcile import record_gaps
 from workers.isolation import isolate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from sqlalchemy import Engine
-
-    from messaging.clock import Clock
-    from workers.reconcile.reconstruction import ReconstructedEvent
+from workers.reconcile.reconstruction import ReconstructedEvent
 
 CLIENT_NAME: Final = "reconcile"
 

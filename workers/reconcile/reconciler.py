@@ -1,15 +1,19 @@
 """Carry out the timer's comparisons, a step at a time: list, count, compare, finish."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from sqlalchemy import Connection, Engine, Row
+
+from messaging.clock import Clock
 from messaging.errors import RetryLaterError
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.reconcile import (
     TIMER,
+    KnownConversation,
+    Reconciliation,
     TakenOverError,
     begin_reconciliation,
     count_unread,
@@ -27,18 +31,9 @@ from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.reconcile.bounds import Bounds, compare_from, is_due, list_from, safe_cutoff
 from workers.reconcile.comparison import Comparison, ProgressRecord, log_gaps
-from workers.reconcile.platform_history import MAX_COUNTS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from sqlalchemy import Connection, Engine, Row
-
-    from messaging.clock import Clock
-    from workers.db.reconcile import KnownConversation, Reconciliation
-    from workers.reconcile.platform_history import PlatformHistory
-    from workers.reconcile.publishing import EventsExchange
-    from workers.reconcile.settings import ReconcileSettings
+from workers.reconcile.platform_history import MAX_COUNTS, PlatformHistory
+from workers.reconcile.publishing import EventsExchange
+from workers.reconcile.settings import ReconcileSettings
 
 REFUSED_SECONDS: Final = 60.0
 """An operator has to correct rights or credentials; asking more often does not help."""
@@ -54,16 +49,7 @@ log = logger()
 
 
 class Reconciler:
-    """The timer's comparisons: begun when they are due, resumed if another process was killed.
-
-    Args:
-        engine: The database.
-        clock: The database's time, which leases go by.
-        history: The platform's history.
-        exchange: The broker.
-        settings: The interval and the horizon.
-        holder: This process's name in the records.
-    """
+    """The timer's comparisons: begun when they are due, resumed if another process (`holder`) was killed."""
 
     def __init__(
         self,

@@ -4,20 +4,14 @@ A reconstructed event has the key of its original: a native key contains neither
 guide key contains the message's id.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from messaging.errors import RejectedEventError
-from workers.parsing import CONVERSATION_MESSAGE, EVENT_TYPES, GUIDE, DriftNotes, read_body
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from workers.db.reconcile import DialectProfile
-    from workers.parsing import Event
+from workers.db.reconcile import DialectProfile
+from workers.parsing import CONVERSATION_MESSAGE, EVENT_TYPES, GUIDE, DriftNotes, Event, read_body
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,17 @@
 """Read the settings of the reconcile worker, and open the platform's history."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from sqlalchemy import Engine
+
+from messaging.clock import Clock
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
+from workers.genesys import GenesysClient, GenesysSettings, RequestBudget, read_genesys_settings
 from workers.reconcile.bounds import DAY_US, HORIZON_DAYS
 from workers.reconcile.platform_history import PlatformHistory
 from workers.retain import EVENT_DAYS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from messaging.clock import Clock
-    from workers.genesys import GenesysSettings
 
 INTERVAL_US: Final = 900_000_000
 """The guide's: "every fifteen minutes"."""
@@ -27,9 +22,6 @@ class ReconcileSettings:
     """What the reconcile worker needs.
 
     Args:
-        genesys: The platform.
-        amqp_urls: The broker's nodes, tried in turn.
-        database_url: PostgreSQL or SQLite.
         interval_us: From the beginning of one comparison to the beginning of the next.
         retention_days: Older events may be deleted here, and would look missing.
     """

@@ -83,7 +83,7 @@ def test_the_background_gets_a_tenth_while_urgent_callers_take_all_they_can(urge
     assert counts[True] + counts[False] <= 2 * LIMIT
 
 
-def test_the_background_uses_what_nobody_else_wants(background, clock):
+def test_the_background_uses_the_requests_that_others_leave(background, clock):
     began_us, taken = clock.us, 0
     while clock.us < began_us + MINUTE_US:
         taken += takes(background)
@@ -101,7 +101,7 @@ def test_a_background_caller_waits_for_its_turn_and_never_through_a_pause(engine
     assert 55 < told.value.delay <= 60
 
 
-def test_a_request_of_a_host_whose_clock_was_an_hour_ahead_stops_nobody(engine, clock, urgent):
+def test_a_host_whose_clock_was_an_hour_ahead_stops_no_caller(engine, clock, urgent):
     ahead = Time()
     ahead.us = clock.us + HOUR_US
     RequestBudget(engine, "client", LIMIT, ahead).take()

@@ -69,29 +69,29 @@ def test_a_conversation_is_asked_for_once_in_ten_seconds(make_client, organisati
     assert organisation.requests == ["GET /api/v2/conversations/c1"]
 
 
-def test_a_conversation_that_the_platform_does_not_know_is_none(make_client):
+def test_an_unknown_conversation_is_none(make_client):
     assert ConversationStates(make_client()).find("nowhere/../c1") is None
 
 
-def test_an_id_that_the_platform_takes_for_none_is_no_conversation(make_client, organisation):
+def test_a_malformed_id_is_no_conversation(make_client, organisation):
     organisation.inject_fault(Fault(400))
     assert ConversationStates(make_client()).find("no-uuid") is None
 
 
-def test_wrong_credentials_say_nothing_of_a_conversation(make_client):
+def test_wrong_credentials_are_not_an_answer_about_a_conversation(make_client):
     with pytest.raises(PlatformRefusedError) as refused:
         ConversationStates(make_client(secret="another-secret")).find("c1")
     assert refused.value.is_of_credentials
 
 
-def test_a_refused_conversation_says_nothing_of_our_credentials(make_client, organisation):
+def test_a_refused_conversation_is_not_a_refusal_of_our_credentials(make_client, organisation):
     organisation.inject_fault(Fault(403))
     with pytest.raises(PlatformRefusedError) as refused:
         ConversationStates(make_client()).find("c1")
     assert not refused.value.is_of_credentials
 
 
-def test_a_login_that_fails_says_nothing_of_a_conversation_or_our_credentials(make_client, organisation):
+def test_a_failing_login_is_retried(make_client, organisation):
     organisation.login_answers.append(("<html>busy</html>", 503))
     states = ConversationStates(make_client())
     with pytest.raises(PlatformUnavailableError, match="login: 503"):

@@ -11,7 +11,7 @@ from omctl.commands.migrate import migrate
 from workers.db.engine import make_engine
 from workers.db.migrations import schema
 from workers.db.models import drift
-from workers.db.stats import CLOCK_AHEAD, note_worker
+from workers.db.stats import CLOCK_AHEAD, record_worker_report
 
 SECRET = "constructed-secret-0123456789"
 
@@ -86,7 +86,7 @@ def test_a_host_whose_clock_is_wrong_is_a_problem(environment):
     engine = make_engine(environment["OM_DATABASE_URL"])
     with engine.begin() as connection:
         for host, ahead in (("slow.example", -7.0), ("right.example", 0.1)):
-            note_worker(
+            record_worker_report(
                 connection, "intake", f"{host} 1", started_us=1, now_us=1, figures={CLOCK_AHEAD: ahead}
             )
     engine.dispose()

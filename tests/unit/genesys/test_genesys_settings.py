@@ -17,7 +17,7 @@ def read(monkeypatch):
     return read
 
 
-def test_without_a_region_or_an_address_there_is_no_platform(read):
+def test_without_region_or_address_there_is_no_platform(read):
     assert read() is None
 
 
@@ -53,10 +53,10 @@ def test_an_address_replaces_the_regions_and_determines_the_login_service(read, 
         ),
     ],
 )
-def test_what_is_wrong_is_refused_by_name(read, variables, named):
+def test_an_invalid_setting_is_named(read, variables, named):
     with pytest.raises(ConfigurationError, match=named):
         read(**variables)
 
 
-def test_the_secret_is_in_no_text_of_the_settings(read):
+def test_the_secret_is_hidden_from_the_repr(read):
     assert "not-to-be-shown" not in repr(read(OM_GENESYS_REGION="eu-west-1", **CREDENTIALS))

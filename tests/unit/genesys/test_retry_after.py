@@ -22,5 +22,5 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
         ("Thu, 01 Jan 2026 13:00:00 GMT", MAX_RETRY_AFTER),
     ],
 )
-def test_the_platform_may_say_when_to_come_again_by_a_number_or_a_date(header, seconds):
+def test_retry_after_is_a_number_or_a_date_within_limits(header, seconds):
     assert read_retry_after(header, NOW) == seconds

@@ -30,7 +30,7 @@ def log_in(monkeypatch):
     return ask
 
 
-def test_a_token_is_a_token(log_in):
+def test_the_access_token_is_returned(log_in):
     assert log_in(200, TOKEN) == "a-token"
 
 
@@ -57,7 +57,7 @@ def test_a_token_is_a_token(log_in):
         (200, "7"),
     ],
 )
-def test_a_login_service_that_fails_says_nothing_of_the_credentials(log_in, status, body):
+def test_a_failing_login_service_is_not_a_refusal_of_the_credentials(log_in, status, body):
     with pytest.raises(PlatformUnavailableError, match="login") as told:
         log_in(status, body)
     assert not told.value.may_have_arrived
@@ -67,13 +67,13 @@ def test_a_login_service_that_fails_says_nothing_of_the_credentials(log_in, stat
 @pytest.mark.parametrize(
     ("status", "word"), [(400, "invalid_client"), (401, "invalid_client"), (400, "unauthorized_client")]
 )
-def test_credentials_that_are_refused_are_a_persons_matter(log_in, status, word):
+def test_refused_credentials_are_reported_as_such(log_in, status, word):
     with pytest.raises(PlatformRefusedError, match=word) as told:
         log_in(status, json.dumps({"error": word}))
     assert told.value.is_of_credentials
 
 
-def test_a_right_that_is_missing_at_the_login_is_no_missing_permission(log_in):
+def test_a_refused_scope_at_the_login_is_not_a_missing_permission(log_in):
     with pytest.raises(PlatformRefusedError) as told:
         log_in(403, '{"error": "insufficient_scope"}')
     assert not told.value.is_forbidden

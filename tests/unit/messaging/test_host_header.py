@@ -3,12 +3,11 @@
 import socket
 
 import pytest
-from prometheus_client.registry import Collector
 
 from messaging.host_header import is_own_host
 from simulator.platform import Organisation
 from simulator.platform.app import create_platform
-from workers.observe import ops_app
+from workers.observe import Probe, Probes, make_app
 
 HOSTS = {
     "": True,
@@ -44,9 +43,9 @@ def test_a_host_that_is_called_localhost_has_no_name_of_its_own(monkeypatch):
     assert not is_own_host("localhost.evil.example")
 
 
-class NoMetrics(Collector):
-    def collect(self):
-        return []
+def observe_app():
+    none = Probe("none", lambda: None)
+    return make_app(Probes(none, none, none, None, none))
 
 
 APPLICATIONS = {
@@ -54,8 +53,8 @@ APPLICATIONS = {
         lambda: create_platform(Organisation("id", "secret"), has_page=True),
         "/page/state",
     ),
-    "observe's page": (lambda: ops_app(NoMetrics(), None, None), "/"),
-    "observe's metrics": (lambda: ops_app(NoMetrics(), None, None), "/metrics"),
+    "observe's page": (observe_app, "/"),
+    "observe's metrics": (observe_app, "/metrics"),
 }
 
 

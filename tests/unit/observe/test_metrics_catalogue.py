@@ -5,15 +5,15 @@ from pathlib import Path
 
 from webhook_api.health import Health
 from webhook_api.metrics import EdgeCollector
-from workers.observe.questions import QUESTIONS
-from workers.observe.worker_metrics import COUNTS
+from workers.observe.collector import WORKER_FIGURES
+from workers.observe.metric_queries import METRIC_QUERIES
 
 ROOT = Path(__file__).parents[3]
 CATALOGUE = ROOT / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(om_\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \| (.+) \|$", re.MULTILINE)
 OBSERVE = {
     "om_database_up": ("gauge", (), "1 where the database answers."),
-    "om_queue_messages": ("gauge", ("queue",), "Messages in a queue, those in a worker's hand included."),
+    "om_queue_messages": ("gauge", ("queue",), "Messages in a queue, including unacknowledged ones."),
     "om_worker_up": ("gauge", ("role", "worker"), "1 where a worker has reported within a minute."),
 }
 
@@ -44,14 +44,14 @@ def of_the_edge():
 
 
 def told_by_the_code():
-    questions = {each.name: ("gauge", each.labels, each.help) for each in QUESTIONS}
+    questions = {each.name: ("gauge", each.labels, each.help) for each in METRIC_QUERIES}
     counts = {
-        each.name if each.is_gauge else f"{each.name}_total": (
-            "gauge" if each.is_gauge else "counter",
+        each.name if each.gauge else f"{each.name}_total": (
+            "gauge" if each.gauge else "counter",
             each.labels,
             each.help,
         )
-        for each in COUNTS
+        for each in WORKER_FIGURES
     }
     return dict(of_the_edge()) | questions | counts | OBSERVE
 
@@ -63,11 +63,11 @@ def catalogue():
     }
 
 
-def test_every_metric_stands_in_the_catalogue_as_the_code_tells_it():
+def test_the_catalogue_describes_every_metric_as_the_code_does():
     assert catalogue() == told_by_the_code()
 
 
-def test_a_unit_is_that_of_the_name():
+def test_the_unit_of_a_metric_is_that_of_its_name():
     for name, _, _, unit, _ in ROW.findall(CATALOGUE.read_text()):
         assert unit.strip()
         for suffix, wanted in {"_seconds": "s", "_bytes": "bytes"}.items():

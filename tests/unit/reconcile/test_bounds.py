@@ -27,14 +27,14 @@ NOW = 1000 * DAY
         (Watermarks(started_us=NOW - DAY, is_blocked=True), False),
     ],
 )
-def test_the_next_begins_an_interval_after_the_last_and_never_beside_it(watermarks, due):
+def test_the_next_comparison_begins_an_interval_after_the_last(watermarks, due):
     assert is_due(watermarks, NOW, HOUR) is due
 
 
 @pytest.mark.parametrize(
     ("first", "start"), [(None, NOW), (NOW - HOUR, NOW - HOUR), (NOW - 8 * DAY, NOW - 7 * DAY)]
 )
-def test_nothing_before_the_first_comparison_or_the_horizon_is_looked_at(first, start):
+def test_nothing_before_the_first_comparison_or_the_horizon_is_compared(first, start):
     assert compare_from(Watermarks(first_from_us=first), NOW, 7 * DAY) == start
 
 
@@ -51,11 +51,11 @@ def test_nothing_before_the_first_comparison_or_the_horizon_is_looked_at(first, 
         (5, NOW - DAY, NOW - HOUR, NOW - DAY - MARGIN_US),
     ],
 )
-def test_what_waits_in_the_queue_or_in_a_journal_is_not_missing(waiting, newest, late, end):
+def test_the_cutoff_is_before_events_in_the_queue_or_a_journal(waiting, newest, late, end):
     assert compare_to(NOW, waiting=waiting, arrivals=Arrivals(newest, late)) == end
 
 
-def test_conversations_are_listed_again_from_an_hour_before_the_last_list():
+def test_conversations_are_listed_from_an_hour_before_the_last_list():
     assert list_from(Watermarks()) is None
     assert list_from(Watermarks(compared_to_us=NOW)) == NOW - HOUR
 

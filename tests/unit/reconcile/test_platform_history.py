@@ -17,7 +17,7 @@ class Refusing:
 
 
 @pytest.mark.parametrize("status", [400, 404])
-def test_an_id_that_the_platform_does_not_know_is_no_conversation(status):
+def test_an_unknown_id_is_no_conversation(status):
     history = PlatformHistory(Refusing(PlatformRefusedError(status, "not.found", "an-id")))
     assert history.read_overview("c-1") is None
 
@@ -30,6 +30,6 @@ def test_an_id_that_the_platform_does_not_know_is_no_conversation(status):
         PlatformRefusedError(403, "missing.division.permission", "an-id"),
     ],
 )
-def test_what_is_no_answer_about_the_conversation_concludes_nothing(error):
+def test_other_refusals_are_raised(error):
     with pytest.raises(PlatformRefusedError):
         PlatformHistory(Refusing(error)).read_overview("c-1")

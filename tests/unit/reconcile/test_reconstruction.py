@@ -143,7 +143,7 @@ def test_every_kind_of_message_and_receipt_has_one_key_in_the_history_and_on_the
 
 @settings(max_examples=50)
 @given(st.data())
-def test_what_the_history_writes_otherwise_changes_no_key(data):
+def test_differences_in_the_history_change_no_key(data):
     message = data.draw(messages())
     receipt = data.draw(receipts(message))
     sparse = [
@@ -162,7 +162,7 @@ def test_what_the_history_writes_otherwise_changes_no_key(data):
     assert other.event.idempotency_key == key_of(receipt)
 
 
-def test_what_the_customer_wrote_is_no_notification():
+def test_messages_of_the_customer_are_not_notified():
     message = {
         "id": "m",
         "type": "Text",
@@ -173,13 +173,13 @@ def test_what_the_customer_wrote_is_no_notification():
     assert list(reconstruct_events("c", data, NATIVE)) == []
 
 
-def test_a_form_that_is_not_known_is_counted_and_not_guessed():
+def test_an_unknown_form_is_counted_and_not_guessed():
     message = {"id": "m", "type": "Hologram", "direction": "Outbound", "channel": {"id": "i"}}
     data = {"id": "m", "timestamp": "2026-01-01T00:00:00Z", "normalizedMessage": message}
     assert list(reconstruct_events("c", data, NATIVE)) == [None]
 
 
-def test_receipts_may_be_left_out():
+def test_receipts_are_left_out_if_none_are_notified():
     channel = {"id": "i", "time": "2026-01-01T00:00:00Z"}
     receipt = {"id": "m", "type": "Receipt", "status": "Read", "direction": "Outbound", "channel": channel}
     data = {"id": "m", "normalizedReceipts": [receipt]}

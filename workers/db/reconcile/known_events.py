@@ -1,11 +1,10 @@
 """Look up which events of the platform's history we know, and record those that were missing."""
 
-from __future__ import annotations
-
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Select, func, select
 
 from workers.db.engine import insert_into
 from workers.db.models import (
@@ -15,14 +14,7 @@ from workers.db.models import (
     processed_events,
     reconciliation_gaps,
 )
-from workers.parsing import CONVERSATION_MESSAGE, EVENTBRIDGE, RECEIPT
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from sqlalchemy import Connection, Select
-
-    from workers.parsing import Event
+from workers.parsing import CONVERSATION_MESSAGE, EVENTBRIDGE, RECEIPT, Event
 
 RECENT_EVENTS: Final = 1000
 """A conversation without events of its own is assumed to be like the newest among these."""

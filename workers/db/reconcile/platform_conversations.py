@@ -1,11 +1,11 @@
 """Choose the conversations to compare with the platform's, and record how far each one is compared."""
 
-from __future__ import annotations
-
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import Final
 
-from sqlalchemy import bindparam, func, or_, select, text, union
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, text, union
 
 from workers.db.engine import insert_into
 from workers.db.models import (
@@ -16,12 +16,6 @@ from workers.db.models import (
     processed_events,
 )
 from workers.parsing import moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from datetime import datetime
-
-    from sqlalchemy import ColumnElement, Connection
 
 STATE_OPEN: Final = "open"
 STATE_OVER: Final = "over"
@@ -67,12 +61,7 @@ _READ: Final = insert_into(
 
 @dataclass(frozen=True, slots=True)
 class KnownConversation:
-    """A conversation to compare.
-
-    Args:
-        conversation_id: The platform's id.
-        fingerprint: Digest of its messages when last read; None if that reading was incomplete.
-    """
+    """A conversation to compare, with the digest of its messages when it was last read completely."""
 
     conversation_id: str
     fingerprint: str | None = None
@@ -122,13 +111,9 @@ def select_uncounted(
 def record_counts(
     connection: Connection, read: Mapping[str, int | None], counts: Mapping[str, PlatformCount], now_us: int
 ) -> None:
-    """Record which conversations differ from what we know, and from what was read last.
+    """Record which conversations differ from what we know, and from their messages when last *read*.
 
-    Args:
-        connection: In a transaction.
-        read: The conversations, each with its messages when it was last read.
-        counts: What analytics report about them; a conversation without a count differs.
-        now_us: The present.
+    A conversation for which analytics report no count differs.
     """
     known = _count_known_messages(connection, read)
     rows = []

@@ -1,20 +1,15 @@
 """Record a comparison's progress under a lease, so that another process can take it over."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, func, or_, select, text, update
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, text, update
 
 from messaging.envelope import WEBHOOK
 from messaging.errors import RetryLaterError
 from workers.db.models import processed_events, reconciliations
 from workers.parsing import microseconds_of, moment_of
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
 
 TIMER: Final = "timer"
 
@@ -53,17 +48,7 @@ class TakenOverError(RetryLaterError):
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """One comparison, as recorded.
-
-    Args:
-        reconciliation_id: `reconciliations.id`.
-        compared_from_us: Compare events of this time or later, microseconds since the epoch.
-        compared_to_us: Compare events before this time.
-        page: Next page of the platform's list; None when all are listed.
-        started_us: When it began.
-        ours: Our own events that were looked for in the history.
-        unmatched: How many of these the history lacks.
-    """
+    """One comparison, as recorded; `page` is the next of the platform's list, None when all are listed."""
 
     reconciliation_id: int
     compared_from_us: int
@@ -151,10 +136,8 @@ class Watermarks:
     """What the timer's earlier comparisons left; None if there was none.
 
     Args:
-        started_us: When the last one began.
         first_from_us: Where the first one began to compare: this service did not exist before.
         compared_to_us: Where the last finished one that had the platform's list stopped comparing.
-        is_under_way: Whether one is not finished.
         is_blocked: Whether one ended with a mismatch that no operator has decided.
     """
 

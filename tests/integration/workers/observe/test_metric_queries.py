@@ -1,13 +1,13 @@
-"""No metric's query reads a whole table, and one that fails takes away no other."""
+"""No metric's query reads a whole table, and one that fails leaves out no other metric."""
 
 import json
 
 import pytest
 from sqlalchemy import text
 
-from workers.db.engine import make_engine
-from workers.observe import OBSERVER_SESSION, ServiceCollector
-from workers.observe.questions import MAX_COUNTED, MAX_GAPS, QUESTIONS
+from workers.db.engine import DatabaseClock, make_engine
+from workers.observe import OBSERVER_SESSION, Probe, ServiceCollector, read_metrics
+from workers.observe.metric_queries import MAX_COUNTED, MAX_GAPS, METRIC_QUERIES
 
 ROWS = MAX_COUNTED * 3
 FILLED = {
@@ -55,7 +55,7 @@ def observer(migrated_postgres_url):
 
 @pytest.fixture
 def full(migrated_postgres_url, observer):
-    """An observer's engine of a database with many rows of everything that is counted."""
+    """The observer's engine, for a database with many rows of everything that is counted."""
     engine = make_engine(migrated_postgres_url)
     with engine.begin() as connection:
         for table, (columns, values) in FILLED.items():
@@ -67,9 +67,9 @@ def full(migrated_postgres_url, observer):
     return observer
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
-def test_no_query_reads_more_than_it_counts(full, question):
-    query = question.statement.compile(full, compile_kwargs={"literal_binds": True})
+@pytest.mark.parametrize("metric", METRIC_QUERIES, ids=lambda metric: metric.name)
+def test_no_query_reads_more_than_it_counts(full, metric):
+    query = metric.statement.compile(full, compile_kwargs={"literal_binds": True})
     with full.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").scalar_one()
 
@@ -86,45 +86,43 @@ def rows_read(node):
 
 
 def test_a_count_stops_at_its_limit(full):
-    assert values(full, "om_dead_letters") == [MAX_COUNTED, MAX_COUNTED]
-    assert values(full, "om_deliveries_waiting") == [MAX_COUNTED, MAX_COUNTED]
-    assert values(full, "om_conflicts") == [MAX_COUNTED]
+    metrics = read(full)
+    assert metrics["om_dead_letters"] == [MAX_COUNTED, MAX_COUNTED]
+    assert metrics["om_deliveries_waiting"] == [MAX_COUNTED, MAX_COUNTED]
+    assert metrics["om_conflicts"] == [MAX_COUNTED]
     assert MAX_GAPS > MAX_COUNTED
 
 
-def test_a_query_that_fails_takes_away_only_its_own(migrated_postgres_url, observer):
+def test_a_query_that_fails_leaves_out_only_its_own_metric(migrated_postgres_url, observer):
     engine = make_engine(migrated_postgres_url)
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE drift CASCADE"))
     engine.dispose()
 
-    assert "om_drift_names" not in names(observer)
-    assert {question.name for question in QUESTIONS} - names(observer) == {"om_drift_names"}
-    assert values(observer, "om_database_up") == [1]
+    assert {query.name for query in METRIC_QUERIES} - set(read(observer)) == {"om_drift_names"}
 
 
-def test_a_query_that_is_slow_takes_away_only_its_own(migrated_postgres_url, observer):
+def test_a_query_that_is_slow_leaves_out_only_its_own_metric(migrated_postgres_url, observer):
     engine = make_engine(migrated_postgres_url)
     with engine.begin() as connection:
         connection.execute(text("LOCK TABLE drift IN ACCESS EXCLUSIVE MODE"))
-        found = {metric.name: metric for metric in ServiceCollector(observer, None).collect()}
+        metrics = read(observer)
     engine.dispose()
 
-    assert {question.name for question in QUESTIONS} - set(found) == {"om_drift_names"}
-    assert [sample.value for sample in found["om_database_up"].samples] == [1]
+    assert {query.name for query in METRIC_QUERIES} - set(metrics) == {"om_drift_names"}
 
 
 def test_a_database_that_is_away_is_reported_down():
     engine = make_engine("postgresql+psycopg://nobody@127.0.0.1:1/none", OBSERVER_SESSION)
+    probe = Probe("metrics", lambda: read_metrics(engine, DatabaseClock(engine)))
 
-    assert values(engine, "om_database_up") == [0]
-    assert names(engine) == {"om_database_up"}
+    [metric] = ServiceCollector(probe, None).collect()
 
-
-def values(engine, name):
-    [metric] = [metric for metric in ServiceCollector(engine, None).collect() if metric.name == name]
-    return [sample.value for sample in metric.samples]
+    assert (metric.name, metric.samples[0].value) == ("om_database_up", 0)
 
 
-def names(engine):
-    return {metric.name for metric in ServiceCollector(engine, None).collect()}
+def read(engine):
+    return {
+        metric.name: [sample.value for sample in metric.samples]
+        for metric in read_metrics(engine, DatabaseClock(engine))
+    }

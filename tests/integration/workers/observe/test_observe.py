@@ -1,6 +1,7 @@
 """The observe role beside a real broker and database."""
 
 import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -10,10 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import Service, declare_topology, running
-from workers.db.engine import make_engine
+from workers.db.engine import DatabaseClock, make_engine
 from workers.db.models import dead_letters, reconciliations
 from workers.db.reconcile import TIMER
-from workers.observe import OBSERVER_SESSION, ServiceCollector
+from workers.observe import OBSERVER_SESSION, read_metrics
+from workers.observe.probe import FRESH_SECONDS
 
 PASSED_OVER = "om_reconciliation_passed_over"
 THEN = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
@@ -54,7 +56,7 @@ def observer(vhost, rabbitmq, migrated_url, tmp_path):
         yield scrape
 
 
-def test_what_waits_and_since_when_is_told(observer, migrated_url):
+def test_waiting_dead_letters_appear_with_their_age(observer, migrated_url):
     before = observer()
     assert before["om_database_up",] == 1
     assert before["om_queue_messages", "open-messaging.events"] == 0
@@ -65,14 +67,17 @@ def test_what_waits_and_since_when_is_told(observer, migrated_url):
         connection.execute(dead_letters.insert(), LETTER)
     engine.dispose()
 
+    # An answer is used again for some seconds.
+    time.sleep(FRESH_SECONDS + 0.1)
     state = requests.get(f"{observer.url}/ops/state", timeout=10).json()
-    assert state["dead_letters"][0]["code"] == "not_json"
+    assert state["metrics"]["dead_letter_codes"][0]["code"] == "not_json"
+    assert [row["id"] for row in state["activity"]["dead_letters"]] == ["m-1"]
     after = observer()
     assert after["om_dead_letters", "not_json"] == 1
     assert after["om_dead_letter_oldest_age_seconds", "not_json"] > 1_000_000
 
 
-def test_a_look_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
+def test_reading_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
     writer = make_engine(migrated_sqlite_url)
     reader = make_engine(migrated_sqlite_url, OBSERVER_SESSION)
     with writer.begin(), reader.begin() as connection:
@@ -82,7 +87,7 @@ def test_a_look_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
     reader.dispose()
 
 
-def test_what_a_person_compares_meanwhile_says_nothing_of_what_the_worker_passed_over(engine):
+def test_only_the_workers_own_comparisons_are_measured(engine):
     assert told(engine, PASSED_OVER) == []
     compare(engine, passed_over=7)
     compare(engine, started_by="somebody", passed_over=0, finished_at=datetime.now(UTC))
@@ -94,7 +99,7 @@ def test_what_a_person_compares_meanwhile_says_nothing_of_what_the_worker_passed
 
 
 def told(engine, name):
-    [metric] = [each for each in ServiceCollector(engine, None).collect() if each.name == name]
+    [metric] = [each for each in read_metrics(engine, DatabaseClock(engine)) if each.name == name]
     return [sample.value for sample in metric.samples]
 
 

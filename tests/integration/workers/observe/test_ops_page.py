@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from simulator.serving import serve_app
 from tests.browser import chromium, opening
-from workers.db.engine import make_engine
+from workers.db.engine import DatabaseClock, make_engine
 from workers.db.models import (
     conversations,
     dead_letters,
@@ -19,10 +19,11 @@ from workers.db.models import (
     edge_statistics,
     processed_events,
 )
-from workers.db.stats import note_worker
-from workers.observe import Edges, Flow, ServiceCollector, ops_app
+from workers.db.stats import record_worker_report
+from workers.observe import ActivityReader, Probe, Probes, make_app, read_metrics
+from workers.observe.alerts import NEXT_COMMANDS
 
-SCREEN = {"width": 1180, "height": 900}
+SCREEN = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
 
@@ -55,53 +56,76 @@ def letter(number, code, at):
     }
 
 
-@pytest.fixture
-def flow(engine):
-    return Flow(engine)
+def by_minutes_ago(activity):
+    return [(minute["events"], minute["dead_letters"]) for minute in reversed(activity.minutes)]
 
 
-def by_minutes_ago(read):
-    return [(each["events"], each["dead_letters"]) for each in reversed(read["minutes"])]
-
-
-def test_the_hour_is_counted_by_minute_and_goes_on(engine, flow, monkeypatch):
-    monkeypatch.setattr("workers.observe.remembering.time.monotonic", iter(range(0, 1000, 10)).__next__)
+def test_the_last_hour_is_counted_by_minute_and_continues(engine):
+    reader = ActivityReader(engine)
     now = datetime.now(UTC)
     rows = [event(number, now - timedelta(minutes=ago)) for number, ago in enumerate((0, 0, 1, 58, 90))]
     with engine.begin() as connection:
         connection.execute(processed_events.insert(), rows)
         connection.execute(dead_letters.insert(), [letter(1, "not_json", now - timedelta(minutes=1))])
 
-    first = by_minutes_ago(flow.read())
+    first = by_minutes_ago(reader.read())
     with engine.begin() as connection:
         connection.execute(processed_events.insert(), [event(9, now, took_ms=40)])
         connection.execute(sa.delete(processed_events).where(processed_events.c.message_id == "m-3"))
-    second = flow.read()
+    second = reader.read()
 
-    # A minute may pass between writing and reading: then everything stands one minute further back.
+    # If a minute passes between writing and reading, everything moves one minute back.
     shift = first.index((1, 1)) - 1
     assert first[shift] == (2, 0)
     assert sum(events for events, _ in first) == 4
     assert by_minutes_ago(second)[shift : shift + 2] == [(3, 0), (1, 1)]
     assert sum(events for events, _ in by_minutes_ago(second)) == sum(events for events, _ in first) + 1
-    assert 20 <= second["median_ms"] <= second["p95_ms"] <= 45
+    assert 20 <= second.median_ms <= second.p95_ms <= 45
+    assert [row["id"] for row in second.events][:2] == ["m-9", "m-4"]
+    assert [row["id"] for row in second.dead_letters] == ["l-1"]
 
 
-def test_while_the_database_is_away_the_page_says_so_and_nothing_fails():
-    engine = make_engine("postgresql+psycopg://nobody@127.0.0.1:9/none")
-    client = ops_app(ServiceCollector(engine, None), Flow(engine), Edges(engine)).test_client()
+def test_an_edge_that_answers_nothing_any_more_stays_listed_with_its_age(engine):
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        rows = [answers("vm-1", now), {**answers("vm-2", now), "began_at": now - timedelta(hours=3)}]
+        connection.execute(edge_statistics.insert(), rows)
 
-    state = client.get("/ops/state").get_json()
+    one, other = ActivityReader(engine).read().edges
 
-    assert [each["alert"] for each in state["troubles"]] == ["OpenMessagingDatabaseAway"]
-    assert len(state["flow"]["minutes"]) == 60
+    assert (one["edge"], one["answered"], one["percent_within_100_ms"]) == ("vm-1", 1500, 99.6)
+    assert (other["edge"], other["answered"], other["percent_within_100_ms"]) == ("vm-2", 0, None)
+    assert 3 * 3600 <= other["last_s"] < 3 * 3600 + 60
 
 
-class Depths:
-    """A broker that tells these depths."""
+DEPTHS = {"open-messaging.events": 318, "open-messaging.dead-letters": 7, "open-messaging.unrouted": 0}
+HEALTH = {"status": "ready", "problems": []}
 
-    def read(self):
-        return {"open-messaging.events": 318, "open-messaging.dead-letters": 7, "open-messaging.unrouted": 0}
+
+def app_on(engine, **changed):
+    """Return the page's application, with a broker and an edge that answer unless they are changed."""
+    queries = {
+        "metrics": lambda: read_metrics(engine, DatabaseClock(engine)),
+        "activity": ActivityReader(engine).read,
+        "broker": lambda: None,
+        "depths": lambda: DEPTHS,
+        "edge": lambda: HEALTH,
+    }
+    return make_app(Probes(**{name: Probe(name, query) for name, query in (queries | changed).items()}))
+
+
+def test_the_runbook_has_an_anchor_and_a_command_for_each_alert(migrated_sqlite_url):
+    text = app_on(make_engine(migrated_sqlite_url)).test_client().get("/runbook").get_data(as_text=True)
+
+    for name in NEXT_COMMANDS:
+        assert f'id="{name.lower()}"' in text, name
+
+
+def test_tables_that_are_missing_are_named_with_the_command(sqlite_url):
+    state = app_on(make_engine(sqlite_url)).test_client().get("/ops/state").get_json()
+
+    [text] = [alert["text"] for alert in state["alerts"] if alert["name"] == "OpenMessagingDatabaseAway"]
+    assert "omctl migrate" in text
 
 
 @pytest.fixture
@@ -140,7 +164,7 @@ def busy(migrated_sqlite_url):
         }.items():
             role, _, worker = name.partition(" ")
             us = round(datetime.now(UTC).timestamp() * 1_000_000)
-            note_worker(connection, role, worker, started_us=us, now_us=us, figures=figures)
+            record_worker_report(connection, role, worker, started_us=us, now_us=us, figures=figures)
     yield engine
     engine.dispose()
 
@@ -201,33 +225,37 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, busy):
-    with (
-        serve_app(ops_app(ServiceCollector(busy, Depths()), Flow(busy), Edges(busy))) as url,
-        opening(browser, url) as open_with,
-    ):
+    with serve_app(app_on(busy)) as url, opening(browser, f"{url}/ops") as open_with:
         yield open_with
 
 
 def keep_picture(page, name):
-    """Take the pictures that docs/operations.md shows, where OM_TEST_PICTURES names their folder."""
+    """Take the pictures that docs/operations.md shows, if OM_TEST_PICTURES names their folder."""
     if folder := os.environ.get("OM_TEST_PICTURES"):
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
-def test_it_says_what_flows_what_is_stuck_and_since_when(open_page):
+def test_it_shows_what_flows_what_is_stuck_and_the_next_command(open_page):
     page = open_page(viewport=SCREEN)
 
-    expect(page.locator("#verdict")).to_have_text("Something stands still")
-    expect(page.locator("#troubles li")).to_have_count(3)
-    expect(page.locator("#troubles")).to_contain_text("crm is not told of events.")
-    expect(page.locator("#troubles")).to_contain_text("for 9 min")
-    expect(page.locator("#troubles")).to_contain_text("7 dead letters wait for a person.")
+    expect(page.locator("#verdict")).to_have_text("Something has stopped")
+    expect(page.locator("#lights li.good")).to_have_count(4)
+    expect(page.locator("#alerts li")).to_have_count(3)
+    expect(page.locator("#alerts")).to_contain_text("crm receives no events.")
+    expect(page.locator("#alerts")).to_contain_text("for 9 min")
+    late = page.locator("#alerts li", has_text="7 dead letters wait for an operator.")
+    expect(late.locator("code")).to_have_text("omctl dead-letters list")
+    expect(late.locator("a")).to_have_attribute("href", "/runbook#openmessagingdeadletters")
     expect(page.locator("#chart rect.bar")).to_have_count(60)
-    expect(page.locator("#letters tr", has_text="handler_failed")).to_contain_text("4")
+    expect(page.locator("#codes tr", has_text="handler_failed")).to_contain_text("4")
     expect(page.locator("#destinations tr", has_text="crm").locator(".badge")).to_have_text("down")
     expect(page.locator("#workers tr", has_text="vm-1 1").first).to_contain_text("36 failed")
-    expect(page.locator("#waiting tr", has_text="Queue events")).to_contain_text("318")
+    expect(page.locator("#queues tr", has_text="events")).to_contain_text("318")
     expect(page.locator("#edges tr", has_text="vm-2")).to_contain_text("99.6 %12")
+    expect(page.locator("#events code")).to_have_count(50)
+    expect(page.locator("#dead-letters code").first).to_have_text("omctl find l-0")
+    assert page.title() == "!! Open Messaging: Something has stopped"
+    assert page.evaluate("document.documentElement.scrollWidth") <= SCREEN["width"]
     keep_picture(page, "ops")
 
 
@@ -235,15 +263,18 @@ def test_it_fits_a_phone_in_the_dark(open_page):
     page = open_page(viewport=PHONE, color_scheme="dark")
 
     expect(page.locator("#workers tr")).to_have_count(5)
+    expect(page.locator("#events code")).to_have_count(50)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     keep_picture(page, "ops-phone")
 
 
-def test_it_tells_when_nobody_answers_any_more(open_page):
+def test_it_says_that_it_is_cut_off_and_dims_everything(open_page):
     page = open_page(viewport=SCREEN)
     expect(page.locator("#chart rect.bar")).to_have_count(60)
 
     page.evaluate("window.fetch = () => Promise.reject(new Error('away')); refresh()")
 
     expect(page.locator("#verdict")).to_have_text("om-observe does not answer")
+    expect(page.locator("#lights")).to_have_text("this page cut off: nothing below is current")
+    expect(page.locator("[data-part]:not(.stale)")).to_have_count(0)
     expect(page.locator("#chart rect.bar")).to_have_count(60)

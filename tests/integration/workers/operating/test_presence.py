@@ -8,9 +8,9 @@ from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, said
 from tests.stand.waiting import wait_until
 from workers.db.engine import DatabaseClock, make_engine, transact
-from workers.db.stats import note_worker, worker_reports_now
+from workers.db.stats import read_worker_reports, record_worker_report
 from workers.intake import Intake
-from workers.observe.worker_metrics import worker_metrics
+from workers.observe import build_worker_metrics
 from workers.presence import report_presence
 
 GONE = "postgresql+psycopg://nobody@127.0.0.1:9/none"
@@ -18,13 +18,13 @@ GONE = "postgresql+psycopg://nobody@127.0.0.1:9/none"
 
 @pytest.fixture
 def reports(engine):
-    return lambda: transact(engine, worker_reports_now)
+    return lambda: transact(engine, read_worker_reports)
 
 
 def told(reports, now):
     return {
         (sample.name, *sample.labels.values()): sample.value
-        for metric in worker_metrics(reports, now)
+        for metric in build_worker_metrics(reports, now)
         for sample in metric.samples
     }
 
@@ -54,7 +54,7 @@ def test_one_that_is_silent_is_said_to_be_down_and_later_forgotten(engine, repor
         now_us = clock.now_us() - seconds_ago * 1_000_000
         transact(
             engine,
-            lambda connection: note_worker(
+            lambda connection: record_worker_report(
                 connection, "deliver", worker, started_us=now_us, now_us=now_us, figures=figures
             ),
         )

@@ -37,7 +37,7 @@ def recovered(number):
     return Delivery(10_000 + number, EVENTS_QUEUE, 1, envelope)
 
 
-def test_what_had_to_be_fetched_lowers_the_rate_and_what_came_again_does_not(omctl, intake):
+def test_recovered_events_lower_the_success_rate_and_repeated_ones_do_not(omctl, intake):
     sent = [native(number) for number in range(9)]
     for payload in (*sent, sent[0]):
         intake(deliver(payload))
@@ -48,18 +48,18 @@ def test_what_had_to_be_fetched_lowers_the_rate_and_what_came_again_does_not(omc
         "repeated": 1,
         "recovered": 0,
         "dead_letters": 1,
-        "success_rate": None,
+        "success_percent": None,
     }
     intake(recovered(100))
     told = omctl(status=1)
     assert (told["healthy"], told["total"]["recovered"]) == (False, 1)
-    assert told["total"]["success_rate"] == pytest.approx(100 * 10 / 11)
+    assert told["total"]["success_percent"] == pytest.approx(100 * 10 / 11)
     assert [each["notified"] for each in told["days"]] == [9]
 
 
-def test_nothing_at_all_is_nothing_wrong(omctl):
+def test_without_events_the_statistics_are_healthy(omctl):
     told = omctl()
-    assert (told["healthy"], told["total"]["success_rate"], told["days"]) == (True, None, [])
+    assert (told["healthy"], told["total"]["success_percent"], told["days"]) == (True, None, [])
 
 
 def test_the_platforms_own_statistics_stand_beside_ours_and_count_where_it_has_some(
@@ -89,7 +89,7 @@ def told_by_edge(process="p", *, began_us, answered=0, within=(0, 0, 0, 0, 0), *
     return Delivery(next(TAGS), EVENTS_QUEUE, 1, Envelope(name, began_us, name, STATISTICS, told.encoded()))
 
 
-def test_what_the_edge_tells_is_counted_once_and_holds_for_all_processes(omctl, intake, query):
+def test_each_interval_of_an_edge_process_is_counted_once(omctl, intake, query):
     now_us = deliver(b"").envelope.received_at_us
     recent = {"answered": 1000, "within": (900, 990, 998, 999, 1000), "began_us": now_us - 60_000_000}
     deliveries = [
@@ -123,7 +123,7 @@ def test_answers_that_took_long_are_not_healthy(omctl, intake):
     assert omctl(status=1)["healthy"] is False
 
 
-def test_what_cannot_be_read_of_an_edges_statistics_is_no_dead_letter_and_holds_nobody_up(intake, query):
+def test_unreadable_edge_statistics_become_no_dead_letter(intake, query):
     unreadable = Delivery(next(TAGS), EVENTS_QUEUE, 1, Envelope("s", 1, "s", STATISTICS, b"{}"))
     dead = Delivery(next(TAGS), DEAD_LETTER_RECORDS, 1, Envelope("s", 1, "s", STATISTICS, b"{}"))
 

@@ -4,10 +4,10 @@ import pytest
 
 from tests.integration.workers.conftest import CLIENT_SECRET, REQUESTS_PER_MINUTE
 from tests.integration.workers.reconcile.comparing import HOUR_US, MovableClock, run
-from tests.integration.workers.reconcile.reconcilers import reconciler_of
 from workers.genesys import GenesysSettings
 from workers.reconcile import (
     EventsExchange,
+    Reconciler,
     ReconcileSettings,
     open_platform_history,
 )
@@ -34,7 +34,7 @@ def make_reconciler(  # noqa: PLR0917  # fixtures
         settings = ReconcileSettings(genesys, (vhost.amqp_url,), migrated_url)
         history = open_platform_history(genesys, engine, clock)
         exchange = EventsExchange((amqp_url,))
-        return reconciler_of(engine, clock, history, exchange=exchange, settings=settings, holder=holder)
+        return Reconciler(engine, clock, history, exchange=exchange, settings=settings, holder=holder)
 
     return make
 

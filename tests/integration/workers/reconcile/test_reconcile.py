@@ -18,7 +18,7 @@ from workers.reconcile import DAY_US
 from workers.reconcile.reconstruction import reconstruct_events
 
 
-def test_what_never_came_is_found_and_takes_effect_once_and_nothing_else(  # noqa: PLR0917  # fixtures
+def test_missing_events_are_found_and_take_effect_once(  # noqa: PLR0917  # fixtures
     started,
     organisation,
     intake,
@@ -78,14 +78,18 @@ def test_a_dead_letter_is_known_and_so_is_one_that_was_discarded(  # noqa: PLR09
     assert depth(channel) == 1
 
 
-def test_a_conversation_never_seen_is_found_by_the_platforms_list(started, organisation, channel, query):
+def test_a_conversation_without_any_received_event_is_found_in_the_platforms_list(
+    started, organisation, channel, query
+):
     organisation.history.record(native(1, conversation="unseen", after_s=-300))
     run(started)
     assert depth(channel) == 1
     assert query("SELECT conversation_id, became FROM reconciliation_gaps_v1") == [("unseen", "waiting")]
 
 
-def test_what_may_still_be_on_its_way_is_left_for_the_next_time(started, organisation, channel, clock):
+def test_events_that_may_be_on_their_way_are_left_for_the_next_comparison(
+    started, organisation, channel, clock
+):
     organisation.history.record(native(1, after_s=-300))
     organisation.history.record(native(2, after_s=-5))
     run(started)
@@ -95,7 +99,7 @@ def test_what_may_still_be_on_its_way_is_left_for_the_next_time(started, organis
     assert depth(channel) == 2
 
 
-def test_what_was_before_the_first_comparison_is_not_missing(make_reconciler, organisation, channel, clock):
+def test_events_before_the_first_comparison_are_not_missing(make_reconciler, organisation, channel, clock):
     organisation.history.record(native(1, after_s=-300))
     reconciler = make_reconciler()
     run(reconciler)
@@ -104,7 +108,7 @@ def test_what_was_before_the_first_comparison_is_not_missing(make_reconciler, or
     assert depth(channel) == 0
 
 
-def test_a_conversation_without_news_costs_one_request(started, organisation, intake, clock):
+def test_a_conversation_without_new_messages_costs_one_request(started, organisation, intake, clock):
     payload = native(1, after_s=-300)
     organisation.history.record(payload)
     intake(deliver(payload))
@@ -128,7 +132,7 @@ def test_a_gap_that_cannot_be_processed_is_published_once(started, organisation,
     ]
 
 
-def test_two_at_once_share_the_work_and_a_killed_ones_is_taken_over(  # noqa: PLR0917  # fixtures
+def test_one_process_compares_at_a_time_and_a_killed_one_is_replaced(  # noqa: PLR0917  # fixtures
     started,
     make_reconciler,
     organisation,
@@ -160,7 +164,7 @@ def test_two_at_once_share_the_work_and_a_killed_ones_is_taken_over(  # noqa: PL
     assert query(last) == [(12, 2, 2)]
 
 
-def test_a_guide_conversation_is_compared_where_its_messages_have_ids(  # noqa: PLR0917  # fixtures
+def test_a_guide_conversation_is_compared_if_its_messages_have_ids(  # noqa: PLR0917  # fixtures
     started,
     organisation,
     intake,
@@ -191,7 +195,7 @@ def test_a_guide_conversation_is_compared_where_its_messages_have_ids(  # noqa: 
     assert query("SELECT unreadable FROM reconciliations ORDER BY id DESC LIMIT 1") == [(1,)]
 
 
-def test_what_a_journal_still_holds_is_not_missing(  # noqa: PLR0917  # fixtures
+def test_events_in_a_journal_are_not_missing(  # noqa: PLR0917  # fixtures
     started, organisation, intake, channel, query, clock
 ):
     payloads = [native(number, after_s=-1000 + number) for number in range(3)]
@@ -211,9 +215,7 @@ def test_what_a_journal_still_holds_is_not_missing(  # noqa: PLR0917  # fixtures
     ("seconds", "source", "is_late"),
     [(0, "webhook", False), (50, "webhook", False), (70, "webhook", True), (70, "replay", False)],
 )
-def test_what_webhooks_brought_and_was_processed_late_just_now_says_that_more_is_to_come(
-    intake, engine, seconds, source, is_late
-):
+def test_a_webhook_processed_late_shows_that_more_are_on_their_way(intake, engine, seconds, source, is_late):
     def late(ahead_us=0):
         now_us = SystemClock().now_us() + ahead_us
         return transact(
@@ -245,7 +247,7 @@ def detail_event(conversation):
     return payload
 
 
-def test_detail_events_say_nothing_of_how_messages_are_notified(intake, engine):
+def test_detail_events_do_not_determine_the_dialect(intake, engine):
     def manner(conversation):
         return transact(engine, lambda connection: read_dialect_profile(connection, conversation))
 
@@ -298,9 +300,7 @@ def test_an_hours_outage_of_the_edge_is_recovered_whole(started, take, channel, 
     assert depth(channel) == 140
 
 
-def test_a_history_that_lacks_our_events_is_not_believed_until_an_operator_decides(
-    started, take, channel, query, clock
-):
+def test_nothing_is_published_if_the_history_lacks_our_events(started, take, channel, query, clock):
     # A history with another id of the integration makes every message missing.
     take(range(60), received=range(60), id="another")
     run(started)
@@ -319,7 +319,7 @@ def test_fewer_than_fifty_events_of_ours_prove_nothing(started, take, channel, q
     assert depth(channel) == 49
 
 
-def test_a_guide_conversation_of_which_nothing_was_received_is_recovered(
+def test_a_guide_conversation_without_any_received_event_is_recovered(
     started, organisation, intake, channel, query
 ):
     def guide(number, conversation):
@@ -404,7 +404,9 @@ def test_conversations_whose_counts_agree_are_read_last_and_only_while_there_is_
 @pytest.mark.parametrize(
     "kind", ["text", "structured-quick-replies", "attachment", "receipt-failed", "receipt-published"]
 )
-def test_a_copy_and_its_original_have_one_effect_in_either_order(intake, query, kind, copy_first):
+def test_a_reconstructed_event_and_its_original_have_one_effect_in_either_order(
+    intake, query, kind, copy_first
+):
     original = native(1, kind=f"genesys/{kind}", direction="Outbound")
     history = History()
     if "receipt" in kind:

@@ -11,11 +11,10 @@ import pytest
 
 from simulator.platform import Organisation, create_platform
 from tests.integration.workers.events import deliver, native
-from tests.integration.workers.reconcile.reconcilers import reconciler_of
 from workers.db.engine import make_engine
 from workers.genesys import GenesysSettings, PlatformBusyError, RequestBudget
 from workers.intake import Intake, own_handlers
-from workers.reconcile import PlatformHistory, ReconcileSettings
+from workers.reconcile import PlatformHistory, Reconciler, ReconcileSettings
 
 LIMIT = 300
 CONVERSATIONS = int(os.environ.get("OM_TEST_CONVERSATIONS", "60"))
@@ -161,7 +160,7 @@ def test_what_is_missing_is_found_within_one_interval_and_the_limit(engine, orga
     genesys = GenesysSettings("http://127.0.0.1", "http://127.0.0.1", "client", "secret", LIMIT)
     settings = ReconcileSettings(genesys, (), "sqlite://")
     history = PlatformHistory(client)
-    reconciler = reconciler_of(engine, clock, history, exchange=exchange, settings=settings, holder="one")
+    reconciler = Reconciler(engine, clock, history, exchange=exchange, settings=settings, holder="one")
     while reconciler.reconcile():
         pass
     client.asked.clear()

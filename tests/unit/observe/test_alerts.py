@@ -1,16 +1,14 @@
-"""What deserves a look on the status page."""
+"""Which alerts the status page shows."""
 
 from pathlib import Path
 
 import pytest
 
-import workers.observe.page.troubles as decisions
-from workers.observe.page.troubles import troubles
+from workers.observe.alerts import RULES, STANDSTILL_EVENTS, find_alerts
 
-RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "open-messaging.rules.yml"
+PROMETHEUS_RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "open-messaging.rules.yml"
 
 WELL = {
-    ("om_database_up",): 1.0,
     ("om_worker_up", "intake", "host 1"): 1.0,
     ("om_queue_messages", "open-messaging.events"): 500.0,
     ("om_newest_event_age_seconds",): 0.4,
@@ -26,29 +24,26 @@ WELL = {
 STANDING = {("om_queue_messages", "open-messaging.events"): 1001.0, ("om_newest_event_age_seconds",): 130.0}
 
 
-@pytest.mark.parametrize(
-    ("metric", "threshold"),
-    [
-        ('om_queue_messages{queue="open-messaging.events"}', decisions.STANDSTILL_EVENTS),
-        ("om_window_oldest_age_seconds", decisions.WINDOW_SECONDS),
-        ("om_delivery_oldest_due_age_seconds", decisions.DUE_SECONDS),
-        ("om_reconciliation_age_seconds", decisions.RECONCILED_SECONDS),
-    ],
-)
-def test_the_thresholds_are_those_of_the_alert_rules(metric, threshold):
-    assert f"{metric} > {threshold:.0f}" in RULES.read_text()
+THRESHOLDS = {rule.metric: rule.threshold for rule in RULES if rule.is_age} | {
+    'om_queue_messages{queue="open-messaging.events"}': STANDSTILL_EVENTS
+}
 
 
-def test_where_all_is_well_nothing_deserves_a_look():
-    assert troubles(WELL) == []
+@pytest.mark.parametrize("metric", THRESHOLDS)
+def test_the_thresholds_are_those_of_the_alert_rules(metric):
+    assert f"{metric} > {THRESHOLDS[metric]:.0f}" in PROMETHEUS_RULES.read_text()
+
+
+def test_if_all_is_well_there_is_no_alert():
+    assert find_alerts(WELL) == []
 
 
 @pytest.mark.parametrize(
-    ("changed", "alert", "level"),
+    ("changed", "name", "level"),
     [
-        ({("om_database_up",): 0.0}, "OpenMessagingDatabaseAway", "bad"),
         (STANDING, "OpenMessagingQueueNotDrained", "bad"),
         ({("om_worker_up", "settle", "host 1"): 0.0}, "OpenMessagingWorkerSilent", "wait"),
+        ({("om_clock_ahead_seconds", "settle", "host 1"): -5.1}, "OpenMessagingClock", "wait"),
         ({("om_dead_letters", "poison"): 1.0}, "OpenMessagingDeadLetters", "wait"),
         ({("om_window_oldest_age_seconds",): 61.0}, "OpenMessagingWindowsLate", "bad"),
         ({("om_reconciliation_age_seconds",): 3601.0}, "OpenMessagingReconciliationLate", "wait"),
@@ -60,23 +55,19 @@ def test_where_all_is_well_nothing_deserves_a_look():
         ({("om_destination_down", "host 1", "crm"): 1.0}, "OpenMessagingDestinationDown", "bad"),
     ],
 )
-def test_each_thing_that_is_wrong_is_told_with_its_alert(changed, alert, level):
-    [found] = troubles(WELL | changed)
+def test_each_problem_is_reported_with_its_alert_and_next_command(changed, name, level):
+    [alert] = find_alerts(WELL | changed)
 
-    assert (found["alert"], found["level"]) == (alert, level)
+    assert (alert.name, alert.level) == (name, level)
+    assert alert.describe()["command"]
 
 
 def test_without_an_intake_worker_nothing_flows():
-    nobody = {key: value for key, value in WELL.items() if key[0] != "om_worker_up"}
+    without = {key: value for key, value in WELL.items() if key[0] != "om_worker_up"}
 
-    assert [each["text"] for each in troubles(nobody)] == ["No intake worker reports."]
+    assert [alert.text for alert in find_alerts(without)] == ["No intake worker reports."]
 
 
 def test_a_quiet_night_is_no_standstill():
-    assert (
-        troubles(
-            WELL
-            | {("om_queue_messages", "open-messaging.events"): 1.0, ("om_newest_event_age_seconds",): 1e5}
-        )
-        == []
-    )
+    quiet = {("om_queue_messages", "open-messaging.events"): 1.0, ("om_newest_event_age_seconds",): 1e5}
+    assert find_alerts(WELL | quiet) == []

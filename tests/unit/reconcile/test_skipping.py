@@ -130,7 +130,7 @@ READ = ("open", "a-fingerprint")
 @pytest.mark.parametrize(
     ("error", "waits"), [(REFUSED, 0), (FAILED, 10), (ValueError("a row that cannot be read"), 0)]
 )
-def test_ten_conversations_that_fail_hold_up_no_other_and_are_asked_for_again(  # noqa: PLR0917  # fixtures
+def test_ten_failing_conversations_delay_no_other_and_are_retried(  # noqa: PLR0917  # fixtures
     reconciler, history, clock, conversations, comparison, error, waits
 ):
     history.ids = [f"c-{number:02}" for number in range(12)]
@@ -150,9 +150,7 @@ def test_ten_conversations_that_fail_hold_up_no_other_and_are_asked_for_again(  
     assert conversations() == dict.fromkeys(history.ids, READ)
 
 
-def test_refused_credentials_are_no_answer_about_a_conversation(
-    reconciler, history, conversations, comparison
-):
+def test_refused_credentials_skip_no_conversation(reconciler, history, conversations, comparison):
     history.ids = ["c-1", "c-2"]
     history.errors = {"c-1": UNAUTHORISED}
 
@@ -164,7 +162,7 @@ def test_refused_credentials_are_no_answer_about_a_conversation(
 
 @pytest.mark.parametrize("error", [FAILED, AWAY])
 @pytest.mark.parametrize("number_of", [2, 12])
-def test_a_platform_that_is_away_passes_over_nothing(reconciler, history, comparison, error, number_of):
+def test_a_platform_that_is_away_skips_no_conversation(reconciler, history, comparison, error, number_of):
     history.ids = [f"c-{number:02}" for number in range(number_of)]
     reconciler.reconcile()
     reconciler.reconcile()
@@ -180,7 +178,7 @@ def test_a_platform_that_is_away_passes_over_nothing(reconciler, history, compar
 
 
 @pytest.mark.parametrize("list_error", [None, REFUSED, BAD_INTERVAL])
-def test_a_conversation_is_passed_over_once_the_platform_answers_anything(
+def test_a_conversation_is_skipped_once_the_platform_answers_anything(
     reconciler, history, comparison, list_error
 ):
     history.ids = ["c-1", "c-2", "c-3"]
@@ -197,7 +195,7 @@ def test_a_conversation_is_passed_over_once_the_platform_answers_anything(
     assert to_us - from_us == DAY_US
 
 
-def test_a_limit_that_is_met_is_not_the_conversations_own(reconciler, history, comparison):
+def test_an_exhausted_limit_skips_no_conversation(reconciler, history, comparison):
     history.ids = ["c-1", "c-2"]
     history.errors = {"c-1": PlatformUnavailableError("429 (inin-correlation-id an-id)", delay=30.0)}
 

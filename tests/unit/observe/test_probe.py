@@ -1,0 +1,92 @@
+"""A part that fails or hangs is named, and its last answer keeps its age."""
+
+import threading
+import time
+
+import pytest
+
+from messaging.errors import RetryLaterError
+from workers.observe import Probe, probe
+
+
+@pytest.fixture
+def part():
+    """A part of the service that answers, fails or hangs as the test says."""
+
+    class Part:
+        def __init__(self):
+            self.error = None
+            self.can_answer = threading.Event()
+            self.can_answer.set()
+            self.asked = 0
+
+        def query(self):
+            self.asked += 1
+            self.can_answer.wait()
+            if self.error is not None:
+                raise self.error
+            return self.asked
+
+    part = Part()
+    yield part
+    part.can_answer.set()
+
+
+def test_an_answer_is_used_again_while_it_is_fresh(part):
+    reader = Probe("part", part.query, fresh_seconds=60.0)
+
+    assert [reader.read(5.0).value for _ in range(3)] == [1, 1, 1]
+
+
+def test_a_part_that_is_answering_is_not_asked_twice(part):
+    part.can_answer.clear()
+    reader = Probe("part", part.query, fresh_seconds=60.0)
+    reader.read(0.05)
+    reader.read(0.05)
+    part.can_answer.set()
+
+    assert reader.read(5.0).value == 1
+    time.sleep(0.05)
+    assert part.asked == 1
+
+
+def test_a_failure_is_named_and_keeps_the_last_answer_until_the_part_answers_again(part):
+    reader = Probe("part", part.query, fresh_seconds=0.0)
+    assert reader.read(5.0).problem is None
+    part.error = RetryLaterError("the broker is away")
+
+    failed = reader.read(5.0)
+    assert (failed.value, failed.problem) == (1, "the broker is away")
+    assert failed.age_s > 0
+
+    part.error = None
+    assert reader.read(5.0).problem is None
+
+
+def test_a_part_that_hangs_blocks_no_reader_and_is_named(part, monkeypatch):
+    monkeypatch.setattr(probe, "SILENT_SECONDS", 0.05)
+    reader = Probe("part", part.query, fresh_seconds=0.0)
+    assert reader.read(5.0).problem is None
+    part.can_answer.clear()
+
+    reader.read(0.06)
+    hanging = reader.read(0.06)
+
+    assert hanging.value == 1
+    assert "hangs" in hanging.problem
+    part.can_answer.set()
+    assert reader.read(5.0).problem is None
+
+
+def test_a_part_that_never_answered_is_unknown(part):
+    part.can_answer.clear()
+
+    reading = Probe("part", part.query).read(0.01)
+
+    assert (reading.value, reading.age_s, reading.problem) == (None, None, "has not answered yet")
+
+
+def test_the_text_of_a_foreign_error_is_not_shown(part):
+    part.error = ValueError("postgresql://user:password@host")
+
+    assert "password" not in Probe("part", part.query).read(5.0).problem

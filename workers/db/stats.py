@@ -1,0 +1,207 @@
+"""Record and read the state of the service: the edges' answers, the workers, and how notifications arrive."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from sqlalchemy import Connection, delete, func, select, text
+
+from messaging.edge_statistics import BOUNDS_SECONDS, OTHER, STATUSES, EdgeStatistics
+from workers.db.engine import insert_into
+from workers.db.models import edge_statistics, worker_reports
+from workers.parsing import moment_of
+
+REPORT_SECONDS: Final = 10.0
+"""Between two reports of a worker: as often as Prometheus usually scrapes, and no load for a database."""
+
+SILENT_SECONDS: Final = 60.0
+"""A worker that has not reported for so long is dead, hangs, or does not reach the database."""
+
+FORGOTTEN_SECONDS: Final = 3600.0
+"""A worker that was silent for so long will not come back under this name."""
+
+CLOCK_AHEAD: Final = "clock_ahead"
+"""The figure in each report: seconds that its host's clock is ahead of the database's."""
+
+Figures: TypeAlias = "Mapping[str, float | Mapping[str, float]]"
+"""Counts by name, or by name and then by destination."""
+
+_WITHIN: Final = ("within_10_ms", "within_100_ms", "within_1_s", "within_3_s", "within_10_s")
+_REFUSALS: Final = (*(f"status_{status}" for status in STATUSES), "other_refusals")
+assert len(_WITHIN) == len(BOUNDS_SECONDS)
+
+_E: Final = edge_statistics.c
+_W: Final = worker_reports.c
+
+_RECORD_EDGE: Final = insert_into(
+    edge_statistics,
+    (
+        *("process", "began_at", "edge", "duration_us", "answered"),
+        *_WITHIN,
+        "longest_us",
+        *_REFUSALS,
+    ),
+    "ON CONFLICT (process, began_at) DO NOTHING",
+)
+_RECORD_WORKER: Final = insert_into(
+    worker_reports,
+    ("role", "worker", "started_at", "reported_at", "figures"),
+    """
+    ON CONFLICT (role, worker) DO UPDATE SET started_at = excluded.started_at,
+        reported_at = excluded.reported_at, figures = excluded.figures
+    """,
+)
+_DAYS: Final = text(
+    "SELECT day, notified, repeated, recovered, dead_letters FROM notification_statistics_v1"
+    " WHERE day >= :since ORDER BY day"
+)
+_COMPARED: Final = text(
+    "SELECT id FROM reconciliations WHERE started_by = 'timer' AND finished_at IS NOT NULL LIMIT 1"
+)
+
+
+def record_edge_statistics(connection: Connection, intervals: Iterable[EdgeStatistics]) -> None:
+    """Record intervals; one that was recorded before is not counted again."""
+    rows = {(interval.process, interval.began_at_us): interval for interval in intervals}
+    if rows:
+        _RECORD_EDGE.execute(connection, [_build_row(rows[key]) for key in sorted(rows)])
+
+
+def _build_row(interval: EdgeStatistics) -> tuple[object, ...]:
+    return (
+        interval.process,
+        interval.began_at_us,
+        interval.edge,
+        round(interval.seconds * 1_000_000),
+        interval.answered,
+        *interval.within,
+        interval.longest_us,
+        *(interval.refused.get(str(status), 0) for status in (*STATUSES, OTHER)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgements:
+    """What all edge processes answered together: 200s, how many within BOUNDS_SECONDS, refusals by status."""
+
+    answered: int
+    within: tuple[int, ...]
+    longest_s: float | None
+    refused: dict[str, int]
+
+    def percent_within(self, seconds: float) -> float | None:
+        """Return the percentage answered within one of BOUNDS_SECONDS; None if nothing was answered."""
+        if not self.answered:
+            return None
+        return 100.0 * self.within[BOUNDS_SECONDS.index(seconds)] / self.answered
+
+
+def read_acknowledgements(connection: Connection, since: datetime) -> Acknowledgements:
+    """Add up the intervals that began at *since* or later."""
+    sums = [func.sum(_E[name]) for name in ("answered", *_WITHIN, *_REFUSALS)]
+    query = select(func.max(_E.longest_us), *sums).where(_E.began_at >= since)
+    longest_us, *counts = connection.execute(query).one()
+    answered, *others = [int(count or 0) for count in counts]
+    return Acknowledgements(
+        answered,
+        tuple(others[: len(_WITHIN)]),
+        None if longest_us is None else longest_us / 1_000_000,
+        dict(zip([*map(str, STATUSES), OTHER], others[len(_WITHIN) :], strict=True)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Notifications:
+    """How the platform's events arrived.
+
+    Args:
+        day: In UTC; "all" for a sum.
+        notified: Events that a webhook brought, each once.
+        repeated: Repetitions: the platform repeats what was not answered well in time.
+        recovered: Events that no webhook brought, found in the platform's history.
+        dead_letters: Webhooks that could not be processed.
+        is_compared: Whether any comparison with the platform's history has finished.
+    """
+
+    day: str
+    notified: int
+    repeated: int
+    recovered: int
+    dead_letters: int
+    is_compared: bool = False
+
+    @property
+    def success_percent(self) -> float | None:
+        """The percentage of the platform's events that a webhook brought; None if that is unknown."""
+        arrived = self.notified + self.dead_letters
+        is_known = self.recovered or (self.is_compared and arrived)
+        return 100.0 * arrived / (arrived + self.recovered) if is_known else None
+
+
+def read_notifications(connection: Connection, since: str) -> list[Notifications]:
+    """Return each day from *since* on that has any; blocks while the events of all days are read."""
+    rows = connection.execute(_DAYS, {"since": since})
+    is_compared = connection.execute(_COMPARED).first() is not None
+    return [
+        Notifications(
+            row.day,
+            int(row.notified),
+            int(row.repeated),
+            int(row.recovered),
+            int(row.dead_letters),
+            is_compared,
+        )
+        for row in rows
+    ]
+
+
+def sum_notifications(days: Sequence[Notifications]) -> Notifications:
+    """Return the days together."""
+    return Notifications(
+        "all",
+        sum(day.notified for day in days),
+        sum(day.repeated for day in days),
+        sum(day.recovered for day in days),
+        sum(day.dead_letters for day in days),
+        any(day.is_compared for day in days),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """A worker's last report, with its counts since it started; `worker` is its host and name."""
+
+    role: str
+    worker: str
+    started_at: datetime
+    reported_at: datetime
+    figures: Figures
+
+    def is_silent(self, now: datetime) -> bool:
+        """Return whether a newer report is overdue at *now*."""
+        return (now - self.reported_at).total_seconds() > SILENT_SECONDS
+
+
+def record_worker_report(
+    connection: Connection, role: str, worker: str, *, started_us: int, now_us: int, figures: Figures
+) -> None:
+    """Record a worker's report, and delete those of workers that have been silent for long."""
+    _RECORD_WORKER.execute(connection, [(role, worker, started_us, now_us, json.dumps(figures))])
+    oldest = moment_of(now_us - round(FORGOTTEN_SECONDS * 1_000_000))
+    connection.execute(delete(worker_reports).where(_W.reported_at < oldest))
+
+
+def delete_worker_report(connection: Connection, role: str, worker: str) -> None:
+    """Delete the report of a worker that stops."""
+    connection.execute(delete(worker_reports).where(_W.role == role, _W.worker == worker))
+
+
+def read_worker_reports(connection: Connection) -> list[WorkerReport]:
+    """Return the last report of each worker."""
+    rows = connection.execute(select(worker_reports).order_by(_W.role, _W.worker))
+    return [
+        WorkerReport(row.role, row.worker, row.started_at, row.reported_at, json.loads(row.figures))
+        for row in rows
+    ]

@@ -1,0 +1,160 @@
+"""Read the last hour for the status page: events by the minute, edges, newest events and dead letters."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from statistics import quantiles
+from typing import Any, Final
+
+from sqlalchemy import Column, ColumnElement, Connection, Engine, func, select, text, type_coerce
+
+from workers.db.models import UtcDateTime, dead_letters, edge_statistics, processed_events
+
+MINUTES: Final = 60
+
+OPEN_MINUTES: Final = 2
+"""A transaction may still commit this many minutes back; older minutes are not counted again."""
+
+RECENT_EVENTS: Final = 200
+"""Newest events whose durations are shown."""
+
+MAX_ROWS: Final = 50
+"""Newest events, and newest open dead letters, that the page lists."""
+
+EDGE_HOURS: Final = 24
+"""Edges that answered something in this time are listed, with their last ten minutes."""
+
+EDGE_MINUTES: Final = 10
+
+_P: Final = processed_events.c
+_D: Final = dead_letters.c
+_E: Final = edge_statistics.c
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What the page shows of the last hour; JSON values only, nothing personal."""
+
+    minutes: list[dict[str, Any]]
+    median_ms: float | None
+    p95_ms: float | None
+    edges: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    dead_letters: list[dict[str, Any]]
+
+
+class ActivityReader:
+    """Reads the activity; remembers the minutes that cannot change any more. Used by one thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._minutes: dict[datetime, tuple[int, int]] = {}
+
+    def read(self) -> Activity:
+        """Return the last hour; blocks while the database answers.
+
+        Raises:
+            SQLAlchemyError: The database is away or refuses.
+        """
+        now = datetime.now(UTC)
+        this_minute = now.replace(second=0, microsecond=0)
+        minutes = [this_minute - timedelta(minutes=back) for back in reversed(range(MINUTES))]
+        with self._engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                # An index of ranges of pages (BRIN) has no other kind of scan.
+                connection.execute(text("SET LOCAL enable_bitmapscan = on"))
+            self._count(connection, minutes)
+            median, p95 = _measure_durations(connection)
+            return Activity(
+                [
+                    {"at": minute.isoformat(), "events": events, "dead_letters": dead}
+                    for minute, (events, dead) in self._minutes.items()
+                ],
+                median,
+                p95,
+                _read_edges(connection, now),
+                _read_events(connection),
+                _read_dead_letters(connection),
+            )
+
+    def _count(self, connection: Connection, minutes: list[datetime]) -> None:
+        """Count the minutes that may have changed, or all at first; forget those before the hour."""
+        first_open = minutes[-OPEN_MINUTES - 1]
+        since = first_open if first_open in self._minutes else minutes[0]
+        events = _count_by_minute(connection, _P.processed_at, since)
+        dead = _count_by_minute(connection, _D.recorded_at, since)
+        self._minutes = {
+            minute: (events.get(minute, 0), dead.get(minute, 0))
+            if minute >= since
+            else self._minutes.get(minute, (0, 0))
+            for minute in minutes
+        }
+
+
+def _count_by_minute(connection: Connection, moment: Column[Any], since: datetime) -> dict[datetime, int]:
+    """Count a table's rows by minute; the index on *moment* bounds what is read."""
+    minute: ColumnElement[datetime] = func.date_trunc("minute", moment, type_=UtcDateTime())
+    if connection.dialect.name == "sqlite":
+        minute = type_coerce(func.substr(moment, 1, 16) + ":00.000000", UtcDateTime())
+    query = select(minute, func.count()).where(moment >= since).group_by(minute)
+    return {at: int(count) for at, count in connection.execute(query)}
+
+
+def _measure_durations(connection: Connection) -> tuple[float | None, float | None]:
+    """Return median and 95th percentile of the newest events, edge to commit, in milliseconds."""
+    newest = select(_P.received_at, _P.processed_at).order_by(_P.id.desc()).limit(RECENT_EVENTS)
+    times = [
+        max(0.0, (processed - received).total_seconds() * 1000)
+        for received, processed in connection.execute(newest)
+    ]
+    if not times:
+        return None, None
+    cuts = quantiles([*times, times[-1]], n=20, method="inclusive")
+    return round(cuts[9], 1), round(cuts[18], 1)
+
+
+def _read_edges(connection: Connection, now: datetime) -> list[dict[str, Any]]:
+    """Return what each edge host answered in the last minutes, and when it last answered anything."""
+    is_recent = _E.began_at >= now - timedelta(minutes=EDGE_MINUTES)
+    refused = _E.status_401 + _E.status_413 + _E.status_429 + _E.status_503 + _E.other_refusals
+    query = (
+        select(
+            _E.edge,
+            func.max(_E.began_at).label("last"),
+            *(
+                func.coalesce(func.sum(column).filter(is_recent), 0).label(name)
+                for name, column in (
+                    ("answered", _E.answered),
+                    ("soon", _E.within_100_ms),
+                    ("refused", refused),
+                )
+            ),
+        )
+        .where(_E.began_at >= now - timedelta(hours=EDGE_HOURS))
+        .group_by(_E.edge)
+        .order_by(_E.edge)
+    )
+    return [
+        {
+            "edge": row.edge,
+            "answered": int(row.answered),
+            "percent_within_100_ms": 100 * int(row.soon) / int(row.answered) if row.answered else None,
+            "refused": int(row.refused),
+            "last_s": max(0.0, (now - row.last).total_seconds()),
+        }
+        for row in connection.execute(query)
+    ]
+
+
+def _read_events(connection: Connection) -> list[dict[str, Any]]:
+    query = select(_P.processed_at, _P.event_type, _P.outcome, _P.message_id).order_by(_P.id.desc())
+    return [
+        {"at": row[0].isoformat(), "type": row[1], "outcome": row[2], "id": row[3]}
+        for row in connection.execute(query.limit(MAX_ROWS))
+    ]
+
+
+def _read_dead_letters(connection: Connection) -> list[dict[str, Any]]:
+    """Return the newest open dead letters; the index on those bounds what is read."""
+    query = select(_D.recorded_at, _D.code, _D.message_id).where(_D.decided_at.is_(None))
+    newest = query.order_by(_D.recorded_at.desc(), _D.message_id.desc()).limit(MAX_ROWS)
+    return [{"at": row[0].isoformat(), "code": row[1], "id": row[2]} for row in connection.execute(newest)]

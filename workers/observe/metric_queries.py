@@ -1,0 +1,207 @@
+"""List the queries of a scrape. None reads more than MAX_COUNTED rows, however large the tables are."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    CTE,
+    Column,
+    ColumnElement,
+    FromClause,
+    Select,
+    case,
+    func,
+    literal_column,
+    select,
+    table,
+)
+
+from workers.db.models import (
+    conversations,
+    dead_letters,
+    deliveries,
+    destinations,
+    drift,
+    processed_events,
+    reconciliation_gaps,
+    reconciliations,
+    routing_updates,
+)
+from workers.db.reconcile import IS_UNDECIDED, TIMER
+
+MAX_COUNTED: Final = 10_000
+"""A count that reaches it means "at least": an operator needs no more, and it takes some milliseconds."""
+
+MAX_GAPS: Final = 100_000
+"""A week's success rate adds up its increases, so it is counted further."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricQuery:
+    """A gauge that one query reads.
+
+    Args:
+        name: The metric's name, with its unit.
+        help: Prometheus' help text.
+        statement: Selects the labels' values, then the number, or the time if `is_age`.
+        labels: The labels' names.
+        is_age: Whether the last column is a time whose age in seconds is the value.
+    """
+
+    name: str
+    help: str
+    statement: Select[Any]
+    labels: tuple[str, ...] = ()
+    is_age: bool = False
+
+
+def _count(of: FromClause, *conditions: ColumnElement[bool], limit: int = MAX_COUNTED) -> Select[Any]:
+    rows: Select[Any] = select(literal_column("1")).select_from(of).where(*conditions).limit(limit)
+    return select(func.count()).select_from(rows.subquery())
+
+
+def _select_names(column: Column[Any], condition: ColumnElement[bool]) -> CTE:
+    """Return a column's distinct values, each by one lookup in the index that begins with it."""
+    first = select(column.label("name")).where(condition).order_by(column).limit(1).subquery()
+    names = select(first.c.name).cte("names", recursive=True)
+    following = select(column).where(condition, column > names.c.name).order_by(column).limit(1)
+    return names.union_all(
+        select(following.correlate(names).scalar_subquery()).where(names.c.name.is_not(None))
+    )
+
+
+def _count_by(column: Column[Any], condition: ColumnElement[bool]) -> Select[Any]:
+    names = _select_names(column, condition)
+    one: Any = literal_column("1")
+    rows: Select[Any] = select(one).where(condition, column == names.c.name).limit(MAX_COUNTED)
+    count = select(func.count()).select_from(rows.correlate(names).subquery()).correlate(names)
+    return select(names.c.name, count.scalar_subquery()).where(names.c.name.is_not(None))
+
+
+def _oldest_by(column: Column[Any], condition: ColumnElement[bool], moment: Column[Any]) -> Select[Any]:
+    names = _select_names(column, condition)
+    oldest = select(moment).where(condition, column == names.c.name).order_by(moment).limit(1)
+    return select(names.c.name, oldest.correlate(names).scalar_subquery()).where(names.c.name.is_not(None))
+
+
+_P = processed_events.c
+_NEWEST: Final = select(func.max(_P.id)).scalar_subquery()
+_OPEN: Final = dead_letters.c.decided_at.is_(None)
+_WAITING: Final = deliveries.c.outcome.is_(None)
+_UNDECIDED: Final = routing_updates.c.decision.is_(None)
+_R: Final = reconciliations.c
+
+
+def _select_newest(column: ColumnElement[Any]) -> Select[Any]:
+    """Return a column of the timer's last finished comparison."""
+    finished = select(column).where(_R.started_by == TIMER, _R.finished_at.is_not(None))
+    return finished.order_by(_R.id.desc()).limit(1)
+
+
+METRIC_QUERIES: Final = (
+    MetricQuery(
+        "om_processed_events_highest_id",
+        "The newest row of processed_events; its rate is near that of events that took effect.",
+        select(func.max(_P.id)),
+    ),
+    MetricQuery(
+        "om_newest_event_age_seconds",
+        "Time since the newest event was processed.",
+        select(_P.processed_at).where(_P.id == _NEWEST),
+        is_age=True,
+    ),
+    MetricQuery(
+        "om_dead_letters",
+        "Dead letters neither replayed nor discarded, by code; 10,000 means at least that many.",
+        _count_by(dead_letters.c.code, _OPEN),
+        ("code",),
+    ),
+    MetricQuery(
+        "om_dead_letter_oldest_age_seconds",
+        "Age of the oldest dead letter of that code that is neither replayed nor discarded.",
+        _oldest_by(dead_letters.c.code, _OPEN, dead_letters.c.recorded_at),
+        ("code",),
+        is_age=True,
+    ),
+    MetricQuery(
+        "om_conflicts",
+        "Events with the key of another event and different content; 10,000 means at least that many.",
+        # The view: the table has bodies, which the reader's role must not read.
+        _count(table("duplicate_events_v1")),
+    ),
+    MetricQuery(
+        "om_drift_names",
+        "Fields, values and types that this version does not know and no operator has accepted.",
+        _count(drift, drift.c.accepted_at.is_(None)),
+    ),
+    MetricQuery(
+        "om_windows_open",
+        "Conversations whose window is not settled; 10,000 means at least that many.",
+        _count(conversations, conversations.c.window_opened_at.is_not(None)),
+    ),
+    MetricQuery(
+        "om_window_oldest_age_seconds",
+        "Age of the oldest open window; about ten seconds while settle keeps up.",
+        select(func.min(conversations.c.window_opened_at)).where(
+            conversations.c.window_opened_at.is_not(None)
+        ),
+        is_age=True,
+    ),
+    MetricQuery(
+        "om_routing_updates_waiting",
+        "Routing updates that wait for the platform's answer; 10,000 means at least that many.",
+        _count(routing_updates, _UNDECIDED),
+    ),
+    MetricQuery(
+        "om_conversations_unsettled",
+        "Conversations that could not be settled and are retried every five minutes; "
+        "10,000 means at least that many.",
+        _count(conversations, conversations.c.unsettled_because.is_not(None)),
+    ),
+    MetricQuery(
+        "om_deliveries_waiting",
+        "Deliveries that wait for their destination; 10,000 means at least that many.",
+        _count_by(deliveries.c.destination, _WAITING),
+        ("destination",),
+    ),
+    MetricQuery(
+        "om_delivery_oldest_due_age_seconds",
+        "Time since the oldest waiting delivery was due.",
+        _oldest_by(deliveries.c.destination, _WAITING, deliveries.c.due_at),
+        ("destination",),
+        is_age=True,
+    ),
+    MetricQuery(
+        "om_destination_paused",
+        "1 while nothing is delivered, because an operator or the destination paused it.",
+        select(destinations.c.name, case((destinations.c.paused_at.is_(None), 0), else_=1)),
+        ("destination",),
+    ),
+    MetricQuery(
+        "om_reconciliation_gaps",
+        "Events of the platform that no webhook brought; falls when retention deletes old ones.",
+        _count(reconciliation_gaps, limit=MAX_GAPS),
+    ),
+    MetricQuery(
+        "om_reconciliation_age_seconds",
+        "Time since the reconcile worker's last comparison ended.",
+        # A comparison by an operator, often of one conversation, says nothing about the others.
+        _select_newest(_R.finished_at),
+        is_age=True,
+    ),
+    MetricQuery(
+        "om_reconciliation_passed_over",
+        "Conversations that the last finished comparison could not compare.",
+        _select_newest(_R.passed_over),
+    ),
+    MetricQuery(
+        "om_reconciliation_unreadable",
+        "Events of the platform's history that the last finished comparison could not compare.",
+        _select_newest(_R.unreadable),
+    ),
+    MetricQuery(
+        "om_reconciliation_mismatches",
+        "Comparisons that wait for an operator because the platform's history lacks our events.",
+        select(func.count()).select_from(reconciliations).where(IS_UNDECIDED),
+    ),
+)

@@ -1,0 +1,153 @@
+"""Ask each part of the service on a thread of its own: one that hangs never blocks a page or a scrape."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import requests
+from sqlalchemy.exc import DBAPIError
+
+from messaging.admin import broker_session
+from messaging.errors import OpenMessagingError, RetryLaterError
+from messaging.log import logger
+from messaging.management import QueueDepths
+
+FRESH_SECONDS: Final = 4.0
+"""Below the page's refresh interval: however many pages are open, each part is asked once in between."""
+
+SILENT_SECONDS: Final = 15.0
+"""A part that takes longer to answer is reported as not answering."""
+
+EDGE_SECONDS: Final = 2.0
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[Value]):
+    """The last answer of a part, and whether it still holds.
+
+    Args:
+        value: The last answer; None before the first.
+        age_s: Its age in seconds; None before the first.
+        problem: Why the answer no longer holds; None if it does.
+    """
+
+    value: Value | None = None
+    age_s: float | None = None
+    problem: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return age and problem for the page."""
+        return {"age_s": self.age_s, "problem": self.problem}
+
+
+class Probe(Generic[Value]):
+    """One part of the service, asked by one thread at a time, and only if its last answer is old.
+
+    Args:
+        name: The part, for the log.
+        query: Returns the answer; may block without limit.
+        fresh_seconds: How long an answer is used again.
+    """
+
+    def __init__(self, name: str, query: Callable[[], Value], fresh_seconds: float = FRESH_SECONDS) -> None:
+        self._name = name
+        self._query = query
+        self._fresh_seconds = fresh_seconds
+        self._changed = threading.Condition()
+        self._is_wanted = False
+        self._value: Value | None = None
+        self._answered_at: float | None = None
+        self._asked_at = self._finished_at = float("-inf")
+        self._failure: str | None = None
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def read(self, patience_seconds: float) -> Reading[Value]:
+        """Return the last answer; blocks at most *patience_seconds* for a newer one if it is old."""
+        with self._changed:
+            now = time.monotonic()
+            if now - self._finished_at > self._fresh_seconds:
+                self._is_wanted |= self._asked_at <= self._finished_at
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._finished_at >= now, patience_seconds)
+            now = time.monotonic()
+            age = None if self._answered_at is None else now - self._answered_at
+            return Reading(self._value, age, self._failure or self._describe_silence(now))
+
+    def read_until(self, ends: float) -> Reading[Value]:
+        """Return the last answer; blocks at most until *ends*, in monotonic seconds."""
+        return self.read(max(0.0, ends - time.monotonic()))
+
+    def _describe_silence(self, now: float) -> str | None:
+        is_hanging = self._asked_at > self._finished_at
+        if self._answered_at is None:
+            return "has not answered yet"
+        if is_hanging and now - self._asked_at > SILENT_SECONDS:
+            return "hangs: it takes the request and does not answer"
+        return None
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_wanted)
+                self._is_wanted = False
+                self._asked_at = time.monotonic()
+            value, failure = self._try()
+            if failure is not None and self._failure is None:
+                logger().warning("part_not_answering", part=self._name, reason=failure)
+            with self._changed:
+                self._finished_at = time.monotonic()
+                self._failure = failure
+                if failure is None:
+                    self._value, self._answered_at = value, self._finished_at
+                self._changed.notify_all()
+
+    def _try(self) -> tuple[Value | None, str | None]:
+        try:
+            return self._query(), None
+        except Exception as error:  # noqa: BLE001  # the outermost loop of a thread; the page shows the failure
+            return None, explain(error)
+
+
+def explain(error: Exception) -> str:
+    """Return in plain words why a part did not answer; the library's own text may contain addresses."""
+    if isinstance(error, OpenMessagingError):
+        return str(error)
+    if isinstance(error, DBAPIError) and not error.connection_invalidated:
+        is_unmigrated = getattr(error.orig, "sqlstate", None) == "42P01" or "no such table" in str(error.orig)
+        if is_unmigrated:
+            return "its tables are missing: run omctl migrate"
+    return "it accepts no connection, or did not answer in time"
+
+
+def check_broker(urls: tuple[str, ...]) -> None:
+    """Connect to the broker once; blocks for some seconds if it does not answer."""
+    with broker_session(urls, client_name="observe"):
+        pass
+
+
+def read_depths(depths: QueueDepths) -> dict[str, int]:
+    """Return the queues' depths.
+
+    Raises:
+        RetryLaterError: No management API answers.
+    """
+    if found := depths.read():
+        return found
+    raise RetryLaterError("the management API does not answer")
+
+
+def read_edge_health(bind: str) -> dict[str, Any]:
+    """Return the health report of the edge on this host.
+
+    Raises:
+        RequestException, ValueError: There is none.
+    """
+    host, _, port = bind.rpartition(":")
+    reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  # compared
+    answer = requests.get(f"http://{reachable}:{port}/health/ready", timeout=EDGE_SECONDS)
+    report: dict[str, Any] = answer.json()
+    return report

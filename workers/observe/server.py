@@ -1,0 +1,68 @@
+"""Run the HTTP server of metrics and status page: gunicorn, with one process and some threads."""
+
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+from wsgiref.types import WSGIApplication
+
+from gunicorn.app.base import BaseApplication
+
+from messaging.errors import ConfigurationError
+from messaging.log import logger
+
+THREADS: Final = 8
+
+STOP_SECONDS: Final = 5
+
+
+def serve(make_app: Callable[[], WSGIApplication], host: str, port: int) -> None:
+    """Answer requests at host:port until SIGTERM or SIGINT.
+
+    Args:
+        make_app: Makes the application, with its threads, in the process that serves it.
+        host: An address of this host.
+        port: The port.
+
+    Raises:
+        ConfigurationError: The address cannot be listened on.
+    """
+    try:
+        # gunicorn itself would try for some seconds, and then exit with another status.
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise ConfigurationError(f"OM_METRICS_BIND {host}:{port} cannot be listened on: {error}") from error
+    _Server(make_app, f"{host}:{port}").run()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotations
+    """gunicorn, configured by us alone; it reports to systemd itself."""
+
+    def __init__(self, make_app: Callable[[], WSGIApplication], bind: str) -> None:
+        self._make_app = make_app
+        self._bind = bind
+        self._on_hangup: Any = signal.getsignal(signal.SIGHUP)
+        self._is_reloaded = False
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = {
+            "bind": self._bind,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "graceful_timeout": STOP_SECONDS,
+            "loglevel": "warning",
+            "when_ready": lambda _: logger().info("metrics_served", bind=self._bind),
+            "on_reload": lambda _: self._note_reload(),
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> WSGIApplication:
+        if self._is_reloaded and callable(self._on_hangup):
+            # gunicorn replaces the process at SIGHUP: its log level is read again here.
+            self._on_hangup(signal.SIGHUP, None)
+        return self._make_app()
+
+    def _note_reload(self) -> None:
+        self._is_reloaded = True
