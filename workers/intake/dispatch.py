@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from messaging.envelope import WEBHOOK
 from workers.db.ingest import claim, enter_conversations, keep_payloads, mark_skipped, record_duplicates
-from workers.intake.handler_call import call_handler
+from workers.intake.handler_table import call_handler
 from workers.parsing import CONVERSATION_NEW
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from workers.db.ingest import WindowBounds
     from workers.handlers import Handler, Skips
-    from workers.intake.handler_call import TimeLimit
+    from workers.intake.handler_table import TimeLimit
     from workers.parsing import Arrival, ClaimedEvent
 
 NO_HANDLER: Final = "no_handler"

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from workers.filters import Filter
     from workers.handlers import Handler
     from workers.intake.failure import Failure
-    from workers.intake.handler_call import TimeLimit
+    from workers.intake.handler_table import TimeLimit
     from workers.intake.outcome import ParsedOrRefused
     from workers.parsing import Arrival
 

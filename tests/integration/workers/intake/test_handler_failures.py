@@ -223,7 +223,7 @@ def test_a_statement_that_is_too_slow_for_one_event_alone_is_that_events_fault(
     migrated_postgres_url, handlers, failing, monkeypatch
 ):
     engine = make_engine(migrated_postgres_url)
-    monkeypatch.setattr("workers.intake.handler_call.LONG_SECONDS", 0.1)
+    monkeypatch.setattr("workers.intake.handler_table.LONG_SECONDS", 0.1)
 
     def sleeps(connection):
         connection.execute(text("SET LOCAL statement_timeout = 200"))
