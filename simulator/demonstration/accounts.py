@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.table import Table
 from sqlalchemy import create_engine
 
@@ -76,9 +77,9 @@ class Accounts:
         verdict = self.verdict
         return (
             f"{verdict.unique} distinct events were answered 200, and each was processed once: "
-            f"{verdict.processed} took effect, {verdict.skipped} were skipped because they change no "
-            f"routing state (an agent's note, for example), and {verdict.dead_lettered} malformed ones "
-            f"became dead letters with a reason.\n"
+            f"{verdict.processed} took effect, {verdict.skipped} were recorded as skipped, and "
+            f"{verdict.dead_lettered} malformed ones became dead letters with a reason.\n"
+            "Skipped events need no action: an agent was typing, or an update changed no routing state.\n"
             f"{reconciled.withheld} more events were never sent. Reconciliation found {reconciled.missing} "
             f"events in the platform's history that the service had not received, and recovered "
             f"{reconciled.recovered} of the {reconciled.withheld}.\n"
@@ -87,11 +88,11 @@ class Accounts:
 
     def outcome_table(self) -> Table:
         """Show what happened to each kind of body."""
-        outcomes = {digest: "dead letter" for digest, _ in self.records.dead_letters}
+        outcomes = {digest: "dead" for digest, _ in self.records.dead_letters}
         outcomes |= dict.fromkeys(self.records.conflicts, "conflict")
         outcomes |= {digest: found[-1] for digest, found in self.records.outcomes.items()}
-        columns = ("kind", "requests", "bodies", "200", "processed", "skipped", "dead letter", "conflict")
-        table = Table(title="What happened to the events", title_justify="left")
+        columns = ("kind", "requests", "bodies", "200", "processed", "skipped", "dead", "conflict")
+        table = Table(title="What happened to the events", title_justify="left", box=SIMPLE)
         for column in columns:
             table.add_column(column, justify="left" if column == "kind" else "right")
         for kind in sorted({_kind(row) for row in self.ledger}):
@@ -103,7 +104,9 @@ class Accounts:
 
     def reason_table(self) -> Table:
         """Show why events became dead letters."""
-        table = Table("reason", "dead letters", title="Why they are dead letters", title_justify="left")
+        table = Table(
+            "reason", "dead letters", title="Why they are dead letters", title_justify="left", box=SIMPLE
+        )
         for code, count in Counter(code for _, code in self.records.dead_letters).most_common():
             table.add_row(code, str(count))
         return table
