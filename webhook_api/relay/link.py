@@ -199,7 +199,7 @@ class BrokerLink:
         self._probe_sent_at = now
         self._probe_number += 1
         number = self._probe_number
-        self._proof.on_probe_sent()
+        self._proof.on_probe_sent(now)
         self._shedder.on_probe_sent()
 
         def on_answered(ready_count: int) -> None:

@@ -2,9 +2,10 @@
 
 A probe is a synchronous method on the channel of the publishes. RabbitMQ handles a channel's methods in
 order, so its answer proves that everything sent before was received, parsed and passed to the queue. It does
-not prove that the quorum queue has flushed it. That takes milliseconds; a second answer a grace period later,
-on the same connection and without any interruption, shows that the broker outlived them. On a cluster this
-holds only while the queue has a majority, so one must have been seen for as long (majority.py).
+not prove that the quorum queue has flushed it. That takes milliseconds; the answer to a probe that is sent a
+grace period later, on the same connection and without any interruption, shows that the broker outlived them.
+On a cluster this holds only while the queue has a majority, so one must have been seen for as long
+(majority.py).
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class DeliveryProof:
         """Add a segment whose events have all been published, none later than as *last_tag*."""
         self._published.append(_Published(segment, last_tag))
 
-    def on_probe_sent(self) -> None:
-        """Called when a probe is sent."""
+    def on_probe_sent(self, now: float) -> None:
+        """Called when a probe is sent; *now* in monotonic seconds."""
 
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
         """Called when a probe is answered.
@@ -72,18 +73,24 @@ class Barrier(DeliveryProof):
     def __init__(self) -> None:
         super().__init__()
         self._covered = 0
+        self._probe_sent_at = 0.0
 
-    def on_probe_sent(self) -> None:
+    def on_probe_sent(self, now: float) -> None:
         """Cover every segment that is here now."""
         self._covered = len(self._published)
+        self._probe_sent_at = now
 
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
-        """Return the segments whose first answer came at least GRACE_SECONDS ago."""
+        """Return the segments whose first answer came GRACE_SECONDS or more before this probe was sent.
+
+        When the answer came does not count: the broker may have died while it was on its way.
+        """
+        alive_until = min(self._probe_sent_at, majority_until)
         proven = []
         for published in list(self._published)[: self._covered]:
             if published.answered_at is None:
                 published.answered_at = now
-            elif majority_until - published.answered_at >= GRACE_SECONDS:
+            elif alive_until - published.answered_at >= GRACE_SECONDS:
                 proven.append(published.segment)
         for _ in proven:
             self._published.popleft()

@@ -16,9 +16,9 @@ class ByProbes(Barrier):
 
     def broker_takes_all(self, now, last_tag):
         del last_tag
-        self.on_probe_sent()
+        self.on_probe_sent(now)
         self.on_probe_answered(now, now)
-        self.on_probe_sent()
+        self.on_probe_sent(now + GRACE_SECONDS)
         return self.on_probe_answered(now + GRACE_SECONDS, now + GRACE_SECONDS)
 
 
@@ -45,7 +45,7 @@ def test_what_the_broker_has_is_let_go_of_in_order(proof):
 
 def test_one_answer_proves_nothing_by_itself(proof):
     proof.add(ONE, 1)
-    proof.on_probe_sent()
+    proof.on_probe_sent(100.0)
 
     assert proof.on_probe_answered(100.0, 100.0) == []
     assert proof.segments == [ONE]
@@ -53,7 +53,7 @@ def test_one_answer_proves_nothing_by_itself(proof):
 
 def test_an_interruption_gives_everything_unproven_back_in_order(proof):
     proof.add(ONE, 1)
-    proof.on_probe_sent()
+    proof.on_probe_sent(100.0)
     proof.on_probe_answered(100.0, 100.0)
     proof.add(TWO, 2)
 
@@ -64,7 +64,7 @@ def test_an_interruption_gives_everything_unproven_back_in_order(proof):
 def test_what_was_heard_before_an_interruption_proves_nothing_of_what_is_published_again(proof):
     proof.add(ONE, 2)
     proof.broker_takes_all(100.0, 1)
-    proof.on_probe_sent()
+    proof.on_probe_sent(100.0)
     proof.interrupt()
     proof.add(ONE, 1)
 
@@ -72,24 +72,24 @@ def test_what_was_heard_before_an_interruption_proves_nothing_of_what_is_publish
     assert proof.segments == [ONE]
 
 
-def test_a_second_answer_before_the_grace_period_proves_nothing():
+def test_a_probe_sent_within_the_grace_period_proves_nothing_however_late_its_answer_is():
     barrier = Barrier()
     barrier.add(ONE, 1)
-    barrier.on_probe_sent()
+    barrier.on_probe_sent(100.0)
     barrier.on_probe_answered(100.0, 100.0)
-    barrier.on_probe_sent()
+    barrier.on_probe_sent(100.0 + GRACE_SECONDS - 0.01)
 
-    assert barrier.on_probe_answered(100.0 + GRACE_SECONDS - 0.01, 100.0 + GRACE_SECONDS - 0.01) == []
+    assert barrier.on_probe_answered(200.0, 200.0) == []
     assert barrier.segments == [ONE]
 
 
 def test_an_answer_says_nothing_of_what_was_published_after_its_question():
     barrier = Barrier()
     barrier.add(ONE, 1)
-    barrier.on_probe_sent()
+    barrier.on_probe_sent(100.0)
     barrier.add(TWO, 2)
     barrier.on_probe_answered(100.0, 100.0)
-    barrier.on_probe_sent()
+    barrier.on_probe_sent(100.0 + GRACE_SECONDS)
 
     assert barrier.on_probe_answered(100.0 + GRACE_SECONDS, 100.0 + GRACE_SECONDS) == [ONE]
     assert barrier.segments == [TWO]
@@ -104,9 +104,9 @@ def test_answers_prove_a_segment_only_if_a_majority_was_seen_a_grace_period_afte
 ):
     barrier = Barrier()
     barrier.add(ONE, 1)
-    barrier.on_probe_sent()
+    barrier.on_probe_sent(100.0)
     barrier.on_probe_answered(100.0, 100.0)
-    barrier.on_probe_sent()
+    barrier.on_probe_sent(100.0 + GRACE_SECONDS)
 
     assert barrier.on_probe_answered(200.0, majority_until) == proven
 
