@@ -56,8 +56,9 @@ class Service:
 class Edge(ServerProcess):
     """gunicorn with the edge, on a free port."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, configuration: str = "webhook_api.gunicorn_conf") -> None:
         super().__init__("edge", service.directory / "edge.log")
+        self._configuration = configuration
         self.port = free_port()
         self.log = service.directory / "edge.log"
         self._environment = {"OM_EDGE_PROCESSES": "1"} | service.environment()
@@ -69,7 +70,7 @@ class Edge(ServerProcess):
         return f"http://{LOOPBACK}:{self.port}{WEBHOOK_PATH}"
 
     def start(self, *, wait_for_broker: bool = True) -> None:
-        command = [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf"]
+        command = [sys.executable, "-m", "gunicorn", "-c", f"python:{self._configuration}"]
         self.launch(command, environment=self._environment, directory=self._directory)
         ready = self._is_connected if wait_for_broker else self._is_live
         self.wait_until(ready, timeout=START_SECONDS)

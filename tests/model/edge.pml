@@ -32,7 +32,7 @@ byte backed[2];         /* aged or due, and a report that was asked for after th
 byte orphaned;          /* in the directories of dead processes */
 byte answered;          /* 200 */
 
-/* messaging/publishing: the connection of each process. */
+/* messaging/publishing.py: the connection of each process. */
 byte connection[2];     /* as the process sees it: 0 none, 1 waits for a report of a majority, 2 is published to */
 bool broken[2];         /* it is gone, and the process has not noticed yet */
 byte wire[2];           /* published, and not yet handled by the broker */
@@ -78,7 +78,7 @@ byte remembered[2];     /* only with PROOF_OUTLIVES_CONNECTION: answered once on
 #define unlinked_at_once 0
 #endif
 
-/* relay/barrier.py: give back everything unproven. */
+/* relay/proof.py: give back everything unproven. */
 inline interrupt(i) {
 #ifdef PROOF_OUTLIVES_CONNECTION
     remembered[i] = remembered[i] | answered_once[i] | aged[i] | due[i];
@@ -92,7 +92,7 @@ inline interrupt(i) {
     connection[i] = 0; broken[i] = false; wire[i] = 0; probe[i] = 0; enqueuer[i] = 0
 }
 
-/* journal/removal.py. */
+/* journal/process_directory.py. */
 inline unlink(events) {
     unlinked = events;
     if
@@ -118,7 +118,7 @@ inline unlink(events) {
 /* The processes are alike: the first event comes to process 1. */
 active [2] proctype edge() {
     do
-    /* relay.py, a turn of the loop: write the event to the journal, publish it if that is possible, answer. */
+    /* relay/relay.py, a turn of the loop: write the event to the journal, publish it if that is possible, answer. */
     :: d_step { answered != (1 << EVENTS) - 1 && (answered || p == 0) ->
         chosen = answered + 1; answered = answered | chosen;
         printf("> Edge process %d writes {%d} to its journal and answers 200.\n", p + 1, chosen);
@@ -131,18 +131,18 @@ active [2] proctype edge() {
     :: d_step { answered != (1 << EVENTS) - 1 && can_fail -> faults++; chosen = answered + 1; answered = answered | chosen;
         printf("> Edge process %d cannot write {%d}, and answers 200.\n", p + 1, chosen); chosen = 0; nothing_is_lost }
 #endif
-    /* publishing/publisher.py. */
+    /* messaging/publishing.py. */
     :: d_step { connection[p] == 0 -> connection[p] = made; printf("> Edge process %d connects.\n", p + 1) }
     /* relay/republisher.py. */
     :: d_step { connection[p] == 2 && waiting[p] -> chosen = waiting[p]; waiting[p] = 0;
         published[p] = published[p] | chosen; wire[p] = wire[p] | (broken[p] -> 0 : chosen);
         printf("> Edge process %d publishes {%d} from its journal.\n", p + 1, chosen); chosen = 0 }
 #ifdef CONFIRMS
-    /* relay/confirms.py. */
+    /* relay/proof.py. */
     :: d_step { !broken[p] && (published[p] & kept & ~wire[p]) -> chosen = published[p] & kept & ~wire[p];
         printf("> The broker confirms {%d} to edge process %d.\n", chosen, p + 1); unlink(chosen); chosen = 0 }
 #else
-    /* relay.py, a tick: close the growing segment; relay/prober.py: one probe at a time. */
+    /* relay/relay.py, a tick: close the growing segment; relay/link.py: one probe at a time. */
     :: d_step { connection[p] == 2 && probe[p] == 0 && (published[p] | aged[p]) -> probe[p] = 1;
         sent[p] = published[p]; published[p] = 0; due[p] = aged[p]; aged[p] = 0;
         printf("> Edge process %d sends a probe for {%d}.\n", p + 1, sent[p] | due[p]);
@@ -151,7 +151,7 @@ active [2] proctype edge() {
     :: d_step { connection[p] == 2 && probe[p] == 0 && !published[p] && answered_once[p] -> probe[p] = 1;
         printf("> Edge process %d sends a probe for {%d}.\n", p + 1, answered_once[p]) }
 #endif
-    /* relay/barrier.py. */
+    /* relay/proof.py. */
     :: d_step { probe[p] == 2 -> probe[p] = 0; printf("> The answer reaches edge process %d.\n", p + 1);
 #ifdef GRACE_UNTIL_THE_ANSWER
         due[p] = due[p] | aged[p];
@@ -162,14 +162,14 @@ active [2] proctype edge() {
         printf("> The grace period of {%d} is over.\n", answered_once[p]); answered_once[p] = 0 }
 #endif
 #ifdef WATCHED
-    /* relay/majority_watch.py takes a report. */
+    /* relay/majority.py takes a report. */
     :: d_step { connection[p] && shows_majority && (connection[p] == 1 || (aged[p] | due[p]) != backed[p]) ->
         connection[p] = 2; backed[p] = aged[p] | due[p];
         printf("> Edge process %d polls a node that shows a majority.\n", p + 1) }
     :: d_step { connection[p] == 2 && !majority -> interrupt(p);
         printf("> Edge process %d polls no majority and gives the connection up.\n", p + 1) }
 #endif
-    /* journal/home.py: one rename moves one segment of a dead process. */
+    /* journal/process_directory.py: one rename moves one segment of a dead process. */
     :: d_step { orphaned -> chosen = lowest(orphaned); orphaned = orphaned & ~chosen; waiting[p] = waiting[p] | chosen;
         printf("> Edge process %d adopts the segment of {%d}.\n", p + 1, chosen); chosen = 0 }
 #ifdef ADOPT_LIVE

@@ -150,7 +150,7 @@ active proctype reconcile() {
     od
 }
 
-/* omctl/dead_letters/working_off.py: publish a copy of the dead letter, then remove the letter. */
+/* omctl/dead_letters.py: publish a copy of the dead letter, then remove the letter. */
 active proctype operator() {
     do
 #ifdef REPLAY_REMOVES_FIRST

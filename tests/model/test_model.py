@@ -1,7 +1,6 @@
 """The protocol holds in every order of its steps; defects that are put back do not stay hidden."""
 
 import os
-import re
 
 import pytest
 
@@ -71,14 +70,6 @@ def test_a_run_is_bad_if_a_case_does_not_end_as_it_must(failing):
 def test_both_models_together_can_be_read_beside_the_code():
     lines = sum(len(path.read_text().splitlines()) for path in models())
     assert lines <= 400
-
-
-def test_every_module_that_a_model_names_exists():
-    root = FOLDER.parents[1]
-    for path in models():
-        for name in re.findall(r"[a-z_]+(?:/[a-z_]+)+(?:\.(?:py|md))?", path.read_text()):
-            folders = ("", "webhook_api", "messaging", "workers")
-            assert any((root / folder / name).exists() for folder in folders), name
 
 
 def models():

@@ -1,0 +1,125 @@
+"""Record the steps of edge processes at the boundaries of the journal, the proof and the link to the broker.
+
+trace.py describes the steps and checks them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from webhook_api.journal import Backlog, Journal
+from webhook_api.relay import Barrier, BrokerLink, Oversized
+from webhook_api.statistics import Statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def record_edge(write: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+    """Have every edge process of this interpreter record its steps.
+
+    Args:
+        write: Called with each step.
+
+    Returns:
+        What ends the recording.
+    """
+    recorder = _Recorder(write)
+    ends = [
+        _follow(Journal, "write", recorder.on_write),
+        _follow(Journal, "rotate", recorder.on_rotate),
+        _follow(Journal, "tend", recorder.on_tend),
+        _follow(Journal, "discard", recorder.on_discard),
+        _follow(Backlog, "read", recorder.on_read),
+        _follow(BrokerLink, "publish", recorder.on_publish),
+        _follow(Oversized, "keep", recorder.on_keep),
+        _follow(Statistics, "close_turn", recorder.on_close_turn),
+        _follow(Barrier, "add", recorder.on_add),
+        _follow(Barrier, "on_probe_sent", recorder.on_probe_sent),
+        _follow(Barrier, "on_probe_answered", recorder.on_probe_answered),
+        _follow(Barrier, "interrupt", recorder.on_interrupt),
+    ]
+
+    def end() -> None:
+        for end_one in ends:
+            end_one()
+
+    return end
+
+
+def _follow(owner: type, method: str, note: Callable[..., None]) -> Callable[[], None]:
+    """Call *note* after each call of a method, with its result, its object and its arguments."""
+    original = getattr(owner, method)
+
+    @functools.wraps(original)
+    def call(self: Any, *arguments: Any, **named: Any) -> Any:
+        result = original(self, *arguments, **named)
+        note(result, self, *arguments, **named)
+        return result
+
+    setattr(owner, method, call)
+    return lambda: setattr(owner, method, original)
+
+
+class _Recorder:
+    """Publishes are added up until another step follows: the republisher publishes event after event."""
+
+    def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
+        self._write = write
+        self._published = 0
+
+    def _record(self, step: str, **fields: object) -> None:
+        published, self._published = self._published, 0
+        if published:
+            self._write({"step": "publish", "events": published})
+        self._write({"step": step, **fields})
+
+    def on_write(self, events: list[Any], journal: Journal) -> None:
+        if events:
+            self._record("write", segment=_name_of(journal.active), events=len(events))
+
+    def on_rotate(self, closed: Any, *_: object) -> None:
+        self._record("close", segment=_name_of(closed), events=closed.events)
+
+    def on_tend(self, adopted: list[Any], *_: object) -> None:
+        if adopted:
+            self._record("adopt", segments=_names_of(adopted))
+
+    def on_discard(self, _result: None, _journal: object, segment: Any) -> None:
+        self._record("unlink", segment=_name_of(segment))
+
+    def on_read(self, result: tuple[list[Any], list[Any]], *_: object) -> None:
+        entries, finished = result
+        if entries or finished:
+            self._record("read", events=len(entries), segments=_names_of(finished))
+
+    def on_publish(self, _result: None, _link: object, events: list[Any]) -> None:
+        self._published += len(events)
+
+    def on_keep(self, is_kept: bool, *_: object) -> None:  # noqa: FBT001  # a result
+        self._published += is_kept
+
+    def on_close_turn(self, _result: None, _statistics: object, events: int, *, is_durable: bool) -> None:
+        self._record("respond", events=events if is_durable else 0)
+
+    def on_add(self, _result: None, _barrier: object, segment: Any, _last_tag: int) -> None:
+        self._record("prove", segment=_name_of(segment))
+
+    def on_probe_sent(self, _result: None, _barrier: object, now: float) -> None:
+        self._record("probe", at=now)
+
+    def on_probe_answered(self, _proven: object, _barrier: object, now: float, majority_until: float) -> None:
+        self._record("answer", at=now, majority_until=majority_until)
+
+    def on_interrupt(self, unproven: list[Any], *_: object) -> None:
+        self._record("interrupt", segments=_names_of(unproven))
+
+
+def _name_of(segment: Any) -> str:
+    """Return a segment's name, unique for the host."""
+    return f"{segment.path.parent.name}/{segment.path.name}"
+
+
+def _names_of(segments: list[Any]) -> list[str]:
+    return [_name_of(segment) for segment in segments]

@@ -1,0 +1,192 @@
+"""Steps of edge processes are a run of the protocol, and are not with one left out, doubled or swapped."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from tests.model.host import Host
+from tests.model.trace import TraceError, check_trace
+from tests.services import Edge, Service, declare_topology, post, running
+from webhook_api.journal import Journal
+from webhook_api.relay import Barrier, proof
+from webhook_api.relay.republisher import Republisher
+
+SEEDS = range(100)
+STEPS = {
+    "write",
+    "publish",
+    "respond",
+    "close",
+    "prove",
+    "read",
+    "probe",
+    "answer",
+    "unlink",
+    "interrupt",
+    "adopt",
+}
+INDEPENDENT = [{"answer", "read"}, {"close", "probe"}, {"close", "answer"}, {"interrupt"}, {"adopt"}]
+"""Steps that may follow each other in either order: what waits in the backlog does not concern a probe."""
+
+SECONDS = 60.0
+
+
+def is_run(trace):
+    try:
+        check_trace(trace)
+    except TraceError:
+        return False
+    return True
+
+
+def run_host(directory, seed):
+    host = Host(directory / str(seed), seed)
+    host.run()
+    return host
+
+
+def is_good(host):
+    return all(is_run(trace) for trace in host.traces) and not (
+        host.journalled_bytes or host.answered - host.published
+    )
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory):
+    return [run_host(tmp_path_factory.mktemp("hosts"), seed) for seed in SEEDS]
+
+
+def test_in_any_schedule_the_real_code_follows_the_protocol_and_publishes_every_answered_event(
+    hosts,
+):
+    for seed, host in zip(SEEDS, hosts, strict=True):
+        for trace in host.traces:
+            check_trace(trace)
+        assert host.answered <= host.published, seed
+        assert host.journalled_bytes == 0, seed
+    assert {step["step"] for host in hosts for trace in host.traces for step in trace} == STEPS
+
+
+def changes_nothing(trace, number):
+    """Return whether a step has no consequence: a probe without an answer, an interruption of nothing."""
+    step, later = trace[number], [step["step"] for step in trace[number + 1 :]]
+    following = next((kind for kind in later if kind in {"answer", "interrupt"}), "interrupt")
+    return step.get("segments") == [] or (step["step"] == "probe" and following == "interrupt")
+
+
+def may_be_swapped(first, second):
+    kinds = {first["step"], second["step"]}
+    return first == second or any(kinds == pair or (len(pair) == 1 and pair < kinds) for pair in INDEPENDENT)
+
+
+def test_a_trace_with_a_step_left_out_doubled_or_swapped_is_rejected(hosts):
+    changed = 0
+    # Of processes that end in good order: a killed one may leave no consequence of its last steps.
+    for trace in [process.trace for host in hosts[:20] for process in host.living]:
+        for number in range(len(trace) - 3):
+            before, step, after = trace[:number], trace[number], trace[number + 1 :]
+            if not changes_nothing(trace, number):
+                assert not is_run([*before, *after]), f"{step} is left out"
+                assert not is_run([*before, step, step, *after]), f"{step} is doubled"
+            if not may_be_swapped(step, after[0]):
+                assert not is_run([*before, after[0], step, *after[1:]]), f"{step} and {after[0]} are swapped"
+            changed += 1
+    assert changed > 1000
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "replacement"),
+    [
+        (proof, "GRACE_SECONDS", 0.0),
+        (Barrier, "interrupt", lambda _barrier: []),
+        (Republisher, "restore", lambda _republisher, _segments: None),
+        (Journal, "tend", lambda _journal, _now: []),
+    ],
+    ids=[
+        "no grace period",
+        "the interrupted is forgotten",
+        "nothing is published again",
+        "nothing is adopted",
+    ],
+)
+def test_a_defect_in_the_real_code_is_found_by_some_schedule(tmp_path, monkeypatch, owner, name, replacement):
+    monkeypatch.setattr(owner, name, replacement)
+    assert not all(is_good(run_host(tmp_path, seed)) for seed in SEEDS)
+
+
+@pytest.fixture(scope="module")
+def traces(rabbitmq, tmp_path_factory):
+    """Traces of real processes: connections are closed, one process is killed, then everything is proven."""
+    directory = tmp_path_factory.mktemp("trace")
+    traced = directory / "traces"
+    traced.mkdir()
+    settings = {"OM_EDGE_PROCESSES": "2", "OM_TRACE_DIRECTORY": str(traced)}
+    with rabbitmq.make_vhost() as vhost:
+        declare_topology(vhost.amqp_url)
+        service = Service(directory, vhost.amqp_url, rabbitmq.management_url, settings)
+        edge = Edge(service, configuration="tests.model.recorded_edge")
+        with running(edge):
+            edge.start()
+            send(edge, 20)
+            close_connections(rabbitmq, vhost)
+            send(edge, 20)
+            wait_until(lambda: is_connected(edge))
+            send(edge, 20)
+            os.kill(children_of(edge.pid)[0], signal.SIGKILL)
+            send(edge, 20)
+            wait_until(lambda: is_connected(edge) and edge.health()["journal_bytes"] == 0)
+    return [
+        # The last line of a killed process may be cut short.
+        [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+        for path in sorted(traced.iterdir())
+    ]
+
+
+def send(edge, count):
+    codes = set()
+    for number in range(count):
+        try:
+            codes.add(post(edge.url, b'{"number":%d}' % number).status_code)
+        except requests.ConnectionError:
+            # It was at the process that was killed just now.
+            continue
+    assert codes == {200}
+
+
+def close_connections(rabbitmq, vhost):
+    wait_until(lambda: list_connections(rabbitmq, vhost))
+    for name in list_connections(rabbitmq, vhost):
+        requests.delete(f"{rabbitmq.management_url}/api/connections/{quote(name, safe='')}", timeout=10)
+
+
+def list_connections(rabbitmq, vhost):
+    url = f"{rabbitmq.management_url}/api/vhosts/{quote(vhost.name, safe='')}/connections"
+    return [connection["name"] for connection in requests.get(url, timeout=10).json()]
+
+
+def is_connected(edge):
+    processes = edge.health()["processes"]
+    return len(processes) == 2 and all(process["journal"]["broker"] == "up" for process in processes)
+
+
+def children_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_the_steps_of_the_edge_under_gunicorn_are_a_run_of_the_protocol(traces):
+    assert len(traces) == 3
+    assert sum(check_trace(trace) for trace in traces) > 100
+    assert {step["step"] for trace in traces for step in trace} == STEPS

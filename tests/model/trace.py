@@ -1,0 +1,167 @@
+"""Check that the recorded steps of one edge process are a run of the protocol in edge.pml.
+
+A trace may end anywhere, since a process may be killed anywhere. recording.py writes it. The steps and their
+fields:
+
+* `write` *events* to a *segment*, `publish` *events*, `respond` to *events*: one turn of the loop;
+* `close` a *segment* that has *events*, `prove` it if all of them are published;
+* `read` *events* of the backlog and with them the end of *segments*, then `publish` them;
+* `probe` the broker, `answer` (seconds *at*, *majority_until*), `unlink` a *segment*;
+* `interrupt`, after which *segments* wait again; `adopt` *segments* of dead processes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+GRACE_SECONDS: Final = 5.0
+IN_A_TURN: Final = {"publish", "close", "prove", "respond"}
+"""After a write. A segment is closed there only if it could not be flushed: then no event is answered 200."""
+
+
+class TraceError(Exception):
+    """The steps are no run of the protocol; the text names the step."""
+
+
+def check_trace(steps: Iterable[Mapping[str, Any]]) -> int:
+    """Check the steps of one process, and return how many they are.
+
+    Raises:
+        TraceError: A step that the protocol does not allow there.
+    """
+    process = _Process()
+    count = 0
+    for count, step in enumerate(steps, start=1):
+        try:
+            process.take(step)
+        except TraceError as error:
+            raise TraceError(f"step {count}, {dict(step)}: {error}") from None
+    return count
+
+
+def _demand(condition: object, reason: str) -> None:
+    if not condition:
+        raise TraceError(reason)
+
+
+@dataclass
+class _Segment:
+    """A segment whose events are all published, with the time of the first answer that covered it."""
+
+    name: str
+    answered_at: float | None = None
+
+
+@dataclass
+class _Process:
+    """What the process may do next."""
+
+    growing: str | None = None
+    written: int = 0
+    published: int = 0
+    unanswered: int = 0
+    to_publish: int = 0
+    closed: str | None = None
+    finished: deque[str] = field(default_factory=deque)
+    backlog: deque[str] = field(default_factory=deque)
+    unproven: deque[_Segment] = field(default_factory=deque)
+    probe: float | None = None
+    covered: int = 0
+    proven: deque[str] = field(default_factory=deque)
+    names: set[str] = field(default_factory=set)
+
+    def take(self, step: Mapping[str, Any]) -> None:
+        kind = step["step"]
+        _demand(not self.proven or kind == "unlink", "proven segments are not unlinked")
+        _demand(not self.unanswered or kind in IN_A_TURN, "a turn ends with its responses")
+        is_read = bool(self.finished) and not self.to_publish
+        _demand(not (self.closed or is_read) or kind == "prove", "a published segment is not watched")
+        getattr(self, f"_{kind}")(**{name: value for name, value in step.items() if name != "step"})
+
+    def _write(self, segment: str, events: int) -> None:
+        if self.growing is None:
+            _demand(segment not in self.names, "the segment is closed")
+            self.names.add(segment)
+            self.growing, self.written, self.published = segment, 0, 0
+        _demand(segment == self.growing, "another segment is growing")
+        self.written += events
+        self.unanswered = events
+
+    def _publish(self, events: int) -> None:
+        if self.unanswered:
+            _demand(events == self.unanswered, "a turn publishes what it wrote")
+            self.published += events
+            _demand(self.published == self.written, "the segment is published in part")
+        else:
+            self.to_publish -= events
+            _demand(self.to_publish >= 0, "the events were neither written nor read")
+
+    def _respond(self, events: int) -> None:
+        answerable = self.unanswered if self.growing else 0
+        _demand(events <= answerable, "an event is answered that is not durable")
+        self.unanswered = 0
+
+    def _close(self, segment: str, events: int) -> None:
+        _demand(segment == self.growing and events == self.written, "the segment has other events")
+        _demand(self.published in {0, self.written}, "the segment is published in part")
+        self.growing = None
+        if self.published:
+            self.closed = segment
+        else:
+            self.backlog.append(segment)
+
+    def _prove(self, segment: str) -> None:
+        if self.closed is not None:
+            _demand(segment == self.closed, "another segment was closed")
+            self.closed = None
+        else:
+            _demand(not self.unanswered, "a turn ends with its responses")
+            _demand(self.finished and segment == self.finished[0], "the segment is not read to its end")
+            _demand(not self.to_publish, "events of the segment are not published")
+            self.finished.popleft()
+        self.unproven.append(_Segment(segment))
+
+    def _read(self, events: int, segments: list[str]) -> None:
+        _demand(not self.to_publish, "the events read before are not published")
+        for segment in segments:
+            _demand(segment in self.backlog, "the segment does not wait")
+            self.backlog.remove(segment)
+            self.finished.append(segment)
+        _demand(self.backlog or segments, "there is no backlog")
+        self.to_publish = events
+
+    def _probe(self, at: float) -> None:
+        _demand(self.probe is None, "a probe is on its way")
+        self.probe, self.covered = at, len(self.unproven)
+
+    def _answer(self, at: float, majority_until: float) -> None:
+        _demand(self.probe is not None, "no probe is on its way")
+        until = min(self.probe or at, majority_until)
+        for segment in list(self.unproven)[: self.covered]:
+            if segment.answered_at is None:
+                segment.answered_at = at
+            elif until - segment.answered_at >= GRACE_SECONDS:
+                self.proven.append(self.unproven.popleft().name)
+        self.probe = None
+
+    def _unlink(self, segment: str) -> None:
+        _demand(self.proven and self.proven[0] == segment, "the segment is not proven")
+        self.proven.popleft()
+
+    def _interrupt(self, segments: list[str]) -> None:
+        _demand(segments == [segment.name for segment in self.unproven], "other segments are unproven")
+        _demand(not self.growing or not self.published, "the growing segment is not closed")
+        self.backlog.extendleft(reversed([*segments, *self.finished]))
+        self.unproven.clear()
+        self.finished.clear()
+        self.to_publish, self.probe = 0, None
+
+    def _adopt(self, segments: list[str]) -> None:
+        _demand(segments and self.names.isdisjoint(segments), "the segments are known")
+        self.names.update(segments)
+        self.backlog.extend(segments)
