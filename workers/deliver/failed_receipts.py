@@ -141,7 +141,7 @@ class FailedReceipts:
         return 1
 
     def _record_last(self) -> None:
-        """Record the result of the last one; it is remembered until the database has it."""
+        """Record the result of the last receipt; it is kept in memory until the database has it."""
         if self._unrecorded is not None:
             event_id, values = self._unrecorded
             transact(self._engine, lambda connection: _update(connection, event_id, values))

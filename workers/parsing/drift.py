@@ -27,7 +27,7 @@ MAX_NAMES: Final = 50
 sender that puts identifiers into field names adds one with each event."""
 
 OFTEN: Final = 20
-"""How often a name must occur in a place that has its names already; a random one never does."""
+"""How often a name must occur to be recorded in a place that already has MAX_NAMES; random names never do."""
 
 MAX_CANDIDATES: Final = 1000
 """The latest names whose occurrences are counted for that."""

@@ -332,18 +332,16 @@ def _create_processed_events() -> None:
             "openmessaging:conversation:new|message|updated, openmessaging:receipt|typing",
         ),
         _column("outcome", sa.Text, "processed: took effect; skipped: recorded without effect, see reason"),
-        _column("reason", sa.Text, "Why it was skipped, one stable word", nullable=True),
+        _column("reason", sa.Text, "Why it was skipped: a stable code", nullable=True),
         _column("occurred_at", MOMENT, "The platform's clock"),
         _column("received_at", MOMENT, "When the edge had read the request"),
         _column("processed_at", MOMENT, "When the transaction began that processed it"),
-        _column("message_id", IDENTIFIER, "The accepted request, as in the edge's log"),
+        _column("message_id", IDENTIFIER, "Id of the accepted request, as in the edge's log"),
         _column("source", sa.Text, "webhook, reconcile, replay or ingest"),
         _column("dialect", sa.Text, "guide, genesys or eventbridge"),
         _column("body_sha256", sa.LargeBinary(32), "SHA-256 of the request's raw body, 32 bytes"),
-        _column(
-            "deliveries", sa.Integer, "How often it came with this very body, from 1", server_default="1"
-        ),
-        _column("last_delivered_at", MOMENT, "When it came again last; null for once", nullable=True),
+        _column("deliveries", sa.Integer, "Times received with this body, from 1", server_default="1"),
+        _column("last_delivered_at", MOMENT, "When it was last repeated; null if never", nullable=True),
         _column(
             "request_id",
             sa.Text,
@@ -362,7 +360,7 @@ def _create_event_payloads() -> None:
     op.create_table(
         "event_payloads",
         _column("event_id", ROW_ID, "processed_events.id"),
-        _column("stored_at", MOMENT, "When, our clock; kept OM_PAYLOAD_RETENTION_DAYS from then"),
+        _column("stored_at", MOMENT, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
         _column("body", sa.LargeBinary, "The request's raw body, byte for byte: personal data, tokens"),
         sa.PrimaryKeyConstraint("event_id", name="pk_event_payloads"),
         comment="What was answered 200, untouched: no right to read it for anybody who only reports",
@@ -374,13 +372,13 @@ def _create_duplicate_events() -> None:
         "duplicate_events",
         _column("event_id", ROW_ID, "processed_events.id of the first with this key"),
         _column("body_sha256", sa.LargeBinary(32), "SHA-256 of this other body, 32 bytes"),
-        _column("idempotency_key", IDENTIFIER, "The key that both have"),
+        _column("idempotency_key", IDENTIFIER, "The key that both events have"),
         _column("body", sa.LargeBinary, "The other body, byte for byte: personal data, tokens"),
-        _column("message_id", IDENTIFIER, "The accepted request that brought it first"),
+        _column("message_id", IDENTIFIER, "Id of the accepted request that first contained it"),
         _column("source", sa.Text, "webhook, reconcile, replay or ingest"),
-        _column("deliveries", sa.Integer, "How often it came, from 1"),
-        _column("first_seen_at", MOMENT, "When it came first, our clock"),
-        _column("last_seen_at", MOMENT, "When it came last, our clock"),
+        _column("deliveries", sa.Integer, "Times received, from 1"),
+        _column("first_seen_at", MOMENT, "When it was first received, our clock"),
+        _column("last_seen_at", MOMENT, "When it was last received, our clock"),
         sa.PrimaryKeyConstraint("event_id", "body_sha256", name="pk_duplicate_events"),
         comment="Conflicts: the key of an event that is known, with another content",
     )
@@ -391,17 +389,17 @@ def _create_drift() -> None:
         "drift",
         _column("kind", sa.Text, "unknown_field, unknown_value or wrong_type"),
         _column("name", sa.Text, "The field's path; for values, = and the value"),
-        _column("event_type", sa.Text, "An example of where it was seen"),
+        _column("event_type", sa.Text, "Event type in which it was first seen"),
         _column("first_seen_at", MOMENT, "When"),
-        _column("last_seen_at", MOMENT, "When; written now and then", nullable=True),
+        _column("last_seen_at", MOMENT, "When it was last seen; written from time to time", nullable=True),
         _column(
-            "count", sa.BigInteger, "How often it was read, copies and further tries too", server_default="1"
+            "count", sa.BigInteger, "Times read, including copies and repeated attempts", server_default="1"
         ),
-        _column("sample", sa.Text, "The shape of a value it had, never a person's words", nullable=True),
+        _column("sample", sa.Text, "Shape of a value that it had; never a text of a customer", nullable=True),
         _column(
             "accepted_at", MOMENT, "Since when it is no news any more: omctl drift accept", nullable=True
         ),
-        _column("accepted_by", sa.Text, "Who said so", nullable=True),
+        _column("accepted_by", sa.Text, "Operator who accepted it", nullable=True),
         sa.PrimaryKeyConstraint("kind", "name", name="pk_drift"),
         comment="What the platform sent that this version does not know, once per name",
     )
@@ -412,7 +410,7 @@ def _create_unstored_events() -> None:
         "unstored_events",
         _column("day", MOMENT, "Its beginning in UTC, our clock"),
         _column("event_type", sa.Text, "openmessaging:typing"),
-        _column("events", sa.BigInteger, "How many came; copies count too"),
+        _column("events", sa.BigInteger, "Number received, including copies"),
         sa.PrimaryKeyConstraint("day", "event_type", name="pk_unstored_events"),
         comment="Events that have no row of their own, counted by day",
     )
@@ -424,28 +422,29 @@ def _create_conversations() -> None:
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
         _column("status", sa.Text, "implied: known from its events only; started: its start was notified"),
         _column("social_channel", sa.Text, "The customer's channel or the integration", nullable=True),
-        _column("started_at", MOMENT, "When it started by the platform's clock", nullable=True),
-        _column(
-            "routing_status", sa.Text, "CONTACT-QUEUED or CONTACT-ROUTED, of the newest update", nullable=True
-        ),
-        _column("routing_queue", sa.Text, "The routing queue of that update", nullable=True),
-        _column("routing_changed_at", MOMENT, "When it was made, platform's clock", nullable=True),
-        _column("routing_sequence", sa.BigInteger, "Sequence number of that update, 0 for none"),
+        _column("started_at", MOMENT, "When it started, platform's clock", nullable=True),
+        _column("routing_status", sa.Text, "CONTACT-QUEUED or CONTACT-ROUTED (newest update)", nullable=True),
+        _column("routing_queue", sa.Text, "The newest update's routing queue", nullable=True),
+        _column("routing_changed_at", MOMENT, "Time of the newest update, platform's clock", nullable=True),
+        _column("routing_sequence", sa.BigInteger, "The newest update's sequence number, 0 for none"),
         _column("event_count", sa.Integer, "Events claimed; an increment, so a repeated effect would show"),
-        _column("message_count", sa.Integer, "Messages claimed; an increment as well"),
+        _column("message_count", sa.Integer, "Messages claimed; also an increment"),
         _column("first_event_at", MOMENT, "Oldest event, platform's clock"),
         _column("last_event_at", MOMENT, "Newest event, platform's clock"),
-        _column("window_opened_at", MOMENT, "First event not yet settled, our clock", nullable=True),
+        _column("window_opened_at", MOMENT, "First unsettled event's arrival, our clock", nullable=True),
         _column("window_closes_at", MOMENT, "When the window may be settled, our clock", nullable=True),
-        _column("window_limit_at", MOMENT, "window_closes_at moves no further than this", nullable=True),
+        _column("window_limit_at", MOMENT, "Latest value of window_closes_at", nullable=True),
         _column("window_from_at", MOMENT, "Oldest event of the window, platform's clock", nullable=True),
-        _column("settled_count", sa.Integer, "Of event_count, how many are settled", server_default="0"),
+        _column("settled_count", sa.Integer, "How many of event_count are settled", server_default="0"),
         _column("settled_through_at", MOMENT, "Newest event settled, platform's clock", nullable=True),
         _column(
-            "settled_through_sequence", sa.BigInteger, "Its sequence number, 0 for none", server_default="0"
+            "settled_through_sequence",
+            sa.BigInteger,
+            "Its sequence number, 0 for none",
+            server_default="0",
         ),
         _column("session_opened_at", MOMENT, "When its session went to the outbox, our clock", nullable=True),
-        _column("unsettled_because", sa.Text, "Why settling failed; null: it did not", nullable=True),
+        _column("unsettled_because", sa.Text, "Why settling failed; null if it did not", nullable=True),
         _column("updated_at", MOMENT, "Last change of this row, our clock"),
         sa.PrimaryKeyConstraint("conversation_id", name="pk_conversations"),
         comment="One row per conversation. Locked in the order of conversation_id",
@@ -472,15 +471,10 @@ def _create_conversation_messages() -> None:
         _column("occurred_at", MOMENT, "First sort key: the platform's clock"),
         _column("sequence", sa.BigInteger, "Second sort key: the platform's sequence number, 0 for none"),
         _column("received_at", MOMENT, "Third sort key: arrival"),
-        _column(
-            "position",
-            sa.Integer,
-            "Its number among the conversation's events, by commit",
-            server_default="0",
-        ),
+        _column("position", sa.Integer, "Its number within the conversation, by commit", server_default="0"),
         _column("platform_message_id", sa.Text, "The platform's message id", nullable=True),
-        _column("sender", sa.Text, "inbound, outbound, human or bot where known", nullable=True),
-        _column("text", sa.Text, "What the message says: personal data", nullable=True),
+        _column("sender", sa.Text, "inbound, outbound, human or bot; null if unknown", nullable=True),
+        _column("text", sa.Text, "Text of the message: personal data", nullable=True),
         _column("content", sa.Text, "Structured parts as JSON: personal data", nullable=True),
         sa.PrimaryKeyConstraint("event_id", name="pk_conversation_messages"),
         comment="Messages in the order of occurred_at, sequence, received_at, event_id",
@@ -497,7 +491,7 @@ def _create_message_receipts() -> None:
         "message_receipts",
         _column("event_id", ROW_ID, "processed_events.id"),
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
-        _column("platform_message_id", IDENTIFIER, "The message it is about", nullable=True),
+        _column("platform_message_id", IDENTIFIER, "Platform's id of its message", nullable=True),
         _column(
             "status", sa.Text, "Sent, Delivered, Read, Failed, Published, Removed or newer", nullable=True
         ),
@@ -518,8 +512,8 @@ def _create_routing_updates() -> None:
         _column("occurred_at", MOMENT, "The platform's clock"),
         _column("sequence", sa.BigInteger, "The platform's sequence number, 0 for none"),
         _column("received_at", MOMENT, "Arrival"),
-        _column("routing_status", sa.Text, "What was notified: one of OM_ROUTING_TRANSITIONS"),
-        _column("routing_queue", sa.Text, "The routing queue that was notified", nullable=True),
+        _column("routing_status", sa.Text, "Notified status: one of OM_ROUTING_TRANSITIONS"),
+        _column("routing_queue", sa.Text, "Notified routing queue", nullable=True),
         _column(
             "decision",
             sa.Text,
@@ -528,11 +522,11 @@ def _create_routing_updates() -> None:
         ),
         _column("platform_status", sa.Text, "The platform's state when it was asked", nullable=True),
         _column(
-            "verified", sa.Boolean, "Whether the platform agreed; null: it gave no answer", nullable=True
+            "verified", sa.Boolean, "Whether the platform agreed; null if it gave no answer", nullable=True
         ),
-        _column("decided_at", MOMENT, "When, the database's clock; null: it waits", nullable=True),
-        _column("waits_since", MOMENT, "When intake took it, the database's clock"),
-        _column("next_attempt_at", MOMENT, "When to ask; null: answered, or decided", nullable=True),
+        _column("decided_at", MOMENT, "Database's clock; null while it waits", nullable=True),
+        _column("waits_since", MOMENT, "When intake claimed it, database's clock"),
+        _column("next_attempt_at", MOMENT, "When to ask; null once answered or decided", nullable=True),
         sa.PrimaryKeyConstraint("event_id", name="pk_routing_updates"),
         comment="Explicit transitions of the routing, and what became of each",
     )
@@ -544,23 +538,25 @@ def _create_dead_letters() -> None:
     op.create_table(
         "dead_letters",
         _column("message_id", IDENTIFIER, "The accepted request; body_sha256 where it had no id"),
-        _column("code", sa.Text, "What is wrong, one stable word: docs/database.md lists them"),
+        _column("code", sa.Text, "What is wrong: a stable code, listed in docs/database.md"),
         _column("reason", sa.Text, "What is wrong, naming the field and never its value"),
         _column("body_sha256", sa.LargeBinary(32), "SHA-256 of the raw body, 32 bytes"),
         _column("source", sa.Text, "webhook, reconcile, replay or ingest"),
         _column("received_at", MOMENT, "When the edge had read the request"),
-        _column("recorded_at", MOMENT, "When it was dead-lettered first"),
-        _column("attempts", sa.Integer, "Deliveries up to then, from 1"),
+        _column("recorded_at", MOMENT, "When it was first dead-lettered"),
+        _column("attempts", sa.Integer, "Deliveries until then, from 1"),
         _column(
             "intervention_id",
             IDENTIFIER,
             "What an operator decided: interventions.intervention_id",
             nullable=True,
         ),
-        _column("decided_at", MOMENT, "When that was carried out; null: it is open", nullable=True),
-        _column("idempotency_key", IDENTIFIER, "Of its event; null if it was not read", nullable=True),
-        _column("event_type", sa.Text, "As far as the body has one", nullable=True),
-        _column("conversation_id", IDENTIFIER, "As far as the body has one", nullable=True),
+        _column("decided_at", MOMENT, "When it was carried out; null while open", nullable=True),
+        _column(
+            "idempotency_key", IDENTIFIER, "Key of its event; null if it could not be read", nullable=True
+        ),
+        _column("event_type", sa.Text, "Null if the body has none", nullable=True),
+        _column("conversation_id", IDENTIFIER, "Null if the body has none", nullable=True),
         _column(
             "destination",
             IDENTIFIER,
@@ -582,8 +578,8 @@ def _create_suspects() -> None:
     op.create_table(
         "suspects",
         _column("message_id", IDENTIFIER, "A delivery whose worker ended before settling it, more than once"),
-        _column("attempts", sa.Integer, "Attempts that were begun alone and not finished"),
-        _column("attempted_at", MOMENT, "The last of them"),
+        _column("attempts", sa.Integer, "Attempts begun alone and not finished"),
+        _column("attempted_at", MOMENT, "When the last attempt began"),
         sa.PrimaryKeyConstraint("message_id", name="pk_suspects"),
         comment="Marks set before a suspect is tried and cleared after: what is left killed its worker",
     )
@@ -593,15 +589,19 @@ def _create_interventions() -> None:
     op.create_table(
         "interventions",
         _column("intervention_id", IDENTIFIER, "Drawn at random"),
-        _column("action", sa.Text, "What was done: docs/omctl.md has the commands"),
+        _column("action", sa.Text, "Kind of decision; docs/omctl.md describes the commands"),
         _column("person", sa.Text, "The operating system's user and host"),
-        _column("reason", sa.Text, "Why, in that person's words"),
-        _column("selection", sa.Text, "What was chosen, as JSON: filters and the cut-off, no content"),
+        _column("reason", sa.Text, "The operator's reason"),
+        _column("selection", sa.Text, "Selection as JSON: filters and the cut-off, no content"),
         _column("again", sa.Boolean, "Whether events that took effect were to take effect once more"),
-        _column("chosen", sa.BigInteger, "How many were chosen"),
-        _column("done", sa.BigInteger, "How many are done", server_default="0"),
-        _column("through", ROW_ID, "Of replay-events: processed_events.id of the last done", nullable=True),
-        _column("outcome", sa.Text, "done or cancelled; null: under way, or killed", nullable=True),
+        _column("chosen", sa.BigInteger, "Number selected"),
+        _column("done", sa.BigInteger, "Number done", server_default="0"),
+        _column(
+            "through", ROW_ID, "For replay-events: processed_events.id of the last event done", nullable=True
+        ),
+        _column(
+            "outcome", sa.Text, "done or cancelled; null while it runs, or if it was killed", nullable=True
+        ),
         _column("started_at", MOMENT, "When, our clock"),
         _column("ended_at", MOMENT, "When, our clock", nullable=True),
         sa.PrimaryKeyConstraint("intervention_id", name="pk_interventions"),
@@ -615,7 +615,7 @@ def _create_discarded_letters() -> None:
         _column("id", ROW_ID, "Rises with time, with gaps"),
         _column("message_id", IDENTIFIER, "dead_letters.message_id"),
         _column("intervention_id", IDENTIFIER, "interventions.intervention_id"),
-        _column("discarded_at", MOMENT, "When, our clock; kept OM_PAYLOAD_RETENTION_DAYS from then"),
+        _column("discarded_at", MOMENT, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
         _column("body", sa.LargeBinary, "The raw body, byte for byte: personal data, tokens"),
         sa.PrimaryKeyConstraint("id", name="pk_discarded_letters"),
         comment="Bodies of dead letters that a person discarded, in case it was a mistake",
@@ -627,13 +627,13 @@ def _create_outbox() -> None:
         "outbox",
         _column("id", ROW_ID, "Rises with the order within each conversation, with gaps"),
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
-        _column(
-            "event_id", ROW_ID, "processed_events.id; null: a session that nobody notified", nullable=True
-        ),
-        _column("event_type", sa.Text, "What the services are told"),
+        _column("event_id", ROW_ID, "processed_events.id; null if no start was notified", nullable=True),
+        _column("event_type", sa.Text, "Type of the event that destinations receive"),
         _column("occurred_at", MOMENT, "The platform's clock"),
-        _column("late", sa.Boolean, "Whether something newer of its conversation went before"),
-        _column("verified", sa.Boolean, "Whether the platform agreed; null: it was not asked", nullable=True),
+        _column("late", sa.Boolean, "Whether something newer of its conversation was settled before"),
+        _column(
+            "verified", sa.Boolean, "Whether the platform agreed; null if it was not asked", nullable=True
+        ),
         _column("created_at", MOMENT, "When it was settled, our clock"),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
         comment="What the services behind are told, in order within each conversation",
@@ -664,9 +664,9 @@ def _create_destinations() -> None:
     op.create_table(
         "destinations",
         _column("name", IDENTIFIER, "As in OM_DESTINATIONS"),
-        _column("registered_at", MOMENT, "From when on it is told of events, our clock"),
-        _column("paused_at", MOMENT, "Since when it gets nothing; null: it does", nullable=True),
-        _column("paused_because", sa.Text, "operator, or gone: it answered 410", nullable=True),
+        _column("registered_at", MOMENT, "It receives events settled from then on, our clock"),
+        _column("paused_at", MOMENT, "Since when it is paused; null if it is not", nullable=True),
+        _column("paused_because", sa.Text, "operator, or gone if it answered 410", nullable=True),
         sa.PrimaryKeyConstraint("name", name="pk_destinations"),
         comment="The services behind: every one that a deliver process has found configured",
     )
@@ -696,10 +696,10 @@ def _create_deliveries() -> None:
         _column(
             "attempts", sa.Integer, "Attempts that failed, except those at a destination known to be down"
         ),
-        _column("first_attempt_at", MOMENT, "When the first of them failed, our clock", nullable=True),
-        _column("refused_at", MOMENT, "Since when it gets 401, 403, 404, 405 or 407", nullable=True),
+        _column("first_attempt_at", MOMENT, "When the first attempt failed, our clock", nullable=True),
+        _column("refused_at", MOMENT, "Since when it is answered 401, 403, 404, 405 or 407", nullable=True),
         _column("status", sa.Integer, "HTTP status of the last answer", nullable=True),
-        _column("reason", sa.Text, "Why the last attempt failed, in a word", nullable=True),
+        _column("reason", sa.Text, "Short reason of the last failed attempt", nullable=True),
         _column(
             "outcome",
             sa.Text,
@@ -730,14 +730,14 @@ def _create_failed_receipts() -> None:
     op.create_table(
         "failed_receipts",
         _column("event_id", ROW_ID, "processed_events.id of the message"),
-        _column("destination", IDENTIFIER, "The first that gave it up"),
-        _column("status", sa.Integer, "HTTP status of its last answer", nullable=True),
-        _column("reason", sa.Text, "Why its last attempt failed, in a word", nullable=True),
-        _column("due_at", MOMENT, "Not before"),
-        _column("attempts", sa.Integer, "How often it was begun"),
-        _column("begun_at", MOMENT, "When the request under way began, our clock", nullable=True),
-        _column("outcome", sa.Text, "sent, refused, unknown or gone; null: waits", nullable=True),
-        _column("problem", sa.Text, "What the platform said last, in a word", nullable=True),
+        _column("destination", IDENTIFIER, "The destination that gave it up first"),
+        _column("status", sa.Integer, "HTTP status of the destination's last answer", nullable=True),
+        _column("reason", sa.Text, "Short reason of the destination's last failed attempt", nullable=True),
+        _column("due_at", MOMENT, "Not to be attempted before this time"),
+        _column("attempts", sa.Integer, "Number of attempts begun"),
+        _column("begun_at", MOMENT, "When the current request began, our clock", nullable=True),
+        _column("outcome", sa.Text, "sent, refused, unknown or gone; null while it waits", nullable=True),
+        _column("problem", sa.Text, "Short reason of the platform's last refusal", nullable=True),
         _column("finished_at", MOMENT, "When, our clock", nullable=True),
         sa.PrimaryKeyConstraint("event_id", name="pk_failed_receipts"),
         comment="Messages that were given up, of which the agent is told; each once",
@@ -749,9 +749,9 @@ def _create_reconciliations() -> None:
     op.create_table(
         "reconciliations",
         _column("id", ROW_ID, "Rises with time, with gaps"),
-        _column("started_by", sa.Text, "timer, or the person at the command line"),
-        _column("compared_from", MOMENT, "What happened from then on is compared, platform's clock"),
-        _column("compared_to", MOMENT, "What happened before is compared; the next one goes on from here"),
+        _column("started_by", sa.Text, "timer, or the operator at the command line"),
+        _column("compared_from", MOMENT, "Start of the compared time, platform's clock"),
+        _column("compared_to", MOMENT, "End of the compared time; the next comparison continues from here"),
         _column(
             "page",
             sa.Integer,
@@ -760,9 +760,16 @@ def _create_reconciliations() -> None:
         ),
         _column("conversations", sa.Integer, "Conversations that were read", server_default="0"),
         _column("compared", sa.Integer, "Messages and receipts that were compared", server_default="0"),
-        _column("missing", sa.Integer, "Of these, how many nobody had brought: new gaps", server_default="0"),
+        _column(
+            "missing", sa.Integer, "How many of these no webhook delivered: new gaps", server_default="0"
+        ),
         _column("published", sa.Integer, "Gaps that were published to the events' queue", server_default="0"),
-        _column("waiting", sa.Integer, "Gaps of earlier ones that are not processed yet", server_default="0"),
+        _column(
+            "waiting",
+            sa.Integer,
+            "Gaps of earlier comparisons that are not processed yet",
+            server_default="0",
+        ),
         _column(
             "unreadable",
             sa.Integer,
@@ -770,22 +777,24 @@ def _create_reconciliations() -> None:
             server_default="0",
         ),
         _column(
-            "unread", sa.Integer, "Conversations that only their counts were compared of", server_default="0"
+            "unread", sa.Integer, "Conversations of which only the counts were compared", server_default="0"
         ),
         _column(
-            "ours", sa.Integer, "Events of webhooks that were looked for in the history", server_default="0"
+            "ours", sa.Integer, "Events of webhooks that were searched in the history", server_default="0"
         ),
-        _column("unmatched", sa.Integer, "Of these, how many the history does not have", server_default="0"),
-        _column("mismatch", sa.Text, "Why nothing more was published; null: ours match", nullable=True),
+        _column("unmatched", sa.Integer, "How many of these the history lacks", server_default="0"),
         _column(
-            "decided_by", sa.Text, "Operator who decided about the mismatch; null: none yet", nullable=True
+            "mismatch", sa.Text, "Why nothing more was published; null if our events match", nullable=True
         ),
-        _column("started_at", MOMENT, "When, the database's clock"),
+        _column(
+            "decided_by", sa.Text, "Operator who decided about the mismatch; null if none has", nullable=True
+        ),
+        _column("started_at", MOMENT, "When it started, database's clock"),
         _column(
             "finished_at", MOMENT, "When, the database's clock; null: under way, or killed", nullable=True
         ),
-        _column("held_by", sa.Text, "The process that does it"),
-        _column("held_until", MOMENT, "When another process takes it over, the database's clock"),
+        _column("held_by", sa.Text, "Process that compares it"),
+        _column("held_until", MOMENT, "When another process may take over, database's clock"),
         _column(
             "unlisted",
             sa.Text,
@@ -820,14 +829,18 @@ def _create_reconciliation_gaps() -> None:
     op.create_table(
         "reconciliation_gaps",
         _column("idempotency_key", IDENTIFIER, "Of the event, as processed_events has it once it is there"),
-        _column("reconciliation_id", ROW_ID, "reconciliations.id of the one that found it"),
+        _column("reconciliation_id", ROW_ID, "reconciliations.id of the comparison that found it"),
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
-        _column("event_type", sa.Text, "What was missing"),
-        _column("platform_message_id", IDENTIFIER, "The message it is, or is about"),
+        _column("event_type", sa.Text, "Type of the missing event"),
+        _column(
+            "platform_message_id",
+            IDENTIFIER,
+            "Platform's id of the message or of the receipt's message",
+        ),
         _column("occurred_at", MOMENT, "The platform's clock"),
         _column("found_at", MOMENT, "When, our clock"),
-        _column("published_at", MOMENT, "When the broker had confirmed the copy, our clock"),
-        _column("message_id", IDENTIFIER, "Of the copy, as in processed_events and dead_letters"),
+        _column("published_at", MOMENT, "When the broker confirmed the copy, our clock"),
+        _column("message_id", IDENTIFIER, "Id of the copy, as in processed_events and dead_letters"),
         sa.PrimaryKeyConstraint("idempotency_key", name="pk_reconciliation_gaps"),
         comment="What the platform had and we had not; reconciliation_gaps_v1 says what became of it",
     )
@@ -843,14 +856,12 @@ def _create_platform_conversations() -> None:
             "open; over: ended, and only its counts were compared; ended: compared to its end; unknown: the"
             " platform has no such conversation",
         ),
-        _column("listed_at", MOMENT, "When it last had news of ours, or was first listed"),
-        _column("counted_at", MOMENT, "When its messages were counted last, our clock", nullable=True),
-        _column("differs", sa.Boolean, "Whether the counts did not agree then", server_default=sa.true()),
-        _column("messages", sa.Integer, "Messages that it had when it was read last", nullable=True),
-        _column("read_at", MOMENT, "When it was read last, our clock", nullable=True),
-        _column(
-            "fingerprint", sa.Text, "Of what was read; the same again needs no comparison", nullable=True
-        ),
+        _column("listed_at", MOMENT, "When its last event arrived here, or when it was first listed"),
+        _column("counted_at", MOMENT, "When its messages were last counted, our clock", nullable=True),
+        _column("differs", sa.Boolean, "Whether the counts differed then", server_default=sa.true()),
+        _column("messages", sa.Integer, "Number of messages when it was last read", nullable=True),
+        _column("read_at", MOMENT, "When it was last read, our clock", nullable=True),
+        _column("fingerprint", sa.Text, "Of its messages; if unchanged, nothing is compared", nullable=True),
         sa.PrimaryKeyConstraint("conversation_id", name="pk_platform_conversations"),
         comment="How far each conversation is compared with the platform's history",
     )
@@ -868,18 +879,18 @@ def _create_edge_statistics() -> None:
         _column("process", IDENTIFIER, "Unique to an edge process"),
         _column("began_at", MOMENT, "When the interval began, the edge's clock"),
         _column("edge", IDENTIFIER, "The host"),
-        _column("duration_us", sa.BigInteger, "How long the interval was: a minute as a rule; microseconds"),
+        _column("duration_us", sa.BigInteger, "Length of the interval in microseconds, usually a minute"),
         _column("answered", sa.Integer, "Webhooks answered 200"),
-        _column("within_10_ms", sa.Integer, "Of these, how many within 10 ms of being there whole"),
+        _column("within_10_ms", sa.Integer, "Answered within 10 ms of the last byte received"),
         _column("within_100_ms", sa.Integer, "Within 100 ms"),
         _column("within_1_s", sa.Integer, "Within 1 s"),
         _column("within_3_s", sa.Integer, "Within 3 s, which the guide asks for"),
         _column("within_10_s", sa.Integer, "Within 10 s, after which the platform repeats"),
-        _column("longest_us", sa.BigInteger, "The longest, the process being held up included; microseconds"),
-        _column("status_401", sa.Integer, "Refused: the signature, or a header"),
+        _column("longest_us", sa.BigInteger, "Longest time to an answer, in microseconds"),
+        _column("status_401", sa.Integer, "Refused: signature or header"),
         _column("status_413", sa.Integer, "Refused: too large"),
-        _column("status_429", sa.Integer, "Refused: shed, the queue being too deep"),
-        _column("status_503", sa.Integer, "Refused: the journal full or not written"),
+        _column("status_429", sa.Integer, "Refused: the queue is too deep"),
+        _column("status_503", sa.Integer, "Refused: the journal is full or cannot be written"),
         _column("other_refusals", sa.Integer, "Refused with another status"),
         sa.PrimaryKeyConstraint("process", "began_at", name="pk_edge_statistics"),
         comment="What each edge process answered, minute by minute; a minute without requests has no row",
@@ -893,7 +904,7 @@ def _create_worker_reports() -> None:
         _column("role", IDENTIFIER, "intake, settle, deliver or reconcile"),
         _column("worker", IDENTIFIER, "Host and name of the process"),
         _column("started_at", MOMENT, "When the process began, our clock; its counts begin with it"),
-        _column("reported_at", MOMENT, "When it last said so, our clock; every ten seconds"),
+        _column("reported_at", MOMENT, "When it last reported, our clock; every ten seconds"),
         _column("figures", sa.Text, "Its counts as JSON: by name, or by name and destination"),
         sa.PrimaryKeyConstraint("role", "worker", name="pk_worker_reports"),
         comment="Workers that run, and what each has counted; one that stops takes its row away",
