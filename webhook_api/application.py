@@ -54,6 +54,7 @@ class EdgeApplication(Flask):
         self._as_made = dispatch_parts(self, WEBHOOK_PATH)
         self._can_skip_dispatch: bool | None = None
         self._accepted = render(ACCEPTED)
+        self._accepted_body = self._defer([self._accepted.body])
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a webhook by the short path if it skips nothing, everything else by Flask's dispatch.
@@ -69,13 +70,16 @@ class EdgeApplication(Flask):
             # A test client looks at the contexts afterwards.
             and "werkzeug.debug.preserve_context" not in environ
         ):
-            chunks = self._receive(environ, start_response)
-        else:
-            if self._can_skip_dispatch is None:
-                self._decide()
-            chunks = super().wsgi_app(environ, start_response)
-        if REQUEST_ID not in environ:
-            return chunks
+            return self._receive(environ, start_response)
+        if self._can_skip_dispatch is None:
+            self._decide()
+        return self._dispatch(environ, start_response)
+
+    def _dispatch(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        chunks = super().wsgi_app(environ, start_response)
+        return self._defer(chunks) if REQUEST_ID in environ else chunks
+
+    def _defer(self, chunks: Iterable[bytes]) -> DeferredBody:
         return DeferredBody(chunks, self._relay.on_durable, self._relay.flush_now, NOT_DURABLE)
 
     def _decide(self) -> None:
@@ -93,9 +97,12 @@ class EdgeApplication(Flask):
             response = self._ingest.accept(environ, environ["wsgi.input"].read)
         except Exception as exc:  # noqa: BLE001  # Flask answers it, as it would have without the short path
             environ[FAILURE] = exc
-            return super().wsgi_app(environ, start_response)
-        # Nearly all responses are this one, and a look-up in the cache would cost more than the rest.
-        status, headers, body = self._accepted if response is ACCEPTED else render(response)
+            return self._dispatch(environ, start_response)
+        if response is ACCEPTED:
+            # Nearly always: the same body for all of them.
+            start_response(self._accepted.status, list(self._accepted.headers))
+            return self._accepted_body
+        status, headers, body = render(response)
         start_response(status, list(headers))
         return [body]
 

@@ -38,6 +38,8 @@ class Journal:
         processes: The number of processes that share it.
         fsync: Whether `sync` makes what was appended durable against a power cut.
         now_us: Microseconds since the epoch.
+
+    `is_nearly_full`: whether senders should use another process, before this one has to refuse them.
     """
 
     def __init__(self, root: Path, max_bytes: int, processes: int, *, fsync: bool, now_us: int) -> None:
@@ -51,7 +53,7 @@ class Journal:
         self._refused_bytes = 1
         self._unsynced = False
         self._is_durable = True
-        self._is_full = False
+        self._is_full = self.is_nearly_full = False
         self._next_look = 0.0
         self.active = Segment(root)
         self._open_segment(now_us)
@@ -65,11 +67,6 @@ class Journal:
     def size(self) -> int:
         """Bytes in this process's directory."""
         return self._own.held
-
-    @property
-    def is_nearly_full(self) -> bool:
-        """Whether senders should use another process, before this one has to refuse them."""
-        return self._own.is_nearly_full
 
     @property
     def refusal(self) -> str | None:
@@ -128,6 +125,7 @@ class Journal:
             self.active.events += len(events)
             self._unsynced = self._fsync
             self._log_full(is_full=False)
+            self.is_nearly_full = self._own.is_nearly_full
             return events
         self._own.held -= size
         self._is_durable = False
@@ -168,6 +166,7 @@ class Journal:
             self._open_segment(self.active.opened_at_us)
         if self._descriptor >= 0 and self.directory is not None:
             self._disk.check(self.directory)
+        self.is_nearly_full = self._own.is_nearly_full
         if now < self._next_look:
             return []
         self._next_look = now + LOOK_SECONDS
