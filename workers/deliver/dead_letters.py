@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import literal_column, select, tuple_, update
+from sqlalchemy import literal_column, select, update
 
 from messaging.admin import DestinationDeadLetter, publish_dead_letters
 from messaging.envelope import WEBHOOK, Envelope
@@ -167,8 +167,11 @@ class DeadLetterPublisher:
             logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
 
     def _update(self, connection: Connection, keys: Sequence[Key], **values: object) -> None:
-        rows = update(deliveries).where(tuple_(_D.outbox_id, _D.destination).in_(keys), _D.outcome == DEAD)
-        connection.execute(rows.values(**values))
+        # By ids, not by pairs, which a plan made for an empty table compares with every row.
+        for name in {destination for _, destination in keys}:
+            ids = [outbox_id for outbox_id, destination in keys if destination == name]
+            rows = update(deliveries).where(_D.destination == name, _D.outbox_id.in_(ids), _D.outcome == DEAD)
+            connection.execute(rows.values(**values))
 
     def _now(self, ahead_seconds: float = 0.0) -> datetime:
         return moment_of(self._clock.now_us() + round(ahead_seconds * 1_000_000))
@@ -179,7 +182,7 @@ def make_dead_letter_id(destination: str, outbox_id: int, created_at_us: int) ->
     return f"{destination}:{make_webhook_id(outbox_id, created_at_us)}"
 
 
-def _read(connection: Connection, keys: Sequence[Key]) -> list[Row[Any]]:
+def _read(connection: Connection, keys: Sequence[Key]) -> list[Any]:
     query = (
         select(
             *MESSAGE_COLUMNS,
@@ -193,13 +196,13 @@ def _read(connection: Connection, keys: Sequence[Key]) -> list[Row[Any]]:
         .join(outbox, outbox.c.id == _D.outbox_id)
         .outerjoin(processed_events, _E.id == outbox.c.event_id)
         .outerjoin(event_payloads, event_payloads.c.event_id == outbox.c.event_id)
-        .where(tuple_(_D.outbox_id, _D.destination).in_(keys))
+        .where(_D.outbox_id.in_([outbox_id for outbox_id, _ in keys]))
         .order_by(_D.outbox_id)
     )
-    return list(connection.execute(query))
+    return [row for row in connection.execute(query) if _key(row) in keys]
 
 
-def _key(row: Row[Any]) -> Key:
+def _key(row: Any) -> Key:
     return row.id, row.destination
 
 
