@@ -36,6 +36,9 @@ class DatabaseClock:
         self._host_us = host_us
         self._ahead_us = host_us() - _monotonic_us()
         self.follow(engine)
+        # A connection that the engine has made before would be used first, and does not set the clock.
+        if not self._is_host:
+            engine.dispose()
         with suppress(RetryLaterError):
             # The first rows have the database's time, too.
             transact(engine, lambda _: None)

@@ -22,8 +22,11 @@ def server(migrated_postgres_url):
     engine.dispose()
 
 
+@pytest.mark.parametrize("has_connected", [False, True])
 @pytest.mark.parametrize("off_us", [HOUR_US, -HOUR_US])
-def test_a_host_whose_clock_is_wrong_reads_the_databases_time(server, off_us):
+def test_a_host_whose_clock_is_wrong_reads_the_databases_time(server, off_us, has_connected):
+    if has_connected:
+        server.connect().close()
     clock = DatabaseClock(server, ahead_by(off_us))
     with server.connect() as connection:
         before = connection.execute(NOW).scalar_one()
