@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from flask import abort
@@ -17,7 +18,6 @@ from tests.stand.ledger import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
     from random import Random
 
     from simulator.receiver import ReceivedEvent
@@ -48,6 +48,7 @@ FORBIDDEN: Final = "forbidden"
 MAX_LAG_SECONDS: Final = 2.0
 """From the first request about a conversation, which may come a second or two after the notification."""
 
+WITH_SHORT_WINDOWS: Final = (str(Path(__file__).with_name("short_windows.py")),)
 PROGRAMS: Final = (
     ("settle-1", "settle"),
     ("settle-2", "settle"),
@@ -205,7 +206,9 @@ class Behind:
         self.inbox.requested.clear()
         self.inbox.accepted.clear()
         self.programs = [
-            stand.product.worker(name, role=role, OM_DATABASE_URL=f"{url}?application_name={role}")
+            stand.product.worker(
+                name, runs=WITH_SHORT_WINDOWS, role=role, OM_DATABASE_URL=f"{url}?application_name={role}"
+            )
             for name, role in PROGRAMS
         ]
 

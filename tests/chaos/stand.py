@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from sqlalchemy import Engine, NullPool, create_engine, text
 
-from tests.chaos.behind import Behind
+from tests.chaos.behind import WITH_SHORT_WINDOWS, Behind
 from tests.chaos.bounds import HEALS, USUAL_START_SECONDS
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, EXCHANGE, RECORDS, UNROUTED, BrokerView
 from tests.chaos.capacity import Capacity
@@ -128,7 +128,8 @@ class Stand:
         self.product.omctl("migrate")
         self.edge = self.product.edge()
         self.edge.priority = EDGE_PRIORITY
-        self.workers = [self.product.worker(f"worker-{number}") for number in range(1, WORKERS + 1)]
+        names = [f"worker-{number}" for number in range(1, WORKERS + 1)]
+        self.workers = [self.product.worker(name, runs=WITH_SHORT_WINDOWS) for name in names]
         if self.behind:
             self.behind.serve(self)
         started = time.monotonic()

@@ -66,10 +66,15 @@ class Product:
         return self._program("edge", command, settings, descriptor=descriptor)
 
     def worker(
-        self, name: str = "worker-1", *, module: str = "workers", role: str = "intake", **settings: str
+        self,
+        name: str = "worker-1",
+        *,
+        runs: tuple[str, ...] = ("-m", "workers"),
+        role: str = "intake",
+        **settings: str,
     ) -> Program:
-        """Return one worker, not started."""
-        command = [sys.executable, "-m", module, role, "--name", name]
+        """Return one worker, not started; *runs* is what Python runs."""
+        command = [sys.executable, *runs, role, "--name", name]
         return self._program(name, command, settings)
 
     def omctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
