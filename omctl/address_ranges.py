@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 Network = IPv4Network | IPv6Network
 
 SERVICE: Final = "open-messaging"
-DIRECTIONS: Final = {"outbound": ("outbound", "both"), "both": ("both",)}
-"""From the platform's side: it sends to us from its outbound addresses.
+DIRECTIONS: Final = ("outbound", "both")
+"""From the platform's side: it posts to us from its outbound addresses.
 
 Source: IpAddressRange of the official Python SDK, release 269.
 """
@@ -28,13 +28,12 @@ class UnusableRangesError(OpenMessagingError):
     """Nothing was written, and the existing list stays; look at the platform's answer."""
 
 
-def select(answer: dict[str, Any], region: str, direction: str) -> list[Network]:
+def select(answer: dict[str, Any], region: str) -> list[Network]:
     """Return the networks of the platform's answer that concern us, with adjacent ones joined.
 
     Args:
         answer: The answer of `GET /api/v2/ipranges`.
         region: Such as eu-central-1; empty for every region.
-        direction: A key of DIRECTIONS.
 
     Raises:
         UnusableRangesError: There are none, or one cannot be right.
@@ -42,7 +41,7 @@ def select(answer: dict[str, Any], region: str, direction: str) -> list[Network]
     ours = [
         entity
         for entity in answer.get("entities") or []
-        if entity.get("service") == SERVICE and entity.get("direction") in DIRECTIONS[direction]
+        if entity.get("service") == SERVICE and entity.get("direction") in DIRECTIONS
     ]
     networks = {
         _parse(str(entity.get("cidr"))) for entity in ours if not region or entity.get("region") == region
@@ -50,7 +49,7 @@ def select(answer: dict[str, Any], region: str, direction: str) -> list[Network]
     if not networks:
         listed = ", ".join(sorted({str(entity.get("region")) for entity in ours})) or "none"
         raise UnusableRangesError(
-            f"the platform lists no {direction} range of {SERVICE} for {region or 'any region'}; regions "
+            f"the platform lists no outbound range of {SERVICE} for {region or 'any region'}; regions "
             f"with one: {listed}. Give the organisation's region by --region, or in OM_GENESYS_REGION"
         )
     four = [network for network in networks if isinstance(network, IPv4Network)]

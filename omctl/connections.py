@@ -12,7 +12,9 @@ from messaging.admin import lock_dead_letters
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError, RetryLaterError, StatementRefusedError
 from workers.db.engine import DatabaseClock, make_engine
-from workers.db.interventions import OPERATOR_SESSION
+from workers.db.interventions import (
+    OPERATOR_SESSION,
+)
 from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,13 +21,19 @@ _CONTROLS: Final = re.compile(
     # C0 except tab and newline, DEL, C1; marks, embeddings, overrides, isolates of direction; surrogates.
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_WHOLE_WORDS: Final[Any] = {"break_long_words": False, "break_on_hyphens": False}
 _PADDING: Final = 3
 """Characters that a table needs for each column beside its content."""
 
 
+def format_json(document: dict[str, Any]) -> str:
+    """Return one indented JSON object, with RFC 3339 times and null for unknown."""
+    return json.dumps(document, indent=2, default=_encode)
+
+
 def print_json(document: dict[str, Any]) -> None:
-    """Print one indented JSON document: an object, with RFC 3339 times and null for unknown."""
-    click.echo(json.dumps(document, indent=2, default=_encode))
+    """Print one JSON object."""
+    click.echo(format_json(document))
 
 
 def _encode(value: Any) -> str:
@@ -74,6 +81,11 @@ def print_table(
 def visible(text: str) -> str:
     """Return *text* with each character that would control a terminal, or reorder text, as an escape."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def fold(text: str, first: str, others: str) -> str:
+    """Return *text* in lines of 79 characters, folded between words only; with the indents given."""
+    return textwrap.fill(text, 79, initial_indent=first, subsequent_indent=others, **_WHOLE_WORDS)
 
 
 def print_body(body: bytes) -> None:

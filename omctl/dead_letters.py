@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from messaging.admin import QueuedDeadLetter
     from omctl.connections import DeadLetterSession
     from omctl.interventions import RateLimiter, Run
-    from workers.db.interventions import DeadLetterFilter
+    from workers.db.interventions import (
+        DeadLetterFilter,
+    )
 
 MAX_WINDOW_SECONDS: Final = 60
 """For one window: the broker takes back messages that are held for 30 minutes (consumer_timeout)."""

@@ -17,14 +17,21 @@ import click
 
 from omctl.console import print_json, progress_bar
 from workers.db.engine import DatabaseClock, transact
-from workers.db.interventions import Intervention, begin_intervention, end_intervention, record_progress
+from workers.db.interventions import (
+    Intervention,
+    begin_intervention,
+    end_intervention,
+    record_progress,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from sqlalchemy import Connection, Engine
 
-    from workers.db.interventions import Action
+    from workers.db.interventions import (
+        Action,
+    )
 
 TICK_SECONDS: Final = 0.2
 """How soon a cancellation is noticed while waiting."""

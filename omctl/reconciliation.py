@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from messaging.errors import RetryLaterError
 from workers.db.engine import transact
@@ -78,35 +79,17 @@ class Findings:
         self.missing.extend(result.missing)
 
 
+@dataclass(slots=True)
 class Reconciliation:
-    """One comparison for one operator.
+    """One comparison for one operator; `cancelled` ends it between two conversations."""
 
-    Args:
-        engine: The database.
-        clock: The database's clock.
-        history: The platform's history.
-        exchange: Receives the missing events.
-        bounds: The time to compare.
-        cancelled: Ends the comparison between two conversations.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        clock: Clock,
-        history: PlatformHistory,
-        *,
-        exchange: EventsExchange,
-        bounds: Bounds,
-        cancelled: Event,
-    ) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._history = history
-        self._exchange = exchange
-        self._bounds = bounds
-        self._cancelled = cancelled
-        self.findings = Findings()
+    engine: Engine
+    clock: Clock
+    history: PlatformHistory
+    exchange: EventsExchange
+    bounds: Bounds
+    cancelled: Event
+    findings: Findings = field(default_factory=Findings)
 
     def list_conversations(self) -> list[str]:
         """Return every conversation of the time: our own, and the platform's if it lists them."""
@@ -126,33 +109,32 @@ class Reconciliation:
         """
         known = map(KnownConversation, ids)
         comparison = Comparison(
-            self._engine,
-            self._clock,
-            self._history,
-            self._exchange,
+            self.engine,
+            self.clock,
+            self.history,
+            self.exchange,
             next_conversation=lambda _: next(known, None),
-            bounds=self._bounds,
+            bounds=self.bounds,
             record=record,
             report=self.findings.add,
             ignores_mismatch=is_waived,
         )
-        while not self._cancelled.is_set() and self._retry(comparison.step):
+        while not self.cancelled.is_set() and self._retry(comparison.step):
             yield self.findings.done
         self.findings.mismatch = comparison.mismatch
         yield self.findings.done
 
     def begin(self, operator: str, holder: str) -> ProgressRecord:
         """Record that the operator's comparison begins."""
-        begin = lambda connection: begin_reconciliation(  # noqa: E731  # one statement of six arguments
-            connection,
-            started_by=operator,
-            compared_from_us=self._bounds.from_us,
-            compared_to_us=self._bounds.to_us,
-            page=None,
-            holder=holder,
-            now_us=self._clock.now_us(),
-        )
-        begun = transact(self._engine, begin)
+        arguments: dict[str, Any] = {
+            "started_by": operator,
+            "compared_from_us": self.bounds.from_us,
+            "compared_to_us": self.bounds.to_us,
+            "page": None,
+            "holder": holder,
+            "now_us": self.clock.now_us(),
+        }
+        begun = transact(self.engine, partial(begin_reconciliation, **arguments))
         assert begun is not None
         return ProgressRecord(begun.reconciliation_id, holder, again=True)
 
@@ -160,7 +142,7 @@ class Reconciliation:
         """Record the end. After a comparison of everything without a mismatch, the worker goes on."""
 
         def finish(connection: Connection) -> None:
-            now_us, findings = self._clock.now_us(), self.findings
+            now_us, findings = self.clock.now_us(), self.findings
             update_reconciliation(
                 connection,
                 record.reconciliation_id,
@@ -173,19 +155,19 @@ class Reconciliation:
             if is_of_all and findings.mismatch is None:
                 decide_mismatches(connection, operator)
 
-        transact(self._engine, finish)
+        transact(self.engine, finish)
 
     def wait_for_missing(self, seconds: float) -> list[ReconstructedEvent]:
         """Wait up to *seconds* until the missing events are processed; return those that are not."""
-        deadline = self._clock.monotonic() + seconds
-        while (left := self._find_unprocessed()) and self._clock.monotonic() < deadline:
-            if self._cancelled.wait(POLL_SECONDS):
+        deadline = self.clock.monotonic() + seconds
+        while (left := self._find_unprocessed()) and self.clock.monotonic() < deadline:
+            if self.cancelled.wait(POLL_SECONDS):
                 break
         return left
 
     def _find_unprocessed(self) -> list[ReconstructedEvent]:
         keys = {event.key for event in self.findings.missing}
-        known = transact(self._engine, lambda connection: find_processed_keys(connection, keys))
+        known = transact(self.engine, lambda connection: find_processed_keys(connection, keys))
         return [event for event in self.findings.missing if event.key not in known]
 
     def _retry(self, work: Callable[[], Result]) -> Result:
@@ -194,25 +176,22 @@ class Reconciliation:
             try:
                 return work()
             except RetryLaterError as error:
-                if self._cancelled.wait(error.delay):
+                if self.cancelled.wait(error.delay):
                     raise
         return work()
 
     def _list_platform(self) -> Iterator[str]:
         page, is_last = 1, False
-        while not is_last and not self._cancelled.is_set():
-            ids, is_last = self._retry(
-                lambda page=page: self._history.list_conversations(
-                    self._bounds.from_us, self._bounds.to_us, page
-                )  # type: ignore[misc]
-            )
+        while not is_last and not self.cancelled.is_set():
+            ask = partial(self.history.list_conversations, self.bounds.from_us, self.bounds.to_us, page)
+            ids, is_last = self._retry(ask)
             yield from ids
             page += 1
 
     def _list_own(self) -> Iterator[str]:
-        after, since = "", moment_of(self._bounds.from_us)
+        after, since = "", moment_of(self.bounds.from_us)
         while page := transact(
-            self._engine,
+            self.engine,
             lambda connection: read_conversation_ids(connection, after, since, PAGE),  # noqa: B023  # called at once
         ):
             yield from page

@@ -7,6 +7,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import (
     AMQPConnectionError,
     AMQPError,
@@ -53,14 +54,15 @@ def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[Block
         raise ConfigurationError(
             "OM_AMQP_URL: the broker refuses this user, password or virtual host"
         ) from None
-    except AMQPConnectionError:
+    except (AMQPConnectionError, AMQPConnectorException):
+        # The second is the timeout of a broker that accepts the connection and then hangs.
         raise BrokerUnavailableError(
-            "no broker of OM_AMQP_URL answers: is it running, is the port right?"
+            "no broker of OM_AMQP_URL answers: check that it runs, and the host and port"
         ) from None
     try:
         yield connection
     except AMQPError as error:
-        raise BrokerUnavailableError(f"the connection to the broker broke: {type(error).__name__}") from error
+        raise BrokerUnavailableError("the connection to the broker broke: run `omctl check`") from error
     finally:
         if connection.is_open:
             with suppress(BrokerUnavailableError), confirms_within(connection, CLOSE_SECONDS):

@@ -83,20 +83,21 @@ def _contents(url: str) -> list[Finding]:
         here = (SystemClock().now_us() - DatabaseClock(engine).now_us()) / 1_000_000
         with engine.connect() as connection:
             missing = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
-            found = [] if missing else [*_clocks(connection, here), *_files(connection), *_counts(connection)]
-            return [judge_tables(missing), *found]
+            if missing:
+                return [judge_tables(missing)]
+            reports = read_worker_reports(connection)
+            clocks = {report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD) for report in reports}
+            hosts = {host: ahead for host, ahead in clocks.items() if isinstance(ahead, float)}
+            # Silence is judged by the newest report, so that only the workers' own clocks count.
+            now = max((report.reported_at for report in reports), default=datetime.now(UTC))
+            return [
+                judge_tables(missing),
+                *(judge_clock(host, ahead) for host, ahead in sorted((hosts | {"this host": here}).items())),
+                *judge_files(reports, now),
+                *_counts(connection),
+            ]
     finally:
         engine.dispose()
-
-
-def _clocks(connection: Connection, here: float) -> list[Finding]:
-    """Compare the clocks of this host, and of the hosts whose workers report, with the database's."""
-    found = {
-        report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD)
-        for report in read_worker_reports(connection)
-    }
-    hosts = {host: float(ahead) for host, ahead in found.items() if isinstance(ahead, float)}
-    return [judge_clock(host, ahead) for host, ahead in sorted((hosts | {"this host": here}).items())]
 
 
 def judge_clock(host: str, ahead: float) -> Finding:
@@ -122,12 +123,6 @@ def _counts(connection: Connection) -> list[Finding]:
         Finding(AREA, "drift", Level.NOTE if unknown else Level.OK, f"{unknown} unknown names"),
         *judge_paused(connection.execute(select(destinations).order_by(destinations.c.name))),
     ]
-
-
-def _files(connection: Connection) -> list[Finding]:
-    # Silence is judged by the newest report, so that only the workers' own clocks count.
-    reports = read_worker_reports(connection)
-    return judge_files(reports, max((report.reported_at for report in reports), default=datetime.now(UTC)))
 
 
 def judge_files(reports: Iterable[WorkerReport], now: datetime) -> list[Finding]:

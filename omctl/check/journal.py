@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from omctl.check.findings import Finding, Level
@@ -28,23 +28,17 @@ OLD_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class JournalState:
-    """One process's journal.
+    """One process's journal: events, bytes, unreadable bytes, seconds since its oldest segment's last write.
 
-    Args:
-        name: Its directory's name.
-        is_owned: Whether a living process holds its lock.
-        entries: Events in it.
-        size: Bytes in it.
-        damaged: Bytes that hold no readable event.
-        oldest_age: Seconds since its oldest segment was last written; 0 if it is empty.
+    `is_owned` is whether a living process holds its lock.
     """
 
     name: str
     is_owned: bool
-    entries: int
-    size: int
-    damaged: int
-    oldest_age: float
+    entries: int = 0
+    size: int = 0
+    damaged: int = 0
+    oldest_age: float = 0.0
 
 
 def check_journals(root: Path) -> list[Finding]:
@@ -53,13 +47,9 @@ def check_journals(root: Path) -> list[Finding]:
         directories, foreign = journal_directories(root), foreign_entries(root)
     except OSError as exc:
         return [_skipped(str(root), exc)]
-    found = [
-        *(_judge_directory(directory) for directory in directories),
-        *(
-            Finding(AREA, name, Level.WARNING, f"{what}: the edge skips it", FOREIGN)
-            for name, what in foreign.items()
-        ),
-    ]
+    found = list(map(_judge_directory, directories))
+    for name, what in foreign.items():
+        found.append(Finding(AREA, name, Level.WARNING, f"{what}: the edge skips it", FOREIGN))
     nothing = Finding(AREA, str(root), Level.OK, "no journal on disk")
     return [*(found or [nothing]), *_check_damaged(root.parent / "damaged")]
 
@@ -105,20 +95,18 @@ def check_oversized(directory: Path) -> list[Finding]:
 def judge_journal(state: JournalState) -> Finding:
     """Judge one process's journal."""
     text = f"{state.entries} entries, {state.size} bytes, oldest segment {state.oldest_age:.0f} s"
+    level, advice = Level.OK, ""
     if state.damaged:
         text += f", {state.damaged} bytes unreadable"
-        return Finding(
-            AREA, state.name, Level.PROBLEM, text, "Keep the files; see docs/operations.md, journal."
-        )
-    if not state.is_owned and state.entries:
+        level, advice = Level.PROBLEM, "Keep the files; see docs/operations.md, journal."
+    elif not state.is_owned and state.entries:
+        level = Level.PROBLEM
         advice = (
             "Its process is dead: start the edge on this host with this OM_STATE_DIRECTORY; it adopts it."
         )
-        return Finding(AREA, state.name, Level.PROBLEM, text, advice)
-    if state.entries and state.oldest_age > OLD_SECONDS:
-        advice = "The broker does not accept events: see the broker's findings."
-        return Finding(AREA, state.name, Level.WARNING, text, advice)
-    return Finding(AREA, state.name, Level.OK, text)
+    elif state.entries and state.oldest_age > OLD_SECONDS:
+        level, advice = Level.WARNING, "The broker does not accept events: see the broker's findings."
+    return Finding(AREA, state.name, level, text, advice)
 
 
 def read_state(directory: Path) -> JournalState:
@@ -127,44 +115,25 @@ def read_state(directory: Path) -> JournalState:
     Raises:
         OSError: The lock is missing, or something in it may not be read.
     """
-    is_owned = has_owner(directory)
-    segments = [
-        segment
-        for file in list_segments(directory)
-        if (segment := _read_segment(file.path, is_being_written=is_owned))
-    ]
-    written = [segment.written_at for segment in segments if segment.entries]
-    return JournalState(
-        directory.name,
-        is_owned=is_owned,
-        entries=sum(segment.entries for segment in segments),
-        size=sum(segment.size for segment in segments),
-        damaged=sum(segment.damaged for segment in segments),
-        oldest_age=max(0.0, time.time() - min(written)) if written else 0.0,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _SegmentState:
-    """One file: events, bytes, unreadable bytes, seconds since the epoch of its last write."""
-
-    entries: int
-    size: int
-    damaged: int
-    written_at: float
-
-
-def _read_segment(path: Path, *, is_being_written: bool) -> _SegmentState | None:
-    """Read one file, None if it is gone. An incomplete last record may be in the middle of its write."""
-    try:
-        facts = path.stat()
-        records = list(read_segment(path))
-    except FileNotFoundError:
-        return None
-    if is_being_written and records and isinstance(records[-1], Damage):
-        records.pop()
-    damage = [record.size for record in records if isinstance(record, Damage)]
-    return _SegmentState(len(records) - len(damage), facts.st_size, sum(damage), facts.st_mtime)
+    state = JournalState(directory.name, is_owned=has_owner(directory))
+    for segment in list_segments(directory):
+        try:
+            facts, records = segment.path.stat(), list(read_segment(segment.path))
+        except FileNotFoundError:
+            continue
+        if state.is_owned and records and isinstance(records[-1], Damage):
+            # An incomplete last record of a living process may be in the middle of its write.
+            records.pop()
+        damage = [record.size for record in records if isinstance(record, Damage)]
+        entries = len(records) - len(damage)
+        state = replace(
+            state,
+            entries=state.entries + entries,
+            size=state.size + facts.st_size,
+            damaged=state.damaged + sum(damage),
+            oldest_age=max(state.oldest_age, time.time() - facts.st_mtime if entries else 0.0),
+        )
+    return state
 
 
 def _skipped(name: str, error: OSError) -> Finding:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.text import Text
 
 from messaging.environment import Environment
 from omctl.check import (
@@ -26,7 +25,7 @@ from omctl.check import (
     check_settings,
     explain_settings,
 )
-from omctl.console import print_json, print_table
+from omctl.console import fold, print_json, visible
 from omctl.installing import BOTH, InstallationError, Role, resolve_options
 from omctl.options import json_option
 
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
 CHECK_SECONDS: Final = 8.0
 """For all areas: the command ends within 10 s, with its start."""
 
-STYLES: Final = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
-WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE, Level.OK)
+COLOURS: Final = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "red"}
+WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE)
 
 
 @click.command()
@@ -67,8 +66,8 @@ def check(*, role: str | None, only_settings: bool, verbose: bool, as_json: bool
     if as_json:
         print_json({"ok": not has_problem, "findings": [asdict(finding) for finding in findings]})
     else:
-        rows = list(map(_describe, findings)) if verbose else summarise(findings)
-        print_table(("", "area", "subject", "finding"), rows)
+        for finding in findings if verbose else summarise(findings):
+            _print(finding)
         counts = Counter(finding.level for finding in findings)
         click.echo(f"check: problems={counts[Level.PROBLEM]} warnings={counts[Level.WARNING]}")
     if has_problem:
@@ -82,7 +81,7 @@ def _explain(*, as_json: bool) -> None:
         return
     for setting in sorted(settings, key=lambda setting: setting.source == "default"):
         click.echo(f"{setting.name} = {setting.value}  ({setting.source})")
-        click.echo(click.wrap_text(f"{setting.text} Applied by: {setting.applied_by}.", 78, "    ", "    "))
+        click.echo(fold(f"{setting.text} Applied by: {setting.applied_by}.", "    ", "    "))
 
 
 def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
@@ -131,21 +130,20 @@ def _check_journal() -> list[Finding]:
     return [*check_journals(state_directory / "journal"), *check_oversized(state_directory / "oversized")]
 
 
-def summarise(findings: list[Finding]) -> list[tuple[Text, str, str, str]]:
-    """Return a row for each finding that is not ok, the worst first, and one for each healthy area."""
-    rows = [
-        _describe(finding) for level in WORST_FIRST[:-1] for finding in findings if finding.level is level
-    ]
+def summarise(findings: list[Finding]) -> list[Finding]:
+    """Return each finding that is not ok, the worst first, and one for each healthy area."""
     bad = {finding.area for finding in findings if finding.level in {Level.PROBLEM, Level.WARNING}}
     healthy = Counter(finding.area for finding in findings if finding.level is Level.OK)
-    return rows + [
-        (Text(Level.OK, style=STYLES[Level.OK]), area, f"{count} checked", "all well")
-        for area, count in healthy.items()
-        if area not in bad
+    return [
+        *(finding for level in WORST_FIRST for finding in findings if finding.level is level),
+        *(Finding(area, "", Level.OK, f"{n} checked") for area, n in healthy.items() if area not in bad),
     ]
 
 
-def _describe(finding: Finding) -> tuple[Text, str, str, str]:
-    advice = f"\n→ {finding.advice}" if finding.advice else ""
-    level = Text(finding.level, style=STYLES[finding.level])
-    return level, finding.area, finding.subject, finding.text + advice
+def _print(finding: Finding) -> None:
+    """Print a finding in 80 columns, with its advice below."""
+    level = click.style(f"{finding.level:8}", fg=COLOURS[finding.level], bold=finding.level is Level.PROBLEM)
+    text = visible(f"{finding.area}: {finding.subject} {finding.text}".replace(":  ", ": "))
+    click.echo(f"{level} {fold(text, ' ' * 9, ' ' * 9).lstrip()}")
+    if finding.advice:
+        click.echo(fold(f"→ {visible(finding.advice)}", " " * 9, " " * 11))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from omctl.connections import open_database, open_dead_letters
-from omctl.console import format_time, print_body, print_json, print_table, visible
+from omctl.console import fold, format_time, print_body, print_json, print_table, visible
 from omctl.dead_letters import Order, process_windows, record_unrecorded
 from omctl.interventions import RateLimiter, Run, Terms, begin, cancellable, execute, report
 from omctl.options import (
@@ -86,12 +85,15 @@ def list_(*, limit: int, with_scan: bool, as_json: bool, **filters: Any) -> None
         total = sum(count for *_, count in counts)
         print_json({"dead_letters": [_as_dict(row) for row in shown], "total": total})
         return
-    _print_counts(counts, "open")
+    is_filtered = any(filters.values())
+    _print_counts(
+        counts, "open", "No open dead letter matches." if is_filtered else "No dead letter is open."
+    )
     for row in shown:
         event_type = (row.event_type or "unknown type").rpartition(":")[2]
         source = f"  destination {row.destination}" if row.destination else ""
         line = f"{row.message_id}  {format_time(row.recorded_at)}  {row.code}  {event_type}{source}"
-        click.echo(visible(f"{line}\n{textwrap.indent(textwrap.fill(row.reason, 76), '    ')}"))
+        click.echo(f"{visible(line)}\n{fold(visible(row.reason), '    ', '    ')}")
 
 
 @dead_letters.command()
@@ -107,8 +109,7 @@ def show(message_id: str, *, with_body: bool, as_json: bool) -> None:
         row = transact(engine, lambda connection: find_dead_letter(connection, message_id))
     body = _read_body(message_id) if with_body else None
     if row is None and body is None:
-        click.echo(f"No dead letter {message_id} is recorded.", err=True)
-        raise SystemExit(1)
+        raise click.ClickException(f"No dead letter {message_id} is recorded.")
     record = _as_dict(row) if row is not None else {"message_id": message_id}
     if as_json:
         text = None if body is None else body.decode(errors="backslashreplace")
@@ -202,7 +203,7 @@ def _preview(session: DeadLetterSession, selected: DeadLetterFilter, terms: Term
         _report_unavailable(message_id, row, selected)
     counts = count(selected)
     if not terms.as_json:
-        _print_counts(counts, "selected")
+        _print_counts(counts, "selected", "No dead letter is selected.")
         click.echo(f"The queue holds {messages} messages.")
     return sum(number for *_, number in counts)
 
@@ -218,16 +219,11 @@ def _report_unavailable(message_id: str, row: Row[Any] | None, selected: DeadLet
         )
 
 
-def _print_counts(counts: Sequence[tuple[str, str | None, int]], state: str) -> None:
+def _print_counts(counts: Sequence[tuple[str, str | None, int]], state: str, empty: str) -> None:
     """Print the number of dead letters of each code and event type."""
     rows = [(code, event_type or "", str(count)) for code, event_type, count in counts]
     total = sum(count for *_, count in counts)
-    print_table(
-        ("code", "type", "number"),
-        rows,
-        title=f"{total} dead letters {state}",
-        empty=f"No dead letter is {state}.",
-    )
+    print_table(("code", "type", "number"), rows, title=f"{total} dead letters {state}", empty=empty)
 
 
 def _as_dict(row: Row[Any]) -> dict[str, Any]:

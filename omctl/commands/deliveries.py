@@ -15,7 +15,9 @@ from omctl.console import print_table
 from omctl.interventions import Run, Terms, begin, cancellable, execute, report
 from omctl.options import dry_run_option, intervention_options, json_option, reason_option, since_option
 from workers.db.engine import DatabaseClock, transact
-from workers.db.interventions import Action
+from workers.db.interventions import (
+    Action,
+)
 from workers.deliver import (
     DeadChoice,
     abandon_some,

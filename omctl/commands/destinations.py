@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -54,19 +53,6 @@ for command in (resend, remove, backfill, abandon):
     destinations.add_command(command)
 
 
-@dataclass(frozen=True, slots=True)
-class DestinationState:
-    """The state of one destination, its waiting deliveries, and the last failure among them."""
-
-    name: str
-    url: str
-    events: tuple[str, ...]
-    state: str
-    waiting: int
-    oldest_waiting_at: datetime | None
-    last_failure: str | None
-
-
 @destinations.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
@@ -75,19 +61,19 @@ def list_(*, as_json: bool) -> None:
     with open_database() as engine:
         states = transact(engine, lambda connection: read_states(connection, configured))
     if as_json:
-        print_json({"destinations": [asdict(state) for state in states]})
+        print_json({"destinations": states})
         return
     print_table(
         ("destination", "state", "waiting", "since", "last failure", "events", "url"),
         [
             (
-                state.name,
-                state.state,
-                str(state.waiting),
-                format_time(state.oldest_waiting_at),
-                state.last_failure or "",
-                "\n".join(event.removeprefix("openmessaging:") for event in state.events),
-                state.url,
+                state["name"],
+                state["state"],
+                str(state["waiting"]),
+                format_time(state["oldest_waiting_at"]),
+                state["last_failure"] or "",
+                "\n".join(event.removeprefix("openmessaging:") for event in state["events"]),
+                state["url"] or "",
             )
             for state in states
         ],
@@ -95,7 +81,7 @@ def list_(*, as_json: bool) -> None:
     )
 
 
-def read_states(connection: Connection, configured: Mapping[str, Destination]) -> list[DestinationState]:
+def read_states(connection: Connection, configured: Mapping[str, Destination]) -> list[dict[str, Any]]:
     """Return the destinations that are configured, and those that deliveries wait for."""
     known = {row.name: row for row in connection.execute(select(destinations_table))}
     d = deliveries.c
@@ -111,15 +97,15 @@ def read_states(connection: Connection, configured: Mapping[str, Destination]) -
     for name in sorted({*configured, *waiting}):
         destination, found = configured.get(name), waiting.get(name)
         states.append(
-            DestinationState(
-                name,
-                destination.shown_url if destination else "",
-                destination.events if destination else (),
-                _describe_state(destination, known.get(name)),
-                found.number if found else 0,
-                found.oldest if found else None,
-                failures.get(name),
-            )
+            {
+                "name": name,
+                "url": destination.shown_url if destination else None,
+                "events": destination.events if destination else (),
+                "state": _describe_state(destination, known.get(name)),
+                "waiting": found.number if found else 0,
+                "oldest_waiting_at": found.oldest if found else None,
+                "last_failure": failures.get(name),
+            }
         )
     return states
 

@@ -18,13 +18,13 @@ from omctl.console import print_json, print_table, progress_bar
 from omctl.interventions import Run, Terms, begin, execute
 from omctl.options import dry_run_option, json_option, reason_option
 from workers.db.engine import transact
-from workers.db.interventions import (
-    SEARCH_ROWS,
-    Action,
+from workers.db.erasure import (
     encode_needles,
     erase_conversations,
-    find_conversations,
-    find_last_event_id,
+    search_conversations,
+)
+from workers.db.interventions import (
+    Action,
     record_decision,
     record_execution,
 )
@@ -89,7 +89,7 @@ def erase(
     erased: dict[str, int] = {}
     run = Run("", 0)
     with open_dead_letters() as session:
-        chosen = sorted({*conversations, *_search_conversations(session.engine, of_customers)})
+        chosen = sorted({*conversations, *_search(session.engine, of_customers)})
         needles = [*of_customers, *(conversation.encode() for conversation in chosen)]
 
         def erase_all(intervention_id: str | None) -> Iterator[int]:
@@ -126,18 +126,12 @@ def check_readable(state_directory: Path) -> None:
             ) from None
 
 
-def _search_conversations(engine: Engine, needles: Sequence[bytes]) -> set[str]:
-    """Return the conversations whose kept bodies name a customer; reads every body."""
-    found: set[str] = set()
-    if not needles:
-        return found
-    last = transact(engine, find_last_event_id)
+def _search(engine: Engine, needles: Sequence[bytes]) -> set[str]:
     with progress_bar() as bar:
-        task = bar.add_task("Bodies", total=last, note="")
-        for above in range(0, last, SEARCH_ROWS):
-            found |= transact(engine, partial(find_conversations, needles=needles, above=above))
-            bar.update(task, completed=above)
-    return found
+        task = bar.add_task("Bodies", total=None, note="")
+        return search_conversations(
+            engine, needles, lambda done, total: bar.update(task, completed=done, total=total)
+        )
 
 
 def _erase_rows(

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from messaging.environment import Environment
-from omctl.address_ranges import DIRECTIONS, FORMATS, SERVICE, Network, read_plain, select
+from omctl.address_ranges import FORMATS, SERVICE, Network, read_plain, select
 from omctl.connections import open_platform
 from omctl.console import print_json
 from omctl.installing import replace
@@ -34,10 +34,6 @@ Examples:
     help="nginx: $om_from_platform for a log or a rule; nftables: sets platform4 and platform6.",
 )  # fmt: skip
 @click.option(
-    "--direction", type=click.Choice(list(DIRECTIONS)), default="outbound", show_default=True,
-    help="From the platform's side: it posts from outbound addresses.",
-)  # fmt: skip
-@click.option(
     "--region", metavar="NAME",
     help="Such as eu-central-1 or mypurecloud.de; all for every region. Default: OM_GENESYS_REGION.",
 )  # fmt: skip
@@ -52,7 +48,6 @@ Examples:
 @json_option
 def ipranges(  # click passes them by name
     form: str,
-    direction: str,
     region: str | None,
     source: Path | None,
     output: Path | None,
@@ -67,7 +62,7 @@ def ipranges(  # click passes them by name
     of change. On an installed host om-ipranges.timer does this daily.
     """
     if source is None:
-        networks, heading = _fetch(region, direction)
+        networks, heading = _fetch(region)
     else:
         networks = read_plain(source.read_text())
         heading = f"Genesys Cloud, {SERVICE}: {len(networks)} networks from {source}"
@@ -86,15 +81,15 @@ def ipranges(  # click passes them by name
         click.echo(f"{output} {state}: {len(networks)} networks")
 
 
-def _fetch(region: str | None, direction: str) -> tuple[list[Network], str]:
+def _fetch(region: str | None) -> tuple[list[Network], str]:
     """Return the networks that the platform lists, and a heading for them."""
     environment = Environment()
     region = environment.string("OM_GENESYS_REGION") if region is None else region
     region = "" if region == EVERY_REGION else find_region(region)
     with open_platform(environment) as client:
-        networks = select(client.get(PATH), region, direction)
+        networks = select(client.get(PATH), region)
     where, today = region or "all regions", f"{datetime.now(UTC):%Y-%m-%d}"
-    return networks, f"Genesys Cloud, {SERVICE}, {direction}, {where}: {len(networks)} networks, {today}"
+    return networks, f"Genesys Cloud, {SERVICE}, {where}: {len(networks)} networks, {today}"
 
 
 def _read(output: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Final
 
 import click
@@ -34,14 +33,6 @@ class UnknownRevisionError(OpenMessagingError):
     """Nothing was changed; use a revision that `omctl migrate --dry-run --down base` lists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One revision to apply or to revert."""
-
-    revision: str
-    title: str
-
-
 @click.command(epilog=EXAMPLES)
 @click.option("--down", metavar="REVISION", help="Go down to REVISION; `base` deletes every table.")
 @click.option(
@@ -66,22 +57,18 @@ def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool, a
         readable = grant_reading(url, reader) if reader and not dry_run else []
     _report(current, steps, direction="down" if down else "up", is_done=not dry_run, as_json=as_json)
     if reader and not as_json:
-        rights = (
-            f"can read {', '.join(readable)}" if readable else "could read everything except bodies and texts"
-        )
-        click.echo(f"The role {reader} {rights}.")
+        tables = ", ".join(readable) or "everything except bodies and texts"
+        click.echo(f"The role {reader} {'can' if readable else 'could'} read {tables}.")
 
 
-def _plan(current: str | None, down: str | None) -> list[Step]:
+def _plan(current: str | None, down: str | None) -> list[dict[str, str]]:
     """Return the revisions to apply or revert, in order; none if a later version applied newer ones.
 
     Raises:
         UnknownRevisionError: This version does not have the revisions in between.
     """
     if not schema.is_newer(current):
-        if down:
-            return _list_steps(current or BASE, down)
-        return _list_steps(HEAD, current)[::-1]
+        return _list_steps(current or BASE, down) if down else _list_steps(HEAD, current)[::-1]
     if down:
         raise UnknownRevisionError(
             f"the tables are at {current}, newer than this version: use the omctl of that version"
@@ -89,14 +76,14 @@ def _plan(current: str | None, down: str | None) -> list[Step]:
     return []
 
 
-def _list_steps(upper: str, lower: str | None) -> list[Step]:
+def _list_steps(upper: str, lower: str | None) -> list[dict[str, str]]:
     """Return the revisions above *lower* up to *upper*, newest first."""
     schema.head_revision()
     try:
         found = list(ScriptDirectory(schema.DIRECTORY).iterate_revisions(upper, lower or BASE))
     except (CommandError, RevisionError) as error:
         raise UnknownRevisionError(f"no revisions between {lower or BASE} and {upper}: {error}") from error
-    return [Step(script.revision, script.doc.partition("\n")[0]) for script in found]
+    return [{"revision": script.revision, "title": script.doc.partition("\n")[0]} for script in found]
 
 
 def _apply(url: str, down: str | None, *, yes: bool) -> None:
@@ -109,15 +96,15 @@ def _apply(url: str, down: str | None, *, yes: bool) -> None:
     schema.downgrade(url, down)
 
 
-def _report(current: str | None, steps: list[Step], *, direction: str, is_done: bool, as_json: bool) -> None:
+def _report(
+    current: str | None, steps: list[dict[str, str]], *, direction: str, is_done: bool, as_json: bool
+) -> None:
     if as_json:
-        revisions = [asdict(step) for step in steps]
-        print_json({"from": current, "direction": direction, "steps": revisions, "done": is_done})
+        print_json({"from": current, "direction": direction, "steps": steps, "done": is_done})
     elif schema.is_newer(current):
         click.echo(f"The tables are at {current}, newer than this version; nothing was changed.")
     elif not steps:
         click.echo(f"Nothing to do: the database is at {current or BASE}.")
     else:
         state = "done" if is_done else "planned"
-        rows = [(step.revision, step.title, state) for step in steps]
-        print_table(("revision", "content", direction), rows)
+        print_table(("revision", "content", direction), [(*step.values(), state) for step in steps])

@@ -91,14 +91,8 @@ def reconcile(
     with open_database() as engine, cancellable() as cancelled:
         clock = DatabaseClock(engine)
         bounds = _find_bounds(engine, exchange, settings, since, clock.now_us())
-        reconciliation = Reconciliation(
-            engine,
-            clock,
-            open_platform_history(settings.genesys, engine, clock),
-            exchange=exchange,
-            bounds=bounds,
-            cancelled=cancelled,
-        )
+        history = open_platform_history(settings.genesys, engine, clock)
+        reconciliation = Reconciliation(engine, clock, history, exchange, bounds, cancelled)
         _compare(reconciliation, conversations, dry_run=dry_run, is_waived=despite_mismatch)
         left = reconciliation.wait_for_missing(0.0 if dry_run else wait_seconds)
         report(reconciliation.findings, bounds, left, as_json=as_json)

@@ -19,6 +19,8 @@ from omctl.options import again_option, intervention_options, rate_option, since
 from workers.db.engine import transact
 from workers.db.interventions import (
     Action,
+)
+from workers.db.past_events import (
     PastEventFilter,
     count_past_events,
     find_unfinished_replay,
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from messaging.admin import EventPublisher
-    from workers.db.interventions import PastEvent
+    from workers.db.past_events import (
+        PastEvent,
+    )
 
 BATCH: Final = 100
 """Events read at once. After a kill, up to this many are published again, without effect."""

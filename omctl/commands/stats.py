@@ -39,7 +39,6 @@ LABELS: Final = {
     "percent_within_3_s": "answered within 3 s, %",
     "percent_within_10_s": "answered within 10 s, %",
     "longest_s": "longest, s",
-    "shed": "refused with 429",
     "notified": "by webhook",
     "repeated": "repeated",
     "recovered": "recovered",
@@ -137,7 +136,7 @@ def _print_answers(answers: Mapping[str, Any]) -> None:
     rows = [
         (LABELS.get(name, name), *(_format(column[name]) for column in columns))
         for name, value in columns[0].items()
-        if not isinstance(value, dict)
+        if not isinstance(value, dict) and name != "shed"
     ]
     for part, label in (("within", "within {} s"), ("refused", "refused with {}")):
         rows += [

@@ -1,30 +1,86 @@
-"""Every command of the table can be called, and one is imported without the others."""
+"""The table of commands: names, groups, help, errors and JSON."""
 
+import json
+import re
 import subprocess
 import sys
 
 import click
+import pytest
 
 from omctl.__main__ import omctl as command_line
+from omctl.__main__ import run
 
 CONTEXT = click.Context(command_line)
+NAMES = command_line.list_commands(CONTEXT)
+
+
+def commands():
+    """Return each command, those of groups with their group's name."""
+    for name in NAMES:
+        command = command_line.get_command(CONTEXT, name)
+        for one in getattr(command, "commands", {"": command}).values():
+            yield (name, one.name) if isinstance(command, click.Group) else (name,), one
 
 
 def test_each_command_answers_to_its_name_in_the_table():
-    names = command_line.list_commands(CONTEXT)
-    assert [command_line.get_command(CONTEXT, name).name for name in names] == names
+    assert [command_line.get_command(CONTEXT, name).name for name in NAMES] == NAMES
 
 
-def test_each_command_can_print_json():
-    groups = [command_line.get_command(CONTEXT, name) for name in command_line.list_commands(CONTEXT)]
-    commands = [one for each in groups for one in getattr(each, "commands", {"": each}).values()]
-    silent = [each.name for each in commands if not any(one.name == "as_json" for one in each.params)]
-    assert silent == []
+def test_each_command_can_print_json_and_explains_each_option():
+    for path, command in commands():
+        options = [option for option in command.params if isinstance(option, click.Option)]
+        assert any(option.name == "as_json" for option in options), path
+        assert [option.name for option in options if not (option.help or option.show_default)] == [], path
 
 
-def test_a_command_that_touches_no_database_reads_nothing_of_one():
+def test_the_help_lists_groups_in_80_columns_without_importing_a_command(capsys):
+    assert run(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {"Install and connect:", "Look:", "Repair:"} <= set(lines)
+    listed = {line.split()[0] for line in lines if re.match(r"  [a-z-]+  ", line)}
+    assert set(NAMES) <= listed
+
+
+def test_the_help_takes_less_than_half_a_second_of_cpu():
     code = (
-        "import sys; from omctl.__main__ import omctl;"
-        "omctl(['sign', '--help'], standalone_mode=False); sys.exit('sqlalchemy' in sys.modules)"
+        "import sys, time; from omctl.__main__ import run; run(['--help']);"
+        "sys.exit(time.process_time() > 0.4 or 'sqlalchemy' in sys.modules or 'rich' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_a_command_that_touches_no_database_imports_nothing_of_one():
+    code = (
+        "import sys; from omctl.__main__ import run;"
+        "run(['sign', '--help']); sys.exit('sqlalchemy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["chek"], 2, "There is no command chek. Did you mean check?"),
+        (["replay"], 2, "Select events: --since"),
+        (["find"], 2, "Give either an ID or --customer ID."),
+        (["sign", "-"], 78, "OM_WEBHOOK_SECRETS is not set"),
+        (["erase"], 2, "Select what to erase"),
+    ],
+)
+def test_an_error_is_one_sentence_and_with_json_an_object(monkeypatch, capsys, arguments, status, message):
+    monkeypatch.delenv("OM_WEBHOOK_SECRETS", raising=False)
+    monkeypatch.setattr("sys.stdin", sys.__stdin__)
+    assert run([*arguments, "--json"]) == status
+    captured = capsys.readouterr()
+    error = json.loads(captured.out)["error"]
+    assert (error["status"], message in error["message"], message in captured.err) == (status, True, True)
+
+
+def test_a_shell_completes_commands():
+    environment = {"_OMCTL_COMPLETE": "bash_complete", "COMP_WORDS": "omctl de", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "omctl"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["plain,dead-letters", "plain,destinations"]

@@ -9,7 +9,9 @@ from sqlalchemy.exc import ProgrammingError
 
 from messaging.errors import OpenMessagingError
 from workers.db.engine import make_engine
-from workers.db.interventions import OPERATOR_SESSION
+from workers.db.interventions import (
+    OPERATOR_SESSION,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -12,7 +12,9 @@ from tests.integration.workers.consuming import depth, processor, wait_until
 from tests.integration.workers.events import deliver, event, native, payload_of
 from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run
 from workers.db.engine import transact
-from workers.db.interventions import record_decision
+from workers.db.interventions import (
+    record_decision,
+)
 from workers.db.reconcile import DialectProfile, read_arrivals, read_dialect_profile
 from workers.reconcile import DAY_US
 from workers.reconcile.reconstruction import reconstruct_events

@@ -7,10 +7,12 @@ erased event would take effect again, and bring its data back.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import LargeBinary, delete, func, literal, or_, select, update
 
+from workers.db.engine import transact
 from workers.db.models import (
     conversation_messages,
     deliveries,
@@ -22,10 +24,10 @@ from workers.db.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from sqlalchemy import Column, ColumnElement, Connection
+    from sqlalchemy import Column, ColumnElement, Connection, Engine
 
 SEARCH_ROWS: Final = 10_000
 """Bodies searched in one statement, by their ids: some milliseconds, so that progress can be shown."""
@@ -37,23 +39,32 @@ def encode_needles(identifier: str) -> tuple[bytes, ...]:
     return tuple({form.encode() for text in texts for form in (text, text.replace("/", "\\/"))})
 
 
-def find_last_event_id(connection: Connection) -> int:
-    """Return the highest id of a kept body, 0 without one."""
-    return connection.scalar(select(func.max(event_payloads.c.event_id))) or 0
+def search_conversations(
+    engine: Engine, needles: Iterable[bytes], report: Callable[[int, int], None] = lambda _done, _total: None
+) -> set[str]:
+    """Return the conversations of kept bodies that contain any of *needles*; reads every body.
 
-
-def find_conversations(connection: Connection, needles: Iterable[bytes], above: int) -> set[str]:
-    """Return the conversations of kept bodies that contain any of *needles*.
-
-    Searches only the SEARCH_ROWS event ids above *above*.
+    *report* gets the event id reached, and the last one, after each statement.
     """
+    wanted, found = list(needles), set[str]()
+    if not wanted:
+        return found
     ids = event_payloads.c.event_id
-    query = (
-        select(processed_events.c.conversation_id)
-        .join(event_payloads, ids == processed_events.c.id)
-        .where(ids > above, ids <= above + SEARCH_ROWS, _has_any(connection, event_payloads.c.body, needles))
-    )
-    return set(connection.scalars(query))
+    last: int = transact(engine, lambda connection: connection.scalar(select(func.max(ids)))) or 0
+
+    def search(connection: Connection, above: int) -> set[str]:
+        query = (
+            select(processed_events.c.conversation_id)
+            .join(event_payloads, ids == processed_events.c.id)
+            .where(ids > above, ids <= above + SEARCH_ROWS)
+            .where(_has_any(connection, event_payloads.c.body, wanted))
+        )
+        return set(connection.scalars(query))
+
+    for above in range(0, last, SEARCH_ROWS):
+        found |= transact(engine, partial(search, above=above))
+        report(above, last)
+    return found
 
 
 def erase_conversations(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from workers.db.interventions.records import Action
+from workers.db.interventions import Action
 from workers.db.models import event_payloads, interventions, processed_events
 from workers.parsing import microseconds_of
 

@@ -1,4 +1,4 @@
-"""omctl explain-signature: explain why a signature is not valid."""
+"""omctl sign, omctl explain-signature: sign a body, and explain why a signature is not valid."""
 
 from __future__ import annotations
 
@@ -10,12 +10,51 @@ import click
 from messaging.environment import Environment
 from omctl.console import print_json
 from omctl.options import json_option
-from omctl.signatures import SIGNATURE_HEADER, Diagnosis, diagnose, live_secrets
+from omctl.signatures import (
+    SIGNATURE_HEADER,
+    Diagnosis,
+    curl_line,
+    diagnose,
+    live_secrets,
+    newest_secret,
+)
+from webhook_api import signature
+from webhook_api.settings import parse_headers
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
 EXAMPLES = """\b
+Examples:
+  omctl sign event.json
+  printf %s '{"eventType":"x"}' | omctl sign -
+  omctl sign event.json --curl http://127.0.0.1:8080/webhooks/genesys/openmessaging
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("file", type=click.File("rb"))
+@click.option("--curl", "url", metavar="URL", help="Print a curl line that posts the body to URL.")
+@json_option
+def sign(file: BinaryIO, url: str | None, *, as_json: bool) -> None:
+    """Print the X-Hub-Signature-256 header for the bytes of FILE ("-": standard input).
+
+    The newest of OM_WEBHOOK_SECRETS signs. The bytes are signed as they are: a trailing newline counts.
+    """
+    environment = Environment()
+    body = file.read()
+    value = signature.sign(body, newest_secret(environment))
+    if as_json:
+        print_json({"header": SIGNATURE_HEADER, "value": value})
+    elif url:
+        path = None if file.name == "<stdin>" else file.name
+        headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
+        click.echo(curl_line(url, value, body, path, headers))
+    else:
+        click.echo(f"{SIGNATURE_HEADER}: {value}")
+
+
+EXPLAIN_EXAMPLES = """\b
 Examples:
   omctl explain-signature body.json \\
       --header 'sha256=zj0Sxr8Qpd5K1nDIoaLZbcMUR1KrosMvX/i6xp+XQyA='
@@ -23,7 +62,7 @@ Examples:
 """
 
 
-@click.command("explain-signature", epilog=EXAMPLES)
+@click.command("explain-signature", epilog=EXPLAIN_EXAMPLES)
 @click.argument("file", type=click.File("rb"))
 @click.option(
     "--header", required=True, metavar="VALUE", help="The value of X-Hub-Signature-256, as it arrived."

@@ -1,0 +1,217 @@
+"""omctl find: events that stopped at each place are found by each of their ids, with the next thing to do."""
+
+import hashlib
+import json
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import text
+
+from messaging.envelope import encode_properties
+from omctl.commands.find import find as command
+from simulator.platform import Fault
+from tests.integration.workers.events import deliver, native, routed, said
+from webhook_api.journal import encode_header
+from workers.db import timeline_search
+from workers.db.engine import transact
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def omctl(migrated_url, state):
+    """Run `omctl find` and return the events it finds."""
+
+    def run(*arguments, status=0):
+        environment = {"OM_DATABASE_URL": migrated_url, "OM_STATE_DIRECTORY": str(state)}
+        result = CliRunner().invoke(command, [*arguments, "--json"], env=environment, catch_exceptions=False)
+        assert result.exit_code == status, result.output
+        return json.loads(result.stdout)["events"]
+
+    return run
+
+
+def steps(found):
+    return [step["step"] for step in found["steps"]]
+
+
+SECRET_WORDS = "words that no screen may show"
+
+
+def test_a_delivered_event_is_complete_and_found_by_each_of_its_ids(stand, omctl, tmp_path):
+    delivery = deliver(native(1, text=SECRET_WORDS), request_id="request-of-nginx")
+    with stand.delivering(stand.crm):
+        stand.intake(delivery)
+        stand.settle()
+        stand.wait_for(lambda: not stand.waiting())
+    digest = hashlib.sha256(delivery.envelope.body).hexdigest()
+
+    [found] = omctl(digest, "--bundle", str(tmp_path / "bundle"))
+
+    assert (found["stopped"], found["body_sha256"], found["message_id"]) == (
+        None, digest, delivery.envelope.message_id,
+    )  # fmt: skip
+    assert steps(found) == [
+        "received",
+        "processed",
+        "settled, put in the outbox",
+        "delivery to crm: delivered",
+    ]
+    names = (
+        *(found["idempotency_key"], found["conversation_id"], str(found["event_id"]), found["message_id"]),
+        *("request-of-nginx", "m-1"),
+    )
+    assert [omctl(name) for name in names] == [[found]] * len(names)
+    bundle = (tmp_path / "bundle").read_text()
+    assert json.loads(bundle)["events"] == [found]
+    assert SECRET_WORDS not in bundle
+
+
+def _window(stand):
+    stand.intake(deliver(said("a", conversation="c-stopped")))
+    return "c-stopped"
+
+
+def _routing(stand):
+    stand.intake(deliver(routed("QUEUED", conversation="c-stopped")))
+    return "c-stopped"
+
+
+def _undelivered(stand):
+    with stand.delivering(stand.crm):
+        pass
+    stand.intake(deliver(said("a", conversation="c-stopped")))
+    stand.settle()
+    return "c-stopped"
+
+
+def _paused(stand):
+    identifier = _undelivered(stand)
+    stand.execute("UPDATE destinations SET paused_at = registered_at, paused_because = 'operator'")
+    return identifier
+
+
+def _refused(stand):
+    stand.inbox.fault_for = lambda _event: Fault(422)
+    with stand.delivering(stand.crm):
+        stand.intake(deliver(said("a", conversation="c-stopped")))
+        stand.settle()
+        stand.wait_for(lambda: stand.query("SELECT 1 FROM deliveries") and not stand.waiting())
+    return "c-stopped"
+
+
+def _dead_letter(stand):
+    stand.intake(deliver({"eventType": "news", "conversationId": "c-stopped"}, message_id="dead-1"))
+    return "dead-1"
+
+
+def _set_aside(stand):
+    identifier = _window(stand)
+    stand.execute("UPDATE conversations SET unsettled_because = 'ValueError'")
+    return identifier
+
+
+@pytest.mark.parametrize(
+    ("stop", "place", "advice"),
+    [
+        (_window, "in its conversation's window", "om-settle"),
+        (_set_aside, "cannot be settled: ValueError", "runbook"),
+        (_routing, "waiting for the platform", "om-settle"),
+        (_undelivered, "waiting for destination crm", "omctl destinations test crm"),
+        (_paused, "waiting for paused destination crm", "omctl destinations resume crm"),
+        (_refused, "destination crm did not accept it", "omctl destinations resend crm"),
+        (_dead_letter, "in the dead-letter queue, refused by intake", "omctl dead-letters replay dead-1"),
+    ],
+)
+def test_an_event_that_stopped_is_reported_with_its_place_and_the_next_command(
+    stand, omctl, stop, place, advice
+):
+    found = omctl(stop(stand))
+    assert [(place in event["stopped"], advice in event["advice"]) for event in found] == [(True, True)]
+
+
+def test_a_conflict_and_a_copy_are_steps_of_the_first_event(stand, omctl):
+    first = said("a", conversation="c-1", sequence=7)
+    stand.intake(deliver(first))
+    stand.intake(deliver(first))
+    stand.intake(deliver(first | {"novelty": 1}, message_id="conflicting"))
+
+    [found] = omctl("conflicting")
+
+    assert {"received again", "conflict"} <= set(steps(found))
+
+
+def test_a_decided_dead_letter_names_the_operator(stand, omctl):
+    stand.intake(deliver(b"{", message_id="dead-2"))
+    stand.execute(
+        "INSERT INTO interventions"
+        " (intervention_id, action, person, reason, selection, again, chosen, started_at)"
+        " SELECT 'i-1', 'discard-dead-letters', 'jo@host', 'a test', '{}', false, 1, recorded_at"
+        " FROM dead_letters"
+    )
+    stand.execute("UPDATE dead_letters SET intervention_id = 'i-1', decided_at = recorded_at")
+
+    [found] = omctl("dead-2")
+
+    assert (found["stopped"], steps(found)[-1]) == (None, "discard dead letters")
+    assert "jo@host: a test" in found["steps"][-1]["detail"]
+
+
+def test_an_event_in_this_hosts_journal_is_found_by_message_request_conversation_and_digest(omctl, state):
+    body = json.dumps(said(SECRET_WORDS, conversation="c-journal")).encode()
+    properties = encode_properties("m-journal", 1_700_000_000_000_000, "r-journal", "webhook")
+    directory = state / "journal" / "7-a"
+    directory.mkdir(parents=True)
+    (directory / "lock").touch()
+    (directory / "00000001.segment").write_bytes(encode_header(properties, body) + properties + body)
+
+    for identifier in ("m-journal", "r-journal", "c-journal", hashlib.sha256(body).hexdigest()):
+        [found] = omctl(identifier)
+        assert found["stopped"].startswith("in this host's journal")
+    assert SECRET_WORDS not in json.dumps(found)
+
+
+def test_a_customers_conversations_are_found_by_their_bodies(stand, omctl):
+    customer = {"id": "ext:customer:1", "role": "customer"}
+    stand.intake(deliver(said("a", conversation="c-1", participants=[customer])))
+    stand.intake(deliver(said("b", conversation="c-2")))
+    assert [event["conversation_id"] for event in omctl("--customer", "ext:customer:1")] == ["c-1"]
+
+
+def test_an_unknown_id_is_not_found_and_the_hints_say_where_it_may_be(migrated_url, omctl, state):
+    assert omctl("nothing", status=1) == []
+    environment = {"OM_DATABASE_URL": migrated_url, "OM_STATE_DIRECTORY": str(state)}
+    result = CliRunner().invoke(command, ["nothing"], env=environment)
+    assert "another edge host's journal" in result.stderr
+
+
+def test_every_query_uses_an_index(engine, intake):
+    if engine.dialect.name != "postgresql":
+        pytest.skip("the indexes of `omctl find` are PostgreSQL's")
+    for number in range(20):
+        intake(deliver(said("a", conversation=f"c-{number}")))
+    statements = []
+
+    def explain(connection):
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        from sqlalchemy import event as events  # noqa: PLC0415
+
+        def record(_connection, _cursor, statement, parameters, _context, _many):
+            statements.append((statement, parameters))
+
+        events.listen(engine, "before_cursor_execute", record)
+        timeline_search.find_timelines(connection, hashlib.sha256(b"x").hexdigest())
+        timeline_search.find_timelines(connection, "c-1")
+        events.remove(engine, "before_cursor_execute", record)
+        plans = []
+        for statement, parameters in statements:
+            rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+            plans.append("\n".join(row[0] for row in rows))
+        return plans
+
+    plans = transact(engine, explain)
+    assert len(plans) > 10
+    assert [plan for plan in plans if "Seq Scan" in plan and "destinations" not in plan] == []

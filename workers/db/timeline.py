@@ -1,0 +1,205 @@
+"""Describe what happened to an event: from its row to the last delivery, oldest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from workers.db.models import (
+    conversations,
+    deliveries,
+    destinations,
+    duplicate_events,
+    failed_receipts,
+    outbox,
+    reconciliation_gaps,
+    routing_updates,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from sqlalchemy import Column, Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened, at a known time; a step that is still to come has none."""
+
+    at: datetime | None
+    step: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Timeline:
+    """What happened to one event or dead letter, oldest first; `stopped` is None if it is complete."""
+
+    message_id: str
+    conversation_id: str | None
+    event_type: str | None
+    body_sha256: str | None
+    event_id: int | None = None
+    idempotency_key: str | None = None
+    steps: list[Step] = field(default_factory=list)
+    stopped: str | None = None
+    advice: str | None = None
+
+    def stop(self, place: str, advice: str) -> None:
+        """Record where the event stopped; the first place counts."""
+        if self.stopped is None:
+            self.stopped, self.advice = place, advice
+
+
+def read_rows(connection: Connection, column: Column[Any], values: Iterable[Any]) -> list[Any]:
+    """Return the rows of the column's table that have one of *values* in it."""
+    wanted = sorted({value for value in values if value is not None})
+    return list(connection.execute(select(column.table).where(column.in_(wanted)))) if wanted else []
+
+
+def trace_event(row: Any) -> Timeline:
+    """Return the timeline that a row of processed_events begins."""
+    timeline = Timeline(
+        row.message_id,
+        row.conversation_id,
+        row.event_type,
+        row.body_sha256.hex(),
+        row.id,
+        row.idempotency_key,
+    )
+    effect = "processed" if row.outcome == "processed" else "recorded without effect"
+    timeline.steps += [
+        Step(row.received_at, "received", f"source {row.source}, request {row.request_id or 'unknown'}"),
+        Step(row.processed_at, effect, row.reason or ""),
+    ]
+    if row.deliveries > 1:
+        copies = f"{row.deliveries} times in all, with effect once"
+        timeline.steps.append(Step(row.last_delivered_at, "received again", copies))
+    return timeline
+
+
+def trace_dead_letter(row: Any, decisions: Iterable[Any]) -> Timeline:
+    """Return the timeline of a dead letter, with an operator's decision about it."""
+    timeline = Timeline(row.message_id, row.conversation_id, row.event_type, row.body_sha256.hex())
+    timeline.idempotency_key = row.idempotency_key
+    place = f"destination {row.destination}" if row.destination else "intake"
+    timeline.steps += [
+        Step(row.received_at, "received", f"source {row.source}"),
+        Step(row.recorded_at, "dead-lettered", f"by {place}: {row.code}: {row.reason}"),
+    ]
+    for decision in decisions:
+        if decision.intervention_id == row.intervention_id:
+            detail = f"by {decision.person}: {decision.reason} (intervention {decision.intervention_id})"
+            timeline.steps.append(Step(row.decided_at, decision.action.replace("-", " "), detail))
+    if row.decided_at is None:
+        resend, replay = (
+            f"omctl destinations resend {row.destination}",
+            f"omctl dead-letters replay {row.message_id}",
+        )
+        advice = f'Correct the cause, then {resend if row.destination else replay} --reason "…".'
+        timeline.stop(f"in the dead-letter queue, refused by {place}", advice)
+    return timeline
+
+
+def add_conflicts(connection: Connection, by_id: dict[int, Timeline]) -> None:
+    """Add other bodies that came with the key of an event."""
+    for row in read_rows(connection, duplicate_events.c.event_id, by_id):
+        detail = f"message {row.message_id}, body {row.body_sha256.hex()}: same key, other content, no effect"
+        by_id[row.event_id].steps.append(Step(row.first_seen_at, "conflict", detail))
+
+
+def add_gaps(connection: Connection, by_key: dict[str | None, Timeline]) -> None:
+    """Add the events that reconciliation found missing, by idempotency key."""
+    for row in read_rows(connection, reconciliation_gaps.c.idempotency_key, by_key):
+        detail = f"not received by webhook; published again as {row.message_id}"
+        by_key[row.idempotency_key].steps.append(
+            Step(row.found_at, "found missing by reconciliation", detail)
+        )
+
+
+def add_routing(connection: Connection, by_id: dict[int, Timeline]) -> None:
+    """Add the routing updates and the platform's answers."""
+    for row in read_rows(connection, routing_updates.c.event_id, by_id):
+        timeline = by_id[row.event_id]
+        timeline.steps.append(Step(row.waits_since, "waits for the platform's state", row.routing_status))
+        if row.decision is None:
+            timeline.stop(
+                "waiting for the platform to confirm the routing update",
+                "Check that om-settle runs and the platform answers: omctl check.",
+            )
+            continue
+        answer = f"platform: {row.platform_status or 'no answer'}, verified: {row.verified}"
+        timeline.steps.append(Step(row.decided_at, f"routing update {row.decision}", answer))
+        if row.decision == "undecided":
+            timeline.stop(
+                "the platform never confirmed the routing update", "See docs/runbook.md, undecided updates."
+            )
+
+
+def add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[Any]) -> None:
+    """Add window, outbox entries, deliveries and Failed receipts."""
+    conversation_ids = {row.conversation_id for row in rows}
+    states = {
+        row.conversation_id: row
+        for row in read_rows(connection, conversations.c.conversation_id, conversation_ids)
+    }
+    in_conversation = outbox.c.conversation_id.in_(sorted(conversation_ids)) & outbox.c.event_id.in_(
+        sorted(by_id)
+    )
+    entries = (
+        {row.id: row for row in connection.execute(select(outbox).where(in_conversation))} if by_id else {}
+    )
+    for entry in entries.values():
+        late = "late: a newer event went before" if entry.late else ""
+        by_id[entry.event_id].steps.append(Step(entry.created_at, "settled, put in the outbox", late))
+    paused = {row.name for row in connection.execute(select(destinations)) if row.paused_at is not None}
+    for row in read_rows(connection, deliveries.c.outbox_id, entries):
+        _add_delivery(by_id[entries[row.outbox_id].event_id], row, is_paused=row.destination in paused)
+    for row in read_rows(connection, failed_receipts.c.event_id, by_id):
+        detail = row.problem or ""
+        by_id[row.event_id].steps.append(
+            Step(row.finished_at, f"Failed receipt {row.outcome or 'waits'}", detail)
+        )
+    settled = {entry.event_id for entry in entries.values()}
+    for row in rows:
+        if row.id not in settled and row.outcome == "processed":
+            _add_window(by_id[row.id], row, states.get(row.conversation_id))
+
+
+def _add_window(timeline: Timeline, row: Any, state: Any) -> None:
+    if state is None or state.window_opened_at is None or row.processed_at < state.window_opened_at:
+        return
+    timeline.steps.append(Step(None, "waits in its conversation's window", f"until {state.window_closes_at}"))
+    if state.unsettled_because:
+        timeline.stop(
+            f"its conversation cannot be settled: {state.unsettled_because}",
+            "See docs/runbook.md, conversations set aside.",
+        )
+    timeline.stop(
+        "in its conversation's window, not settled yet",
+        "It lasts 2 to 10 s. If it lasts longer, check that om-settle runs: omctl check.",
+    )
+
+
+def _add_delivery(timeline: Timeline, row: Any, *, is_paused: bool) -> None:
+    attempts = f"{row.attempts} failed attempts" if row.attempts else "no failed attempt"
+    answer = ", ".join(str(value) for value in (row.status, row.reason) if value is not None)
+    detail = f"{attempts}{', last answer: ' + answer if answer else ''}"
+    if row.first_attempt_at is not None:
+        timeline.steps.append(Step(row.first_attempt_at, f"first failed attempt at {row.destination}", ""))
+    state = row.outcome or "waits"
+    timeline.steps.append(Step(row.finished_at, f"delivery to {row.destination}: {state}", detail))
+    if row.outcome is None:
+        advice = "resume" if is_paused else "test"
+        timeline.stop(
+            f"waiting for {'paused ' if is_paused else ''}destination {row.destination}",
+            f"omctl destinations {advice} {row.destination}; omctl destinations list shows why it waits.",
+        )
+    elif row.outcome == "dead":
+        timeline.stop(
+            f"destination {row.destination} did not accept it",
+            f'Correct the cause, then omctl destinations resend {row.destination} --reason "…".',
+        )

@@ -1,0 +1,113 @@
+"""Find all that happened to the events which an id names; every query has an index."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import or_, select
+
+from workers.db.models import (
+    conversation_messages,
+    dead_letters,
+    duplicate_events,
+    interventions,
+    message_receipts,
+    processed_events,
+)
+from workers.db.timeline import (
+    Timeline,
+    add_conflicts,
+    add_gaps,
+    add_outbox,
+    add_routing,
+    read_rows,
+    trace_dead_letter,
+    trace_event,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import ColumnElement, Connection, Table
+
+MAX_EVENTS: Final = 500
+"""Events that one search shows, the newest of a longer conversation."""
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_MAX_ID: Final = 2**63 - 1
+
+
+def find_timelines(connection: Connection, identifier: str) -> list[Timeline]:
+    """Return the timelines of all events and dead letters that *identifier* names, oldest first.
+
+    Args:
+        connection: In a transaction.
+        identifier: The id of a message (ours or the platform's), request, conversation, event or dead letter;
+            an idempotency key; or the SHA-256 of a body.
+    """
+    rows = _find_events(connection, identifier)
+    rows_by_key = {row.idempotency_key: row for row in rows}
+    dead = _find_dead_letters(connection, identifier, rows_by_key)
+    timelines = [trace_event(row) for row in rows]
+    by_id = {timeline.event_id: timeline for timeline in timelines if timeline.event_id is not None}
+    add_conflicts(connection, by_id)
+    add_gaps(connection, {timeline.idempotency_key: timeline for timeline in timelines})
+    add_routing(connection, by_id)
+    add_outbox(connection, by_id, rows)
+    ids = [row.intervention_id for row in dead]
+    decisions = read_rows(connection, interventions.c.intervention_id, ids)
+    timelines += [trace_dead_letter(row, decisions) for row in dead]
+    for timeline in timelines:
+        timeline.steps.sort(key=lambda step: (step.at is None, step.at))
+    return sorted(timelines, key=lambda timeline: timeline.steps[0].at)  # type: ignore[arg-type, return-value]
+
+
+def _find_events(connection: Connection, identifier: str) -> list[Any]:
+    """Return the rows of processed_events; each condition has an index, so each is a query of its own."""
+    e, rows = processed_events.c, dict[int, Any]()
+    conditions = [
+        e.idempotency_key == identifier,
+        e.conversation_id == identifier,
+        e.message_id == identifier,
+        e.request_id == identifier,
+    ]
+    if _SHA256.fullmatch(identifier):
+        conditions.append(e.body_sha256 == bytes.fromhex(identifier))
+    if identifier.isdecimal() and int(identifier) <= _MAX_ID:
+        conditions.append(e.id == int(identifier))
+    ids: set[int] = set()
+    for table in (conversation_messages, message_receipts):
+        ids.update(
+            connection.scalars(select(table.c.event_id).where(table.c.platform_message_id == identifier))
+        )
+    ids.update(
+        connection.scalars(select(duplicate_events.c.event_id).where(_is_copy(duplicate_events, identifier)))
+    )
+    if ids:
+        conditions.append(e.id.in_(sorted(ids)))
+    for condition in conditions:
+        query = select(processed_events).where(condition).order_by(e.id.desc()).limit(MAX_EVENTS)
+        rows.update({row.id: row for row in connection.execute(query)})
+    return [rows[event_id] for event_id in sorted(rows)][-MAX_EVENTS:]
+
+
+def _is_copy(table: Table, identifier: str) -> ColumnElement[bool]:
+    """Return the condition of a row that has the identifier as message id, or as its body's SHA-256."""
+    condition: ColumnElement[bool] = table.c.message_id == identifier
+    if _SHA256.fullmatch(identifier):
+        condition = or_(condition, table.c.body_sha256 == bytes.fromhex(identifier))
+    return condition
+
+
+def _find_dead_letters(connection: Connection, identifier: str, keys: Iterable[str]) -> list[Any]:
+    d, rows = dead_letters.c, dict[str, Any]()
+    conditions = [
+        _is_copy(dead_letters, identifier),
+        d.conversation_id == identifier,
+        d.idempotency_key.in_([identifier, *keys]),
+    ]
+    for condition in conditions:
+        query = select(dead_letters).where(condition).limit(MAX_EVENTS)
+        rows.update({row.message_id: row for row in connection.execute(query)})
+    return list(rows.values())
