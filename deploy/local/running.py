@@ -53,7 +53,7 @@ def run(var: Path) -> None:
         # A signal is no fault.
         stack.enter_context(suppress(SystemExit))
         wait = stack.enter_context(run_processes(service.commands(), var))
-        if wait(service.is_ready, READY_SECONDS):
+        if wait(lambda: service.is_ready() and service.shows_status(), READY_SECONDS):
             text = greet(service, stack.enter_context(simulated_platform(service)))
             (var / "greeting").write_text(f"{text}\n")
             click.echo(f"\n{text}\n\n`cat var/greeting` shows this again.\n")

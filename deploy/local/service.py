@@ -79,6 +79,10 @@ class LocalService:
             return requests.get(f"{self.url}/health/ready", timeout=1.0).ok
         return False
 
+    def shows_status(self) -> bool:
+        """Return whether the status page is served."""
+        return answers(int(os.environ["OM_METRICS_BIND"].rpartition(":")[2]))
+
     def commands(self) -> dict[str, list[str]]:
         """Return the command of each process by its name."""
         roles = {"settle": ["settle"], "observe": ["observe"]}
