@@ -19,18 +19,7 @@ from workers.db.engine import WORKER_SESSION, DatabaseClock, check_schema, make_
 from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
 from workers.genesys import ConversationStates, GenesysClient, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
-from workers.observe import (
-    OBSERVER_SESSION,
-    ActivityReader,
-    Probe,
-    Probes,
-    check_broker,
-    make_app,
-    read_depths,
-    read_edge_health,
-    read_metrics,
-    serve,
-)
+from workers.observe import OBSERVER_SESSION, make_app, open_probes, serve
 from workers.presence import report_presence
 from workers.reconcile import EventsExchange, Reconciler, open_platform_history
 from workers.retain import RETENTION_SESSION, open_database, retain
@@ -240,16 +229,6 @@ def run_observe(settings: ObserveSettings) -> None:
     """Serve metrics and the status page until SIGTERM or SIGINT."""
 
     def build() -> Flask:
-        engine = make_engine(settings.database_url, OBSERVER_SESSION)
-        clock = DatabaseClock(engine)
-        depths = QueueDepths(settings.management_urls, settings.amqp_urls)
-        probes = Probes(
-            metrics=Probe("metrics", lambda: read_metrics(engine, clock)),
-            activity=Probe("activity", ActivityReader(engine).read),
-            broker=Probe("broker", lambda: check_broker(settings.amqp_urls), fresh_seconds=10.0),
-            depths=Probe("queues", lambda: read_depths(depths)) if settings.management_urls else None,
-            edge=Probe("edge", lambda: read_edge_health(settings.edge)),
-        )
-        return make_app(probes)
+        return make_app(open_probes(settings, make_engine(settings.database_url, OBSERVER_SESSION)))
 
     serve(build, settings.host, settings.port)

@@ -2,9 +2,9 @@
 
 from workers.observe.activity import ActivityReader
 from workers.observe.collector import ServiceCollector, build_worker_metrics, read_metrics
-from workers.observe.overview import Probes
+from workers.observe.overview import Probes, open_probes
 from workers.observe.page import make_app
-from workers.observe.probe import Probe, check_broker, read_depths, read_edge_health
+from workers.observe.probe import Probe
 from workers.observe.server import serve
 from workers.observe.settings import OBSERVER_SESSION, ObserveSettings, read_observe_settings
 
@@ -16,10 +16,8 @@ __all__ = [
     "Probes",
     "ServiceCollector",
     "build_worker_metrics",
-    "check_broker",
     "make_app",
-    "read_depths",
-    "read_edge_health",
+    "open_probes",
     "read_metrics",
     "read_observe_settings",
     "serve",

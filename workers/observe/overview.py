@@ -8,11 +8,16 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from prometheus_client import Metric
+from sqlalchemy import Engine
 
+from messaging.management import QueueDepths
 from messaging.topology import EVENTS_QUEUE, QUEUES
-from workers.observe.activity import Activity
+from workers.db.engine import DatabaseClock
+from workers.observe.activity import Activity, ActivityReader
 from workers.observe.alerts import BAD, WAIT, Alert, Samples, find_alerts, select_values
-from workers.observe.probe import Probe, Reading
+from workers.observe.collector import read_metrics
+from workers.observe.probe import Probe, Reading, check_broker, read_depths, read_edge_health
+from workers.observe.settings import ObserveSettings
 
 PAGE_SECONDS: Final = 2.5
 """How long the page waits for a part before it shows the last answer."""
@@ -54,6 +59,19 @@ class Probes:
     broker: Probe[None]
     depths: Probe[dict[str, int]] | None
     edge: Probe[dict[str, Any]]
+
+
+def open_probes(settings: ObserveSettings, engine: Engine) -> Probes:
+    """Return the probes of a running service; each has a thread of its own."""
+    clock = DatabaseClock(engine)
+    depths = QueueDepths(settings.management_urls, settings.amqp_urls)
+    return Probes(
+        metrics=Probe("metrics", lambda: read_metrics(engine, clock)),
+        activity=Probe("activity", ActivityReader(engine).read),
+        broker=Probe("broker", lambda: check_broker(settings.amqp_urls), fresh_seconds=10.0),
+        depths=Probe("queues", lambda: read_depths(depths)) if settings.management_urls else None,
+        edge=Probe("edge", lambda: read_edge_health(settings.edge)),
+    )
 
 
 def build_state(probes: Probes) -> dict[str, Any]:

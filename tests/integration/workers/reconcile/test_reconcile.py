@@ -415,7 +415,7 @@ def test_a_reconstructed_event_and_its_original_have_one_effect_in_either_order(
         history.record(native(1, type="Text"))
     history.record(original)
     conversation = history.conversation("c-1")
-    data = [as_data(conversation, each) for each in conversation.said]
+    data = [as_data(conversation, each) for each in conversation.known_messages]
     copies = reconstruct_events("c-1", data[0], DialectProfile("genesys", has_ids=True))
     copy = next(each for each in copies if each.event.receipt_status == original.get("status"))
     bodies = [copy.body, json.dumps(original).encode()]
