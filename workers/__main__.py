@@ -55,7 +55,7 @@ def intake(name: str) -> None:
 @main.command()
 @name_option
 def settle(name: str) -> None:
-    """Commit the conversations whose window has closed, and what the services behind are told."""
+    """Settle conversations whose window has closed, and write the outbox."""
     _start(f"settle {name}", read_settle_settings, lambda settings: run_settle(settings, name=name))
 
 

@@ -117,7 +117,7 @@ class Results:
         )
 
     def total(self, deliveries: int) -> Counter[str]:
-        """Return all counts of a batch of so many deliveries."""
+        """Return all counts of a batch."""
         total = Counter(self.counts)
         total.update(deliveries=deliveries, dead_lettered=len(self.recorded), put_off=len(self.retries))
         return total
