@@ -12,8 +12,8 @@ import requests
 from omctl.signatures import SIGNATURE_HEADER
 from tests.machines.composition import Composition
 from tests.machines.image import MachineError, docker, prepare_compose
+from tests.machines.progress import conclude, report
 from tests.machines.stand_ins import make_stand_ins
-from tests.machines.telling import conclude, tell
 from tests.machines.traffic import PATH
 from webhook_api.signature import sign
 
@@ -31,21 +31,21 @@ def run() -> bool:
     prepare_compose()
     with Composition() as composition:
         composition.up()
-        tell("docker compose up")
+        report("docker compose up")
         conversation = _send(composition)
-        tell("an event was answered 200 through the gateway, by TLS")
+        report("an event was answered 200 through the gateway, by TLS")
         _await("the event's row", lambda: _rows(composition, conversation) == 1)
-        tell("its row is in processed_events")
+        report("its row is in processed_events")
         _await("all targets up", lambda: _targets(composition) == {"edge:8080": "up", "observe:9464": "up"})
         rules = sum(len(group["rules"]) for group in _prometheus(composition, "rules")["groups"])
-        tell(f"Prometheus sees its targets, and has {rules} rules")
+        report(f"Prometheus sees its targets, and has {rules} rules")
         running = _running(composition)
         if running != LASTING:
             raise MachineError(f"not {LASTING} run but {running}")
         if restarted := _restarted(composition):
             raise MachineError(f"started again: {restarted}")
         composition.run("run", "--rm", "omctl", "check")
-        tell("omctl check finds no problem")
+        report("omctl check finds no problem")
     numbers = {"containers": sum(running.values()), "rules": rules, "rows": 1}
     return conclude("compose", numbers, passed=rules > 0)
 

@@ -13,7 +13,7 @@ PACKAGES: Final = "systemd,systemd-sysv,dbus,sudo,make,git,python3,ca-certificat
 
 
 class MachineError(Exception):
-    """A machine did not do what it was told; the text is what it said."""
+    """A command on a machine failed; the text is its output."""
 
 
 def docker(*arguments: str, text: str | None = None, timeout: float = 300.0) -> str:

@@ -6,12 +6,12 @@ from typing import Final
 from tests.machines import removal, slow_senders, units
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine, Network
-from tests.machines.telling import conclude, tell
+from tests.machines.progress import conclude, report
 from tests.machines.traffic import LAST_RETRIES_SECONDS, Traffic, settle
 
 RATE: Final = 20.0
 PAUSE_SECONDS: Final = 4.0
-"""After each strike: traffic flows again."""
+"""After each fault: traffic flows again."""
 
 DATABASE: Final = "postgresql@17-main"
 KILLED: Final = (
@@ -27,9 +27,9 @@ FAST_SCALER: Final = (
     " -e 's/^LOOK_SECONDS: Final = .*/LOOK_SECONDS: Final = 1.0/' workers/scale/settings.py"
 )
 """With its own times the scaler would need an hour to come and go at this rate."""
-MOST_WORKERS: Final = 4
+MAX_WORKERS: Final = 4
 BUDGET_SECONDS: Final = 25.0
-"""What the platform's retries outlast where each is refused at once."""
+"""The outage that the platform's retries outlast if each is refused at once."""
 
 
 STRANGER: Final = "ulimit -n 65536; exec python3 tests/machines/slow_senders.py"
@@ -41,13 +41,13 @@ ANSWER_SECONDS: Final = 1.0
 def run() -> bool:
     """Run the journey and print its last line; return whether nothing was lost or refused."""
     with Network("open-messaging-one", "10.83.47") as network, Machine(network, "om-1", 11) as machine:
-        tell("make install-vm, on a bare Debian 13")
+        report("make install-vm, on a bare Debian 13")
         machine.run(f"mkdir -p /etc/open-messaging && echo '{SETTINGS}' > /etc/open-messaging/environment")
         machine.run(FAST_SCALER)
         machine.run(f"make install-vm INSTALL='--server-name {machine.address} --firewall'")
         machine.run("omctl check && ! rabbitmqctl -q list_users | grep -q guest")
         running = units.services(machine)
-        tell("exposure: " + ", ".join(units.check_exposures(machine)))
+        report("exposure: " + ", ".join(units.check_exposures(machine)))
         with Traffic(machine, f"https://{machine.address}", rate=RATE) as traffic:
             _crowd(network, machine, traffic)
             _strike(machine)
@@ -73,23 +73,23 @@ def _crowd(network: Network, machine: Machine, traffic: Traffic) -> None:
             raise MachineError(
                 f"of {PROBES} webhooks beside {held} slow connections one took {seconds[-1]:.1f} s"
             )
-        tell(f"{held} slow connections: {PROBES} webhooks were answered in {seconds[-1]:.2f} s at most")
+        report(f"{held} slow connections: {PROBES} webhooks were answered in {seconds[-1]:.2f} s at most")
 
 
 def _strike(machine: Machine) -> None:
-    """Kill each unit, take the database away and bring it back; each is told when it is proven."""
+    """Kill each unit, take the database away and bring it back; each is reported when it is verified."""
     for unit in KILLED:
         before = units.main_pid(machine, unit)
         machine.run(f"systemctl kill --signal=KILL {unit}")
         units.wait_for(machine, unit, other_than=before)
-        tell(f"killed {unit}: it runs again")
+        report(f"killed {unit}: it runs again")
         time.sleep(PAUSE_SECONDS)
     machine.run(f"systemctl stop {DATABASE}")
-    units.wait_for_workers(machine, MOST_WORKERS)
-    tell(f"took the database away: a backlog, and {MOST_WORKERS} workers")
+    units.wait_for_workers(machine, MAX_WORKERS)
+    report(f"took the database away: a backlog, and {MAX_WORKERS} workers")
     machine.run(f"systemctl start {DATABASE}")
     units.wait_for_workers(machine, 1)
-    tell("brought it back: the backlog is gone, and all workers but one")
+    report("brought it back: the backlog is gone, and all workers but one")
 
 
 def _reboot(machine: Machine, traffic: Traffic) -> int:
@@ -109,7 +109,7 @@ def _reboot(machine: Machine, traffic: Traffic) -> int:
         raise MachineError("the machine was not booted again")
     time.sleep(LAST_RETRIES_SECONDS)
     given_up = traffic.given_up() - before
-    tell(f"rebooted under traffic: no edge answered for {away:.0f} s, given up meanwhile: {given_up}")
+    report(f"rebooted under traffic: no edge answered for {away:.0f} s, given up meanwhile: {given_up}")
     return given_up if away > BUDGET_SECONDS else 0
 
 
@@ -118,7 +118,7 @@ def _upgrade(machine: Machine) -> None:
     # A secret that was retired since, left over in a script: the traffic goes on under the one that is kept.
     machine.run(f"OM_WEBHOOK_SECRETS=retired make install-vm INSTALL='--server-name {machine.address}'")
     units.wait_for(machine, "om-api", other_than=before)
-    tell("upgraded in place")
+    report("upgraded in place")
 
 
 def _boot_time(machine: Machine) -> str:

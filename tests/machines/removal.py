@@ -5,7 +5,7 @@ from typing import Final
 from tests.machines import units
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine
-from tests.machines.telling import line, tell
+from tests.machines.progress import format_counts, report
 
 CREDENTIALS: Final = "/etc/open-messaging/credentials"
 NAMED: Final = "/root/named"
@@ -31,11 +31,11 @@ def run(machine: Machine) -> None:
     _expect(machine, "systemctl list-units --all --no-legend 'om-*' | wc -l", "0")
     _expect(machine, "ss -Hltn 'sport = :443 or sport = :8080' | wc -l", "0")
     _expect(machine, ROWS, str(kept))
-    tell(f"uninstalled: no unit and no port is left, {kept} events are")
+    report(f"uninstalled: no unit and no port is left, {kept} events are")
     _share(machine, omctl)
     rows = int(machine.run(ROWS))
     _purge(machine, omctl)
-    print(line("removal", {"kept": kept, "shared": rows - kept, "purged": rows}), flush=True)
+    print(format_counts("removal", {"kept": kept, "shared": rows - kept, "purged": rows}), flush=True)
 
 
 def _dry_run(machine: Machine) -> None:
@@ -58,7 +58,7 @@ def _share(machine: Machine, omctl: str) -> None:
     machine.run(f"omctl simulate {url} --events {EVENTS} --duplicates 0")
     machine.run(AWAIT.format(condition=f"-ge {EVENTS}"))
     machine.run("omctl check")
-    tell("an edge alone, moved to another port, of a broker that was named: its events wait in the queue")
+    report("an edge alone, moved to another port, of a broker that was named: its events wait in the queue")
     machine.run("omctl uninstall")
     database = f"OM_DATABASE_URL=$(cat {NAMED}/OM_DATABASE_URL)"
     machine.run(f"{broker} {database} {omctl} install --role worker")
@@ -66,7 +66,7 @@ def _share(machine: Machine, omctl: str) -> None:
         raise MachineError("a host of the role worker runs an edge")
     machine.run(AWAIT.format(condition="-eq 0"))
     machine.run("omctl check")
-    tell("a worker alone, of a database that was named: it has worked them off")
+    report("a worker alone, of a database that was named: it has worked them off")
 
 
 def _purge(machine: Machine, omctl: str) -> None:
@@ -75,7 +75,7 @@ def _purge(machine: Machine, omctl: str) -> None:
     _expect(machine, "rabbitmqctl -q list_queues name | grep -c open-messaging || true", "0")
     _expect(machine, "ls -d /etc/open-messaging /var/lib/open-messaging 2>/dev/null | wc -l", "0")
     _expect(machine, "getent passwd open-messaging open-messaging-scaler | wc -l", "0")
-    tell("purged: no event, no secret, no account is left")
+    report("purged: no event, no secret, no account is left")
 
 
 def _expect(machine: Machine, command: str, what: str) -> None:

@@ -10,7 +10,7 @@ from tests.machines.balancer import LoadBalancer
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine, Network
 from tests.machines.one_machine import SETTINGS
-from tests.machines.telling import conclude, tell
+from tests.machines.progress import conclude, report
 from tests.machines.traffic import LAST_RETRIES_SECONDS, Traffic, settle
 
 NAMES: Final = ("om-1", "om-2", "om-3")
@@ -43,16 +43,16 @@ def run() -> bool:
             traffic.wait_for(EVENTS)
             _lead(first, lost)
             lost.power_off()
-            tell(f"{lost.name} is lost: the queue's leader, an edge and workers")
+            report(f"{lost.name} is lost: the queue's leader, an edge and workers")
             traffic.wait_for(EVENTS)
-            tell("the other two take events in")
+            report("the other two take events in")
             lost.power_on()
             _wait_back(lost)
             traffic.wait_for(EVENTS)
             time.sleep(LAST_RETRIES_SECONDS)
         account = settle(machines, traffic)
         for refusal in traffic.refusals():
-            tell(f"refused: {refusal}")
+            report(f"refused: {refusal}")
     passed = not account["lost"] and not account["repeated"] and not account["refused"]
     return conclude("three", {"machines": len(machines), **account}, passed=passed)
 
@@ -62,12 +62,12 @@ def _install(machines: list[Machine]) -> None:
     first, *others = machines
     first.run(f"mkdir -p /etc/open-messaging && echo '{SETTINGS}' > /etc/open-messaging/environment")
     first.run(f"make install-vm INSTALL='{OPTIONS}'")
-    tell(f"{first.name}: installed, with the database of all")
+    report(f"{first.name}: installed, with the database of all")
     for machine in others:
         copied = first.run("tar -C / -cz etc/open-messaging opt/open-messaging usr/local/sbin/omctl | base64")
         machine.run("base64 -d | tar -C / -xz", text=copied)
         machine.run(f"omctl install {OPTIONS}")
-        tell(f"{machine.name}: joined")
+        report(f"{machine.name}: joined")
     if len(members := first.run(MEMBERS).split()) != len(machines):
         raise MachineError(f"the queue has the members {members}")
 
@@ -84,6 +84,6 @@ def _wait_back(machine: Machine) -> None:
     """Block until a machine that was off is whole again."""
     units.wait_for(machine, "om-api")
     units.wait_for(machine, "om-worker@1")
-    # Waits until it is started: it was told to at boot.
+    # Waits until it has started at boot.
     machine.run("systemctl start rabbitmq-server")
-    tell(f"{machine.name} is back")
+    report(f"{machine.name} is back")

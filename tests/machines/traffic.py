@@ -32,7 +32,7 @@ LAST_RETRIES_SECONDS: Final = 26.0
 
 
 class Traffic:
-    """`omctl simulate` beside the machines, until it is told to stop.
+    """`omctl simulate` beside the machines, until `stop`.
 
     Args:
         machine: Its certificate and secret are read; on a cluster all have the same.
@@ -117,7 +117,7 @@ class Traffic:
         return sum(not row.answered for row in self._rows())
 
     def refusals(self) -> list[str]:
-        """Say of each body that was given up how often it was sent, and what the last answer was."""
+        """Return for each body that was given up its attempts and the last answer."""
         return [
             f"{row.kind}, sent {row.attempts} times, at last answered {row.status or 'nothing'}"
             for row in self._rows()

@@ -1,4 +1,4 @@
-"""What systemd says of the units on a machine."""
+"""Query systemd about the units on a machine."""
 
 import re
 import time
@@ -8,36 +8,36 @@ from typing import Final
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine
 
-# Generous: the machine may share its processors with much else.
+# Generous, because the machine may share its CPUs.
 START_SECONDS: Final = 300.0
 SCALING_SECONDS: Final = 300.0
-TOLERABLE_EXPOSURE: Final = 1.5
+MAX_EXPOSURE: Final = 1.5
 
 
 def services(machine: Machine) -> list[str]:
-    """Return the services of ours that run."""
+    """Return our running services."""
     listed = machine.run("systemctl list-units --plain --no-legend --state=active 'om-*.service'")
     return [line.split()[0] for line in listed.splitlines()]
 
 
 def check_exposures(machine: Machine) -> Iterator[str]:
-    """Tell how exposed each unit is.
+    """Yield the exposure of each unit.
 
     Raises:
-        MachineError: One is exposed by more than that.
+        MachineError: One exceeds the limit.
     """
     listed = machine.run("systemctl list-unit-files --no-legend 'om-*.service' 'open-messaging-*.service'")
     for line in listed.splitlines():
         unit = line.split()[0].replace("@.", "@1.")
         said = machine.run(f"systemd-analyze security --no-pager {unit} | tail -2")
         found = re.search(r"exposure level for \S+: ([\d.]+)", said)
-        if found is None or float(found[1]) > TOLERABLE_EXPOSURE:
-            raise MachineError(f"{unit} is exposed by more than {TOLERABLE_EXPOSURE}: {said}")
+        if found is None or float(found[1]) > MAX_EXPOSURE:
+            raise MachineError(f"{unit} is exposed by more than {MAX_EXPOSURE}: {said}")
         yield f"{unit} {found[1]}"
 
 
 def main_pid(machine: Machine, unit: str) -> int:
-    """Return the unit's main process; 0 where it does not run."""
+    """Return the unit's main process; 0 if it does not run."""
     return int(machine.run(f"systemctl show --property=MainPID --value {unit}"))
 
 
@@ -45,7 +45,7 @@ def wait_for(machine: Machine, unit: str, *, other_than: int = 0) -> None:
     """Block until a unit is active under another process id than before.
 
     Raises:
-        MachineError: It has not come up in time.
+        MachineError: It did not start in time.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -58,10 +58,10 @@ def wait_for(machine: Machine, unit: str, *, other_than: int = 0) -> None:
 
 
 def wait_for_workers(machine: Machine, number: int) -> None:
-    """Block until so many intake workers run.
+    """Block until exactly *number* intake workers run.
 
     Raises:
-        MachineError: It has not come to that in time.
+        MachineError: This did not happen in time.
     """
     deadline = time.monotonic() + SCALING_SECONDS
     while time.monotonic() < deadline:

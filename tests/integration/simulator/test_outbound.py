@@ -1,4 +1,4 @@
-"""The platform's own webhooks, posted to a real server that answers as it is told."""
+"""The platform's own webhooks, posted to a real server with scripted answers."""
 
 from contextlib import contextmanager
 
@@ -32,8 +32,8 @@ def organisation():
     return organisation
 
 
-def sent(organisation, url, registered_id="w1"):
-    delivery = organisation.outbound.send(registered_id, url, {"X-Static": "value"}, PAYLOAD)
+def sent(organisation, url, registration_id="w1"):
+    delivery = organisation.outbound.send(registration_id, url, {"X-Static": "value"}, PAYLOAD)
     organisation.outbound.wait()
     return delivery
 
@@ -48,21 +48,19 @@ def sent(organisation, url, registered_id="w1"):
         ([503, 401], "refused"),
     ],
 )
-def test_what_is_refused_for_now_is_sent_again_and_what_is_refused_for_good_is_not(
-    organisation, answers, state
-):
+def test_a_temporary_refusal_is_retried_and_a_permanent_one_is_not(organisation, answers, state):
     left = list(answers)
     with receiver(lambda _body, _headers: left.pop(0)) as url:
         delivery = sent(organisation, url)
     assert (delivery.state, [status for status, _ in delivery.attempts]) == (state, answers)
 
 
-def test_a_receiver_that_is_away_is_tried_until_it_is_given_up(organisation):
+def test_an_unreachable_receiver_is_retried_until_the_delivery_is_given_up(organisation):
     delivery = sent(organisation, f"http://{LOOPBACK}:9/hook")
     assert (delivery.state, [status for status, _ in delivery.attempts]) == ("given up", [None] * 3)
 
 
-def test_each_try_is_signed_with_the_secret_of_that_moment_and_carries_the_headers(organisation):
+def test_each_attempt_has_the_headers_and_a_signature_by_the_current_secret(organisation):
     seen = []
 
     def answer(body, headers):
@@ -77,7 +75,7 @@ def test_each_try_is_signed_with_the_secret_of_that_moment_and_carries_the_heade
     assert seen == [(True, "value"), (False, "value")]
 
 
-def test_a_webhook_without_a_secret_is_not_signed_with_that_of_an_integration(organisation):
+def test_a_webhook_without_a_secret_is_not_signed_by_an_integrations_secret(organisation):
     seen = []
 
     def answer(_body, headers):
@@ -93,7 +91,7 @@ def test_a_webhook_without_a_secret_is_not_signed_with_that_of_an_integration(or
     assert seen == [False, True]
 
 
-def test_the_statistics_say_what_became_of_all(organisation):
+def test_the_statistics_count_every_delivery(organisation):
     left = [200, 503, 200, 400, 200]
     assert organisation.outbound.statistics("w1")["successRate"] is None
     with receiver(lambda _body, _headers: left.pop(0)) as url:

@@ -1,4 +1,4 @@
-"""What is told about a broker, and which one is taken first."""
+"""The description of a broker, and which one comes first."""
 
 from deploy.local.brokers import BrokerAddress, named_broker
 from tests.servers import in_virtual_host

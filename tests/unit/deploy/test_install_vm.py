@@ -40,7 +40,7 @@ class Host:
         self.settings = root / "etc"
         self.units = root / "units"
         self._stand_ins = root / "bin"
-        self._told = root / "told"
+        self._calls = root / "calls"
         self._script = root / "checkout" / "deploy" / "install-vm"
         for path in (self.opt, self.settings, self.units, self._stand_ins):
             path.mkdir()
@@ -73,7 +73,7 @@ class Host:
         environment = {
             "PATH": f"{self._stand_ins}:{os.environ['PATH']}",
             "STAND_INS": str(self._stand_ins),
-            "TOLD": str(self._told),
+            "TOLD": str(self._calls),
             "UNITS": str(self.units),
             "FAILS": "",
             "REFUSED": "no such word",
@@ -83,9 +83,9 @@ class Host:
             ["sh", str(self._script), *arguments], env=environment, capture_output=True, check=False
         ).returncode
 
-    def told(self, program):
+    def calls(self, program):
         """Return the arguments of each call of *program*."""
-        lines = self._told.read_text().splitlines() if self._told.exists() else []
+        lines = self._calls.read_text().splitlines() if self._calls.exists() else []
         return [line.removeprefix(f"{program} ") for line in lines if line.startswith(f"{program} ")]
 
     def environments(self):
@@ -103,8 +103,8 @@ def test_servers_and_secrets_that_an_ordinary_user_names_pass_sudo(host):
 
     assert host.run("--role", "edge", LANG="C", **dict.fromkeys(named, "a secret\nof two lines")) == 0
 
-    [told] = host.told("sudo")
-    kept, *command = told.split()
+    [call] = host.calls("sudo")
+    kept, *command = call.split()
     assert set(kept.removeprefix("--preserve-env=").split(",")) == {"PYTHON", *named}
     assert command == ["sh", "deploy/install-vm", "--role", "edge"]
 
@@ -114,7 +114,7 @@ def test_an_ordinary_user_who_names_nothing_needs_no_more_of_sudo(host):
 
     assert host.run() == 0
 
-    assert host.told("sudo") == ["--preserve-env=PYTHON sh deploy/install-vm"]
+    assert host.calls("sudo") == ["--preserve-env=PYTHON sh deploy/install-vm"]
 
 
 def test_the_environment_before_stays_and_older_ones_go(host):
@@ -124,7 +124,7 @@ def test_the_environment_before_stays_and_older_ones_go(host):
     assert host.run("--workers", "2") == 0
 
     assert host.environments() == ["20260301T000000Z", NOW]
-    assert host.told("omctl") == ["install --workers 2"]
+    assert host.calls("omctl") == ["install --workers 2"]
 
 
 @pytest.mark.parametrize("fails", ["early", "late"])
@@ -190,7 +190,7 @@ def test_the_new_environment_stays_though_the_clock_was_set_back(host):
 def test_only_files_with_a_hash_in_the_lock_file_are_installed(host):
     assert host.run() == 0
 
-    locked, wheel, own = host.told("pip")
+    locked, wheel, own = host.calls("pip")
     assert "--require-hashes --only-binary :all: --requirement deploy/requirements.lock" in locked
     assert "--no-build-isolation" in wheel
     assert "--no-deps" in own
@@ -201,21 +201,21 @@ def test_an_integrators_packages_are_installed_into_each_new_environment(host):
 
     assert host.run() == 0
 
-    additions = host.told("pip")[-1]
+    additions = host.calls("pip")[-1]
     assert "--constraint" in additions
     assert additions.endswith(f"--requirement {host.settings}/requirements.txt")
-    assert host.told("omctl") == ["install"]
+    assert host.calls("omctl") == ["install"]
 
 
 @pytest.mark.parametrize("refused", ["--wheel-dir", "--constraint"])
-def test_an_environment_that_was_not_finished_takes_nobodys_place(host, refused):
+def test_an_unfinished_environment_replaces_no_other(host, refused):
     (host.settings / "requirements.txt").write_text("order-mentions\n")
     (host.opt / "20260101T000000Z").mkdir()
 
     assert host.run(REFUSED=refused) == 1
 
     assert host.environments() == ["20260101T000000Z"]
-    assert host.told("omctl") == []
+    assert host.calls("omctl") == []
 
 
 def test_an_environment_stays_that_units_may_run_already(host):

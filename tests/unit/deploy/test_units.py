@@ -1,4 +1,4 @@
-"""What the units say of each other."""
+"""References between units."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What customers write by the integrator's own connector, as the simulated platform takes it."""
+"""Messages that customers send through the integrator's own connector."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def connector(organisation):
     return Connector(organisation)
 
 
-def test_a_customer_goes_on_with_the_open_conversation_and_another_begins_one(connector):
+def test_a_customer_continues_the_open_conversation_and_another_begins_one(connector):
     first, second = connector.write("Hello").json, connector.write("Anybody there?").json
     other = connector.write("Hello", customer="user-2").json
     assert first["conversationId"] == second["conversationId"] != other["conversationId"]
@@ -49,13 +49,13 @@ def test_a_customer_goes_on_with_the_open_conversation_and_another_begins_one(co
     assert [each["purpose"] for each in conversation["participants"]] == ["customer", "acd"]
 
 
-def test_what_it_can_make_nothing_of_is_refused(connector):
+def test_incomplete_messages_are_refused(connector):
     assert connector.write("Hello", integration_id="unknown").status_code == 404
     assert connector.write("").status_code == 400
     assert connector.write("Hello", customer="").status_code == 400
 
 
-def test_every_answer_says_how_much_of_the_limit_is_used(connector, organisation):
+def test_every_answer_shows_the_used_part_of_the_rate_limit(connector, organisation):
     organisation.requests_per_minute = 2
     answers = [connector.ask("GET", "/conversations/unknown") for _ in range(3)]
     assert [each.status_code for each in answers] == [404, 404, 429]

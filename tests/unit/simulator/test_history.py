@@ -1,4 +1,4 @@
-"""What the simulated platform's history says is what the platform sent, or meant to send."""
+"""The simulated platform's history holds what the platform sent or withheld."""
 
 import json
 from datetime import UTC, datetime
@@ -54,20 +54,20 @@ def listed(ask, interval, size=25):
         number += 1
 
 
-def test_every_message_and_receipt_is_told_once_whatever_the_order_and_the_copies(ask):
+def test_every_message_and_receipt_is_in_the_history_once_despite_disorder_and_copies(ask):
     sent = [json.loads(post.body) for post in traffic(PLAN)]
     kinds = ("Text", "Structured", "Receipt")
     expected = {(each["id"], each["type"], each.get("status")) for each in sent if each["type"] in kinds}
-    told = []
+    found = []
     for conversation_id in {each["conversationId"] for each in sent}:
         path = f"/conversations/messages/{conversation_id}"
         shown = ask(path)["participants"]
         ids = [message["messageId"] for each in shown for message in each["messages"]]
         for data in ask(f"{path}/messages/bulk", ids)["entities"]:
-            said = [data["normalizedMessage"], *data["normalizedReceipts"]]
-            told += [(each["id"], each["type"], each.get("status")) for each in said]
+            contents = [data["normalizedMessage"], *data["normalizedReceipts"]]
+            found += [(one["id"], one["type"], one.get("status")) for one in contents]
     known = {identity for identity, kind, _ in expected if kind != "Receipt"}
-    assert sorted(told, key=repr) == sorted({each for each in expected if each[0] in known}, key=repr)
+    assert sorted(found, key=repr) == sorted({each for each in expected if each[0] in known}, key=repr)
 
 
 def test_conversations_are_listed_by_the_day_they_started_page_by_page(ask):
@@ -78,7 +78,7 @@ def test_conversations_are_listed_by_the_day_they_started_page_by_page(ask):
     assert listed(ask, f"{second}/{second}") == []
 
 
-def test_what_is_malformed_or_too_much_is_refused(ask):
+def test_malformed_and_too_large_queries_are_refused(ask):
     query = "/analytics/conversations/details/query"
     ask(query, {"interval": "yesterday"}, status=400)
     ask(
