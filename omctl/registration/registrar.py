@@ -7,7 +7,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from messaging.errors import OpenMessagingError
-from omctl.registration.configured import SECRET, Configured, Difference, find_differences
+from omctl.registration.configured import SECRET, Configured
+from omctl.registration.differences import Difference, find_differences
 from workers.genesys import GenesysClient, PlatformUnavailableError
 
 PAGE_SIZE: Final = 100

@@ -45,18 +45,7 @@ def create_platform(
     app.register_blueprint(api, url_prefix=API)
     app.register_error_handler(ApiError, ApiError.render)
 
-    @app.post("/oauth/token")
-    def issue_token() -> Response | tuple[Response, int]:
-        """Issue an access token for the client's credentials."""
-        if organisation.login_answers:
-            body, status = organisation.login_answers.popleft()
-            return Response(body, status)
-        if request.form.get("grant_type") != "client_credentials":
-            return jsonify(error="unsupported_grant_type"), 400
-        if not _has_credentials(organisation):
-            return jsonify(error="invalid_client", description="client not found"), 400
-        token, seconds = organisation.issue_token(), organisation.token_seconds
-        return jsonify(access_token=token, token_type="bearer", expires_in=seconds)  # noqa: S106  a type
+    app.add_url_rule("/oauth/token", "login", view_func=lambda: _issue_token(organisation), methods=["POST"])
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -85,6 +74,18 @@ def serve_platform(
             yield url
     finally:
         organisation.outbound.stop()
+
+
+def _issue_token(organisation: Organisation) -> Response | tuple[Response, int]:
+    if organisation.login_answers:
+        body, status = organisation.login_answers.popleft()
+        return Response(body, status)
+    if request.form.get("grant_type") != "client_credentials":
+        return jsonify(error="unsupported_grant_type"), 400
+    if not _has_credentials(organisation):
+        return jsonify(error="invalid_client", description="client not found"), 400
+    token, seconds = organisation.issue_token(), organisation.token_seconds
+    return jsonify(access_token=token, token_type="bearer", expires_in=seconds)  # noqa: S106  a type
 
 
 def _api(organisation: Organisation, chats: Chats) -> Blueprint:

@@ -44,6 +44,11 @@ def history_routes(history: History) -> Blueprint:
             raise NotFoundError
         return as_data(found, known)
 
+    _add_analytics(routes, history)
+    return routes
+
+
+def _add_analytics(routes: Blueprint, history: History) -> None:
     @routes.post("/analytics/conversations/details/query")
     def query_details() -> Response:
         """Return the conversations that started on a day of the interval.
@@ -69,8 +74,6 @@ def history_routes(history: History) -> Blueprint:
             raise ApiError(400, "bad.request", f"At most {MAX_PAGE_SIZE} ids.")
         found = [history.conversation(conversation_id) for conversation_id in ids]
         return jsonify(conversations=[_as_analytics(one) for one in found if one is not None])
-
-    return routes
 
 
 def _find(history: History, conversation_id: str) -> PastConversation:

@@ -76,6 +76,11 @@ def page_routes(organisation: Organisation, chats: Chats, event_status: EventSta
             ],
         )
 
+    _add_actions(page, chats)
+    return page
+
+
+def _add_actions(page: Blueprint, chats: Chats) -> None:
     @page.post("/page/conversations")
     def begin() -> tuple[Response, int]:
         """Begin a conversation."""
@@ -97,8 +102,6 @@ def page_routes(organisation: Organisation, chats: Chats, event_status: EventSta
         request.get_json()
         chats.end(conversation_id)
         return jsonify(id=conversation_id)
-
-    return page
 
 
 def _message() -> tuple[str, bool]:
