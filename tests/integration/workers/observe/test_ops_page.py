@@ -232,7 +232,7 @@ def open_page(browser, busy):
 def keep_picture(page, name):
     """Take the pictures that docs/operations.md shows, if OM_TEST_PICTURES names their folder."""
     if folder := os.environ.get("OM_TEST_PICTURES"):
-        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+        page.screenshot(path=f"{folder}/{name}.png")
 
 
 def test_it_shows_what_flows_what_is_stuck_and_the_next_command(open_page):
