@@ -41,7 +41,7 @@ processed_events = Table(
     column(
         "request_id",
         Text,
-        "Its request's, as in the gateway's log and the answer's header",
+        "Id of its request, as in the gateway's log and the answer's header",
         nullable=True,
     ),
     UniqueConstraint("idempotency_key"),

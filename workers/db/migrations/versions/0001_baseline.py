@@ -361,7 +361,7 @@ def _create_processed_events() -> None:
         _column(
             "request_id",
             sa.Text,
-            "Its request's, as in the gateway's log and the answer's header",
+            "Id of its request, as in the gateway's log and the answer's header",
             nullable=True,
         ),
         sa.UniqueConstraint("idempotency_key", name="uq_processed_events_idempotency_key"),
