@@ -24,7 +24,7 @@ def test_events_that_come_back_together_leave_one_connection_and_all_arrive(
     with running(edge):
         edge.start(wait_for_broker=False)
         # Nothing live: it would come back alone, before the first slice of what was left.
-        _wait_until(lambda: edge.log.read_text().count("an event came back") >= 3)
+        _wait_until(lambda: edge.log.read_text().count("an event was returned") >= 3)
         declare_topology(vhost.amqp_url)
         bodies += [b'{"live":%d}' % number for number in range(200)]
         assert {post(edge.url, body).status_code for body in bodies[-200:]} == {200}
