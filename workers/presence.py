@@ -15,7 +15,7 @@ from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, delete_worker_report, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
     from workers.db.engine import DatabaseClock
     from workers.db.stats import Figures
@@ -51,21 +51,11 @@ def report_presence(
             connection, role, worker, started_us=started_us, now_us=clock.now_us(), figures=counts
         )
 
-    def attempt(work: Callable[[Connection], None]) -> None:
-        try:
-            transact(engine, work)
-        except RetryLaterError:
-            return
-        except Exception as error:  # noqa: BLE001  # the outermost loop of a thread that must not end
-            logger().warning("worker_not_reported", reason=type(error).__name__)
-        finally:
-            engine.dispose()
-
     def run() -> None:
-        attempt(note)
+        _attempt(engine, note)
         while not stopped.wait(REPORT_SECONDS):
-            attempt(note)
-        attempt(lambda connection: delete_worker_report(connection, role, worker))
+            _attempt(engine, note)
+        _attempt(engine, lambda connection: delete_worker_report(connection, role, worker))
 
     thread = threading.Thread(target=run, name="presence", daemon=True)
     thread.start()
@@ -74,3 +64,14 @@ def report_presence(
     finally:
         stopped.set()
         thread.join(GOODBYE_SECONDS)
+
+
+def _attempt(engine: Engine, work: Callable[[Connection], None]) -> None:
+    try:
+        transact(engine, work)
+    except RetryLaterError:
+        return
+    except Exception as error:  # noqa: BLE001  # the outermost loop of a thread that must not end
+        logger().warning("worker_not_reported", reason=type(error).__name__)
+    finally:
+        engine.dispose()

@@ -123,14 +123,7 @@ def enter_conversations(
     Returns:
         The events, each with its position in its conversation.
     """
-    entries: dict[str, _Entry] = {}
-    for each in claimed:
-        event = each.event
-        entry = entries.get(event.conversation_id)
-        if entry is None:
-            entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
-            entries[event.conversation_id] = entry
-        entry.add(event, transitions)
+    entries = _collect(claimed, transitions)
     window = (now_us, now_us + bounds.quiet_us, now_us + bounds.limit_us)
     rows = [
         (
@@ -150,8 +143,22 @@ def enter_conversations(
     ]
     # Events are numbered after those of their conversation that were committed before.
     positions = {key: count - entries[key].events for key, count in _ENTER.execute(connection, rows)}
-    entered = []
+    return [_number(each, positions) for each in claimed]
+
+
+def _collect(claimed: Sequence[ClaimedEvent], transitions: frozenset[str]) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = {}
     for each in claimed:
-        positions[each.event.conversation_id] += 1
-        entered.append(ClaimedEvent(each.event_id, each.arrival, positions[each.event.conversation_id]))
-    return entered
+        event = each.event
+        entry = entries.get(event.conversation_id)
+        if entry is None:
+            entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
+            entries[event.conversation_id] = entry
+        entry.add(event, transitions)
+    return entries
+
+
+def _number(claimed: ClaimedEvent, positions: dict[str, int]) -> ClaimedEvent:
+    key = claimed.event.conversation_id
+    positions[key] += 1
+    return ClaimedEvent(claimed.event_id, claimed.arrival, positions[key])
