@@ -1,11 +1,14 @@
 """Every command, with every server away, hung or refusing: one plain sentence, and no name of a library."""
 
 import json
+import logging
 import re
 import socket
+import sys
 import time
 
 import pytest
+import structlog
 from sqlalchemy import create_engine, text
 
 from omctl.__main__ import run
@@ -154,9 +157,13 @@ def make_read_only(url):
 
 def invoke(command):
     try:
-        return run([*command, "--json"])
+        return run([*command, "--json"], sys.stderr)
     except SystemExit as ended:
         return ended.code
+    finally:
+        # The stream of this test is closed after it.
+        structlog.reset_defaults()
+        logging.getLogger().handlers.clear()
 
 
 @pytest.mark.parametrize(

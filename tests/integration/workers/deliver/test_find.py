@@ -130,7 +130,8 @@ def test_an_event_that_stopped_is_reported_with_its_place_and_the_next_command(
     stand, omctl, stop, place, advice
 ):
     found = omctl(stop(stand))
-    assert [(place in event["stopped"], advice in event["advice"]) for event in found] == [(True, True)]
+    # A delivery that was given up has a dead letter of its own, too.
+    assert (True, True) in [(place in event["stopped"], advice in event["advice"]) for event in found]
 
 
 def test_a_conflict_and_a_copy_are_steps_of_the_first_event(stand, omctl):
