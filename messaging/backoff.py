@@ -1,7 +1,5 @@
 """Choose how long to wait before the next attempt: exponential, with jitter."""
 
-from __future__ import annotations
-
 import random
 
 FIRST_SECONDS = 0.2

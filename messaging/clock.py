@@ -1,7 +1,5 @@
 """Read the clocks: the wall clock for stored times, the monotonic clock for intervals."""
 
-from __future__ import annotations
-
 import time
 from typing import Protocol
 

@@ -3,8 +3,6 @@
 It crosses journal and broker like an event, so that it survives what events survive, and holds counts alone.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Final

@@ -5,20 +5,16 @@ have the same three fields, and pika's general encoder costs more than the rest 
 (docs/performance.md). The edge's properties are decoded here too, those of other publishers by pika.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import struct
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import Final, TypeGuard
 
 from pika.spec import BasicProperties
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 WEBHOOK: Final = "webhook"
 RECONCILE: Final = "reconcile"

@@ -5,20 +5,16 @@ environment; the file that NAME_FILE names; the file NAME in systemd's credentia
 variable and never repeat a value: it may be a secret.
 """
 
-from __future__ import annotations
-
 import math
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from messaging.errors import ConfigurationError
 from messaging.log import LEVELS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 SETTINGS_FILE: Final = "OM_SETTINGS_FILE"
 """Names a file that, unlike an environment, can be read again."""

@@ -1,7 +1,5 @@
 """Define the errors raised on purpose: each is an instruction to the code that catches it."""
 
-from __future__ import annotations
-
 EX_CONFIG = 78
 """The exit status of a refusal to start (sysexits.h), at which systemd does not restart."""
 

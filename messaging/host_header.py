@@ -1,15 +1,10 @@
 """Check a request's Host header, so that a foreign page cannot read ours through a browser on this host."""
 
-from __future__ import annotations
-
 import socket
+from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def is_own_host(host: str) -> bool:

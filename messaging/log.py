@@ -3,17 +3,13 @@
 Event names are static snake_case. Fields contain identifiers, never bodies, tokens or personal data.
 """
 
-from __future__ import annotations
-
+import asyncio
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import structlog
-
-if TYPE_CHECKING:
-    import asyncio
 
 LEVELS = ("debug", "info", "warning", "error")
 

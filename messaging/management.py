@@ -1,19 +1,15 @@
 """Query RabbitMQ's management API: queue depths, members and alarms."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import requests
 
 from messaging.broker import virtual_host
 from messaging.topology import QUEUES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 TIMEOUT_SECONDS: Final = 2.0
 """The API sets no limit to a call itself; a hung one must not delay the next for long."""

@@ -1,7 +1,5 @@
 """Integrate a worker process with systemd: readiness, watchdog, the log."""
 
-from __future__ import annotations
-
 import faulthandler
 import os
 import signal
@@ -9,15 +7,13 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from messaging.environment import Settings
 from messaging.errors import ConfigurationError
 from messaging.log import configure_logging, logger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FEEDS_PER_PATIENCE: Final = 10
 """Feeding restarts the watchdog's thread, so it is done only this often in the time that it waits."""

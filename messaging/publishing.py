@@ -5,13 +5,14 @@ connection and one timer: without a connection the publisher makes one, and it g
 in time. Callbacks of a connection that was given up are ignored: they mean nothing for the next one.
 """
 
-from __future__ import annotations
-
+import asyncio
 import time
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pika import spec
+from pika.channel import Channel
 
 from messaging.backoff import delay_before
 from messaging.broker import (
@@ -25,12 +26,6 @@ from messaging.broker import (
 )
 from messaging.log import logger
 from messaging.topology import EVENTS_QUEUE, EXCHANGE
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterable
-
-    from pika.channel import Channel
 
 STABLE_SECONDS: Final = 10.0
 """After a connection that lasted this long, the next attempt starts without delay."""

@@ -1,15 +1,11 @@
 """List every setting, and find OM_ variables that are none."""
 
-from __future__ import annotations
-
 import difflib
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 from messaging.environment import PREFIX, variables_now
 from messaging.log import logger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 KNOWN: Final = frozenset(
     """

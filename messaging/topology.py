@@ -12,8 +12,6 @@ or outranked by another, with one click, and a quorum queue without its dead-let
 messages. There is no length limit and no TTL anywhere: without publisher confirms both lose events silently.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 EXCHANGE: Final = "open-messaging"

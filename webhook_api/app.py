@@ -1,19 +1,19 @@
 """Put one edge process together: every object gets its collaborators here."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from messaging.clock import SystemClock
+from messaging.clock import Clock, SystemClock
+from messaging.edge_statistics import EdgeStatistics
 from messaging.envelope import STATISTICS, encode_properties
 from messaging.log import log_callback_failure, logger
 from messaging.publishing import Publisher
 from webhook_api.application import EdgeApplication
-from webhook_api.backpressure import DepthPoller, LoadShedder, Watermarks
+from webhook_api.backpressure import DepthPoller, LoadShedder, QueueReport, Watermarks
 from webhook_api.extensions import load_extensions
 from webhook_api.health import Health, has_peer_with_room, report, write_status
 from webhook_api.http import Limits, Service
@@ -28,16 +28,9 @@ from webhook_api.relay import (
     Relay,
     delete_expired,
 )
+from webhook_api.settings import EdgeSettings
 from webhook_api.signature import secret_id
 from webhook_api.statistics import Refusals, Statistics
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from messaging.clock import Clock
-    from messaging.edge_statistics import EdgeStatistics
-    from webhook_api.backpressure import QueueReport
-    from webhook_api.settings import EdgeSettings
 
 STATUS_SECONDS = 1.0
 DAY_SECONDS = 86_400.0

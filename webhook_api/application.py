@@ -5,32 +5,24 @@ skips nothing that is hooked into Flask, which saves three quarters of the CPU t
 (docs/decisions/0013). Otherwise, and for every other request, Flask dispatches.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Final
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import flask
 from flask import Blueprint, Flask, json, jsonify, request
+from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, default_exceptions
 
 from messaging.host_header import is_own_host
 from messaging.log import logger
 from webhook_api.extensions import dispatch_parts, find_hook
-from webhook_api.http import REQUEST_ID, DeferredBody, render
-from webhook_api.ingest import ACCEPTED, NOT_DURABLE, TOO_LARGE
+from webhook_api.health import Health
+from webhook_api.http import REQUEST_ID, DeferredBody, Response, render
+from webhook_api.ingest import ACCEPTED, NOT_DURABLE, TOO_LARGE, Ingest
 from webhook_api.metrics import CONTENT_TYPE, render_metrics
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from types import TracebackType
-    from wsgiref.types import StartResponse, WSGIEnvironment
-
-    from flask.typing import ResponseReturnValue
-
-    from webhook_api.health import Health
-    from webhook_api.http import Response
-    from webhook_api.ingest import Ingest
-    from webhook_api.relay import Relay
+from webhook_api.relay import Relay
 
 WEBHOOK_PATH: Final = "/webhooks/genesys/openmessaging"
 BUS_PATH: Final = "/webhooks/genesys/events"

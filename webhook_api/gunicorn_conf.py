@@ -1,9 +1,7 @@
 """Configure gunicorn for the edge: `gunicorn -c python:webhook_api.gunicorn_conf`."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 # The processes' modules are imported once, before the fork, so that a new process answers at once: importing
 # alone takes seconds on a busy machine. The modules open nothing and start no thread.
@@ -13,10 +11,8 @@ from messaging.log import configure_logging, logger
 from messaging.setting_names import warn_of_unknown_settings
 from webhook_api.app import Edge
 from webhook_api.extensions import load_extensions
+from webhook_api.http import Service
 from webhook_api.settings import EdgeSettings, ReloadableSettings
-
-if TYPE_CHECKING:
-    from webhook_api.http import Service
 
 try:
     _settings = EdgeSettings.from_environment()

@@ -3,8 +3,6 @@
 Each process writes its status to its journal directory, so that any of them can report for the host.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import time

@@ -3,25 +3,19 @@
 Flask's view and the short path to it (webhook_api/application.py) call the same function.
 """
 
-from __future__ import annotations
-
 import hmac
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+from messaging.clock import Clock
 from messaging.envelope import REQUEST_ID_LENGTH, WEBHOOK, encode_properties
+from webhook_api.backpressure import LoadShedder
 from webhook_api.http import REQUEST_ID, Response, environ_key
 from webhook_api.journal import JournalFullError
+from webhook_api.relay import Relay
+from webhook_api.settings import EdgeSettings
 from webhook_api.signature import HEADER, SignatureVerifier, explain
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
-
-    from messaging.clock import Clock
-    from webhook_api.backpressure import LoadShedder
-    from webhook_api.relay import Relay
-    from webhook_api.settings import EdgeSettings
-    from webhook_api.statistics import Refusals
+from webhook_api.statistics import Refusals
 
 SIGNATURE_KEY: Final = environ_key(HEADER)
 REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"

@@ -1,22 +1,15 @@
 """Render the health report as Prometheus metrics."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from messaging.edge_statistics import BOUNDS_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from prometheus_client import Metric
-
-    from webhook_api.health import Health
+from webhook_api.health import Health
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

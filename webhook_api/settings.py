@@ -1,21 +1,17 @@
 """Read the edge's settings from its environment, or refuse to start; take new ones up at a reload."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from messaging.broker import parameters_of
 from messaging.environment import Environment, Settings, setting
 from messaging.errors import ConfigurationError
 from messaging.log import configure_logging, logger
 from webhook_api.extensions import load_extensions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MEBIBYTE: Final = 1024 * 1024
 MAX_MESSAGE_BYTES: Final = 16 * MEBIBYTE

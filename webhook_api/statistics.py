@@ -1,19 +1,15 @@
 """Count this process's responses and their delay, and log a sample of the refusals."""
 
-from __future__ import annotations
-
 import socket
 from bisect import bisect_left
 from collections import Counter
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from messaging.clock import Clock
 from messaging.edge_statistics import BOUNDS_SECONDS, EdgeStatistics
 from messaging.log import logger
-
-if TYPE_CHECKING:
-    from messaging.clock import Clock
-    from webhook_api.http import Response
+from webhook_api.http import Response
 
 FIRST_BOUND: Final = BOUNDS_SECONDS[0]
 NOT_DURABLE: Final = "503"

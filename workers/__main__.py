@@ -1,10 +1,9 @@
 """Run a worker in the foreground: `python -m workers intake --name 1`."""
 
-from __future__ import annotations
-
 import os
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 import click
 
@@ -28,10 +27,6 @@ from workers.retain import read_retain_settings
 from workers.scale import read_scale_settings
 from workers.settings import read_intake_settings
 from workers.settle import read_settle_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 Settings = TypeVar("Settings")
 

@@ -1,14 +1,16 @@
 """Compose the roles: each gets its settings and every collaborator as an argument."""
 
-from __future__ import annotations
-
 import secrets
 import signal
 import socket
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from flask import Flask
+from sqlalchemy import Connection, Engine
+
+from messaging.clock import Clock
 from messaging.consuming import Consumer
 from messaging.errors import RetryLaterError
 from messaging.log import logger
@@ -16,41 +18,27 @@ from messaging.management import QueueDepths
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
 from workers.db.engine import WORKER_SESSION, DatabaseClock, check_schema, make_engine
-from workers.deliver import DeadLetterPublisher, Deliverer, FailedReceipts
-from workers.genesys import ConversationStates, GenesysClient, RequestBudget
+from workers.deliver import DeadLetterPublisher, Deliverer, DeliverSettings, FailedReceipts
+from workers.genesys import ConversationStates, GenesysClient, GenesysSettings, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
-from workers.observe import OBSERVER_SESSION, make_app, open_probes, serve
+from workers.observe import OBSERVER_SESSION, ObserveSettings, make_app, open_probes, serve
 from workers.presence import report_presence
-from workers.reconcile import EventsExchange, Reconciler, open_platform_history
-from workers.retain import RETENTION_SESSION, open_database, retain
+from workers.reconcile import EventsExchange, Reconciler, ReconcileSettings, open_platform_history
+from workers.retain import RETENTION_SESSION, RetainSettings, open_database, retain
 from workers.role import Role
 from workers.scale import (
     CONVERSATIONS_PER_SETTLER,
     DELIVERIES_PER_DELIVERER,
     Processes,
     Scaler,
+    ScaleSettings,
     Units,
     count_due_conversations,
     count_due_deliveries,
     make_backlog_reader,
 )
-from workers.settle import Settler, Verifier
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from flask import Flask
-    from sqlalchemy import Connection, Engine
-
-    from messaging.clock import Clock
-    from workers.deliver import DeliverSettings
-    from workers.genesys import GenesysSettings
-    from workers.observe import ObserveSettings
-    from workers.reconcile import ReconcileSettings
-    from workers.retain import RetainSettings
-    from workers.scale import ScaleSettings
-    from workers.settings import IntakeSettings
-    from workers.settle import SettleSettings
+from workers.settings import IntakeSettings
+from workers.settle import Settler, SettleSettings, Verifier
 
 
 def run_settle(settings: SettleSettings, *, name: str) -> None:

@@ -7,8 +7,6 @@ deadline, or if the answer is too long, a `requests.RequestException` is raised,
 the body of a streamed answer is read from `raw`.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import socket
@@ -16,15 +14,13 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-
-if TYPE_CHECKING:
-    import requests
 
 
 @dataclass(slots=True)

@@ -1,13 +1,9 @@
 """Find the items at fault: do the work for many at once, and for fewer if it fails."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from messaging.errors import RetryLaterError, StatementRefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 Item = TypeVar("Item")
 

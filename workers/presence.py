@@ -1,24 +1,17 @@
 """Record every ten seconds that a worker runs, and its counts."""
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from sqlalchemy import Connection, Engine
 
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.log import logger
-from workers.db.engine import make_engine, transact
-from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, delete_worker_report, record_worker_report
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sqlalchemy import Connection, Engine
-
-    from workers.db.engine import DatabaseClock
-    from workers.db.stats import Figures
+from workers.db.engine import DatabaseClock, make_engine, transact
+from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, Figures, delete_worker_report, record_worker_report
 
 GOODBYE_SECONDS: Final = 1.0
 """How long a stop waits for the database. Without the last report the worker counts as silent for an hour."""

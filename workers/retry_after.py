@@ -4,8 +4,6 @@ Source:
     RFC 9110, section 10.2.3: seconds, or a date.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 

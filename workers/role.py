@@ -1,21 +1,16 @@
 """Run a role that works on SQL: repeat its steps until it is stopped, and wait for what is away."""
 
-from __future__ import annotations
-
 import contextvars
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from messaging.backoff import delay_before
 from messaging.errors import RetryLaterError
 from messaging.log import logger
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from messaging.process import ServiceManager
+from messaging.process import ServiceManager
 
 IDLE_SECONDS: Final = 0.03
 """Between two looks at a database without work: little beside the 100 ms that settling and delivering

@@ -1,7 +1,5 @@
 """Settings of an intake worker."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from messaging.environment import Environment

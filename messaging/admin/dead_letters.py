@@ -1,28 +1,21 @@
 """Give one operator at a time the dead letters, window by window; publish those of destinations."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pika
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import ChannelClosedByBroker
+from pika.spec import BasicProperties
 
 from messaging.admin.session import EventPublisher, broker_session
 from messaging.broker import confirms_within
-from messaging.envelope import envelope_of
+from messaging.envelope import Envelope, envelope_of
 from messaging.errors import OpenMessagingError
 from messaging.topology import DEAD_LETTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
-    from pika.spec import BasicProperties
-
-    from messaging.envelope import Envelope
 
 LOCK_QUEUE: Final = "open-messaging.dead-letters-in-hand"
 """An empty queue that only one connection can have: its owner works with the dead letters."""

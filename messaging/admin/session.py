@@ -1,12 +1,12 @@
 """Connect to a broker for as long as a piece of work lasts, and publish events with confirms."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pika
+from pika.adapters.blocking_connection import BlockingConnection
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import (
     AMQPConnectionError,
@@ -19,16 +19,9 @@ from pika.exceptions import (
 )
 
 from messaging.broker import CLOSE_SECONDS, confirms_within, parameters_of
-from messaging.envelope import decode_properties, encode_properties
+from messaging.envelope import Envelope, decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError, ConfigurationError
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pika.adapters.blocking_connection import BlockingConnection
-
-    from messaging.envelope import Envelope
 
 CONFIRM_SECONDS: Final = 30.0
 """For one event: a shorter alarm is waited out, a longer one is reported to the operator."""

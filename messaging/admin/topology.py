@@ -1,19 +1,14 @@
 """Compare the broker's exchanges and queues with the topology, declare missing ones, look into queues."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import ChannelClosedByBroker
 
 from messaging import topology
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 NOT_FOUND: Final = 404
 PRECONDITION_FAILED: Final = 406

@@ -1,7 +1,5 @@
 """Parse the broker's addresses, with the same heartbeat and time limits everywhere, and its close reasons."""
 
-from __future__ import annotations
-
 import re
 import sys
 from typing import Final

@@ -5,23 +5,17 @@ release, so setup.cfg pins pika below the next one; the unit tests of `messaging
 of publisher, consumer and confirms use every one of them.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.adapters.blocking_connection import BlockingConnection
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 from pika.exceptions import AMQPConnectionError
 
+from messaging.broker.frames import DeliveryReader
 from messaging.errors import BrokerUnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pika.adapters.blocking_connection import BlockingConnection
-
-    from messaging.broker.frames import DeliveryReader
 
 CLOSE_SECONDS: Final = 5.0
 """How long the broker may take to answer that a connection is to be closed."""

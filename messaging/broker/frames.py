@@ -7,18 +7,13 @@ byte as pika's `basic_publish` does; exchange, routing key and flags never chang
 once.
 """
 
-from __future__ import annotations
-
 import struct
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from pika import frame, spec
 
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Receiver = Callable[[int, bytes, bytes], None]
 """Called with a delivery tag, the content properties (flags and values, encoded) and the body."""

@@ -1,20 +1,15 @@
 """Keep a subscription up over a list of nodes, notice a stuck one, and stop in good order."""
 
-from __future__ import annotations
-
 import asyncio
 import time
-from typing import TYPE_CHECKING
 
 from messaging.backoff import delay_before
 from messaging.broker import ATTEMPT_SECONDS, parameters_of
+from messaging.consuming.delivery import Processor
 from messaging.consuming.processing import Processing
 from messaging.consuming.subscription import Subscription
 from messaging.log import log_callback_failure, logger
-
-if TYPE_CHECKING:
-    from messaging.consuming.delivery import Processor
-    from messaging.process import ServiceManager, Watchdog
+from messaging.process import ServiceManager, Watchdog
 
 TICK_SECONDS = 0.2
 """How soon a signal takes effect. Its handler only sets a flag: it may interrupt the holder of a lock."""

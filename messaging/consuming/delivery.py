@@ -1,19 +1,13 @@
 """A message that a consumer receives, and the outcome of processing a batch of them."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
-from messaging.envelope import decode_properties, envelope_of, own_envelope
+from pika.spec import BasicProperties
+
+from messaging.envelope import Envelope, decode_properties, envelope_of, own_envelope
 from messaging.topology import DEAD_LETTER_RECORDS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pika.spec import BasicProperties
-
-    from messaging.envelope import Envelope
 
 MAX_RETURNS: Final = 1_000_000
 """Above any delivery limit, and well within a database column."""

@@ -7,24 +7,18 @@ that were committed are identified by their keys when the broker delivers them a
 the process (messaging/process.py).
 """
 
-from __future__ import annotations
-
+import asyncio
 import contextvars
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from messaging.backoff import delay_before
+from messaging.consuming.delivery import Delivery, Processor, Settlement
 from messaging.errors import RetryLaterError
 from messaging.log import logger
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Sequence
-
-    from messaging.consuming.delivery import Delivery, Processor, Settlement
 
 
 @dataclass(eq=False, slots=True)

@@ -1,15 +1,11 @@
 """Settle deliveries: acknowledge durable ones together, and retry others after a delay."""
 
-from __future__ import annotations
-
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    from messaging.consuming.delivery import Delivery
+from messaging.consuming.delivery import Delivery
 
 ACKNOWLEDGE_SECONDS: Final = 0.05
 """How long a settled delivery waits for others. If the worker is killed meanwhile, the broker delivers it

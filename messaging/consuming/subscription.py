@@ -11,27 +11,20 @@ Delivery tags rise within the channel, and batches are formed and processed in t
 acknowledgement never covers a delivery whose batch is not durable, nor a delayed one.
 """
 
-from __future__ import annotations
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+from pika.channel import Channel
+from pika.connection import Parameters
+from pika.spec import BasicProperties
 
-from messaging.broker import BrokerConnection, DeliveryReader, describe
-from messaging.consuming.delivery import read_delivery, read_encoded_delivery
+from messaging.broker import BrokerConnection, DeliveryReader, Receiver, describe
+from messaging.consuming.delivery import Delivery, Settlement, read_delivery, read_encoded_delivery
+from messaging.consuming.processing import Processing
 from messaging.consuming.settling import Acknowledger, DelayedRetries
 from messaging.log import logger
 from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE, UNROUTED
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Sequence
-
-    from pika.channel import Channel
-    from pika.connection import Parameters
-    from pika.spec import BasicProperties
-
-    from messaging.broker import Receiver
-    from messaging.consuming.delivery import Delivery, Settlement
-    from messaging.consuming.processing import Processing
 
 QUEUES = (EVENTS_QUEUE, UNROUTED, DEAD_LETTER_RECORDS)
 

@@ -3,8 +3,6 @@
 These are pure functions: the poller and the probes bring the samples, the load shedder acts.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, replace
 from typing import Final

@@ -1,19 +1,15 @@
 """Poll the management API for the events queue, on a thread of its own, never in a request."""
 
-from __future__ import annotations
-
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from messaging.log import logger
 from messaging.management import ManagementApi, Members, QueueTotals, quote_vhost
 from messaging.topology import EVENTS_QUEUE
 from webhook_api.backpressure.admission import DepthSample
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 POLL_SECONDS: Final = 1.0
 

@@ -3,11 +3,10 @@
 Everything here runs on the loop; the poller's thread posts its samples to it.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from messaging.clock import Clock
 from messaging.log import logger
 from webhook_api.backpressure.admission import (
     DepthSample,
@@ -19,9 +18,6 @@ from webhook_api.backpressure.admission import (
     retry_after,
     update,
 )
-
-if TYPE_CHECKING:
-    from messaging.clock import Clock
 
 PROBE_FRESH_SECONDS: Final = 3.0
 """Six probes' time: an older probe's count is no longer better than the management API's."""

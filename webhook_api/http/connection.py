@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from select import POLLIN, poll
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from webhook_api.http.request import RequestReader
 from webhook_api.http.response import CONTINUE, Response, encode_response
-from webhook_api.http.wsgi import DeferredResponse, make_environ
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from webhook_api.http.service import Service
-    from webhook_api.http.wsgi import DeferredBody
+from webhook_api.http.service import Service
+from webhook_api.http.wsgi import DeferredBody, DeferredResponse, make_environ
 
 RECEIVE_BYTES: Final = 64 * 1024
 _BUFFER: Final = memoryview(bytearray(RECEIVE_BYTES))

@@ -1,16 +1,12 @@
 """Check a request's head by RFC 9110 and RFC 9112, beyond what the parser checks."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from webhook_api.http.response import Response
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_LENGTH_DIGITS: Final = 19
 """No real Content-Length is longer, and Python refuses to read a number of several thousand digits."""

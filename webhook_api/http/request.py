@@ -1,9 +1,8 @@
 """Parse HTTP/1.1 requests from a connection's bytes, within limits, each into its WSGI environ."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from io import BytesIO, RawIOBase
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import httptools
 
@@ -18,9 +17,6 @@ from webhook_api.http.head import (
     parse_request_line,
 )
 from webhook_api.http.response import Response
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 """Limit of a request's head and of its trailers, however they arrive; the platform's head is below 1 KiB."""

@@ -1,7 +1,5 @@
 """Render responses: for WSGI, and as the bytes of HTTP/1.1."""
 
-from __future__ import annotations
-
 import json
 import time
 from email.utils import formatdate

@@ -1,23 +1,17 @@
 """Accept connections, a limited number of them, and spread them over the processes of the host."""
 
-from __future__ import annotations
-
+import asyncio
 import errno
 import resource
+import socket
+from collections.abc import Iterable
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from messaging.log import logger
-from webhook_api.http.connection import HttpConnection
-
-if TYPE_CHECKING:
-    import asyncio
-    import socket
-    from collections.abc import Iterable
-
-    from webhook_api.http.connection import Connections
-    from webhook_api.http.service import Limits
+from webhook_api.http.connection import Connections, HttpConnection
+from webhook_api.http.service import Limits
 
 ACCEPTS_AT_ONCE: Final = 2
 ACCEPT_PAUSE_SECONDS: Final = 0.0005

@@ -1,16 +1,11 @@
 """Define what the server needs of the application that it serves, and what it grants senders."""
 
-from __future__ import annotations
-
+import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterable
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-    from webhook_api.http.response import Response
+from webhook_api.http.response import Response
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,12 @@ gunicorn's documented extension point is `worker_class`. gunicorn keeps the arbi
 forking, signals and the watch over hung processes.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 import sys
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from gunicorn.config import Config
 from gunicorn.workers.base import Worker
@@ -20,10 +18,8 @@ from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import logger
 from webhook_api.http.connection import Connections
 from webhook_api.http.server import HttpServer, fit_descriptors, raise_descriptor_limit
+from webhook_api.http.service import Service
 from webhook_api.http.wsgi import WsgiAdapter
-
-if TYPE_CHECKING:
-    from webhook_api.http.service import Service
 
 REFUSED: Final = {
     "threads": "one process has one loop and no thread for requests",

@@ -1,17 +1,13 @@
 """Call the WSGI application for one whole request (PEP 3333), and defer its response if necessary."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from time import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+from wsgiref.types import WSGIApplication
 
 from messaging.log import logger
 from webhook_api.http.response import Response, encode, encode_response
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from wsgiref.types import WSGIApplication
 
 REQUEST_ID: Final = "webhook_api.request_id"
 """Environ key of the id under which the application accepted a request; the response repeats it."""

@@ -10,8 +10,6 @@ A directory whose lock is free has no owner: its process is dead, and a living o
 Names that begin with a dot are being created or removed, and are ignored.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import re
@@ -19,10 +17,8 @@ import secrets
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Final
 
 LOCK_NAME: Final = "lock"
 STATUS_NAME: Final = "status.json"

@@ -1,14 +1,10 @@
 """Check whether the journal's disk accepts writes, before and after it has refused one."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from webhook_api.journal.directory import TRIAL_NAME
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOW_BYTES: Final = 64 * 1024
 """With less free space, one of the next larger events of the platform would be refused."""

@@ -3,20 +3,16 @@
 The events appended in one turn of the loop are written by one `write` (docs/decisions/0186).
 """
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from messaging.log import logger
 from webhook_api.journal.directory import Segment, sync_directory
 from webhook_api.journal.disk import DiskHealth
 from webhook_api.journal.process_directory import ProcessDirectory
 from webhook_api.journal.segments import RECORD_BYTES, encode_records
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SEGMENT_BYTES: Final = 1024 * 1024
 """A segment is read as a whole for republishing, so this bounds the memory of recovery."""

@@ -6,11 +6,10 @@ fit into it. While a process of an earlier master still runs, or what it left fi
 too, so that the limit holds for everything on the host.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from messaging.log import logger
 from webhook_api.journal.directory import (
@@ -25,10 +24,6 @@ from webhook_api.journal.directory import (
     segment_number,
     segment_path,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 class ProcessDirectory:

@@ -7,21 +7,16 @@ magic 4 │ properties length 2 │ body length 4 │ CRC-32 of both 4 │ prope
 The magic lets a reader find the next record behind damage. All numbers are little-endian.
 """
 
-from __future__ import annotations
-
 import struct
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 from zlib import crc32
 
 from messaging.log import logger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from webhook_api.journal.directory import Segment
+from webhook_api.journal.directory import Segment
 
 MAGIC: Final = b"\x89OMJ"
 HEADER: Final = struct.Struct("<4sHII")

@@ -5,21 +5,15 @@ seen to have a majority. Without a majority RabbitMQ may silently lose what was 
 given up, so that everything unproven is published again on a new one.
 """
 
-from __future__ import annotations
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
-from typing import TYPE_CHECKING, Final
-
-from messaging.publishing import BrokerState
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from messaging.clock import Clock
-    from messaging.publishing import Publisher
-    from webhook_api.backpressure import LoadShedder, QueueReport
-    from webhook_api.journal import Segment
-    from webhook_api.relay.majority import MajorityWatch
-    from webhook_api.relay.proof import DeliveryProof
+from messaging.clock import Clock
+from messaging.publishing import BrokerState, Publisher
+from webhook_api.backpressure import LoadShedder, QueueReport
+from webhook_api.journal import Segment
+from webhook_api.relay.majority import MajorityWatch
+from webhook_api.relay.proof import DeliveryProof
 
 STALL_SECONDS: Final = 120.0
 """A proof takes seconds. RabbitMQ may also forget a publish without ever refusing its confirm, and all later

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from messaging.log import logger
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from webhook_api.backpressure import QueueReport
+from webhook_api.backpressure import QueueReport
 
 FRESH_SECONDS: Final = 10.0
 """How long one look at a majority counts: several polls, of which one or two may time out."""

@@ -4,20 +4,15 @@ RabbitMQ closes the channel for such an event, and for its neighbours with it, a
 So its body goes into a file of its own for an operator, with the reason beside it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from messaging.envelope import decode_properties, envelope_of
 from messaging.log import logger
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from webhook_api.journal import Entry
+from webhook_api.journal import Entry
 
 SET_ASIDE: Final = ("oversized", "damaged")
 """Directories below the state directory whose files hold customers' data."""

@@ -8,14 +8,11 @@ On a cluster this holds only while the queue has a majority, so one must have be
 (majority.py).
 """
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from webhook_api.journal import Segment
+from webhook_api.journal import Segment
 
 GRACE_SECONDS: Final = 5.0
 """A thousand times the write-ahead log's usual flush, and still short compared with a journal's capacity."""

@@ -10,22 +10,16 @@ except that an interruption moves everything unproven back to the top:
 Publishing an event twice costs nothing, because the unique index drops it. So in doubt it is sent again.
 """
 
-from __future__ import annotations
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from typing import TYPE_CHECKING, Final
-
-from webhook_api.journal import SEGMENT_BYTES
+from messaging.clock import Clock
+from webhook_api.journal import SEGMENT_BYTES, Journal, Segment
+from webhook_api.relay.link import BrokerLink
+from webhook_api.relay.oversized import Oversized
 from webhook_api.relay.republisher import BUFFER_LOW_BYTES, Republisher
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterable
-
-    from messaging.clock import Clock
-    from webhook_api.journal import Journal, Segment
-    from webhook_api.relay.link import BrokerLink
-    from webhook_api.relay.oversized import Oversized
-    from webhook_api.statistics import Statistics
+from webhook_api.statistics import Statistics
 
 TICK_SECONDS: Final = 0.5
 """Between probes: short enough that little is published twice after an interruption."""

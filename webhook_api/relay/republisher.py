@@ -4,20 +4,14 @@ It stays in the journal while the events queue is deep. There a backlog costs di
 would have live requests refused, and slow the broker down (docs/performance.md).
 """
 
-from __future__ import annotations
-
+import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from webhook_api.journal import Backlog
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterable
-
-    from webhook_api.journal import Entry, Segment
-    from webhook_api.relay.link import BrokerLink
-    from webhook_api.relay.oversized import Oversized
+from webhook_api.journal import Backlog, Entry, Segment
+from webhook_api.relay.link import BrokerLink
+from webhook_api.relay.oversized import Oversized
 
 BUFFER_LOW_BYTES: Final = 512 * 1024
 """Unsent bytes up to which more is published; the rest of the buffer is for live events."""

@@ -4,13 +4,25 @@ Bodies and texts go. The rows that name an event by its ids stay: without its id
 erased event would take effect again, and bring its data back.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import LargeBinary, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    LargeBinary,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from workers.db.engine import transact
 from workers.db.models import (
@@ -22,12 +34,6 @@ from workers.db.models import (
     message_receipts,
     processed_events,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from datetime import datetime
-
-    from sqlalchemy import Column, ColumnElement, Connection, Engine
 
 SEARCH_ROWS: Final = 10_000
 """Bodies searched in one statement, by their ids: some milliseconds, so that progress can be shown."""

@@ -1,22 +1,16 @@
 """Record operators' interventions, and find the dead letters that they decide about."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, true, update
 
 from workers.db.models import dead_letters, discarded_letters, interventions
 from workers.parsing import moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from sqlalchemy import Connection, Row, Select
 
 OPERATOR_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
 """PostgreSQL's settings for an operator's session: a search may read a whole table without a time limit."""

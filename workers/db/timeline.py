@@ -1,11 +1,11 @@
 """Describe what happened to an event: from its row to the last delivery, oldest first."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Column, Connection, select
 
 from workers.db.models import (
     conversations,
@@ -17,12 +17,6 @@ from workers.db.models import (
     reconciliation_gaps,
     routing_updates,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from sqlalchemy import Column, Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
 """Find all that happened to the events which an id names; every query has an index."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable
+from typing import Any, Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, Connection, Table, or_, select
 
 from workers.db.models import (
     conversation_messages,
@@ -25,11 +24,6 @@ from workers.db.timeline import (
     trace_dead_letter,
     trace_event,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sqlalchemy import ColumnElement, Connection, Table
 
 MAX_EVENTS: Final = 500
 """Events that one search shows, the newest of a longer conversation."""

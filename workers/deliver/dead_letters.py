@@ -1,34 +1,27 @@
 """Make dead letters of deliveries that ended without success: the record first, then the message."""
 
-from __future__ import annotations
-
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import Connection, Engine, Row, literal_column, select, update
 
 from messaging.admin import DestinationDeadLetter, publish_dead_letters
+from messaging.clock import Clock
 from messaging.envelope import WEBHOOK, Envelope
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.ingest import DeadLetter, record_dead_letters
 from workers.db.models import deliveries, event_payloads, outbox, processed_events
+from workers.deliver.failed_receipts import FailedReceipts
 from workers.deliver.leasing import MESSAGE_COLUMNS, to_message
 from workers.deliver.outcome import Outcome
+from workers.deliver.runs import DeliveryAttempt
 from workers.deliver.webhook import build_body, make_webhook_id
 from workers.isolation import isolate
 from workers.parsing import microseconds_of, moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from sqlalchemy import Connection, Engine, Row
-
-    from messaging.clock import Clock
-    from workers.deliver.failed_receipts import FailedReceipts
-    from workers.deliver.runs import DeliveryAttempt
 
 DEAD: Final = "dead"
 REFUSED: Final = "delivery_refused"

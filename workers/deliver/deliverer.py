@@ -1,31 +1,32 @@
 """Deliver what is due: one thread for the database, some for each destination's requests."""
 
-from __future__ import annotations
-
 import queue
 import time
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from sqlalchemy import Connection, Engine
+
+from messaging.clock import Clock
 from workers.db.engine import transact
-from workers.deliver.destinations import compute_digest
-from workers.deliver.leasing import MIN_RUN_EVENTS, find_unpaused, lease, lease_more, read_leased, split_runs
+from workers.deliver.destinations import Destination, compute_digest
+from workers.deliver.leasing import (
+    MIN_RUN_EVENTS,
+    LeasedDelivery,
+    find_unpaused,
+    lease,
+    lease_more,
+    read_leased,
+    split_runs,
+)
 from workers.deliver.recording import give_up_unreadable, record, record_apart
+from workers.deliver.runs import DeliveryAttempt
 from workers.deliver.sender import Sender
 from workers.deliver.subscriptions import register
 from workers.deliver.webhook import Transport
 from workers.isolation import isolate
-
-if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection, Engine
-
-    from messaging.clock import Clock
-    from workers.deliver.destinations import Destination
-    from workers.deliver.leasing import LeasedDelivery
-    from workers.deliver.runs import DeliveryAttempt
 
 STOP_SECONDS: Final = 4.0
 """How long a stop waits for answers; an event without an answer is sent again."""

@@ -1,23 +1,19 @@
 """Read the services that events are delivered to, from the TOML file that OM_DESTINATIONS names."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from messaging.errors import ConfigurationError
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_NEW, CONVERSATION_UPDATED, RECEIPT
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 EVENT_TYPES: Final = (CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_UPDATED, RECEIPT)
 """Every event type of the outbox."""

@@ -9,30 +9,22 @@ Source:
     Python SDK, release 269.
 """
 
-from __future__ import annotations
-
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, Engine, Row, select, update
 
 from messaging.backoff import delay_before
+from messaging.clock import Clock
 from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import insert_into, transact
 from workers.db.models import event_payloads, failed_receipts
-from workers.genesys import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
+from workers.genesys import GenesysClient, PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.parsing import CONVERSATION_MESSAGE, moment_of, parse_body
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
-    from sqlalchemy import Connection, Engine, Row
-
-    from messaging.clock import Clock
-    from workers.genesys import GenesysClient
 
 RECEIPT_PATH: Final = "/api/v2/conversations/messages/{}/inbound/open/receipt"
 

@@ -1,13 +1,12 @@
 """Lease the deliveries that are due for a destination, in the order of each conversation."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import deliveries, destinations, event_payloads, outbox
@@ -15,11 +14,6 @@ from workers.deliver.outcome import History
 from workers.deliver.parking import IN_ORDER, OF_CONVERSATION, PARKED, WAITS, find_first, lock
 from workers.deliver.webhook import WebhookMessage
 from workers.parsing import microseconds_of, moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from sqlalchemy import Connection
 
 MIN_RUN_EVENTS: Final = 10
 """Events of each conversation that are leased at a time if many conversations wait."""

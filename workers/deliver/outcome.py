@@ -1,16 +1,12 @@
 """Decide what the result of an attempt means for its event and for its destination: values in, values out."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from messaging.backoff import delay_before
-
-if TYPE_CHECKING:
-    from workers.deliver.destinations import Destination
+from workers.deliver.destinations import Destination
 
 FIRST_SECONDS: Final = 1.0
 CAP_SECONDS: Final = 300.0

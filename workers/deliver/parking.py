@@ -1,20 +1,14 @@
 """Find the first waiting delivery of each conversation, and park those that wait behind it."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, Row, select, update
 
 from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import deliveries
 from workers.parsing import moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from sqlalchemy import Connection, Row
 
 WALK_SHARE: Final = 4
 MAX_WALK: Final = 1_000

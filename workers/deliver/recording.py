@@ -1,29 +1,21 @@
 """Record the outcomes of attempts, in one transaction for all that have ended."""
 
-from __future__ import annotations
+from collections.abc import Sequence
+from typing import Final
 
-from typing import TYPE_CHECKING, Final
+from sqlalchemy import Connection, Engine, update
 
-from sqlalchemy import update
-
+from messaging.clock import Clock
 from messaging.log import logger
 from workers.db.engine import BulkStatement, column_kinds, transact
 from workers.db.models import deliveries
 from workers.deliver.dead_letters import DEAD, record_dead_deliveries, record_unreadable
 from workers.deliver.outcome import Outcome, held_delay, retry_delay
 from workers.deliver.parking import WAITS, recall_parked
-from workers.deliver.runs import FINAL
+from workers.deliver.runs import FINAL, DeliveryAttempt
 from workers.deliver.subscriptions import GONE, pause
 from workers.isolation import isolate
 from workers.parsing import moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection, Engine
-
-    from messaging.clock import Clock
-    from workers.deliver.runs import DeliveryAttempt
 
 DELIVERED: Final = "delivered"
 

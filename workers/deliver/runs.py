@@ -1,21 +1,14 @@
 """Describe deliveries of a conversation that are being sent, and the attempts at them."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from workers.deliver.leasing import MIN_RUN_EVENTS
-from workers.deliver.outcome import Outcome
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from workers.deliver.destinations import Destination
-    from workers.deliver.leasing import LeasedDelivery
-    from workers.deliver.outcome import HttpResult
+from workers.deliver.destinations import Destination
+from workers.deliver.leasing import MIN_RUN_EVENTS, LeasedDelivery
+from workers.deliver.outcome import HttpResult, Outcome
 
 FINAL: Final = frozenset({Outcome.DELIVERED, Outcome.REFUSED, Outcome.EXHAUSTED})
 """After these outcomes the conversation's next event has its turn."""

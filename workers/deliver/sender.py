@@ -1,24 +1,19 @@
 """Send to one destination in threads of its own, each conversation's deliveries one after the other."""
 
-from __future__ import annotations
-
 import queue
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
+from messaging.clock import Clock
 from messaging.log import logger
+from workers.deliver.destinations import Destination
+from workers.deliver.leasing import LeasedDelivery
 from workers.deliver.outcome import Breaker, HttpResult, Outcome, classify
 from workers.deliver.runs import FINAL, DeliveryAttempt, Run, outbox_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from messaging.clock import Clock
-    from workers.deliver.destinations import Destination
-    from workers.deliver.leasing import LeasedDelivery
-    from workers.deliver.webhook import Transport
+from workers.deliver.webhook import Transport
 
 AHEAD: Final = 2
 """Conversations that are leased for each thread, so that none waits for the database."""

@@ -1,17 +1,11 @@
 """Read the settings of the deliver role, or refuse to start."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from workers.deliver.destinations import read_destinations
+from workers.deliver.destinations import Destination, read_destinations
 from workers.genesys import GenesysSettings, read_genesys_settings
-
-if TYPE_CHECKING:
-    from workers.deliver.destinations import Destination
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,30 @@
 """Decide what destinations get: subscribe, pause, plan or end deliveries, have dead ones sent again."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import Final
 
-from sqlalchemy import delete, exists, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from workers.db.engine import insert_into
 from workers.db.models import dead_letters, deliveries, destinations, event_payloads, outbox, subscriptions
 from workers.deliver.dead_letters import DEAD, make_dead_letter_id
+from workers.deliver.destinations import Destination
 from workers.deliver.parking import recall_parked
 from workers.parsing import microseconds_of, moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from sqlalchemy import ColumnElement, Connection
-
-    from workers.deliver.destinations import Destination
 
 OPERATOR: Final = "operator"
 GONE: Final = "gone"

@@ -3,30 +3,25 @@
 Source: The Standard Webhooks specification, "Payload structure" and "Webhook headers".
 """
 
-from __future__ import annotations
-
 import json
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import requests
 from standardwebhooks.webhooks import Webhook
 from urllib3.exceptions import HTTPError
 
+from messaging.clock import Clock
+from workers.deliver.destinations import Destination
 from workers.deliver.outcome import HttpResult
 from workers.http_deadline import DeadlineAdapter, shorten_deadline
 from workers.parsing import moment_of
 from workers.retry_after import parse_retry_after
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from messaging.clock import Clock
-    from workers.deliver.destinations import Destination
 
 USER_AGENT: Final = "open-messaging-ingest"
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0

@@ -6,13 +6,12 @@ Source:
     state-change guards". The sample body is the guide's; its `message` and `routing` are constructed.
 """
 
-from __future__ import annotations
-
 import difflib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from workers.filters.expression import ELEMENT, FilterError, NoConditionError, compile_filter
+from workers.filters.expression import ELEMENT, Filter, FilterError, NoConditionError, Path, compile_filter
 from workers.parsing import (
     ANYTHING,
     CONVERSATION_MESSAGE,
@@ -20,15 +19,10 @@ from workers.parsing import (
     CONVERSATION_UPDATED,
     QUEUED,
     VALUE,
+    Fields,
     all_fields,
     guide_fields,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from workers.filters.expression import Filter, Path
-    from workers.parsing import Fields
 
 GENERIC: Final = (
     "accepts the events of every custom channel, of test environments and retired integrations too: "

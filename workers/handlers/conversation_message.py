@@ -1,20 +1,15 @@
 """Put a message into its conversation's window."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from sqlalchemy import Connection
 
 from workers.db.engine import insert_into
 from workers.db.models import conversation_messages
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
-
-    from workers.handlers.handler import Skips
-    from workers.parsing import ClaimedEvent
+from workers.handlers.handler import Skips
+from workers.parsing import ClaimedEvent
 
 _COLUMNS: Final = {
     "event_id": "event_id",

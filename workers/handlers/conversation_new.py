@@ -1,20 +1,14 @@
 """Start the session of a conversation at once; it waits for no window."""
 
-from __future__ import annotations
+from collections.abc import Sequence
+from typing import Final
 
-from typing import TYPE_CHECKING, Final
+from sqlalchemy import Connection
 
 from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import conversations, outbox
-from workers.parsing import CONVERSATION_NEW
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
-
-    from workers.handlers.handler import Skips
-    from workers.parsing import ClaimedEvent
+from workers.handlers.handler import Skips
+from workers.parsing import CONVERSATION_NEW, ClaimedEvent
 
 # Before the update below: if a session is open already, by an earlier start or by content without one, this
 # start is late.

@@ -7,21 +7,16 @@ Source:
     `routing.status == 'CONTACT-QUEUED' || routing.status == 'CONTACT-ROUTED'`.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from sqlalchemy import Connection
 
 from workers.db.engine import insert_into
 from workers.db.models import routing_updates
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
-
-    from workers.handlers.handler import Handler, Skips
-    from workers.parsing import ClaimedEvent
+from workers.handlers.handler import Handler, Skips
+from workers.parsing import ClaimedEvent
 
 NO_ROUTING_STATUS: Final = "no_routing_status"
 NO_TRANSITION: Final = "no_transition"

@@ -1,14 +1,11 @@
 """The type of a handler; workers/handlers/__init__.py describes it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+from sqlalchemy import Connection
 
-    from workers.parsing import ClaimedEvent
+from workers.parsing import ClaimedEvent
 
 Skips: TypeAlias = dict[int, str]
 """`processed_events.id` of each event without an effect, and the reason as one stable word."""

@@ -1,22 +1,16 @@
 """Record the receipts of messages."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from sqlalchemy import Connection
 
 from workers.db.engine import BulkStatement, column_kinds, insert_into
 from workers.db.ingest import put_in_outbox
 from workers.db.models import conversations, message_receipts
-from workers.parsing import CONVERSATION_NEW, RECEIPT
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
-
-    from workers.handlers.handler import Skips
-    from workers.parsing import ClaimedEvent
+from workers.handlers.handler import Skips
+from workers.parsing import CONVERSATION_NEW, RECEIPT, ClaimedEvent
 
 _COLUMNS: Final = {
     "event_id": "event_id",

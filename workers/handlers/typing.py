@@ -3,17 +3,12 @@
 Called if OM_STORE_TYPING is set or an integrator has a handler for them; otherwise they are only counted.
 """
 
-from __future__ import annotations
+from collections.abc import Sequence
 
-from typing import TYPE_CHECKING
+from sqlalchemy import Connection
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
-
-    from workers.handlers.handler import Skips
-    from workers.parsing import ClaimedEvent
+from workers.handlers.handler import Skips
+from workers.parsing import ClaimedEvent
 
 
 def typing(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler

@@ -1,24 +1,23 @@
 """Give a batch its effects: claim the new events, enter their conversations, call the handlers."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from sqlalchemy import Connection
 
 from messaging.envelope import WEBHOOK
-from workers.db.ingest import claim, enter_conversations, keep_payloads, mark_skipped, record_duplicates
-from workers.intake.handler_table import call_handler
-from workers.parsing import CONVERSATION_NEW
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from sqlalchemy import Connection
-
-    from workers.db.ingest import WindowBounds
-    from workers.handlers import Handler, Skips
-    from workers.intake.handler_table import TimeLimit
-    from workers.parsing import Arrival, ClaimedEvent
+from workers.db.ingest import (
+    WindowBounds,
+    claim,
+    enter_conversations,
+    keep_payloads,
+    mark_skipped,
+    record_duplicates,
+)
+from workers.handlers import Handler, Skips
+from workers.intake.handler_table import TimeLimit, call_handler
+from workers.parsing import CONVERSATION_NEW, Arrival, ClaimedEvent
 
 NO_HANDLER: Final = "no_handler"
 """Skip reason of an event without a handler whose body also holds events that have one."""

@@ -1,7 +1,5 @@
 """Decide what happens to an event that could not be processed: retry it later, or give it up."""
 
-from __future__ import annotations
-
 import math
 import traceback
 from dataclasses import dataclass

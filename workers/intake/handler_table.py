@@ -1,19 +1,25 @@
 """The table of event types and handlers, and how a handler is called and its failure attributed."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError
 from workers.db.engine import QUERY_CANCELED, is_committable, is_outage, sqlstate
-from workers.handlers import conversation_message, conversation_new, conversation_updated, receipt, typing
+from workers.handlers import (
+    Handler,
+    Skips,
+    conversation_message,
+    conversation_new,
+    conversation_updated,
+    receipt,
+    typing,
+)
 from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError, describe
 from workers.parsing import (
     CONVERSATION_MESSAGE,
@@ -22,15 +28,8 @@ from workers.parsing import (
     RECEIPT,
     ROUTING_STATUSES,
     TYPING,
+    ClaimedEvent,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
-
-    from workers.handlers import Handler, Skips
-    from workers.parsing import ClaimedEvent
 
 ENTRY_POINTS: Final = "open_messaging.handlers"
 

@@ -4,14 +4,17 @@ A batch is committed in one transaction: `process`, `_parse`, `_commit`. If that
 event at fault is alone (`_commit_together`). That event is retried later, or refused (`_give_up`).
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection, Engine
+
+from messaging.clock import Clock
+from messaging.consuming import Delivery, Settlement
 from workers.db.engine import prefetch_while_waiting, transact
 from workers.db.ingest import (
     Suspects,
@@ -22,28 +25,25 @@ from workers.db.ingest import (
     record_drift,
 )
 from workers.db.stats import record_edge_statistics
+from workers.filters import Filter
+from workers.handlers import Handler
 from workers.intake.dispatch import dispatch
-from workers.intake.failure import POISON, choose_delay, describe_failure
-from workers.intake.outcome import Committed, Parsed, Refused, Results, Retry, partition, refuse
+from workers.intake.failure import POISON, Failure, choose_delay, describe_failure
+from workers.intake.handler_table import TimeLimit
+from workers.intake.outcome import (
+    Committed,
+    Parsed,
+    ParsedOrRefused,
+    Refused,
+    Results,
+    Retry,
+    partition,
+    refuse,
+)
 from workers.intake.reading import Reader
 from workers.intake.report import log_batch, log_drift, log_events, log_unrecordable
 from workers.isolation import isolate
-from workers.parsing import ROUTING_STATUSES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from collections.abc import Set as AbstractSet
-
-    from sqlalchemy import Connection, Engine
-
-    from messaging.clock import Clock
-    from messaging.consuming import Delivery, Settlement
-    from workers.filters import Filter
-    from workers.handlers import Handler
-    from workers.intake.failure import Failure
-    from workers.intake.handler_table import TimeLimit
-    from workers.intake.outcome import ParsedOrRefused
-    from workers.parsing import Arrival
+from workers.parsing import ROUTING_STATUSES, Arrival
 
 
 class Intake:

@@ -1,27 +1,20 @@
 """The outcome of each delivery of a batch, and the counts of a batch and of the whole process."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from messaging.consuming import Settlement
+from messaging.consuming import Delivery, Settlement
+from messaging.edge_statistics import EdgeStatistics
 from messaging.envelope import INGEST, OTHER, RECONCILE, REPLAY, WEBHOOK
 from workers.db.ingest import DeadLetter, make_storable
-from workers.parsing import TYPING, Arrival, read_identifiers
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
-
-    from messaging.consuming import Delivery
-    from messaging.edge_statistics import EdgeStatistics
-    from workers.handlers import Handler
-    from workers.intake.dispatch import Dispatched
-    from workers.intake.failure import Failure
-    from workers.parsing import Drift
+from workers.handlers import Handler
+from workers.intake.dispatch import Dispatched
+from workers.intake.failure import Failure
+from workers.parsing import TYPING, Arrival, Drift, read_identifiers
 
 SOURCES: Final = frozenset({WEBHOOK, RECONCILE, REPLAY, INGEST})
 

@@ -1,30 +1,21 @@
 """Parse deliveries, and those of the next batch while the database works on this one."""
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from messaging.consuming import Delivery
 from messaging.edge_statistics import decoded_statistics
-from messaging.envelope import REQUEST_ID_LENGTH, STATISTICS, generation_of
+from messaging.envelope import REQUEST_ID_LENGTH, STATISTICS, Envelope, generation_of
 from messaging.log import logger
 from messaging.topology import DEAD_LETTER_RECORDS
-from workers.filters import FilterError
+from workers.filters import Filter, FilterError
 from workers.intake.failure import describe_death, describe_failure
-from workers.intake.outcome import Parsed, refuse, source_of
+from workers.intake.outcome import Parsed, ParsedOrRefused, refuse, source_of
 from workers.intake.report import log_unreadable_statistics
-from workers.parsing import Arrival, DriftNotes, read_body
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from collections.abc import Set as AbstractSet
-
-    from messaging.consuming import Delivery
-    from messaging.envelope import Envelope
-    from workers.filters import Filter
-    from workers.intake.outcome import ParsedOrRefused
-    from workers.parsing import Event
+from workers.parsing import Arrival, DriftNotes, Event, read_body
 
 FILTERED: Final = "filtered"
 """Skip reason of events that OM_EVENT_FILTER rejects."""

@@ -1,21 +1,15 @@
 """Log a batch: one line for it, and one for each delivery that was not simply processed."""
 
-from __future__ import annotations
-
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from messaging.consuming import Delivery
 from messaging.log import logger
 from messaging.topology import UNROUTED
+from workers.intake.dispatch import Dispatched
 from workers.intake.failure import describe
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from messaging.consuming import Delivery
-    from workers.intake.dispatch import Dispatched
-    from workers.intake.outcome import Refused, Results
-    from workers.parsing import Arrival, Drift
+from workers.intake.outcome import Refused, Results
+from workers.parsing import Arrival, Drift
 
 log = logger()
 

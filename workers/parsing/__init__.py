@@ -1,8 +1,6 @@
 """Parse raw bodies into events: dialects, timestamps, keys, drift."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Set as AbstractSet
 
 from messaging.errors import RejectedEventError
 from workers.parsing.dialects import ANYTHING, VALUE, Fields, all_fields, guide_fields, read_events
@@ -30,9 +28,6 @@ from workers.parsing.events import (
 )
 from workers.parsing.json_body import parse_body, read_identifiers
 from workers.parsing.timestamps import microseconds_of, moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
 
 __all__ = [
     "AGENT_LEFT",

@@ -5,8 +5,6 @@ recorded only if it has the shape of such a word, and a value only if the platfo
 Of any other value the shape is recorded.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter, OrderedDict

@@ -1,12 +1,8 @@
 """The event that every stage behind the broker works on, whatever dialect it arrived in."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any, Final
 
 CONVERSATION_NEW: Final = "openmessaging:conversation:new"
 CONVERSATION_MESSAGE: Final = "openmessaging:conversation:message"

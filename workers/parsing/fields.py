@@ -1,17 +1,13 @@
 """marshmallow fields that the dialects have in common."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import Any, Final
 
 from marshmallow import ValidationError, fields
 
 from workers.parsing.schema_reader import STRICT
 from workers.parsing.timestamps import EPOCH, LATEST, MILLISECOND, parse_timestamp
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 MAX_IDENTIFIER: Final = 255
 """Far above any identifier seen, far below the limit of an index entry (2,704 bytes in PostgreSQL)."""

@@ -5,8 +5,6 @@ conversation occur in one millisecond; the parts after it distinguish them
 (docs/decisions/0101-idempotency-key.md).
 """
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 

@@ -4,8 +4,6 @@ Everything that RFC 8259 permits is accepted, in time proportional to the body's
 name the last counts, as in JavaScript and PostgreSQL (docs/decisions/0113-json-as-it-is-permitted.md).
 """
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any, Final, NoReturn

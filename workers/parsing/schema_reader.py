@@ -6,20 +6,16 @@ that are not used here. A reader takes the fields from the schema once and then 
 feature that only `Schema.load` applies.
 """
 
-from __future__ import annotations
-
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from marshmallow import EXCLUDE, Schema, ValidationError, missing
 from marshmallow.fields import Field
 
 from messaging.errors import RejectedEventError
 from workers.parsing.drift import UNKNOWN_FIELD, WRONG_TYPE, DriftNotes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 MAX_UNKNOWN: Final = 100
 """Unknown names looked at in one object; an object with more is a mapping, not a record."""

@@ -1,7 +1,5 @@
 """Parse the platform's timestamps: one instant, whatever its spelling."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache

@@ -1,28 +1,21 @@
 """Delete in small batches the rows that have been kept long enough."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from sqlalchemy import Engine
 
 from messaging.environment import Environment
 from messaging.log import logger
 from workers.db.engine import make_engine, transact
 from workers.deliver import abandon_old
 from workers.parsing import moment_of
-from workers.retain.tables import BODY_TABLES, EVENT_TABLES, START
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from sqlalchemy import Engine
-
-    from workers.retain.tables import ExpiringTable
+from workers.retain.tables import BODY_TABLES, EVENT_TABLES, START, ExpiringTable
 
 PAYLOAD_DAYS: Final = 30
 """As long as the events themselves: a replay of an event may need its body."""

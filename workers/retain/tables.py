@@ -1,11 +1,25 @@
 """List the tables whose rows expire, and delete their old rows a page at a time."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, delete, exists, func, literal_column, or_, select, true, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 
 from workers.db.models import (
     UtcDateTime,
@@ -27,11 +41,6 @@ from workers.db.models import (
     unstored_events,
 )
 from workers.db.reconcile import TIMER
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sqlalchemy import Column, ColumnElement, Connection, Table
 
 START: Final = object()
 """The place before the first row."""

@@ -1,7 +1,5 @@
 """Start and stop the workers of this host: units of systemd, or plain processes if there is none."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

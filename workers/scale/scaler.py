@@ -1,27 +1,20 @@
 """Start and stop workers by their backlog: up at once, down one by one after a calm time."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Engine, Select, func, select
 
+from messaging.clock import Clock
 from messaging.errors import RetryLaterError
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.models import conversations, deliveries, destinations, routing_updates
 from workers.parsing import moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from sqlalchemy import Connection, Engine, Select
-
-    from messaging.clock import Clock
-    from workers.scale.fleet import Fleet
+from workers.scale.fleet import Fleet
 
 CONVERSATIONS_PER_SETTLER: Final = 500
 """Due conversations that one process settles in about a second."""

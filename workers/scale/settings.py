@@ -1,7 +1,5 @@
 """Read the settings of the scale role, or refuse to start."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final

@@ -1,24 +1,24 @@
 """Lock conversations whose window has closed, read what waits in it, write what was settled."""
 
-from __future__ import annotations
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
 
-from typing import TYPE_CHECKING, Any, Final
-
-from sqlalchemy import bindparam, case, func, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 
 from workers.db.ingest import put_in_outbox
 from workers.db.models import conversation_messages, conversations
 from workers.parsing import microseconds_of, moment_of
-from workers.settle.plan import PendingEvent, Position, Routing, SettledState, settle_window
+from workers.settle.plan import (
+    Decision,
+    PendingEvent,
+    Position,
+    Routing,
+    SettledState,
+    Settlement,
+    settle_window,
+)
 from workers.settle.updates import decide, read_position, record_answers
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from sqlalchemy import Connection, Row
-
-    from workers.settle.plan import Decision, Settlement
 
 _C: Final = conversations.c
 _M: Final = conversation_messages.c

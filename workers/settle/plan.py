@@ -7,14 +7,12 @@ late depends on when they came.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_NEW, CONVERSATION_UPDATED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 APPLIED: Final = "applied"
 LATE: Final = "late"

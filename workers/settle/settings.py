@@ -1,15 +1,10 @@
 """Read the settings of the settle role, or refuse to start."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from messaging.environment import Environment
-from workers.genesys import read_genesys_settings
-
-if TYPE_CHECKING:
-    from workers.genesys import GenesysSettings
+from workers.genesys import GenesysSettings, read_genesys_settings
 
 GIVE_UP_SECONDS: Final = 600.0
 

@@ -1,10 +1,12 @@
 """Settle the conversations whose window has closed."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from sqlalchemy import Connection, Engine
+
+from messaging.clock import Clock
 from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import transact
@@ -12,13 +14,6 @@ from workers.db.ingest import WindowBounds
 from workers.isolation import isolate
 from workers.settle import conversations, updates
 from workers.settle.plan import Settlement, count_fitting, settle_window
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection, Engine
-
-    from messaging.clock import Clock
 
 MAX_CONVERSATIONS: Final = 100
 """Of one transaction: its locks hold up the intake of these conversations for some milliseconds."""

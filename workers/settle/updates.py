@@ -1,21 +1,13 @@
 """Find routing updates to ask the platform about, read those that wait, write what was decided."""
 
-from __future__ import annotations
+from collections.abc import Sequence
+from typing import Any, Final
 
-from typing import TYPE_CHECKING, Any, Final
-
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Connection, Select, bindparam, select, update
 
 from workers.db.models import processed_events, routing_updates
 from workers.parsing import microseconds_of, moment_of
-from workers.settle.plan import SUPERSEDED, UNDECIDED, PendingEvent, Position
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection, Select
-
-    from workers.settle.plan import Decision
+from workers.settle.plan import SUPERSEDED, UNDECIDED, Decision, PendingEvent, Position
 
 _U: Final = routing_updates.c
 _IS_WAITING: Final = _U.decision.is_(None) & _U.next_attempt_at.is_not(None)

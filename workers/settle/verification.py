@@ -1,18 +1,13 @@
 """Verify a routing update against the platform's state of its conversation: values in, values out."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
+from workers.genesys import PlatformState
 from workers.parsing import ALERTING, ENDED, QUEUED, ROUTED
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from workers.genesys import PlatformState
-    from workers.settle.plan import PendingEvent
+from workers.settle.plan import PendingEvent
 
 UNKNOWN_TO_THE_PLATFORM: Final = "UNKNOWN"
 """The state of a conversation that the platform does not have."""

@@ -1,20 +1,29 @@
 """Ask the platform about routing updates, and end those that no answer decides."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from sqlalchemy import Connection, Engine
+
+from messaging.clock import Clock
 from messaging.errors import RetryLaterError
 from messaging.log import logger
 from workers.db.engine import transact
-from workers.genesys import REFUSED_SECONDS, PlatformBusyError, PlatformRefusedError
+from workers.db.stats import Figures
+from workers.genesys import (
+    REFUSED_SECONDS,
+    ConversationStates,
+    PlatformBusyError,
+    PlatformRefusedError,
+    PlatformState,
+)
 from workers.isolation import isolate
 from workers.settle import conversations, updates
-from workers.settle.plan import SUPERSEDED, UNDECIDED, Decision
+from workers.settle.plan import SUPERSEDED, UNDECIDED, Decision, PendingEvent
 from workers.settle.settler import MAX_CONVERSATIONS, set_aside
 from workers.settle.verification import (
     AGREES,
@@ -24,16 +33,6 @@ from workers.settle.verification import (
     seconds_until_next_ask,
     verify,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from sqlalchemy import Connection, Engine
-
-    from messaging.clock import Clock
-    from workers.db.stats import Figures
-    from workers.genesys import ConversationStates, PlatformState
-    from workers.settle.plan import PendingEvent
 
 LEASE_SECONDS: Final = 60.0
 """For a process to ask the platform about a conversation; a login and two requests take less."""

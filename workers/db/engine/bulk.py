@@ -6,20 +6,14 @@ the JSON, as one byte string that the database splits (docs/decisions/0112-paylo
 parameters.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Text
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, LargeBinary, Table, Text
 
 from workers.db.models import Digest, UtcDateTime
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from sqlalchemy import Column, Connection, Table
 
 TEXT: Final = "text"
 INTEGER: Final = "integer"

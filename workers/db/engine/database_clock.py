@@ -1,20 +1,14 @@
 """Read the database's clock, which all hosts share."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from messaging.errors import RetryLaterError
 from workers.db.engine.transactions import transact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy import Engine
 
 _NOW_US: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 

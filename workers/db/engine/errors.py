@@ -3,8 +3,6 @@
 Source: PostgreSQL, Appendix A, "PostgreSQL Error Codes"; SQLite, "Result and Error Codes".
 """
 
-from __future__ import annotations
-
 import re
 import sqlite3
 from typing import Final

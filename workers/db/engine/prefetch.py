@@ -5,20 +5,14 @@ compete with it for the interpreter at each statement
 (docs/decisions/0181-the-next-batch-is-read-meanwhile.md).
 """
 
-from __future__ import annotations
-
 import select
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Generator
+from typing import Any, Final
 
 import psycopg
 from psycopg.errors import _WaitTimeout
 from psycopg.waiting import WAIT_R
-from sqlalchemy import event
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
-    from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 ANSWER_SECONDS: Final = 40.0
 """Above every time limit of the server. A server that is frozen keeps none of them, and its operating system

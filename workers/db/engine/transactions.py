@@ -1,13 +1,12 @@
 """Run transactions on PostgreSQL or SQLite, on a database that is migrated."""
 
-from __future__ import annotations
-
 import sqlite3
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -16,11 +15,6 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from messaging.errors import ConfigurationError, RetryLaterError
 from workers.db.engine.errors import CONFLICTS, sqlstate, translate
 from workers.db.engine.prefetch import use_time_limit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from sqlalchemy import Connection
 
 Result = TypeVar("Result")
 

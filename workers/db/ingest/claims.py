@@ -1,22 +1,16 @@
 """Record events; the unique index of processed_events decides which are new."""
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from sqlalchemy import Connection
 
 from workers.db.engine import INTEGER, BulkStatement, column_kinds, insert_into
 from workers.db.models import duplicate_events, event_payloads, processed_events, unstored_events
-from workers.parsing import ClaimedEvent, replay_event
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-
-    from sqlalchemy import Connection
-
-    from workers.parsing import Arrival
+from workers.parsing import Arrival, ClaimedEvent, replay_event
 
 DAY_US: Final = 86_400_000_000
 

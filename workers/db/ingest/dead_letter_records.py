@@ -1,19 +1,15 @@
 """Record why an event is dead-lettered, before it is."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from sqlalchemy import Connection
 
 from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US, OTHER
 from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import dead_letters as table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sqlalchemy import Connection
 
 _COLUMNS: Final = (
     "message_id",

@@ -1,23 +1,15 @@
 """Record names and values of the platform that this version does not know."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from workers.db.engine import insert_into
 from workers.db.models import drift as drift_table
-from workers.parsing import moment_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from sqlalchemy import Connection
-
-    from workers.parsing import Drift
+from workers.parsing import Drift, moment_of
 
 _RECORD: Final = insert_into(
     drift_table,

@@ -8,21 +8,15 @@ A window is timed by the database's clock, not by the platform's: after an outag
 arrives in one burst and is settled together.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from sqlalchemy import Connection
 
 from workers.db.engine import insert_into
 from workers.db.models import conversations
-from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ClaimedEvent
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
-
-    from workers.parsing import Event
+from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ClaimedEvent, Event
 
 _ENTER: Final = insert_into(
     conversations,

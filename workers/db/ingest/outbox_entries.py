@@ -1,16 +1,12 @@
 """Write the outbox, which plans the deliveries to destinations, in order within each conversation."""
 
-from __future__ import annotations
+from collections.abc import Sequence
+from typing import Final
 
-from typing import TYPE_CHECKING, Final
+from sqlalchemy import Connection
 
 from workers.db.engine import insert_into
 from workers.db.models import outbox
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
 
 COLUMNS: Final = (
     "conversation_id",

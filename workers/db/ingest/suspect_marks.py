@@ -5,22 +5,15 @@ for every delivery that it held. So a delivery that comes back is processed alon
 and none after. A mark that exists at the next attempt was left by the event itself.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
 
+from messaging.clock import Clock
 from messaging.errors import RetryLaterError
 from workers.db.engine import MOMENT, TEXT, BulkStatement, transact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import Connection, Engine
-
-    from messaging.clock import Clock
 
 POISON_ENDS: Final = 2
 """Two ends of a worker by one event alone are evidence; one could be the machine's fault."""

@@ -1,7 +1,5 @@
 """Run Alembic against OM_DATABASE_URL, or the address that migrations/schema.py was given."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from alembic import context

@@ -1,10 +1,8 @@
 """Give a role the rights to read what nobody wrote: no body, no token, no word of a customer."""
 
-from __future__ import annotations
+from typing import Final
 
-from typing import TYPE_CHECKING, Final
-
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from messaging.errors import OpenMessagingError
@@ -12,9 +10,6 @@ from workers.db.engine import make_engine
 from workers.db.interventions import (
     OPERATOR_SESSION,
 )
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 READABLE: Final = (
     "processed_events",

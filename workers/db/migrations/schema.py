@@ -1,7 +1,5 @@
 """Bring a database's structure up, back, or under comparison, from code."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alembic import command

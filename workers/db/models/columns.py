@@ -1,7 +1,5 @@
 """Say what columns are: their types, their comments, the names of their constraints."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tables of conversations, of the outbox, and of what is delivered to destinations."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Index, Integer, Table, Text

@@ -1,7 +1,5 @@
 """Tables of what arrives: events, their bodies, conflicts, drift, dead letters and suspects."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint

@@ -1,7 +1,5 @@
 """Tables of the service itself: reconciliation, decisions of operators, reports of its processes."""
 
-from __future__ import annotations
-
 from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, Table, Text, true
 
 from workers.db.models.columns import Identifier, RowId, UtcDateTime, column, metadata, partial, primary_key

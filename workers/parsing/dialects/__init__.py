@@ -3,10 +3,10 @@
 Each dialect has a module of its own.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from messaging.errors import RejectedEventError
 from workers.parsing.dialects.detail_events import DetailEventSchema, read_detail_event
@@ -24,14 +24,9 @@ from workers.parsing.dialects.guide import (
     read_guide_event,
 )
 from workers.parsing.dialects.native_parts import PartySchema
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from collections.abc import Set as AbstractSet
-
-    from workers.parsing.drift import DriftNotes
-    from workers.parsing.events import Event
-    from workers.parsing.schema_reader import LenientSchema
+from workers.parsing.drift import DriftNotes
+from workers.parsing.events import Event
+from workers.parsing.schema_reader import LenientSchema
 
 __all__ = ["ANYTHING", "VALUE", "Fields", "all_fields", "guide_fields", "read_events"]
 

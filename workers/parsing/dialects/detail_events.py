@@ -8,12 +8,13 @@ Source:
     …DetailEventTopic… of Genesys' Python SDK 269; the help page "Overview of triggers".
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
 
 from messaging.errors import RejectedEventError
+from workers.parsing.drift import DriftNotes
 from workers.parsing.events import (
     AGENT_LEFT,
     ALERTING,
@@ -29,12 +30,6 @@ from workers.parsing.fields import EpochMilliseconds, Words, choice, identity
 from workers.parsing.idempotency import digest_of, guide_key
 from workers.parsing.schema_reader import LenientSchema, SchemaReader
 from workers.parsing.timestamps import microseconds_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from collections.abc import Set as AbstractSet
-
-    from workers.parsing.drift import DriftNotes
 
 _TOPIC: Final = re.compile(r"v2\.detail\.events\.conversation\.[^.]{1,64}\.(?P<kind>[a-z.]{1,40})")
 

@@ -5,27 +5,22 @@ Source:
     OpenOutboundNormalizedMessage; the enumerations after Genesys' Python SDK 269, read November 2026.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
 
 from marshmallow import fields
 
 from messaging.errors import RejectedEventError
 from workers.parsing.dialects.native_parts import ORIGINATOR, RECIPIENT, reduce_parts
+from workers.parsing.drift import DriftNotes
 from workers.parsing.events import CONVERSATION_MESSAGE, GENESYS, RECEIPT, TYPING, Event
 from workers.parsing.fields import Identifier, MessageId, Object, Objects, Timestamp, Words, choice, identity
 from workers.parsing.idempotency import digest_of, genesys_key
 from workers.parsing.json_body import json_text
 from workers.parsing.schema_reader import LenientSchema, SchemaReader
 from workers.parsing.timestamps import microseconds_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from collections.abc import Set as AbstractSet
-
-    from workers.parsing.drift import DriftNotes
 
 RECEIPT_STATUSES: Final = frozenset({"Sent", "Delivered", "Read", "Failed", "Published", "Removed"})
 

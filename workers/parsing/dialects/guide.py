@@ -7,11 +7,12 @@ Source:
     use are read: `message.id` or `messageId`, `sequence` or `sequenceNumber`.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
 
 from messaging.errors import RejectedEventError
+from workers.parsing.drift import DriftNotes
 from workers.parsing.events import CONVERSATION_MESSAGE, EVENT_TYPES, GUIDE, ROUTING_STATUSES, Event
 from workers.parsing.fields import (
     MessageId,
@@ -28,12 +29,6 @@ from workers.parsing.idempotency import digest_of, guide_key
 from workers.parsing.json_body import json_text
 from workers.parsing.schema_reader import LenientSchema, SchemaReader
 from workers.parsing.timestamps import microseconds_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from collections.abc import Set as AbstractSet
-
-    from workers.parsing.drift import DriftNotes
 
 
 class EnvelopeSchema(LenientSchema):

@@ -4,19 +4,13 @@ Source: as workers/parsing/dialects/genesys.py; both spellings of the nickname a
 ids in any case.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from workers.parsing.drift import UNKNOWN_FIELD
+from workers.parsing.drift import UNKNOWN_FIELD, DriftNotes
 from workers.parsing.fields import LowerCase, Words
 from workers.parsing.schema_reader import MAX_UNKNOWN, LenientSchema, SchemaReader
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from workers.parsing.drift import DriftNotes
 
 
 class PartySchema(LenientSchema):

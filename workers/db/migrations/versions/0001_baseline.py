@@ -4,8 +4,6 @@ A frozen copy of workers/db/models/ as of that version, and what only the databa
 the trigger that plans deliveries, and indexes for the questions of database administrators.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import sqlalchemy as sa
