@@ -126,6 +126,10 @@ def query(database_url):
     engine.dispose()
 
 
+def test_the_status_page_has_its_runbook(programs):
+    run(programs / "python", "-c", "from workers.observe.page import RUNBOOK; assert RUNBOOK.is_file()")
+
+
 def test_an_event_goes_all_the_way_into_sql_and_past_an_integrators_handler(installation, query):
     assert "0001" in installation.omctl("migrate", "--dry-run", "--json", directory=CHECKOUT)
     installation.omctl("migrate")

@@ -26,6 +26,15 @@ def test_every_package_is_in_the_image_and_is_checked(package):
     assert package in SETUP["importlinter"]["root_packages"].split()
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_a_link_names_is_built_into_the_wheel_everywhere(package):
+    links = [path for path in (ROOT / package).rglob("*") if path.is_symlink()]
+    for script in ("install-vm", "local/build-distributions"):
+        assert re.search(rf"cp -RL .* {package} ", (ROOT / "deploy" / script).read_text())
+    included = (ROOT / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
+    assert [link for link in links if f"!{link.resolve().relative_to(ROOT)}" not in included] == []
+
+
 def test_no_installed_package_has_a_name_that_others_use_too():
     assert not {"deploy", "migrations", "tests", "docs"} & set(PACKAGES)
 

@@ -1,11 +1,10 @@
 """Serve the status page and its data, the runbook, and the metrics."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Final
 
-from flask import Flask, Response, abort, jsonify, redirect
+from flask import Flask, Response, jsonify, redirect
 from markdown_it import MarkdownIt
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -22,11 +21,8 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 
-RUNBOOKS: Final = (
-    Path(__file__).parents[2] / "docs" / "runbook.md",
-    Path(sys.prefix) / "share" / "open-messaging" / "runbook.md",
-)
-"""In a checkout, and in an installed environment."""
+RUNBOOK: Final = Path(__file__).with_name("runbook.md")
+"""A link to docs/runbook.md; in the wheel, a copy of it."""
 
 
 def make_app(probes: Probes) -> Flask:
@@ -55,8 +51,7 @@ def make_app(probes: Probes) -> Flask:
     @app.get("/runbook")
     def runbook() -> str:
         """Return docs/runbook.md as a page."""
-        path = next((path for path in RUNBOOKS if path.is_file()), None)
-        return abort(404) if path is None else render_runbook(path.read_text(encoding="utf-8"))
+        return render_runbook(RUNBOOK.read_text(encoding="utf-8"))
 
     @app.after_request
     def protect(response: Response) -> Response:
