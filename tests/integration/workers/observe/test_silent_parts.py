@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from migrations import schema
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.services import Edge, Service, declare_topology, post, running, signature
+from workers.db.migrations import schema
 
 pytestmark = pytest.mark.timeout(300)
 
