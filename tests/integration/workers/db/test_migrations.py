@@ -84,3 +84,24 @@ def test_every_table_and_column_is_explained_in_postgresql(migrated_postgres_url
     engine.dispose()
 
     assert unexplained == []
+
+
+def test_the_index_of_a_full_range_takes_more_events(migrated_postgres_url):
+    engine = create_engine(migrated_postgres_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for _ in range(2):
+            connection.execute(text(EVENTS), {"rows": 6000})
+            connection.execute(text("SELECT brin_summarize_new_values('ix_reading_events_origin')"))
+        connection.execute(text("DELETE FROM processed_events WHERE id % 2 = 0"))
+        connection.execute(text("VACUUM processed_events"))
+        connection.execute(text(EVENTS), {"rows": 6000})
+        assert connection.execute(text("SELECT count(*) FROM processed_events")).scalar_one() == 12_000
+    engine.dispose()
+
+
+EVENTS = """
+    INSERT INTO processed_events (idempotency_key, conversation_id, event_type, outcome, occurred_at,
+        received_at, processed_at, message_id, source, dialect, body_sha256, request_id)
+    SELECT gen_random_uuid()::text, n::text, 'conversation:message', 'processed', now(), now(), now(),
+        n::text, 'webhook', 'guide', sha256(gen_random_uuid()::text::bytea), gen_random_uuid()::text
+    FROM generate_series(1, :rows) AS n"""

@@ -290,13 +290,15 @@ VIEWS = {
 
 FIND_INDEXES: dict[str, str] = {
     # For `omctl find`. Block ranges of an append-only table with a Bloom filter each: intake writes nothing
-    # to them row by row, and a search reads about one range in a hundred.
+    # to them row by row, and a search reads about one range in a hundred. The filters of a range must fit on
+    # one page of the index: in ranges of 128 pages, PostgreSQL's default, two full ones fail every insertion.
     "ix_reading_events_origin": (
         "processed_events USING brin (body_sha256 bytea_bloom_ops, request_id text_bloom_ops)"
-        " WITH (autosummarize = on)"
+        " WITH (pages_per_range = 32, autosummarize = on)"
     ),
     "ix_reading_messages_platform_id": (
-        "conversation_messages USING brin (platform_message_id text_bloom_ops) WITH (autosummarize = on)"
+        "conversation_messages USING brin (platform_message_id text_bloom_ops)"
+        " WITH (pages_per_range = 32, autosummarize = on)"
     ),
     "ix_reading_dead_letters_body": "dead_letters (body_sha256)",
     "ix_reading_dead_letters_conversation": "dead_letters (conversation_id)",
