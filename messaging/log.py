@@ -52,9 +52,10 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 def log_callback_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log what a callback of a loop raised; the loop goes on.
 
-    asyncio's own line would contain the callback's arguments, and so bodies of events.
+    asyncio's own message contains, after a parenthesis, the callback's arguments, and so parts of events.
     """
-    logger().error("callback_failed", reason=context["message"], exc_info=context.get("exception"))
+    reason = context["message"].partition("(")[0]
+    logger().error("callback_failed", reason=reason, exc_info=context.get("exception"))
 
 
 def _shared_processors() -> list[Any]:

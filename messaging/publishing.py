@@ -72,7 +72,7 @@ class Publisher:
         self._sent = 0
         self._attempt = 0
         self._up_since = 0.0
-        self._is_stopped = False
+        self._is_stopped = self._is_blocked = False
         self.node = -1
         self.state = BrokerState.AWAY
         self.size_limit = NO_LIMIT
@@ -130,6 +130,7 @@ class Publisher:
 
     def _connect(self) -> None:
         self._attempt += 1
+        self._is_blocked = False
         self.node = (self.node + 1) % len(self._parameters)
         # First: pika may swallow an error while it connects, and then only this timer goes on.
         self._timer = self._loop.call_later(ATTEMPT_SECONDS, self.abort, "it was not ready in time")
@@ -184,13 +185,18 @@ class Publisher:
         self._sent = 0
         logger().info("broker_connected", attempt=self._attempt)
         self._change(BrokerState.UP)
+        if self._is_blocked:
+            self._on_blocked(None, None)
 
     def _on_blocked(self, _connection: object, _method: object) -> None:
+        # The broker may report an alarm before the channel is ready.
+        self._is_blocked = True
         if self.state is BrokerState.UP:
             logger().warning("broker_blocked", consequence="events are kept in the journal")
             self._change(BrokerState.BLOCKED)
 
     def _on_unblocked(self, _connection: object, _method: object) -> None:
+        self._is_blocked = False
         if self.state is BrokerState.BLOCKED:
             logger().info("broker_unblocked")
             self._change(BrokerState.UP)

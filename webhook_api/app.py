@@ -65,6 +65,7 @@ class Edge:
         self._secret_ids = [secret_id(secret) for secret in settings.secrets]
         self._peer_has_room = False
         self._peers_checked_at = float("-inf")
+        self._is_accepting = True
         self.application = EdgeApplication(self.ingest, self.relay, self.health)
         for extend in load_extensions(settings.flask_extensions):
             extend(self.application)
@@ -74,6 +75,7 @@ class Edge:
             limits=Limits(settings.max_body_bytes, max(1, settings.max_connections // settings.processes)),
             is_inviting=self.ingest.is_admitting,
             is_yielding=self._is_yielding,
+            leave=self._leave,
             on_refused=refusals.record,
             start=self.start,
             stop=self.stop,
@@ -129,6 +131,7 @@ class Edge:
         """Return this process's state, JSON values only."""
         return {
             "pid": os.getpid(),
+            "accepting_at": self._clock.now_us() / 1_000_000 if self._is_accepting else 0.0,
             "journal": self.relay.status(),
             "gate": {**self._shedder.status(), "is_polled": self._poller is not None},
             "refused": dict(self._statistics.refusals),
@@ -155,6 +158,13 @@ class Edge:
         self._shedder.on_blocked(is_blocked=self.relay.is_blocked)
         self._shedder.tick()
         self._send_statistics(self._statistics.collect_due(STATUS_SECONDS))
+        self._write_status()
+
+    def _leave(self) -> None:
+        self._is_accepting = False
+        self._write_status()
+
+    def _write_status(self) -> None:
         if self._journal.directory is not None:
             write_status(self._journal.directory, self.status())
 
@@ -165,6 +175,8 @@ class Edge:
         now = self._clock.monotonic()
         if now - self._peers_checked_at >= STATUS_SECONDS:
             self._peers_checked_at = now
+            # First: two processes must not leave new connections to each other.
+            self._write_status()
             self._peer_has_room = has_peer_with_room(self.settings.journal_directory, os.getpid())
         return self._peer_has_room
 

@@ -13,6 +13,9 @@ from typing import Any, Final
 
 from webhook_api.journal import STATUS_NAME, journal_directories
 
+MAX_STATUS_AGE_SECONDS: Final = 3.0
+"""An older status is that of a process that hangs or has died."""
+
 PLATFORM_LIST: Final = Path("/var/lib/open-messaging-ipranges/networks")
 """Written by om-ipranges.service, each time that the platform confirms its addresses."""
 
@@ -102,9 +105,12 @@ def write_status(directory: Path, status: dict[str, Any]) -> None:
 
 
 def has_peer_with_room(journal_root: Path, pid: int) -> bool:
-    """Return whether another process of the host than *pid* has room in its journal."""
+    """Return whether another process of the host than *pid* accepts events and has room for them."""
+    oldest = time.time() - MAX_STATUS_AGE_SECONDS
     return any(
-        status["pid"] != pid and not status["journal"]["is_nearly_full"]
+        status["pid"] != pid
+        and status.get("accepting_at", 0.0) >= oldest
+        and not status["journal"]["is_nearly_full"]
         for status in read_statuses(journal_root)
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from select import POLLIN, poll
 from time import monotonic
@@ -75,6 +76,13 @@ class HttpConnection(asyncio.BufferedProtocol):
     def is_busy(self) -> bool:
         """Whether a request has arrived, at least in part, and is not answered yet."""
         return self._reader.is_in_request or bool(self._deferred) or self._has_unread
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the last response; 0 before the first, during a request and after the last one."""
+        if not self._answers_in_read or self._is_lingering or self.is_busy:
+            return 0.0
+        return monotonic() - (self.deadline - self._limits.keepalive_seconds)
 
     def finish_soon(self) -> None:
         """Serve one more request at most: its response closes the connection."""
@@ -212,7 +220,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not keep_alive:
             self._is_lingering = True
             self.deadline = monotonic() + LINGER_SECONDS
-            self._transport.write_eof()
+            # The client may have gone; other connections' responses are released in the same loop.
+            with suppress(OSError):
+                self._transport.write_eof()
 
 
 def _split_address(name: object) -> tuple[str, str]:

@@ -20,6 +20,11 @@ ACCEPT_PAUSE_SECONDS: Final = 0.0005
 YIELD_SECONDS: Final = 0.05
 """How long a process that is full, or is yielding, leaves new connections to the other processes."""
 
+YIELD_IDLE_SECONDS: Final = 1.0
+"""While a process yields, it closes connections that have been idle for longer than this.
+
+A sender that has just received a response may have sent its next request already."""
+
 MAX_SURPLUS: Final = 32
 """Connections open only to be refused; further ones wait in the kernel's queue."""
 
@@ -80,6 +85,11 @@ class HttpServer:
         now = monotonic()
         for connection in [late for late in self._connections.open if late.deadline < now]:
             connection.abort()
+        if self._service.is_yielding():
+            # Their next requests are for other processes.
+            for connection in self._connections.open.copy():
+                if connection.idle_seconds > YIELD_IDLE_SECONDS:
+                    connection.abort()
 
     @property
     def _count(self) -> int:
@@ -95,16 +105,17 @@ class HttpServer:
 
     def _on_readable(self, listener: socket.socket) -> None:
         accepted = 0
-        while accepted < ACCEPTS_AT_ONCE and self._has_capacity and self._accept(listener):
+        is_yielding = self._service.is_yielding()
+        most = 0 if is_yielding else ACCEPTS_AT_ONCE
+        while accepted < most and self._has_capacity and self._accept(listener):
             accepted += 1
         # The next connections are left to the other processes, which wait on the same socket.
         self._loop.remove_reader(listener)
-        self._loop.call_later(self._pause_seconds(), self._resume, listener)
-
-    def _pause_seconds(self) -> float:
         if self._is_exhausted:
-            return EXHAUSTED_PAUSE_SECONDS
-        return YIELD_SECONDS if self._is_full or self._service.is_yielding() else ACCEPT_PAUSE_SECONDS
+            pause = EXHAUSTED_PAUSE_SECONDS
+        else:
+            pause = YIELD_SECONDS if is_yielding or self._is_full else ACCEPT_PAUSE_SECONDS
+        self._loop.call_later(pause, self._resume, listener)
 
     def _resume(self, listener: socket.socket) -> None:
         if listener in self._listeners:

@@ -30,8 +30,9 @@ class Service:
         limits: What this process grants its senders.
         is_inviting: Whether a sender of `Expect: 100-continue` should send its body. If not, the application
             is called without it.
-        is_yielding: Whether senders should use another process: each response closes its connection, and new
-            connections are left to the other processes for a moment.
+        is_yielding: Whether senders should use another process: each response closes its connection, idle
+            connections are closed, and new ones are left to the other processes.
+        leave: Called once the port is released: other processes should not leave new connections to this one.
         on_refused: Called with each response that is sent without calling the application.
         start: Called before the loop runs.
         stop: Called at the end with a function to call when everything is stopped.
@@ -42,6 +43,7 @@ class Service:
     limits: Limits
     is_inviting: Callable[[], bool]
     is_yielding: Callable[[], bool]
+    leave: Callable[[], None]
     on_refused: Callable[[Response], object]
     start: Callable[[], None]
     stop: Callable[[Callable[[], None]], None]

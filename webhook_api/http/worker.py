@@ -131,6 +131,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
             return
         self._is_stopping = True
         self._server.stop_listening()
+        self._service.leave()
         self._server.finish()
         self._loop.call_later(LINGER_SECONDS, self._wait_for_requests)
 

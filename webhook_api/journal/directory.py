@@ -75,13 +75,17 @@ def create_directory(root: Path) -> tuple[Path, int]:
     token = f"{os.getpid()}-{secrets.token_hex(6)}"
     hidden = root / f".{token}"
     hidden.mkdir(parents=True, mode=0o700)
+    lock = -1
     try:
         lock = os.open(hidden / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return hidden.rename(root / token), lock
     except OSError:
+        if lock >= 0:
+            os.close(lock)
+        (hidden / LOCK_NAME).unlink(missing_ok=True)
         hidden.rmdir()
         raise
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return hidden.rename(root / token), lock
 
 
 def lock_directory(directory: Path) -> int | None:

@@ -162,11 +162,13 @@ class Journal:
             self._open_segment(self.active.opened_at_us)
         if self._descriptor >= 0 and self.directory is not None:
             self._disk.check(self.directory)
+        adopted = []
+        # What moved between two other directories during a look may have been counted twice.
+        if now >= self._next_look or not self._own.fits(0):
+            self._next_look = now + LOOK_SECONDS
+            adopted = self._own.adopt()
         self.is_nearly_full = self._own.is_nearly_full
-        if now < self._next_look:
-            return []
-        self._next_look = now + LOOK_SECONDS
-        return self._own.adopt()
+        return adopted
 
     def close(self) -> None:
         """Release the directory; it is removed if nothing is left to prove, otherwise adopted by the next."""
@@ -225,6 +227,9 @@ class Journal:
                 sync_directory(path.parent)
         except OSError as exc:
             self._disk.write_failed(exc)
+            if self._descriptor >= 0:
+                with suppress(OSError):
+                    path.unlink()
             self._close_segment()
             self._own.leave_if_removed()
         else:

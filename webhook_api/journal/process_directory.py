@@ -2,8 +2,8 @@
 
 Segments of a dead process are moved here, one rename each, so that each has one owner and is counted once,
 whenever either process ends. Each process has an equal share of the host's limit, and adopts only as many as
-fit into it. While a process of an earlier master still runs, or what it left fits into no share, that counts
-too, so that the limit holds for everything on the host.
+fit into half of it. While a process of an earlier master still runs, or what it left fits into no share, that
+counts too, so that the limit holds for everything on the host.
 """
 
 import os
@@ -125,16 +125,21 @@ class ProcessDirectory:
 
     def _settle(self) -> Path:
         try:
-            directory, self._lock = create_directory(self._root)
+            directory, lock = create_directory(self._root)
         except OSError as exc:
             # A full disk may have no space for a directory, and gets it only when what is there is published.
             inherited = self._inherit()
             if inherited is None:
                 raise
-            directory, self._lock = inherited
+            directory, lock = inherited
             logger().warning("journal_directory_inherited", directory=directory.name, errno=exc.errno)
-        self.path = directory
-        self._inherited = list_segments(directory)
+        try:
+            self._inherited = list_segments(directory)
+        except OSError:
+            # Without its numbers, new segments could replace those that it has.
+            os.close(lock)
+            raise
+        self.path, self._lock = directory, lock
         self._number = max((segment_number(segment.path) for segment in self._inherited), default=0)
         self.held += sum(segment.size for segment in self._inherited)
         return directory
@@ -153,15 +158,13 @@ class ProcessDirectory:
         except OSError as exc:
             self.problems[self._root.name] = str(exc.strerror)
             return
-        held_by_others = 0
-        for directory in directories:
-            if directory != own:
-                try:
-                    yield from self._adopt_from(directory, own)
-                except OSError as exc:
-                    self.problems[directory.name] = _describe(exc, directory)
-                held_by_others += _measure(directory)
-        self._held_by_others = held_by_others
+        others = [directory for directory in directories if directory != own]
+        for directory in others:
+            try:
+                yield from self._adopt_from(directory, own)
+            except OSError as exc:
+                self.problems[directory.name] = _describe(exc, directory)
+        self._held_by_others = sum(map(_measure, others))
 
     def _adopt_from(self, directory: Path, own: Path) -> Iterator[Segment]:
         lock = lock_directory(directory)
@@ -174,8 +177,9 @@ class ProcessDirectory:
                 if segment.size == 0:
                     segment.path.unlink()
                     continue
-                # One larger than the whole share goes to a process that holds nothing.
-                if self.held and self.held + segment.size > self._share:
+                # The rest of the share is for new events, and the rest of the segments for other processes.
+                # A larger segment goes to a process that holds nothing.
+                if self.held and self.held + segment.size > self._share // 2:
                     self.problems[directory.name] = "waits until a journal has room for its events"
                     return
                 adopted.append(self._move(segment, own))

@@ -39,6 +39,7 @@ def make_server(loop, switch):
             Limits(1000, 10, **limits),
             is_inviting=lambda: True,
             is_yielding=lambda: switch.is_yielding,
+            leave=lambda: None,
             on_refused=lambda _response: None,
             start=lambda: None,
             stop=lambda _then: None,
@@ -99,6 +100,28 @@ def test_each_response_of_a_process_that_yields_to_another_closes_its_connection
         assert b"\r\nConnection: %b\r\n" % connection in client.recv(1000)
 
     assert client.recv(1000) == b""
+
+
+def test_a_process_that_yields_accepts_nothing_and_closes_idle_connections(
+    loop, switch, server, client, monkeypatch
+):
+    monkeypatch.setattr("webhook_api.http.server.YIELD_IDLE_SECONDS", 0.0)
+    client.sendall(REQUEST)
+    _turn(loop)
+    client.recv(1000)
+    switch.is_yielding = True
+    with socket.create_connection(client.getpeername(), timeout=5) as other:
+        other.sendall(REQUEST)
+        _turn(loop)
+        server.close_overdue()
+        _turn(loop)
+        assert client.recv(1000) == b""
+        assert server.is_idle
+
+        switch.is_yielding = False
+        _turn(loop)
+        _turn(loop)
+        assert other.recv(1000).startswith(b"HTTP/1.1 200 OK")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The journal gives back what it was given, whatever became of its process or its bytes."""
 
+import errno
 import resource
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,9 +17,14 @@ from webhook_api.journal import (
     JournalFullError,
     encode_header,
     journal_directories,
+    list_segments,
+    process_directory,
     read_segment,
 )
+from webhook_api.journal.directory import create_directory
 from webhook_api.journal.segments import HEADER
+
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 def _entries(journal):
@@ -98,6 +106,47 @@ def test_there_is_room_again_when_a_segment_is_proven(tmp_path):
     keep(journal, b"y" * 100)
 
     assert _entries(journal) == [Entry(b"p", b"y" * 100)]
+
+
+def test_segments_that_could_not_be_listed_are_not_replaced(tmp_path, monkeypatch):
+    root = tmp_path / "journal"
+    left = left_by_a_dead_process(root, [b"one"])
+    shutil.copy(left / "00000001.segment", left / "00000002.segment")
+    with monkeypatch.context() as patch:
+        patch.setattr(process_directory, "create_directory", _refuse)
+        patch.setattr(process_directory, "list_segments", _refuse)
+        journal = journal_in(root)
+    left_by_a_dead_process(tmp_path, [b"two"]).rename(root / "another")
+
+    segments = [*journal.tend(0.0), *journal.tend(6.0)]
+
+    bodies = [entry.body for segment in segments for entry in read_segment(segment.path)]
+    assert sorted(bodies) == [b"one", b"one", b"two"]
+
+
+@pytest.mark.parametrize("call", ["fcntl.flock", "pathlib.Path.rename"])
+def test_a_directory_that_cannot_be_completed_leaves_no_file_and_no_descriptor(tmp_path, monkeypatch, call):
+    before = len(list(DESCRIPTORS.iterdir()))
+    with monkeypatch.context() as patch:
+        patch.setattr(call, _refuse)
+        with pytest.raises(OSError, match="refused"):
+            create_directory(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+    assert len(list(DESCRIPTORS.iterdir())) == before
+
+
+def test_a_segment_whose_name_cannot_be_made_durable_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("webhook_api.journal.journal.sync_directory", _refuse)
+    journal = journal_in(tmp_path, fsync=True)
+    with pytest.raises(JournalFullError):
+        journal.append(b"p", b"body")
+
+    assert list_segments(journal.directory) == []
+
+
+def _refuse(*_arguments):
+    raise OSError(errno.EIO, "refused")
 
 
 def test_a_write_cut_short_by_the_disk_leaves_no_half_record(tmp_path):

@@ -1,5 +1,7 @@
 """The journals of a host together stay within one limit, whichever process dies and whichever adopts."""
 
+import time
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -90,7 +92,7 @@ def test_the_limit_is_never_passed(tmp_path_factory, actions):
 def test_a_process_adopts_what_fits_and_the_rest_waits_for_room_in_any_journal(tmp_path):
     directory = left_by_a_dead_process(tmp_path, [b"x" * 10_000])
     full = _share(tmp_path)
-    assert _is_kept(full, 8_000)
+    assert _is_kept(full, 2_000)
 
     assert full.tend(0.0) == []
     assert full.status()["skipped"] == {directory.name: "waits until a journal has room for its events"}
@@ -100,6 +102,28 @@ def test_a_process_adopts_what_fits_and_the_rest_waits_for_room_in_any_journal(t
     assert adopted.size > 10_000
     assert full.tend(6.0) == []
     assert full.status()["skipped"] == {}
+
+
+def test_a_process_leaves_half_of_its_share_for_new_events_when_it_adopts(tmp_path):
+    for _ in range(PROCESSES):
+        left_by_a_dead_process(tmp_path, [b"x" * 7_000])
+    journals = [_share(tmp_path) for _ in range(PROCESSES)]
+
+    assert [len(journal.tend(0.0)) for journal in journals] == [1, 1, 1]
+    assert not any(journal.is_nearly_full for journal in journals)
+
+
+def test_what_another_process_moves_during_a_look_does_not_refuse_events_for_long(tmp_path, monkeypatch):
+    left_by_a_dead_process(tmp_path, [b"x" * 10_000])
+    journal = _share(tmp_path)
+    monkeypatch.setattr("webhook_api.journal.process_directory._measure", lambda _directory: MAX_BYTES)
+    journal.tend(0.0)
+    monkeypatch.undo()
+    assert not _is_kept(journal, 1_000)
+
+    journal.tend(0.5)
+
+    assert _is_kept(journal, 1_000)
 
 
 def test_a_segment_larger_than_the_share_is_adopted_by_a_process_that_holds_nothing(tmp_path):
@@ -126,7 +150,12 @@ def test_a_large_event_that_found_no_room_is_why_the_journal_counts_as_full(tmp_
 def _status(pid, journal):
     counts = dict.fromkeys(("oldest_entry_s", "republished", "unreadable_segments", "oversized"), 0)
     gate = {"shedding": False, "queue_depth": 1, "is_polled": True}
-    return {"pid": pid, "journal": {**journal.status(), **counts, "broker": "up"}, "gate": gate}
+    return {
+        "pid": pid,
+        "accepting_at": time.time(),
+        "journal": {**journal.status(), **counts, "broker": "up"},
+        "gate": gate,
+    }
 
 
 @pytest.mark.parametrize(
@@ -147,4 +176,6 @@ def test_senders_change_to_a_process_with_room_and_the_host_is_ready_while_there
         write_status(journal.directory, _status(pid, journal))
 
     assert has_peer_with_room(tmp_path, 1) is has_room
+    write_status(other.directory, _status(2, other) | {"accepting_at": time.time() - 4.0})
+    assert not has_peer_with_room(tmp_path, 1)
     assert report(_status(1, full), tmp_path, 2 * SHARE).is_ready is is_ready
