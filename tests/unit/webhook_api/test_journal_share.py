@@ -44,6 +44,8 @@ class Host:
     def do(self, what, who):
         self.now += 6.0
         journal = self.journals[who]
+        # Between two actions there is time for a look at the others, whose count is as old as the last one.
+        self.segments[who] += journal.tend(self.now)
         if what == "append":
             _is_kept(journal, 4_000)
         elif what == "fill":
@@ -51,8 +53,6 @@ class Host:
                 pass
         elif what == "rotate" and journal.active.size:
             self.segments[who].append(journal.rotate(NOW_US))
-        elif what == "tend":
-            self.segments[who] += journal.tend(self.now)
         elif what == "prove" and self.segments[who]:
             journal.discard(self.segments[who].pop(0))
         elif what in {"die", "stop", "orphan"}:
@@ -71,7 +71,7 @@ END = {
     "orphan": lambda host, journal: host.orphans.append(journal),
 }
 ACTIONS = st.tuples(
-    st.sampled_from(["append", "fill", "rotate", "tend", "prove", *END, "end orphans"]),
+    st.sampled_from(["append", "fill", "rotate", "look", "prove", *END, "end orphans"]),
     st.integers(min_value=0, max_value=PROCESSES - 1),
 )
 
