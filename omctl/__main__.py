@@ -48,8 +48,9 @@ def run(arguments: Sequence[str], log_stream: TextIO | None = None) -> int:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(error.ctx.get_usage(), err=True)
         return _report(error.exit_code, error.format_message(), arguments)
-    except PermissionError as error:
-        return _report(1, f"{error.filename} cannot be accessed: {error.strerror}", arguments)
+    except OSError as error:
+        name = "a file" if error.filename is None else error.filename
+        return _report(1, f"{name} cannot be accessed: {error.strerror or 'unknown reason'}", arguments)
     except OpenMessagingError as error:
         return _report(EX_CONFIG if isinstance(error, ConfigurationError) else 1, str(error), arguments)
     return status if isinstance(status, int) else 0

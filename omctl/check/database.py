@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,9 +16,11 @@ from workers.db.engine import DatabaseClock, make_engine
 from workers.db.migrations import schema
 from workers.db.models import dead_letters, destinations, drift, metadata
 from workers.db.stats import CLOCK_AHEAD, read_worker_reports
+from workers.parsing import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -80,7 +81,8 @@ def _contents(url: str) -> list[Finding]:
     """Check the tables and, if all exist, their contents."""
     engine = make_engine(url)
     try:
-        here = (SystemClock().now_us() - DatabaseClock(engine).now_us()) / 1_000_000
+        clock = DatabaseClock(engine)
+        here = (SystemClock().now_us() - clock.now_us()) / 1_000_000
         with engine.connect() as connection:
             missing = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
             if missing:
@@ -88,11 +90,12 @@ def _contents(url: str) -> list[Finding]:
             reports = read_worker_reports(connection)
             clocks = {report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD) for report in reports}
             hosts = {host: ahead for host, ahead in clocks.items() if isinstance(ahead, float)}
-            # Silence is judged by the newest report, so that only the workers' own clocks count.
-            now = max((report.reported_at for report in reports), default=datetime.now(UTC))
+            # Workers report the database's time.
+            now = moment_of(clock.now_us())
             return [
                 judge_tables(missing),
                 *(judge_clock(host, ahead) for host, ahead in sorted((hosts | {"this host": here}).items())),
+                *judge_workers(reports, now),
                 *judge_files(reports, now),
                 *_counts(connection),
             ]
@@ -123,6 +126,26 @@ def _counts(connection: Connection) -> list[Finding]:
         Finding(AREA, "drift", Level.NOTE if unknown else Level.OK, f"{unknown} unknown names"),
         *judge_paused(connection.execute(select(destinations).order_by(destinations.c.name))),
     ]
+
+
+def judge_workers(reports: Iterable[WorkerReport], now: datetime) -> list[Finding]:
+    """Judge each role by its workers' reports: a problem if none of them reports any more."""
+    roles: dict[str, list[WorkerReport]] = {"settle": []}
+    for report in reports:
+        roles.setdefault(report.role, []).append(report)
+    findings: list[Finding] = []
+    for role, of_role in sorted(roles.items()):
+        silent = [report.worker for report in of_role if report.is_silent(now)]
+        level, text, advice = Level.OK, f"{len(of_role)} report", ""
+        if not of_role:
+            level, text = Level.WARNING, "no worker reports: no conversation is settled"
+            advice = "Start one with python -m workers settle."
+        elif silent:
+            level = Level.PROBLEM if len(silent) == len(of_role) else Level.WARNING
+            text = f"stopped reporting: {', '.join(silent)}"
+            advice = "See systemctl status 'om-*' on its host, and start it."
+        findings.append(Finding(AREA, f"{role} workers", level, text, advice))
+    return findings
 
 
 def judge_files(reports: Iterable[WorkerReport], now: datetime) -> list[Finding]:

@@ -24,13 +24,16 @@ def check_edge(bind: str) -> list[Finding]:
         return [Finding(AREA, bind, Level.NOTE, "listens on a socket file, which cannot be queried")]
     try:
         answer = requests.get(url, timeout=REQUEST_SECONDS)
-        report = answer.json()
     except requests.RequestException as error:
         is_late = isinstance(error, requests.Timeout)
         text = f"does not answer within {REQUEST_SECONDS:.0f} s" if is_late else "does not run"
         advice = "Start or restart the edge, or set OM_BIND to the edge's value."
         return [Finding(AREA, url, Level.PROBLEM, text, advice)]
+    try:
+        report = answer.json()
     except ValueError:
+        report = None
+    if not isinstance(report, dict):
         advice = "Another program listens there: set OM_BIND to the edge's value."
         return [Finding(AREA, url, Level.PROBLEM, "answers something that is not a report", advice)]
     return judge_report(url, answer.status_code, report)

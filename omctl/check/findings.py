@@ -9,6 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from messaging.errors import OpenMessagingError
+from messaging.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,10 +57,9 @@ def check_areas(areas: Mapping[str, Callable[[], list[Finding]]], seconds: float
         except OpenMessagingError as error:
             results[area] = [Finding(area, "check", Level.PROBLEM, "cannot be done", str(error))]
         except Exception as error:  # noqa: BLE001  # an outermost loop: no area may end the others
-            text = f"failed ({type(error).__name__})"
-            results[area] = [
-                Finding(area, "check", Level.PROBLEM, text, "This is a defect of omctl: report it.")
-            ]
+            logger().error("check_failed", area=area, error=type(error).__name__)
+            advice = "This is a defect of omctl: report it with the line check_failed on standard error."
+            results[area] = [Finding(area, "check", Level.PROBLEM, "failed", advice)]
 
     threads = [Thread(target=run, args=area, daemon=True) for area in areas.items()]
     deadline = time.monotonic() + seconds

@@ -88,7 +88,7 @@ def check_oversized(directory: Path) -> list[Finding]:
         return [Finding(AREA, str(directory), Level.WARNING, f"cannot be read: {error.strerror}")]
     if not bodies:
         return []
-    advice = "They are not processed: see docs/operations.md, oversized events."
+    advice = "They are not processed: see OpenMessagingSetAside in om-observe's /runbook."
     return [Finding(AREA, str(directory), Level.PROBLEM, f"{bodies} events too large for the broker", advice)]
 
 
@@ -98,7 +98,10 @@ def judge_journal(state: JournalState) -> Finding:
     level, advice = Level.OK, ""
     if state.damaged:
         text += f", {state.damaged} bytes unreadable"
-        level, advice = Level.PROBLEM, "Keep the files; see docs/operations.md, journal."
+        level, advice = (
+            Level.PROBLEM,
+            "Keep the files and look for disk faults; every readable event is published.",
+        )
     elif not state.is_owned and state.entries:
         level = Level.PROBLEM
         advice = (

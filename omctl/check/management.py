@@ -128,8 +128,8 @@ def _unreachable(error: Exception) -> Finding:
     elif isinstance(error, requests.Timeout):
         text = f"does not answer within {REQUEST_SECONDS:.0f} s"
     else:
-        text = (
-            "cannot be reached" if isinstance(error, requests.RequestException) else "answers something else"
-        )
+        # requests derives its error about JSON from both.
+        is_json = isinstance(error, ValueError) and not isinstance(error, requests.exceptions.InvalidURL)
+        text = "answers something else" if is_json else "cannot be reached"
     advice = "Check OM_MANAGEMENT_URL, its user (tag management) and that rabbitmq_management is enabled."
     return Finding(AREA, "API", Level.PROBLEM, text, advice)

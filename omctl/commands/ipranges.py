@@ -64,7 +64,7 @@ def ipranges(  # click passes them by name
     if source is None:
         networks, heading = _fetch(region)
     else:
-        networks = read_plain(source.read_text())
+        networks = read_plain(_read(source))
         heading = f"Genesys Cloud, {SERVICE}: {len(networks)} networks from {source}"
     text = FORMATS[form](networks, heading)
     is_changed = output is not None and _drop_heading(text) != _drop_heading(_read(output))
@@ -93,7 +93,7 @@ def _fetch(region: str | None) -> tuple[list[Network], str]:
 
 
 def _read(output: Path) -> str:
-    return output.read_text() if output.exists() else ""
+    return output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
 
 
 def _drop_heading(text: str) -> str:

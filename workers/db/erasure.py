@@ -89,7 +89,7 @@ def erase_conversations(
         The number of rows erased, or to be erased, by table.
     """
     chosen = list(conversation_ids)
-    given_up = {"outcome": "dead", "reason": "erased", "finished_at": now, "dead_lettered_at": now}
+    given_up = {"outcome": "abandoned", "reason": "erased", "finished_at": now}
     unsent = deliveries.c.conversation_id.in_(chosen) & deliveries.c.outcome.is_(None)
     events = select(processed_events.c.id).where(processed_events.c.conversation_id.in_(chosen))
     messages, receipts = conversation_messages.c, message_receipts.c

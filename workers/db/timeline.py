@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, select
 
+from workers.db.interventions import Action
 from workers.db.models import (
     conversations,
     deliveries,
@@ -26,6 +27,8 @@ class Step:
     at: datetime | None
     step: str
     detail: str = ""
+    operator: str = ""
+    """Who decided it and why: personal data, left out of what third parties get."""
 
 
 @dataclass(slots=True)
@@ -75,8 +78,11 @@ def trace_event(row: Any) -> Timeline:
     return timeline
 
 
-def trace_dead_letter(row: Any, decisions: Iterable[Any]) -> Timeline:
-    """Return the timeline of a dead letter, with an operator's decision about it."""
+def trace_dead_letter(row: Any, decisions: Iterable[Any], *, is_processed: bool) -> Timeline:
+    """Return the timeline of a dead letter, with an operator's decision about it.
+
+    *is_processed*: its event has been processed, before or after a replay.
+    """
     timeline = Timeline(row.message_id, row.conversation_id, row.event_type, row.body_sha256.hex())
     timeline.idempotency_key = row.idempotency_key
     place = f"destination {row.destination}" if row.destination else "intake"
@@ -86,8 +92,17 @@ def trace_dead_letter(row: Any, decisions: Iterable[Any]) -> Timeline:
     ]
     for decision in decisions:
         if decision.intervention_id == row.intervention_id:
-            detail = f"by {decision.person}: {decision.reason} (intervention {decision.intervention_id})"
-            timeline.steps.append(Step(row.decided_at, decision.action.replace("-", " "), detail))
+            detail = f"intervention {decision.intervention_id}"
+            operator = f"{decision.person}: {decision.reason}"
+            step = Step(row.decided_at, decision.action.replace("-", " "), detail, operator)
+            timeline.steps.append(step)
+            is_replayed = row.decided_at is not None and decision.action == Action.REPLAY_DEAD_LETTERS
+            # A typing event leaves no record of its own.
+            if is_replayed and not is_processed and not str(row.event_type).endswith(":typing"):
+                timeline.stop(
+                    f"in the events queue since its replay at {row.decided_at:%Y-%m-%d %H:%M:%S}",
+                    "It is processed or dead-lettered within seconds. If it is not: omctl check.",
+                )
     if row.decided_at is None:
         resend, replay = (
             f"omctl destinations resend {row.destination}",
@@ -129,7 +144,8 @@ def add_routing(connection: Connection, by_id: dict[int, Timeline]) -> None:
         timeline.steps.append(Step(row.decided_at, f"routing update {row.decision}", answer))
         if row.decision == "undecided":
             timeline.stop(
-                "the platform never confirmed the routing update", "See docs/runbook.md, undecided updates."
+                "the platform never confirmed the routing update",
+                "See OpenMessagingUpdatesUndecided in om-observe's /runbook.",
             )
 
 
@@ -164,13 +180,16 @@ def add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[An
 
 
 def _add_window(timeline: Timeline, row: Any, state: Any) -> None:
-    if state is None or state.window_opened_at is None or row.processed_at < state.window_opened_at:
+    if state is None or state.window_opened_at is None:
+        return
+    # Settling that failed has moved the window's opening to its next attempt.
+    if not state.unsettled_because and row.processed_at < state.window_opened_at:
         return
     timeline.steps.append(Step(None, "waits in its conversation's window", f"until {state.window_closes_at}"))
     if state.unsettled_because:
         timeline.stop(
             f"its conversation cannot be settled: {state.unsettled_because}",
-            "See docs/runbook.md, conversations set aside.",
+            "See OpenMessagingConversationsUnsettled in om-observe's /runbook.",
         )
     timeline.stop(
         "in its conversation's window, not settled yet",

@@ -1,4 +1,4 @@
-"""Find all that happened to the events which an id names; every query has an index."""
+"""Find all that happened to the events which an id names; on PostgreSQL every query has an index."""
 
 import re
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ from workers.db.timeline import (
 )
 
 MAX_EVENTS: Final = 500
-"""Events that one search shows, the newest of a longer conversation."""
+"""Events, and dead letters, that one search shows: the newest."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_ID: Final = 2**63 - 1
@@ -51,7 +51,13 @@ def find_timelines(connection: Connection, identifier: str) -> list[Timeline]:
     add_outbox(connection, by_id, rows)
     ids = [row.intervention_id for row in dead]
     decisions = read_rows(connection, interventions.c.intervention_id, ids)
-    timelines += [trace_dead_letter(row, decisions) for row in dead]
+    processed = _find_processed(connection, dead)
+    timelines += [
+        trace_dead_letter(
+            row, decisions, is_processed=not processed.isdisjoint({row.message_id, row.idempotency_key})
+        )
+        for row in dead
+    ]
     for timeline in timelines:
         timeline.steps.sort(key=lambda step: (step.at is None, step.at))
     return sorted(timelines, key=lambda timeline: timeline.steps[0].at)  # type: ignore[arg-type, return-value]
@@ -102,6 +108,16 @@ def _find_dead_letters(connection: Connection, identifier: str, keys: Iterable[s
         d.idempotency_key.in_([identifier, *keys]),
     ]
     for condition in conditions:
-        query = select(dead_letters).where(condition).limit(MAX_EVENTS)
+        query = select(dead_letters).where(condition).order_by(d.recorded_at.desc()).limit(MAX_EVENTS)
         rows.update({row.message_id: row for row in connection.execute(query)})
-    return list(rows.values())
+    return sorted(rows.values(), key=lambda row: row.recorded_at)[-MAX_EVENTS:]
+
+
+def _find_processed(connection: Connection, dead: Iterable[Any]) -> set[str]:
+    """Return the message ids and idempotency keys with which the events of dead letters were processed."""
+    e, found = processed_events.c, set[str]()
+    rows = [row for row in dead if row.decided_at is not None]
+    for column, name in ((e.message_id, "message_id"), (e.idempotency_key, "idempotency_key")):
+        values = [getattr(row, name) for row in rows]
+        found.update(getattr(row, name) for row in read_rows(connection, column, values))
+    return found

@@ -87,6 +87,7 @@ def record_apart(engine: Engine, clock: Clock, attempts: Sequence[DeliveryAttemp
     def set_aside(attempt: DeliveryAttempt, error: Exception) -> None:
         (outbox_id, name), reason = attempt.key, type(error).__name__
         logger().error("delivery_set_aside", destination=name, outbox_id=outbox_id, reason=reason)
+        reason = "its result could not be recorded"
         due_us = clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000)
         transact(engine, lambda connection: put_off(connection, attempt, due_us, reason=reason))
 
@@ -97,8 +98,9 @@ def give_up_unreadable(
     engine: Engine, clock: Clock, destination: str, outbox_id: int, error: Exception
 ) -> None:
     """End a leased delivery whose row cannot be read, as a dead letter; its conversation goes on."""
-    reason, now_us = f"unreadable: {type(error).__name__}", clock.now_us()
-    logger().error("delivery_unreadable", destination=destination, outbox_id=outbox_id, reason=reason)
+    reason, now_us = "its row cannot be read", clock.now_us()
+    error_name = type(error).__name__
+    logger().error("delivery_unreadable", destination=destination, outbox_id=outbox_id, error=error_name)
 
     def give_up(connection: Connection) -> None:
         row = (outbox_id, destination, DEAD, None, reason, 0, None, now_us, now_us)

@@ -24,6 +24,7 @@ NEXT_COMMANDS: Final = {
     "OpenMessagingWorkerSilent": "systemctl status 'om-*'",
     "OpenMessagingDeadLetters": "omctl dead-letters list",
     "OpenMessagingWindowsLate": "systemctl status 'om-settle*'",
+    "OpenMessagingConversationsUnsettled": "journalctl -u 'om-settle@*' -n 50",
     "OpenMessagingReconciliationLate": "journalctl -u om-reconcile -n 50",
     "OpenMessagingConversationsPassedOver": "omctl reconcile --dry-run",
     "OpenMessagingReconciliationMismatch": "omctl reconcile --dry-run",
@@ -90,6 +91,13 @@ RULES: Final = (
         "OpenMessagingWindowsLate",
         "A conversation is not settled.",
         is_age=True,
+    ),
+    Rule(
+        "om_conversations_unsettled",
+        0.0,
+        WAIT,
+        "OpenMessagingConversationsUnsettled",
+        "{0:.0f} conversations cannot be settled.",
     ),
     Rule(
         "om_delivery_oldest_due_age_seconds",

@@ -20,6 +20,10 @@ from workers.reconcile.reconstruction import ReconstructedEvent
 CLIENT_NAME: Final = "reconcile"
 
 
+class ExchangeUnavailableError(RetryLaterError):
+    """The broker is away, not the database: publish all again later."""
+
+
 class EventsExchange:
     """The broker, for a caller that publishes rarely: each call opens a connection.
 
@@ -34,7 +38,8 @@ class EventsExchange:
         """Publish events like a webhook's; the broker has confirmed each when this returns.
 
         Raises:
-            RetryLaterError: The broker is away. Some events may be published; publish all again later.
+            ExchangeUnavailableError: The broker is away. Some events may be published; publish all
+                again later.
         """
         if not envelopes:
             return
@@ -46,7 +51,7 @@ class EventsExchange:
         """Return how many messages wait in the events queue.
 
         Raises:
-            RetryLaterError: The broker is away.
+            ExchangeUnavailableError: The broker is away.
         """
         with _retry_later(), broker_session(self._urls, client_name=CLIENT_NAME) as connection:
             return count_waiting_events(connection)
@@ -58,7 +63,7 @@ def _retry_later() -> Iterator[None]:
     try:
         yield
     except (BrokerUnavailableError, ConfigurationError) as error:
-        raise RetryLaterError(str(error)) from None
+        raise ExchangeUnavailableError(str(error)) from None
 
 
 def message_id_for(event: ReconstructedEvent) -> str:

@@ -102,7 +102,7 @@ class Settler:
 
 def set_aside(engine: Engine, clock: Clock, conversation_id: str, error: Exception) -> None:
     """Record that a conversation cannot be settled now, so that the others go on; it is tried again later."""
-    code = error.code if isinstance(error, RejectedEventError) else type(error).__name__
+    code = error.code if isinstance(error, RejectedEventError) else "unreadable_row"
     until_us = clock.now_us() + round(ASIDE_SECONDS * 1_000_000)
 
     def record(connection: Connection) -> None:
@@ -111,5 +111,9 @@ def set_aside(engine: Engine, clock: Clock, conversation_id: str, error: Excepti
 
     transact(engine, record)
     logger().error(
-        "conversation_set_aside", conversation_id=conversation_id, reason=code, retry_in_s=ASIDE_SECONDS
+        "conversation_set_aside",
+        conversation_id=conversation_id,
+        reason=code,
+        error=type(error).__name__,
+        retry_in_s=ASIDE_SECONDS,
     )

@@ -6,8 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.admin import broker_session, set_up
+from omctl.check import Level, check_edge, check_management
 from omctl.commands.check import check
 from omctl.commands.migrate import migrate
+from simulator.serving import serve_app
 from workers.db.engine import make_engine
 from workers.db.migrations import schema
 from workers.db.models import drift
@@ -125,6 +127,28 @@ def test_a_broker_that_is_away_hides_nothing_else(environment):
     _, findings = run(environment | {"OM_AMQP_URL": "amqp://127.0.0.1:1/"})
     assert ("broker", "connection") in problems(findings)
     assert {"settings", "management", "database", "edge", "journal"} <= {each["area"] for each in findings}
+
+
+@pytest.mark.parametrize("body", ["no JSON", "[]"])
+def test_another_program_is_not_taken_for_the_edge_or_the_management_api(body):
+    def answer(_environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [body.encode()]
+
+    with serve_app(answer) as url:
+        [edge] = check_edge(url.removeprefix("http://"))
+        [api] = check_management((url.replace("//", "//u:p@"),), ("amqp://h/v",))
+    assert (edge.level, edge.text) == (Level.PROBLEM, "answers something that is not a report")
+    assert (api.level, api.text) == (Level.PROBLEM, "answers something else")
+
+
+def test_a_settle_worker_that_stopped_reporting_is_a_problem(environment):
+    engine = make_engine(environment["OM_DATABASE_URL"])
+    with engine.begin() as connection:
+        record_worker_report(connection, "settle", "vm 1", started_us=1, now_us=1, figures={})
+    engine.dispose()
+    _, findings = run(environment)
+    assert ("database", "settle workers") in problems(findings)
 
 
 def test_a_contradiction_of_settings_is_named(environment):

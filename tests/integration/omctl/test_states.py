@@ -42,7 +42,6 @@ DATABASE = (
 WRITING = (
     ("drift", "accept", "x"),
     ("destinations", "pause", "crm"),
-    ("retain",),
     ("migrate", "--down", "base", "--yes"),
 )
 

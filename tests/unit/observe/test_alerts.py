@@ -46,6 +46,7 @@ def test_if_all_is_well_there_is_no_alert():
         ({("om_clock_ahead_seconds", "settle", "host 1"): -5.1}, "OpenMessagingClock", "wait"),
         ({("om_dead_letters", "poison"): 1.0}, "OpenMessagingDeadLetters", "wait"),
         ({("om_window_oldest_age_seconds",): 61.0}, "OpenMessagingWindowsLate", "bad"),
+        ({("om_conversations_unsettled",): 1.0}, "OpenMessagingConversationsUnsettled", "wait"),
         ({("om_reconciliation_age_seconds",): 3601.0}, "OpenMessagingReconciliationLate", "wait"),
         ({("om_reconciliation_passed_over",): 2.0}, "OpenMessagingConversationsPassedOver", "wait"),
         ({("om_reconciliation_mismatches",): 1.0}, "OpenMessagingReconciliationMismatch", "bad"),

@@ -2,7 +2,7 @@
 
 import fcntl
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +12,7 @@ from messaging.admin import BrokerObject, ObjectState
 from messaging.errors import ConfigurationError
 from omctl.check import Finding, check_areas, check_settings
 from omctl.check.broker import check_proof, judge_object
-from omctl.check.database import judge_clock, judge_paused, judge_revision
+from omctl.check.database import judge_clock, judge_paused, judge_revision, judge_workers
 from omctl.check.edge import health_url, judge_list, judge_report
 from omctl.check.findings import Level
 from omctl.check.journal import JournalState, check_journals, judge_journal, read_state
@@ -23,6 +23,7 @@ from omctl.installing import BOTH, Role
 from omctl.installing import options as installation_options
 from webhook_api.journal import encode_header
 from workers.db.migrations.schema import DIRECTORY, is_newer
+from workers.db.stats import WorkerReport
 
 EVENTS = "open-messaging.events"
 
@@ -280,6 +281,26 @@ def test_a_clock_that_differs_from_the_databases_by_more_than_two_seconds_is_a_p
 
     assert (finding.level, finding.text) == (level, text)
     assert ("NTP" in finding.advice) == (level is Level.PROBLEM)
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("reports", "levels"),
+    [
+        ((), {"settle": Level.WARNING}),
+        ((("settle", 10.0),), {"settle": Level.OK}),
+        ((("settle", 61.0),), {"settle": Level.PROBLEM}),
+        ((("settle", 61.0), ("settle", 1.0)), {"settle": Level.WARNING}),
+        ((("settle", 1.0), ("deliver", 61.0)), {"settle": Level.OK, "deliver": Level.PROBLEM}),
+    ],
+)
+def test_a_role_whose_workers_do_not_report_is_a_problem(reports, levels):
+    found = judge_workers(
+        [WorkerReport(role, "vm 1", NOW, NOW - timedelta(seconds=age), {}) for role, age in reports], NOW
+    )
+    assert {finding.subject.removesuffix(" workers"): finding.level for finding in found} == levels
 
 
 def test_a_paused_destination_is_reported_with_the_command_that_resumes_it():

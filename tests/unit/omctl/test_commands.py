@@ -67,10 +67,13 @@ def test_a_command_that_touches_no_database_imports_nothing_of_one():
         (["find"], 2, "Give either an ID or --customer ID."),
         (["sign", "-"], 78, "OM_WEBHOOK_SECRETS is not set"),
         (["erase"], 2, "Select what to erase"),
+        (["find", "m", "--bundle", "/no/such/f"], 1, "/no/such/f cannot be accessed: No such file"),
+        (["ipranges", "--from", sys.executable], 1, "not a network"),
     ],
 )
 def test_an_error_is_one_sentence_and_with_json_an_object(monkeypatch, capsys, arguments, status, message):
     monkeypatch.delenv("OM_WEBHOOK_SECRETS", raising=False)
+    monkeypatch.delenv("OM_DATABASE_URL", raising=False)
     monkeypatch.setattr("sys.stdin", sys.__stdin__)
     assert run([*arguments, "--json"]) == status
     captured = capsys.readouterr()

@@ -2,18 +2,23 @@
 
 import hashlib
 import json
+import time
+from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
+from messaging.clock import SystemClock
 from messaging.envelope import encode_properties
 from omctl.commands.find import find as command
 from simulator.platform import Fault
 from tests.integration.workers.events import deliver, native, routed, said
 from webhook_api.journal import encode_header
 from workers.db import timeline_search
-from workers.db.engine import transact
+from workers.db.engine import make_engine, transact
+from workers.db.models import dead_letters, interventions
+from workers.settle.settler import set_aside
 
 
 @pytest.fixture
@@ -110,15 +115,31 @@ def _dead_letter(stand):
 
 def _set_aside(stand):
     identifier = _window(stand)
-    stand.execute("UPDATE conversations SET unsettled_because = 'ValueError'")
+    set_aside(stand.engine, SystemClock(), identifier, ValueError())
     return identifier
+
+
+def _replayed(stand):
+    identifier = _dead_letter(stand)
+    _decide(stand, "replay-dead-letters")
+    return identifier
+
+
+def _decide(stand, action):
+    now = datetime.now(UTC)
+    values = {"person": "jo@host", "reason": "a test", "selection": "{}", "again": False, "chosen": 1}
+    with stand.engine.begin() as connection:
+        row = {"intervention_id": "i-1", "action": action, "started_at": now, **values}
+        connection.execute(interventions.insert().values(row))
+        connection.execute(dead_letters.update().values(intervention_id="i-1", decided_at=now))
 
 
 @pytest.mark.parametrize(
     ("stop", "place", "advice"),
     [
         (_window, "in its conversation's window", "om-settle"),
-        (_set_aside, "cannot be settled: ValueError", "runbook"),
+        (_set_aside, "cannot be settled: unreadable_row", "OpenMessagingConversationsUnsettled"),
+        (_replayed, "in the events queue since its replay", "omctl check"),
         (_routing, "waiting for the platform", "om-settle"),
         (_undelivered, "waiting for destination crm", "omctl destinations test crm"),
         (_paused, "waiting for paused destination crm", "omctl destinations resume crm"),
@@ -145,34 +166,80 @@ def test_a_conflict_and_a_copy_are_steps_of_the_first_event(stand, omctl):
     assert {"received again", "conflict"} <= set(steps(found))
 
 
-def test_a_decided_dead_letter_names_the_operator(stand, omctl):
+def test_a_decided_dead_letter_names_the_operator_but_not_to_third_parties(stand, omctl, tmp_path):
     stand.intake(deliver(b"{", message_id="dead-2"))
-    stand.execute(
-        "INSERT INTO interventions"
-        " (intervention_id, action, person, reason, selection, again, chosen, started_at)"
-        " SELECT 'i-1', 'discard-dead-letters', 'jo@host', 'a test', '{}', false, 1, recorded_at"
-        " FROM dead_letters"
-    )
-    stand.execute("UPDATE dead_letters SET intervention_id = 'i-1', decided_at = recorded_at")
+    _decide(stand, "discard-dead-letters")
 
-    [found] = omctl("dead-2")
+    [found] = omctl("dead-2", "--bundle", str(tmp_path / "bundle"))
 
     assert (found["stopped"], steps(found)[-1]) == (None, "discard dead letters")
-    assert "jo@host: a test" in found["steps"][-1]["detail"]
+    assert found["steps"][-1]["operator"] == "jo@host: a test"
+    assert "i-1" in (tmp_path / "bundle").read_text()
+    assert "jo@host" not in (tmp_path / "bundle").read_text()
 
 
-def test_an_event_in_this_hosts_journal_is_found_by_message_request_conversation_and_digest(omctl, state):
-    body = json.dumps(said(SECRET_WORDS, conversation="c-journal")).encode()
-    properties = encode_properties("m-journal", 1_700_000_000_000_000, "r-journal", "webhook")
+def test_a_replayed_dead_letter_is_complete_once_its_event_is_processed(stand, omctl):
+    identifier = _replayed(stand)
+    stand.intake(deliver(said("a", conversation="c-1"), message_id=identifier))
+
+    assert [found["stopped"] for found in omctl(identifier) if found["event_id"] is None] == [None]
+
+
+def keep_in_journal(state, body, message_id):
+    properties = encode_properties(message_id, 1_700_000_000_000_000, "r-journal", "webhook")
     directory = state / "journal" / "7-a"
     directory.mkdir(parents=True)
     (directory / "lock").touch()
     (directory / "00000001.segment").write_bytes(encode_header(properties, body) + properties + body)
 
+
+def test_an_event_in_this_hosts_journal_is_found_by_message_request_conversation_and_digest(omctl, state):
+    body = json.dumps(said(SECRET_WORDS, conversation="c-journal")).encode()
+    keep_in_journal(state, body, "m-journal")
+
     for identifier in ("m-journal", "r-journal", "c-journal", hashlib.sha256(body).hexdigest()):
         [found] = omctl(identifier)
         assert found["stopped"].startswith("in this host's journal")
     assert SECRET_WORDS not in json.dumps(found)
+
+
+@pytest.mark.parametrize("url", ["", "postgresql+psycopg://u:p@127.0.0.1:9/om"])
+def test_the_journal_is_searched_without_a_database_too(state, url):
+    keep_in_journal(state, b"{}", "m-journal")
+    environment = {"OM_DATABASE_URL": url, "OM_STATE_DIRECTORY": str(state)}
+    result = CliRunner().invoke(command, ["m-journal"], env=environment)
+    assert "in this host's journal for" in result.stdout
+    assert "The database was not searched: " in result.stderr
+    assert result.exit_code == 1
+
+
+def test_an_event_that_is_processed_is_not_shown_as_waiting_in_the_journal(stand, omctl, state):
+    delivery = deliver(said("a", conversation="c-1"), message_id="m-both")
+    stand.intake(delivery)
+    keep_in_journal(state, delivery.envelope.body, "m-both")
+    assert [found["event_id"] is None for found in omctl("m-both")] == [False]
+
+
+def test_a_journal_that_takes_too_long_is_no_matter_of_rights(omctl, state, monkeypatch):
+    keep_in_journal(state, b"{}", "m-journal")
+    monkeypatch.setattr("omctl.commands.find.JOURNAL_SECONDS", -1.0)
+    result = CliRunner().invoke(command, ["m"], env={"OM_DATABASE_URL": "", "OM_STATE_DIRECTORY": str(state)})
+    assert "takes longer than" in result.stderr
+
+
+def test_a_bundle_about_a_customer_does_not_name_the_customer(omctl, tmp_path):
+    omctl("--customer", "ext:customer:1", "--bundle", str(tmp_path / "bundle"), status=1)
+    assert "ext:customer:1" not in (tmp_path / "bundle").read_text()
+
+
+def test_a_search_on_sqlite_does_not_hold_the_write_lock(migrated_sqlite_url, state):
+    environment = {"OM_DATABASE_URL": migrated_sqlite_url, "OM_STATE_DIRECTORY": str(state)}
+    writer = make_engine(migrated_sqlite_url)
+    with writer.begin():
+        begun = time.monotonic()
+        CliRunner().invoke(command, ["m"], env=environment)
+        assert time.monotonic() - begun < 5.0
+    writer.dispose()
 
 
 def test_a_customers_conversations_are_found_by_their_bodies(stand, omctl):

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from messaging.clock import SystemClock
 from omctl.commands.erase import UnreadableStateError, erase
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, event, native, said
-from workers.db.models import discarded_letters, metadata
+from workers.db.models import deliveries, discarded_letters, metadata
 from workers.parsing import moment_of
 
 MARKER = "Marker-7Q4Z"
@@ -129,6 +130,14 @@ def test_other_customers_keep_their_data_and_the_erasure_is_recorded(omctl, stor
     [(action, reason, selection)] = query("SELECT action, reason, selection FROM interventions")
     assert (action, reason) == ("erase", "request 1")
     assert MARKER not in selection
+
+
+def test_an_unsent_delivery_is_abandoned_so_that_no_resend_selects_it(omctl, stored, engine, query):
+    row = {"outbox_id": 1, "destination": "crm", "conversation_id": stored, "attempts": 0}
+    with engine.begin() as connection:
+        connection.execute(insert(deliveries).values(**row, due_at=datetime.now(UTC)))
+    omctl("--conversation", stored, "--reason", "request 1")
+    assert query("SELECT DISTINCT outcome, reason FROM deliveries") == [("abandoned", "erased")]
 
 
 def test_a_copy_of_an_erased_event_takes_no_effect_again(omctl, intake, query):

@@ -7,16 +7,19 @@ from click.testing import CliRunner
 from flask import request
 
 from messaging.clock import SystemClock
+from messaging.errors import OpenMessagingError
 from omctl.commands.reconcile import reconcile as command
+from omctl.connections import friendly_errors
 from simulator.platform import Fault
 from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, native
 from tests.integration.workers.reconcile.comparing import HOUR_US, run
+from tests.servers import LOOPBACK, free_port
 from workers.db.engine import transact
 from workers.db.reconcile import TIMER, begin_reconciliation
 from workers.genesys import PlatformUnavailableError, client
-from workers.reconcile import DAY_US
+from workers.reconcile import DAY_US, EventsExchange
 
 
 @pytest.fixture
@@ -197,6 +200,12 @@ def test_after_a_mismatch_only_an_operator_lets_the_timer_go_on(  # noqa: PLR091
     assert depth(channel) == 80
     assert query("SELECT count(*) FROM reconciliations WHERE decided_by IS NOT NULL") == [(1,)]
     assert run(reconciler)
+
+
+def test_a_broker_that_is_away_is_not_reported_as_the_database():
+    exchange = EventsExchange((f"amqp://u:p@{LOOPBACK}:{free_port()}/v",))
+    with pytest.raises(OpenMessagingError, match="no broker of OM_AMQP_URL answers"), friendly_errors():
+        exchange.count_waiting()
 
 
 def test_a_time_of_which_nothing_can_be_said_is_refused(omctl):
