@@ -54,11 +54,6 @@ class LedgerVerdict:
     lost: int
     repeated: int
 
-    @property
-    def is_clean(self) -> bool:
-        """Nothing is lost, and nothing took effect twice."""
-        return not self.lost and not self.repeated
-
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in asdict(self).items())
 

@@ -19,7 +19,7 @@ from workers.db.engine.prefetch import use_time_limit
 Result = TypeVar("Result")
 
 SCHEMA_REVISION: Final = "0001"
-"""Newest migration that this version needs; a test compares it with migrations/versions. It sorts as text."""
+"""Newest migration that this version needs; a test compares it with the migrations. It sorts as text."""
 
 WORKER_SESSION: Final[Mapping[str, str]] = {
     # A statement or a lock that takes longer is an outage, and the deliveries are held. Below

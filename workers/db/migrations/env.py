@@ -1,4 +1,4 @@
-"""Run Alembic against OM_DATABASE_URL, or the address that migrations/schema.py was given."""
+"""Run Alembic against OM_DATABASE_URL, or the address that workers/db/migrations/schema.py was given."""
 
 from typing import Any, Final
 
