@@ -58,8 +58,8 @@ OWN_SETTINGS = (
     "OM_STATE_DIRECTORY",
     "OM_REQUIRED_HEADERS",
     "OM_GENESYS_REGION",
-    "OM_GENESYS_LOGIN_URL",
     "OM_METRICS_BIND",
+    "OM_SETTINGS_FILE",
 )
 """Taken out of the environment, so that the demonstration cannot touch data that is not its own."""
 

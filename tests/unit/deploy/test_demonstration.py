@@ -1,0 +1,9 @@
+"""The demonstration takes every setting that could lead it to other data out of its environment."""
+
+from deploy.local.demonstration import OWN_SETTINGS
+from messaging.setting_names import KNOWN
+
+
+def test_what_it_takes_out_are_settings_and_the_file_that_overrides_them():
+    assert set(OWN_SETTINGS) <= KNOWN
+    assert "OM_SETTINGS_FILE" in OWN_SETTINGS
