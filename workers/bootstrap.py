@@ -214,9 +214,16 @@ def _scalers_by_sql(settings: ScaleSettings) -> list[Scaler]:
 
 
 def run_observe(settings: ObserveSettings) -> None:
-    """Serve metrics and the status page until SIGTERM or SIGINT."""
+    """Serve metrics and the status page until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: An address of the settings is malformed.
+    """
+    # Here, not in gunicorn's process, whose exit status systemd would answer with a restart.
+    engine = make_engine(settings.database_url, OBSERVER_SESSION)
+    depths = QueueDepths(settings.management_urls, settings.amqp_urls)
 
     def build() -> Flask:
-        return make_app(open_probes(settings, make_engine(settings.database_url, OBSERVER_SESSION)))
+        return make_app(open_probes(settings, engine, depths))
 
     serve(build, settings.host, settings.port)

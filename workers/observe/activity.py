@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from statistics import quantiles
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Engine, func, select, text, type_coerce
+from sqlalchemy import Column, Connection, Engine, func, select, text
 
-from workers.db.models import UtcDateTime, dead_letters, edge_statistics, processed_events
+from workers.db.models import dead_letters, edge_statistics, processed_events
 
 MINUTES: Final = 60
 
@@ -47,7 +47,7 @@ class ActivityReader:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._minutes: dict[datetime, tuple[int, int]] = {}
+        self._closed: dict[datetime, tuple[int, int]] = {}
 
     def read(self) -> Activity:
         """Return the last hour; blocks while the database answers.
@@ -62,12 +62,12 @@ class ActivityReader:
             if connection.dialect.name == "postgresql":
                 # An index of ranges of pages (BRIN) has no other kind of scan.
                 connection.execute(text("SET LOCAL enable_bitmapscan = on"))
-            self._count(connection, minutes)
+            counts = self._count(connection, minutes)
             median, p95 = _measure_durations(connection)
             return Activity(
                 [
                     {"at": minute.isoformat(), "events": events, "dead_letters": dead}
-                    for minute, (events, dead) in self._minutes.items()
+                    for minute, (events, dead) in counts.items()
                 ],
                 median,
                 p95,
@@ -76,27 +76,27 @@ class ActivityReader:
                 _read_dead_letters(connection),
             )
 
-    def _count(self, connection: Connection, minutes: list[datetime]) -> None:
-        """Count the minutes that may have changed, or all at first; forget those before the hour."""
-        first_open = minutes[-OPEN_MINUTES - 1]
-        since = first_open if first_open in self._minutes else minutes[0]
-        events = _count_by_minute(connection, _P.processed_at, since)
-        dead = _count_by_minute(connection, _D.recorded_at, since)
-        self._minutes = {
-            minute: (events.get(minute, 0), dead.get(minute, 0))
-            if minute >= since
-            else self._minutes.get(minute, (0, 0))
-            for minute in minutes
-        }
+    def _count(self, connection: Connection, minutes: list[datetime]) -> dict[datetime, tuple[int, int]]:
+        """Count events and dead letters of each minute that may have changed; forget those before the hour.
+
+        Each minute has statements of its own: after a failure, the next reading goes on where this one ended.
+        """
+        self._closed = {minute: self._closed[minute] for minute in minutes if minute in self._closed}
+        counts = {}
+        for minute in minutes:
+            counts[minute] = self._closed.get(minute) or (
+                _count_rows(connection, _P.processed_at, minute),
+                _count_rows(connection, _D.recorded_at, minute),
+            )
+            if minute < minutes[-OPEN_MINUTES - 1]:
+                self._closed[minute] = counts[minute]
+        return counts
 
 
-def _count_by_minute(connection: Connection, moment: Column[Any], since: datetime) -> dict[datetime, int]:
-    """Count a table's rows by minute; the index on *moment* bounds what is read."""
-    minute: ColumnElement[datetime] = func.date_trunc("minute", moment, type_=UtcDateTime())
-    if connection.dialect.name == "sqlite":
-        minute = type_coerce(func.substr(moment, 1, 16) + ":00.000000", UtcDateTime())
-    query = select(minute, func.count()).where(moment >= since).group_by(minute)
-    return {at: int(count) for at, count in connection.execute(query)}
+def _count_rows(connection: Connection, moment: Column[Any], minute: datetime) -> int:
+    """Count a table's rows of one minute; the index on *moment* bounds what is read."""
+    rows = select(func.count()).where(moment >= minute, moment < minute + timedelta(minutes=1))
+    return connection.execute(rows).scalar_one()
 
 
 def _measure_durations(connection: Connection) -> tuple[float | None, float | None]:

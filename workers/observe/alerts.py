@@ -1,6 +1,6 @@
 """Decide what needs an operator, by the alert rules' own thresholds, for hosts without Prometheus."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeAlias
 
@@ -32,6 +32,8 @@ NEXT_COMMANDS: Final = {
     "OpenMessagingDeliveriesLate": "omctl destinations list",
     "OpenMessagingDestinationPaused": "omctl destinations list",
     "OpenMessagingDestinationDown": "omctl destinations list",
+    "OpenMessagingDestinationRefusing": "omctl destinations test NAME",
+    "OpenMessagingDestinationsDiffer": "omctl check",
     "OpenMessagingClock": "timedatectl",
 }
 """The first command of each alert's entry in docs/runbook.md."""
@@ -138,6 +140,7 @@ RULES: Final = (
     ),
     Rule("om_destination_paused", 0.0, WAIT, "OpenMessagingDestinationPaused", "{1} is paused."),
     Rule("om_destination_down", 0.0, BAD, "OpenMessagingDestinationDown", "{2} accepts no events."),
+    Rule("om_destination_refusing", 0.0, BAD, "OpenMessagingDestinationRefusing", "{2} refuses every event."),
     Rule(
         "om_clock_ahead_seconds",
         5.0,
@@ -148,25 +151,45 @@ RULES: Final = (
 )
 
 
-def find_alerts(samples: Samples) -> list[Alert]:
-    """Return everything that needs an operator, worst first; only for samples that still hold."""
+def find_alerts(samples: Samples, missing: Collection[str] = ()) -> list[Alert]:
+    """Return everything that needs an operator, worst first; only for samples that still hold.
+
+    Args:
+        samples: The values.
+        missing: The metrics whose query failed; nothing is concluded from their absence.
+    """
     alerts = {alert.text: alert for rule in RULES for alert in rule.apply(samples)}
-    return sorted([*alerts.values(), *_find_standstills(samples)], key=lambda alert: alert.level)
+    found = [*alerts.values(), *_find_standstills(samples, missing), *_find_worker_alerts(samples, missing)]
+    if missing:
+        text = f"The database did not answer every query; unknown: {', '.join(sorted(missing))}."
+        found.append(Alert(WAIT, text, "OpenMessagingDatabaseAway"))
+    return sorted(found, key=lambda alert: alert.level)
 
 
-def _find_standstills(samples: Samples) -> Iterator[Alert]:
+def _find_standstills(samples: Samples, missing: Collection[str]) -> Iterator[Alert]:
     depth = samples.get(("om_queue_messages", EVENTS_QUEUE), 0.0)
     age = samples.get(("om_newest_event_age_seconds",))
-    workers = select_values(samples, "om_worker_up")
-    if depth > STANDSTILL_EVENTS and (age is None or age > STANDSTILL_SECONDS):
+    is_standing = (
+        age > STANDSTILL_SECONDS if age is not None else "om_newest_event_age_seconds" not in missing
+    )
+    if depth > STANDSTILL_EVENTS and is_standing:
         text = f"{depth:.0f} events wait and none is processed."
         yield Alert(BAD, text, "OpenMessagingQueueNotDrained", age)
-    if not any(value for (role, _), value in workers.items() if role == "intake"):
-        yield Alert(BAD, "No intake worker reports.", "OpenMessagingWorkerSilent")
-    for (role, worker), is_up in workers.items():
-        if not is_up:
-            yield Alert(WAIT, f"{role} {worker} has stopped reporting.", "OpenMessagingWorkerSilent")
     ages = select_values(samples, "om_dead_letter_oldest_age_seconds").values()
     if count := sum(select_values(samples, "om_dead_letters").values()):
         text = f"{count:.0f} dead letters wait for an operator."
         yield Alert(WAIT, text, "OpenMessagingDeadLetters", max(ages, default=None))
+
+
+def _find_worker_alerts(samples: Samples, missing: Collection[str]) -> Iterator[Alert]:
+    workers = select_values(samples, "om_worker_up")
+    if "om_worker_up" not in missing and not any(
+        value for (role, _), value in workers.items() if role == "intake"
+    ):
+        yield Alert(BAD, "No intake worker reports.", "OpenMessagingWorkerSilent")
+    for (role, worker), is_up in workers.items():
+        if not is_up:
+            yield Alert(WAIT, f"{role} {worker} has stopped reporting.", "OpenMessagingWorkerSilent")
+    if len(set(select_values(samples, "om_deliver_destinations_digest").values())) > 1:
+        text = "Deliver workers run with different destinations files."
+        yield Alert(WAIT, text, "OpenMessagingDestinationsDiffer")

@@ -22,6 +22,8 @@ from workers.parsing import moment_of
 SCRAPE_SECONDS: Final = 8.0
 """Prometheus gives up on a scrape after 10 s."""
 
+WORKER_UP: Final = "om_worker_up"
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerFigure:
@@ -103,33 +105,37 @@ WORKER_FIGURES: Final = (
 
 
 def read_metrics(engine: Engine, clock: DatabaseClock) -> list[Metric]:
-    """Read every metric by a query of its own; one that fails is left out, and the others are not.
+    """Read every metric in a transaction of its own; one that fails is left out, and the others are not.
 
     Raises:
-        DBAPIError: There is no connection to the database.
+        DBAPIError: There is no connection to the database, or every query failed.
     """
+    metrics: list[Metric] = []
+    failure: DBAPIError | None = None
     with engine.connect() as connection:
         now = moment_of(clock.now_us())
-        metrics: list[Metric] = []
-        for query in METRIC_QUERIES:
-            metrics += _try(query.name, connection, partial(_read, query, connection, now))
-        return metrics + _try(
-            "om_worker_up",
-            connection,
-            lambda: list(build_worker_metrics(read_worker_reports(connection), now)),
-        )
+        queries: dict[str, Callable[[], Iterable[Metric]]] = {
+            query.name: partial(_read, query, connection, now) for query in METRIC_QUERIES
+        }
+        queries[WORKER_UP] = lambda: build_worker_metrics(read_worker_reports(connection), now)
+        for name, read in queries.items():
+            try:
+                with connection.begin():
+                    metrics += read()
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise
+                logger().warning("metric_missing", metric=name, reason=type(error.orig).__name__)
+                failure = error
+    if failure is not None and not metrics:
+        raise failure
+    return metrics
 
 
-def _try(name: str, connection: Connection, read: Callable[[], list[Metric]]) -> list[Metric]:
-    """Query in a transaction of its own; return nothing if the database refuses it or takes too long."""
-    try:
-        with connection.begin():
-            return read()
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise
-        logger().warning("metric_missing", metric=name, reason=type(error.orig).__name__)
-        return []
+def find_missing(metrics: Iterable[Metric]) -> frozenset[str]:
+    """Return the metrics whose query failed; WORKER_UP stands for all that come from workers' reports."""
+    expected = {WORKER_UP, *(query.name for query in METRIC_QUERIES)}
+    return frozenset(expected - {metric.name for metric in metrics})
 
 
 def _read(query: MetricQuery, connection: Connection, now: datetime) -> list[Metric]:
@@ -145,7 +151,7 @@ def _read(query: MetricQuery, connection: Connection, now: datetime) -> list[Met
 def build_worker_metrics(reports: Sequence[WorkerReport], now: datetime) -> Iterator[Metric]:
     """Yield whether each worker reports, and the figures of those that do."""
     alive = GaugeMetricFamily(
-        "om_worker_up", "1 where a worker has reported within a minute.", labels=("role", "worker")
+        WORKER_UP, "1 where a worker has reported within a minute.", labels=("role", "worker")
     )
     for report in reports:
         alive.add_metric((report.role, report.worker), float(not report.is_silent(now)))

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Final
@@ -15,16 +15,20 @@ from messaging.topology import EVENTS_QUEUE, QUEUES
 from workers.db.engine import DatabaseClock
 from workers.observe.activity import Activity, ActivityReader
 from workers.observe.alerts import BAD, WAIT, Alert, Samples, find_alerts, select_values
-from workers.observe.collector import read_metrics
+from workers.observe.collector import WORKER_UP, find_missing, read_metrics
 from workers.observe.probe import Probe, Reading, check_broker, read_depths, read_edge_health
 from workers.observe.settings import ObserveSettings
 
 PAGE_SECONDS: Final = 2.5
 """How long the page waits for a part before it shows the last answer."""
 
+BUSY_WEBHOOKS: Final = 100
+"""If all edges together answered as many in ten minutes, one that answered none is down or cut off."""
+
 UP: Final = "up"
 DOWN: Final = "down"
 NONE: Final = "none here"
+UNKNOWN: Final = "unknown"
 
 _WAITING: Final = (
     ("Conversations with an open window", "om_windows_open", "om_window_oldest_age_seconds"),
@@ -51,26 +55,26 @@ class Probes:
         activity: What happened lately, from the database.
         broker: A connection to the broker; the answer is not used.
         depths: The queues' depths, from the management API; None if it is not configured.
-        edge: The health report of the edge on this host; None if this host has no edge.
+        edge: The health report of the edge on this host; None if its socket file cannot be asked.
     """
 
     metrics: Probe[list[Metric]]
     activity: Probe[Activity]
     broker: Probe[None]
     depths: Probe[dict[str, int]] | None
-    edge: Probe[dict[str, Any]]
+    edge: Probe[dict[str, Any]] | None
 
 
-def open_probes(settings: ObserveSettings, engine: Engine) -> Probes:
+def open_probes(settings: ObserveSettings, engine: Engine, depths: QueueDepths) -> Probes:
     """Return the probes of a running service; each has a thread of its own."""
     clock = DatabaseClock(engine)
-    depths = QueueDepths(settings.management_urls, settings.amqp_urls)
+    is_socket_file = settings.edge.startswith(("unix:", "fd:"))
     return Probes(
         metrics=Probe("metrics", lambda: read_metrics(engine, clock)),
         activity=Probe("activity", ActivityReader(engine).read),
         broker=Probe("broker", lambda: check_broker(settings.amqp_urls), fresh_seconds=10.0),
         depths=Probe("queues", lambda: read_depths(depths)) if settings.management_urls else None,
-        edge=Probe("edge", lambda: read_edge_health(settings.edge)),
+        edge=None if is_socket_file else Probe("edge", lambda: read_edge_health(settings.edge)),
     )
 
 
@@ -85,21 +89,23 @@ def build_state(probes: Probes) -> dict[str, Any]:
     # All parts are asked by now; they are waited for together.
     ends = time.monotonic() + PAGE_SECONDS
     metrics, activity = probes.metrics.read_until(ends), probes.activity.read_until(ends)
-    broker, edge = probes.broker.read_until(ends), probes.edge.read_until(ends)
+    broker = probes.broker.read_until(ends)
+    edge = probes.edge.read_until(ends) if probes.edge is not None else None
     depths = probes.depths.read_until(ends) if probes.depths is not None else None
     samples = collect_samples(metrics.value or ())
+    missing = find_missing(metrics.value) if metrics.value is not None else frozenset()
     if depths is not None and depths.problem is None:
         samples |= {("om_queue_messages", queue): depth for queue, depth in (depths.value or {}).items()}
-    database = metrics if metrics.problem is not None else activity
     lights = [
         _light("broker", broker),
-        _light("database", database),
+        _light("database", metrics),
         *_edge_lights(edge, activity.value),
     ]
     alerts = [
         *_find_silent_parts(lights, depths),
         *_find_edge_alerts(edge),
-        *(find_alerts(samples) if database.problem is None else ()),
+        *_find_silent_edges(activity),
+        *(find_alerts(samples, missing) if metrics.problem is None else ()),
     ]
     return {
         "host": socket.gethostname(),
@@ -107,7 +113,7 @@ def build_state(probes: Probes) -> dict[str, Any]:
         "lights": lights,
         "alerts": [alert.describe() for alert in sorted(alerts, key=lambda alert: alert.level)],
         "queues": None if depths is None else {**depths.describe(), "rows": _list_queues(depths.value)},
-        "metrics": {**metrics.describe(), **summarise(samples)},
+        "metrics": {**metrics.describe(), **summarise(samples, missing)},
         "activity": {**activity.describe(), **(asdict(activity.value) if activity.value else {})},
     }
 
@@ -117,11 +123,14 @@ def _light(name: str, reading: Reading[Any]) -> dict[str, Any]:
     return {"name": name, "state": state, "problem": reading.problem, "age_s": reading.age_s}
 
 
-def _edge_lights(reading: Reading[dict[str, Any]], activity: Activity | None) -> list[dict[str, Any]]:
+def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | None) -> list[dict[str, Any]]:
     """Return the lights of edge and journal; a host whose edges are all elsewhere has neither."""
-    elsewhere = {row["edge"] for row in activity.edges} if activity else set()
-    if reading.value is None and elsewhere and socket.gethostname() not in elsewhere:
-        return [{"name": name, "state": NONE, "problem": None, "age_s": None} for name in ("edge", "journal")]
+    recorded = {row["edge"] for row in activity.edges} if activity else set()
+    if reading is None or (reading.value is None and socket.gethostname() not in recorded):
+        state = NONE if reading is None or recorded else UNKNOWN
+        return [
+            {"name": name, "state": state, "problem": None, "age_s": None} for name in ("edge", "journal")
+        ]
     edge = _light("edge", reading)
     if reading.problem is not None or reading.value is None:
         return [edge, {**edge, "name": "journal", "problem": "unknown: the edge does not answer"}]
@@ -141,6 +150,9 @@ def _find_silent_parts(lights: list[dict[str, Any]], depths: Reading[dict[str, i
         for light in lights
         if light["state"] == DOWN and (name := names.get(light["name"]))
     ]
+    if any(light["name"] == "edge" and light["state"] == UNKNOWN for light in lights):
+        text = "No edge is known: this host's has not answered, and none is recorded."
+        alerts.append(Alert(WAIT, text, names["edge"]))
     is_broker_up = lights[0]["state"] == UP
     if is_broker_up and depths is not None and depths.problem is not None:
         text = "The broker's management API does not answer: the queues' depths are unknown."
@@ -148,8 +160,20 @@ def _find_silent_parts(lights: list[dict[str, Any]], depths: Reading[dict[str, i
     return alerts
 
 
-def _find_edge_alerts(reading: Reading[dict[str, Any]]) -> list[Alert]:
-    if reading.value is None or reading.problem is not None:
+def _find_silent_edges(activity: Reading[Activity]) -> Iterator[Alert]:
+    """Yield an alert for each edge of another host that answers nothing while others are busy."""
+    if activity.value is None or activity.problem is not None:
+        return
+    if sum(row["answered"] for row in activity.value.edges) < BUSY_WEBHOOKS:
+        return
+    for row in activity.value.edges:
+        if not row["answered"] and row["edge"] != socket.gethostname():
+            text = f"The edge of {row['edge']} answers no webhook; others do."
+            yield Alert(WAIT, text, "OpenMessagingEdgeDown", row["last_s"])
+
+
+def _find_edge_alerts(reading: Reading[dict[str, Any]] | None) -> list[Alert]:
+    if reading is None or reading.value is None or reading.problem is not None:
         return []
     level = WAIT if reading.value["status"] == "ready" else BAD
     return [
@@ -175,20 +199,21 @@ def _list_queues(depths: dict[str, int] | None) -> list[dict[str, Any]]:
     ]
 
 
-def summarise(samples: Samples) -> dict[str, Any]:
-    """Return what the page shows of the metrics; ages in seconds."""
+def summarise(samples: Samples, missing: Collection[str]) -> dict[str, Any]:
+    """Return what the page shows of the metrics; ages in seconds; None for a number that is *missing*."""
     ages = select_values(samples, "om_dead_letter_oldest_age_seconds")
     names = sorted(name for (name,) in select_values(samples, "om_destination_paused"))
     return {
         "newest_event_s": samples.get(("om_newest_event_age_seconds",)),
         "reconciled_s": samples.get(("om_reconciliation_age_seconds",)),
-        "waiting": _count(samples, _WAITING),
-        "recorded": _count(samples, _RECORDED),
+        "missing": sorted(missing),
+        "waiting": _count(samples, missing, _WAITING),
+        "recorded": _count(samples, missing, _RECORDED),
         "dead_letter_codes": [
             {"code": code, "count": count, "since_s": ages.get((code,))}
             for (code,), count in sorted(select_values(samples, "om_dead_letters").items())
         ],
-        "destinations": [_describe_destination(samples, name) for name in names],
+        "destinations": [_describe_destination(samples, missing, name) for name in names],
         "workers": [
             _describe_worker(samples, role, worker, is_up=bool(value))
             for (role, worker), value in sorted(select_values(samples, "om_worker_up").items())
@@ -196,21 +221,25 @@ def summarise(samples: Samples) -> dict[str, Any]:
     }
 
 
-def _count(samples: Samples, rows: tuple[tuple[str, str, str | None], ...]) -> list[dict[str, Any]]:
+def _count(
+    samples: Samples, missing: Collection[str], rows: tuple[tuple[str, str, str | None], ...]
+) -> list[dict[str, Any]]:
     return [
-        {"what": what, "count": samples[count,], "since_s": samples.get((age,)) if age else None}
+        {"what": what, "count": samples.get((count,)), "since_s": samples.get((age,)) if age else None}
         for what, count, age in rows
-        if (count,) in samples
+        if (count,) in samples or count in missing
     ]
 
 
-def _describe_destination(samples: Samples, name: str) -> dict[str, Any]:
+def _describe_destination(samples: Samples, missing: Collection[str], name: str) -> dict[str, Any]:
     down = [value for (_, to), value in select_values(samples, "om_destination_down").items() if to == name]
     is_paused = samples.get(("om_destination_paused", name))
+    without = UNKNOWN if WORKER_UP in missing else "no worker delivers"
+    is_unknown = "om_deliveries_waiting" in missing
     return {
         "name": name,
-        "state": "paused" if is_paused else "down" if any(down) else UP if down else "no worker delivers",
-        "waiting": samples.get(("om_deliveries_waiting", name), 0.0),
+        "state": "paused" if is_paused else "down" if any(down) else UP if down else without,
+        "waiting": None if is_unknown else samples.get(("om_deliveries_waiting", name), 0.0),
         "due_s": samples.get(("om_delivery_oldest_due_age_seconds", name)),
     }
 

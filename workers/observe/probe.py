@@ -13,12 +13,13 @@ from messaging.admin import broker_session
 from messaging.errors import OpenMessagingError, RetryLaterError
 from messaging.log import logger
 from messaging.management import QueueDepths
+from workers.db.engine import is_outage, translate
 
 FRESH_SECONDS: Final = 4.0
 """Below the page's refresh interval: however many pages are open, each part is asked once in between."""
 
 SILENT_SECONDS: Final = 15.0
-"""A part that takes longer to answer is reported as not answering."""
+"""A part that is being asked and whose last answer is older is reported as not answering."""
 
 EDGE_SECONDS: Final = 2.0
 
@@ -85,7 +86,7 @@ class Probe(Generic[Value]):
         is_hanging = self._asked_at > self._finished_at
         if self._answered_at is None:
             return "has not answered yet"
-        if is_hanging and now - self._asked_at > SILENT_SECONDS:
+        if is_hanging and now - self._answered_at > SILENT_SECONDS:
             return "hangs: it takes the request and does not answer"
         return None
 
@@ -116,10 +117,8 @@ def explain(error: Exception) -> str:
     """Return in plain words why a part did not answer; the library's own text may contain addresses."""
     if isinstance(error, OpenMessagingError):
         return str(error)
-    if isinstance(error, DBAPIError) and not error.connection_invalidated:
-        is_unmigrated = getattr(error.orig, "sqlstate", None) == "42P01" or "no such table" in str(error.orig)
-        if is_unmigrated:
-            return "its tables are missing: run omctl migrate"
+    if isinstance(error, DBAPIError) and not is_outage(error):
+        return f"it refuses a query: {translate(error)}"
     return "it accepts no connection, or did not answer in time"
 
 

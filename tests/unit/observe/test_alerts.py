@@ -15,6 +15,8 @@ WELL = {
     ("om_window_oldest_age_seconds",): 9.0,
     ("om_destination_paused", "crm"): 0.0,
     ("om_destination_down", "host 1", "crm"): 0.0,
+    ("om_destination_refusing", "host 1", "crm"): 0.0,
+    ("om_deliver_destinations_digest", "host 1"): 7.0,
     ("om_delivery_oldest_due_age_seconds", "crm"): 20.0,
     ("om_reconciliation_age_seconds",): 900.0,
     ("om_reconciliation_passed_over",): 0.0,
@@ -54,6 +56,8 @@ def test_if_all_is_well_there_is_no_alert():
         ({("om_delivery_oldest_due_age_seconds", "crm"): 301.0}, "OpenMessagingDeliveriesLate", "bad"),
         ({("om_destination_paused", "crm"): 1.0}, "OpenMessagingDestinationPaused", "wait"),
         ({("om_destination_down", "host 1", "crm"): 1.0}, "OpenMessagingDestinationDown", "bad"),
+        ({("om_destination_refusing", "host 1", "crm"): 1.0}, "OpenMessagingDestinationRefusing", "bad"),
+        ({("om_deliver_destinations_digest", "host 2"): 8.0}, "OpenMessagingDestinationsDiffer", "wait"),
     ],
 )
 def test_each_problem_is_reported_with_its_alert_and_next_command(changed, name, level):
@@ -67,6 +71,17 @@ def test_without_an_intake_worker_nothing_flows():
     without = {key: value for key, value in WELL.items() if key[0] != "om_worker_up"}
 
     assert [alert.text for alert in find_alerts(without)] == ["No intake worker reports."]
+
+
+@pytest.mark.parametrize("missing", ["om_worker_up", "om_newest_event_age_seconds"])
+def test_a_query_that_failed_proves_nothing_and_is_named(missing):
+    samples = {key: value for key, value in (WELL | STANDING).items() if key[0] != missing}
+    samples["om_queue_messages", "open-messaging.events"] = 1001.0 if missing != "om_worker_up" else 1.0
+
+    [alert] = find_alerts(samples, {missing})
+
+    assert (alert.name, alert.level) == ("OpenMessagingDatabaseAway", "wait")
+    assert missing in alert.text
 
 
 def test_a_quiet_night_is_no_standstill():

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from sqlalchemy.exc import ProgrammingError
 
 from messaging.errors import RetryLaterError
 from workers.observe import Probe, probe
@@ -78,12 +79,32 @@ def test_a_part_that_hangs_blocks_no_reader_and_is_named(part, monkeypatch):
     assert reader.read(5.0).problem is None
 
 
+def test_an_old_answer_does_not_hold_while_the_part_hangs(part, monkeypatch):
+    monkeypatch.setattr(probe, "SILENT_SECONDS", 0.2)
+    reader = Probe("part", part.query, fresh_seconds=0.0)
+    reader.read(5.0)
+    time.sleep(0.2)
+    part.can_answer.clear()
+
+    assert "hangs" in reader.read(0.01).problem
+
+
 def test_a_part_that_never_answered_is_unknown(part):
     part.can_answer.clear()
 
     reading = Probe("part", part.query).read(0.01)
 
     assert (reading.value, reading.age_s, reading.problem) == (None, None, "has not answered yet")
+
+
+class PermissionDeniedError(Exception):
+    sqlstate = "42501"
+
+
+def test_a_database_that_refuses_is_not_reported_as_away(part):
+    part.error = ProgrammingError("SELECT", {}, PermissionDeniedError("permission denied for table drift"))
+
+    assert Probe("part", part.query).read(5.0).problem == "it refuses a query: SQLSTATE 42501"
 
 
 def test_the_text_of_a_foreign_error_is_not_shown(part):

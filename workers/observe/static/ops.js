@@ -117,22 +117,26 @@ const showAges = (ages) => {
 };
 
 const showMetrics = (metrics) => {
-  const none = (text, part) => (metrics.problem && metrics.age_s === null ? `Unknown: the ${part} does not answer.` : text);
-  const count = (rows) => rows.map((row) => [row.what, number(row.count), span(row.since_s)]);
-  fill("waiting", ["", "now", "oldest"], count(metrics.waiting), none("Nothing waits.", "database"));
-  fill("recorded", ["", "count", ""], count(metrics.recorded), none("Nothing is recorded.", "database"));
+  const none = (text, name) => {
+    if (metrics.problem && metrics.age_s === null) return "Unknown: the database does not answer.";
+    return metrics.missing.includes(name) ? "Unknown: the database did not answer this query." : text;
+  };
+  const known = (value) => (value === null ? "unknown" : number(value));
+  const count = (rows) => rows.map((row) => [row.what, known(row.count), span(row.since_s)]);
+  fill("waiting", ["", "now", "oldest"], count(metrics.waiting), none("Nothing waits."));
+  fill("recorded", ["", "count", ""], count(metrics.recorded), none("Nothing is recorded."));
   fill("codes", ["reason", "open", "oldest"],
-    metrics.dead_letter_codes.map((row) => [row.code, number(row.count), span(row.since_s)]), none("No open dead letters.", "database"));
+    metrics.dead_letter_codes.map((row) => [row.code, number(row.count), span(row.since_s)]), none("No open dead letters.", "om_dead_letters"));
   const looks = { up: "good", down: "bad" };
   fill("destinations", ["", "state", "waiting", "due for"],
-    metrics.destinations.map((row) => [row.name, badge(row.state, looks[row.state] ?? "wait"), number(row.waiting), span(row.due_s)]),
-    none("No destination is configured.", "database"));
+    metrics.destinations.map((row) => [row.name, badge(row.state, looks[row.state] ?? "wait"), known(row.waiting), span(row.due_s)]),
+    none("No destination is configured.", "om_destination_paused"));
   fill("workers", ["", "state", "since its start"],
     metrics.workers.map((row) => [
       tag("span", {}, row.role, tag("small", { textContent: row.worker })),
       badge(row.is_up ? "up" : "silent", row.is_up ? "good" : "bad"),
       row.counts.map(([name, value]) => `${number(value)} ${name.replace("dead_lettered", "dead letters")}`).join(", "),
-    ]), none("No worker is reporting.", "database"));
+    ]), none("No worker is reporting.", "om_worker_up"));
 };
 
 const showActivity = (activity, newest) => {

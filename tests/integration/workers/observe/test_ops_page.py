@@ -85,6 +85,26 @@ def test_the_last_hour_is_counted_by_minute_and_continues(engine):
     assert [row["id"] for row in second.dead_letters] == ["l-1"]
 
 
+def test_after_a_failure_the_count_goes_on_where_it_ended(migrated_sqlite_url):
+    engine = make_engine(migrated_sqlite_url)
+    counted = []
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def fail_once(_connection, _cursor, statement, *_):
+        counted.append("count(" in statement)
+        if counted[-1] and sum(counted) == 21:
+            raise TimeoutError
+
+    reader = ActivityReader(engine)
+    with pytest.raises(TimeoutError):
+        reader.read()
+    reader.read()
+    engine.dispose()
+
+    # Ten minutes before the failure, and perhaps one that has begun since.
+    assert sum(counted) - 21 in {100, 102}
+
+
 def test_an_edge_that_answers_nothing_any_more_stays_listed_with_its_age(engine):
     now = datetime.now(UTC)
     with engine.begin() as connection:
@@ -257,6 +277,17 @@ def test_it_shows_what_flows_what_is_stuck_and_the_next_command(open_page):
     assert page.title() == "!! Open Messaging: Something has stopped"
     assert page.evaluate("document.documentElement.scrollWidth") <= SCREEN["width"]
     keep_picture(page, "ops")
+
+
+def test_it_shows_what_no_query_answered_as_unknown(browser, busy):
+    with busy.begin() as connection:
+        connection.execute(sa.text("DROP TABLE destinations"))
+    with serve_app(app_on(busy)) as url, opening(browser, f"{url}/ops") as open_with:
+        page = open_with(viewport=SCREEN)
+
+        expect(page.locator("#destinations")).to_have_text("Unknown: the database did not answer this query.")
+        expect(page.locator("#alerts")).to_contain_text("unknown: om_destination_paused.")
+        expect(page.locator("#lights li.good")).to_have_count(4)
 
 
 def test_it_fits_a_phone_in_the_dark(open_page):
