@@ -26,11 +26,11 @@ RECORDED_DEAD_LETTERS: Final = "open-messaging.recorded-dead-letters"
 UNROUTED: Final = "open-messaging.unrouted"
 """The alternate exchange and the queue behind it: events without a binding. Intake reads it too."""
 
-DELIVERY_LIMIT: Final = 20
-"""Returns of one delivery before the broker dead-letters it: RabbitMQ's own default, made explicit.
+DELIVERY_LIMIT: Final = 1000
+"""Returns of one delivery before the broker dead-letters it.
 
-Each crash of a worker counts for every delivery that it held, so this is a backstop; intake isolates a poison
-message after far fewer crashes.
+Each crash of a worker counts for every delivery that it held. A poison message costs two crashes once it is
+processed alone, so an event behind hundreds of them must not reach this backstop.
 """
 
 EXCHANGES: Final[dict[str, tuple[str, dict[str, Any]]]] = {

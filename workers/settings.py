@@ -13,7 +13,7 @@ MAX_BATCH_EVENTS = 1000
 
 HANDLER_SECONDS = 25.0
 """An event hangs in a batch and twice alone, so its neighbours wait for three times this and three starts of
-the worker: 90 s at most."""
+the worker: about 100 s for each event that hangs."""
 
 
 @dataclass(frozen=True, slots=True)

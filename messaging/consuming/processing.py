@@ -9,6 +9,8 @@ the process (messaging/process.py).
 
 import asyncio
 import contextvars
+import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -87,12 +89,17 @@ class Processing:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        while (batch := self._next()) is not None:
-            settlement = self._process(batch)
-            if settlement is not None:
-                # A closed loop has given up the connection, and the broker delivers again.
-                with suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._report, batch, settlement)
+        try:
+            while (batch := self._next()) is not None:
+                settlement = self._process(batch)
+                if settlement is not None:
+                    # A closed loop has given up the connection, and the broker delivers again.
+                    with suppress(RuntimeError):
+                        self._loop.call_soon_threadsafe(self._report, batch, settlement)
+        except BaseException:  # noqa: BLE001  # without this thread the process would hold its events for ever
+            logger().exception("processing_ended", consequence="the process ends; its events return")
+            sys.stdout.flush()
+            os._exit(1)
 
     def _next(self) -> _Batch | None:
         with self._changed:

@@ -183,7 +183,6 @@ class Intake:
         self._suspects.clear(message_id)
 
     def _commit(self, outcomes: Sequence[ParsedOrRefused], results: Results) -> None:
-        now_us = self._clock.now_us()
         arrivals, unstored = partition(outcomes, self._unstored)
         refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
         statistics = [
@@ -192,6 +191,8 @@ class Intake:
         drift = self._reader.notes.pending(self._clock.monotonic())
 
         def work(connection: Connection) -> Committed:
+            # The connection may be the first, which sets the clock.
+            now_us = self._clock.now_us()
             dispatched = self._dispatch(connection, arrivals, now_us=now_us)
             recorded = record_dead_letters(connection, [each.dead_letter for each in refused], now_us)
             new_drift = record_drift(connection, drift, now_us)

@@ -1,6 +1,8 @@
 """One thread processes all batches; a lost connection drops those that wait and the current one's result."""
 
 import queue
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -97,6 +99,29 @@ def test_a_lost_connection_drops_its_batches_and_the_next_one_uses_the_same_thre
 
     assert (lost, settled) == ([], [[3]])
     assert len(processor.threads) == 1
+
+
+UNEXPECTED_END = """
+import time
+from types import SimpleNamespace
+from messaging.consuming.processing import Processing
+
+def process(batch):
+    raise SystemExit
+
+processing = Processing(None, SimpleNamespace(process=process, prefetch=lambda batch: None))
+processing.connect(None)
+processing.submit([])
+time.sleep(30)
+"""
+
+
+def test_the_process_ends_if_its_thread_ends_unexpectedly():
+    ended = subprocess.run(
+        [sys.executable, "-c", UNEXPECTED_END], capture_output=True, timeout=20, check=False
+    )
+    assert ended.returncode == 1
+    assert b"processing_ended" in ended.stdout + ended.stderr
 
 
 def run_until_idle(processing, calls):

@@ -1,6 +1,9 @@
 import pytest
 
+from messaging.consuming.subscription import PREFETCH_BATCHES
 from messaging.errors import ConfigurationError
+from messaging.topology import DELIVERY_LIMIT
+from workers.db.ingest.suspect_marks import POISON_ENDS
 from workers.settings import read_intake_settings
 
 
@@ -16,6 +19,11 @@ def test_defaults_stand_where_nothing_is_set(environment):
 
     assert settings.amqp_urls == ("amqp://user:secret@a/", "amqp://user:secret@b/")
     assert (settings.batch_events, settings.batch_seconds) == (100, 0.02)
+
+
+def test_events_behind_a_whole_prefetch_of_hanging_ones_do_not_reach_the_delivery_limit(environment):
+    hanging = PREFETCH_BATCHES * read_intake_settings().batch_events
+    assert 1 + POISON_ENDS * hanging < DELIVERY_LIMIT
 
 
 def test_no_secret_is_shown(environment):

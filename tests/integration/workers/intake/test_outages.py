@@ -5,14 +5,16 @@ import threading
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from messaging.errors import RetryLaterError
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
+from tests.integration.workers.moved_clock import MovedClock
 from tests.servers import free_port
 from workers.db.engine import make_engine, transact
 from workers.db.migrations import schema
+from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
 
 
@@ -25,6 +27,18 @@ def test_a_database_that_is_away_holds_the_batch(handlers):
 
     with pytest.raises(RetryLaterError):
         processor(away, handlers)(deliver(said("a")), deliver(b"malformed"))
+
+
+def test_a_batch_has_the_time_that_its_connection_sets(engine, handlers, query):
+    clock = MovedClock()
+
+    @event.listens_for(engine, "begin")
+    def set_clock(_connection):
+        clock.seconds = 1_800_000_000.0
+
+    Intake(engine, handlers, clock).process([deliver(said("a"))])
+    [(processed_at,)] = query("SELECT processed_at FROM processed_events")
+    assert str(processed_at).startswith("2027-01-15")
 
 
 def test_missing_tables_hold_the_batch_until_they_are_migrated(database_url, handlers):
