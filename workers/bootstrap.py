@@ -77,8 +77,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     if receipts is not None:
         steps.append(receipts.send_failed_receipts)
     with report_presence(settings.database_url, clock, "deliver", worker_id(name), deliverer.figures):
-        Role("deliver", steps, ServiceManager(), idle_seconds=1.0).run()
-        deliverer.finish()
+        Role("deliver", steps, ServiceManager(), idle_seconds=1.0, finish=deliverer.finish).run()
 
 
 def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> GenesysClient:

@@ -18,6 +18,9 @@ together may add to a window."""
 
 TICK_SECONDS: Final = 1.0
 
+STOP_SECONDS: Final = 4.5
+"""How long a stop waits for the steps in progress; what is not committed then is rolled back."""
+
 STUCK_SECONDS: Final = 120.0
 """A step that takes longer is stuck: the process no longer reports to systemd, which restarts it."""
 
@@ -29,10 +32,11 @@ class _Lane:
         self._step = step
         self._idle_seconds = idle_seconds
         self._stopped = stopped
+        self.finish: Callable[[], object] = lambda: None
         self.progressed_at = time.monotonic()
         self.failure: BaseException | None = None
         run = contextvars.copy_context().run
-        self.thread = threading.Thread(target=run, args=(self._run,), name=step.__name__)
+        self.thread = threading.Thread(target=run, args=(self._run,), name=step.__name__, daemon=True)
 
     def _run(self) -> None:
         attempt = 1
@@ -49,6 +53,7 @@ class _Lane:
                     )
                 self._stopped.wait(delay)
                 self.progressed_at = time.monotonic()
+            self.finish()
         except BaseException as error:  # noqa: BLE001  # the main thread raises it
             self.failure = error
             self._stopped.set()
@@ -62,6 +67,7 @@ class Role:
         steps: Each returns how much it has done; 0: there was nothing to do.
         service_manager: Receives the states that systemd expects.
         idle_seconds: Between two calls of a step that had nothing to do.
+        finish: Called after the last call of the first step, on its thread.
     """
 
     def __init__(
@@ -71,14 +77,18 @@ class Role:
         service_manager: ServiceManager,
         *,
         idle_seconds: float = IDLE_SECONDS,
+        finish: Callable[[], object] = lambda: None,
     ) -> None:
         self._name = name
         self._service_manager = service_manager
         self._stopped = threading.Event()
         self._lanes = [_Lane(step, self._stopped, idle_seconds) for step in steps]
+        self._lanes[0].finish = finish
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT; every step is committed or without trace when it returns.
+
+        A step that does not end in time is abandoned: the process must end.
 
         Raises:
             Exception: A step failed unexpectedly; the process must end and start again.
@@ -93,8 +103,9 @@ class Role:
             if all(time.monotonic() - lane.progressed_at < STUCK_SECONDS for lane in self._lanes):
                 self._service_manager.alive()
         self._service_manager.stopping()
+        deadline = time.monotonic() + STOP_SECONDS
         for lane in self._lanes:
-            lane.thread.join()
+            lane.thread.join(max(0.0, deadline - time.monotonic()))
         logger().info("role_stopped", role=self._name)
         for lane in self._lanes:
             if lane.failure is not None:

@@ -1,0 +1,42 @@
+"""A role stops in time, whatever its steps wait for."""
+
+import signal
+import threading
+import time
+
+import pytest
+
+from messaging.process import ServiceManager
+from workers import role
+from workers.role import Role
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """Restore the signal handlers."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_a_step_that_hangs_does_not_hold_up_the_stop(monkeypatch):
+    monkeypatch.setattr(role, "STOP_SECONDS", 0.2)
+    finished, answered = threading.Event(), threading.Event()
+
+    def deliver():
+        return 1
+
+    def ask_the_platform():
+        return int(answered.wait(30.0))
+
+    def fail():
+        raise ValueError("a bug")
+
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="a bug"):
+        Role("test", [deliver, ask_the_platform, fail], ServiceManager(), finish=finished.set).run()
+    answered.set()
+    assert time.monotonic() - started < 10.0
+    assert finished.is_set()
