@@ -119,13 +119,13 @@ class DeadLetterPublisher:
             for row, _ in zip(rows, published, strict=True):
                 confirmed.append(row)
         except (BrokerUnavailableError, ConfigurationError) as error:
-            # With a broker that is slow for each, all of them would begin anew each time, and add copies.
-            self._record_published(confirmed)
             # A broker also refuses while a node boots or a password changes: no reason to deliver nothing.
             rest = [_key(row) for row in rows[len(confirmed) :]]
             transact(self._engine, lambda connection: self._update(connection, rest, due_at=self._now()))
             raise RetryLaterError(str(error)) from None
-        self._record_published(confirmed)
+        finally:
+            # Whatever failed: otherwise all of them would begin anew each time, and add copies.
+            self._record_published(confirmed)
         return confirmed
 
     def _set_aside(self, key: Key, error: Exception) -> None:
@@ -189,7 +189,7 @@ def _read(connection: Connection, keys: Sequence[Key]) -> list[Any]:
         .join(outbox, outbox.c.id == _D.outbox_id)
         .outerjoin(processed_events, _E.id == outbox.c.event_id)
         .outerjoin(event_payloads, event_payloads.c.event_id == outbox.c.event_id)
-        .where(_D.outbox_id.in_([outbox_id for outbox_id, _ in keys]))
+        .where(_D.outbox_id.in_([outbox_id for outbox_id, _ in keys]), _D.dead_lettered_at.is_(None))
         .order_by(_D.outbox_id)
     )
     return [row for row in connection.execute(query) if _key(row) in keys]

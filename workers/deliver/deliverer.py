@@ -4,12 +4,12 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
+from messaging.errors import StatementRefusedError
 from workers.db.engine import transact
 from workers.deliver.destinations import Destination, compute_digest
 from workers.deliver.leasing import (
@@ -21,7 +21,7 @@ from workers.deliver.leasing import (
     read_leased,
     split_runs,
 )
-from workers.deliver.recording import give_up_unreadable, record, record_apart
+from workers.deliver.recording import give_up_unreadable, record, record_apart, set_unread_aside
 from workers.deliver.runs import DeliveryAttempt
 from workers.deliver.sender import Sender
 from workers.deliver.subscriptions import register
@@ -82,7 +82,7 @@ class Deliverer:
             self._is_registered = True
             for sender in self._senders.values():
                 sender.start()
-        self._await_attempts()
+        self._await_attempts(time.monotonic() + (0.0 if self._unrecorded else self._delay))
         # Together in one transaction, as long as no row is at fault.
         isolate([self._unrecorded], self._work, self._work_apart)
         return 1
@@ -96,7 +96,7 @@ class Deliverer:
             sender.stop()
         deadline = time.monotonic() + seconds
         while any(sender.in_flight for sender in self._senders.values()) and time.monotonic() < deadline:
-            self._await_attempts()
+            self._await_attempts(deadline)
         record_apart(self._engine, self._clock, self._unrecorded)
 
     def figures(self) -> dict[str, float | dict[str, float]]:
@@ -111,9 +111,8 @@ class Deliverer:
             "refusing": {name: int(sender.breaker.is_refusing(now)) for name, sender in senders},
         }
 
-    def _await_attempts(self) -> None:
-        """Take up the attempts that have ended. Waits for the delay, or until a run ends."""
-        until = time.monotonic() + (0.0 if self._unrecorded else self._delay)
+    def _await_attempts(self, until: float) -> None:
+        """Take up the attempts that have ended. Waits until a run ends, or until a monotonic time."""
         try:
             while True:
                 attempt = self._ended.get(timeout=max(0.0, until - time.monotonic()))
@@ -164,15 +163,24 @@ class Deliverer:
             self._begin([(sender, self._read_apart(sender.destination.name, ids, lease_us))])
 
     def _read_apart(self, name: str, outbox_ids: Sequence[int], lease_us: int) -> list[LeasedDelivery]:
-        """Return leased deliveries, except those whose row cannot be read: these become dead letters."""
+        """Return leased deliveries, except those whose row cannot be read: these become dead letters.
+
+        If the database refuses the statement for each of them, no row is at fault: all are set aside.
+        """
         leased: list[LeasedDelivery] = []
+        unread: list[tuple[int, Exception]] = []
 
         def read(some: Sequence[int]) -> None:
             leased.extend(
                 transact(self._engine, lambda connection: read_leased(connection, name, some, lease_us))
             )
 
-        isolate(outbox_ids, read, partial(give_up_unreadable, self._engine, self._clock, name))
+        isolate(outbox_ids, read, lambda *fault: unread.append(fault))
+        if not leased and all(isinstance(error, StatementRefusedError) for _, error in unread):
+            set_unread_aside(self._engine, self._clock, name, outbox_ids, lease_us)
+            return []
+        for outbox_id, error in unread:
+            give_up_unreadable(self._engine, self._clock, name, outbox_id, error)
         return leased
 
     def _begin(self, leased: Sequence[tuple[Sender, Sequence[LeasedDelivery]]]) -> None:

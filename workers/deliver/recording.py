@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine, Update, update
 
 from messaging.clock import Clock
 from messaging.log import logger
@@ -111,14 +111,35 @@ def give_up_unreadable(
     transact(engine, give_up)
 
 
+def set_unread_aside(
+    engine: Engine, clock: Clock, destination: str, outbox_ids: Sequence[int], lease_us: int
+) -> None:
+    """Let leased deliveries wait for an hour, since the database refuses to read any of them."""
+    if not outbox_ids:
+        return
+    logger().error(
+        "deliveries_unreadable",
+        destination=destination,
+        deliveries=len(outbox_ids),
+        retry_in_s=SET_ASIDE_SECONDS,
+        consequence="check the permissions of the database's user",
+    )
+    due_us = clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000)
+    rows = _update_leased(destination, lease_us).where(_D.outbox_id.in_(outbox_ids))
+    transact(engine, lambda connection: connection.execute(rows.values(due_at=moment_of(due_us))))
+
+
+def _update_leased(destination: str, lease_us: int) -> Update:
+    return update(deliveries).where(_D.destination == destination, WAITS, _D.due_at == moment_of(lease_us))
+
+
 def put_off(connection: Connection, attempt: DeliveryAttempt, due_us: int, **values: object) -> None:
     """Let a run wait until *due_us*, as far as its lease is still this process's.
 
     The failed delivery gets the values of further columns; those that follow it go back as they were.
     """
     outbox_id, name = attempt.key
-    lease_end = moment_of(attempt.delivery.lease_us)
-    leased = update(deliveries).where(_D.destination == name, WAITS, _D.due_at == lease_end)
+    leased = _update_leased(name, attempt.delivery.lease_us)
     if values:
         connection.execute(leased.where(_D.outbox_id == outbox_id).values(**values))
     connection.execute(leased.where(_D.outbox_id.in_(attempt.rest)).values(due_at=moment_of(due_us)))

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +53,11 @@ class Run:
         self.may_grow = len(deliveries) >= MIN_RUN_EVENTS
         self._lock = threading.Lock()
 
+    def overlaps(self, deliveries: Sequence[LeasedDelivery]) -> bool:
+        """Return whether any of these is still in this run."""
+        with self._lock:
+            return not set(outbox_ids(self.deliveries)).isdisjoint(outbox_ids(deliveries))
+
     def add(self, deliveries: Sequence[LeasedDelivery]) -> bool:
         """Add deliveries that follow; return False if it has ended."""
         with self._lock:
@@ -75,6 +80,6 @@ class Run:
             return list(self.deliveries)
 
 
-def outbox_ids(run: Sequence[LeasedDelivery]) -> tuple[int, ...]:
+def outbox_ids(run: Iterable[LeasedDelivery]) -> tuple[int, ...]:
     """Return the ids of deliveries, in their order."""
     return tuple(delivery.message.outbox_id for delivery in run)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from messaging.clock import Clock
@@ -70,9 +71,11 @@ class Sender:
     def stop(self) -> None:
         """Give back the runs that wait for a thread, and end each thread after its present request."""
         self._is_stopped = True
-        while not self._runs.empty():
-            if run := self._runs.get():
-                self._give_back(run.end())
+        # A thread may take the last one meanwhile.
+        with suppress(queue.Empty):
+            while True:
+                if run := self._runs.get_nowait():
+                    self._give_back(run.end())
         for _ in range(self.destination.concurrency):
             self._runs.put(None)
 
@@ -89,7 +92,8 @@ class Sender:
         """Hand a conversation's deliveries to the threads, or to the one that is sending others of it."""
         conversation_id = run[0].message.conversation_id
         active = self._active.get(conversation_id)
-        if active is not None and active.add(run):
+        if active is not None and (active.overlaps(run) or active.add(run)):
+            # If it overlaps, its lease ran out while it was sent here: it waits until the new one ends.
             return
         self.in_flight += 1
         if active is not None:
@@ -151,8 +155,9 @@ class Sender:
             if is_over or self._is_stopped or began_us > delivery.lease_us - margin_us:
                 self._give_back(run.end())
                 return
-            is_first = False
+            is_first, started = False, time.monotonic()
             result = self._send(delivery)
+            took_us = round((time.monotonic() - started) * 1_000_000)
             now_us = self._clock.now_us()
             history = delivery.history(now_us, self._last_taken_us)
             outcome, attempts = classify(result, self.destination, history, is_probe=run.is_probe)
@@ -167,7 +172,7 @@ class Sender:
                     now_us,
                     rest,
                     is_last=run.is_ended,
-                    took_us=now_us - began_us,
+                    took_us=took_us,
                 )
             )
 

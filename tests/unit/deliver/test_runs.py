@@ -32,6 +32,14 @@ def test_nothing_is_added_to_a_run_that_has_ended():
     assert not failed.add(deliveries(3))
 
 
+def test_a_run_overlaps_deliveries_that_are_still_in_it():
+    run = Run(deliveries(1, 2, 3), is_probe=False)
+    run.advance()
+    assert run.overlaps(deliveries(3, 4))
+    assert not run.overlaps(deliveries(1))
+    assert not run.overlaps(deliveries(4, 5))
+
+
 def test_only_a_long_run_may_grow():
     assert not Run(deliveries(1), is_probe=False).may_grow
     assert Run(deliveries(*range(10)), is_probe=False).may_grow

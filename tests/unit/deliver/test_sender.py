@@ -41,3 +41,13 @@ def test_a_run_has_the_events_that_are_sent_in_a_second(took_us, events):
     for _ in range(400):
         sender.record(attempt(took_us))
     assert sender.events_per_run() == events
+
+
+def test_a_delivery_that_is_leased_again_while_it_waits_here_is_not_sent_twice():
+    ended = []
+    sender = Sender(CRM, None, SystemClock(), ended.append)
+    sender.begin([DELIVERY])
+    sender.begin([DELIVERY])
+    sender.stop()
+    assert sender.in_flight == 1
+    assert [attempt.rest for attempt in ended] == [(7,)]

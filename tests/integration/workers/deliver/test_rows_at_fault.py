@@ -28,6 +28,16 @@ UNRECORDABLE = {
 }
 
 
+REFUSE = (
+    """
+    CREATE FUNCTION refuse(body bytea) RETURNS bytea LANGUAGE plpgsql AS
+        $$ BEGIN RAISE insufficient_privilege; END $$""",
+    "ALTER TABLE event_payloads RENAME TO kept_payloads",
+    "CREATE VIEW event_payloads AS SELECT event_id, refuse(body) AS body FROM kept_payloads",
+)
+PERMIT = ("DROP VIEW event_payloads", "ALTER TABLE kept_payloads RENAME TO event_payloads")
+
+
 @pytest.fixture
 def half_refused(stand):
     """Have many events wait, every second of which the destination refuses."""
@@ -95,3 +105,23 @@ def test_a_row_that_cannot_be_read_is_a_dead_letter_and_its_conversation_goes_on
     assert "its row cannot be read" in reason
     assert stand.inbox.counts() == {"delivered": MANY // 2, "repeated": 0, "disordered": 0, "forged": 0}
     assert words_of(stand.inbox.accepted_by("crm")) == ["next"]
+
+
+def test_deliveries_wait_while_the_database_refuses_to_read_any_of_them(half_refused):
+    stand = half_refused
+    if stand.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no permissions")
+    for sql in REFUSE:
+        stand.execute(sql)
+    set_aside = "SELECT count(*) FROM deliveries WHERE due_at > now() + interval '50 minutes'"
+    with stand.delivering(stand.crm):
+        stand.wait_for(lambda: stand.query(set_aside) == [(MANY,)])
+    assert dead_letters(stand) == set()
+
+    for sql in PERMIT:
+        stand.execute(sql)
+    stand.execute("UPDATE deliveries SET due_at = now()")
+    with stand.delivering(stand.crm):
+        stand.wait_for(lambda: not stand.waiting())
+    assert dead_letters(stand) == ODD
+    assert stand.inbox.counts() == {"delivered": MANY // 2, "repeated": 0, "disordered": 0, "forged": 0}
