@@ -38,10 +38,18 @@ _STATE: Final = (
 )
 
 
-def lock_closed(connection: Connection, now_us: int, *, opened_before_us: int, limit: int) -> list[str]:
+def lock_closed(
+    connection: Connection,
+    now_us: int,
+    *,
+    opened_before_us: int,
+    limit: int,
+    among: Sequence[str] | None = None,
+) -> list[str]:
     """Lock conversations whose window has closed, those of other processes left out; return their ids.
 
-    No window that was opened after *opened_before_us* can be closed; it limits what is looked at.
+    With *among*, it looks only at these. No window that was opened after *opened_before_us* can be closed,
+    which limits what it reads.
     """
     closed = (
         select(_C.conversation_id)
@@ -50,6 +58,8 @@ def lock_closed(connection: Connection, now_us: int, *, opened_before_us: int, l
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    if among is not None:
+        closed = closed.where(_C.conversation_id.in_(among))
     return list(connection.execute(closed).scalars())
 
 

@@ -69,16 +69,16 @@ class Settler:
             )
         return len(settlements)
 
-    def _lock_closed(self, connection: Connection) -> list[str]:
+    def _lock_closed(self, connection: Connection, among: Sequence[str] | None = None) -> list[str]:
         now_us = self._clock.now_us()
         opened_before_us = now_us - self._window.quiet_us
         return conversations.lock_closed(
-            connection, now_us, opened_before_us=opened_before_us, limit=MAX_CONVERSATIONS
+            connection, now_us, opened_before_us=opened_before_us, limit=MAX_CONVERSATIONS, among=among
         )
 
     def _settle(self, connection: Connection, ids: Sequence[str] | None) -> list[Settlement]:
-        """Settle these conversations, or those whose window has closed."""
-        locked = conversations.lock(connection, self._lock_closed(connection) if ids is None else ids)
+        """Settle the conversations whose window has closed, or those of these; some may be open again."""
+        locked = conversations.lock(connection, self._lock_closed(connection, ids))
         rows = locked[: count_fitting([row.event_count - row.settled_count for row in locked], MAX_EVENTS)]
         if not rows:
             return []

@@ -1,7 +1,7 @@
 """One conversation that cannot be settled costs itself alone, on PostgreSQL and on SQLite."""
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.integration.workers.events import deliver, routed, said
 from tests.integration.workers.settle.platforms import QueuedAtThePlatform
@@ -54,6 +54,23 @@ def test_a_window_that_cannot_be_settled_is_set_aside_and_tried_again(  # noqa: 
     assert settler.settle_windows() == 1
     assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(21,)]
     assert query(UNSETTLED) == []
+
+
+def test_a_window_that_opens_again_before_it_is_settled_alone_stays_open(  # noqa: PLR0917  # fixtures
+    engine, intake, make_settler, clock, query, spoil
+):
+    intake(*[deliver(said("hello", conversation=f"c-{number}")) for number in range(20)])
+    spoil("conversation_messages")
+    clock.seconds += 2.1
+
+    @event.listens_for(engine, "commit", once=True)
+    def reopen(connection):
+        sql = "UPDATE conversations SET window_closes_at = '2999-01-01' WHERE conversation_id = 'c-1'"
+        connection.execute(text(sql))
+
+    make_settler().settle_windows()
+    assert query("SELECT count(*) FROM outbox WHERE conversation_id = 'c-1'") == [(0,)]
+    assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(18,)]
 
 
 def test_an_update_that_cannot_be_verified_is_set_aside_and_tried_again(  # noqa: PLR0917  # fixtures
