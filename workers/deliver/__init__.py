@@ -2,7 +2,7 @@
 
 from workers.deliver.dead_letters import DeadLetterPublisher
 from workers.deliver.deliverer import Deliverer
-from workers.deliver.destinations import EVENT_TYPES, Destination, compute_digest, read_destinations
+from workers.deliver.destinations import EVENT_TYPES, Destination, compute_digest
 from workers.deliver.failed_receipts import FailedReceipts
 from workers.deliver.outcome import Outcome
 from workers.deliver.settings import DeliverSettings, configured_destinations, read_deliver_settings
@@ -47,7 +47,6 @@ __all__ = [
     "pause",
     "plan_some",
     "read_deliver_settings",
-    "read_destinations",
     "resend",
     "resume",
     "subscribed_types",

@@ -12,7 +12,8 @@ from simulator.serving import serve_app
 from tests.integration.workers.consuming import processor, running
 from tests.services import declare_topology
 from workers.db.engine import make_engine
-from workers.intake import Intake, own_handlers
+from workers.intake import Intake
+from workers.intake.handler_table import own_handlers
 
 CLIENT_SECRET = "constructed-client-secret"
 REQUESTS_PER_MINUTE = 6000

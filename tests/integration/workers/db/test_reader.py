@@ -13,7 +13,7 @@ from tests.integration.workers.events import deliver, payload_of, said
 from workers.db.engine import make_engine
 from workers.db.migrations.reading import NoRolesError, grant_reading
 from workers.db.models import metadata
-from workers.intake import own_handlers
+from workers.intake.handler_table import own_handlers
 
 PRIVATE = {
     "event_payloads": "body",

@@ -13,7 +13,8 @@ from simulator.platform import Organisation, create_platform
 from tests.integration.workers.events import deliver, native
 from workers.db.engine import make_engine
 from workers.genesys import GenesysSettings, PlatformBusyError, RequestBudget
-from workers.intake import Intake, own_handlers
+from workers.intake import Intake
+from workers.intake.handler_table import own_handlers
 from workers.reconcile import PlatformHistory, Reconciler, ReconcileSettings
 
 LIMIT = 300
