@@ -2,12 +2,13 @@
 
 import pytest
 
-from messaging.admin import broker_session, peek
+from messaging.admin import broker_session, peek, publish_dead_letters
 from messaging.topology import DEAD_LETTER_RECORDS
 from simulator.platform import Fault
 from tests.integration.workers.deliver.stand import words_of
 from tests.integration.workers.events import deliver, event, said
 from tests.services import declare_topology
+from workers.deliver import dead_letters as dead_letters_module
 
 MANY = 20
 UNREADABLE = {
@@ -77,6 +78,27 @@ def test_a_dead_letter_whose_event_cannot_be_read_is_published_once_it_can_be(ha
     stand.execute(READABLE)
     stand.execute("UPDATE deliveries SET due_at = finished_at WHERE outcome = 'dead'")
     assert publisher.publish_dead_letters() == 1
+    with broker_session((vhost.amqp_url,), client_name="test") as connection:
+        assert len(list(peek(connection, DEAD_LETTER_RECORDS))) == len(ODD)
+
+
+def test_a_dead_letter_that_the_broker_has_confirmed_is_published_once_whatever_fails_after_it(
+    half_refused, vhost, monkeypatch
+):
+    stand = half_refused
+    with stand.delivering(stand.crm):
+        stand.wait_for(lambda: not stand.waiting())
+    declare_topology(vhost.amqp_url)
+
+    def publish_until_a_bug(urls, unpublished):
+        for number, confirmed in enumerate(publish_dead_letters(urls, unpublished)):
+            yield confirmed
+            if number == 3:
+                monkeypatch.undo()
+                raise ValueError("a bug")
+
+    monkeypatch.setattr(dead_letters_module, "publish_dead_letters", publish_until_a_bug)
+    stand.publisher(vhost.amqp_url).publish_dead_letters()
     with broker_session((vhost.amqp_url,), client_name="test") as connection:
         assert len(list(peek(connection, DEAD_LETTER_RECORDS))) == len(ODD)
 
