@@ -166,6 +166,10 @@ def test_files_that_cannot_be_searched_are_an_error_and_not_none(omctl, state, q
     assert query("SELECT count(*) FROM interventions") == [(0,)]
 
 
+OTHERS = """
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
 def test_nothing_is_left_on_disk_after_the_database_is_compacted(omctl, stored, engine, migrated_url):
     omctl("--customer", CUSTOMER, "--reason", "request 3")
     engine.dispose()
