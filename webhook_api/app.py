@@ -17,7 +17,7 @@ from webhook_api.backpressure import DepthPoller, LoadShedder, QueueReport, Wate
 from webhook_api.extensions import load_extensions
 from webhook_api.health import Health, has_peer_with_room, report, write_status
 from webhook_api.http import Limits, Service
-from webhook_api.ingest import Ingest
+from webhook_api.ingest import NOT_DURABLE, Ingest
 from webhook_api.journal import Journal, JournalFullError
 from webhook_api.relay import (
     Barrier,
@@ -76,6 +76,7 @@ class Edge:
             is_inviting=self.ingest.is_admitting,
             is_yielding=self._is_yielding,
             leave=self._leave,
+            find_failure=lambda: None if self.relay.flush_undeferred() else NOT_DURABLE,
             on_refused=refusals.record,
             start=self.start,
             stop=self.stop,

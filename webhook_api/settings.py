@@ -101,6 +101,11 @@ class EdgeSettings(Settings):
             raise ConfigurationError(
                 f"OM_MAX_BODY_BYTES must be at most {MAX_MESSAGE_BYTES}, RabbitMQ's limit for a message"
             )
+        if self.journal_max_bytes // self.processes < 2 * self.max_body_bytes:
+            # A body larger than a process's share would be refused for ever, with an empty journal too.
+            raise ConfigurationError(
+                "OM_JOURNAL_MAX_BYTES must be at least twice OM_MAX_BODY_BYTES for each of OM_EDGE_PROCESSES"
+            )
         parameters_of(self.amqp_urls, client_name="check")
 
     def _check_secrets(self) -> None:
@@ -156,10 +161,11 @@ class ReloadableSettings:
         try:
             new = EdgeSettings.from_environment()
             load_extensions(new.flask_extensions)
+            settings, waiting = merge_reload(self.settings, new)
         except ConfigurationError as exc:
             logger().error("reload_refused", reason=str(exc), consequence="keeping the previous settings")
             return
-        self.settings, waiting = merge_reload(self.settings, new)
+        self.settings = settings
         configure_logging(self.settings.log_level, process="edge")
         logger().info("settings_reloaded", restart_needed_for=waiting)
 

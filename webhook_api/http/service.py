@@ -33,6 +33,8 @@ class Service:
         is_yielding: Whether senders should use another process: each response closes its connection, idle
             connections are closed, and new ones are left to the other processes.
         leave: Called once the port is released: other processes should not leave new connections to this one.
+        find_failure: Makes the event of the request just answered durable, if its response is not deferred;
+            returns the response to send instead if it is not durable.
         on_refused: Called with each response that is sent without calling the application.
         start: Called before the loop runs.
         stop: Called at the end with a function to call when everything is stopped.
@@ -44,6 +46,7 @@ class Service:
     is_inviting: Callable[[], bool]
     is_yielding: Callable[[], bool]
     leave: Callable[[], None]
+    find_failure: Callable[[], Response | None]
     on_refused: Callable[[Response], object]
     start: Callable[[], None]
     stop: Callable[[Callable[[], None]], None]

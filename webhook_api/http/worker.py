@@ -75,7 +75,9 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         service: Service = self.wsgi
         self._service = replace(service, limits=fit_descriptors(service.limits, descriptors))
         self._loop = service.loop
-        self._server = HttpServer(Connections(self._service, WsgiAdapter(service.application).respond))
+        self._server = HttpServer(
+            Connections(self._service, WsgiAdapter(service.application, service.find_failure).respond)
+        )
 
     def run(self) -> None:
         """Serve until gunicorn or the end of its master stops this process, then drain."""

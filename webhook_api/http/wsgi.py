@@ -95,10 +95,17 @@ class DeferredResponse:
 
 
 class WsgiAdapter:
-    """The application, called for one request after the other."""
+    """The application, called for one request after the other.
 
-    def __init__(self, application: WSGIApplication) -> None:
+    Args:
+        application: Called for each request.
+        find_failure: Called before a response that is not deferred, in case middleware dropped the body that
+            would have deferred it; returns the response to send instead if the event is not durable.
+    """
+
+    def __init__(self, application: WSGIApplication, find_failure: Callable[[], Response | None]) -> None:
         self._application = application
+        self._find_failure = find_failure
         self._status = ""
         self._headers: list[tuple[str, str]] = []
         self._written: list[bytes] = []
@@ -116,6 +123,8 @@ class WsgiAdapter:
             body = self._join(chunks if deferred is None else deferred.chunks)
             if not self._status:
                 raise RuntimeError("the application did not call start_response")  # noqa: TRY301  # answered below
+            if deferred is None and (failure := self._find_failure()) is not None:
+                raise NotDurableError(failure)  # noqa: TRY301  # answered below
             response = self._encode(body, keep_alive, environ["REQUEST_METHOD"] == "HEAD")
             request_id = environ.get(REQUEST_ID)
             return _add_id(response, request_id) if request_id else response, deferred

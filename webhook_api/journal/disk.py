@@ -26,7 +26,6 @@ class DiskHealth:
         self._fsync = fsync
         self.error: str | None = None
         self.is_flush_failing = False
-        self.flush_failures = 0
 
     def write_failed(self, error: OSError | None = None) -> None:
         """Record that a write or the opening of a file failed; without an error, a write was cut short."""
@@ -36,7 +35,6 @@ class DiskHealth:
         """Record that a flush has failed."""
         self.write_failed(error)
         self.is_flush_failing = True
-        self.flush_failures += 1
 
     def check(self, directory: Path) -> None:
         """Update the health: after a failure by a trial, otherwise by the free space."""

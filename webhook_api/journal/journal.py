@@ -77,13 +77,10 @@ class Journal:
     def status(self) -> dict[str, object]:
         """Return the journal's part of a health report; sizes in bytes."""
         return {
-            "directory": self.directory.name if self.directory else None,
             "bytes": self.size,
             "is_nearly_full": self.is_nearly_full,
             "refusal": self.refusal,
             "skipped": self._own.problems,
-            "flush_failures": self._disk.flush_failures,
-            "adopted_directories": self._own.adopted_directories,
         }
 
     def append(self, properties: bytes, body: bytes) -> None:

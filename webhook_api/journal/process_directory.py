@@ -48,7 +48,6 @@ class ProcessDirectory:
         self._undeletable: list[Segment] = []
         self.path: Path | None = None
         self.held = 0
-        self.adopted_directories = 0
         self.problems: dict[str, str] = {}
 
     def fits(self, size: int) -> bool:
@@ -189,7 +188,6 @@ class ProcessDirectory:
         finally:
             os.close(lock)
             if size := sum(segment.size for segment in adopted):
-                self.adopted_directories += 1
                 logger().warning(
                     "journal_adopted", directory=directory.name, segments=len(adopted), bytes=size
                 )

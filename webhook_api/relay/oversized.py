@@ -65,8 +65,8 @@ class Oversized:
         return True
 
 
-def delete_expired(state_directory: Path, days: int, now: float) -> int:
-    """Delete set-aside files that were last written more than *days* ago; return their number.
+def delete_expired(state_directory: Path, days: int, now: float) -> None:
+    """Delete set-aside files that were last written more than *days* ago.
 
     Blocks for a moment: such files are rare. A file that cannot be deleted is tried again the next day.
 
@@ -87,7 +87,6 @@ def delete_expired(state_directory: Path, days: int, now: float) -> int:
             logger().error("set_aside_file_stays", file=path.name, errno=exc.errno)
     if deleted:
         logger().info("set_aside_files_expired", files=deleted, days=days)
-    return deleted
 
 
 def _reason(entry: Entry, size_limit: int) -> dict[str, Any]:

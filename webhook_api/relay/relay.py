@@ -52,6 +52,7 @@ class Relay:
         self._statistics = statistics
         self._republisher = Republisher(loop, link, oversized, lambda: self.accepted)
         self._is_live = self._is_turn_open = self._has_oversized = False
+        self._is_undeferred = False
         self._notes = 0
         self._deferred: list[Callable[[bool], None]] = []
         self.accepted = 0
@@ -68,6 +69,7 @@ class Relay:
             JournalFullError: It is not accepted; answer 503.
         """
         self._journal.append(properties, body)
+        self._is_undeferred = True
         if len(body) > self._link.size_limit:
             self._has_oversized = True
         if not self._is_turn_open:
@@ -78,9 +80,14 @@ class Relay:
 
         Durable is what `OM_JOURNAL_FSYNC` demands.
         """
+        self._is_undeferred = False
         self._deferred.append(callback)
         if not self._is_turn_open:
             self._open_turn()
+
+    def flush_undeferred(self) -> bool:
+        """End the turn if the last event's response was not deferred; return whether it is durable."""
+        return not self._is_undeferred or self.flush_now()
 
     def flush_now(self) -> bool:
         """End the turn now, for a response that cannot be deferred; return whether its events are durable."""
@@ -148,7 +155,7 @@ class Relay:
         self._loop.call_soon(self._loop.call_soon, self._end_turn)
 
     def _end_turn(self) -> None:
-        self._is_turn_open = False
+        self._is_turn_open = self._is_undeferred = False
         is_durable = False
         try:
             is_durable = self._write_turn()

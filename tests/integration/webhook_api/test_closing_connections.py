@@ -40,11 +40,14 @@ def make_server(loop, switch):
             is_inviting=lambda: True,
             is_yielding=lambda: switch.is_yielding,
             leave=lambda: None,
+            find_failure=lambda: None,
             on_refused=lambda _response: None,
             start=lambda: None,
             stop=lambda _then: None,
         )
-        return HttpServer(Connections(service, WsgiAdapter(service.application).respond))
+        return HttpServer(
+            Connections(service, WsgiAdapter(service.application, service.find_failure).respond)
+        )
 
     return make
 

@@ -79,7 +79,13 @@ def test_an_edge_that_starts_on_a_full_disk_takes_events_when_it_has_room(tmp_pa
 
 
 def test_a_full_journal_is_not_ready(tmp_path):
-    edge = Edge(Service(tmp_path, GONE, settings={"OM_JOURNAL_MAX_BYTES": str(1024 * 1024)}))
+    edge = Edge(
+        Service(
+            tmp_path,
+            GONE,
+            settings={"OM_JOURNAL_MAX_BYTES": str(1024 * 1024), "OM_MAX_BODY_BYTES": str(512 * 1024)},
+        )
+    )
     with running(edge):
         edge.start(wait_for_broker=False)
         assert _readiness(edge).status_code == 200

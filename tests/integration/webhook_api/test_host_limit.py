@@ -20,7 +20,11 @@ def _bytes_on_disk(directory):
 
 
 def test_the_limit_holds_when_processes_die_and_one_adopts_for_all(tmp_path):
-    settings = {"OM_JOURNAL_MAX_BYTES": str(LIMIT), "OM_EDGE_PROCESSES": "2"}
+    settings = {
+        "OM_JOURNAL_MAX_BYTES": str(LIMIT),
+        "OM_MAX_BODY_BYTES": str(LIMIT // 4),
+        "OM_EDGE_PROCESSES": "2",
+    }
     for _ in range(4):
         edge = Edge(Service(tmp_path, GONE, settings=settings))
         with running(edge):

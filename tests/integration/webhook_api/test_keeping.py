@@ -58,7 +58,7 @@ def test_the_journal_empties_only_after_the_grace_period(vhost, tmp_path):
 
 
 def test_a_full_journal_answers_503_with_retry_after(tmp_path):
-    settings = {"OM_JOURNAL_MAX_BYTES": str(1024 * 1024)}
+    settings = {"OM_JOURNAL_MAX_BYTES": str(1024 * 1024), "OM_MAX_BODY_BYTES": str(512 * 1024)}
     edge = Edge(Service(tmp_path, GONE, settings=settings))
     with running(edge):
         edge.start(wait_for_broker=False)

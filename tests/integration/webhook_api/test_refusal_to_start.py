@@ -28,6 +28,7 @@ SECRET = "constructed-secret-0123456789"
         ({"OM_MAX_BODY_BYTES": "16777217"}, "OM_MAX_BODY_BYTES"),
         ({"OM_STATE_DIRECTORY": "/proc/nowhere"}, "OM_STATE_DIRECTORY"),
         ({"OM_JOURNAL_MAX_BYTES": "1"}, "OM_JOURNAL_MAX_BYTES"),
+        ({"OM_JOURNAL_MAX_BYTES": "16777216", "OM_EDGE_PROCESSES": "9"}, "OM_JOURNAL_MAX_BYTES"),
         ({"OM_LOG_LEVEL": "loud"}, "OM_LOG_LEVEL"),
         ({"OM_EDGE_PROCESSES": "0"}, "OM_EDGE_PROCESSES"),
         ({"OM_MAX_CONNECTIONS": "0"}, "OM_MAX_CONNECTIONS"),

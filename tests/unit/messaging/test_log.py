@@ -1,11 +1,13 @@
 """A line is a JSON object, or readable text on a terminal; a library's line looks like our own."""
 
+import asyncio
 import json
 import logging
 
 import pytest
+from structlog.testing import capture_logs
 
-from messaging.log import library_formatter
+from messaging.log import library_formatter, log_callback_failure
 
 
 def line_of(*, as_text=False):
@@ -39,3 +41,15 @@ def test_force_color_stands_for_a_terminal_at_the_other_end_of_a_pipe(monkeypatc
     monkeypatch.setenv("FORCE_COLOR", force)
     assert line_of().startswith(begins)
     assert line_of().startswith("{") is (not force)
+
+
+def test_the_line_of_a_failed_callback_contains_no_arguments():
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(log_callback_failure)
+    loop.call_soon(int, "a body")
+    with capture_logs() as lines:
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+    [line] = lines
+    assert line["reason"] == "Exception in callback int"

@@ -79,6 +79,21 @@ def test_an_alarm_told_to_a_connection_left_behind_blocks_nothing(loop, broker, 
     assert publishing.state is BrokerState.BLOCKED
 
 
+def test_an_alarm_before_the_channel_is_ready_counts_once_it_is(loop, broker, changes):
+    broker.unanswered.add(spec.Queue.Declare)
+    publishing = _started(loop, changes)
+    turn(loop, 50)
+    broker.links[0].send(BLOCKED)
+    turn(loop, 50)
+    assert changes == []
+
+    broker.links[0].answer_at_last()
+    turn(loop, 50)
+
+    assert changes == [UP, BrokerState.BLOCKED]
+    publishing.stop()
+
+
 @pytest.mark.parametrize(
     "unanswered",
     [

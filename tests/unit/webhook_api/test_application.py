@@ -15,7 +15,7 @@ from webhook_api import application
 from webhook_api.application import BUS_PATH, WEBHOOK_PATH
 from webhook_api.extensions import SIGNALS
 from webhook_api.http import DeferredBody
-from webhook_api.http.wsgi import NotDurableError
+from webhook_api.http.wsgi import NotDurableError, WsgiAdapter
 
 ENDPOINT = "edge.receive_webhook"
 
@@ -448,6 +448,26 @@ def test_any_other_reader_makes_the_event_durable_first_and_once(make_stand, flu
     reader(stand.app(environ_of(), lambda *_: None))
 
     assert len(flushed) == 1
+
+
+@pytest.mark.parametrize(("written", "status"), [(None, b"200"), (0, b"503")])
+def test_a_body_that_middleware_drops_is_no_reason_to_answer_200_before_the_event_is_durable(
+    make_stand, flushed, monkeypatch, written, status
+):
+    stand = make_stand(OM_JOURNAL_FSYNC="true")
+    stand.settle_path()
+    if written is not None:
+        monkeypatch.setattr("os.write", lambda *_: written)
+
+    def drop(environ, start_response):
+        stand.app(environ, start_response)
+        return [b"another"]
+
+    response, deferred = WsgiAdapter(drop, stand._edge.service.find_failure).respond(environ_of(), True)
+
+    assert deferred is None
+    assert response.startswith(b"HTTP/1.1 " + status)
+    assert len(flushed) == (written is None)
 
 
 @pytest.mark.parametrize("reader", [list, lambda body: body.close()])

@@ -17,10 +17,12 @@ def test_a_file_is_deleted_after_its_days(tmp_path, directory):
         path.write_bytes(b"body")
         os.utime(path, (NOW, NOW - age_days * DAY_SECONDS))
 
-    assert delete_expired(tmp_path, 7, NOW) == 1
+    delete_expired(tmp_path, 7, NOW)
 
     assert [path.name for path in (tmp_path / directory).iterdir()] == ["young"]
 
 
 def test_without_set_aside_files_nothing_happens(tmp_path):
-    assert delete_expired(tmp_path, 1, NOW) == 0
+    delete_expired(tmp_path, 1, NOW)
+
+    assert list(tmp_path.iterdir()) == []
