@@ -2,7 +2,7 @@
 
 Segments of a dead process are moved here, one rename each, so that each has one owner and is counted once,
 whenever either process ends. Each process has an equal share of the host's limit, and adopts only as many as
-fit into half of it. While a process of an earlier master still runs, or what it left fits into no share, that
+fit into it. While a process of an earlier master still runs, or what it left fits into no share, that
 counts too, so that the limit holds for everything on the host.
 """
 
@@ -41,6 +41,8 @@ class ProcessDirectory:
         self._root = root
         self._max_bytes = max_bytes
         self._share = max_bytes // processes
+        # At the first look half of the share, so that each process finds some and has room for new events.
+        self._adoptable = self._share // 2
         self._held_by_others = 0
         self._lock = -1
         self._number = 0
@@ -164,6 +166,7 @@ class ProcessDirectory:
             except OSError as exc:
                 self.problems[directory.name] = _describe(exc, directory)
         self._held_by_others = sum(map(_measure, others))
+        self._adoptable = self._share
 
     def _adopt_from(self, directory: Path, own: Path) -> Iterator[Segment]:
         lock = lock_directory(directory)
@@ -176,9 +179,8 @@ class ProcessDirectory:
                 if segment.size == 0:
                     segment.path.unlink()
                     continue
-                # The rest of the share is for new events, and the rest of the segments for other processes.
-                # A larger segment goes to a process that holds nothing.
-                if self.held and self.held + segment.size > self._share // 2:
+                # One larger than that goes to a process that holds nothing.
+                if self.held and self.held + segment.size > self._adoptable:
                     self.problems[directory.name] = "waits until a journal has room for its events"
                     return
                 adopted.append(self._move(segment, own))

@@ -25,11 +25,14 @@ def test_the_limit_holds_when_processes_die_and_one_adopts_for_all(tmp_path):
         "OM_MAX_BODY_BYTES": str(LIMIT // 4),
         "OM_EDGE_PROCESSES": "2",
     }
+    journals = tmp_path / "state" / "journal"
     for _ in range(4):
         edge = Edge(Service(tmp_path, GONE, settings=settings))
         with running(edge):
             edge.start(wait_for_broker=False)
             edge.wait_until(lambda edge=edge: len(edge.health()["processes"]) == 2, timeout=20)
+            # Until the processes of the killed master have ended, and what they left is adopted.
+            edge.wait_until(lambda: len(list(journals.iterdir())) == 2, timeout=20)
             _fill(edge)
             used = _bytes_on_disk(tmp_path)
             edge.end(signal.SIGKILL, timeout=5)

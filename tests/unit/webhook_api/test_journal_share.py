@@ -92,7 +92,7 @@ def test_the_limit_is_never_passed(tmp_path_factory, actions):
 def test_a_process_adopts_what_fits_and_the_rest_waits_for_room_in_any_journal(tmp_path):
     directory = left_by_a_dead_process(tmp_path, [b"x" * 10_000])
     full = _share(tmp_path)
-    assert _is_kept(full, 2_000)
+    assert _is_kept(full, 8_000)
 
     assert full.tend(0.0) == []
     assert full.status()["skipped"] == {directory.name: "waits until a journal has room for its events"}
@@ -104,13 +104,14 @@ def test_a_process_adopts_what_fits_and_the_rest_waits_for_room_in_any_journal(t
     assert full.status()["skipped"] == {}
 
 
-def test_a_process_leaves_half_of_its_share_for_new_events_when_it_adopts(tmp_path):
-    for _ in range(PROCESSES):
+def test_at_first_a_process_adopts_half_of_its_share_and_later_the_rest(tmp_path):
+    for _ in range(PROCESSES + 1):
         left_by_a_dead_process(tmp_path, [b"x" * 7_000])
     journals = [_share(tmp_path) for _ in range(PROCESSES)]
 
     assert [len(journal.tend(0.0)) for journal in journals] == [1, 1, 1]
     assert not any(journal.is_nearly_full for journal in journals)
+    assert [len(journal.tend(6.0)) for journal in journals] == [1, 0, 0]
 
 
 def test_what_another_process_moves_during_a_look_does_not_refuse_events_for_long(tmp_path, monkeypatch):
