@@ -2,8 +2,13 @@
 
 import time
 from collections.abc import Mapping
+from typing import Final
 
+from tests.figures.certificate import certificate
 from tests.figures.evidence import record
+
+STARTED: Final = certificate(seed="", servers={})
+"""The commit that is installed: others may follow while a suite runs."""
 
 
 def report(text: str) -> None:
@@ -20,5 +25,5 @@ def conclude(suite: str, numbers: Mapping[str, int], *, passed: bool) -> bool:
     """Print the last line, record it as the result of the suite, and return whether it passed."""
     last = format_counts(suite, numbers)
     print(last, flush=True)
-    record(f"test-{suite}", last, passed=passed)
+    record(f"test-{suite}", last, passed=passed, birth=STARTED)
     return passed
