@@ -67,7 +67,7 @@ class Contacts(dict[str, Conversation]):
 
     Of every second one the platform says that it waits in a routing queue, of the others that an agent has
     it, whatever was notified. A platform that lies says something else at each request. One that lags answers
-    404 or the state before, for up to two seconds after it was first asked about a conversation.
+    404 or the state before, for some time after it notified of an update.
     """
 
     def __init__(self) -> None:
@@ -77,6 +77,7 @@ class Contacts(dict[str, Conversation]):
         self.liar: Random | None = None
         self.lagging: Random | None = None
         self.lagged: dict[str, tuple[float, str]] = {}
+        self.notified_seconds_ago: Callable[[str], float] = lambda _: 0.0
         self.is_forbidden: Callable[[str], bool] = lambda _: False
         self.forbidden = 0
 
@@ -109,11 +110,13 @@ class Contacts(dict[str, Conversation]):
 
         That is no reason to keep an update back, so it is not noted.
         """
+        now = time.monotonic()
         if self.lagging is not None and conversation_id not in self.lagged:
-            until = time.monotonic() + self.lagging.uniform(0.0, MAX_LAG_SECONDS)
-            self.lagged[conversation_id] = until, self.lagging.choice(("workflow", NO_PARTICIPANT))
+            lag = self.lagging.uniform(0.0, MAX_LAG_SECONDS) - self.notified_seconds_ago(conversation_id)
+            if lag > 0:
+                self.lagged[conversation_id] = now + lag, self.lagging.choice(("workflow", NO_PARTICIPANT))
         until, before = self.lagged.get(conversation_id, (0.0, ""))
-        return before if time.monotonic() < until else None
+        return before if now < until else None
 
 
 def purpose_of(conversation_id: str) -> str:

@@ -34,7 +34,7 @@ KEPT_BACK = text("""
     WHERE notified.decision = 'undecided'
         OR (notified.decision = 'superseded' AND notified.platform_status IS NOT NULL)
 """)
-GIVEN_UP = "SELECT count(*) FROM deliveries WHERE outcome <> 'delivered'"
+GIVEN_UP = "SELECT count(*) FROM deliveries WHERE outcome <> 'delivered' AND conversation_id LIKE :run"
 TWICE_IN_OUTBOX = "SELECT count(event_id) - count(DISTINCT event_id) FROM outbox"
 REASONS = text("SELECT body_sha256 FROM dead_letters")
 
@@ -173,7 +173,7 @@ class Oracle:
         tale = tell_tale(bodies, taken, said, set(self._all(KEPT_BACK)), refused)
         archived = stand.behind.taken_of(self._name, ARCHIVE)
         counts = {
-            "{} deliveries were given up": max(0, stand.ask(GIVEN_UP) - len(refused)),
+            "{} deliveries were given up": max(0, stand.ask(GIVEN_UP, run=self._run) - len(refused)),
             "{} deliveries had no good signature": len(stand.behind.inbox.forgeries),
             "{} windows, updates and deliveries are unfinished": stand.ask(UNFINISHED),
         }

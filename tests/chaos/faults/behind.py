@@ -50,7 +50,7 @@ def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
 
     def kill_and_take(told: ReceivedEvent) -> None:
         with once:
-            if not caught:
+            if not caught and told.destination == DESTINATION:
                 caught.append(told)
                 for program in behind.of("deliver"):
                     os.kill(program.pid, signal.SIGKILL)
@@ -103,7 +103,7 @@ def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
     late: set[str] = set()
 
     def dawdle(told: ReceivedEvent) -> Failing | None:
-        if len(late) >= LATE_ANSWERS or told.webhook_id in late:
+        if told.destination != DESTINATION or len(late) >= LATE_ANSWERS or told.webhook_id in late:
             return None
         late.add(told.webhook_id)
         return Failing(200, delay=TIMEOUT_SECONDS + 1.0)

@@ -23,6 +23,12 @@ FORBIDDEN: Final = 5
 # Longer than the platform has no budget here: an update that it can still decide must not end.
 GIVE_UP: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "45"}
 USUAL: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "600"}
+AGE_MS: Final = """
+    SELECT 1000 * extract(epoch FROM now() - max(waits_since)) FROM routing_updates
+    WHERE conversation_id = :id
+"""
+"""How long ago the platform notified of a conversation's newest update."""
+
 MIN_ANSWERS: Final = 3
 MAX_REFUSED_PER_SECOND: Final = 2.0
 """Two processes that sleep until their Retry-After, of at least a second, ask once a second each."""
@@ -46,6 +52,7 @@ def the_platform_lags(scene: Scene) -> Iterator[None]:
     """Let it answer 404 or the state before, for up to three seconds; no true update may be superseded."""
     contacts = behind_of(scene).contacts
     before = len(contacts.lagged)
+    contacts.notified_seconds_ago = lambda of: scene.stand.ask(AGE_MS, id=of) / 1000
     contacts.lagging = scene.chance
     try:
         yield
