@@ -49,8 +49,7 @@ class Publisher:
     index of the present or last connection's address.
 
     Args:
-        on_confirm: Called with each confirmed delivery tag, and whether it includes all lower ones; None:
-            confirms off.
+        on_confirm: Called with each confirmed delivery tag, and whether it includes all lower ones.
     """
 
     def __init__(

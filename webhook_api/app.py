@@ -53,13 +53,7 @@ class Edge:
             processes=settings.processes,
             clock=clock,
         )
-        self._journal = Journal(
-            settings.journal_directory,
-            settings.journal_max_bytes,
-            settings.processes,
-            fsync=settings.journal_fsync,
-            now_us=clock.now_us(),
-        )
+        self._journal = self._make_journal()
         self.relay = self._make_relay()
         self.ingest = Ingest(settings, self._shedder, self.relay, clock, refusals=refusals, token=self._token)
         self._secret_ids = [secret_id(secret) for secret in settings.secrets]
@@ -80,6 +74,16 @@ class Edge:
             on_refused=refusals.record,
             start=self.start,
             stop=self.stop,
+        )
+
+    def _make_journal(self) -> Journal:
+        settings = self.settings
+        return Journal(
+            settings.journal_directory,
+            settings.journal_max_bytes,
+            settings.processes,
+            fsync=settings.journal_fsync,
+            now_us=self._clock.now_us(),
         )
 
     def _make_relay(self) -> Relay:

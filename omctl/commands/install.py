@@ -97,8 +97,7 @@ def install(
     tables and restarts the services, while the port stays open and refuses no request. The units run the
     virtual environment of this omctl.
 
-    Options are saved: one that is not given keeps its last value, which is reported as `kept`. To reset it,
-    give its default: --role both, --workers 0.
+    An option that is not given keeps its last value. To reset it, give its default: --role both, --workers 0.
     """
     role = (roles[0] if len(set(roles)) == 1 else BOTH) if roles else None
     given = {

@@ -125,8 +125,7 @@ def simulate(
     else:
         print_table(("", ""), describe_summary(summary, plan.seed), title="Result")
     if summary.unanswered:
-        click.echo(f"{summary.unanswered} of {summary.posts} posts were never answered 200.", err=True)
-        raise SystemExit(1)
+        raise SystemExit(f"{summary.unanswered} of {summary.posts} posts were never answered 200.")
 
 
 def make_plan(options: dict[str, Any], now: datetime) -> TrafficPlan:

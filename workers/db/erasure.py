@@ -84,9 +84,7 @@ def erase_conversations(
     """Erase the content of conversations; unsent deliveries are given up without dead letters.
 
     Discarded dead letters whose body contains one of *needles* go too: only their body names a customer.
-
-    Returns:
-        The number of rows erased, or to be erased, by table.
+    Returns the number of rows erased, or to be erased, by table.
     """
     chosen = list(conversation_ids)
     given_up = {"outcome": "abandoned", "reason": "erased", "finished_at": now}

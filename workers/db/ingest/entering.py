@@ -108,7 +108,7 @@ def enter_conversations(
     """Add new events to their conversations, and lock those until the transaction ends.
 
     Args:
-        connection: In the transaction of the claims.
+        connection: In the transaction of the claim.
         claimed: The new events.
         bounds: How long a window is open.
         now_us: The database's time.
@@ -129,8 +129,7 @@ def enter_conversations(
             entry.last_at_us,
             *(window if entry.window_from_us is not None else (None, None, None)),
             entry.window_from_us,
-            # Without an open window, nothing waits to be settled.
-            entry.events if entry.window_from_us is None else 0,
+            entry.events if entry.window_from_us is None else 0,  # settled at once without an open window
             now_us,
         )
         for conversation_id, entry in sorted(entries.items())
