@@ -156,7 +156,7 @@ def replay(**options: Any) -> None:
 def discard(**options: Any) -> None:
     """Remove dead letters for good: all, those named, or those that the options select.
 
-    Their bodies are kept in the table discarded_letters for OM_PAYLOAD_RETENTION_DAYS.
+    Their bodies are kept in the table discarded_dead_letters for OM_PAYLOAD_RETENTION_DAYS.
     """
     _process(Action.DISCARD_DEAD_LETTERS, "discarded", options)
 

@@ -85,7 +85,7 @@ INSERT INTO drift (kind, name, event_type, first_seen_at, last_seen_at)
 SELECT 'unknown_field', 'field-' || n, 'openmessaging:conversation:message', now() - n * interval '12 hours', now()
 FROM generate_series(1, 40) AS n;
 
-INSERT INTO interventions (intervention_id, action, person, reason, selection, again, chosen, done, outcome,
+INSERT INTO interventions (intervention_id, action, operator, reason, selection, again, chosen, done, outcome,
     started_at, ended_at)
 SELECT 'intervention-' || n, 'replay-events', 'operator-' || n %% 3, 'constructed', '{}', false, 10, 10, 'done',
     now() - n * interval '1 day', now() - n * interval '1 day'

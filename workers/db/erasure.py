@@ -28,7 +28,7 @@ from workers.db.engine import transact
 from workers.db.models import (
     conversation_messages,
     deliveries,
-    discarded_letters,
+    discarded_dead_letters,
     duplicate_events,
     event_payloads,
     message_receipts,
@@ -92,7 +92,7 @@ def erase_conversations(
     events = select(processed_events.c.id).where(processed_events.c.conversation_id.in_(chosen))
     messages, receipts = conversation_messages.c, message_receipts.c
     texts = or_(messages.text.is_not(None), messages.content.is_not(None))
-    discarded = _has_any(connection, discarded_letters.c.body, [*needles, *map(str.encode, chosen)])
+    discarded = _has_any(connection, discarded_dead_letters.c.body, [*needles, *map(str.encode, chosen)])
     conflicts = duplicate_events.c.event_id.in_(events) & (func.length(duplicate_events.c.body) > 0)
     statements: tuple[tuple[Any, ColumnElement[bool]], ...] = (
         (update(deliveries).values(given_up), unsent),
@@ -106,7 +106,7 @@ def erase_conversations(
             update(message_receipts).values(reasons=None),
             receipts.conversation_id.in_(chosen) & receipts.reasons.is_not(None),
         ),
-        (delete(discarded_letters), discarded),
+        (delete(discarded_dead_letters), discarded),
     )
     return {
         statement.table.name: _execute(connection, statement, condition, dry_run=dry_run)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, true, update
 
-from workers.db.models import dead_letters, discarded_letters, interventions
+from workers.db.models import dead_letters, discarded_dead_letters, interventions
 from workers.parsing import moment_of
 
 OPERATOR_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
@@ -58,7 +58,7 @@ def begin_intervention(connection: Connection, intervention: Intervention, now_u
         insert(interventions).values(
             intervention_id=intervention.intervention_id,
             action=intervention.action.value,
-            person=intervention.operator,
+            operator=intervention.operator,
             reason=intervention.reason,
             selection=intervention.selection,
             again=intervention.again,
@@ -217,4 +217,4 @@ def keep_discarded(
     columns = {"intervention_id": intervention_id, "discarded_at": moment_of(now_us)}
     rows = [columns | {"message_id": message_id, "body": body} for message_id, body in bodies.items()]
     if rows:
-        connection.execute(insert(discarded_letters), rows)
+        connection.execute(insert(discarded_dead_letters), rows)

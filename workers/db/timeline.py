@@ -93,7 +93,7 @@ def trace_dead_letter(row: Any, decisions: Iterable[Any], *, is_processed: bool)
     for decision in decisions:
         if decision.intervention_id == row.intervention_id:
             detail = f"intervention {decision.intervention_id}"
-            operator = f"{decision.person}: {decision.reason}"
+            operator = f"{decision.operator}: {decision.reason}"
             step = Step(row.decided_at, decision.action.replace("-", " "), detail, operator)
             timeline.steps.append(step)
             is_replayed = row.decided_at is not None and decision.action == Action.REPLAY_DEAD_LETTERS

@@ -26,7 +26,7 @@ from workers.db.models import (
     conversation_messages,
     conversations,
     deliveries,
-    discarded_letters,
+    discarded_dead_letters,
     duplicate_events,
     edge_statistics,
     event_payloads,
@@ -190,7 +190,7 @@ RECONCILIATIONS: Final = ExpiringTable(
 BODY_TABLES: Final = (
     PAYLOADS,
     ExpiringTable(duplicate_events, duplicate_events.c.last_seen_at),
-    ExpiringTable(discarded_letters, discarded_letters.c.discarded_at),
+    ExpiringTable(discarded_dead_letters, discarded_dead_letters.c.discarded_at),
 )
 """Tables of raw bodies."""
 

@@ -9,6 +9,8 @@ NOW_US = int(NOW.timestamp()) * 1_000_000
 def test_bodies_have_their_days_and_events_theirs():
     found = expiries(NOW_US, payload_days=7, event_days=30)
     ages = {table.table.name: NOW - older_than for table, older_than in found}
-    bodies = dict.fromkeys(("event_payloads", "duplicate_events", "discarded_letters"), timedelta(days=7))
+    bodies = dict.fromkeys(
+        ("event_payloads", "duplicate_events", "discarded_dead_letters"), timedelta(days=7)
+    )
     assert ages == dict.fromkeys(ages, timedelta(days=30)) | bodies
     assert {"processed_events", "outbox", "conversations"} < ages.keys()

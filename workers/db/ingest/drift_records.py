@@ -57,12 +57,12 @@ def read_drift(connection: Connection, *, with_accepted: bool) -> list[DriftReco
     return [DriftRecord(*row) for row in connection.execute(query)]
 
 
-def accept_drift(connection: Connection, names: Sequence[str], person: str, now_us: int) -> set[str]:
+def accept_drift(connection: Connection, names: Sequence[str], operator: str, now_us: int) -> set[str]:
     """Record that an operator has accepted names, and return those that were not accepted before."""
     statement = (
         update(drift_table)
         .where(drift_table.c.name.in_(names), drift_table.c.accepted_at.is_(None))
-        .values(accepted_at=moment_of(now_us), accepted_by=person)
+        .values(accepted_at=moment_of(now_us), accepted_by=operator)
         .returning(drift_table.c.name)
     )
     return set(connection.scalars(statement))

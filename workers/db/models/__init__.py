@@ -25,7 +25,7 @@ from workers.db.models.events import (
     unstored_events,
 )
 from workers.db.models.operations import (
-    discarded_letters,
+    discarded_dead_letters,
     edge_statistics,
     interventions,
     platform_conversations,
@@ -43,7 +43,7 @@ __all__ = [
     "dead_letters",
     "deliveries",
     "destinations",
-    "discarded_letters",
+    "discarded_dead_letters",
     "drift",
     "duplicate_events",
     "edge_statistics",

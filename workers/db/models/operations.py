@@ -106,7 +106,7 @@ interventions = Table(
     metadata,
     primary_key("intervention_id", Identifier, "Drawn at random"),
     column("action", Text, "Kind of decision; docs/omctl.md describes the commands"),
-    column("person", Text, "The operating system's user and host"),
+    column("operator", Text, "The operating system's user and host"),
     column("reason", Text, "The operator's reason"),
     column("selection", Text, "Selection as JSON: filters and the cut-off, no content"),
     column("again", Boolean, "Whether events that took effect were to take effect once more"),
@@ -119,15 +119,15 @@ interventions = Table(
     comment="What people decided about events and dead letters: who, why, when, how many",
 )
 
-discarded_letters = Table(
-    "discarded_letters",
+discarded_dead_letters = Table(
+    "discarded_dead_letters",
     metadata,
     primary_key("id", RowId, "Rises with time, with gaps"),
     column("message_id", Identifier, "dead_letters.message_id"),
     column("intervention_id", Identifier, "interventions.intervention_id"),
     column("discarded_at", UtcDateTime, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
     column("body", LargeBinary, "The raw body, byte for byte: personal data, tokens"),
-    comment="Bodies of dead letters that a person discarded, in case it was a mistake",
+    comment="Bodies of dead letters that an operator discarded, in case it was a mistake",
 )
 
 edge_statistics = Table(

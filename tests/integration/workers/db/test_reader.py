@@ -19,7 +19,7 @@ PRIVATE = {
     "event_payloads": "body",
     "conversation_messages": "text",
     "duplicate_events": "body",
-    "discarded_letters": "body",
+    "discarded_dead_letters": "body",
 }
 
 

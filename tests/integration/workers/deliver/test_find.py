@@ -127,7 +127,7 @@ def _replayed(stand):
 
 def _decide(stand, action):
     now = datetime.now(UTC)
-    values = {"person": "jo@host", "reason": "a test", "selection": "{}", "again": False, "chosen": 1}
+    values = {"operator": "jo@host", "reason": "a test", "selection": "{}", "again": False, "chosen": 1}
     with stand.engine.begin() as connection:
         row = {"intervention_id": "i-1", "action": action, "started_at": now, **values}
         connection.execute(interventions.insert().values(row))

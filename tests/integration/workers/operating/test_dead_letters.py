@@ -166,7 +166,7 @@ def test_what_is_mended_takes_effect_when_it_is_replayed(working, channel, omctl
     assert {each for (each,) in query("SELECT source FROM processed_events")} == {"replay"}
     actions = query("SELECT action, reason, chosen, done, outcome FROM interventions ORDER BY chosen")
     assert actions == [("replay-dead-letters", "mended", count, count, "done") for count in (1, 5)]
-    assert all("@" in who for (who,) in query("SELECT person FROM interventions"))
+    assert all("@" in who for (who,) in query("SELECT operator FROM interventions"))
 
 
 def test_a_dead_letter_that_fails_again_is_not_replayed_again_and_has_its_new_reason(
@@ -330,7 +330,7 @@ def test_discarded_dead_letters_leave_the_queue_and_their_bodies_are_kept(channe
     assert omctl("discard", "m-2", "--reason", "a test", "--yes")["done"] == 1
     assert buried(channel) == 1
     assert [
-        (name, bytes(kept)) for name, kept in query("SELECT message_id, body FROM discarded_letters")
+        (name, bytes(kept)) for name, kept in query("SELECT message_id, body FROM discarded_dead_letters")
     ] == [("m-2", b"two")]
     assert query("SELECT action, reason FROM interventions") == [("discard-dead-letters", "a test")]
 

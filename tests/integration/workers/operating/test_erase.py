@@ -14,7 +14,7 @@ from messaging.clock import SystemClock
 from omctl.commands.erase import UnreadableStateError, erase
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, event, native, said
-from workers.db.models import deliveries, discarded_letters, metadata
+from workers.db.models import deliveries, discarded_dead_letters, metadata
 from workers.parsing import moment_of
 
 MARKER = "Marker-7Q4Z"
@@ -68,7 +68,7 @@ def stored(intake, engine, channel):
         intake(deliver(payload))
     with engine.begin() as connection:
         connection.execute(
-            insert(discarded_letters).values(
+            insert(discarded_dead_letters).values(
                 message_id="m",
                 intervention_id="i",
                 discarded_at=moment_of(SystemClock().now_us()),
@@ -97,7 +97,7 @@ def places_with_marker(engine):
 
 EVERYWHERE = {
     "conversation_messages.text",
-    "discarded_letters.body",
+    "discarded_dead_letters.body",
     "duplicate_events.body",
     "event_payloads.body",
     "message_receipts.reasons",

@@ -16,7 +16,7 @@ from tests.integration.workers.retain.retaining import DAY_US, SOURCES, MovedClo
 from workers.db.engine import transact
 from workers.db.ingest import count_unstored
 from workers.db.ingest.claims import _KEEP_PAYLOAD
-from workers.db.models import discarded_letters, duplicate_events
+from workers.db.models import discarded_dead_letters, duplicate_events
 from workers.db.reconcile import (
     STATE_OPEN,
     TIMER,
@@ -126,11 +126,11 @@ def test_discarded_dead_letters_expire_from_the_day_they_were_discarded(engine, 
         for days in (40, 1):
             at = moment_of(MovedClock(days).now_us())
             letter = {"message_id": f"m-{days}", "intervention_id": "i", "discarded_at": at, "body": b"body"}
-            connection.execute(discarded_letters.insert().values(letter))
+            connection.execute(discarded_dead_letters.insert().values(letter))
 
-    assert run(migrated_url)["discarded_letters"] == 1
+    assert run(migrated_url)["discarded_dead_letters"] == 1
 
-    assert query("SELECT message_id FROM discarded_letters") == [("m-1",)]
+    assert query("SELECT message_id FROM discarded_dead_letters") == [("m-1",)]
 
 
 def test_the_role_is_a_worker_of_its_own(engine, migrated_url, query):

@@ -38,7 +38,7 @@ TABLES = (
     "dead_letters",
     "suspects",
     "interventions",
-    "discarded_letters",
+    "discarded_dead_letters",
     "outbox",
     "request_budgets",
     "destinations",
@@ -130,7 +130,7 @@ VIEWS = {
         "Events that cannot be processed, why, and what an operator decided since",
         """
         SELECT l.message_id, l.code, l.reason, l.source, l.received_at, l.recorded_at, l.attempts,
-            {dead_letter_sha256} AS body_sha256, i.action, i.person, l.decided_at, l.intervention_id,
+            {dead_letter_sha256} AS body_sha256, i.action, i.operator, l.decided_at, l.intervention_id,
             l.event_type, l.conversation_id, l.destination, {day(recorded_at)} AS day
         FROM dead_letters l LEFT JOIN interventions i ON i.intervention_id = l.intervention_id""",
     ),
@@ -152,7 +152,7 @@ VIEWS = {
     "interventions_v1": (
         "Decisions of people about events: replay, discard",
         """
-        SELECT intervention_id, action, person, reason, selection, again, chosen, done, outcome, started_at,
+        SELECT intervention_id, action, operator, reason, selection, again, chosen, done, outcome, started_at,
             ended_at
         FROM interventions""",
     ),
@@ -606,7 +606,7 @@ def _create_interventions() -> None:
         "interventions",
         _column("intervention_id", IDENTIFIER, "Drawn at random"),
         _column("action", sa.Text, "Kind of decision; docs/omctl.md describes the commands"),
-        _column("person", sa.Text, "The operating system's user and host"),
+        _column("operator", sa.Text, "The operating system's user and host"),
         _column("reason", sa.Text, "The operator's reason"),
         _column("selection", sa.Text, "Selection as JSON: filters and the cut-off, no content"),
         _column("again", sa.Boolean, "Whether events that took effect were to take effect once more"),
@@ -625,16 +625,16 @@ def _create_interventions() -> None:
     )
 
 
-def _create_discarded_letters() -> None:
+def _create_discarded_dead_letters() -> None:
     op.create_table(
-        "discarded_letters",
+        "discarded_dead_letters",
         _column("id", ROW_ID, "Rises with time, with gaps"),
         _column("message_id", IDENTIFIER, "dead_letters.message_id"),
         _column("intervention_id", IDENTIFIER, "interventions.intervention_id"),
         _column("discarded_at", MOMENT, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
         _column("body", sa.LargeBinary, "The raw body, byte for byte: personal data, tokens"),
-        sa.PrimaryKeyConstraint("id", name="pk_discarded_letters"),
-        comment="Bodies of dead letters that a person discarded, in case it was a mistake",
+        sa.PrimaryKeyConstraint("id", name="pk_discarded_dead_letters"),
+        comment="Bodies of dead letters that an operator discarded, in case it was a mistake",
     )
 
 
@@ -941,7 +941,7 @@ def upgrade() -> None:
     _create_dead_letters()
     _create_suspects()
     _create_interventions()
-    _create_discarded_letters()
+    _create_discarded_dead_letters()
     _create_outbox()
     _create_request_budgets()
     _create_destinations()
