@@ -13,7 +13,7 @@ from tests.chaos.faults.clock import ensure_library
 from tests.servers import ensure_postgresql, ensure_rabbitmq
 
 HERE = Path(__file__).parent
-LANES = "3"
+LANES = "2"
 """With four on two cores every start waited for a processor, and five faults of 34 failed by the clock."""
 
 

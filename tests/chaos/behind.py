@@ -45,8 +45,8 @@ NO_PARTICIPANT: Final = ""
 FORBIDDEN: Final = "forbidden"
 """What is noted where it was made to answer 403."""
 
-MAX_LAG_SECONDS: Final = 2.0
-"""From the first request about a conversation, which may come a second or two after the notification."""
+MAX_LAG_SECONDS: Final = 3.0
+"""From the first notification of a conversation: its state never changes afterwards here."""
 
 WITH_SHORT_WINDOWS: Final = (str(Path(__file__).with_name("short_windows.py")),)
 PROGRAMS: Final = (

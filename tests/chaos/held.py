@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from tests.chaos.waits import Watched
+    from tests.chaos.waits import Waited, Watched
     from tests.stand.records import Seen
 
 CLOCK_FACTOR: Final = 3.0
@@ -25,21 +25,17 @@ def expect_no_longer_stall(seen: Seen, own: Seen, most: float) -> None:
     Raises:
         AssertionError: It is longer, on either clock.
     """
-    _expect("a stall", (seen.longest_stall, own.longest_stall), most)
+    _expect("a stall of", (seen.longest_stall, own.longest_stall), most)
 
 
 def expect_no_higher_p99(seen: Seen, own: Seen, most: float) -> None:
     """Hold the 99th percentile to a bound, as above."""
-    _expect("p99", (seen.latency(99), own.latency(99)), most)
+    _expect("p99 of", (seen.latency(99), own.latency(99)), most)
 
 
-def expect_no_longer_wait(watched: Watched, waited: float, most: float) -> None:
-    """Hold the wait of good events to a bound, in seconds.
-
-    Raises:
-        AssertionError: One waited for longer.
-    """
-    assert waited <= most, f"{watched.name}: a good event waited {waited:.1f} s, more than {most:g}"
+def expect_no_longer_wait(watched: Watched, waited: Waited, most: float) -> None:
+    """Hold the wait of good events to a bound, as above."""
+    _expect(f"{watched.name}: a good event waited", (waited.real, waited.own), most)
 
 
 def expect_none_given_up(seen: Seen) -> None:
@@ -53,6 +49,6 @@ def expect_none_given_up(seen: Seen) -> None:
 
 def _expect(what: str, seconds: tuple[float, float], most: float) -> None:
     real, own = seconds
-    assert own <= most, f"{what} of {own:.2f} s of its own, more than {most:g}"
+    assert own <= most, f"{what} {own:.2f} s of its own, more than {most:g}"
     most_by_the_clock = CLOCK_FACTOR * most + CLOCK_SECONDS
-    assert real <= most_by_the_clock, f"{what} of {real:.2f} s, more than {most_by_the_clock:g}"
+    assert real <= most_by_the_clock, f"{what} {real:.2f} s, more than {most_by_the_clock:g}"

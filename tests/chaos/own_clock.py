@@ -1,4 +1,4 @@
-"""Keep a clock that stands still while the edge or its sender waits for a processor."""
+"""Keep a clock that stands still while one of some processes waits for a processor."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class OwnClock:
 
     Args:
         processes: Returns the process ids to follow; their children are followed, too.
-        look: Whether a thread of its own looks; otherwise the owner does.
+        every: Seconds between two looks at all of their threads.
     """
 
-    def __init__(self, processes: Callable[[], Iterable[int]], *, look: bool = True) -> None:
+    def __init__(self, processes: Callable[[], Iterable[int]], *, every: float = LOOK_SECONDS) -> None:
         self._processes = processes
         self._waits: dict[str, float] = {}
         self._moments, self._held = [time.monotonic()], [0.0]
+        self._every = every
         self._closed = threading.Event()
         self._look(is_first=True)
-        if look:
-            threading.Thread(target=self._run, daemon=True).start()
+        threading.Thread(target=self._run, daemon=True).start()
 
     @property
     def started(self) -> float:
@@ -74,7 +74,7 @@ class OwnClock:
         )
 
     def _run(self) -> None:
-        while not self._closed.wait(LOOK_SECONDS):
+        while not self._closed.wait(self._every):
             self._look()
 
     def _look(self, *, is_first: bool = False) -> None:

@@ -33,6 +33,7 @@ class Result:
         repeated: Effects beyond one per event.
         good_waited_s: The longest that a good event waited beyond its normal time; None if no form says which
             events are good.
+        own_good_waited_s: The same without the time in which a part of the stand waited for a processor.
         figures: Of all tries: counts and latencies.
         failure: What went wrong, in one line; empty when nothing did.
         is_broken_off: Whether a check failed before everything had healed, and left the stand as it was then.
@@ -52,6 +53,7 @@ class Result:
     lost: int = 0
     repeated: int = 0
     good_waited_s: float | None = None
+    own_good_waited_s: float | None = None
     figures: dict[str, float] = field(default_factory=dict)
     failure: str = ""
     is_broken_off: bool = False
@@ -78,7 +80,7 @@ class Result:
             "processed",
             "dead_lettered",
         )
-        names += ("lost", "repeated", "good_waited_s", "failure")
+        names += ("lost", "repeated", "good_waited_s", "own_good_waited_s", "failure")
         values = {name: getattr(self, name) for name in names}
         times = {"capacity": round(self.capacity), "rate": round(self.rate), "seconds": round(self.seconds)}
         all_figures = Seen([]).figures() | own_figures(Seen([])) | self.figures

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.own_clock import OwnClock
     from tests.chaos.stand import Stand
-    from tests.chaos.waits import Good, Watched
+    from tests.chaos.waits import Good, Waited, Watched
     from tests.stand.ledger import Ledger
     from tests.stand.load import Load
     from tests.stand.traffic import Traffic
@@ -48,6 +48,7 @@ class Scene:
         watched: The strikes that must not delay good events.
         struck: When the last strike was in effect, in monotonic seconds.
         waits: How long a good event of each watched strike waited beyond the normal time.
+        way_clock: Tells what of these waits is the machine's doing; None until a strike is watched.
     """
 
     stand: Stand
@@ -59,8 +60,16 @@ class Scene:
     proofs: list[str] = field(default_factory=list)
     watched: list[Watched] = field(default_factory=list)
     struck: tuple[float, float] = (0.0, 0.0)
-    waits: list[float] = field(default_factory=list)
+    waits: list[Waited] = field(default_factory=list)
+    way_clock: OwnClock | None = None
     _extra: Iterator[int] = field(default_factory=lambda: itertools.count(EXTRA_FROM))
+
+    def close(self) -> None:
+        """End the load and the clocks."""
+        self.load.kill()
+        self.clock.close()
+        if self.way_clock is not None:
+            self.way_clock.close()
 
     def wait(self, least: float, most: float) -> None:
         """Let a random time pass, in seconds."""

@@ -174,8 +174,7 @@ def soak(stand: Stand, seed: int, minutes: float, rate: float | None = None) -> 
         _strike_on(scene, watch, time.monotonic() + minutes * 60)
         scene.load.stop()
     finally:
-        scene.load.kill()
-        scene.clock.close()
+        scene.close()
     scene.ledger.note_answered(map(scene.traffic.body, scene.load.answered))
     oracle = Oracle(stand, scene.traffic.run, scene.ledger)
     drain(oracle, STILL_SECONDS, 2 * DRAIN_SECONDS)

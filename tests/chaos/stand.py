@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from contextlib import contextmanager
@@ -173,6 +174,11 @@ class Stand:
     def programs(self) -> list[Program]:
         """The edge and the workers."""
         return [self.edge, *self.workers, *(self.behind.programs if self.behind else ())]
+
+    def processes(self) -> list[int]:
+        """Return the process ids of all that an event passes, and of what stands behind: this process."""
+        servers = [*self.brokers, *filter(None, (self.postgresql, self.standby))]
+        return [os.getpid(), *(part.pid for part in (*servers, *self.programs))]
 
     def stop_product(self) -> None:
         """Kill edge and workers, and start them no more."""

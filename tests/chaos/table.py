@@ -20,6 +20,7 @@ COLUMNS = {
     "lost": "{lost}",
     "repeated": "{repeated}",
     "good waited s": "{good_waited_s}",
+    "of its own": "{own_good_waited_s}",
     "p50 ms": "{p50_ms}",
     "p99 ms": "{p99_ms}",
     "p99.9 ms": "{p999_ms}",

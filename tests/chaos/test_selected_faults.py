@@ -121,7 +121,7 @@ def test_events_that_still_wait_in_the_queue_are_not_lost(stand, plan):
     assert f"did not drain: {len(scene.ledger.owed)} events" in verdict.complaint
     drain(oracle, 60)
     assert oracle.verdict().is_clean
-    scene.clock.close()
+    scene.close()
 
 
 def test_a_depth_that_no_leader_reports_is_unknown(stand):

@@ -1,14 +1,16 @@
 """Measure how long good events waited while a fault cost bad ones something: from their 200 to their effect.
 
 The effect is the commit of the event's row by the database's own clock, or the destination's 2xx. The normal
-time is that of the same load on the same stand, just before the strike.
+time is that of the same load on the same stand, just before the strike. Each wait is measured by two clocks:
+the machine's, and one that stands still while any part of the stand waits for a processor.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sqlalchemy import text
 
@@ -16,7 +18,7 @@ from tests.stand.ledger import digest_of
 from tests.stand.traffic import is_update, opens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.chaos.scene import Scene
     from tests.chaos.stand import Stand
@@ -31,9 +33,17 @@ COMMITTED: Final = text("""
 NORMAL_SECONDS: Final = 12.0
 """At half an event a second, the least that a form sends, these are six good events."""
 
+Clock: TypeAlias = Callable[[float], float]
+"""Returns what a clock shows at a moment of the machine's, in monotonic seconds."""
+
 MIN_EVENTS: Final = 3
 EVERY: Final = 10
 """One conversation in ten stays good in the faults that choose by conversation."""
+
+
+def real_clock(moment: float) -> float:
+    """Return the machine's own time."""
+    return moment
 
 
 def is_any(_number: int) -> bool:
@@ -84,35 +94,50 @@ class Watched:
     normal: tuple[float, float]
     struck: tuple[float, float]
 
-    def waited(self, answered: Mapping[int, float], effects: Mapping[int, float]) -> float:
+    def waited(
+        self, answered: Mapping[int, float], effects: Mapping[int, float], clock: Clock = real_clock
+    ) -> float:
         """Return by how much the longest wait exceeds the normal one.
 
         Args:
             answered: When each event was answered 200.
             effects: When it took effect; one without an effect is still waiting.
+            clock: Returns what the clock that counts shows at a moment of the machine's.
 
         Raises:
             AssertionError: Too few good events were answered to compare.
         """
-        waits = [self._waits(span, answered, effects) for span in (self.normal, self.struck)]
+        waits = [self._waits(span, answered, effects, clock) for span in (self.normal, self.struck)]
         assert min(map(len, waits)) >= MIN_EVENTS, f"{self.name}: {list(map(len, waits))} good events"
         normal, struck = map(max, waits)
         return max(0.0, struck - normal)
 
     def _waits(
-        self, span: tuple[float, float], answered: Mapping[int, float], effects: Mapping[int, float]
+        self,
+        span: tuple[float, float],
+        answered: Mapping[int, float],
+        effects: Mapping[int, float],
+        clock: Clock,
     ) -> list[float]:
         begin, end = span
         now = time.monotonic()
         return [
-            effects.get(number, now) - moment
+            clock(effects.get(number, now)) - clock(moment)
             for number, moment in answered.items()
             if begin <= moment < end and self.good.counts(number)
         ]
 
 
-def longest_waits(scene: Scene, watched: Sequence[Watched]) -> list[float]:
-    """Return for each watched strike how long a good event waited beyond its normal time."""
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """How long a good event waited beyond its normal time, in seconds of both clocks."""
+
+    real: float
+    own: float
+
+
+def longest_waits(scene: Scene, watched: Sequence[Watched], own: Clock) -> list[Waited]:
+    """Return the longest wait of each watched strike."""
     answered: dict[int, float] = {}
     for each in scene.load.seen().tries:
         if each.status == 200:
@@ -122,7 +147,8 @@ def longest_waits(scene: Scene, watched: Sequence[Watched]) -> list[float]:
     for strike in watched:
         moments = effects_of(scene.stand, scene.traffic.run, strike.good.at)
         effects = {numbers[digest]: at for digest, at in moments.items() if digest in numbers}
-        found.append(strike.waited(answered, effects))
+        real, without_load = (strike.waited(answered, effects, clock) for clock in (real_clock, own))
+        found.append(Waited(real, without_load))
     return found
 
 

@@ -24,10 +24,11 @@ FORBIDDEN: Final = 5
 GIVE_UP: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "45"}
 USUAL: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "600"}
 AGE_MS: Final = """
-    SELECT 1000 * extract(epoch FROM now() - max(waits_since)) FROM routing_updates
+    SELECT 1000 * extract(epoch FROM now() - min(waits_since)) FROM routing_updates
     WHERE conversation_id = :id
 """
-"""How long ago the platform notified of a conversation's newest update."""
+"""How long ago the platform notified of a conversation's first update. What it says of it is the
+same ever after, so an answer from the time before a later update is the same, too."""
 
 MIN_ANSWERS: Final = 3
 MAX_REFUSED_PER_SECOND: Final = 2.0
