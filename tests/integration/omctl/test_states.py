@@ -1,6 +1,5 @@
 """Every command, with every server away, hung or refusing: one plain sentence, and no name of a library."""
 
-import gc
 import json
 import logging
 import re
@@ -55,7 +54,6 @@ def no_thread_left():
     yield
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
-    gc.collect()
 
 
 @pytest.fixture

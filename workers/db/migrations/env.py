@@ -8,15 +8,15 @@ from messaging.environment import Environment
 from workers.db.engine import make_engine
 from workers.db.models import metadata
 
-# Whoever waits for a table's lock keeps everybody else waiting behind; an index may take its time.
+# A statement that waits for a lock blocks all later ones on its table; building an index may take long.
 MIGRATION_SESSION = {"lock_timeout": "10s"}
 
 READING: Final = "ix_reading_"
-"""Indexes for people's questions. No statement of ours needs them, so the tables' definitions have none."""
+"""Prefix of the indexes for reports: no statement of ours needs them, so the models lack them."""
 
 
 def is_compared(_item: Any, name: str | None, kind: str, is_reflected: bool, _compared: Any) -> bool:  # noqa: FBT001  # Alembic calls it so
-    """Tell whether Alembic's comparison with the tables' definitions is to look at something."""
+    """Return whether Alembic compares this item with the tables' definitions."""
     return not (kind == "index" and is_reflected and (name or "").startswith(READING))
 
 
@@ -24,18 +24,20 @@ def run() -> None:
     """Run the command's migrations in one transaction each."""
     url = context.config.attributes.get("url") or Environment().string("OM_DATABASE_URL")
     engine = make_engine(url, MIGRATION_SESSION)
-    with engine.connect() as connection:
-        context.configure(
-            connection=connection,
-            target_metadata=metadata,
-            transaction_per_migration=True,
-            include_object=is_compared,
-            # SQLite changes a column by copying its table.
-            render_as_batch=connection.dialect.name == "sqlite",
-        )
-        with context.begin_transaction():
-            context.run_migrations()
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            context.configure(
+                connection=connection,
+                target_metadata=metadata,
+                transaction_per_migration=True,
+                include_object=is_compared,
+                # SQLite changes a column by copying its table.
+                render_as_batch=connection.dialect.name == "sqlite",
+            )
+            with context.begin_transaction():
+                context.run_migrations()
+    finally:
+        engine.dispose()
 
 
 run()
