@@ -21,7 +21,7 @@ INSTALL ?=
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model chaos chaos-sabotage soak bench bench-quick questions docs profile
+.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model chaos chaos-sabotage soak bench bench-quick questions docs diagrams profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -121,9 +121,12 @@ bench-quick: install ## Measure the main ratios in under three minutes
 questions: install ## Ask the questions of docs/database.md on five million events: some minutes and 8 GB in /var/tmp
 	@$(BIN)/python -m tests.questions --json docs/performance/questions.json $(QUESTIONS)
 
-docs: install ## Write the documentation as a site with search to var/site
-	@$(BIN)/pip install --quiet --editable '.[docs]'
+docs: install ## Write the documentation as a site with search; observe serves it at /docs/
+	@$(BIN)/pip install --quiet --constraint deploy/constraints.txt --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+diagrams: install ## Draw diagrams of the pages that have changed; needs npm
+	@$(BIN)/python docs/draw_diagrams.py
 
 profile: install ## Draw where an edge and a worker process spend their time, as flame graphs
 	@$(BIN)/python -m tests.benchmarks.profiling docs/performance

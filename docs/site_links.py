@@ -1,8 +1,9 @@
-"""Turn links to files outside docs/ into plain text for the site, which has the pages only."""
+"""Adapt the pages to the site: plain text for links to files outside docs/, drawings for diagrams."""
 
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,15 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:|#)([^)#\s]+)(#[^)\s]+)?\)")
+DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCS = Path(__file__).parent
 
 
 def on_page_markdown(markdown: str, page: Page, **_options: Any) -> str:
-    """Replace links to code with their text; mkdocs calls this for each page."""
+    """Replace links to code by their text, and diagrams by their drawings; mkdocs calls this for each page.
+
+    A diagram without a drawing is a broken link, which the strict build refuses: `make diagrams` draws it.
+    """
     folder = (DOCS / page.file.src_path).parent
 
     def replace(match: re.Match[str]) -> str:
@@ -22,4 +27,11 @@ def on_page_markdown(markdown: str, page: Page, **_options: Any) -> str:
         is_page = target.suffix in {".md", ".svg", ".png"} and target.is_relative_to(DOCS)
         return match[0] if is_page else match[1]
 
-    return LINK.sub(replace, markdown)
+    return DIAGRAM.sub(
+        lambda match: f"![Diagram](diagrams/{drawing_name(match[1])})", LINK.sub(replace, markdown)
+    )
+
+
+def drawing_name(source: str) -> str:
+    """Return the file name of the drawing of this mermaid source."""
+    return f"{sha256(source.encode()).hexdigest()[:12]}.svg"

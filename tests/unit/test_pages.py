@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import site_links
 from omctl.__main__ import omctl
 from tests.chaos.faults import FAULTS
 from workers.db.models import metadata
@@ -31,6 +32,12 @@ def test_every_link_of_a_page_leads_to_an_existing_file_and_heading(page):
             astray.append(f"{path}#{anchor}")
 
     assert astray == []
+
+
+def test_every_diagram_has_its_drawing_and_every_drawing_its_diagram():
+    sources = [source for path in PAGES for source in site_links.DIAGRAM.findall(path.read_text())]
+    drawings = {path.name for path in (ROOT / "docs" / "diagrams").iterdir()}
+    assert {site_links.drawing_name(source) for source in sources} == drawings, "run make diagrams"
 
 
 def test_the_index_of_decisions_has_each_of_them_once_under_its_title():

@@ -1,10 +1,10 @@
-"""Serve the status page and its data, the runbook, and the metrics."""
+"""Serve the status page and its data, the documentation, and the metrics."""
 
 import re
 from pathlib import Path
 from typing import Final
 
-from flask import Flask, Response, jsonify, redirect
+from flask import Flask, Response, jsonify, redirect, request, send_from_directory
 from markdown_it import MarkdownIt
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -23,10 +23,14 @@ HEADERS: Final = {
 
 RUNBOOK: Final = Path(__file__).with_name("runbook.md")
 """A link to docs/runbook.md; in the wheel, a copy of it."""
+SITE: Final = Path(__file__).with_name("site")
+"""The documentation as `make docs` writes it; missing in an installation from a checkout without it."""
+SITE_POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+"""The site's theme has scripts in its pages. They show nothing that anyone sent."""
 
 
 def make_app(probes: Probes) -> Flask:
-    """Return the application: /metrics, /ops and /runbook."""
+    """Return the application: /metrics, /ops, /runbook and /docs."""
     app = Flask(__name__, static_folder="static", static_url_path="/ops/static")
     registry = CollectorRegistry()
     registry.register(ServiceCollector(probes.metrics, probes.depths))
@@ -53,10 +57,18 @@ def make_app(probes: Probes) -> Flask:
         """Return docs/runbook.md as a page."""
         return render_runbook(RUNBOOK.read_text(encoding="utf-8"))
 
+    @app.get("/docs/", defaults={"path": "index.html"})
+    @app.get("/docs/<path:path>")
+    def documentation(path: str) -> Response:
+        """Return a file of the documentation."""
+        return send_from_directory(SITE, path)
+
     @app.after_request
     def protect(response: Response) -> Response:
         """Let the page load nothing from elsewhere, and let no cache keep it."""
         response.headers.update(HEADERS)
+        if request.path.startswith("/docs/"):
+            response.headers["Content-Security-Policy"] = SITE_POLICY
         return response
 
     return app

@@ -20,7 +20,7 @@ from workers.db.models import (
     processed_events,
 )
 from workers.db.stats import record_worker_report
-from workers.observe import ActivityReader, Probe, Probes, make_app, read_metrics
+from workers.observe import ActivityReader, Probe, Probes, make_app, page, read_metrics
 from workers.observe.alerts import NEXT_COMMANDS
 
 SCREEN = {"width": 1280, "height": 900}
@@ -139,6 +139,20 @@ def test_the_runbook_has_an_anchor_and_a_command_for_each_alert(migrated_sqlite_
 
     for name in NEXT_COMMANDS:
         assert f'id="{name.lower()}"' in text, name
+
+
+def test_the_documentation_is_served_beside_the_page_if_it_was_built(
+    migrated_sqlite_url, tmp_path, monkeypatch
+):
+    client = app_on(make_engine(migrated_sqlite_url)).test_client()
+    monkeypatch.setattr(page, "SITE", tmp_path)
+    assert client.get("/docs/").status_code == 404
+
+    (tmp_path / "index.html").write_text("the start")
+    with client.get("/docs/") as site, client.get("/ops") as status_page:
+        assert site.get_data(as_text=True) == "the start"
+        assert "unsafe-inline" in site.headers["Content-Security-Policy"]
+        assert "unsafe-inline" not in status_page.headers["Content-Security-Policy"]
 
 
 def test_tables_that_are_missing_are_named_with_the_command(sqlite_url):
