@@ -18,8 +18,14 @@ from messaging.management import QueueDepths
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
 from workers.db.engine import WORKER_SESSION, DatabaseClock, check_schema, make_engine
-from workers.deliver import DeadLetterPublisher, Deliverer, DeliverSettings, FailedReceipts
-from workers.genesys import ConversationStates, GenesysClient, GenesysSettings, RequestBudget
+from workers.deliver import DeadLetterPublisher, Deliverer, DeliverSettings
+from workers.genesys import (
+    ConversationStates,
+    FailedReceipts,
+    GenesysClient,
+    GenesysSettings,
+    RequestBudget,
+)
 from workers.intake import Intake, installed_handlers, unstored_types
 from workers.observe import OBSERVER_SESSION, ObserveSettings, make_app, open_probes, serve
 from workers.presence import report_presence

@@ -10,10 +10,12 @@ Item = TypeVar("Item")
 
 def isolate(
     items: Sequence[Item],
-    work: Callable[[Sequence[Item]], object],
+    work: Callable[[Sequence[Item]], int | None],
     on_fault: Callable[[Item, Exception], None],
-) -> None:
+) -> int:
     """Do *work* for all items together; if it fails, for each half of them, until an item fails alone.
+
+    A role's step leases items in one transaction and gets them to this. It returns the sum of the results.
 
     Each item is passed either to one call of *work* that returns or, with its error, to *on_fault*. One item
     at fault among n costs about 2 log2(n) calls; if every item fails, 2n.
@@ -29,15 +31,14 @@ def isolate(
             StatementRefusedError too.
     """
     if not items:
-        return
+        return 0
     try:
-        work(items)
+        return work(items) or 0
     except Exception as error:  # one item's fault, whatever it raised, must not cost the others
         if isinstance(error, RetryLaterError) and not isinstance(error, StatementRefusedError):
             raise
         if len(items) == 1:
             on_fault(items[0], error)
-            return
+            return 0
         middle = len(items) // 2
-        isolate(items[:middle], work, on_fault)
-        isolate(items[middle:], work, on_fault)
+        return isolate(items[:middle], work, on_fault) + isolate(items[middle:], work, on_fault)

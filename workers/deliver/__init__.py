@@ -2,10 +2,15 @@
 
 from workers.deliver.dead_letters import DeadLetterPublisher
 from workers.deliver.deliverer import Deliverer
-from workers.deliver.destinations import EVENT_TYPES, Destination, compute_digest
-from workers.deliver.failed_receipts import FailedReceipts
+from workers.deliver.destinations import (
+    EVENT_TYPES,
+    DeliverSettings,
+    Destination,
+    compute_digest,
+    configured_destinations,
+    read_deliver_settings,
+)
 from workers.deliver.outcome import Outcome
-from workers.deliver.settings import DeliverSettings, configured_destinations, read_deliver_settings
 from workers.deliver.subscriptions import (
     OPERATOR,
     DeadChoice,
@@ -32,7 +37,6 @@ __all__ = [
     "DeliverSettings",
     "Deliverer",
     "Destination",
-    "FailedReceipts",
     "Outcome",
     "Transport",
     "WebhookMessage",

@@ -1,6 +1,5 @@
-"""Make dead letters of deliveries that ended without success: the record first, then the message."""
+"""Publish the dead letters of deliveries that ended without success; they are recorded already."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -13,19 +12,14 @@ from messaging.envelope import WEBHOOK, Envelope
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import transact
-from workers.db.ingest import DeadLetter, record_dead_letters
 from workers.db.models import deliveries, event_payloads, outbox, processed_events
-from workers.deliver.failed_receipts import FailedReceipts
 from workers.deliver.leasing import MESSAGE_COLUMNS, to_message
-from workers.deliver.outcome import Outcome
-from workers.deliver.runs import DeliveryAttempt
 from workers.deliver.webhook import build_body, make_webhook_id
+from workers.genesys import FailedReceipts
 from workers.isolation import isolate
 from workers.parsing import microseconds_of, moment_of
 
 DEAD: Final = "dead"
-REFUSED: Final = "delivery_refused"
-GIVEN_UP: Final = "delivery_given_up"
 
 BATCH_ROWS: Final = 100
 """Dead letters of one transaction and one connection: bodies may be large."""
@@ -39,35 +33,6 @@ _D: Final = deliveries.c
 # Not a parameter: the index of unpublished dead letters has the word in its condition.
 _DEAD: Final[Any] = literal_column(f"'{DEAD}'")
 _E: Final = processed_events.c
-
-
-def record_dead_deliveries(connection: Connection, dead: Sequence[DeliveryAttempt], now_us: int) -> None:
-    """Record why deliveries were given up; their events are not read, so none can stand in the way."""
-    record_dead_letters(connection, [_make_record(attempt) for attempt in dead], now_us)
-
-
-def record_unreadable(
-    connection: Connection, destination: str, outbox_id: int, reason: str, now_us: int
-) -> str:
-    """Record a delivery whose row cannot be read; return its conversation's id."""
-    query = select(outbox.c.conversation_id, outbox.c.event_type).where(outbox.c.id == outbox_id)
-    conversation_id, event_type = connection.execute(query).one()
-    # The time of the outbox may be what cannot be read.
-    message_id = make_dead_letter_id(destination, outbox_id, 0)
-    dead_letter = DeadLetter(
-        message_id=message_id,
-        code=GIVEN_UP,
-        reason=f"destination {destination}: {reason}",
-        body_sha256=hashlib.sha256(message_id.encode()).hexdigest(),
-        source=WEBHOOK,
-        received_at_us=now_us,
-        attempt=1,
-        event_type=event_type,
-        conversation_id=conversation_id,
-        destination=destination,
-    )
-    record_dead_letters(connection, [dead_letter], now_us)
-    return str(conversation_id)
 
 
 Key = tuple[int, str]
@@ -98,18 +63,15 @@ class DeadLetterPublisher:
             RetryLaterError: The database or the broker is away, or the broker refuses us; nothing is lost.
                 What was confirmed until then is recorded.
         """
-        keys = transact(self._engine, self._lease)
-        published: list[Row[Any]] = []
-        isolate(keys, lambda some: published.extend(self._publish(some)), self._set_aside)
-        return len(published)
+        return isolate(transact(self._engine, self._lease), self._publish, self._set_aside)
 
     def publish_and_rest(self) -> int:
         """Publish up to a batch; return 0, so that the role pauses: a flood must not slow deliveries."""
         self.publish_dead_letters()
         return 0
 
-    def _publish(self, keys: Sequence[Key]) -> list[Row[Any]]:
-        rows = transact(self._engine, lambda connection: _read(connection, keys))
+    def _publish(self, keys: Sequence[Key]) -> int:
+        rows = transact(self._engine, _read, keys)
         # All of them before any is published: if one cannot be made, none of the others was published.
         made = [_make_dead_letter(row) for row in rows]
         confirmed: list[Row[Any]] = []
@@ -121,19 +83,18 @@ class DeadLetterPublisher:
         except (BrokerUnavailableError, ConfigurationError) as error:
             # A broker also refuses while a node boots or a password changes: no reason to deliver nothing.
             rest = [_key(row) for row in rows[len(confirmed) :]]
-            transact(self._engine, lambda connection: self._update(connection, rest, due_at=self._now()))
+            transact(self._engine, self._update, rest, due_at=self._now())
             raise RetryLaterError(str(error)) from None
         finally:
             # Whatever failed: otherwise all of them would begin anew each time, and add copies.
             self._record_published(confirmed)
-        return confirmed
+        return len(confirmed)
 
     def _set_aside(self, key: Key, error: Exception) -> None:
         logger().error(
             "dead_letter_not_published", outbox_id=key[0], destination=key[1], reason=type(error).__name__
         )
-        until = self._now(SET_ASIDE_SECONDS)
-        transact(self._engine, lambda connection: self._update(connection, [key], due_at=until))
+        transact(self._engine, self._update, [key], due_at=self._now(SET_ASIDE_SECONDS))
 
     def _lease(self, connection: Connection) -> list[Key]:
         unpublished = (
@@ -159,7 +120,7 @@ class DeadLetterPublisher:
         for row in rows:
             logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
 
-    def _update(self, connection: Connection, keys: Sequence[Key], **values: object) -> None:
+    def _update(self, connection: Connection, /, keys: Sequence[Key], **values: object) -> None:
         # By ids, not by pairs, which a plan made for an empty table compares with every row.
         for name in {destination for _, destination in keys}:
             ids = [outbox_id for outbox_id, destination in keys if destination == name]
@@ -178,13 +139,7 @@ def make_dead_letter_id(destination: str, outbox_id: int, created_at_us: int) ->
 def _read(connection: Connection, keys: Sequence[Key]) -> list[Any]:
     query = (
         select(
-            *MESSAGE_COLUMNS,
-            _D.destination,
-            _D.reason,
-            _D.status,
-            _E.source,
-            _E.received_at,
-            _E.message_id,
+            *MESSAGE_COLUMNS, _D.destination, _D.reason, _D.status, _E.source, _E.received_at, _E.message_id
         )
         .join(outbox, outbox.c.id == _D.outbox_id)
         .outerjoin(processed_events, _E.id == outbox.c.event_id)
@@ -197,25 +152,6 @@ def _read(connection: Connection, keys: Sequence[Key]) -> list[Any]:
 
 def _key(row: Any) -> Key:
     return row.id, row.destination
-
-
-def _make_record(attempt: DeliveryAttempt) -> DeadLetter:
-    message, result, name = attempt.delivery.message, attempt.result, attempt.destination.name
-    assert result is not None
-    is_refused = attempt.outcome is Outcome.REFUSED
-    times = "" if is_refused else f", given up after {attempt.attempts} attempts"
-    return DeadLetter(
-        message_id=make_dead_letter_id(name, message.outbox_id, message.created_at_us),
-        code=REFUSED if is_refused else GIVEN_UP,
-        reason=f"destination {name}: {result.reason}{times}",
-        body_sha256=hashlib.sha256(message.payload or build_body(message)).hexdigest(),
-        source=WEBHOOK,
-        received_at_us=message.created_at_us,
-        attempt=max(1, attempt.attempts),
-        event_type=message.event_type,
-        conversation_id=message.conversation_id,
-        destination=name,
-    )
 
 
 def _make_dead_letter(row: Row[Any]) -> DestinationDeadLetter:

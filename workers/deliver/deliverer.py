@@ -21,8 +21,13 @@ from workers.deliver.leasing import (
     read_leased,
     split_runs,
 )
-from workers.deliver.recording import give_up_unreadable, record, record_apart, set_unread_aside
-from workers.deliver.runs import DeliveryAttempt
+from workers.deliver.recording import (
+    DeliveryAttempt,
+    give_up_unreadable,
+    record,
+    record_apart,
+    set_unread_aside,
+)
 from workers.deliver.sender import Sender
 from workers.deliver.subscriptions import register
 from workers.deliver.webhook import Transport
@@ -46,23 +51,13 @@ def idle_delay(delay: float, *, is_busy: bool) -> float:
 class Deliverer:
     """Delivers to the destinations that are enabled, step by step; one thread takes the steps."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        clock: Clock,
-        destinations: Sequence[Destination],
-    ) -> None:
+    def __init__(self, engine: Engine, clock: Clock, destinations: Sequence[Destination]) -> None:
         self._engine = engine
         self._clock = clock
         self._destinations = destinations
         self._ended: queue.SimpleQueue[DeliveryAttempt] = queue.SimpleQueue()
         self._senders = {
-            destination.name: Sender(
-                destination,
-                Transport(destination, clock),
-                clock,
-                self._ended.put,
-            )
+            destination.name: Sender(destination, Transport(destination, clock), clock, self._ended.put)
             for destination in destinations
             if destination.enabled
         }
@@ -77,8 +72,7 @@ class Deliverer:
             RetryLaterError: The database is away; what has ended is recorded by the next step.
         """
         if not self._is_registered:
-            now_us = self._clock.now_us()
-            transact(self._engine, lambda connection: register(connection, self._destinations, now_us))
+            transact(self._engine, register, self._destinations, self._clock.now_us())
             self._is_registered = True
             for sender in self._senders.values():
                 sender.start()
@@ -160,27 +154,27 @@ class Deliverer:
         record_apart(self._engine, self._clock, attempts)
         self._unrecorded.clear()
         for sender, ids, lease_us in transact(self._engine, self._lease):
-            self._begin([(sender, self._read_apart(sender.destination.name, ids, lease_us))])
+            self._begin([(sender, self._read_apart(sender.destination, ids, lease_us))])
 
-    def _read_apart(self, name: str, outbox_ids: Sequence[int], lease_us: int) -> list[LeasedDelivery]:
+    def _read_apart(
+        self, destination: Destination, outbox_ids: Sequence[int], lease_us: int
+    ) -> list[LeasedDelivery]:
         """Return leased deliveries, except those whose row cannot be read: these become dead letters.
 
         If the database refuses the statement for each of them, no row is at fault: all are set aside.
         """
-        leased: list[LeasedDelivery] = []
+        name, leased = destination.name, list[LeasedDelivery]()
         unread: list[tuple[int, Exception]] = []
 
         def read(some: Sequence[int]) -> None:
-            leased.extend(
-                transact(self._engine, lambda connection: read_leased(connection, name, some, lease_us))
-            )
+            leased.extend(transact(self._engine, read_leased, name, some, lease_us))
 
         isolate(outbox_ids, read, lambda *fault: unread.append(fault))
         if not leased and all(isinstance(error, StatementRefusedError) for _, error in unread):
             set_unread_aside(self._engine, self._clock, name, outbox_ids, lease_us)
             return []
         for outbox_id, error in unread:
-            give_up_unreadable(self._engine, self._clock, name, outbox_id, error)
+            give_up_unreadable(self._engine, self._clock, destination, (outbox_id, lease_us), error)
         return leased
 
     def _begin(self, leased: Sequence[tuple[Sender, Sequence[LeasedDelivery]]]) -> None:

@@ -1,23 +1,34 @@
 """Record the outcomes of attempts, in one transaction for all that have ended."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Update, update
+from sqlalchemy import Connection, Engine, Update, select, update
 
 from messaging.clock import Clock
+from messaging.envelope import WEBHOOK
 from messaging.log import logger
 from workers.db.engine import BulkStatement, column_kinds, transact
-from workers.db.models import deliveries
-from workers.deliver.dead_letters import DEAD, record_dead_deliveries, record_unreadable
-from workers.deliver.outcome import Outcome, held_delay, retry_delay
+from workers.db.ingest import DeadLetter, record_dead_letters
+from workers.db.models import deliveries, outbox
+from workers.deliver.dead_letters import DEAD, make_dead_letter_id
+from workers.deliver.destinations import Destination
+from workers.deliver.leasing import LeasedDelivery
+from workers.deliver.outcome import HttpResult, Outcome, held_delay, retry_delay
 from workers.deliver.parking import WAITS, recall_parked
-from workers.deliver.runs import FINAL, DeliveryAttempt
 from workers.deliver.subscriptions import GONE, pause
+from workers.deliver.webhook import WebhookMessage, build_body
 from workers.isolation import isolate
 from workers.parsing import moment_of
 
 DELIVERED: Final = "delivered"
+REFUSED: Final = "delivery_refused"
+GIVEN_UP: Final = "delivery_given_up"
+
+FINAL: Final = frozenset({Outcome.DELIVERED, Outcome.REFUSED, Outcome.EXHAUSTED})
+"""After these outcomes the conversation's next event has its turn."""
 
 SET_ASIDE_SECONDS: Final = 3600.0
 """Until a delivery is tried again whose result the database does not accept."""
@@ -36,35 +47,49 @@ _FINISH: Final = BulkStatement(
     """,
     column_kinds(
         deliveries,
-        "outbox_id",
-        "destination",
-        "outcome",
-        "status",
-        "reason",
-        "attempts",
-        "first_attempt_at",
-        "finished_at",
-        "due_at",
+        *("outbox_id", "destination", "outcome", "status", "reason"),
+        *("attempts", "first_attempt_at", "finished_at", "due_at"),
     ),
 )
 
 
-def finish(connection: Connection, rows: Sequence[tuple[object, ...]]) -> set[tuple[int, str]]:
-    """Record the ends of deliveries, values in the order of the columns above.
+@dataclass(frozen=True, slots=True)
+class DeliveryAttempt:
+    """One attempt, or the end of a run before it.
 
-    Returns:
-        Outbox id and destination of those whose end was not recorded yet.
+    Args:
+        result: None if it was not sent, so that its lease is given back.
+        attempts: How many have failed, with this one.
+        at_us: When it ended, the database's clock.
+        rest: Outbox ids of this delivery and, if it is to be retried, of those that follow it in the run.
+        is_last: Whether the run ends with it.
     """
-    return {(outbox_id, destination) for outbox_id, destination in _FINISH.execute(connection, rows)}
+
+    destination: Destination
+    delivery: LeasedDelivery
+    result: HttpResult | None
+    outcome: Outcome
+    attempts: int
+    at_us: int
+    rest: tuple[int, ...]
+    is_last: bool
+    took_us: int = 0
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Outbox id and destination."""
+        return self.delivery.message.outbox_id, self.destination.name
 
 
 def record(connection: Connection, attempts: Sequence[DeliveryAttempt], now_us: int) -> None:
     """Record how attempts ended, and when deliveries that have not ended are tried again."""
     finished = [attempt for attempt in attempts if attempt.outcome in FINAL]
     if finished:
-        new = finish(connection, [_make_row(attempt) for attempt in finished])
+        new = {
+            tuple(key) for key in _FINISH.execute(connection, [_make_row(attempt) for attempt in finished])
+        }
         dead = [attempt for attempt in finished if _is_dead(attempt) and attempt.key in new]
-        record_dead_deliveries(connection, dead, now_us)
+        record_dead_letters(connection, [_make_dead_letter(attempt) for attempt in dead], now_us)
         ended = {(attempt.destination.name, attempt.delivery.message.conversation_id) for attempt in finished}
         recall_parked(connection, ended, now_us)
     for attempt in attempts:
@@ -81,32 +106,44 @@ def record_apart(engine: Engine, clock: Clock, attempts: Sequence[DeliveryAttemp
         RetryLaterError: The database is away; record the same again.
     """
 
-    def record_some(some: Sequence[DeliveryAttempt]) -> None:
-        transact(engine, lambda connection: record(connection, some, clock.now_us()))
-
     def set_aside(attempt: DeliveryAttempt, error: Exception) -> None:
         (outbox_id, name), reason = attempt.key, type(error).__name__
         logger().error("delivery_set_aside", destination=name, outbox_id=outbox_id, reason=reason)
-        reason = "its result could not be recorded"
         due_us = clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000)
-        transact(engine, lambda connection: put_off(connection, attempt, due_us, reason=reason))
+        transact(engine, _put_off, attempt, due_us, reason="its result could not be recorded")
 
-    isolate(attempts, record_some, set_aside)
+    isolate(attempts, lambda some: transact(engine, record, some, clock.now_us()), set_aside)
 
 
 def give_up_unreadable(
-    engine: Engine, clock: Clock, destination: str, outbox_id: int, error: Exception
+    engine: Engine, clock: Clock, destination: Destination, leased: tuple[int, int], error: Exception
 ) -> None:
-    """End a leased delivery whose row cannot be read, as a dead letter; its conversation goes on."""
-    reason, now_us = "its row cannot be read", clock.now_us()
-    error_name = type(error).__name__
-    logger().error("delivery_unreadable", destination=destination, outbox_id=outbox_id, error=error_name)
+    """End a delivery, leased until a time, whose row cannot be read, as a dead letter; the others go on."""
+    (outbox_id, lease_us), now_us = leased, clock.now_us()
+    name = type(error).__name__
+    logger().error("delivery_unreadable", destination=destination.name, outbox_id=outbox_id, error=name)
+    result, ids = HttpResult(None, "its row cannot be read"), (outbox_id,)
 
     def give_up(connection: Connection) -> None:
-        row = (outbox_id, destination, DEAD, None, reason, 0, None, now_us, now_us)
-        if finish(connection, [row]):
-            conversation_id = record_unreadable(connection, destination, outbox_id, reason, now_us)
-            recall_parked(connection, [(destination, conversation_id)], now_us)
+        query = select(outbox.c.conversation_id, outbox.c.event_type).where(outbox.c.id == outbox_id)
+        conversation_id, event_type = connection.execute(query).one()
+        # The times of the outbox may be what cannot be read.
+        message = WebhookMessage(
+            outbox_id,
+            conversation_id,
+            event_type,
+            moment_of(now_us),
+            0,
+            late=False,
+            verified=None,
+            payload=b"",
+        )
+        delivery = LeasedDelivery(message, 0, None, lease_us)
+        record(
+            connection,
+            [DeliveryAttempt(destination, delivery, result, Outcome.EXHAUSTED, 0, now_us, ids, is_last=True)],
+            now_us,
+        )
 
     transact(engine, give_up)
 
@@ -126,14 +163,14 @@ def set_unread_aside(
     )
     due_us = clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000)
     rows = _update_leased(destination, lease_us).where(_D.outbox_id.in_(outbox_ids))
-    transact(engine, lambda connection: connection.execute(rows.values(due_at=moment_of(due_us))))
+    transact(engine, Connection.execute, rows.values(due_at=moment_of(due_us)))
 
 
 def _update_leased(destination: str, lease_us: int) -> Update:
     return update(deliveries).where(_D.destination == destination, WAITS, _D.due_at == moment_of(lease_us))
 
 
-def put_off(connection: Connection, attempt: DeliveryAttempt, due_us: int, **values: object) -> None:
+def _put_off(connection: Connection, /, attempt: DeliveryAttempt, due_us: int, **values: object) -> None:
     """Let a run wait until *due_us*, as far as its lease is still this process's.
 
     The failed delivery gets the values of further columns; those that follow it go back as they were.
@@ -149,15 +186,11 @@ def _record_failure(connection: Connection, attempt: DeliveryAttempt, now_us: in
     """Let the run wait for the failed delivery; if nothing was sent, it may be leased again at once."""
     name, delivery, result = attempt.destination.name, attempt.delivery, attempt.result
     if result is None:
-        put_off(connection, attempt, now_us)
+        _put_off(connection, attempt, now_us)
         return
     if attempt.outcome is Outcome.GONE and pause(connection, name, now_us, GONE):
         logger().error("destination_paused", destination=name, reason=GONE)
-    values: dict[str, object] = {
-        "attempts": attempt.attempts,
-        "status": result.status,
-        "reason": result.reason,
-    }
+    values = dict[str, object](attempts=attempt.attempts, status=result.status, reason=result.reason)
     seconds = retry_delay(attempt.attempts, result.retry_after)
     has_counted = attempt.attempts > delivery.attempts
     if attempt.outcome is Outcome.HELD:
@@ -166,7 +199,7 @@ def _record_failure(connection: Connection, attempt: DeliveryAttempt, now_us: in
         seconds = held_delay((attempt.at_us - refused_us) / 1_000_000)
     if has_counted:
         values["first_attempt_at"] = moment_of(delivery.first_attempt_us or attempt.at_us)
-    put_off(connection, attempt, attempt.at_us + round(seconds * 1_000_000), **values)
+    _put_off(connection, attempt, attempt.at_us + round(seconds * 1_000_000), **values)
 
 
 def _make_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
@@ -186,3 +219,23 @@ def _make_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
 
 def _is_dead(attempt: DeliveryAttempt) -> bool:
     return attempt.outcome is not Outcome.DELIVERED
+
+
+def _make_dead_letter(attempt: DeliveryAttempt) -> DeadLetter:
+    """Say why a delivery was given up; its event is not read, so none can stand in the way."""
+    message, result, name = attempt.delivery.message, attempt.result, attempt.destination.name
+    assert result is not None
+    is_refused = attempt.outcome is Outcome.REFUSED
+    times = f", given up after {attempt.attempts} attempts" if attempt.attempts and not is_refused else ""
+    return DeadLetter(
+        message_id=make_dead_letter_id(name, message.outbox_id, message.created_at_us),
+        code=REFUSED if is_refused else GIVEN_UP,
+        reason=f"destination {name}: {result.reason}{times}",
+        body_sha256=hashlib.sha256(message.payload or build_body(message)).hexdigest(),
+        source=WEBHOOK,
+        received_at_us=message.created_at_us or attempt.at_us,
+        attempt=max(1, attempt.attempts),
+        event_type=message.event_type,
+        conversation_id=message.conversation_id,
+        destination=name,
+    )

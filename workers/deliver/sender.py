@@ -3,17 +3,17 @@
 import queue
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from messaging.clock import Clock
 from messaging.log import logger
 from workers.deliver.destinations import Destination
-from workers.deliver.leasing import LeasedDelivery
+from workers.deliver.leasing import MIN_RUN_EVENTS, LeasedDelivery
 from workers.deliver.outcome import Breaker, HttpResult, Outcome, classify
-from workers.deliver.runs import FINAL, DeliveryAttempt, Run, outbox_ids
+from workers.deliver.recording import FINAL, DeliveryAttempt
 from workers.deliver.webhook import Transport
 
 AHEAD: Final = 2
@@ -27,6 +27,44 @@ MAX_RUN_EVENTS: Final = 500
 
 MARGIN_SECONDS: Final = 10.0
 """For the lookup of a name, and until the end of the last request is recorded."""
+
+
+class Run:
+    """Deliveries of one conversation that are sent one after the other; more may be added until it ends."""
+
+    def __init__(self, deliveries: Sequence[LeasedDelivery], *, is_probe: bool) -> None:
+        self.deliveries = deque(deliveries)
+        self.last = deliveries[-1]
+        self.is_probe = is_probe
+        self.is_ended = False
+        self.may_grow = len(deliveries) >= MIN_RUN_EVENTS
+        self._lock = threading.Lock()
+
+    def add(self, deliveries: Sequence[LeasedDelivery]) -> bool:
+        """Add deliveries that follow; return False if it has ended.
+
+        If one of them is still in it, its lease ran out and it was leased anew: they wait for the new end.
+        """
+        with self._lock:
+            if not set(_ids(self.deliveries)).isdisjoint(_ids(deliveries)):
+                return True
+            if not self.is_ended:
+                self.deliveries.extend(deliveries)
+                self.last, self.may_grow = deliveries[-1], True
+            return not self.is_ended
+
+    def advance(self) -> tuple[int, ...]:
+        """Go on with the next delivery; return the outbox id of the one that has come to its end."""
+        with self._lock:
+            delivery = self.deliveries.popleft()
+            self.is_ended = not self.deliveries
+            return _ids([delivery])
+
+    def end(self) -> list[LeasedDelivery]:
+        """End it, and return the deliveries that are left."""
+        with self._lock:
+            self.is_ended = True
+            return list(self.deliveries)
 
 
 class Sender:
@@ -92,8 +130,7 @@ class Sender:
         """Hand a conversation's deliveries to the threads, or to the one that is sending others of it."""
         conversation_id = run[0].message.conversation_id
         active = self._active.get(conversation_id)
-        if active is not None and (active.overlaps(run) or active.add(run)):
-            # If it overlaps, its lease ran out while it was sent here: it waits until the new one ends.
+        if active is not None and active.add(run):
             return
         self.in_flight += 1
         if active is not None:
@@ -161,29 +198,21 @@ class Sender:
             now_us = self._clock.now_us()
             history = delivery.history(now_us, self._last_taken_us)
             outcome, attempts = classify(result, self.destination, history, is_probe=run.is_probe)
-            rest = run.advance() if outcome in FINAL else outbox_ids(run.end())
-            self._report(
-                DeliveryAttempt(
-                    self.destination,
-                    delivery,
-                    result,
-                    outcome,
-                    attempts,
-                    now_us,
-                    rest,
-                    is_last=run.is_ended,
-                    took_us=took_us,
-                )
+            rest = run.advance() if outcome in FINAL else _ids(run.end())
+            attempt = DeliveryAttempt(
+                self.destination, delivery, result, outcome, attempts, now_us, rest, run.is_ended, took_us
             )
+            self._report(attempt)
 
     def _give_back(self, deliveries: Sequence[LeasedDelivery]) -> None:
         """Report the end of a run, of which nothing more was sent."""
-        first, now_us = deliveries[0], self._clock.now_us()
-        rest = outbox_ids(deliveries)
-        attempt = DeliveryAttempt(
-            self.destination, first, None, Outcome.TRANSIENT, first.attempts, now_us, rest, is_last=True
+        first, now_us, rest = deliveries[0], self._clock.now_us(), _ids(deliveries)
+        failed = first.attempts
+        self._report(
+            DeliveryAttempt(
+                self.destination, first, None, Outcome.TRANSIENT, failed, now_us, rest, is_last=True
+            )
         )
-        self._report(attempt)
 
     def _send(self, delivery: LeasedDelivery) -> HttpResult:
         if delivery.message.is_lost:
@@ -195,10 +224,15 @@ class Sender:
             return HttpResult(None, type(error).__name__)
 
 
+def _ids(deliveries: Iterable[LeasedDelivery]) -> tuple[int, ...]:
+    return tuple(delivery.message.outbox_id for delivery in deliveries)
+
+
 def _log(attempt: DeliveryAttempt, result: HttpResult) -> None:
-    log = logger().debug if attempt.outcome is Outcome.DELIVERED else logger().warning
+    is_delivered = attempt.outcome is Outcome.DELIVERED
+    log = logger().debug if is_delivered else logger().warning
     log(
-        "delivery_attempted" if attempt.outcome is Outcome.DELIVERED else "delivery_failed",
+        "delivery_attempted" if is_delivered else "delivery_failed",
         destination=attempt.destination.name,
         outbox_id=attempt.delivery.message.outbox_id,
         reason=result.reason,

@@ -3,12 +3,14 @@
 from workers.genesys.budget import RequestBudget
 from workers.genesys.client import GenesysClient
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
+from workers.genesys.failed_receipts import FailedReceipts
 from workers.genesys.settings import GenesysSettings, find_region, is_safe, read_genesys_settings
 from workers.genesys.states import REFUSED_SECONDS, ConversationStates, PlatformState, derive_state
 
 __all__ = [
     "REFUSED_SECONDS",
     "ConversationStates",
+    "FailedReceipts",
     "GenesysClient",
     "GenesysSettings",
     "PlatformBusyError",

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 
 from workers.db.ingest import put_in_outbox
-from workers.db.models import conversation_messages, conversations
+from workers.db.models import conversation_messages, conversations, routing_updates
 from workers.parsing import microseconds_of, moment_of
 from workers.settle.plan import (
     Decision,
@@ -18,24 +18,10 @@ from workers.settle.plan import (
     Settlement,
     settle_window,
 )
-from workers.settle.updates import decide, read_position, record_answers
+from workers.settle.updates import IS_WAITING, decide, read_position, record_answers
 
 _C: Final = conversations.c
 _M: Final = conversation_messages.c
-
-_STATE: Final = (
-    _C.conversation_id,
-    _C.window_opened_at,
-    _C.event_count,
-    _C.settled_count,
-    _C.settled_through_at,
-    _C.settled_through_sequence,
-    _C.session_opened_at,
-    _C.routing_status,
-    _C.routing_queue,
-    _C.routing_changed_at,
-    _C.routing_sequence,
-)
 
 
 def lock_closed(
@@ -46,10 +32,9 @@ def lock_closed(
     limit: int,
     among: Sequence[str] | None = None,
 ) -> list[str]:
-    """Lock conversations whose window has closed, those of other processes left out; return their ids.
+    """Lock conversations, or some *among* these, whose window has closed; return their ids.
 
-    With *among*, it looks only at these. No window that was opened after *opened_before_us* can be closed,
-    which limits what it reads.
+    No window that was opened after *opened_before_us* can be closed, which limits what is read.
     """
     closed = (
         select(_C.conversation_id)
@@ -65,14 +50,14 @@ def lock_closed(
 
 def lock(connection: Connection, conversation_ids: Sequence[str]) -> list[Row[Any]]:
     """Lock conversations, those of other processes left out, and return their rows."""
-    rows = select(*_STATE).where(_C.conversation_id.in_(conversation_ids)).with_for_update(skip_locked=True)
-    return list(connection.execute(rows))
+    rows = select(conversations).where(_C.conversation_id.in_(conversation_ids))
+    return list(connection.execute(rows.with_for_update(skip_locked=True)))
 
 
 def try_to_lock(connection: Connection, conversation_id: str) -> bool:
     """Lock one conversation, and read nothing else of it; return False if another process has it."""
     row = select(_C.conversation_id).where(_C.conversation_id == conversation_id)
-    return connection.execute(row.with_for_update(skip_locked=True)).first() is not None
+    return connection.scalar(row.with_for_update(skip_locked=True)) is not None
 
 
 def set_aside(connection: Connection, conversation_id: str, code: str, until_us: int) -> None:
@@ -84,6 +69,8 @@ def set_aside(connection: Connection, conversation_id: str, code: str, until_us:
     opened_at = case((_C.window_opened_at.is_not(None), moment_of(until_us)))
     row = update(conversations).where(_C.conversation_id == conversation_id)
     connection.execute(row.values(unsettled_because=code, window_opened_at=opened_at))
+    waiting = update(routing_updates).where(routing_updates.c.conversation_id == conversation_id, IS_WAITING)
+    connection.execute(waiting.values(next_attempt_at=moment_of(until_us)))
 
 
 def read_messages(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[PendingEvent]]:
@@ -114,9 +101,8 @@ def close_windows(connection: Connection, conversation_ids: Sequence[str]) -> No
 def write(connection: Connection, settlements: Mapping[str, tuple[int, Settlement]], now_us: int) -> None:
     """Write the outbox, the conversations' states and the decisions on their updates.
 
-    The outbox's trigger plans the deliveries: see `put_in_outbox`.
-
-    A settlement has the number of the conversation's events that are settled with it.
+    Each settlement has the number of its conversation's settled events. The outbox's trigger plans the
+    deliveries: see `put_in_outbox`.
     """
     put_in_outbox(
         connection,

@@ -85,12 +85,10 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision on an update: APPLIED, LATE, SUPERSEDED or UNDECIDED; the rest as in `PendingEvent`."""
+    """The decision on an update: APPLIED, LATE, SUPERSEDED or UNDECIDED."""
 
-    event_id: int
+    update: PendingEvent
     kind: str
-    platform_status: str | None = None
-    verified: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ def settle_window(state: SettledState, pending: Iterable[PendingEvent]) -> Settl
         )
         if event.routing_status is not None:
             kind = LATE if position.is_before(state.routing.changed) else APPLIED
-            decisions.append(Decision(position.event_id, kind, event.platform_status, event.verified))
+            decisions.append(Decision(event, kind))
             state = _apply_routing(state, event)
         if not is_late:
             state = replace(state, through=position)

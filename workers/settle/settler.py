@@ -54,11 +54,10 @@ class Settler:
             raise
         except Exception:  # noqa: BLE001  # one conversation's fault, whatever it is: the others go on
             ids = transact(self._engine, self._lock_closed)
-            isolate(ids, self._settle_some, partial(set_aside, self._engine, self._clock))
-            return len(ids)
+            return isolate(ids, self._settle_some, partial(set_aside, self._engine, self._clock))
 
     def _settle_some(self, ids: Sequence[str] | None) -> int:
-        settlements = transact(self._engine, lambda connection: self._settle(connection, ids))
+        settlements = transact(self._engine, self._settle, ids)
         if settlements:
             entries = [entry for settlement in settlements for entry in settlement.entries]
             logger().info(
@@ -76,9 +75,9 @@ class Settler:
             connection, now_us, opened_before_us=opened_before_us, limit=MAX_CONVERSATIONS, among=among
         )
 
-    def _settle(self, connection: Connection, ids: Sequence[str] | None) -> list[Settlement]:
+    def _settle(self, connection: Connection, among: Sequence[str] | None) -> list[Settlement]:
         """Settle the conversations whose window has closed, or those of these; some may be open again."""
-        locked = conversations.lock(connection, self._lock_closed(connection, ids))
+        locked = conversations.lock(connection, self._lock_closed(connection, among))
         rows = locked[: count_fitting([row.event_count - row.settled_count for row in locked], MAX_EVENTS)]
         if not rows:
             return []
@@ -104,12 +103,7 @@ def set_aside(engine: Engine, clock: Clock, conversation_id: str, error: Excepti
     """Record that a conversation cannot be settled now, so that the others go on; it is tried again later."""
     code = error.code if isinstance(error, RejectedEventError) else "unreadable_row"
     until_us = clock.now_us() + round(ASIDE_SECONDS * 1_000_000)
-
-    def record(connection: Connection) -> None:
-        conversations.set_aside(connection, conversation_id, code, until_us)
-        updates.put_off(connection, conversation_id, until_us)
-
-    transact(engine, record)
+    transact(engine, conversations.set_aside, conversation_id, code, until_us)
     logger().error(
         "conversation_set_aside",
         conversation_id=conversation_id,

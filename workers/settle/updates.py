@@ -10,14 +10,11 @@ from workers.parsing import microseconds_of, moment_of
 from workers.settle.plan import SUPERSEDED, UNDECIDED, Decision, PendingEvent, Position
 
 _U: Final = routing_updates.c
-_IS_WAITING: Final = _U.decision.is_(None) & _U.next_attempt_at.is_not(None)
+IS_WAITING: Final = _U.decision.is_(None) & _U.next_attempt_at.is_not(None)
 
 
 def find_newest_due(connection: Connection, now_us: int, min_age_us: int) -> str | None:
-    """Return the conversation of the newest update that is due to be asked about.
-
-    Updates that came later than *min_age_us* before *now_us*, the database's clock, are left out.
-    """
+    """Return the conversation of the newest update that is due and at least *min_age_us* old."""
     due = _select_due(now_us, now_us - min_age_us).order_by(_U.waits_since.desc(), _U.event_id.desc())
     return connection.execute(due.limit(1)).scalar()
 
@@ -39,23 +36,14 @@ def lease(connection: Connection, conversation_id: str, now_us: int, until_us: i
 
     The caller holds the conversation's lock. If it is killed, another process takes them after that.
     """
-    due = update(routing_updates).where(
-        _U.conversation_id == conversation_id,
-        _U.decision.is_(None),
-        _U.next_attempt_at <= moment_of(now_us),
-    )
+    is_due = _U.decision.is_(None) & (_U.next_attempt_at <= moment_of(now_us))
+    due = update(routing_updates).where(_U.conversation_id == conversation_id, is_due)
     return bool(connection.execute(due.values(next_attempt_at=moment_of(until_us))).rowcount)
-
-
-def put_off(connection: Connection, conversation_id: str, at_us: int) -> None:
-    """Leave all waiting updates of a conversation alone until *at_us*, microseconds since the epoch."""
-    waiting = update(routing_updates).where(_U.conversation_id == conversation_id, _IS_WAITING)
-    connection.execute(waiting.values(next_attempt_at=moment_of(at_us)))
 
 
 def ask_again(connection: Connection, pending: PendingEvent, at_us: int) -> None:
     """Ask about one update again at *at_us*, in microseconds, unless it is answered or decided."""
-    waiting = update(routing_updates).where(_U.event_id == pending.position.event_id, _IS_WAITING)
+    waiting = update(routing_updates).where(_U.event_id == pending.position.event_id, IS_WAITING)
     values = {"next_attempt_at": moment_of(at_us), "platform_status": pending.platform_status}
     connection.execute(waiting.values(**values))
 
@@ -69,18 +57,7 @@ def read_waiting(
     connection: Connection, conversation_ids: Sequence[str], *, is_answered: bool | None = None
 ) -> dict[str, list[PendingEvent]]:
     """Return the undecided routing updates: those that are to be applied, those that are not, or all."""
-    query = select(
-        _U.conversation_id,
-        _U.event_id,
-        _U.occurred_at,
-        _U.sequence,
-        _U.received_at,
-        _U.routing_status,
-        _U.routing_queue,
-        _U.platform_status,
-        _U.verified,
-        _U.waits_since,
-    ).where(_U.conversation_id.in_(conversation_ids), _U.decision.is_(None))
+    query = select(routing_updates).where(_U.conversation_id.in_(conversation_ids), _U.decision.is_(None))
     if is_answered is not None:
         is_null = _U.next_attempt_at.is_(None)
         query = query.where(is_null if is_answered else ~is_null)
@@ -101,24 +78,19 @@ def read_waiting(
 def record_answers(connection: Connection, applied: Sequence[PendingEvent]) -> None:
     """Leave updates that are to be applied to their conversation's open window."""
     for pending in applied:
-        connection.execute(
-            update(routing_updates)
-            .where(_U.event_id == pending.position.event_id)
-            .values(platform_status=pending.platform_status, verified=pending.verified, next_attempt_at=None)
-        )
+        row = update(routing_updates).where(_U.event_id == pending.position.event_id)
+        answer = {"platform_status": pending.platform_status, "verified": pending.verified}
+        connection.execute(row.values(**answer, next_attempt_at=None))
 
 
 def decide(connection: Connection, decisions: Sequence[Decision], now_us: int) -> None:
-    """Write decisions on updates, and the outcome of the events whose update takes no effect.
-
-    The caller's transaction has locked the conversations.
-    """
+    """Write decisions on updates of locked conversations, and the outcome of those without effect."""
     rows = [
         {
-            "key": decision.event_id,
+            "key": decision.update.position.event_id,
             "decision": decision.kind,
-            "platform_status": decision.platform_status,
-            "verified": decision.verified,
+            "platform_status": decision.update.platform_status,
+            "verified": decision.update.verified,
             "decided_at": moment_of(now_us),
             "next_attempt_at": None,
         }
@@ -127,8 +99,8 @@ def decide(connection: Connection, decisions: Sequence[Decision], now_us: int) -
     if rows:
         connection.execute(update(routing_updates).where(_U.event_id == bindparam("key")), rows)
     for kind in (SUPERSEDED, UNDECIDED):
-        if without_effect := [decision.event_id for decision in decisions if decision.kind == kind]:
-            events = update(processed_events).where(processed_events.c.id.in_(without_effect))
+        if ids := [row["key"] for row in rows if row["decision"] == kind]:
+            events = update(processed_events).where(processed_events.c.id.in_(ids))
             connection.execute(events.values(outcome="skipped", reason=kind))
 
 

@@ -78,6 +78,7 @@ class Verifier:
         self._resume_at = self._patient_until = self._end_at = 0.0
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._set_aside = partial(set_aside, engine, clock)
 
     def figures(self) -> Figures:
         """Return how many updates were decided without an answer, by their outcome."""
@@ -94,16 +95,7 @@ class Verifier:
         """
         if self._states is None or self._clock.monotonic() < self._resume_at:
             return 0
-        conversation_id = transact(self._engine, self._lease)
-        if conversation_id is None:
-            return 0
-        try:
-            return self._ask(self._states, conversation_id)
-        except RetryLaterError:
-            raise
-        except Exception as error:  # noqa: BLE001  # one conversation's fault, whatever it is: the others go on
-            set_aside(self._engine, self._clock, conversation_id, error)
-            return 0
+        return isolate(transact(self._engine, self._lease), partial(self._ask, self._states), self._set_aside)
 
     def end_updates(self) -> int:
         """End updates that no answer has decided in time; return of how many conversations.
@@ -114,32 +106,27 @@ class Verifier:
         if self._clock.monotonic() < self._end_at:
             return 0
         now_us = self._clock.now_us()
-        since_us = now_us - self._end_us
-        ids = transact(
-            self._engine,
-            lambda connection: updates.find_overdue(connection, now_us, since_us, MAX_CONVERSATIONS),
-        )
-        isolate(ids, self._end, partial(set_aside, self._engine, self._clock))
+        ids = transact(self._engine, updates.find_overdue, now_us, now_us - self._end_us, MAX_CONVERSATIONS)
+        isolate(ids, self._end, self._set_aside)
         if len(ids) < MAX_CONVERSATIONS:
             self._end_at = self._clock.monotonic() + ENDING_SECONDS
         return len(ids)
 
-    def _lease(self, connection: Connection) -> str | None:
+    def _lease(self, connection: Connection) -> list[str]:
         """Lease the conversation of the newest update that is due, unless another process has it."""
         now_us = self._clock.now_us()
         is_patient = self._clock.monotonic() < self._patient_until
         min_age_us = round(SURE_AFTER_SECONDS * 1_000_000) if is_patient else 0
         found = updates.find_newest_due(connection, now_us, min_age_us)
-        until_us = now_us + round(LEASE_SECONDS * 1_000_000)
         if found is None or not conversations.try_to_lock(connection, found):
-            return None
-        return found if updates.lease(connection, found, now_us, until_us) else None
+            return []
+        until_us = now_us + round(LEASE_SECONDS * 1_000_000)
+        return [found] if updates.lease(connection, found, now_us, until_us) else []
 
-    def _ask(self, states: ConversationStates, conversation_id: str) -> int:
-        """Ask the platform, and settle what its answer decides; return 1 if it answered."""
-        waiting = transact(
-            self._engine, lambda connection: updates.read_unanswered(connection, conversation_id)
-        )
+    def _ask(self, states: ConversationStates, leased: Sequence[str]) -> int:
+        """Ask about a conversation, and settle what the answer decides; return 1 if there was one."""
+        [conversation_id] = leased
+        waiting = transact(self._engine, updates.read_unanswered, conversation_id)
         asked_us = self._clock.now_us()
         try:
             # A remembered answer may confirm updates; only a new one contradicts them.
@@ -150,11 +137,7 @@ class Verifier:
         except (RetryLaterError, PlatformRefusedError) as error:
             self._wait(waiting, asked_us, error)
             return 0
-        decisions = transact(
-            self._engine,
-            lambda connection: self._settle(connection, conversation_id, platform, asked_us),
-        )
-        self._count(decisions)
+        self._count(transact(self._engine, self._settle, conversation_id, platform, asked_us))
         return 1
 
     def _wait(
@@ -173,7 +156,7 @@ class Verifier:
             delay = REFUSED_SECONDS
         if not isinstance(error, PlatformBusyError):
             logger().warning("routing_updates_wait", reason=str(error), updates=len(waiting))
-        transact(self._engine, lambda connection: self._put_off(connection, waiting, delay))
+        transact(self._engine, self._put_off, waiting, delay)
 
     def _put_off(self, connection: Connection, waiting: Iterable[PendingEvent], delay: float) -> None:
         """Ask about updates again after a delay, or look at them when they end."""
@@ -182,16 +165,12 @@ class Verifier:
             updates.ask_again(connection, update, min(next_us, update.since_us + self._end_us))
 
     def _settle(
-        self,
-        connection: Connection,
-        conversation_id: str,
-        platform: PlatformState | None,
-        asked_us: int,
+        self, connection: Connection, conversation_id: str, platform: PlatformState | None, asked_us: int
     ) -> list[Decision]:
         """Settle what an answer decides, under the conversation's lock; return the decisions."""
-        row = next(iter(conversations.lock(connection, [conversation_id])), None)
+        rows = conversations.lock(connection, [conversation_id])
         waiting = updates.read_unanswered(connection, conversation_id)
-        if row is None:
+        if not rows:
             self._put_off(connection, waiting, 0.0)
             return []
         confirmed, decisions = [], []
@@ -205,17 +184,17 @@ class Verifier:
                     self._patient_until = self._clock.monotonic() + PATIENT_SECONDS
                 confirmed.append(replace(update, verified=update.routing_status in AGREES or None))
             elif verdict is Verdict.CONTRADICTED:
-                decisions.append(_decide_without_effect(update, SUPERSEDED))
+                decisions.append(Decision(replace(update, verified=False), SUPERSEDED))
             elif verdict is Verdict.TOO_LATE and not self._applies:
-                decisions.append(_decide_without_effect(update, UNDECIDED))
+                decisions.append(Decision(update, UNDECIDED))
             elif age >= 0:
                 # One that came while the platform was asked is due already.
                 self._put_off(connection, [update], seconds_until_next_ask(age))
-        return conversations.apply(connection, row, confirmed, decisions, self._clock.now_us())
+        return conversations.apply(connection, rows[0], confirmed, decisions, self._clock.now_us())
 
     def _end(self, ids: Sequence[str]) -> None:
         """End the overdue updates of conversations."""
-        self._count(transact(self._engine, lambda connection: self._end_some(connection, ids)))
+        self._count(transact(self._engine, self._end_some, ids))
 
     def _end_some(self, connection: Connection, ids: Sequence[str]) -> list[Decision]:
         now_us = self._clock.now_us()
@@ -225,19 +204,14 @@ class Verifier:
             waiting = updates.read_unanswered(connection, row.conversation_id)
             overdue = [update for update in waiting if update.since_us <= now_us - self._end_us]
             applied = [replace(update, verified=verified) for update in overdue if self._applies]
-            given_up = [_decide_without_effect(update, UNDECIDED) for update in overdue if not self._applies]
+            given_up = [Decision(update, UNDECIDED) for update in overdue if not self._applies]
             decisions += conversations.apply(connection, row, applied, given_up, now_us)
         return decisions
 
     def _count(self, decisions: Iterable[Decision]) -> None:
         """Count and log decisions, those that a window is to make left out."""
-        for decision in decisions:
-            logger().info("routing_update_settled", event_id=decision.event_id, decision=decision.kind)
-            is_unverified = decision.kind not in {SUPERSEDED, UNDECIDED} and decision.verified is False
+        for kind, update in ((decision.kind, decision.update) for decision in decisions):
+            logger().info("routing_update_settled", event_id=update.position.event_id, decision=kind)
+            is_unverified = kind not in {SUPERSEDED, UNDECIDED} and update.verified is False
             with self._lock:
-                self._counts[UNVERIFIED if is_unverified else decision.kind] += 1
-
-
-def _decide_without_effect(update: PendingEvent, kind: str) -> Decision:
-    verified = False if kind == SUPERSEDED else None
-    return Decision(update.position.event_id, kind, update.platform_status, verified)
+                self._counts[UNVERIFIED if is_unverified else kind] += 1

@@ -1,5 +1,6 @@
-"""What a sender logs, and how many events it has a run of."""
+"""What a sender logs, and how its runs grow while they are sent."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,8 +10,8 @@ from messaging.clock import SystemClock
 from workers.deliver import Destination, Outcome, WebhookMessage
 from workers.deliver.leasing import LeasedDelivery
 from workers.deliver.outcome import HttpResult
-from workers.deliver.runs import DeliveryAttempt
-from workers.deliver.sender import MAX_RUN_EVENTS, Sender
+from workers.deliver.recording import DeliveryAttempt
+from workers.deliver.sender import MAX_RUN_EVENTS, Run, Sender
 
 CRM = Destination("crm", "https://crm.example/", ("whsec_c2VjcmV0",), ())
 MESSAGE = WebhookMessage(7, "c", "t", datetime.now(tz=UTC), 0, late=False, verified=None, payload=b"words")
@@ -51,3 +52,30 @@ def test_a_delivery_that_is_leased_again_while_it_waits_here_is_not_sent_twice()
     sender.stop()
     assert sender.in_flight == 1
     assert [attempt.rest for attempt in ended] == [(7,)]
+
+
+def deliveries(*ids):
+    return [replace(DELIVERY, message=replace(MESSAGE, outbox_id=number)) for number in ids]
+
+
+def test_added_deliveries_follow_the_others_until_the_run_has_ended():
+    run = Run(deliveries(1, 2), is_probe=False)
+    assert run.add(deliveries(3))
+    assert [run.advance() for _ in range(3)] == [(1,), (2,), (3,)]
+    assert run.is_ended
+    assert not run.add(deliveries(4))
+    failed = Run(deliveries(1, 2), is_probe=False)
+    assert [delivery.message.outbox_id for delivery in failed.end()] == [1, 2]
+    assert not failed.add(deliveries(3))
+
+
+def test_deliveries_that_are_still_in_a_run_are_not_added_again():
+    run = Run(deliveries(1, 2, 3), is_probe=False)
+    run.advance()
+    assert run.add(deliveries(3, 4))
+    assert [delivery.message.outbox_id for delivery in run.end()] == [2, 3]
+
+
+def test_only_a_long_run_may_grow():
+    assert not Run(deliveries(1), is_probe=False).may_grow
+    assert Run(deliveries(*range(10)), is_probe=False).may_grow

@@ -61,7 +61,7 @@ def test_an_event_older_than_a_settled_one_is_late_and_overwrites_nothing():
     first = settle_window(SettledState(has_session=True), [routed(30, QUEUED, "q1"), message(31)])
     late = settle_window(first.state, [routed(20, ROUTED), message(21)])
     assert [entry.late for entry in late.entries] == [True, True]
-    assert late.decisions == (Decision(20, LATE),)
+    assert late.decisions == (Decision(routed(20, ROUTED), LATE),)
     assert late.state == first.state
 
 

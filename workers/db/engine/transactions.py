@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -16,6 +16,7 @@ from messaging.errors import ConfigurationError, RetryLaterError
 from workers.db.engine.errors import CONFLICTS, sqlstate, translate
 from workers.db.engine.prefetch import use_time_limit
 
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 SCHEMA_REVISION: Final = "0001"
@@ -110,8 +111,13 @@ def check_schema(engine: Engine) -> None:
         )
 
 
-def transact(engine: Engine, work: Callable[[Connection], Result]) -> Result:
-    """Run *work* in one transaction; durable when this returns, without trace when it raises.
+def transact(
+    engine: Engine,
+    work: Callable[Concatenate[Connection, Arguments], Result],
+    *arguments: Arguments.args,
+    **options: Arguments.kwargs,
+) -> Result:
+    """Run *work* with its arguments in one transaction: durable on return, without trace if it raises.
 
     Raises:
         RejectedEventError: A row is at fault; if there are several, try them apart.
@@ -119,7 +125,9 @@ def transact(engine: Engine, work: Callable[[Connection], Result]) -> Result:
         Exception: Any other exception of *work*.
     """
     try:
-        result: Result = _RETRY_CONFLICTS(_transact_once, engine, work)
+        result: Result = _RETRY_CONFLICTS(
+            _transact_once, engine, lambda connection: work(connection, *arguments, **options)
+        )
     except DBAPIError as error:
         fault = translate(error)
         if fault is error:

@@ -19,7 +19,7 @@ from tests.integration.workers.events import deliver, event, payload_of, said
 from tests.servers import LOOPBACK, free_port
 from tests.services import GONE, declare_topology
 from workers.deliver import outcome, pause, resume
-from workers.deliver.recording import finish
+from workers.deliver.recording import _FINISH
 from workers.parsing import CONVERSATION_MESSAGE
 
 
@@ -307,7 +307,7 @@ def test_a_backlog_without_statistics_is_read_by_its_keys(stand):
             (delivery.message.outbox_id, "crm", "delivered", 200, None, 0, None, now_us, now_us)
             for delivery in taken
         ]
-        assert len(finish(connection, rows)) == len(taken)
+        assert len(_FINISH.execute(connection, rows)) == len(taken)
         finished = connection.scalar(text(READ)) - looked
 
     assert 90 <= len(taken) <= 100

@@ -13,9 +13,9 @@ from tests.integration.workers.deliver.stand import Stand
 from tests.integration.workers.events import deliver, payload_of, said
 from tests.servers import LOOPBACK, free_port
 from tests.services import declare_topology
-from workers.deliver import DeadLetterPublisher, FailedReceipts, read_deliver_settings
-from workers.deliver.failed_receipts import MAX_ATTEMPTS
-from workers.genesys import GenesysClient, GenesysSettings, RequestBudget
+from workers.deliver import DeadLetterPublisher, read_deliver_settings
+from workers.genesys import FailedReceipts, GenesysClient, GenesysSettings, RequestBudget
+from workers.genesys.failed_receipts import MAX_ATTEMPTS
 
 TEXT = payload_of("genesys/text")
 OUTCOMES = "SELECT destination, outcome, attempts FROM failed_receipts"

@@ -1,6 +1,7 @@
-"""The outcome of a receipt, by the result of its request."""
+"""Which message gets a receipt, what the receipt has, and its outcome by the result of its request."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from workers.db.engine import make_engine
 from workers.db.models import event_payloads, failed_receipts, metadata
-from workers.deliver import FailedReceipts
-from workers.genesys import PlatformRefusedError, PlatformUnavailableError
+from workers.genesys import FailedReceipts, PlatformRefusedError, PlatformUnavailableError
+from workers.genesys.failed_receipts import parse_failed_message
 from workers.parsing import moment_of
 
 BODY = (Path(__file__).parents[2] / "payloads" / "genesys" / "text.json").read_bytes()
-ID = json.loads(BODY)["id"]
+TEXT = json.loads(BODY)
+ID = TEXT["id"]
 HOUR_US = 3_600_000_000
 
 
@@ -144,3 +146,57 @@ def rename(engine, old, new):
     """Have a table away, or back."""
     with engine.begin() as connection:
         connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+def parse(**changes):
+    return parse_failed_message(json.dumps(TEXT | changes).encode())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"direction": "Inbound"},
+        {"type": "Receipt"},
+        {"id": None},
+        {"channel": {"id": "i", "to": {}}},
+        {"channel": {"to": {"id": "c"}}},
+    ],
+)
+def test_a_body_without_an_agents_message_has_none(changes):
+    assert parse(**changes) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"eventType":"x"}'])
+def test_a_body_of_another_kind_has_none(body):
+    assert parse_failed_message(body) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "code"),
+    [
+        (422, "422", "GeneralError"),
+        (429, "429", "RateLimited"),
+        (503, "503", "ServerError"),
+        (None, None, "ServerError"),
+    ],
+)
+def test_the_receipt_has_the_platforms_code_of_the_reason(status, reason, code):
+    receipt = parse().make_receipt(status, reason, datetime(2025, 6, 10, 21, 3, 5, 427_123, tzinfo=UTC))
+
+    assert [given["code"] for given in receipt["reasons"]] == [code]
+    assert receipt["channel"]["time"] == "2025-06-10T21:03:05.427Z"
+
+
+def test_the_recipients_name_does_not_go_back():
+    channel = TEXT["channel"] | {"to": {"id": "c", "idType": "Email", "nickname": "Jane"}}
+
+    assert parse(channel=channel).make_receipt(422, "422", datetime.now(tz=UTC))["channel"]["to"] == {
+        "id": "c",
+        "idType": "Email",
+    }
+
+
+def test_an_integration_id_cannot_change_the_path():
+    assert parse(channel=TEXT["channel"] | {"id": "../x"}).path.startswith(
+        "/api/v2/conversations/messages/..%2Fx/"
+    )

@@ -23,7 +23,8 @@ from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import insert_into, transact
 from workers.db.models import event_payloads, failed_receipts
-from workers.genesys import GenesysClient, PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
+from workers.genesys.client import GenesysClient
+from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.parsing import CONVERSATION_MESSAGE, moment_of, parse_body
 
 RECEIPT_PATH: Final = "/api/v2/conversations/messages/{}/inbound/open/receipt"
@@ -136,7 +137,7 @@ class FailedReceipts:
         """Record the result of the last receipt; it is kept in memory until the database has it."""
         if self._unrecorded is not None:
             event_id, values = self._unrecorded
-            transact(self._engine, lambda connection: _update(connection, event_id, values))
+            transact(self._engine, _update, event_id, values)
             self._unrecorded = None
 
     def _begin(self, connection: Connection) -> Row[Any] | None:
