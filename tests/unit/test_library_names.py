@@ -7,7 +7,6 @@ from pathlib import Path
 import gunicorn.arbiter
 import gunicorn.config
 import gunicorn.workers.base
-import marshmallow.fields
 import pika.adapters.asyncio_connection
 import pika.adapters.base_connection
 import pika.adapters.blocking_connection
@@ -24,7 +23,6 @@ PRODUCT = ("messaging", "webhook_api", "workers", "omctl", "simulator")
 PIKA = "messaging/broker/connection.py"
 SQLALCHEMY = "workers/db/engine/bulk.py"
 PSYCOPG = "workers/db/engine/prefetch.py"
-MARSHMALLOW = "workers/parsing/schema_reader.py"
 GUNICORN = "webhook_api/http/worker.py"
 URLLIB3 = "workers/http_deadline.py"
 
@@ -47,7 +45,6 @@ NAMES = [
     (PIKA, pika.connection, "_terminate_stream"),
     (SQLALCHEMY, sqlalchemy.engine.base, "_handle_dbapi_exception"),
     (PSYCOPG, psycopg.errors, "_WaitTimeout"),
-    (MARSHMALLOW, marshmallow.fields, "_deserialize"),
     (GUNICORN, gunicorn.workers.base, "PIPE"),
     (GUNICORN, gunicorn.workers.base, "wsgi"),
     (GUNICORN, gunicorn.workers.base, "ppid"),

@@ -9,21 +9,10 @@ from functools import cache
 from typing import Any, Final, TypeAlias
 
 from messaging.errors import RejectedEventError
-from workers.parsing.dialects.detail_events import DetailEventSchema, read_detail_event
-from workers.parsing.dialects.genesys import (
-    IntegrationChannelSchema,
-    NormalizedMessageSchema,
-    read_genesys_events,
-)
-from workers.parsing.dialects.guide import (
-    EnvelopeSchema,
-    MessageSchema,
-    ParticipantSchema,
-    RoutingSchema,
-    SocialChannelSchema,
-    read_guide_event,
-)
-from workers.parsing.dialects.native_parts import PartySchema
+from workers.parsing.dialects import detail_events, genesys, guide
+from workers.parsing.dialects.detail_events import read_detail_event
+from workers.parsing.dialects.genesys import read_genesys_events
+from workers.parsing.dialects.guide import read_guide_event
 from workers.parsing.drift import DriftNotes
 from workers.parsing.events import Event
 from workers.parsing.schema_reader import LenientSchema
@@ -61,12 +50,12 @@ def read_events(
 def guide_fields() -> dict[str, Fields]:
     """Return the fields of the guide's envelope."""
     return _list_fields(
-        EnvelopeSchema(),
+        guide.ENVELOPE,
         eventType=VALUE,
-        channel=_list_fields(SocialChannelSchema(), name=VALUE),
-        participants=[_list_fields(ParticipantSchema())],
-        message=_list_fields(MessageSchema(), content=[ANYTHING]),
-        routing=_list_fields(RoutingSchema()),
+        channel=_list_fields(guide.SOCIAL_CHANNEL, name=VALUE),
+        participants=[_list_fields(guide.PARTICIPANT)],
+        message=_list_fields(guide.MESSAGE, content=[ANYTHING]),
+        routing=_list_fields(guide.ROUTING),
         attributes=ANYTHING,
     )
 
@@ -74,15 +63,15 @@ def guide_fields() -> dict[str, Fields]:
 @cache
 def all_fields() -> dict[str, Fields]:
     """Return the fields of all dialects together."""
-    party: dict[str, Fields] = dict.fromkeys(_list_fields(PartySchema()), VALUE)
-    channel = _list_fields(IntegrationChannelSchema()) | {"to": party, "from": party}
+    party: dict[str, Fields] = dict.fromkeys(_list_fields(genesys.RECIPIENT), VALUE)
+    channel = _list_fields(genesys.CHANNEL) | {"to": party, "from": party}
     lists: dict[str, Fields] = {
         name: [ANYTHING] for name in ("content", "events", "reasons", "relatedMessages")
     }
-    native = _list_fields(NormalizedMessageSchema(), channel=channel, **lists)
+    native = _list_fields(genesys.MESSAGE, channel=channel, **lists)
     detail = dict.fromkeys(("topicName", "version", "timestamp"), VALUE) | {
         "metadata": ANYTHING,
-        "eventBody": _list_fields(DetailEventSchema()),
+        "eventBody": _list_fields(detail_events.BODY),
     }
     envelope = dict.fromkeys(("id", "source", "account", "time", "region", "version"), VALUE)
     merged: dict[str, Fields] = {}
@@ -93,7 +82,7 @@ def all_fields() -> dict[str, Fields]:
 
 def _list_fields(schema: LenientSchema, **members: Fields) -> dict[str, Fields]:
     """Return a schema's fields; one that is not read may hold anything."""
-    read: dict[str, Fields] = {field.data_key or name: VALUE for name, field in schema.load_fields.items()}
+    read: dict[str, Fields] = dict.fromkeys(schema.names, VALUE)
     return dict.fromkeys(schema.unread, ANYTHING) | read | members
 
 

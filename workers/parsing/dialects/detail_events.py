@@ -26,9 +26,9 @@ from workers.parsing.events import (
     ROUTED,
     Event,
 )
-from workers.parsing.fields import EpochMilliseconds, Words, choice, identity
+from workers.parsing.fields import Identifier, Words, epoch_milliseconds, names
 from workers.parsing.idempotency import digest_of, guide_key
-from workers.parsing.schema_reader import LenientSchema, SchemaReader
+from workers.parsing.schema_reader import Checked, LenientSchema
 from workers.parsing.timestamps import microseconds_of
 
 _TOPIC: Final = re.compile(r"v2\.detail\.events\.conversation\.[^.]{1,64}\.(?P<kind>[a-z.]{1,40})")
@@ -45,20 +45,10 @@ STATUSES: Final = {
 }
 """Routing states by kind; for `acd.end` the outcome decides, and other kinds have none."""
 
-OTHERS: Final = frozenset(
-    {
-        "acw",
-        "attributes",
-        "contact.update",
-        "flow.end",
-        "flow.outcome",
-        "flow.start",
-        "outbound",
-        "voicemail.end",
-        "voicemail.start",
-        "wrapup",
-    }
-)
+OTHERS: Final = names("""
+    acw attributes contact.update flow.end flow.outcome flow.start outbound voicemail.end voicemail.start
+    wrapup
+    """)
 """Known kinds without a routing state."""
 
 OTHER_MEDIUM: Final = "other_medium"
@@ -68,77 +58,28 @@ OTHER_MEDIUM: Final = "other_medium"
 class DetailEventSchema(LenientSchema):
     """The body of every kind; participants and their addresses are personal and not read."""
 
-    unread = frozenset(
-        {
-            "addressFrom",
-            "addressTo",
-            "alertingDurationMs",
-            "ani",
-            "answeredUserId",
-            "attributes",
-            "callbackDurationMs",
-            "callbackNumbers",
-            "callbackScheduledTime",
-            "callbackUserName",
-            "communications",
-            "connectedDurationMs",
-            "contactingDurationMs",
-            "conversationExternalContactIds",
-            "conversationExternalOrganizationIds",
-            "dialingDurationMs",
-            "direction",
-            "disconnectType",
-            "divisionId",
-            "dnis",
-            "exitReason",
-            "externalContactId",
-            "externalOrganizationId",
-            "flowId",
-            "flowMilestones",
-            "flowOutcomeEndTime",
-            "flowOutcomeId",
-            "flowOutcomeStartTime",
-            "flowOutcomeValue",
-            "flowType",
-            "flowVersion",
-            "heldDurationMs",
-            "interactingDurationMs",
-            "journeyContext",
-            "outboundCampaignId",
-            "outboundContactId",
-            "outboundContactListId",
-            "participantId",
-            "participantStartTime",
-            "provider",
-            "requestedLanguageId",
-            "requestedRoutingSkillIds",
-            "requestedRoutingUserIds",
-            "requestedRoutings",
-            "requestedSkillExpressionIds",
-            "routingPriority",
-            "sessionId",
-            "skillExpressionApplied",
-            "subject",
-            "transferType",
-            "usedRouting",
-            "userId",
-            "utilizationLabel",
-            "voicemailDurationMs",
-            "wrapupCode",
-            "wrapupDurationMs",
-            "wrapupNotes",
-        }
-    )
+    unread = names("""
+        addressFrom addressTo alertingDurationMs ani answeredUserId attributes callbackDurationMs
+        callbackNumbers callbackScheduledTime callbackUserName communications connectedDurationMs
+        contactingDurationMs conversationExternalContactIds conversationExternalOrganizationIds
+        dialingDurationMs direction disconnectType divisionId dnis exitReason externalContactId
+        externalOrganizationId flowId flowMilestones flowOutcomeEndTime flowOutcomeId flowOutcomeStartTime
+        flowOutcomeValue flowType flowVersion heldDurationMs interactingDurationMs journeyContext
+        outboundCampaignId outboundContactId outboundContactListId participantId participantStartTime
+        provider requestedLanguageId requestedRoutingSkillIds requestedRoutingUserIds requestedRoutings
+        requestedSkillExpressionIds routingPriority sessionId skillExpressionApplied subject transferType
+        usedRouting userId utilizationLabel voicemailDurationMs wrapupCode wrapupDurationMs wrapupNotes
+        """)
 
-    conversation_id = identity("conversationId", required=True)
-    occurred_at = EpochMilliseconds(data_key="eventTime", required=True)
-    medium = Words(data_key="mediaType")
-    messenger = Words(data_key="messageType")
-    routing_queue = Words(data_key="queueId")
-    outcome = choice("acdOutcome", frozenset({"UNKNOWN", "ABANDON", "ANSWERED", "FLOW_OUT"}))
+    conversation_id = Identifier("conversationId", required=True)
+    occurred_at = Checked(epoch_milliseconds, "eventTime", required=True)
+    medium = Words("mediaType")
+    messenger = Words("messageType")
+    routing_queue = Words("queueId")
+    outcome = Words("acdOutcome", known=frozenset({"UNKNOWN", "ABANDON", "ANSWERED", "FLOW_OUT"}))
 
 
-_BODY: Final = SchemaReader(DetailEventSchema(), "detail.eventBody")
+BODY: Final = DetailEventSchema("detail.eventBody")
 
 
 def read_detail_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
@@ -152,37 +93,34 @@ def read_detail_event(payload: Mapping[str, Any], notes: DriftNotes, event_types
     body = detail.get("eventBody") if isinstance(detail, dict) else None
     if not isinstance(body, dict):
         raise RejectedEventError("missing_field", "detail.eventBody: is missing, or is not an object")
-    kind = _kind_of(payload, detail)
+    kind = _read_kind(payload, detail)
     event_type = CONVERSATION_NEW if kind == STARTED else CONVERSATION_UPDATED
     if event_type not in event_types:
         raise RejectedEventError("unknown_event_type", "detail-type: is not a type that has a handler")
     if not (kind in STATUSES or kind in OTHERS or kind in {STARTED, ANSWERED}):
         notes.note_value("detail-type", kind.replace(".", "-"), event_type, is_closed=True)
-    fields = _BODY.read(body, notes, event_type)
+    fields = BODY.read(body, notes, event_type)
     status = ROUTED if fields.get("outcome") == "ANSWERED" and kind == ANSWERED else STATUSES.get(kind)
-    occurred_at_us = microseconds_of(fields["occurred_at"])
+    conversation_id, occurred_at_us = fields["conversation_id"], microseconds_of(fields["occurred_at"])
+    # The platform sends the events of all media on one bus.
+    medium = (fields.get("medium", "MESSAGE"), fields.get("messenger", "OPEN"))
     return Event(
         event_type=event_type,
-        conversation_id=fields["conversation_id"],
+        conversation_id=conversation_id,
         occurred_at_us=occurred_at_us,
         # Without the envelope, which differs between EventBridge and the socket.
-        idempotency_key=guide_key(fields["conversation_id"], occurred_at_us, kind, digest_of(body)),
+        idempotency_key=guide_key(conversation_id, occurred_at_us, kind, digest_of(body)),
         dialect=EVENTBRIDGE,
         routing_status=status,
         routing_queue=fields.get("routing_queue"),
-        skip=None if _is_open_messaging(fields) else OTHER_MEDIUM,
+        skip=None if medium == ("MESSAGE", "OPEN") else OTHER_MEDIUM,
         payload=payload,
     )
 
 
-def _kind_of(payload: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
+def _read_kind(payload: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
     for topic in (detail.get("topicName"), payload.get("detail-type")):
         found = _TOPIC.fullmatch(topic) if isinstance(topic, str) else None
         if found:
             return found["kind"]
     raise RejectedEventError("unknown_event_type", "detail-type: is not a detail event of a conversation")
-
-
-def _is_open_messaging(fields: Mapping[str, Any]) -> bool:
-    """Return whether it may be of Open Messaging: the platform sends the events of all media on one bus."""
-    return (fields.get("medium", "MESSAGE"), fields.get("messenger", "OPEN")) == ("MESSAGE", "OPEN")

@@ -2,68 +2,96 @@
 
 Source:
     Genesys Cloud Developer Center, "Outbound messages" of Open Messaging, and the schema
-    OpenOutboundNormalizedMessage; the enumerations after Genesys' Python SDK 269, read November 2026.
+    OpenOutboundNormalizedMessage; the enumerations after Genesys' Python SDK 269, read November 2026. Both
+    spellings of the nickname are in use, and the kinds of ids in any case.
 """
 
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import Any, Final
 
-from marshmallow import fields
-
 from messaging.errors import RejectedEventError
-from workers.parsing.dialects.native_parts import ORIGINATOR, RECIPIENT, reduce_parts
-from workers.parsing.drift import DriftNotes
+from workers.parsing.drift import UNKNOWN_FIELD, DriftNotes
 from workers.parsing.events import CONVERSATION_MESSAGE, GENESYS, RECEIPT, TYPING, Event
-from workers.parsing.fields import Identifier, MessageId, Object, Objects, Timestamp, Words, choice, identity
+from workers.parsing.fields import (
+    Identifier,
+    MessageId,
+    Object,
+    Objects,
+    Timestamp,
+    Words,
+    names,
+    truth,
+    words,
+)
 from workers.parsing.idempotency import digest_of, genesys_key
 from workers.parsing.json_body import json_text
-from workers.parsing.schema_reader import LenientSchema, SchemaReader
+from workers.parsing.schema_reader import MAX_UNKNOWN, Checked, LenientSchema
 from workers.parsing.timestamps import microseconds_of
-
-RECEIPT_STATUSES: Final = frozenset({"Sent", "Delivered", "Read", "Failed", "Published", "Removed"})
 
 
 class NormalizedMessageSchema(LenientSchema):
     """The top level of every native body; the platform's schema requires none of its fields."""
 
-    unread = frozenset(
-        {"byoSmsIntegrationId", "enrichment", "messageMetadata", "metadata", "relatedMessages"}
-    )
+    unread = names("byoSmsIntegrationId enrichment messageMetadata metadata relatedMessages")
 
-    message_id = MessageId(data_key="id")
-    kind = identity("type", required=True)
+    message_id = MessageId("id")
+    kind = Identifier("type", required=True)
     channel = Object(required=True)
     # Present in real traffic though absent from the platform's published schema.
-    conversation_id = identity("conversationId")
+    conversation_id = Identifier("conversationId", is_strict=True)
     text = Words()
     content = Objects()
     events = Objects()
-    status = choice("status", RECEIPT_STATUSES)
+    status = Words(known=names("Sent Delivered Read Failed Published Removed"))
     reasons = Objects()
-    is_final_receipt = fields.Boolean(data_key="isFinalReceipt", truthy={True}, falsy={False})
-    originating_entity = choice("originatingEntity", frozenset({"Human", "Bot"}))
-    direction = choice("direction", frozenset({"Inbound", "Outbound"}))
+    is_final_receipt = Checked(truth, "isFinalReceipt")
+    originating_entity = Words("originatingEntity", known=frozenset({"Human", "Bot"}))
+    direction = Words(known=frozenset({"Inbound", "Outbound"}))
 
 
 class IntegrationChannelSchema(LenientSchema):
     """The integration's channel."""
 
-    unread = frozenset({"metadata", "publicMetadata", "dateModified", "dateDeleted"})
+    unread = names("metadata publicMetadata dateModified dateDeleted")
 
-    channel_id = Identifier(data_key="id")
-    message_id = MessageId(data_key="messageId")
-    occurred_at = Timestamp(data_key="time", required=True)
-    platform = choice("platform", frozenset({"Open"}))
-    kind = choice("type", frozenset({"Private", "Public"}))
-    recipient = Object(data_key="to")
-    originator = Object(data_key="from")
+    channel_id = Identifier("id")
+    message_id = MessageId("messageId")
+    occurred_at = Timestamp("time", required=True)
+    platform = Words(known=frozenset({"Open"}))
+    kind = Words("type", known=frozenset({"Private", "Public"}))
+    recipient = Object("to")
+    originator = Object("from")
 
 
-_MESSAGE: Final = SchemaReader(NormalizedMessageSchema())
-_CHANNEL: Final = SchemaReader(IntegrationChannelSchema(), "channel")
+class PartySchema(LenientSchema):
+    """A sender or a recipient; everything but the id is personal or not needed."""
 
+    unread = names("""
+        additionalIds email externalContactDivisionId externalContactId firstName image lastName nickName
+        nickname
+        """)
+
+    # Of any length; only a digest of it is kept.
+    party_id = Words("id")
+    id_kind = Checked(lambda value: words(value).lower(), "idType", known=names("email opaque phone"))
+
+
+MESSAGE: Final = NormalizedMessageSchema()
+CHANNEL: Final = IntegrationChannelSchema("channel")
+RECIPIENT: Final = PartySchema("channel.to")
+ORIGINATOR: Final = PartySchema("channel.from")
+
+CONTENT_TYPES: Final = names("""
+    Attachment ButtonResponse Card Carousel DatePicker Form InteractiveApplication ListPicker Location Mention
+    Notification NotificationResponse PaymentRequest PaymentResponse Push QuickReply QuickReplyV2 Reactions
+    RichLink RoadsideAssistance Story Text Unknown
+    """)
+
+REFERENCE: Final = names("id mediaType url mime filename text sha256 contentSizeBytes")
+"""Fields that locate and describe an attachment."""
 
 _KIND_SHAPE: Final = re.compile(r"[A-Za-z]{1,30}")
 
@@ -84,23 +112,25 @@ def read_genesys_events(
     Raises:
         RejectedEventError: No type has a handler, or its conversation or time is missing or malformed.
     """
-    kinds = _kinds_of(payload)
+    kinds = _read_kinds(payload)
     known = event_types & set(kinds.values())
     if not known:
         raise RejectedEventError("unknown_event_type", "events[].eventType: is not a kind that has a handler")
     noted_under = min(known)
-    message = _MESSAGE.read(payload, notes, noted_under)
-    channel = _CHANNEL.read(message["channel"], notes, noted_under)
-    channel["recipient"] = RECIPIENT.read_member(channel.get("recipient"), notes, noted_under)
-    channel["originator"] = ORIGINATOR.read_member(channel.get("originator"), notes, noted_under)
-    if message.get("content"):
-        message["content"] = reduce_parts(message["content"], notes, noted_under)
+    message = MESSAGE.read(payload, notes, noted_under)
+    channel = CHANNEL.read(message["channel"], notes, noted_under)
+    channel["recipient"] = RECIPIENT.read(channel.get("recipient"), notes, noted_under)
+    channel["originator"] = ORIGINATOR.read(channel.get("originator"), notes, noted_under)
+    content = [_reduce(part, notes, noted_under) for part in message.get("content", ())]
+    message["content"] = json_text(content) if content else None
     for kind in (kind for kind, event_type in kinds.items() if event_type not in known):
         notes.note_value("events[].eventType", kind, noted_under, is_closed=True)
-    return tuple(_event_of(payload, message, channel, kind, event_type) for kind, event_type in kinds.items())
+    return tuple(
+        _make_event(payload, message, channel, kind, event_type) for kind, event_type in kinds.items()
+    )
 
 
-def _kinds_of(payload: Mapping[str, Any]) -> dict[str, str]:
+def _read_kinds(payload: Mapping[str, Any]) -> dict[str, str]:
     """Return the kinds of a body, each with its event type."""
     match payload:
         case {"type": ("Text" | "Structured") as kind}:
@@ -108,50 +138,57 @@ def _kinds_of(payload: Mapping[str, Any]) -> dict[str, str]:
         case {"type": "Receipt" as kind}:
             return {kind: RECEIPT}
         case {"type": "Event"}:
-            return {kind: _event_type_of(kind) for kind in _listed_kinds(payload.get("events"))}
+            kinds: dict[str, str] = {}
+            for event in payload["events"] if isinstance(payload.get("events"), list) else ():
+                named = event.get("eventType") if isinstance(event, dict) else None
+                kind = named if isinstance(named, str) and _KIND_SHAPE.fullmatch(named) else OTHER
+                kind = kind if len(kinds) < MAX_KINDS else OTHER
+                kinds[kind] = TYPING if kind == "Typing" else f"openmessaging:event:{kind.lower()}"
+            return kinds
     raise RejectedEventError("unknown_event_type", "type: is not a type that has a handler")
 
 
-def _listed_kinds(events: Any) -> list[str]:
-    kinds: dict[str, None] = {}
-    for event in events if isinstance(events, list) else ():
-        kind = _kind_of(event) if len(kinds) < MAX_KINDS else OTHER
-        kinds[kind] = None
-    return list(kinds)
+def _reduce(part: Mapping[str, Any], notes: DriftNotes, event_type: str) -> Mapping[str, Any]:
+    """Return a message's part, with an attachment reduced to a reference; the payload keeps everything."""
+    kind, attachment = part.get("contentType"), part.get("attachment")
+    if isinstance(kind, str) and kind not in CONTENT_TYPES:
+        notes.note_value("content[].contentType", kind, event_type, is_closed=True)
+    if not isinstance(attachment, dict) or attachment.keys() <= REFERENCE:
+        return part
+    for name in islice(attachment.keys() - REFERENCE, MAX_UNKNOWN):
+        notes.note_field(UNKNOWN_FIELD, "content[].attachment.", name, event_type, attachment[name])
+    return {**part, "attachment": {name: attachment[name] for name in attachment if name in REFERENCE}}
 
 
-def _kind_of(listed: Any) -> str:
-    kind = listed.get("eventType") if isinstance(listed, dict) else None
-    return kind if isinstance(kind, str) and _KIND_SHAPE.fullmatch(kind) else OTHER
-
-
-def _event_type_of(kind: str) -> str:
-    return TYPING if kind == "Typing" else f"openmessaging:event:{kind.lower()}"
-
-
-def _event_of(
+def _make_event(
     payload: Mapping[str, Any],
     message: Mapping[str, Any],
     channel: Mapping[str, Any],
     kind: str,
     event_type: str,
 ) -> Event:
-    content, reasons, sender = (message.get(name) for name in ("content", "reasons", "originating_entity"))
+    reasons, sender, integration = (
+        message.get("reasons"),
+        message.get("originating_entity"),
+        channel.get("channel_id"),
+    )
     message_id = message.get("message_id") or channel.get("message_id")
     discriminator = f"id-{message_id}" if message_id else digest_of(payload)
     if message_id and event_type == RECEIPT:
-        discriminator += f":{_receipt_digest(payload)}"
+        # All receipts of one message have its id. The platform's history leaves out false and empty lists.
+        described = [payload.get(name) or None for name in ("status", "isFinalReceipt", "reasons")]
+        discriminator += f":{digest_of(described)}"
     return Event(
         event_type=event_type,
-        conversation_id=message.get("conversation_id") or _ordering_key(message, channel),
+        conversation_id=message.get("conversation_id") or _make_conversation_id(message, channel),
         occurred_at_us=microseconds_of(channel["occurred_at"]),
-        idempotency_key=genesys_key(channel.get("channel_id"), message.get("direction"), kind, discriminator),
+        idempotency_key=genesys_key(integration, message.get("direction"), kind, discriminator),
         dialect=GENESYS,
         platform_message_id=message_id,
-        social_channel=channel.get("channel_id"),
+        social_channel=integration,
         sender=sender.lower() if sender else None,
         text=message.get("text"),
-        content=json_text(content) if content else None,
+        content=message["content"],
         receipt_status=message.get("status"),
         receipt_reasons=json_text(reasons) if reasons else None,
         is_final_receipt=message.get("is_final_receipt"),
@@ -159,29 +196,20 @@ def _event_of(
     )
 
 
-def _receipt_digest(payload: Mapping[str, Any]) -> str:
-    """Distinguish the receipts of one message, which all have its id."""
-    # The platform's history leaves out false and empty lists.
-    return digest_of([payload.get(name) or None for name in ("status", "isFinalReceipt", "reasons")])
+def _make_conversation_id(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str:
+    """Return the substitute for a missing conversationId: one customer on one integration.
 
-
-def _ordering_key(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str:
-    """Return the substitute for a missing conversationId: one customer on one integration."""
+    The customer is the party that is not the integration: the sender of an inbound message.
+    """
+    parties = [channel["recipient"], channel["originator"]]
+    if message.get("direction") == "Inbound":
+        parties.reverse()
     integration = channel.get("channel_id")
-    customer = _customer_of(message, channel)
+    ids = [party.get("party_id") for party in parties]
+    customer = next((party_id for party_id in ids if party_id and party_id != integration), None)
     if not customer or not integration:
         raise RejectedEventError(
             "missing_field", "conversationId: is missing, and so is channel.id or the customer's id"
         )
     # A customer's id may be a personal address of any length, so a digest is used.
     return f"{integration}/{digest_of({'to': customer})}"
-
-
-def _customer_of(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str | None:
-    """Return the id of the party that is not the integration: the sender of an inbound message."""
-    parties = [channel["recipient"], channel["originator"]]
-    if message.get("direction") == "Inbound":
-        parties.reverse()
-    integration = channel.get("channel_id")
-    ids = [party.get("party_id") for party in parties]
-    return next((party_id for party_id in ids if party_id and party_id != integration), None)

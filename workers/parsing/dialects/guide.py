@@ -14,21 +14,16 @@ from typing import Any, Final
 from messaging.errors import RejectedEventError
 from workers.parsing.drift import DriftNotes
 from workers.parsing.events import CONVERSATION_MESSAGE, EVENT_TYPES, GUIDE, ROUTING_STATUSES, Event
-from workers.parsing.fields import (
-    MessageId,
-    Object,
-    Objects,
-    Sequence,
-    TextOrObject,
-    Timestamp,
-    Words,
-    choice,
-    identity,
-)
+from workers.parsing.fields import Identifier, MessageId, Object, Objects, Sequence, Timestamp, Words, mapping
 from workers.parsing.idempotency import digest_of, guide_key
 from workers.parsing.json_body import json_text
-from workers.parsing.schema_reader import LenientSchema, SchemaReader
+from workers.parsing.schema_reader import Checked, LenientSchema
 from workers.parsing.timestamps import microseconds_of
+
+
+def text_or_object(value: Any) -> dict[str, Any]:
+    """Check a message: an object, or its text alone."""
+    return {"text": value} if isinstance(value, str) else mapping(value)
 
 
 class EnvelopeSchema(LenientSchema):
@@ -36,14 +31,14 @@ class EnvelopeSchema(LenientSchema):
 
     unread = frozenset({"eventType", "metadata"})
 
-    conversation_id = identity("conversationId", required=True)
-    occurred_at = Timestamp(data_key="timestamp", required=True)
+    conversation_id = Identifier("conversationId", required=True)
+    occurred_at = Timestamp("timestamp", required=True)
     sequence = Sequence()
-    sequence_number = Sequence(data_key="sequenceNumber")
-    message_id = MessageId(data_key="messageId")
+    sequence_number = Sequence("sequenceNumber")
+    message_id = MessageId("messageId")
     channel = Object()
     participants = Objects()
-    message = TextOrObject()
+    message = Checked(text_or_object)
     routing = Object()
     attributes = Object()
 
@@ -53,8 +48,8 @@ class SocialChannelSchema(LenientSchema):
 
     unread = frozenset({"name"})
 
-    kind = choice("type", frozenset({"custom"}))
-    external_id = Words(data_key="externalId")
+    kind = Words("type", known=frozenset({"custom"}))
+    external_id = Words("externalId")
 
 
 class ParticipantSchema(LenientSchema):
@@ -62,35 +57,35 @@ class ParticipantSchema(LenientSchema):
 
     unread = frozenset({"address"})
 
-    participant_id = Words(data_key="id")
-    role = choice("role", frozenset({"customer", "agent", "bot"}), is_closed=False)
+    participant_id = Words("id")
+    role = Words(known=frozenset({"customer", "agent", "bot"}), is_closed=False)
 
 
 class MessageSchema(LenientSchema):
     """A message."""
 
-    message_id = MessageId(data_key="id")
-    other_id = MessageId(data_key="messageId")
+    message_id = MessageId("id")
+    other_id = MessageId("messageId")
     sequence = Sequence()
-    sequence_number = Sequence(data_key="sequenceNumber")
+    sequence_number = Sequence("sequenceNumber")
     text = Words()
     content = Objects()
-    direction = choice("direction", frozenset({"inbound", "outbound"}))
-    sender = Words(data_key="from")
+    direction = Words(known=frozenset({"inbound", "outbound"}))
+    sender = Words("from")
 
 
 class RoutingSchema(LenientSchema):
     """The routing of an update."""
 
-    status = choice("status", ROUTING_STATUSES)
-    routing_queue = Words(data_key="queueId")
+    status = Words(known=ROUTING_STATUSES)
+    routing_queue = Words("queueId")
 
 
-_ENVELOPE: Final = SchemaReader(EnvelopeSchema())
-_SOCIAL_CHANNEL: Final = SchemaReader(SocialChannelSchema(), "channel")
-_PARTICIPANT: Final = SchemaReader(ParticipantSchema(), "participants[]")
-_MESSAGE: Final = SchemaReader(MessageSchema(), "message")
-_ROUTING: Final = SchemaReader(RoutingSchema(), "routing")
+ENVELOPE: Final = EnvelopeSchema()
+SOCIAL_CHANNEL: Final = SocialChannelSchema("channel")
+PARTICIPANT: Final = ParticipantSchema("participants[]")
+MESSAGE: Final = MessageSchema("message")
+ROUTING: Final = RoutingSchema("routing")
 
 
 def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
@@ -99,28 +94,31 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
     Raises:
         RejectedEventError: The type has no handler, or the conversation or time is missing or malformed.
     """
-    event_type = _event_type_of(payload, event_types)
-    envelope = _ENVELOPE.read(payload, notes, event_type)
-    social_channel = _SOCIAL_CHANNEL.read_member(envelope.get("channel"), notes, event_type)
-    message = _MESSAGE.read_member(envelope.get("message"), notes, event_type)
-    routing = _ROUTING.read_member(envelope.get("routing"), notes, event_type)
+    event_type = payload["eventType"]
+    if not isinstance(event_type, str):
+        raise RejectedEventError("invalid_field", "eventType: is not a text")
+    if event_type not in event_types:
+        raise RejectedEventError("unknown_event_type", "eventType: is not a type that has a handler")
+    envelope = ENVELOPE.read(payload, notes, event_type)
+    social_channel = SOCIAL_CHANNEL.read(envelope.get("channel"), notes, event_type)
+    message = MESSAGE.read(envelope.get("message"), notes, event_type)
+    routing = ROUTING.read(envelope.get("routing"), notes, event_type)
     for participant in envelope.get("participants", ()):
-        _PARTICIPANT.read(participant, notes, event_type)
-    content = message.get("content")
+        PARTICIPANT.read(participant, notes, event_type)
+    content, conversation_id = message.get("content"), envelope["conversation_id"]
     message_id = message.get("message_id") or message.get("other_id") or envelope.get("message_id")
-    sequence = _sequence_of(envelope, message)
+    sequence = _find_sequence(envelope, message)
     occurred_at_us = microseconds_of(envelope["occurred_at"])
     kind = event_type.rpartition(":")[2] if event_type in EVENT_TYPES else event_type
+    discriminator = digest_of(payload) if sequence is None else f"seq-{sequence}"
+    if message_id and event_type == CONVERSATION_MESSAGE:
+        # Of other events it is the id of the message that they are about.
+        discriminator = f"id-{message_id}"
     return Event(
         event_type=event_type,
-        conversation_id=envelope["conversation_id"],
+        conversation_id=conversation_id,
         occurred_at_us=occurred_at_us,
-        idempotency_key=guide_key(
-            envelope["conversation_id"],
-            occurred_at_us,
-            kind,
-            _discriminator_of(event_type, message_id, sequence, payload),
-        ),
+        idempotency_key=guide_key(conversation_id, occurred_at_us, kind, discriminator),
         dialect=GUIDE,
         sequence=sequence or 0,
         platform_message_id=message_id,
@@ -134,30 +132,10 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
     )
 
 
-def _event_type_of(payload: Mapping[str, Any], event_types: AbstractSet[str]) -> str:
-    event_type = payload["eventType"]
-    if not isinstance(event_type, str):
-        raise RejectedEventError("invalid_field", "eventType: is not a text")
-    if event_type not in event_types:
-        raise RejectedEventError("unknown_event_type", "eventType: is not a type that has a handler")
-    return event_type
-
-
-def _sequence_of(envelope: Mapping[str, int], message: Mapping[str, int]) -> int | None:
+def _find_sequence(envelope: Mapping[str, int], message: Mapping[str, int]) -> int | None:
     """Return the first sequence number; 0 counts."""
     for where in (envelope, message):
         for name in ("sequence", "sequence_number"):
             if name in where:
                 return where[name]
     return None
-
-
-def _discriminator_of(
-    event_type: str, message_id: str | None, sequence: int | None, payload: Mapping[str, Any]
-) -> str:
-    """Distinguish two events of one type and moment; a message's id identifies only its message event."""
-    if message_id and event_type == CONVERSATION_MESSAGE:
-        return f"id-{message_id}"
-    if sequence is not None:
-        return f"seq-{sequence}"
-    return digest_of(payload)
