@@ -31,6 +31,18 @@ EARLY_SHARE: Final = 0.1
 RETRY_SECONDS: Final = 5.0
 """The delay after an answer without a Retry-After header."""
 
+UNDECIDED: Final = (
+    requests.RequestException,
+    MissingTokenError,
+    ServerError,
+    TemporarilyUnavailableError,
+    # An "error" that OAuth does not define, as gateways send one.
+    CustomOAuth2Error,
+    # JSON that is no object.
+    *(ValueError, TypeError, AttributeError),
+)
+"""Answers of the login service that say nothing about the credentials."""
+
 Http = TypeVar("Http", bound=requests.Session)
 
 
@@ -39,7 +51,7 @@ class Tokens:
 
     def __init__(self, settings: GenesysSettings, request_seconds: float) -> None:
         if settings.login_url.startswith("http://"):
-            # The settings allow this on the loopback interface only; oauthlib has to be told as well.
+            # The settings allow this on the loopback interface only; oauthlib needs a permission of its own.
             os.environ.setdefault("OAUTHLIB_INSECURE_TRANSPORT", "1")
         self._url = f"{settings.login_url}/oauth/token"
         self._credentials = HTTPBasicAuth(settings.client_id, settings.client_secret)
@@ -72,17 +84,7 @@ class Tokens:
         session.register_compliance_hook("access_token_response", _check_status)
         try:
             answer = session.fetch_token(self._url, auth=self._credentials, timeout=self._request_seconds)
-        except (MissingTokenError, ServerError, TemporarilyUnavailableError) as error:
-            raise PlatformBusyError(f"login: {error.error}", delay=RETRY_SECONDS) from None
-        except (
-            CustomOAuth2Error,
-            requests.RequestException,
-            ValueError,
-            TypeError,
-            AttributeError,
-        ) as error:
-            # oauthlib raises the first for an "error" that OAuth does not define, as gateways send one, and
-            # the last two for JSON that is no object.
+        except UNDECIDED as error:
             raise PlatformBusyError(f"login: {type(error).__name__}", delay=RETRY_SECONDS) from None
         except OAuth2Error as error:
             code = error.error or "oauth"

@@ -40,7 +40,6 @@ def conversation_updated(transitions: frozenset[str]) -> Handler:
     """Return the handler that keeps updates to these routing states (OM_ROUTING_TRANSITIONS)."""
 
     def keep_transitions(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-        """Keep the transitions for settling, and skip the rest."""
         kept = [claimed for claimed in events if claimed.event.routing_status in transitions]
         if kept:
             _KEEP.execute(connection, [(*_get_values(claimed), now_us, now_us) for claimed in kept])

@@ -1,4 +1,4 @@
-"""Record the receipts of messages."""
+"""Record the receipts of messages, and deliver them at once."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -43,16 +43,8 @@ def receipt(connection: Connection, events: Sequence[ClaimedEvent], now_us: int)
     """Record the receipts and put them into the outbox at once: they wait for no window."""
     _RECORD.execute(connection, list(map(_get_values, events)))
     entries = [
-        (
-            claimed.event.conversation_id,
-            claimed.event_id,
-            RECEIPT,
-            claimed.event.occurred_at_us,
-            False,
-            None,
-            now_us,
-        )
-        for claimed in events
+        (new.event.conversation_id, new.event_id, RECEIPT, new.event.occurred_at_us, False, None, now_us)
+        for new in events
     ]
     put_in_outbox(connection, [*_open_sessions(connection, events, now_us), *entries])
     return {}
@@ -63,15 +55,10 @@ def _open_sessions(
 ) -> list[tuple[object, ...]]:
     """Open the sessions of conversations that have none, and return their entries for the outbox."""
     first: dict[str, int] = {}
-    for claimed in events:
-        event = claimed.event
+    for event in (claimed.event for claimed in events):
         # A substitute for a missing conversationId has no session.
         if event.conversation_id == event.payload.get("conversationId"):
             first.setdefault(event.conversation_id, event.occurred_at_us)
-    if not first:
-        return []
-    opened = _OPEN.execute(connection, [(key, now_us) for key in first])
-    return [
-        (key, None, CONVERSATION_NEW, first[key], False, None, now_us)
-        for key in sorted(key for (key,) in opened)
-    ]
+    opened = _OPEN.execute(connection, [(key, now_us) for key in first]) if first else []
+    keys = sorted(key for (key,) in opened)
+    return [(key, None, CONVERSATION_NEW, first[key], False, None, now_us) for key in keys]

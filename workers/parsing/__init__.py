@@ -6,7 +6,6 @@ from messaging.errors import RejectedEventError
 from workers.parsing.dialects import ANYTHING, VALUE, Fields, all_fields, guide_fields, read_events
 from workers.parsing.drift import Drift, DriftNotes
 from workers.parsing.events import (
-    AGENT_LEFT,
     ALERTING,
     CONVERSATION_MESSAGE,
     CONVERSATION_NEW,
@@ -30,7 +29,6 @@ from workers.parsing.json_body import parse_body, read_identifiers
 from workers.parsing.timestamps import microseconds_of, moment_of
 
 __all__ = [
-    "AGENT_LEFT",
     "ALERTING",
     "ANYTHING",
     "CONVERSATION_MESSAGE",
@@ -67,10 +65,7 @@ __all__ = [
 def read_body(body: bytes, notes: DriftNotes, event_types: AbstractSet[str]) -> tuple[Event, ...]:
     """Parse a raw body: one event, or in the native dialect one for each kind in a list of events.
 
-    Args:
-        body: Undecoded.
-        notes: Collects unknown names and values.
-        event_types: The types that have a handler.
+    The notes collect unknown names and values; the event types are those that have a handler.
 
     Raises:
         RejectedEventError: It is not a JSON object, or type, conversation or time is missing or malformed.

@@ -42,7 +42,6 @@ class Drift:
     """One name or value that this version does not know.
 
     Args:
-        kind: UNKNOWN_FIELD, UNKNOWN_VALUE or WRONG_TYPE.
         name: The field's path, for values followed by "=" and the value; never a value of a free-text field.
         event_type: Of the first event that had it.
         sample: The shape of a value or, for an unknown value that is shown, the value.
@@ -89,15 +88,7 @@ class DriftNotes:
     _candidates: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
 
     def note_field(self, kind: str, path: str, name: str, event_type: str, value: Any) -> None:
-        """Note an unknown field, or one of a wrong type.
-
-        Args:
-            kind: UNKNOWN_FIELD or WRONG_TYPE.
-            path: Of its object, ending in "."; "" for the body itself.
-            name: The field's name.
-            event_type: Of the event.
-            value: Only its shape is kept.
-        """
+        """Note an unknown field, or one of a wrong type, in the object at *path*, which ends in "."."""
         self._note(kind, path, name if _FIELD_SHAPE.fullmatch(name) else NOT_SHOWN, event_type, value)
 
     def note_value(self, path: str, value: str, event_type: str, *, is_closed: bool) -> None:
@@ -106,11 +97,7 @@ class DriftNotes:
         self._note(UNKNOWN_VALUE, f"{path}=", value if is_shown else NOT_SHOWN, event_type, value)
 
     def pending(self, now: float = math.inf) -> list[Drift]:
-        """Return the drift to record, sorted: at once if a name is new, else every WRITE_SECONDS.
-
-        Args:
-            now: Monotonic seconds.
-        """
+        """Return the drift to record, sorted: at once if a name is new, else every WRITE_SECONDS."""
         if not self._counts or not (self._new or now >= self._write_at):
             return []
         return [replace(self._names[key], count=self._counts[key]) for key in sorted(self._counts)]

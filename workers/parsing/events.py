@@ -40,24 +40,16 @@ class Event:
     times as long (docs/decisions/0182-what-is-made-for-each-event.md).
 
     Args:
-        event_type: One of the constants above, or the type of an integrator's handler.
         conversation_id: The platform's; for a native event without one, one customer on one integration.
         occurred_at_us: The platform's clock, microseconds since the epoch, UTC.
         idempotency_key: Equal for every copy of this event, different for any other event.
-        dialect: GUIDE, GENESYS or EVENTBRIDGE.
         sequence: Order within one moment; 0 if the platform gives none.
         platform_message_id: Of the message that this event is, or is about.
         social_channel: The customer's channel, or the integration in the native dialect.
         sender: The direction, or "human" or "bot" in the native dialect.
-        text: Of a message.
-        content: Attachments and other structured parts of a message, as JSON.
-        routing_status: Of an update.
-        routing_queue: Of an update.
-        receipt_status: Of a receipt.
-        receipt_reasons: Why a message failed, as JSON.
-        is_final_receipt: Whether no more receipts follow; None if unknown.
+        content: Attachments and other structured parts of a message, as JSON, like the reasons of a receipt.
         skip: Why it must have no effect, one stable word; None if it may have one.
-        payload: The whole parsed body. Treat it as immutable.
+        payload: The whole parsed body.
     """
 
     event_type: str
@@ -90,7 +82,6 @@ class Arrival:
     """One event as it arrived; two arrivals of one event share its idempotency key.
 
     Args:
-        event: The event.
         message_id: The envelope's, unique per accepted request.
         received_at_us: When the edge had read it, microseconds since the epoch, UTC.
         source: webhook, reconcile, replay, ingest or other.
@@ -116,7 +107,6 @@ class ClaimedEvent:
 
     Args:
         event_id: Its `processed_events.id`.
-        arrival: The event and how it arrived.
         position: Its number among its conversation's events, from 1, in the order of the commits.
     """
 

@@ -70,8 +70,7 @@ def _parse(text: str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # The one ValueError that json passes on: int() refuses more than 4,300 digits. A function of ours for
-        # every number would cost each body for the sake of this one.
+        # Only int() raises it, for more than 4,300 digits. Our own function would cost every other body.
         return _PATIENT_DECODER.decode(text)
 
 
