@@ -24,12 +24,13 @@ class Recorder:
 
     def process(self, batch):
         records = [each for each in batch if each.queue == topology.DEAD_LETTER_RECORDS]
-        if records:
+        events = [each for each in batch if each not in records]
+        if not events:
             return rejecting(records)
-        self.deliveries += [each for each in batch if each not in self.deliveries]
-        self.batches.append(list(batch))
-        settlement = self.on_batch(batch) if self.on_batch else None
-        return settlement or Settlement()
+        self.deliveries += [each for each in events if each not in self.deliveries]
+        self.batches.append(events)
+        settlement = (self.on_batch(events) if self.on_batch else None) or Settlement()
+        return replace(settlement, rejected=settlement.rejected | rejecting(records).rejected)
 
     def prefetch(self, batch):
         pass
