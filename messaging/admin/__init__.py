@@ -17,21 +17,3 @@ from messaging.admin.topology import (
     peek,
     set_up,
 )
-
-__all__ = [
-    "MAX_WINDOW",
-    "BrokerObject",
-    "DeadLetterQueue",
-    "DestinationDeadLetter",
-    "EventPublisher",
-    "ObjectState",
-    "QueuedDeadLetter",
-    "broker_session",
-    "count_waiting_events",
-    "event_publisher",
-    "inspect",
-    "lock_dead_letters",
-    "peek",
-    "publish_dead_letters",
-    "set_up",
-]

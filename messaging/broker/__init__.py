@@ -10,18 +10,3 @@ from messaging.broker.addresses import (
 )
 from messaging.broker.connection import CLOSE_SECONDS, BrokerConnection, confirms_within
 from messaging.broker.frames import DeliveryReader, PublishFrames, Receiver
-
-__all__ = [
-    "ATTEMPT_SECONDS",
-    "CLOSE_SECONDS",
-    "NO_LIMIT",
-    "BrokerConnection",
-    "DeliveryReader",
-    "PublishFrames",
-    "Receiver",
-    "confirms_within",
-    "describe",
-    "parameters_of",
-    "size_limit_of",
-    "virtual_host",
-]

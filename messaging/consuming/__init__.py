@@ -2,5 +2,3 @@
 
 from messaging.consuming.consumer import Consumer
 from messaging.consuming.delivery import Delivery, Settlement
-
-__all__ = ["Consumer", "Delivery", "Settlement"]

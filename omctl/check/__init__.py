@@ -7,21 +7,3 @@ from omctl.check.findings import Finding, Level, check_areas
 from omctl.check.journal import check_journals, check_oversized
 from omctl.check.management import check_management
 from omctl.check.settings import SettingExplanation, check_settings, explain_settings
-
-__all__ = [
-    "Finding",
-    "Level",
-    "SettingExplanation",
-    "check_addresses",
-    "check_areas",
-    "check_broker",
-    "check_database",
-    "check_edge",
-    "check_journals",
-    "check_management",
-    "check_oversized",
-    "check_proof",
-    "check_settings",
-    "explain_settings",
-    "health_url",
-]

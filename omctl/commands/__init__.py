@@ -77,6 +77,3 @@ class Commands(click.Group):
         for title, group in GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, text) for name, (_, text) in group.items()])
-
-
-__all__ = ["COMMANDS", "Commands"]

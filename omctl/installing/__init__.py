@@ -5,21 +5,3 @@ from omctl.installing.installation import plan_installation
 from omctl.installing.options import BOTH, ENVIRONMENT, Options, Role, resolve_options
 from omctl.installing.removal import plan_removal, purge_steps
 from omctl.installing.steps import InstallationError, Step, replace, run_steps
-
-__all__ = [
-    "BOTH",
-    "ENVIRONMENT",
-    "REFUSE_UNLISTED",
-    "SITE",
-    "InstallationError",
-    "Options",
-    "Role",
-    "Step",
-    "firewall_rules",
-    "plan_installation",
-    "plan_removal",
-    "purge_steps",
-    "replace",
-    "resolve_options",
-    "run_steps",
-]

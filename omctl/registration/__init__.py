@@ -3,13 +3,3 @@
 from omctl.registration.configured import Configured, read_configured
 from omctl.registration.differences import Difference, find_differences
 from omctl.registration.registrar import Registered, Registrar, RegistrationError
-
-__all__ = [
-    "Configured",
-    "Difference",
-    "Registered",
-    "Registrar",
-    "RegistrationError",
-    "find_differences",
-    "read_configured",
-]

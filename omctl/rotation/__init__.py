@@ -3,17 +3,3 @@
 from omctl.rotation.plan import STEPS, Facts, RotationError, RotationStep, Watch, next_step
 from omctl.rotation.rotate import QUIET_SECONDS, TIMEOUT_SECONDS, Rotation, read_signatures
 from omctl.rotation.secrets_file import SecretsFile
-
-__all__ = [
-    "QUIET_SECONDS",
-    "STEPS",
-    "TIMEOUT_SECONDS",
-    "Facts",
-    "Rotation",
-    "RotationError",
-    "RotationStep",
-    "SecretsFile",
-    "Watch",
-    "next_step",
-    "read_signatures",
-]

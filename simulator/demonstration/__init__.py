@@ -9,17 +9,3 @@ from simulator.demonstration.services import (
     read_counts,
 )
 from simulator.demonstration.withheld import WITHHELD, WithheldEvents, demonstration_plan
-
-__all__ = [
-    "WITHHELD",
-    "Accounts",
-    "ConversationCounts",
-    "DemonstrationServices",
-    "ReconciliationResult",
-    "WithheldEvents",
-    "count_unfinished",
-    "demonstration_plan",
-    "has_subscriptions",
-    "read_accounts",
-    "read_counts",
-]

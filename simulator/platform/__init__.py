@@ -4,15 +4,3 @@ from simulator.platform.app import create_platform, serve_platform
 from simulator.platform.history import History
 from simulator.platform.organisation import AddressRange, Conversation, Fault, Organisation, Participant
 from simulator.platform.page import EventStatus
-
-__all__ = [
-    "AddressRange",
-    "Conversation",
-    "EventStatus",
-    "Fault",
-    "History",
-    "Organisation",
-    "Participant",
-    "create_platform",
-    "serve_platform",
-]

@@ -2,5 +2,3 @@
 
 from simulator.sender.endpoint import RetryPolicy, WebhookEndpoint, is_retryable, retry_delay
 from simulator.sender.sender import Sender, Summary, Tally
-
-__all__ = ["RetryPolicy", "Sender", "Summary", "Tally", "WebhookEndpoint", "is_retryable", "retry_delay"]

@@ -3,14 +3,3 @@
 from simulator.traffic.event import Post, compact, platform_timestamp
 from simulator.traffic.mutations import SPOILERS
 from simulator.traffic.plan import Dialect, TrafficPlan, longest_span, traffic
-
-__all__ = [
-    "SPOILERS",
-    "Dialect",
-    "Post",
-    "TrafficPlan",
-    "compact",
-    "longest_span",
-    "platform_timestamp",
-    "traffic",
-]

@@ -3,5 +3,3 @@
 from webhook_api.backpressure.admission import DepthSample, Watermarks
 from webhook_api.backpressure.depth_poller import DepthPoller, QueueReport
 from webhook_api.backpressure.load_shedder import LoadShedder
-
-__all__ = ["DepthPoller", "DepthSample", "LoadShedder", "QueueReport", "Watermarks"]

@@ -5,14 +5,3 @@ from webhook_api.http.response import Response, render
 from webhook_api.http.service import Limits, Service
 from webhook_api.http.worker import LoopWorker
 from webhook_api.http.wsgi import REQUEST_ID, DeferredBody
-
-__all__ = [
-    "REQUEST_ID",
-    "DeferredBody",
-    "Limits",
-    "LoopWorker",
-    "Response",
-    "Service",
-    "environ_key",
-    "render",
-]

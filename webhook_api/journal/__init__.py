@@ -13,20 +13,3 @@ from webhook_api.journal.directory import (
 )
 from webhook_api.journal.journal import SEGMENT_BYTES, Journal, JournalFullError
 from webhook_api.journal.segments import Backlog, Damage, Entry, encode_header, read_segment
-
-__all__ = [
-    "SEGMENT_BYTES",
-    "STATUS_NAME",
-    "Backlog",
-    "Damage",
-    "Entry",
-    "Journal",
-    "JournalFullError",
-    "Segment",
-    "encode_header",
-    "foreign_entries",
-    "has_owner",
-    "journal_directories",
-    "list_segments",
-    "read_segment",
-]

@@ -5,5 +5,3 @@ from webhook_api.relay.majority import MajorityWatch
 from webhook_api.relay.oversized import Oversized, delete_expired
 from webhook_api.relay.proof import Barrier, Confirms
 from webhook_api.relay.relay import Relay
-
-__all__ = ["Barrier", "BrokerLink", "Confirms", "MajorityWatch", "Oversized", "Relay", "delete_expired"]

@@ -28,31 +28,3 @@ from workers.deliver.subscriptions import (
     unsubscribe,
 )
 from workers.deliver.webhook import Transport, WebhookMessage
-
-__all__ = [
-    "EVENT_TYPES",
-    "OPERATOR",
-    "DeadChoice",
-    "DeadLetterPublisher",
-    "DeliverSettings",
-    "Deliverer",
-    "Destination",
-    "Outcome",
-    "Transport",
-    "WebhookMessage",
-    "abandon_old",
-    "abandon_some",
-    "compute_digest",
-    "configured_destinations",
-    "count_dead",
-    "count_unplanned",
-    "count_waiting",
-    "newest_entry",
-    "pause",
-    "plan_some",
-    "read_deliver_settings",
-    "resend",
-    "resume",
-    "subscribed_types",
-    "unsubscribe",
-]

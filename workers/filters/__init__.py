@@ -5,5 +5,3 @@ The CEL library is imported only when a filter is compiled.
 
 from workers.filters.checking import check_filter, sample
 from workers.filters.expression import Filter, FilterError
-
-__all__ = ["Filter", "FilterError", "check_filter", "sample"]

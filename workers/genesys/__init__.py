@@ -6,20 +6,3 @@ from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, Plat
 from workers.genesys.failed_receipts import FailedReceipts
 from workers.genesys.settings import GenesysSettings, find_region, is_safe, read_genesys_settings
 from workers.genesys.states import REFUSED_SECONDS, ConversationStates, PlatformState, derive_state
-
-__all__ = [
-    "REFUSED_SECONDS",
-    "ConversationStates",
-    "FailedReceipts",
-    "GenesysClient",
-    "GenesysSettings",
-    "PlatformBusyError",
-    "PlatformRefusedError",
-    "PlatformState",
-    "PlatformUnavailableError",
-    "RequestBudget",
-    "derive_state",
-    "find_region",
-    "is_safe",
-    "read_genesys_settings",
-]

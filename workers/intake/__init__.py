@@ -4,5 +4,3 @@ from workers.intake.handler_table import installed_handlers
 from workers.intake.intake import Intake
 from workers.intake.outcome import unstored_types
 from workers.intake.reading import FILTERED
-
-__all__ = ["FILTERED", "Intake", "installed_handlers", "unstored_types"]

@@ -7,18 +7,3 @@ from workers.observe.page import make_app
 from workers.observe.probe import Probe
 from workers.observe.server import serve
 from workers.observe.settings import OBSERVER_SESSION, ObserveSettings, read_observe_settings
-
-__all__ = [
-    "OBSERVER_SESSION",
-    "ActivityReader",
-    "ObserveSettings",
-    "Probe",
-    "Probes",
-    "ServiceCollector",
-    "build_worker_metrics",
-    "make_app",
-    "open_probes",
-    "read_metrics",
-    "read_observe_settings",
-    "serve",
-]

@@ -28,39 +28,6 @@ from workers.parsing.events import (
 from workers.parsing.json_body import parse_body, read_identifiers
 from workers.parsing.timestamps import microseconds_of, moment_of
 
-__all__ = [
-    "ALERTING",
-    "ANYTHING",
-    "CONVERSATION_MESSAGE",
-    "CONVERSATION_NEW",
-    "CONVERSATION_UPDATED",
-    "ENDED",
-    "EVENTBRIDGE",
-    "EVENT_TYPES",
-    "GENESYS",
-    "GUIDE",
-    "QUEUED",
-    "RECEIPT",
-    "ROUTED",
-    "ROUTING_STATUSES",
-    "TYPING",
-    "VALUE",
-    "Arrival",
-    "ClaimedEvent",
-    "Drift",
-    "DriftNotes",
-    "Event",
-    "Fields",
-    "all_fields",
-    "guide_fields",
-    "microseconds_of",
-    "moment_of",
-    "parse_body",
-    "read_body",
-    "read_identifiers",
-    "replay_event",
-]
-
 
 def read_body(body: bytes, notes: DriftNotes, event_types: AbstractSet[str]) -> tuple[Event, ...]:
     """Parse a raw body: one event, or in the native dialect one for each kind in a list of events.

@@ -8,20 +8,3 @@ from workers.reconcile.publishing import EventsExchange
 from workers.reconcile.reconciler import Reconciler
 from workers.reconcile.reconstruction import ReconstructedEvent
 from workers.reconcile.settings import ReconcileSettings, open_platform_history, read_reconcile_settings
-
-__all__ = [
-    "DAY_US",
-    "MARGIN_US",
-    "Bounds",
-    "CheckResult",
-    "Comparison",
-    "EventsExchange",
-    "PlatformHistory",
-    "ProgressRecord",
-    "ReconcileSettings",
-    "Reconciler",
-    "ReconstructedEvent",
-    "open_platform_history",
-    "read_reconcile_settings",
-    "safe_cutoff",
-]

@@ -9,13 +9,3 @@ from workers.retain.retaining import (
     read_retain_settings,
     retain,
 )
-
-__all__ = [
-    "EVENT_DAYS",
-    "RETENTION_SESSION",
-    "Expired",
-    "RetainSettings",
-    "open_database",
-    "read_retain_settings",
-    "retain",
-]

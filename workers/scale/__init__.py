@@ -14,20 +14,3 @@ from workers.scale.scaler import (
     make_backlog_reader,
 )
 from workers.scale.settings import ScaleSettings, read_scale_settings
-
-__all__ = [
-    "CONVERSATIONS_PER_SETTLER",
-    "DELIVERIES_PER_DELIVERER",
-    "FleetLimits",
-    "FleetTarget",
-    "Observation",
-    "Processes",
-    "ScaleSettings",
-    "Scaler",
-    "Units",
-    "count_due_conversations",
-    "count_due_deliveries",
-    "decide",
-    "make_backlog_reader",
-    "read_scale_settings",
-]

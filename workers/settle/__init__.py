@@ -3,5 +3,3 @@
 from workers.settle.settings import SettleSettings, read_settle_settings
 from workers.settle.settler import Settler
 from workers.settle.verifier import Verifier
-
-__all__ = ["SettleSettings", "Settler", "Verifier", "read_settle_settings"]

@@ -15,25 +15,3 @@ from workers.db.engine.transactions import (
     make_engine,
     transact,
 )
-
-__all__ = [
-    "INTEGER",
-    "MOMENT",
-    "QUERY_CANCELED",
-    "SCHEMA_REVISION",
-    "TEXT",
-    "WORKER_SESSION",
-    "BulkStatement",
-    "DatabaseClock",
-    "check_schema",
-    "column_kinds",
-    "error_code",
-    "insert_into",
-    "is_committable",
-    "is_outage",
-    "make_engine",
-    "prefetch_while_waiting",
-    "sqlstate",
-    "transact",
-    "translate",
-]

@@ -17,8 +17,6 @@ from workers.parsing.drift import DriftNotes
 from workers.parsing.events import Event
 from workers.parsing.schema_reader import LenientSchema
 
-__all__ = ["ANYTHING", "VALUE", "Fields", "all_fields", "guide_fields", "read_events"]
-
 ANYTHING: Final = "anything"
 """A free-form value: any name within it is accepted."""
 
