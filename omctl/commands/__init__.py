@@ -15,6 +15,7 @@ GROUPS: Final = {
         "setup": ("setup:setup", "Declare the exchanges and queues"),
         "migrate": ("migrate:migrate", "Bring the tables to the newest revision"),
         "register": ("register:register", "Register the webhook at the platform"),
+        "smoke": ("smoke:smoke", "Send a message through the platform and back"),
         "rotate-secret": ("rotate_secret:rotate_secret", "Replace the signing secret without a pause"),
         "ipranges": ("ipranges:ipranges", "Write the platform's addresses as an allow-list"),
     },

@@ -118,6 +118,12 @@ def _api(organisation: Organisation, chats: Chats) -> Blueprint:
         """Return the published address ranges: the platform's model IpAddressRangeListing."""
         return jsonify(entities=[asdict(address_range) for address_range in organisation.address_ranges])
 
+    @api.patch("/conversations/messages/<conversation_id>")
+    def change_conversation(conversation_id: str) -> dict[str, Any]:
+        """End a conversation."""
+        chats.end(conversation_id)
+        return {}
+
     _add_inbound_routes(api, organisation, chats)
     return api
 

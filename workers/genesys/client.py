@@ -65,6 +65,10 @@ class GenesysClient:
         """Change the fields of *content* at *path*; repeating it does no harm."""
         return self._request("PATCH", path, is_repeatable=False, json=content)
 
+    def delete(self, path: str) -> None:
+        """Remove the object at *path*; repeating it does no harm."""
+        self._request("DELETE", path, is_repeatable=False)
+
     def _request(self, method: str, path: str, *, is_repeatable: bool, **arguments: Any) -> dict[str, Any]:
         token = self._tokens.current()
         answer = self._send(method, path, token, **arguments)
@@ -93,6 +97,8 @@ class GenesysClient:
 
     def _read(self, answer: requests.Response, path: str) -> dict[str, Any]:
         correlation_id = answer.headers.get(CORRELATION_HEADER, "none")
+        if answer.status_code == HTTPStatus.NO_CONTENT:
+            return {}
         if answer.ok:
             try:
                 content = answer.json()
