@@ -46,8 +46,6 @@ class Service:
             "OM_STATE_DIRECTORY": str(self.directory / "state"),
             # Events of tests are from any time.
             "OM_RETENTION_DAYS": "36500",
-            # Tests count what is in the queue; who wants this beside their events says so.
-            "OM_STATISTICS_SECONDS": "0",
             "PYTHONPATH": str(Path(__file__).parents[1]),
             **self.settings,
         }

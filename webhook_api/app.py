@@ -2,23 +2,20 @@
 
 import asyncio
 import os
-import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from messaging.clock import Clock, SystemClock
-from messaging.edge_statistics import EdgeStatistics
-from messaging.envelope import STATISTICS, encode_properties
 from messaging.log import log_callback_failure, logger
 from messaging.publishing import Publisher
+from webhook_api.answers import Answers
 from webhook_api.application import EdgeApplication
 from webhook_api.backpressure import DepthPoller, LoadShedder, QueueReport, Watermarks
 from webhook_api.extensions import load_extensions
 from webhook_api.health import Health, has_peer_with_room, report, write_status
 from webhook_api.http import Limits, Service
 from webhook_api.ingest import NOT_DURABLE, Ingest
-from webhook_api.journal import Journal, JournalFullError
+from webhook_api.journal import Journal
 from webhook_api.relay import (
     Barrier,
     BrokerLink,
@@ -30,7 +27,6 @@ from webhook_api.relay import (
 )
 from webhook_api.settings import EdgeSettings
 from webhook_api.signature import secret_id
-from webhook_api.statistics import Refusals, Statistics
 
 STATUS_SECONDS = 1.0
 DAY_SECONDS = 86_400.0
@@ -42,11 +38,9 @@ class Edge:
     def __init__(self, settings: EdgeSettings, clock: Clock | None = None) -> None:
         self.settings = settings
         self._clock = clock = clock or SystemClock()
-        self._token = secrets.token_hex(8)
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(log_callback_failure)
-        self._statistics = Statistics(clock, self._token, settings.statistics_seconds)
-        refusals = Refusals(clock, self._statistics.refusals)
+        self._answers = Answers(clock)
         self._shedder = LoadShedder(
             Watermarks(settings.queue_depth_high, settings.queue_depth_low),
             retry_after_max=settings.retry_after_max_seconds,
@@ -55,7 +49,7 @@ class Edge:
         )
         self._journal = self._make_journal()
         self.relay = self._make_relay()
-        self.ingest = Ingest(settings, self._shedder, self.relay, clock, refusals=refusals, token=self._token)
+        self.ingest = Ingest(settings, self._shedder, self.relay, clock, self._answers)
         self._secret_ids = [secret_id(secret) for secret in settings.secrets]
         self._peer_has_room = False
         self._peers_checked_at = float("-inf")
@@ -71,7 +65,7 @@ class Edge:
             is_yielding=self._is_yielding,
             leave=self._leave,
             find_failure=lambda: None if self.relay.flush_undeferred() else NOT_DURABLE,
-            on_refused=refusals.record,
+            on_refused=self._answers.refuse,
             start=self.start,
             stop=self.stop,
         )
@@ -110,7 +104,7 @@ class Edge:
         )
         self._link = BrokerLink(publisher, confirms or Barrier(), watch, self._shedder, self._clock)
         oversized = Oversized(settings.state_directory / "oversized")
-        return Relay(self.loop, self._journal, self._link, oversized, self._clock, self._statistics)
+        return Relay(self.loop, self._journal, self._link, oversized, self._clock, self._answers)
 
     def start(self) -> None:
         """Connect, poll and report from now on; the worker runs the loop."""
@@ -129,7 +123,6 @@ class Edge:
         """Publish what can be published, close the journal, then call *then*."""
         if self._poller is not None:
             self._poller.stop()
-        self._send_statistics(self._statistics.collect())
         self.relay.stop(then)
 
     def status(self) -> dict[str, Any]:
@@ -139,9 +132,10 @@ class Edge:
             "accepting_at": self._clock.now_us() / 1_000_000 if self._is_accepting else 0.0,
             "journal": self.relay.status(),
             "gate": {**self._shedder.status(), "is_polled": self._poller is not None},
-            "refused": dict(self._statistics.refusals),
-            "durations": self._statistics.durations,
-            "seconds": self._statistics.seconds,
+            "refused": dict(self._answers.refusals),
+            "durations": self._answers.durations,
+            "seconds": self._answers.seconds,
+            "longest_s": self._answers.longest,
             "signatures": dict(zip(self._secret_ids, self.ingest.verified, strict=True)),
         }
 
@@ -162,7 +156,7 @@ class Edge:
         self.loop.call_later(STATUS_SECONDS, self._tick)
         self._shedder.on_blocked(is_blocked=self.relay.is_blocked)
         self._shedder.tick()
-        self._send_statistics(self._statistics.collect_due(STATUS_SECONDS))
+        self._answers.tick(STATUS_SECONDS)
         self._write_status()
 
     def _leave(self) -> None:
@@ -190,13 +184,3 @@ class Edge:
         delete_expired(
             self.settings.state_directory, self.settings.payload_days, self._clock.now_us() / 1_000_000
         )
-
-    def _send_statistics(self, counts: EdgeStatistics | None) -> None:
-        """Publish this interval's response counts; if the journal is full, keep counting and retry."""
-        if counts is None:
-            return
-        name = f"{self._token}-statistics-{counts.began_at_us:x}"
-        properties = encode_properties(name, self._clock.now_us(), name, STATISTICS)
-        with suppress(JournalFullError):
-            self.relay.accept_note(properties, counts.encoded())
-            self._statistics.begin()

@@ -4,18 +4,19 @@ Flask's view and the short path to it (webhook_api/application.py) call the same
 """
 
 import hmac
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from messaging.clock import Clock
 from messaging.envelope import REQUEST_ID_LENGTH, WEBHOOK, encode_properties
+from webhook_api.answers import Answers
 from webhook_api.backpressure import LoadShedder
 from webhook_api.http import REQUEST_ID, Response, environ_key
 from webhook_api.journal import JournalFullError
 from webhook_api.relay import Relay
 from webhook_api.settings import EdgeSettings
 from webhook_api.signature import HEADER, SignatureVerifier, explain
-from webhook_api.statistics import Refusals
 
 SIGNATURE_KEY: Final = environ_key(HEADER)
 REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
@@ -43,15 +44,13 @@ class Ingest:
         shedder: LoadShedder,
         relay: Relay,
         clock: Clock,
-        *,
-        refusals: Refusals,
-        token: str,
+        answers: Answers,
     ) -> None:
         self._shedder = shedder
-        self._refusals = refusals
+        self._answers = answers
         self._relay = relay
         self._clock = clock
-        self._token = token
+        self._token = secrets.token_hex(8)
         self._verifier = SignatureVerifier(settings.secrets)
         self._needs_signature = not settings.allow_unsigned
         self._has_secrets = bool(settings.secrets)
@@ -135,7 +134,7 @@ class Ingest:
         """Record a refusal, under the id that the proxy gave the request."""
         request_id = environ.get(REQUEST_ID_KEY)
         facts = {"request_id": request_id[:REQUEST_ID_LENGTH]} if request_id else {}
-        return self._refusals.record(response, reason, **facts)
+        return self._answers.refuse(response, reason, **facts)
 
 
 def _matches(environ: Mapping[str, Any], key: str, value: bytes) -> bool:

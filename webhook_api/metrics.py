@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from messaging.edge_statistics import BOUNDS_SECONDS
+from webhook_api.answers import BOUNDS_SECONDS
 from webhook_api.health import Health
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -112,7 +112,7 @@ def _collect_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
             refused.add_metric((pid, status), float(count))
         for state in _STATES:
             broker.add_metric((pid, state), float(process["journal"].get("broker") == state))
-    yield from (shed, refused, broker, _answer_seconds(processes))
+    yield from (shed, refused, broker, _answer_seconds(processes), _longest_answers(processes))
 
 
 def _answer_seconds(processes: list[dict[str, Any]]) -> Metric:
@@ -127,6 +127,17 @@ def _answer_seconds(processes: list[dict[str, Any]]) -> Metric:
             buckets = list(zip(bounds, accumulate(durations), strict=True))
             histogram.add_metric((str(process["pid"]),), buckets, process["seconds"])
     return histogram
+
+
+def _longest_answers(processes: list[dict[str, Any]]) -> Metric:
+    gauge = GaugeMetricFamily(
+        "om_edge_longest_answer_seconds",
+        "Longest time to a 200 in the last minute or two, or that one may have waited.",
+        labels=("pid",),
+    )
+    for process in processes:
+        gauge.add_metric((str(process["pid"]),), float(process.get("longest_s", 0.0)))
+    return gauge
 
 
 def render_metrics(health: Callable[[], Health]) -> bytes:

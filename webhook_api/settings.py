@@ -87,7 +87,6 @@ class EdgeSettings(Settings):
     retry_after_max_seconds: int = setting("OM_RETRY_AFTER_MAX_SECONDS", _positive, 30)
     max_connections: int = setting("OM_MAX_CONNECTIONS", _positive, 1000)
     flask_extensions: tuple[str, ...] = setting("OM_FLASK_EXTENSIONS", Environment.strings, ())
-    statistics_seconds: float = setting("OM_STATISTICS_SECONDS", Environment.seconds, 60.0)
     payload_days: int = setting("OM_PAYLOAD_RETENTION_DAYS", _positive, 30)
 
     def __post_init__(self) -> None:

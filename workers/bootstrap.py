@@ -27,7 +27,14 @@ from workers.genesys import (
     RequestBudget,
 )
 from workers.intake import Intake, installed_handlers, unstored_types
-from workers.observe import OBSERVER_SESSION, ObserveSettings, make_app, open_probes, serve
+from workers.observe import (
+    OBSERVER_SESSION,
+    ObserveSettings,
+    make_app,
+    open_probes,
+    record_edge_answers,
+    serve,
+)
 from workers.presence import report_presence
 from workers.reconcile import EventsExchange, Reconciler, ReconcileSettings, open_platform_history
 from workers.retain import RETENTION_SESSION, RetainSettings, open_database, retain
@@ -229,6 +236,7 @@ def run_observe(settings: ObserveSettings) -> None:
     depths = QueueDepths(settings.management_urls, settings.amqp_urls)
 
     def build() -> Flask:
+        record_edge_answers(settings)
         return make_app(open_probes(settings, engine, depths))
 
     serve(build, settings.host, settings.port)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from messaging.edge_statistics import BOUNDS_SECONDS
 from messaging.environment import Environment
 from omctl.connections import open_database, open_platform
 from omctl.console import print_json, print_table
@@ -62,7 +61,8 @@ def stats(*, days: int, as_json: bool) -> None:
     """Show how well the platform's notifications arrived, day by day, and how fast they were answered.
 
     Our own counts come from the records of all edge hosts: events by webhook, repeated ones, those that
-    reconciliation had to fetch; and the edge's answers of the last 24 hours and of these days. The platform's
+    reconciliation had to fetch; and the answers of the last 24 hours and of these days, which om-observe
+    records on each host with an edge. The platform's
     own statistics stand beside them if it has any. Exits 1 if a success rate, or the share answered within
     3 s, is below 99.5 percent.
     """
@@ -128,7 +128,7 @@ def _print(document: Mapping[str, Any]) -> None:
     click.echo(f"The rates are {state} {HEALTHY_PERCENT} percent.")
     if total["success_percent"] is None:
         click.echo("The success rate is unknown: no reconciliation with the platform's history has finished.")
-    click.echo("The edge reports its answers once a minute, so the last minute may be missing.")
+    click.echo("om-observe records the answers of the edge on its host once a minute.")
 
 
 def _print_answers(answers: Mapping[str, Any]) -> None:
@@ -152,7 +152,7 @@ def _describe_answers(answered: Acknowledgements) -> dict[str, Any]:
         "shed": answered.refused["429"],
         "percent_within_3_s": answered.percent_within(GUIDE_SECONDS),
         "percent_within_10_s": answered.percent_within(PLATFORM_SECONDS),
-        "within": dict(zip(map(str, BOUNDS_SECONDS), answered.within, strict=True)),
+        "within": {str(seconds): count for seconds, count in answered.within.items()},
         "longest_s": answered.longest_s,
         "refused": answered.refused,
     }

@@ -16,9 +16,9 @@ from messaging.publishing import BrokerState
 from tests.model.recording import record_edge
 from tests.unit.webhook_api.fakes import FakeClock, FakePublisher
 from tests.unit.webhook_api.journals import die, journal_in
+from webhook_api.answers import Answers
 from webhook_api.backpressure import DepthSample, LoadShedder, Watermarks
 from webhook_api.relay import Barrier, BrokerLink, MajorityWatch, Oversized, Relay
-from webhook_api.statistics import Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,8 +67,8 @@ class Process:
         shedder.on_sample(DepthSample(at=clock.monotonic(), depth=0))
         watch = MajorityWatch(directory, brokers=1, management_addresses=0, is_needed=False)
         link = BrokerLink(self.publisher, Barrier(), watch, shedder, clock)
-        oversized, statistics = Oversized(directory / "oversized"), Statistics(clock, "p", 0.0)
-        self.relay = Relay(self.loop, self.journal, link, oversized, clock, statistics)
+        oversized, answers = Oversized(directory / "oversized"), Answers(clock)
+        self.relay = Relay(self.loop, self.journal, link, oversized, clock, answers)
         self.trace: list[dict[str, Any]] = []
 
     def answer_probe(self) -> None:

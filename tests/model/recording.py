@@ -8,9 +8,9 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from webhook_api.answers import Answers
 from webhook_api.journal import Backlog, Journal
 from webhook_api.relay import Barrier, BrokerLink, Oversized
-from webhook_api.statistics import Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def record_edge(write: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         _follow(Backlog, "read", recorder.on_read),
         _follow(BrokerLink, "publish", recorder.on_publish),
         _follow(Oversized, "keep", recorder.on_keep),
-        _follow(Statistics, "close_turn", recorder.on_close_turn),
+        _follow(Answers, "close_turn", recorder.on_close_turn),
         _follow(Barrier, "add", recorder.on_add),
         _follow(Barrier, "on_probe_sent", recorder.on_probe_sent),
         _follow(Barrier, "on_probe_answered", recorder.on_probe_answered),
@@ -100,7 +100,7 @@ class _Recorder:
     def on_keep(self, is_kept: bool, *_: object) -> None:  # noqa: FBT001  # a result
         self._published += is_kept
 
-    def on_close_turn(self, _result: None, _statistics: object, events: int, *, is_durable: bool) -> None:
+    def on_close_turn(self, _result: None, _answers: object, events: int, *, is_durable: bool) -> None:
         self._record("respond", events=events if is_durable else 0)
 
     def on_add(self, _result: None, _barrier: object, segment: Any, _last_tag: int) -> None:

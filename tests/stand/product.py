@@ -50,8 +50,6 @@ class Product:
             "OM_STATE_DIRECTORY": str(self.directory / "state"),
             # The traffic begins at a fixed time.
             "OM_RETENTION_DAYS": "36500",
-            # The accounts count what is in the queue.
-            "OM_STATISTICS_SECONDS": "0",
             "OM_WEBHOOK_SECRETS": SECRET.decode(),
             "OM_EDGE_PROCESSES": str(PROCESSES),
             "OM_BIND": f"{LOOPBACK}:{self.port}",

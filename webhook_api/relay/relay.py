@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from messaging.clock import Clock
+from webhook_api.answers import Answers
 from webhook_api.journal import SEGMENT_BYTES, Journal, Segment
 from webhook_api.relay.link import BrokerLink
 from webhook_api.relay.oversized import Oversized
 from webhook_api.relay.republisher import BUFFER_LOW_BYTES, Republisher
-from webhook_api.statistics import Statistics
 
 TICK_SECONDS: Final = 0.5
 """Between probes: short enough that little is published twice after an interruption."""
@@ -42,18 +42,17 @@ class Relay:
         link: BrokerLink,
         oversized: Oversized,
         clock: Clock,
-        statistics: Statistics,
+        answers: Answers,
     ) -> None:
         self._loop = loop
         self._journal = journal
         self._link = link
         self._oversized = oversized
         self._clock = clock
-        self._statistics = statistics
+        self._answers = answers
         self._republisher = Republisher(loop, link, oversized, lambda: self.accepted)
         self._is_live = self._is_turn_open = self._has_oversized = False
         self._is_undeferred = False
-        self._notes = 0
         self._deferred: list[Callable[[bool], None]] = []
         self.accepted = 0
 
@@ -98,11 +97,6 @@ class Relay:
         self._end_turn()
         return outcomes[0]
 
-    def accept_note(self, properties: bytes, body: bytes) -> None:
-        """Accept, like an event, a message that no sender waits for; raises as `accept`."""
-        self.accept(properties, body)
-        self._notes += 1
-
     def stop(self, then: Callable[[], None]) -> None:
         """Flush, wait for one last answer if the broker is up, close the journal, then call *then*.
 
@@ -128,7 +122,7 @@ class Relay:
         now_us = self._clock.now_us()
         return {
             **self._journal.status(),
-            "accepted": self.accepted - self._notes,
+            "accepted": self.accepted,
             "waiting_bytes": waiting.size + (0 if self._is_live else active.size),
             "entries": sum(segment.events for segment in held),
             "oldest_entry_s": _oldest_age(held, now_us),
@@ -150,7 +144,7 @@ class Relay:
 
     def _open_turn(self) -> None:
         self._is_turn_open = True
-        self._statistics.open_turn()
+        self._answers.open_turn()
         # One more look at the sockets first: requests that arrived meanwhile join these.
         self._loop.call_soon(self._loop.call_soon, self._end_turn)
 
@@ -165,7 +159,7 @@ class Relay:
             deferred, self._deferred = self._deferred, []
             for callback in deferred:
                 callback(is_durable)
-            self._statistics.close_turn(len(deferred), is_durable=is_durable)
+            self._answers.close_turn(len(deferred), is_durable=is_durable)
         if self._is_live and self._link.buffered_bytes > BUFFER_HIGH_BYTES:
             self._set_live(False)
         elif self._journal.active.size >= SEGMENT_BYTES:

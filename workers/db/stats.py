@@ -1,14 +1,13 @@
 """Record and read the state of the service: the edges' answers, the workers, and how notifications arrive."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, delete, func, select, text
 
-from messaging.edge_statistics import BOUNDS_SECONDS, OTHER, STATUSES, EdgeStatistics
 from workers.db.engine import insert_into
 from workers.db.models import edge_statistics, worker_reports
 from workers.parsing import moment_of
@@ -28,23 +27,27 @@ CLOCK_AHEAD: Final = "clock_ahead"
 Figures: TypeAlias = "Mapping[str, float | Mapping[str, float]]"
 """Counts by name, or by name and then by destination."""
 
-_WITHIN: Final = ("within_10_ms", "within_100_ms", "within_1_s", "within_3_s", "within_10_s")
-_REFUSALS: Final = (*(f"status_{status}" for status in STATUSES), "other_refusals")
-assert len(_WITHIN) == len(BOUNDS_SECONDS)
+ANSWERED: Final = "answered"
+WITHIN: Final = {
+    0.01: "within_10_ms",
+    0.1: "within_100_ms",
+    1.0: "within_1_s",
+    3.0: "within_3_s",
+    10.0: "within_10_s",
+}
+"""Columns of `edge_statistics` by the edge's bounds, in seconds."""
+REFUSALS: Final = {
+    "401": "status_401",
+    "413": "status_413",
+    "429": "status_429",
+    "503": "status_503",
+    "other": "other_refusals",
+}
+"""Columns by status: a wrong secret, a limit, and load."""
 
 _E: Final = edge_statistics.c
 _W: Final = worker_reports.c
 
-_RECORD_EDGE: Final = insert_into(
-    edge_statistics,
-    (
-        *("process", "began_at", "edge", "duration_us", "answered"),
-        *_WITHIN,
-        "longest_us",
-        *_REFUSALS,
-    ),
-    "ON CONFLICT (process, began_at) DO NOTHING",
-)
 _RECORD_WORKER: Final = insert_into(
     worker_reports,
     ("role", "worker", "started_at", "reported_at", "figures"),
@@ -62,53 +65,31 @@ _COMPARED: Final = text(
 )
 
 
-def record_edge_statistics(connection: Connection, intervals: Iterable[EdgeStatistics]) -> None:
-    """Record intervals; one that was recorded before is not counted again."""
-    rows = {(interval.process, interval.began_at_us): interval for interval in intervals}
-    if rows:
-        _RECORD_EDGE.execute(connection, [_build_row(rows[key]) for key in sorted(rows)])
-
-
-def _build_row(interval: EdgeStatistics) -> tuple[object, ...]:
-    return (
-        interval.process,
-        interval.began_at_us,
-        interval.edge,
-        round(interval.seconds * 1_000_000),
-        interval.answered,
-        *interval.within,
-        interval.longest_us,
-        *(interval.refused.get(str(status), 0) for status in (*STATUSES, OTHER)),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Acknowledgements:
-    """What all edge processes answered together: 200s, how many within BOUNDS_SECONDS, refusals by status."""
+    """What all edge processes answered together: 200s, how many within seconds, refusals by status."""
 
     answered: int
-    within: tuple[int, ...]
+    within: dict[float, int]
     longest_s: float | None
     refused: dict[str, int]
 
     def percent_within(self, seconds: float) -> float | None:
-        """Return the percentage answered within one of BOUNDS_SECONDS; None if nothing was answered."""
-        if not self.answered:
-            return None
-        return 100.0 * self.within[BOUNDS_SECONDS.index(seconds)] / self.answered
+        """Return the percentage answered within a bound; None if nothing was answered."""
+        return 100.0 * self.within[seconds] / self.answered if self.answered else None
 
 
 def read_acknowledgements(connection: Connection, since: datetime) -> Acknowledgements:
     """Add up the intervals that began at *since* or later."""
-    sums = [func.sum(_E[name]) for name in ("answered", *_WITHIN, *_REFUSALS)]
-    query = select(func.max(_E.longest_us), *sums).where(_E.began_at >= since)
-    longest_us, *counts = connection.execute(query).one()
-    answered, *others = [int(count or 0) for count in counts]
+    names = (ANSWERED, *WITHIN.values(), *REFUSALS.values())
+    sums = [func.coalesce(func.sum(_E[name]), 0).label(name) for name in names]
+    query = select(func.max(_E.longest_us).label("longest_us"), *sums).where(_E.began_at >= since)
+    row = connection.execute(query).mappings().one()
     return Acknowledgements(
-        answered,
-        tuple(others[: len(_WITHIN)]),
-        None if longest_us is None else longest_us / 1_000_000,
-        dict(zip([*map(str, STATUSES), OTHER], others[len(_WITHIN) :], strict=True)),
+        int(row[ANSWERED]),
+        {seconds: int(row[column]) for seconds, column in WITHIN.items()},
+        None if row["longest_us"] is None else row["longest_us"] / 1_000_000,
+        {status: int(row[column]) for status, column in REFUSALS.items()},
     )
 
 

@@ -24,7 +24,6 @@ from workers.db.ingest import (
     record_dead_letters,
     record_drift,
 )
-from workers.db.stats import record_edge_statistics
 from workers.filters import Filter
 from workers.handlers import Handler
 from workers.intake.dispatch import dispatch
@@ -185,9 +184,6 @@ class Intake:
     def _commit(self, outcomes: Sequence[ParsedOrRefused], results: Results) -> None:
         arrivals, unstored = partition(outcomes, self._unstored)
         refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-        statistics = [
-            outcome.statistics for outcome in outcomes if isinstance(outcome, Parsed) and outcome.statistics
-        ]
         drift = self._reader.notes.pending(self._clock.monotonic())
 
         def work(connection: Connection) -> Committed:
@@ -196,7 +192,6 @@ class Intake:
             dispatched = self._dispatch(connection, arrivals, now_us=now_us)
             recorded = record_dead_letters(connection, [each.dead_letter for each in refused], now_us)
             new_drift = record_drift(connection, drift, now_us)
-            record_edge_statistics(connection, statistics)
             count_unstored(connection, unstored, now_us)
             return Committed(len(arrivals), dispatched, refused, recorded, new_drift, unstored.total())
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from messaging.consuming import Delivery, Settlement
-from messaging.edge_statistics import EdgeStatistics
 from messaging.envelope import INGEST, OTHER, RECONCILE, REPLAY, WEBHOOK
 from workers.db.ingest import DeadLetter, make_storable
 from workers.handlers import Handler
@@ -28,13 +27,11 @@ class Parsed:
 
     Args:
         delivery: It is acknowledged once its effect is committed.
-        arrivals: The events; none if the body is an edge process's report of its answers.
-        statistics: That report; None if it is unreadable, or the body holds events.
+        arrivals: The events.
     """
 
     delivery: Delivery
     arrivals: tuple[Arrival, ...]
-    statistics: EdgeStatistics | None = None
 
 
 @dataclass(frozen=True, slots=True)

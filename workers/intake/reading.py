@@ -7,14 +7,12 @@ from dataclasses import replace
 from typing import Final
 
 from messaging.consuming import Delivery
-from messaging.edge_statistics import decoded_statistics
-from messaging.envelope import REQUEST_ID_LENGTH, STATISTICS, Envelope, generation_of
+from messaging.envelope import REQUEST_ID_LENGTH, Envelope, generation_of
 from messaging.log import logger
 from messaging.topology import DEAD_LETTER_RECORDS
 from workers.filters import Filter, FilterError
 from workers.intake.failure import describe_death, describe_failure
 from workers.intake.outcome import Parsed, ParsedOrRefused, refuse, source_of
-from workers.intake.report import log_unreadable_statistics
 from workers.parsing import Arrival, DriftNotes, Event, read_body
 
 FILTERED: Final = "filtered"
@@ -72,8 +70,6 @@ class Reader:
         return undecided
 
     def _read(self, delivery: Delivery) -> ParsedOrRefused:
-        if delivery.envelope.source == STATISTICS:
-            return _read_statistics(delivery)
         if delivery.queue == DEAD_LETTER_RECORDS:
             return refuse(delivery, describe_death(delivery.death_reason))
         try:
@@ -121,11 +117,3 @@ def _storable_request_id(envelope: Envelope) -> str | None:
     request_id = envelope.request_id
     is_storable = len(request_id) <= REQUEST_ID_LENGTH and request_id.isprintable()
     return request_id if is_storable and request_id else None
-
-
-def _read_statistics(delivery: Delivery) -> Parsed:
-    """Read an edge process's report; it never becomes a dead letter, since it holds no event."""
-    statistics = decoded_statistics(delivery.envelope.body)
-    if statistics is None:
-        log_unreadable_statistics(delivery)
-    return Parsed(delivery, (), statistics)

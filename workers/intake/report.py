@@ -58,15 +58,6 @@ def log_batch(deliveries: Sequence[Delivery], results: Results, duration: float)
     )
 
 
-def log_unreadable_statistics(delivery: Delivery) -> None:
-    """Log that an edge process reports its answers in a form that this version does not know."""
-    log.warning(
-        "edge_statistics_unreadable",
-        message_id=delivery.envelope.identity,
-        consequence="the answers of that process in that interval are in no statistics; update the workers",
-    )
-
-
 def log_events(arrivals: Sequence[Arrival], dispatched: Dispatched) -> None:
     """Log a line for each event of a committed transaction, at level debug."""
     if not log.is_enabled_for(logging.DEBUG):

@@ -2,6 +2,7 @@
 
 from workers.observe.activity import ActivityReader
 from workers.observe.collector import ServiceCollector, build_worker_metrics, read_metrics
+from workers.observe.edge_answers import record_edge_answers
 from workers.observe.overview import Probes, open_probes
 from workers.observe.page import make_app
 from workers.observe.probe import Probe

@@ -49,13 +49,12 @@ class Probes:
 def open_probes(settings: ObserveSettings, engine: Engine, depths: QueueDepths) -> Probes:
     """Return the probes of a running service; each has a thread of its own."""
     clock = DatabaseClock(engine)
-    is_socket_file = settings.edge.startswith(("unix:", "fd:"))
     return Probes(
         metrics=Probe("metrics", lambda: read_metrics(engine, clock)),
         activity=Probe("activity", ActivityReader(engine).read),
         broker=Probe("broker", lambda: check_broker(settings.amqp_urls), fresh_seconds=10.0),
         depths=Probe("queues", lambda: read_depths(depths)) if settings.management_urls else None,
-        edge=None if is_socket_file else Probe("edge", lambda: read_edge_health(settings.edge)),
+        edge=Probe("edge", lambda: read_edge_health(settings.edge)) if settings.is_edge_reachable else None,
     )
 
 

@@ -145,8 +145,22 @@ def read_edge_health(bind: str) -> dict[str, Any]:
     Raises:
         RequestException, ValueError: There is none.
     """
+    report: dict[str, Any] = _get_from_edge(bind, "/health/ready").json()
+    return report
+
+
+def read_edge_metrics(bind: str) -> str:
+    """Return the metrics of the edge on this host as text.
+
+    Raises:
+        RequestException: There are none.
+    """
+    answer = _get_from_edge(bind, "/metrics")
+    answer.raise_for_status()
+    return answer.text
+
+
+def _get_from_edge(bind: str, path: str) -> requests.Response:
     host, _, port = bind.rpartition(":")
     reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  # compared
-    answer = requests.get(f"http://{reachable}:{port}/health/ready", timeout=EDGE_SECONDS)
-    report: dict[str, Any] = answer.json()
-    return report
+    return requests.get(f"http://{reachable}:{port}{path}", timeout=EDGE_SECONDS)

@@ -31,6 +31,11 @@ class ObserveSettings:
     host: str = "127.0.0.1"
     port: int = 9464
 
+    @property
+    def is_edge_reachable(self) -> bool:
+        """Whether the edge listens at host:port, and not at a socket file."""
+        return not self.edge.startswith(("unix:", "fd:"))
+
 
 def read_observe_settings() -> ObserveSettings:
     """Read the settings from the environment.

@@ -7,9 +7,9 @@ from messaging.envelope import WEBHOOK, encode_properties
 from messaging.publishing import BrokerState
 from tests.unit.webhook_api.fakes import FakePublisher
 from tests.unit.webhook_api.journals import journal_in
+from webhook_api.answers import Answers
 from webhook_api.backpressure import DepthSample, LoadShedder, Watermarks
 from webhook_api.relay import Barrier, BrokerLink, MajorityWatch, Oversized, Relay
-from webhook_api.statistics import Statistics
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 HIGH = 100
@@ -26,8 +26,8 @@ class Stand:
         watch = MajorityWatch(directory, brokers=1, management_addresses=0, is_needed=False)
         link = BrokerLink(self.publisher, Barrier(), watch, self.shedder, clock)
         oversized = Oversized(directory / "oversized")
-        statistics = Statistics(clock, "p", 0.0)
-        self.relay = Relay(loop, journal_in(directory / "journal"), link, oversized, clock, statistics)
+        answers = Answers(clock)
+        self.relay = Relay(loop, journal_in(directory / "journal"), link, oversized, clock, answers)
         self.relay.start()
 
     def turn(self, seconds=0.0):

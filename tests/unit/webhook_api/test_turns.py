@@ -12,10 +12,10 @@ from messaging.broker import NO_LIMIT
 from messaging.clock import SystemClock
 from messaging.envelope import WEBHOOK, encode_properties
 from tests.unit.webhook_api.journals import journal_in
+from webhook_api.answers import Answers
 from webhook_api.journal import JournalFullError, read_segment
 from webhook_api.relay.oversized import Oversized
 from webhook_api.relay.relay import Relay
-from webhook_api.statistics import Statistics
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 
@@ -183,15 +183,13 @@ def test_what_fails_while_a_turn_ends_leaves_no_request_without_an_answer(tmp_pa
 
 def _live(loop, directory, happened):
     clock, journal = SystemClock(), journal_in(directory)
-    relay = Relay(
-        loop, journal, Recording(happened), Oversized(Path("unused")), clock, Statistics(clock, "p", 0.0)
-    )
+    relay = Relay(loop, journal, Recording(happened), Oversized(Path("unused")), clock, Answers(clock))
     relay._set_live(True)
     return relay, journal
 
 
 def _relay(loop, journal, clock):
-    return Relay(loop, journal, NoBroker(), Oversized(Path("unused")), clock, Statistics(clock, "p", 0.0))
+    return Relay(loop, journal, NoBroker(), Oversized(Path("unused")), clock, Answers(clock))
 
 
 def _turn(loop):

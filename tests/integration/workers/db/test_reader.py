@@ -117,6 +117,13 @@ def test_a_reader_writes_nothing(reader, table):
     reader.rollback()
 
 
+def test_a_reader_adds_only_the_edges_answers(reader):
+    query = text("SELECT has_table_privilege(:table, 'INSERT')")
+    allowed = [table for table in sorted(metadata.tables) if reader.scalar(query, {"table": table})]
+
+    assert allowed == ["edge_statistics"]
+
+
 def test_a_reader_reads_every_view(reader):
     views = reader.scalars(text("SELECT viewname FROM pg_views WHERE schemaname = 'public'")).all()
     assert "messages_v1" in views

@@ -1,20 +1,21 @@
 """omctl stats: how well notifications arrived, out of the records."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
 
 from messaging.consuming import Delivery
-from messaging.edge_statistics import EdgeStatistics
-from messaging.envelope import RECONCILE, STATISTICS, Envelope
-from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE
+from messaging.envelope import RECONCILE, Envelope
+from messaging.topology import EVENTS_QUEUE
 from omctl.commands.stats import stats as command
 from simulator.platform import Fault
 from tests.integration.workers.conftest import CLIENT_SECRET
-from tests.integration.workers.events import TAGS, deliver, native
-
-DAY_US = 86_400_000_000
+from tests.integration.workers.events import deliver, native
+from workers.db.engine import make_engine
+from workers.db.models import edge_statistics
+from workers.db.stats import REFUSALS, WITHIN
 
 
 @pytest.fixture
@@ -83,50 +84,55 @@ def test_the_platforms_own_statistics_stand_beside_ours_and_count_where_it_has_s
     assert omctl(**settings)["platform"] == []
 
 
-def told_by_edge(process="p", *, began_us, answered=0, within=(0, 0, 0, 0, 0), **refused):
-    told = EdgeStatistics("host", process, began_us, 60.0, answered, within, 4_500_000, refused)
-    name = f"{process}-statistics-{began_us:x}"
-    return Delivery(next(TAGS), EVENTS_QUEUE, 1, Envelope(name, began_us, name, STATISTICS, told.encoded()))
+def answers(process="p", *, days=0.0, answered=0, within=(0, 0, 0, 0, 0), refused=(0, 0, 0, 0, 0)):
+    """Return a minute of an edge process."""
+    return {
+        "process": process,
+        "began_at": datetime.now(UTC) - timedelta(days=days, minutes=1),
+        "edge": "host",
+        "duration_us": 60_000_000,
+        "answered": answered,
+        "longest_us": 4_500_000,
+        **dict(zip(WITHIN.values(), within, strict=True)),
+        **dict(zip(REFUSALS.values(), refused, strict=True)),
+    }
 
 
-def test_each_interval_of_an_edge_process_is_counted_once(omctl, intake, query):
-    now_us = deliver(b"").envelope.received_at_us
-    recent = {"answered": 1000, "within": (900, 990, 998, 999, 1000), "began_us": now_us - 60_000_000}
-    deliveries = [
-        told_by_edge(**recent),
-        told_by_edge(**recent),
-        told_by_edge("other", **recent, **{"429": 7, "401": 2, "418": 1}),
-        told_by_edge("old", answered=5, within=(5, 5, 5, 5, 5), began_us=now_us - 3 * DAY_US),
-        told_by_edge("gone", answered=5, within=(0, 0, 0, 0, 0), began_us=now_us - 9 * DAY_US),
-    ]
-    assert not intake(deliveries[0])
-    assert not intake(*deliveries, deliver(native(1)))
+@pytest.fixture
+def record(migrated_url):
+    """Insert minutes of edge processes."""
+    engine = make_engine(migrated_url)
 
-    answers = omctl()["acknowledgements"]
-    assert (answers["24 h"]["answered"], answers["7 d"]["answered"]) == (2000, 2005)
-    assert answers["24 h"]["refused"] == {"401": 2, "413": 0, "429": 7, "503": 0, "other": 1}
-    assert answers["24 h"]["percent_within_3_s"] == pytest.approx(99.9)
-    assert (answers["24 h"]["percent_within_10_s"], answers["24 h"]["longest_s"]) == (100.0, 4.5)
+    def insert(*rows):
+        with engine.begin() as connection:
+            connection.execute(edge_statistics.insert(), rows)
+
+    yield insert
+    engine.dispose()
+
+
+def test_the_answers_of_all_edge_processes_are_added_up(omctl, record, query):
+    recent = {"answered": 1000, "within": (900, 990, 998, 999, 1000)}
+    record(
+        answers(**recent),
+        answers("other", **recent, refused=(2, 0, 7, 0, 1)),
+        answers("old", answered=5, within=(5, 5, 5, 5, 5), days=3),
+        answers("gone", answered=5, days=9),
+    )
+
+    found = omctl()["acknowledgements"]
+    assert (found["24 h"]["answered"], found["7 d"]["answered"]) == (2000, 2005)
+    assert found["24 h"]["refused"] == {"401": 2, "413": 0, "429": 7, "503": 0, "other": 1}
+    assert found["24 h"]["percent_within_3_s"] == pytest.approx(99.9)
+    assert (found["24 h"]["percent_within_10_s"], found["24 h"]["longest_s"]) == (100.0, 4.5)
     view = (
         "SELECT sum(answered), sum(within_3_s), sum(shed), max(longest_s) FROM acknowledgement_statistics_v1"
     )
     [[answered, within, shed, longest]] = query(view)
     assert (int(answered), int(within), int(shed), float(longest)) == (2010, 2003, 7, 4.5)
-    assert query("SELECT count(*) FROM processed_events") == [(1,)]
-    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
 
 
-def test_answers_that_took_long_are_not_healthy(omctl, intake):
-    now_us = deliver(b"").envelope.received_at_us
-    intake(told_by_edge(answered=100, within=(90, 90, 90, 99, 100), began_us=now_us))
+def test_answers_that_took_long_are_not_healthy(omctl, record):
+    record(answers(answered=100, within=(90, 90, 90, 99, 100)))
 
     assert omctl(status=1)["healthy"] is False
-
-
-def test_unreadable_edge_statistics_become_no_dead_letter(intake, query):
-    unreadable = Delivery(next(TAGS), EVENTS_QUEUE, 1, Envelope("s", 1, "s", STATISTICS, b"{}"))
-    dead = Delivery(next(TAGS), DEAD_LETTER_RECORDS, 1, Envelope("s", 1, "s", STATISTICS, b"{}"))
-
-    assert not intake(unreadable, dead, deliver(native(1)))
-    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
-    assert query("SELECT count(*) FROM processed_events") == [(1,)]

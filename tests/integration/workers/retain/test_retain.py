@@ -9,14 +9,13 @@ import pytest
 from sqlalchemy import event, text
 
 from messaging.clock import SystemClock
-from messaging.edge_statistics import EdgeStatistics
 from messaging.errors import ConfigurationError
 from tests.integration.workers.events import deliver, payload_of, said
 from tests.integration.workers.retain.retaining import DAY_US, SOURCES, MovedClock, run
 from workers.db.engine import transact
 from workers.db.ingest import count_unstored
 from workers.db.ingest.claims import _KEEP_PAYLOAD
-from workers.db.models import discarded_dead_letters, duplicate_events
+from workers.db.models import discarded_dead_letters, duplicate_events, edge_statistics
 from workers.db.reconcile import (
     STATE_OPEN,
     TIMER,
@@ -25,7 +24,6 @@ from workers.db.reconcile import (
     record_progress,
     update_reconciliation,
 )
-from workers.db.stats import record_edge_statistics
 from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
 from workers.retain import read_retain_settings, retain
 from workers.retain.retaining import BATCH_ROWS
@@ -214,8 +212,9 @@ def test_old_counts_are_deleted(engine, migrated_url, query):
         for days in (60, 1):
             at_us = MovedClock(days).now_us()
             count_unstored(connection, {"openmessaging:typing": 1}, at_us)
-            told = EdgeStatistics("host", "process", at_us, 60.0, 1, (1, 1, 1, 1, 1), 1, {})
-            record_edge_statistics(connection, [told])
+            row = {column.name: 1 for column in edge_statistics.columns}
+            row |= {"process": "host 7", "edge": "host", "began_at": moment_of(at_us)}
+            connection.execute(edge_statistics.insert(), [row])
 
     transact(engine, note)
 

@@ -892,8 +892,8 @@ def _create_platform_conversations() -> None:
 def _create_edge_statistics() -> None:
     op.create_table(
         "edge_statistics",
-        _column("process", IDENTIFIER, "Unique to an edge process"),
-        _column("began_at", MOMENT, "When the interval began, the edge's clock"),
+        _column("process", IDENTIFIER, "Host and process id"),
+        _column("began_at", MOMENT, "When the interval began, the database's clock"),
         _column("edge", IDENTIFIER, "The host"),
         _column("duration_us", sa.BigInteger, "Length of the interval in microseconds, usually a minute"),
         _column("answered", sa.Integer, "Webhooks answered 200"),
@@ -902,7 +902,9 @@ def _create_edge_statistics() -> None:
         _column("within_1_s", sa.Integer, "Within 1 s"),
         _column("within_3_s", sa.Integer, "Within 3 s, which the guide asks for"),
         _column("within_10_s", sa.Integer, "Within 10 s, after which the platform repeats"),
-        _column("longest_us", sa.BigInteger, "Longest time to an answer, in microseconds"),
+        _column(
+            "longest_us", sa.BigInteger, "Longest time to an answer in the last two minutes, in microseconds"
+        ),
         _column("status_401", sa.Integer, "Refused: signature or header"),
         _column("status_413", sa.Integer, "Refused: too large"),
         _column("status_429", sa.Integer, "Refused: the queue is too deep"),

@@ -1,0 +1,101 @@
+"""Count this process's responses and their delay, and log a sample of the refusals."""
+
+from bisect import bisect_left
+from collections import Counter
+from typing import Final
+
+from messaging.clock import Clock
+from messaging.log import logger
+from webhook_api.http import Response
+
+BOUNDS_SECONDS: Final = (0.01, 0.1, 1.0, 3.0, 10.0)
+"""The product's own promise; two between; the guide's limit; the platform's."""
+
+FIRST_BOUND: Final = BOUNDS_SECONDS[0]
+
+NOT_DURABLE: Final = "503"
+"""The status of responses to events that the journal failed to write."""
+
+LONGEST_SECONDS: Final = 60.0
+"""`Answers.longest` covers one to two of these: as often as om-observe records it."""
+
+LINES_PER_SECOND: Final = 5
+"""Of each kind of refusal: as many as an operator can read, and enough to show that it is more than one."""
+
+
+class Answers:
+    """The counts since the process began, as the metrics report them.
+
+    `refusals`: by status.
+    `durations`: 200s, by the first of BOUNDS_SECONDS that they did not exceed; the last counts those that
+    exceeded all.
+    `seconds`: the sum of these durations.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._monotonic = clock.monotonic
+        self._turn_began = self._ticked_at = self._longest_since = clock.monotonic()
+        self._longest = self._longest_before = 0.0
+        self._second = -1
+        self._lines: Counter[tuple[int, str]] = Counter()
+        self._left_out: Counter[tuple[int, str]] = Counter()
+        self.refusals: Counter[str] = Counter()
+        self.durations = [0] * (len(BOUNDS_SECONDS) + 1)
+        self.seconds = 0.0
+
+    def open_turn(self) -> None:
+        """Called with the first webhook of a turn of the loop."""
+        self._turn_began = self._monotonic()
+
+    def close_turn(self, responses: int, *, is_durable: bool) -> None:
+        """Count the turn's responses, which are sent together."""
+        if not responses:
+            return
+        if is_durable:
+            seconds = self._monotonic() - self._turn_began
+            self.durations[0 if seconds <= FIRST_BOUND else bisect_left(BOUNDS_SECONDS, seconds)] += responses
+            self.seconds += seconds * responses
+            if seconds > self._longest:  # noqa: PLR1730  # the call of max would be a fifth of a turn's cost
+                self._longest = seconds
+        else:
+            self.refusals[NOT_DURABLE] += responses
+
+    def tick(self, expected_seconds: float) -> None:
+        """Notice that the loop was held up: a request may have waited in the kernel.
+
+        Args:
+            expected_seconds: Between two calls.
+        """
+        now = self._monotonic()
+        self._longest = max(self._longest, now - self._ticked_at - expected_seconds)
+        self._ticked_at = now
+        if now - self._longest_since >= LONGEST_SECONDS:
+            self._longest_since, self._longest_before, self._longest = now, self._longest, 0.0
+
+    @property
+    def longest(self) -> float:
+        """The longest time to a 200 in the last minute or two, or that one may have waited, in seconds."""
+        return max(self._longest, self._longest_before)
+
+    def refuse(self, response: Response, reason: str | None = None, **facts: object) -> Response:
+        """Count a refusal, log it unless enough of its kind were logged in this second, and return it.
+
+        Args:
+            response: The response to the sender.
+            reason: One of a limited number, since each is a kind of its own; None: the response's text.
+            facts: Further fields of the line; identifiers and sizes.
+        """
+        self.refusals[str(response.status)] += 1
+        kind = response.status, reason or response.text
+        second = int(self._monotonic())
+        if second != self._second:
+            self._second = second
+            self._lines.clear()
+        self._lines[kind] += 1
+        if self._lines[kind] > LINES_PER_SECOND:
+            self._left_out[kind] += 1
+            return response
+        if left_out := self._left_out.pop(kind, 0):
+            facts["left_out"] = left_out
+        logger().warning("webhook_refused", status=kind[0], reason=kind[1], **facts)
+        return response

@@ -1,0 +1,134 @@
+"""Record each minute what the edge on this host has answered, so that `omctl stats` covers days."""
+
+import socket
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from messaging.clock import Clock
+from messaging.log import logger
+from workers.db.engine import DatabaseClock, make_engine
+from workers.db.models import edge_statistics
+from workers.db.stats import ANSWERED, REFUSALS, WITHIN
+from workers.observe.probe import read_edge_metrics
+from workers.observe.settings import ObserveSettings
+from workers.parsing import moment_of
+
+RECORD_SECONDS: Final = 60.0
+"""A process that ends costs the counts of this time at most."""
+
+LONGEST: Final = "longest_us"
+
+Counts: TypeAlias = "Mapping[str, Mapping[str, int]]"
+"""By process id, then by column of `edge_statistics`, since the process began."""
+
+
+def record_edge_answers(settings: ObserveSettings) -> None:
+    """Record on a thread of its own from now on; nothing if the edge listens at a socket file."""
+    if settings.is_edge_reachable:
+        threading.Thread(target=_run, args=(settings,), name="edge-answers", daemon=True).start()
+
+
+def _run(settings: ObserveSettings) -> None:
+    # The session of the page and the scrapes is read-only.
+    engine = make_engine(settings.database_url)
+    clock = DatabaseClock(engine)
+    recorder = EdgeAnswersRecorder(
+        engine, clock, socket.gethostname(), partial(read_edge_metrics, settings.edge)
+    )
+    while True:
+        # The status page reports an edge that does not answer.
+        with suppress(OSError):
+            try:
+                recorder.record()
+            except SQLAlchemyError as error:
+                logger().warning(
+                    "edge_answers_not_recorded",
+                    reason=type(error).__name__,
+                    consequence="tried again in a minute; the edge keeps its counts",
+                )
+        time.sleep(RECORD_SECONDS)
+
+
+class EdgeAnswersRecorder:
+    """Records by how much the edge's counts rose between two readings.
+
+    The first reading is only compared with: an earlier om-observe may have recorded its counts.
+
+    Args:
+        engine: The database; its user may insert into `edge_statistics`.
+        clock: The database's.
+        edge: This host's name.
+        read_metrics: Returns the edge's metrics as text; raises OSError if it does not answer.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, edge: str, read_metrics: Callable[[], str]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._edge = edge
+        self._read_metrics = read_metrics
+        self._before: Counts | None = None
+        self._began_us = 0
+
+    def record(self) -> None:
+        """Record what has been answered since the last reading, one row for each process.
+
+        Raises:
+            OSError: The edge does not answer.
+            SQLAlchemyError: The database does not, or refuses; the next call records this interval too.
+        """
+        counts = parse_counts(self._read_metrics())
+        now_us = self._clock.now_us()
+        if self._before is not None and (rows := self._build_rows(self._before, counts, now_us)):
+            with self._engine.begin() as connection:
+                connection.execute(edge_statistics.insert(), rows)
+        # A process may be missing from one answer: its counts are compared with the last ones.
+        self._before, self._began_us = {**(self._before or {}), **counts}, now_us
+
+    def _build_rows(self, before: Counts, counts: Counts, now_us: int) -> list[dict[str, Any]]:
+        rises = {process: find_rise(now, before.get(process, {})) for process, now in counts.items()}
+        return [
+            {
+                "process": f"{self._edge} {process}",
+                "began_at": moment_of(self._began_us),
+                "edge": self._edge,
+                "duration_us": now_us - self._began_us,
+                **rise,
+                LONGEST: counts[process][LONGEST],
+            }
+            for process, rise in rises.items()
+            if any(rise.values())
+        ]
+
+
+def parse_counts(metrics: str) -> Counts:
+    """Return the counts in the edge's metrics."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(
+        lambda: Counter(dict.fromkeys((ANSWERED, *WITHIN.values(), *REFUSALS.values(), LONGEST), 0))
+    )
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples:
+            process = sample.labels.get("pid", "")
+            if sample.name == "om_edge_answer_seconds_bucket":
+                counts[process][WITHIN.get(float(sample.labels["le"]), ANSWERED)] += int(sample.value)
+            elif sample.name == "om_edge_refused_total":
+                column = REFUSALS.get(sample.labels["status"], REFUSALS["other"])
+                counts[process][column] += int(sample.value)
+            elif sample.name == "om_edge_longest_answer_seconds":
+                counts[process][LONGEST] = round(sample.value * 1_000_000)
+    return counts
+
+
+def find_rise(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    """Return by how much each count rose; if one fell, a new process has the id of one that ended."""
+    counted = [column for column in now if column != LONGEST]
+    is_new = any(now[column] < before.get(column, 0) for column in counted)
+    return {column: now[column] - (0 if is_new else before.get(column, 0)) for column in counted}
