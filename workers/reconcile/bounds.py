@@ -67,19 +67,11 @@ def compare_from(watermarks: Watermarks, now_us: int, horizon_us: int) -> int:
 def compare_to(now_us: int, *, waiting: int, arrivals: Arrivals) -> int:
     """Return up to when events have had time to arrive and to be processed.
 
-    Args:
-        now_us: The present.
-        waiting: Messages in the events queue. If there are any, events that arrived after the newest
-            processed one wait there.
-        arrivals: When recently processed events arrived. A late one shows that an edge is publishing what an
-            outage left in its journal, oldest first.
+    If messages are waiting in the events queue, they arrived after the newest processed event. If one of the
+    recent arrivals was late, an edge is publishing what an outage left in its journal, oldest first.
     """
-    limits = [now_us]
-    if waiting and arrivals.newest_us is not None:
-        limits.append(arrivals.newest_us)
-    if arrivals.late_us is not None:
-        limits.append(arrivals.late_us)
-    return min(limits) - MARGIN_US
+    limits = (now_us, arrivals.newest_us if waiting else None, arrivals.late_us)
+    return min(limit for limit in limits if limit is not None) - MARGIN_US
 
 
 def list_from(watermarks: Watermarks) -> int | None:
@@ -97,5 +89,5 @@ def safe_cutoff(engine: Engine, exchange: EventsExchange, now_us: int) -> int:
         RetryLaterError: The database or the broker is away.
     """
     horizon_us = HORIZON_DAYS * DAY_US
-    arrivals = transact(engine, lambda connection: read_arrivals(connection, now_us, MARGIN_US, horizon_us))
+    arrivals = transact(engine, read_arrivals, now_us, MARGIN_US, horizon_us)
     return compare_to(now_us, waiting=exchange.count_waiting(), arrivals=arrivals)

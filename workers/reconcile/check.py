@@ -90,7 +90,7 @@ def _compare(
     engine: Engine, history: PlatformHistory, result: CheckResult, ids: Sequence[str], bounds: Bounds
 ) -> Iterator[CheckResult | None]:
     conversation_id = result.conversation_id
-    profile = transact(engine, lambda connection: read_dialect_profile(connection, conversation_id))
+    profile = transact(engine, read_dialect_profile, conversation_id)
     has_keys = profile.dialect != GUIDE or profile.has_ids
     keys: set[str] = set()
     missing: list[ReconstructedEvent] = []
@@ -111,25 +111,20 @@ def _compare(
         unreadable += len(events) - len(readable)
         is_too_new |= any(event.event.occurred_at_us >= bounds.to_us for event in readable)
         if has_keys:
-            missing += _find_missing(engine, within)
-    result = replace(
-        result, compared=compared, unreadable=unreadable, missing=sorted(missing, key=_occurred_at_us)
-    )
+            by_key = {event.key: event for event in within}
+            known = transact(engine, find_known_keys, by_key)
+            missing += [event for key, event in by_key.items() if key not in known]
+    missing.sort(key=lambda event: event.event.occurred_at_us)
+    result = replace(result, compared=compared, unreadable=unreadable, missing=missing)
     if is_too_new:
         # A conversation that ended and is not wholly compared is read again.
         result = replace(result, state=STATE_OPEN, fingerprint=None)
     yield _check_own(engine, result, bounds, keys if has_keys else None)
 
 
-def _find_missing(engine: Engine, compared: Sequence[ReconstructedEvent]) -> list[ReconstructedEvent]:
-    by_key = {event.key: event for event in compared}
-    known = transact(engine, lambda connection: find_known_keys(connection, by_key))
-    return [event for key, event in by_key.items() if key not in known]
-
-
 def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[str] | None) -> CheckResult:
     """Look for our events among the history's keys; without keys, compare how many there are."""
-    rows = transact(engine, lambda connection: read_own_events(connection, result.conversation_id))
+    rows = transact(engine, read_own_events, result.conversation_id)
     own = [row for row in rows if bounds.contain(microseconds_of(row.occurred_at))]
     if keys is None:
         # The guide's messages without ids cannot be identified.
@@ -147,7 +142,3 @@ def _is_in_history(dialect: str, event_type: str, key: str) -> bool:
     """Return whether the history has such an event: of native messages, only those to the customer."""
     is_native_message = dialect == GENESYS and event_type != RECEIPT
     return not (is_native_message and key.split(":")[1:2] == ["inbound"])
-
-
-def _occurred_at_us(event: ReconstructedEvent) -> int:
-    return event.event.occurred_at_us

@@ -10,14 +10,13 @@ from messaging.clock import Clock
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.models import reconciliations
-from workers.db.reconcile import KnownConversation, find_known_gaps, update_reconciliation
+from workers.db.reconcile import KnownConversation, find_known_gaps, record_progress, update_reconciliation
 from workers.genesys import PlatformRefusedError, PlatformUnavailableError
 from workers.isolation import isolate
 from workers.reconcile.bounds import DAY_US, MIN_COMPARED, Bounds, is_mismatch
 from workers.reconcile.check import CheckResult, check_conversation
 from workers.reconcile.platform_history import PlatformHistory
-from workers.reconcile.publishing import EventsExchange, message_id_for, publish_gaps
-from workers.reconcile.reconstruction import ReconstructedEvent
+from workers.reconcile.publishing import EventsExchange, publish_gaps
 
 MAX_HELD: Final = 1_000
 """Missing events kept in memory until enough of ours are compared; an outage may leave none of ours."""
@@ -29,11 +28,17 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class ProgressRecord:
-    """The row that progress is written to; `again`: publish gaps that were published before once more."""
+    """The row that progress is written to.
+
+    Args:
+        again: Publish gaps that were published before once more.
+        keeps_results: Record how far each conversation is compared, so that the timer need not read it again.
+    """
 
     reconciliation_id: int
     holder: str
     again: bool = False
+    keeps_results: bool = False
 
 
 class Comparison:
@@ -45,7 +50,6 @@ class Comparison:
     Args:
         next_conversation: Returns the next conversation to check, other than those given; None at the end.
         record: Where progress is recorded; None: change nothing.
-        record_result: Records a conversation's result that was read from a time on, in the same transaction.
         report: Called with each result.
         ours: Our events compared before by another process, and how many of these were unmatched.
         ignores_mismatch: Whether an operator has decided to publish despite a mismatch.
@@ -61,7 +65,6 @@ class Comparison:
         bounds: Bounds,
         next_conversation: Callable[[Collection[str]], KnownConversation | None],
         record: ProgressRecord | None,
-        record_result: Callable[[Connection, CheckResult, int], None] | None = None,
         report: Callable[[CheckResult], None],
         ours: tuple[int, int] = (0, 0),
         ignores_mismatch: bool = False,
@@ -73,7 +76,6 @@ class Comparison:
         self._bounds = bounds
         self._next_conversation = next_conversation
         self._record = record
-        self._record_result = record_result
         self._report = report
         self._ours, self._unmatched = ours
         self._ignores_mismatch = ignores_mismatch
@@ -147,51 +149,50 @@ class Comparison:
             del self._held[0]
 
     def _settle(self, result: CheckResult, began_us: int) -> None:
-        """Publish the missing events, then record the result.
+        """Publish the missing events and record the result, unless nothing is to be changed.
 
         A process that is killed between the two publishes them once more, which has no effect.
         """
-        failed = 0
-        if self._record is not None and result.missing:
-            number, new = self._record.reconciliation_id, self._select_unpublished(result.missing)
-            published = publish_gaps(self._engine, self._exchange, self._clock, number, new)
-            failed = len(new) - len(published)
-            result = replace(result, published=published, unreadable=result.unreadable + failed)
+        self._report(result if self._record is None else self._publish(self._record, result, began_us))
+
+    def _publish(self, record: ProgressRecord, result: CheckResult, began_us: int) -> CheckResult:
+        new = result.missing
+        if not record.again:
+            # An event that cannot be processed would otherwise become a dead letter at each comparison.
+            known = transact(self._engine, find_known_gaps, {event.key for event in new})
+            new = [event for event in new if event.key not in known]
+        number = record.reconciliation_id
+        published = publish_gaps(self._engine, self._exchange, self._clock, number, new)
+        failed = len(new) - len(published)
         is_compared = result.refused is None and result.failed is None
+        result = replace(result, published=published, unreadable=result.unreadable + failed)
         counts = {
             "conversations": int(is_compared),
             "compared": result.compared,
             "missing": len(result.missing),
-            "published": len(result.published),
-            "waiting": len(result.missing) - len(result.published) - failed,
+            "published": len(published),
+            "waiting": len(result.missing) - len(published) - failed,
             "unreadable": result.unreadable,
             "ours": result.ours,
             "unmatched": result.unmatched,
             "passed_over": int(not is_compared),
         }
-        transact(self._engine, lambda connection: self._save(connection, result, began_us, counts))
-        self._report(result)
+        changes: dict[str, Any] = {name: _R[name] + count for name, count in counts.items()}
 
-    def _save(
-        self, connection: Connection, result: CheckResult, began_us: int, counts: dict[str, int]
-    ) -> None:
-        if self._record_result is not None:
-            self._record_result(connection, result, began_us)
-        if self._record is not None:
-            changes: dict[str, Any] = {name: _R[name] + count for name, count in counts.items()}
-            number, holder = self._record.reconciliation_id, self._record.holder
-            update_reconciliation(connection, number, holder, self._clock.now_us(), **changes)
+        def save(connection: Connection) -> None:
+            if record.keeps_results:
+                record_progress(
+                    connection,
+                    result.conversation_id,
+                    state=result.state,
+                    fingerprint=result.fingerprint,
+                    read_at_us=began_us,
+                    messages=result.messages,
+                )
+            update_reconciliation(connection, number, record.holder, self._clock.now_us(), **changes)
 
-    def _select_unpublished(self, missing: Sequence[ReconstructedEvent]) -> Sequence[ReconstructedEvent]:
-        """Leave out gaps that were published before, unless all of them are published again.
-
-        An event that cannot be processed would otherwise become a dead letter at each comparison.
-        """
-        if self._record is None or self._record.again:
-            return missing
-        keys = {event.key for event in missing}
-        known = transact(self._engine, lambda connection: find_known_gaps(connection, keys))
-        return [event for event in missing if event.key not in known]
+        transact(self._engine, save)
+        return result
 
     def _set_aside(self, known: KnownConversation, error: Exception) -> None:
         if isinstance(error, PlatformRefusedError) and error.is_of_credentials:
@@ -216,18 +217,3 @@ class Comparison:
         log.warning("conversation_not_compared", conversation_id=known.conversation_id, reason=reason)
         self._settle(CheckResult(known.conversation_id, failed=reason), self._clock.now_us())
         self._finish_conversation()
-
-
-def log_gaps(result: CheckResult) -> None:
-    """Log the published events, and the conversation that the platform refused to show."""
-    conversation_id = result.conversation_id
-    if result.refused is not None:
-        log.warning("conversation_refused", conversation_id=conversation_id, reason=result.refused)
-    for event in result.published:
-        log.warning(
-            "event_missing",
-            conversation_id=conversation_id,
-            event_type=event.event.event_type,
-            platform_message_id=event.event.platform_message_id,
-            message_id=message_id_for(event),
-        )

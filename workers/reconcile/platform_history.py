@@ -8,7 +8,7 @@ Source:
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -30,15 +30,10 @@ appears: a conversation without it is read."""
 MAX_MESSAGES: Final = 200
 """Messages in one request; the platform allows 1,000 and advises against it."""
 
-SEGMENT_FILTERS: Final = [
-    {
-        "type": "and",
-        "predicates": [
-            {"dimension": "mediaType", "value": "message"},
-            {"dimension": "messageType", "value": "open"},
-        ],
-    }
-]
+IS_OPEN_MESSAGING: Final = (
+    {"dimension": "mediaType", "value": "message"},
+    {"dimension": "messageType", "value": "open"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,7 @@ class PlatformHistory:
             "order": "desc",
             "orderBy": "conversationStart",
             "paging": {"pageSize": PAGE_SIZE, "pageNumber": page},
-            "segmentFilters": SEGMENT_FILTERS,
+            "segmentFilters": [{"type": "and", "predicates": IS_OPEN_MESSAGING}],
         }
         answer = self._client.query("/api/v2/analytics/conversations/details/query", content)
         listed = _select_objects(answer.get("conversations"))
@@ -93,20 +88,16 @@ class PlatformHistory:
         If analytics refuse, the result is empty, so that all these conversations are read.
         """
         try:
-            answer = self._client.get(
-                "/api/v2/analytics/conversations/details", id=",".join(conversation_ids)
-            )
+            ids = ",".join(conversation_ids)
+            answer = self._client.get("/api/v2/analytics/conversations/details", id=ids)
         except PlatformRefusedError as error:
             if error.is_of_credentials:
                 raise
             logger().warning("conversations_uncounted", reason=str(error))
             return {}
-        return {
-            str(item.get("conversationId")): PlatformCount(
-                _count_messages(item), bool(item.get("conversationEnd"))
-            )
-            for item in _select_objects(answer.get("conversations"))
-        }
+        items = _select_objects(answer.get("conversations"))
+        counts = [PlatformCount(_count_messages(item), bool(item.get("conversationEnd"))) for item in items]
+        return {str(item.get("conversationId")): count for item, count in zip(items, counts, strict=True)}
 
     def read_overview(self, conversation_id: str) -> Overview | None:
         """Return which messages there are; None if the platform has no such conversation."""
@@ -116,7 +107,12 @@ class PlatformHistory:
             if error.is_of_no_conversation:
                 return None
             raise
-        statuses = dict(_read_statuses(answer))
+        messages = _select_nested(answer, "participants", "messages")
+        statuses = {
+            message["messageId"]: str(message.get("messageStatus"))
+            for message in messages
+            if isinstance(message.get("messageId"), str)
+        }
         digest = hashlib.sha256(repr(sorted(statuses.items())).encode()).hexdigest()
         return Overview(tuple(statuses), digest, derive_state(answer).status == ENDED)
 
@@ -130,19 +126,16 @@ def _count_messages(conversation: Mapping[str, Any]) -> int | None:
     """Return the sum of the sessions' counts; None if no session has one."""
     counts = [
         metric["value"]
-        for participant in _select_objects(conversation.get("participants"))
-        for session in _select_objects(participant.get("sessions"))
-        for metric in _select_objects(session.get("metrics"))
+        for metric in _select_nested(conversation, "participants", "sessions", "metrics")
         if metric.get("name") == MESSAGE_COUNT and isinstance(metric.get("value"), int)
     ]
     return sum(counts) if counts else None
 
 
-def _read_statuses(conversation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for participant in _select_objects(conversation.get("participants")):
-        for message in _select_objects(participant.get("messages")):
-            if isinstance(message.get("messageId"), str):
-                yield message["messageId"], str(message.get("messageStatus"))
+def _select_nested(whole: Mapping[str, Any], name: str, *names: str) -> list[dict[str, Any]]:
+    """Return the objects in the lists of the innermost name."""
+    items = _select_objects(whole.get(name))
+    return [found for item in items for found in _select_nested(item, *names)] if names else items
 
 
 def _select_objects(value: Any) -> list[dict[str, Any]]:

@@ -21,26 +21,20 @@ CLIENT_NAME: Final = "reconcile"
 
 
 class ExchangeUnavailableError(RetryLaterError):
-    """The broker is away, not the database: publish all again later."""
+    """The broker is away: publish all again later, since some events may be published."""
 
 
 class EventsExchange:
     """The broker, for a caller that publishes rarely: each call opens a connection.
 
-    Args:
-        urls: The broker's nodes, tried in turn.
+    Each method raises ExchangeUnavailableError if the broker is away.
     """
 
     def __init__(self, urls: tuple[str, ...]) -> None:
         self._urls = urls
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
-        """Publish events like a webhook's; the broker has confirmed each when this returns.
-
-        Raises:
-            ExchangeUnavailableError: The broker is away. Some events may be published; publish all
-                again later.
-        """
+        """Publish events like a webhook's; the broker has confirmed each when this returns."""
         if not envelopes:
             return
         with _retry_later(), event_publisher(self._urls, client_name=CLIENT_NAME) as broker:
@@ -48,11 +42,7 @@ class EventsExchange:
                 broker.publish(envelope)
 
     def count_waiting(self) -> int:
-        """Return how many messages wait in the events queue.
-
-        Raises:
-            ExchangeUnavailableError: The broker is away.
-        """
+        """Return how many messages wait in the events queue."""
         with _retry_later(), broker_session(self._urls, client_name=CLIENT_NAME) as connection:
             return count_waiting_events(connection)
 
@@ -89,15 +79,10 @@ def publish_gaps(
 
     def publish(events: Sequence[ReconstructedEvent]) -> None:
         now_us = clock.now_us()
-        ids = [message_id_for(event) for event in events]
-        exchange.publish(
-            [
-                Envelope(message_id, now_us, message_id, RECONCILE, event.body)
-                for message_id, event in zip(ids, events, strict=True)
-            ]
-        )
-        gaps = [(event.event, message_id) for message_id, event in zip(ids, events, strict=True)]
-        transact(engine, lambda connection: record_gaps(connection, reconciliation_id, gaps, now_us))
+        gaps = [(message_id_for(event), event) for event in events]
+        exchange.publish([Envelope(name, now_us, name, RECONCILE, event.body) for name, event in gaps])
+        records = [(event.event, message_id) for message_id, event in gaps]
+        transact(engine, record_gaps, reconciliation_id, records, now_us)
         published.extend(events)
 
     def set_aside(event: ReconstructedEvent, error: Exception) -> None:

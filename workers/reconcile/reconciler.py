@@ -21,7 +21,6 @@ from workers.db.reconcile import (
     record_counts,
     record_listed_conversations,
     record_own_conversations,
-    record_progress,
     resume_reconciliation,
     select_uncounted,
     select_unread,
@@ -30,9 +29,10 @@ from workers.db.reconcile import (
 from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.reconcile.bounds import Bounds, compare_from, is_due, list_from, safe_cutoff
-from workers.reconcile.comparison import Comparison, ProgressRecord, log_gaps
+from workers.reconcile.check import CheckResult
+from workers.reconcile.comparison import Comparison, ProgressRecord
 from workers.reconcile.platform_history import MAX_COUNTS, PlatformHistory
-from workers.reconcile.publishing import EventsExchange
+from workers.reconcile.publishing import EventsExchange, message_id_for
 from workers.reconcile.settings import ReconcileSettings
 
 REFUSED_SECONDS: Final = 60.0
@@ -68,7 +68,7 @@ class Reconciler:
         self._settings = settings
         self._holder = holder
         self._counted: int | None = None
-        self._comparisons: dict[int, Comparison] = {}
+        self._comparison: tuple[int, Comparison] | None = None
 
     def reconcile(self) -> int:
         """Take one step of the due comparison; return 0 if none is due, or another process holds it.
@@ -81,17 +81,14 @@ class Reconciler:
         except PlatformRefusedError as error:
             raise RetryLaterError(str(error), delay=REFUSED_SECONDS) from error
         except TakenOverError:
-            self._comparisons.clear()
+            self._comparison = None
             raise
 
     def _take_step(self) -> int:
-        held = transact(
-            self._engine,
-            lambda connection: resume_reconciliation(connection, self._holder, self._clock.now_us()),
-        )
+        held = transact(self._engine, resume_reconciliation, self._holder, self._clock.now_us())
         reconciliation = held or self._begin()
         if reconciliation is None:
-            self._comparisons.clear()
+            self._comparison = None
             return 0
         if reconciliation.page is not None:
             self._list(reconciliation, reconciliation.page)
@@ -100,8 +97,7 @@ class Reconciler:
         return 1
 
     def _begin(self) -> Reconciliation | None:
-        watermarks = transact(self._engine, read_watermarks)
-        now_us = self._clock.now_us()
+        watermarks, now_us = transact(self._engine, read_watermarks), self._clock.now_us()
         if not is_due(watermarks, now_us, self._settings.interval_us):
             return None
         to_us = safe_cutoff(self._engine, self._exchange, now_us)
@@ -147,35 +143,28 @@ class Reconciler:
             )
             self._update(reconciliation, page=None, unlisted=str(error))
             return
-        now_us = self._clock.now_us()
-        self._update(
-            reconciliation,
-            lambda connection: record_listed_conversations(connection, ids, now_us),
-            page=None if is_last else page + 1,
-        )
+        record = partial(record_listed_conversations, ids=ids, now_us=self._clock.now_us())
+        self._update(reconciliation, record, page=None if is_last else page + 1)
 
     def _count(self, reconciliation: Reconciliation) -> bool:
         """Ask analytics how many messages some conversations have; return whether any were left to count."""
         if self._counted == reconciliation.reconciliation_id:
             return False
         since = moment_of(reconciliation.compared_from_us)
-        read = transact(
-            self._engine,
-            lambda connection: select_uncounted(connection, reconciliation.started_us, since, MAX_COUNTS),
-        )
+        read = transact(self._engine, select_uncounted, reconciliation.started_us, since, MAX_COUNTS)
         if not read:
             self._counted = reconciliation.reconciliation_id
             return False
         counts = self._history.read_counts(sorted(read))
-        now_us = self._clock.now_us()
-        self._update(reconciliation, lambda connection: record_counts(connection, read, counts, now_us))
+        record = partial(record_counts, read=read, counts=counts, now_us=self._clock.now_us())
+        self._update(reconciliation, record)
         return True
 
     def _compare(self, reconciliation: Reconciliation) -> None:
         number = reconciliation.reconciliation_id
-        if number not in self._comparisons:
-            self._comparisons = {number: self._make_comparison(reconciliation)}
-        comparison = self._comparisons[number]
+        if self._comparison is None or self._comparison[0] != number:
+            self._comparison = number, self._make_comparison(reconciliation)
+        _, comparison = self._comparison
         if not comparison.step():
             self._finish(reconciliation, comparison.mismatch)
 
@@ -187,16 +176,8 @@ class Reconciler:
             self._exchange,
             bounds=Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us),
             next_conversation=partial(self._next_conversation, reconciliation),
-            record=ProgressRecord(reconciliation.reconciliation_id, self._holder),
-            record_result=lambda connection, result, began_us: record_progress(
-                connection,
-                result.conversation_id,
-                state=result.state,
-                fingerprint=result.fingerprint,
-                read_at_us=began_us,
-                messages=result.messages,
-            ),
-            report=log_gaps,
+            record=ProgressRecord(reconciliation.reconciliation_id, self._holder, keeps_results=True),
+            report=_log_gaps,
             ours=(reconciliation.ours, reconciliation.unmatched),
         )
 
@@ -209,23 +190,18 @@ class Reconciler:
         """
         is_late = self._clock.now_us() >= reconciliation.started_us + self._settings.interval_us
         started_us, since = reconciliation.started_us, moment_of(reconciliation.compared_from_us)
-        unread = transact(
-            self._engine,
-            lambda connection: select_unread(connection, started_us, since, 1, skip, only_differing=is_late),
-        )
+        unread = transact(self._engine, select_unread, started_us, since, 1, skip, only_differing=is_late)
         return unread[0] if unread else None
 
     def _finish(self, reconciliation: Reconciliation, mismatch: str | None) -> None:
-        number, since = reconciliation.reconciliation_id, moment_of(reconciliation.compared_from_us)
-        unread = transact(
-            self._engine, lambda connection: count_unread(connection, reconciliation.started_us, since)
-        )
+        since = moment_of(reconciliation.compared_from_us)
+        unread = transact(self._engine, count_unread, reconciliation.started_us, since)
         finished_at = moment_of(self._clock.now_us())
         row = self._update(reconciliation, finished_at=finished_at, unread=unread, mismatch=mismatch)
-        self._comparisons.clear()
+        self._comparison = None
         level = log.info if mismatch is None else log.error
         report = {name: getattr(row, name) for name in REPORTED}
-        level("reconciliation_finished", reconciliation=number, **report)
+        level("reconciliation_finished", reconciliation=reconciliation.reconciliation_id, **report)
 
     def _update(
         self,
@@ -241,3 +217,18 @@ class Reconciler:
             return update_reconciliation(connection, number, self._holder, now_us, **changes)
 
         return transact(self._engine, update)
+
+
+def _log_gaps(result: CheckResult) -> None:
+    """Log the published events, and the conversation that the platform refused to show."""
+    conversation_id = result.conversation_id
+    if result.refused is not None:
+        log.warning("conversation_refused", conversation_id=conversation_id, reason=result.refused)
+    for event in result.published:
+        log.warning(
+            "event_missing",
+            conversation_id=conversation_id,
+            event_type=event.event.event_type,
+            platform_message_id=event.event.platform_message_id,
+            message_id=message_id_for(event),
+        )
