@@ -60,8 +60,7 @@ class DeadLetterPublisher:
         A process that is killed before it has recorded this leaves another copy with the same message id.
 
         Raises:
-            RetryLaterError: The database or the broker is away, or the broker refuses us; nothing is lost.
-                What was confirmed until then is recorded.
+            RetryLaterError: The database or the broker is away; what was confirmed is recorded.
         """
         return isolate(transact(self._engine, self._lease), self._publish, self._set_aside)
 

@@ -51,15 +51,11 @@ class Destination:
     """A service that events are delivered to.
 
     Args:
-        name: Its name for operators, tables and logs.
-        url: Where its events are posted.
         secrets: Signing keys, newest first; each signs, so that one can be rotated.
-        events: The event types that it is sent.
         timeout: Seconds that a whole request may take, its answer included.
         concurrency: Requests under way at a time, of each process.
         attempts: How many attempts at one event may fail before it is given up …
         give_up: … and seconds from the first attempt after which it is given up whatever the number.
-        enabled: Whether it is delivered to at all.
     """
 
     name: str
@@ -91,11 +87,7 @@ class DeliverSettings:
 
 
 def configured_destinations(environment: Environment) -> tuple[Destination, ...]:
-    """Return the destinations of OM_DESTINATIONS; none if it is not set.
-
-    Raises:
-        ConfigurationError: The file cannot be read or is malformed.
-    """
+    """Return the destinations of OM_DESTINATIONS; none if it is not set."""
     path = environment.string("OM_DESTINATIONS")
     return read_destinations(path) if path else ()
 
@@ -183,11 +175,7 @@ def _read_table(name: str, table: object, directory: Path) -> Destination:
 
 
 def _check(name: str, key: str, value: object) -> None:
-    """Compare a key's value with its type and limits.
-
-    Raises:
-        ConfigurationError: The key is malformed or unknown.
-    """
+    """Compare a key's value with its type and limits."""
     if key not in _KEYS:
         raise _error(name, key, f"is unknown; known are {', '.join(sorted(_KEYS))}")
     types, expectation = _KEYS[key]

@@ -56,7 +56,6 @@ class LeasedDelivery:
     """A delivery that belongs to this process until the lease ends.
 
     Args:
-        message: The event for the destination.
         attempts: How many have failed so far.
         first_attempt_us: When the first of them failed.
         lease_us: The end of the lease; also marks the rows as this process's.
@@ -91,20 +90,18 @@ def find_unpaused(connection: Connection, names: Iterable[str]) -> list[str]:
 def lease(
     connection: Connection, destination: str, now_us: int, *, lease_us: int, conversations: int, events: int
 ) -> list[int]:
-    """Lease the next deliveries of conversations, so that no later one goes before an earlier one.
+    """Lease the next deliveries of conversations, in their order; return outbox ids.
 
     A delivery that follows one that waits, or that another process has leased or is leasing, is left alone.
     Nothing but ids and due times is read, so no row that cannot be read stands in the way.
 
     Args:
         connection: In a transaction; the lease begins when it is committed.
-        destination: The destination.
+        destination: Its name.
         now_us: The database's clock.
         lease_us: The end of the lease.
         conversations: Of how many conversations at most.
         events: About how many deliveries, of all of them together.
-
-    Returns outbox ids.
     """
     found = find_first(connection, destination, now_us, conversations)
     # A first delivery that was recalled may have become due after those that wait behind it: then it is not

@@ -46,7 +46,6 @@ class WebhookMessage:
     Args:
         outbox_id: Its row in the outbox; it rises with the order within the conversation.
         occurred_at: The platform's clock.
-        created_at_us: When it was put into the outbox.
         late: Whether a newer event of its conversation went before.
         verified: Whether the platform confirmed the routing; None if it was not asked.
         payload: The platform's body, byte for byte; None for a session without a notification of its own.
@@ -120,8 +119,7 @@ class Transport:
     def send(self, message: WebhookMessage) -> HttpResult:
         """Post *message* once, without following redirects or keeping cookies.
 
-        Blocks for the destination's timeout at most, and for the lookup of its name. Raises nothing for
-        errors of the network.
+        Blocks for the destination's timeout and the lookup of its name. An error of the network is a result.
         """
         now, body = moment_of(self._clock.now_us()), build_body(message)
         request = self._prepared.copy()

@@ -67,7 +67,7 @@ def check_filter(expression: str, event_type: str | None = None) -> Filter:
     named = {path[:depth] for path in paths for depth in (1, 2)}
     if event_type == CONVERSATION_UPDATED and not _GUARDS & named:
         raise FilterError(UNGUARDED)
-    is_generic = _accepts_unknown_channel(found) or _names_type_alone(paths)
+    is_generic = _accepts_unknown_channel(found) or (_TYPE in paths and _EXTERNAL_ID not in paths)
     return replace(found, warnings=(GENERIC,)) if is_generic else found
 
 
@@ -104,10 +104,6 @@ def _list_texts(fields: Fields, prefix: Path = ()) -> Iterator[str]:
 
 def _text(path: Path) -> str:
     return ".".join(path).replace(f".{ELEMENT}", ELEMENT)
-
-
-def _names_type_alone(paths: frozenset[Path]) -> bool:
-    return _TYPE in paths and _EXTERNAL_ID not in paths
 
 
 def _accepts_unknown_channel(found: Filter) -> bool:

@@ -57,49 +57,19 @@ class NoConditionError(FilterError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A part of a body that is passed to an expression: converting the whole body would cost the most.
-
-    Args:
-        name: Of the part.
-        default: The substitute if a body lacks it.
-        members: The members of an object to pass; None: all.
-    """
-
-    name: str
-    default: Any
-    members: tuple[str, ...] | None
-
-    def take(self, payload: Mapping[str, Any]) -> Any:
-        value = payload.get(self.name, self.default)
-        if self.members is None or not isinstance(value, dict):
-            return value
-        return {name: value[name] for name in self.members if name in value}
-
-
-@dataclass(frozen=True, slots=True)
 class Filter:
-    """A compiled expression.
-
-    Args:
-        expression: In CEL.
-        paths: The fields that it names.
-        warnings: Advice for the operator.
-    """
+    """A compiled expression, the fields that it names, and warnings for the operator."""
 
     expression: str
     paths: frozenset[Path]
     _program: Program
-    _parts: tuple[_Part, ...]
+    _parts: tuple[tuple[str, Any], ...]
     warnings: tuple[str, ...] = ()
 
     def evaluate(self, payload: Mapping[str, Any]) -> bool:
-        """Return whether it accepts a parsed body.
-
-        Raises:
-            FilterError: It cannot be evaluated: a field is missing or of another type.
-        """
-        values = {part.name: part.take(payload) for part in self._parts}
+        """Return whether it accepts a parsed body; raise FilterError if a field is missing or malformed."""
+        # Only the parts that it names: to convert the whole body would cost the most.
+        values = {name: payload.get(name, default) for name, default in self._parts}
         try:
             accepted = self._program.execute(values)
         except Exception as error:  # noqa: BLE001  # the library raises a built-in one for each kind of fault
@@ -112,11 +82,7 @@ class Filter:
 
 
 def compile_filter(expression: str) -> Filter:
-    """Compile an expression without checking its fields.
-
-    Raises:
-        FilterError: It is not CEL, or too long.
-    """
+    """Compile an expression without checking its fields."""
     if len(expression) > MAX_EXPRESSION_LENGTH:
         raise FilterError(f"is longer than {MAX_EXPRESSION_LENGTH} characters")
     # Half a second and some megabytes, only if a filter is set.
@@ -126,20 +92,9 @@ def compile_filter(expression: str) -> Filter:
         program = cel.compile(expression)
     except ValueError as error:
         raise FilterError(_first_line(str(error))) from None
-    known, paths = all_fields(), find_paths(expression)
-    parts = [
-        _Part(name, EMPTY.get(type(known[name])), _list_members(name, paths))
-        for name in program.variables()
-        if name in known
-    ]
-    return Filter(expression, paths, program, tuple(parts))
-
-
-def _list_members(name: str, paths: frozenset[Path]) -> tuple[str, ...] | None:
-    """Return the members named of a part; None if it is named as a whole, or is a list."""
-    through = [path for path in paths if path[0] == name]
-    is_known = all(len(path) > 1 and path[1] != ELEMENT for path in through)
-    return tuple(sorted({path[1] for path in through})) if is_known else None
+    known = all_fields()
+    parts = [(name, EMPTY.get(type(known[name]))) for name in program.variables() if name in known]
+    return Filter(expression, find_paths(expression), program, tuple(parts))
 
 
 def _first_line(text: str) -> str:

@@ -122,7 +122,6 @@ class RequestBudget:
         Raises:
             PlatformBusyError: None is left; its delay is the time until there is one. A background caller
                 gets it only if the platform has paused all callers for long.
-            RetryLaterError: The database is away.
         """
         while (delay := transact(self._engine, self._try_to_take) / 1_000_000) > 0:
             if not self._is_background or delay > MAX_WAIT_SECONDS:

@@ -9,8 +9,6 @@ class PlatformUnavailableError(RetryLaterError):
     """The platform did not answer, or accepts no requests now: ask again after the delay, assume nothing.
 
     Args:
-        reason: What happened, with the platform's correlation id if it gave one.
-        delay: Seconds to wait before the next request.
         may_have_arrived: Whether the platform may have carried out the request: do not repeat a request that
             must not be carried out twice.
     """

@@ -53,9 +53,6 @@ def read_genesys_settings(environment: Environment) -> GenesysSettings | None:
     """Return the platform's settings, or None if neither a region nor an address is set.
 
     The login service of https://api.DOMAIN is https://login.DOMAIN; any other address serves both.
-
-    Raises:
-        ConfigurationError: A setting is missing, malformed or contradicts another; the message names it.
     """
     region = environment.string("OM_GENESYS_REGION")
     domain = DOMAINS.get(region, region)

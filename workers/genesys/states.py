@@ -33,12 +33,7 @@ _GONE: Final = frozenset({"disconnected", "terminated"})
 
 @dataclass(frozen=True, slots=True)
 class PlatformState:
-    """The platform's state of one conversation.
-
-    Args:
-        status: QUEUED, ROUTED, ALERTING, ENDED, or None if it is none of these.
-        routing_queue: Id of the routing queue in which it waits or last waited.
-    """
+    """A conversation's state: QUEUED, ROUTED, ALERTING, ENDED or None, and its last routing queue."""
 
     status: str | None
     routing_queue: str | None = None
@@ -61,9 +56,7 @@ class ConversationStates:
     ) -> PlatformState | None:
         """Return the platform's state of a conversation, or None if the platform has no such conversation.
 
-        Args:
-            conversation_id: The conversation.
-            is_enough: Whether a cached answer will do; otherwise the platform is asked.
+        If a cached answer is not enough, the platform is asked.
 
         Raises:
             PlatformUnavailableError: Unknown now; ask again later.

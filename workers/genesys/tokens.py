@@ -104,11 +104,7 @@ def limit_session(session: Http) -> Http:
 
 
 def _check_status(response: requests.Response) -> requests.Response:
-    """Return an answer of the login service; oauthlib itself ignores the status.
-
-    Raises:
-        PlatformBusyError: The service fails or is overloaded, which says nothing about the credentials.
-    """
+    """Raise PlatformBusyError if the service fails or is overloaded: oauthlib itself ignores the status."""
     status = response.status_code
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise PlatformBusyError(f"login: {status}", delay=RETRY_SECONDS)

@@ -83,11 +83,7 @@ def list_from(watermarks: Watermarks) -> int | None:
 
 
 def safe_cutoff(engine: Engine, exchange: EventsExchange, now_us: int) -> int:
-    """Return up to when events can be compared now, microseconds since the epoch; blocks for some seconds.
-
-    Raises:
-        RetryLaterError: The database or the broker is away.
-    """
+    """Return up to when events can be compared now, microseconds since the epoch; blocks for some seconds."""
     horizon_us = HORIZON_DAYS * DAY_US
     arrivals = transact(engine, read_arrivals, now_us, MARGIN_US, horizon_us)
     return compare_to(now_us, waiting=exchange.count_waiting(), arrivals=arrivals)

@@ -59,11 +59,6 @@ def check_conversation(
 
     A conversation without a new message or status since its fingerprint costs one request. One that the
     platform refuses to show, for example of another division, stays open and is asked for again.
-
-    Raises:
-        PlatformUnavailableError: Ask again later.
-        PlatformRefusedError: Our credentials are refused.
-        RetryLaterError: The database is away.
     """
     try:
         overview = history.read_overview(known.conversation_id)

@@ -38,13 +38,7 @@ IS_OPEN_MESSAGING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A conversation without its texts.
-
-    Args:
-        message_ids: Every message.
-        fingerprint: Changes with each new message and each new status of one.
-        is_ended: Whether the customer has left.
-    """
+    """A conversation without its texts; each new message or status of one changes the fingerprint."""
 
     message_ids: Sequence[str]
     fingerprint: str

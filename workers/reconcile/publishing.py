@@ -68,13 +68,7 @@ def publish_gaps(
     reconciliation_id: int,
     missing: Sequence[ReconstructedEvent],
 ) -> list[ReconstructedEvent]:
-    """Publish missing events and record them; return those that were recorded.
-
-    One that cannot be recorded does not stop the others.
-
-    Raises:
-        RetryLaterError: The database or the broker is away.
-    """
+    """Publish missing events and record them; return those that were recorded."""
     published: list[ReconstructedEvent] = []
 
     def publish(events: Sequence[ReconstructedEvent]) -> None:

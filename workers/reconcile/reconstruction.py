@@ -30,13 +30,7 @@ class ReconstructedEvent:
 def reconstruct_events(
     conversation_id: str, data: Mapping[str, Any], profile: DialectProfile
 ) -> Iterator[ReconstructedEvent | None]:
-    """Yield each event that a message of the history represents; None for one of an unknown form.
-
-    Args:
-        conversation_id: The message's conversation.
-        data: The platform's model MessageData.
-        profile: How the conversation's events are notified.
-    """
+    """Yield each event that a message of the history (MessageData) represents; None for an unknown form."""
     build = _build_guide if profile.dialect == GUIDE else _build_native
     for payload in build(conversation_id, data):
         if profile.has_receipts or payload.get("type") != "Receipt":

@@ -39,11 +39,7 @@ class ReconcileSettings:
 
 
 def read_reconcile_settings() -> ReconcileSettings:
-    """Read the settings from the environment.
-
-    Raises:
-        ConfigurationError: A variable is missing or malformed; the message names it.
-    """
+    """Read the settings from the environment."""
     environment = Environment()
     genesys = read_genesys_settings(environment)
     if genesys is None:

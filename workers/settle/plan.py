@@ -124,10 +124,7 @@ def settle_window(state: SettledState, pending: Iterable[PendingEvent]) -> Settl
 
 
 def count_fitting(waiting: Iterable[int], max_events: int) -> int:
-    """Return how many conversations to settle together, by how many events wait in each.
-
-    One at least, then as many as have *max_events* together.
-    """
+    """Return how many conversations to settle together: at least one, or as many as have *max_events*."""
     totals = list(accumulate(waiting))
     return max(1, sum(total <= max_events for total in totals)) if totals else 0
 

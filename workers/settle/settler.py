@@ -43,11 +43,7 @@ class Settler:
         self._verifies = verifies
 
     def settle_windows(self) -> int:
-        """Settle up to a batch of closed windows; return how many conversations.
-
-        Raises:
-            RetryLaterError: The database is away; nothing is half-settled.
-        """
+        """Settle up to a batch of closed windows; return how many conversations."""
         try:
             return self._settle_some(None)
         except RetryLaterError:

@@ -54,8 +54,6 @@ class Verifier:
     """Has routing updates confirmed, contradicted or ended; its two steps may run in two threads.
 
     Args:
-        engine: The database.
-        clock: The database's time.
         states: The platform's states; None: updates are applied as notified.
         end_seconds: The age at which an update ends that no answer has decided …
         applies_unverified: … by being applied as notified; otherwise it is recorded as undecided.
@@ -89,20 +87,13 @@ class Verifier:
 
         The answer decides on all waiting updates of the conversation. No lock is held meanwhile. While the
         request budget is used up, nothing is touched.
-
-        Raises:
-            RetryLaterError: The database is away.
         """
         if self._states is None or self._clock.monotonic() < self._resume_at:
             return 0
         return isolate(transact(self._engine, self._lease), partial(self._ask, self._states), self._set_aside)
 
     def end_updates(self) -> int:
-        """End updates that no answer has decided in time; return of how many conversations.
-
-        Raises:
-            RetryLaterError: The database is away.
-        """
+        """End updates that no answer has decided in time; return of how many conversations."""
         if self._clock.monotonic() < self._end_at:
             return 0
         now_us = self._clock.now_us()
