@@ -138,7 +138,11 @@ class BrokerLink:
             self._publisher.abort("no answer to a probe")
 
     def on_report(self, report: QueueReport) -> None:
-        """Use a report of the queue's members; act on a lost majority at once."""
+        """Use a report of the queue's members; act on a lost majority at once.
+
+        After a pause of the process, act on the missing reports first: a new one does not make up for them.
+        """
+        self._demand_majority()
         self._watch.on_report(report)
         self._demand_majority()
 
@@ -187,6 +191,8 @@ class BrokerLink:
             return
         if self._publisher.last_tag > 0 or self._watch.is_overdue(now):
             self._publisher.abort("no majority of the queue's members was seen")
+        else:
+            self._on_change(False)
 
     def _send_probe(self, now: float) -> None:
         self.flush()

@@ -4,25 +4,26 @@ from pathlib import Path
 
 import pytest
 
+from messaging.management import Members
 from messaging.publishing import BrokerState
 from tests.unit.webhook_api.fakes import FakeClock, FakePublisher
-from webhook_api.backpressure import LoadShedder, Watermarks
+from webhook_api.backpressure import LoadShedder, QueueReport, Watermarks
 from webhook_api.journal import Segment
 from webhook_api.relay import Barrier, BrokerLink, MajorityWatch
 from webhook_api.relay.link import STALL_SECONDS, StallDetector
-from webhook_api.relay.majority import LONE_PATIENCE_SECONDS
+from webhook_api.relay.majority import FRESH_SECONDS, LONE_PATIENCE_SECONDS
 
 ONE = Segment(Path("1"), size=1)
 TWO = Segment(Path("2"), size=1)
 
 
 class Linked:
-    """A link to a lone broker that is up, and its calls back."""
+    """A link to a broker that is up, alone or in a cluster, and its calls back."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, brokers=1):
         self.clock, self.publisher = FakeClock(), FakePublisher()
         self.changes, self.interrupted, self.allowances = [], [], []
-        watch = MajorityWatch(directory, brokers=1, management_addresses=0, is_needed=False)
+        watch = MajorityWatch(directory, brokers=brokers, management_addresses=1, is_needed=brokers > 1)
         shedder = LoadShedder(Watermarks(100, 50), retry_after_max=30, processes=1, clock=self.clock)
         self.link = BrokerLink(self.publisher, Barrier(), watch, shedder, self.clock)
         self.link.start(
@@ -35,6 +36,11 @@ class Linked:
     def tick(self, seconds):
         self.clock.seconds += seconds
         self.link.tick()
+
+    def report(self, seconds, online):
+        self.clock.seconds += seconds
+        members = Members(3, online, has_leader=True)
+        self.link.on_report(QueueReport(self.clock.monotonic(), 0, members, None))
 
 
 @pytest.fixture
@@ -86,6 +92,27 @@ def test_time_in_which_the_broker_does_not_read_does_not_count(linked):
     assert linked.publisher.aborted == []
     assert linked.changes == [False, True, False, True]
     assert len(linked.interrupted) == 1, "an alarm takes nothing back"
+
+
+def test_a_majority_lost_before_anything_was_published_stops_publishing_at_once(tmp_path):
+    linked = Linked(tmp_path, brokers=3)
+    linked.report(0.5, online=3)
+    linked.changes.clear()
+
+    linked.report(1.0, online=1)
+
+    assert linked.changes == [False]
+    assert linked.publisher.aborted == []
+
+
+def test_a_report_after_a_long_pause_does_not_make_up_for_those_that_are_missing(tmp_path):
+    linked = Linked(tmp_path, brokers=3)
+    linked.report(0.5, online=3)
+    linked.publisher.last_tag = 1
+
+    linked.report(FRESH_SECONDS + 0.1, online=3)
+
+    assert len(linked.publisher.aborted) == 1
 
 
 def test_a_segment_that_is_never_proven_ends_the_connection(linked):
