@@ -75,17 +75,21 @@ def create_directory(root: Path) -> tuple[Path, int]:
     token = f"{os.getpid()}-{secrets.token_hex(6)}"
     hidden = root / f".{token}"
     hidden.mkdir(parents=True, mode=0o700)
-    lock = -1
+    lock, directory = -1, hidden
     try:
         lock = os.open(hidden / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return hidden.rename(root / token), lock
+        directory = hidden.rename(root / token)
+        # Flushed segments survive a power cut only if the names of their directories do.
+        sync_directory(root)
+        sync_directory(root.parent)
     except OSError:
         if lock >= 0:
             os.close(lock)
-        (hidden / LOCK_NAME).unlink(missing_ok=True)
-        hidden.rmdir()
+        (directory / LOCK_NAME).unlink(missing_ok=True)
+        directory.rmdir()
         raise
+    return directory, lock
 
 
 def lock_directory(directory: Path) -> int | None:

@@ -174,7 +174,8 @@ class Journal:
         if self._descriptor >= 0:
             self._close_segment()
             if self.active.size == 0:
-                self.active.path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    self.active.path.unlink()
         self._own.close()
 
     def _write(self, records: bytes) -> bool:

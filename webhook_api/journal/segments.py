@@ -80,7 +80,8 @@ def _read_entry(data: bytes, offset: int) -> tuple[Entry | None, int]:
     magic, properties_size, body_size, checksum = HEADER.unpack_from(data, offset)
     middle = start + properties_size
     end = middle + body_size
-    if magic != MAGIC or end > len(data):
+    # No event is empty. After a power cut zeros may follow the magic, and the checksum of nothing is zero.
+    if magic != MAGIC or not body_size or end > len(data):
         return None, offset
     properties, body = data[start:middle], data[middle:end]
     if crc32(body, crc32(properties)) != checksum:

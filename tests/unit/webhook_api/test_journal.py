@@ -22,7 +22,7 @@ from webhook_api.journal import (
     read_segment,
 )
 from webhook_api.journal.directory import create_directory
-from webhook_api.journal.segments import HEADER
+from webhook_api.journal.segments import HEADER, MAGIC
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -177,6 +177,13 @@ def test_a_truncated_last_record_is_damage_and_the_rest_is_read(tmp_path):
         Entry(b"p", b"one"),
         Damage(HEADER.size + 4, HEADER.size + 3),
     ]
+
+
+def test_zeros_behind_a_records_first_bytes_are_damage_and_no_empty_event(tmp_path):
+    path = tmp_path / "s"
+    path.write_bytes(MAGIC + bytes(HEADER.size))
+
+    assert list(read_segment(path)) == [Damage(0, HEADER.size + 4)]
 
 
 @given(
