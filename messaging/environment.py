@@ -7,14 +7,11 @@ variable and never repeat a value: it may be a secret.
 
 import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final
 
 from messaging.errors import ConfigurationError
-from messaging.log import LEVELS
 
 SETTINGS_FILE: Final = "OM_SETTINGS_FILE"
 """Names a file that, unlike an environment, can be read again."""
@@ -41,13 +38,6 @@ class Environment:
         """Return *name* as text without surrounding white space."""
         text = self._read(name)
         return default if text is None else text
-
-    def required(self, name: str, purpose: str) -> str:
-        """Return *name* as text, which must name *purpose*."""
-        text = self.string(name)
-        if not text:
-            raise ConfigurationError(f"{name} must name {purpose}")
-        return text
 
     def strings(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Return *name* split at commas, without empty parts."""
@@ -78,7 +68,7 @@ class Environment:
             raise ConfigurationError(f"{name} must be a number of seconds of at least {minimum}")
         return value
 
-    def boolean(self, name: str, *, default: bool) -> bool:
+    def boolean(self, name: str, default: bool) -> bool:  # noqa: FBT001  # as the others
         """Return *name* as a truth value: true/false, yes/no, on/off, 1/0."""
         text = self._read(name)
         if text is None:
@@ -87,7 +77,7 @@ class Environment:
             raise ConfigurationError(f"{name} must be true or false")
         return TRUTHS[text.lower()]
 
-    def one_of(self, name: str, choices: tuple[str, ...], default: str) -> str:
+    def one_of(self, name: str, default: str, *, choices: tuple[str, ...]) -> str:
         """Return *name*, which must be one of *choices*."""
         value = self.string(name, default)
         if value not in choices:
@@ -105,42 +95,6 @@ class Environment:
         if text is None and (directory := self._variables.get("CREDENTIALS_DIRECTORY")):
             text = _read_credential(Path(directory), name)
         return (text or "").strip() or None
-
-
-def setting(name: str, read: Callable[..., Any], default: Any, *, is_secret: bool = False) -> Any:
-    """Declare a field of `Settings` with its variable.
-
-    Args:
-        name: The variable's.
-        read: A method of `Environment`, called with *name* and *default*.
-        default: The field's value if the variable is not set.
-        is_secret: Whether `repr` must not show it.
-    """
-    return field(default=default, repr=not is_secret, metadata={"variable": name, "read": read})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The settings of a process: each field is declared by `setting`."""
-
-    log_level: str = setting("OM_LOG_LEVEL", partial(Environment.one_of, choices=LEVELS), "info")
-
-    @classmethod
-    def from_environment(cls) -> Self:
-        """Read every setting, then check them together (`__post_init__`).
-
-        Raises:
-            ConfigurationError: One is missing, malformed or contradicts another; the text names it.
-        """
-        environment = Environment()
-        return cls(
-            **{
-                declared.name: declared.metadata["read"](
-                    environment, declared.metadata["variable"], default=declared.default
-                )
-                for declared in fields(cls)
-            }
-        )
 
 
 def variables_now() -> Mapping[str, str]:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from messaging.environment import Settings
 from messaging.errors import ConfigurationError
 from messaging.log import configure_logging, logger
+from messaging.settings import Settings
 
 FEEDS_PER_PATIENCE: Final = 10
 """Feeding restarts the watchdog's thread, so it is done only this often in the time that it waits."""

@@ -8,7 +8,7 @@ from typing import Any
 import webhook_api.http  # noqa: F401  # as above
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
-from messaging.setting_names import warn_of_unknown_settings
+from messaging.settings import warn_of_unknown_settings
 from webhook_api.app import Edge
 from webhook_api.extensions import load_extensions
 from webhook_api.http import Service

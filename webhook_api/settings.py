@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from messaging.broker import parameters_of
-from messaging.environment import Environment, Settings, setting
+from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import configure_logging, logger
+from messaging.settings import Settings, setting
 from webhook_api.extensions import load_extensions
 
 MEBIBYTE: Final = 1024 * 1024

@@ -10,7 +10,7 @@ import click
 from messaging.errors import EX_CONFIG, ConfigurationError, RetryLaterError
 from messaging.log import logger
 from messaging.process import configure_process_log
-from messaging.setting_names import warn_of_unknown_settings
+from messaging.settings import Settings, warn_of_unknown_settings
 from workers.bootstrap import (
     run_deliver,
     run_intake,
@@ -20,15 +20,12 @@ from workers.bootstrap import (
     run_scale,
     run_settle,
 )
-from workers.deliver import read_deliver_settings
-from workers.observe import read_observe_settings
-from workers.reconcile import read_reconcile_settings
-from workers.retain import read_retain_settings
-from workers.scale import read_scale_settings
-from workers.settings import read_intake_settings
-from workers.settle import read_settle_settings
+from workers.observe import ObserveSettings
+from workers.reconcile import ReconcileSettings
+from workers.retain import RetainSettings
+from workers.settings import DeliverSettings, IntakeSettings, ScaleSettings, SettleSettings
 
-Settings = TypeVar("Settings")
+RoleSettings = TypeVar("RoleSettings", bound=Settings)
 
 name_option = click.option(
     "--name", default=lambda: str(os.getpid()), help="Name of this worker in the broker and the log."
@@ -44,28 +41,28 @@ def main() -> None:
 @name_option
 def intake(name: str) -> None:
     """Consume events from the broker, and give each its one effect in SQL."""
-    _start(f"intake {name}", read_intake_settings, lambda settings: run_intake(settings, name=name))
+    _start(f"intake {name}", IntakeSettings, lambda settings: run_intake(settings, name=name))
 
 
 @main.command()
 @name_option
 def settle(name: str) -> None:
     """Settle conversations whose window has closed, and write the outbox."""
-    _start(f"settle {name}", read_settle_settings, lambda settings: run_settle(settings, name=name))
+    _start(f"settle {name}", SettleSettings, lambda settings: run_settle(settings, name=name))
 
 
 @main.command()
 @name_option
 def deliver(name: str) -> None:
     """Deliver the outbox to the services behind that OM_DESTINATIONS names."""
-    _start(f"deliver {name}", read_deliver_settings, lambda settings: run_deliver(settings, name=name))
+    _start(f"deliver {name}", DeliverSettings, lambda settings: run_deliver(settings, name=name))
 
 
 @main.command()
 @name_option
 def reconcile(name: str) -> None:
     """Compare with the platform's history every 15 minutes, and publish missing events."""
-    _start(f"reconcile {name}", read_reconcile_settings, lambda settings: run_reconcile(settings, name=name))
+    _start(f"reconcile {name}", ReconcileSettings, lambda settings: run_reconcile(settings, name=name))
 
 
 @main.command()
@@ -73,13 +70,13 @@ def reconcile(name: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
 def retain(name: str, *, dry_run: bool) -> None:
     """Delete what has been kept long enough, once: for a timer, daily."""
-    _start(f"retain {name}", read_retain_settings, lambda settings: run_retain(settings, dry_run=dry_run))
+    _start(f"retain {name}", RetainSettings, lambda settings: run_retain(settings, dry_run=dry_run))
 
 
 @main.command()
 def observe() -> None:
     """Serve metrics of queues, dead letters, windows and deliveries to Prometheus, at OM_METRICS_BIND."""
-    _start("observe", read_observe_settings, run_observe)
+    _start("observe", ObserveSettings, run_observe)
 
 
 @main.command()
@@ -90,16 +87,16 @@ def observe() -> None:
 )
 def scale(*, processes: bool) -> None:
     """Start and stop the intake, settle and deliver workers of this host by their backlog."""
-    _start("scale", read_scale_settings, lambda settings: run_scale(settings, as_processes=processes))
+    _start("scale", ScaleSettings, lambda settings: run_scale(settings, as_processes=processes))
 
 
-def _start(process: str, read_settings: Callable[[], Settings], run: Callable[[Settings], None]) -> None:
+def _start(process: str, settings: type[RoleSettings], run: Callable[[RoleSettings], None]) -> None:
     """Run a role until it ends; exit with 78 if its settings are unusable."""
     try:
         configure_process_log(process)
-        settings = read_settings()
+        present = settings.from_environment()
         warn_of_unknown_settings()
-        run(settings)
+        run(present)
     except ConfigurationError as error:
         logger().error("configuration_refused", reason=str(error))
         sys.exit(EX_CONFIG)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 from flask import Flask
 from sqlalchemy import Connection, Engine
@@ -18,7 +19,7 @@ from messaging.management import QueueDepths
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
 from workers.db.engine import WORKER_SESSION, DatabaseClock, check_schema, make_engine
-from workers.deliver import DeadLetterPublisher, Deliverer, DeliverSettings
+from workers.deliver import DeadLetterPublisher, Deliverer
 from workers.genesys import (
     ConversationStates,
     FailedReceipts,
@@ -44,14 +45,21 @@ from workers.scale import (
     DELIVERIES_PER_DELIVERER,
     Processes,
     Scaler,
-    ScaleSettings,
     Units,
     count_due_conversations,
     count_due_deliveries,
     make_backlog_reader,
 )
-from workers.settings import IntakeSettings
-from workers.settle import Settler, SettleSettings, Verifier
+from workers.settings import DeliverSettings, IntakeSettings, ScaleSettings, SettleSettings
+from workers.settle import Settler, Verifier
+
+HANDLER_SECONDS: Final = 25.0
+"""How long a handler may take with a batch before the worker ends and starts again; above the time limit of a
+statement. An event hangs in a batch and twice alone, so its neighbours wait for three times this and three
+starts of the worker: about 100 s for each event that hangs."""
+
+LOOK_SECONDS: Final = 5.0
+"""Between two looks of the scale role: a started worker works some seconds later anyway."""
 
 
 def run_settle(settings: SettleSettings, *, name: str) -> None:
@@ -126,7 +134,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     handlers = installed_handlers(settings.transitions)
     for warning in settings.event_filter.warnings if settings.event_filter else ():
         logger().warning("event_filter_questionable", reason=warning)
-    watchdog = Watchdog(settings.handler_seconds)
+    watchdog = Watchdog(HANDLER_SECONDS)
     intake = Intake(
         engine,
         handlers,
@@ -189,15 +197,16 @@ def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
             pass
 
 
-def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
+def run_scale(settings: ScaleSettings, *, as_processes: bool, seconds: float = LOOK_SECONDS) -> None:
     """Start and stop workers by their backlog until SIGTERM or SIGINT.
 
     Args:
         settings: Floor, ceiling and pace.
         as_processes: Start only intake workers, as children that end with this process, instead of systemd
             units.
+        seconds: Between two looks.
     """
-    depths = QueueDepths(settings.management_urls, (settings.amqp_url,))
+    depths = QueueDepths(settings.management_urls, settings.amqp_urls[:1])
     children = Processes()
     intake = children if as_processes else Units("worker")
     scalers = [Scaler("intake", settings.limits, lambda: depths.read().get(EVENTS_QUEUE), intake)]
@@ -205,7 +214,7 @@ def run_scale(settings: ScaleSettings, *, as_processes: bool) -> None:
         scalers += _scalers_by_sql(settings)
     try:
         steps = [scaler.scale for scaler in scalers]
-        Role("scale", steps, ServiceManager(), idle_seconds=settings.seconds).run()
+        Role("scale", steps, ServiceManager(), idle_seconds=seconds).run()
     finally:
         children.stop_all()
 

@@ -1,82 +1,141 @@
-"""Settings of an intake worker."""
+"""Define the settings of the roles: which variable each is read from, and what contradicts what."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
+from messaging.settings import WorkerSettings, positive, setting
+from workers.deliver import Destination, configured_destinations
 from workers.filters import Filter, FilterError, check_filter
+from workers.genesys import GenesysSettings, read_genesys_settings
 from workers.parsing import ROUTING_STATUSES
 from workers.retain import EVENT_DAYS
+from workers.scale import FleetLimits
 
-MAX_BATCH_EVENTS = 1000
+MAX_BATCH_EVENTS: Final = 1000
 """The prefetch is three batches, and a quorum queue delivers about 2,000 messages at a time."""
 
-HANDLER_SECONDS = 25.0
-"""An event hangs in a batch and twice alone, so its neighbours wait for three times this and three starts of
-the worker: about 100 s for each event that hangs."""
+EVENTS_PER_WORKER: Final = 2000
+"""Fewer than an intake worker takes in a second, so that help is started early, and with the ceiling far
+below OM_QUEUE_DEPTH_HIGH, so that all work before an event is refused."""
+
+COOLDOWN_SECONDS: Final = 300.0
+"""Longer than the time between two bursts of a usual day."""
 
 
-@dataclass(frozen=True, slots=True)
-class IntakeSettings:
-    """Settings of an intake worker.
-
-    Args:
-        amqp_urls: The broker's nodes, tried in turn.
-        database_url: PostgreSQL or SQLite.
-        transitions: The routing states whose updates are kept.
-        batch_events: Maximum events of one transaction.
-        batch_seconds: How long the first event of a batch waits for others under load.
-        handler_seconds: How long a handler may take with a batch before the worker ends and starts again.
-        handler_attempts: How often an event is processed whose handler fails.
-        event_filter: Decides which events have an effect; None: all.
-        retention_days: How long events are kept; an older event of a webhook has no effect.
-        store_typing: Whether typing is recorded, and not only counted.
-    """
-
-    amqp_urls: tuple[str, ...] = field(repr=False)
-    database_url: str = field(repr=False)
-    transitions: frozenset[str] = ROUTING_STATUSES
-    batch_events: int = 100
-    batch_seconds: float = 0.02
-    handler_seconds: float = HANDLER_SECONDS
-    handler_attempts: int = 3
-    event_filter: Filter | None = None
-    retention_days: int = EVENT_DAYS
-    store_typing: bool = False
-
-
-def read_intake_settings() -> IntakeSettings:
-    """Read the settings from the environment.
-
-    Raises:
-        ConfigurationError: A variable is missing or malformed; the text names it.
-    """
-    environment = Environment()
-    settings = IntakeSettings(
-        amqp_urls=environment.strings("OM_AMQP_URL"),
-        database_url=environment.required("OM_DATABASE_URL", "the database"),
-        transitions=frozenset(environment.strings("OM_ROUTING_TRANSITIONS", tuple(ROUTING_STATUSES))),
-        batch_events=environment.integer("OM_BATCH_EVENTS", 100, minimum=1),
-        batch_seconds=environment.seconds("OM_BATCH_SECONDS", 0.02),
-        handler_seconds=environment.seconds("OM_HANDLER_SECONDS", HANDLER_SECONDS, minimum=1.0),
-        handler_attempts=environment.integer("OM_HANDLER_ATTEMPTS", 3, minimum=1),
-        event_filter=read_event_filter(environment),
-        retention_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
-        store_typing=environment.boolean("OM_STORE_TYPING", default=False),
-    )
-    if settings.batch_events > MAX_BATCH_EVENTS:
-        raise ConfigurationError(f"OM_BATCH_EVENTS must be at most {MAX_BATCH_EVENTS}")
-    return settings
-
-
-def read_event_filter(environment: Environment) -> Filter | None:
-    """Return the filter of OM_EVENT_FILTER; None if it is not set.
+def read_event_filter(environment: Environment, name: str, default: Filter | None = None) -> Filter | None:
+    """Return the filter that is set.
 
     Raises:
         ConfigurationError: It is not a filter, or names a field that no body has.
     """
-    expression = environment.string("OM_EVENT_FILTER")
+    expression = environment.string(name)
     try:
-        return check_filter(expression) if expression else None
+        return check_filter(expression) if expression else default
     except FilterError as error:
-        raise ConfigurationError(f"OM_EVENT_FILTER: {error}") from None
+        raise ConfigurationError(f"{name}: {error}") from None
+
+
+def _read_set(environment: Environment, name: str, default: frozenset[str]) -> frozenset[str]:
+    return frozenset(environment.strings(name, tuple(default)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeSettings(WorkerSettings):
+    """Settings of an intake worker; deploy/environment.example explains each."""
+
+    amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
+    transitions: frozenset[str] = setting("OM_ROUTING_TRANSITIONS", _read_set, ROUTING_STATUSES)
+    batch_events: int = setting("OM_BATCH_EVENTS", positive, 100)
+    batch_seconds: float = setting("OM_BATCH_SECONDS", Environment.seconds, 0.02)
+    handler_attempts: int = setting("OM_HANDLER_ATTEMPTS", positive, 3)
+    event_filter: Filter | None = setting("OM_EVENT_FILTER", read_event_filter, None)
+    retention_days: int = setting("OM_RETENTION_DAYS", positive, EVENT_DAYS)
+    store_typing: bool = setting("OM_STORE_TYPING", Environment.boolean, False)
+
+    def __post_init__(self) -> None:
+        """Refuse a batch that is larger than what the broker delivers at a time."""
+        if self.batch_events > MAX_BATCH_EVENTS:
+            raise ConfigurationError(f"OM_BATCH_EVENTS must be at most {MAX_BATCH_EVENTS}")
+
+
+def _read_platform(environment: Environment, _name: str, _default: object) -> GenesysSettings | None:
+    return read_genesys_settings(environment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleSettings(WorkerSettings):
+    """Settings of a settle process; deploy/environment.example explains each."""
+
+    genesys: GenesysSettings | None = setting("OM_GENESYS_REGION", _read_platform, None)
+    give_up_seconds: float = setting(
+        "OM_ROUTING_GIVE_UP_SECONDS", partial(Environment.seconds, minimum=20.0), 600.0
+    )
+    apply_unverified_seconds: float = setting("OM_APPLY_UNVERIFIED_SECONDS", Environment.seconds, 0.0)
+
+
+def _read_destinations(environment: Environment, _name: str, _default: object) -> tuple[Destination, ...]:
+    return configured_destinations(environment)
+
+
+def _read_platform_for_receipts(
+    environment: Environment, name: str, default: GenesysSettings | None
+) -> GenesysSettings | None:
+    # Without receipts, deliver needs no credentials for the platform.
+    return read_genesys_settings(environment) if environment.strings(name) else default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverSettings(WorkerSettings):
+    """Settings of a deliver process; deploy/environment.example explains each."""
+
+    amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
+    path: str = setting("OM_DESTINATIONS", Environment.string, "")
+    destinations: tuple[Destination, ...] = setting("OM_DESTINATIONS", _read_destinations, ())
+    failed_receipts: frozenset[str] = setting("OM_FAILED_RECEIPTS", _read_set, frozenset())
+    genesys: GenesysSettings | None = setting("OM_FAILED_RECEIPTS", _read_platform_for_receipts, None)
+
+    def __post_init__(self) -> None:
+        """Refuse what is missing, and receipts that could not be sent."""
+        if not self.path:
+            raise ConfigurationError("OM_DESTINATIONS must name the file of the destinations")
+        if not self.amqp_urls:
+            raise ConfigurationError("OM_AMQP_URL must name the broker, which gets dead letters")
+        if unknown := sorted(self.failed_receipts - {destination.name for destination in self.destinations}):
+            names = ", ".join(unknown)
+            raise ConfigurationError(
+                f"OM_FAILED_RECEIPTS must name destinations of OM_DESTINATIONS, not {names}"
+            )
+        if self.failed_receipts and self.genesys is None:
+            raise ConfigurationError("OM_FAILED_RECEIPTS needs the platform: set OM_GENESYS_REGION")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleSettings(WorkerSettings):
+    """Settings of the scale role; deploy/environment.example explains each."""
+
+    amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
+    management_urls: tuple[str, ...] = setting("OM_MANAGEMENT_URL", Environment.strings, (), is_secret=True)
+    destinations: str = setting("OM_DESTINATIONS", Environment.string, "")
+    floor: int = setting("OM_SCALE_FLOOR", Environment.integer, 1)
+    ceiling: int = setting("OM_SCALE_CEILING", positive, 4)
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.floor > self.ceiling:
+            raise ConfigurationError("OM_SCALE_FLOOR must be at most OM_SCALE_CEILING")
+        if not self.amqp_urls or not self.management_urls:
+            raise ConfigurationError("OM_AMQP_URL and OM_MANAGEMENT_URL must name the broker, for the depth")
+
+    @property
+    def has_destinations(self) -> bool:
+        """Whether this host delivers."""
+        return Path(self.destinations).is_file()
+
+    @property
+    def limits(self) -> FleetLimits:
+        """Floor, ceiling and pace of each role."""
+        return FleetLimits(self.floor, self.ceiling, EVENTS_PER_WORKER, COOLDOWN_SECONDS)

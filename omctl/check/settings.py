@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from messaging.environment import Environment, file_variables, variables_now
 from messaging.errors import ConfigurationError
-from messaging.setting_names import unknown_settings
+from messaging.settings import EXAMPLE, unknown_settings
 from omctl.check.findings import Finding, Level
 from omctl.installing import Role
 from omctl.registration import read_configured
 from webhook_api.settings import FIXED, EdgeSettings
 from workers.deliver import configured_destinations
 from workers.genesys import read_genesys_settings
-from workers.settings import read_intake_settings
+from workers.settings import IntakeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 AREA: Final = "settings"
-EXAMPLE: Final = files("omctl") / "host-files" / "environment.example"
-"""Operators start from this list, and this module explains it: one text for both."""
 
 URLS: Final = ("OM_DATABASE_URL", "OM_GENESYS_API_URL")
 URL_LISTS: Final = ("OM_AMQP_URL", "OM_MANAGEMENT_URL")
@@ -64,7 +61,7 @@ def check_settings(roles: frozenset[Role] = frozenset(Role)) -> list[Finding]:
     if Role.EDGE in roles:
         readers["edge"] = EdgeSettings.from_environment
     if Role.WORKER in roles:
-        readers["intake"] = read_intake_settings
+        readers["intake"] = IntakeSettings.from_environment
         readers["destinations"] = lambda: configured_destinations(Environment())
     readers["platform"] = lambda: read_genesys_settings(Environment())
     readers["registration"] = _read_registration

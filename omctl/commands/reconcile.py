@@ -19,8 +19,8 @@ from workers.reconcile import (
     DAY_US,
     Bounds,
     EventsExchange,
+    ReconcileSettings,
     open_platform_history,
-    read_reconcile_settings,
     safe_cutoff,
 )
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from omctl.reconciliation import Findings
-    from workers.reconcile import ReconcileSettings, ReconstructedEvent
+    from workers.reconcile import ReconstructedEvent
 
 RECOVERED: Final = 3
 MISSING: Final = 4
@@ -86,7 +86,7 @@ def reconcile(
     are left out. After a mismatch the worker waits until this command has compared everything without one, or
     with --despite-mismatch.
     """
-    settings = read_reconcile_settings()
+    settings = ReconcileSettings.from_environment()
     exchange = EventsExchange(settings.amqp_urls)
     with open_database() as engine, cancellable() as cancelled:
         clock = DatabaseClock(engine)

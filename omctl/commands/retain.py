@@ -10,7 +10,7 @@ from messaging.clock import SystemClock
 from omctl.connections import friendly_errors
 from omctl.console import format_time, print_json, print_table
 from omctl.options import dry_run_option, json_option
-from workers.retain import open_database, read_retain_settings
+from workers.retain import RetainSettings, open_database
 from workers.retain import retain as delete_expired
 
 EXAMPLES = """\b
@@ -31,7 +31,7 @@ def retain(*, dry_run: bool, as_json: bool) -> None:
     delivered stay, with their bodies. Each transaction deletes 1,000 rows, so the command may run beside the
     workers and be interrupted. Run it daily; `python -m workers retain` is the same for a timer.
     """
-    settings = read_retain_settings()
+    settings = RetainSettings.from_environment()
     with friendly_errors(), open_database(settings) as engine:
         days = {"payload_days": settings.payload_days, "event_days": settings.event_days}
         expired = list(delete_expired(engine, SystemClock().now_us(), **days, dry_run=dry_run))

@@ -24,6 +24,11 @@ import time
 import sqlalchemy
 from sqlalchemy.exc import NoResultFound
 
+import workers.bootstrap
+
+# A hang differs from a slow handler after seconds.
+workers.bootstrap.HANDLER_SECONDS = 5.0
+
 
 def handle(connection, events, _now_us):
     for each in events:

@@ -40,9 +40,7 @@ def everything_in_the_way(stand):
     package = sick_handlers.install(stand.directory / workers.HANDLERS)
     through_the_proxy = stand.worker_proxy.url(stand.broker.amqp_url)
     stand.edge.reconfigure(OM_AMQP_URL=stand.edge_proxy.url(stand.broker.amqp_url))
-    stand.reconfigure_workers(
-        OM_AMQP_URL=through_the_proxy, PYTHONPATH=f"{stand.product.sources}:{package}", **workers.PATIENCE
-    )
+    stand.reconfigure_workers(OM_AMQP_URL=through_the_proxy, PYTHONPATH=f"{stand.product.sources}:{package}")
     yield
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from messaging.setting_names import KNOWN
+from messaging.settings import known_settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "environment.example"
@@ -33,7 +33,7 @@ def test_every_variable_that_the_code_reads_is_listed_and_no_other():
 
 
 def test_every_variable_is_named_among_the_known_ones():
-    assert variables_read() == KNOWN
+    assert variables_read() == known_settings()
 
 
 def test_no_variable_is_listed_twice():

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from messaging.setting_names import unknown_settings
+from messaging.settings import unknown_settings
 
 ROOT = Path(__file__).parents[2]
 PLACES = ("README.md", "docs", "deploy", "docker")

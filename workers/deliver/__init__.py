@@ -4,11 +4,9 @@ from workers.deliver.dead_letters import DeadLetterPublisher
 from workers.deliver.deliverer import Deliverer
 from workers.deliver.destinations import (
     EVENT_TYPES,
-    DeliverSettings,
     Destination,
     compute_digest,
     configured_destinations,
-    read_deliver_settings,
 )
 from workers.deliver.outcome import Outcome
 from workers.deliver.subscriptions import (

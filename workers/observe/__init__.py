@@ -7,4 +7,4 @@ from workers.observe.overview import Probes, open_probes
 from workers.observe.page import make_app
 from workers.observe.probe import Probe
 from workers.observe.server import serve
-from workers.observe.settings import OBSERVER_SESSION, ObserveSettings, read_observe_settings
+from workers.observe.settings import OBSERVER_SESSION, ObserveSettings

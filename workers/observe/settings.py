@@ -1,11 +1,12 @@
-"""Read the settings of the observe role."""
+"""Define the settings of the observe role."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
+from messaging.settings import WorkerSettings, setting
 
 OBSERVER_SESSION: Final[Mapping[str, str]] = {
     # A scrape delays no other transaction, and Prometheus gives up on one that takes longer than 10 s.
@@ -20,42 +21,33 @@ OBSERVER_SESSION: Final[Mapping[str, str]] = {
 """Options of its PostgreSQL sessions."""
 
 
-@dataclass(frozen=True, slots=True)
-class ObserveSettings:
-    """What the observe role needs; `edge` is the OM_BIND of this host's edge, `host:port` our own address."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveSettings(WorkerSettings):
+    """Settings of the observe role; `edge` is where this host's edge listens, `bind` our own address."""
 
-    database_url: str = field(repr=False)
-    amqp_urls: tuple[str, ...] = field(repr=False)
-    management_urls: tuple[str, ...] = field(repr=False)
-    edge: str = "127.0.0.1:8080"
-    host: str = "127.0.0.1"
-    port: int = 9464
+    amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
+    management_urls: tuple[str, ...] = setting("OM_MANAGEMENT_URL", Environment.strings, (), is_secret=True)
+    edge: str = setting("OM_BIND", Environment.string, "127.0.0.1:8080")
+    bind: str = setting("OM_METRICS_BIND", Environment.string, "127.0.0.1:9464")
+
+    def __post_init__(self) -> None:
+        """Refuse a missing broker and a malformed address."""
+        if not self.amqp_urls:
+            raise ConfigurationError("OM_AMQP_URL must name the broker")
+        if not self.host or not self.bind.rpartition(":")[2].isdecimal():
+            raise ConfigurationError("OM_METRICS_BIND must be host:port")
+
+    @property
+    def host(self) -> str:
+        """Where to listen."""
+        return self.bind.rpartition(":")[0]
+
+    @property
+    def port(self) -> int:
+        """The port to listen at."""
+        return int(self.bind.rpartition(":")[2])
 
     @property
     def is_edge_reachable(self) -> bool:
         """Whether the edge listens at host:port, and not at a socket file."""
         return not self.edge.startswith(("unix:", "fd:"))
-
-
-def read_observe_settings() -> ObserveSettings:
-    """Read the settings from the environment.
-
-    Raises:
-        ConfigurationError: A variable is missing or malformed; the message names it.
-    """
-    environment = Environment()
-    bind = environment.string("OM_METRICS_BIND", "127.0.0.1:9464")
-    host, _, port = bind.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigurationError("OM_METRICS_BIND must be host:port")
-    settings = ObserveSettings(
-        database_url=environment.string("OM_DATABASE_URL"),
-        amqp_urls=environment.strings("OM_AMQP_URL"),
-        management_urls=environment.strings("OM_MANAGEMENT_URL"),
-        edge=environment.string("OM_BIND", "127.0.0.1:8080"),
-        host=host,
-        port=int(port),
-    )
-    if not settings.database_url or not settings.amqp_urls:
-        raise ConfigurationError("OM_DATABASE_URL and OM_AMQP_URL must name the database and the broker")
-    return settings

@@ -7,4 +7,4 @@ from workers.reconcile.platform_history import PlatformHistory
 from workers.reconcile.publishing import EventsExchange
 from workers.reconcile.reconciler import Reconciler
 from workers.reconcile.reconstruction import ReconstructedEvent
-from workers.reconcile.settings import ReconcileSettings, open_platform_history, read_reconcile_settings
+from workers.reconcile.settings import ReconcileSettings, open_platform_history

@@ -33,7 +33,7 @@ from workers.reconcile.check import CheckResult
 from workers.reconcile.comparison import Comparison, ProgressRecord
 from workers.reconcile.platform_history import MAX_COUNTS, PlatformHistory
 from workers.reconcile.publishing import EventsExchange, message_id_for
-from workers.reconcile.settings import ReconcileSettings
+from workers.reconcile.settings import INTERVAL_US, ReconcileSettings
 
 REFUSED_SECONDS: Final = 60.0
 """An operator has to correct rights or credentials; asking more often does not help."""
@@ -98,7 +98,7 @@ class Reconciler:
 
     def _begin(self) -> Reconciliation | None:
         watermarks, now_us = transact(self._engine, read_watermarks), self._clock.now_us()
-        if not is_due(watermarks, now_us, self._settings.interval_us):
+        if not is_due(watermarks, now_us, INTERVAL_US):
             return None
         to_us = safe_cutoff(self._engine, self._exchange, now_us)
         from_us = compare_from(watermarks, now_us, self._settings.horizon_us)
@@ -188,7 +188,7 @@ class Reconciler:
 
         Once the next comparison is due, conversations whose counts agree are not read any more.
         """
-        is_late = self._clock.now_us() >= reconciliation.started_us + self._settings.interval_us
+        is_late = self._clock.now_us() >= reconciliation.started_us + INTERVAL_US
         started_us, since = reconciliation.started_us, moment_of(reconciliation.compared_from_us)
         unread = transact(self._engine, select_unread, started_us, since, 1, skip, only_differing=is_late)
         return unread[0] if unread else None

@@ -6,6 +6,5 @@ from workers.retain.retaining import (
     Expired,
     RetainSettings,
     open_database,
-    read_retain_settings,
     retain,
 )

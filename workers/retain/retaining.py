@@ -3,15 +3,15 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from messaging.environment import Environment
 from messaging.log import logger
+from messaging.settings import WorkerSettings, positive, setting
 from workers.db.engine import make_engine, transact
 from workers.deliver import abandon_old
 from workers.parsing import moment_of
@@ -34,27 +34,12 @@ RETENTION_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
 """PostgreSQL's settings for statements that may read a whole table, and take their time."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetainSettings:
-    """Settings of the retain role; deploy/environment.example describes them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetainSettings(WorkerSettings):
+    """Settings of the retain role; deploy/environment.example explains each."""
 
-    database_url: str = field(repr=False)
-    payload_days: int = PAYLOAD_DAYS
-    event_days: int = EVENT_DAYS
-
-
-def read_retain_settings() -> RetainSettings:
-    """Read the settings from the environment.
-
-    Raises:
-        ConfigurationError: A variable is missing or malformed; the text names it.
-    """
-    environment = Environment()
-    return RetainSettings(
-        database_url=environment.required("OM_DATABASE_URL", "the database"),
-        payload_days=environment.integer("OM_PAYLOAD_RETENTION_DAYS", PAYLOAD_DAYS, minimum=1),
-        event_days=environment.integer("OM_RETENTION_DAYS", EVENT_DAYS, minimum=1),
-    )
+    payload_days: int = setting("OM_PAYLOAD_RETENTION_DAYS", positive, PAYLOAD_DAYS)
+    event_days: int = setting("OM_RETENTION_DAYS", positive, EVENT_DAYS)
 
 
 @contextmanager

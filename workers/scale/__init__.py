@@ -13,4 +13,3 @@ from workers.scale.scaler import (
     decide,
     make_backlog_reader,
 )
-from workers.scale.settings import ScaleSettings, read_scale_settings

@@ -29,9 +29,6 @@ BLOCKED = (
 LOCK = text("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
 DELIVERIES = "SELECT max(deliveries) FROM processed_events WHERE body_sha256 = :digest"
 REASON = "SELECT count(*) FROM dead_letters WHERE body_sha256 = :digest AND code = :code"
-PATIENCE = {"OM_HANDLER_SECONDS": "5"}
-"""So that a hang is told from a slow handler in seconds."""
-
 HANDLERS = "handlers"
 """The directory of the sick handlers, in the stand's."""
 
@@ -65,12 +62,10 @@ def with_sick_handlers(stand: Stand) -> Iterator[None]:
     """Install a handler that obeys marked events."""
     sources = stand.product.sources
     package = sick_handlers.install(stand.directory / HANDLERS)
-    stand.reconfigure_workers(PYTHONPATH=f"{sources}:{package}", **PATIENCE)
+    stand.reconfigure_workers(PYTHONPATH=f"{sources}:{package}")
     try:
         yield
     finally:
-        for worker in stand.workers:
-            worker.environment = {n: v for n, v in worker.environment.items() if n not in PATIENCE}
         stand.reconfigure_workers(PYTHONPATH=str(sources))
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 from messaging.errors import ConfigurationError
-from workers.deliver import Destination, read_deliver_settings
+from workers.deliver import Destination
 from workers.deliver.destinations import compute_digest, read_destinations
+from workers.settings import DeliverSettings
 
 SECRET = "whsec_Y29uc3RydWN0ZWQtc2VjcmV0"
 CRM = f"""
@@ -132,7 +133,7 @@ def test_the_role_names_a_missing_setting(monkeypatch, tmp_path, missing):
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert [destination.name for destination in read_deliver_settings().destinations] == ["crm"]
+    assert [destination.name for destination in DeliverSettings.from_environment().destinations] == ["crm"]
     monkeypatch.delenv(missing)
     with pytest.raises(ConfigurationError, match=f"{missing} must name"):
-        read_deliver_settings()
+        DeliverSettings.from_environment()

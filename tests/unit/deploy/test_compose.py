@@ -11,13 +11,10 @@ from omctl.installing.broker import USERS
 from tests.machines.stand_ins import TARGETS
 from webhook_api.settings import EdgeSettings
 from workers.__main__ import main
-from workers.deliver import read_deliver_settings
-from workers.observe import read_observe_settings
-from workers.reconcile import read_reconcile_settings
-from workers.retain import read_retain_settings
-from workers.scale import read_scale_settings
-from workers.settings import read_intake_settings
-from workers.settle import read_settle_settings
+from workers.observe import ObserveSettings
+from workers.reconcile import ReconcileSettings
+from workers.retain import RetainSettings
+from workers.settings import DeliverSettings, IntakeSettings, ScaleSettings, SettleSettings
 
 DOCKER = Path(__file__).parents[3] / "docker"
 TEXT = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
@@ -25,14 +22,14 @@ BLOCK = re.compile(r"^  (\w+):\n((?:    .*\n|\n|  #.*\n)+)", re.MULTILINE)
 SERVICES = dict(BLOCK.findall(TEXT.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0]))
 READERS = {
     "edge": [EdgeSettings.from_environment],
-    "intake": [read_intake_settings],
+    "intake": [IntakeSettings.from_environment],
     # Its workers are its children and have its environment.
-    "scale": [read_scale_settings, read_intake_settings],
-    "settle": [read_settle_settings],
-    "deliver": [read_deliver_settings],
-    "reconcile": [read_reconcile_settings],
-    "retain": [read_retain_settings],
-    "observe": [read_observe_settings],
+    "scale": [ScaleSettings.from_environment, IntakeSettings.from_environment],
+    "settle": [SettleSettings.from_environment],
+    "deliver": [DeliverSettings.from_environment],
+    "reconcile": [ReconcileSettings.from_environment],
+    "retain": [RetainSettings.from_environment],
+    "observe": [ObserveSettings.from_environment],
 }
 VALUES = {
     "OM_AMQP_URL": "amqp://user:word@rabbitmq:5672/%2F",

@@ -87,7 +87,7 @@ def test_a_credential_that_is_not_there_counts_as_not_set(monkeypatch, tmp_path,
         lambda env: env.integer(NAME, 1),
         lambda env: env.seconds(NAME, 1.0),
         lambda env: env.boolean(NAME, default=True),
-        lambda env: env.one_of(NAME, ("a", "b"), "a"),
+        lambda env: env.one_of(NAME, "a", choices=("a", "b")),
     ],
 )
 def test_a_malformed_value_is_named_and_not_repeated(monkeypatch, read):

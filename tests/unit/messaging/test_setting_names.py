@@ -5,7 +5,7 @@ import os
 import pytest
 from structlog.testing import capture_logs
 
-from messaging.setting_names import unknown_settings, warn_of_unknown_settings
+from messaging.settings import unknown_settings, warn_of_unknown_settings
 
 
 @pytest.mark.parametrize("name", ["OM_BATCH_EVENTS", "OM_WEBHOOK_SECRETS_FILE", "PATH", "OMELETTE"])

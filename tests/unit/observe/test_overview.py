@@ -86,7 +86,7 @@ def test_what_no_query_answered_is_unknown():
 
 
 def test_an_edge_at_a_socket_file_is_not_asked():
-    settings = ObserveSettings("", ("amqp://localhost/",), (), edge="unix:/run/edge.sock")
+    settings = ObserveSettings(amqp_urls=("amqp://localhost/",), edge="unix:/run/edge.sock")
     engine = make_engine("sqlite://")
 
     assert open_probes(settings, engine, None).edge is None
@@ -100,7 +100,7 @@ def test_an_edge_at_a_socket_file_is_not_asked():
     ],
 )
 def test_a_malformed_address_is_refused_before_the_server_starts(database, broker, name):
-    settings = ObserveSettings(database, (broker,), (), host="192.0.2.1")
+    settings = ObserveSettings(database_url=database, amqp_urls=(broker,), bind="192.0.2.1:9464")
 
     with pytest.raises(ConfigurationError, match=name):
         run_observe(settings)

@@ -6,7 +6,7 @@ import string
 import pytest
 from click.testing import CliRunner
 
-from messaging.setting_names import KNOWN
+from messaging.settings import known_settings
 from omctl.check.settings import HIDDEN, explain_settings, find_source, redact_url, redact_urls
 from omctl.commands.check import check
 
@@ -15,7 +15,7 @@ SECRET = "constructed-secret-0123456789"
 
 @pytest.fixture
 def settings(monkeypatch, tmp_path):
-    for name in KNOWN:
+    for name in known_settings():
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "OM_DATABASE_URL").write_text("postgresql://u:hidden@db/om")
     (tmp_path / "settings").write_text("OM_HANDLER_ATTEMPTS=5\nOM_BATCH_SECONDS=\nOM_BIND=127.0.0.1:9000\n")
@@ -33,7 +33,7 @@ def settings(monkeypatch, tmp_path):
 
 
 def test_every_setting_is_explained_with_what_applies_a_new_value(settings):
-    assert set(settings) == KNOWN
+    assert set(settings) == known_settings()
     assert all(len(setting.text) > 20 and setting.applied_by for setting in settings.values())
 
 
@@ -69,7 +69,7 @@ def test_the_command_checks_nothing_else(settings):
 
     names = [setting["name"] for setting in json.loads(result.output)["settings"]]
     assert result.exit_code == 0
-    assert set(names) == KNOWN
+    assert set(names) == known_settings()
 
 
 def test_the_settings_are_shown_without_secrets(settings):

@@ -84,7 +84,7 @@ def clock():
 @pytest.fixture
 def reconciler(engine, history, clock):
     genesys = GenesysSettings("https://api.example", "https://login.example", "client", "a-secret")
-    settings = ReconcileSettings(genesys, (), "")
+    settings = ReconcileSettings(genesys=genesys)
     return Reconciler(engine, clock, history, exchange=NoExchange(), settings=settings, holder="one")
 
 

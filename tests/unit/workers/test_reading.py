@@ -12,7 +12,7 @@ from workers.filters import check_filter
 from workers.intake.outcome import Parsed, Refused
 from workers.intake.reading import PREFETCH_STEP, Reader
 from workers.parsing import CONVERSATION_NEW
-from workers.settings import read_intake_settings
+from workers.settings import IntakeSettings
 
 
 def delivered(tag, **more):
@@ -109,4 +109,4 @@ def test_a_filter_that_names_no_field_refuses_the_start_by_the_variables_name(mo
     monkeypatch.setenv("OM_EVENT_FILTER", "chanel.type == 'custom'")
 
     with pytest.raises(ConfigurationError, match=r"OM_EVENT_FILTER: chanel .* channel\.type"):
-        read_intake_settings()
+        IntakeSettings.from_environment()

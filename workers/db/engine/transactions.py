@@ -24,7 +24,7 @@ SCHEMA_REVISION: Final = "0001"
 
 WORKER_SESSION: Final[Mapping[str, str]] = {
     # A statement or a lock that takes longer is an outage, and the deliveries are held. Below
-    # OM_HANDLER_SECONDS, so that a slow statement of a handler does not end its worker.
+    # HANDLER_SECONDS (workers/bootstrap.py), so that a slow statement of a handler does not end its worker.
     "statement_timeout": "20s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",

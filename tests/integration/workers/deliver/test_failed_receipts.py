@@ -13,9 +13,10 @@ from tests.integration.workers.deliver.stand import Stand
 from tests.integration.workers.events import deliver, payload_of, said
 from tests.servers import LOOPBACK, free_port
 from tests.services import declare_topology
-from workers.deliver import DeadLetterPublisher, read_deliver_settings
+from workers.deliver import DeadLetterPublisher
 from workers.genesys import FailedReceipts, GenesysClient, GenesysSettings, RequestBudget
 from workers.genesys.failed_receipts import MAX_ATTEMPTS
+from workers.settings import DeliverSettings
 
 TEXT = payload_of("genesys/text")
 OUTCOMES = "SELECT destination, outcome, attempts FROM failed_receipts"
@@ -212,4 +213,4 @@ def test_a_destination_that_there_is_not_refuses_the_start(monkeypatch, tmp_path
         monkeypatch.setenv(name, value)
 
     with pytest.raises(ConfigurationError, match="OM_FAILED_RECEIPTS"):
-        read_deliver_settings()
+        DeliverSettings.from_environment()

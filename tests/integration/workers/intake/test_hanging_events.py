@@ -18,13 +18,14 @@ from tests.integration.workers.events import said
 
 PATIENCE_SECONDS = 60.0
 HANDLER_SECONDS = 3
-SETTINGS = {"OM_HANDLER_SECONDS": str(HANDLER_SECONDS), "OM_LOG_LEVEL": "info"}
 
-HANDLER = """
+HANDLER = f"""
 import re
 import time
 
-from sqlalchemy import text
+import workers.bootstrap
+
+workers.bootstrap.HANDLER_SECONDS = {HANDLER_SECONDS}
 
 
 def handle(connection, events, _now_us):
@@ -36,7 +37,7 @@ def handle(connection, events, _now_us):
                 pass
         if each.event.text == "hold the interpreter":
             re.match("(a+)+$", "a" * 40 + "b")
-    return {}
+    return {{}}
 """
 
 FILES = {
@@ -66,7 +67,6 @@ def start(vhost, migrated_url, tmp_path, log):
         "OM_AMQP_URL": vhost.amqp_url,
         "OM_DATABASE_URL": migrated_url,
         "PYTHONPATH": f"{tmp_path / 'package'}:{sources}",
-        **SETTINGS,
     }
     started = []
 

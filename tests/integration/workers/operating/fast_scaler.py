@@ -1,14 +1,22 @@
 """Run the scale role with short times, as `python -m workers scale` does with its own."""
 
 import sys
-from dataclasses import replace
 
 from messaging.log import configure_logging
 from workers.bootstrap import run_scale
-from workers.scale import read_scale_settings
+from workers.scale import FleetLimits
+from workers.settings import ScaleSettings
+
+
+class FastSettings(ScaleSettings):
+    """With a low threshold and a short cool-down."""
+
+    @property
+    def limits(self):
+        return FleetLimits(self.floor, self.ceiling, events_per_worker=500, cooldown=1.0)
+
 
 if __name__ == "__main__":
     configure_logging("info", process="scale")
-    settings = read_scale_settings()
-    limits = replace(settings.limits, events_per_worker=500, cooldown=1.0)
-    run_scale(replace(settings, limits=limits, seconds=0.2), as_processes="--processes" in sys.argv)
+    settings = FastSettings.from_environment()
+    run_scale(settings, as_processes="--processes" in sys.argv, seconds=0.2)

@@ -31,7 +31,7 @@ def make_reconciler(  # noqa: PLR0917  # fixtures
 
     def make(holder="one", amqp_url=vhost.amqp_url):
         genesys = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET, REQUESTS_PER_MINUTE)
-        settings = ReconcileSettings(genesys, (vhost.amqp_url,), migrated_url)
+        settings = ReconcileSettings(genesys=genesys)
         history = open_platform_history(genesys, engine, clock)
         exchange = EventsExchange((amqp_url,))
         return Reconciler(engine, clock, history, exchange=exchange, settings=settings, holder=holder)

@@ -159,7 +159,7 @@ def test_what_is_missing_is_found_within_one_interval_and_the_limit(engine, orga
     client = InProcessClient(organisation, budget, clock, settle)
     exchange = Exchange(clock)
     genesys = GenesysSettings("http://127.0.0.1", "http://127.0.0.1", "client", "secret", LIMIT)
-    settings = ReconcileSettings(genesys, (), "sqlite://")
+    settings = ReconcileSettings(genesys=genesys)
     history = PlatformHistory(client)
     reconciler = Reconciler(engine, clock, history, exchange=exchange, settings=settings, holder="one")
     while reconciler.reconcile():

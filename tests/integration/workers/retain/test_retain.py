@@ -25,7 +25,7 @@ from workers.db.reconcile import (
     update_reconciliation,
 )
 from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
-from workers.retain import read_retain_settings, retain
+from workers.retain import RetainSettings, retain
 from workers.retain.retaining import BATCH_ROWS
 
 
@@ -151,7 +151,7 @@ def test_a_malformed_retention_is_refused_by_name(monkeypatch, name, days):
     monkeypatch.setenv(name, days)
 
     with pytest.raises(ConfigurationError, match=name):
-        read_retain_settings()
+        RetainSettings.from_environment()
 
 
 def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):

@@ -1,0 +1,99 @@
+"""Declare settings as fields, each with its variable, and find OM_ variables that are no settings."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any, Final, Self
+
+from messaging.environment import PREFIX, Environment, variables_now
+from messaging.errors import ConfigurationError
+from messaging.log import LEVELS, logger
+
+EXAMPLE: Final = files("omctl") / "host-files" / "environment.example"
+"""Lists and explains every setting; a test compares it with the fields."""
+
+positive: Final = partial(Environment.integer, minimum=1)
+
+
+def required(purpose: str) -> Callable[[Environment, str, Any], Any]:
+    """Return a reader of a text that must be set; *purpose* says what it names."""
+
+    def read(environment: Environment, name: str, default: str) -> str:
+        if text := environment.string(name, default):
+            return text
+        raise ConfigurationError(f"{name} must name {purpose}")
+
+    return read
+
+
+def setting(name: str, read: Callable[..., Any], default: Any, *, is_secret: bool = False) -> Any:
+    """Declare a field of `Settings` with its variable.
+
+    Args:
+        name: The variable's.
+        read: Called with an `Environment`, *name* and *default*; a method of `Environment` as a rule.
+        default: The field's value if the variable is not set.
+        is_secret: Whether `repr` must not show it.
+    """
+    return field(default=default, repr=not is_secret, metadata={"variable": name, "read": read})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of a process: each field is declared by `setting`."""
+
+    log_level: str = setting("OM_LOG_LEVEL", partial(Environment.one_of, choices=LEVELS), "info")
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read every setting, then check them together (`__post_init__`).
+
+        Raises:
+            ConfigurationError: One is missing, malformed or contradicts another; the text names it.
+        """
+        environment = Environment()
+        return cls(
+            **{
+                declared.name: declared.metadata["read"](
+                    environment, declared.metadata["variable"], declared.default
+                )
+                for declared in fields(cls)
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings(Settings):
+    """The settings of a role behind the broker; deploy/environment.example explains each."""
+
+    database_url: str = setting("OM_DATABASE_URL", required("the database"), "", is_secret=True)
+
+
+@cache
+def known_settings() -> frozenset[str]:
+    """Return the name of every setting."""
+    return frozenset(re.findall(rf"^#?({PREFIX}[A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def unknown_settings(names: Iterable[str]) -> dict[str, str]:
+    """Return each unknown OM_ variable among *names*, with a warning about it."""
+    return {
+        name: _advise(name)
+        for name in sorted(names)
+        if name.startswith(PREFIX) and not {name, name.removesuffix("_FILE")} & known_settings()
+    }
+
+
+def warn_of_unknown_settings() -> None:
+    """Log the unknown OM_ variables of this process's environment; call it once at the start."""
+    for advice in unknown_settings(variables_now()).values():
+        logger().warning("setting_unknown", reason=advice)
+
+
+def _advise(name: str) -> str:
+    similar = difflib.get_close_matches(name.removesuffix("_FILE"), known_settings(), n=1, cutoff=0.8)
+    question = f" Did you mean {similar[0]}?" if similar else ""
+    return f"Unknown setting {name} is ignored.{question}"
