@@ -36,6 +36,10 @@ NORMAL_SECONDS: Final = 12.0
 Clock: TypeAlias = Callable[[float], float]
 """Returns what a clock shows at a moment of the machine's, in monotonic seconds."""
 
+MODEST_RATE: Final = 30.0
+"""Good and bad events a second. Everything behind the outbox takes five times as many alone on two cores, so
+that good events wait for the fault and not for the machine."""
+
 MIN_EVENTS: Final = 3
 EVERY: Final = 10
 """One conversation in ten stays good in the faults that choose by conversation."""

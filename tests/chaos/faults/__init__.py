@@ -26,7 +26,7 @@ from tests.chaos.faults import (
     workers,
 )
 from tests.chaos.scene import ANSWERED_AT_LAST, ANYTHING, Fault, Form
-from tests.chaos.waits import Good, is_no_update
+from tests.chaos.waits import MODEST_RATE, Good, is_no_update
 
 BOTH: Final = ("postgresql", "sqlite")
 REFUSED_BY_THE_JOURNAL: Final = ANSWERED_AT_LAST | {503}
@@ -262,7 +262,7 @@ _FAULTS: Final = (
             Form(
                 clock.one_host_is_an_hour_ahead,
                 (15.0, 20.0),
-                good=Good(2.0, is_no_update, DESTINATION),
+                good=Good(2.0, is_no_update, DESTINATION, MODEST_RATE),
             ),
         ),
         rounds=1,

@@ -10,7 +10,7 @@ import pika
 from tests.chaos.behind import DESTINATION
 from tests.chaos.broker_view import EXCHANGE
 from tests.chaos.scene import Fault, Form
-from tests.chaos.waits import Good, is_no_update
+from tests.chaos.waits import MODEST_RATE, Good, is_no_update
 from tests.stand.ledger import digest_of
 from tests.stand.load import Load
 from tests.stand.order import Order
@@ -152,7 +152,13 @@ FAULTS: Final = (
     Fault(
         40,
         "headers that cannot be stored",
-        (Form(headers_that_cannot_be_stored, (10.0, 12.0), good=Good(2.0, is_no_update, DESTINATION)),),
+        (
+            Form(
+                headers_that_cannot_be_stored,
+                (10.0, 12.0),
+                good=Good(2.0, is_no_update, DESTINATION, MODEST_RATE),
+            ),
+        ),
         rounds=1,
         stands=("behind",),
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tests.chaos.behind import DESTINATION
 from tests.chaos.faults.behind import behind_of
 from tests.chaos.scene import Fault, Form
-from tests.chaos.waits import EVERY, Good, is_no_update
+from tests.chaos.waits import EVERY, MODEST_RATE, Good, is_no_update
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ def the_platform_forbids_some(scene: Scene) -> Iterator[None]:
     yield
 
 
-_GOOD: Final = Good(2.0, is_no_update, DESTINATION)
+_GOOD: Final = Good(2.0, is_no_update, DESTINATION, MODEST_RATE)
 
 FAULTS: Final = (
     Fault(
