@@ -108,7 +108,7 @@ def lease(
     # itself among those found.
     first = [first_id for outbox_id, first_id in found if outbox_id == first_id]
     ids = list(dict.fromkeys([*first, *(first_id for _, first_id in found)]))[:conversations]
-    locked = lock(connection, destination, ids, now_us)
+    locked = lock(connection, destination, ids, now_us) if ids else []
     if not locked:
         return []
     count = max(MIN_RUN_EVENTS, events // len(locked))
