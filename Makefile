@@ -17,11 +17,13 @@ BENCH ?=
 QUESTIONS ?=
 # Options of the installation, such as INSTALL="--server-name hooks.example.com --workers 4"
 INSTALL ?=
+# Schedules of a simulation
+SEEDS ?= 200000
 # Minutes of a soak
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model chaos chaos-sabotage soak bench bench-quick questions docs diagrams profile
+.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model simulate chaos chaos-sabotage soak bench bench-quick questions docs diagrams profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -102,6 +104,9 @@ sizes: install ## Print the sizes of the project beside their limits
 
 model: install ## Check the protocol in every order of its steps, and find every known defect: two minutes
 	@$(BIN)/python -m tests.model
+
+simulate: install ## Run the edge on a simulated host and broker by 200,000 seeds, or SEEDS=number: ten minutes on an idle machine
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 chaos: install ## Break a running service in every way, prove each fault, and look for losses: half an hour
 	@$(BIN)/python -m tests.chaos --json docs/chaos/results.json $(CHAOS)

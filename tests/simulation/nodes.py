@@ -1,0 +1,68 @@
+"""Files and directories of the in-memory file system, and what of them a power cut keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import random
+
+
+@dataclass(slots=True, eq=False)
+class File:
+    """Content, and how much of it was flushed; `lost` are ranges whose flush has failed."""
+
+    data: bytearray = field(default_factory=bytearray)
+    flushed: int = 0
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    locked_by: int | None = None
+    changed_at: float = 0.0
+    is_link: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Directory:
+    """Names as processes see them, and as the disk has them."""
+
+    entries: dict[str, Any] = field(default_factory=dict)
+    durable: dict[str, Any] = field(default_factory=dict)
+
+
+Change = tuple[Directory, str, Any]
+"""A directory, a name in it, and the file or directory of that name from now on, or None."""
+
+
+def set_name(names: dict[str, Any], name: str, node: object) -> None:
+    """Set a name, or remove it."""
+    if node is None:
+        names.pop(name, None)
+    else:
+        names[name] = node
+
+
+def flush(changes: tuple[Change, ...]) -> None:
+    """Bring changes of names to the disk."""
+    for directory, name, node in changes:
+        set_name(directory.durable, name, node)
+
+
+def restore(directory: Directory, random: random.Random) -> None:
+    """Go back to what the disk has."""
+    directory.entries = dict(directory.durable)
+    for node in directory.entries.values():
+        if type(node) is Directory:
+            restore(node, random)
+        else:
+            _tear(node, random)
+
+
+def _tear(file: File, random: random.Random) -> None:
+    """Keep what was flushed and a random part of the rest, some of it as zeros."""
+    size = random.randint(file.flushed, len(file.data))
+    zeros = random.randint(file.flushed, size)
+    for start, end in [*file.lost, (zeros, size)]:
+        file.data[start:end] = bytes(min(end, len(file.data)) - min(start, len(file.data)))
+    del file.data[size:]
+    file.flushed, file.locked_by = size, None
+    file.lost.clear()

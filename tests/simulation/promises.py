@@ -1,0 +1,115 @@
+"""Watch the promises of the edge while a world runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.broker import NAME
+from tests.simulation.nodes import Directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.simulation.nodes import File
+    from tests.simulation.paths import SimulatedPath
+    from tests.simulation.process import EdgeProcess
+    from tests.simulation.world import World
+
+AMPLE_BYTES = 1 << 24
+"""A journal that no schedule fills."""
+
+OVERLOAD_SECONDS = 4.0
+"""A probe and a poll have counted a deep queue by then."""
+
+
+class Promises:
+    """An event answered 200 is in a journal, in the queue or set aside; a refusal has a reason.
+
+    `answered`: names of events answered 200. `broken`: the first broken promise.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.answered: set[bytes] = set()
+        self.refused = 0
+        self.broken: str | None = None
+
+    def fail(self, text: str) -> None:
+        """Keep the first broken promise."""
+        self._world.note("BROKEN: %s", text)
+        self.broken = self.broken or text
+
+    def on_response(self, process: EdgeProcess, body: bytes, is_durable: bool) -> None:  # noqa: FBT001  # as told
+        """Check a response: 200 only to what is in the journal."""
+        name = _name_of(body)
+        self._world.note("edge %d answers %s %d", process.number, name.decode(), 200 if is_durable else 503)
+        if not is_durable:
+            self.on_refused(process, 503, is_full=True)
+            return
+        self.answered.add(name)
+        if name not in self._world.broker.kept and name not in self.journalled(
+            durably=self._world.setting.fsync
+        ):
+            self.fail(f"{name.decode()} is answered 200 and in no journal")
+        self._check_pressure(process)
+
+    def _check_pressure(self, process: EdgeProcess) -> None:
+        """Check that a request may be answered 200 at the queue's depth."""
+        world = self._world
+        is_deep = world.deep_since is not None and world.now - world.deep_since > OVERLOAD_SECONDS
+        if is_deep and world.is_polling and process.is_connected and not world.broker.is_blocked:
+            self.fail("requests are answered 200 while the queue is too deep")
+
+    def on_refused(self, process: EdgeProcess, status: int, *, is_full: bool) -> None:
+        """Check a refusal: 503 only if the disk or the limit refuses."""
+        self.refused += 1
+        self._world.note("edge %d answers %d", process.number, status)
+        if (
+            is_full
+            and self._world.setting.max_bytes >= AMPLE_BYTES
+            and self._world.now > self._world.disk_is_bad_until
+        ):
+            self.fail("a request is answered 503 though the journal has room")
+
+    def on_unlink(self, path: SimulatedPath, file: File) -> None:
+        if not path.name.endswith(".segment"):
+            return
+        lost = set(NAME.findall(file.data)) & self.answered - self._world.broker.kept - self.set_aside()
+        for name in lost:
+            self.fail(f"{name.decode()} is unlinked with {path} before its proof")
+
+    def journalled(self, *, durably: bool = False) -> set[bytes]:
+        """Return the names of the events in all journals; *durably*: as a power cut would leave them."""
+        data = (
+            bytes(file.data[: file.flushed] if durably else file.data)
+            for file in self._files("journal", durably=durably)
+        )
+        return {name for one in data for name in NAME.findall(one)}
+
+    def set_aside(self) -> set[bytes]:
+        """Return the names of the events that are too large for the broker."""
+        return {name for file in self._files("oversized") for name in NAME.findall(file.data)}
+
+    def held_bytes(self) -> int:
+        """Return the bytes in all journals."""
+        return sum(len(file.data) for file in self._files("journal"))
+
+    def _files(self, name: str, *, durably: bool = False) -> Iterator[File]:
+        top = self._world.files.find(("state", name))
+        return _walk(top, durably=durably) if top else iter(())
+
+    def missing(self) -> set[bytes]:
+        """Return the names of answered events that are neither in the queue nor set aside."""
+        return self.answered - self._world.broker.kept - self.set_aside()
+
+
+def _walk(node: Any, *, durably: bool) -> Iterator[File]:
+    for name, entry in (node.durable if durably else node.entries).items():
+        if type(entry) is Directory:
+            yield from _walk(entry, durably=durably)
+        elif name.endswith((".segment", ".body")):
+            yield entry
+
+
+def _name_of(body: bytes) -> bytes:
+    return body[: body.index(b">") + 1]

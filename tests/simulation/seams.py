@@ -1,0 +1,74 @@
+"""Put a simulated world beneath the product's code: its only seams are names in modules."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import messaging.backoff
+import messaging.clock
+import messaging.log
+import messaging.publishing
+from tests.simulation.connection import Connection
+from webhook_api import ingest
+from webhook_api.backpressure import admission
+from webhook_api.journal import directory, disk, journal, process_directory
+from webhook_api.relay import oversized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.simulation.world import World
+
+
+class Log:
+    """Take the product's own lines into the story."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __getattr__(self, _level: str) -> Callable[..., None]:
+        def log(event: str, **fields: object) -> None:
+            process = self._world.files.process
+            self._world.note("edge %d: %s %s", process.number if process else 0, event, fields)
+
+        return log
+
+
+@contextmanager
+def simulated(world: World) -> Iterator[None]:
+    """Have the product's code use the world's disk, clock, broker and chance."""
+    log = Log(world)
+    clock = SimpleNamespace(
+        monotonic=lambda: world.now,
+        time=lambda: world.wall_us() / 1e6,
+        time_ns=lambda: world.wall_us() * 1000,
+    )
+
+    def make_token(size: int) -> str:
+        return f"{world.random.getrandbits(8 * size):0{2 * size}x}"
+
+    tokens = SimpleNamespace(token_hex=make_token)
+    names = [
+        *((module, "os", world.files) for module in (directory, disk, journal, oversized)),
+        (process_directory, "os", world.files),
+        (directory, "fcntl", world.files),
+        (directory, "secrets", tokens),
+        (ingest, "secrets", tokens),
+        (messaging.log, "structlog", SimpleNamespace(get_logger=lambda: log)),
+        (messaging.clock, "time", clock),
+        (messaging.publishing, "time", clock),
+        (messaging.publishing, "BrokerConnection", Connection),
+        (messaging.publishing, "parameters_of", lambda urls, **_: urls),
+        (messaging.backoff, "random", world.random),
+        (admission, "random", world.random),
+    ]
+    before = [(module, name, getattr(module, name)) for module, name, _ in names]
+    try:
+        for module, name, value in names:
+            setattr(module, name, value)
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)

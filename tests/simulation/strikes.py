@@ -1,0 +1,176 @@
+"""Strike the host, the broker and the workers of a simulation; each strike ends by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.nodes import Directory, File
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+SIZE_LIMIT = 500
+"""Of the broker, while it has one: less than a big event."""
+
+FLOOD = 100
+
+
+def requests(world: World, which: int, count: int, size: int) -> None:
+    if world.living:
+        process = world.living[which % len(world.living)]
+        for _ in range(count):
+            world.request(process, size)
+
+
+def overload(world: World, which: int, seconds: float, is_hidden: bool) -> None:  # noqa: FBT001  # chosen
+    """Fill the queue beyond the high watermark, perhaps behind a management API that reports an empty one."""
+    change_workers(world, 1, seconds)
+    if is_hidden:
+        turn_off(world, "is_telling_truth", seconds)
+    requests(world, which, FLOOD, 1)
+    world.schedule(seconds - 0.5, requests, world, which + 1, 1, 1)
+
+
+def cut(world: World, which: int, notice: float) -> None:
+    if connections := world.broker.connections:
+        connections[which % len(connections)].cut(notice)
+
+
+def crash(world: World, seconds: float) -> None:
+    if world.broker.is_up:
+        world.broker.crash()
+        world.schedule(seconds, _restart, world)
+
+
+def _restart(world: World) -> None:
+    world.broker.is_up = True
+
+
+def block(world: World, seconds: float) -> None:
+    if not world.broker.is_blocked:
+        world.broker.block()
+        world.schedule(seconds, world.broker.unblock)
+
+
+def delay(world: World, latency: float, seconds: float) -> None:
+    world.broker.latency = latency
+    world.schedule(seconds, setattr, world.broker, "latency", 0.002)
+
+
+def lack(world: World, name: str, seconds: float) -> None:
+    """Take something from the broker."""
+    setattr(world.broker, name, False)
+    world.schedule(seconds, setattr, world.broker, name, True)
+
+
+def refuse(world: World, seconds: float) -> None:
+    world.broker.is_refusing = True
+    world.schedule(seconds, setattr, world.broker, "is_refusing", False)
+
+
+def limit(world: World) -> None:
+    world.broker.size_limit = SIZE_LIMIT
+
+
+def lose_majority(world: World, seconds: float, is_lossy: bool) -> None:  # noqa: FBT001  # chosen
+    if world.broker.has_majority:
+        world.broker.has_majority = False
+        for process in world.living:
+            process.has_seen_loss = False
+        if is_lossy:
+            world.broker.lose_unflushed()
+        world.schedule(seconds, _find_majority, world)
+
+
+def _find_majority(world: World) -> None:
+    """End the loss once all processes have polled it, or nothing for long.
+
+    Sooner is the second window in docs/guarantees.md.
+    """
+    if any(process.is_exposed for process in world.living) and not world.setting.confirms:
+        world.schedule(0.3, _find_majority, world)
+    else:
+        world.broker.has_majority = True
+
+
+def kill(world: World, which: int, calls: int) -> None:
+    if world.living:
+        process = world.living[which % len(world.living)]
+        if calls:
+            process.kill_at_call = process.calls + calls
+        else:
+            world.kill(process)
+
+
+def stop(world: World, which: int) -> None:
+    if world.living:
+        process = world.living[which % len(world.living)]
+        if not process.is_stopping:
+            world.run_as(process, process.stop)
+            world.schedule(5.0, world.kill, process)
+
+
+def freeze(world: World, which: int, seconds: float) -> None:
+    if world.living:
+        process = world.living[which % len(world.living)]
+        process.frozen_until = max(process.frozen_until, world.now + seconds)
+
+
+def fail_calls(world: World, name: str, number: int, seconds: float) -> None:
+    world.files.errors[name] = number
+    world.disk_is_bad(seconds)
+    world.schedule(seconds, world.files.errors.pop, name, None)
+
+
+def fill(world: World, free: int, seconds: float) -> None:
+    taken = world.files.free - free
+    world.files.free = free
+    world.disk_is_bad(seconds)
+    world.schedule(seconds, _give_back, world, taken)
+
+
+def _give_back(world: World, taken: int) -> None:
+    world.files.free += taken
+
+
+def cut_short(world: World) -> None:
+    world.files.cut_short = True
+    world.disk_is_bad(0.0)
+
+
+def step_clock(world: World, seconds: float) -> None:
+    world.wall_offset += seconds
+
+
+def put_stranger(world: World, kind: str) -> None:
+    root = world.files.find(("state", "journal"))
+    if root is None:
+        return
+    if kind == "directory":
+        root.entries["stranger"] = Directory({"notes": File()})
+    else:
+        root.entries[f"stranger {kind}"] = File(is_link=kind == "link")
+
+
+def cut_power(world: World) -> None:
+    for process in list(world.living):
+        world.kill(process, "loses its power")
+    world.files.cut_power(world.random)
+    for name in world.promises.missing() - world.promises.journalled():
+        world.promises.fail(f"{name.decode()} is lost in a power cut")
+
+
+def change_workers(world: World, rate: int, seconds: float) -> None:
+    world.workers_rate = rate
+    world.schedule(seconds, setattr, world, "workers_rate", 50)
+
+
+def turn_off(world: World, name: str, seconds: float) -> None:
+    setattr(world, name, False)
+    world.schedule(seconds, setattr, world, name, True)
+
+
+def end_all(world: World) -> None:
+    """End what lasts longer than a schedule; the rest ends by itself."""
+    world.files.errors.clear()
+    world.files.cut_short = False

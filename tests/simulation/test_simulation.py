@@ -1,0 +1,119 @@
+"""Nothing is lost in any of many schedules; known defects are; a seed repeats its run byte for byte."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from tests.simulation.__main__ import find, simulate
+from tests.simulation.defects import known_defects, put_in
+from tests.simulation.file_system import FileSystem
+from tests.simulation.nodes import Directory
+from tests.simulation.paths import SimulatedPath
+from tests.simulation.schedule import choose, run, shrink
+
+SEEDS = 1000
+SELECTED = {
+    "the dead are not adopted": 300,
+    "a new connection proves what the old one carried": 300,
+    "zeros are read as an empty event": 3000,
+}
+"""Seeds within which each is found."""
+
+
+@pytest.mark.timeout(300)
+def test_in_a_thousand_schedules_no_promise_is_broken(capsys):
+    assert simulate(0, SEEDS) == 0
+    assert f"simulate: schedules={SEEDS} lost=0 repeated=0\n" in capsys.readouterr().out
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "defect", [one for one in known_defects() if one.title in SELECTED], ids=lambda defect: defect.title
+)
+def test_a_defect_is_found_and_told_by_its_shortest_schedule(defect):
+    seed, broken = find(defect, SELECTED[defect.title])
+    assert seed is not None
+    with put_in(defect):
+        shorter = shrink(choose(seed))
+        assert run(shorter).broken
+        for left_out in range(len(shorter.actions)):
+            actions = shorter.actions[:left_out] + shorter.actions[left_out + 1 :]
+            assert not run(type(shorter)(seed, shorter.setting, actions)).broken
+    assert run(shorter).broken is None, f"the defect alone explains {broken}"
+
+
+def test_the_selected_defects_are_known():
+    assert SELECTED.keys() <= {defect.title for defect in known_defects()}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_seed_repeats_its_run_byte_for_byte(seed):
+    stories = []
+    for _ in range(2):
+        story = []
+        run(choose(seed), story.append)
+        stories.append("\n".join(story))
+    assert stories[0] == stories[1]
+    assert "starts" in stories[0]
+
+
+class Least:
+    """Chooses the least that a power cut may keep."""
+
+    def randint(self, least, _most):
+        return least
+
+
+@pytest.fixture
+def files():
+    files = FileSystem(lambda: 0, lambda _name: None, lambda _path, _file: None)
+    files.process = SimpleNamespace(number=1)
+    files.top.entries["d"] = files.top.durable["d"] = Directory()
+    return files
+
+
+def test_a_power_cut_keeps_what_was_flushed_under_a_name_that_was_flushed(files):
+    directory = SimulatedPath(files, ("d",))
+    for name in ("named", "unnamed"):
+        descriptor = files.open(directory / name, files.O_CREAT)
+        files.write(descriptor, b"flushed")
+        files.fdatasync(descriptor)
+        files.write(descriptor, b" and not")
+        if name == "named":
+            files.fsync(files.open(directory, files.O_RDONLY))
+
+    files.cut_power(Least())
+
+    assert [path.name for path in directory.iterdir()] == ["named"]
+    assert (directory / "named").read_bytes() == b"flushed"
+
+
+def test_a_kill_keeps_what_was_written_and_frees_locks(files):
+    path = SimulatedPath(files, ("d", "lock"))
+    descriptor = files.open(path, files.O_CREAT)
+    files.flock(descriptor, files.LOCK_EX)
+    files.write(descriptor, b"written")
+    with pytest.raises(BlockingIOError):
+        files.flock(files.open(path, files.O_RDWR), files.LOCK_EX)
+
+    files.release(files.process)
+
+    files.flock(files.open(path, files.O_RDWR), files.LOCK_EX)
+    assert path.read_bytes() == b"written"
+
+
+def test_data_whose_flush_failed_are_lost_whatever_is_flushed_later(files):
+    directory = SimulatedPath(files, ("d",))
+    descriptor = files.open(directory / "file", files.O_CREAT)
+    files.fsync(files.open(directory, files.O_RDONLY))
+    files.write(descriptor, b"lost")
+    files.errors["fdatasync"] = 5
+    with pytest.raises(OSError, match="Input/output error"):
+        files.fdatasync(descriptor)
+    files.errors.clear()
+    files.write(descriptor, b"kept")
+    files.fdatasync(descriptor)
+
+    files.cut_power(Least())
+
+    assert (directory / "file").read_bytes() == bytes(4) + b"kept"

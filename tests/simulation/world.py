@@ -1,0 +1,218 @@
+"""Run edge processes, their disk and their broker on one seeded clock.
+
+Every choice comes from the seed, and nothing reads the machine's clock: a seed and its actions repeat a run
+byte for byte.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from messaging.management import Members
+from tests.simulation.broker import Broker
+from tests.simulation.file_system import FileSystem, KilledError
+from tests.simulation.nodes import Directory
+from tests.simulation.paths import SimulatedPath
+from tests.simulation.process import EdgeProcess
+from tests.simulation.promises import Promises
+from webhook_api.backpressure import DepthSample, QueueReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS = 1.0
+WORK_SECONDS = 0.25
+PEACE_SECONDS = 6.0
+"""After a fault of the disk: it is tried again each half second, other directories each five seconds."""
+
+
+class BrokenPromiseError(Exception):
+    """What the run has shown; the first one ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What does not change during a run."""
+
+    nodes: int = 1
+    confirms: bool = False
+    fsync: bool = False
+    max_bytes: int = 1 << 24
+    high: int = 1000
+    low: int = 500
+
+
+class World:
+    """One host with two edge processes, and a broker."""
+
+    def __init__(self, seed: int, setting: Setting, tell: Callable[[str], None] | None = None) -> None:
+        self.random = random.Random(seed)
+        self.setting = setting
+        self.now = 1000.0
+        self.wall_offset = 0.0
+        self.promises = Promises(self)
+        self.files = FileSystem(self.wall_us, self._on_call, self.promises.on_unlink)
+        self.state = SimulatedPath(self.files, ("state",))
+        self.files.top.entries["state"] = self.files.top.durable["state"] = Directory()
+        self.broker = Broker(self, setting.nodes)
+        self.living: list[EdgeProcess] = []
+        self.is_polling = self.is_telling_truth = True
+        self.workers_rate = 50
+        self.disk_is_bad_until = 0.0
+        self.deep_since: float | None = None
+        self._tell = tell
+        self._calls: list[Any] = []
+        self._order = self._processes = self._requests = 0
+        self._running: list[EdgeProcess] = []
+        self._until_switch = 0
+        self._switch_later()
+
+    # Time.
+
+    def wall_us(self) -> int:
+        """Return the wall clock, which may step."""
+        return round((self.now + self.wall_offset + 1_732_462_000) * 1_000_000)
+
+    def schedule(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
+        """Have something happen outside of the processes."""
+        self.schedule_call(self.now + seconds, None, None, call, arguments)
+
+    def schedule_at(self, at: float, call: Callable[..., None], *arguments: object) -> None:
+        """Have something happen outside of the processes at that time."""
+        self.schedule_call(at, None, None, call, arguments)
+
+    def schedule_call(self, at: float, process: Any, timer: Any, call: Any, arguments: Any) -> None:
+        """Call at that time; as that process, if it is one's."""
+        self._order += 1
+        heapq.heappush(self._calls, (at, self._order, process, timer, call, arguments))
+
+    def run(self, until: float) -> None:
+        """Let time pass.
+
+        Raises:
+            BrokenPromiseError: With what was broken.
+        """
+        calls = self._calls
+        while calls and calls[0][0] <= until:
+            self._run_next()
+            if self.promises.broken is not None:
+                raise BrokenPromiseError(self.promises.broken)
+        self.now = max(self.now, until)
+
+    def _run_next(self) -> None:
+        at, _, process, timer, call, arguments = heapq.heappop(self._calls)
+        self.now = max(self.now, at)
+        if process is None:
+            call(*arguments)
+        elif not process.is_dead and not timer.is_cancelled:
+            if process.frozen_until > self.now:
+                self.schedule_call(process.frozen_until, process, timer, call, arguments)
+            else:
+                self.run_as(process, call, *arguments)
+
+    def run_as(self, process: EdgeProcess, call: Callable[..., None], *arguments: object) -> None:
+        """Call as a process; an error that leaves its loop is a broken promise."""
+        before, self.files.process = self.files.process, process
+        self._running.append(process)
+        try:
+            call(*arguments)
+        except KilledError:
+            pass
+        except BaseException as error:  # noqa: BLE001  # SystemExit too
+            if not process.is_dead:
+                self.promises.fail(f"edge {process.number} fails: {error!r}")
+        finally:
+            self._running.pop()
+            self.files.process = before
+
+    # Processes.
+
+    def start_process(self) -> None:
+        """Start one more edge process."""
+        self._processes += 1
+        process = EdgeProcess(self, self._processes)
+        self.living.append(process)
+        self.note("edge %d starts", process.number)
+        self.run_as(process, process.start)
+        self.schedule(self.random.random() * POLL_SECONDS, self.poll, process)
+
+    def request(self, process: EdgeProcess, size: int = 1) -> None:
+        """Send one webhook to a process, as soon as its loop reads it."""
+        self._requests += 1
+        process.loop.call_soon(process.request, b"<%d>%s" % (self._requests, b"." * size))
+
+    def disk_is_bad(self, seconds: float) -> None:
+        """Allow 503 for that time, and until the disk is tried again."""
+        self.disk_is_bad_until = max(self.disk_is_bad_until, self.now + seconds + PEACE_SECONDS)
+
+    def kill(self, process: EdgeProcess, how: str = "is killed") -> None:
+        """End a process at once; its successor starts a moment later."""
+        if process.is_dead:
+            return
+        self.note("edge %d %s", process.number, how)
+        process.is_dead = True
+        self.living.remove(process)
+        self.files.release(process)
+        for connection in [one for one in self.broker.connections if one.loop is process.loop]:
+            if self.random.random() < 0.5:  # what the kernel had not sent is lost
+                connection.cut(0.0)
+        self.schedule(self.random.random(), self.start_process)
+
+    def _on_call(self, _name: str) -> None:
+        process = self.files.process
+        if process is None:
+            return
+        if process.is_dead:
+            raise KilledError
+        process.calls += 1
+        if process.calls == process.kill_at_call:
+            self.kill(process, f"is killed at its call of {_name}")
+            raise KilledError
+        self._until_switch -= 1
+        if self._until_switch <= 0:
+            self._switch_later()
+            self._run_others()
+            if process.is_dead:
+                raise KilledError
+
+    def _switch_later(self) -> None:
+        self._until_switch = self.random.randint(1, 60)
+
+    def _run_others(self) -> None:
+        """Let others run while a process is within a system call."""
+        until = self.now + 0.3
+        for _ in range(self.random.randint(1, 8)):
+            if not self._calls or self._calls[0][0] > until or self._calls[0][2] in self._running:
+                break
+            self._run_next()
+
+    # Polls and workers.
+
+    def poll(self, process: EdgeProcess) -> None:
+        """Report the queue to a process, as its poller's thread does each second."""
+        if process.is_dead:
+            return
+        self.schedule(POLL_SECONDS, self.poll, process)
+        if not (self.is_polling and self.broker.is_up) or process.frozen_until > self.now:
+            return
+        nodes, depth = self.broker.nodes, len(self.broker.ready)
+        online = nodes if self.broker.has_majority else nodes // 2
+        is_trusted = self.broker.has_majority and not self.broker.is_blocked
+        sample = DepthSample(self.now, depth if self.is_telling_truth else 0, 0, is_trusted)
+        report = QueueReport(self.now, 0, Members(nodes, online, has_leader=True), sample)
+        process.loop.call_later(self.random.random() * 0.1, process.take_report, report)
+
+    def work(self) -> None:
+        """Have the workers consume."""
+        self.schedule(WORK_SECONDS, self.work)
+        self.broker.consume(self.workers_rate)
+        is_deep = len(self.broker.ready) > self.setting.high + 20
+        self.deep_since = (self.deep_since or self.now) if is_deep else None
+
+    def note(self, text: str, *values: object) -> None:
+        """Tell a step of the story, if someone listens."""
+        if self._tell is not None:
+            self._tell(f"{self.now - 1000:9.4f} {text % values}")
