@@ -30,6 +30,10 @@ MAX_RECEIVED_US: Final = 4_102_444_800_000_000
 
 REQUEST_ID_LENGTH: Final = 128
 """The edge truncates a longer one: it is for searching logs, not data."""
+CANARY: Final = "canary"
+"""An event of our own (workers/observe/canary.py), which takes no effect."""
+CANARY_HEADER: Final = "x-open-messaging-canary"
+"""Marks the request of such an event, so that the edge does not count it as a webhook."""
 
 _FLAGS: Final = struct.pack(
     ">H", BasicProperties.FLAG_HEADERS | BasicProperties.FLAG_DELIVERY_MODE | BasicProperties.FLAG_MESSAGE_ID
@@ -63,7 +67,7 @@ class Envelope:
         received_at_us: When the edge had read it, microseconds since the epoch, UTC; of a delivery always
             within MIN_RECEIVED_US and MAX_RECEIVED_US.
         request_id: The `X-Request-ID` of the proxy in front, else the message id.
-        source: WEBHOOK, RECONCILE, REPLAY, INGEST, OTHER or what `replay_source` returns.
+        source: WEBHOOK, RECONCILE, REPLAY, INGEST, CANARY, OTHER or what `replay_source` returns.
         body: The request's body, untouched and undecoded.
     """
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from messaging.clock import Clock
-from messaging.envelope import REQUEST_ID_LENGTH, WEBHOOK, encode_properties
+from messaging.envelope import CANARY, CANARY_HEADER, REQUEST_ID_LENGTH, WEBHOOK, encode_properties
 from webhook_api.answers import Answers
 from webhook_api.backpressure import LoadShedder
 from webhook_api.http import REQUEST_ID, Response, environ_key
@@ -20,6 +20,7 @@ from webhook_api.signature import HEADER, SignatureVerifier, explain
 
 SIGNATURE_KEY: Final = environ_key(HEADER)
 REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
+CANARY_KEY: Final = environ_key(CANARY_HEADER)
 RETRY_SECONDS: Final = 5
 """The platform's own pause between retries; a longer one would only cost it attempts."""
 
@@ -119,9 +120,11 @@ class Ingest:
         message_id = f"{self._token}-{self._number:x}"
         request_id = environ.get(REQUEST_ID_KEY)
         request = request_id[:REQUEST_ID_LENGTH] if request_id else message_id
-        properties = encode_properties(message_id, self._clock.now_us(), request, WEBHOOK)
+        source = CANARY if CANARY_KEY in environ else WEBHOOK
+        properties = encode_properties(message_id, self._clock.now_us(), request, source)
+        accept = self._relay.accept if source is WEBHOOK else self._relay.accept_canary
         try:
-            self._relay.accept(properties, body)
+            accept(properties, body)
         except JournalFullError:
             return self._refuse(JOURNAL_FULL, environ)
         environ[REQUEST_ID] = request

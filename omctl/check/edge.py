@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
 
@@ -10,7 +10,11 @@ from omctl.check.findings import Finding, Level
 from omctl.installing import REFUSE_UNLISTED, SITE
 from webhook_api.health import platform_list_age
 
+if TYPE_CHECKING:
+    from messaging.environment import Environment
+
 AREA: Final = "edge"
+CANARY: Final = "canary"
 REQUEST_SECONDS: Final = 5.0
 READY_PATH: Final = "/health/ready"
 MAX_LIST_AGE: Final = 7 * 86400.0
@@ -77,6 +81,27 @@ def _judge_process(process: dict[str, Any]) -> Finding:
         advice = "Part of a journal could not be read: see journal_segment_damaged in the edge's log."
         return Finding(AREA, subject, Level.PROBLEM, text, advice)
     return Finding(AREA, subject, Level.OK, text)
+
+
+def check_canary(environment: Environment) -> list[Finding]:
+    """Return what stopped our own last event, as om-observe reports it; blocks for some seconds at most."""
+    url = environment.string("OM_CANARY_URL")
+    if not url:
+        advice = "Set OM_CANARY_URL, and om-observe tests the whole way of an event once a minute."
+        return [Finding(CANARY, "OM_CANARY_URL", Level.NOTE, "is not set", advice)]
+    observe = health_url(environment.string("OM_METRICS_BIND", "127.0.0.1:9464"))
+    try:
+        state = requests.get(str(observe).replace(READY_PATH, "/ops/state"), timeout=REQUEST_SECONDS).json()
+        [light] = [light for light in state["lights"] if light["name"] == CANARY]
+    except (requests.RequestException, ValueError, KeyError, TypeError):
+        advice = "Start or restart om-observe, which sends it."
+        return [Finding(CANARY, url, Level.WARNING, "is unknown: om-observe does not report it", advice)]
+    if light["problem"]:
+        advice = "See OpenMessagingCanary in docs/runbook.md."
+        return [Finding(CANARY, url, Level.PROBLEM, f"was stopped. {light['problem']}", advice)]
+    if light["age_s"] is None:
+        return [Finding(CANARY, url, Level.NOTE, "the first event of our own is on its way")]
+    return [Finding(CANARY, url, Level.OK, f"our own event arrived {light['age_s']:.0f} s ago")]
 
 
 def check_addresses() -> list[Finding]:

@@ -30,7 +30,7 @@ class Finding:
     """The result of one check.
 
     Args:
-        area: What it belongs to: settings, broker, management, database, edge, journal.
+        area: What it belongs to: settings, broker, management, database, canary, edge, journal.
         subject: What was checked.
         level: How bad it is.
         text: What was found.

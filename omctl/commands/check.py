@@ -16,6 +16,7 @@ from omctl.check import (
     check_addresses,
     check_areas,
     check_broker,
+    check_canary,
     check_database,
     check_edge,
     check_journals,
@@ -109,6 +110,7 @@ def _list_areas(roles: frozenset[Role]) -> dict[str, Callable[[], list[Finding]]
     }
     if Role.WORKER in roles:
         areas["database"] = lambda: check_database(Environment())
+        areas["canary"] = lambda: check_canary(Environment())
     if Role.EDGE in roles:
         areas["edge"] = lambda: [
             *check_edge(Environment().string("OM_BIND", "127.0.0.1:8080")),

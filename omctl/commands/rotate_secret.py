@@ -30,7 +30,7 @@ Examples:
   omctl rotate-secret --dry-run
   omctl rotate-secret --reload "systemctl reload om-api"
   omctl rotate-secret --file /etc/open-messaging/credentials/OM_WEBHOOK_SECRETS \\
-      --reload "systemctl restart om-api"
+      --reload "systemctl restart om-api om-observe"
   omctl rotate-secret --edge http://10.0.0.5:8080 --edge http://10.0.0.6:8080 --reload ./spread-and-reload
 """
 

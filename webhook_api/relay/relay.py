@@ -53,6 +53,7 @@ class Relay:
         self._republisher = Republisher(loop, link, oversized, lambda: self.accepted)
         self._is_live = self._is_turn_open = self._has_oversized = False
         self._is_undeferred = False
+        self._canaries = 0
         self._deferred: list[Callable[[bool], None]] = []
         self.accepted = 0
 
@@ -96,6 +97,11 @@ class Relay:
         self._deferred.append(outcomes.append)
         self._end_turn()
         return outcomes[0]
+
+    def accept_canary(self, properties: bytes, body: bytes) -> None:
+        """Accept an event of our own, which is not counted as a webhook; raises as `accept`."""
+        self.accept(properties, body)
+        self._canaries += 1
 
     def stop(self, then: Callable[[], None]) -> None:
         """Flush, wait for one last answer if the broker is up, close the journal, then call *then*.
@@ -159,7 +165,8 @@ class Relay:
             deferred, self._deferred = self._deferred, []
             for callback in deferred:
                 callback(is_durable)
-            self._answers.close_turn(len(deferred), is_durable=is_durable)
+            self._answers.close_turn(len(deferred) - self._canaries, is_durable=is_durable)
+            self._canaries = 0
         if self._is_live and self._link.buffered_bytes > BUFFER_HIGH_BYTES:
             self._set_live(False)
         elif self._journal.active.size >= SEGMENT_BYTES:
@@ -172,7 +179,7 @@ class Relay:
             # The republisher sets it aside; what was published before it is in a segment of its own.
             self._set_live(False)
         events = self._journal.write()
-        self.accepted += len(events)
+        self.accepted += len(events) - self._canaries
         if self._is_live:
             self._link.publish(events)
         is_durable = self._journal.sync()

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
 from messaging.consuming import Delivery, Settlement
+from workers.db.canary import record_canaries
 from workers.db.engine import prefetch_while_waiting, transact
 from workers.db.ingest import (
     Suspects,
@@ -184,6 +185,7 @@ class Intake:
     def _commit(self, outcomes: Sequence[ParsedOrRefused], results: Results) -> None:
         arrivals, unstored = partition(outcomes, self._unstored)
         refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+        canaries = [outcome.canary for outcome in outcomes if isinstance(outcome, Parsed) and outcome.canary]
         drift = self._reader.notes.pending(self._clock.monotonic())
 
         def work(connection: Connection) -> Committed:
@@ -192,6 +194,7 @@ class Intake:
             dispatched = self._dispatch(connection, arrivals, now_us=now_us)
             recorded = record_dead_letters(connection, [each.dead_letter for each in refused], now_us)
             new_drift = record_drift(connection, drift, now_us)
+            record_canaries(connection, canaries, now_us)
             count_unstored(connection, unstored, now_us)
             return Committed(len(arrivals), dispatched, refused, recorded, new_drift, unstored.total())
 

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from messaging.consuming import Delivery, Settlement
 from messaging.envelope import INGEST, OTHER, RECONCILE, REPLAY, WEBHOOK
+from workers.db.canary import Canary
 from workers.db.ingest import DeadLetter, make_storable
 from workers.handlers import Handler
 from workers.intake.dispatch import Dispatched
@@ -27,11 +28,13 @@ class Parsed:
 
     Args:
         delivery: It is acknowledged once its effect is committed.
-        arrivals: The events.
+        arrivals: The events; none if it is a canary.
+        canary: An event of our own, which takes no effect; None of all others.
     """
 
     delivery: Delivery
     arrivals: tuple[Arrival, ...]
+    canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Final
 
 from messaging.consuming import Delivery
-from messaging.envelope import REQUEST_ID_LENGTH, Envelope, generation_of
+from messaging.envelope import CANARY, REQUEST_ID_LENGTH, Envelope, generation_of
 from messaging.log import logger
 from messaging.topology import DEAD_LETTER_RECORDS
+from workers.db.canary import decode_canary
 from workers.filters import Filter, FilterError
 from workers.intake.failure import describe_death, describe_failure
 from workers.intake.outcome import Parsed, ParsedOrRefused, refuse, source_of
@@ -70,6 +71,9 @@ class Reader:
         return undecided
 
     def _read(self, delivery: Delivery) -> ParsedOrRefused:
+        # The header that marks a canary is not signed, so another body is processed like any event.
+        if delivery.envelope.source == CANARY and (canary := decode_canary(delivery.envelope.body)):
+            return Parsed(delivery, (), canary=canary)
         if delivery.queue == DEAD_LETTER_RECORDS:
             return refuse(delivery, describe_death(delivery.death_reason))
         try:

@@ -20,6 +20,7 @@ NEXT_COMMANDS: Final = {
     "OpenMessagingDatabaseAway": "systemctl status postgresql",
     "OpenMessagingEdgeDown": "systemctl status om-api",
     "OpenMessagingEdgeRefuses": "omctl check",
+    "OpenMessagingCanary": "omctl check",
     "OpenMessagingQueueNotDrained": "journalctl -u 'om-worker@*' -n 50",
     "OpenMessagingWorkerSilent": "systemctl status 'om-*'",
     "OpenMessagingDeadLetters": "omctl dead-letters list",

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from messaging.log import logger
 from workers.db.engine import DatabaseClock
 from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
+from workers.observe.canary import STAGES, CanarySender
 from workers.observe.metric_queries import METRIC_QUERIES, MetricQuery
 from workers.observe.probe import Probe
 from workers.parsing import moment_of
@@ -182,11 +183,18 @@ class ServiceCollector(Collector):
     Args:
         metrics: Reads the database.
         depths: Reads the queues' depths; None if no management address is configured.
+        canary: Sends events of our own; None if OM_CANARY_URL is not set.
     """
 
-    def __init__(self, metrics: Probe[list[Metric]], depths: Probe[dict[str, int]] | None) -> None:
+    def __init__(
+        self,
+        metrics: Probe[list[Metric]],
+        depths: Probe[dict[str, int]] | None,
+        canary: CanarySender | None = None,
+    ) -> None:
         self._metrics = metrics
         self._depths = depths
+        self._canary = canary
 
     def describe(self) -> Iterable[Metric]:
         """Name nothing ahead of the first scrape: the database may be away."""
@@ -208,3 +216,17 @@ class ServiceCollector(Collector):
                 for queue, depth in depths.value.items():
                     metric.add_metric((queue,), depth)
             yield metric
+        if self._canary is not None:
+            yield from _build_canary_metrics(self._canary)
+
+
+def _build_canary_metrics(canary: CanarySender) -> Iterator[Metric]:
+    stopped = GaugeMetricFamily(
+        "om_canary_stopped", "1 for the stage that stopped our own last event.", labels=("stage",)
+    )
+    for stage in STAGES:
+        stopped.add_metric((stage,), float(canary.fault is not None and canary.fault.stage == stage))
+    yield stopped
+    if canary.seconds is not None:
+        text = "How long our own last event that arrived took, from its request to its row."
+        yield GaugeMetricFamily("om_canary_seconds", text, value=canary.seconds)

@@ -10,11 +10,14 @@ from typing import Any, Final
 from prometheus_client import Metric
 from sqlalchemy import Engine
 
+from messaging.envelope import CANARY
 from messaging.management import QueueDepths
 from messaging.topology import EVENTS_QUEUE, QUEUES
+from workers.db.canary import read_newest_canary
 from workers.db.engine import DatabaseClock
 from workers.observe.activity import Activity, ActivityReader
 from workers.observe.alerts import BAD, WAIT, Alert, Samples, find_alerts
+from workers.observe.canary import CanarySender
 from workers.observe.collector import find_missing, read_metrics
 from workers.observe.probe import Probe, Reading, check_broker, read_depths, read_edge_health
 from workers.observe.settings import ObserveSettings
@@ -37,6 +40,7 @@ class Probes:
         broker: A connection to the broker; the answer is not used.
         depths: The queues' depths, from the management API; None if it is not configured.
         edge: The health report of the edge on this host; None if its socket file cannot be asked.
+        canary: Sends events of our own; None if OM_CANARY_URL is not set.
     """
 
     metrics: Probe[list[Metric]]
@@ -44,18 +48,29 @@ class Probes:
     broker: Probe[None]
     depths: Probe[dict[str, int]] | None
     edge: Probe[dict[str, Any]] | None
+    canary: CanarySender | None = None
 
 
 def open_probes(settings: ObserveSettings, engine: Engine, depths: QueueDepths) -> Probes:
     """Return the probes of a running service; each has a thread of its own."""
     clock = DatabaseClock(engine)
+    broker = Probe("broker", lambda: check_broker(settings.amqp_urls), fresh_seconds=10.0)
+    canary = None
+    if settings.canary is not None:
+        canary = CanarySender(settings.canary, broker, Probe("canary", lambda: _read_canary(engine), 0.2))
     return Probes(
         metrics=Probe("metrics", lambda: read_metrics(engine, clock)),
         activity=Probe("activity", ActivityReader(engine).read),
-        broker=Probe("broker", lambda: check_broker(settings.amqp_urls), fresh_seconds=10.0),
+        broker=broker,
         depths=Probe("queues", lambda: read_depths(depths)) if settings.management_urls else None,
         edge=Probe("edge", lambda: read_edge_health(settings.edge)) if settings.is_edge_reachable else None,
+        canary=canary,
     )
+
+
+def _read_canary(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return read_newest_canary(connection, socket.gethostname())
 
 
 def build_state(probes: Probes) -> dict[str, Any]:
@@ -80,6 +95,7 @@ def build_state(probes: Probes) -> dict[str, Any]:
         _light("broker", broker),
         _light("database", metrics),
         *_edge_lights(edge, activity.value),
+        *([] if probes.canary is None else [_canary_light(probes.canary)]),
     ]
     alerts = [
         *_find_silent_parts(lights, depths),
@@ -119,6 +135,12 @@ def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | N
     return [edge, {**journal, "state": DOWN, "problem": "refuses events"} if refuses else journal]
 
 
+def _canary_light(canary: CanarySender) -> dict[str, Any]:
+    age = None if canary.arrived_at is None else time.monotonic() - canary.arrived_at
+    state = DOWN if canary.fault else UNKNOWN if age is None else UP
+    return {"name": CANARY, "state": state, "problem": canary.fault and str(canary.fault), "age_s": age}
+
+
 def _find_silent_parts(lights: list[dict[str, Any]], depths: Reading[dict[str, int]] | None) -> list[Alert]:
     names = {
         "broker": "OpenMessagingBrokerAway",
@@ -129,6 +151,11 @@ def _find_silent_parts(lights: list[dict[str, Any]], depths: Reading[dict[str, i
         Alert(BAD, f"The {light['name']} does not answer: {light['problem']}.", name, light["age_s"])
         for light in lights
         if light["state"] == DOWN and (name := names.get(light["name"]))
+    ]
+    alerts += [
+        Alert(BAD, f"Our own event was stopped. {light['problem']}.", "OpenMessagingCanary", light["age_s"])
+        for light in lights
+        if light["name"] == CANARY and light["state"] == DOWN
     ]
     if any(light["name"] == "edge" and light["state"] == UNKNOWN for light in lights):
         text = "No edge is known: this host's has not answered, and none is recorded."

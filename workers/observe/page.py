@@ -33,7 +33,7 @@ def make_app(probes: Probes) -> Flask:
     """Return the application: /metrics, /ops, /runbook and /docs."""
     app = Flask(__name__, static_folder="static", static_url_path="/ops/static")
     registry = CollectorRegistry()
-    registry.register(ServiceCollector(probes.metrics, probes.depths))
+    registry.register(ServiceCollector(probes.metrics, probes.depths, probes.canary))
     mounted = DispatcherMiddleware(app.wsgi_app, {"/metrics": make_wsgi_app(registry)})
     app.wsgi_app = refuse_foreign_hosts(mounted)  # type: ignore[assignment,method-assign]  # as Flask documents it
 

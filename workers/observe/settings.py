@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.settings import WorkerSettings, setting
+from workers.observe.canary import CanarySettings
 
 OBSERVER_SESSION: Final[Mapping[str, str]] = {
     # A scrape delays no other transaction, and Prometheus gives up on one that takes longer than 10 s.
@@ -21,6 +23,20 @@ OBSERVER_SESSION: Final[Mapping[str, str]] = {
 """Options of its PostgreSQL sessions."""
 
 
+def _read_canary(environment: Environment, name: str, default: None) -> CanarySettings | None:
+    url = environment.string(name)
+    if not url:
+        return default
+    if not url.startswith(("https://", "http://")) or not urlsplit(url).hostname:
+        raise ConfigurationError(f"{name} must be the webhook's address, https://…")
+    secrets = environment.strings("OM_WEBHOOK_SECRETS")
+    pairs = [pair.partition("=") for pair in environment.strings("OM_REQUIRED_HEADERS")]
+    headers = {header.strip(): value.strip() for header, _, value in pairs}
+    if not secrets and not headers:
+        raise ConfigurationError(f"{name} needs OM_WEBHOOK_SECRETS, which signs what is sent there")
+    return CanarySettings(url, secrets[0].encode() if secrets else None, headers)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserveSettings(WorkerSettings):
     """Settings of the observe role; `edge` is where this host's edge listens, `bind` our own address."""
@@ -29,6 +45,7 @@ class ObserveSettings(WorkerSettings):
     management_urls: tuple[str, ...] = setting("OM_MANAGEMENT_URL", Environment.strings, (), is_secret=True)
     edge: str = setting("OM_BIND", Environment.string, "127.0.0.1:8080")
     bind: str = setting("OM_METRICS_BIND", Environment.string, "127.0.0.1:9464")
+    canary: CanarySettings | None = setting("OM_CANARY_URL", _read_canary, None)
 
     def __post_init__(self) -> None:
         """Refuse a missing broker and a malformed address."""

@@ -14,6 +14,12 @@ ROW = re.compile(r"^\| `(om_\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \| (.+) \|$", r
 OBSERVE = {
     "om_database_up": ("gauge", (), "1 where the database answers."),
     "om_queue_messages": ("gauge", ("queue",), "Messages in a queue, including unacknowledged ones."),
+    "om_canary_stopped": ("gauge", ("stage",), "1 for the stage that stopped our own last event."),
+    "om_canary_seconds": (
+        "gauge",
+        (),
+        "How long our own last event that arrived took, from its request to its row.",
+    ),
     "om_worker_up": ("gauge", ("role", "worker"), "1 where a worker has reported within a minute."),
 }
 

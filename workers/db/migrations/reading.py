@@ -21,6 +21,7 @@ READABLE: Final = (
     "unstored_events",
     "worker_reports",
     "edge_statistics",
+    "canaries",
     # What om-observe and om-scaler count.
     "deliveries",
     "destinations",

@@ -25,6 +25,7 @@ from workers.db.models.events import (
     unstored_events,
 )
 from workers.db.models.operations import (
+    canaries,
     discarded_dead_letters,
     edge_statistics,
     interventions,

@@ -164,6 +164,16 @@ worker_reports = Table(
     comment="Workers that run, and what each has counted; one that stops takes its row away",
 )
 
+canaries = Table(
+    "canaries",
+    metadata,
+    primary_key("sender", Identifier, "Host whose om-observe sends an event of our own every minute"),
+    column("sent_at_us", BigInteger, "When the newest arrival was sent, microseconds, the sender's clock"),
+    column("arrived_at", UtcDateTime, "When it arrived here, database's clock"),
+    column("arrivals", Integer, "Those that arrived; they are in no other table and no other count"),
+    comment="The newest event of our own that came through the whole service, one row a sender",
+)
+
 request_budgets = Table(
     "request_budgets",
     metadata,

@@ -50,6 +50,7 @@ TABLES = (
     "platform_conversations",
     "edge_statistics",
     "worker_reports",
+    "canaries",
 )
 
 EXPRESSIONS = {
@@ -929,6 +930,22 @@ def _create_worker_reports() -> None:
     )
 
 
+def _create_canaries() -> None:
+    op.create_table(
+        "canaries",
+        _column("sender", IDENTIFIER, "Host whose om-observe sends an event of our own every minute"),
+        _column(
+            "sent_at_us",
+            sa.BigInteger,
+            "When the newest arrival was sent, microseconds, the sender's clock",
+        ),
+        _column("arrived_at", MOMENT, "When it arrived here, database's clock"),
+        _column("arrivals", sa.Integer, "Those that arrived; they are in no other table and no other count"),
+        sa.PrimaryKeyConstraint("sender", name="pk_canaries"),
+        comment="The newest event of our own that came through the whole service, one row a sender",
+    )
+
+
 def upgrade() -> None:
     dialect = op.get_bind().dialect.name
     _create_processed_events()
@@ -955,6 +972,7 @@ def upgrade() -> None:
     _create_platform_conversations()
     _create_edge_statistics()
     _create_worker_reports()
+    _create_canaries()
     for statement in TRIGGERS[dialect]:
         op.execute(statement)
     for name, (comment, query) in VIEWS.items():

@@ -1,0 +1,58 @@
+"""Record the events of our own (workers/observe/canary.py) that arrive, in one row for each sending host."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US
+from workers.db.engine import insert_into
+from workers.db.models import canaries
+
+_RECORD: Final = insert_into(
+    canaries,
+    ("sender", "sent_at_us", "arrived_at", "arrivals"),
+    """
+    ON CONFLICT (sender) DO UPDATE SET sent_at_us = excluded.sent_at_us, arrived_at = excluded.arrived_at,
+        arrivals = canaries.arrivals + 1
+    WHERE excluded.sent_at_us > canaries.sent_at_us
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """An event of our own: the host that sent it, and when by that host's clock."""
+
+    sender: str
+    sent_at_us: int
+
+    def encode(self) -> bytes:
+        """Return the body of its request."""
+        return json.dumps(asdict(self)).encode()
+
+
+def decode_canary(body: bytes) -> Canary | None:
+    """Read a body; None if it is something else."""
+    try:
+        canary = Canary(**json.loads(body))
+        is_ours = canary.sender.isprintable() and MIN_RECEIVED_US <= canary.sent_at_us <= MAX_RECEIVED_US
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return canary if is_ours and type(canary.sent_at_us) is int else None
+
+
+def record_canaries(connection: Connection, arrived: Iterable[Canary], now_us: int) -> None:
+    """Update each sender's row; a repetition, or one older than the newest, changes nothing."""
+    newest = {canary.sender: canary for canary in sorted(arrived, key=lambda canary: canary.sent_at_us)}
+    if newest:
+        rows = [(sender, newest[sender].sent_at_us, now_us, 1) for sender in sorted(newest)]
+        _RECORD.execute(connection, rows)
+
+
+def read_newest_canary(connection: Connection, sender: str) -> int:
+    """Return when the newest that arrived was sent, microseconds since the epoch; 0 if none arrived yet."""
+    sent_at_us = select(canaries.c.sent_at_us).where(canaries.c.sender == sender)
+    return connection.execute(sent_at_us).scalar() or 0
