@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, select
 from workers.db.interventions import Action
 from workers.db.models import (
     conversations,
+    dead_letters,
     deliveries,
     destinations,
     duplicate_events,
@@ -166,8 +167,12 @@ def add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[An
         late = "late: a newer event went before" if entry.late else ""
         by_id[entry.event_id].steps.append(Step(entry.created_at, "settled, put in the outbox", late))
     paused = {row.name for row in connection.execute(select(destinations)) if row.paused_at is not None}
+    dead = read_rows(connection, dead_letters.c.body_sha256, {row.body_sha256 for row in rows})
+    decided = {(row.body_sha256.hex(), row.destination) for row in dead if row.decided_at is not None}
     for row in read_rows(connection, deliveries.c.outbox_id, entries):
-        _add_delivery(by_id[entries[row.outbox_id].event_id], row, is_paused=row.destination in paused)
+        timeline = by_id[entries[row.outbox_id].event_id]
+        is_decided = (timeline.body_sha256, row.destination) in decided
+        _add_delivery(timeline, row, is_paused=row.destination in paused, is_decided=is_decided)
     for row in read_rows(connection, failed_receipts.c.event_id, by_id):
         detail = row.problem or ""
         by_id[row.event_id].steps.append(
@@ -197,7 +202,7 @@ def _add_window(timeline: Timeline, row: Any, state: Any) -> None:
     )
 
 
-def _add_delivery(timeline: Timeline, row: Any, *, is_paused: bool) -> None:
+def _add_delivery(timeline: Timeline, row: Any, *, is_paused: bool, is_decided: bool) -> None:
     attempts = f"{row.attempts} failed attempts" if row.attempts else "no failed attempt"
     answer = ", ".join(str(value) for value in (row.status, row.reason) if value is not None)
     detail = f"{attempts}{', last answer: ' + answer if answer else ''}"
@@ -211,7 +216,7 @@ def _add_delivery(timeline: Timeline, row: Any, *, is_paused: bool) -> None:
             f"waiting for {'paused ' if is_paused else ''}destination {row.destination}",
             f"omctl destinations {advice} {row.destination}; omctl destinations list shows why it waits.",
         )
-    elif row.outcome == "dead":
+    elif row.outcome == "dead" and not is_decided:
         timeline.stop(
             f"destination {row.destination} did not accept it",
             f'Correct the cause, then omctl destinations resend {row.destination} --reason "…".',

@@ -178,6 +178,16 @@ def test_a_decided_dead_letter_names_the_operator_but_not_to_third_parties(stand
     assert "jo@host" not in (tmp_path / "bundle").read_text()
 
 
+def test_a_destination_s_discarded_dead_letter_leaves_nothing_to_do(stand, omctl):
+    identifier = _refused(stand)
+    _decide(stand, "discard-dead-letters")
+
+    found = omctl(identifier)
+
+    assert {event["stopped"] for event in found} == {None}
+    assert "delivery to crm: dead" in [step for event in found for step in steps(event)]
+
+
 def test_a_replayed_dead_letter_is_complete_once_its_event_is_processed(stand, omctl):
     identifier = _replayed(stand)
     stand.intake(deliver(said("a", conversation="c-1"), message_id=identifier))
