@@ -1,19 +1,85 @@
-"""omctl, also as `python -m omctl`: the one place where errors become messages and exit statuses."""
+"""omctl, also as `python -m omctl`: its table of commands, and how errors become messages and statuses."""
 
-from __future__ import annotations
-
+import pkgutil
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Final, TextIO
 
 import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError, OpenMessagingError
-from omctl.commands import Commands
 from omctl.console import print_json, visible
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import TextIO
+GROUPS: Final = {
+    "Install and connect": {
+        "install": ("installing.command:install", "Install or upgrade the service on this host"),
+        "uninstall": ("installing.command:uninstall", "Remove the service from this host"),
+        "setup": ("connect.setup:setup", "Declare the exchanges and queues"),
+        "migrate": ("connect.migrate:migrate", "Bring the tables to the newest revision"),
+        "register": ("connect.register:register", "Register the webhook at the platform"),
+        "smoke": ("connect.smoke:smoke", "Send a message through the platform and back"),
+        "rotate-secret": (
+            "connect.rotate_secret:rotate_secret",
+            "Replace the signing secret without a pause",
+        ),
+        "ipranges": ("connect.ipranges:ipranges", "Write the platform's addresses as an allow-list"),
+    },
+    "Look": {
+        "check": ("look.check:check", "Show what is wrong and what to do"),
+        "find": ("look.find:find", "Show what happened to a message or conversation"),
+        "stats": ("look.stats:stats", "Show how well notifications arrive"),
+        "drift": ("look.drift:drift", "Show unknown fields and values"),
+    },
+    "Repair": {
+        "dead-letters": ("repair.dead_letters:dead_letters", "List, replay or discard dead letters"),
+        "replay": ("repair.replay:replay", "Process past events again"),
+        "reconcile": ("repair.reconcile:reconcile", "Recover events that never arrived"),
+        "ingest": ("repair.ingest:ingest", "Publish events from a file"),
+        "destinations": ("repair.destinations:destinations", "Manage the services behind"),
+    },
+    "Personal data": {
+        "erase": ("repair.erase:erase", "Erase a customer or a conversation"),
+        "retain": ("repair.retain:retain", "Delete data older than its retention time"),
+    },
+    "Develop": {
+        "sign": ("develop.signature:sign", "Print the signature of a body"),
+        "explain-signature": ("develop.signature:explain_signature", "Explain why a signature is not valid"),
+        "filter": ("develop.filter:filters", "Check event filters"),
+        "simulate": ("develop.simulate:simulate", "Send events as the platform does"),
+    },
+}
+COMMANDS: Final = {name: target for group in GROUPS.values() for name, (target, _) in group.items()}
+
+
+class Commands(click.Group):
+    """The commands of the table; each is imported when it is called, because importing all takes too long."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return the command of that name, None if there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = pkgutil.resolve_name(f"omctl.{COMMANDS[cmd_name]}")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments call; fail with a suggestion if there is none."""
+        if args[0] not in COMMANDS:
+            close = "".join(f" Did you mean {name}?" for name in get_close_matches(args[0], COMMANDS, 1))
+            ctx.fail(f"There is no command {args[0]}.{close}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the groups with the table's short texts, without importing a command."""
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in group.items()])
 
 
 @click.group(

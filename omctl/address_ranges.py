@@ -1,15 +1,11 @@
 """Turn the platform's published address ranges into allow-lists."""
 
-from __future__ import annotations
-
 import ipaddress
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from messaging.errors import OpenMessagingError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 Network = IPv4Network | IPv6Network
 

@@ -1,14 +1,14 @@
 """Open what commands work with: the database, the dead letters, the platform."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from messaging.admin import lock_dead_letters
+from messaging.admin import DeadLetterQueue, EventPublisher, lock_dead_letters
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError, RetryLaterError, StatementRefusedError
 from workers.db.engine import DatabaseClock, make_engine
@@ -16,13 +16,6 @@ from workers.db.interventions import (
     OPERATOR_SESSION,
 )
 from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from sqlalchemy import Engine
-
-    from messaging.admin import DeadLetterQueue, EventPublisher
 
 _FAULTS: Final = (
     # What the code or the text of the driver's error contains; what it means; what to do about it.
@@ -75,6 +68,15 @@ def database_url(environment: Environment) -> str:
             "OM_DATABASE_URL is not set: postgresql+psycopg://user:pass@host/name or sqlite:////path"
         )
     return url
+
+
+def health_url(bind: str) -> str | None:
+    """Return the readiness URL of the edge bound to *bind*, None for a socket file."""
+    if bind.startswith(("unix:", "fd:")):
+        return None
+    host, _, port = bind.rpartition(":")
+    reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  compared, not bound
+    return f"http://{reachable}:{port}/health/ready"
 
 
 @contextmanager

@@ -1,16 +1,11 @@
 """Split a file into event bodies, byte for byte: one JSON document, arrays, or one body a line."""
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import BinaryIO, Final
 
 import click
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
 
 _SEPARATOR: Final = re.compile(r"[\s,]*")
 _DECODER: Final = json.JSONDecoder()

@@ -1,37 +1,29 @@
 """Carry out an operator's decision about many items: recorded, paced, and cancellable between two items."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import secrets
 import signal
 import socket
 import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
+from sqlalchemy import Connection, Engine
 
 from omctl.console import print_json, progress_bar
 from workers.db.engine import DatabaseClock, transact
 from workers.db.interventions import (
+    Action,
     Intervention,
     begin_intervention,
     end_intervention,
     record_progress,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from sqlalchemy import Connection, Engine
-
-    from workers.db.interventions import (
-        Action,
-    )
 
 TICK_SECONDS: Final = 0.2
 """How soon a cancellation is noticed while waiting."""

@@ -1,25 +1,20 @@
 """Sign bodies, and find out why a signature is not valid by trying the mistakes that people make."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hmac
 import json
 import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
+from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from webhook_api import signature
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from messaging.environment import Environment
 
 SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
 """In the spelling of the platform's documentation."""

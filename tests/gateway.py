@@ -5,8 +5,8 @@ import subprocess
 
 import requests
 
-from omctl.installing import Options
 from omctl.installing.gateway import NO_LIST, raise_connections, render_site
+from omctl.installing.options import Options
 from tests.servers import LOOPBACK, ServerProcess, free_port, nginx
 from tests.services import WEBHOOK_PATH, signature
 

@@ -150,7 +150,7 @@ active proctype reconcile() {
     od
 }
 
-/* omctl/dead_letters.py: publish a copy of the dead letter, then remove the letter. */
+/* omctl/repair/dead_letter_windows.py: publish a copy of the dead letter, then remove it. */
 active proctype operator() {
     do
 #ifdef REPLAY_REMOVES_FIRST

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from sqlalchemy import insert
 
 from messaging.errors import ConfigurationError
-from omctl.commands.destinations import destinations
+from omctl.repair.destinations import destinations
 from simulator.platform import Fault
 from simulator.receiver import Inbox, serve_receiver
 from workers.db.engine import make_engine

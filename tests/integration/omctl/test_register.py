@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.errors import ConfigurationError
-from omctl.commands.register import register
-from omctl.registration import RegistrationError
+from omctl.connect.register import register
+from omctl.connect.registrar import RegistrationError
 from simulator.platform import Fault, Organisation, create_platform
 from simulator.serving import serve_app
 from workers.genesys import PlatformUnavailableError

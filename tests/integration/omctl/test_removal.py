@@ -6,8 +6,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from omctl.installing import InstallationError, removal
+from omctl.installing import removal
 from omctl.installing.database import DATABASE
+from omctl.installing.steps import InstallationError
 
 
 @pytest.mark.skipif(shutil.which("psql") is None, reason="needs psql")

@@ -6,8 +6,8 @@ import threading
 import pytest
 from click.testing import CliRunner
 
-from omctl.commands.rotate_secret import rotate_secret
-from omctl.rotation import RotationError
+from omctl.connect.rotate_secret import rotate_secret
+from omctl.connect.rotation import RotationError
 from simulator.platform import Organisation, create_platform
 from simulator.serving import serve_app
 from tests.servers import LOOPBACK

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from click.testing import CliRunner
 
-from omctl.commands.simulate import simulate
+from omctl.develop.simulate import simulate
 from simulator.ledger import read_ledger
 from tests.servers import free_port
 from webhook_api.signature import SignatureVerifier

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from omctl.installing import Options
 from omctl.installing.gateway import FIREWALL_UNIT
+from omctl.installing.options import Options
 from omctl.installing.steps import shipped
 from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, render_unit
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omctl.installing import Options
+from omctl.installing.options import Options
 from omctl.installing.units import WORKER_UNITS, render_unit
 
 TARGET = "om-workers.target"

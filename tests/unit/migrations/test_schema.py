@@ -2,8 +2,8 @@
 
 import pytest
 
-from omctl.check.database import judge_tables
-from omctl.check.findings import Level
+from omctl.look.database import judge_tables
+from omctl.look.findings import Level
 from workers.db.migrations import schema
 
 

@@ -10,7 +10,7 @@ from omctl.address_ranges import (
     read_plain,
     select,
 )
-from omctl.commands.ipranges import EXAMPLES
+from omctl.connect.ipranges import EXAMPLES
 from omctl.installing import gateway
 
 

@@ -8,7 +8,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from omctl.commands.signature import explain_signature
+from omctl.develop.signature import explain_signature
 from omctl.signatures import diagnose
 
 SECRET = "constructed-secret-0123456789"

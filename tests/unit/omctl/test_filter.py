@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.errors import ConfigurationError
-from omctl.commands.filter import filters
+from omctl.develop.filter import filters
 from workers.filters import FilterError, sample
 from workers.parsing import CONVERSATION_NEW
 

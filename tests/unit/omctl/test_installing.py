@@ -10,24 +10,12 @@ from pathlib import Path
 import pytest
 
 from omctl.address_ranges import format_nginx
-from omctl.installing import (
-    InstallationError,
-    Options,
-    Step,
-    broker,
-    cluster,
-    credentials,
-    database,
-    gateway,
-    installation,
-    removal,
-    run_steps,
-)
+from omctl.installing import broker, cluster, credentials, database, gateway, installation, removal
 from omctl.installing.cluster import cluster_steps
 from omctl.installing.gateway import NO_LIST, OPEN_FILES, raise_connections, render_site
 from omctl.installing.installation import plan_installation
-from omctl.installing.options import DESTINATIONS, ENVIRONMENT, Role
-from omctl.installing.steps import file_step, new_file_step, shipped
+from omctl.installing.options import DESTINATIONS, ENVIRONMENT, Options, Role
+from omctl.installing.steps import InstallationError, Step, file_step, new_file_step, run_steps, shipped
 from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, environment_text, program_text, render_unit
 from workers.parsing import CONVERSATION_UPDATED, EVENT_TYPES, DriftNotes, read_body
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from omctl.commands import install as command
-from omctl.installing import Options, credentials, gateway, run_steps, units
+from omctl.installing import command, credentials, gateway, units
+from omctl.installing.options import Options
+from omctl.installing.steps import run_steps
 
 OWN = Path("/etc/ssl/hooks.pem"), Path("/etc/ssl/hooks.key")
 

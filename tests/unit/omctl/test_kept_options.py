@@ -5,10 +5,11 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from omctl.commands import install as command
-from omctl.installing import InstallationError, Options, cluster, credentials, gateway, removal
+from omctl.installing import cluster, command, credentials, gateway, removal
 from omctl.installing import options as saved_options
 from omctl.installing.installation import plan_installation
+from omctl.installing.options import Options
+from omctl.installing.steps import InstallationError
 
 HOSTS = f"{Options().host},om-2,om-3"
 

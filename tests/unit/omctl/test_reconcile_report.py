@@ -1,7 +1,7 @@
 """What omctl reconcile reports of conversations that were passed over."""
 
-from omctl.commands.reconcile import exit_status, report
-from omctl.reconciliation import Findings
+from omctl.repair.reconcile import exit_status, report
+from omctl.repair.reconciliation import Findings
 from workers.reconcile import Bounds
 
 

@@ -6,9 +6,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from omctl.commands import install as command
-from omctl.installing import InstallationError, Options, cluster, removal
-from omctl.installing.steps import run_steps
+from omctl.installing import cluster, command, removal
+from omctl.installing.options import Options
+from omctl.installing.steps import InstallationError, run_steps
 
 HERE = f"rabbit@{Options().host}"
 SHARED = ("DROP DATABASE", "delete_queue", "delete_user")

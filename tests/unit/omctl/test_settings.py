@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.settings import known_settings
-from omctl.check.settings import HIDDEN, explain_settings, find_source, redact_url, redact_urls
-from omctl.commands.check import check
+from omctl.look.check import check
+from omctl.look.settings import HIDDEN, explain_settings, find_source, redact_url, redact_urls
 
 SECRET = "constructed-secret-0123456789"
 

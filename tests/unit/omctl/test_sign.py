@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.errors import ConfigurationError
-from omctl.commands.signature import sign
+from omctl.develop.signature import sign
 
 # Computed with openssl: printf %s '{"text":"Hi 👋"}' | openssl dgst -sha256 -hmac SECRET -binary | base64
 BODY = '{"text":"Hi 👋"}'.encode()

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from messaging.clock import SystemClock
 from messaging.envelope import encode_properties
-from omctl.commands.find import find as command
+from omctl.look.find import find as command
 from simulator.platform import Fault
 from tests.integration.workers.events import deliver, native, routed, said
 from webhook_api.journal import encode_header
@@ -232,7 +232,7 @@ def test_an_event_that_is_processed_is_not_shown_as_waiting_in_the_journal(stand
 
 def test_a_journal_that_takes_too_long_is_no_matter_of_rights(omctl, state, monkeypatch):
     keep_in_journal(state, b"{}", "m-journal")
-    monkeypatch.setattr("omctl.commands.find.JOURNAL_SECONDS", -1.0)
+    monkeypatch.setattr("omctl.look.find.JOURNAL_SECONDS", -1.0)
     result = CliRunner().invoke(command, ["m"], env={"OM_DATABASE_URL": "", "OM_STATE_DIRECTORY": str(state)})
     assert "takes longer than" in result.stderr
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
-from omctl.commands.destinations import destinations as command
+from omctl.repair.destinations import destinations as command
 from simulator.platform import Fault
 from tests.integration.workers.deliver.stand import SECRET, lease_runs, words_of
 from tests.integration.workers.events import deliver, said

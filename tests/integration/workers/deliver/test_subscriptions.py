@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.clock import SystemClock
-from omctl.check import Level
-from omctl.check.database import judge_files
-from omctl.commands.destinations import destinations
+from omctl.look.database import judge_files
+from omctl.look.findings import Level
+from omctl.repair.destinations import destinations
 from tests.integration.workers.events import deliver, event
 from workers.db.engine import transact
 from workers.db.stats import WorkerReport

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from omctl.commands.drift import drift as command
+from omctl.look.drift import drift as command
 from tests.integration.workers.events import deliver, said
 from tests.integration.workers.moved_clock import MovedClock
 from workers.intake import Intake

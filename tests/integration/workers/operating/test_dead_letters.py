@@ -22,8 +22,8 @@ from messaging.broker import addresses
 from messaging.clock import SystemClock
 from messaging.envelope import decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError
-from omctl import dead_letters as dead_letters_module
-from omctl.commands.dead_letters import dead_letters as command
+from omctl.repair import dead_letter_windows as dead_letters_module
+from omctl.repair.dead_letters import dead_letters as command
 from tests.integration.workers.consuming import depth, running, wait_until
 from tests.integration.workers.events import said
 from workers.db.engine import make_engine

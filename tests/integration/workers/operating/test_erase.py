@@ -11,7 +11,7 @@ from sqlalchemy import LargeBinary, Text, create_engine, insert, select, text
 
 from messaging import topology
 from messaging.clock import SystemClock
-from omctl.commands.erase import UnreadableStateError, erase
+from omctl.repair.erase import UnreadableStateError, erase
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, event, native, said
 from workers.db.models import deliveries, discarded_dead_letters, metadata

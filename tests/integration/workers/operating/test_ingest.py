@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from omctl.commands.ingest import ingest as command
+from omctl.repair.ingest import ingest as command
 from tests.integration.workers.consuming import depth, wait_until
 from tests.integration.workers.events import payload_of, said
 

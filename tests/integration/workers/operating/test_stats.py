@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from messaging.consuming import Delivery
 from messaging.envelope import RECONCILE, Envelope
 from messaging.topology import EVENTS_QUEUE
-from omctl.commands.stats import stats as command
+from omctl.look.stats import stats as command
 from simulator.platform import Fault
 from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.events import deliver, native

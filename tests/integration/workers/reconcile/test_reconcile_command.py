@@ -8,8 +8,8 @@ from flask import request
 
 from messaging.clock import SystemClock
 from messaging.errors import OpenMessagingError
-from omctl.commands.reconcile import reconcile as command
 from omctl.connections import friendly_errors
+from omctl.repair.reconcile import reconcile as command
 from simulator.platform import Fault
 from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.consuming import depth

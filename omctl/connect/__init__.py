@@ -1,0 +1,1 @@
+"""Prepare what the service works with: broker, database, platform; each module is public."""

@@ -1,0 +1,162 @@
+"""Find, create and change registrations at the platform, and verify the result."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+from messaging.errors import OpenMessagingError
+from omctl.connect.differences import Difference, find_differences
+from omctl.connect.registration import SECRET, Configured
+from workers.genesys import GenesysClient, PlatformUnavailableError
+
+PAGE_SIZE: Final = 100
+MAX_CREATION_CHECKS: Final = 30
+"""The platform creates an integration asynchronously; one check a second."""
+
+
+class RegistrationError(OpenMessagingError):
+    """An operator has to fix what the text names. It is safe to run the command again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A configured registration, and what the platform has of it with its secrets, if anything."""
+
+    configured: Configured
+    content: dict[str, Any] | None = field(repr=False)
+
+    @property
+    def registration_id(self) -> str | None:
+        """Its id at the platform."""
+        return None if self.content is None else str(self.content["id"])
+
+    @property
+    def secret(self) -> str | None:
+        """The secret that signs its webhooks; None if the platform does not show it."""
+        return None if self.content is None else self.content.get(SECRET)
+
+    @property
+    def differences(self) -> list[Difference]:
+        """The fields that differ from the configuration; all of them if nothing is registered."""
+        return find_differences(self.configured.render(self.content), self.content)
+
+    def problem(self) -> str | None:
+        """Return why it does not work as configured, if it does not."""
+        content = self.content or {}
+        if (status := content.get("createStatus", "Completed")) != "Completed":
+            return f"could not be created: its createStatus is {status}"
+        if content.get("status", "Active") != "Active":
+            return f"is not active: its status is {content['status']}"
+        if left := self.differences:
+            return f"still differs in {', '.join(difference.field for difference in left)}"
+        return None
+
+
+class Registrar:
+    """Makes registrations at the platform equal to the configured ones.
+
+    Every method may raise the errors of GenesysClient.
+    """
+
+    def __init__(self, client: GenesysClient, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._client = client
+        self._sleep = sleep
+
+    def find(self, configured: Configured) -> Registered:
+        """Find a registration, by its id if one is configured, else by its name.
+
+        Raises:
+            RegistrationError: Several have the name.
+        """
+        found = configured.registration_id or self._find_id(configured)
+        return Registered(configured, None if found is None else self._read(configured, found))
+
+    def apply(self, registered: Registered) -> Registered:
+        """Create or change a registration if it differs, and return it as the platform then has it.
+
+        Raises:
+            RegistrationError: It is missing, disabled or different afterwards.
+        """
+        configured, registration_id = registered.configured, registered.registration_id
+        if registration_id is None:
+            registration_id = self._create(configured)
+        elif registered.differences:
+            change = self._client.put if configured.kind == "webhook" else self._client.patch
+            change(_path(configured, registration_id), configured.render(registered.content))
+        return self._verify(configured, registration_id)
+
+    def set_secret(self, configured: Configured, secret: str) -> None:
+        """Make an integration sign with another secret, and change nothing else.
+
+        Raises:
+            RegistrationError: It is not registered, or shows another secret afterwards.
+            PlatformUnavailableError: It may or may not have been changed.
+            PlatformRefusedError: It has not been changed.
+        """
+        found = self.find(configured)
+        if found.content is None:
+            raise RegistrationError(f"the {configured.kind} {configured.name!r} is not registered")
+        path = _path(configured, str(found.content["id"]))
+        self._client.patch(path, {"name": found.content["name"], SECRET: secret})
+        if self._client.get(path).get(SECRET) not in {None, secret}:
+            raise RegistrationError(
+                f"the {configured.kind} {configured.name!r} did not accept the new secret"
+            )
+
+    def _find_id(self, configured: Configured) -> str | None:
+        found: list[str] = []
+        page = pages = 1
+        while page <= pages:
+            listing = self._client.get(configured.path, pageSize=str(PAGE_SIZE), pageNumber=str(page))
+            entities = listing.get("entities") or ()
+            found += [str(entity["id"]) for entity in entities if entity.get("name") == configured.name]
+            pages = int(listing.get("pageCount") or 1)
+            page += 1
+        if len(found) > 1:
+            raise RegistrationError(
+                f"the {configured.kind} {configured.name!r} is registered several times: {', '.join(found)}. "
+                "Remove the others, or set the right id in the file of OM_REGISTRATION"
+            )
+        return found[0] if found else None
+
+    def _create(self, configured: Configured) -> str:
+        """Create it; a POST without an answer is never repeated, but its result is looked for."""
+        try:
+            created = self._client.post(configured.path, configured.render(None))
+        except PlatformUnavailableError as error:
+            found = self._find_id(configured)
+            if found is None:
+                raise RegistrationError(
+                    f"it is unknown whether the {configured.kind} {configured.name!r} was created ({error}); "
+                    "it does not exist now; run the command again, which looks first"
+                ) from None
+            return found
+        if not created.get("id"):
+            raise RegistrationError(f"the platform gave the {configured.kind} {configured.name!r} no id")
+        return str(created["id"])
+
+    def _verify(self, configured: Configured, registration_id: str) -> Registered:
+        content = self._read(configured, registration_id)
+        for _ in range(MAX_CREATION_CHECKS):
+            if content.get("createStatus") != "Initiated":
+                break
+            self._sleep(1.0)
+            content = self._read(configured, registration_id)
+        registered = Registered(configured, content)
+        if problem := registered.problem():
+            raise RegistrationError(
+                f"the {configured.kind} {configured.name!r} ({registration_id}) {problem}"
+            )
+        return registered
+
+    def _read(self, configured: Configured, registration_id: str) -> dict[str, Any]:
+        content = self._client.get(_path(configured, registration_id))
+        if content.get("id") != registration_id:
+            raise RegistrationError(f"the platform answered with another {configured.kind}")
+        return content
+
+
+def _path(configured: Configured, registration_id: str) -> str:
+    return f"{configured.path}/{quote(registration_id, safe='')}"

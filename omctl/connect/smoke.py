@@ -1,0 +1,192 @@
+"""omctl smoke: send one message through the platform and back, step by step, and undo everything."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import quote
+
+import click
+from sqlalchemy import Engine, select
+
+from messaging.environment import Environment
+from omctl.connect.registrar import Registrar, RegistrationError
+from omctl.connect.registration import Configured, read_configured
+from omctl.connections import open_database, open_platform
+from omctl.console import print_json
+from omctl.options import dry_run_option, json_option
+from workers.db.engine import transact
+from workers.db.erasure import erase_conversations
+from workers.db.models import processed_events
+from workers.genesys import GenesysClient, PlatformRefusedError, PlatformUnavailableError
+from workers.parsing import CONVERSATION_MESSAGE, RECEIPT
+
+MESSAGES: Final = "/api/v2/conversations/messages"
+TEXT: Final = "This is a test of the connection. Please ignore it."
+EXAMPLES: Final = """\b
+Examples:
+  omctl smoke --integration "Smoke test" --dry-run
+  omctl smoke --integration "Smoke test"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step; its result is ok, missing (the platform has no such resource) or failed."""
+
+    name: str
+    result: str
+    detail: str
+
+
+class StepFailedError(Exception):
+    """A step found that something is not as it must be."""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--integration", "name", required=True, metavar="NAME",
+    help="Name for the registrations, which are removed again; nothing may have this name.",
+)  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True,
+              help="How long to wait for each event.")  # fmt: skip
+@dry_run_option
+@json_option
+def smoke(*, name: str, seconds: float, dry_run: bool, as_json: bool) -> None:
+    """Test the connection to the platform with one customer's message.
+
+    The command makes the registrations of OM_REGISTRATION under another name, sends a message as the
+    customer's social channel would, and waits until the platform's webhooks are in the database. Then it ends
+    the conversation, removes the registrations and erases the texts; the rows with ids stay. If the platform
+    has no such resource (404), the step says so and the others go on. Destinations receive these events too.
+    Exits 1 if a step failed.
+    """
+    environment = Environment()
+    configured = [
+        replace(one, name=name, registration_id=None, body=one.body | {"name": name})
+        for one in read_configured(environment)
+    ]
+    with open_platform(environment) as client, open_database() as engine:
+        test = SmokeTest(client, engine, seconds=seconds, is_silent=as_json)
+        if dry_run:
+            for one in configured:
+                test.attempt(f"look for the {one.kind}", partial(test.check_name, one))
+        else:
+            test.run(configured)
+    is_ok = all(step.result != "failed" for step in test.steps)
+    if as_json:
+        print_json({"ok": is_ok, "steps": [asdict(step) for step in test.steps]})
+    elif not dry_run:
+        click.echo("The message went all the way." if is_ok else "A step failed; the steps above say which.")
+    if not is_ok:
+        raise SystemExit(1)
+
+
+class SmokeTest:
+    """The steps of one test, and how to undo those that were done."""
+
+    def __init__(self, client: GenesysClient, engine: Engine, *, seconds: float, is_silent: bool) -> None:
+        self.steps: list[Step] = []
+        self._client = client
+        self._engine = engine
+        self._seconds = seconds
+        self._is_silent = is_silent
+        self._registrar = Registrar(client)
+        self._undo: list[tuple[str, Callable[[], str]]] = []
+        self._ids: dict[str, str] = {}
+        self._conversation_id = ""
+
+    def run(self, configured: list[Configured]) -> None:
+        """Do every step that is possible, and undo what was done, also after Ctrl-C."""
+        try:
+            for one in configured:
+                self.attempt(f"register the {one.kind}", partial(self._register, one))
+            if self.attempt("send a message", self._send):
+                if "webhook" in self._ids:
+                    self.attempt("wait for the message", partial(self._wait_for, CONVERSATION_MESSAGE))
+                self.attempt("wait for the receipt", partial(self._wait_for, RECEIPT))
+        finally:
+            for name, action in reversed(self._undo):
+                self.attempt(name, action)
+
+    def attempt(self, name: str, action: Callable[[], str]) -> bool:
+        """Carry out one step and report it; return whether it succeeded."""
+        try:
+            step = Step(name, "ok", action())
+        except PlatformRefusedError as error:
+            is_missing = error.status == HTTPStatus.NOT_FOUND and not error.at_login
+            step = Step(name, "missing" if is_missing else "failed", str(error))
+        except (PlatformUnavailableError, RegistrationError, StepFailedError) as error:
+            step = Step(name, "failed", str(error))
+        self.steps.append(step)
+        if not self._is_silent:
+            click.echo(f"{step.result:<8} {name}: {step.detail}")
+        return step.result == "ok"
+
+    def check_name(self, one: Configured) -> str:
+        """Check that nothing is registered under this name."""
+        if (found := self._registrar.find(one)).content is not None:
+            raise StepFailedError(f"{one.name!r} exists ({found.registration_id}): choose another name")
+        return f"{one.name!r} does not exist"
+
+    def _register(self, one: Configured) -> str:
+        self.check_name(one)
+        # Before the creation: if its answer is lost, the registration may exist all the same.
+        self._undo.append((f"remove the {one.kind}", partial(self._remove, one)))
+        registration_id = self._registrar.apply(self._registrar.find(one)).registration_id or ""
+        self._ids[one.kind] = registration_id
+        return registration_id
+
+    def _remove(self, one: Configured) -> str:
+        registration_id = self._registrar.find(one).registration_id
+        if registration_id is None:
+            return "nothing was registered"
+        self._client.delete(f"{one.path}/{quote(registration_id, safe='')}")
+        return registration_id
+
+    def _send(self) -> str:
+        """Send the message as the integrator's own connector does.
+
+        Source: post_conversations_message_inbound_open_message of the official Python SDK, release 269.
+        """
+        if "integration" not in self._ids:
+            raise StepFailedError("without an integration, there is nothing to send it to")
+        sender = {"id": f"smoke-{uuid.uuid4()}", "idType": "Opaque", "nickname": "Smoke test"}
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        channel = {"messageId": uuid.uuid4().hex, "from": sender, "time": now}
+        path = f"{MESSAGES}/{quote(self._ids['integration'], safe='')}/inbound/open/message"
+        content = {"channel": channel, "type": "Text", "text": TEXT}
+        answer = self._client.post(f"{path}?prefetchConversationId=true", content)
+        self._conversation_id = str(answer.get("conversationId") or "")
+        if not self._conversation_id:
+            raise StepFailedError("the platform gave the message no conversation")
+        self._undo.append(("erase the texts", self._erase))
+        self._undo.append(("end the conversation", self._end))
+        return f"conversation {self._conversation_id}"
+
+    def _wait_for(self, event_type: str) -> str:
+        events = processed_events.c
+        query = select(events.id, events.outcome, events.received_at, events.processed_at).where(
+            events.conversation_id == self._conversation_id, events.event_type == event_type
+        )
+        deadline = time.monotonic() + self._seconds
+        while (row := transact(self._engine, lambda connection: connection.execute(query).first())) is None:
+            if time.monotonic() > deadline:
+                hint = f"`omctl find {self._conversation_id}` and `omctl check` say more"
+                raise StepFailedError(f"no {event_type} within {self._seconds:g} s; {hint}")
+            time.sleep(0.5)
+        took = (row.processed_at - row.received_at).total_seconds()
+        return f"webhook at {row.received_at:%H:%M:%S}, row {row.id} {row.outcome} {took:.3f} s later"
+
+    def _end(self) -> str:
+        self._client.patch(f"{MESSAGES}/{quote(self._conversation_id, safe='')}", {"state": "disconnected"})
+        return self._conversation_id
+
+    def _erase(self) -> str:
+        chosen, now = [self._conversation_id], datetime.now(UTC)
+        work = partial(erase_conversations, conversation_ids=chosen, needles=(), now=now, dry_run=False)
+        return f"{sum(transact(self._engine, work).values())} rows"

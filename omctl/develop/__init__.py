@@ -1,0 +1,1 @@
+"""Help developers of senders and receivers of events; each module is public."""

@@ -1,0 +1,210 @@
+"""omctl simulate: send signed events as the platform would, or be the platform."""
+
+import secrets
+import signal
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from messaging.environment import Environment
+from messaging.errors import OpenMessagingError
+from omctl.console import print_json, print_table, progress_bar
+from omctl.options import json_option
+from omctl.signatures import newest_secret
+from simulator.ledger import Ledger
+from simulator.platform import EventStatus, Organisation
+from simulator.platform import serve_platform as serve_simulator
+from simulator.sender import RetryPolicy, Sender, Summary, Tally, WebhookEndpoint
+from simulator.traffic import Dialect, TrafficPlan, longest_span, traffic
+from webhook_api.settings import parse_headers
+
+EXAMPLES = """\b
+Examples:
+  omctl simulate http://127.0.0.1:8080/webhooks/genesys/openmessaging
+  omctl simulate URL --events 100000 --rate 500 --malformed 1 --ledger answered.jsonl
+  omctl simulate URL --seed 7 --dialect both --retry-seconds 0.5
+  omctl simulate --platform http://127.0.0.1:8080/webhooks/genesys/openmessaging
+"""
+
+PERCENT = click.FloatRange(0, 100)
+
+CLIENT: Final = "simulated"
+"""The OAuth client's id and secret if the environment has none: it protects nothing."""
+
+STOPPING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
+
+
+class PortTakenError(OpenMessagingError):
+    """Choose another port by --port."""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("url", required=False)
+@click.option("--platform", is_flag=True, help="Serve the platform's API and a page for a browser instead.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8090, show_default=True, help="Port of --platform."
+)
+@click.option("--events", type=click.IntRange(1), default=1000, show_default=True, help="Distinct bodies.")
+@click.option(
+    "--conversations", type=click.IntRange(0), default=0, help="Conversations. [default: events / 10]"
+)
+@click.option("--rate", type=click.FloatRange(0), default=0.0, help="Events per second. [default: no limit]")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 512), default=16, show_default=True, help="Parallel requests."
+)
+@click.option("--duplicates", type=PERCENT, default=5.0, show_default=True, help="Percent sent twice.")
+@click.option("--disorder", type=PERCENT, default=5.0, show_default=True, help="Percent sent late.")
+@click.option(
+    "--collisions", type=PERCENT, default=5.0, show_default=True, help="Percent with an earlier timestamp."
+)
+@click.option("--malformed", type=PERCENT, default=0.0, show_default=True, help="Percent unreadable.")
+@click.option(
+    "--unknown-fields", type=PERCENT, default=5.0, show_default=True, help="Percent with unknown fields."
+)
+@click.option(
+    "--dialect", type=click.Choice([dialect.value for dialect in Dialect]), default="guide", show_default=True
+)
+@click.option("--seed", type=int, help="Send the same bytes as another run with this seed this week (UTC).")
+@click.option(
+    "--retry-seconds", type=click.FloatRange(0), default=5.0, show_default=True, help="Between attempts."
+)
+@click.option(
+    "--timeout-seconds", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Per request."
+)
+@click.option("--honour-retry-after/--ignore-retry-after", default=False, help="[default: ignore]")
+@click.option("--unsigned", is_flag=True, help="Send no signature.")
+@click.option(
+    "--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Write the answers as JSON lines."
+)
+@json_option
+def simulate(
+    url: str | None, *, platform: bool, port: int, ledger: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Send signed events to the webhook at URL, as the platform does.
+
+    A body is sent again up to five times, five seconds apart, after a timeout, 429 or 5xx, and never after
+    another 4xx. Bodies are signed with the newest of OM_WEBHOOK_SECRETS and carry OM_REQUIRED_HEADERS.
+    Exits 1 if a body was never answered 200.
+
+    With --platform it serves the platform's API and a page instead, until Ctrl-C. Conversations that are
+    started there are posted to URL, and to every webhook that `omctl register` registers.
+    """
+    environment = Environment()
+    if platform:
+        serve_platform(environment, url, port)
+        return
+    if not url or not url.startswith(("http://", "https://")):
+        raise click.UsageError("Give the webhook's URL, such as http://127.0.0.1:8080/…, or --platform.")
+    plan = make_plan(options, datetime.now(UTC))
+    policy = RetryPolicy(
+        delay=options["retry_seconds"],
+        timeout=options["timeout_seconds"],
+        honours_retry_after=options["honour_retry_after"],
+    )
+    endpoint = WebhookEndpoint(
+        url,
+        secret=b"" if options["unsigned"] else newest_secret(environment),
+        timeout=policy.timeout,
+        connections=options["concurrency"],
+        headers=dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS"))),
+    )
+    with Ledger(ledger) as answers:
+        sender = Sender(endpoint, traffic(plan), answers, policy=policy, rate=options["rate"])
+        summary = _send(sender, plan, options["concurrency"])
+    endpoint.close()
+    if as_json:
+        print_json({"seed": plan.seed, **asdict(summary)})
+    else:
+        print_table(("", ""), describe_summary(summary, plan.seed), title="Result")
+    if summary.unanswered:
+        raise SystemExit(f"{summary.unanswered} of {summary.posts} posts were never answered 200.")
+
+
+def make_plan(options: dict[str, Any], now: datetime) -> TrafficPlan:
+    """Return what to send; without a seed, something new each time."""
+    seed, events = options["seed"], options["events"]
+    conversations = options["conversations"] or max(1, events // 10)
+    return TrafficPlan(
+        events=events,
+        conversations=conversations,
+        seed=seed if seed is not None else secrets.randbits(32),
+        start=repeatable_start(now) if seed is not None else now - longest_span(events, conversations),
+        dialect=Dialect(options["dialect"]),
+        duplicate_share=options["duplicates"] / 100,
+        disorder_share=options["disorder"] / 100,
+        collision_share=options["collisions"] / 100,
+        malformed_share=options["malformed"] / 100,
+        unknown_field_share=options["unknown_fields"] / 100,
+    )
+
+
+def repeatable_start(now: datetime) -> datetime:
+    """Return the platform's time for a run with a seed: Monday's midnight.
+
+    The present time would make the bytes differ; an old time would make the events too old to have an effect.
+    """
+    monday = now - timedelta(days=now.weekday())
+    return monday.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _send(sender: Sender, plan: TrafficPlan, concurrency: int) -> Summary:
+    with progress_bar() as bar:
+        task = bar.add_task("Sending", total=None, note="")
+
+        def show(tally: Tally) -> None:
+            note = " ".join(f"{status}: {number}" for status, number in sorted(dict(tally.by_status).items()))
+            bar.update(task, completed=tally.settled, total=max(plan.events, tally.settled), note=note)
+
+        return sender.run(concurrency, show)
+
+
+def describe_summary(summary: Summary, seed: int) -> list[tuple[str, str]]:
+    """Return label and value of each figure."""
+    return [
+        ("posts (redeliveries included)", f"{summary.posts}"),
+        ("answered 200", f"{summary.answered}"),
+        *((f"answers with {status}", f"{number}") for status, number in summary.by_status.items()),
+        ("retries", f"{summary.retries}"),
+        ("latency p50", f"{summary.p50 * 1000:.1f} ms"),
+        ("latency p99", f"{summary.p99 * 1000:.1f} ms"),
+        ("rate", f"{summary.rate:.0f} requests/s over {summary.seconds:.1f} s"),
+        ("seed", f"{seed}"),
+    ]
+
+
+def serve_platform(environment: Environment, url: str | None, port: int) -> None:
+    """Serve the simulated platform until SIGINT or SIGTERM.
+
+    Args:
+        environment: Has the OAuth client, the newest secret and the headers.
+        url: Registered from the start; None for no registration but those of `omctl register`.
+        port: On the loopback interface.
+
+    Raises:
+        PortTakenError: Another process listens on the port.
+    """
+    client_id = environment.string("OM_GENESYS_CLIENT_ID", CLIENT)
+    # Before the first thread, so that no other thread receives the signal.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    organisation = Organisation(client_id, environment.string("OM_GENESYS_CLIENT_SECRET", CLIENT))
+    if url:
+        headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
+        secret = newest_secret(environment).decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
+        is_signed = not environment.boolean("OM_ALLOW_UNSIGNED", default=False)
+        organisation.registrations.register_both(url, headers, secret, is_signed=is_signed)
+    database = environment.string("OM_DATABASE_URL")
+    try:
+        event_status = EventStatus(database) if database else None
+        with serve_simulator(organisation, port, event_status=event_status) as address:
+            click.echo(f"The simulated platform and its page: {address}/")
+            if client_id == CLIENT:
+                click.echo(f"OM_GENESYS_API_URL={address}")
+                click.echo(f"OM_GENESYS_CLIENT_ID={CLIENT} OM_GENESYS_CLIENT_SECRET={CLIENT}")
+            click.echo("Ctrl-C stops it")
+            signal.sigwait(STOPPING)
+    except (OSError, SystemExit):
+        # werkzeug exits if the port is taken.
+        raise PortTakenError(f"port {port} of this host is taken: choose another by --port") from None

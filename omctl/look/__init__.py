@@ -1,0 +1,1 @@
+"""Show the service's state: check, find, stats and drift; each module is public."""

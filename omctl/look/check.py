@@ -1,0 +1,139 @@
+"""omctl check: show what is configured, what answers, what is wrong, and what to do."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import click
+
+from messaging.environment import Environment
+from omctl.console import fold, print_json, visible
+from omctl.installing.options import BOTH, Role, resolve_options
+from omctl.installing.steps import InstallationError
+from omctl.look.broker import check_broker, check_proof
+from omctl.look.database import check_database
+from omctl.look.edge import check_addresses, check_canary, check_edge
+from omctl.look.findings import Finding, Level, check_areas
+from omctl.look.journal import check_journals, check_oversized
+from omctl.look.management import check_management
+from omctl.look.settings import check_settings, explain_settings
+from omctl.options import json_option
+
+CHECK_SECONDS: Final = 8.0
+"""For all areas: the command ends within 10 s, with its start."""
+
+COLOURS: Final = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "red"}
+WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE)
+
+
+@click.command()
+@click.option(
+    "--role", type=click.Choice([*(role.value for role in Role), BOTH]),
+    help="Check only this part. Default: as this host was installed, otherwise both.",
+)  # fmt: skip
+@click.option("--settings", "only_settings", is_flag=True, help="Explain every setting, and check nothing.")
+@click.option("--verbose", is_flag=True, help="Show every finding.")
+@json_option
+def check(*, role: str | None, only_settings: bool, verbose: bool, as_json: bool) -> None:
+    """Check the settings, broker, database, edge and journals; show what is wrong and what to do.
+
+    Problems come first, then warnings and notes; each healthy area is one line. Each area is checked whatever
+    happens in another, in 10 seconds at most. A host that was installed as an edge alone needs no database,
+    one of workers alone no edge. Changes nothing. Exit status 1: at least one problem.
+
+    --settings shows for each setting its value, its source (settings file, environment, file, credential,
+    default), unit, effect, and whether a new value needs a restart.
+    """
+    if only_settings:
+        _explain(as_json=as_json)
+        return
+    roles, notes = find_roles(role)
+    findings = notes + check_areas(_list_areas(roles), CHECK_SECONDS)
+    has_problem = any(finding.level is Level.PROBLEM for finding in findings)
+    if as_json:
+        print_json({"ok": not has_problem, "findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings if verbose else summarise(findings):
+            _print(finding)
+        counts = Counter(finding.level for finding in findings)
+        click.echo(f"check: problems={counts[Level.PROBLEM]} warnings={counts[Level.WARNING]}")
+    if has_problem:
+        raise SystemExit(1)
+
+
+def _explain(*, as_json: bool) -> None:
+    settings = explain_settings()
+    if as_json:
+        print_json({"settings": [asdict(setting) for setting in settings]})
+        return
+    for setting in sorted(settings, key=lambda setting: setting.source == "default"):
+        click.echo(f"{setting.name} = {setting.value}  ({setting.source})")
+        click.echo(fold(f"{setting.text} Applied by: {setting.applied_by}.", "    ", "    "))
+
+
+def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
+    """Return what this host does, *given* or as installed, with a note if that is not everything."""
+    try:
+        roles = resolve_options({} if given is None else {"role": given}).roles
+    except InstallationError as error:
+        return frozenset(Role), [Finding("settings", "role", Level.WARNING, "is unknown", str(error))]
+    if len(roles) > 1:
+        return roles, []
+    text = f"only {min(roles)}: the other part is not checked"
+    return roles, [
+        Finding("settings", "role", Level.NOTE, text, "Check everything: omctl check --role both.")
+    ]
+
+
+def _list_areas(roles: frozenset[Role]) -> dict[str, Callable[[], list[Finding]]]:
+    """Return the check of each area; each reads the settings by itself."""
+    areas: dict[str, Callable[[], list[Finding]]] = {
+        "settings": lambda: check_settings(roles),
+        "broker": _check_broker,
+        "management": lambda: check_management(
+            Environment().strings("OM_MANAGEMENT_URL"), Environment().strings("OM_AMQP_URL")
+        ),
+    }
+    if Role.WORKER in roles:
+        areas["database"] = lambda: check_database(Environment())
+        areas["canary"] = lambda: check_canary(Environment())
+    if Role.EDGE in roles:
+        areas["edge"] = lambda: [
+            *check_edge(Environment().string("OM_BIND", "127.0.0.1:8080")),
+            *check_addresses(),
+        ]
+        areas["journal"] = _check_journal
+    return areas
+
+
+def _check_broker() -> list[Finding]:
+    environment = Environment()
+    urls, managed = environment.strings("OM_AMQP_URL"), environment.strings("OM_MANAGEMENT_URL")
+    has_confirms = environment.boolean("OM_PUBLISHER_CONFIRMS", default=False)
+    return [*check_broker(urls), *check_proof(len(urls), len(managed), has_confirms=has_confirms)]
+
+
+def _check_journal() -> list[Finding]:
+    state_directory = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
+    return [*check_journals(state_directory / "journal"), *check_oversized(state_directory / "oversized")]
+
+
+def summarise(findings: list[Finding]) -> list[Finding]:
+    """Return each finding that is not ok, the worst first, and one for each healthy area."""
+    bad = {finding.area for finding in findings if finding.level in {Level.PROBLEM, Level.WARNING}}
+    healthy = Counter(finding.area for finding in findings if finding.level is Level.OK)
+    return [
+        *(finding for level in WORST_FIRST for finding in findings if finding.level is level),
+        *(Finding(area, "", Level.OK, f"{n} checked") for area, n in healthy.items() if area not in bad),
+    ]
+
+
+def _print(finding: Finding) -> None:
+    """Print a finding in 80 columns, with its advice below."""
+    level = click.style(f"{finding.level:8}", fg=COLOURS[finding.level], bold=finding.level is Level.PROBLEM)
+    text = visible(f"{finding.area}: {finding.subject} {finding.text}".replace(":  ", ": "))
+    click.echo(f"{level} {fold(text, ' ' * 9, ' ' * 9).lstrip()}")
+    if finding.advice:
+        click.echo(fold(f"→ {visible(finding.advice)}", " " * 9, " " * 11))

@@ -1,0 +1,169 @@
+"""Check the database, its revision, its clock, and what in it an operator should look at."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy.engine import make_url
+
+from messaging.clock import SystemClock
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError
+from omctl.connections import DatabaseUnavailableError, database_url, friendly_errors
+from omctl.look.findings import Finding, Level
+from workers.db.engine import DatabaseClock, make_engine
+from workers.db.migrations import schema
+from workers.db.models import dead_letters, destinations, drift, metadata
+from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
+from workers.parsing import moment_of
+
+AREA: Final = "database"
+
+MAX_CLOCK_DIFFERENCE: Final = 2.0
+"""Seconds. Events carry their host's time, so latencies and searches show a wrong clock."""
+
+
+def check_database(environment: Environment) -> list[Finding]:
+    """Return the state of the database; blocks for some seconds if it does not answer."""
+    try:
+        url = database_url(environment)
+        if _is_missing_file(url):
+            return [Finding(AREA, "file", Level.PROBLEM, "does not exist", "Run omctl migrate.")]
+        with friendly_errors():
+            revision = judge_revision(schema.current_revision(url), schema.head_revision())
+            contents = [] if revision.level is Level.PROBLEM else _contents(url)
+    except schema.MissingMigrationsError as error:
+        return [Finding(AREA, "migrations", Level.PROBLEM, "are not installed", str(error))]
+    except (ConfigurationError, DatabaseUnavailableError) as error:
+        return [Finding(AREA, "connection", Level.PROBLEM, "does not work", str(error))]
+    return [Finding(AREA, "connection", Level.OK, "the database answers"), revision, *contents]
+
+
+def _is_missing_file(url: str) -> bool:
+    """Return whether *url* is an SQLite file that does not exist: connecting would create it."""
+    scheme, separator, _ = url.partition(":")
+    if not separator or not scheme.startswith("sqlite"):
+        return False
+    path = make_url(url).database
+    return bool(path) and path != ":memory:" and not Path(str(path)).exists()
+
+
+def judge_revision(current: str | None, head: str) -> Finding:
+    """Judge the revision that the database is at."""
+    if current == head:
+        return Finding(AREA, "revision", Level.OK, f"{current}, the newest")
+    if schema.is_newer(current):
+        text = f"{current}, newer than {head}, which this version has"
+        return Finding(AREA, "revision", Level.NOTE, text)
+    text = f"{current or 'none'}, and this version needs {head}"
+    return Finding(AREA, "revision", Level.PROBLEM, text, "Run omctl migrate.")
+
+
+def judge_tables(missing: list[str]) -> Finding:
+    """Judge the tables that a database lacks although its revision includes them."""
+    if not missing:
+        return Finding(AREA, "tables", Level.OK, "all exist")
+    advice = "They were dropped: restore them from a backup."
+    return Finding(AREA, "tables", Level.PROBLEM, f"missing: {', '.join(missing)}", advice)
+
+
+def _contents(url: str) -> list[Finding]:
+    """Check the tables and, if all exist, their contents."""
+    engine = make_engine(url)
+    try:
+        clock = DatabaseClock(engine)
+        here = (SystemClock().now_us() - clock.now_us()) / 1_000_000
+        with engine.connect() as connection:
+            missing = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
+            if missing:
+                return [judge_tables(missing)]
+            reports = read_worker_reports(connection)
+            clocks = {report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD) for report in reports}
+            hosts = {host: ahead for host, ahead in clocks.items() if isinstance(ahead, float)}
+            # Workers report the database's time.
+            now = moment_of(clock.now_us())
+            return [
+                judge_tables(missing),
+                *(judge_clock(host, ahead) for host, ahead in sorted((hosts | {"this host": here}).items())),
+                *judge_workers(reports, now),
+                *judge_files(reports, now),
+                *_counts(connection),
+            ]
+    finally:
+        engine.dispose()
+
+
+def judge_clock(host: str, ahead: float) -> Finding:
+    """Judge a clock by the seconds that it is ahead of the database's."""
+    is_right = abs(ahead) <= MAX_CLOCK_DIFFERENCE
+    side = "ahead of" if ahead > 0 else "behind"
+    return Finding(
+        AREA,
+        f"clock of {host}",
+        Level.OK if is_right else Level.PROBLEM,
+        f"{abs(ahead):.1f} s {side} the database's",
+        "" if is_right else "Synchronise both clocks by NTP: timedatectl shows the state.",
+    )
+
+
+def _counts(connection: Connection) -> list[Finding]:
+    """Return the open dead letters, unknown names, and paused destinations."""
+    is_open = dead_letters.c.decided_at.is_(None)
+    waiting = connection.scalar(select(func.count()).select_from(dead_letters).where(is_open)) or 0
+    unknown = connection.scalar(select(func.count()).where(drift.c.accepted_at.is_(None))) or 0
+    return [
+        Finding(AREA, "dead letters", Level.NOTE if waiting else Level.OK, f"{waiting} open"),
+        Finding(AREA, "drift", Level.NOTE if unknown else Level.OK, f"{unknown} unknown names"),
+        *judge_paused(connection.execute(select(destinations).order_by(destinations.c.name))),
+    ]
+
+
+def judge_workers(reports: Iterable[WorkerReport], now: datetime) -> list[Finding]:
+    """Judge each role by its workers' reports: a problem if none of them reports any more."""
+    roles: dict[str, list[WorkerReport]] = {"settle": []}
+    for report in reports:
+        roles.setdefault(report.role, []).append(report)
+    findings: list[Finding] = []
+    for role, of_role in sorted(roles.items()):
+        silent = [report.worker for report in of_role if report.is_silent(now)]
+        level, text, advice = Level.OK, f"{len(of_role)} report", ""
+        if not of_role:
+            level, text = Level.WARNING, "no worker reports: no conversation is settled"
+            advice = "Start one with python -m workers settle."
+        elif silent:
+            level = Level.PROBLEM if len(silent) == len(of_role) else Level.WARNING
+            text = f"stopped reporting: {', '.join(silent)}"
+            advice = "See systemctl status 'om-*' on its host, and start it."
+        findings.append(Finding(AREA, f"{role} workers", level, text, advice))
+    return findings
+
+
+def judge_files(reports: Iterable[WorkerReport], now: datetime) -> list[Finding]:
+    """Return a problem if deliver workers run with different destinations files."""
+    workers: dict[object, list[str]] = {}
+    for report in reports:
+        if report.role == "deliver" and not report.is_silent(now):
+            workers.setdefault(report.figures.get("destinations_digest"), []).append(report.worker)
+    if len(workers) < 2:
+        return []
+    groups = " / ".join(", ".join(names) for names in workers.values())
+    text = f"the deliver workers run with different files: {groups}"
+    advice = "Copy the newest OM_DESTINATIONS file to each host, and restart its om-deliver@N."
+    return [Finding(AREA, "destinations", Level.PROBLEM, text, advice)]
+
+
+def judge_paused(rows: Iterable[Any]) -> list[Finding]:
+    """Return a warning for each paused destination."""
+    return [
+        Finding(
+            AREA,
+            f"destination {row.name}",
+            Level.WARNING,
+            f"paused since {row.paused_at:%Y-%m-%d %H:%M} ({row.paused_because}): its events wait",
+            f"omctl destinations resume {row.name}",
+        )
+        for row in rows
+        if row.paused_at is not None
+    ]

@@ -1,0 +1,203 @@
+"""Check the settings, and explain each: its value, source, effect, and what applies a new value."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from messaging.environment import Environment, file_variables, variables_now
+from messaging.errors import ConfigurationError
+from messaging.settings import EXAMPLE, unknown_settings
+from omctl.connect.registration import read_configured
+from omctl.installing.options import Role
+from omctl.look.findings import Finding, Level
+from webhook_api.settings import FIXED, EdgeSettings
+from workers.deliver import configured_destinations
+from workers.genesys import read_genesys_settings
+from workers.settings import IntakeSettings
+
+AREA: Final = "settings"
+
+URLS: Final = ("OM_DATABASE_URL", "OM_GENESYS_API_URL")
+URL_LISTS: Final = ("OM_AMQP_URL", "OM_MANAGEMENT_URL")
+SECRETS: Final = (
+    "OM_WEBHOOK_SECRETS",
+    "OM_REQUIRED_HEADERS",
+    "OM_EVENTS_HEADERS",
+    "OM_GENESYS_CLIENT_SECRET",
+)
+
+HIDDEN: Final = "set"
+"""Shown instead of a URL whose secret parts cannot be separated from the others."""
+
+RESTART: Final = "restart"
+RELOAD: Final = "reload"
+BOTH: Final = "reload of the edge, restart of the others"
+
+_SETTING: Final = re.compile(r"(#?)(OM_[A-Z_]+)=(.*)")
+_HEADING: Final = re.compile(r"# -+ (.+?) -+")
+_DEFAULT: Final = re.compile(r"No default|Default: ([^.,;]+)")
+_AMBIGUOUS: Final = re.compile(r"[?#].*@", re.DOTALL)
+"""Either a password with `?` or `#` in it, or a query with `@` in it."""
+
+_APPLIED_BY: Final = {
+    # gunicorn's master reads these only once.
+    **dict.fromkeys(FIXED.values(), RESTART),
+    **dict.fromkeys(("OM_WEBHOOK_SECRETS", "OM_LOG_LEVEL"), RELOAD),
+    **dict.fromkeys(("OM_AMQP_URL", "OM_MANAGEMENT_URL"), BOTH),
+}
+_EDGE_SECTION: Final = "The edge"
+
+
+def check_settings(roles: frozenset[Role] = frozenset(Role)) -> list[Finding]:
+    """Return which settings are set, and whether the processes of these roles would start with them."""
+    variables = {name: value for name, value in sorted(variables_now().items()) if name.startswith("OM_")}
+    readers: dict[str, Callable[[], object]] = {}
+    if Role.EDGE in roles:
+        readers["edge"] = EdgeSettings.from_environment
+    if Role.WORKER in roles:
+        readers["intake"] = IntakeSettings.from_environment
+        readers["destinations"] = lambda: configured_destinations(Environment())
+    readers["platform"] = lambda: read_genesys_settings(Environment())
+    readers["registration"] = _read_registration
+    return [
+        *([] if variables else [_no_settings()]),
+        *(judge_setting(name, value) for name, value in variables.items()),
+        *(_judge_process(process, read) for process, read in readers.items()),
+        *judge_secrets(file_variables()),
+    ]
+
+
+def _no_settings() -> Finding:
+    advice = (
+        "Give omctl the service's settings: OM_SETTINGS_FILE=/etc/open-messaging/environment, or "
+        "`. var/environment` in a checkout."
+    )
+    return Finding(AREA, "environment", Level.PROBLEM, "has no OM_ settings", advice)
+
+
+def _read_registration() -> object:
+    environment = Environment()
+    return read_configured(environment) if environment.string("OM_REGISTRATION") else None
+
+
+def _judge_process(process: str, read_settings: Callable[[], object]) -> Finding:
+    try:
+        read_settings()
+    except ConfigurationError as error:
+        return Finding(AREA, process, Level.PROBLEM, "would refuse to start", str(error))
+    return Finding(AREA, process, Level.OK, "would start with these settings")
+
+
+def judge_setting(name: str, value: str) -> Finding:
+    """Judge one variable; the value of an unknown one may be anything and is not shown."""
+    if advice := unknown_settings([name]).get(name):
+        return Finding(AREA, name, Level.WARNING, "is not a setting", advice)
+    return Finding(AREA, name, Level.OK, show_value(name, value))
+
+
+def judge_secrets(in_file: Mapping[str, str]) -> list[Finding]:
+    """Return a warning for each secret in the settings file, which every unit gets in its environment."""
+    advice = "Move it to a file of this name in /etc/open-messaging/credentials (docs/install.md)."
+    return [
+        Finding(AREA, name, Level.WARNING, "is a secret in the settings file", advice)
+        for name in (*SECRETS, *URL_LISTS, "OM_DATABASE_URL")
+        if in_file.get(name, "").strip()
+    ]
+
+
+def show_value(name: str, value: str) -> str:
+    """Return *value* fit for a screen: secrets counted, logins left out of URLs."""
+    if name.endswith("_FILE"):
+        return f"read from {value}"
+    if name in URLS:
+        return redact_url(value)
+    if name in URL_LISTS:
+        return redact_urls(value)
+    if name in SECRETS:
+        count = sum(1 for part in value.split(",") if part.strip())
+        return f"set, {count} value{'s' if count != 1 else ''}"
+    return value
+
+
+def redact_url(url: str) -> str:
+    """Return scheme, host and path of *url*, or HIDDEN.
+
+    User, password, query and fragment are left out. The URL may be malformed: a password that should have
+    been percent-encoded may contain any character, so nothing before the last `@` is trusted.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or "@" in scheme or _AMBIGUOUS.search(url):
+        return HIDDEN
+    return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}"
+
+
+def redact_urls(text: str) -> str:
+    """Return a comma-separated list of URLs, each redacted; HIDDEN if a comma may belong to a password."""
+    urls = [part.strip() for part in text.split(",") if part.strip()]
+    has_login = {"@" in url for url in urls}
+    redacted = [redact_url(url) for url in urls]
+    return ", ".join(redacted) if HIDDEN not in redacted and len(has_login) == 1 else HIDDEN
+
+
+@dataclass(frozen=True, slots=True)
+class SettingExplanation:
+    """One setting.
+
+    Args:
+        value: Fit for a screen.
+        source: settings file, environment, file and its path, credential, or default.
+        text: Unit, effect and default, as in deploy/environment.example.
+        applied_by: What applies a new value: a reload or a restart.
+    """
+
+    name: str
+    value: str
+    source: str
+    text: str
+    applied_by: str
+
+
+def explain_settings() -> list[SettingExplanation]:
+    """Return every setting, in the order of the example.
+
+    Raises:
+        ConfigurationError: A file that a variable names cannot be read.
+    """
+    environment, variables, in_file = Environment(), variables_now(), file_variables()
+    settings = []
+    for section, name, text, default in _parse_example(EXAMPLE.read_text(encoding="utf-8")):
+        source = "settings file" if in_file.get(name, "").strip() else find_source(name, variables)
+        value = show_value(name, environment.string(name)) if source != "default" else default
+        applied_by = _APPLIED_BY.get(name, RELOAD if section == _EDGE_SECTION else RESTART)
+        settings.append(SettingExplanation(name, value, source, text, applied_by))
+    return settings
+
+
+def find_source(name: str, variables: Mapping[str, str]) -> str:
+    """Return where the value of a setting comes from."""
+    if name in variables:
+        return "environment" if variables[name].strip() else "default"
+    if path := variables.get(f"{name}_FILE"):
+        return f"file {path}"
+    directory = variables.get("CREDENTIALS_DIRECTORY")
+    return "credential" if directory and (Path(directory) / name).exists() else "default"
+
+
+def _parse_example(example: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each setting's section, name, explanation and default."""
+    section, comment = "", list[str]()
+    for line in example.splitlines():
+        if heading := _HEADING.fullmatch(line):
+            section = heading[1]
+        elif setting := _SETTING.fullmatch(line):
+            text = " ".join(comment)
+            stated = _DEFAULT.search(text)
+            # The explanation's default, or else the example's own value.
+            yield section, setting[2], text, setting[3] if stated is None else stated[1] or "none"
+            comment = []
+        elif line.startswith("# "):
+            comment.append(line[2:])
+        else:
+            comment = []

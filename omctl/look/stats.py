@@ -1,0 +1,166 @@
+"""omctl stats: how well the platform's notifications arrive, by our own records and by the platform's."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import click
+from sqlalchemy import Connection
+
+from messaging.environment import Environment
+from omctl.connections import open_database, open_platform
+from omctl.console import print_json, print_table
+from omctl.options import json_option
+from workers.db.engine import transact
+from workers.db.stats import (
+    Acknowledgements,
+    Notifications,
+    read_acknowledgements,
+    read_notifications,
+    sum_notifications,
+)
+from workers.genesys import PlatformRefusedError, read_genesys_settings
+from workers.retain import RETENTION_SESSION
+
+HEALTHY_PERCENT: Final = 99.5
+"""The guide's: "a successRate above 99.5% over a rolling seven-day window"."""
+
+DAYS: Final = 7
+
+GUIDE_SECONDS: Final = 3.0
+"""The guide's time limit for an answer."""
+
+PLATFORM_SECONDS: Final = 10.0
+"""After this time the platform takes a webhook for unanswered, and repeats it."""
+
+LABELS: Final = {
+    "percent_within_3_s": "answered within 3 s, %",
+    "percent_within_10_s": "answered within 10 s, %",
+    "longest_s": "longest, s",
+    "notified": "by webhook",
+    "repeated": "repeated",
+    "recovered": "recovered",
+    "dead_letters": "dead letters",
+    "success_percent": "success, %",
+}
+
+EXAMPLES: Final = """\b
+Examples:
+  omctl stats
+  omctl stats --days 1 --json || echo "events are being missed"
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--days", type=click.IntRange(1), default=DAYS, show_default=True, help="Number of days, with today."
+)
+@json_option
+def stats(*, days: int, as_json: bool) -> None:
+    """Show how well the platform's notifications arrived, day by day, and how fast they were answered.
+
+    Our own counts come from the records of all edge hosts: events by webhook, repeated ones, those that
+    reconciliation had to fetch; and the answers of the last 24 hours and of these days, which om-observe
+    records on each host with an edge. The platform's
+    own statistics stand beside them if it has any. Exits 1 if a success rate, or the share answered within
+    3 s, is below 99.5 percent.
+    """
+    now = datetime.now(UTC)
+    first_day = (now - timedelta(days=days - 1)).date().isoformat()
+    spans = {"24 h": now - timedelta(days=1), f"{days} d": now - timedelta(days=days)}
+
+    def read(connection: Connection) -> tuple[list[Notifications], dict[str, Acknowledgements]]:
+        answers = {span: read_acknowledgements(connection, start) for span, start in spans.items()}
+        return read_notifications(connection, first_day), answers
+
+    with open_database(RETENTION_SESSION) as engine:
+        by_day, answers = transact(engine, read)
+    total = sum_notifications(by_day)
+    platform = _fetch_platform_statistics(Environment())
+    rates = [
+        total.success_percent,
+        *(statistics.get("successRate") for statistics in platform),
+        *(answered.percent_within(GUIDE_SECONDS) for answered in answers.values()),
+    ]
+    is_healthy = all(rate is None or rate >= HEALTHY_PERCENT for rate in rates)
+    document = {
+        "healthy": is_healthy,
+        "total": _describe_day(total),
+        "days": [_describe_day(day) for day in by_day],
+        "acknowledgements": {span: _describe_answers(answered) for span, answered in answers.items()},
+        "platform": platform,
+    }
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+    if not is_healthy:
+        raise SystemExit(1)
+
+
+def _fetch_platform_statistics(environment: Environment) -> list[dict[str, Any]]:
+    """Return the platform's statistics of each webhook; none if it is not configured or has none."""
+    if read_genesys_settings(environment) is None:
+        return []
+    path = "/api/v2/integrations/webhooks"
+    with open_platform(environment) as client:
+        try:
+            webhooks = client.get(path).get("entities") or []
+            return [
+                {"name": webhook.get("name"), **client.get(f"{path}/{webhook['id']}/statistics")}
+                for webhook in webhooks
+            ]
+        except PlatformRefusedError:
+            # Only the guide's platform has these statistics.
+            return []
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    total = document["total"]
+    rows = [[_format(value) for value in day.values()] for day in (*document["days"], total)]
+    print_table([LABELS.get(name, name) for name in total], rows, title="Notifications, by our records")
+    _print_answers(document["acknowledgements"])
+    for statistics in document["platform"]:
+        cells = [(name, _format(value)) for name, value in statistics.items()]
+        print_table(("", ""), cells, title="By the platform's statistics")
+    state = "above" if document["healthy"] else "NOT ALL above"
+    click.echo(f"The rates are {state} {HEALTHY_PERCENT} percent.")
+    if total["success_percent"] is None:
+        click.echo("The success rate is unknown: no reconciliation with the platform's history has finished.")
+    click.echo("om-observe records the answers of the edge on its host once a minute.")
+
+
+def _print_answers(answers: Mapping[str, Any]) -> None:
+    columns = list(answers.values())
+    rows = [
+        (LABELS.get(name, name), *(_format(column[name]) for column in columns))
+        for name, value in columns[0].items()
+        if not isinstance(value, dict) and name != "shed"
+    ]
+    for part, label in (("within", "within {} s"), ("refused", "refused with {}")):
+        rows += [
+            (label.format(name), *(_format(column[part][name]) for column in columns))
+            for name in columns[0][part]
+        ]
+    print_table(("", *answers), rows, title="Answers of the edge")
+
+
+def _describe_answers(answered: Acknowledgements) -> dict[str, Any]:
+    return {
+        "answered": answered.answered,
+        "shed": answered.refused["429"],
+        "percent_within_3_s": answered.percent_within(GUIDE_SECONDS),
+        "percent_within_10_s": answered.percent_within(PLATFORM_SECONDS),
+        "within": {str(seconds): count for seconds, count in answered.within.items()},
+        "longest_s": answered.longest_s,
+        "refused": answered.refused,
+    }
+
+
+def _describe_day(day: Notifications) -> dict[str, Any]:
+    names = ("day", "notified", "repeated", "recovered", "dead_letters", "success_percent")
+    return {name: getattr(day, name) for name in names}
+
+
+def _format(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Change events and data by an operator's decision; each module is public."""

@@ -1,0 +1,177 @@
+"""Replay or discard the selected dead letters, window by window.
+
+The steps of each window, of which any may be the last before a kill:
+
+1. the dead letters are held; 2. the decision is recorded; 3. each is published, and the broker has confirmed
+it, or its body is kept; 4. that is recorded; 5. they are removed from the queue.
+
+A dead letter leaves the queue only after step 3, so none is lost. One that is published twice has the same
+message id and the same generation, so it takes effect once.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from sqlalchemy import Connection
+
+from messaging.admin import MAX_WINDOW, QueuedDeadLetter
+from messaging.envelope import RECONCILE, REPLAY, WEBHOOK, replay_source
+from omctl.connections import DeadLetterSession
+from omctl.interventions import RateLimiter, Run
+from workers.db.engine import transact
+from workers.db.ingest import DeadLetter, record_dead_letters
+from workers.db.interventions import (
+    Action,
+    DeadLetterFilter,
+    find_recorded,
+    keep_discarded,
+    match_dead_letters,
+    record_decision,
+    record_execution,
+)
+from workers.parsing import read_identifiers
+
+MAX_WINDOW_SECONDS: Final = 60
+"""For one window: the broker takes back messages that are held for 30 minutes (consumer_timeout)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to do with which dead letters.
+
+    Args:
+        action: REPLAY_DEAD_LETTERS or DISCARD_DEAD_LETTERS.
+        again: Whether events that took effect take effect once more.
+        limit: The highest number to process; None for all.
+        rate: Dead letters per second; 0 for no limit.
+    """
+
+    selected: DeadLetterFilter
+    action: Action
+    again: bool
+    limit: int | None
+    rate: float
+
+    @property
+    def window_size(self) -> int:
+        """The number of dead letters to hold at once."""
+        return min(MAX_WINDOW, max(1, int(self.rate * MAX_WINDOW_SECONDS))) if self.rate else MAX_WINDOW
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """The selected dead letters of a window, each once; their copies; and the decision about each."""
+
+    chosen: list[QueuedDeadLetter]
+    copies: list[QueuedDeadLetter]
+    decisions: dict[str, str]
+
+
+def process_windows(
+    session: DeadLetterSession, order: Order, run: Run, rate_limiter: RateLimiter
+) -> Iterator[int]:
+    """Process what is in the queue now; yield the number done in each window.
+
+    Stops when all dead letters named by id, or `order.limit`, are done.
+    """
+    limit = order.limit or len(order.selected.message_ids) or None
+    for held in session.queue.windows(order.window_size):
+        left = None if limit is None else limit - run.done
+        if left == 0:
+            return
+        decide = partial(_decide, held=held, order=order, run=run, now_us=session.clock.now_us(), left=left)
+        window = transact(session.engine, decide)
+        done = 0
+        for dead_letter in window.chosen:
+            if not rate_limiter.wait():
+                break
+            if order.action is Action.REPLAY_DEAD_LETTERS:
+                _publish(session, order, run, dead_letter, window.decisions)
+            done += 1
+        _finish(session, order, run, window, done)
+        yield done
+
+
+def record_unrecorded(session: DeadLetterSession) -> None:
+    """Record each message of the queue that has no record; every message keeps its body and its place."""
+    for held in session.queue.windows():
+        transact(session.engine, partial(_record_unknown, held=held, now_us=session.clock.now_us()))
+
+
+def _record_unknown(connection: Connection, held: list[QueuedDeadLetter], now_us: int) -> None:
+    known = find_recorded(connection, [each.envelope.identity for each in held])
+    unknown = [_describe(each) for each in held if each.envelope.identity not in known]
+    record_dead_letters(connection, unknown, now_us)
+
+
+def _decide(
+    connection: Connection,
+    *,
+    held: list[QueuedDeadLetter],
+    order: Order,
+    run: Run,
+    now_us: int,
+    left: int | None,
+) -> _Window:
+    """Record the decision. It needs a record: an unrecorded one would be another decision after a kill."""
+    _record_unknown(connection, held, now_us)
+    ids = [each.envelope.identity for each in held]
+    matching = match_dead_letters(connection, ids, order.selected)
+    done = {identity for identity in matching if matching[identity] == (run.intervention_id, True)}
+    wanted = [identity for identity in dict.fromkeys(ids) if identity in matching and identity not in done]
+    first_by_id = {each.envelope.identity: each for each in reversed(held)}
+    chosen = [first_by_id[identity] for identity in wanted[:left]]
+    ours = done | {each.envelope.identity for each in chosen}
+    copies = [each for each in held if each.envelope.identity in ours and each not in chosen]
+    return _Window(chosen, copies, record_decision(connection, wanted[:left], run.intervention_id))
+
+
+def _publish(
+    session: DeadLetterSession,
+    order: Order,
+    run: Run,
+    dead_letter: QueuedDeadLetter,
+    decisions: dict[str, str],
+) -> None:
+    intervention_id = decisions.get(dead_letter.envelope.identity, run.intervention_id)
+    source = replay_source(intervention_id if order.again else None)
+    session.publisher.publish(replace(dead_letter.envelope, source=source))
+
+
+def _finish(session: DeadLetterSession, order: Order, run: Run, window: _Window, done: int) -> None:
+    """Record the first *done* as carried out, and remove them and their copies from the queue."""
+    processed, now_us = window.chosen[:done], session.clock.now_us()
+
+    def record(connection: Connection) -> None:
+        if order.action is Action.DISCARD_DEAD_LETTERS:
+            bodies = {each.envelope.identity: each.envelope.body for each in processed}
+            keep_discarded(connection, bodies, run.intervention_id, now_us)
+        record_execution(connection, [each.envelope.identity for each in processed], now_us)
+
+    transact(session.engine, record)
+    undone = {each.envelope.identity for each in window.chosen[done:]}
+    copies = [each for each in window.copies if each.envelope.identity not in undone]
+    session.queue.remove([*processed, *copies])
+    run.copies += len(copies)
+
+
+def _describe(dead_letter: QueuedDeadLetter) -> DeadLetter:
+    """Return the record of a message that has none: an operator put it into the queue."""
+    envelope = dead_letter.envelope
+    source = envelope.source.partition(":")[0]
+    event_type, conversation_id = read_identifiers(envelope.body)
+    return DeadLetter(
+        message_id=envelope.identity,
+        code="unknown",
+        reason="no record: the message was put into the queue by hand",
+        body_sha256=hashlib.sha256(envelope.body).hexdigest(),
+        source=source if source in {WEBHOOK, RECONCILE, REPLAY} else "other",
+        received_at_us=envelope.received_at_us,
+        attempt=1,
+        event_type=event_type,
+        conversation_id=conversation_id,
+        destination=dead_letter.destination,
+    )

@@ -1,0 +1,223 @@
+"""omctl dead-letters: list events that could not be processed, replay them, discard them."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, Final
+
+import click
+from sqlalchemy import Row
+
+from omctl.connections import DeadLetterSession, open_database, open_dead_letters
+from omctl.console import fold, format_time, print_body, print_json, print_table, visible
+from omctl.interventions import RateLimiter, Run, Terms, begin, cancellable, execute, report
+from omctl.options import (
+    again_option,
+    dead_letter_options,
+    intervention_options,
+    json_option,
+    rate_option,
+)
+from omctl.repair.dead_letter_windows import Order, process_windows, record_unrecorded
+from workers.db.engine import transact
+from workers.db.interventions import (
+    Action,
+    DeadLetterFilter,
+    count_open_dead_letters,
+    find_dead_letter,
+    list_open_dead_letters,
+)
+
+SHOWN: Final = 50
+"""Dead letters that an operator sees at once; the summary counts all."""
+
+MAX_SCANNED: Final = 10_000
+"""Messages to read before a preview, if some may have no record: a second or two."""
+
+EXAMPLES: Final = """\b
+Examples:
+  omctl dead-letters list --code handler_failed --since 2h
+  omctl dead-letters show 3f2a…
+  omctl dead-letters replay --code handler_failed --rate 50 --reason "CRM is back"
+  omctl dead-letters discard 3f2a… --reason "a test of ours"
+"""
+
+limit_option = click.option("--limit", type=click.IntRange(1), help="Only this many, the oldest first.")
+
+
+@click.group("dead-letters", epilog=EXAMPLES)
+def dead_letters() -> None:
+    """List events that could not be processed, replay them, discard them."""
+
+
+@dead_letters.command("list")
+@dead_letter_options
+@click.option(
+    "--limit", type=click.IntRange(0), default=SHOWN, show_default=True, help="Show this many; 0: all."
+)
+@click.option(
+    "--scan", "with_scan", is_flag=True, help="First record messages of the queue without a record."
+)
+@json_option
+def list_(*, limit: int, with_scan: bool, as_json: bool, **filters: Any) -> None:
+    """List the dead letters that are neither replayed nor discarded, from their records.
+
+    The queue is not read, so this works while another omctl uses it. A message that an operator put into the
+    queue has no record until --scan, a replay or a discard reads it.
+    """
+    selected = DeadLetterFilter(**filters)
+    if with_scan:
+        with open_dead_letters() as session:
+            record_unrecorded(session)
+    with open_database() as engine:
+        counts = transact(engine, lambda connection: count_open_dead_letters(connection, selected))
+        shown = transact(
+            engine, lambda connection: list_open_dead_letters(connection, selected, limit or None)
+        )
+    if as_json:
+        total = sum(count for *_, count in counts)
+        print_json({"dead_letters": [_as_dict(row) for row in shown], "total": total})
+        return
+    is_filtered = any(filters.values())
+    _print_counts(
+        counts, "open", "No open dead letter matches." if is_filtered else "No dead letter is open."
+    )
+    for row in shown:
+        event_type = (row.event_type or "unknown type").rpartition(":")[2]
+        source = f"  destination {row.destination}" if row.destination else ""
+        line = f"{row.message_id}  {format_time(row.recorded_at)}  {row.code}  {event_type}{source}"
+        click.echo(f"{visible(line)}\n{fold(visible(row.reason), '    ', '    ')}")
+
+
+@dead_letters.command()
+@click.argument("message_id")
+@click.option(
+    "--body", "with_body", is_flag=True,
+    help="Find the body in the queue and print it unchanged: it may hold personal data.",
+)  # fmt: skip
+@json_option
+def show(message_id: str, *, with_body: bool, as_json: bool) -> None:
+    """Show the record of one dead letter; see also `omctl find`."""
+    with open_database() as engine:
+        row = transact(engine, lambda connection: find_dead_letter(connection, message_id))
+    body = _read_body(message_id) if with_body else None
+    if row is None and body is None:
+        raise click.ClickException(f"No dead letter {message_id} is recorded.")
+    record = _as_dict(row) if row is not None else {"message_id": message_id}
+    if as_json:
+        text = None if body is None else body.decode(errors="backslashreplace")
+        print_json(record | ({"body": text} if with_body else {}))
+        return
+    known = [(name, value) for name, value in record.items() if value is not None]
+    print_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in known])
+    if body is not None:
+        print_body(body)
+
+
+def _read_body(message_id: str) -> bytes | None:
+    with open_dead_letters() as session:
+        for held in session.queue.windows():
+            for dead_letter in held:
+                if dead_letter.envelope.identity == message_id:
+                    return dead_letter.envelope.body
+    return None
+
+
+@dead_letters.command()
+@click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
+@dead_letter_options
+@rate_option
+@again_option
+@limit_option
+@intervention_options
+def replay(**options: Any) -> None:
+    """Replay dead letters: all, those named, or those that the options select.
+
+    Each is published to the events' exchange, and removed once the broker has confirmed it. An event that
+    took effect before has no effect again, unless --again. Events that a destination did not accept were
+    processed, and stay. Dead letters that arrive meanwhile are left alone; those not selected move to the end
+    of the queue. Ctrl-C stops between two dead letters; the same command continues.
+    """
+    _process(Action.REPLAY_DEAD_LETTERS, "replayed", options)
+
+
+@dead_letters.command()
+@click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
+@dead_letter_options
+@limit_option
+@intervention_options
+def discard(**options: Any) -> None:
+    """Remove dead letters for good: all, those named, or those that the options select.
+
+    Their bodies are kept in the table discarded_dead_letters for OM_PAYLOAD_RETENTION_DAYS.
+    """
+    _process(Action.DISCARD_DEAD_LETTERS, "discarded", options)
+
+
+def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
+    """Preview, ask, execute, report; exit with 1 if none of the dead letters named is open."""
+    limit, rate = options.pop("limit"), options.pop("rate", 0.0)
+    terms = Terms(**{name: options.pop(name) for name in Terms.__dataclass_fields__ if name in options})
+    terms.require_reason()
+    with_destinations = action is Action.DISCARD_DEAD_LETTERS
+    selected = DeadLetterFilter(**options, with_destinations=with_destinations)
+    with open_dead_letters() as session:
+        total = _preview(session, selected, terms)
+        chosen = min(total, limit or total)
+        if terms.dry_run or not chosen:
+            report(terms, Run("", chosen), verb)
+            raise SystemExit(1 if selected.message_ids and not chosen else 0)
+        with nullcontext() if terms.yes else session.publisher.keep_alive():
+            terms.confirm(f"{chosen} dead letters will be {verb}")
+        order = Order(selected=selected, action=action, again=terms.again, limit=limit, rate=rate)
+        run = begin(session.engine, terms, action, selected.as_json(), chosen)
+        with cancellable() as cancelled:
+            rate_limiter = RateLimiter(rate, session.publisher.idle, cancelled)
+            try:
+                execute(session.engine, run, process_windows(session, order, run, rate_limiter), cancelled)
+            finally:
+                # An operator needs it after a failure of broker or database as much as after Ctrl-C.
+                if run.is_cancelled:
+                    click.echo(f"{run.done} of {chosen} {verb}; the same command continues.", err=True)
+    report(terms, run, verb)
+
+
+def _preview(session: DeadLetterSession, selected: DeadLetterFilter, terms: Terms) -> int:
+    """Print the number of dead letters selected, by code and event type; return the total."""
+
+    def count(selected: DeadLetterFilter) -> list[tuple[str, str | None, int]]:
+        return transact(session.engine, lambda connection: count_open_dead_letters(connection, selected))
+
+    messages = session.queue.count()
+    if sum(number for *_, number in count(DeadLetterFilter())) < messages <= MAX_SCANNED:
+        record_unrecorded(session)
+    for message_id in selected.message_ids:
+        row = transact(session.engine, partial(find_dead_letter, message_id=message_id))
+        _report_unavailable(message_id, row, selected)
+    counts = count(selected)
+    if not terms.as_json:
+        _print_counts(counts, "selected", "No dead letter is selected.")
+        click.echo(f"The queue holds {messages} messages.")
+    return sum(number for *_, number in counts)
+
+
+def _report_unavailable(message_id: str, row: Row[Any] | None, selected: DeadLetterFilter) -> None:
+    if row is None or row.decided_at is not None:
+        click.echo(f"No dead letter {message_id} is open.", err=True)
+    elif row.destination is not None and not selected.with_destinations:
+        click.echo(
+            f"{message_id} was processed, but destination {row.destination} did not accept it: "
+            f"omctl destinations resend {row.destination}",
+            err=True,
+        )
+
+
+def _print_counts(counts: Sequence[tuple[str, str | None, int]], state: str, empty: str) -> None:
+    """Print the number of dead letters of each code and event type."""
+    rows = [(code, event_type or "", str(count)) for code, event_type, count in counts]
+    total = sum(count for *_, count in counts)
+    print_table(("code", "type", "number"), rows, title=f"{total} dead letters {state}", empty=empty)
+
+
+def _as_dict(row: Row[Any]) -> dict[str, Any]:
+    return dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's public accessor

@@ -1,0 +1,210 @@
+"""omctl destinations: show the services that events are delivered to, test, pause and resume them."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from sqlalchemy import Connection, func, select
+
+from messaging.clock import SystemClock
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError
+from omctl.connections import open_database
+from omctl.console import format_time, print_json, print_table
+from omctl.options import dry_run_option, json_option
+from omctl.repair.deliveries import abandon, backfill, remove, resend
+from workers.db.engine import transact
+from workers.db.models import deliveries, outbox
+from workers.db.models import destinations as destinations_table
+from workers.deliver import OPERATOR, Destination, Outcome, Transport, WebhookMessage, configured_destinations
+from workers.deliver import pause as pause_destination
+from workers.deliver import resume as resume_destination
+
+TEST_TYPE = "openmessaging:test"
+"""A type that the platform never sends; a receiver answers 2xx to types that it does not know."""
+
+EXAMPLES = """\b
+Examples:
+  omctl destinations list
+  omctl destinations test crm
+  omctl destinations pause crm && … && omctl destinations resume crm
+  omctl destinations resend crm --since 2h --reason "it has its new schema"
+  omctl destinations backfill crm --since 2h --reason "one host had the older file"
+  omctl destinations remove crm --reason "replaced by sales"
+"""
+
+
+@click.group(epilog=EXAMPLES)
+def destinations() -> None:
+    """Manage the services that events are delivered to (OM_DESTINATIONS)."""
+
+
+for command in (resend, remove, backfill, abandon):
+    destinations.add_command(command)
+
+
+@destinations.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """Show each destination, its state, and what waits for it."""
+    configured = {destination.name: destination for destination in configured_destinations(Environment())}
+    with open_database() as engine:
+        states = transact(engine, lambda connection: read_states(connection, configured))
+    if as_json:
+        print_json({"destinations": states})
+        return
+    print_table(
+        ("destination", "state", "waiting", "since", "last failure", "events", "url"),
+        [
+            (
+                state["name"],
+                state["state"],
+                str(state["waiting"]),
+                format_time(state["oldest_waiting_at"]),
+                state["last_failure"] or "",
+                "\n".join(event.removeprefix("openmessaging:") for event in state["events"]),
+                state["url"] or "",
+            )
+            for state in states
+        ],
+        empty="No destination: OM_DESTINATIONS is not set, and no delivery waits.",
+    )
+
+
+def read_states(connection: Connection, configured: Mapping[str, Destination]) -> list[dict[str, Any]]:
+    """Return the destinations that are configured, and those that deliveries wait for."""
+    known = {row.name: row for row in connection.execute(select(destinations_table))}
+    d = deliveries.c
+    query = (
+        select(d.destination, func.count().label("number"), func.min(outbox.c.created_at).label("oldest"))
+        .join(outbox, outbox.c.id == d.outbox_id)
+        .where(d.outcome.is_(None))
+        .group_by(d.destination)
+    )
+    waiting: dict[str, Any] = {row.destination: row for row in connection.execute(query)}
+    failures = _read_last_failures(connection)
+    states = []
+    for name in sorted({*configured, *waiting}):
+        destination, found = configured.get(name), waiting.get(name)
+        states.append(
+            {
+                "name": name,
+                "url": destination.shown_url if destination else None,
+                "events": destination.events if destination else (),
+                "state": _describe_state(destination, known.get(name)),
+                "waiting": found.number if found else 0,
+                "oldest_waiting_at": found.oldest if found else None,
+                "last_failure": failures.get(name),
+            }
+        )
+    return states
+
+
+def _read_last_failures(connection: Connection) -> dict[str, str]:
+    """Return the last failure of the waiting deliveries of each destination.
+
+    The time of a failure is not recorded: the delivery with the latest next attempt counts as the last to
+    fail. Delays grow with each attempt and are jittered, so among recent failures it may be another.
+    """
+    d = deliveries.c
+    newest_first = (d.due_at.desc(), d.outbox_id.desc())
+    place = func.row_number().over(partition_by=d.destination, order_by=newest_first).label("place")
+    failed = (
+        select(d.destination, d.reason, place)
+        .where(d.outcome.is_(None), d.reason.is_not(None))
+        .subquery("failed")
+    )
+    last = select(failed.c.destination, failed.c.reason).where(failed.c.place == 1)
+    return {row.destination: row.reason for row in connection.execute(last)}
+
+
+def _describe_state(destination: Destination | None, known: object) -> str:
+    if destination is None:
+        return "not configured"
+    if not destination.enabled:
+        return "not enabled"
+    if known is None:
+        return "no deliver process yet"
+    because = getattr(known, "paused_because", None)
+    return f"paused ({because})" if because else "active"
+
+
+@destinations.command()
+@click.argument("name")
+@json_option
+def test(name: str, *, as_json: bool) -> None:
+    """Send one signed event of type openmessaging:test, and show the answer.
+
+    Exit status 1: the answer was not 2xx.
+    """
+    destination, clock = _find_configured(name), SystemClock()
+    message = WebhookMessage(
+        *(0, "test", TEST_TYPE, datetime.now(tz=UTC), clock.now_us()), late=False, verified=None, payload=None
+    )
+    started = time.monotonic()
+    result = Transport(destination, clock).send(message)
+    seconds = round(time.monotonic() - started, 3)
+    if as_json:
+        row = {"destination": name, "answer": result.reason, "outcome": result.outcome, "seconds": seconds}
+        print_json(row)
+    else:
+        click.echo(f"{name}: {result.reason} ({result.outcome}) after {seconds} s")
+    if result.outcome is not Outcome.DELIVERED:
+        raise SystemExit(1)
+
+
+@destinations.command()
+@click.argument("name")
+@dry_run_option
+@json_option
+def pause(name: str, *, dry_run: bool, as_json: bool) -> None:
+    """Stop deliveries to a destination until it is resumed; new events wait."""
+    _find_configured(name)
+    now_us = SystemClock().now_us()
+    with open_database() as engine:
+        is_new = not transact(engine, lambda connection: _is_paused(connection, name))
+        if is_new and not dry_run:
+            is_new = transact(
+                engine, lambda connection: pause_destination(connection, name, now_us, OPERATOR)
+            )
+    _report(name, "paused" if is_new else "already paused", is_new=is_new, dry_run=dry_run, as_json=as_json)
+
+
+@destinations.command()
+@click.argument("name")
+@dry_run_option
+@json_option
+def resume(name: str, *, dry_run: bool, as_json: bool) -> None:
+    """Deliver to a destination again, waiting events first."""
+    with open_database() as engine:
+        was_paused = transact(engine, lambda connection: _is_paused(connection, name))
+        if not was_paused:
+            # A paused destination may have left the settings since; a name that is in neither is a mistake.
+            _find_configured(name)
+        elif not dry_run:
+            was_paused = transact(engine, lambda connection: resume_destination(connection, name))
+    text = "resumed" if was_paused else "not paused"
+    _report(name, text, is_new=was_paused, dry_run=dry_run, as_json=as_json)
+
+
+def _is_paused(connection: Connection, name: str) -> bool:
+    d = destinations_table.c
+    found = select(d.name).where(d.name == name, d.paused_at.is_not(None))
+    return connection.execute(found).first() is not None
+
+
+def _report(name: str, state: str, *, is_new: bool, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"destination": name, "changed": is_new, "done": is_new and not dry_run})
+    else:
+        click.echo(f"{name}: {'would be ' if dry_run and is_new else ''}{state}")
+
+
+def _find_configured(name: str) -> Destination:
+    configured = {destination.name: destination for destination in configured_destinations(Environment())}
+    if name not in configured:
+        names = f"it has {', '.join(configured)}" if configured else "none is configured"
+        raise ConfigurationError(f"OM_DESTINATIONS has no destination {name}; {names}")
+    return configured[name]

@@ -1,0 +1,210 @@
+"""omctl erase: erase the personal data of a conversation or of a customer."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import Final
+
+import click
+from sqlalchemy import Engine
+
+from messaging.environment import Environment
+from messaging.errors import OpenMessagingError
+from omctl.connections import DeadLetterSession, open_dead_letters
+from omctl.console import print_json, print_table, progress_bar
+from omctl.interventions import Run, Terms, begin, execute
+from omctl.options import dry_run_option, json_option, reason_option
+from workers.db.engine import transact
+from workers.db.erasure import (
+    encode_needles,
+    erase_conversations,
+    search_conversations,
+)
+from workers.db.interventions import (
+    Action,
+    record_decision,
+    record_execution,
+)
+from workers.parsing import moment_of
+
+EXAMPLES: Final = """\b
+Examples:
+  omctl erase --customer ext:customer:987654 --dry-run
+  omctl erase --customer ext:customer:987654 --reason "GDPR request 4711"
+  omctl erase --conversation a1b2c3d4-e5f6-7890-abcd-ef1234567890 --reason "asked by the customer"
+"""
+DEAD_LETTERS: Final = "dead-letter queue"
+FILES: Final = "set-aside files of this host"
+SET_ASIDE: Final = ("oversized", "damaged")
+"""Directories of the edge with bodies that could not be published."""
+
+NOTES: Final = (
+    "Backups and write-ahead logs made before now still contain the data, until they expire.",
+    "RabbitMQ's and PostgreSQL's files contain it until they are compacted: docs/security.md.",
+    "Your own services behind the destinations are not reached.",
+)
+IN_JOURNAL: Final = "An event in this host's journal still has it: run the command again in a minute."
+
+
+class UnreadableStateError(OpenMessagingError):
+    """Nothing was erased; run the command again with the right to read the state directory."""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--conversation", "conversations", multiple=True, metavar="ID", help="This conversation; repeatable."
+)
+@click.option(
+    "--customer", "customers", multiple=True, metavar="ID",
+    help="Every conversation with this customer: the id in the platform's GDPR request; repeatable.",
+)  # fmt: skip
+@reason_option
+@dry_run_option
+@json_option
+def erase(
+    *, conversations: tuple[str, ...], customers: tuple[str, ...], reason: str, dry_run: bool, as_json: bool
+) -> None:
+    """Erase the personal data of conversations: bodies, texts, dead letters and set-aside files.
+
+    Ids stay, so that a copy of an erased event takes no effect again. Deliveries that wait for a destination
+    are given up. Set-aside files are on each edge host: run the command on every one. It can be repeated.
+    """
+    if not conversations and not customers:
+        raise click.UsageError("Select what to erase: --conversation ID or --customer ID.")
+    terms = Terms(reason=reason, dry_run=dry_run, as_json=as_json)
+    terms.require_reason()
+    state_directory = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
+    check_readable(state_directory)
+    of_customers = [needle for customer in customers for needle in encode_needles(customer)]
+    erased: dict[str, int] = {}
+    run = Run("", 0)
+    with open_dead_letters() as session:
+        chosen = sorted({*conversations, *_search(session.engine, of_customers)})
+        needles = [*of_customers, *(conversation.encode() for conversation in chosen)]
+
+        def erase_all(intervention_id: str | None) -> Iterator[int]:
+            erased.update(_erase_rows(session, chosen, of_customers, dry_run=dry_run))
+            erased[DEAD_LETTERS] = _erase_dead_letters(session, needles, intervention_id)
+            erased[FILES] = _erase_files(state_directory, needles, dry_run=dry_run)
+            yield len(chosen)
+
+        if dry_run:
+            list(erase_all(None))
+        else:
+            run = begin(
+                session.engine, terms, Action.ERASE, _digest((*conversations, *customers)), len(chosen)
+            )
+            execute(session.engine, run, erase_all(run.intervention_id), Event())
+    waiting = [IN_JOURNAL] if _journal_contains(state_directory, needles) else []
+    _report(erased, len(chosen), run.intervention_id or None, [*waiting, *NOTES], as_json=as_json)
+
+
+def check_readable(state_directory: Path) -> None:
+    """Check that this host's files can be searched; a host without an edge has none.
+
+    Raises:
+        UnreadableStateError: A directory exists and cannot be read.
+    """
+    for name in (*SET_ASIDE, "journal"):
+        try:
+            next((state_directory / name).iterdir(), None)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UnreadableStateError(
+                f"{state_directory / name} cannot be read ({error.strerror}): run the command as root"
+            ) from None
+
+
+def _search(engine: Engine, needles: Sequence[bytes]) -> set[str]:
+    with progress_bar() as bar:
+        task = bar.add_task("Bodies", total=None, note="")
+        return search_conversations(
+            engine, needles, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+
+
+def _erase_rows(
+    session: DeadLetterSession, chosen: Sequence[str], needles: Sequence[bytes], *, dry_run: bool
+) -> dict[str, int]:
+    """Erase one conversation in each transaction, so that none is long."""
+    erased: dict[str, int] = {}
+    for conversation in chosen or [""]:
+        work = partial(
+            erase_conversations,
+            conversation_ids=[conversation],
+            needles=needles,
+            now=moment_of(session.clock.now_us()),
+            dry_run=dry_run,
+        )
+        for table, rows in transact(session.engine, work).items():
+            erased[table] = erased.get(table, 0) + rows
+    return erased
+
+
+def _erase_dead_letters(
+    session: DeadLetterSession, needles: Collection[bytes], intervention_id: str | None
+) -> int:
+    """Remove every dead letter whose body contains one of *needles*; without an intervention, only count."""
+    found = 0
+    for held in session.queue.windows():
+        chosen = [each for each in held if _contains(each.envelope.body, needles)]
+        found += len(chosen)
+        if intervention_id is not None and chosen:
+            ids = [each.envelope.identity for each in chosen]
+            transact(
+                session.engine, partial(record_decision, message_ids=ids, intervention_id=intervention_id)
+            )
+            transact(
+                session.engine, partial(record_execution, message_ids=ids, now_us=session.clock.now_us())
+            )
+            session.queue.remove(chosen)
+    return found
+
+
+def _erase_files(state_directory: Path, needles: Collection[bytes], *, dry_run: bool) -> int:
+    """Delete this host's set-aside files that contain one of *needles*; return the number."""
+    paths = (path for name in SET_ASIDE for path in sorted((state_directory / name).glob("*")))
+    found = [path for path in paths if path.suffix != ".json" and _contains(path.read_bytes(), needles)]
+    for path in found if not dry_run else ():
+        path.with_suffix(".json").unlink(missing_ok=True)
+        path.unlink()
+    return len(found)
+
+
+def _journal_contains(state_directory: Path, needles: Collection[bytes]) -> bool:
+    for path in (state_directory / "journal").rglob("*.segment"):
+        # The edge removes a segment once the broker has its events.
+        with suppress(FileNotFoundError):
+            if _contains(path.read_bytes(), needles):
+                return True
+    return False
+
+
+def _contains(body: bytes, needles: Collection[bytes]) -> bool:
+    return any(needle in body for needle in needles)
+
+
+def _digest(identifiers: Sequence[str]) -> str:
+    """Return the selection for the record: the ids only as digests."""
+    return json.dumps(
+        {"sha256": [hashlib.sha256(identifier.encode()).hexdigest() for identifier in identifiers]}
+    )
+
+
+def _report(
+    erased: dict[str, int], conversations: int, intervention: str | None, notes: list[str], *, as_json: bool
+) -> None:
+    if as_json:
+        done = {"erased": erased, "done": intervention is not None, "intervention": intervention}
+        print_json({"conversations": conversations, **done, "notes": notes})
+        return
+    heading = "erased" if intervention else "would be erased"
+    print_table(("place", heading), [(place, str(count)) for place, count in erased.items()])
+    click.echo("\n".join(notes))
+    if intervention:
+        click.echo(f"{conversations} conversations erased; recorded as intervention {intervention}.")
