@@ -11,10 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from messaging.admin import DeadLetterQueue, EventPublisher, lock_dead_letters
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError, RetryLaterError, StatementRefusedError
-from workers.db.engine import DatabaseClock, make_engine
-from workers.db.interventions import (
-    OPERATOR_SESSION,
-)
+from workers.db.engine import PATIENT_SESSION, DatabaseClock, make_engine
 from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
 
 _FAULTS: Final = (
@@ -80,7 +77,7 @@ def health_url(bind: str) -> str | None:
 
 
 @contextmanager
-def open_database(session: Mapping[str, str] = OPERATOR_SESSION) -> Iterator[Engine]:
+def open_database(session: Mapping[str, str] = PATIENT_SESSION) -> Iterator[Engine]:
     """Yield the database of OM_DATABASE_URL; its failures become one sentence.
 
     Raises:

@@ -18,7 +18,7 @@ from messaging.log import logger
 from messaging.management import QueueDepths
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
-from workers.db.engine import WORKER_SESSION, DatabaseClock, check_schema, make_engine
+from workers.db.engine import PATIENT_SESSION, WORKER_SESSION, DatabaseClock, check_schema, make_engine
 from workers.deliver import DeadLetterPublisher, Deliverer
 from workers.genesys import (
     ConversationStates,
@@ -38,7 +38,7 @@ from workers.observe import (
 )
 from workers.presence import report_presence
 from workers.reconcile import EventsExchange, Reconciler, ReconcileSettings, open_platform_history
-from workers.retain import RETENTION_SESSION, RetainSettings, open_database, retain
+from workers.retain import RetainSettings, retain
 from workers.role import Role
 from workers.scale import (
     CONVERSATIONS_PER_SETTLER,
@@ -110,7 +110,7 @@ def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> 
 
 def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     """Compare with the platform's history until SIGTERM or SIGINT."""
-    engine, clock = _open_database(settings.database_url, RETENTION_SESSION)
+    engine, clock = _open_database(settings.database_url, PATIENT_SESSION)
     history = open_platform_history(settings.genesys, engine, clock)
     exchange = EventsExchange(settings.amqp_urls)
     reconciler = Reconciler(
@@ -185,16 +185,10 @@ def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
     Raises:
         RetryLaterError: The database is away; run it again.
     """
-    with open_database(settings) as engine:
-        expired = retain(
-            engine,
-            DatabaseClock(engine).now_us(),
-            payload_days=settings.payload_days,
-            event_days=settings.event_days,
-            dry_run=dry_run,
-        )
-        for _ in expired:
-            pass
+    engine, clock = _open_database(settings.database_url, PATIENT_SESSION)
+    days = {"payload_days": settings.payload_days, "event_days": settings.event_days}
+    for _ in retain(engine, clock.now_us(), **days, dry_run=dry_run):
+        pass
 
 
 def run_scale(settings: ScaleSettings, *, as_processes: bool, seconds: float = LOOK_SECONDS) -> None:

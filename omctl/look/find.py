@@ -19,9 +19,8 @@ from omctl.connections import DatabaseUnavailableError, open_database
 from omctl.console import format_json, format_time, print_json, visible
 from omctl.options import json_option
 from webhook_api.journal import Entry, journal_directories, list_segments, read_segment
-from workers.db.engine import transact
+from workers.db.engine import PATIENT_SESSION, transact
 from workers.db.erasure import encode_needles, search_conversations
-from workers.db.interventions import OPERATOR_SESSION
 from workers.db.timeline import Step, Timeline
 from workers.db.timeline_search import MAX_EVENTS, find_timelines
 from workers.parsing import moment_of, read_identifiers
@@ -29,7 +28,7 @@ from workers.parsing import moment_of, read_identifiers
 JOURNAL_SECONDS: Final = 5.0
 """For reading this host's journal; usually it holds the events of the last ten seconds."""
 
-FINDER_SESSION: Final = {**OPERATOR_SESSION, "default_transaction_read_only": "on"}
+FINDER_SESSION: Final = {**PATIENT_SESSION, "default_transaction_read_only": "on"}
 """On SQLite a search must not hold the only write lock: intake would wait for it."""
 
 EXAMPLES: Final = """\b

@@ -20,7 +20,6 @@ from workers.db.stats import (
     sum_notifications,
 )
 from workers.genesys import PlatformRefusedError, read_genesys_settings
-from workers.retain import RETENTION_SESSION
 
 HEALTHY_PERCENT: Final = 99.5
 """The guide's: "a successRate above 99.5% over a rolling seven-day window"."""
@@ -73,7 +72,7 @@ def stats(*, days: int, as_json: bool) -> None:
         answers = {span: read_acknowledgements(connection, start) for span, start in spans.items()}
         return read_notifications(connection, first_day), answers
 
-    with open_database(RETENTION_SESSION) as engine:
+    with open_database() as engine:
         by_day, answers = transact(engine, read)
     total = sum_notifications(by_day)
     platform = _fetch_platform_statistics(Environment())

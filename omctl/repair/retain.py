@@ -5,10 +5,10 @@ from dataclasses import asdict
 import click
 
 from messaging.clock import SystemClock
-from omctl.connections import friendly_errors
+from omctl.connections import open_database
 from omctl.console import format_time, print_json, print_table
 from omctl.options import dry_run_option, json_option
-from workers.retain import RetainSettings, open_database
+from workers.retain import RetainSettings
 from workers.retain import retain as delete_expired
 
 EXAMPLES = """\b
@@ -30,7 +30,7 @@ def retain(*, dry_run: bool, as_json: bool) -> None:
     workers and be interrupted. Run it daily; `python -m workers retain` is the same for a timer.
     """
     settings = RetainSettings.from_environment()
-    with friendly_errors(), open_database(settings) as engine:
+    with open_database() as engine:
         days = {"payload_days": settings.payload_days, "event_days": settings.event_days}
         expired = list(delete_expired(engine, SystemClock().now_us(), **days, dry_run=dry_run))
     if as_json:

@@ -12,9 +12,6 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, inser
 from workers.db.models import dead_letters, discarded_dead_letters, interventions
 from workers.parsing import moment_of
 
-OPERATOR_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
-"""PostgreSQL's settings for an operator's session: a search may read a whole table without a time limit."""
-
 
 class Action(StrEnum):
     """What an operator decided, as recorded in `interventions.action`."""
@@ -35,12 +32,9 @@ class Intervention:
 
     Args:
         intervention_id: Random, hexadecimal.
-        action: What is done.
         operator: The operating system's user and host.
-        reason: Why, in the operator's words.
         selection: What was selected, as JSON without content.
         again: Whether events that took effect take effect once more.
-        chosen: The number of items selected.
     """
 
     intervention_id: str
@@ -54,18 +48,8 @@ class Intervention:
 
 def begin_intervention(connection: Connection, intervention: Intervention, now_us: int) -> None:
     """Record that an intervention begins."""
-    connection.execute(
-        insert(interventions).values(
-            intervention_id=intervention.intervention_id,
-            action=intervention.action.value,
-            operator=intervention.operator,
-            reason=intervention.reason,
-            selection=intervention.selection,
-            again=intervention.again,
-            chosen=intervention.chosen,
-            started_at=moment_of(now_us),
-        )
-    )
+    values = asdict(intervention) | {"started_at": moment_of(now_us)}
+    connection.execute(insert(interventions), values)
 
 
 def record_progress(connection: Connection, intervention_id: str, done: int, last_id: int | None) -> None:

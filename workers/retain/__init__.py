@@ -2,9 +2,7 @@
 
 from workers.retain.retaining import (
     EVENT_DAYS,
-    RETENTION_SESSION,
     Expired,
     RetainSettings,
-    open_database,
     retain,
 )

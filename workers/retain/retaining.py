@@ -1,8 +1,7 @@
 """Delete in small batches the rows that have been kept long enough."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,7 +11,7 @@ from sqlalchemy import Engine
 
 from messaging.log import logger
 from messaging.settings import WorkerSettings, positive, setting
-from workers.db.engine import make_engine, transact
+from workers.db.engine import transact
 from workers.deliver import abandon_old
 from workers.parsing import moment_of
 from workers.retain.tables import BODY_TABLES, EVENT_TABLES, START, ExpiringTable
@@ -30,9 +29,6 @@ PAUSE_SHARE: Final = 3.0
 """Seconds of pause for each second of work: without them intake on the same processors lost three tenths of
 its rate (`python -m tests.benchmarks --only retain`)."""
 
-RETENTION_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
-"""PostgreSQL's settings for statements that may read a whole table, and take their time."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetainSettings(WorkerSettings):
@@ -40,16 +36,6 @@ class RetainSettings(WorkerSettings):
 
     payload_days: int = setting("OM_PAYLOAD_RETENTION_DAYS", positive, PAYLOAD_DAYS)
     event_days: int = setting("OM_RETENTION_DAYS", positive, EVENT_DAYS)
-
-
-@contextmanager
-def open_database(settings: RetainSettings) -> Iterator[Engine]:
-    """Yield the database of the settings; statements may take their time in it."""
-    engine = make_engine(settings.database_url, RETENTION_SESSION)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +47,8 @@ class Expired:
     rows: int
 
 
-Expiry = tuple["ExpiringTable", "datetime"]
+Expiry = tuple[ExpiringTable, datetime]
 """A table, and the time before which its rows expire."""
-
-
-def expiries(now_us: int, *, payload_days: int, event_days: int) -> list[Expiry]:
-    """Return the tables, with the times before which their rows expire."""
-    now = moment_of(now_us)
-    bodies = [(table, now - timedelta(days=payload_days)) for table in BODY_TABLES]
-    return [*bodies, *((table, now - timedelta(days=event_days)) for table in EVENT_TABLES)]
 
 
 def retain(
@@ -89,9 +68,14 @@ def retain(
     Raises:
         RetryLaterError: The database is away; what is deleted is deleted, call again later.
     """
+    now = moment_of(now_us)
     if not dry_run:
-        _abandon(engine, moment_of(now_us) - timedelta(days=event_days), now_us)
-    found = expiries(now_us, payload_days=payload_days, event_days=event_days)
+        _abandon(engine, now - timedelta(days=event_days), now_us)
+    found = [
+        (table, now - timedelta(days=days))
+        for tables, days in ((BODY_TABLES, payload_days), (EVENT_TABLES, event_days))
+        for table in tables
+    ]
     counts = _count(engine, found) if dry_run else _delete(engine, found, batch_rows)
     for (table, older_than), rows in counts:
         logger().info(

@@ -1,36 +1,23 @@
-"""Start and stop the workers of this host: units of systemd, or plain processes if there is none."""
+"""Start and stop the workers of this host: units of systemd, or plain processes if there is none.
+
+Each worker of a role has a number from 1. Nothing here waits until a worker has started or ended.
+"""
 
 import re
 import subprocess
 import sys
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from messaging.errors import RetryLaterError
 
 COMMAND_SECONDS: Final = 30.0
 
 
-class Fleet(Protocol):
-    """The workers of one role on this host, each with a number from 1.
-
-    Every method raises RetryLaterError if it cannot do its work now, and none waits for the worker.
-    """
-
-    def running(self) -> set[int]:
-        """Return the numbers of those that run."""
-        ...
-
-    def start(self, number: int) -> None:
-        """Start a worker."""
-        ...
-
-    def stop(self, number: int) -> None:
-        """Have a worker finish its work and end."""
-        ...
-
-
 class Units:
-    """The systemd units `om-NAME@N`; NAME is worker, settle or deliver."""
+    """The systemd units `om-NAME@N`; NAME is worker, settle or deliver.
+
+    Each method raises RetryLaterError if systemctl fails now.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -51,14 +38,9 @@ class Units:
 
 
 def _systemctl(*arguments: str) -> str:
+    command = ["systemctl", "--no-ask-password", *arguments]
     try:
-        done = subprocess.run(
-            ["systemctl", "--no-ask-password", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_SECONDS,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise RetryLaterError(f"systemctl: {type(error).__name__}") from error
     if done.returncode:
@@ -92,3 +74,6 @@ class Processes:
             child.terminate()
         for child in self._children.values():
             child.wait()
+
+
+Fleet: TypeAlias = Units | Processes

@@ -101,11 +101,10 @@ class Scaler:
         """
         running = self._fleet.running()
         newest = Observation(time.monotonic(), self._read_depth(), len(running))
-        oldest = newest.at - self._limits.cooldown
-        # Of those before the cool-down one is kept, which shows that it has passed.
-        while len(self._seen) > 1 and self._seen[1].at <= oldest:
-            del self._seen[0]
         self._seen.append(newest)
+        # Of the observations before the cool-down one is kept, which shows that it has passed.
+        while len(self._seen) > 1 and self._seen[1].at <= newest.at - self._limits.cooldown:
+            del self._seen[0]
         target = decide(self._limits, self._seen)
         self._log(target, newest)
         if target.workers != len(running):

@@ -8,6 +8,7 @@ from workers.db.engine.database_clock import DatabaseClock
 from workers.db.engine.errors import QUERY_CANCELED, error_code, is_outage, sqlstate, translate
 from workers.db.engine.prefetch import prefetch_while_waiting
 from workers.db.engine.transactions import (
+    PATIENT_SESSION,
     SCHEMA_REVISION,
     WORKER_SESSION,
     check_schema,

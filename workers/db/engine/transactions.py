@@ -36,6 +36,9 @@ WORKER_SESSION: Final[Mapping[str, str]] = {
 }
 """Settings of a worker's sessions on PostgreSQL."""
 
+PATIENT_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
+"""Settings of sessions whose statements may read a whole table: operators', retention, migrations."""
+
 POSTGRESQL_OPTIONS: Final = {
     # A database that does not answer is given up as quickly as one that is away.
     "connect_timeout": 5,

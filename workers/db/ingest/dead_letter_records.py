@@ -3,36 +3,38 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US, OTHER
-from workers.db.engine import BulkStatement, column_kinds
+from workers.db.engine import insert_into
 from workers.db.models import dead_letters as table
 
-_COLUMNS: Final = (
-    "message_id",
-    "code",
-    "reason",
-    "body_sha256",
-    "source",
-    "received_at",
-    "recorded_at",
-    "attempts",
-    "idempotency_key",
-    "event_type",
-    "conversation_id",
-    "destination",
-)
+_COLUMNS: Final = {
+    "message_id": "message_id",
+    "code": "code",
+    "reason": "reason",
+    "body_sha256": "body_sha256",
+    "source": "source",
+    "received_at": "received_at_us",
+    "attempts": "attempt",
+    "idempotency_key": "idempotency_key",
+    "event_type": "event_type",
+    "conversation_id": "conversation_id",
+    "destination": "destination",
+}
+"""The attribute of a dead letter for each column."""
+
+_get_values: Final = attrgetter(*_COLUMNS.values())
 
 # A dead letter that arrives again, after a crash or on its way through the records queue, has a record: the
 # first one stays. Only after an operator replayed or resent it does a new reason replace the old one.
-_RECORD: Final = BulkStatement(
-    f"""
-    INSERT INTO dead_letters ({", ".join(_COLUMNS)})
-    SELECT {", ".join(f"{{{name}}}" for name in _COLUMNS)}
-    FROM {{rows}} WHERE true
+_RECORD: Final = insert_into(
+    table,
+    (*_COLUMNS, "recorded_at"),
+    """
     ON CONFLICT (message_id) DO UPDATE SET code = excluded.code, reason = excluded.reason,
         source = excluded.source, recorded_at = excluded.recorded_at, attempts = excluded.attempts,
         intervention_id = NULL, decided_at = NULL,
@@ -40,8 +42,7 @@ _RECORD: Final = BulkStatement(
     WHERE dead_letters.intervention_id IS NOT NULL
         AND (excluded.source = 'replay' OR excluded.code IN ('delivery_refused', 'delivery_given_up'))
     RETURNING message_id
-    """,  # noqa: S608  # names of ours
-    column_kinds(table, *_COLUMNS),
+    """,
 )
 
 UNRECORDABLE: Final = "unrecordable"
@@ -60,16 +61,12 @@ class DeadLetter:
     """One event that cannot be processed, and why.
 
     Args:
-        message_id: Of the accepted request.
-        code: What is wrong, one stable word.
+        code: What is wrong: a stable code.
         reason: What is wrong, naming the field and never its value.
         body_sha256: Of the raw body, hexadecimal.
         source: webhook, reconcile, replay, ingest or other.
-        received_at_us: When the edge had read it.
         attempt: Which delivery this was, from 1.
         idempotency_key: The event's, by which reconcile knows it; None if its body was not parsed.
-        event_type: As far as its body has one.
-        conversation_id: As far as its body has one.
         destination: The service that did not accept it; None for an event that intake could not process.
     """
 
@@ -132,23 +129,7 @@ def record_dead_letters(
     first: dict[str, DeadLetter] = {}
     for letter in map(make_storable, dead_letters):
         first.setdefault(letter.message_id, letter)
-    rows = [
-        (
-            letter.message_id,
-            letter.code,
-            letter.reason,
-            letter.body_sha256,
-            letter.source,
-            letter.received_at_us,
-            now_us,
-            letter.attempt,
-            letter.idempotency_key,
-            letter.event_type,
-            letter.conversation_id,
-            letter.destination,
-        )
-        for _, letter in sorted(first.items())
-    ]
+    rows = [(*_get_values(letter), now_us) for _, letter in sorted(first.items())]
     if not rows:
         return frozenset()
     return frozenset(message_id for (message_id,) in _RECORD.execute(connection, rows))

@@ -21,18 +21,9 @@ from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ClaimedE
 _ENTER: Final = insert_into(
     conversations,
     (
-        "conversation_id",
-        "social_channel",
-        "event_count",
-        "message_count",
-        "first_event_at",
-        "last_event_at",
-        "window_opened_at",
-        "window_closes_at",
-        "window_limit_at",
-        "window_from_at",
-        "settled_count",
-        "updated_at",
+        *("conversation_id", "social_channel", "event_count", "message_count", "first_event_at"),
+        *("last_event_at", "window_opened_at", "window_closes_at", "window_limit_at", "window_from_at"),
+        *("settled_count", "updated_at"),
     ),
     """
     ON CONFLICT (conversation_id) DO UPDATE SET
@@ -107,15 +98,8 @@ def enter_conversations(
 ) -> list[ClaimedEvent]:
     """Add new events to their conversations, and lock those until the transaction ends.
 
-    Args:
-        connection: In the transaction of the claim.
-        claimed: The new events.
-        bounds: How long a window is open.
-        now_us: The database's time.
-        transitions: The routing states whose updates are kept: no other update is settled.
-
-    Returns:
-        The events, each with its position in its conversation.
+    Returns the events, each with its position in its conversation. *transitions* are the routing states whose
+    updates are kept: no other update is settled.
     """
     entries = _collect(claimed, transitions)
     window = (now_us, now_us + bounds.quiet_us, now_us + bounds.limit_us)
@@ -136,22 +120,17 @@ def enter_conversations(
     ]
     # Events are numbered after those of their conversation that were committed before.
     positions = {key: count - entries[key].events for key, count in _ENTER.execute(connection, rows)}
-    return [_number(each, positions) for each in claimed]
+    numbered = []
+    for new in claimed:
+        key = new.event.conversation_id
+        positions[key] += 1
+        numbered.append(ClaimedEvent(new.event_id, new.arrival, positions[key]))
+    return numbered
 
 
 def _collect(claimed: Sequence[ClaimedEvent], transitions: frozenset[str]) -> dict[str, _Entry]:
     entries: dict[str, _Entry] = {}
-    for each in claimed:
-        event = each.event
-        entry = entries.get(event.conversation_id)
-        if entry is None:
-            entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
-            entries[event.conversation_id] = entry
-        entry.add(event, transitions)
+    for event in (new.event for new in claimed):
+        new_entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
+        entries.setdefault(event.conversation_id, new_entry).add(event, transitions)
     return entries
-
-
-def _number(claimed: ClaimedEvent, positions: dict[str, int]) -> ClaimedEvent:
-    key = claimed.event.conversation_id
-    positions[key] += 1
-    return ClaimedEvent(claimed.event_id, claimed.arrival, positions[key])

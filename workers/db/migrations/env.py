@@ -5,11 +5,8 @@ from typing import Any, Final
 from alembic import context
 
 from messaging.environment import Environment
-from workers.db.engine import make_engine
+from workers.db.engine import PATIENT_SESSION, make_engine
 from workers.db.models import metadata
-
-# A statement that waits for a lock blocks all later ones on its table; building an index may take long.
-MIGRATION_SESSION = {"lock_timeout": "10s"}
 
 READING: Final = "ix_reading_"
 """Prefix of the indexes for reports: no statement of ours needs them, so the models lack them."""
@@ -23,7 +20,7 @@ def is_compared(_item: Any, name: str | None, kind: str, is_reflected: bool, _co
 def run() -> None:
     """Run the command's migrations in one transaction each."""
     url = context.config.attributes.get("url") or Environment().string("OM_DATABASE_URL")
-    engine = make_engine(url, MIGRATION_SESSION)
+    engine = make_engine(url, PATIENT_SESSION)
     try:
         with engine.connect() as connection:
             context.configure(

@@ -6,10 +6,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from messaging.errors import OpenMessagingError
-from workers.db.engine import make_engine
-from workers.db.interventions import (
-    OPERATOR_SESSION,
-)
+from workers.db.engine import PATIENT_SESSION, make_engine
 
 READABLE: Final = (
     "processed_events",
@@ -59,7 +56,7 @@ def grant_reading(url: str, role: str) -> list[str]:
     Raises:
         NoRolesError: The database is SQLite, or its owner may not make roles and there is none of that name.
     """
-    engine = make_engine(url, OPERATOR_SESSION)
+    engine = make_engine(url, PATIENT_SESSION)
     try:
         if engine.dialect.name != "postgresql":
             raise NoRolesError("SQLite has no roles: whoever may read the file reads everything")

@@ -24,17 +24,7 @@ _M: Final = conversation_messages.c
 
 _GAP: Final = insert_into(
     reconciliation_gaps,
-    (
-        "idempotency_key",
-        "reconciliation_id",
-        "conversation_id",
-        "event_type",
-        "platform_message_id",
-        "occurred_at",
-        "found_at",
-        "published_at",
-        "message_id",
-    ),
+    reconciliation_gaps.c.keys(),  # rows have the values of all columns, in the order of the table
     "ON CONFLICT (idempotency_key) DO UPDATE SET published_at = excluded.published_at",
 )
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select, text, update
+from sqlalchemy import Connection, Row, func, or_, select, update
 
 from messaging.envelope import WEBHOOK
 from messaging.errors import RetryLaterError
+from workers.db.engine import insert_into
 from workers.db.models import processed_events, reconciliations
 from workers.parsing import microseconds_of, moment_of
 
@@ -27,18 +28,10 @@ _R: Final = reconciliations.c
 IS_UNDECIDED: Final = _R.mismatch.is_not(None) & _R.decided_by.is_(None) & (_R.started_by == TIMER)
 """The condition of a comparison that waits for an operator."""
 
-_BEGIN: Final = text(
-    """
-    INSERT INTO reconciliations
-        (started_by, compared_from, compared_to, page, started_at, held_by, held_until)
-    VALUES (:started_by, :compared_from, :compared_to, :page, :started_at, :held_by, :held_until)
-    ON CONFLICT DO NOTHING RETURNING id
-    """
-).bindparams(
-    *(
-        bindparam(name, type_=_R[name].type)
-        for name in ("compared_from", "compared_to", "started_at", "held_until")
-    )
+_BEGIN: Final = insert_into(
+    reconciliations,
+    ("started_by", "compared_from", "compared_to", "page", "started_at", "held_by", "held_until"),
+    "ON CONFLICT DO NOTHING RETURNING id",
 )
 
 
@@ -70,18 +63,11 @@ def begin_reconciliation(
     now_us: int,
 ) -> Reconciliation | None:
     """Record a new comparison and hold it; return None if the timer's is under way already."""
-    now = moment_of(now_us)
-    values = {
-        "started_by": started_by,
-        "compared_from": moment_of(compared_from_us),
-        "compared_to": moment_of(compared_to_us),
-        "page": page,
-        "started_at": now,
-        "held_by": holder,
-        "held_until": now + LEASE,
-    }
-    number = connection.execute(_BEGIN, values).scalar_one_or_none()
-    return None if number is None else Reconciliation(number, compared_from_us, compared_to_us, page, now_us)
+    held_until_us = now_us + LEASE // timedelta(microseconds=1)
+    row = (started_by, compared_from_us, compared_to_us, page, now_us, holder, held_until_us)
+    for (number,) in _BEGIN.execute(connection, [row]):
+        return Reconciliation(number, compared_from_us, compared_to_us, page, now_us)
+    return None
 
 
 def resume_reconciliation(connection: Connection, holder: str, now_us: int) -> Reconciliation | None:

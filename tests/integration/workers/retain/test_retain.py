@@ -15,7 +15,7 @@ from tests.integration.workers.retain.retaining import DAY_US, SOURCES, MovedClo
 from workers.db.engine import transact
 from workers.db.ingest import count_unstored
 from workers.db.ingest.claims import _KEEP_PAYLOAD
-from workers.db.models import discarded_dead_letters, duplicate_events, edge_statistics
+from workers.db.models import discarded_dead_letters, duplicate_events, edge_statistics, event_payloads
 from workers.db.reconcile import (
     STATE_OPEN,
     TIMER,
@@ -27,6 +27,7 @@ from workers.db.reconcile import (
 from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
 from workers.retain import RetainSettings, retain
 from workers.retain.retaining import BATCH_ROWS
+from workers.retain.tables import BODY_TABLES, EVENT_TABLES
 
 
 def keep(engine, *ages_in_days):
@@ -53,9 +54,15 @@ def test_a_dry_run_counts_and_deletes_nothing(engine, migrated_url, query):
     assert query("SELECT count(*) FROM event_payloads") == [(3,)]
 
 
-def test_the_days_are_the_settings(engine, migrated_url):
+def test_bodies_have_their_days_and_events_theirs(engine, migrated_url):
     keep(engine, 90, 31, 29, 0)
+    now_us = SystemClock().now_us()
+    found = list(retain(engine, now_us, payload_days=7, event_days=30, dry_run=True))
 
+    assert {expired.table: (moment_of(now_us) - expired.older_than).days for expired in found} == {
+        table.name: 7 if table in {event_payloads, duplicate_events, discarded_dead_letters} else 30
+        for table in (expiring.table for expiring in (*BODY_TABLES, *EVENT_TABLES))
+    }
     assert run(migrated_url, days="1")["event_payloads"] == 3
 
 
