@@ -48,7 +48,7 @@ class PastEventFilter:
         if self.conversation is not None:
             conditions.append(events.conversation_id == self.conversation)
         if self.event_type is not None:
-            last_part = events.event_type.like("%:" + self.event_type.replace("%", ""))
+            last_part = events.event_type.endswith(f":{self.event_type}", autoescape=True)
             conditions.append(or_(events.event_type == self.event_type, last_part))
         if self.since is not None:
             # Nothing is processed before it is received; the index by processed_at then spares most blocks.

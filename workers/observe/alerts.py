@@ -75,17 +75,16 @@ class Rule:
     level: str
     name: str
     text: str
-    is_age: bool = False
 
     def apply(self, samples: Samples) -> Iterator[Alert]:
         """Yield the rule's alerts."""
         for labels, value in select_values(samples, self.metric).items():
             if abs(value) > self.threshold:
                 text = self.text.format(value, *labels)
-                yield Alert(self.level, text, self.name, value if self.is_age else None)
+                since_s = value if self.metric.endswith("_age_seconds") else None
+                yield Alert(self.level, text, self.name, since_s)
 
 
-_HISTORY: Final = "the platform's history"
 RULES: Final = (
     Rule(
         "om_window_oldest_age_seconds",
@@ -93,7 +92,6 @@ RULES: Final = (
         BAD,
         "OpenMessagingWindowsLate",
         "A conversation is not settled.",
-        is_age=True,
     ),
     Rule(
         "om_conversations_unsettled",
@@ -108,29 +106,27 @@ RULES: Final = (
         BAD,
         "OpenMessagingDeliveriesLate",
         "{1} receives no events.",
-        is_age=True,
     ),
     Rule(
         "om_reconciliation_age_seconds",
         3600.0,
         WAIT,
         "OpenMessagingReconciliationLate",
-        f"No comparison with {_HISTORY} has finished.",
-        is_age=True,
+        "No comparison with the platform's history has finished.",
     ),
     Rule(
         "om_reconciliation_passed_over",
         0.0,
         WAIT,
         "OpenMessagingConversationsPassedOver",
-        f"{{0:.0f}} conversations could not be compared with {_HISTORY}.",
+        "{0:.0f} conversations could not be compared with the platform's history.",
     ),
     Rule(
         "om_reconciliation_unreadable",
         0.0,
         WAIT,
         "OpenMessagingHistoryUnreadable",
-        f"{{0:.0f}} events of {_HISTORY} cannot be compared.",
+        "{0:.0f} events of the platform's history cannot be compared.",
     ),
     Rule(
         "om_reconciliation_mismatches",

@@ -43,16 +43,19 @@ class MetricQuery:
     Args:
         name: The metric's name, with its unit.
         help: Prometheus' help text.
-        statement: Selects the labels' values, then the number, or the time if `is_age`.
+        statement: Selects the labels' values, then the number, or for an age in seconds the time.
         labels: The labels' names.
-        is_age: Whether the last column is a time whose age in seconds is the value.
     """
 
     name: str
     help: str
     statement: Select[Any]
     labels: tuple[str, ...] = ()
-    is_age: bool = False
+
+    @property
+    def is_age(self) -> bool:
+        """Whether the last column is a time."""
+        return self.name.endswith("_age_seconds")
 
 
 def _count(of: FromClause, *conditions: ColumnElement[bool], limit: int = MAX_COUNTED) -> Select[Any]:
@@ -108,7 +111,6 @@ METRIC_QUERIES: Final = (
         "om_newest_event_age_seconds",
         "Time since the newest event was processed.",
         select(_P.processed_at).where(_P.id == _NEWEST),
-        is_age=True,
     ),
     MetricQuery(
         "om_dead_letters",
@@ -121,7 +123,6 @@ METRIC_QUERIES: Final = (
         "Age of the oldest dead letter of that code that is neither replayed nor discarded.",
         _oldest_by(dead_letters.c.code, _OPEN, dead_letters.c.recorded_at),
         ("code",),
-        is_age=True,
     ),
     MetricQuery(
         "om_conflicts",
@@ -145,7 +146,6 @@ METRIC_QUERIES: Final = (
         select(func.min(conversations.c.window_opened_at)).where(
             conversations.c.window_opened_at.is_not(None)
         ),
-        is_age=True,
     ),
     MetricQuery(
         "om_routing_updates_waiting",
@@ -169,7 +169,6 @@ METRIC_QUERIES: Final = (
         "Time since the oldest waiting delivery was due.",
         _oldest_by(deliveries.c.destination, _WAITING, deliveries.c.due_at),
         ("destination",),
-        is_age=True,
     ),
     MetricQuery(
         "om_destination_paused",
@@ -187,7 +186,6 @@ METRIC_QUERIES: Final = (
         "Time since the reconcile worker's last comparison ended.",
         # A comparison by an operator, often of one conversation, says nothing about the others.
         _select_newest(_R.finished_at),
-        is_age=True,
     ),
     MetricQuery(
         "om_reconciliation_passed_over",

@@ -26,7 +26,7 @@ WELL = {
 STANDING = {("om_queue_messages", "open-messaging.events"): 1001.0, ("om_newest_event_age_seconds",): 130.0}
 
 
-THRESHOLDS = {rule.metric: rule.threshold for rule in RULES if rule.is_age} | {
+THRESHOLDS = {rule.metric: rule.threshold for rule in RULES if rule.metric.endswith("_age_seconds")} | {
     'om_queue_messages{queue="open-messaging.events"}': STANDSTILL_EVENTS
 }
 

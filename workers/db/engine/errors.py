@@ -14,11 +14,9 @@ from messaging.errors import RejectedEventError, RetryLaterError, StatementRefus
 CONFLICTS: Final = frozenset({"40001", "40P01"})
 """serialization_failure, deadlock_detected: the same transaction may well pass the next time."""
 
-OUTAGES: Final = frozenset({"08", "40", "53", "57", "58"})
-"""Classes of SQLSTATE that no event causes: connection, rollback, resources, operator, system."""
-
-LOCK_NOT_AVAILABLE: Final = "55P03"
-"""A lock was held for longer than lock_timeout."""
+OUTAGES: Final = ("08", "40", "53", "57", "58", "55P03")
+"""Beginnings of an SQLSTATE that no event causes: connection, rollback, resources, operator, system; and
+lock_not_available."""
 
 QUERY_CANCELED: Final = "57014"
 """statement_timeout, or an operator cancelled it."""
@@ -29,23 +27,13 @@ FAILED_TRANSACTION: Final = "25P02"
 MISSING_SCHEMA: Final = frozenset({"42P01", "42703"})
 """undefined_table, undefined_column: the database is not migrated."""
 
-ROW_FAULTS: Final = frozenset({"22", "23", "54"})
+ROW_FAULTS: Final = ("22", "23", "54")
 """Classes of SQLSTATE that are one row's fault: data exception, integrity violation, limit exceeded."""
 
-SQLITE_OUTAGES: Final = (
-    "SQLITE_BUSY",
-    "SQLITE_CANTOPEN",
-    "SQLITE_CORRUPT",
-    "SQLITE_FULL",
-    "SQLITE_INTERRUPT",
-    "SQLITE_IOERR",
-    "SQLITE_LOCKED",
-    "SQLITE_NOMEM",
-    "SQLITE_NOTADB",
-    "SQLITE_PROTOCOL",
-    "SQLITE_READONLY",
+_SQLITE_OUTAGES: Final = re.compile(
+    "SQLITE_(BUSY|CANTOPEN|CORRUPT|FULL|INTERRUPT|IOERR|LOCKED|NOMEM|NOTADB|PROTOCOL|READONLY)"
 )
-"""Prefixes of SQLite's names of such failures."""
+"""Matches the beginning of SQLite's name of such a failure."""
 
 _SQLITE_MISSING_SCHEMA: Final = re.compile(r"no such (table|column)|has no column named")
 """SQLite has one code for every mistake in a statement."""
@@ -64,9 +52,9 @@ def is_outage(error: BaseException) -> bool:
         return True
     state = sqlstate(error)
     if state is not None:
-        return state[:2] in OUTAGES or state == LOCK_NOT_AVAILABLE
+        return state.startswith(OUTAGES)
     if isinstance(error.orig, sqlite3.Error):
-        return getattr(error.orig, "sqlite_errorname", "").startswith(SQLITE_OUTAGES)
+        return _SQLITE_OUTAGES.match(getattr(error.orig, "sqlite_errorname", "")) is not None
     # psycopg's own: these two mean that no statement reaches the server; its others, that this one was wrong.
     return isinstance(error, OperationalError | InterfaceError)
 
@@ -105,7 +93,7 @@ def translate(error: DBAPIError) -> Exception:
 def _is_row_fault(error: DBAPIError) -> bool:
     state = sqlstate(error)
     if state is not None:
-        return state[:2] in ROW_FAULTS
+        return state.startswith(ROW_FAULTS)
     return isinstance(error, IntegrityError | DataError)
 
 

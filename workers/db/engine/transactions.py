@@ -167,20 +167,19 @@ def _read_revision(connection: Connection) -> str | None:
 
 
 def _parse(url: str) -> URL:
-    problem = ConfigurationError(
-        "OM_DATABASE_URL must be like postgresql+psycopg://user:pass@host/name or sqlite:///path"
-    )
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise problem from None
+        parsed = URL.create("")
     if "@" in (parsed.host or ""):
         # The driver would quote the host, and with it a part of the password.
         raise ConfigurationError("OM_DATABASE_URL: write @ in user and password as %40")
     if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
+        return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in {"postgresql+psycopg", "sqlite", "sqlite+pysqlite"}:
-        raise problem
+        raise ConfigurationError(
+            "OM_DATABASE_URL must be like postgresql+psycopg://user:pass@host/name or sqlite:///path"
+        )
     return parsed
 
 
