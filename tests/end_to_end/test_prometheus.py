@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.rows import make_row
 from tests.servers import LOOPBACK, ServerProcess, ensure_prometheus, free_port
 from tests.services import post, running
 from workers.db.engine import make_engine
@@ -94,39 +95,14 @@ def make_history(service):
     now_us = round(now.timestamp() * 1_000_000)
     engine = make_engine(service.environment["OM_DATABASE_URL"])
     with engine.begin() as connection:
-        connection.execute(
-            conversations.insert(),
-            {
-                "conversation_id": "open",
-                "status": "started",
-                "routing_sequence": 0,
-                "event_count": 1,
-                "message_count": 1,
-                "first_event_at": now,
-                "last_event_at": now,
-                "window_opened_at": now,
-                "window_closes_at": now + timedelta(days=1),
-                "updated_at": now,
-            },
-        )
-        connection.execute(destinations.insert(), {"name": "crm", "registered_at": now})
-        connection.execute(
-            deliveries.insert(),
-            {"outbox_id": -1, "destination": "crm", "conversation_id": "c", "due_at": now, "attempts": 0},
-        )
-        connection.execute(
-            reconciliations.insert(),
-            {
-                "started_by": "timer",
-                "compared_from": now,
-                "compared_to": now,
-                "read_through": "",
-                "started_at": now,
-                "finished_at": now,
-                "held_by": "constructed",
-                "held_until": now,
-            },
-        )
+        closes_at = now + timedelta(days=1)
+        window = {"status": "started", "window_opened_at": now, "window_closes_at": closes_at}
+        connection.execute(conversations.insert(), make_row(conversations, conversation_id="open", **window))
+        connection.execute(destinations.insert(), make_row(destinations, name="crm"))
+        delivery = make_row(deliveries, outbox_id=-1, destination="crm", due_at=now)
+        connection.execute(deliveries.insert(), delivery)
+        comparison = make_row(reconciliations, started_by="timer", finished_at=now)
+        connection.execute(reconciliations.insert(), comparison)
         figures = {"delivered": {"crm": 3}, "failed": {"crm": 1}, "down": {"crm": 0}}
         record_worker_report(connection, "deliver", "vm 1", started_us=now_us, now_us=now_us, figures=figures)
     engine.dispose()

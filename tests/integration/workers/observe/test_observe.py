@@ -9,6 +9,7 @@ import requests
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.rows import THEN, make_row
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import Service, declare_topology, running
 from workers.db.engine import DatabaseClock, make_engine
@@ -18,17 +19,6 @@ from workers.observe import OBSERVER_SESSION, read_metrics
 from workers.observe.probe import FRESH_SECONDS
 
 PASSED_OVER = "om_reconciliation_passed_over"
-THEN = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
-LETTER = {
-    "message_id": "m-1",
-    "code": "not_json",
-    "reason": "constructed",
-    "body_sha256": bytes(32),
-    "source": "webhook",
-    "received_at": THEN,
-    "recorded_at": THEN,
-    "attempts": 1,
-}
 
 
 @pytest.fixture
@@ -64,7 +54,7 @@ def test_waiting_dead_letters_appear_with_their_age(observer, migrated_url):
 
     engine = sa.create_engine(migrated_url)
     with engine.begin() as connection:
-        connection.execute(dead_letters.insert(), LETTER)
+        connection.execute(dead_letters.insert(), make_row(dead_letters, message_id="m-1", code="not_json"))
     engine.dispose()
 
     # An answer is used again for some seconds.
@@ -104,7 +94,6 @@ def told(engine, name):
 
 
 def compare(engine, **changes):
-    moments = dict.fromkeys(("compared_from", "compared_to", "started_at", "finished_at", "held_until"), THEN)
-    row = moments | {"started_by": TIMER, "read_through": "", "held_by": "constructed"} | changes
+    row = make_row(reconciliations, **{"started_by": TIMER, "finished_at": THEN} | changes)
     with engine.begin() as connection:
         connection.execute(reconciliations.insert(), row)

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from simulator.serving import serve_app
 from tests.browser import chromium, opening
+from tests.rows import make_row
 from workers.db.engine import DatabaseClock, make_engine
 from workers.db.models import (
     conversations,
@@ -28,32 +29,19 @@ PHONE = {"width": 390, "height": 844}
 
 
 def event(number, at, *, took_ms=20):
-    return {
-        "idempotency_key": f"k-{number}",
-        "conversation_id": f"c-{number % 50}",
-        "event_type": "openmessaging:conversation:message",
-        "outcome": "processed",
-        "occurred_at": at,
-        "received_at": at - timedelta(milliseconds=took_ms),
-        "processed_at": at,
-        "message_id": f"m-{number}",
-        "source": "webhook",
-        "dialect": "guide",
-        "body_sha256": bytes(32),
-    }
+    return make_row(
+        processed_events,
+        idempotency_key=f"k-{number}",
+        outcome="processed",
+        event_type="openmessaging:conversation:message",
+        received_at=at - timedelta(milliseconds=took_ms),
+        processed_at=at,
+        message_id=f"m-{number}",
+    )
 
 
-def letter(number, code, at):
-    return {
-        "message_id": f"l-{number}",
-        "code": code,
-        "reason": "constructed",
-        "body_sha256": bytes(32),
-        "source": "webhook",
-        "received_at": at,
-        "recorded_at": at,
-        "attempts": 1,
-    }
+def dead_letter(number, code, at):
+    return make_row(dead_letters, message_id=f"l-{number}", code=code, recorded_at=at)
 
 
 def by_minutes_ago(activity):
@@ -66,7 +54,7 @@ def test_the_last_hour_is_counted_by_minute_and_continues(engine):
     rows = [event(number, now - timedelta(minutes=ago)) for number, ago in enumerate((0, 0, 1, 58, 90))]
     with engine.begin() as connection:
         connection.execute(processed_events.insert(), rows)
-        connection.execute(dead_letters.insert(), [letter(1, "not_json", now - timedelta(minutes=1))])
+        connection.execute(dead_letters.insert(), [dead_letter(1, "not_json", now - timedelta(minutes=1))])
 
     first = by_minutes_ago(reader.read())
     with engine.begin() as connection:
@@ -108,7 +96,7 @@ def test_after_a_failure_the_count_goes_on_where_it_ended(migrated_sqlite_url):
 def test_an_edge_that_answers_nothing_any_more_stays_listed_with_its_age(engine):
     now = datetime.now(UTC)
     with engine.begin() as connection:
-        rows = [answers("vm-1", now), {**answers("vm-2", now), "began_at": now - timedelta(hours=3)}]
+        rows = [answers("vm-1", now), answers("vm-2", now, began_at=now - timedelta(hours=3))]
         connection.execute(edge_statistics.insert(), rows)
 
     one, other = ActivityReader(engine).read().edges
@@ -175,17 +163,22 @@ def busy(migrated_sqlite_url):
         for number, each in enumerate(sorted(ago, reverse=True))
     ]
     codes = ["handler_failed"] * 4 + ["unknown_event_type"] * 2 + ["not_json"]
-    letters = [letter(n, code, now - timedelta(minutes=3 + 6 * n)) for n, code in enumerate(codes)]
+    letters = [dead_letter(n, code, now - timedelta(minutes=3 + 6 * n)) for n, code in enumerate(codes)]
     with engine.begin() as connection:
         connection.execute(processed_events.insert(), events)
         connection.execute(dead_letters.insert(), letters)
         edges = [answers("vm-1", now), answers("vm-2", now, status_401=12)]
         connection.execute(edge_statistics.insert(), edges)
-        connection.execute(conversations.insert(), [conversation(n, now) for n in range(9)])
-        connection.execute(
-            destinations.insert(), [destination(name, now) for name in ("analytics", "crm", "routing")]
-        )
-        connection.execute(deliveries.insert(), [delivery(n, now) for n in range(40)])
+        windows = [
+            make_row(conversations, conversation_id=f"c-{n}", status="started", window_opened_at=now)
+            for n in range(9)
+        ]
+        connection.execute(conversations.insert(), windows)
+        names = ("analytics", "crm", "routing")
+        connection.execute(destinations.insert(), [make_row(destinations, name=name) for name in names])
+        due_at = now - timedelta(minutes=9)
+        waiting = [make_row(deliveries, outbox_id=n, destination="crm", due_at=due_at) for n in range(40)]
+        connection.execute(deliveries.insert(), waiting)
         for name, figures in {
             "intake vm-1 1": {"processed": 2210, "duplicates": 31, "dead_lettered": 4},
             "intake vm-1 2": {"processed": 1874, "duplicates": 12, "dead_lettered": 3},
@@ -203,52 +196,11 @@ def busy(migrated_sqlite_url):
     engine.dispose()
 
 
-def conversation(number, now):
-    return {
-        "conversation_id": f"c-{number}",
-        "status": "started",
-        "routing_sequence": 0,
-        "event_count": 1,
-        "message_count": 1,
-        "first_event_at": now,
-        "last_event_at": now,
-        "window_opened_at": now,
-        "updated_at": now,
-    }
-
-
-def answers(edge, now, **refused):
+def answers(edge, now, **counts):
     """Return a minute of an edge process."""
-    refusals = dict.fromkeys(("status_401", "status_413", "status_429", "status_503", "other_refusals"), 0)
-    return {
-        "process": f"{edge} 1",
-        "began_at": now - timedelta(minutes=2),
-        "edge": edge,
-        "duration_us": 60_000_000,
-        "answered": 1500,
-        "within_10_ms": 1400,
-        "within_100_ms": 1494,
-        "within_1_s": 1500,
-        "within_3_s": 1500,
-        "within_10_s": 1500,
-        "longest_us": 310_000,
-        **refusals,
-        **refused,
-    }
-
-
-def destination(name, now):
-    return {"name": name, "registered_at": now}
-
-
-def delivery(number, now):
-    return {
-        "outbox_id": number,
-        "destination": "crm",
-        "conversation_id": "c-1",
-        "due_at": now - timedelta(minutes=9),
-        "attempts": 3,
-    }
+    counts = {"answered": 1500, "within_100_ms": 1494, "began_at": now - timedelta(minutes=2)} | counts
+    refused = dict.fromkeys(("status_401", "status_413", "status_429", "status_503", "other_refusals"), 0)
+    return make_row(edge_statistics, process=f"{edge} 1", edge=edge, **refused | counts)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from sqlalchemy import insert
 
 from messaging.clock import SystemClock
 from tests.integration.workers.operating import fast_scaler
+from tests.rows import make_row
 from tests.servers import ServerProcess
 from tests.services import Service, running
 from workers.db.engine import make_engine
@@ -30,29 +31,12 @@ DUE, LATER = NOW - timedelta(minutes=1), NOW + timedelta(hours=1)
 
 
 def conversation(number, closes_at=DUE):
-    return {
-        "conversation_id": f"c-{number}",
-        "status": "implied",
-        "routing_sequence": 0,
-        "event_count": 1,
-        "message_count": 1,
-        "first_event_at": DUE,
-        "last_event_at": DUE,
-        "window_opened_at": DUE,
-        "window_closes_at": closes_at,
-        "updated_at": DUE,
-    }
+    window = {"window_opened_at": DUE, "window_closes_at": closes_at}
+    return make_row(conversations, conversation_id=f"c-{number}", status="implied", **window)
 
 
 def delivery(number, destination, due_at=DUE, outcome=None):
-    return {
-        "outbox_id": number,
-        "destination": destination,
-        "conversation_id": f"c-{number}",
-        "due_at": due_at,
-        "attempts": 0,
-        "outcome": outcome,
-    }
+    return make_row(deliveries, outbox_id=number, destination=destination, due_at=due_at, outcome=outcome)
 
 
 def fill(engine, *, due, destination="crm"):

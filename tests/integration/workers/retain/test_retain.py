@@ -12,6 +12,7 @@ from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
 from tests.integration.workers.events import deliver, payload_of, said
 from tests.integration.workers.retain.retaining import DAY_US, SOURCES, MovedClock, run
+from tests.rows import make_row
 from workers.db.engine import transact
 from workers.db.ingest import count_unstored
 from workers.db.ingest.claims import _KEEP_PAYLOAD
@@ -104,17 +105,7 @@ def test_conflicts_that_came_again_do_not_keep_those_behind_them(engine, migrate
 
     def conflict(event_id, days):
         at = moment_of(MovedClock(days).now_us())
-        return {
-            "event_id": event_id,
-            "body_sha256": bytes(32),
-            "idempotency_key": f"key-{event_id}",
-            "body": b"body",
-            "message_id": "m-1",
-            "source": "webhook",
-            "deliveries": 1,
-            "first_seen_at": at,
-            "last_seen_at": at,
-        }
+        return make_row(duplicate_events, event_id=event_id, last_seen_at=at)
 
     young = [conflict(number, 1) for number in range(2 * BATCH_ROWS)]
     old = [conflict(2 * BATCH_ROWS + number, 40) for number in range(BATCH_ROWS + 1)]
@@ -219,7 +210,7 @@ def test_old_counts_are_deleted(engine, migrated_url, query):
         for days in (60, 1):
             at_us = MovedClock(days).now_us()
             count_unstored(connection, {"openmessaging:typing": 1}, at_us)
-            row = {column.name: 1 for column in edge_statistics.columns}
+            row = make_row(edge_statistics)
             row |= {"process": "host 7", "edge": "host", "began_at": moment_of(at_us)}
             connection.execute(edge_statistics.insert(), [row])
 
