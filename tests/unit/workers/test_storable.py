@@ -5,16 +5,18 @@ import pytest
 from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US
 from workers.db.ingest import DeadLetter, make_minimal, make_storable
 
-LETTER = DeadLetter("m-1", "handler_failed", "handler a:b: ValueError", "0f" * 32, "webhook", 2**50, 3, "k-1")
+DEAD_LETTER = DeadLetter(
+    "m-1", "handler_failed", "handler a:b: ValueError", "0f" * 32, "webhook", 2**50, 3, "k-1"
+)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "stored"),
     [
-        ("message_id", "\ud83d", LETTER.body_sha256),
-        ("message_id", "a\0b", LETTER.body_sha256),
-        ("message_id", "", LETTER.body_sha256),
-        ("message_id", "x" * 5000, LETTER.body_sha256),
+        ("message_id", "\ud83d", DEAD_LETTER.body_sha256),
+        ("message_id", "a\0b", DEAD_LETTER.body_sha256),
+        ("message_id", "", DEAD_LETTER.body_sha256),
+        ("message_id", "x" * 5000, DEAD_LETTER.body_sha256),
         ("message_id", "Zoë \u200b", "Zoë \u200b"),
         ("code", None, "invalid_code"),
         ("code", 7, "invalid_code"),
@@ -36,21 +38,21 @@ LETTER = DeadLetter("m-1", "handler_failed", "handler a:b: ValueError", "0f" * 3
     ],
 )
 def test_every_value_of_a_dead_letter_is_made_storable(field, value, stored):
-    letter = make_storable(replace(LETTER, **{field: value}))
+    dead_letter = make_storable(replace(DEAD_LETTER, **{field: value}))
 
-    assert getattr(letter, field) == stored
-    assert replace(letter, **{field: getattr(LETTER, field)}) == LETTER
-    assert make_storable(letter) == letter
+    assert getattr(dead_letter, field) == stored
+    assert replace(dead_letter, **{field: getattr(DEAD_LETTER, field)}) == DEAD_LETTER
+    assert make_storable(dead_letter) == dead_letter
 
 
 def test_the_minimal_record_has_nothing_of_the_event_but_its_id():
-    record = make_minimal(replace(LETTER, message_id="\ud83d"), 2**50 + 1)
+    record = make_minimal(replace(DEAD_LETTER, message_id="\ud83d"), 2**50 + 1)
 
     assert record == DeadLetter(
-        LETTER.body_sha256,
+        DEAD_LETTER.body_sha256,
         "unrecordable",
         "record: the database refused its values",
-        LETTER.body_sha256,
+        DEAD_LETTER.body_sha256,
         "other",
         2**50 + 1,
         1,

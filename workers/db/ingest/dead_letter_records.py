@@ -83,34 +83,34 @@ class DeadLetter:
     destination: str | None = None
 
 
-def make_storable(letter: DeadLetter) -> DeadLetter:
+def make_storable(dead_letter: DeadLetter) -> DeadLetter:
     """Return a dead letter that both databases can store, whatever a handler or a publisher put into it.
 
     A value that has to be replaced loses its meaning, but recording a dead letter must never fail.
     """
-    reason = "".join([char if char.isprintable() else "?" for char in letter.reason[:MAX_REASON]])
+    reason = "".join([char if char.isprintable() else "?" for char in dead_letter.reason[:MAX_REASON]])
     optional = ("idempotency_key", "event_type", "conversation_id")
     keys: dict[str, Any] = {
-        name: value if _is_key(value := getattr(letter, name)) else None for name in optional
+        name: value if _is_key(value := getattr(dead_letter, name)) else None for name in optional
     }
     return replace(
-        letter,
-        message_id=letter.message_id if _is_key(letter.message_id) else letter.body_sha256,
-        code=letter.code if _is_code(letter.code) else INVALID_CODE,
+        dead_letter,
+        message_id=dead_letter.message_id if _is_key(dead_letter.message_id) else dead_letter.body_sha256,
+        code=dead_letter.code if _is_code(dead_letter.code) else INVALID_CODE,
         reason=reason,
-        received_at_us=_clamp(letter.received_at_us, MIN_RECEIVED_US, MAX_RECEIVED_US),
-        attempt=_clamp(letter.attempt, 1, MAX_ATTEMPTS),
+        received_at_us=_clamp(dead_letter.received_at_us, MIN_RECEIVED_US, MAX_RECEIVED_US),
+        attempt=_clamp(dead_letter.attempt, 1, MAX_ATTEMPTS),
         **keys,
     )
 
 
-def make_minimal(letter: DeadLetter, now_us: int) -> DeadLetter:
+def make_minimal(dead_letter: DeadLetter, now_us: int) -> DeadLetter:
     """Return the record of a dead letter whose own record the database refused; only its id is kept."""
     return DeadLetter(
-        message_id=make_storable(letter).message_id,
+        message_id=make_storable(dead_letter).message_id,
         code=UNRECORDABLE,
         reason="record: the database refused its values",
-        body_sha256=letter.body_sha256,
+        body_sha256=dead_letter.body_sha256,
         source=OTHER,
         received_at_us=now_us,
         attempt=1,
@@ -127,9 +127,9 @@ def record_dead_letters(
     """
     # The first of several copies, since PostgreSQL updates no row twice in one statement.
     first: dict[str, DeadLetter] = {}
-    for letter in map(make_storable, dead_letters):
-        first.setdefault(letter.message_id, letter)
-    rows = [(*_get_values(letter), now_us) for _, letter in sorted(first.items())]
+    for dead_letter in map(make_storable, dead_letters):
+        first.setdefault(dead_letter.message_id, dead_letter)
+    rows = [(*_get_values(dead_letter), now_us) for _, dead_letter in sorted(first.items())]
     if not rows:
         return frozenset()
     return frozenset(message_id for (message_id,) in _RECORD.execute(connection, rows))

@@ -1,4 +1,4 @@
-"""Give a role the rights to read what nobody wrote: no body, no token, no word of a customer."""
+"""Grant a role the right to read everything except content: no body, no token, no text of a customer."""
 
 from typing import Final
 
@@ -40,26 +40,26 @@ _INSUFFICIENT_PRIVILEGE: Final = "42501"
 
 
 class NoRolesError(OpenMessagingError):
-    """Have the role made by whoever may, and try again; in SQLite give the file itself mode 0600."""
+    """A superuser must create the role first; in SQLite, protect the file itself by mode 0600."""
 
 
 def grant_reading(url: str, role: str) -> list[str]:
-    """Let a role connect and read views and tables without content, and take every other right here from it.
+    """Let a role connect and read views and tables without content, and revoke its other rights here.
 
     Args:
         url: As OM_DATABASE_URL, of the tables' owner.
-        role: Made, without a right to log in, where there is none; that needs CREATEROLE.
+        role: Created without a right to log in if it does not exist; that needs CREATEROLE.
 
     Returns:
-        What it may read.
+        The views and tables that it may read.
 
     Raises:
-        NoRolesError: The database is SQLite, or its owner may not make roles and there is none of that name.
+        NoRolesError: The database is SQLite, or the role does not exist and its owner may not create roles.
     """
     engine = make_engine(url, PATIENT_SESSION)
     try:
         if engine.dialect.name != "postgresql":
-            raise NoRolesError("SQLite has no roles: whoever may read the file reads everything")
+            raise NoRolesError("SQLite has no roles: a user who can read the file can read everything")
         quote = engine.dialect.identifier_preparer.quote_identifier
         name = quote(role)
         with engine.begin() as connection:
@@ -69,7 +69,7 @@ def grant_reading(url: str, role: str) -> list[str]:
             readable = [*connection.scalars(_VIEWS), *READABLE]
             for statement in (
                 f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {name}",
-                # The installation takes it from PUBLIC. Whoever does not own the database is only warned.
+                # The installation revokes it from PUBLIC. Without ownership of the database, it only warns.
                 f"GRANT CONNECT ON DATABASE {database} TO {name}",
                 f"GRANT USAGE ON SCHEMA {schema} TO {name}",
                 f"GRANT SELECT ON {', '.join(map(quote, readable))} TO {name}",
@@ -89,6 +89,6 @@ def _create(connection: Connection, name: str) -> None:
         if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
             raise
         raise NoRolesError(
-            f"there is no role {name}, and the user of OM_DATABASE_URL may not make one. "
-            f"Have a superuser do it, then run this again: CREATE ROLE {name} NOLOGIN"
+            f"there is no role {name}, and the user of OM_DATABASE_URL may not create one. "
+            f"Let a superuser run this statement, then repeat the command: CREATE ROLE {name} NOLOGIN"
         ) from error

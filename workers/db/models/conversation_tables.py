@@ -130,7 +130,7 @@ subscriptions = Table(
     "subscriptions",
     metadata,
     primary_key("event_type", Text, "An event type of the outbox"),
-    primary_key("destination", Identifier, "Who is told of it: destinations.name"),
+    primary_key("destination", Identifier, "Destination that receives it: destinations.name"),
     comment="The destinations for which the trigger outbox_plans_deliveries plans deliveries",
 )
 

@@ -115,7 +115,7 @@ def test_a_query_that_is_slow_leaves_out_only_its_own_metric(migrated_postgres_u
 
 
 def test_a_database_that_is_away_is_reported_down():
-    engine = make_engine("postgresql+psycopg://nobody@127.0.0.1:1/none", OBSERVER_SESSION)
+    engine = make_engine("postgresql+psycopg://absent@127.0.0.1:1/none", OBSERVER_SESSION)
     probe = Probe("metrics", lambda: read_metrics(engine, DatabaseClock(engine)))
 
     [metric] = ServiceCollector(probe, None).collect()

@@ -80,7 +80,7 @@ def test_reading_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
 def test_only_the_workers_own_comparisons_are_measured(engine):
     assert told(engine, PASSED_OVER) == []
     compare(engine, passed_over=7)
-    compare(engine, started_by="somebody", passed_over=0, finished_at=datetime.now(UTC))
+    compare(engine, started_by="operator@host", passed_over=0, finished_at=datetime.now(UTC))
     # Under way: it has not come to any yet.
     compare(engine, finished_at=None, passed_over=0)
     assert told(engine, PASSED_OVER) == [7]

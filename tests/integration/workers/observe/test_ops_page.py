@@ -163,10 +163,10 @@ def busy(migrated_sqlite_url):
         for number, each in enumerate(sorted(ago, reverse=True))
     ]
     codes = ["handler_failed"] * 4 + ["unknown_event_type"] * 2 + ["not_json"]
-    letters = [dead_letter(n, code, now - timedelta(minutes=3 + 6 * n)) for n, code in enumerate(codes)]
+    records = [dead_letter(n, code, now - timedelta(minutes=3 + 6 * n)) for n, code in enumerate(codes)]
     with engine.begin() as connection:
         connection.execute(processed_events.insert(), events)
-        connection.execute(dead_letters.insert(), letters)
+        connection.execute(dead_letters.insert(), records)
         edges = [answers("vm-1", now), answers("vm-2", now, status_401=12)]
         connection.execute(edge_statistics.insert(), edges)
         windows = [

@@ -13,7 +13,7 @@ from workers.intake import Intake
 from workers.observe import build_worker_metrics
 from workers.presence import report_presence
 
-GONE = "postgresql+psycopg://nobody@127.0.0.1:9/none"
+GONE = "postgresql+psycopg://absent@127.0.0.1:9/none"
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_one_that_is_silent_is_said_to_be_down_and_later_forgotten(engine, repor
     assert ("om_worker_up", "deliver", "long dead") not in samples
 
 
-def test_a_database_that_is_away_keeps_nobody_from_working_or_stopping():
+def test_a_database_that_is_away_delays_neither_work_nor_stop():
     began = datetime.now(UTC)
     with report_presence(GONE, DatabaseClock(make_engine(GONE)), "settle", "host 1", dict):
         pass

@@ -28,7 +28,7 @@ def process(engine, handlers):
 
 @pytest.fixture
 def tell(engine):
-    """Have what is settled from now on told to a service, or to nobody."""
+    """Subscribe services, or none, to the events that are settled from now on."""
 
     def run(*names):
         destinations = [Destination(name, "http://crm", ("secret",), TOLD_TYPES) for name in names]

@@ -121,8 +121,8 @@ def test_discarded_dead_letters_expire_from_the_day_they_were_discarded(engine, 
     with engine.begin() as connection:
         for days in (40, 1):
             at = moment_of(MovedClock(days).now_us())
-            letter = {"message_id": f"m-{days}", "intervention_id": "i", "discarded_at": at, "body": b"body"}
-            connection.execute(discarded_dead_letters.insert().values(letter))
+            row = {"message_id": f"m-{days}", "intervention_id": "i", "discarded_at": at, "body": b"body"}
+            connection.execute(discarded_dead_letters.insert().values(row))
 
     assert run(migrated_url)["discarded_dead_letters"] == 1
 
@@ -184,7 +184,7 @@ def event_of(payload):
 
 def test_old_comparisons_are_deleted_except_the_newest_watermark(engine, migrated_url, query):
     reconciled(engine, 60, "first")
-    reconciled(engine, 50, "person", started_by="somebody")
+    reconciled(engine, 50, "person", started_by="operator@host")
     reconciled(engine, 40, "newest")
 
     gone = run(migrated_url)
@@ -200,7 +200,7 @@ def test_old_comparisons_are_deleted_except_the_newest_watermark(engine, migrate
 
 def test_a_comparison_under_way_stays(engine, migrated_url, query):
     reconciled(engine, 60, "killed", is_finished=False)
-    reconciled(engine, 1, "person", started_by="somebody")
+    reconciled(engine, 1, "person", started_by="operator@host")
 
     assert run(migrated_url)["reconciliations"] == 0
 

@@ -693,7 +693,7 @@ def _create_subscriptions() -> None:
     op.create_table(
         "subscriptions",
         _column("event_type", sa.Text, "An event type of the outbox"),
-        _column("destination", IDENTIFIER, "Who is told of it: destinations.name"),
+        _column("destination", IDENTIFIER, "Destination that receives it: destinations.name"),
         sa.PrimaryKeyConstraint("event_type", "destination", name="pk_subscriptions"),
         comment="The destinations for which the trigger outbox_plans_deliveries plans deliveries",
     )
