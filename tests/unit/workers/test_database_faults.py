@@ -26,18 +26,12 @@ def sqlite_error(name, kind=sqlite3.OperationalError, wrapper=exc.OperationalErr
 @pytest.mark.parametrize(
     ("sqlstate", "kind"),
     [(state, RetryLaterError) for state in OUTAGES + MISSING_SCHEMA]
-    + [(state, StatementRefusedError) for state in SETUP],
+    + [(state, StatementRefusedError) for state in SETUP]
+    + [(state, RejectedEventError) for state in ROWS],
 )
 def test_deliveries_are_held_only_if_the_database_is_away_or_not_migrated(sqlstate, kind):
     assert type(translate(error_with(sqlstate))) is kind
-
-
-@pytest.mark.parametrize("sqlstate", ROWS)
-def test_a_rows_own_fault_dead_letters_it(sqlstate):
-    error = translate(error_with(sqlstate))
-
-    assert isinstance(error, RejectedEventError)
-    assert error.code == "refused_by_database"
+    assert is_outage(error_with(sqlstate)) == (sqlstate in OUTAGES)
 
 
 def test_a_transaction_that_a_handler_left_failed_is_no_outage():
@@ -45,16 +39,6 @@ def test_a_transaction_that_a_handler_left_failed_is_no_outage():
 
     assert translate(error) is error
     assert not is_outage(error)
-
-
-@pytest.mark.parametrize("sqlstate", OUTAGES)
-def test_an_outage_is_one_for_every_statement(sqlstate):
-    assert is_outage(error_with(sqlstate))
-
-
-@pytest.mark.parametrize("sqlstate", SETUP + MISSING_SCHEMA + ROWS)
-def test_what_a_statement_itself_got_wrong_is_no_outage(sqlstate):
-    assert not is_outage(error_with(sqlstate))
 
 
 def test_a_lost_connection_without_a_state_is_an_outage():
@@ -88,6 +72,7 @@ def test_sqlites_other_faults_are_told_apart():
 def test_no_reason_repeats_what_the_driver_quotes():
     assert "personal" not in str(translate(error_with("22021")))
     assert "personal" not in str(translate(error_with("57014")))
+    assert translate(error_with("22021")).code == "refused_by_database"
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "mysql://localhost/x", "http://localhost"])

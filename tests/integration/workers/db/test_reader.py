@@ -15,12 +15,24 @@ from workers.db.migrations.reading import NoRolesError, grant_reading
 from workers.db.models import metadata
 from workers.intake.handler_table import own_handlers
 
-PRIVATE = {
-    "event_payloads": "body",
-    "conversation_messages": "text",
-    "duplicate_events": "body",
-    "discarded_dead_letters": "body",
+PRIVATE = {"event_payloads", "conversation_messages", "duplicate_events", "discarded_dead_letters"}
+REPORTED = {
+    *(
+        "events",
+        "events_v1",
+        "dead_letters_v1",
+        "conversations_v1",
+        "duplicate_events_v1",
+        "message_receipts",
+    ),
+    *("messages_v1", "receipts_v1", "latency_v1", "throughput_v1"),
 }
+# TRUNCATE belongs to whole tables; each other right may be granted for some columns.
+HAS_RIGHT = text(
+    "SELECT CASE :right WHEN 'TRUNCATE' THEN has_table_privilege(:table, 'TRUNCATE')"
+    " WHEN 'DELETE' THEN has_table_privilege(:table, 'DELETE')"
+    " ELSE has_any_column_privilege(:table, :right) END"
+)
 
 
 @pytest.fixture
@@ -58,23 +70,11 @@ def reader(migrated_postgres_url):
         owner.dispose()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "events",
-        "events_v1",
-        "dead_letters_v1",
-        "conversations_v1",
-        "duplicate_events_v1",
-        "message_receipts",
-        "messages_v1",
-        "receipts_v1",
-        "latency_v1",
-        "throughput_v1",
-    ],
-)
-def test_a_reader_reads_what_reports_need(reader, name):
-    assert reader.execute(text(f"SELECT * FROM {name}")).all()  # noqa: S608  # a name of ours
+def test_a_reader_reads_every_view_and_what_reports_need(reader):
+    views = reader.scalars(text("SELECT viewname FROM pg_views WHERE schemaname = 'public'")).all()
+    found = {name: reader.execute(text(f"SELECT * FROM {name}")).all() for name in {*views, *REPORTED}}  # noqa: S608  # names of ours
+
+    assert {name for name in REPORTED if not found[name]} == set()
 
 
 @pytest.fixture
@@ -102,33 +102,15 @@ def test_a_tool_with_the_role_logs_in_and_reads(grafana):
         grafana.execute(text("SELECT * FROM event_payloads"))
 
 
-@pytest.mark.parametrize(("table", "column"), PRIVATE.items())
-def test_a_reader_reads_no_content(reader, table, column):
-    for what in ("*", column, "count(*)"):
-        with pytest.raises(ProgrammingError, match="permission denied"):
-            reader.execute(text(f"SELECT {what} FROM {table}"))  # noqa: S608  # names of ours
-        reader.rollback()
-
-
-@pytest.mark.parametrize("table", sorted(metadata.tables))
-def test_a_reader_writes_nothing(reader, table):
-    with pytest.raises(ProgrammingError, match="permission denied"):
-        reader.execute(text(f"DELETE FROM {table}"))  # noqa: S608  # a name of ours
-    reader.rollback()
-
-
-def test_a_reader_adds_only_the_edges_answers(reader):
-    query = text("SELECT has_table_privilege(:table, 'INSERT')")
-    allowed = [table for table in sorted(metadata.tables) if reader.scalar(query, {"table": table})]
-
-    assert allowed == ["edge_statistics"]
-
-
-def test_a_reader_reads_every_view(reader):
-    views = reader.scalars(text("SELECT viewname FROM pg_views WHERE schemaname = 'public'")).all()
-    assert "messages_v1" in views
-    for view in views:
-        reader.execute(text(f"SELECT * FROM {view}"))  # noqa: S608  # a name of ours
+def test_a_reader_reads_no_content_and_adds_only_the_edges_answers(reader):
+    rights = {
+        right: {
+            table for table in metadata.tables if reader.scalar(HAS_RIGHT, {"table": table, "right": right})
+        }
+        for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
+    }
+    assert rights.pop("SELECT").isdisjoint(PRIVATE)
+    assert rights == {"INSERT": {"edge_statistics"}, "UPDATE": set(), "DELETE": set(), "TRUNCATE": set()}
 
 
 def test_no_view_shows_a_written_text(reader):
