@@ -123,10 +123,6 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
 def run_intake(settings: IntakeSettings, *, name: str) -> None:
     """Consume until SIGTERM or SIGINT; returns when the batch in progress is settled.
 
-    Args:
-        settings: This worker's.
-        name: What the broker and the log show for this worker.
-
     Raises:
         ConfigurationError: A setting or an installed handler is unusable, or the database is not migrated.
     """

@@ -23,12 +23,8 @@ def report_presence(
 ) -> Iterator[None]:
     """Report this worker during the `with` block, on a thread that holds no connection between two reports.
 
-    Args:
-        database_url: The database; while it is away, reports are left out.
-        clock: The database's time; each report sets it anew.
-        role: The worker's role.
-        worker: Host and name.
-        figures: Returns its counts; called on that thread.
+    While the database is away, reports are left out; each one sets *clock* anew. *worker* is its host and
+    name; *figures* returns its counts, on that thread.
     """
     # Not the worker's own engine: nothing that hooks into its connections may run on this thread.
     engine = make_engine(database_url)

@@ -35,10 +35,8 @@ _MAX_ID: Final = 2**63 - 1
 def find_timelines(connection: Connection, identifier: str) -> list[Timeline]:
     """Return the timelines of all events and dead letters that *identifier* names, oldest first.
 
-    Args:
-        connection: In a transaction.
-        identifier: The id of a message (ours or the platform's), request, conversation, event or dead letter;
-            an idempotency key; or the SHA-256 of a body.
+    It is the id of a message (ours or the platform's), request, conversation, event or dead letter, an
+    idempotency key, or the SHA-256 of a body.
     """
     rows = _find_events(connection, identifier)
     rows_by_key = {row.idempotency_key: row for row in rows}

@@ -17,12 +17,7 @@ STOP_SECONDS: Final = 5
 
 
 def serve(make_app: Callable[[], WSGIApplication], host: str, port: int) -> None:
-    """Answer requests at host:port until SIGTERM or SIGINT.
-
-    Args:
-        make_app: Makes the application, with its threads, in the process that serves it.
-        host: An address of this host.
-        port: The port.
+    """Answer requests at host:port until SIGTERM or SIGINT; *make_app* is called in the process that serves.
 
     Raises:
         ConfigurationError: The address cannot be listened on.
@@ -53,7 +48,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotat
             "graceful_timeout": STOP_SECONDS,
             "loglevel": "warning",
             "when_ready": lambda _: logger().info("metrics_served", bind=self._bind),
-            "on_reload": lambda _: self._note_reload(),
+            "on_reload": lambda _: setattr(self, "_is_reloaded", True),
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -63,6 +58,3 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotat
             # gunicorn replaces the process at SIGHUP: its log level is read again here.
             self._on_hangup(signal.SIGHUP, None)
         return self._make_app()
-
-    def _note_reload(self) -> None:
-        self._is_reloaded = True

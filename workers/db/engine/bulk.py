@@ -11,7 +11,7 @@ from itertools import accumulate, chain
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, Table, Text
 
 from workers.db.models import Digest, UtcDateTime
 
@@ -25,15 +25,16 @@ DIGEST: Final = "digest"
 BYTES: Final = "bytes"
 """Bytes, passed unchanged; at most one column of a statement."""
 
-_KINDS: Final = (
-    (UtcDateTime, MOMENT),
-    (Digest, DIGEST),
-    (LargeBinary, BYTES),
-    (Boolean, BOOLEAN),
-    (Integer, INTEGER),
-    (BigInteger, INTEGER),
-    (Text, TEXT),
-)
+_KINDS: Final = {
+    UtcDateTime: MOMENT,
+    Digest: DIGEST,
+    LargeBinary: BYTES,
+    Boolean: BOOLEAN,
+    Integer: INTEGER,
+    BigInteger: INTEGER,
+    Text: TEXT,
+}
+"""How a value is passed, by the first of these types that its column has."""
 
 _POSTGRESQL_ROWS: Final = "jsonb_array_elements(CAST(%(rows)s AS jsonb)) AS r(value)"
 _POSTGRESQL: Final = {
@@ -90,9 +91,6 @@ class BulkStatement:
 
         Returns:
             The rows that the statement returns, in the driver's types.
-
-        Raises:
-            DBAPIError: As any statement of SQLAlchemy.
         """
         if connection.dialect.name == "sqlite":
             most = SQLITE_VALUES // len(rows[0])
@@ -145,11 +143,10 @@ def _run(connection: Connection, statement: str, parameters: Any) -> list[Any]:
 
 def column_kinds(table: Table, *names: str) -> dict[str, str]:
     """Return how the values of a table's columns are passed, by name."""
-    return {name: _kind_of(table.c[name]) for name in names}
-
-
-def _kind_of(column: Column[Any]) -> str:
-    return next(kind for type_, kind in _KINDS if isinstance(column.type, type_))
+    return {
+        name: next(kind for type_, kind in _KINDS.items() if isinstance(table.c[name].type, type_))
+        for name in names
+    }
 
 
 def _split_bytes(rows: Sequence[Sequence[object]], position: int) -> tuple[list[list[object]], bytes]:

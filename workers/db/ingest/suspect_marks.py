@@ -34,12 +34,7 @@ _TAKE_BACK: Final = text("UPDATE suspects SET attempts = attempts - 1 WHERE mess
 
 
 class Suspects:
-    """Marks deliveries while they are processed alone.
-
-    Args:
-        engine: The database.
-        clock: The database's time.
-    """
+    """Marks deliveries while they are processed alone."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine

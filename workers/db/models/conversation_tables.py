@@ -31,17 +31,9 @@ conversations = Table(
     column("session_opened_at", UtcDateTime, "When its session went to the outbox, our clock", nullable=True),
     column("unsettled_because", Text, "Why settling failed; null if it did not", nullable=True),
     column("updated_at", UtcDateTime, "Last change of this row, our clock"),
-    Index(
-        "ix_conversations_unsettled",
-        "conversation_id",
-        **partial("unsettled_because IS NOT NULL"),
-    ),
+    Index("ix_conversations_unsettled", "conversation_id", **partial("unsettled_because IS NOT NULL")),
     # A window's events move its end and not its beginning, so that their updates touch no index.
-    Index(
-        None,
-        "window_opened_at",
-        **partial("window_opened_at IS NOT NULL"),
-    ),
+    Index(None, "window_opened_at", **partial("window_opened_at IS NOT NULL")),
     comment="One row per conversation. Locked in the order of conversation_id",
 )
 
@@ -92,11 +84,7 @@ routing_updates = Table(
     column("decided_at", UtcDateTime, "Database's clock; null while it waits", nullable=True),
     column("waits_since", UtcDateTime, "When intake claimed it, database's clock"),
     column("next_attempt_at", UtcDateTime, "When to ask; null once answered or decided", nullable=True),
-    Index(
-        "ix_routing_updates_waiting",
-        "waits_since",
-        **partial("decision IS NULL"),
-    ),
+    Index("ix_routing_updates_waiting", "waits_since", **partial("decision IS NULL")),
     Index(None, "conversation_id"),
     comment="Explicit transitions of the routing, and what became of each",
 )

@@ -1,31 +1,28 @@
 """Rows expire after their days, on PostgreSQL and on SQLite."""
 
-import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import event, text
 
 from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
-from tests.integration.workers.events import deliver, payload_of, said
-from tests.integration.workers.retain.retaining import DAY_US, SOURCES, MovedClock, run
+from tests.integration.workers.events import deliver, said
+from tests.integration.workers.retain.retaining import SOURCES, MovedClock, run
 from tests.rows import make_row
-from workers.db.engine import transact
-from workers.db.ingest import count_unstored
-from workers.db.ingest.claims import _KEEP_PAYLOAD
-from workers.db.models import discarded_dead_letters, duplicate_events, edge_statistics, event_payloads
-from workers.db.reconcile import (
-    STATE_OPEN,
-    TIMER,
-    begin_reconciliation,
-    record_gaps,
-    record_progress,
-    update_reconciliation,
+from workers.db.models import (
+    discarded_dead_letters,
+    duplicate_events,
+    edge_statistics,
+    event_payloads,
+    platform_conversations,
+    reconciliation_gaps,
+    reconciliations,
+    unstored_events,
 )
-from workers.parsing import EVENT_TYPES, DriftNotes, moment_of, read_body
+from workers.db.reconcile import TIMER
+from workers.parsing import moment_of
 from workers.retain import RetainSettings, retain
 from workers.retain.retaining import BATCH_ROWS
 from workers.retain.tables import BODY_TABLES, EVENT_TABLES
@@ -33,9 +30,12 @@ from workers.retain.tables import BODY_TABLES, EVENT_TABLES
 
 def keep(engine, *ages_in_days):
     """Store a body for each age, oldest first as they would have come."""
-    now_us = SystemClock().now_us()
-    rows = [(number, now_us - age * DAY_US, b"body") for number, age in enumerate(ages_in_days, start=1)]
-    transact(engine, lambda connection: _KEEP_PAYLOAD.execute(connection, rows))
+    rows = [
+        {"event_id": number, "stored_at": moment_of(MovedClock(age).now_us()), "body": b"body"}
+        for number, age in enumerate(ages_in_days, start=1)
+    ]
+    with engine.begin() as connection:
+        connection.execute(event_payloads.insert(), rows)
 
 
 def test_only_older_rows_are_deleted(engine, migrated_url, query):
@@ -154,32 +154,16 @@ def test_a_malformed_retention_is_refused_by_name(monkeypatch, name, days):
 
 def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):
     """Leave a comparison of so many days ago, with a conversation and a gap that it found."""
-    at_us = MovedClock(days).now_us()
-
-    def note(connection):
-        begun = begin_reconciliation(
-            connection,
-            started_by=started_by,
-            compared_from_us=at_us,
-            compared_to_us=at_us,
-            page=None,
-            holder=holder,
-            now_us=at_us,
-        )
-        changes = {"finished_at": moment_of(at_us)} if is_finished else {}
-        update_reconciliation(connection, begun.reconciliation_id, holder, at_us, **changes)
-        record_progress(
-            connection, f"c-{holder}", state=STATE_OPEN, fingerprint=None, read_at_us=at_us, messages=None
-        )
-        event = replace(event_of(payload_of("genesys/text")), idempotency_key=f"key-{holder}")
-        record_gaps(connection, begun.reconciliation_id, [(event, f"copy-{holder}")], at_us)
-
-    transact(engine, note)
-
-
-def event_of(payload):
-    [event] = read_body(json.dumps(payload).encode(), DriftNotes(), EVENT_TYPES)
-    return event
+    at = moment_of(MovedClock(days).now_us())
+    finished_at = at if is_finished else None
+    comparison = {"started_by": started_by, "held_by": holder, "started_at": at, "finished_at": finished_at}
+    with engine.begin() as connection:
+        for table, values in (
+            (reconciliations, comparison),
+            (platform_conversations, {"conversation_id": f"c-{holder}", "read_at": at}),
+            (reconciliation_gaps, {"idempotency_key": f"key-{holder}", "published_at": at}),
+        ):
+            connection.execute(table.insert(), make_row(table, **values))
 
 
 def test_old_comparisons_are_deleted_except_the_newest_watermark(engine, migrated_url, query):
@@ -206,15 +190,11 @@ def test_a_comparison_under_way_stays(engine, migrated_url, query):
 
 
 def test_old_counts_are_deleted(engine, migrated_url, query):
-    def note(connection):
+    with engine.begin() as connection:
         for days in (60, 1):
-            at_us = MovedClock(days).now_us()
-            count_unstored(connection, {"openmessaging:typing": 1}, at_us)
-            row = make_row(edge_statistics)
-            row |= {"process": "host 7", "edge": "host", "began_at": moment_of(at_us)}
-            connection.execute(edge_statistics.insert(), [row])
-
-    transact(engine, note)
+            at = moment_of(MovedClock(days).now_us())
+            connection.execute(unstored_events.insert(), make_row(unstored_events, day=at))
+            connection.execute(edge_statistics.insert(), make_row(edge_statistics, began_at=at))
 
     gone = run(migrated_url)
 
@@ -225,8 +205,9 @@ def test_old_counts_are_deleted(engine, migrated_url, query):
 
 def test_a_run_that_is_cut_off_has_come_as_far_in_each_table(engine, query):
     keep(engine, *[90] * (3 * BATCH_ROWS))
-    old_us = SystemClock().now_us() - 90 * DAY_US
-    transact(engine, lambda connection: count_unstored(connection, {"openmessaging:typing": 1}, old_us))
+    with engine.begin() as connection:
+        old = make_row(unstored_events, day=moment_of(MovedClock(90).now_us()))
+        connection.execute(unstored_events.insert(), old)
     committed = []
 
     def cut_off(_connection):
