@@ -24,7 +24,7 @@ OM_STORE_TYPING=true
 FAST_SCALER: Final = (
     "sed -i -e 's/^EVENTS_PER_WORKER: Final = .*/EVENTS_PER_WORKER: Final = 150/'"
     " -e 's/^COOLDOWN_SECONDS: Final = .*/COOLDOWN_SECONDS: Final = 6.0/'"
-    " -e 's/^LOOK_SECONDS: Final = .*/LOOK_SECONDS: Final = 1.0/' workers/scale/settings.py"
+    " -e 's/^LOOK_SECONDS: Final = .*/LOOK_SECONDS: Final = 1.0/' workers/settings.py workers/bootstrap.py"
 )
 """With its own times the scaler would need an hour to come and go at this rate."""
 MAX_WORKERS: Final = 4
