@@ -3,48 +3,36 @@
 import json
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import literal, select, text
 
+from tests.rows import make_row
 from workers.db.engine import DatabaseClock, make_engine
+from workers.db.models import (
+    conversations,
+    dead_letters,
+    deliveries,
+    drift,
+    duplicate_events,
+    processed_events,
+    reconciliations,
+    routing_updates,
+)
 from workers.observe import OBSERVER_SESSION, Probe, ServiceCollector, read_metrics
 from workers.observe.collector import find_missing
 from workers.observe.metric_queries import MAX_COUNTED, MAX_GAPS, METRIC_QUERIES
 
 ROWS = MAX_COUNTED * 3
 FILLED = {
-    "dead_letters": (
-        "message_id, code, reason, body_sha256, source, received_at, recorded_at, attempts",
-        "'m-' || n, 'code-' || n % 2, 'r', sha256('x'), 'webhook', now(), now(), 1",
-    ),
-    "duplicate_events": (
-        """event_id, body_sha256, idempotency_key, body, message_id, source, deliveries, first_seen_at,
-        last_seen_at""",
-        "n, sha256('x'), 'k', 'b', 'm', 'webhook', 1, now(), now()",
-    ),
-    "conversations": (
-        """conversation_id, status, routing_sequence, event_count, message_count, first_event_at,
-        last_event_at, updated_at, window_opened_at""",
-        "'c-' || n, 'implied', 0, 1, 1, now(), now(), now(), now()",
-    ),
-    "routing_updates": (
-        "event_id, conversation_id, occurred_at, sequence, received_at, waits_since, routing_status",
-        "n, 'c-' || n, now(), 0, now(), now(), 'CONTACT-QUEUED'",
-    ),
-    "deliveries": (
-        "outbox_id, destination, conversation_id, due_at, attempts",
-        "n, 'destination-' || n % 2, 'c', now(), 0",
-    ),
-    "reconciliations": (
-        "started_by, compared_from, compared_to, started_at, finished_at, held_by, held_until",
-        "'timer', now(), now(), now(), now(), 'h', now()",
-    ),
-    "drift": ("kind, name, event_type, first_seen_at", "'unknown_field', 'n-' || n, 't', now()"),
-    "processed_events": (
-        """idempotency_key, conversation_id, event_type, outcome, occurred_at, received_at, processed_at,
-        message_id, source, dialect, body_sha256""",
-        "'k-' || n, 'c', 't', 'processed', now(), now(), now(), 'm', 'webhook', 'guide', sha256('x')",
-    ),
+    dead_letters: {"message_id": "'m-' || n", "code": "'code-' || n % 2", "recorded_at": "now()"},
+    duplicate_events: {"event_id": "n"},
+    conversations: {"conversation_id": "'c-' || n", "status": "'implied'", "window_opened_at": "now()"},
+    routing_updates: {"event_id": "n"},
+    deliveries: {"outbox_id": "n", "destination": "'destination-' || n % 2"},
+    reconciliations: {"started_by": "'timer'", "finished_at": "now()"},
+    drift: {"name": "'n-' || n"},
+    processed_events: {"idempotency_key": "'k-' || n", "outcome": "'processed'"},
 }
+"""Tables, with SQL for what differs between their rows."""
 
 
 @pytest.fixture
@@ -59,9 +47,14 @@ def full(migrated_postgres_url, observer):
     """The observer's engine, for a database with many rows of everything that is counted."""
     engine = make_engine(migrated_postgres_url)
     with engine.begin() as connection:
-        for table, (columns, values) in FILLED.items():
-            rows = f"SELECT {values} FROM generate_series(1, {ROWS}) AS n"  # noqa: S608  # names of ours
-            connection.execute(text(f"INSERT INTO {table} ({columns}) {rows}"))
+        for table, expressions in FILLED.items():
+            values = make_row(table, **{name: text(sql) for name, sql in expressions.items()})
+            typed = [
+                value if name in expressions else literal(value, table.c[name].type)
+                for name, value in values.items()
+            ]
+            rows = select(*typed).select_from(text(f"generate_series(1, {ROWS}) AS n"))
+            connection.execute(table.insert().from_select(list(values), rows))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
     engine.dispose()
