@@ -1,6 +1,7 @@
 """Publish the dead letters of deliveries that ended without success; they are recorded already."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -39,20 +40,14 @@ Key = tuple[int, str]
 """Outbox id and destination."""
 
 
+@dataclass(frozen=True, slots=True)
 class DeadLetterPublisher:
     """Publishes given-up deliveries to the dead-letter exchange, and plans receipts for them if set."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        clock: Clock,
-        amqp_urls: tuple[str, ...],
-        receipts: FailedReceipts | None = None,
-    ) -> None:
-        self._receipts = receipts
-        self._engine = engine
-        self._clock = clock
-        self._amqp_urls = amqp_urls
+    engine: Engine
+    clock: Clock
+    amqp_urls: tuple[str, ...]
+    receipts: FailedReceipts | None = None
 
     def publish_dead_letters(self) -> int:
         """Publish up to a batch, each confirmed by the broker; return how many. Blocks for seconds.
@@ -62,7 +57,7 @@ class DeadLetterPublisher:
         Raises:
             RetryLaterError: The database or the broker is away; what was confirmed is recorded.
         """
-        return isolate(transact(self._engine, self._lease), self._publish, self._set_aside)
+        return isolate(transact(self.engine, self._lease), self._publish, self._set_aside)
 
     def publish_and_rest(self) -> int:
         """Publish up to a batch; return 0, so that the role pauses: a flood must not slow deliveries."""
@@ -70,19 +65,19 @@ class DeadLetterPublisher:
         return 0
 
     def _publish(self, keys: Sequence[Key]) -> int:
-        rows = transact(self._engine, _read, keys)
+        rows = transact(self.engine, _read, keys)
         # All of them before any is published: if one cannot be made, none of the others was published.
         made = [_make_dead_letter(row) for row in rows]
         confirmed: list[Row[Any]] = []
         try:
-            published = publish_dead_letters(self._amqp_urls, iter(made))
+            published = publish_dead_letters(self.amqp_urls, iter(made))
             # Strict: the iterator is read to its end, which closes the connection.
             for row, _ in zip(rows, published, strict=True):
                 confirmed.append(row)
         except (BrokerUnavailableError, ConfigurationError) as error:
             # A broker also refuses while a node boots or a password changes: no reason to deliver nothing.
             rest = [_key(row) for row in rows[len(confirmed) :]]
-            transact(self._engine, self._update, rest, due_at=self._now())
+            transact(self.engine, self._update, rest, due_at=self._now())
             raise RetryLaterError(str(error)) from None
         finally:
             # Whatever failed: otherwise all of them would begin anew each time, and add copies.
@@ -93,7 +88,7 @@ class DeadLetterPublisher:
         logger().error(
             "dead_letter_not_published", outbox_id=key[0], destination=key[1], reason=type(error).__name__
         )
-        transact(self._engine, self._update, [key], due_at=self._now(SET_ASIDE_SECONDS))
+        transact(self.engine, self._update, [key], due_at=self._now(SET_ASIDE_SECONDS))
 
     def _lease(self, connection: Connection) -> list[Key]:
         unpublished = (
@@ -112,10 +107,10 @@ class DeadLetterPublisher:
             # A delivery that an operator has sent again meanwhile is not dead, and is published if it dies
             # again.
             self._update(connection, [_key(row) for row in rows], dead_lettered_at=self._now())
-            if self._receipts is not None:
-                self._receipts.plan(connection, rows)
+            if self.receipts is not None:
+                self.receipts.plan(connection, rows)
 
-        transact(self._engine, record)
+        transact(self.engine, record)
         for row in rows:
             logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
 
@@ -127,7 +122,7 @@ class DeadLetterPublisher:
             connection.execute(rows.values(**values))
 
     def _now(self, ahead_seconds: float = 0.0) -> datetime:
-        return moment_of(self._clock.now_us() + round(ahead_seconds * 1_000_000))
+        return moment_of(self.clock.now_us() + round(ahead_seconds * 1_000_000))
 
 
 def make_dead_letter_id(destination: str, outbox_id: int, created_at_us: int) -> str:

@@ -11,23 +11,8 @@ from sqlalchemy import Connection, Engine
 from messaging.clock import Clock
 from messaging.errors import StatementRefusedError
 from workers.db.engine import transact
+from workers.deliver import leasing, recording
 from workers.deliver.destinations import Destination, compute_digest
-from workers.deliver.leasing import (
-    MIN_RUN_EVENTS,
-    LeasedDelivery,
-    find_unpaused,
-    lease,
-    lease_more,
-    read_leased,
-    split_runs,
-)
-from workers.deliver.recording import (
-    DeliveryAttempt,
-    give_up_unreadable,
-    record,
-    record_apart,
-    set_unread_aside,
-)
 from workers.deliver.sender import Sender
 from workers.deliver.subscriptions import register
 from workers.deliver.webhook import Transport
@@ -55,13 +40,13 @@ class Deliverer:
         self._engine = engine
         self._clock = clock
         self._destinations = destinations
-        self._ended: queue.SimpleQueue[DeliveryAttempt] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[recording.DeliveryAttempt] = queue.SimpleQueue()
         self._senders = {
             destination.name: Sender(destination, Transport(destination, clock), clock, self._ended.put)
             for destination in destinations
             if destination.enabled
         }
-        self._unrecorded: list[DeliveryAttempt] = []
+        self._unrecorded: list[recording.DeliveryAttempt] = []
         self._delay = BUSY_SECONDS
         self._is_registered = False
 
@@ -91,7 +76,7 @@ class Deliverer:
         deadline = time.monotonic() + seconds
         while any(sender.in_flight for sender in self._senders.values()) and time.monotonic() < deadline:
             self._await_attempts(deadline)
-        record_apart(self._engine, self._clock, self._unrecorded)
+        recording.record_apart(self._engine, self._clock, self._unrecorded)
 
     def figures(self) -> dict[str, float | dict[str, float]]:
         """Return what this process has counted so far, by destination and event type; for any thread."""
@@ -124,10 +109,10 @@ class Deliverer:
         self._unrecorded.clear()
         self._begin(leased)
 
-    def _record_and_lease(self, connection: Connection) -> list[tuple[Sender, list[LeasedDelivery]]]:
-        record(connection, self._unrecorded, self._clock.now_us())
+    def _record_and_lease(self, connection: Connection) -> list[tuple[Sender, list[leasing.LeasedDelivery]]]:
+        recording.record(connection, self._unrecorded, self._clock.now_us())
         return [
-            (sender, read_leased(connection, sender.destination.name, ids, lease_us))
+            (sender, leasing.read_leased(connection, sender.destination.name, ids, lease_us))
             for sender, ids, lease_us in self._lease(connection)
             if ids
         ]
@@ -137,49 +122,51 @@ class Deliverer:
         now_us = self._clock.now_us()
         slots = {name: free for name, sender in self._senders.items() if (free := sender.free_slots())}
         leased = []
-        for name in find_unpaused(connection, slots) if slots else ():
+        for name in leasing.find_unpaused(connection, slots) if slots else ():
             sender, free = self._senders[name], slots[name]
             per_run = sender.events_per_run()
             for last in sender.find_growing():
-                ids = lease_more(connection, name, last, now_us, events=per_run)
+                ids = leasing.lease_more(connection, name, last, now_us, events=per_run)
                 leased.append((sender, ids, last.lease_us))
             lease_us = now_us + round(sender.lease_seconds * 1_000_000)
-            events = max(MIN_RUN_EVENTS * free, per_run)
-            ids = lease(connection, name, now_us, lease_us=lease_us, conversations=free, events=events)
+            events = max(leasing.MIN_RUN_EVENTS * free, per_run)
+            ids = leasing.lease(
+                connection, name, now_us, lease_us=lease_us, conversations=free, events=events
+            )
             leased.append((sender, ids, lease_us))
         return leased
 
-    def _work_apart(self, attempts: Sequence[DeliveryAttempt], _error: Exception) -> None:
+    def _work_apart(self, attempts: Sequence[recording.DeliveryAttempt], _error: Exception) -> None:
         """Do the same in several transactions, so that one row at fault costs only its own event."""
-        record_apart(self._engine, self._clock, attempts)
+        recording.record_apart(self._engine, self._clock, attempts)
         self._unrecorded.clear()
         for sender, ids, lease_us in transact(self._engine, self._lease):
             self._begin([(sender, self._read_apart(sender.destination, ids, lease_us))])
 
     def _read_apart(
         self, destination: Destination, outbox_ids: Sequence[int], lease_us: int
-    ) -> list[LeasedDelivery]:
+    ) -> list[leasing.LeasedDelivery]:
         """Return leased deliveries, except those whose row cannot be read: these become dead letters.
 
         If the database refuses the statement for each of them, no row is at fault: all are set aside.
         """
-        name, leased = destination.name, list[LeasedDelivery]()
+        name, leased = destination.name, list[leasing.LeasedDelivery]()
         unread: list[tuple[int, Exception]] = []
 
         def read(some: Sequence[int]) -> None:
-            leased.extend(transact(self._engine, read_leased, name, some, lease_us))
+            leased.extend(transact(self._engine, leasing.read_leased, name, some, lease_us))
 
         isolate(outbox_ids, read, lambda *fault: unread.append(fault))
         if not leased and all(isinstance(error, StatementRefusedError) for _, error in unread):
-            set_unread_aside(self._engine, self._clock, name, outbox_ids, lease_us)
+            recording.set_unread_aside(self._engine, self._clock, name, outbox_ids, lease_us)
             return []
         for outbox_id, error in unread:
-            give_up_unreadable(self._engine, self._clock, destination, (outbox_id, lease_us), error)
+            recording.give_up_unreadable(self._engine, self._clock, destination, (outbox_id, lease_us), error)
         return leased
 
-    def _begin(self, leased: Sequence[tuple[Sender, Sequence[LeasedDelivery]]]) -> None:
+    def _begin(self, leased: Sequence[tuple[Sender, Sequence[leasing.LeasedDelivery]]]) -> None:
         for sender, deliveries in leased:
-            for run in split_runs(deliveries):
+            for run in leasing.split_runs(deliveries):
                 sender.begin(run)
 
 

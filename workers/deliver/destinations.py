@@ -14,13 +14,11 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
+from workers.genesys import is_safe
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_NEW, CONVERSATION_UPDATED, RECEIPT
 
 EVENT_TYPES: Final = (CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_UPDATED, RECEIPT)
 """Every event type of the outbox."""
-
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-"""Hosts to which no TLS is needed."""
 
 _KEYS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "url": ((str,), "must be a text"),
@@ -116,7 +114,7 @@ def _read_table(name: str, table: object, directory: Path) -> Destination:
         _check(name, key, value)
     if "url" not in table:
         raise _error(name, "url", "is missing")
-    if not _is_safe(table["url"], allows_http=table.get("allow_http", False)):
+    if not is_safe(table["url"], allows_http=table.get("allow_http", False)):
         raise _error(name, "url", "must be https:// (http:// on this host, or with allow_http = true)")
     events = _list(table, "events")
     if not events or not set(events) <= set(EVENT_TYPES):
@@ -147,16 +145,6 @@ def _check(name: str, key: str, value: object) -> None:
         # NaN is within no limits.
         if isinstance(value, int | float) and not lowest <= value <= highest:
             raise _error(name, key, f"must be from {lowest:g} to {highest:g}")
-
-
-def _is_safe(url: str, *, allows_http: bool) -> bool:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    is_plain_allowed = parts.scheme == "http" and (allows_http or host in LOOPBACK)
-    return bool(host) and (parts.scheme == "https" or is_plain_allowed)
 
 
 def _read_secrets(name: str, table: Mapping[str, Any], directory: Path) -> tuple[str, ...]:

@@ -90,18 +90,11 @@ def find_unpaused(connection: Connection, names: Iterable[str]) -> list[str]:
 def lease(
     connection: Connection, destination: str, now_us: int, *, lease_us: int, conversations: int, events: int
 ) -> list[int]:
-    """Lease the next deliveries of conversations, in their order; return outbox ids.
+    """Lease about *events* deliveries of some conversations, in their order; return their outbox ids.
 
     A delivery that follows one that waits, or that another process has leased or is leasing, is left alone.
-    Nothing but ids and due times is read, so no row that cannot be read stands in the way.
-
-    Args:
-        connection: In a transaction; the lease begins when it is committed.
-        destination: Its name.
-        now_us: The database's clock.
-        lease_us: The end of the lease.
-        conversations: Of how many conversations at most.
-        events: About how many deliveries, of all of them together.
+    Nothing but ids and due times is read, so no row that cannot be read stands in the way. The lease begins
+    when the transaction is committed, and ends at *lease_us*.
     """
     found = find_first(connection, destination, now_us, conversations)
     # A first delivery that was recalled may have become due after those that wait behind it: then it is not

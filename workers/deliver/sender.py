@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 from messaging.clock import Clock
@@ -67,6 +68,7 @@ class Run:
             return list(self.deliveries)
 
 
+@dataclass(slots=True)
 class Sender:
     """A process's requests to one destination, and what their results show of it.
 
@@ -74,27 +76,20 @@ class Sender:
     last of a run, to *report*.
     """
 
-    def __init__(
-        self,
-        destination: Destination,
-        transport: Transport,
-        clock: Clock,
-        report: Callable[[DeliveryAttempt], None],
-    ) -> None:
-        self.destination = destination
-        self.breaker = Breaker()
-        self.in_flight = 0
-        self.delivered: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
-        self.failed = 0
-        self._transport = transport
-        self._clock = clock
-        self._report = report
-        self._runs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
-        self._active: dict[str, Run] = {}
-        self._last_taken_us = 0
-        self._request_seconds = RUN_SECONDS
-        self._is_stopped = False
+    destination: Destination
+    transport: Transport
+    clock: Clock
+    report: Callable[[DeliveryAttempt], None]
+    breaker: Breaker = field(default_factory=Breaker)
+    in_flight: int = 0
+    delivered: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+    _runs: queue.SimpleQueue[Run | None] = field(default_factory=queue.SimpleQueue)
+    _active: dict[str, Run] = field(default_factory=dict)
+    _last_taken_us: int = 0
+    _request_seconds: float = RUN_SECONDS
+    _is_stopped: bool = False
 
     @property
     def lease_seconds(self) -> float:
@@ -187,7 +182,7 @@ class Sender:
         until, is_first = time.monotonic() + RUN_SECONDS, True
         margin_us = round((self.destination.timeout + MARGIN_SECONDS) * 1_000_000)
         while not run.is_ended:
-            delivery, began_us = run.deliveries[0], self._clock.now_us()
+            delivery, began_us = run.deliveries[0], self.clock.now_us()
             is_over = time.monotonic() > until and not (is_first or self._runs.empty())
             if is_over or self._is_stopped or began_us > delivery.lease_us - margin_us:
                 self._give_back(run.end())
@@ -195,20 +190,20 @@ class Sender:
             is_first, started = False, time.monotonic()
             result = self._send(delivery)
             took_us = round((time.monotonic() - started) * 1_000_000)
-            now_us = self._clock.now_us()
+            now_us = self.clock.now_us()
             history = delivery.history(now_us, self._last_taken_us)
             outcome, attempts = classify(result, self.destination, history, is_probe=run.is_probe)
             rest = run.advance() if outcome in FINAL else _ids(run.end())
             attempt = DeliveryAttempt(
                 self.destination, delivery, result, outcome, attempts, now_us, rest, run.is_ended, took_us
             )
-            self._report(attempt)
+            self.report(attempt)
 
     def _give_back(self, deliveries: Sequence[LeasedDelivery]) -> None:
         """Report the end of a run, of which nothing more was sent."""
-        first, now_us, rest = deliveries[0], self._clock.now_us(), _ids(deliveries)
+        first, now_us, rest = deliveries[0], self.clock.now_us(), _ids(deliveries)
         failed = first.attempts
-        self._report(
+        self.report(
             DeliveryAttempt(
                 self.destination, first, None, Outcome.TRANSIENT, failed, now_us, rest, is_last=True
             )
@@ -218,7 +213,7 @@ class Sender:
         if delivery.message.is_lost:
             return HttpResult(None, "payload_gone", is_unsendable=True)
         try:
-            return self._transport.send(delivery.message)
+            return self.transport.send(delivery.message)
         except Exception as error:  # noqa: BLE001  # the outermost of its thread, whose run must have an end
             logger().exception("delivery_not_sent", outbox_id=delivery.message.outbox_id)
             return HttpResult(None, type(error).__name__)

@@ -11,7 +11,7 @@ limit, by the one request that they leave.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
@@ -90,6 +90,7 @@ def compute_rate(requests_per_minute: int) -> Rate:
     )
 
 
+@dataclass(slots=True)
 class RequestBudget:
     """The requests that one OAuth client may send, counted for all hosts by the database's clock.
 
@@ -98,23 +99,14 @@ class RequestBudget:
         is_background: Leave urgent callers their requests, and wait for a turn.
     """
 
-    def __init__(  # the last one is for tests
-        self,
-        engine: Engine,
-        name: str,
-        requests_per_minute: int,
-        clock: Clock,
-        *,
-        is_background: bool = False,
-        wait: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._engine = engine
-        self._name = name
-        self._rate = compute_rate(requests_per_minute)
-        self._clock = clock
-        self._is_background = is_background
-        self._wait = wait
-        self._is_open = False
+    engine: Engine
+    name: str
+    requests_per_minute: int
+    clock: Clock
+    _: KW_ONLY
+    is_background: bool = False
+    wait: Callable[[float], None] = time.sleep
+    _is_open: bool = False
 
     def take(self) -> None:
         """Take one request from the budget; only a background caller blocks.
@@ -123,41 +115,36 @@ class RequestBudget:
             PlatformBusyError: None is left; its delay is the time until there is one. A background caller
                 gets it only if the platform has paused all callers for long.
         """
-        while (delay := transact(self._engine, self._try_to_take) / 1_000_000) > 0:
-            if not self._is_background or delay > MAX_WAIT_SECONDS:
+        while (delay := transact(self.engine, self._try_to_take) / 1_000_000) > 0:
+            if not self.is_background or delay > MAX_WAIT_SECONDS:
                 raise PlatformBusyError("the request budget is used up", delay=delay)
-            self._wait(delay)
+            self.wait(delay)
 
     def pause(self, seconds: float) -> None:
         """Stop all callers for some seconds, as the platform has asked."""
-        now_us, seconds = self._clock.now_us(), min(seconds, MAX_PAUSE_SECONDS)
+        now_us, seconds = self.clock.now_us(), min(seconds, MAX_PAUSE_SECONDS)
         values = {
-            "name": self._name,
-            "until_us": now_us + round(seconds * 1_000_000) + self._rate.burst_us,
-            "furthest_us": self._rate.furthest_us(now_us),
+            "name": self.name,
+            "until_us": now_us + round(seconds * 1_000_000) + compute_rate(self.requests_per_minute).burst_us,
+            "furthest_us": compute_rate(self.requests_per_minute).furthest_us(now_us),
         }
-        transact(self._engine, lambda connection: connection.execute(_PAUSE, values))
+        transact(self.engine, lambda connection: connection.execute(_PAUSE, values))
 
     def _try_to_take(self, connection: Connection) -> int:
         """Return 0 if a request was taken, else the microseconds until there is one."""
         if not self._is_open:
-            connection.execute(_OPEN, {"name": self._name})
+            connection.execute(_OPEN, {"name": self.name})
             self._is_open = True
-        rate, now_us = self._rate, self._clock.now_us()
-        ahead_us = rate.background_us if self._is_background else rate.urgent_us
-        values = {
-            "name": self._name,
-            "now_us": now_us,
-            "cost_us": rate.cost_us,
-            "ahead_us": ahead_us,
-            "burst_us": rate.burst_us,
-            "background_cost_us": rate.background_cost_us if self._is_background else 0,
-            "furthest_us": rate.furthest_us(now_us),
-        }
+        rate, now_us = compute_rate(self.requests_per_minute), self.clock.now_us()
+        ahead_us = rate.background_us if self.is_background else rate.urgent_us
+        background_cost_us = rate.background_cost_us if self.is_background else 0
+        times = {"now_us": now_us, "ahead_us": ahead_us, "furthest_us": rate.furthest_us(now_us)}
+        costs = {"cost_us": rate.cost_us, "background_cost_us": background_cost_us}
+        values = {"name": self.name, "burst_us": rate.burst_us, **times, **costs}
         if connection.execute(_TAKE, values).rowcount:
             return 0
-        row = connection.execute(_LOOK, {"name": self._name}).one()
+        row = connection.execute(_LOOK, {"name": self.name}).one()
         free_at_us = row.paid_at_us - ahead_us
-        if self._is_background:
+        if self.is_background:
             free_at_us = min(free_at_us, max(row.background_paid_at_us, row.paid_at_us - rate.burst_us))
         return max(1, int(free_at_us) - now_us)

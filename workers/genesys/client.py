@@ -24,18 +24,16 @@ MAX_RETRY_AFTER: Final = 120.0
 
 
 class GenesysClient:
-    """The platform's API; may be used by several threads.
+    """The platform's API; may be used by several threads. Each method blocks for seconds.
 
-    Each method blocks for seconds. Each raises PlatformUnavailableError if the platform is away, over its
-    limit or fails (ask again later), and PlatformRefusedError if it refuses the request. Without a budget, no
-    other process may share the limit.
+    Each raises PlatformUnavailableError if the platform is away, over its limit or fails (ask again later),
+    and PlatformRefusedError if it refuses the request. Without a budget, no other process shares the limit.
     """
 
     def __init__(
         self,
         settings: GenesysSettings,
         budget: RequestBudget | None,
-        *,
         request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._base = settings.api_url

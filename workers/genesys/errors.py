@@ -8,9 +8,7 @@ from messaging.errors import OpenMessagingError, RetryLaterError
 class PlatformUnavailableError(RetryLaterError):
     """The platform did not answer, or accepts no requests now: ask again after the delay, assume nothing.
 
-    Args:
-        may_have_arrived: Whether the platform may have carried out the request: do not repeat a request that
-            must not be carried out twice.
+    If the request may have arrived, do not repeat one that must not be carried out twice.
     """
 
     def __init__(self, reason: str, *, delay: float = 1.0, may_have_arrived: bool = False) -> None:

@@ -9,7 +9,7 @@ Source:
     Python SDK, release 269.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -48,36 +48,13 @@ _PLAN: Final = insert_into(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FailedMessage:
-    """A message of the platform that a destination did not take; its recipient is personal data."""
+def make_receipt(
+    body: bytes, status: int | None, reason: str | None, now: datetime
+) -> tuple[str, dict[str, Any]] | None:
+    """Return path and content of the receipt for a message that a destination did not take.
 
-    integration_id: str
-    message_id: str
-    recipient: Mapping[str, Any]
-
-    @property
-    def path(self) -> str:
-        """The platform's path for its receipts."""
-        return RECEIPT_PATH.format(quote(self.integration_id, safe=""))
-
-    def make_receipt(self, status: int | None, reason: str | None, now: datetime) -> dict[str, Any]:
-        """Return the receipt of its failure, by the status and the reason of the last attempt."""
-        moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        # The platform's reasons are a closed list.
-        code = "ServerError" if status is None or status >= 500 else "GeneralError"
-        code = "RateLimited" if status == 429 else code
-        return {
-            "id": self.message_id,
-            "channel": {"to": self.recipient, "time": moment},
-            "status": "Failed",
-            "reasons": [{"code": code, "message": f"Not delivered: {reason or 'no answer'}"}],
-            "isFinalReceipt": True,
-        }
-
-
-def parse_failed_message(body: bytes) -> FailedMessage | None:
-    """Return the message in a raw body; None if no agent and no bot wrote it on the platform."""
+    None if no agent and no bot wrote it on the platform. Status and reason are those of the last attempt.
+    """
     try:
         payload = parse_body(body)
     except RejectedEventError:
@@ -88,33 +65,42 @@ def parse_failed_message(body: bytes) -> FailedMessage | None:
             "id": str(message_id),
             "channel": {"id": str(integration_id), "to": {"id": str()} as recipient},
         } if payload.get("direction", "Outbound") == "Outbound":
+            moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            # The platform's reasons are a closed list.
+            code = "ServerError" if status is None or status >= 500 else "GeneralError"
+            code = "RateLimited" if status == 429 else code
+            # The rest of it is personal data.
             known = {name: recipient[name] for name in ("id", "idType") if name in recipient}
-            return FailedMessage(integration_id, message_id, known)
+            return RECEIPT_PATH.format(quote(integration_id, safe="")), {
+                "id": message_id,
+                "channel": {"to": known, "time": moment},
+                "status": "Failed",
+                "reasons": [{"code": code, "message": f"Not delivered: {reason or 'no answer'}"}],
+                "isFinalReceipt": True,
+            }
     return None
 
 
+@dataclass(slots=True)
 class FailedReceipts:
     """Plans receipts for messages that *destinations* did not take, and sends them within the budget."""
 
-    def __init__(
-        self, engine: Engine, clock: Clock, destinations: Collection[str], client: GenesysClient
-    ) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._destinations = destinations
-        self._client = client
-        self._unrecorded: tuple[int, dict[str, Any]] | None = None
+    engine: Engine
+    clock: Clock
+    destinations: Collection[str]
+    client: GenesysClient
+    _unrecorded: tuple[int, dict[str, Any]] | None = None
 
     def plan(self, connection: Connection, given_up: Iterable[Row[Any]]) -> None:
         """Plan receipts for those of these deliveries that are an agent's message, in the transaction."""
-        now_us = self._clock.now_us()
+        now_us = self.clock.now_us()
         rows = [
             (row.event_id, row.destination, row.status, row.reason, now_us, 0)
             for row in given_up
-            if row.destination in self._destinations
+            if row.destination in self.destinations
             and row.event_type == CONVERSATION_MESSAGE
             and row.body is not None
-            and parse_failed_message(row.body)
+            and make_receipt(row.body, row.status, row.reason, self._now())
         ]
         if rows:
             _PLAN.execute(connection, rows)
@@ -126,7 +112,7 @@ class FailedReceipts:
             RetryLaterError: The database is away; the result of the last one is recorded by the next call.
         """
         self._record_last()
-        row = transact(self._engine, self._begin)
+        row = transact(self.engine, self._begin)
         if row is None:
             return 0
         self._unrecorded = row.event_id, self._send(row)
@@ -134,18 +120,17 @@ class FailedReceipts:
         return 1
 
     def _record_last(self) -> None:
-        """Record the result of the last receipt; it is kept in memory until the database has it."""
+        """Record the last result; it is kept in memory until the database has it."""
         if self._unrecorded is not None:
             event_id, values = self._unrecorded
-            transact(self._engine, _update, event_id, values)
+            transact(self.engine, _update, event_id, values)
             self._unrecorded = None
 
     def _begin(self, connection: Connection) -> Row[Any] | None:
         """Record that one begins; one that began long ago and has no end is unknown."""
         now = self._now()
-        stuck = update(failed_receipts).where(
-            _F.outcome.is_(None), _F.begun_at < now - timedelta(seconds=STUCK_SECONDS)
-        )
+        is_stuck = _F.outcome.is_(None) & (_F.begun_at < now - timedelta(seconds=STUCK_SECONDS))
+        stuck = update(failed_receipts).where(is_stuck)
         connection.execute(stuck.values(outcome=UNKNOWN, finished_at=now))
         due = (
             select(failed_receipts, event_payloads.c.body)
@@ -162,17 +147,16 @@ class FailedReceipts:
 
     def _send(self, row: Row[Any]) -> dict[str, Any]:
         """Send a receipt; return the columns to record."""
-        message = parse_failed_message(row.body) if row.body is not None else None
-        if message is None:
+        receipt = make_receipt(row.body or b"", row.status, row.reason, self._now())
+        if receipt is None:
             return self._end(row, GONE)
         try:
-            self._client.post(message.path, message.make_receipt(row.status, row.reason, self._now()))
+            self.client.post(*receipt)
         except RetryLaterError as error:
-            # Any other one is the database's, of which the budget is asked for before anything has left.
+            # Any other one is the database's, from which the budget is taken before anything leaves.
             is_platform = isinstance(error, PlatformUnavailableError)
             if isinstance(error, PlatformUnavailableError) and error.may_have_arrived:
                 return self._end(row, UNKNOWN, str(error))
-            # Only a request that was made is an attempt: not one that found no budget, login or database.
             is_attempt = is_platform and not isinstance(error, PlatformBusyError)
             return self._put_off(row, error.delay, str(error), is_attempt=is_attempt)
         except PlatformRefusedError as error:
@@ -183,17 +167,12 @@ class FailedReceipts:
 
     def _end(self, row: Row[Any], outcome: str, problem: str | None = None) -> dict[str, Any]:
         log = logger().info if outcome == SENT else logger().warning
-        log(
-            "failed_receipt",
-            outcome=outcome,
-            event_id=row.event_id,
-            destination=row.destination,
-            problem=problem,
-        )
+        event = {"event_id": row.event_id, "destination": row.destination}
+        log("failed_receipt", outcome=outcome, problem=problem, **event)
         return {"outcome": outcome, "problem": problem, "finished_at": self._now()}
 
     def _put_off(self, row: Row[Any], delay: float, problem: str, *, is_attempt: bool) -> dict[str, Any]:
-        """Try it again later: it has not arrived."""
+        """Try it again later; only a request that was made is an attempt."""
         attempts = row.attempts + is_attempt
         if attempts >= MAX_ATTEMPTS:
             return self._end(row, REFUSED, problem)
@@ -202,7 +181,7 @@ class FailedReceipts:
         return {"begun_at": None, "due_at": due, "problem": problem, "attempts": attempts}
 
     def _now(self) -> datetime:
-        return moment_of(self._clock.now_us())
+        return moment_of(self.clock.now_us())
 
 
 def _update(connection: Connection, event_id: int, values: dict[str, Any]) -> None:

@@ -80,9 +80,12 @@ def find_region(name: str) -> str:
     return next((region for region, domain in DOMAINS.items() if domain == name), name)
 
 
-def is_safe(url: str) -> bool:
-    """Return whether credentials may be sent to *url*: over TLS, or to the loopback interface."""
-    parts = urlsplit(url)
-    return bool(parts.hostname) and (
-        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    )
+def is_safe(url: str, *, allows_http: bool = False) -> bool:
+    """Return whether secrets may be sent to *url*: over TLS, to the loopback interface, or as allowed."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    is_plain_allowed = parts.scheme == "http" and (allows_http or host in LOOPBACK)
+    return bool(host) and (parts.scheme == "https" or is_plain_allowed)

@@ -9,6 +9,7 @@ Source:
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -44,12 +45,9 @@ class ConversationStates:
 
     def __init__(self, client: GenesysClient, timer: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        self._states: TTLCache[str, PlatformState | None] = TTLCache(
-            CACHE_CONVERSATIONS, CACHE_SECONDS, timer
-        )
-        self._refused: TTLCache[str, PlatformRefusedError] = TTLCache(
-            CACHE_CONVERSATIONS, REFUSED_SECONDS, timer
-        )
+        size = CACHE_CONVERSATIONS
+        self._states: TTLCache[str, PlatformState | None] = TTLCache(size, CACHE_SECONDS, timer)
+        self._refused: TTLCache[str, PlatformRefusedError] = TTLCache(size, REFUSED_SECONDS, timer)
 
     def find(
         self, conversation_id: str, is_enough: Callable[[PlatformState | None], bool] = lambda _: True
@@ -68,13 +66,14 @@ class ConversationStates:
             return self._states[conversation_id]
         try:
             answer = self._client.get(f"/api/v2/conversations/{quote(conversation_id, safe='')}")
-            state: PlatformState | None = derive_state(answer)
         except PlatformRefusedError as error:
+            if not (error.is_of_no_conversation or error.is_of_credentials):
+                self._refused[conversation_id] = error
             if not error.is_of_no_conversation:
-                if not error.is_of_credentials:
-                    self._refused[conversation_id] = error
                 raise
             state = None
+        else:
+            state = derive_state(answer)
         self._states[conversation_id] = state
         return state
 
@@ -86,22 +85,22 @@ def derive_state(conversation: Mapping[str, Any]) -> PlatformState:
     queue = queues[-1] if queues else None
     if conversation.get("endTime") or _has_left(participants):
         return PlatformState(ENDED, queue)
-    agents = {
-        state for item in participants if item.get("purpose") in _AGENTS for state in _read_states(item)
-    }
+    agents = {state for item in _select(participants, _AGENTS) for state in _read_states(item)}
     if "connected" in agents:
         return PlatformState(ROUTED, queue)
     if "alerting" in agents:
         return PlatformState(ALERTING, queue)
-    waiting = [
-        item for item in participants if item.get("purpose") == "acd" and "connected" in _read_states(item)
-    ]
+    waiting = [item for item in _select(participants, {"acd"}) if "connected" in _read_states(item)]
     return PlatformState(QUEUED, _read_queue(waiting[-1])) if waiting else PlatformState(None, queue)
 
 
 def _has_left(participants: list[dict[str, Any]]) -> bool:
-    customers = [item for item in participants if item.get("purpose") in {"customer", "external"}]
+    customers = _select(participants, {"customer", "external"})
     return bool(customers) and all(set(_read_states(item)) <= _GONE for item in customers)
+
+
+def _select(participants: list[dict[str, Any]], purposes: AbstractSet[str]) -> list[dict[str, Any]]:
+    return [item for item in participants if item.get("purpose") in purposes]
 
 
 def _read_states(participant: Mapping[str, Any]) -> Iterator[str]:

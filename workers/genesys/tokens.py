@@ -62,12 +62,7 @@ class Tokens:
         self._renew_at = 0.0
 
     def current(self) -> str:
-        """Return a valid token; blocks for seconds while it is being renewed.
-
-        Raises:
-            PlatformRefusedError: The credentials are wrong.
-            PlatformBusyError: The login service did not answer, or its answer decided nothing.
-        """
+        """Return a valid token; blocks for seconds while it is being renewed."""
         with self._lock:
             if time.monotonic() >= self._renew_at:
                 self._renew()

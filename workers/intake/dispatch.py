@@ -2,25 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from sqlalchemy import Connection
 
 from messaging.envelope import WEBHOOK
-from workers.db.ingest import (
-    WindowBounds,
-    claim,
-    enter_conversations,
-    keep_payloads,
-    mark_skipped,
-    record_duplicates,
-)
+from workers.db import ingest
 from workers.handlers import Handler, Skips
 from workers.intake.handler_table import TimeLimit, call_handler
 from workers.parsing import CONVERSATION_NEW, Arrival, ClaimedEvent
 
 NO_HANDLER: Final = "no_handler"
 """Skip reason of an event without a handler whose body also holds events that have one."""
+
+_get_order: Final = attrgetter("event.conversation_id", "event.occurred_at_us", "event.sequence")
 
 TOO_OLD: Final = "too_old"
 """Skip reason of a webhook's event so old that the record of a first copy may have been deleted."""
@@ -46,40 +42,30 @@ def dispatch(
     arrivals: Sequence[Arrival],
     handlers: Mapping[str, Sequence[Handler]],
     *,
-    window: WindowBounds,
+    window: ingest.WindowBounds,
     transitions: frozenset[str],
     retention_us: int | None,
     now_us: int,
     limit: TimeLimit,
 ) -> Dispatched:
-    """Give each new event its one effect in the connection's transaction.
+    """Give each new event its one effect in the connection's transaction; for the options see `Intake`.
 
     A skipped event is recorded with its reason and does not touch its conversation.
-
-    Args:
-        connection: In a transaction.
-        arrivals: New or not.
-        handlers: Every event type with its handlers.
-        window: How long a conversation's window is open.
-        transitions: The routing states whose updates are kept.
-        retention_us: How long events are kept; None: for ever.
-        now_us: The database's time.
-        limit: Limits the time of an integrator's handler.
     """
-    claims = claim(connection, arrivals, now_us)
+    claims = ingest.claim(connection, arrivals, now_us)
     skips: Skips = {}
     if claims.new:
-        keep_payloads(connection, claims.new, now_us)
+        ingest.keep_payloads(connection, claims.new, now_us)
         for new in claims.new:
             if reason := new.event.skip or find_age_reason(new.arrival, retention_us, now_us):
                 skips[new.event_id] = reason
         wanted = [new for new in claims.new if new.event_id not in skips] if skips else claims.new
         if wanted:
-            entered = enter_conversations(connection, wanted, window, now_us, transitions=transitions)
+            entered = ingest.enter_conversations(connection, wanted, window, now_us, transitions=transitions)
             skips |= _call_handlers(connection, entered, handlers, now_us, limit)
-        mark_skipped(connection, skips)
+        ingest.mark_skipped(connection, skips)
     # Last: settle locks conversations before it updates their events.
-    conflicts = record_duplicates(connection, claims.known, now_us)
+    conflicts = ingest.record_duplicates(connection, claims.known, now_us)
     return Dispatched(claims.new, skips, conflicts)
 
 
@@ -117,12 +103,7 @@ def _group_by_type(events: Sequence[ClaimedEvent]) -> dict[str, list[ClaimedEven
     A receipt opens a session that has not been announced; a start in the same batch must be announced before.
     """
     groups: dict[str, list[ClaimedEvent]] = {}
-    for claimed in sorted(events, key=_order):
+    # The sort is stable, so that of one time and sequence the arrival decides.
+    for claimed in sorted(events, key=_get_order):
         groups.setdefault(claimed.event.event_type, []).append(claimed)
     return dict(sorted(groups.items(), key=lambda group: group[0] != CONVERSATION_NEW))
-
-
-def _order(claimed: ClaimedEvent) -> tuple[str, int, int]:
-    """Sort by timestamp, then sequence; the sort is stable, so that arrival decides last."""
-    event = claimed.event
-    return (event.conversation_id, event.occurred_at_us, event.sequence)

@@ -50,7 +50,6 @@ class Failure:
     Args:
         code: One stable word.
         reason: For people; quotes no value.
-        is_final: Whether a retry is useless.
         delay: After how many seconds the handler asks for a retry.
         where: File, line and function that raised it, for the log.
     """
@@ -68,9 +67,6 @@ POISON: Final = Failure("poison", "event: hung or ended each worker that process
 def describe_death(reason: str | None) -> Failure:
     """Explain a dead letter that the broker made, without a worker that recorded it.
 
-    Args:
-        reason: The broker's, such as delivery_limit or expired; "rejected" if a consumer did it.
-
     Source: RabbitMQ, "Dead Letter Exchanges", x-first-death-reason.
     """
     code = reason if reason in BROKER_REASONS else "unknown"
@@ -81,8 +77,7 @@ def describe_failure(error: Exception) -> Failure:
     """Explain the exception that was raised over one event alone."""
     if isinstance(error, RejectedEventError):
         reason: object = error.reason
-        is_text = isinstance(reason, str)
-        text = error.reason if is_text else f"not a text but {type(reason).__name__}"
+        text = reason if isinstance(reason, str) else f"not a text but {type(reason).__name__}"
         return Failure(error.code, text, is_final=True)
     if isinstance(error, HandlerFailedError):
         return Failure(
@@ -92,13 +87,7 @@ def describe_failure(error: Exception) -> Failure:
 
 
 def choose_delay(failure: Failure, attempt: int, attempts: int) -> float | None:
-    """Return after how many seconds the event is retried; None: give it up.
-
-    Args:
-        failure: Of the last attempt.
-        attempt: Its number, from 1.
-        attempts: How many there may be.
-    """
+    """Return after how many seconds the event is retried; None: give it up. Attempts count from 1."""
     if failure.is_final or attempt >= attempts:
         return None
     delay = failure.delay

@@ -10,16 +10,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError
+from workers import handlers
 from workers.db.engine import QUERY_CANCELED, is_committable, is_outage, sqlstate
-from workers.handlers import (
-    Handler,
-    Skips,
-    conversation_message,
-    conversation_new,
-    conversation_updated,
-    receipt,
-    typing,
-)
 from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError, describe
 from workers.parsing import (
     CONVERSATION_MESSAGE,
@@ -43,30 +35,24 @@ MAX_REASON_LENGTH: Final = 200
 """Of a skip reason. It is meant to be one stable word to group by; the column would take a whole message."""
 
 
-def own_handlers(transitions: frozenset[str] = ROUTING_STATUSES) -> dict[str, Handler]:
-    """Return every event type of the platform with its handler.
-
-    Args:
-        transitions: The routing states whose updates are kept.
-    """
+def own_handlers(transitions: frozenset[str] = ROUTING_STATUSES) -> dict[str, handlers.Handler]:
+    """Return every event type of the platform with its handler; updates to *transitions* are kept."""
     return {
-        CONVERSATION_NEW: conversation_new,
-        CONVERSATION_MESSAGE: conversation_message,
-        CONVERSATION_UPDATED: conversation_updated(transitions),
-        RECEIPT: receipt,
-        TYPING: typing,
+        CONVERSATION_NEW: handlers.conversation_new,
+        CONVERSATION_MESSAGE: handlers.conversation_message,
+        CONVERSATION_UPDATED: handlers.conversation_updated(transitions),
+        RECEIPT: handlers.receipt,
+        TYPING: handlers.typing,
     }
 
 
-def installed_handlers(transitions: frozenset[str]) -> dict[str, tuple[Handler, ...]]:
+def installed_handlers(transitions: frozenset[str]) -> dict[str, tuple[handlers.Handler, ...]]:
     """Return every event type with its handlers: ours first, then the integrator's.
 
-    An entry point's name is the event type: `name = package.module:function` in the integrator's package.
-
-    Raises:
-        ConfigurationError: An entry point does not load, or is not callable.
+    An entry point's name is the event type: `name = package.module:function` in the integrator's package. One
+    that does not load, or is not callable, raises a ConfigurationError.
     """
-    handlers: dict[str, tuple[Handler, ...]] = {
+    table: dict[str, tuple[handlers.Handler, ...]] = {
         event_type: (handler,) for event_type, handler in own_handlers(transitions).items()
     }
     for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
@@ -76,22 +62,22 @@ def installed_handlers(transitions: frozenset[str]) -> dict[str, tuple[Handler, 
             raise ConfigurationError(f"handler {entry_point.value} does not load: {error}") from error
         if not callable(handler):
             raise ConfigurationError(f"handler {entry_point.value} is not callable")
-        handlers[entry_point.name] = (*handlers.get(entry_point.name, ()), handler)
-    return handlers
+        table[entry_point.name] = (*table.get(entry_point.name, ()), handler)
+    return table
 
 
-def is_own(handler: Handler) -> bool:
+def is_own(handler: handlers.Handler) -> bool:
     """Return whether a handler is part of this package, not of an integrator's."""
     return handler.__module__.startswith("workers.")
 
 
 def call_handler(
-    handler: Handler,
+    handler: handlers.Handler,
     connection: Connection,
     events: Sequence[ClaimedEvent],
     now_us: int,
     limit: TimeLimit,
-) -> Skips:
+) -> handlers.Skips:
     """Call *handler* with new events of its type, in the transaction that claimed them.
 
     The database limits the time of our own handlers, which only run statements. A failed statement of theirs
@@ -115,8 +101,8 @@ def call_handler(
 
 
 def _call_integrator(
-    handler: Handler, connection: Connection, events: Sequence[ClaimedEvent], now_us: int
-) -> Skips:
+    handler: handlers.Handler, connection: Connection, events: Sequence[ClaimedEvent], now_us: int
+) -> handlers.Skips:
     started = time.monotonic()
     try:
         return handler(connection, events, now_us)
@@ -134,7 +120,7 @@ def _call_integrator(
         raise HandlerFailedError(name_of(handler), describe(error)) from error
 
 
-def name_of(handler: Handler) -> str:
+def name_of(handler: handlers.Handler) -> str:
     """Return a handler's name as an entry point would give it."""
     module = getattr(handler, "__module__", type(handler).__module__)
     return f"{module}:{getattr(handler, '__qualname__', type(handler).__qualname__)}"

@@ -15,35 +15,30 @@ from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
 from messaging.consuming import Delivery, Settlement
+from workers.db import ingest
 from workers.db.canary import record_canaries
 from workers.db.engine import prefetch_while_waiting, transact
-from workers.db.ingest import (
-    Suspects,
-    WindowBounds,
-    count_unstored,
-    make_minimal,
-    record_dead_letters,
-    record_drift,
-)
 from workers.filters import Filter
 from workers.handlers import Handler
-from workers.intake.dispatch import dispatch
+from workers.intake.dispatch import Dispatched, dispatch
 from workers.intake.failure import POISON, Failure, choose_delay, describe_failure
 from workers.intake.handler_table import TimeLimit
 from workers.intake.outcome import (
-    Committed,
     Parsed,
     ParsedOrRefused,
     Refused,
     Results,
     Retry,
+    log_batch,
+    log_drift,
+    log_events,
+    log_unrecordable,
     partition,
     refuse,
 )
 from workers.intake.reading import Reader
-from workers.intake.report import log_batch, log_drift, log_events, log_unrecordable
 from workers.isolation import isolate
-from workers.parsing import ROUTING_STATUSES, Arrival
+from workers.parsing import ROUTING_STATUSES, Arrival, Drift
 
 
 class Intake:
@@ -58,7 +53,6 @@ class Intake:
         transitions: The routing states whose updates are kept: no other update opens a window.
         retention_us: How long events are kept; None: for ever.
         unstored: Event types that are only counted.
-        event_filter: Decides which events have an effect; None: all.
         limit: Limits the time of parsing and of an integrator's handler.
     """
 
@@ -69,7 +63,7 @@ class Intake:
         clock: Clock,
         *,
         attempts: int = 3,
-        window: WindowBounds = WindowBounds(),  # noqa: B008  # frozen
+        window: ingest.WindowBounds = ingest.WindowBounds(),  # noqa: B008  # frozen
         transitions: frozenset[str] = ROUTING_STATUSES,
         retention_us: int | None = None,
         unstored: AbstractSet[str] = frozenset(),
@@ -89,7 +83,7 @@ class Intake:
         self._clock = clock
         self._attempts = attempts
         self._limit = limit
-        self._suspects = Suspects(engine, clock)
+        self._suspects = ingest.Suspects(engine, clock)
         self._reader = Reader(handlers.keys(), event_filter)
         self._totals: Counter[str] = Counter()
         self._busy_seconds = 0.0
@@ -166,8 +160,8 @@ class Intake:
         """Record a dead letter; if the database refuses its record, record one without the event's values."""
 
         def record_minimally(refused: Refused, error: Exception) -> None:
-            log_unrecordable(refused, error)
-            dead_letter = make_minimal(refused.dead_letter, self._clock.now_us())
+            log_unrecordable(refused.dead_letter, error)
+            dead_letter = ingest.make_minimal(refused.dead_letter, self._clock.now_us())
             self._commit([replace(refused, dead_letter=dead_letter)], results)
 
         isolate([refused], lambda some: self._commit(some, results), record_minimally)
@@ -188,18 +182,22 @@ class Intake:
         canaries = [outcome.canary for outcome in outcomes if isinstance(outcome, Parsed) and outcome.canary]
         drift = self._reader.notes.pending(self._clock.monotonic())
 
-        def work(connection: Connection) -> Committed:
+        def work(connection: Connection) -> tuple[Dispatched, AbstractSet[str], Sequence[Drift]]:
             # The connection may be the first, which sets the clock.
             now_us = self._clock.now_us()
             dispatched = self._dispatch(connection, arrivals, now_us=now_us)
-            recorded = record_dead_letters(connection, [each.dead_letter for each in refused], now_us)
-            new_drift = record_drift(connection, drift, now_us)
+            new_drift = ingest.record_drift(connection, drift, now_us) if drift else []
+            recorded: AbstractSet[str] = frozenset()
+            if refused:
+                dead_letters = [one.dead_letter for one in refused]
+                recorded = ingest.record_dead_letters(connection, dead_letters, now_us)
             record_canaries(connection, canaries, now_us)
-            count_unstored(connection, unstored, now_us)
-            return Committed(len(arrivals), dispatched, refused, recorded, new_drift, unstored.total())
+            ingest.count_unstored(connection, unstored, now_us)
+            return dispatched, recorded, new_drift
 
-        committed = transact(self._engine, work)
-        results.add(committed)
+        dispatched, recorded, new_drift = transact(self._engine, work)
+        results.add(len(arrivals), dispatched, refused, recorded)
+        results.counts["unstored"] += unstored.total()
         self._reader.notes.mark_recorded(drift, self._clock.monotonic())
-        log_drift(committed.drift)
-        log_events(arrivals, committed.dispatched)
+        log_drift(new_drift)
+        log_events(arrivals, dispatched)

@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from messaging.consuming import Delivery
-from messaging.envelope import CANARY, REQUEST_ID_LENGTH, Envelope, generation_of
+from messaging.envelope import CANARY, REQUEST_ID_LENGTH, generation_of
 from messaging.log import logger
 from messaging.topology import DEAD_LETTER_RECORDS
 from workers.db.canary import decode_canary
@@ -24,22 +24,17 @@ PREFETCH_STEP: Final = 10
 waits for at most half a millisecond."""
 
 
+@dataclass(slots=True)
 class Reader:
-    """Parses deliveries.
+    """Parses deliveries; only events that the filter accepts have an effect."""
 
-    Args:
-        event_types: The types that have a handler.
-        event_filter: Decides which events have an effect; None: all.
-    """
-
-    def __init__(self, event_types: AbstractSet[str], event_filter: Filter | None = None) -> None:
-        self._event_types = event_types
-        self._filter = event_filter
-        self._filter_problems: set[str] = set()
-        self._undecided = 0
-        self._next: list[Delivery] = []
-        self._prefetched: dict[int, ParsedOrRefused] = {}
-        self.notes = DriftNotes()
+    event_types: AbstractSet[str]
+    event_filter: Filter | None = None
+    notes: DriftNotes = field(default_factory=DriftNotes)
+    _filter_problems: set[str] = field(default_factory=set)
+    _undecided: int = 0
+    _next: list[Delivery] = field(default_factory=list)
+    _prefetched: dict[int, ParsedOrRefused] = field(default_factory=dict)
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
         """Announce the next batch; deliveries that may do harm are not parsed early, beside other events."""
@@ -77,8 +72,8 @@ class Reader:
         if delivery.queue == DEAD_LETTER_RECORDS:
             return refuse(delivery, describe_death(delivery.death_reason))
         try:
-            events = read_body(delivery.envelope.body, self.notes, self._event_types)
-            if self._filter is not None and not self._is_wanted(self._filter, events[0]):
+            events = read_body(delivery.envelope.body, self.notes, self.event_types)
+            if self.event_filter is not None and not self._is_wanted(self.event_filter, events[0]):
                 events = tuple([replace(event, skip=event.skip or FILTERED) for event in events])
         except Exception as error:  # noqa: BLE001  # a bug in parsing one event must not hold all
             return refuse(delivery, describe_failure(error))
@@ -103,21 +98,15 @@ class Reader:
 
 def make_arrivals(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, ...]:
     """Combine the events of a body with how it arrived."""
-    envelope = delivery.envelope
-    message_id, source = envelope.identity, source_of(delivery)
-    body_sha256 = hashlib.sha256(envelope.body).hexdigest()
-    generation = generation_of(envelope.source)
-    request_id, received_at_us, body = _storable_request_id(envelope), envelope.received_at_us, envelope.body
-    return tuple(
-        [
-            Arrival(event, message_id, received_at_us, source, body_sha256, request_id, body, generation)
-            for event in events
-        ]
+    envelope, request_id = delivery.envelope, delivery.envelope.request_id
+    how = (
+        envelope.identity,
+        envelope.received_at_us,
+        source_of(delivery),
+        hashlib.sha256(envelope.body).hexdigest(),
+        # None if it is longer than the edge permits, or cannot be stored.
+        (request_id if len(request_id) <= REQUEST_ID_LENGTH and request_id.isprintable() else None) or None,
+        envelope.body,
+        generation_of(envelope.source),
     )
-
-
-def _storable_request_id(envelope: Envelope) -> str | None:
-    """Return the request's id; None if it is longer than the edge permits, or cannot be stored."""
-    request_id = envelope.request_id
-    is_storable = len(request_id) <= REQUEST_ID_LENGTH and request_id.isprintable()
-    return request_id if is_storable and request_id else None
+    return tuple([Arrival(event, *how) for event in events])

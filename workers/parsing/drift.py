@@ -74,11 +74,7 @@ def describe_shape(value: Any) -> str:
 
 @dataclass(slots=True)
 class DriftNotes:
-    """Drift that is not recorded yet.
-
-    `pending` is recorded in the next transaction and subtracted after its commit, so that a rollback loses
-    nothing.
-    """
+    """Drift that is not recorded yet: `pending` is recorded, and subtracted once that is committed."""
 
     _names: dict[tuple[str, str], Drift] = field(default_factory=dict)
     _new: set[tuple[str, str]] = field(default_factory=set)

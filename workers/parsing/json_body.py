@@ -19,11 +19,7 @@ _IDENTIFIER: Final = re.compile(r"[\w:.\-]{1,200}", re.ASCII)
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a webhook body.
-
-    Raises:
-        RejectedEventError: It is not a JSON object.
-    """
+    """Return the JSON object of a webhook body; raise RejectedEventError if it is none."""
     if body.startswith(BYTE_ORDER_MARK):
         raise RejectedEventError("byte_order_mark", "body: starts with a byte order mark")
     try:
@@ -47,11 +43,12 @@ def read_identifiers(body: bytes) -> tuple[str | None, str | None]:
         payload = parse_body(body)
     except RejectedEventError:
         return None, None
-    values = payload.get("eventType", payload.get("type")), payload.get("conversationId")
-    event_type, conversation_id = (
-        value if isinstance(value, str) and _IDENTIFIER.fullmatch(value) else None for value in values
-    )
-    return event_type, conversation_id
+    event_type = _read_identifier(payload.get("eventType", payload.get("type")))
+    return event_type, _read_identifier(payload.get("conversationId"))
+
+
+def _read_identifier(value: Any) -> str | None:
+    return value if isinstance(value, str) and _IDENTIFIER.fullmatch(value) else None
 
 
 def json_text(value: Any) -> str:

@@ -50,11 +50,8 @@ class Checked(Field[Any]):
 class LenientSchema(Schema):
     """A flat schema of Checked fields: an object within an object has a schema of its own.
 
-    Args:
-        path: The object's position in the body, "" for the body itself.
-
-    Raises:
-        TypeError: A field is not Checked, so it may have a feature that `read` does not honour.
+    The path is the object's position in the body, "" for the body itself. Any other field is refused: it may
+    have a feature that `read` does not honour.
     """
 
     unread: ClassVar[frozenset[str]] = frozenset()

@@ -17,10 +17,9 @@ _LEAP_SECOND: Final = re.compile(r"(?<=\d[T ]\d\d:\d\d:)60", re.ASCII)
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Parse an RFC 3339 timestamp.
+    """Parse an RFC 3339 timestamp: the instant in UTC, truncated to microseconds.
 
-    Returns:
-        The instant in UTC, truncated to microseconds. A leap second is the second after it, as in PostgreSQL.
+    A leap second is the second after it, as in PostgreSQL.
 
     Raises:
         ValueError: It is not a timestamp, has no UTC offset, or is before 1970 or after 2255.

@@ -6,16 +6,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine
 
 from messaging.envelope import WEBHOOK
+from workers.db import reconcile as records
 from workers.db.engine import transact
-from workers.db.reconcile import (
-    STATE_ENDED,
-    STATE_OPEN,
-    STATE_UNKNOWN,
-    KnownConversation,
-    find_known_keys,
-    read_dialect_profile,
-    read_own_events,
-)
 from workers.genesys import PlatformRefusedError
 from workers.parsing import GENESYS, GUIDE, RECEIPT, microseconds_of
 from workers.reconcile.bounds import Bounds
@@ -30,16 +22,13 @@ class CheckResult:
     Args:
         fingerprint: Digest of its messages; None if some are too new to be compared.
         missing: Events that we do not know, oldest first.
-        published: The missing events that were published.
         unreadable: Events of the history in no known form; without ids, events in excess of ours.
-        ours: Our own events that were looked for in the history.
-        unmatched: How many of these the history lacks.
-        refused: Why the platform does not show it; None if it does.
-        failed: Why it could not be compared; None if it was, or if the platform refused it.
+        ours: Our own events that were looked for in the history; `unmatched` of them it lacks.
+        refused: Why the platform does not show it; `failed`: why else it could not be compared.
     """
 
     conversation_id: str
-    state: str = STATE_OPEN
+    state: str = records.STATE_OPEN
     fingerprint: str | None = None
     messages: int | None = None
     compared: int = 0
@@ -53,7 +42,7 @@ class CheckResult:
 
 
 def check_conversation(
-    engine: Engine, history: PlatformHistory, known: KnownConversation, bounds: Bounds
+    engine: Engine, history: PlatformHistory, known: records.KnownConversation, bounds: Bounds
 ) -> Iterator[CheckResult | None]:
     """Compare one conversation: yield None after each request that is not the last, then the result.
 
@@ -63,11 +52,11 @@ def check_conversation(
     try:
         overview = history.read_overview(known.conversation_id)
         if overview is None:
-            yield CheckResult(known.conversation_id, STATE_UNKNOWN)
+            yield CheckResult(known.conversation_id, records.STATE_UNKNOWN)
             return
         result = CheckResult(
             known.conversation_id,
-            STATE_ENDED if overview.is_ended else STATE_OPEN,
+            records.STATE_ENDED if overview.is_ended else records.STATE_OPEN,
             overview.fingerprint,
             len(overview.message_ids),
         )
@@ -85,7 +74,7 @@ def _compare(
     engine: Engine, history: PlatformHistory, result: CheckResult, ids: Sequence[str], bounds: Bounds
 ) -> Iterator[CheckResult | None]:
     conversation_id = result.conversation_id
-    profile = transact(engine, read_dialect_profile, conversation_id)
+    profile = transact(engine, records.read_dialect_profile, conversation_id)
     has_keys = profile.dialect != GUIDE or profile.has_ids
     keys: set[str] = set()
     missing: list[ReconstructedEvent] = []
@@ -107,19 +96,19 @@ def _compare(
         is_too_new |= any(event.event.occurred_at_us >= bounds.to_us for event in readable)
         if has_keys:
             by_key = {event.key: event for event in within}
-            known = transact(engine, find_known_keys, by_key)
+            known = transact(engine, records.find_known_keys, by_key)
             missing += [event for key, event in by_key.items() if key not in known]
     missing.sort(key=lambda event: event.event.occurred_at_us)
     result = replace(result, compared=compared, unreadable=unreadable, missing=missing)
     if is_too_new:
         # A conversation that ended and is not wholly compared is read again.
-        result = replace(result, state=STATE_OPEN, fingerprint=None)
+        result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     yield _check_own(engine, result, bounds, keys if has_keys else None)
 
 
 def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[str] | None) -> CheckResult:
     """Look for our events among the history's keys; without keys, compare how many there are."""
-    rows = transact(engine, read_own_events, result.conversation_id)
+    rows = transact(engine, records.read_own_events, result.conversation_id)
     own = [row for row in rows if bounds.contain(microseconds_of(row.occurred_at))]
     if keys is None:
         # The guide's messages without ids cannot be identified.

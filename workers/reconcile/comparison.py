@@ -1,7 +1,7 @@
 """Carry out one comparison, for the timer or a command: check each conversation, publish missing events."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
@@ -41,6 +41,7 @@ class ProgressRecord:
     keeps_results: bool = False
 
 
+@dataclass(slots=True)
 class Comparison:
     """One comparison, carried out a request or two at a time.
 
@@ -50,55 +51,38 @@ class Comparison:
     Args:
         next_conversation: Returns the next conversation to check, other than those given; None at the end.
         record: Where progress is recorded; None: change nothing.
-        report: Called with each result.
-        ours: Our events compared before by another process, and how many of these were unmatched.
+        ours: Our events that were compared, also by another process before; `unmatched` the history lacks.
         ignores_mismatch: Whether an operator has decided to publish despite a mismatch.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        clock: Clock,
-        history: PlatformHistory,
-        exchange: EventsExchange,
-        *,
-        bounds: Bounds,
-        next_conversation: Callable[[Collection[str]], KnownConversation | None],
-        record: ProgressRecord | None,
-        report: Callable[[CheckResult], None],
-        ours: tuple[int, int] = (0, 0),
-        ignores_mismatch: bool = False,
-    ) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._history = history
-        self._exchange = exchange
-        self._bounds = bounds
-        self._next_conversation = next_conversation
-        self._record = record
-        self._report = report
-        self._ours, self._unmatched = ours
-        self._ignores_mismatch = ignores_mismatch
-        self._known: KnownConversation | None = None
-        self._check: Iterator[CheckResult | None] | None = None
-        self._began_us = 0
-        self._held: list[tuple[CheckResult, int]] = []
-        self._has_failed_once = False
-        self.mismatch: str | None = None
+    engine: Engine
+    clock: Clock
+    history: PlatformHistory
+    exchange: EventsExchange
+    bounds: Bounds
+    next_conversation: Callable[[Collection[str]], KnownConversation | None]
+    record: ProgressRecord | None
+    report: Callable[[CheckResult], None]
+    ours: int = 0
+    unmatched: int = 0
+    ignores_mismatch: bool = False
+    mismatch: str | None = None
+    _known: KnownConversation | None = None
+    _check: Iterator[CheckResult | None] | None = None
+    _began_us: int = 0
+    _held: list[tuple[CheckResult, int]] = field(default_factory=list)
+    _has_failed_once: bool = False
 
     def step(self) -> bool:
         """Send the next request or two; return whether there is more to do.
 
-        After an exception, the next step begins the same conversation again.
-
-        Raises:
-            RetryLaterError: Platform, broker or database are away.
-            PlatformRefusedError: Our credentials are refused: an operator has to act.
+        After an exception, the next step begins the same conversation again. RetryLaterError: platform,
+        broker or database are away; PlatformRefusedError: an operator has to act.
         """
         if self.mismatch is not None:
             return False
         if self._known is None:
-            self._known = self._next_conversation({result.conversation_id for result, _ in self._held})
+            self._known = self.next_conversation({result.conversation_id for result, _ in self._held})
             if self._known is None:
                 self._release()
                 return False
@@ -114,28 +98,28 @@ class Comparison:
 
     def _advance(self, known: Sequence[KnownConversation]) -> None:
         if self._check is None:
-            self._began_us = self._clock.now_us()
-            self._check = check_conversation(self._engine, self._history, known[0], self._bounds)
+            self._began_us = self.clock.now_us()
+            self._check = check_conversation(self.engine, self.history, known[0], self.bounds)
         result = next(self._check)
         if result is not None:
             self._accept(result)
 
     def _accept(self, result: CheckResult) -> None:
         """Settle a result, or hold it while too few events of ours are compared."""
-        ours, unmatched = self._ours + result.ours, self._unmatched + result.unmatched
-        if not self._ignores_mismatch and is_mismatch(ours, unmatched):
+        ours, unmatched = self.ours + result.ours, self.unmatched + result.unmatched
+        if not self.ignores_mismatch and is_mismatch(ours, unmatched):
             self.mismatch = f"the history lacks {unmatched} of {ours} events that were received"
             self._held.clear()
             return
         is_full = sum(len(held.missing) for held, _ in self._held) >= MAX_HELD
-        is_decided = self._ignores_mismatch or ours >= MIN_COMPARED or is_full
+        is_decided = self.ignores_mismatch or ours >= MIN_COMPARED or is_full
         if is_decided:
             self._release()
         if is_decided or not result.missing:
             self._settle(result, self._began_us)
         else:
             self._held.append((result, self._began_us))
-        self._ours, self._unmatched = ours, unmatched
+        self.ours, self.unmatched = ours, unmatched
         self._finish_conversation()
 
     def _finish_conversation(self) -> None:
@@ -153,16 +137,16 @@ class Comparison:
 
         A process that is killed between the two publishes them once more, which has no effect.
         """
-        self._report(result if self._record is None else self._publish(self._record, result, began_us))
+        self.report(result if self.record is None else self._publish(self.record, result, began_us))
 
     def _publish(self, record: ProgressRecord, result: CheckResult, began_us: int) -> CheckResult:
         new = result.missing
         if not record.again:
             # An event that cannot be processed would otherwise become a dead letter at each comparison.
-            known = transact(self._engine, find_known_gaps, {event.key for event in new})
+            known = transact(self.engine, find_known_gaps, {event.key for event in new})
             new = [event for event in new if event.key not in known]
         number = record.reconciliation_id
-        published = publish_gaps(self._engine, self._exchange, self._clock, number, new)
+        published = publish_gaps(self.engine, self.exchange, self.clock, number, new)
         failed = len(new) - len(published)
         is_compared = result.refused is None and result.failed is None
         result = replace(result, published=published, unreadable=result.unreadable + failed)
@@ -189,9 +173,9 @@ class Comparison:
                     read_at_us=began_us,
                     messages=result.messages,
                 )
-            update_reconciliation(connection, number, record.holder, self._clock.now_us(), **changes)
+            update_reconciliation(connection, number, record.holder, self.clock.now_us(), **changes)
 
-        transact(self._engine, save)
+        transact(self.engine, save)
         return result
 
     def _set_aside(self, known: KnownConversation, error: Exception) -> None:
@@ -204,9 +188,9 @@ class Comparison:
         if not error.may_have_arrived or not self._has_failed_once:
             self._has_failed_once = error.may_have_arrived
             raise error
-        now_us = self._clock.now_us()
+        now_us = self.clock.now_us()
         try:
-            self._history.list_conversations(now_us - DAY_US, now_us, 1)
+            self.history.list_conversations(now_us - DAY_US, now_us, 1)
         except PlatformRefusedError as refusal:
             if refusal.is_of_credentials:
                 raise
@@ -215,5 +199,5 @@ class Comparison:
     def _skip(self, known: KnownConversation, reason: str) -> None:
         """Continue without a conversation: it stays open, and the next comparison asks for it again."""
         log.warning("conversation_not_compared", conversation_id=known.conversation_id, reason=reason)
-        self._settle(CheckResult(known.conversation_id, failed=reason), self._clock.now_us())
+        self._settle(CheckResult(known.conversation_id, failed=reason), self.clock.now_us())
         self._finish_conversation()

@@ -1,6 +1,7 @@
 """Carry out the timer's comparisons, a step at a time: list, count, compare, finish."""
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -9,23 +10,8 @@ from sqlalchemy import Connection, Engine, Row
 from messaging.clock import Clock
 from messaging.errors import RetryLaterError
 from messaging.log import logger
+from workers.db import reconcile as records
 from workers.db.engine import transact
-from workers.db.reconcile import (
-    TIMER,
-    KnownConversation,
-    Reconciliation,
-    TakenOverError,
-    begin_reconciliation,
-    count_unread,
-    read_watermarks,
-    record_counts,
-    record_listed_conversations,
-    record_own_conversations,
-    resume_reconciliation,
-    select_uncounted,
-    select_unread,
-    update_reconciliation,
-)
 from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.reconcile.bounds import Bounds, compare_from, is_due, list_from, safe_cutoff
@@ -48,27 +34,18 @@ REPORTED: Final = (
 log = logger()
 
 
+@dataclass(slots=True)
 class Reconciler:
     """The timer's comparisons: begun when they are due, resumed if another process (`holder`) was killed."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        clock: Clock,
-        history: PlatformHistory,
-        *,
-        exchange: EventsExchange,
-        settings: ReconcileSettings,
-        holder: str,
-    ) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._history = history
-        self._exchange = exchange
-        self._settings = settings
-        self._holder = holder
-        self._counted: int | None = None
-        self._comparison: tuple[int, Comparison] | None = None
+    engine: Engine
+    clock: Clock
+    history: PlatformHistory
+    exchange: EventsExchange
+    settings: ReconcileSettings
+    holder: str
+    _counted: int | None = None
+    _comparison: tuple[int, Comparison] | None = None
 
     def reconcile(self) -> int:
         """Take one step of the due comparison; return 0 if none is due, or another process holds it.
@@ -80,12 +57,12 @@ class Reconciler:
             return self._take_step()
         except PlatformRefusedError as error:
             raise RetryLaterError(str(error), delay=REFUSED_SECONDS) from error
-        except TakenOverError:
+        except records.TakenOverError:
             self._comparison = None
             raise
 
     def _take_step(self) -> int:
-        held = transact(self._engine, resume_reconciliation, self._holder, self._clock.now_us())
+        held = transact(self.engine, records.resume_reconciliation, self.holder, self.clock.now_us())
         reconciliation = held or self._begin()
         if reconciliation is None:
             self._comparison = None
@@ -96,40 +73,40 @@ class Reconciler:
             self._compare(reconciliation)
         return 1
 
-    def _begin(self) -> Reconciliation | None:
-        watermarks, now_us = transact(self._engine, read_watermarks), self._clock.now_us()
+    def _begin(self) -> records.Reconciliation | None:
+        watermarks, now_us = transact(self.engine, records.read_watermarks), self.clock.now_us()
         if not is_due(watermarks, now_us, INTERVAL_US):
             return None
-        to_us = safe_cutoff(self._engine, self._exchange, now_us)
-        from_us = compare_from(watermarks, now_us, self._settings.horizon_us)
+        to_us = safe_cutoff(self.engine, self.exchange, now_us)
+        from_us = compare_from(watermarks, now_us, self.settings.horizon_us)
 
-        def begin(connection: Connection) -> Reconciliation | None:
-            record_own_conversations(connection, moment_of(from_us))
-            return begin_reconciliation(
+        def begin(connection: Connection) -> records.Reconciliation | None:
+            records.record_own_conversations(connection, moment_of(from_us))
+            return records.begin_reconciliation(
                 connection,
-                started_by=TIMER,
+                started_by=records.TIMER,
                 compared_from_us=from_us,
                 compared_to_us=to_us,
                 page=FIRST_PAGE,
-                holder=self._holder,
+                holder=self.holder,
                 now_us=now_us,
             )
 
-        begun = transact(self._engine, begin)
+        begun = transact(self.engine, begin)
         if begun is not None:
             log.info("reconciliation_started", reconciliation=begun.reconciliation_id)
         return begun
 
-    def _list(self, reconciliation: Reconciliation, page: int) -> None:
+    def _list(self, reconciliation: records.Reconciliation, page: int) -> None:
         """Record one page of the platform's conversations.
 
         Without the permission, only known conversations are compared; the next comparison lists from the same
         start again.
         """
-        started_from_us = list_from(transact(self._engine, read_watermarks))
+        started_from_us = list_from(transact(self.engine, records.read_watermarks))
         from_us = max(reconciliation.compared_from_us, started_from_us or 0)
         try:
-            ids, is_last = self._history.list_conversations(
+            ids, is_last = self.history.list_conversations(
                 from_us, reconciliation.compared_to_us, page, started_from_us=started_from_us
             )
         except PlatformRefusedError as error:
@@ -143,24 +120,24 @@ class Reconciler:
             )
             self._update(reconciliation, page=None, unlisted=str(error))
             return
-        record = partial(record_listed_conversations, ids=ids, now_us=self._clock.now_us())
+        record = partial(records.record_listed_conversations, ids=ids, now_us=self.clock.now_us())
         self._update(reconciliation, record, page=None if is_last else page + 1)
 
-    def _count(self, reconciliation: Reconciliation) -> bool:
+    def _count(self, reconciliation: records.Reconciliation) -> bool:
         """Ask analytics how many messages some conversations have; return whether any were left to count."""
         if self._counted == reconciliation.reconciliation_id:
             return False
         since = moment_of(reconciliation.compared_from_us)
-        read = transact(self._engine, select_uncounted, reconciliation.started_us, since, MAX_COUNTS)
+        read = transact(self.engine, records.select_uncounted, reconciliation.started_us, since, MAX_COUNTS)
         if not read:
             self._counted = reconciliation.reconciliation_id
             return False
-        counts = self._history.read_counts(sorted(read))
-        record = partial(record_counts, read=read, counts=counts, now_us=self._clock.now_us())
+        counts = self.history.read_counts(sorted(read))
+        record = partial(records.record_counts, read=read, counts=counts, now_us=self.clock.now_us())
         self._update(reconciliation, record)
         return True
 
-    def _compare(self, reconciliation: Reconciliation) -> None:
+    def _compare(self, reconciliation: records.Reconciliation) -> None:
         number = reconciliation.reconciliation_id
         if self._comparison is None or self._comparison[0] != number:
             self._comparison = number, self._make_comparison(reconciliation)
@@ -168,35 +145,38 @@ class Reconciler:
         if not comparison.step():
             self._finish(reconciliation, comparison.mismatch)
 
-    def _make_comparison(self, reconciliation: Reconciliation) -> Comparison:
+    def _make_comparison(self, reconciliation: records.Reconciliation) -> Comparison:
         return Comparison(
-            self._engine,
-            self._clock,
-            self._history,
-            self._exchange,
+            self.engine,
+            self.clock,
+            self.history,
+            self.exchange,
             bounds=Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us),
             next_conversation=partial(self._next_conversation, reconciliation),
-            record=ProgressRecord(reconciliation.reconciliation_id, self._holder, keeps_results=True),
+            record=ProgressRecord(reconciliation.reconciliation_id, self.holder, keeps_results=True),
             report=_log_gaps,
-            ours=(reconciliation.ours, reconciliation.unmatched),
+            ours=reconciliation.ours,
+            unmatched=reconciliation.unmatched,
         )
 
     def _next_conversation(
-        self, reconciliation: Reconciliation, skip: Collection[str]
-    ) -> KnownConversation | None:
+        self, reconciliation: records.Reconciliation, skip: Collection[str]
+    ) -> records.KnownConversation | None:
         """Return an open conversation: first those whose counts differ, then the others while there is time.
 
         Once the next comparison is due, conversations whose counts agree are not read any more.
         """
-        is_late = self._clock.now_us() >= reconciliation.started_us + INTERVAL_US
+        is_late = self.clock.now_us() >= reconciliation.started_us + INTERVAL_US
         started_us, since = reconciliation.started_us, moment_of(reconciliation.compared_from_us)
-        unread = transact(self._engine, select_unread, started_us, since, 1, skip, only_differing=is_late)
+        unread = transact(
+            self.engine, records.select_unread, started_us, since, 1, skip, only_differing=is_late
+        )
         return unread[0] if unread else None
 
-    def _finish(self, reconciliation: Reconciliation, mismatch: str | None) -> None:
+    def _finish(self, reconciliation: records.Reconciliation, mismatch: str | None) -> None:
         since = moment_of(reconciliation.compared_from_us)
-        unread = transact(self._engine, count_unread, reconciliation.started_us, since)
-        finished_at = moment_of(self._clock.now_us())
+        unread = transact(self.engine, records.count_unread, reconciliation.started_us, since)
+        finished_at = moment_of(self.clock.now_us())
         row = self._update(reconciliation, finished_at=finished_at, unread=unread, mismatch=mismatch)
         self._comparison = None
         level = log.info if mismatch is None else log.error
@@ -205,7 +185,7 @@ class Reconciler:
 
     def _update(
         self,
-        reconciliation: Reconciliation,
+        reconciliation: records.Reconciliation,
         work: Callable[[Connection], object] = lambda _: None,
         **changes: object,
     ) -> Row[Any]:
@@ -213,10 +193,10 @@ class Reconciler:
 
         def update(connection: Connection) -> Row[Any]:
             work(connection)
-            number, now_us = reconciliation.reconciliation_id, self._clock.now_us()
-            return update_reconciliation(connection, number, self._holder, now_us, **changes)
+            number, now_us = reconciliation.reconciliation_id, self.clock.now_us()
+            return records.update_reconciliation(connection, number, self.holder, now_us, **changes)
 
-        return transact(self._engine, update)
+        return transact(self.engine, update)
 
 
 def _log_gaps(result: CheckResult) -> None:

@@ -1,6 +1,7 @@
 """Settle the conversations whose window has closed."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Final
 
@@ -26,21 +27,15 @@ ASIDE_SECONDS: Final = 300.0
 """Until a conversation that could not be settled is tried again."""
 
 
+@dataclass(frozen=True, slots=True)
 class Settler:
     """Settles conversations, batch by batch; if it *verifies*, updates wait for the platform's answer."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        clock: Clock,
-        *,
-        verifies: bool,
-        window: WindowBounds = WindowBounds(),  # noqa: B008  # frozen
-    ) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._window = window
-        self._verifies = verifies
+    engine: Engine
+    clock: Clock
+    _: KW_ONLY
+    verifies: bool
+    window: WindowBounds = field(default_factory=WindowBounds)
 
     def settle_windows(self) -> int:
         """Settle up to a batch of closed windows; return how many conversations."""
@@ -49,11 +44,11 @@ class Settler:
         except RetryLaterError:
             raise
         except Exception:  # noqa: BLE001  # one conversation's fault, whatever it is: the others go on
-            ids = transact(self._engine, self._lock_closed)
-            return isolate(ids, self._settle_some, partial(set_aside, self._engine, self._clock))
+            ids = transact(self.engine, self._lock_closed)
+            return isolate(ids, self._settle_some, partial(set_aside, self.engine, self.clock))
 
     def _settle_some(self, ids: Sequence[str] | None) -> int:
-        settlements = transact(self._engine, self._settle, ids)
+        settlements = transact(self.engine, self._settle, ids)
         if settlements:
             entries = [entry for settlement in settlements for entry in settlement.entries]
             logger().info(
@@ -65,8 +60,8 @@ class Settler:
         return len(settlements)
 
     def _lock_closed(self, connection: Connection, among: Sequence[str] | None = None) -> list[str]:
-        now_us = self._clock.now_us()
-        opened_before_us = now_us - self._window.quiet_us
+        now_us = self.clock.now_us()
+        opened_before_us = now_us - self.window.quiet_us
         return conversations.lock_closed(
             connection, now_us, opened_before_us=opened_before_us, limit=MAX_CONVERSATIONS, among=among
         )
@@ -80,7 +75,7 @@ class Settler:
         ids = [row.conversation_id for row in rows]
         waiting = conversations.read_messages(connection, ids)
         # No message waits for the platform's answer.
-        answered = updates.read_waiting(connection, ids, is_answered=True if self._verifies else None)
+        answered = updates.read_waiting(connection, ids, is_answered=True if self.verifies else None)
         for conversation_id, pending in answered.items():
             waiting.setdefault(conversation_id, []).extend(pending)
         settlements = {
@@ -90,7 +85,7 @@ class Settler:
             )
             for row in rows
         }
-        conversations.write(connection, settlements, self._clock.now_us())
+        conversations.write(connection, settlements, self.clock.now_us())
         conversations.close_windows(connection, ids)
         return [settlement for _, settlement in settlements.values()]
 

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -50,6 +50,7 @@ ENDING_SECONDS: Final = 1.0
 UNVERIFIED: Final = "unverified"
 
 
+@dataclass(slots=True)
 class Verifier:
     """Has routing updates confirmed, contradicted or ended; its two steps may run in two threads.
 
@@ -59,24 +60,17 @@ class Verifier:
         applies_unverified: … by being applied as notified; otherwise it is recorded as undecided.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        clock: Clock,
-        *,
-        states: ConversationStates | None,
-        end_seconds: float,
-        applies_unverified: bool = False,
-    ) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._states = states
-        self._end_us = round(end_seconds * 1_000_000)
-        self._applies = applies_unverified or states is None
-        self._resume_at = self._patient_until = self._end_at = 0.0
-        self._counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
-        self._set_aside = partial(set_aside, engine, clock)
+    engine: Engine
+    clock: Clock
+    _: KW_ONLY
+    states: ConversationStates | None
+    end_seconds: float
+    applies_unverified: bool = False
+    _resume_at: float = 0.0
+    _patient_until: float = 0.0
+    _end_at: float = 0.0
+    _counts: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def figures(self) -> Figures:
         """Return how many updates were decided without an answer, by their outcome."""
@@ -88,25 +82,32 @@ class Verifier:
         The answer decides on all waiting updates of the conversation. No lock is held meanwhile. While the
         request budget is used up, nothing is touched.
         """
-        if self._states is None or self._clock.monotonic() < self._resume_at:
+        if self.states is None or self.clock.monotonic() < self._resume_at:
             return 0
-        return isolate(transact(self._engine, self._lease), partial(self._ask, self._states), self._set_aside)
+        return isolate(transact(self.engine, self._lease), partial(self._ask, self.states), self._set_aside)
 
     def end_updates(self) -> int:
         """End updates that no answer has decided in time; return of how many conversations."""
-        if self._clock.monotonic() < self._end_at:
+        if self.clock.monotonic() < self._end_at:
             return 0
-        now_us = self._clock.now_us()
-        ids = transact(self._engine, updates.find_overdue, now_us, now_us - self._end_us, MAX_CONVERSATIONS)
+        now_us = self.clock.now_us()
+        ids = transact(self.engine, updates.find_overdue, now_us, now_us - self._end_us, MAX_CONVERSATIONS)
         isolate(ids, self._end, self._set_aside)
         if len(ids) < MAX_CONVERSATIONS:
-            self._end_at = self._clock.monotonic() + ENDING_SECONDS
+            self._end_at = self.clock.monotonic() + ENDING_SECONDS
         return len(ids)
+
+    @property
+    def _end_us(self) -> int:
+        return round(self.end_seconds * 1_000_000)
+
+    def _set_aside(self, conversation_id: str, error: Exception) -> None:
+        set_aside(self.engine, self.clock, conversation_id, error)
 
     def _lease(self, connection: Connection) -> list[str]:
         """Lease the conversation of the newest update that is due, unless another process has it."""
-        now_us = self._clock.now_us()
-        is_patient = self._clock.monotonic() < self._patient_until
+        now_us = self.clock.now_us()
+        is_patient = self.clock.monotonic() < self._patient_until
         min_age_us = round(SURE_AFTER_SECONDS * 1_000_000) if is_patient else 0
         found = updates.find_newest_due(connection, now_us, min_age_us)
         if found is None or not conversations.try_to_lock(connection, found):
@@ -117,8 +118,8 @@ class Verifier:
     def _ask(self, states: ConversationStates, leased: Sequence[str]) -> int:
         """Ask about a conversation, and settle what the answer decides; return 1 if there was one."""
         [conversation_id] = leased
-        waiting = transact(self._engine, updates.read_unanswered, conversation_id)
-        asked_us = self._clock.now_us()
+        waiting = transact(self.engine, updates.read_unanswered, conversation_id)
+        asked_us = self.clock.now_us()
         try:
             # A remembered answer may confirm updates; only a new one contradicts them.
             platform = states.find(
@@ -128,14 +129,14 @@ class Verifier:
         except (RetryLaterError, PlatformRefusedError) as error:
             self._wait(waiting, asked_us, error)
             return 0
-        self._count(transact(self._engine, self._settle, conversation_id, platform, asked_us))
+        self._count(transact(self.engine, self._settle, conversation_id, platform, asked_us))
         return 1
 
     def _wait(
         self, waiting: Sequence[PendingEvent], asked_us: int, error: RetryLaterError | PlatformRefusedError
     ) -> None:
         """Ask about a conversation again later; while nothing at all can be asked, have the lane sleep."""
-        now, delay = self._clock.monotonic(), 0.0
+        now, delay = self.clock.monotonic(), 0.0
         if isinstance(error, PlatformBusyError):
             self._resume_at, self._patient_until = now + error.delay, now + PATIENT_SECONDS
         elif isinstance(error, RetryLaterError):
@@ -147,11 +148,11 @@ class Verifier:
             delay = REFUSED_SECONDS
         if not isinstance(error, PlatformBusyError):
             logger().warning("routing_updates_wait", reason=str(error), updates=len(waiting))
-        transact(self._engine, self._put_off, waiting, delay)
+        transact(self.engine, self._put_off, waiting, delay)
 
     def _put_off(self, connection: Connection, waiting: Iterable[PendingEvent], delay: float) -> None:
         """Ask about updates again after a delay, or look at them when they end."""
-        next_us = self._clock.now_us() + round(delay * 1_000_000)
+        next_us = self.clock.now_us() + round(delay * 1_000_000)
         for update in waiting:
             updates.ask_again(connection, update, min(next_us, update.since_us + self._end_us))
 
@@ -165,6 +166,7 @@ class Verifier:
             self._put_off(connection, waiting, 0.0)
             return []
         confirmed, decisions = [], []
+        applies = self.applies_unverified or self.states is None
         for pending in waiting:
             age = (asked_us - pending.since_us) / 1_000_000
             verdict = verify(pending, platform, age)
@@ -172,30 +174,31 @@ class Verifier:
             if verdict is Verdict.CONFIRMED:
                 if pending.platform_status is not None:
                     # Contradicted at first: the API is behind its own notifications.
-                    self._patient_until = self._clock.monotonic() + PATIENT_SECONDS
+                    self._patient_until = self.clock.monotonic() + PATIENT_SECONDS
                 confirmed.append(replace(update, verified=update.routing_status in AGREES or None))
             elif verdict is Verdict.CONTRADICTED:
                 decisions.append(Decision(replace(update, verified=False), SUPERSEDED))
-            elif verdict is Verdict.TOO_LATE and not self._applies:
+            elif verdict is Verdict.TOO_LATE and not applies:
                 decisions.append(Decision(update, UNDECIDED))
             elif age >= 0:
                 # One that came while the platform was asked is due already.
                 self._put_off(connection, [update], seconds_until_next_ask(age))
-        return conversations.apply(connection, rows[0], confirmed, decisions, self._clock.now_us())
+        return conversations.apply(connection, rows[0], confirmed, decisions, self.clock.now_us())
 
     def _end(self, ids: Sequence[str]) -> None:
         """End the overdue updates of conversations."""
-        self._count(transact(self._engine, self._end_some, ids))
+        self._count(transact(self.engine, self._end_some, ids))
 
     def _end_some(self, connection: Connection, ids: Sequence[str]) -> list[Decision]:
-        now_us = self._clock.now_us()
-        verified = None if self._states is None else False
+        now_us = self.clock.now_us()
+        verified = None if self.states is None else False
+        applies = self.applies_unverified or self.states is None
         decisions = []
         for row in conversations.lock(connection, ids):
             waiting = updates.read_unanswered(connection, row.conversation_id)
             overdue = [update for update in waiting if update.since_us <= now_us - self._end_us]
-            applied = [replace(update, verified=verified) for update in overdue if self._applies]
-            given_up = [Decision(update, UNDECIDED) for update in overdue if not self._applies]
+            applied = [replace(update, verified=verified) for update in overdue if applies]
+            given_up = [Decision(update, UNDECIDED) for update in overdue if not applies]
             decisions += conversations.apply(connection, row, applied, given_up, now_us)
         return decisions
 

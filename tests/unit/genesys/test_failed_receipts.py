@@ -12,7 +12,7 @@ from messaging.errors import RetryLaterError
 from workers.db.engine import make_engine
 from workers.db.models import event_payloads, failed_receipts, metadata
 from workers.genesys import FailedReceipts, PlatformRefusedError, PlatformUnavailableError
-from workers.genesys.failed_receipts import parse_failed_message
+from workers.genesys.failed_receipts import make_receipt
 from workers.parsing import moment_of
 
 BODY = (Path(__file__).parents[2] / "payloads" / "genesys" / "text.json").read_bytes()
@@ -148,8 +148,11 @@ def rename(engine, old, new):
         connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
 
 
-def parse(**changes):
-    return parse_failed_message(json.dumps(TEXT | changes).encode())
+NOW = datetime(2025, 6, 10, 21, 3, 5, 427_123, tzinfo=UTC)
+
+
+def receipt_of(status=422, reason="422", **changes):
+    return make_receipt(json.dumps(TEXT | changes).encode(), status, reason, NOW)
 
 
 @pytest.mark.parametrize(
@@ -163,12 +166,12 @@ def parse(**changes):
     ],
 )
 def test_a_body_without_an_agents_message_has_none(changes):
-    assert parse(**changes) is None
+    assert receipt_of(**changes) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"eventType":"x"}'])
 def test_a_body_of_another_kind_has_none(body):
-    assert parse_failed_message(body) is None
+    assert make_receipt(body, 422, "422", NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -181,22 +184,17 @@ def test_a_body_of_another_kind_has_none(body):
     ],
 )
 def test_the_receipt_has_the_platforms_code_of_the_reason(status, reason, code):
-    receipt = parse().make_receipt(status, reason, datetime(2025, 6, 10, 21, 3, 5, 427_123, tzinfo=UTC))
-
+    _, receipt = receipt_of(status, reason)
     assert [given["code"] for given in receipt["reasons"]] == [code]
     assert receipt["channel"]["time"] == "2025-06-10T21:03:05.427Z"
 
 
 def test_the_recipients_name_does_not_go_back():
-    channel = TEXT["channel"] | {"to": {"id": "c", "idType": "Email", "nickname": "Jane"}}
-
-    assert parse(channel=channel).make_receipt(422, "422", datetime.now(tz=UTC))["channel"]["to"] == {
-        "id": "c",
-        "idType": "Email",
-    }
+    to = {"id": "c", "idType": "Email", "nickname": "Jane"}
+    _, receipt = receipt_of(channel=TEXT["channel"] | {"to": to})
+    assert receipt["channel"]["to"] == {"id": "c", "idType": "Email"}
 
 
 def test_an_integration_id_cannot_change_the_path():
-    assert parse(channel=TEXT["channel"] | {"id": "../x"}).path.startswith(
-        "/api/v2/conversations/messages/..%2Fx/"
-    )
+    path, _ = receipt_of(channel=TEXT["channel"] | {"id": "../x"})
+    assert path.startswith("/api/v2/conversations/messages/..%2Fx/")

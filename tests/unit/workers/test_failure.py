@@ -1,3 +1,5 @@
+from math import inf, nan
+
 import pytest
 
 from messaging.errors import RejectedEventError
@@ -21,7 +23,10 @@ def test_delays_grow_until_the_attempts_are_used_up(attempt, attempts, delay):
     assert choose_delay(FAILED, attempt, attempts) == delay
 
 
-@pytest.mark.parametrize(("asked", "given"), [(30.0, 30.0), (0.0, 0.0), (-1.0, 0.0), (1e9, 300.0)])
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [(30.0, 30.0), (0.0, 0.0), (-1.0, 0.0), (1e9, 300.0), (None, 1.0), ("60", 1.0), (nan, 1.0), (inf, 1.0)],
+)
 def test_a_handler_gets_the_delay_that_it_asks_for_within_bounds(asked, given):
     error = HandlerFailedError("a:b", "RetryLaterError", delay=asked)
 

@@ -9,7 +9,7 @@ from messaging.consuming import Delivery
 from messaging.envelope import Envelope
 from messaging.errors import ConfigurationError
 from workers.filters import check_filter
-from workers.intake.outcome import Parsed, Refused
+from workers.intake.outcome import Parsed
 from workers.intake.reading import PREFETCH_STEP, Reader
 from workers.parsing import CONVERSATION_NEW
 from workers.settings import IntakeSettings
@@ -68,22 +68,6 @@ def test_a_delivery_that_may_do_harm_is_not_parsed_early(reader, sign):
     reader.expect([replace(delivered(1), **sign)])
 
     assert not reader.prefetch()
-
-
-def test_a_prefetched_delivery_that_cannot_be_parsed_is_refused_in_its_turn(reader):
-    delivery = replace(delivered(1), envelope=Envelope("m", 1, "r", "webhook", b"no JSON"))
-    reader.expect([delivery])
-    assert reader.prefetch()
-
-    assert isinstance(reader.read_all([delivery])[0], Refused)
-
-
-def test_deliveries_prefetched_on_a_lost_connection_are_dropped(reader):
-    reader.expect([delivered(number) for number in range(PREFETCH_STEP)])
-    reader.prefetch()
-
-    assert len(reader.read_all([delivered(1)])) == 1
-    assert not reader._prefetched
 
 
 @pytest.mark.parametrize(

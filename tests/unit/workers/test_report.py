@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from workers.intake.dispatch import Dispatched
-from workers.intake.report import log_events
+from workers.intake.outcome import log_events
 from workers.parsing import ClaimedEvent
 
 
@@ -37,10 +37,3 @@ def test_each_event_is_told_as_processed_skipped_or_known(lines_at):
     log_events([new, skipped, known], dispatched)
     told = [(entry["message_id"], entry["outcome"], entry["reason"]) for entry in entries]
     assert told == [("new", "processed", None), ("skipped", "skipped", "typing"), ("known", "known", None)]
-
-
-def test_a_busy_worker_writes_no_line_for_each(lines_at):
-    entries = lines_at("info")
-    new = arrival("new")
-    log_events([new], Dispatched([ClaimedEvent(1, new)], {}, conflicts=0))
-    assert entries == []

@@ -15,6 +15,7 @@ from workers.parsing.dialects.genesys import read_genesys_events
 from workers.parsing.dialects.guide import read_guide_event
 from workers.parsing.drift import DriftNotes
 from workers.parsing.events import Event
+from workers.parsing.json_body import parse_body
 from workers.parsing.schema_reader import LenientSchema
 
 ANYTHING: Final = "anything"
@@ -27,14 +28,26 @@ Fields: TypeAlias = "dict[str, Fields] | list[Fields] | str"
 """An object's fields by name, the one form of a list's members, ANYTHING, or VALUE."""
 
 
+def read_body(body: bytes, notes: DriftNotes, event_types: AbstractSet[str]) -> tuple[Event, ...]:
+    """Parse a raw body: one event, or in the native dialect one for each kind in a list of events.
+
+    The notes collect unknown names and values; the event types are those that have a handler.
+
+    Raises:
+        RejectedEventError: It is not a JSON object, or type, conversation or time is missing or malformed.
+    """
+    payload = parse_body(body)
+    try:
+        return read_events(payload, notes, event_types)
+    except RecursionError:
+        # Writing JSON goes a little deeper into the stack than reading it.
+        raise RejectedEventError("too_deep", "body: nested too deeply") from None
+
+
 def read_events(
     payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]
 ) -> tuple[Event, ...]:
-    """Choose the dialect by the payload's shape and read its events, nearly always one.
-
-    Raises:
-        RejectedEventError: Its type, conversation or time is missing or malformed.
-    """
+    """Choose the dialect by the payload's shape and read its events, nearly always one."""
     if "eventType" in payload:
         return (read_guide_event(payload, notes, event_types),)
     if "type" in payload:

@@ -83,12 +83,7 @@ BODY: Final = DetailEventSchema("detail.eventBody")
 
 
 def read_detail_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
-    """Parse one detail event.
-
-    Raises:
-        RejectedEventError: It is not one of a conversation, or its conversation or time is missing or
-            malformed.
-    """
+    """Parse one detail event."""
     detail = payload.get("detail", payload)
     body = detail.get("eventBody") if isinstance(detail, dict) else None
     if not isinstance(body, dict):

@@ -108,9 +108,6 @@ def read_genesys_events(
     """Parse one native body: one event, or one for each kind in its list of events.
 
     A kind without a handler becomes an event too, if another in the list has one.
-
-    Raises:
-        RejectedEventError: No type has a handler, or its conversation or time is missing or malformed.
     """
     kinds = _read_kinds(payload)
     known = event_types & set(kinds.values())

@@ -89,11 +89,7 @@ ROUTING: Final = RoutingSchema("routing")
 
 
 def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
-    """Parse one event of the guide's envelope.
-
-    Raises:
-        RejectedEventError: The type has no handler, or the conversation or time is missing or malformed.
-    """
+    """Parse one event of the guide's envelope."""
     event_type = payload["eventType"]
     if not isinstance(event_type, str):
         raise RejectedEventError("invalid_field", "eventType: is not a text")

@@ -65,13 +65,6 @@ def test_a_destination_gets_its_event_types_from_its_registration_on(stand):
     assert stand.query("SELECT count(*) FROM outbox") == [(5,)]
 
 
-def test_without_a_destination_the_outbox_grows_and_no_delivery_waits(stand):
-    stand.intake(deliver(said("a")))
-    stand.settle()
-    assert stand.query("SELECT count(*) FROM outbox") == [(2,)]
-    assert stand.query("SELECT count(*) FROM deliveries") == [(0,)]
-
-
 def test_a_failed_delivery_is_retried_under_its_id_while_its_conversation_waits(stand):
     fails = iter([503, 500, 429, 408])
     stand.inbox.fault_for = lambda told: (

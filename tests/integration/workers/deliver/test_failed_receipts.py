@@ -105,40 +105,6 @@ def test_a_receipt_that_may_have_arrived_is_not_sent_again(give_up, receipts, or
     assert query(OUTCOMES) == [("content", "unknown", 1)]
 
 
-FAILING_LOGINS = [("<html>busy</html>", 503), ("{}", 429), ('{"error": "invalid_request"}', 400)]
-
-
-def met_a_limit(organisation):
-    organisation.inject_fault(Fault(429, retry_after=1))
-
-
-@pytest.mark.parametrize(
-    "fail",
-    [
-        met_a_limit,
-        *(
-            pytest.param(
-                lambda organisation, answer=answer: organisation.login_answers.append(answer),
-                id=f"login-{answer[1]}",
-            )
-            for answer in FAILING_LOGINS
-        ),
-    ],
-)
-def test_a_receipt_that_was_not_taken_is_sent_later(give_up, receipts, organisation, query, engine, fail):  # noqa: PLR0917  # fixtures
-    give_up(receipts, TEXT)
-    fail(organisation)
-
-    assert receipts.send_failed_receipts() == 1
-    [(_, outcome, attempts)] = query(OUTCOMES)
-    assert outcome is None
-    make_due(engine)
-    receipts.send_failed_receipts()
-
-    assert len(organisation.receipts) == 1
-    assert query(OUTCOMES) == [("content", "sent", attempts + 1)]
-
-
 def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, platform_url, organisation, query):
     settings = GenesysSettings(platform_url, platform_url, "client", "constructed-client-secret")
     budget = RequestBudget(engine, "client", 300, SystemClock())
@@ -149,17 +115,6 @@ def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, platform_url,
     for _ in range(MAX_ATTEMPTS + 1):
         make_due(engine)
         assert receipts.send_failed_receipts() == 1
-    assert query(OUTCOMES) == [("content", None, 0)]
-
-
-def test_a_receipt_waits_for_a_platform_that_cannot_be_reached(
-    give_up, engine, organisation, receipts, query
-):
-    unreachable = receipts_to(engine, f"http://{LOOPBACK}:{free_port()}")
-    give_up(unreachable, TEXT)
-
-    assert unreachable.send_failed_receipts() == 1
-
     assert query(OUTCOMES) == [("content", None, 0)]
 
 
@@ -179,7 +134,7 @@ def test_a_revoked_token_is_renewed_before_the_next_attempt(give_up, receipts, o
 def test_a_receipt_that_an_ended_process_began_is_unknown(give_up, receipts, organisation, engine, query):
     give_up(receipts, TEXT)
     execute(engine, "UPDATE failed_receipts SET begun_at = due_at")
-    later = FailedReceipts(engine, LaterClock(), {"content"}, receipts._client)
+    later = FailedReceipts(engine, LaterClock(), {"content"}, receipts.client)
 
     assert later.send_failed_receipts() == 0
 

@@ -235,16 +235,6 @@ def test_every_processed_body_is_kept_byte_for_byte(intake, query):
     assert sorted(bytes(body) for (body,) in kept) == sorted(bodies)
 
 
-def test_a_body_is_kept_beside_its_own_event(intake, query):
-    deliveries = [deliver(said(f"message {number}" * number, after_ms=number)) for number in range(1, 60)]
-    intake(*deliveries)
-
-    for digest, body in query(
-        "SELECT body_sha256, body FROM event_payloads JOIN processed_events ON id = event_id"
-    ):
-        assert hashlib.sha256(body).digest() == bytes(digest)
-
-
 def test_a_handler_is_given_the_whole_payload(engine, handlers, query):
     given = []
     handlers[CONVERSATION_MESSAGE] = (lambda _connection, events, _now_us: given.extend(events),)
@@ -262,18 +252,6 @@ def test_a_receipt_keeps_its_reasons(intake, query):
     [(reasons,)] = query("SELECT reasons FROM message_receipts")
 
     assert json.loads(reasons) == receipt["reasons"]
-
-
-@pytest.mark.parametrize("words", ["a\x00b", "half \ud800 of a pair", "\x00"])
-def test_characters_that_no_database_stores_are_replaced_where_they_are_read(intake, query, words):
-    body = said(words, note=words, routing={"queueId": words}, channel={"externalId": words})
-    body["message"] |= {"direction": words, "content": [{"text": words}]}
-
-    assert intake(deliver(body)) == frozenset()
-
-    [(text, content)] = query("SELECT text, content FROM conversation_messages")
-    assert text == words.replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
-    assert json.loads(content) == [{"text": words}]
 
 
 def test_each_kind_of_a_list_of_events_is_recorded_and_only_the_known_takes_effect(intake, query):

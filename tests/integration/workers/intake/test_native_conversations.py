@@ -101,13 +101,6 @@ def test_an_event_of_another_medium_is_recorded_and_makes_no_conversation(counti
     assert query("SELECT event_count FROM conversations") == [(1,)]
 
 
-def test_a_batch_of_other_media_alone_is_recorded(counting, query):
-    settlement = counting(deliver(payload_of("eventbridge/customer-start-chat")))
-
-    assert not settlement.rejected
-    assert query("SELECT count(*) FROM conversations") == [(0,)]
-
-
 def test_typing_is_counted_by_day_and_not_stored(counting, query):
     settlements = [counting(deliver(payload_of("genesys/typing"))) for _ in range(3)]
 

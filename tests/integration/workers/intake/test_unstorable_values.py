@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from messaging import topology
-from messaging.errors import RejectedEventError, RetryLaterError
+from messaging.errors import RejectedEventError
 from tests.integration.workers.consuming import depth, processor, wait_until
 from tests.integration.workers.events import deliver, said
 from workers.parsing import CONVERSATION_MESSAGE
@@ -56,17 +56,6 @@ def test_a_refusal_with_any_code_and_reason_is_recorded(engine, handlers, query,
     assert rejected == {bad.tag}
     assert query("SELECT message_id FROM dead_letters") == [(bad.envelope.message_id,)]
     assert query("SELECT count(*) FROM processed_events") == [(2,)]
-
-
-@pytest.mark.parametrize("delay", [None, "60", float("nan"), float("inf"), -1.0])
-def test_a_handler_that_asks_for_any_delay_delays_nothing_else(engine, handlers, query, delay):
-    bad = deliver(said("bad"))
-    rejected = processor(engine, refusing(handlers, RetryLaterError("later", delay)))(
-        bad, deliver(said("good", after_ms=1))
-    )
-
-    assert rejected == {bad.tag}
-    assert query("SELECT count(*) FROM processed_events") == [(1,)]
 
 
 def test_a_record_that_the_database_refuses_is_replaced_by_a_minimal_one(engine, intake, query):

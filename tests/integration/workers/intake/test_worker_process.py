@@ -41,14 +41,7 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(start, publish, count
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("OM_AMQP_URL", ""),
-        ("OM_DATABASE_URL", "nonsense"),
-        ("OM_BATCH_EVENTS", "none"),
-        ("OM_AMQP_URL", "x"),
-        ("OM_LOG_LEVEL", "loud"),
-    ],
+    ("name", "value"), [("OM_AMQP_URL", "x"), ("OM_DATABASE_URL", "nonsense"), ("OM_LOG_LEVEL", "loud")]
 )
 def test_a_malformed_setting_refuses_to_start_with_78_and_names_the_variable(start, tmp_path, name, value):
     worker = start(**{name: value})

@@ -27,8 +27,6 @@ def test_a_platform_that_fails_leaves_the_comparison_where_it_was(started, organ
     "answer",
     [
         ("<html>busy</html>", 503),
-        ('{"code": "too.many.requests"}', 429),
-        ("<html>a proxy's</html>", 200),
         ('{"error": "invalid_request"}', 400),
     ],
 )
@@ -75,39 +73,6 @@ def test_a_conversation_of_another_division_holds_up_no_other(  # noqa: PLR0917 
     run(started)
     assert depth(channel) == 7
     assert query(states) == []
-
-
-def test_a_conversation_that_never_has_an_answer_holds_up_no_other(  # noqa: PLR0917  # fixtures
-    started, organisation, channel, query, clock, fail
-):
-    for number in range(7):
-        organisation.history.record(native(number, conversation=f"c-{number}", after_s=-300))
-    fail({"c-2": Fault(504), "c-6/messages/bulk": Fault(500)})
-    run_patiently(started)
-    assert depth(channel) == 5
-    last = "SELECT conversations, passed_over, finished_at IS NULL FROM reconciliations_v1 ORDER BY id DESC"
-    assert query(f"{last} LIMIT 1") == [(5, 2, False)]
-    clock.ahead_us = HOUR_US // 2
-    # All of it fails: nothing is passed over.
-    organisation.history.record(native(8, conversation="c-8", after_s=-300))
-    assert started.reconcile()
-    fail({"": Fault(503)})
-    run_patiently(started)
-    read = "SELECT conversations, passed_over FROM reconciliations ORDER BY id DESC LIMIT 1"
-    assert query(read) == [(0, 0)]
-    fail({})
-    run(started)
-    assert depth(channel) == 8
-
-
-def run_patiently(reconciler):
-    """Take steps until nothing is to do, or the platform has been away for long."""
-    for _ in range(50):
-        try:
-            if not reconciler.reconcile():
-                return
-        except RetryLaterError:
-            pass
 
 
 @pytest.mark.parametrize("refuses", [False, True])
