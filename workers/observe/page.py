@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as Redirection
 
 from messaging.host_header import refuse_foreign_hosts
 from workers.observe.collector import ServiceCollector
-from workers.observe.overview import Probes, build_state
+from workers.observe.status import Probes, build_state
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",

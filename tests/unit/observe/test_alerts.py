@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.observe.alerts import RULES, STANDSTILL_EVENTS, find_alerts
+from workers.observe.status.alerts import RULES, STANDSTILL_EVENTS, find_alerts
 
 PROMETHEUS_RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "open-messaging.rules.yml"
 

@@ -8,9 +8,9 @@ from messaging.errors import ConfigurationError, RetryLaterError
 from workers.bootstrap import run_observe
 from workers.db.engine import make_engine
 from workers.observe import ObserveSettings, Probe, Probes, open_probes
-from workers.observe.activity import Activity
 from workers.observe.collector import find_missing
-from workers.observe.overview import build_state
+from workers.observe.status.activity import Activity
+from workers.observe.status.overview import build_state
 
 HERE = socket.gethostname()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers import ensure_prometheus
-from workers.observe.alerts import NEXT_COMMANDS
 from workers.observe.page import render_runbook
+from workers.observe.status.alerts import NEXT_COMMANDS
 
 ROOT = Path(__file__).parents[4]
 RULES = ROOT / "deploy" / "prometheus" / "open-messaging.rules.yml"

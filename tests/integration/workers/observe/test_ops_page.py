@@ -22,7 +22,7 @@ from workers.db.models import (
 )
 from workers.db.stats import record_worker_report
 from workers.observe import ActivityReader, Probe, Probes, make_app, page, read_metrics
-from workers.observe.alerts import NEXT_COMMANDS
+from workers.observe.status.alerts import NEXT_COMMANDS
 
 SCREEN = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}

@@ -15,13 +15,13 @@ from messaging.management import QueueDepths
 from messaging.topology import EVENTS_QUEUE, QUEUES
 from workers.db.canary import read_newest_canary
 from workers.db.engine import DatabaseClock
-from workers.observe.activity import Activity, ActivityReader
-from workers.observe.alerts import BAD, WAIT, Alert, Samples, find_alerts
 from workers.observe.canary import CanarySender
 from workers.observe.collector import find_missing, read_metrics
 from workers.observe.probe import Probe, Reading, check_broker, read_depths, read_edge_health
 from workers.observe.settings import ObserveSettings
-from workers.observe.summary import DOWN, NONE, UNKNOWN, UP, summarise
+from workers.observe.status.activity import Activity, ActivityReader
+from workers.observe.status.alerts import BAD, WAIT, Alert, Samples, find_alerts
+from workers.observe.status.summary import DOWN, NONE, UNKNOWN, UP, summarise
 
 PAGE_SECONDS: Final = 2.5
 """How long the page waits for a part before it shows the last answer."""

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Any, Final
 
-from workers.observe.alerts import Samples, select_values
 from workers.observe.collector import WORKER_UP
+from workers.observe.status.alerts import Samples, select_values
 
 UP: Final = "up"
 DOWN: Final = "down"
