@@ -8,7 +8,6 @@ from flask import Flask, Response, jsonify, redirect, request, send_from_directo
 from markdown_it import MarkdownIt
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.wrappers import Response as Redirection
 
 from messaging.host_header import refuse_foreign_hosts
 from workers.observe.collector import ServiceCollector
@@ -37,41 +36,22 @@ def make_app(probes: Probes) -> Flask:
     mounted = DispatcherMiddleware(app.wsgi_app, {"/metrics": make_wsgi_app(registry)})
     app.wsgi_app = refuse_foreign_hosts(mounted)  # type: ignore[assignment,method-assign]  # as Flask documents it
 
-    @app.get("/")
-    def start() -> Redirection:
-        """Redirect to the page."""
-        return redirect("/ops")
-
-    @app.get("/ops")
-    def page() -> Response:
-        """Return the page itself."""
-        return app.send_static_file("ops.html")
-
-    @app.get("/ops/state")
-    def state() -> Response:
-        """Return everything that the page shows."""
-        return jsonify(build_state(probes))
-
-    @app.get("/runbook")
-    def runbook() -> str:
-        """Return docs/runbook.md as a page."""
-        return render_runbook(RUNBOOK.read_text(encoding="utf-8"))
-
-    @app.get("/docs/", defaults={"path": "index.html"})
-    @app.get("/docs/<path:path>")
-    def documentation(path: str) -> Response:
-        """Return a file of the documentation."""
-        return send_from_directory(SITE, path)
-
-    @app.after_request
-    def protect(response: Response) -> Response:
-        """Let the page load nothing from elsewhere, and let no cache keep it."""
-        response.headers.update(HEADERS)
-        if request.path.startswith("/docs/"):
-            response.headers["Content-Security-Policy"] = SITE_POLICY
-        return response
-
+    app.add_url_rule("/", "start", lambda: redirect("/ops"))
+    app.add_url_rule("/ops", "page", lambda: app.send_static_file("ops.html"))
+    app.add_url_rule("/ops/state", "state", lambda: jsonify(build_state(probes)))
+    app.add_url_rule("/runbook", "runbook", lambda: render_runbook(RUNBOOK.read_text(encoding="utf-8")))
+    app.add_url_rule("/docs/", "start_of_docs", lambda: send_from_directory(SITE, "index.html"))
+    app.add_url_rule("/docs/<path:path>", "docs", lambda path: send_from_directory(SITE, path))
+    app.after_request(_protect)
     return app
+
+
+def _protect(response: Response) -> Response:
+    """Let a page load nothing from elsewhere, and let no cache keep it."""
+    response.headers.update(HEADERS)
+    if request.path.startswith("/docs/"):
+        response.headers["Content-Security-Policy"] = SITE_POLICY
+    return response
 
 
 def render_runbook(markdown: str) -> str:

@@ -32,15 +32,13 @@ BUSY_WEBHOOKS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The parts of the service that the page asks.
+    """The parts of the service that the page asks; None for a part that is not configured.
 
     Args:
-        metrics: The database's metrics.
-        activity: What happened lately, from the database.
         broker: A connection to the broker; the answer is not used.
-        depths: The queues' depths, from the management API; None if it is not configured.
-        edge: The health report of the edge on this host; None if its socket file cannot be asked.
-        canary: Sends events of our own; None if OM_CANARY_URL is not set.
+        depths: The queues' depths, from the management API.
+        edge: The health report of the edge on this host; a socket file cannot be asked.
+        canary: Sends events of our own.
     """
 
     metrics: Probe[list[Metric]]
