@@ -22,5 +22,6 @@ from workers.parsing.events import (
     Event,
     replay_event,
 )
+from workers.parsing.idempotency import literal_key
 from workers.parsing.json_body import parse_body, read_identifiers
-from workers.parsing.timestamps import microseconds_of, moment_of
+from workers.parsing.timestamps import microseconds_of, moment_of, parse_timestamp

@@ -20,7 +20,12 @@ MAX_PART = 40
 
 def guide_key(conversation_id: str, occurred_at_us: int, kind: str, discriminator: str) -> str:
     """Return the key of an event of the guide's envelope; all spellings of one instant give the same key."""
-    return f"{conversation_id}:{canonical_text(occurred_at_us)}:{kind}:{discriminator}"
+    return f"{literal_key(conversation_id, occurred_at_us)}:{kind}:{discriminator}"
+
+
+def literal_key(conversation_id: str, occurred_at_us: int) -> str:
+    """Return the guide's own key, with the time in one spelling; the event's key here begins with it."""
+    return f"{conversation_id}:{canonical_text(occurred_at_us)}"
 
 
 def genesys_key(integration: str | None, direction: str | None, kind: str, discriminator: str) -> str:

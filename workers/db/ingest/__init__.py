@@ -1,6 +1,13 @@
 """Record what arrives: events, bodies, conversations, the outbox, drift and dead letters."""
 
-from workers.db.ingest.claims import claim, count_unstored, keep_payloads, mark_skipped, record_duplicates
+from workers.db.ingest.claims import (
+    claim,
+    count_unstored,
+    import_keys,
+    keep_payloads,
+    mark_skipped,
+    record_duplicates,
+)
 from workers.db.ingest.dead_letter_records import DeadLetter, make_minimal, make_storable, record_dead_letters
 from workers.db.ingest.drift_records import accept_drift, read_drift, record_drift
 from workers.db.ingest.entering import WindowBounds, enter_conversations

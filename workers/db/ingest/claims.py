@@ -10,12 +10,15 @@ from sqlalchemy import Connection
 
 from workers.db.engine import INTEGER, BulkStatement, column_kinds, insert_into
 from workers.db.models import duplicate_events, event_payloads, processed_events, unstored_events
-from workers.parsing import Arrival, ClaimedEvent, replay_event
+from workers.parsing import GUIDE, Arrival, ClaimedEvent, literal_key, replay_event
 
 DAY_US: Final = 86_400_000_000
 
 FIRST_TIME: Final = "first_time"
 """Skip reason of a replay that must take effect again, if its event had not taken effect before."""
+
+IMPORTED: Final = "imported"
+"""Skip reason of an event that took effect in the guide's own code: `omctl import-keys`."""
 
 _COLUMNS: Final = {
     "idempotency_key": "event.idempotency_key",
@@ -33,14 +36,21 @@ _COLUMNS: Final = {
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 
-# The conflict target is named, because without it every other violation would be ignored as well, and an
-# event lost with it.
+# An imported key is `conversation:time`, the beginning of the key of each event that it stands for; the time
+# has 27 characters. The conflict target is named, because without it every other violation would be ignored
+# as well, and an event lost with it.
 _CLAIM: Final = insert_into(
     processed_events,
     (*_COLUMNS, "deliveries", "last_delivered_at", "processed_at"),
-    "ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key",
+    """
+    ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key, EXISTS (
+        SELECT 1 FROM processed_events AS imported WHERE imported.idempotency_key
+            = substr(processed_events.idempotency_key, 1, length(processed_events.conversation_id) + 28))
+    """,
     outcome="'processed'",
 )
+# Message id, source, dialect, digest, request id, deliveries, time of the last copy.
+_IMPORTED_FIELDS: Final = (IMPORTED, IMPORTED, GUIDE, bytes(32).hex(), None, 1, None)
 _KEEP_PAYLOAD: Final = insert_into(event_payloads, ("event_id", "stored_at", "body"))
 _SKIP: Final = BulkStatement(
     """
@@ -145,7 +155,11 @@ def _claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> 
         (*_get_values(first[key]), 1 + copies[key], now_us if copies[key] else None, now_us)
         for key in sorted(first)
     ]
-    event_ids = {key: event_id for event_id, key in _CLAIM.execute(connection, rows)}
+    event_ids: dict[str, int] = {}
+    for event_id, key, is_imported in _CLAIM.execute(connection, rows):
+        event_ids[key] = event_id
+        if is_imported and not first[key].generation:
+            first[key] = replace(first[key], event=replace(first[key].event, skip=IMPORTED))
     new = [ClaimedEvent(event_ids[key], arrival) for key, arrival in first.items() if key in event_ids]
     known = [
         arrival
@@ -154,6 +168,25 @@ def _claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> 
         for arrival in [kept] * (1 + copies[key])
     ]
     return Claims(new, [*known, *conflicts])
+
+
+def import_keys(connection: Connection, keys: Iterable[tuple[str, int]], now_us: int) -> int:
+    """Record that events took effect elsewhere, by conversation and microseconds; return how many are new."""
+    rows = [
+        (
+            literal_key(conversation_id, at_us),
+            conversation_id,
+            IMPORTED,
+            at_us,
+            now_us,
+            *_IMPORTED_FIELDS,
+            now_us,
+        )
+        for conversation_id, at_us in sorted(set(keys))
+    ]
+    event_ids = [event_id for event_id, *_ in _CLAIM.execute(connection, rows)]
+    mark_skipped(connection, dict.fromkeys(event_ids, IMPORTED))
+    return len(event_ids)
 
 
 def keep_payloads(connection: Connection, claimed: Iterable[ClaimedEvent], now_us: int) -> None:

@@ -1,0 +1,74 @@
+"""The cutover from the guide's own code: its keys are imported, and no event takes effect twice."""
+
+import json
+
+from click.testing import CliRunner
+
+from omctl.repair.import_keys import import_keys
+from tests.integration.workers.events import deliver, said
+
+TOLD = "SELECT conversation_id, outcome, reason FROM processed_events WHERE source = 'webhook' ORDER BY idempotency_key"
+
+
+class Cache(dict):
+    """The cache of the guide's code, with its own method names."""
+
+    def exists(self, key):
+        return key in self
+
+    def set(self, key, value, ttl):
+        self[key] = (value, ttl)
+
+
+def guide_consumer(payload, cache, process_conversation_event):
+    """Consume one event with the guide's sample as it stands, but for the log line."""
+    composite_key = f"{payload['conversationId']}:{payload['timestamp']}"
+    if cache.exists(composite_key):
+        return
+    process_conversation_event(payload)
+    cache.set(composite_key, "processed", ttl=2592000)
+
+
+def run(database_url, tmp_path, lines, *arguments):
+    file = tmp_path / "keys.txt"
+    file.write_text("".join(f"{line}\n" for line in lines))
+    arguments = [str(file), "--json", *arguments]
+    result = CliRunner().invoke(import_keys, arguments, env={"OM_DATABASE_URL": database_url})
+    return result.exit_code, json.loads(result.output)
+
+
+def test_a_cutover_gives_each_event_one_effect(engine, intake, query, tmp_path):
+    cache, effects = Cache(), []
+    before = [said(f"before {number}", conversation=f"c-{number}") for number in range(3)]
+    after = [said("after", conversation="c-2", after_ms=9), said("after", conversation="c-9")]
+    for payload in (*before, before[0]):
+        guide_consumer(payload, cache, effects.append)
+    assert effects == before
+
+    url = engine.url.render_as_string(hide_password=False)
+    assert run(url, tmp_path, cache, "--dry-run") == (
+        0, {"keys": 3, "imported": 0, "refused_lines": [], "done": False}
+    )  # fmt: skip
+    assert run(url, tmp_path, cache)[1]["imported"] == 3
+    assert run(url, tmp_path, cache)[1]["imported"] == 0
+    # The platform sends the last events again, and events that the guide's code never had.
+    intake(*[deliver(payload) for payload in (*before, *after)])
+    intake(deliver(before[0]))
+
+    assert query(TOLD) == [
+        *[(payload["conversationId"], "skipped", "imported") for payload in before],
+        *[(payload["conversationId"], "processed", None) for payload in after],
+    ]
+    assert query("SELECT count(*) FROM conversation_messages") == [(2,)]
+
+
+def test_another_spelling_of_the_time_is_the_same_key_and_other_lines_are_refused(
+    engine, intake, query, tmp_path
+):
+    payload = said("Hello", conversation="a:b")
+    time = payload["timestamp"].replace("+00:00", "000Z")
+    url = engine.url.render_as_string(hide_password=False)
+    status, report = run(url, tmp_path, [f'"a:b:{time}"', "session:42", "", "a:2024-13-45T00:00:00Z"])
+    assert (status, report["imported"], report["refused_lines"]) == (1, 1, [2, 4])
+    intake(deliver(payload))
+    assert query(TOLD) == [("a:b", "skipped", "imported")]
