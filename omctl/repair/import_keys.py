@@ -41,9 +41,9 @@ Examples:
 def import_keys(*, file: TextIO, dry_run: bool, as_json: bool) -> None:
     """Import keys of the guide's own code from FILE ("-": standard input).
 
-    Each line is one key, conversationId:timestamp. An event with an imported key is recorded here as skipped (reason imported) and has no effect, whether it
-    comes by webhook or from reconciliation. Keys are kept for OM_RETENTION_DAYS. Importing again adds what is
-    new. Lines that are no keys are reported: exit status 1.
+    Each line is one key, conversationId:timestamp. An event with an imported key is recorded here as skipped
+    (reason imported) and has no effect, whether it comes by webhook or from reconciliation. Keys are kept for
+    OM_RETENTION_DAYS. Importing again adds what is new. Lines that are no keys are reported: exit status 1.
     """
     refused: list[int] = []
     keys = _read(file, refused)

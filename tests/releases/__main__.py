@@ -1,0 +1,57 @@
+"""Record the formats of this version, until it is released: python -m tests.releases."""
+
+import json
+from configparser import ConfigParser
+from contextlib import closing
+from pathlib import Path
+from sqlite3 import connect
+from tempfile import TemporaryDirectory
+
+from messaging.envelope import Envelope, encode_properties
+from messaging.topology import BINDINGS, EXCHANGES, QUEUES
+from webhook_api.journal import encode_header
+from workers.db.migrations import schema
+
+HERE = Path(__file__).parent
+ENVELOPES = (
+    Envelope("0194f6b2-1", 1_732_462_000_000_001, "nginx-4711", "webhook", '{"text": "Grüße"}'.encode()),
+    Envelope("0194f6b2-2", 1_732_462_000_000_002, "0194f6b2-2", "replay:00ff", b"\x00 not JSON"),
+    Envelope("0194f6b2-3", 1_732_462_000_000_003, "", "reconcile", b"{}"),
+)
+
+
+def record(folder):
+    """Write envelopes as bytes, a segment with the same events, the topology, and the tables' DDL."""
+    folder.mkdir(exist_ok=True)
+    events = [
+        (encode_properties(one.message_id, one.received_at_us, one.request_id, one.source), one.body)
+        for one in ENVELOPES
+    ]
+    lines = [
+        {
+            "properties": properties.hex(),
+            "body": body.hex(),
+            "message_id": one.message_id,
+            "received_at_us": one.received_at_us,
+            "request_id": one.request_id,
+            "source": one.source,
+        }
+        for (properties, body), one in zip(events, ENVELOPES, strict=True)
+    ]
+    (folder / "envelopes.json").write_text(json.dumps(lines, indent=1) + "\n")
+    (folder / "segment.bin").write_bytes(
+        b"".join(encode_header(*event) + event[0] + event[1] for event in events)
+    )
+    topology = {"exchanges": EXCHANGES, "queues": QUEUES, "bindings": BINDINGS}
+    (folder / "topology.json").write_text(json.dumps(topology, indent=1) + "\n")
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "events.sqlite3")
+        schema.upgrade(f"sqlite:///{path}")
+        with closing(connect(path)) as connection:
+            (folder / "schema.sql").write_text("\n".join(connection.iterdump()) + "\n")
+
+
+if __name__ == "__main__":
+    setup = ConfigParser()
+    setup.read(HERE.parents[1] / "setup.cfg")
+    record(HERE / setup["metadata"]["version"])
