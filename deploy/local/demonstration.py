@@ -95,7 +95,9 @@ class Demonstration:
         click.echo(f"Sending {EVENTS} events to {url}, except {WITHHELD} that are withheld on purpose")
         policy = RetryPolicy(delay=1.0)
         secret = newest_secret(Environment())
-        endpoint = WebhookEndpoint(url, secret=secret, timeout=policy.timeout, connections=CONNECTIONS)
+        endpoint = WebhookEndpoint(
+            url, secret=secret, timeout=policy.timeout, connections=CONNECTIONS, headers={}
+        )
         posts = self._withheld.filter(list(traffic(demonstration_plan(EVENTS))))
         with Ledger(path) as ledger:
             sender = Sender(endpoint, posts, ledger, policy=policy, rate=PER_SECOND)

@@ -2,10 +2,12 @@
 
 from simulator.demonstration.accounts import Accounts, ReconciliationResult, read_accounts
 from simulator.demonstration.services import (
+    WITHHELD,
     ConversationCounts,
     DemonstrationServices,
+    WithheldEvents,
     count_unfinished,
+    demonstration_plan,
     has_subscriptions,
     read_counts,
 )
-from simulator.demonstration.withheld import WITHHELD, WithheldEvents, demonstration_plan

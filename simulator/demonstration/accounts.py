@@ -16,8 +16,7 @@ from sqlalchemy import create_engine
 from messaging import topology
 from messaging.admin import broker_session, peek
 from simulator.ledger import LedgerRow, read_ledger
-from simulator.records import read_records
-from simulator.settlement import LedgerVerdict, Records, settle
+from simulator.settlement import LedgerVerdict, Records, read_records, settle
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,4 @@
 """The bodies that the platform would post: conversations in both dialects, some of them troublesome."""
 
-from simulator.traffic.event import Post, compact, platform_timestamp
-from simulator.traffic.mutations import SPOILERS
+from simulator.traffic.event import SPOILERS, Post, compact, platform_timestamp
 from simulator.traffic.plan import Dialect, TrafficPlan, longest_span, traffic

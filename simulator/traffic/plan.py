@@ -11,8 +11,18 @@ from itertools import count
 from typing import Final
 
 from simulator.traffic.conversations import guide_conversation, native_conversation
-from simulator.traffic.event import MAX_STEP_MS, ConversationClock, Payload, Post, SimulatedEvent, compact
-from simulator.traffic.mutations import SPOILERS, add_unknown_fields, is_identified, mark_redelivery
+from simulator.traffic.event import (
+    MAX_STEP_MS,
+    SPOILERS,
+    ConversationClock,
+    Payload,
+    Post,
+    SimulatedEvent,
+    add_unknown_fields,
+    compact,
+    is_identified,
+    mark_redelivery,
+)
 
 MAX_DISORDER: Final = 50
 """Places by which a disordered event is delayed: milliseconds at a high rate, seconds at a low one."""

@@ -7,8 +7,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from simulator.ledger import LedgerRow
-from simulator.records import read_records
-from simulator.settlement import settle
+from simulator.settlement import read_records, settle
 from workers.db.engine import make_engine
 from workers.db.models import (
     conversation_messages,

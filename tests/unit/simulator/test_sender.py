@@ -5,9 +5,15 @@ import time
 import pytest
 
 from simulator.ledger import Ledger
-from simulator.sender import RetryPolicy, Sender
-from simulator.sender.endpoint import WebhookResponse, parse_retry_after, retry_delay
-from simulator.sender.sender import Tally, percentile
+from simulator.sender import (
+    RetryPolicy,
+    Sender,
+    Tally,
+    WebhookResponse,
+    parse_retry_after,
+    percentile,
+    retry_delay,
+)
 from simulator.traffic import Post
 
 POSTS = [Post(number, "message", b"%d" % number) for number in range(5)]
