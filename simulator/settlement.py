@@ -1,13 +1,12 @@
 """Compare a sender's ledger with what the service has stored."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, CursorResult, Select, Table, and_, case, func, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, CursorResult, Select, Table, func, select
 
 from simulator.ledger import LedgerRow
 from workers.db.models import (
@@ -24,14 +23,6 @@ from workers.parsing import CONVERSATION_MESSAGE, RECEIPT
 
 FETCH_ROWS: Final = 10_000
 """Rows held at a time: the tables may be larger than memory."""
-
-EXPECTED_COUNTS: Final = {
-    "event_count": "events",
-    "message_count": "messages",
-    "conversation_messages": "messages",
-    "message_receipts": "receipts",
-}
-"""Each count that the workers keep of a conversation, and the events that it must equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +76,6 @@ class LedgerVerdict:
         return " ".join(f"{name}={value}" for name, value in asdict(self).items())
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    bodies: Sequence[LedgerRow]
-    outcomes: Sequence[str]
-    is_dead: bool
-
-    @property
-    def is_answered(self) -> bool:
-        return any(body.answered for body in self.bodies)
-
-    def lost(self, readable: Collection[str]) -> int:
-        """Return 1 if the subject is found nowhere, otherwise the number of its unreadable bodies."""
-        if not self.outcomes and not self.is_dead:
-            return int(self.is_answered)
-        return sum(body.answered and body.body_sha256 not in readable for body in self.bodies)
-
-
 def settle(ledger: Sequence[LedgerRow], records: Records, *, queued: Iterable[str]) -> LedgerVerdict:
     """Compare; the queues must be drained and the journal empty.
 
@@ -110,37 +84,36 @@ def settle(ledger: Sequence[LedgerRow], records: Records, *, queued: Iterable[st
         records: What the tables hold; other senders' bodies are ignored.
         queued: Digests of the bodies in the dead-letter queue, hexadecimal.
     """
-    subjects = _subjects(ledger, records)
-    readable = {*records.kept, *queued}
+    dead, readable = {digest for digest, _ in records.dead_letters}, {*records.kept, *queued}
+    bodies = defaultdict[int | str, list[LedgerRow]](list)
+    for row in ledger:
+        # A malformed body is a subject of its own.
+        bodies[row.body_sha256 if row.event is None else row.event].append(row)
+    totals = Counter[str]()
+    for rows in bodies.values():
+        outcomes = [outcome for row in rows for outcome in records.outcomes.get(row.body_sha256, ())]
+        answered = [row.body_sha256 for row in rows if row.answered]
+        is_dead = any(row.body_sha256 in dead for row in rows)
+        totals["unique"] += bool(answered)
+        totals["processed"] += "processed" in outcomes
+        totals["skipped"] += bool(outcomes) and "processed" not in outcomes
+        totals["dead_lettered"] += is_dead and not outcomes
+        totals["repeated"] += max(0, len(outcomes) - 1)
+        is_found = bool(outcomes) or is_dead
+        totals["lost"] += sum(digest not in readable for digest in answered) if is_found else bool(answered)
+    totals["lost"] += sum(max(0, -value) for value in records.deviations)
+    totals["repeated"] += sum(max(0, value) for value in records.deviations)
     return LedgerVerdict(
         sent=sum(row.attempts for row in ledger),
         answered=sum(row.answered for row in ledger),
-        unique=sum(subject.is_answered for subject in subjects),
-        processed=sum("processed" in subject.outcomes for subject in subjects),
-        skipped=sum(bool(one.outcomes) and "processed" not in one.outcomes for one in subjects),
-        dead_lettered=sum(subject.is_dead and not subject.outcomes for subject in subjects),
         conflicts=sum(row.answered and row.body_sha256 in records.conflicts for row in ledger),
-        lost=sum(subject.lost(readable) for subject in subjects)
-        + sum(max(0, -value) for value in records.deviations),
-        repeated=sum(max(0, len(subject.outcomes) - 1) for subject in subjects)
-        + sum(max(0, value) for value in records.deviations),
+        unique=totals["unique"],
+        processed=totals["processed"],
+        skipped=totals["skipped"],
+        dead_lettered=totals["dead_lettered"],
+        lost=totals["lost"],
+        repeated=totals["repeated"],
     )
-
-
-def _subjects(ledger: Iterable[LedgerRow], records: Records) -> list[_Subject]:
-    """Group the bodies by event; a malformed body is a group of its own."""
-    bodies = defaultdict[int | str, list[LedgerRow]](list)
-    for row in ledger:
-        bodies[row.body_sha256 if row.event is None else row.event].append(row)
-    dead = {digest for digest, _ in records.dead_letters}
-    return [
-        _Subject(
-            rows,
-            [outcome for row in rows for outcome in records.outcomes.get(row.body_sha256, ())],
-            any(row.body_sha256 in dead for row in rows),
-        )
-        for rows in bodies.values()
-    ]
 
 
 def read_records(connection: Connection, digests: Collection[str]) -> Records:
@@ -169,50 +142,35 @@ def _stored(connection: Connection) -> set[str]:
 
 
 def _deviations(connection: Connection, conversation_ids: Collection[str]) -> Iterator[int]:
-    """Yield for each count of these conversations by how much it is too high."""
-    events = _expected_counts().subquery("events")
-    messages = _count_rows(conversation_messages).subquery("messages")
-    receipts = _count_rows(message_receipts).subquery("receipts")
-    conversation_id = events.c.conversation_id
-    query = (
-        select(
-            conversation_id,
-            events.c.events,
-            events.c.messages,
-            events.c.receipts,
-            func.coalesce(conversations.c.event_count, 0).label("event_count"),
-            func.coalesce(conversations.c.message_count, 0).label("message_count"),
-            func.coalesce(messages.c.rows, 0).label("conversation_messages"),
-            func.coalesce(receipts.c.rows, 0).label("message_receipts"),
-        )
-        .outerjoin(conversations, conversations.c.conversation_id == conversation_id)
-        .outerjoin(messages, messages.c.conversation_id == conversation_id)
-        .outerjoin(receipts, receipts.c.conversation_id == conversation_id)
-    )
-    for row in _rows(connection, query).mappings():
-        if row["conversation_id"] in conversation_ids:
-            for counter, expected in EXPECTED_COUNTS.items():
-                yield row[counter] - row[expected]
+    """Yield for each count that the workers keep of these conversations by how much it is too high.
+
+    Events that the event filter rejects belong to no conversation.
+    """
+    kept = {
+        row.conversation_id: (row.event_count, row.message_count)
+        for row in _rows(connection, select(conversations))
+        if row.conversation_id in conversation_ids
+    }
+    stored = [_count_rows(connection, table) for table in (conversation_messages, message_receipts)]
+    events = processed_events.c
+    types = select(events.conversation_id, events.event_type).where(events.reason.is_distinct_from(FILTERED))
+    expected = defaultdict[str, Counter[str]](Counter)
+    for row in _rows(connection, types):
+        if row.conversation_id in conversation_ids:
+            expected[row.conversation_id][row.event_type] += 1
+    for conversation_id in conversation_ids:
+        counts = expected[conversation_id]
+        event_count, message_count = kept.get(conversation_id, (0, 0))
+        yield event_count - counts.total()
+        yield message_count - counts[CONVERSATION_MESSAGE]
+        yield stored[0][conversation_id] - counts[CONVERSATION_MESSAGE]
+        yield stored[1][conversation_id] - counts[RECEIPT]
 
 
-def _expected_counts() -> Select[Any]:
-    """Count the events that belong to each conversation; those that the event filter rejects do not."""
-    table = processed_events.c
-    entered = table.reason.is_distinct_from(FILTERED)
-    return select(
-        table.conversation_id,
-        _count_where(entered).label("events"),
-        _count_where(and_(entered, table.event_type == CONVERSATION_MESSAGE)).label("messages"),
-        _count_where(and_(entered, table.event_type == RECEIPT)).label("receipts"),
-    ).group_by(table.conversation_id)
-
-
-def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.sum(case((condition, 1), else_=0))
-
-
-def _count_rows(table: Table) -> Select[Any]:
-    return select(table.c.conversation_id, func.count().label("rows")).group_by(table.c.conversation_id)
+def _count_rows(connection: Connection, table: Table) -> Counter[str]:
+    column = table.c.conversation_id
+    counts = select(column, func.count().label("rows")).group_by(column)
+    return Counter({row.conversation_id: row.rows for row in _rows(connection, counts)})
 
 
 def _rows(connection: Connection, query: Select[Any]) -> CursorResult[Any]:
