@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, request
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from simulator.platform import Fault
@@ -81,8 +81,9 @@ class Inbox:
         return {"delivered": len(known), "repeated": repeated, "disordered": disordered, "forged": forged}
 
 
-def create_receiver(inbox: Inbox) -> Flask:
-    """Return an application with a path for each destination; `GET /` returns the counts."""
+@contextmanager
+def serve_receiver(inbox: Inbox, port: int = 0) -> Iterator[str]:
+    """Serve *inbox* in a thread and yield the URL, to which a destination's name is the path."""
     app = Flask("simulator.receiver")
 
     @app.post("/<destination>")
@@ -99,12 +100,8 @@ def create_receiver(inbox: Inbox) -> Flask:
             inbox, ReceivedEvent(destination, *identity, body["sequence"], body["late"], body, raw)
         )
 
-    @app.get("/")
-    def counts() -> Response:
-        """Return the counts of what was received."""
-        return jsonify(inbox.counts())
-
-    return app
+    with serve_app(app, port) as url:
+        yield url
 
 
 def _answer(inbox: Inbox, event: ReceivedEvent) -> Response:
@@ -118,13 +115,6 @@ def _answer(inbox: Inbox, event: ReceivedEvent) -> Response:
         inbox.accept(event)
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     return Response(status=fault.status, headers=headers)
-
-
-@contextmanager
-def serve_receiver(inbox: Inbox, port: int = 0) -> Iterator[str]:
-    """Serve *inbox* in a thread and yield the URL, to which a destination's name is the path."""
-    with serve_app(create_receiver(inbox), port) as url:
-        yield url
 
 
 def destination_table(name: str, url: str, secret: str, events: Sequence[str]) -> str:

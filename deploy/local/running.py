@@ -27,6 +27,7 @@ from deploy.local.service import (
     usual_or_free_port,
 )
 from messaging.environment import Environment
+from omctl.develop.simulate import register_edge
 from omctl.signatures import curl_line, newest_secret
 from simulator.platform import EventStatus, Organisation, serve_platform
 from webhook_api.settings import parse_headers
@@ -87,10 +88,7 @@ def simulated_platform(service: LocalService) -> Iterator[str]:
     """Serve a simulated platform, whose page posts to the service, and yield its URL."""
     environment = Environment()
     organisation = Organisation("simulated", "simulated")
-    headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
-    secret = newest_secret(environment).decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
-    is_signed = not environment.boolean("OM_ALLOW_UNSIGNED", default=False)
-    organisation.registrations.register_both(service.webhook_url, headers, secret, is_signed=is_signed)
+    register_edge(organisation, service.webhook_url, environment)
     status = EventStatus(environment.string("OM_DATABASE_URL"))
     with serve_platform(organisation, usual_or_free_port(PLATFORM_PORT), event_status=status) as url:
         yield url

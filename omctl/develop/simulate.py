@@ -175,6 +175,14 @@ def describe_summary(summary: Summary, seed: int) -> list[tuple[str, str]]:
     ]
 
 
+def register_edge(organisation: Organisation, url: str, environment: Environment) -> None:
+    """Register the edge at *url* at a simulated platform, with the edge's own settings."""
+    headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
+    secret = newest_secret(environment).decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
+    is_signed = not environment.boolean("OM_ALLOW_UNSIGNED", default=False)
+    organisation.registrations.register_both(url, headers, secret, is_signed=is_signed)
+
+
 def serve_platform(environment: Environment, url: str | None, port: int) -> None:
     """Serve the simulated platform until SIGINT or SIGTERM.
 
@@ -191,10 +199,7 @@ def serve_platform(environment: Environment, url: str | None, port: int) -> None
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     organisation = Organisation(client_id, environment.string("OM_GENESYS_CLIENT_SECRET", CLIENT))
     if url:
-        headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
-        secret = newest_secret(environment).decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
-        is_signed = not environment.boolean("OM_ALLOW_UNSIGNED", default=False)
-        organisation.registrations.register_both(url, headers, secret, is_signed=is_signed)
+        register_edge(organisation, url, environment)
     database = environment.string("OM_DATABASE_URL")
     try:
         event_status = EventStatus(database) if database else None

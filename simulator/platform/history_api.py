@@ -35,15 +35,6 @@ def history_routes(history: History) -> Blueprint:
         messages = [message for message in found.known_messages if message.message_id in wanted]
         return jsonify(entities=[as_data(found, message) for message in messages])
 
-    @routes.get("/conversations/messages/<conversation_id>/messages/<message_id>")
-    def message(conversation_id: str, message_id: str) -> dict[str, Any]:
-        """Return one message: the model MessageData."""
-        found = _find(history, conversation_id)
-        known = found.messages.get(message_id)
-        if known is None or known.content is None:
-            raise NotFoundError
-        return as_data(found, known)
-
     _add_analytics(routes, history)
     return routes
 

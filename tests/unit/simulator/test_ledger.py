@@ -5,7 +5,7 @@ import json
 import pytest
 
 from simulator.ledger import Ledger, LedgerRow, read_ledger
-from simulator.settlement import LedgerVerdict, Records, settle
+from simulator.settlement import Records, settle
 from simulator.traffic import Post
 
 POST = Post(1, "message", b"{}")
@@ -27,18 +27,9 @@ def settled(ledger, outcomes=None, dead=(), *, kept=None, queued=None, **more):
 def test_everything_in_its_place_is_clean():
     ledger = [sent("a", 1), sent("b", 2, attempts=3), sent("c")]
     verdict = settled(ledger, {"a": "processed", "b": "skipped"}, ["c"])
-    assert verdict == LedgerVerdict(
-        sent=5,
-        answered=3,
-        unique=3,
-        processed=1,
-        skipped=1,
-        dead_lettered=1,
-        conflicts=0,
-        lost=0,
-        repeated=0,
+    assert str(verdict) == (
+        "sent=5 answered=3 unique=3 processed=1 skipped=1 dead_lettered=1 conflicts=0 lost=0 repeated=0"
     )
-    assert (verdict.lost, verdict.repeated) == (0, 0)
 
 
 @pytest.mark.parametrize("event", [1, None])
@@ -82,39 +73,23 @@ def test_rows_of_other_senders_do_not_count():
     assert (verdict.processed, verdict.dead_lettered) == (1, 0)
 
 
-def test_the_verdict_reads_as_one_line():
-    line = str(settled([sent("a", 1)], {"a": "processed"}))
-    assert line == (
-        "sent=1 answered=1 unique=1 processed=1 skipped=0 dead_lettered=0 conflicts=0 lost=0 repeated=0"
-    )
-
-
 def test_the_last_line_of_a_body_counts(tmp_path):
     path = tmp_path / "ledger.jsonl"
     rows = [sent("a", 1, answered=False), sent("b", 2), sent("a", 1, attempts=2)]
     path.write_text("".join(row.to_line() for row in rows))
     assert read_ledger(path) == [rows[2], rows[1]]
-    assert set(json.loads(rows[0].to_line())) == {
-        "body_sha256",
-        "event",
-        "kind",
-        "status",
-        "attempts",
-        "answered",
-    }
+    fields = {"body_sha256", "event", "kind", "status", "attempts", "answered"}
+    assert set(json.loads(rows[0].to_line())) == fields
 
 
-def test_a_closed_file_has_one_line_for_each_body(tmp_path):
+def test_the_file_of_a_run_in_progress_adds_up_the_requests_of_each_body(tmp_path):
     path = tmp_path / "ledger.jsonl"
     with Ledger(path) as ledger:
         ledger.add(POST, status=503, attempts=6)
         ledger.add(POST, status=200, attempts=1)
         ledger.add(Post(None, "malformed:nan", b"{"), status=200, attempts=1)
-    assert len(path.read_text().splitlines()) == 2
-    assert [(row.event, row.attempts, row.answered) for row in read_ledger(path)] == [
-        (1, 7, True),
-        (None, 1, True),
-    ]
+        rows = read_ledger(path)
+    assert [(row.event, row.attempts, row.answered) for row in rows] == [(1, 7, True), (None, 1, True)]
 
 
 def test_a_failed_redelivery_does_not_erase_the_answer():

@@ -7,7 +7,10 @@ from click.testing import CliRunner
 from omctl.repair.import_keys import import_keys
 from tests.integration.workers.events import deliver, said
 
-TOLD = "SELECT conversation_id, outcome, reason FROM processed_events WHERE source = 'webhook' ORDER BY idempotency_key"
+RECEIVED = """
+    SELECT conversation_id, outcome, reason FROM processed_events WHERE source = 'webhook'
+    ORDER BY idempotency_key
+"""
 
 
 class Cache(dict):
@@ -55,7 +58,7 @@ def test_a_cutover_gives_each_event_one_effect(engine, intake, query, tmp_path):
     intake(*[deliver(payload) for payload in (*before, *after)])
     intake(deliver(before[0]))
 
-    assert query(TOLD) == [
+    assert query(RECEIVED) == [
         *[(payload["conversationId"], "skipped", "imported") for payload in before],
         *[(payload["conversationId"], "processed", None) for payload in after],
     ]
@@ -71,4 +74,4 @@ def test_another_spelling_of_the_time_is_the_same_key_and_other_lines_are_refuse
     status, report = run(url, tmp_path, [f'"a:b:{time}"', "session:42", "", "a:2024-13-45T00:00:00Z"])
     assert (status, report["imported"], report["refused_lines"]) == (1, 1, [2, 4])
     intake(deliver(payload))
-    assert query(TOLD) == [("a:b", "skipped", "imported")]
+    assert query(RECEIVED) == [("a:b", "skipped", "imported")]
