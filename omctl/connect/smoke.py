@@ -159,8 +159,7 @@ class SmokeTest:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         channel = {"messageId": uuid.uuid4().hex, "from": sender, "time": now}
         path = f"{MESSAGES}/{quote(self._ids['integration'], safe='')}/inbound/open/message"
-        content = {"channel": channel, "type": "Text", "text": TEXT}
-        answer = self._client.post(f"{path}?prefetchConversationId=true", content)
+        answer = self._client.post(f"{path}?prefetchConversationId=true", {"channel": channel, "text": TEXT})
         self._conversation_id = str(answer.get("conversationId") or "")
         if not self._conversation_id:
             raise StepFailedError("the platform gave the message no conversation")

@@ -120,7 +120,8 @@ def simulate(
     else:
         print_table(("", ""), describe_summary(summary, plan.seed), title="Result")
     if summary.unanswered:
-        raise SystemExit(f"{summary.unanswered} of {summary.posts} posts were never answered 200.")
+        click.echo(f"{summary.unanswered} of {summary.posts} posts were never answered 200.", err=True)
+        raise SystemExit(1)
 
 
 def make_plan(options: dict[str, Any], now: datetime) -> TrafficPlan:

@@ -91,12 +91,6 @@ def test_a_post_is_given_up_after_its_last_retry():
     assert (summary.posts, summary.unanswered, summary.requests) == (5, 1, 7)
 
 
-def test_a_rate_spreads_the_posts():
-    started, endpoint = time.monotonic(), Endpoint()
-    send(endpoint, rate=50)
-    assert endpoint.posted[-1][1] - started >= 4 / 50
-
-
 @pytest.mark.parametrize(
     ("values", "share", "expected"),
     [([], 0.5, 0.0), ([1.0], 0.99, 1.0), ([1.0, 2.0], 0.5, 1.0), (list(range(1, 101)), 0.99, 99)],
