@@ -19,8 +19,8 @@ from workers.db.interventions import (
     Action,
 )
 from workers.deliver import (
-    DeadChoice,
     abandon_some,
+    choose_dead,
     configured_destinations,
     count_dead,
     count_unplanned,
@@ -58,7 +58,7 @@ def resend(*, name: str | None, since: datetime | None, conversation: str | None
     names, terms = _find_names(name), Terms(again=True, **options)
 
     def plan(connection: Connection, now_us: int) -> tuple[int, Step]:
-        selected = DeadChoice(names, moment_of(now_us), since, conversation)
+        selected = choose_dead(names, moment_of(now_us), since, conversation)
         counts = count_dead(connection, selected)
         if not terms.as_json:
             rows = [(destination, str(count)) for destination, count in counts.items()]

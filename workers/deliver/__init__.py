@@ -11,9 +11,9 @@ from workers.deliver.destinations import (
 from workers.deliver.outcome import Outcome
 from workers.deliver.subscriptions import (
     OPERATOR,
-    DeadChoice,
     abandon_old,
     abandon_some,
+    choose_dead,
     count_dead,
     count_unplanned,
     count_waiting,

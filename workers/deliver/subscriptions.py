@@ -1,7 +1,6 @@
 """Decide what destinations get: subscribe, pause, plan or end deliveries, have dead ones sent again."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +12,6 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    or_,
     select,
     tuple_,
     update,
@@ -152,7 +150,7 @@ def _waits(name: str, through: int) -> ColumnElement[bool]:
 
 def _is_unplanned(name: str, since: datetime, through: int) -> ColumnElement[bool]:
     """Return the condition of an entry; without its body there is nothing to send."""
-    has_body = or_(_O.event_id.is_(None), exists().where(event_payloads.c.event_id == _O.event_id))
+    has_body = _O.event_id.is_(None) | exists().where(event_payloads.c.event_id == _O.event_id)
     is_subscribed = exists().where(
         subscriptions.c.destination == name, subscriptions.c.event_type == _O.event_type
     )
@@ -160,33 +158,23 @@ def _is_unplanned(name: str, since: datetime, through: int) -> ColumnElement[boo
     return (_O.created_at >= since) & (_O.id <= through) & has_body & is_subscribed & ~is_planned
 
 
-@dataclass(frozen=True, slots=True)
-class DeadChoice:
-    """A choice of deliveries that were given up *before*, so that none is chosen again if it dies again."""
-
-    destinations: tuple[str, ...]
-    before: datetime
-    since: datetime | None = None
-    conversation: str | None = None
-
-    @property
-    def condition(self) -> ColumnElement[bool]:
-        """The condition for a query."""
-        chosen = (_D.outcome == DEAD) & _D.destination.in_(self.destinations) & (_D.finished_at < self.before)
-        if self.since is not None:
-            chosen &= _D.finished_at >= self.since
-        if self.conversation is not None:
-            chosen &= _D.conversation_id == self.conversation
-        return chosen
+def choose_dead(
+    names: Sequence[str], before: datetime, since: datetime | None, conversation: str | None
+) -> ColumnElement[bool]:
+    """Return the condition of deliveries given up *before*: none is chosen again if it dies again."""
+    chosen = (_D.outcome == DEAD) & _D.destination.in_(names) & (_D.finished_at < before)
+    if since is not None:
+        chosen &= _D.finished_at >= since
+    return chosen if conversation is None else chosen & (_D.conversation_id == conversation)
 
 
-def count_dead(connection: Connection, choice: DeadChoice) -> dict[str, int]:
+def count_dead(connection: Connection, chosen: ColumnElement[bool]) -> dict[str, int]:
     """Return how many are chosen, by destination."""
-    query = select(_D.destination, func.count()).where(choice.condition).group_by(_D.destination)
+    query = select(_D.destination, func.count()).where(chosen).group_by(_D.destination)
     return {row[0]: row[1] for row in connection.execute(query.order_by(_D.destination))}
 
 
-def resend(connection: Connection, choice: DeadChoice, intervention_id: str, now_us: int) -> int:
+def resend(connection: Connection, chosen: ColumnElement[bool], intervention_id: str, now_us: int) -> int:
     """Let some wait to be delivered again under the ids that they had, the oldest of each conversation first.
 
     Returns how many; call again until it returns 0. The intervention is recorded already.
@@ -194,7 +182,7 @@ def resend(connection: Connection, choice: DeadChoice, intervention_id: str, now
     some = (
         select(_D.outbox_id, _D.destination, _O.created_at)
         .join(outbox, _O.id == _D.outbox_id)
-        .where(choice.condition)
+        .where(chosen)
         .order_by(_D.outbox_id, _D.destination)
         .limit(BATCH_ROWS)
         .with_for_update(of=deliveries)
@@ -204,10 +192,8 @@ def resend(connection: Connection, choice: DeadChoice, intervention_id: str, now
         return 0
     keys = [(outbox_id, name) for outbox_id, name, _ in rows]
     again = update(deliveries).where(tuple_(_D.outbox_id, _D.destination).in_(keys))
-    values = dict.fromkeys(
-        ("outcome", "first_attempt_at", "refused_at", "finished_at", "dead_lettered_at"), None
-    )
-    connection.execute(again.values(**values, attempts=0, due_at=moment_of(now_us)))
+    cleared = ("outcome", "first_attempt_at", "refused_at", "finished_at", "dead_lettered_at")
+    connection.execute(again.values(**dict.fromkeys(cleared), attempts=0, due_at=moment_of(now_us)))
     # Their dead letters stay in the queue; the record says what became of them. One whose row could not be
     # read has the time 0 in its id.
     ids = [make_dead_letter_id(name, outbox_id, at) for outbox_id, name, us in rows for at in (us, 0)]
