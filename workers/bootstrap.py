@@ -18,6 +18,7 @@ from messaging.log import logger
 from messaging.management import QueueDepths
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
+from workers import scale
 from workers.db.engine import PATIENT_SESSION, WORKER_SESSION, DatabaseClock, check_schema, make_engine
 from workers.deliver import DeadLetterPublisher, Deliverer
 from workers.genesys import (
@@ -40,16 +41,6 @@ from workers.presence import report_presence
 from workers.reconcile import EventsExchange, Reconciler, ReconcileSettings, open_platform_history
 from workers.retain import RetainSettings, retain
 from workers.role import Role
-from workers.scale import (
-    CONVERSATIONS_PER_SETTLER,
-    DELIVERIES_PER_DELIVERER,
-    Processes,
-    Scaler,
-    Units,
-    count_due_conversations,
-    count_due_deliveries,
-    make_backlog_reader,
-)
 from workers.settings import DeliverSettings, IntakeSettings, ScaleSettings, SettleSettings
 from workers.settle import Settler, Verifier
 
@@ -197,9 +188,9 @@ def run_scale(settings: ScaleSettings, *, as_processes: bool, seconds: float = L
         seconds: Between two looks.
     """
     depths = QueueDepths(settings.management_urls, settings.amqp_urls[:1])
-    children = Processes()
-    intake = children if as_processes else Units("worker")
-    scalers = [Scaler("intake", settings.limits, lambda: depths.read().get(EVENTS_QUEUE), intake)]
+    children = scale.Processes()
+    intake = children if as_processes else scale.Units("worker")
+    scalers = [scale.Scaler("intake", settings.limits, lambda: depths.read().get(EVENTS_QUEUE), intake)]
     if not as_processes:
         scalers += _scalers_by_sql(settings)
     try:
@@ -209,18 +200,20 @@ def run_scale(settings: ScaleSettings, *, as_processes: bool, seconds: float = L
         children.stop_all()
 
 
-def _scalers_by_sql(settings: ScaleSettings) -> list[Scaler]:
+def _scalers_by_sql(settings: ScaleSettings) -> list[scale.Scaler]:
     """Return the scalers of settle and, if there are destinations, of deliver."""
     engine = make_engine(settings.database_url, OBSERVER_SESSION)
     clock = DatabaseClock(engine)
 
-    def scaler(role: str, count: Callable[[Connection, int, int], int], per_worker: int) -> Scaler:
+    def scaler(role: str, count: Callable[[Connection, int, int], int], per_worker: int) -> scale.Scaler:
         limits = replace(settings.limits, events_per_worker=per_worker)
-        return Scaler(role, limits, make_backlog_reader(count, engine, clock, limits), Units(role))
+        return scale.Scaler(
+            role, limits, scale.make_backlog_reader(count, engine, clock, limits), scale.Units(role)
+        )
 
-    scalers = [scaler("settle", count_due_conversations, CONVERSATIONS_PER_SETTLER)]
+    scalers = [scaler("settle", scale.count_due_conversations, scale.CONVERSATIONS_PER_SETTLER)]
     if settings.has_destinations:
-        scalers.append(scaler("deliver", count_due_deliveries, DELIVERIES_PER_DELIVERER))
+        scalers.append(scaler("deliver", scale.count_due_deliveries, scale.DELIVERIES_PER_DELIVERER))
     return scalers
 
 
