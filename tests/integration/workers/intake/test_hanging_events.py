@@ -117,10 +117,12 @@ def supervised(start, count=1):
     threads = [threading.Thread(target=supervise) for _ in range(count)]
     for thread in threads:
         thread.start()
-    yield statuses
-    stopped.set()
-    for thread in threads:
-        thread.join()
+    try:
+        yield statuses
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
 
 
 @pytest.mark.parametrize("sick", ["sleep", "spin", "hold the interpreter"])
