@@ -2,11 +2,14 @@
 
 from contextlib import contextmanager
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 from tests.servers import require_chromium
 
 MILLISECONDS = 30_000
+SCREEN = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
 
 
 @contextmanager
@@ -38,3 +41,20 @@ def opening(browser, url):
     for page in pages:
         page.close()
     assert said == []
+
+
+def find_violations(page, viewport, color_scheme):
+    """Return what axe-core finds on the page at this size, in light or dark: rules and elements."""
+    page.set_viewport_size(viewport)
+    page.emulate_media(color_scheme=color_scheme)
+    found = Axe().run(page).response["violations"]
+    return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found]
+
+
+def press_until_focused(page, locator, *, key="Tab", most=200):
+    """Press a key until the element has the focus, and return whether it ever had."""
+    for _ in range(most):
+        if locator.evaluate("element => element === document.activeElement"):
+            return True
+        page.keyboard.press(key)
+    return False

@@ -7,13 +7,12 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from tests.browser import MILLISECONDS, chromium, opening
+from tests.browser import MILLISECONDS, PHONE, chromium, find_violations, opening, press_until_focused
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import running
 
 pytestmark = pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True)
 
-PHONE = {"width": 390, "height": 844}
 SCREEN = {"width": 1280, "height": 860}
 
 
@@ -140,3 +139,36 @@ def test_another_site_s_form_begins_nothing(platform):
     answer = requests.post(f"{platform.url}/page/conversations", data={"text": "x"}, timeout=10)
     assert answer.status_code == 415
     assert requests.get(f"{platform.url}/page/state", timeout=10).json()["conversations"] == []
+
+
+def test_axe_finds_nothing_at_either_width_in_light_and_dark(page):
+    found = [find_violations(page, PHONE, "light")]
+    begin(page, "What is in it?")
+    write(page, "Agent answers", "An answer")
+    expect(webhooks(page, "message")).to_have_count(2, timeout=MILLISECONDS)
+    webhooks(page, "new").first.locator("summary").click()
+    found += [find_violations(page, size, scheme) for size in (SCREEN, PHONE) for scheme in ("light", "dark")]
+
+    assert found == [[]] * 5
+
+
+def test_a_conversation_is_led_by_keyboard_alone(page):
+    assert press_until_focused(page, page.get_by_label("First message"))
+    page.keyboard.type("Where is my order?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#messages li.customer")).to_have_count(1)
+    assert press_until_focused(page, page.get_by_label("Message", exact=True))
+    page.keyboard.type("It is on its way.")
+    assert press_until_focused(page, page.get_by_role("button", name="Agent answers"))
+    page.keyboard.press("Space")
+    expect(page.locator("#messages li.agent")).to_have_count(1)
+    summary = webhooks(page, "new").first.locator("summary")
+    assert press_until_focused(page, summary)
+    page.keyboard.press("Enter")
+    expect(webhooks(page, "new").first.locator("pre")).to_be_visible()
+
+
+def test_each_webhook_names_the_registration_that_it_went_to(page):
+    begin(page, "Hello")
+    expect(webhooks(page, "new").first).to_contain_text("webhook")
+    expect(webhooks(page, "published").first).to_contain_text("integration", timeout=MILLISECONDS)

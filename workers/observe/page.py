@@ -58,8 +58,10 @@ def render_runbook(markdown: str) -> str:
     """Return the runbook as HTML; each alert's heading has the anchor that its runbook_url names."""
     html = MarkdownIt().enable("table").render(markdown)
     html = re.sub(r"<h2>(\w+)</h2>", lambda found: f'<h2 id="{found[1].lower()}">{found[1]}</h2>', html)
+    html = re.sub(r'href="(\w+)\.md', r'href="/docs/\1.html', html)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Runbook</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="stylesheet" href="/ops/static/ops.css"><main class="text">{html}</main>'
+        '<link rel="icon" href="data:,"><link rel="stylesheet" href="/ops/static/ops.css">'
+        f'<main class="text">{html}</main>'
     )

@@ -1,19 +1,25 @@
 """The gateway as it is installed: a real nginx with real TLS before a real edge."""
 
+import re
 import resource
 import signal
 import socket
 import ssl
+import subprocess
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 import requests
+from flask import Flask, request
 
+from simulator.serving import serve_app
 from tests.gateway import Gateway
 from tests.servers import LOOPBACK, ensure_nginx
 from tests.services import WEBHOOK_PATH, Edge, Service, declare_topology, running
 
+OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 BODY = b'{"eventType": "openmessaging:conversation:new", "n": 1.0}'
 BALANCED = f"set_real_ip_from {LOOPBACK}; real_ip_header X-Forwarded-For;"
 
@@ -93,6 +99,28 @@ def test_a_body_at_the_limit_passes(gateway):
 )  # fmt: skip
 def test_nothing_but_webhooks_is_reached_from_outside(gateway, path):
     assert requests.get(gateway.url + path, verify=gateway.certificate, timeout=10).status_code == 404
+
+
+def test_operators_see_the_status_page_through_the_gateway_by_a_login_of_its_own(edge, tmp_path):
+    [snippet] = re.findall(r"```nginx\n(location .*?)```", OPERATIONS.read_text(), re.DOTALL)
+    hashed = subprocess.run(["openssl", "passwd", "-apr1", "secret"], check=True, capture_output=True)
+    operators = tmp_path / "operators"
+    operators.write_text(f"jo:{hashed.stdout.decode()}")
+    answers = Flask(__name__)
+    answers.add_url_rule("/ops", view_func=lambda: f"{request.host} {request.authorization}")
+    with serve_app(answers) as url:
+        host = url.removeprefix("http://")
+        local = snippet.replace("/etc/nginx/open-messaging-operators", str(operators))
+        local = local.replace("127.0.0.1:9464", host)
+        with another_gateway(tmp_path / "gateway", edge, local=local) as gateway:
+
+            def get(path, **options):
+                return requests.get(gateway.url + path, verify=gateway.certificate, timeout=10, **options)
+
+            assert [get("/ops").status_code, get("/ops", auth=("jo", "wrong")).status_code] == [401, 401]
+            assert get("/ops", auth=("jo", "secret")).text == f"{host} None"
+            assert get("/opsx", auth=("jo", "secret")).status_code == 404
+            assert gateway.post(BODY).status_code == 200
 
 
 @pytest.mark.parametrize(

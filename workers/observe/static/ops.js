@@ -123,15 +123,15 @@ const showMetrics = (metrics) => {
   };
   const known = (value) => (value === null ? "unknown" : number(value));
   const count = (rows) => rows.map((row) => [row.what, known(row.count), span(row.since_s)]);
-  fill("waiting", ["", "now", "oldest"], count(metrics.waiting), none("Nothing waits."));
-  fill("recorded", ["", "count", ""], count(metrics.recorded), none("Nothing is recorded."));
+  fill("waiting", ["what", "now", "oldest"], count(metrics.waiting), none("Nothing waits."));
+  fill("recorded", ["what", "count"], metrics.recorded.map((row) => [row.what, known(row.count)]), none("Nothing is recorded."));
   fill("codes", ["reason", "open", "oldest"],
     metrics.dead_letter_codes.map((row) => [row.code, number(row.count), span(row.since_s)]), none("No open dead letters.", "om_dead_letters"));
   const looks = { up: "good", down: "bad" };
-  fill("destinations", ["", "state", "waiting", "due for"],
+  fill("destinations", ["name", "state", "waiting", "due for"],
     metrics.destinations.map((row) => [row.name, badge(row.state, looks[row.state] ?? "wait"), known(row.waiting), span(row.due_s)]),
     none("No destination is configured.", "om_destination_paused"));
-  fill("workers", ["", "state", "since its start"],
+  fill("workers", ["worker", "state", "since its start"],
     metrics.workers.map((row) => [
       tag("span", {}, row.role, tag("small", { textContent: row.worker })),
       badge(row.is_up ? "up" : "silent", row.is_up ? "good" : "bad"),
@@ -158,19 +158,19 @@ const showActivity = (activity, newest) => {
   ].map(([name, value]) => tag("div", {}, tag("dt", { textContent: name }), tag("dd", { textContent: value }))));
   draw(minutes);
   const percent = (value) => (value === null ? "–" : `${(Math.floor(value * 10) / 10).toFixed(1)} %`);
-  fill("edges", ["", "answered", "in 100 ms", "refused", "last answer"],
+  fill("edges", ["host", "answered", "in 100 ms", "refused", "last answer"],
     activity.edges.map((row) => [row.edge, number(row.answered), percent(row.percent_within_100_ms), number(row.refused), `${span(row.last_s)} ago`]),
     "No edge has answered a webhook in the last 24 hours.");
   const link = (id) => command(`omctl find ${id}`);
-  fill("events", ["processed", "type", "outcome", ""],
+  fill("events", ["processed", "type", "outcome", "what happened to it"],
     activity.events.map((row) => [time(row.at, exact), row.type.replace("openmessaging:", ""), row.outcome, link(row.id)]), "No events yet.");
-  fill("dead-letters", ["recorded", "reason", ""],
+  fill("dead-letters", ["recorded", "reason", "what happened to it"],
     activity.dead_letters.map((row) => [`${new Date(row.at).toLocaleDateString()} ${time(row.at)}`, row.code, link(row.id)]), "No open dead letters.");
 };
 
 const showQueues = (queues) => {
   const unknown = queues === null ? "Not configured: OM_MANAGEMENT_URL." : "Unknown: the management API does not answer.";
-  fill("queues", ["", "messages"],
+  fill("queues", ["queue", "messages"],
     (queues?.rows ?? []).map((row) => [row.name.replace("open-messaging.", ""), number(row.messages)]), unknown);
 };
 

@@ -85,6 +85,12 @@ def _routing(stand):
     return "c-stopped"
 
 
+def _undecided(stand):
+    identifier = _routing(stand)
+    stand.execute("UPDATE routing_updates SET decision = 'undecided', decided_at = waits_since")
+    return identifier
+
+
 def _undelivered(stand):
     with stand.delivering(stand.crm):
         pass
@@ -141,9 +147,11 @@ def _decide(stand, action):
         (_set_aside, "cannot be settled: unreadable_row", "OpenMessagingConversationsUnsettled"),
         (_replayed, "in the events queue since its replay", "omctl check"),
         (_routing, "waiting for the platform", "om-settle"),
+        (_undecided, "the platform never confirmed", "OpenMessagingUpdatesUndecided"),
         (_undelivered, "waiting for destination crm", "omctl destinations test crm"),
         (_paused, "waiting for paused destination crm", "omctl destinations resume crm"),
         (_refused, "destination crm did not accept it", "omctl destinations resend crm"),
+        (_refused, "in the dead-letter queue, refused by destination crm", "omctl destinations resend crm"),
         (_dead_letter, "in the dead-letter queue, refused by intake", "omctl dead-letters replay dead-1"),
     ],
 )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from playwright.sync_api import expect
 
 from simulator.serving import serve_app
-from tests.browser import chromium, opening
+from tests.browser import PHONE, SCREEN, chromium, find_violations, opening, press_until_focused
 from tests.rows import make_row
 from workers.db.engine import DatabaseClock, make_engine
 from workers.db.models import (
@@ -23,9 +23,6 @@ from workers.db.models import (
 from workers.db.stats import record_worker_report
 from workers.observe import ActivityReader, Probe, Probes, make_app, page, read_metrics
 from workers.observe.status.alerts import NEXT_COMMANDS
-
-SCREEN = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
 
 
 def event(number, at, *, took_ms=20):
@@ -275,3 +272,29 @@ def test_it_says_that_it_is_cut_off_and_dims_everything(open_page):
     expect(page.locator("#lights")).to_have_text("this page cut off: nothing below is current")
     expect(page.locator("[data-part]:not(.stale)")).to_have_count(0)
     expect(page.locator("#chart rect.bar")).to_have_count(60)
+
+
+@pytest.mark.parametrize("path", ["/ops", "/runbook"])
+def test_axe_finds_nothing_at_either_width_in_light_and_dark(browser, busy, path):
+    with serve_app(app_on(busy)) as url, opening(browser, f"{url}{path}") as open_with:
+        page = open_with(viewport=SCREEN)
+        if path == "/ops":
+            expect(page.locator("#events code")).to_have_count(50)
+        found = {
+            (size["width"], scheme): find_violations(page, size, scheme)
+            for size in (SCREEN, PHONE)
+            for scheme in ("light", "dark")
+        }
+
+    assert found == {key: [] for key in found}
+
+
+def test_the_runbook_of_an_alert_is_opened_by_keyboard(open_page):
+    page = open_page(viewport=SCREEN)
+    link = page.locator("#alerts a").first
+    expect(link).to_be_visible()
+
+    assert press_until_focused(page, link)
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/runbook#*")
