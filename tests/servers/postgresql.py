@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -124,6 +125,20 @@ class PrivatePostgreSQL:
     def kill_immediate(self) -> None:
         """End as after a crash: no checkpoint, recovery at the next start."""
         self._process.end(signal.SIGQUIT, timeout=STOP_SECONDS)
+
+    def freeze(self) -> None:
+        """Suspend the server: its connections stay open while nothing is read or answered."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        for pid in (self.pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def restart(self) -> None:
         """Stop cleanly and start again on the same port and data."""

@@ -1,11 +1,8 @@
 """Our own event, from TLS to its row: each stage that stops is named, with real servers and processes."""
 
-import os
 import re
 import signal
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import requests
@@ -93,13 +90,6 @@ def wait_for(sender, stage):
         time.sleep(0.1)
 
 
-def signal_database(server, number):
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    for pid in (server.pid, *map(int, children)):
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
 def end(process):
     process.end(signal.SIGTERM, timeout=30.0)
 
@@ -107,15 +97,11 @@ def end(process):
 FAULTS = {
     "a stopped gateway": ("gateway", end, lambda gateway: gateway.start()),
     "a stopped edge": ("edge", end, lambda edge: edge.start()),
-    "a stopped broker": ("broker", lambda broker: broker.stop(), lambda broker: broker.start()),
-    "a frozen broker": ("broker", lambda broker: broker.freeze(), lambda broker: broker.resume()),
+    "a stopped broker": ("broker", PrivateRabbitMQ.stop, PrivateRabbitMQ.start),
+    "a frozen broker": ("broker", PrivateRabbitMQ.freeze, PrivateRabbitMQ.resume),
     "a stopped worker": ("intake", end, lambda worker: worker.start()),
-    "a stopped database": ("database", lambda server: server.stop(), lambda server: server.start()),
-    "a frozen database": (
-        "database",
-        lambda server: signal_database(server, signal.SIGSTOP),
-        lambda server: signal_database(server, signal.SIGCONT),
-    ),
+    "a stopped database": ("database", PrivatePostgreSQL.stop, PrivatePostgreSQL.start),
+    "a frozen database": ("database", PrivatePostgreSQL.freeze, PrivatePostgreSQL.resume),
 }
 
 

@@ -1,11 +1,8 @@
 """The status page names each part that stops, freezes or disappears, with real servers."""
 
-import os
 import signal
 import sys
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import requests
@@ -87,18 +84,11 @@ def texts(state):
     return " ".join(alert["text"] for alert in state["alerts"])
 
 
-def signal_database(server, number):
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    for pid in (server.pid, *map(int, children)):
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
 def test_a_database_that_freezes_is_named_and_its_last_values_keep_their_age(read_state, database, edge):
     assert post(edge.url, b"{}", X_Hub_Signature_256=signature(b"{}")).status_code == 200
     before = wait_for(read_state)
     assert "No intake worker reports." in texts(before)
-    signal_database(database, signal.SIGSTOP)
+    database.freeze()
     try:
         state = wait_for(read_state, database="down")
         assert "The database does not answer: " in texts(state)
@@ -113,43 +103,31 @@ def test_a_database_that_freezes_is_named_and_its_last_values_keep_their_age(rea
             assert time.monotonic() < deadline
             time.sleep(0.5)
     finally:
-        signal_database(database, signal.SIGCONT)
+        database.resume()
     wait_for(read_state)
 
 
-def test_a_database_that_is_away_is_named(read_state, database):
-    wait_for(read_state)
-    database.stop()
-    try:
-        state = wait_for(read_state, database="down")
-        assert "The database does not answer: it accepts no connection" in texts(state)
-        assert state["queues"]["rows"]
-    finally:
-        database.start()
-    wait_for(read_state)
-
-
-def test_a_broker_that_freezes_is_named_and_its_depths_keep_their_age(read_state, broker):
+@pytest.mark.parametrize(
+    ("part", "fault", "repair", "text"),
+    [
+        ("database", "stop", "start", "The database does not answer: it accepts no connection"),
+        ("broker", "stop", "start", "The broker does not answer: no broker of OM_AMQP_URL answers"),
+        ("broker", "freeze", "resume", "The broker does not answer"),
+    ],
+)
+def test_a_part_that_does_not_answer_is_named_and_the_depths_stay(  # noqa: PLR0917  # fixtures and cases
+    read_state, broker, database, part, fault, repair, text
+):
+    server = {"broker": broker, "database": database}[part]
     assert wait_for(read_state)["queues"]["rows"]
-    broker.freeze()
+    getattr(server, fault)()
     try:
-        state = wait_for(read_state, broker="down")
-        assert "The broker does not answer" in texts(state)
-        assert state["queues"]["problem"]
+        state = wait_for(read_state, **{part: "down"})
+        assert text in texts(state)
         assert state["queues"]["rows"]
+        assert fault != "freeze" or state["queues"]["problem"]
     finally:
-        broker.resume()
-    wait_for(read_state)
-
-
-def test_a_broker_that_is_stopped_is_named(read_state, broker):
-    wait_for(read_state)
-    broker.stop()
-    try:
-        state = wait_for(read_state, broker="down")
-        assert "The broker does not answer: no broker of OM_AMQP_URL answers" in texts(state)
-    finally:
-        broker.start()
+        getattr(server, repair)()
     wait_for(read_state)
 
 
