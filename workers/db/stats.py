@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -111,7 +111,7 @@ class Notifications:
     repeated: int
     recovered: int
     dead_letters: int
-    is_compared: bool = False
+    is_compared: bool = field(default=False, kw_only=True)
 
     @property
     def success_percent(self) -> float | None:
@@ -125,29 +125,14 @@ def read_notifications(connection: Connection, since: str) -> list[Notifications
     """Return each day from *since* on that has any; blocks while the events of all days are read."""
     rows = connection.execute(_DAYS, {"since": since})
     is_compared = connection.execute(_COMPARED).first() is not None
-    return [
-        Notifications(
-            row.day,
-            int(row.notified),
-            int(row.repeated),
-            int(row.recovered),
-            int(row.dead_letters),
-            is_compared,
-        )
-        for row in rows
-    ]
+    return [Notifications(day, *map(int, counts), is_compared=is_compared) for day, *counts in rows]
 
 
 def sum_notifications(days: Sequence[Notifications]) -> Notifications:
     """Return the days together."""
-    return Notifications(
-        "all",
-        sum(day.notified for day in days),
-        sum(day.repeated for day in days),
-        sum(day.recovered for day in days),
-        sum(day.dead_letters for day in days),
-        any(day.is_compared for day in days),
-    )
+    names = ("notified", "repeated", "recovered", "dead_letters")
+    sums = (sum(getattr(day, name) for day in days) for name in names)
+    return Notifications("all", *sums, is_compared=any(day.is_compared for day in days))
 
 
 @dataclass(frozen=True, slots=True)

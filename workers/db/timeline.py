@@ -46,6 +46,10 @@ class Timeline:
     stopped: str | None = None
     advice: str | None = None
 
+    def add(self, at: datetime | None, step: str, detail: str = "", operator: str = "") -> None:
+        """Add a step; the order is made later."""
+        self.steps.append(Step(at, step, detail, operator))
+
     def stop(self, place: str, advice: str) -> None:
         """Record where the event stopped; the first place counts."""
         if self.stopped is None:
@@ -69,13 +73,11 @@ def trace_event(row: Any) -> Timeline:
         row.idempotency_key,
     )
     effect = "processed" if row.outcome == "processed" else "recorded without effect"
-    timeline.steps += [
-        Step(row.received_at, "received", f"source {row.source}, request {row.request_id or 'unknown'}"),
-        Step(row.processed_at, effect, row.reason or ""),
-    ]
+    timeline.add(row.received_at, "received", f"source {row.source}, request {row.request_id or 'unknown'}")
+    timeline.add(row.processed_at, effect, row.reason or "")
     if row.deliveries > 1:
         copies = f"{row.deliveries} times in all, with effect once"
-        timeline.steps.append(Step(row.last_delivered_at, "received again", copies))
+        timeline.add(row.last_delivered_at, "received again", copies)
     return timeline
 
 
@@ -87,16 +89,13 @@ def trace_dead_letter(row: Any, decisions: Iterable[Any], *, is_processed: bool)
     timeline = Timeline(row.message_id, row.conversation_id, row.event_type, row.body_sha256.hex())
     timeline.idempotency_key = row.idempotency_key
     place = f"destination {row.destination}" if row.destination else "intake"
-    timeline.steps += [
-        Step(row.received_at, "received", f"source {row.source}"),
-        Step(row.recorded_at, "dead-lettered", f"by {place}: {row.code}: {row.reason}"),
-    ]
+    timeline.add(row.received_at, "received", f"source {row.source}")
+    timeline.add(row.recorded_at, "dead-lettered", f"by {place}: {row.code}: {row.reason}")
     for decision in decisions:
         if decision.intervention_id == row.intervention_id:
             detail = f"intervention {decision.intervention_id}"
             operator = f"{decision.operator}: {decision.reason}"
-            step = Step(row.decided_at, decision.action.replace("-", " "), detail, operator)
-            timeline.steps.append(step)
+            timeline.add(row.decided_at, decision.action.replace("-", " "), detail, operator)
             is_replayed = row.decided_at is not None and decision.action == Action.REPLAY_DEAD_LETTERS
             # A typing event leaves no record of its own.
             if is_replayed and not is_processed and not str(row.event_type).endswith(":typing"):
@@ -105,11 +104,9 @@ def trace_dead_letter(row: Any, decisions: Iterable[Any], *, is_processed: bool)
                     "It is processed or dead-lettered within seconds. If it is not: omctl check.",
                 )
     if row.decided_at is None:
-        resend, replay = (
-            f"omctl destinations resend {row.destination}",
-            f"omctl dead-letters replay {row.message_id}",
-        )
-        advice = f'Correct the cause, then {resend if row.destination else replay} --reason "…".'
+        replay = f"omctl dead-letters replay {row.message_id}"
+        command = f"omctl destinations resend {row.destination}" if row.destination else replay
+        advice = f'Correct the cause, then {command} --reason "…".'
         timeline.stop(f"in the dead-letter queue, refused by {place}", advice)
     return timeline
 
@@ -118,23 +115,21 @@ def add_conflicts(connection: Connection, by_id: dict[int, Timeline]) -> None:
     """Add other bodies that came with the key of an event."""
     for row in read_rows(connection, duplicate_events.c.event_id, by_id):
         detail = f"message {row.message_id}, body {row.body_sha256.hex()}: same key, other content, no effect"
-        by_id[row.event_id].steps.append(Step(row.first_seen_at, "conflict", detail))
+        by_id[row.event_id].add(row.first_seen_at, "conflict", detail)
 
 
 def add_gaps(connection: Connection, by_key: dict[str | None, Timeline]) -> None:
     """Add the events that reconciliation found missing, by idempotency key."""
     for row in read_rows(connection, reconciliation_gaps.c.idempotency_key, by_key):
         detail = f"not received by webhook; published again as {row.message_id}"
-        by_key[row.idempotency_key].steps.append(
-            Step(row.found_at, "found missing by reconciliation", detail)
-        )
+        by_key[row.idempotency_key].add(row.found_at, "found missing by reconciliation", detail)
 
 
 def add_routing(connection: Connection, by_id: dict[int, Timeline]) -> None:
     """Add the routing updates and the platform's answers."""
     for row in read_rows(connection, routing_updates.c.event_id, by_id):
         timeline = by_id[row.event_id]
-        timeline.steps.append(Step(row.waits_since, "waits for the platform's state", row.routing_status))
+        timeline.add(row.waits_since, "waits for the platform's state", row.routing_status)
         if row.decision is None:
             timeline.stop(
                 "waiting for the platform to confirm the routing update",
@@ -142,7 +137,7 @@ def add_routing(connection: Connection, by_id: dict[int, Timeline]) -> None:
             )
             continue
         answer = f"platform: {row.platform_status or 'no answer'}, verified: {row.verified}"
-        timeline.steps.append(Step(row.decided_at, f"routing update {row.decision}", answer))
+        timeline.add(row.decided_at, f"routing update {row.decision}", answer)
         if row.decision == "undecided":
             timeline.stop(
                 "the platform never confirmed the routing update",
@@ -157,15 +152,12 @@ def add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[An
         row.conversation_id: row
         for row in read_rows(connection, conversations.c.conversation_id, conversation_ids)
     }
-    in_conversation = outbox.c.conversation_id.in_(sorted(conversation_ids)) & outbox.c.event_id.in_(
-        sorted(by_id)
-    )
-    entries = (
-        {row.id: row for row in connection.execute(select(outbox).where(in_conversation))} if by_id else {}
-    )
+    in_conversation = outbox.c.conversation_id.in_(sorted(conversation_ids))
+    query = select(outbox).where(in_conversation, outbox.c.event_id.in_(sorted(by_id)))
+    entries = {row.id: row for row in connection.execute(query)} if by_id else {}
     for entry in entries.values():
         late = "late: a newer event went before" if entry.late else ""
-        by_id[entry.event_id].steps.append(Step(entry.created_at, "settled, put in the outbox", late))
+        by_id[entry.event_id].add(entry.created_at, "settled, put in the outbox", late)
     paused = {row.name for row in connection.execute(select(destinations)) if row.paused_at is not None}
     dead = read_rows(connection, dead_letters.c.body_sha256, {row.body_sha256 for row in rows})
     decided = {(row.body_sha256.hex(), row.destination) for row in dead if row.decided_at is not None}
@@ -175,9 +167,7 @@ def add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[An
         _add_delivery(timeline, row, is_paused=row.destination in paused, is_decided=is_decided)
     for row in read_rows(connection, failed_receipts.c.event_id, by_id):
         detail = row.problem or ""
-        by_id[row.event_id].steps.append(
-            Step(row.finished_at, f"Failed receipt {row.outcome or 'waits'}", detail)
-        )
+        by_id[row.event_id].add(row.finished_at, f"Failed receipt {row.outcome or 'waits'}", detail)
     settled = {entry.event_id for entry in entries.values()}
     for row in rows:
         if row.id not in settled and row.outcome == "processed":
@@ -190,7 +180,7 @@ def _add_window(timeline: Timeline, row: Any, state: Any) -> None:
     # Settling that failed has moved the window's opening to its next attempt.
     if not state.unsettled_because and row.processed_at < state.window_opened_at:
         return
-    timeline.steps.append(Step(None, "waits in its conversation's window", f"until {state.window_closes_at}"))
+    timeline.add(None, "waits in its conversation's window", f"until {state.window_closes_at}")
     if state.unsettled_because:
         timeline.stop(
             f"its conversation cannot be settled: {state.unsettled_because}",
@@ -207,9 +197,9 @@ def _add_delivery(timeline: Timeline, row: Any, *, is_paused: bool, is_decided: 
     answer = ", ".join(str(value) for value in (row.status, row.reason) if value is not None)
     detail = f"{attempts}{', last answer: ' + answer if answer else ''}"
     if row.first_attempt_at is not None:
-        timeline.steps.append(Step(row.first_attempt_at, f"first failed attempt at {row.destination}", ""))
+        timeline.add(row.first_attempt_at, f"first failed attempt at {row.destination}", "")
     state = row.outcome or "waits"
-    timeline.steps.append(Step(row.finished_at, f"delivery to {row.destination}: {state}", detail))
+    timeline.add(row.finished_at, f"delivery to {row.destination}: {state}", detail)
     if row.outcome is None:
         advice = "resume" if is_paused else "test"
         timeline.stop(
