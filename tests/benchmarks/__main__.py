@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.benchmarks.backlog import measure_backlog
 from tests.benchmarks.beside import measure_beside, measure_retain
 from tests.benchmarks.chart import draw_chart
-from tests.benchmarks.deliver import measure_deliver, measure_whole_way
+from tests.benchmarks.deliver import measure_deliver, measure_one_conversation, measure_whole_way
 from tests.benchmarks.end_to_end import measure_commit_delay, measure_end_to_end
 from tests.benchmarks.growth import measure_growth
 from tests.benchmarks.ingest import measure_choices, measure_ingest
@@ -23,6 +23,7 @@ from tests.benchmarks.intake import measure_intake
 from tests.benchmarks.latency import measure_half_load, measure_without_broker
 from tests.benchmarks.memory import measure_memory
 from tests.benchmarks.plan import FULL, QUICK
+from tests.benchmarks.refusals import measure_refusals
 from tests.benchmarks.report import as_json, last_line, print_report, write_json
 from tests.benchmarks.rig import end_cleanly, running_rig
 from tests.benchmarks.targets import judge
@@ -48,6 +49,8 @@ IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
 
 ONCE: Final[dict[str, Callable[[Rig], None]]] = {
     "growth": measure_growth,
+    "one-conversation": measure_one_conversation,
+    "refusals": measure_refusals,
     "retain": measure_retain,
     "backlog": measure_backlog,
     "memory": measure_memory,

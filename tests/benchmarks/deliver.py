@@ -33,7 +33,7 @@ THREADS: Final = 8
 RATE: Final = 100.0
 """Events a second at which the whole way is measured: about half of what two cores carry all of it at."""
 
-TIMEOUT_SECONDS: Final = 120.0
+TIMEOUT_SECONDS: Final = 300.0
 SETTLE_SECONDS: Final = 15.0
 NEW: Final = "openmessaging:conversation:new"
 MESSAGE: Final = "openmessaging:conversation:message"
@@ -42,19 +42,24 @@ SECRET: Final = "whsec_" + base64.b64encode(b"constructed-secret-of-32-bytes-0")
 
 FILL: Final = (
     """
-    INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)
-    SELECT 'c-' || n / 10, -n, 'openmessaging:conversation:message', now(), false, now()
-    FROM generate_series(1, %(rows)s) AS n
-    """,
-    """
     INSERT INTO event_payloads (event_id, stored_at, body)
     SELECT -n, now(), convert_to('{"text":"' || repeat('x', 540) || '"}', 'UTF8')
-    FROM generate_series(1, %(rows)s) AS n
+    FROM generate_series(%(first)s::int, %(last)s::int) AS n
     """,
-    "ANALYZE",
+    """
+    INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)
+    SELECT 'c-' || n / %(of_each)s, -n, 'openmessaging:conversation:message', now(), false, now()
+    FROM generate_series(%(first)s::int, %(last)s::int) AS n
+    """,
 )
-"""Ten messages of each conversation, with bodies of the benchmarks' usual size. No intake numbers its events
-below zero: one may run beside."""
+"""Messages with bodies of the benchmarks' usual size. No intake numbers its events below zero: one may run
+beside."""
+
+OF_EACH: Final = 10
+"""Messages of each conversation."""
+
+ONE_CONVERSATION: Final = 60_000
+CONVERSATIONS: Final = 3_000
 
 
 def measure_deliver(rig: Rig) -> None:
@@ -69,6 +74,16 @@ def measure_deliver(rig: Rig) -> None:
         rig.say("deliver: beside a dead destination")
         with _silent() as dead:
             _work_off(rig, "beside_a_dead_one", {"crm": url, "dead": dead}, count)
+
+
+def measure_one_conversation(rig: Rig) -> None:
+    """Work off the same backlog twice: of many conversations, and of one, whose events go one by one."""
+    with under_gunicorn(rig, "in_flask:noop", BARE_LOOP) as receiver:
+        urls = {"crm": f"http://{LOOPBACK}:{receiver.port}/"}
+        for subject, conversations in {"many_conversations": CONVERSATIONS, "one_conversation": 1}.items():
+            rig.say(f"deliver: {subject}")
+            of_each = ONE_CONVERSATION // conversations + 1
+            _work_off(rig, subject, urls, ONE_CONVERSATION, of_each)
 
 
 def measure_whole_way(rig: Rig) -> None:
@@ -115,13 +130,13 @@ def _bare(url: str, count: int) -> float:
     return float(done.stdout)
 
 
-def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int) -> None:
+def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int, of_each: int = OF_EACH) -> None:
     """Fill the outbox, and measure how fast the first destination gets it."""
     database = rig.migrated()
     destinations = destinations_file(rig, urls)
     with role(rig, database, "deliver", OM_DESTINATIONS=destinations):
         wait_for_subscriptions(database, len(urls))
-    fill_outbox(database, count)
+    fill_outbox(database, count, of_each)
     with role(rig, database, "deliver", OM_DESTINATIONS=destinations) as pid, event_table(database) as table:
 
         def finished() -> int:
@@ -136,9 +151,9 @@ def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int) -> None:
     rig.results.add("deliver", subject, per_second=(count - first) / seconds, **costs)
 
 
-def fill_outbox(database: str, rows: int) -> None:
+def fill_outbox(database: str, rows: int, of_each: int = OF_EACH) -> None:
     """Put so many messages into the outbox, due now for every destination that deliver has subscribed."""
-    execute(database, FILL, rows=rows)
+    execute(database, (*FILL, "ANALYZE"), first=1, last=rows, of_each=of_each)
 
 
 def destinations_file(rig: Rig, urls: dict[str, str]) -> str:

@@ -34,6 +34,7 @@ GTHREAD: Final = ("--worker-class", "gthread", "--threads", "8")
 """What one does with Flask: gunicorn's threads, and two processes."""
 
 BARE_LOOP: Final = ("--worker-class", f"{RECEIVERS}.bare_loop.BareLoopWorker")
+REFUSING: Final = ("--worker-class", f"{RECEIVERS}.bare_loop.RefusingWorker")
 GO_PACKAGES: Final = Path("/usr/share/gocode")
 """Where Debian's golang-github-rabbitmq-amqp091-go-dev puts its source."""
 

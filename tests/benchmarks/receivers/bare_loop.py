@@ -6,6 +6,7 @@ A gunicorn worker class, `gunicorn --worker-class tests.benchmarks.receivers.bar
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Final
 
 from gunicorn.workers.base import Worker
@@ -16,20 +17,10 @@ ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-L
 TICK_SECONDS: Final = 1.0
 
 
-class BareLoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
-    """Serves until it is told to stop."""
-
-    def run(self) -> None:
-        """Turn the loop."""
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        for listener in self.sockets:
-            await loop.create_server(Answering, sock=listener.sock)
-        while self.alive:
-            self.notify()
-            await asyncio.sleep(TICK_SECONDS)
+REFUSAL: Final = b"HTTP/1.1 422 Unprocessable Content\r\nContent-Length: 0\r\n\r\n"
+CONVERSATION: Final = re.compile(rb'"conversation_id":"c-(\d+)"')
+GOOD_EVERY: Final = 10
+"""One conversation in ten is taken by a receiver that refuses most."""
 
 
 class Answering(asyncio.Protocol):
@@ -44,3 +35,36 @@ class Answering(asyncio.Protocol):
         """Answer."""
         if len(data) > BODY_BYTES:
             self._transport.write(ANSWER)
+
+
+class Refusing(Answering):
+    """Answers 422 to the deliveries of nine conversations in ten."""
+
+    def data_received(self, data: bytes) -> None:
+        """Answer as soon as the conversation is known."""
+        if found := CONVERSATION.search(data):
+            self._transport.write(REFUSAL if int(found[1]) % GOOD_EVERY else ANSWER)
+
+
+class BareLoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
+    """Serves until it is told to stop."""
+
+    protocol: type[Answering] = Answering
+
+    def run(self) -> None:
+        """Turn the loop."""
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        for listener in self.sockets:
+            await loop.create_server(self.protocol, sock=listener.sock)
+        while self.alive:
+            self.notify()
+            await asyncio.sleep(TICK_SECONDS)
+
+
+class RefusingWorker(BareLoopWorker):
+    """Serves a destination that refuses most."""
+
+    protocol = Refusing
