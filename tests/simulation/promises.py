@@ -51,6 +51,9 @@ class Promises:
             durably=self._world.setting.fsync
         ):
             self.fail(f"{name.decode()} is answered 200 and in no journal")
+        limit = self._world.setting.max_bytes
+        if limit < AMPLE_BYTES and self.held_bytes() > limit:
+            self.fail("the journals hold more than their limit")
         self._check_pressure(process)
 
     def _check_pressure(self, process: EdgeProcess) -> None:
