@@ -27,6 +27,7 @@ class Result:
         rate: Requests a second that were sent, retries too, on average.
         rounds: Strikes.
         proofs: One for each strike that was seen to strike.
+        accepted: Strikes whose recorded steps are a run of the protocol in tests/model.
         seconds: In all.
         answered: Distinct events answered 200.
         lost: Answered and found nowhere.
@@ -46,6 +47,7 @@ class Result:
     rate: float = 0.0
     rounds: int = 0
     proofs: tuple[str, ...] = ()
+    accepted: int = 0
     seconds: float = 0.0
     answered: int = 0
     processed: int = 0
@@ -76,6 +78,7 @@ class Result:
             "title",
             "stand",
             "rounds",
+            "accepted",
             "answered",
             "processed",
             "dead_lettered",

@@ -167,6 +167,7 @@ def _strike_all(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Resul
         own = scene.clock.seen(seen.tries)
         plan.say(f"    {seen.counts}, p99 {seen.latency(99):.2f} s, {own.latency(99):.2f} s of its own,")
         plan.say(f"    longest stall {seen.longest_stall:.1f} s, {own.longest_stall:.1f} s of its own")
+        result = replace(result, accepted=result.accepted + bool(scene.stand.traces.accept()))
         pace = scene.stand.pace
         expect_no_longer_stall(seen, own, pace * (form.stall or fault.stall))
         if form.p99:

@@ -20,6 +20,7 @@ from tests.chaos.fake_management import FakeManagement
 from tests.chaos.journals import Journals
 from tests.chaos.proxy import Proxy
 from tests.chaos.standby import ReplicatedPostgreSQL
+from tests.chaos.traces import RECORDED_EDGE, Traces
 from tests.servers import LOOPBACK, PrivateRabbitMQ
 from tests.stand.product import SOURCES, Product
 from tests.stand.program import Supervisor
@@ -127,7 +128,11 @@ class Stand:
         self.journals = Journals(self.product.directory / "state")
         self.product.omctl("setup")
         self.product.omctl("migrate")
-        self.edge = self.product.edge()
+        self.traces = Traces(self.product.directory / "traces")
+        if sources == SOURCES:
+            self.edge = self.product.edge(configuration=RECORDED_EDGE, **self.traces.settings)
+        else:
+            self.edge = self.product.edge()
         self.edge.priority = EDGE_PRIORITY
         names = [f"worker-{number}" for number in range(1, WORKERS + 1)]
         self.workers = [self.product.worker(name, runs=WITH_SHORT_WINDOWS) for name in names]

@@ -48,7 +48,7 @@ def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -
     """Return the last line."""
 
     def total(name: str) -> int:
-        return sum(int(row[name]) for row in rows)
+        return sum(int(row.get(name, 0)) for row in rows)
 
     failed = sorted({row["number"] for row in rows if is_bad(row)})
     stall = max((row["longest_stall_s"] for row in rows), default=0)
@@ -56,7 +56,8 @@ def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -
     line = (
         f"chaos: commit={certificate['commit'][:12]} seed={certificate['seed']}"
         f" faults={len({row['number'] for row in rows})} rounds={total('rounds')}"
-        f" strikes_proved={total('strikes_proved')} answered={total('answered')}"
+        f" strikes_proved={total('strikes_proved')} traces={total('rounds')} accepted={total('accepted')}"
+        f" answered={total('answered')}"
         f" longest_stall_s={stall}"
         f" lost={total('lost')} repeated={total('repeated')} good_waited_s={waited}"
     )

@@ -6,6 +6,8 @@ trace.py describes the steps and checks them.
 from __future__ import annotations
 
 import functools
+import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from webhook_api.answers import Answers
@@ -16,16 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def record_edge(write: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+def record_edge(
+    write: Callable[[dict[str, Any]], None], process: Callable[[], int] = os.getpid
+) -> Callable[[], None]:
     """Have every edge process of this interpreter record its steps.
 
     Args:
         write: Called with each step.
+        process: Returns the number of the process that takes it.
 
     Returns:
         What ends the recording.
     """
-    recorder = _Recorder(write)
+    recorder = _Recorder(write, process)
     ends = [
         _follow(Journal, "write", recorder.on_write),
         _follow(Journal, "rotate", recorder.on_rotate),
@@ -65,13 +70,13 @@ def _follow(owner: type, method: str, note: Callable[..., None]) -> Callable[[],
 class _Recorder:
     """Publishes are added up until another step follows: the republisher publishes event after event."""
 
-    def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, write: Callable[[dict[str, Any]], None], process: Callable[[], int]) -> None:
         self._write = write
-        self._published = 0
+        self._process = process
+        self._published: Counter[int] = Counter()
 
     def _record(self, step: str, **fields: object) -> None:
-        published, self._published = self._published, 0
-        if published:
+        if published := self._published.pop(self._process(), 0):
             self._write({"step": "publish", "events": published})
         self._write({"step": step, **fields})
 
@@ -95,10 +100,10 @@ class _Recorder:
             self._record("read", events=len(entries), segments=_names_of(finished))
 
     def on_publish(self, _result: None, _link: object, events: list[Any]) -> None:
-        self._published += len(events)
+        self._published[self._process()] += len(events)
 
     def on_keep(self, is_kept: bool, *_: object) -> None:  # noqa: FBT001  # a result
-        self._published += is_kept
+        self._published[self._process()] += is_kept
 
     def on_close_turn(self, _result: None, _answers: object, events: int, *, is_durable: bool) -> None:
         self._record("respond", events=events if is_durable else 0)

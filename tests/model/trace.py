@@ -28,20 +28,32 @@ class TraceError(Exception):
     """The steps are no run of the protocol; the text names the step."""
 
 
-def check_trace(steps: Iterable[Mapping[str, Any]]) -> int:
-    """Check the steps of one process, and return how many they are.
+class Acceptor:
+    """Checks the steps of one process; `steps` is how many it has accepted."""
 
-    Raises:
-        TraceError: A step that the protocol does not allow there.
-    """
-    process = _Process()
-    count = 0
-    for count, step in enumerate(steps, start=1):
-        try:
-            process.take(step)
-        except TraceError as error:
-            raise TraceError(f"step {count}, {dict(step)}: {error}") from None
-    return count
+    def __init__(self) -> None:
+        self._process = _Process()
+        self.steps = 0
+
+    def accept(self, steps: Iterable[Mapping[str, Any]]) -> None:
+        """Check the next steps.
+
+        Raises:
+            TraceError: A step that the protocol does not allow there.
+        """
+        for step in steps:
+            try:
+                self._process.take(step)
+            except TraceError as error:
+                raise TraceError(f"step {self.steps + 1}, {dict(step)}: {error}") from None
+            self.steps += 1
+
+
+def check_trace(steps: Iterable[Mapping[str, Any]]) -> int:
+    """Check the whole trace of one process, and return how many steps it has; raises as an Acceptor."""
+    acceptor = Acceptor()
+    acceptor.accept(steps)
+    return acceptor.steps
 
 
 def _demand(condition: object, reason: str) -> None:

@@ -113,9 +113,10 @@ class Program:
         self.start()
 
     def run_from(self, directory: Path) -> None:
-        """Take the code from another directory at the next start."""
+        """Take the code from another directory at the next start; what it lacks, from the first one."""
+        *_, first = self.environment["PYTHONPATH"].split(os.pathsep)
         self._directory = directory
-        self.environment = {**self.environment, "PYTHONPATH": str(directory)}
+        self.environment = {**self.environment, "PYTHONPATH": f"{directory}{os.pathsep}{first}"}
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the master alone."""
