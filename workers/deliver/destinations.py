@@ -109,7 +109,7 @@ def _read_table(name: str, table: object, directory: Path) -> Destination:
     if not isinstance(table, dict):
         raise _error(name, "", "must be a table")
     if not _NAME.fullmatch(name):
-        raise _error(name, "", "a name has small letters, digits, - and _, 63 at most")
+        raise _error(name, "", "a name has a to z, digits, - and _, 63 characters at most")
     for key, value in table.items():
         _check(name, key, value)
     if "url" not in table:

@@ -18,8 +18,8 @@ are parked."""
 
 PARKED: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """The due time of a delivery that waits behind another of its conversation, and shall not be looked at before
-that has ended. Only the process that holds the lock of the first one parks, and whoever finishes the first
-one recalls the next, in the same transaction: so no conversation is left with a parked first delivery."""
+that has ended. Only the process that holds the lock of the first one parks, and the one that ends the first
+recalls the next, in the same transaction: so no conversation is left with a parked first delivery."""
 
 _D: Final = deliveries.c
 

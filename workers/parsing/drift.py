@@ -1,6 +1,6 @@
 """Notice and count, name by name, what the platform sends and this version does not know.
 
-The sender chooses the names: a person's name may stand where a word of the platform is expected. So a name is
+The sender chooses the names: a customer's name may stand where a word of the platform is expected. A name is
 recorded only if it has the shape of such a word, and a value only if the platform has a closed list of them.
 Of any other value the shape is recorded.
 """

@@ -170,7 +170,7 @@ def test_a_platform_that_is_down_says_when_to_come_again(make_client, organisati
 
 def test_a_refusal_names_the_platforms_code_and_correlation_id(make_client):
     with pytest.raises(PlatformRefusedError, match=r"404 not\.found \(inin-correlation-id [0-9a-f-]{36}\)"):
-        make_client().get("/api/v2/conversations/nobody")
+        make_client().get("/api/v2/conversations/unknown")
 
 
 def test_a_post_that_fails_is_sent_once(make_client, organisation):

@@ -90,7 +90,7 @@ def reconciler(engine, history, clock):
 
 @pytest.fixture
 def conversations(engine):
-    """Return what is on record: each conversation's state and fingerprint."""
+    """Return the recorded state and fingerprint of each conversation."""
 
     def read():
         columns = platform_conversations.c

@@ -155,9 +155,9 @@ def test_dead_letters_that_a_slow_broker_confirmed_are_not_published_again(stand
     declare_topology(vhost.amqp_url)
     publish, published = dead_letters._publish, []
 
-    def publish_slowly(channel, letter):
-        publish(channel, letter)
-        published.append(letter.envelope.message_id)
+    def publish_slowly(channel, dead_letter):
+        publish(channel, dead_letter)
+        published.append(dead_letter.envelope.message_id)
         if len(published) == 3:
             channel.connection.sleep(SECONDS)
 

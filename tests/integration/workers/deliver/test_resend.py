@@ -83,8 +83,8 @@ def test_resent_events_keep_their_ids_and_order_and_the_intervention_is_recorded
     assert stand.query("SELECT action, reason, chosen, done, outcome FROM interventions") == [
         ("resend-deliveries", "it is mended", 4, 4, "done")
     ]
-    letters = "SELECT count(*) FROM dead_letters WHERE intervention_id = :id AND message_id LIKE 'crm:%'"
-    assert stand.query(letters, id=done["intervention"]) == [(4,)]
+    decided = "SELECT count(*) FROM dead_letters WHERE intervention_id = :id AND message_id LIKE 'crm:%'"
+    assert stand.query(decided, id=done["intervention"]) == [(4,)]
     assert omctl("crm")["chosen"] == 0
 
 

@@ -1,4 +1,4 @@
-"""What the platform has and we had not takes effect, once, and is on record."""
+"""An event that the platform has and we lack takes effect once, and is recorded."""
 
 import json
 from dataclasses import replace

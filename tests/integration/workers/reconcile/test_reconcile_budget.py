@@ -26,7 +26,7 @@ INTERVAL_US = 15 * MINUTE_US
 
 
 class SimulatedTime:
-    """A clock that moves when somebody waits."""
+    """A clock that moves when a caller waits."""
 
     def __init__(self):
         self.us = 1_800_000_000_000_000
