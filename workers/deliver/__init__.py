@@ -2,12 +2,7 @@
 
 from workers.deliver.dead_letters import DeadLetterPublisher
 from workers.deliver.deliverer import Deliverer
-from workers.deliver.destinations import (
-    EVENT_TYPES,
-    Destination,
-    compute_digest,
-    configured_destinations,
-)
+from workers.deliver.destinations import EVENT_TYPES, Destination, compute_digest, configured_destinations
 from workers.deliver.outcome import Outcome
 from workers.deliver.subscriptions import (
     OPERATOR,

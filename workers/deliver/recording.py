@@ -126,17 +126,10 @@ def give_up_unreadable(
 
     def give_up(connection: Connection) -> None:
         query = select(outbox.c.conversation_id, outbox.c.event_type).where(outbox.c.id == outbox_id)
-        conversation_id, event_type = connection.execute(query).one()
+        row = connection.execute(query).one()
         # The times of the outbox may be what cannot be read.
         message = WebhookMessage(
-            outbox_id,
-            conversation_id,
-            event_type,
-            moment_of(now_us),
-            0,
-            late=False,
-            verified=None,
-            payload=b"",
+            outbox_id, *row, moment_of(now_us), 0, late=False, verified=None, payload=b""
         )
         delivery = LeasedDelivery(message, 0, None, lease_us)
         record(
