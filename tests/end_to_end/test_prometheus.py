@@ -35,7 +35,10 @@ def observer(whole_service, tmp_path):
     """Run om-observe on the service's tables; yields its address."""
     bind = f"{LOOPBACK}:{free_port()}"
     with running(ServerProcess("observe", tmp_path / "observe.log")) as process:
-        environment = whole_service.environment | {"OM_METRICS_BIND": bind}
+        environment = whole_service.environment | {
+            "OM_METRICS_BIND": bind,
+            "OM_CANARY_URL": whole_service.edge.url,
+        }
         process.launch(
             [sys.executable, "-m", "workers", "observe"], environment=environment, directory=tmp_path
         )
