@@ -1,1 +1,1 @@
-"""Hold the tables, run transactions and bulk statements, one subpackage for each subject."""
+"""Define the tables, transactions and statements, one subpackage for each subject."""

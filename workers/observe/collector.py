@@ -197,7 +197,7 @@ class ServiceCollector(Collector):
         self._canary = canary
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing ahead of the first scrape: the database may be away."""
+        """Return nothing: the database may be away before the first scrape."""
         return ()
 
     def collect(self) -> Iterator[Metric]:

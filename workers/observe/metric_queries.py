@@ -184,7 +184,7 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_reconciliation_age_seconds",
         "Time since the reconcile worker's last comparison ended.",
-        # A comparison by an operator, often of one conversation, says nothing about the others.
+        # An operator often compares one conversation; that is no comparison of the others.
         _select_newest(_R.finished_at),
     ),
     MetricQuery(

@@ -47,7 +47,7 @@ def make_app(probes: Probes) -> Flask:
 
 
 def _protect(response: Response) -> Response:
-    """Let a page load nothing from elsewhere, and let no cache keep it."""
+    """Forbid pages to load anything from elsewhere, and caches to store them."""
     response.headers.update(HEADERS)
     if request.path.startswith("/docs/"):
         response.headers["Content-Security-Policy"] = SITE_POLICY

@@ -324,7 +324,7 @@ CREATE INDEX ix_dead_letters_idempotency_key ON dead_letters (idempotency_key);
 CREATE INDEX ix_outbox_conversation_id ON outbox (conversation_id, id);
 CREATE INDEX ix_deliveries_due ON deliveries (destination, due_at) WHERE outcome IS NULL;
 CREATE INDEX ix_deliveries_order ON deliveries (destination, conversation_id, outbox_id) WHERE outcome IS NULL;
-CREATE INDEX ix_deliveries_untold ON deliveries (outbox_id) WHERE outcome = 'dead' AND dead_lettered_at IS NULL;
+CREATE INDEX ix_deliveries_unpublished ON deliveries (outbox_id) WHERE outcome = 'dead' AND dead_lettered_at IS NULL;
 CREATE INDEX ix_failed_receipts_due ON failed_receipts (due_at) WHERE outcome IS NULL;
 CREATE UNIQUE INDEX ix_reconciliations_under_way ON reconciliations (started_by) WHERE finished_at IS NULL AND started_by = 'timer';
 CREATE INDEX ix_reconciliations_undecided ON reconciliations (id) WHERE mismatch IS NOT NULL AND decided_by IS NULL;

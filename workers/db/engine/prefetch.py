@@ -50,7 +50,7 @@ def use_time_limit(engine: Engine) -> None:
 
 
 def prefetch_while_waiting(engine: Engine, prefetch: Callable[[], bool]) -> None:
-    """Have the connections of an engine call *prefetch* while they wait.
+    """Call *prefetch* while a connection of the engine waits.
 
     Args:
         engine: Of either database; SQLite runs in our own thread, so that nothing waits.

@@ -1,4 +1,4 @@
-"""Say what columns are: their types, their comments, the names of their constraints."""
+"""Define the types of columns, and the names of constraints."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -24,13 +24,13 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Hand SQLite, which knows no time zones, the UTC wall clock."""
+        """Convert a time to UTC for SQLite, which has no time zones."""
         if value is None or dialect.name != "sqlite":
             return value
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Make what comes back aware, whatever the session's time zone."""
+        """Return an aware time in UTC, whatever the time zone of the session."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

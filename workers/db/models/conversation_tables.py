@@ -65,7 +65,7 @@ message_receipts = Table(
     column("reasons", Text, "Why it failed: a JSON list of code and message", nullable=True),
     column("occurred_at", UtcDateTime, "The platform's clock"),
     Index(None, "platform_message_id"),
-    comment="What became of messages; one message has several receipts",
+    comment="Receipts of messages; one message has several",
 )
 
 routing_updates = Table(
@@ -101,7 +101,7 @@ outbox = Table(
     column("verified", Boolean, "Whether the platform agreed; null if it was not asked", nullable=True),
     column("created_at", UtcDateTime, "When it was settled, our clock"),
     Index(None, "conversation_id", "id"),
-    comment="What the services behind are told, in order within each conversation",
+    comment="Events for the destinations, in order within each conversation",
 )
 
 destinations = Table(
@@ -151,7 +151,7 @@ deliveries = Table(
     column("dead_lettered_at", UtcDateTime, "When the dead letter was published", nullable=True),
     Index("ix_deliveries_due", "destination", "due_at", **_UNFINISHED),
     Index("ix_deliveries_order", "destination", "conversation_id", "outbox_id", **_UNFINISHED),
-    Index("ix_deliveries_untold", "outbox_id", **_UNPUBLISHED),
+    Index("ix_deliveries_unpublished", "outbox_id", **_UNPUBLISHED),
     comment="One row for each outbox row and destination; the trigger outbox_plans_deliveries inserts it",
 )
 
@@ -169,5 +169,5 @@ failed_receipts = Table(
     column("problem", Text, "Short reason of the platform's last refusal", nullable=True),
     column("finished_at", UtcDateTime, "When, our clock", nullable=True),
     Index("ix_failed_receipts_due", "due_at", **_UNFINISHED),
-    comment="Messages that were given up, of which the agent is told; each once",
+    comment="Messages that were given up, each reported once to the agent by a Failed receipt",
 )

@@ -54,7 +54,7 @@ event_payloads = Table(
     primary_key("event_id", RowId, "processed_events.id", autoincrement=False),
     column("stored_at", UtcDateTime, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
     column("body", LargeBinary, "The request's raw body, byte for byte: personal data, tokens"),
-    comment="What was answered 200, untouched: no right to read it for anybody who only reports",
+    comment="Raw bodies as they were received; the read-only role has no right to read them",
 )
 
 duplicate_events = Table(
@@ -81,12 +81,10 @@ drift = Table(
     column("first_seen_at", UtcDateTime, "When"),
     column("last_seen_at", UtcDateTime, "When it was last seen; written from time to time", nullable=True),
     column("count", BigInteger, "Times read, including copies and repeated attempts", server_default="1"),
-    column("sample", Text, "Shape of a value that it had; never a text of a customer", nullable=True),
-    column(
-        "accepted_at", UtcDateTime, "Since when it is no news any more: omctl drift accept", nullable=True
-    ),
+    column("sample", Text, "Shape of one of its values; never a customer's text", nullable=True),
+    column("accepted_at", UtcDateTime, "When an operator accepted it: omctl drift accept", nullable=True),
     column("accepted_by", Text, "Operator who accepted it", nullable=True),
-    comment="What the platform sent that this version does not know, once per name",
+    comment="Names and values from the platform that this version does not know",
 )
 
 unstored_events = Table(
@@ -137,5 +135,5 @@ suspects = Table(
     primary_key("message_id", Identifier, "A delivery whose worker ended before settling it, more than once"),
     column("attempts", Integer, "Attempts begun alone and not finished"),
     column("attempted_at", UtcDateTime, "When the last attempt began"),
-    comment="Marks set before a suspect is tried and cleared after: what is left killed its worker",
+    comment="Marks set before a suspect is tried; one that remains shows that its worker ended",
 )

@@ -73,7 +73,7 @@ reconciliation_gaps = Table(
     column("found_at", UtcDateTime, "When, our clock"),
     column("published_at", UtcDateTime, "When the broker confirmed the copy, our clock"),
     column("message_id", Identifier, "Id of the copy, as in processed_events and dead_letters"),
-    comment="What the platform had and we had not; reconciliation_gaps_v1 says what became of it",
+    comment="Events that only the platform had; reconciliation_gaps_v1 shows the outcome",
 )
 
 platform_conversations = Table(
@@ -116,7 +116,7 @@ interventions = Table(
     column("outcome", Text, "done or cancelled; null while it runs, or if it was killed", nullable=True),
     column("started_at", UtcDateTime, "When, our clock"),
     column("ended_at", UtcDateTime, "When, our clock", nullable=True),
-    comment="What people decided about events and dead letters: who, why, when, how many",
+    comment="Operators' decisions about events and dead letters: who, why, when, how many",
 )
 
 discarded_dead_letters = Table(
@@ -161,7 +161,7 @@ worker_reports = Table(
     column("started_at", UtcDateTime, "When the process began, our clock; its counts begin with it"),
     column("reported_at", UtcDateTime, "When it last reported, our clock; every ten seconds"),
     column("figures", Text, "Its counts as JSON: by name, or by name and destination"),
-    comment="Workers that run, and what each has counted; one that stops takes its row away",
+    comment="Running workers and their counts; a worker that stops deletes its row",
 )
 
 canaries = Table(

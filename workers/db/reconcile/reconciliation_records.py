@@ -18,7 +18,7 @@ LEASE: Final = timedelta(seconds=120)
 """Longer than one conversation takes; a killed process's comparison waits this long."""
 
 LATELY: Final = timedelta(minutes=5)
-"""An event that was processed longer ago says nothing about events that may still be on their way."""
+"""Older arrivals do not show whether events are still on their way."""
 
 LATEST_EVENTS: Final = 500
 """Enough to include one of a journal's backlog among the events that arrive meanwhile."""
@@ -172,8 +172,8 @@ class Arrivals:
 def read_arrivals(connection: Connection, now_us: int, margin_us: int, horizon_us: int) -> Arrivals:
     """Return when the latest webhooks arrived.
 
-    Only webhooks count: a replayed event is old and says nothing about events still to come. A time before
-    the horizon is not that of a webhook either, whatever the event's headers contain.
+    Only webhooks count: a replayed event is old and does not show whether events are still to come. A time
+    before the horizon is not that of a webhook either, whatever the event's headers contain.
     """
     events = processed_events.c
     latest = (

@@ -271,7 +271,7 @@ def test_a_look_for_due_deliveries_uses_an_index(stand):
     of_deliveries = [plan for plan in plans if re.match(r"(SCAN|SEARCH) (deliveries|head|earlier)\b", plan)]
     assert len(looks) >= 3
     assert [plan for plan in of_deliveries if "USING" not in plan] == []
-    assert any("ix_deliveries_untold" in plan for plan in of_deliveries)
+    assert any("ix_deliveries_unpublished" in plan for plan in of_deliveries)
 
 
 READ = """

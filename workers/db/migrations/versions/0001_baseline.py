@@ -151,14 +151,14 @@ VIEWS = {
         FROM duplicate_events""",
     ),
     "interventions_v1": (
-        "Decisions of people about events: replay, discard",
+        "Operators' decisions about events, such as replay and discard",
         """
         SELECT intervention_id, action, operator, reason, selection, again, chosen, done, outcome, started_at,
             ended_at
         FROM interventions""",
     ),
     "outbox_v1": (
-        "What the services behind are told, in order within each conversation",
+        "Events for the destinations, in order within each conversation",
         """
         SELECT id, conversation_id, event_id, event_type, occurred_at, late, verified, created_at,
             {day(created_at)} AS day
@@ -213,7 +213,7 @@ VIEWS = {
         FROM reconciliations""",
     ),
     "reconciliation_gaps_v1": (
-        "What the platform had and we had not, and what became of it",
+        "Events that only the platform had, and the outcome of each",
         """
         SELECT g.idempotency_key, g.reconciliation_id, g.conversation_id, g.event_type,
             g.platform_message_id, g.occurred_at, g.found_at, g.published_at, g.message_id,
@@ -253,20 +253,20 @@ VIEWS = {
         GROUP BY hour""",
     ),
     "messages_v1": (
-        "One row per message, without what it says",
+        "One row per message, without its text",
         """
         SELECT event_id, conversation_id, occurred_at, sequence, received_at, position, platform_message_id,
             sender, length(text) AS characters, content IS NOT NULL AS has_content
         FROM conversation_messages""",
     ),
     "receipts_v1": (
-        "What became of messages; one message has several receipts",
+        "Receipts of messages; one message has several",
         """
         SELECT event_id, conversation_id, platform_message_id, status, is_final, reasons, occurred_at
         FROM message_receipts""",
     ),
     "drift_v1": (
-        "What the platform sent that this version does not know, once per name",
+        "Names and values from the platform that this version does not know",
         """
         SELECT kind, name, event_type, sample, count, first_seen_at, last_seen_at, accepted_at, accepted_by
         FROM drift""",
@@ -380,7 +380,7 @@ def _create_event_payloads() -> None:
         _column("stored_at", MOMENT, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
         _column("body", sa.LargeBinary, "The request's raw body, byte for byte: personal data, tokens"),
         sa.PrimaryKeyConstraint("event_id", name="pk_event_payloads"),
-        comment="What was answered 200, untouched: no right to read it for anybody who only reports",
+        comment="Raw bodies as they were received; the read-only role has no right to read them",
     )
 
 
@@ -412,13 +412,11 @@ def _create_drift() -> None:
         _column(
             "count", sa.BigInteger, "Times read, including copies and repeated attempts", server_default="1"
         ),
-        _column("sample", sa.Text, "Shape of a value that it had; never a text of a customer", nullable=True),
-        _column(
-            "accepted_at", MOMENT, "Since when it is no news any more: omctl drift accept", nullable=True
-        ),
+        _column("sample", sa.Text, "Shape of one of its values; never a customer's text", nullable=True),
+        _column("accepted_at", MOMENT, "When an operator accepted it: omctl drift accept", nullable=True),
         _column("accepted_by", sa.Text, "Operator who accepted it", nullable=True),
         sa.PrimaryKeyConstraint("kind", "name", name="pk_drift"),
-        comment="What the platform sent that this version does not know, once per name",
+        comment="Names and values from the platform that this version does not know",
     )
 
 
@@ -516,7 +514,7 @@ def _create_message_receipts() -> None:
         _column("reasons", sa.Text, "Why it failed: a JSON list of code and message", nullable=True),
         _column("occurred_at", MOMENT, "The platform's clock"),
         sa.PrimaryKeyConstraint("event_id", name="pk_message_receipts"),
-        comment="What became of messages; one message has several receipts",
+        comment="Receipts of messages; one message has several",
     )
     _index("ix_message_receipts_platform_message_id", "message_receipts", ["platform_message_id"])
 
@@ -598,7 +596,7 @@ def _create_suspects() -> None:
         _column("attempts", sa.Integer, "Attempts begun alone and not finished"),
         _column("attempted_at", MOMENT, "When the last attempt began"),
         sa.PrimaryKeyConstraint("message_id", name="pk_suspects"),
-        comment="Marks set before a suspect is tried and cleared after: what is left killed its worker",
+        comment="Marks set before a suspect is tried; one that remains shows that its worker ended",
     )
 
 
@@ -622,7 +620,7 @@ def _create_interventions() -> None:
         _column("started_at", MOMENT, "When, our clock"),
         _column("ended_at", MOMENT, "When, our clock", nullable=True),
         sa.PrimaryKeyConstraint("intervention_id", name="pk_interventions"),
-        comment="What people decided about events and dead letters: who, why, when, how many",
+        comment="Operators' decisions about events and dead letters: who, why, when, how many",
     )
 
 
@@ -653,7 +651,7 @@ def _create_outbox() -> None:
         ),
         _column("created_at", MOMENT, "When it was settled, our clock"),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
-        comment="What the services behind are told, in order within each conversation",
+        comment="Events for the destinations, in order within each conversation",
     )
     _index("ix_outbox_conversation_id", "outbox", ["conversation_id", "id"])
 
@@ -736,7 +734,7 @@ def _create_deliveries() -> None:
         where="outcome IS NULL",
     )
     _index(
-        "ix_deliveries_untold",
+        "ix_deliveries_unpublished",
         "deliveries",
         ["outbox_id"],
         where="outcome = 'dead' AND dead_lettered_at IS NULL",
@@ -757,7 +755,7 @@ def _create_failed_receipts() -> None:
         _column("problem", sa.Text, "Short reason of the platform's last refusal", nullable=True),
         _column("finished_at", MOMENT, "When, our clock", nullable=True),
         sa.PrimaryKeyConstraint("event_id", name="pk_failed_receipts"),
-        comment="Messages that were given up, of which the agent is told; each once",
+        comment="Messages that were given up, each reported once to the agent by a Failed receipt",
     )
     _index("ix_failed_receipts_due", "failed_receipts", ["due_at"], where="outcome IS NULL")
 
@@ -859,7 +857,7 @@ def _create_reconciliation_gaps() -> None:
         _column("published_at", MOMENT, "When the broker confirmed the copy, our clock"),
         _column("message_id", IDENTIFIER, "Id of the copy, as in processed_events and dead_letters"),
         sa.PrimaryKeyConstraint("idempotency_key", name="pk_reconciliation_gaps"),
-        comment="What the platform had and we had not; reconciliation_gaps_v1 says what became of it",
+        comment="Events that only the platform had; reconciliation_gaps_v1 shows the outcome",
     )
 
 
@@ -926,7 +924,7 @@ def _create_worker_reports() -> None:
         _column("reported_at", MOMENT, "When it last reported, our clock; every ten seconds"),
         _column("figures", sa.Text, "Its counts as JSON: by name, or by name and destination"),
         sa.PrimaryKeyConstraint("role", "worker", name="pk_worker_reports"),
-        comment="Workers that run, and what each has counted; one that stops takes its row away",
+        comment="Running workers and their counts; a worker that stops deletes its row",
     )
 
 
