@@ -48,25 +48,27 @@ def test_a_lost_connection_without_a_state_is_an_outage():
     assert isinstance(translate(error), RetryLaterError)
 
 
-def test_what_the_driver_refuses_before_it_sends_it_is_no_outage():
-    assert not is_outage(error_with(None, exc.ProgrammingError))
-    assert isinstance(translate(error_with(None, exc.DataError)), RejectedEventError)
-
-
 @pytest.mark.parametrize("name", ["SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_FULL", "SQLITE_IOERR_WRITE"])
 def test_sqlites_outages_are_known_by_name(name):
     assert is_outage(sqlite_error(name))
     assert isinstance(translate(sqlite_error(name)), RetryLaterError)
 
 
-def test_sqlites_other_faults_are_told_apart():
-    row = sqlite_error("SQLITE_CONSTRAINT_NOTNULL", sqlite3.IntegrityError, exc.IntegrityError)
-    syntax_error = sqlite_error("SQLITE_ERROR")
-
-    assert isinstance(translate(row), RejectedEventError)
-    assert isinstance(translate(syntax_error), StatementRefusedError)
-    assert not is_outage(row)
-    assert not is_outage(syntax_error)
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (
+            sqlite_error("SQLITE_CONSTRAINT_NOTNULL", sqlite3.IntegrityError, exc.IntegrityError),
+            RejectedEventError,
+        ),
+        (sqlite_error("SQLITE_ERROR"), StatementRefusedError),
+        (error_with(None, exc.DataError), RejectedEventError),
+        (error_with(None, exc.ProgrammingError), StatementRefusedError),
+    ],
+)
+def test_what_is_wrong_with_a_row_or_a_statement_is_no_outage(error, kind):
+    assert type(translate(error)) is kind
+    assert not is_outage(error)
 
 
 def test_no_reason_repeats_what_the_driver_quotes():

@@ -45,24 +45,19 @@ def test_only_the_items_at_fault_are_set_aside(items, faulty, calls):
     assert work.calls == calls
 
 
-def test_a_rejection_is_attributed_too():
-    class RefusalError(RejectedEventError):
-        def __init__(self, reason):
-            super().__init__("code", reason)
-
-    work = Work({"c"}, RefusalError)
-
-    isolate("abcd", work, work.set_aside)
-
-    assert work.faults == [("c", RefusalError)]
-
-
-def test_a_statement_that_the_database_refuses_is_attributed_too():
-    work = Work({"c"}, StatementRefusedError)
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (lambda reason: RejectedEventError("code", reason), RejectedEventError),
+        (StatementRefusedError, StatementRefusedError),
+    ],
+)
+def test_a_rejection_and_a_refused_statement_are_attributed_too(error, kind):
+    work = Work({"c"}, error)
 
     isolate("abcd", work, work.set_aside)
 
-    assert work.faults == [("c", StatementRefusedError)]
+    assert work.faults == [("c", kind)]
     assert work.done == ["a", "b", "d"]
 
 
