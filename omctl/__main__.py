@@ -13,10 +13,10 @@ from omctl.console import print_json, visible
 
 GROUPS: Final = {
     "Install and connect": {
-        "install": ("installing.command:install", "Install or upgrade the service on this host"),
-        "uninstall": ("installing.command:uninstall", "Remove the service from this host"),
-        "setup": ("connect.setup:setup", "Declare the exchanges and queues"),
-        "migrate": ("connect.migrate:migrate", "Bring the tables to the newest revision"),
+        "install": ("install:install", "Install or upgrade the service on this host"),
+        "uninstall": ("install:uninstall", "Remove the service from this host"),
+        "setup": ("connect.prepare:setup", "Declare the exchanges and queues"),
+        "migrate": ("connect.prepare:migrate", "Bring the tables to the newest revision"),
         "register": ("connect.register:register", "Register the webhook at the platform"),
         "smoke": ("connect.smoke:smoke", "Send a message through the platform and back"),
         "import-keys": ("repair.import_keys:import_keys", "Import keys of the guide's own code"),

@@ -1,18 +1,20 @@
 """Open what commands work with: the database, the dead letters, the platform."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from messaging.admin import DeadLetterQueue, EventPublisher, lock_dead_letters
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError, RetryLaterError, StatementRefusedError
-from workers.db.engine import PATIENT_SESSION, DatabaseClock, make_engine
+from workers.db.engine import PATIENT_SESSION, DatabaseClock, make_engine, transact
 from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
+
+Result = TypeVar("Result")
 
 _FAULTS: Final = (
     # What the code or the text of the driver's error contains; what it means; what to do about it.
@@ -54,11 +56,7 @@ class DatabaseUnavailableError(OpenMessagingError):
 
 
 def database_url(environment: Environment) -> str:
-    """Return OM_DATABASE_URL.
-
-    Raises:
-        ConfigurationError: It is not set.
-    """
+    """Return OM_DATABASE_URL, which must be set."""
     url = environment.string("OM_DATABASE_URL")
     if not url:
         raise ConfigurationError(
@@ -78,12 +76,7 @@ def health_url(bind: str) -> str | None:
 
 @contextmanager
 def open_database(session: Mapping[str, str] = PATIENT_SESSION) -> Iterator[Engine]:
-    """Yield the database of OM_DATABASE_URL; its failures become one sentence.
-
-    Raises:
-        ConfigurationError: OM_DATABASE_URL is not set.
-        DatabaseUnavailableError: The database does not answer, or refuses.
-    """
+    """Yield the database of OM_DATABASE_URL; its failures become one sentence."""
     engine = make_engine(database_url(Environment()), session)
     try:
         with friendly_errors():
@@ -92,13 +85,17 @@ def open_database(session: Mapping[str, str] = PATIENT_SESSION) -> Iterator[Engi
         engine.dispose()
 
 
+def in_database(
+    work: Callable[[Connection], Result], session: Mapping[str, str] = PATIENT_SESSION
+) -> Result:
+    """Return the result of one transaction in the database of OM_DATABASE_URL."""
+    with open_database(session) as engine:
+        return transact(engine, work)
+
+
 @contextmanager
 def friendly_errors() -> Iterator[None]:
-    """Turn a failure of the database into one sentence, without its address and password.
-
-    Raises:
-        DatabaseUnavailableError: The database does not answer, or refuses.
-    """
+    """Turn a failure of the database into one sentence, without its address and password."""
     try:
         yield
     except DBAPIError as error:
@@ -132,11 +129,7 @@ class DeadLetterSession:
 
 @contextmanager
 def open_dead_letters() -> Iterator[DeadLetterSession]:
-    """Yield the dead letters of OM_AMQP_URL; no other omctl can open them meanwhile.
-
-    Raises:
-        DeadLettersLockedError: Another omctl has them open.
-    """
+    """Yield the dead letters of OM_AMQP_URL; no other omctl can open them meanwhile."""
     urls = Environment().strings("OM_AMQP_URL")
     with (
         open_database() as engine,
@@ -150,9 +143,6 @@ def open_platform(environment: Environment) -> Iterator[GenesysClient]:
     """Yield a client of the platform, within the request budget that all hosts share.
 
     Without OM_DATABASE_URL, as on a host that runs only the edge, its few requests are not counted.
-
-    Raises:
-        ConfigurationError: The platform is not configured.
     """
     settings = read_genesys_settings(environment)
     if settings is None:

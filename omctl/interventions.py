@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import click
 from sqlalchemy import Connection, Engine
@@ -31,19 +31,18 @@ TICK_SECONDS: Final = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How the command line wants an intervention done.
-
-    Args:
-        reason: Why, for the record.
-        again: Whether events that took effect take effect once more.
-        yes: Whether to go on without asking.
-    """
+    """How the command line wants an intervention done; `again`: events that took effect do so once more."""
 
     reason: str
     again: bool = False
     yes: bool = True
     dry_run: bool
     as_json: bool
+
+    @classmethod
+    def take(cls, options: dict[str, Any]) -> Self:
+        """Take the terms out of a command's options."""
+        return cls(**{name: options.pop(name) for name in cls.__dataclass_fields__ if name in options})
 
     def require_reason(self) -> None:
         """Refuse a change without a reason."""
@@ -58,13 +57,12 @@ class Terms:
 
 @dataclass(slots=True)
 class Run:
-    """The progress of one intervention.
+    """The progress of one intervention; without an id, only a preview. Until it ends, it counts as cancelled.
 
     Args:
         chosen: The number of items selected.
         copies: Further messages of items that are done, which were removed.
         last_id: The id of the last item done, if they are taken in the order of their ids.
-        is_cancelled: Whether it ended before everything was done.
     """
 
     intervention_id: str
@@ -122,12 +120,11 @@ def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) 
 
 def report(terms: Terms, run: Run, verb: str, **context: Any) -> None:
     """Print what was done, or what would be; exit with 1 if it was cancelled."""
-    is_recorded = bool(run.intervention_id)
-    is_cancelled = is_recorded and run.is_cancelled
+    is_cancelled = bool(run.intervention_id) and run.is_cancelled
     if terms.as_json:
         counts = {"chosen": run.chosen, "done": run.done, "copies": run.copies, "cancelled": is_cancelled}
         print_json({**context, **counts, "intervention": run.intervention_id or None})
-    elif is_recorded:
+    elif run.intervention_id:
         click.echo(f"{run.done} of {run.chosen} {verb}; recorded as intervention {run.intervention_id}.")
     else:
         click.echo(f"{run.chosen} would be {verb}." if run.chosen else "Nothing to do: none is selected.")

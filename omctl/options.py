@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any, Final
 
 import click
+
+Decorator = Callable[..., Any]
 
 _AGO: Final = re.compile(r"(\d{1,6})([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -53,38 +56,38 @@ rate_option = click.option(
 )
 
 
-def since_option(verb: str, *, required: bool = False) -> Callable[..., Any]:
+def since_option(verb: str, *, required: bool = False) -> Decorator:
     """Return the option `--since` for items that *verb* (such as "Received") at that time or later."""
     text = f"{verb} at TIME or later: ISO 8601, or an age such as 2h."
     return click.option("--since", type=_TIMESTAMP, metavar="TIME", required=required, help=text)
 
 
-def until_option(verb: str) -> Callable[..., Any]:
+def until_option(verb: str) -> Decorator:
     """Return the option `--until` for items that *verb* before that time."""
     return click.option("--until", type=_TIMESTAMP, metavar="TIME", help=f"{verb} before TIME.")
 
 
-def dead_letter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that select dead letters."""
-    for option in (
-        until_option("Dead-lettered"),
-        since_option("Dead-lettered"),
-        click.option(
-            "--conversation", "conversations", multiple=True, help="Of this conversation; repeatable."
-        ),
-        click.option(
-            "--type", "types", multiple=True, help="Event type, whole or its last part; repeatable."
-        ),
-        click.option(
-            "--code", "codes", multiple=True, help="With this code, such as handler_failed; repeatable."
-        ),
-    ):
-        command = option(command)
-    return command
+def combine(*options: Decorator) -> Decorator:
+    """Return a decorator that adds several options in the order of the help text."""
+    return lambda command: reduce(lambda inner, option: option(inner), reversed(options), command)
 
 
-def intervention_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a command that changes many events and records that."""
-    for option in (json_option, dry_run_option, yes_option, reason_option):
-        command = option(command)
-    return command
+change_options = combine(dry_run_option, json_option)
+"""For every command that changes something."""
+
+recorded_options = combine(reason_option, change_options)
+"""For every command whose change is recorded as an intervention."""
+
+intervention_options = combine(reason_option, yes_option, change_options)
+"""For a command that changes many events and asks first."""
+
+dead_letter_options = combine(
+    click.option(
+        "--code", "codes", multiple=True, help="With this code, such as handler_failed; repeatable."
+    ),
+    click.option("--type", "types", multiple=True, help="Event type, whole or its last part; repeatable."),
+    click.option("--conversation", "conversations", multiple=True, help="Of this conversation; repeatable."),
+    since_option("Dead-lettered"),
+    until_option("Dead-lettered"),
+)
+"""Select dead letters."""

@@ -1,29 +1,115 @@
 """omctl ipranges: write the platform's published addresses as an allow-list."""
 
+import ipaddress
 import os
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from messaging.environment import Environment
-from omctl.address_ranges import FORMATS, SERVICE, Network, read_plain, select
+from messaging.errors import OpenMessagingError
 from omctl.connections import open_platform
 from omctl.console import print_json
+from omctl.installing.gateway import format_nginx
 from omctl.installing.steps import replace
-from omctl.options import dry_run_option, json_option
+from omctl.options import change_options
 from workers.genesys import find_region
+
+Network = IPv4Network | IPv6Network
 
 PATH: Final = "/api/v2/ipranges"
 EVERY_REGION: Final = "all"
+SERVICE: Final = "open-messaging"
+DIRECTIONS: Final = ("outbound", "both")
+"""From the platform's side: it posts to us from its outbound addresses.
 
-EXAMPLES = """\b
+Source: IpAddressRange of the official Python SDK, release 269.
+"""
+
+MIN_PREFIX: Final = {4: 8, 6: 16}
+"""A shorter prefix would let in a good part of the internet: a mistake, not a range."""
+
+EXAMPLES: Final = """\b
 Examples:
   omctl ipranges --format nginx
   omctl ipranges --format nginx --output /etc/nginx/open-messaging-addresses.conf
   omctl ipranges --format nftables --output /etc/nftables.d/open-messaging.nft
 """
+
+
+class UnusableRangesError(OpenMessagingError):
+    """Nothing was written, and the existing list stays; look at the platform's answer."""
+
+
+def select(answer: dict[str, Any], region: str) -> list[Network]:
+    """Return the networks of the platform's answer that concern us, with adjacent ones joined.
+
+    Args:
+        answer: The answer of `GET /api/v2/ipranges`.
+        region: Such as eu-central-1; empty for every region.
+    """
+    ours = [
+        entity
+        for entity in answer.get("entities") or []
+        if entity.get("service") == SERVICE and entity.get("direction") in DIRECTIONS
+    ]
+    networks = {
+        _parse(str(entity.get("cidr"))) for entity in ours if not region or entity.get("region") == region
+    }
+    if not networks:
+        listed = ", ".join(sorted({str(entity.get("region")) for entity in ours})) or "none"
+        raise UnusableRangesError(
+            f"the platform lists no outbound range of {SERVICE} for {region or 'any region'}; regions "
+            f"with one: {listed}. Give the organisation's region by --region, or in OM_GENESYS_REGION"
+        )
+    four = [network for network in networks if isinstance(network, IPv4Network)]
+    six = [network for network in networks if isinstance(network, IPv6Network)]
+    return [*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six)]
+
+
+def read_plain(text: str) -> list[Network]:
+    """Return the networks of a list in the format plain."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    if not lines:
+        raise UnusableRangesError("the list is empty")
+    return [_parse(line) for line in lines]
+
+
+def _parse(cidr: str) -> Network:
+    try:
+        network = ipaddress.ip_network(cidr, strict=False)
+    except ValueError:
+        raise UnusableRangesError("the platform lists a range that is not a network") from None
+    if network.prefixlen < MIN_PREFIX[network.version]:
+        raise UnusableRangesError(f"the platform lists {network}, which is too wide to be right")
+    return network
+
+
+def format_nftables(networks: Sequence[Network], heading: str) -> str:
+    """Return two sets for `nft -f`, which replaces both at once.
+
+    Source: nft(8), "Sets": elements of an interval set may be networks.
+    """
+    lines = [f"# {heading}", "add table inet open_messaging"]
+    for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
+        name = f"inet open_messaging platform{version}"
+        elements = ", ".join(str(network) for network in networks if network.version == version)
+        lines += [f"add set {name} {{ type {kind}; flags interval; }}", f"flush set {name}"]
+        if elements:
+            lines.append(f"add element {name} {{ {elements} }}")
+    return "\n".join([*lines, ""])
+
+
+def format_plain(networks: Iterable[Network], heading: str) -> str:
+    """Return one network a line."""
+    return "\n".join([f"# {heading}", *map(str, networks), ""])
+
+
+FORMATS: Final = {"nginx": format_nginx, "nftables": format_nftables, "plain": format_plain}
 
 
 @click.command(epilog=EXAMPLES)
@@ -42,16 +128,9 @@ Examples:
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Replace this file atomically."
 )
-@dry_run_option
-@json_option
-def ipranges(  # click passes them by name
-    form: str,
-    region: str | None,
-    source: Path | None,
-    output: Path | None,
-    *,
-    dry_run: bool,
-    as_json: bool,
+@change_options
+def ipranges(
+    form: str, region: str | None, source: Path | None, output: Path | None, *, dry_run: bool, as_json: bool
 ) -> None:
     """Fetch the addresses that the platform posts from, and write them as an allow-list.
 

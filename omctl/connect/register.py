@@ -1,17 +1,26 @@
-"""omctl register: have the platform post to this service."""
+"""omctl register: find, create and change registrations at the platform, and verify the result."""
 
-from dataclasses import asdict
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
 
 import click
 
 from messaging.environment import Environment
-from omctl.connect.registrar import Registered, Registrar
-from omctl.connect.registration import read_configured
+from messaging.errors import OpenMessagingError
+from omctl.connect.registration import SECRET, Configured, Difference, find_differences, read_configured
 from omctl.connections import open_platform
 from omctl.console import print_json, print_table
-from omctl.options import dry_run_option, json_option
+from omctl.options import change_options
+from workers.genesys import GenesysClient, PlatformUnavailableError
 
-EXAMPLES = """\b
+PAGE_SIZE: Final = 100
+MAX_CREATION_CHECKS: Final = 30
+"""The platform creates an integration asynchronously; one check a second."""
+
+EXAMPLES: Final = """\b
 Examples:
   omctl register --dry-run
   omctl register
@@ -19,10 +28,144 @@ Examples:
 """
 
 
+class RegistrationError(OpenMessagingError):
+    """An operator has to fix what the text names. It is safe to run the command again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A configured registration, and what the platform has of it with its secrets, if anything."""
+
+    configured: Configured
+    content: dict[str, Any] | None = field(repr=False)
+
+    @property
+    def registration_id(self) -> str | None:
+        """Its id at the platform."""
+        return None if self.content is None else str(self.content["id"])
+
+    @property
+    def secret(self) -> str | None:
+        """The secret that signs its webhooks; None if the platform does not show it."""
+        return None if self.content is None else self.content.get(SECRET)
+
+    @property
+    def differences(self) -> list[Difference]:
+        """The fields that differ from the configuration; all of them if nothing is registered."""
+        return find_differences(self.configured.render(self.content), self.content)
+
+    def problem(self) -> str | None:
+        """Return why it does not work as configured, if it does not."""
+        content = self.content or {}
+        if (status := content.get("createStatus", "Completed")) != "Completed":
+            return f"could not be created: its createStatus is {status}"
+        if content.get("status", "Active") != "Active":
+            return f"is not active: its status is {content['status']}"
+        if left := self.differences:
+            return f"still differs in {', '.join(difference.field for difference in left)}"
+        return None
+
+
+class Registrar:
+    """Makes registrations at the platform equal to the configured ones.
+
+    Every method may raise the errors of GenesysClient, and RegistrationError.
+    """
+
+    def __init__(self, client: GenesysClient, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._client = client
+        self._sleep = sleep
+
+    def find(self, configured: Configured) -> Registered:
+        """Find a registration, by its id if one is configured, else by its name, which must be unique."""
+        found = configured.registration_id or self._find_id(configured)
+        return Registered(configured, None if found is None else self._read(configured, found))
+
+    def apply(self, registered: Registered) -> Registered:
+        """Create or change a registration if it differs, and return it as the platform then has it."""
+        configured, registration_id = registered.configured, registered.registration_id
+        if registration_id is None:
+            registration_id = self._create(configured)
+        elif registered.differences:
+            change = self._client.put if configured.kind == "webhook" else self._client.patch
+            change(_path(configured, registration_id), configured.render(registered.content))
+        return self._verify(configured, registration_id)
+
+    def set_secret(self, configured: Configured, secret: str) -> None:
+        """Make an integration sign with another secret, and change nothing else.
+
+        After a PlatformUnavailableError it may or may not have been changed.
+        """
+        found = self.find(configured)
+        if found.content is None:
+            raise RegistrationError(f"the {configured.kind} {configured.name!r} is not registered")
+        path = _path(configured, str(found.content["id"]))
+        self._client.patch(path, {"name": found.content["name"], SECRET: secret})
+        if self._client.get(path).get(SECRET) not in {None, secret}:
+            raise RegistrationError(
+                f"the {configured.kind} {configured.name!r} did not accept the new secret"
+            )
+
+    def _find_id(self, configured: Configured) -> str | None:
+        found: list[str] = []
+        page = pages = 1
+        while page <= pages:
+            listing = self._client.get(configured.path, pageSize=str(PAGE_SIZE), pageNumber=str(page))
+            entities = listing.get("entities") or ()
+            found += [str(entity["id"]) for entity in entities if entity.get("name") == configured.name]
+            pages = int(listing.get("pageCount") or 1)
+            page += 1
+        if len(found) > 1:
+            raise RegistrationError(
+                f"the {configured.kind} {configured.name!r} is registered several times: {', '.join(found)}. "
+                "Remove the others, or set the right id in the file of OM_REGISTRATION"
+            )
+        return found[0] if found else None
+
+    def _create(self, configured: Configured) -> str:
+        """Create it; a POST without an answer is never repeated, but its result is looked for."""
+        try:
+            created = self._client.post(configured.path, configured.render(None))
+        except PlatformUnavailableError as error:
+            found = self._find_id(configured)
+            if found is None:
+                raise RegistrationError(
+                    f"it is unknown whether the {configured.kind} {configured.name!r} was created ({error}); "
+                    "it does not exist now; run the command again, which looks first"
+                ) from None
+            return found
+        if not created.get("id"):
+            raise RegistrationError(f"the platform gave the {configured.kind} {configured.name!r} no id")
+        return str(created["id"])
+
+    def _verify(self, configured: Configured, registration_id: str) -> Registered:
+        content = self._read(configured, registration_id)
+        for _ in range(MAX_CREATION_CHECKS):
+            if content.get("createStatus") != "Initiated":
+                break
+            self._sleep(1.0)
+            content = self._read(configured, registration_id)
+        registered = Registered(configured, content)
+        if problem := registered.problem():
+            raise RegistrationError(
+                f"the {configured.kind} {configured.name!r} ({registration_id}) {problem}"
+            )
+        return registered
+
+    def _read(self, configured: Configured, registration_id: str) -> dict[str, Any]:
+        content = self._client.get(_path(configured, registration_id))
+        if content.get("id") != registration_id:
+            raise RegistrationError(f"the platform answered with another {configured.kind}")
+        return content
+
+
+def _path(configured: Configured, registration_id: str) -> str:
+    return f"{configured.path}/{quote(registration_id, safe='')}"
+
+
 @click.command(epilog=EXAMPLES)
 @click.option("--check", "is_check", is_flag=True, help="Change nothing; exit 1 if anything differs.")
-@dry_run_option
-@json_option
+@change_options
 def register(*, is_check: bool, dry_run: bool, as_json: bool) -> None:
     """Create or change the registrations of OM_REGISTRATION at the platform, then verify them.
 
@@ -35,17 +178,17 @@ def register(*, is_check: bool, dry_run: bool, as_json: bool) -> None:
     configured = read_configured(environment)
     for warning in (warning for one in configured for warning in one.warnings):
         click.echo(f"Warning: {warning}", err=True)
+    is_only_looking = is_check or dry_run
     with open_platform(environment) as client:
         registrar = Registrar(client)
         found = [registrar.find(one) for one in configured]
-        is_only_looking = is_check or dry_run
-        done = found if is_only_looking else [registrar.apply(each) for each in found]
+        done = found if is_only_looking else [registrar.apply(registered) for registered in found]
     if as_json:
         registrations = [_as_json(before, after) for before, after in zip(found, done, strict=True)]
         print_json({"registrations": registrations, "done": not is_only_looking})
     else:
         _print(found, done, is_only_looking=is_only_looking)
-    if is_check and any(each.differences for each in found):
+    if is_check and any(registered.differences for registered in found):
         raise SystemExit(1)
 
 
@@ -55,31 +198,24 @@ def _as_json(before: Registered, after: Registered) -> dict[str, object]:
         "name": before.configured.name,
         "id": after.registration_id,
         "existed": before.content is not None,
-        "differences": [asdict(each) for each in before.differences],
-        "left": [asdict(each) for each in after.differences],
+        "differences": [asdict(difference) for difference in before.differences],
+        "left": [asdict(difference) for difference in after.differences],
     }
 
 
 def _print(found: list[Registered], done: list[Registered], *, is_only_looking: bool) -> None:
     rows = [
-        (each.configured.kind, one.field, one.registered, one.configured)
-        for each in found
-        for one in each.differences
+        (one.configured.kind, difference.field, difference.registered, difference.configured)
+        for one in found
+        for difference in one.differences
     ]
     if rows:
         print_table(("", "field", "registered", "configured"), rows)
     for before, after in zip(found, done, strict=True):
-        outcome = _outcome(before, is_only_looking=is_only_looking)
-        click.echo(f"{before.configured.kind} {before.configured.name!r} {outcome}{_named(after)}")
-
-
-def _named(registered: Registered) -> str:
-    return "" if registered.registration_id is None else f": {registered.registration_id}"
-
-
-def _outcome(before: Registered, *, is_only_looking: bool) -> str:
-    if before.content is None:
-        return "is not registered" if is_only_looking else "was created and verified"
-    if before.differences:
-        return "differs" if is_only_looking else "was changed and verified"
-    return "is as configured"
+        outcome = "is as configured"
+        if before.content is None:
+            outcome = "is not registered" if is_only_looking else "was created and verified"
+        elif before.differences:
+            outcome = "differs" if is_only_looking else "was changed and verified"
+        suffix = "" if after.registration_id is None else f": {after.registration_id}"
+        click.echo(f"{before.configured.kind} {before.configured.name!r} {outcome}{suffix}")

@@ -1,4 +1,4 @@
-"""The configured registrations: the TOML file that OM_REGISTRATION names, with the edge's own settings."""
+"""Read the registrations of OM_REGISTRATION, and compare them with those at the platform."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -29,6 +29,8 @@ UNSIGNED: Final = (
     "OM_REGISTRATION: [webhook] has authType none and is not signed, so the edge would refuse its events: set"
     " OM_ALLOW_UNSIGNED=true and put a secret value into OM_REQUIRED_HEADERS, or remove [webhook]"
 )
+ABSENT: Final = "-"
+_HEADER_FIELDS: Final = frozenset({"headers", "webhookHeaders"})
 
 
 class _Filter(Schema):
@@ -87,22 +89,14 @@ class Configured:
         A registered secret that the edge accepts stays: during a rotation the newest may not be live yet on
         every edge. One that the platform does not show stays too: `omctl rotate-secret` sets it.
         """
-        if not self.secrets:
+        if not self.secrets or (registered is not None and registered.get(SECRET) is None):
             return self.body
-        if registered is None:
-            return self.body | {SECRET: self.secrets[0]}
-        current = registered.get(SECRET)
-        if current is None:
-            return self.body
+        current = (registered or {}).get(SECRET)
         return self.body | {SECRET: current if current in self.secrets else self.secrets[0]}
 
 
 def read_configured(environment: Environment, secrets: tuple[str, ...] = ()) -> tuple[Configured, ...]:
-    """Return the registrations of OM_REGISTRATION, with OM_REQUIRED_HEADERS and OM_WEBHOOK_SECRETS.
-
-    Args:
-        environment: Where the settings are read.
-        secrets: Replace OM_WEBHOOK_SECRETS.
+    """Return the registrations with OM_REQUIRED_HEADERS, and with *secrets* or OM_WEBHOOK_SECRETS.
 
     Raises:
         ConfigurationError: A setting is missing or malformed; the text names it and repeats no value.
@@ -134,21 +128,13 @@ def _read_file(path: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"OM_REGISTRATION: invalid TOML: {error}") from None
     except ValidationError as error:
-        raise ConfigurationError(f"OM_REGISTRATION: {'; '.join(_describe(error.messages))}") from None
+        problems = (f"{path}: {' '.join(messages)}" for path, messages in _flatten(error.messages))
+        raise ConfigurationError(f"OM_REGISTRATION: {'; '.join(problems)}") from None
     if not _is_usable(content["url"]):
         raise ConfigurationError(
             "OM_REGISTRATION: url: must be https:// (http:// only on this host), without user and query"
         )
     return content
-
-
-def _describe(messages: Any, path: str = "") -> Iterator[str]:
-    """Yield marshmallow's message for each key."""
-    if not isinstance(messages, dict):
-        yield f"{path}: {' '.join(messages)}"
-        return
-    for key, inner in messages.items():
-        yield from _describe(inner, f"{path}.{key}" if path else str(key))
 
 
 def _is_usable(url: str) -> bool:
@@ -202,3 +188,54 @@ def _integration(
     warning = f"url names port {parts.port}, but the platform posts only to {HTTPS_PORT}"
     warnings = (warning,) if has_other_port else ()
     return Configured("integration", INTEGRATIONS, table["name"], body, table["id"], secrets, warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that differs, without secrets."""
+
+    field: str
+    registered: str
+    configured: str
+
+
+def find_differences(configured: Mapping[str, Any], registered: Mapping[str, Any] | None) -> list[Difference]:
+    """Compare the configured fields with what the platform has; None if it has nothing."""
+    wanted = dict(_flatten(configured))
+    found = dict(_flatten({name: (registered or {}).get(name) for name in configured}))
+    return [
+        _difference(name, found.get(name), wanted.get(name))
+        for name in sorted({*wanted, *found})
+        if found.get(name) != wanted.get(name)
+    ]
+
+
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each field by its dotted name; headers in lower case, event filters by their type."""
+    name = path.rpartition(".")[2]
+    if name == "eventFilters":
+        texts: dict[str, list[str]] = {}
+        for one in value or []:
+            texts.setdefault(str(one.get("eventType")), []).append(str(one.get("filter") or "everything"))
+        value = {event_type: " or ".join(sorted(alternatives)) for event_type, alternatives in texts.items()}
+    if not isinstance(value, dict):
+        if value is not None:
+            yield path, value
+        return
+    for key, inner in value.items():
+        key = str(key).lower() if name in _HEADER_FIELDS else key  # noqa: PLW2901
+        yield from _flatten(inner, f"{path}.{key}" if path else str(key))
+
+
+def _difference(name: str, registered: Any, configured: Any) -> Difference:
+    """Describe a difference; of a secret only that it differs."""
+    if name == SECRET or any(part in _HEADER_FIELDS for part in name.split(".")):
+        found = ABSENT if registered is None else "another value"
+        return Difference(name, found, ABSENT if configured is None else "not shown")
+    return Difference(name, _text(registered), _text(configured))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ABSENT if value is None else str(value)

@@ -1,11 +1,19 @@
 """Decide a rotation's next step from the present state, so that an interrupted one continues where it was."""
 
+import os
+import secrets
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from pathlib import Path
+from typing import Final, Self
 
-from messaging.errors import OpenMessagingError
+from messaging.environment import variables_now
+from messaging.errors import ConfigurationError, OpenMessagingError
+
+SECRET_BYTES: Final = 32
+"""As long as the digest that it keys."""
 
 Signatures = Mapping[str, Mapping[str, int]]
 """For each edge process, by address and process id: the events that each secret, by its id, has verified."""
@@ -52,11 +60,7 @@ class Facts:
 
 
 def next_step(facts: Facts) -> RotationStep:
-    """Return the next step; with one secret everywhere a new rotation begins.
-
-    Raises:
-        RotationError: It is unknown, or it would make an edge refuse events.
-    """
+    """Return the next step; with one secret everywhere a new rotation begins."""
     if len(facts.secrets) > 2:
         raise RotationError("the file has more than two secrets: remove those that are no longer in use")
     if facts.signing is not None and facts.signing not in facts.secrets:
@@ -104,3 +108,55 @@ class Watch:
         self._before = counts
         has_new = any(verified.get(self.new, 0) for verified in edges.values())
         return now - self.since >= self.quiet and has_new
+
+
+class SecretsFile:
+    """The file of OM_WEBHOOK_SECRETS_FILE: secrets, newest first, separated by commas."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def find(cls, path: Path | None) -> Self:
+        """Return the file at *path*, or that of OM_WEBHOOK_SECRETS_FILE, which must hold a secret."""
+        variables = variables_now()
+        if path is None and variables.get("OM_WEBHOOK_SECRETS"):
+            raise ConfigurationError(
+                "OM_WEBHOOK_SECRETS holds the secrets themselves, which no reload changes: let "
+                "OM_WEBHOOK_SECRETS_FILE name a file instead"
+            )
+        file = cls(path or Path(variables.get("OM_WEBHOOK_SECRETS_FILE", "")))
+        if not file.path.is_file():
+            raise ConfigurationError("OM_WEBHOOK_SECRETS_FILE or --file must name the secrets file")
+        if not file.read():
+            raise ConfigurationError("OM_WEBHOOK_SECRETS_FILE names a file without a secret")
+        return file
+
+    def read(self) -> tuple[str, ...]:
+        """Return the secrets, newest first."""
+        return tuple(part.strip() for part in self.path.read_text("utf-8").split(",") if part.strip())
+
+    def add(self) -> None:
+        """Add a new secret before the others; durable when it returns."""
+        self._write(secrets.token_urlsafe(SECRET_BYTES), *self.read())
+
+    def keep_newest(self) -> None:
+        """Remove all but the newest secret; durable when it returns."""
+        self._write(self.read()[0])
+
+    def _write(self, *values: str) -> None:
+        """Write beside the file and rename, so that a reader sees either the old or the new content."""
+        path = self.path.resolve()
+        before = path.stat()
+        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                os.fchmod(file.fileno(), before.st_mode & 0o777)
+                os.fchown(file.fileno(), before.st_uid, before.st_gid)
+                file.write(",".join(values) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(beside).replace(path)
+        except OSError:
+            Path(beside).unlink(missing_ok=True)
+            raise

@@ -14,11 +14,11 @@ import click
 from sqlalchemy import Engine, select
 
 from messaging.environment import Environment
-from omctl.connect.registrar import Registrar, RegistrationError
+from omctl.connect.register import Registrar, RegistrationError
 from omctl.connect.registration import Configured, read_configured
 from omctl.connections import open_database, open_platform
 from omctl.console import print_json
-from omctl.options import dry_run_option, json_option
+from omctl.options import change_options
 from workers.db.engine import transact
 from workers.db.erasure import erase_conversations
 from workers.db.models import processed_events
@@ -54,8 +54,7 @@ class StepFailedError(Exception):
 )  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True,
               help="How long to wait for each event.")  # fmt: skip
-@dry_run_option
-@json_option
+@change_options
 def smoke(*, name: str, seconds: float, dry_run: bool, as_json: bool) -> None:
     """Test the connection to the platform with one customer's message.
 

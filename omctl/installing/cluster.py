@@ -22,11 +22,7 @@ _CLUSTER_ACCESS: Final = "*/main/conf.d/open-messaging.conf"
 
 
 def cluster_steps(options: Options) -> Iterator[Step]:
-    """Return the steps to a broker on several hosts and, on the first of them, to the database.
-
-    Raises:
-        InstallationError: The cluster does not name this host, or the first host's files are missing.
-    """
+    """Return the steps to a broker on several hosts and, on the first of them, to the database."""
     if options.host not in options.cluster:
         raise InstallationError(f"this host is called {options.host}, which --cluster does not name")
     needed = (STORED_COOKIE, credentials.CLUSTER / "hosts", *credentials.BROKER)
@@ -102,11 +98,7 @@ def _join(first: str) -> None:
 
 
 def other_members(here: str) -> list[str]:
-    """Return the nodes that share this node's queues and users.
-
-    Raises:
-        InstallationError: This node belongs to a cluster and does not run, so it cannot list its members.
-    """
+    """Return the nodes that share this node's queues and users."""
     found = members()
     if not found and STORED_COOKIE.exists():
         raise InstallationError(
@@ -127,9 +119,6 @@ def leave(here: str) -> None:
 
     A reset alone would leave a member of each queue behind that counts for its majority and never answers.
     The cookie is deleted with the reset: with a cookie, a node that is alone counts as the last one.
-
-    Raises:
-        InstallationError: The others have no majority, or a queue keeps its member here; nothing is lost.
     """
     if failed := _failed_rows(run(["rabbitmq-queues", "--quiet", "shrink", here])):
         raise InstallationError(

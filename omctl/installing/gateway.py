@@ -2,11 +2,11 @@
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from messaging.environment import Environment
-from omctl.address_ranges import format_nginx
 from omctl.installing.broker import LISTENERS
 from omctl.installing.options import CONFIGURATION, Options
 from omctl.installing.steps import (
@@ -32,7 +32,6 @@ ADDRESSES: Final = Path("/etc/nginx/open-messaging-addresses.conf")
 CERTIFICATE: Final = Path("/etc/open-messaging/tls/certificate.pem")
 KEY: Final = Path("/etc/open-messaging/tls/key.pem")
 
-NO_LIST: Final = format_nginx([], f"No list yet: omctl ipranges --format nginx --output {ADDRESSES}")
 MIN_CONNECTIONS: Final = 8192
 """For each nginx process. A single sender can hold more connections open than Debian's 768."""
 OPEN_FILES: Final = 4 * MIN_CONNECTIONS
@@ -49,6 +48,22 @@ FIREWALL_RULES: Final = CONFIGURATION / "firewall.nft"
 _BROKER_PORTS: Final = "4369, 25672"
 """epmd and RabbitMQ's inter-node port: they listen on all addresses, guarded only by the Erlang cookie."""
 _CLUSTER_PORTS: Final = f"{_BROKER_PORTS}, 5671, 15671, 5432"
+
+
+def format_nginx(networks: Iterable[object], heading: str) -> str:
+    """Return a variable for nginx's http block that is 1 for the platform's addresses and the host's own.
+
+    The last step of an installation posts from the host itself.
+
+    Source: ngx_http_geo_module.
+    """
+    lines = [f"    {network} 1;" for network in ("127.0.0.1", *networks)]
+    # Without a list, no address is known to be foreign, and none is refused.
+    default = 0 if len(lines) > 1 else "unknown"
+    return "\n".join([f"# {heading}", "geo $om_from_platform {", f"    default {default};", *lines, "}", ""])
+
+
+NO_LIST: Final = format_nginx([], f"No list yet: omctl ipranges --format nginx --output {ADDRESSES}")
 
 
 def gateway_steps(options: Options) -> list[Step]:
@@ -121,13 +136,17 @@ def name_type(name: str) -> str:
     return "IP"
 
 
+def _reload_or_start(unit: str) -> None:
+    is_active = succeeds(["systemctl", "is-active", "--quiet", unit])
+    run(["systemctl", "reload" if is_active else "start", unit])
+    run(["systemctl", "enable", "--quiet", unit])
+
+
 def _reload_nginx() -> None:
     """Check the configuration first, so that an error does not reach the running nginx."""
     run(["systemctl", "daemon-reload"])
     run(["nginx", "-t", "-q"])
-    is_running = succeeds(["systemctl", "is-active", "--quiet", "nginx"])
-    run(["systemctl", "reload" if is_running else "start", "nginx"])
-    run(["systemctl", "enable", "--quiet", "nginx"])
+    _reload_or_start("nginx")
 
 
 def firewall_steps(options: Options) -> list[Step]:
@@ -167,6 +186,4 @@ def _load_firewall() -> None:
     """Check the rules, then load them now and at each boot."""
     run(["nft", "--check", "--file", str(FIREWALL_RULES)])
     run(["systemctl", "daemon-reload"])
-    is_active = succeeds(["systemctl", "is-active", "--quiet", FIREWALL_UNIT])
-    run(["systemctl", "reload" if is_active else "start", FIREWALL_UNIT])
-    run(["systemctl", "enable", "--quiet", FIREWALL_UNIT])
+    _reload_or_start(FIREWALL_UNIT)

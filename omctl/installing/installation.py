@@ -34,11 +34,7 @@ _FIND_EVENT: Final = sa.text("SELECT count(*) FROM processed_events WHERE conver
 
 
 def plan_installation(options: Options) -> Iterator[Step]:
-    """Return the steps.
-
-    Raises:
-        InstallationError: A host with a single role does not know its broker or database.
-    """
+    """Return the steps."""
     yield from saved_option_steps(options)
     yield account_step()
     yield from credentials.given_steps()

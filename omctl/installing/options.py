@@ -103,11 +103,7 @@ class Options:
         }
 
     def other_addresses(self) -> list[Address]:
-        """Return the addresses of the cluster's other hosts, in order.
-
-        Raises:
-            OSError: A name has no address.
-        """
+        """Return the addresses of the cluster's other hosts, in order."""
         others = [host for host in self.cluster if host != self.host]
         named = {info[4][0] for host in others for info in socket.getaddrinfo(host, None)}
         parsed = [ipaddress.ip_address(str(address)) for address in named]
@@ -115,11 +111,7 @@ class Options:
 
 
 def resolve_options(given: Values, certificate: tuple[Path, Path] | None = None) -> Options:
-    """Combine the options given on the command line with the saved ones and the defaults.
-
-    Raises:
-        InstallationError: The saved options cannot be read.
-    """
+    """Combine the options given on the command line with the saved ones and the defaults."""
     saved = _read_saved()
     values = {**Options().values(), **saved, **given}
     role, hosts = str(values["role"]), str(values["cluster"])

@@ -49,9 +49,6 @@ def purge_steps() -> Iterator[Step]:
 
     Queues, users and database stay as long as the broker has other nodes. A host that has left the cluster
     no longer sees the others, and keeps the database.
-
-    Raises:
-        InstallationError: It is unknown whether the broker has other nodes.
     """
     here = f"rabbit@{Options().host}"
     others = other_members(here)

@@ -70,9 +70,6 @@ def run(command: Sequence[str], *, text: str = "", environment: dict[str, str] |
         command: Shown if it fails, so it must hold no secrets.
         text: Its standard input; may hold secrets.
         environment: Replaces this process's.
-
-    Raises:
-        InstallationError: It failed or does not exist.
     """
     try:
         done = subprocess.run(

@@ -12,12 +12,10 @@ from messaging.environment import Environment
 from omctl.console import fold, print_json, visible
 from omctl.installing.options import BOTH, Role, resolve_options
 from omctl.installing.steps import InstallationError
-from omctl.look.broker import check_broker, check_proof
+from omctl.look.broker import check_broker, check_management, check_proof
 from omctl.look.database import check_database
-from omctl.look.edge import check_addresses, check_canary, check_edge
-from omctl.look.findings import Finding, Level, check_areas
-from omctl.look.journal import check_journals, check_oversized
-from omctl.look.management import check_management
+from omctl.look.edge import check_addresses, check_canary, check_edge, check_journals, check_oversized
+from omctl.look.findings import Area, Finding, Level, check_areas
 from omctl.look.settings import check_settings, explain_settings
 from omctl.options import json_option
 
@@ -75,16 +73,15 @@ def _explain(*, as_json: bool) -> None:
 
 def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
     """Return what this host does, *given* or as installed, with a note if that is not everything."""
+    area = Area("settings")
     try:
         roles = resolve_options({} if given is None else {"role": given}).roles
     except InstallationError as error:
-        return frozenset(Role), [Finding("settings", "role", Level.WARNING, "is unknown", str(error))]
+        return frozenset(Role), [area.warning("role", "is unknown", str(error))]
     if len(roles) > 1:
         return roles, []
     text = f"only {min(roles)}: the other part is not checked"
-    return roles, [
-        Finding("settings", "role", Level.NOTE, text, "Check everything: omctl check --role both.")
-    ]
+    return roles, [area.note("role", text, "Check everything: omctl check --role both.")]
 
 
 def _list_areas(roles: frozenset[Role]) -> dict[str, Callable[[], list[Finding]]]:

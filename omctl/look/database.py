@@ -12,17 +12,17 @@ from messaging.clock import SystemClock
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from omctl.connections import DatabaseUnavailableError, database_url, friendly_errors
-from omctl.look.findings import Finding, Level
+from omctl.look.findings import Area, Finding, Level
 from workers.db.engine import DatabaseClock, make_engine
 from workers.db.migrations import schema
 from workers.db.models import dead_letters, destinations, drift, metadata
 from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
 from workers.parsing import moment_of
 
-AREA: Final = "database"
-
 MAX_CLOCK_DIFFERENCE: Final = 2.0
 """Seconds. Events carry their host's time, so latencies and searches show a wrong clock."""
+
+_DATABASE: Final = Area("database")
 
 
 def check_database(environment: Environment) -> list[Finding]:
@@ -30,15 +30,15 @@ def check_database(environment: Environment) -> list[Finding]:
     try:
         url = database_url(environment)
         if _is_missing_file(url):
-            return [Finding(AREA, "file", Level.PROBLEM, "does not exist", "Run omctl migrate.")]
+            return [_DATABASE.problem("file", "does not exist", "Run omctl migrate.")]
         with friendly_errors():
             revision = judge_revision(schema.current_revision(url), schema.head_revision())
             contents = [] if revision.level is Level.PROBLEM else _contents(url)
     except schema.MissingMigrationsError as error:
-        return [Finding(AREA, "migrations", Level.PROBLEM, "are not installed", str(error))]
+        return [_DATABASE.problem("migrations", "are not installed", str(error))]
     except (ConfigurationError, DatabaseUnavailableError) as error:
-        return [Finding(AREA, "connection", Level.PROBLEM, "does not work", str(error))]
-    return [Finding(AREA, "connection", Level.OK, "the database answers"), revision, *contents]
+        return [_DATABASE.problem("connection", "does not work", str(error))]
+    return [_DATABASE.ok("connection", "the database answers"), revision, *contents]
 
 
 def _is_missing_file(url: str) -> bool:
@@ -53,20 +53,19 @@ def _is_missing_file(url: str) -> bool:
 def judge_revision(current: str | None, head: str) -> Finding:
     """Judge the revision that the database is at."""
     if current == head:
-        return Finding(AREA, "revision", Level.OK, f"{current}, the newest")
+        return _DATABASE.ok("revision", f"{current}, the newest")
     if schema.is_newer(current):
-        text = f"{current}, newer than {head}, which this version has"
-        return Finding(AREA, "revision", Level.NOTE, text)
+        return _DATABASE.note("revision", f"{current}, newer than {head}, which this version has")
     text = f"{current or 'none'}, and this version needs {head}"
-    return Finding(AREA, "revision", Level.PROBLEM, text, "Run omctl migrate.")
+    return _DATABASE.problem("revision", text, "Run omctl migrate.")
 
 
 def judge_tables(missing: list[str]) -> Finding:
     """Judge the tables that a database lacks although its revision includes them."""
     if not missing:
-        return Finding(AREA, "tables", Level.OK, "all exist")
-    advice = "They were dropped: restore them from a backup."
-    return Finding(AREA, "tables", Level.PROBLEM, f"missing: {', '.join(missing)}", advice)
+        return _DATABASE.ok("tables", "all exist")
+    text = f"missing: {', '.join(missing)}"
+    return _DATABASE.problem("tables", text, "They were dropped: restore them from a backup.")
 
 
 def _contents(url: str) -> list[Finding]:
@@ -97,15 +96,11 @@ def _contents(url: str) -> list[Finding]:
 
 def judge_clock(host: str, ahead: float) -> Finding:
     """Judge a clock by the seconds that it is ahead of the database's."""
-    is_right = abs(ahead) <= MAX_CLOCK_DIFFERENCE
-    side = "ahead of" if ahead > 0 else "behind"
-    return Finding(
-        AREA,
-        f"clock of {host}",
-        Level.OK if is_right else Level.PROBLEM,
-        f"{abs(ahead):.1f} s {side} the database's",
-        "" if is_right else "Synchronise both clocks by NTP: timedatectl shows the state.",
-    )
+    subject, side = f"clock of {host}", "ahead of" if ahead > 0 else "behind"
+    text = f"{abs(ahead):.1f} s {side} the database's"
+    if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
+        return _DATABASE.ok(subject, text)
+    return _DATABASE.problem(subject, text, "Synchronise both clocks by NTP: timedatectl shows the state.")
 
 
 def _counts(connection: Connection) -> list[Finding]:
@@ -114,8 +109,8 @@ def _counts(connection: Connection) -> list[Finding]:
     waiting = connection.scalar(select(func.count()).select_from(dead_letters).where(is_open)) or 0
     unknown = connection.scalar(select(func.count()).where(drift.c.accepted_at.is_(None))) or 0
     return [
-        Finding(AREA, "dead letters", Level.NOTE if waiting else Level.OK, f"{waiting} open"),
-        Finding(AREA, "drift", Level.NOTE if unknown else Level.OK, f"{unknown} unknown names"),
+        (_DATABASE.note if waiting else _DATABASE.ok)("dead letters", f"{waiting} open"),
+        (_DATABASE.note if unknown else _DATABASE.ok)("drift", f"{unknown} unknown names"),
         *judge_paused(connection.execute(select(destinations).order_by(destinations.c.name))),
     ]
 
@@ -127,16 +122,17 @@ def judge_workers(reports: Iterable[WorkerReport], now: datetime) -> list[Findin
         roles.setdefault(report.role, []).append(report)
     findings: list[Finding] = []
     for role, of_role in sorted(roles.items()):
+        subject = f"{role} workers"
         silent = [report.worker for report in of_role if report.is_silent(now)]
-        level, text, advice = Level.OK, f"{len(of_role)} report", ""
         if not of_role:
-            level, text = Level.WARNING, "no worker reports: no conversation is settled"
-            advice = "Start one with python -m workers settle."
+            text = "no worker reports: no conversation is settled"
+            findings.append(_DATABASE.warning(subject, text, "Start one with python -m workers settle."))
         elif silent:
-            level = Level.PROBLEM if len(silent) == len(of_role) else Level.WARNING
-            text = f"stopped reporting: {', '.join(silent)}"
+            judge = _DATABASE.problem if len(silent) == len(of_role) else _DATABASE.warning
             advice = "See systemctl status 'om-*' on its host, and start it."
-        findings.append(Finding(AREA, f"{role} workers", level, text, advice))
+            findings.append(judge(subject, f"stopped reporting: {', '.join(silent)}", advice))
+        else:
+            findings.append(_DATABASE.ok(subject, f"{len(of_role)} report"))
     return findings
 
 
@@ -151,16 +147,14 @@ def judge_files(reports: Iterable[WorkerReport], now: datetime) -> list[Finding]
     groups = " / ".join(", ".join(names) for names in workers.values())
     text = f"the deliver workers run with different files: {groups}"
     advice = "Copy the newest OM_DESTINATIONS file to each host, and restart its om-deliver@N."
-    return [Finding(AREA, "destinations", Level.PROBLEM, text, advice)]
+    return [_DATABASE.problem("destinations", text, advice)]
 
 
 def judge_paused(rows: Iterable[Any]) -> list[Finding]:
     """Return a warning for each paused destination."""
     return [
-        Finding(
-            AREA,
+        _DATABASE.warning(
             f"destination {row.name}",
-            Level.WARNING,
             f"paused since {row.paused_at:%Y-%m-%d %H:%M} ({row.paused_because}): its events wait",
             f"omctl destinations resume {row.name}",
         )

@@ -8,7 +8,7 @@ from messaging.clock import SystemClock
 from omctl.connections import open_database
 from omctl.console import format_time, print_json, print_table
 from omctl.interventions import os_user
-from omctl.options import dry_run_option, json_option
+from omctl.options import change_options, json_option
 from workers.db.engine import transact
 from workers.db.ingest import accept_drift, read_drift
 
@@ -48,8 +48,7 @@ def list_(*, with_accepted: bool, as_json: bool) -> None:
 
 @drift.command()
 @click.argument("names", nargs=-1, required=True)
-@dry_run_option
-@json_option
+@change_options
 def accept(names: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
     """Take NAMES off the list; your user name is recorded."""
     with open_database() as engine:

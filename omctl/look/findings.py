@@ -22,21 +22,36 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check.
-
-    Args:
-        area: What it belongs to: settings, broker, management, database, canary, edge, journal.
-        subject: What was checked.
-        level: How bad it is.
-        text: What was found.
-        advice: What to do; empty if there is nothing to do.
-    """
+    """The result of one check: in which area, of what, how bad, what was found, and what to do about it."""
 
     area: str
     subject: str
     level: Level
     text: str
     advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Makes the findings of one area: settings, broker, management, database, canary, edge or journal."""
+
+    name: str
+
+    def ok(self, subject: str, text: str) -> Finding:
+        """Return a finding without a fault."""
+        return Finding(self.name, subject, Level.OK, text)
+
+    def note(self, subject: str, text: str, advice: str = "") -> Finding:
+        """Return a finding that an operator may want to know."""
+        return Finding(self.name, subject, Level.NOTE, text, advice)
+
+    def warning(self, subject: str, text: str, advice: str = "") -> Finding:
+        """Return a finding that becomes a problem if nothing is done."""
+        return Finding(self.name, subject, Level.WARNING, text, advice)
+
+    def problem(self, subject: str, text: str, advice: str = "") -> Finding:
+        """Return a finding with which the exit status is 1."""
+        return Finding(self.name, subject, Level.PROBLEM, text, advice)
 
 
 def check_areas(areas: Mapping[str, Callable[[], list[Finding]]], seconds: float) -> list[Finding]:
@@ -50,11 +65,11 @@ def check_areas(areas: Mapping[str, Callable[[], list[Finding]]], seconds: float
         try:
             results[area] = check()
         except OpenMessagingError as error:
-            results[area] = [Finding(area, "check", Level.PROBLEM, "cannot be done", str(error))]
+            results[area] = [Area(area).problem("check", "cannot be done", str(error))]
         except Exception as error:  # noqa: BLE001  # an outermost loop: no area may end the others
             logger().error("check_failed", area=area, error=type(error).__name__)
             advice = "This is a defect of omctl: report it with the line check_failed on standard error."
-            results[area] = [Finding(area, "check", Level.PROBLEM, "failed", advice)]
+            results[area] = [Area(area).problem("check", "failed", advice)]
 
     threads = [Thread(target=run, args=area, daemon=True) for area in areas.items()]
     deadline = time.monotonic() + seconds
@@ -67,5 +82,5 @@ def check_areas(areas: Mapping[str, Callable[[], list[Finding]]], seconds: float
         finding
         for area in areas
         for finding in results.get(area)
-        or [Finding(area, "check", Level.PROBLEM, late, "What it asks hangs: restart it, then check again.")]
+        or [Area(area).problem("check", late, "What it asks hangs: restart it, then check again.")]
     ]

@@ -11,13 +11,11 @@ from messaging.errors import ConfigurationError
 from messaging.settings import EXAMPLE, unknown_settings
 from omctl.connect.registration import read_configured
 from omctl.installing.options import Role
-from omctl.look.findings import Finding, Level
+from omctl.look.findings import Area, Finding
 from webhook_api.settings import FIXED, EdgeSettings
 from workers.deliver import configured_destinations
 from workers.genesys import read_genesys_settings
 from workers.settings import IntakeSettings
-
-AREA: Final = "settings"
 
 URLS: Final = ("OM_DATABASE_URL", "OM_GENESYS_API_URL")
 URL_LISTS: Final = ("OM_AMQP_URL", "OM_MANAGEMENT_URL")
@@ -35,6 +33,7 @@ RESTART: Final = "restart"
 RELOAD: Final = "reload"
 BOTH: Final = "reload of the edge, restart of the others"
 
+_SETTINGS: Final = Area("settings")
 _SETTING: Final = re.compile(r"(#?)(OM_[A-Z_]+)=(.*)")
 _HEADING: Final = re.compile(r"# -+ (.+?) -+")
 _DEFAULT: Final = re.compile(r"No default|Default: ([^.,;]+)")
@@ -74,7 +73,7 @@ def _no_settings() -> Finding:
         "Give omctl the service's settings: OM_SETTINGS_FILE=/etc/open-messaging/environment, or "
         "`. var/environment` in a checkout."
     )
-    return Finding(AREA, "environment", Level.PROBLEM, "has no OM_ settings", advice)
+    return _SETTINGS.problem("environment", "has no OM_ settings", advice)
 
 
 def _read_registration() -> object:
@@ -86,22 +85,22 @@ def _judge_process(process: str, read_settings: Callable[[], object]) -> Finding
     try:
         read_settings()
     except ConfigurationError as error:
-        return Finding(AREA, process, Level.PROBLEM, "would refuse to start", str(error))
-    return Finding(AREA, process, Level.OK, "would start with these settings")
+        return _SETTINGS.problem(process, "would refuse to start", str(error))
+    return _SETTINGS.ok(process, "would start with these settings")
 
 
 def judge_setting(name: str, value: str) -> Finding:
     """Judge one variable; the value of an unknown one may be anything and is not shown."""
     if advice := unknown_settings([name]).get(name):
-        return Finding(AREA, name, Level.WARNING, "is not a setting", advice)
-    return Finding(AREA, name, Level.OK, show_value(name, value))
+        return _SETTINGS.warning(name, "is not a setting", advice)
+    return _SETTINGS.ok(name, show_value(name, value))
 
 
 def judge_secrets(in_file: Mapping[str, str]) -> list[Finding]:
     """Return a warning for each secret in the settings file, which every unit gets in its environment."""
     advice = "Move it to a file of this name in /etc/open-messaging/credentials (docs/install.md)."
     return [
-        Finding(AREA, name, Level.WARNING, "is a secret in the settings file", advice)
+        _SETTINGS.warning(name, "is a secret in the settings file", advice)
         for name in (*SECRETS, *URL_LISTS, "OM_DATABASE_URL")
         if in_file.get(name, "").strip()
     ]
@@ -143,14 +142,7 @@ def redact_urls(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SettingExplanation:
-    """One setting.
-
-    Args:
-        value: Fit for a screen.
-        source: settings file, environment, file and its path, credential, or default.
-        text: Unit, effect and default, as in deploy/environment.example.
-        applied_by: What applies a new value: a reload or a restart.
-    """
+    """One setting; its value is fit for a screen, its text states unit, effect and default."""
 
     name: str
     value: str
@@ -160,11 +152,7 @@ class SettingExplanation:
 
 
 def explain_settings() -> list[SettingExplanation]:
-    """Return every setting, in the order of the example.
-
-    Raises:
-        ConfigurationError: A file that a variable names cannot be read.
-    """
+    """Return every setting, in the order of the example."""
     environment, variables, in_file = Environment(), variables_now(), file_variables()
     settings = []
     for section, name, text, default in _parse_example(EXAMPLE.read_text(encoding="utf-8")):
@@ -176,7 +164,7 @@ def explain_settings() -> list[SettingExplanation]:
 
 
 def find_source(name: str, variables: Mapping[str, str]) -> str:
-    """Return where the value of a setting comes from."""
+    """Return where a setting comes from: environment, file and its path, credential or default."""
     if name in variables:
         return "environment" if variables[name].strip() else "default"
     if path := variables.get(f"{name}_FILE"):

@@ -89,7 +89,9 @@ def process_windows(
             if not rate_limiter.wait():
                 break
             if order.action is Action.REPLAY_DEAD_LETTERS:
-                _publish(session, order, run, dead_letter, window.decisions)
+                decision = window.decisions.get(dead_letter.envelope.identity, run.intervention_id)
+                source = replay_source(decision if order.again else None)
+                session.publisher.publish(replace(dead_letter.envelope, source=source))
             done += 1
         _finish(session, order, run, window, done)
         yield done
@@ -102,9 +104,13 @@ def record_unrecorded(session: DeadLetterSession) -> None:
 
 
 def _record_unknown(connection: Connection, held: list[QueuedDeadLetter], now_us: int) -> None:
-    known = find_recorded(connection, [each.envelope.identity for each in held])
-    unknown = [_describe(each) for each in held if each.envelope.identity not in known]
+    known = find_recorded(connection, _ids(held))
+    unknown = [_describe(message) for message in held if message.envelope.identity not in known]
     record_dead_letters(connection, unknown, now_us)
+
+
+def _ids(messages: list[QueuedDeadLetter]) -> list[str]:
+    return [message.envelope.identity for message in messages]
 
 
 def _decide(
@@ -118,27 +124,15 @@ def _decide(
 ) -> _Window:
     """Record the decision. It needs a record: an unrecorded one would be another decision after a kill."""
     _record_unknown(connection, held, now_us)
-    ids = [each.envelope.identity for each in held]
+    ids = _ids(held)
     matching = match_dead_letters(connection, ids, order.selected)
     done = {identity for identity in matching if matching[identity] == (run.intervention_id, True)}
     wanted = [identity for identity in dict.fromkeys(ids) if identity in matching and identity not in done]
-    first_by_id = {each.envelope.identity: each for each in reversed(held)}
+    first_by_id = {message.envelope.identity: message for message in reversed(held)}
     chosen = [first_by_id[identity] for identity in wanted[:left]]
-    ours = done | {each.envelope.identity for each in chosen}
-    copies = [each for each in held if each.envelope.identity in ours and each not in chosen]
+    ours = done | set(_ids(chosen))
+    copies = [message for message in held if message.envelope.identity in ours and message not in chosen]
     return _Window(chosen, copies, record_decision(connection, wanted[:left], run.intervention_id))
-
-
-def _publish(
-    session: DeadLetterSession,
-    order: Order,
-    run: Run,
-    dead_letter: QueuedDeadLetter,
-    decisions: dict[str, str],
-) -> None:
-    intervention_id = decisions.get(dead_letter.envelope.identity, run.intervention_id)
-    source = replay_source(intervention_id if order.again else None)
-    session.publisher.publish(replace(dead_letter.envelope, source=source))
 
 
 def _finish(session: DeadLetterSession, order: Order, run: Run, window: _Window, done: int) -> None:
@@ -147,13 +141,13 @@ def _finish(session: DeadLetterSession, order: Order, run: Run, window: _Window,
 
     def record(connection: Connection) -> None:
         if order.action is Action.DISCARD_DEAD_LETTERS:
-            bodies = {each.envelope.identity: each.envelope.body for each in processed}
+            bodies = {message.envelope.identity: message.envelope.body for message in processed}
             keep_discarded(connection, bodies, run.intervention_id, now_us)
-        record_execution(connection, [each.envelope.identity for each in processed], now_us)
+        record_execution(connection, _ids(processed), now_us)
 
     transact(session.engine, record)
-    undone = {each.envelope.identity for each in window.chosen[done:]}
-    copies = [each for each in window.copies if each.envelope.identity not in undone]
+    undone = set(_ids(window.chosen[done:]))
+    copies = [message for message in window.copies if message.envelope.identity not in undone]
     session.queue.remove([*processed, *copies])
     run.copies += len(copies)
 

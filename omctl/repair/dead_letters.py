@@ -8,16 +8,10 @@ from typing import Any, Final
 import click
 from sqlalchemy import Row
 
-from omctl.connections import DeadLetterSession, open_database, open_dead_letters
+from omctl.connections import DeadLetterSession, in_database, open_dead_letters
 from omctl.console import fold, format_time, print_body, print_json, print_table, visible
 from omctl.interventions import RateLimiter, Run, Terms, begin, cancellable, execute, report
-from omctl.options import (
-    again_option,
-    dead_letter_options,
-    intervention_options,
-    json_option,
-    rate_option,
-)
+from omctl.options import again_option, dead_letter_options, intervention_options, json_option, rate_option
 from omctl.repair.dead_letter_windows import Order, process_windows, record_unrecorded
 from workers.db.engine import transact
 from workers.db.interventions import (
@@ -42,6 +36,7 @@ Examples:
   omctl dead-letters discard 3f2a… --reason "a test of ours"
 """
 
+ids_argument = click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
 limit_option = click.option("--limit", type=click.IntRange(1), help="Only this many, the oldest first.")
 
 
@@ -69,11 +64,12 @@ def list_(*, limit: int, with_scan: bool, as_json: bool, **filters: Any) -> None
     if with_scan:
         with open_dead_letters() as session:
             record_unrecorded(session)
-    with open_database() as engine:
-        counts = transact(engine, lambda connection: count_open_dead_letters(connection, selected))
-        shown = transact(
-            engine, lambda connection: list_open_dead_letters(connection, selected, limit or None)
+    counts, shown = in_database(
+        lambda connection: (
+            count_open_dead_letters(connection, selected),
+            list_open_dead_letters(connection, selected, limit or None),
         )
+    )
     if as_json:
         total = sum(count for *_, count in counts)
         print_json({"dead_letters": [_as_dict(row) for row in shown], "total": total})
@@ -98,8 +94,7 @@ def list_(*, limit: int, with_scan: bool, as_json: bool, **filters: Any) -> None
 @json_option
 def show(message_id: str, *, with_body: bool, as_json: bool) -> None:
     """Show the record of one dead letter; see also `omctl find`."""
-    with open_database() as engine:
-        row = transact(engine, lambda connection: find_dead_letter(connection, message_id))
+    row = in_database(lambda connection: find_dead_letter(connection, message_id))
     body = _read_body(message_id) if with_body else None
     if row is None and body is None:
         raise click.ClickException(f"No dead letter {message_id} is recorded.")
@@ -116,15 +111,13 @@ def show(message_id: str, *, with_body: bool, as_json: bool) -> None:
 
 def _read_body(message_id: str) -> bytes | None:
     with open_dead_letters() as session:
-        for held in session.queue.windows():
-            for dead_letter in held:
-                if dead_letter.envelope.identity == message_id:
-                    return dead_letter.envelope.body
-    return None
+        messages = (message for held in session.queue.windows() for message in held)
+        found = (message.envelope.body for message in messages if message.envelope.identity == message_id)
+        return next(found, None)
 
 
 @dead_letters.command()
-@click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
+@ids_argument
 @dead_letter_options
 @rate_option
 @again_option
@@ -142,7 +135,7 @@ def replay(**options: Any) -> None:
 
 
 @dead_letters.command()
-@click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
+@ids_argument
 @dead_letter_options
 @limit_option
 @intervention_options
@@ -157,7 +150,7 @@ def discard(**options: Any) -> None:
 def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
     """Preview, ask, execute, report; exit with 1 if none of the dead letters named is open."""
     limit, rate = options.pop("limit"), options.pop("rate", 0.0)
-    terms = Terms(**{name: options.pop(name) for name in Terms.__dataclass_fields__ if name in options})
+    terms = Terms.take(options)
     terms.require_reason()
     with_destinations = action is Action.DISCARD_DEAD_LETTERS
     selected = DeadLetterFilter(**options, with_destinations=with_destinations)
@@ -220,4 +213,4 @@ def _print_counts(counts: Sequence[tuple[str, str | None, int]], state: str, emp
 
 
 def _as_dict(row: Row[Any]) -> dict[str, Any]:
-    return dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's public accessor
+    return dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's public interface for this

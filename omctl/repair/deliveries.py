@@ -13,12 +13,11 @@ from messaging.errors import ConfigurationError
 from omctl.connections import open_database
 from omctl.console import print_table
 from omctl.interventions import Run, Terms, begin, cancellable, execute, report
-from omctl.options import dry_run_option, intervention_options, json_option, reason_option, since_option
+from omctl.options import intervention_options, recorded_options, since_option
 from workers.db.engine import DatabaseClock, transact
-from workers.db.interventions import (
-    Action,
-)
+from workers.db.interventions import Action
 from workers.deliver import (
+    Destination,
     abandon_some,
     choose_dead,
     configured_destinations,
@@ -39,9 +38,10 @@ Examples:
   omctl destinations resend crm --reason "the CRM refused them while its schema was old"
 """
 
-
-Step = Callable[["Connection", str, int], int]
+Step = Callable[[Connection, str, int], int]
 """Changes some deliveries, given an intervention's id and the time in microseconds; returns the number."""
+Plan = Callable[[Connection, int], tuple[int, Step]]
+"""Returns the number of deliveries to change, and what changes some of them."""
 
 
 @click.command(epilog=EXAMPLES)
@@ -55,7 +55,8 @@ def resend(*, name: str | None, since: datetime | None, conversation: str | None
     Each keeps its Idempotency-Key, and those of a conversation their order. The deliver processes send them.
     Ctrl-C stops between two batches; the same command continues.
     """
-    names, terms = _find_names(name), Terms(again=True, **options)
+    names = tuple(find_destinations()) if name is None else (find_configured(name).name,)
+    terms = Terms(again=True, **options)
 
     def plan(connection: Connection, now_us: int) -> tuple[int, Step]:
         selected = choose_dead(names, moment_of(now_us), since, conversation)
@@ -63,9 +64,7 @@ def resend(*, name: str | None, since: datetime | None, conversation: str | None
         if not terms.as_json:
             rows = [(destination, str(count)) for destination, count in counts.items()]
             print_table(("destination", "given up"), rows, empty="No delivery was given up.")
-        return sum(counts.values()), lambda connection, run_id, now_us: resend_some(
-            connection, selected, run_id, now_us
-        )
+        return sum(counts.values()), lambda db, run_id, now_us: resend_some(db, selected, run_id, now_us)
 
     selection = {"destinations": names, "since": since, "conversation": conversation}
     _intervene(terms, Action.RESEND_DELIVERIES, plan, selection)
@@ -73,9 +72,7 @@ def resend(*, name: str | None, since: datetime | None, conversation: str | None
 
 @click.command()
 @click.argument("name")
-@reason_option
-@dry_run_option
-@json_option
+@recorded_options
 def remove(*, name: str, **options: Any) -> None:
     """Plan no further deliveries for destination NAME.
 
@@ -97,9 +94,7 @@ def remove(*, name: str, **options: Any) -> None:
 @click.command()
 @click.argument("name")
 @since_option("Settled", required=True)
-@reason_option
-@dry_run_option
-@json_option
+@recorded_options
 def backfill(*, name: str, since: datetime, **options: Any) -> None:
     """Plan deliveries to destination NAME for events that were never planned for it.
 
@@ -113,54 +108,42 @@ def backfill(*, name: str, since: datetime, **options: Any) -> None:
                 f"{name} has no subscription: start a deliver worker with it in OM_DESTINATIONS first"
             )
         through = newest_entry(connection)
-        return count_unplanned(
-            connection, name, since, through
-        ), lambda connection, _run_id, now_us: plan_some(connection, name, since, through, now_us)
+        count = count_unplanned(connection, name, since, through)
+        return count, lambda db, _run_id, now_us: plan_some(db, name, since, through, now_us)
 
     _intervene(Terms(**options), Action.BACKFILL_DELIVERIES, plan, {"destination": name})
 
 
 @click.command()
 @click.argument("name")
-@reason_option
-@dry_run_option
-@json_option
+@recorded_options
 def abandon(*, name: str, **options: Any) -> None:
     """End all deliveries that wait for destination NAME, configured or not; they are not sent."""
 
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:
         through = newest_entry(connection)
-        return count_waiting(connection, name, through), lambda connection, _run_id, now_us: abandon_some(
-            connection, name, through, now_us
-        )
+        count = count_waiting(connection, name, through)
+        return count, lambda db, _run_id, now_us: abandon_some(db, name, through, now_us)
 
     _intervene(Terms(**options), Action.ABANDON_DELIVERIES, plan, {"destination": name})
 
 
-def _find_names(name: str | None) -> tuple[str, ...]:
-    names = tuple(destination.name for destination in configured_destinations(Environment()))
-    if name is None:
-        return names
-    if name not in names:
-        known = f"it has {', '.join(names)}" if names else "none is configured"
-        raise ConfigurationError(f"OM_DESTINATIONS has no destination {name}; {known}")
-    return (name,)
+def find_destinations() -> dict[str, Destination]:
+    """Return the destinations of OM_DESTINATIONS by their names."""
+    return {destination.name: destination for destination in configured_destinations(Environment())}
 
 
-def _intervene(
-    terms: Terms,
-    action: Action,
-    plan: Callable[[Connection, int], tuple[int, Step]],
-    selection: dict[str, Any],
-) -> None:
-    """Count, ask, execute step by step, each durable when it is done, record, and report.
+def find_configured(name: str) -> Destination:
+    """Return the destination of that name, which must be in OM_DESTINATIONS."""
+    configured = find_destinations()
+    if name not in configured:
+        names = f"it has {', '.join(configured)}" if configured else "none is configured"
+        raise ConfigurationError(f"OM_DESTINATIONS has no destination {name}; {names}")
+    return configured[name]
 
-    Args:
-        terms: From the command line.
-        action: What is done.
-        plan: Returns the number of deliveries to change, and what changes some of them.
-        selection: For the record; a destination is also reported.
-    """
+
+def _intervene(terms: Terms, action: Action, plan: Plan, selection: dict[str, Any]) -> None:
+    """Count, ask, execute step by step, each durable when it is done, record, and report."""
     terms.require_reason()
     with open_database() as engine:
         clock = DatabaseClock(engine)
@@ -171,9 +154,7 @@ def _intervene(
             run = begin(engine, terms, action, json.dumps(selection, default=str), chosen)
 
             def repeat() -> Iterator[int]:
-                while done := transact(
-                    engine, lambda connection: step(connection, run.intervention_id, clock.now_us())
-                ):
+                while done := transact(engine, lambda db: step(db, run.intervention_id, clock.now_us())):
                     yield done
 
             with cancellable() as cancelled:

@@ -3,29 +3,27 @@
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 from sqlalchemy import Connection, func, select
 
 from messaging.clock import SystemClock
-from messaging.environment import Environment
-from messaging.errors import ConfigurationError
-from omctl.connections import open_database
+from omctl.connections import in_database, open_database
 from omctl.console import format_time, print_json, print_table
-from omctl.options import dry_run_option, json_option
-from omctl.repair.deliveries import abandon, backfill, remove, resend
+from omctl.options import change_options, json_option
+from omctl.repair.deliveries import abandon, backfill, find_configured, find_destinations, remove, resend
 from workers.db.engine import transact
 from workers.db.models import deliveries, outbox
 from workers.db.models import destinations as destinations_table
-from workers.deliver import OPERATOR, Destination, Outcome, Transport, WebhookMessage, configured_destinations
+from workers.deliver import OPERATOR, Destination, Outcome, Transport, WebhookMessage
 from workers.deliver import pause as pause_destination
 from workers.deliver import resume as resume_destination
 
-TEST_TYPE = "openmessaging:test"
+TEST_TYPE: Final = "openmessaging:test"
 """A type that the platform never sends; a receiver answers 2xx to types that it does not know."""
 
-EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   omctl destinations list
   omctl destinations test crm
@@ -49,9 +47,8 @@ for command in (resend, remove, backfill, abandon):
 @json_option
 def list_(*, as_json: bool) -> None:
     """Show each destination, its state, and what waits for it."""
-    configured = {destination.name: destination for destination in configured_destinations(Environment())}
-    with open_database() as engine:
-        states = transact(engine, lambda connection: read_states(connection, configured))
+    configured = find_destinations()
+    states = in_database(lambda connection: read_states(connection, configured))
     if as_json:
         print_json({"destinations": states})
         return
@@ -85,21 +82,19 @@ def read_states(connection: Connection, configured: Mapping[str, Destination]) -
     )
     waiting: dict[str, Any] = {row.destination: row for row in connection.execute(query)}
     failures = _read_last_failures(connection)
-    states = []
-    for name in sorted({*configured, *waiting}):
-        destination, found = configured.get(name), waiting.get(name)
-        states.append(
-            {
-                "name": name,
-                "url": destination.shown_url if destination else None,
-                "events": destination.events if destination else (),
-                "state": _describe_state(destination, known.get(name)),
-                "waiting": found.number if found else 0,
-                "oldest_waiting_at": found.oldest if found else None,
-                "last_failure": failures.get(name),
-            }
-        )
-    return states
+    return [
+        {
+            "name": name,
+            "url": destination.shown_url if destination else None,
+            "events": destination.events if destination else (),
+            "state": _describe_state(destination, known.get(name)),
+            "waiting": waiting[name].number if name in waiting else 0,
+            "oldest_waiting_at": waiting[name].oldest if name in waiting else None,
+            "last_failure": failures.get(name),
+        }
+        for name in sorted({*configured, *waiting})
+        for destination in [configured.get(name)]
+    ]
 
 
 def _read_last_failures(connection: Connection) -> dict[str, str]:
@@ -139,7 +134,7 @@ def test(name: str, *, as_json: bool) -> None:
 
     Exit status 1: the answer was not 2xx.
     """
-    destination, clock = _find_configured(name), SystemClock()
+    destination, clock = find_configured(name), SystemClock()
     message = WebhookMessage(
         *(0, "test", TEST_TYPE, datetime.now(tz=UTC), clock.now_us()), late=False, verified=None, payload=None
     )
@@ -147,8 +142,8 @@ def test(name: str, *, as_json: bool) -> None:
     result = Transport(destination, clock).send(message)
     seconds = round(time.monotonic() - started, 3)
     if as_json:
-        row = {"destination": name, "answer": result.reason, "outcome": result.outcome, "seconds": seconds}
-        print_json(row)
+        answer = {"answer": result.reason, "outcome": result.outcome, "seconds": seconds}
+        print_json({"destination": name, **answer})
     else:
         click.echo(f"{name}: {result.reason} ({result.outcome}) after {seconds} s")
     if result.outcome is not Outcome.DELIVERED:
@@ -157,11 +152,10 @@ def test(name: str, *, as_json: bool) -> None:
 
 @destinations.command()
 @click.argument("name")
-@dry_run_option
-@json_option
+@change_options
 def pause(name: str, *, dry_run: bool, as_json: bool) -> None:
     """Stop deliveries to a destination until it is resumed; new events wait."""
-    _find_configured(name)
+    find_configured(name)
     now_us = SystemClock().now_us()
     with open_database() as engine:
         is_new = not transact(engine, lambda connection: _is_paused(connection, name))
@@ -174,15 +168,14 @@ def pause(name: str, *, dry_run: bool, as_json: bool) -> None:
 
 @destinations.command()
 @click.argument("name")
-@dry_run_option
-@json_option
+@change_options
 def resume(name: str, *, dry_run: bool, as_json: bool) -> None:
     """Deliver to a destination again, waiting events first."""
     with open_database() as engine:
         was_paused = transact(engine, lambda connection: _is_paused(connection, name))
         if not was_paused:
             # A paused destination may have left the settings since; a name that is in neither is a mistake.
-            _find_configured(name)
+            find_configured(name)
         elif not dry_run:
             was_paused = transact(engine, lambda connection: resume_destination(connection, name))
     text = "resumed" if was_paused else "not paused"
@@ -200,11 +193,3 @@ def _report(name: str, state: str, *, is_new: bool, dry_run: bool, as_json: bool
         print_json({"destination": name, "changed": is_new, "done": is_new and not dry_run})
     else:
         click.echo(f"{name}: {'would be ' if dry_run and is_new else ''}{state}")
-
-
-def _find_configured(name: str) -> Destination:
-    configured = {destination.name: destination for destination in configured_destinations(Environment())}
-    if name not in configured:
-        names = f"it has {', '.join(configured)}" if configured else "none is configured"
-        raise ConfigurationError(f"OM_DESTINATIONS has no destination {name}; {names}")
-    return configured[name]

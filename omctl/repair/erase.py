@@ -2,33 +2,26 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Final
+from typing import Any, Final
 
 import click
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
 from omctl.connections import DeadLetterSession, open_dead_letters
 from omctl.console import print_json, print_table, progress_bar
 from omctl.interventions import Run, Terms, begin, execute
-from omctl.options import dry_run_option, json_option, reason_option
+from omctl.options import recorded_options
 from workers.db.engine import transact
-from workers.db.erasure import (
-    encode_needles,
-    erase_conversations,
-    search_conversations,
-)
-from workers.db.interventions import (
-    Action,
-    record_decision,
-    record_execution,
-)
+from workers.db.erasure import encode_needles, erase_conversations, search_conversations
+from workers.db.interventions import Action, record_decision, record_execution
 from workers.parsing import moment_of
 
 EXAMPLES: Final = """\b
@@ -62,12 +55,8 @@ class UnreadableStateError(OpenMessagingError):
     "--customer", "customers", multiple=True, metavar="ID",
     help="Every conversation with this customer: the id in the platform's GDPR request; repeatable.",
 )  # fmt: skip
-@reason_option
-@dry_run_option
-@json_option
-def erase(
-    *, conversations: tuple[str, ...], customers: tuple[str, ...], reason: str, dry_run: bool, as_json: bool
-) -> None:
+@recorded_options
+def erase(*, conversations: tuple[str, ...], customers: tuple[str, ...], **options: Any) -> None:
     """Erase the personal data of conversations: bodies, texts, dead letters and set-aside files.
 
     Ids stay, so that a copy of an erased event takes no effect again. Deliveries that wait for a destination
@@ -75,40 +64,35 @@ def erase(
     """
     if not conversations and not customers:
         raise click.UsageError("Select what to erase: --conversation ID or --customer ID.")
-    terms = Terms(reason=reason, dry_run=dry_run, as_json=as_json)
+    terms = Terms(**options)
     terms.require_reason()
     state_directory = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
     check_readable(state_directory)
     of_customers = [needle for customer in customers for needle in encode_needles(customer)]
-    erased: dict[str, int] = {}
+    erased: Counter[str] = Counter()
     run = Run("", 0)
     with open_dead_letters() as session:
         chosen = sorted({*conversations, *_search(session.engine, of_customers)})
         needles = [*of_customers, *(conversation.encode() for conversation in chosen)]
 
         def erase_all(intervention_id: str | None) -> Iterator[int]:
-            erased.update(_erase_rows(session, chosen, of_customers, dry_run=dry_run))
+            erased.update(_erase_rows(session, chosen, of_customers, dry_run=terms.dry_run))
             erased[DEAD_LETTERS] = _erase_dead_letters(session, needles, intervention_id)
-            erased[FILES] = _erase_files(state_directory, needles, dry_run=dry_run)
+            erased[FILES] = _erase_files(state_directory, needles, dry_run=terms.dry_run)
             yield len(chosen)
 
-        if dry_run:
+        if terms.dry_run:
             list(erase_all(None))
         else:
-            run = begin(
-                session.engine, terms, Action.ERASE, _digest((*conversations, *customers)), len(chosen)
-            )
+            selection = _digest((*conversations, *customers))
+            run = begin(session.engine, terms, Action.ERASE, selection, len(chosen))
             execute(session.engine, run, erase_all(run.intervention_id), Event())
     waiting = [IN_JOURNAL] if _journal_contains(state_directory, needles) else []
-    _report(erased, len(chosen), run.intervention_id or None, [*waiting, *NOTES], as_json=as_json)
+    _report(erased, len(chosen), run.intervention_id or None, [*waiting, *NOTES], as_json=terms.as_json)
 
 
 def check_readable(state_directory: Path) -> None:
-    """Check that this host's files can be searched; a host without an edge has none.
-
-    Raises:
-        UnreadableStateError: A directory exists and cannot be read.
-    """
+    """Check that this host's files can be searched; a host without an edge has none."""
     for name in (*SET_ASIDE, "journal"):
         try:
             next((state_directory / name).iterdir(), None)
@@ -130,9 +114,9 @@ def _search(engine: Engine, needles: Sequence[bytes]) -> set[str]:
 
 def _erase_rows(
     session: DeadLetterSession, chosen: Sequence[str], needles: Sequence[bytes], *, dry_run: bool
-) -> dict[str, int]:
+) -> Counter[str]:
     """Erase one conversation in each transaction, so that none is long."""
-    erased: dict[str, int] = {}
+    erased: Counter[str] = Counter()
     for conversation in chosen or [""]:
         work = partial(
             erase_conversations,
@@ -141,8 +125,7 @@ def _erase_rows(
             now=moment_of(session.clock.now_us()),
             dry_run=dry_run,
         )
-        for table, rows in transact(session.engine, work).items():
-            erased[table] = erased.get(table, 0) + rows
+        erased.update(transact(session.engine, work))
     return erased
 
 
@@ -152,18 +135,18 @@ def _erase_dead_letters(
     """Remove every dead letter whose body contains one of *needles*; without an intervention, only count."""
     found = 0
     for held in session.queue.windows():
-        chosen = [each for each in held if _contains(each.envelope.body, needles)]
+        chosen = [message for message in held if _contains(message.envelope.body, needles)]
         found += len(chosen)
         if intervention_id is not None and chosen:
-            ids = [each.envelope.identity for each in chosen]
-            transact(
-                session.engine, partial(record_decision, message_ids=ids, intervention_id=intervention_id)
-            )
-            transact(
-                session.engine, partial(record_execution, message_ids=ids, now_us=session.clock.now_us())
-            )
+            ids = [message.envelope.identity for message in chosen]
+            transact(session.engine, partial(_record, ids=ids, run_id=intervention_id, session=session))
             session.queue.remove(chosen)
     return found
+
+
+def _record(connection: Connection, *, ids: list[str], run_id: str, session: DeadLetterSession) -> None:
+    record_decision(connection, ids, run_id)
+    record_execution(connection, ids, session.clock.now_us())
 
 
 def _erase_files(state_directory: Path, needles: Collection[bytes], *, dry_run: bool) -> int:
@@ -191,9 +174,7 @@ def _contains(body: bytes, needles: Collection[bytes]) -> bool:
 
 def _digest(identifiers: Sequence[str]) -> str:
     """Return the selection for the record: the ids only as digests."""
-    return json.dumps(
-        {"sha256": [hashlib.sha256(identifier.encode()).hexdigest() for identifier in identifiers]}
-    )
+    return json.dumps({"sha256": [hashlib.sha256(one.encode()).hexdigest() for one in identifiers]})
 
 
 def _report(

@@ -16,14 +16,14 @@ from messaging.errors import RejectedEventError
 from omctl.console import print_json, print_table, progress_bar
 from omctl.event_files import read_bodies
 from omctl.interventions import RateLimiter, cancellable
-from omctl.options import dry_run_option, json_option, rate_option
+from omctl.options import change_options, rate_option
 from workers.intake import installed_handlers
 from workers.parsing import ROUTING_STATUSES, DriftNotes, read_body
 
 MAX_REPORTED: Final = 10
 """Unreadable events that are shown; a file of another kind has one on every line."""
 
-EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   omctl ingest exported-events.jsonl --dry-run
   aws s3 cp s3://bucket/events.json - | omctl ingest -
@@ -42,8 +42,7 @@ class _Account:
 @click.command(epilog=EXAMPLES)
 @click.argument("files", type=click.File("rb"), nargs=-1, required=True)
 @rate_option
-@dry_run_option
-@json_option
+@change_options
 def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool, as_json: bool) -> None:
     """Publish the events of FILES ("-": standard input) to the events' exchange, each confirmed.
 
@@ -71,13 +70,8 @@ def _read_events(files: tuple[BinaryIO, ...], account: _Account) -> Iterator[tup
             try:
                 events = read_body(body, DriftNotes(), event_types)
             except RejectedEventError as error:
-                refused = {
-                    "file": getattr(file, "name", "-"),
-                    "number": number,
-                    "code": error.code,
-                    "reason": error.reason,
-                }
-                account.refused.append(refused)
+                place = {"file": getattr(file, "name", "-"), "number": number}
+                account.refused.append({**place, "code": error.code, "reason": error.reason})
             else:
                 yield body, events[0].event_type
 
@@ -89,10 +83,8 @@ def _publish_all(events: Iterator[tuple[bytes, str]], account: _Account, rate: f
         event_publisher(urls, client_name="omctl ingest") as broker,
         progress_bar() as bar,
     ):
-        rate_limiter, task = (
-            RateLimiter(rate, broker.idle, cancelled),
-            bar.add_task("Events", total=None, note=""),
-        )
+        rate_limiter = RateLimiter(rate, broker.idle, cancelled)
+        task = bar.add_task("Events", total=None, note="")
         for body, event_type in events:
             if not rate_limiter.wait():
                 account.is_cancelled = True

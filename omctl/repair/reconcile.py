@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from omctl.connections import open_database
 from omctl.console import print_json, print_table, progress_bar
 from omctl.interventions import cancellable, os_user
-from omctl.options import dry_run_option, json_option, since_option
+from omctl.options import change_options, since_option
 from omctl.repair.reconciliation import Findings, Reconciliation
 from workers.db.engine import DatabaseClock, transact
 from workers.db.reconcile import read_watermarks
@@ -61,8 +61,7 @@ Exit status:
     "--despite-mismatch", is_flag=True,
     help="Publish missing events even if the history lacks our own; the reconcile worker continues.",
 )  # fmt: skip
-@dry_run_option
-@json_option
+@change_options
 def reconcile(
     *,
     since: datetime | None,
@@ -142,11 +141,9 @@ def _compare(
 
 def report(findings: Findings, bounds: Bounds, left: list[ReconstructedEvent], *, as_json: bool) -> None:
     """Print the counts, the conversations passed over, and the gaps."""
+    names = ("conversations", "unknown", "compared", "unreadable")
     counts = {
-        "conversations": findings.conversations,
-        "unknown": findings.unknown,
-        "compared": findings.compared,
-        "unreadable": findings.unreadable,
+        **{name: getattr(findings, name) for name in names},
         "refused": len(findings.refused),
         "failed": len(findings.failed),
         "missing": len(findings.missing),
@@ -165,12 +162,12 @@ def report(findings: Findings, bounds: Bounds, left: list[ReconstructedEvent], *
         print_json({**interval, **counts, **reasons, "passed_over": passed_over, "gaps": gaps})
         return
     print_table(("", ""), [(name, str(value)) for name, value in (*interval.items(), *counts.items())])
-    if findings.unlisted is not None:
-        click.echo(
-            f"Conversations of which we have no event were not compared: {findings.unlisted}", err=True
-        )
-    if findings.mismatch is not None:
-        click.echo(f"Nothing more was published: {findings.mismatch}", err=True)
+    for sentence, reason in (
+        ("Conversations of which we have no event were not compared", findings.unlisted),
+        ("Nothing more was published", findings.mismatch),
+    ):
+        if reason is not None:
+            click.echo(f"{sentence}: {reason}", err=True)
     for title, rows in (("Passed over", passed_over), ("Gaps", gaps)):
         if rows:
             cells = [["" if value is None else str(value) for value in row.values()] for row in rows]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -128,15 +128,16 @@ class Reconciliation:
 
     def begin(self, operator: str, holder: str) -> ProgressRecord:
         """Record that the operator's comparison begins."""
-        arguments: dict[str, Any] = {
-            "started_by": operator,
-            "compared_from_us": self.bounds.from_us,
-            "compared_to_us": self.bounds.to_us,
-            "page": None,
-            "holder": holder,
-            "now_us": self.clock.now_us(),
-        }
-        begun = transact(self.engine, partial(begin_reconciliation, **arguments))
+        begin = partial(
+            begin_reconciliation,
+            started_by=operator,
+            compared_from_us=self.bounds.from_us,
+            compared_to_us=self.bounds.to_us,
+            page=None,
+            holder=holder,
+            now_us=self.clock.now_us(),
+        )
+        begun = transact(self.engine, begin)
         assert begun is not None
         return ProgressRecord(begun.reconciliation_id, holder, again=True)
 

@@ -17,9 +17,7 @@ from omctl.console import print_table
 from omctl.interventions import RateLimiter, Run, Terms, begin, cancellable, execute, report
 from omctl.options import again_option, intervention_options, rate_option, since_option, until_option
 from workers.db.engine import transact
-from workers.db.interventions import (
-    Action,
-)
+from workers.db.interventions import Action
 from workers.db.past_events import (
     PastEvent,
     PastEventFilter,
@@ -57,7 +55,7 @@ def replay(*, resume: str | None, rate: float, **options: Any) -> None:
 
     --resume uses the recorded selection, --again and --reason, so give none of them.
     """
-    terms = Terms(**{name: options.pop(name) for name in Terms.__dataclass_fields__})
+    terms = Terms.take(options)
     if resume:
         _refuse_beside_resume({**options, "again": terms.again, "reason": terms.reason})
     elif not any(options.values()):
@@ -102,9 +100,8 @@ def _start(engine: Engine, terms: Terms, selected: PastEventFilter, rate: float)
     chosen = sum(counts.values())
     if not terms.as_json:
         rows = [(event_type, str(count)) for event_type, count in counts.items()]
-        print_table(
-            ("type", "events"), rows, title=f"{chosen} events selected", empty="No event is selected."
-        )
+        title = f"{chosen} events selected"
+        print_table(("type", "events"), rows, title=title, empty="No event is selected.")
     if terms.dry_run or not chosen:
         report(terms, Run("", chosen), "replayed")
         return

@@ -1,17 +1,18 @@
 """omctl retain: delete data older than its retention time."""
 
 from dataclasses import asdict
+from typing import Final
 
 import click
 
 from messaging.clock import SystemClock
 from omctl.connections import open_database
 from omctl.console import format_time, print_json, print_table
-from omctl.options import dry_run_option, json_option
+from omctl.options import change_options
 from workers.retain import RetainSettings
 from workers.retain import retain as delete_expired
 
-EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   omctl retain --dry-run
   OM_PAYLOAD_RETENTION_DAYS=7 omctl retain
@@ -19,8 +20,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@dry_run_option
-@json_option
+@change_options
 def retain(*, dry_run: bool, as_json: bool) -> None:
     """Delete data older than its retention time.
 

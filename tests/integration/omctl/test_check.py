@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.admin import broker_session, set_up
-from omctl.connect.migrate import migrate
+from omctl.connect.prepare import migrate
+from omctl.look.broker import check_management
 from omctl.look.check import check
 from omctl.look.edge import check_edge
 from omctl.look.findings import Level
-from omctl.look.management import check_management
 from simulator.serving import serve_app
 from workers.db.engine import make_engine
 from workers.db.migrations import schema

@@ -7,8 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.errors import ConfigurationError
-from omctl.address_ranges import UnusableRangesError
-from omctl.connect.ipranges import ipranges
+from omctl.connect.ipranges import UnusableRangesError, ipranges
 from simulator.platform import Fault, Organisation, create_platform
 from simulator.serving import serve_app
 from tests.servers import LOOPBACK, ensure_nginx, free_port, nginx

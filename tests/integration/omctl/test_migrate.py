@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from messaging.errors import ConfigurationError
-from omctl.connect.migrate import UnknownRevisionError, migrate
+from omctl.connect.prepare import UnknownRevisionError, migrate
 from omctl.connections import DatabaseUnavailableError
 from workers.db.engine import make_engine
 from workers.db.migrations import schema

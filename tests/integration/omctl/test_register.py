@@ -7,8 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from messaging.errors import ConfigurationError
-from omctl.connect.register import register
-from omctl.connect.registrar import RegistrationError
+from omctl.connect.register import RegistrationError, register
 from simulator.platform import Fault, Organisation, create_platform
 from simulator.serving import serve_app
 from workers.genesys import PlatformUnavailableError

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from messaging.admin import broker_session
 from messaging.errors import BrokerUnavailableError, ConfigurationError
-from omctl.connect.setup import setup
+from omctl.connect.prepare import setup
 
 
 def run(vhost, *arguments):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from omctl.address_ranges import (
+from omctl.connect.ipranges import (
+    EXAMPLES,
     UnusableRangesError,
     format_nftables,
     format_nginx,
@@ -10,7 +11,6 @@ from omctl.address_ranges import (
     read_plain,
     select,
 )
-from omctl.connect.ipranges import EXAMPLES
 from omctl.installing import gateway
 
 

@@ -12,13 +12,19 @@ from messaging.admin import BrokerObject, ObjectState
 from messaging.errors import ConfigurationError
 from omctl.installing import options as installation_options
 from omctl.installing.options import BOTH, Role
-from omctl.look.broker import check_proof, judge_object
+from omctl.look.broker import check_proof, judge_alarms, judge_guest, judge_object, judge_queue
 from omctl.look.check import find_roles, summarise
 from omctl.look.database import judge_clock, judge_paused, judge_revision, judge_workers
-from omctl.look.edge import health_url, judge_list, judge_report
+from omctl.look.edge import (
+    JournalState,
+    check_journals,
+    health_url,
+    judge_journal,
+    judge_list,
+    judge_report,
+    read_state,
+)
 from omctl.look.findings import Finding, Level, check_areas
-from omctl.look.journal import JournalState, check_journals, judge_journal, read_state
-from omctl.look.management import judge_alarms, judge_guest, judge_queue
 from omctl.look.settings import check_settings, judge_secrets, judge_setting, show_value
 from webhook_api.journal import encode_header
 from workers.db.migrations.schema import DIRECTORY, is_newer

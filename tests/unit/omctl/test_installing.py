@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from omctl.address_ranges import format_nginx
 from omctl.installing import broker, cluster, credentials, database, gateway, installation, removal
 from omctl.installing.cluster import cluster_steps
-from omctl.installing.gateway import NO_LIST, OPEN_FILES, raise_connections, render_site
+from omctl.installing.gateway import NO_LIST, OPEN_FILES, format_nginx, raise_connections, render_site
 from omctl.installing.installation import plan_installation
 from omctl.installing.options import DESTINATIONS, ENVIRONMENT, Options, Role
 from omctl.installing.steps import InstallationError, Step, file_step, new_file_step, run_steps, shipped

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from omctl.installing import command, credentials, gateway, units
+from omctl import install as command
+from omctl.installing import credentials, gateway, units
 from omctl.installing.options import Options
 from omctl.installing.steps import run_steps
 

@@ -5,7 +5,8 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from omctl.installing import cluster, command, credentials, gateway, removal
+from omctl import install as command
+from omctl.installing import cluster, credentials, gateway, removal
 from omctl.installing import options as saved_options
 from omctl.installing.installation import plan_installation
 from omctl.installing.options import Options

@@ -6,7 +6,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from omctl.installing import cluster, command, removal
+from omctl import install as command
+from omctl.installing import cluster, removal
 from omctl.installing.options import Options
 from omctl.installing.steps import InstallationError, run_steps
 

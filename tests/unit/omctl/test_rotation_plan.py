@@ -5,8 +5,7 @@ import stat
 import pytest
 
 from messaging.errors import ConfigurationError
-from omctl.connect.rotation import Facts, RotationError, RotationStep, Watch, next_step
-from omctl.connect.secrets_file import SecretsFile
+from omctl.connect.rotation import Facts, RotationError, RotationStep, SecretsFile, Watch, next_step
 
 ONE = {"edge 1": {"new": 0}}
 BOTH = {"edge 1": {"new": 3, "old": 5}, "edge 2": {"new": 0, "old": 9}}

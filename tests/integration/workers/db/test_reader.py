@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
-from omctl.connect.migrate import migrate
+from omctl.connect.prepare import migrate
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, payload_of, said
 from workers.db.engine import make_engine

@@ -13,7 +13,7 @@ from omctl.installing.installation import plan_installation
 from omctl.installing.options import BOTH, ENVIRONMENT, Role, resolve_options
 from omctl.installing.removal import plan_removal, purge_steps
 from omctl.installing.steps import InstallationError, Step, run_steps
-from omctl.options import dry_run_option, json_option
+from omctl.options import change_options
 
 EXAMPLES = """\b
 Examples:
@@ -60,8 +60,7 @@ pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
     help="All hosts of one broker cluster, including this one; install the first one first. "
     "Default: '', a broker of its own.",
 )  # fmt: skip
-@dry_run_option
-@json_option
+@change_options
 def install(
     roles: tuple[str, ...],
     server_name: str | None,
@@ -111,8 +110,7 @@ def install(
     help="Also delete settings, secrets and journal, and on the last host database and queues.",
 )
 @click.option("--yes", is_flag=True, help="With --purge: do not ask for confirmation.")
-@dry_run_option
-@json_option
+@change_options
 def uninstall(*, purge: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Remove the service from this host; its data stays unless --purge is given.
 

@@ -1,5 +1,6 @@
-"""omctl migrate: bring the tables to a revision."""
+"""omctl setup, omctl migrate: declare the broker's queues, and bring the tables to a revision."""
 
+from dataclasses import asdict
 from typing import Final
 
 import click
@@ -7,18 +8,27 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
+from messaging.admin import BrokerObject, ObjectState, broker_session, inspect, set_up
 from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
 from omctl.connections import database_url, friendly_errors
 from omctl.console import print_json, print_table
-from omctl.options import dry_run_option, json_option, yes_option
+from omctl.options import change_options, yes_option
 from workers.db.migrations import schema
 from workers.db.migrations.reading import grant_reading
 
+ADVICE: Final = {
+    ObjectState.DIFFERS: (
+        "It exists with other arguments, which no declaration can change. Drain it, delete it (rabbitmqadmin "
+        "or the management page) and run omctl setup again."
+    ),
+    ObjectState.REFUSED: "Give the user of OM_AMQP_URL the permission to configure open-messaging.*",
+    ObjectState.MISSING: "omctl setup would create it.",
+}
 BASE: Final = "base"
 HEAD: Final = "head"
 
-EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   omctl migrate --dry-run
   omctl migrate
@@ -31,6 +41,29 @@ class UnknownRevisionError(OpenMessagingError):
     """Nothing was changed; use a revision that `omctl migrate --dry-run --down base` lists."""
 
 
+@click.command()
+@change_options
+def setup(*, dry_run: bool, as_json: bool) -> None:
+    """Declare the exchanges, queues and bindings in the broker of OM_AMQP_URL.
+
+    Existing ones with the right arguments are left alone, so the command may run again at any time, also
+    while the service runs. Those with other arguments are reported and left alone; the exit status is then 1.
+    """
+    with broker_session(Environment().strings("OM_AMQP_URL"), client_name="omctl setup") as connection:
+        objects = inspect(connection) if dry_run else set_up(connection)
+    if as_json:
+        print_json({"objects": [asdict(item) for item in objects], "done": not dry_run})
+    else:
+        print_table(("", "name", "state", "what to do"), map(_describe_object, objects))
+    if any(item.state in {ObjectState.DIFFERS, ObjectState.REFUSED} for item in objects):
+        raise SystemExit(1)
+
+
+def _describe_object(item: BrokerObject) -> tuple[str, str, str, str]:
+    advice = " ".join(part for part in (item.explanation, ADVICE.get(item.state, "")) if part)
+    return item.kind, item.name, item.state.value, advice
+
+
 @click.command(epilog=EXAMPLES)
 @click.option("--down", metavar="REVISION", help="Go down to REVISION; `base` deletes every table.")
 @click.option(
@@ -38,8 +71,7 @@ class UnknownRevisionError(OpenMessagingError):
     help="Then let the role NAME read everything except bodies and texts; create it if it is missing.",
 )  # fmt: skip
 @yes_option
-@dry_run_option
-@json_option
+@change_options
 def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Bring the tables of OM_DATABASE_URL to the newest revision.
 
@@ -53,18 +85,24 @@ def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool, a
         if steps and not dry_run:
             _apply(url, down, yes=yes)
         readable = grant_reading(url, reader) if reader and not dry_run else []
-    _report(current, steps, direction="down" if down else "up", is_done=not dry_run, as_json=as_json)
-    if reader and not as_json:
+    direction = "down" if down else "up"
+    if as_json:
+        print_json({"from": current, "direction": direction, "steps": steps, "done": not dry_run})
+        return
+    if schema.is_newer(current):
+        click.echo(f"The tables are at {current}, newer than this version; nothing was changed.")
+    elif not steps:
+        click.echo(f"Nothing to do: the database is at {current or BASE}.")
+    else:
+        state = "planned" if dry_run else "done"
+        print_table(("revision", "content", direction), [(*step.values(), state) for step in steps])
+    if reader:
         tables = ", ".join(readable) or "everything except bodies and texts"
         click.echo(f"The role {reader} {'can' if readable else 'could'} read {tables}.")
 
 
 def _plan(current: str | None, down: str | None) -> list[dict[str, str]]:
-    """Return the revisions to apply or revert, in order; none if a later version applied newer ones.
-
-    Raises:
-        UnknownRevisionError: This version does not have the revisions in between.
-    """
+    """Return the revisions to apply or revert, in order; none if a later version applied newer ones."""
     if not schema.is_newer(current):
         return _list_steps(current or BASE, down) if down else _list_steps(HEAD, current)[::-1]
     if down:
@@ -92,17 +130,3 @@ def _apply(url: str, down: str | None, *, yes: bool) -> None:
         question = f"Going down to {down} deletes what newer revisions stored; go on?"
         click.confirm(question, abort=True, err=True)
     schema.downgrade(url, down)
-
-
-def _report(
-    current: str | None, steps: list[dict[str, str]], *, direction: str, is_done: bool, as_json: bool
-) -> None:
-    if as_json:
-        print_json({"from": current, "direction": direction, "steps": steps, "done": is_done})
-    elif schema.is_newer(current):
-        click.echo(f"The tables are at {current}, newer than this version; nothing was changed.")
-    elif not steps:
-        click.echo(f"Nothing to do: the database is at {current or BASE}.")
-    else:
-        state = "done" if is_done else "planned"
-        print_table(("revision", "content", direction), [(*step.values(), state) for step in steps])
