@@ -85,9 +85,7 @@ def open_database(session: Mapping[str, str] = PATIENT_SESSION) -> Iterator[Engi
         engine.dispose()
 
 
-def in_database(
-    work: Callable[[Connection], Result], session: Mapping[str, str] = PATIENT_SESSION
-) -> Result:
+def in_database(work: Callable[[Connection], Result], session: Mapping[str, str] = PATIENT_SESSION) -> Result:
     """Return the result of one transaction in the database of OM_DATABASE_URL."""
     with open_database(session) as engine:
         return transact(engine, work)

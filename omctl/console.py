@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rich.progress import Progress
-    from rich.text import Text
 
 _CONTROLS: Final = re.compile(
     # C0 except tab and newline, DEL, C1; marks, embeddings, overrides, isolates of direction; surrogates.
@@ -46,20 +45,19 @@ def format_time(time: datetime | None) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str | None = None, empty: str = ""
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None, empty: str = ""
 ) -> None:
     """Print *rows* under *columns*, or the sentence *empty* if there are no rows.
 
     Long cells are folded between words and never cut: a table with long ids is wider than the screen instead.
-    A cell that is a `str` is data: it is printed as it is, never as markup or terminal control. Pass a `Text`
-    for a cell with a style.
+    A cell is data: it is printed as it is, never as markup or terminal control.
     """
     from rich import box  # noqa: PLC0415  # takes longer to import than most commands take to run
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    cells = [[cell if isinstance(cell, Text) else Text(visible(cell)) for cell in row] for row in rows]
+    cells = [[Text(visible(cell)) for cell in row] for row in rows]
     if not cells and empty:
         click.echo(empty)
         return
@@ -99,22 +97,16 @@ def print_body(body: bytes) -> None:
 
 def progress_bar() -> Progress:
     """Return a progress bar on standard error, silent unless that is a terminal."""
-    from rich.console import Console  # noqa: PLC0415  # takes longer to import than most commands take to run
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress  # noqa: PLC0415  # takes longer to import than most commands take to run
+    from rich.console import Console  # noqa: PLC0415
 
     console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-        TimeRemainingColumn(),
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[note]}", markup=False),
+        progress.TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
     )

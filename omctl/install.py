@@ -1,8 +1,10 @@
 """omctl install and uninstall: bring the service up on this host, or up to date, and take it away again."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
@@ -15,7 +17,7 @@ from omctl.installing.removal import plan_removal, purge_steps
 from omctl.installing.steps import InstallationError, Step, run_steps
 from omctl.options import change_options
 
-EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   omctl install --dry-run
   omctl install --server-name hooks.example.com --certificate /etc/ssl/hooks.pem /etc/ssl/hooks.key
@@ -24,7 +26,7 @@ Examples:
   OM_AMQP_URL=amqps://… OM_DATABASE_URL=postgresql+psycopg://… omctl install --role worker --workers 4
   omctl install --workers 0 --bind 127.0.0.1:8081
 """
-REMOVAL_EXAMPLES = """\b
+REMOVAL_EXAMPLES: Final = """\b
 Examples:
   omctl uninstall --dry-run
   omctl uninstall --purge --yes
@@ -62,17 +64,12 @@ pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
 )  # fmt: skip
 @change_options
 def install(
-    roles: tuple[str, ...],
-    server_name: str | None,
-    certificate: tuple[Path, Path] | None,
-    bind: str | None,
-    workers: int | None,
     *,
-    platform_only: bool | None,
-    firewall: bool | None,
-    cluster: str | None,
+    roles: tuple[str, ...],
+    certificate: tuple[Path, Path] | None,
     dry_run: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Install or upgrade the service on this Debian host, as root.
 
@@ -84,13 +81,9 @@ def install(
 
     An option that is not given keeps its last value. To reset it, give its default: --role both, --workers 0.
     """
-    role = (roles[0] if len(set(roles)) == 1 else BOTH) if roles else None
-    given = {
-        "role": role, "bind": bind, "server-name": server_name, "workers": workers,
-        "platform-only": platform_only, "firewall": firewall, "cluster": cluster,
-    }  # fmt: skip
+    given["role"] = (roles[0] if len(set(roles)) == 1 else BOTH) if roles else None
     options = resolve_options(
-        {name: value for name, value in given.items() if value is not None}, certificate
+        {name.replace("_", "-"): value for name, value in given.items() if value is not None}, certificate
     )
     if options.cluster and not (options.is_edge and options.is_worker):
         raise click.UsageError("A host of the cluster has both roles: give --role both, or --cluster ''.")
@@ -99,16 +92,15 @@ def install(
         # An upgrade uses the units' settings, which its own shell does not have.
         os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
     _go(plan_installation(options), dry_run=dry_run, as_json=as_json)
-    if firewall and dry_run and not as_json:
+    if given["firewall"] and dry_run and not as_json:
         click.echo(firewall_rules(options), nl=False)
 
 
 @click.command(epilog=REMOVAL_EXAMPLES)
 @click.option(
-    "--purge",
-    is_flag=True,
+    "--purge", is_flag=True,
     help="Also delete settings, secrets and journal, and on the last host database and queues.",
-)
+)  # fmt: skip
 @click.option("--yes", is_flag=True, help="With --purge: do not ask for confirmation.")
 @change_options
 def uninstall(*, purge: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
@@ -120,7 +112,9 @@ def uninstall(*, purge: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
     """
     _check_root(dry_run=dry_run)
     if purge and not dry_run and not yes:
-        _ask()
+        for title, state in run_steps(purge_steps(), dry_run=True):
+            click.echo(f"{state}: {title}", err=True)
+        click.confirm("This cannot be undone. Continue?", abort=True, err=True)
     _go(plan_removal(purge=purge), dry_run=dry_run, as_json=as_json)
 
 
@@ -129,15 +123,8 @@ def _check_root(*, dry_run: bool) -> None:
         raise InstallationError("this needs root: sudo omctl …")
 
 
-def _ask() -> None:
-    """Let the operator confirm what is deleted for good, each part by its name."""
-    for title, state in run_steps(purge_steps(), dry_run=True):
-        click.echo(f"{state}: {title}", err=True)
-    click.confirm("This cannot be undone. Continue?", abort=True, err=True)
-
-
 def _go(steps: Iterable[Step], *, dry_run: bool, as_json: bool) -> None:
-    """Carry the steps out, telling each on standard error as it is done."""
+    """Carry the steps out, reporting each on standard error as it is done."""
     rows = []
     for title, state in run_steps(steps, dry_run=dry_run):
         click.echo(f"{state}: {title}", err=True)
@@ -145,9 +132,5 @@ def _go(steps: Iterable[Step], *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json({"steps": [{"step": title, "state": state} for title, state in rows]})
     else:
-        print_table(("state", "steps"), _sums(rows))
-
-
-def _sums(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    states = dict.fromkeys(state for _, state in rows)
-    return [(state, str(sum(each == state for _, each in rows))) for state in states]
+        counts = Counter(state for _, state in rows)
+        print_table(("state", "steps"), [(state, str(number)) for state, number in counts.items()])

@@ -28,20 +28,12 @@ KEY: Final = "the key is the text of the secret token itself, in UTF-8, as both 
 
 
 def newest_secret(environment: Environment) -> bytes:
-    """Return the secret that a sender signs with: the first of OM_WEBHOOK_SECRETS.
-
-    Raises:
-        ConfigurationError: No secret is set.
-    """
+    """Return the secret that a sender signs with: the first of OM_WEBHOOK_SECRETS, which must be set."""
     return live_secrets(environment)[0]
 
 
 def live_secrets(environment: Environment) -> tuple[bytes, ...]:
-    """Return all of OM_WEBHOOK_SECRETS, newest first.
-
-    Raises:
-        ConfigurationError: No secret is set.
-    """
+    """Return all of OM_WEBHOOK_SECRETS, newest first; at least one must be set."""
     secrets = environment.strings("OM_WEBHOOK_SECRETS")
     if not secrets:
         raise ConfigurationError("OM_WEBHOOK_SECRETS is not set: use the secrets of the edge, newest first")
@@ -63,14 +55,7 @@ def curl_line(url: str, value: str, body: bytes, path: str | None, headers: Mapp
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why a signature is valid or not.
-
-    Args:
-        is_genuine: Whether the edge would accept the request.
-        secret: The number of the secret that signed, 1 for the newest; None if none did.
-        findings: The mistakes, likeliest first; empty if the signature is genuine.
-        remedies: What to do about each.
-    """
+    """Why a signature is valid or not: which secret signed, the mistakes, and their remedies."""
 
     is_genuine: bool
     secret: int | None
@@ -88,16 +73,11 @@ class _Variant:
 
 
 def diagnose(body: bytes, header: str, secrets: Sequence[bytes]) -> Diagnosis:
-    """Explain why *header* is, or is not, the signature of *body*.
-
-    Args:
-        body: As it arrived, undecoded.
-        header: The value of X-Hub-Signature-256; empty if there was none.
-        secrets: Newest first.
-    """
+    """Explain why *header* is, or is not, the signature of *body*; *secrets* are newest first."""
     digests, bodies = list(_digests(header)), list(_bodies(body))
     for number, secret in enumerate(secrets, start=1):
-        for variants in sorted(product(digests, bodies, _keys(secret)), key=_count_mistakes):
+        variants_of_all = product(digests, bodies, _keys(secret))
+        for variants in sorted(variants_of_all, key=lambda all_: sum(bool(one.finding) for one in all_)):
             digest, signed, key = variants
             if hmac.compare_digest(hmac.digest(key.value, signed.value, "sha256"), digest.value):
                 wrong = [variant for variant in variants if variant.finding]
@@ -105,10 +85,6 @@ def diagnose(body: bytes, header: str, secrets: Sequence[bytes]) -> Diagnosis:
                 return Diagnosis(not wrong, number, findings, tuple(variant.remedy for variant in wrong))
     shape = _describe_header(header)
     return Diagnosis(is_genuine=False, secret=None, findings=(shape,), remedies=(_advise(header, shape),))
-
-
-def _count_mistakes(variants: tuple[_Variant, ...]) -> int:
-    return sum(bool(variant.finding) for variant in variants)
 
 
 def _digests(header: str) -> Iterator[_Variant]:

@@ -2,6 +2,7 @@
 
 import secrets
 import signal
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,15 +22,13 @@ from simulator.sender import RetryPolicy, Sender, Summary, Tally, WebhookEndpoin
 from simulator.traffic import Dialect, TrafficPlan, longest_span, traffic
 from webhook_api.settings import parse_headers
 
-EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   omctl simulate http://127.0.0.1:8080/webhooks/genesys/openmessaging
   omctl simulate URL --events 100000 --rate 500 --malformed 1 --ledger answered.jsonl
   omctl simulate URL --seed 7 --dialect both --retry-seconds 0.5
   omctl simulate --platform http://127.0.0.1:8080/webhooks/genesys/openmessaging
 """
-
-PERCENT = click.FloatRange(0, 100)
 
 CLIENT: Final = "simulated"
 """The OAuth client's id and secret if the environment has none: it protects nothing."""
@@ -39,6 +38,10 @@ STOPPING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 class PortTakenError(OpenMessagingError):
     """Choose another port by --port."""
+
+
+def _percent(name: str, default: float, text: str) -> Callable[..., Any]:
+    return click.option(name, type=click.FloatRange(0, 100), default=default, show_default=True, help=text)
 
 
 @click.command(epilog=EXAMPLES)
@@ -55,15 +58,11 @@ class PortTakenError(OpenMessagingError):
 @click.option(
     "--concurrency", type=click.IntRange(1, 512), default=16, show_default=True, help="Parallel requests."
 )
-@click.option("--duplicates", type=PERCENT, default=5.0, show_default=True, help="Percent sent twice.")
-@click.option("--disorder", type=PERCENT, default=5.0, show_default=True, help="Percent sent late.")
-@click.option(
-    "--collisions", type=PERCENT, default=5.0, show_default=True, help="Percent with an earlier timestamp."
-)
-@click.option("--malformed", type=PERCENT, default=0.0, show_default=True, help="Percent unreadable.")
-@click.option(
-    "--unknown-fields", type=PERCENT, default=5.0, show_default=True, help="Percent with unknown fields."
-)
+@_percent("--duplicates", 5.0, "Percent sent twice.")
+@_percent("--disorder", 5.0, "Percent sent late.")
+@_percent("--collisions", 5.0, "Percent with an earlier timestamp.")
+@_percent("--malformed", 0.0, "Percent unreadable.")
+@_percent("--unknown-fields", 5.0, "Percent with unknown fields.")
 @click.option(
     "--dialect", type=click.Choice([dialect.value for dialect in Dialect]), default="guide", show_default=True
 )
@@ -185,15 +184,9 @@ def register_edge(organisation: Organisation, url: str, environment: Environment
 
 
 def serve_platform(environment: Environment, url: str | None, port: int) -> None:
-    """Serve the simulated platform until SIGINT or SIGTERM.
+    """Serve the simulated platform on the loopback interface until SIGINT or SIGTERM.
 
-    Args:
-        environment: Has the OAuth client, the newest secret and the headers.
-        url: Registered from the start; None for no registration but those of `omctl register`.
-        port: On the loopback interface.
-
-    Raises:
-        PortTakenError: Another process listens on the port.
+    A *url* is registered from the start; without one, only `omctl register` registers any.
     """
     client_id = environment.string("OM_GENESYS_CLIENT_ID", CLIENT)
     # Before the first thread, so that no other thread receives the signal.

@@ -94,14 +94,12 @@ def _find_conversations(customer: str) -> list[str]:
 
 def search_database(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
     """Return what the database records of these ids, and why it could not be searched."""
-    timelines: list[Timeline] = []
     try:
         with open_database(FINDER_SESSION) as engine:
-            for wanted in identifiers:
-                timelines += transact(engine, partial(find_timelines, identifier=wanted))
+            found = [transact(engine, partial(find_timelines, identifier=wanted)) for wanted in identifiers]
     except (ConfigurationError, DatabaseUnavailableError) as error:
         return [], str(error)
-    return timelines, None
+    return [timeline for timelines in found for timeline in timelines], None
 
 
 def search_journal(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
@@ -175,12 +173,11 @@ def _print(timelines: list[Timeline]) -> None:
             detail = f": {step.detail}" if step.detail else ""
             detail += f", by {step.operator}" if step.operator else ""
             lines.append(f"  {format_time(step.at) or 'now':19}  {step.step}{detail}")
-        state = (
-            [f"Not finished: {timeline.stopped}.", f"  {timeline.advice}"]
-            if timeline.stopped
-            else ["Complete."]
-        )
-        click.echo(visible("\n".join([*lines, f"  → {state[0]}", *(f"  {line}" for line in state[1:]), ""])))
+        if timeline.stopped:
+            lines += [f"  → Not finished: {timeline.stopped}.", f"    {timeline.advice}"]
+        else:
+            lines.append("  → Complete.")
+        click.echo(visible("\n".join([*lines, ""])))
 
 
 def _list_hints(

@@ -6,7 +6,6 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
-from messaging.errors import ConfigurationError
 from omctl.connect.ipranges import UnusableRangesError, ipranges
 from simulator.platform import Fault, Organisation, create_platform
 from simulator.serving import serve_app
@@ -83,8 +82,3 @@ def test_the_last_good_list_stays_when_the_platform_is_away_or_lists_nothing(
     with pytest.raises(UnusableRangesError):
         run(environment, "--output", str(written))
     assert written.read_text() == before
-
-
-def test_without_a_platform_the_variable_is_named():
-    with pytest.raises(ConfigurationError, match="OM_GENESYS_REGION"):
-        run({"OM_GENESYS_REGION": "", "OM_GENESYS_API_URL": ""})

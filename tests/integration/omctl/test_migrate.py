@@ -6,9 +6,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from messaging.errors import ConfigurationError
 from omctl.connect.prepare import UnknownRevisionError, migrate
-from omctl.connections import DatabaseUnavailableError
 from workers.db.engine import make_engine
 from workers.db.migrations import schema
 
@@ -71,12 +69,6 @@ def test_tables_that_a_later_version_brought_further_are_left_alone(newer_url, a
     assert "newer than this version; nothing was changed" in done.output
 
 
-def test_a_script_is_told_from_where_there_was_nothing_to_do(newer_url):
-    report = json.loads(run(newer_url).output)
-
-    assert (report["from"], report["steps"]) == (NEWER, [])
-
-
 def test_omctl_does_not_go_down_from_tables_of_a_later_version(newer_url):
     with pytest.raises(UnknownRevisionError, match=f"at {NEWER}, newer than this version"):
         run(newer_url, "--down", "base", "--yes")
@@ -89,14 +81,3 @@ def test_the_tables_of_another_program_are_an_error(newer_url):
 
     with pytest.raises(UnknownRevisionError, match="ae1027a6acf0"):
         run(newer_url)
-
-
-def test_a_database_that_is_away_is_told_without_its_password():
-    with pytest.raises(DatabaseUnavailableError) as away:
-        run("postgresql://om:hidden@127.0.0.1:1/om")
-    assert "hidden" not in str(away.value)
-
-
-def test_a_missing_address_names_the_variable():
-    with pytest.raises(ConfigurationError, match="OM_DATABASE_URL"):
-        run("")

@@ -31,6 +31,7 @@ from workers.db.migrations.schema import DIRECTORY, is_newer
 from workers.db.stats import WorkerReport
 
 EVENTS = "open-messaging.events"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -50,17 +51,96 @@ def test_a_setting_is_shown_without_its_secret(name, value, text):
     assert show_value(name, value) == text
 
 
+def queue(name, ready=0, consumers=0):
+    return judge_object(BrokerObject("queue", name, ObjectState.EXISTS, ready=ready, consumers=consumers))
+
+
+def policy(**keys):
+    return judge_queue(EVENTS, {"messages": 3, "policy": "p", "effective_policy_definition": keys})
+
+
+def members(online):
+    return judge_queue(EVENTS, {"members": ["a", "b", "c"], "online": ["a", "b", "c"][:online]})
+
+
+def journal(*, is_owned=True, entries=9, damaged=0, age=5):
+    return judge_journal(JournalState("a", is_owned, entries, 9, damaged, age))
+
+
+DEAD_LETTERS = "open-messaging.dead-letters"
+
+
 @pytest.mark.parametrize(
-    ("age", "is_enforced", "level"),
+    ("level", "findings"),
     [
-        (None, True, Level.WARNING),
-        (8 * 86400.0, True, Level.WARNING),
-        (3600.0, False, Level.WARNING),
-        (3600.0, True, Level.OK),
+        (
+            Level.OK,
+            [
+                queue(EVENTS, 9, 2),
+                queue(DEAD_LETTERS),
+                judge_object(BrokerObject("exchange", "open-messaging", ObjectState.EXISTS)),
+                policy(),
+                policy(**{"delivery-limit": 9}),
+                members(3),
+                members(2),
+                *check_proof(1, 0, has_confirms=False),
+                *check_proof(3, 3, has_confirms=False),
+                *check_proof(3, 0, has_confirms=True),
+                judge_list(3600.0, is_enforced=True),
+                judge_guest(401),
+                journal(entries=0, age=0),
+                journal(),
+                journal(is_owned=False, entries=0),
+            ],
+        ),
+        (
+            Level.WARNING,
+            [
+                queue(EVENTS),
+                queue(DEAD_LETTERS, ready=1),
+                *check_proof(3, 1, has_confirms=False),
+                judge_list(None, is_enforced=True),
+                judge_list(8 * 86400.0, is_enforced=True),
+                judge_list(3600.0, is_enforced=False),
+                judge_guest(200),
+                journal(age=500),
+            ],
+        ),
+        (
+            Level.PROBLEM,
+            [
+                judge_object(BrokerObject("queue", EVENTS, ObjectState.MISSING)),
+                judge_object(BrokerObject("queue", EVENTS, ObjectState.DIFFERS, "inequivalent arg")),
+                policy(**{"max-length": 10}),
+                policy(**{"message-ttl": 10}),
+                judge_queue(EVENTS, {"error": "Object Not Found", "reason": "Not Found"}),
+                members(1),
+                *check_proof(3, 0, has_confirms=False),
+                journal(is_owned=False),
+                journal(damaged=4),
+            ],
+        ),
     ],
 )
-def test_a_list_of_addresses_that_is_missing_old_or_not_enforced_is_reported(age, is_enforced, level):
-    assert judge_list(age, is_enforced=is_enforced).level is level
+def test_what_is_seen_is_judged_by_what_it_means_for_events(level, findings):
+    assert [finding for finding in findings if finding.level is not level] == []
+
+
+@pytest.mark.parametrize(
+    ("reports", "levels"),
+    [
+        ((), {"settle": Level.WARNING}),
+        ((("settle", 10.0),), {"settle": Level.OK}),
+        ((("settle", 61.0),), {"settle": Level.PROBLEM}),
+        ((("settle", 61.0), ("settle", 1.0)), {"settle": Level.WARNING}),
+        ((("settle", 1.0), ("deliver", 61.0)), {"settle": Level.OK, "deliver": Level.PROBLEM}),
+    ],
+)
+def test_a_role_whose_workers_do_not_report_is_a_problem(reports, levels):
+    found = judge_workers(
+        [WorkerReport(role, "vm 1", NOW, NOW - timedelta(seconds=age), {}) for role, age in reports], NOW
+    )
+    assert {finding.subject.removesuffix(" workers"): finding.level for finding in found} == levels
 
 
 def test_a_secret_in_the_settings_file_is_reported_without_its_value():
@@ -70,72 +150,10 @@ def test_a_secret_in_the_settings_file_is_reported_without_its_value():
     assert "hidden" not in repr(finding)
 
 
-@pytest.mark.parametrize(("status", "level"), [(200, Level.WARNING), (401, Level.OK)])
-def test_the_first_administrator_of_rabbitmq_is_reported(status, level):
-    assert judge_guest(status).level is level
-
-
 def test_a_misspelt_setting_is_pointed_out_and_its_value_is_not_shown():
     finding = judge_setting("OM_WEBHOOK_SECRET", "hidden")
     assert finding.level is Level.WARNING
     assert "hidden" not in repr(finding)
-
-
-@pytest.mark.parametrize(
-    ("item", "level"),
-    [
-        (BrokerObject("queue", EVENTS, ObjectState.MISSING), Level.PROBLEM),
-        (BrokerObject("queue", EVENTS, ObjectState.DIFFERS, "inequivalent arg"), Level.PROBLEM),
-        (BrokerObject("queue", EVENTS, ObjectState.EXISTS, ready=0, consumers=0), Level.WARNING),
-        (BrokerObject("queue", EVENTS, ObjectState.EXISTS, ready=9, consumers=2), Level.OK),
-        (
-            BrokerObject("queue", "open-messaging.dead-letters", ObjectState.EXISTS, ready=1, consumers=0),
-            Level.WARNING,
-        ),
-        (
-            BrokerObject("queue", "open-messaging.dead-letters", ObjectState.EXISTS, ready=0, consumers=0),
-            Level.OK,
-        ),
-        (BrokerObject("exchange", "open-messaging", ObjectState.EXISTS), Level.OK),
-    ],
-)
-def test_a_queue_is_judged_by_what_it_means_for_events(item, level):
-    assert judge_object(item).level is level
-
-
-@pytest.mark.parametrize(
-    ("report", "level"),
-    [
-        ({"messages": 3, "effective_policy_definition": {}}, Level.OK),
-        ({"messages": 3, "effective_policy_definition": {"delivery-limit": 9}}, Level.OK),
-        ({"policy": "p", "effective_policy_definition": {"max-length": 10}}, Level.PROBLEM),
-        ({"policy": "p", "effective_policy_definition": {"message-ttl": 10}}, Level.PROBLEM),
-        ({"error": "Object Not Found", "reason": "Not Found"}, Level.PROBLEM),
-    ],
-)
-def test_a_policy_that_drops_events_is_a_problem(report, level):
-    assert judge_queue(EVENTS, report).level is level
-
-
-@pytest.mark.parametrize(("online", "level"), [(3, Level.OK), (2, Level.OK), (1, Level.PROBLEM)])
-def test_a_queue_without_a_majority_is_a_problem(online, level):
-    members = ["a", "b", "c"]
-    assert judge_queue(EVENTS, {"members": members, "online": members[:online]}).level is level
-
-
-@pytest.mark.parametrize(
-    ("brokers", "addresses", "has_confirms", "level"),
-    [
-        (1, 0, False, Level.OK),
-        (3, 3, False, Level.OK),
-        (3, 1, False, Level.WARNING),
-        (3, 0, False, Level.PROBLEM),
-        (3, 0, True, Level.OK),
-    ],
-)
-def test_a_cluster_without_a_management_api_is_a_problem(brokers, addresses, has_confirms, level):
-    (found,) = check_proof(brokers, addresses, has_confirms=has_confirms)
-    assert found.level is level
 
 
 def test_an_unknown_depth_is_not_called_zero():
@@ -174,21 +192,6 @@ def test_an_edge_is_reported_as_a_whole_with_its_problems_and_processes():
     levels = [finding.level for finding in judge_report("url", 200, report)]
     assert levels == [Level.OK, Level.WARNING, Level.OK, Level.PROBLEM]
     assert judge_report("url", 503, {})[0].level is Level.PROBLEM
-
-
-@pytest.mark.parametrize(
-    ("state", "level"),
-    [
-        (JournalState("a", is_owned=True, entries=0, size=0, damaged=0, oldest_age=0), Level.OK),
-        (JournalState("a", is_owned=True, entries=9, size=9, damaged=0, oldest_age=5), Level.OK),
-        (JournalState("a", is_owned=True, entries=9, size=9, damaged=0, oldest_age=500), Level.WARNING),
-        (JournalState("a", is_owned=False, entries=9, size=9, damaged=0, oldest_age=5), Level.PROBLEM),
-        (JournalState("a", is_owned=False, entries=0, size=0, damaged=0, oldest_age=0), Level.OK),
-        (JournalState("a", is_owned=True, entries=9, size=9, damaged=4, oldest_age=5), Level.PROBLEM),
-    ],
-)
-def test_a_journal_is_judged_by_its_owner_its_age_and_its_damage(state, level):
-    assert judge_journal(state).level is level
 
 
 def test_a_journal_on_disk_is_counted_with_its_damage_and_its_owner(tmp_path):
@@ -286,26 +289,6 @@ def test_a_clock_that_differs_from_the_databases_by_more_than_two_seconds_is_a_p
 
     assert (finding.level, finding.text) == (level, text)
     assert ("NTP" in finding.advice) == (level is Level.PROBLEM)
-
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("reports", "levels"),
-    [
-        ((), {"settle": Level.WARNING}),
-        ((("settle", 10.0),), {"settle": Level.OK}),
-        ((("settle", 61.0),), {"settle": Level.PROBLEM}),
-        ((("settle", 61.0), ("settle", 1.0)), {"settle": Level.WARNING}),
-        ((("settle", 1.0), ("deliver", 61.0)), {"settle": Level.OK, "deliver": Level.PROBLEM}),
-    ],
-)
-def test_a_role_whose_workers_do_not_report_is_a_problem(reports, levels):
-    found = judge_workers(
-        [WorkerReport(role, "vm 1", NOW, NOW - timedelta(seconds=age), {}) for role, age in reports], NOW
-    )
-    assert {finding.subject.removesuffix(" workers"): finding.level for finding in found} == levels
 
 
 def test_a_paused_destination_is_reported_with_the_command_that_resumes_it():

@@ -24,11 +24,6 @@ OPTIONS = Options(
 )
 
 
-@pytest.mark.parametrize("name", [*EDGE_UNITS, *WORKER_UNITS])
-def test_no_unit_has_a_placeholder_left(name):
-    assert not re.search("@[A-Z]+@", render_unit(name, OPTIONS))
-
-
 SERVICES = [name for name in (*EDGE_UNITS, *WORKER_UNITS) if name.endswith(".service")]
 
 
@@ -85,13 +80,6 @@ def test_the_settings_file_holds_no_secret_and_no_address():
     lines = environment_text().splitlines()
 
     assert not [line for line in lines if line.startswith("OM_")]
-
-
-def test_omctl_of_the_host_reads_the_owners_credentials():
-    text = program_text(OPTIONS)
-
-    assert "/etc/open-messaging/credentials/owner" in text
-    assert "exec /opt/open-messaging/1/bin/omctl" in text
 
 
 SETTINGS = """\
@@ -157,30 +145,30 @@ def test_omctl_of_the_host_reads_settings_as_the_units_do_and_before_the_environ
     assert said.endswith("\nchannel.type == 'custom' && channel.externalId == 'one'\n")
 
 
-def test_a_file_is_written_where_it_differs_and_left_alone_where_it_does_not(tmp_path):
-    step = file_step(tmp_path / "new" / "file", lambda: "text", mode=0o640)
+@pytest.mark.parametrize(
+    ("make", "before", "dry_run", "state", "after"),
+    [
+        (file_step, None, True, "would be done", None),
+        (file_step, None, False, "done", "ours"),
+        (file_step, "mine", False, "done", "ours"),
+        (file_step, "ours", False, "up to date", "ours"),
+        (new_file_step, None, False, "done", "ours"),
+        (new_file_step, "mine", False, "up to date", "mine"),
+    ],
+)
+def test_a_file_is_written_if_it_differs_or_only_if_it_is_missing(  # noqa: PLR0917  # a table
+    tmp_path, make, before, dry_run, state, after
+):
+    path = tmp_path / "new" / "file"
+    if before is not None:
+        path.parent.mkdir()
+        path.write_text(before)
 
-    assert [state for _, state in run_steps([step], dry_run=False)] == ["done"]
-    assert (tmp_path / "new" / "file").read_text() == "text"
-    assert (tmp_path / "new" / "file").stat().st_mode & 0o777 == 0o640
-    assert [state for _, state in run_steps([step], dry_run=False)] == ["up to date"]
-
-
-def test_an_operators_changes_to_a_file_stay(tmp_path):
-    path = tmp_path / "environment"
-    path.write_text("mine")
-
-    assert [
-        state for _, state in run_steps([new_file_step(path, lambda: "ours", mode=0o644)], dry_run=False)
-    ] == ["up to date"]
-    assert path.read_text() == "mine"
-
-
-def test_a_dry_run_does_nothing(tmp_path):
-    step = file_step(tmp_path / "file", lambda: "text")
-
-    assert [state for _, state in run_steps([step], dry_run=True)] == ["would be done"]
-    assert not (tmp_path / "file").exists()
+    assert [found for _, found in run_steps([make(path, lambda: "ours", mode=0o640)], dry_run=dry_run)] == [
+        state
+    ]
+    assert (path.read_text() if path.exists() else None) == after
+    assert state != "done" or path.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_step_that_fails_ends_the_installation_before_the_next():

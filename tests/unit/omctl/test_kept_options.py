@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from omctl import install as command
-from omctl.installing import cluster, credentials, gateway, removal
+from omctl.installing import cluster, credentials, gateway
 from omctl.installing import options as saved_options
 from omctl.installing.installation import plan_installation
 from omctl.installing.options import Options
@@ -113,12 +113,6 @@ def test_a_dry_run_reports_the_same_and_writes_nothing(host):
     assert host.reported("--dry-run") == host.reported() != []
 
 
-def test_without_saved_options_the_defaults_hold(host):
-    host.install()
-
-    assert host.options == Options()
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -181,7 +175,3 @@ def test_one_role_and_a_cluster_do_not_go_together_whichever_is_kept(host, earli
     assert host.file.read_text() == before
     host.install(*later, *way_out)
     assert host.file.read_text() != before
-
-
-def test_a_purge_deletes_the_file():
-    assert saved_options.SAVED.parent == removal.CONFIGURATION
