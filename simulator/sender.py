@@ -82,23 +82,13 @@ class WebhookEndpoint:
     """A webhook's URL, secret and pool of open connections; safe for use by several threads."""
 
     def __init__(
-        self,
-        url: str,
-        *,
-        secret: bytes,
-        timeout: float,
-        connections: int,
-        headers: dict[str, str] | None = None,
+        self, url: str, *, secret: bytes, timeout: float, connections: int, headers: dict[str, str]
     ) -> None:
         # urllib3 itself: requests on top of it takes several times the edge's processor time per request.
         self._pool = urllib3.connection_from_url(url, maxsize=connections, timeout=timeout, retries=False)
         self._path = urllib3.util.parse_url(url).request_uri
         self._secret = secret
-        self._headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "omctl-simulate",
-            **(headers or {}),
-        }
+        self._headers = {"Content-Type": "application/json", "User-Agent": "omctl-simulate"} | headers
 
     def post(self, body: bytes) -> WebhookResponse:
         """Send *body* once; blocks until the answer or the timeout."""
@@ -183,7 +173,6 @@ class Sender:
         endpoint: WebhookEndpoint,
         posts: Iterator[Post],
         ledger: Ledger,
-        *,
         policy: RetryPolicy,
         rate: float,
     ) -> None:

@@ -114,12 +114,8 @@ def simulate(
         sender = Sender(endpoint, traffic(plan), answers, policy=policy, rate=options["rate"])
         summary = _send(sender, plan, options["concurrency"])
     endpoint.close()
-    if as_json:
-        print_json({"seed": plan.seed, **asdict(summary)})
-    else:
-        print_table(("", ""), describe_summary(summary, plan.seed), title="Result")
+    _report(summary, plan.seed, as_json=as_json)
     if summary.unanswered:
-        click.echo(f"{summary.unanswered} of {summary.posts} posts were never answered 200.", err=True)
         raise SystemExit(1)
 
 
@@ -159,6 +155,15 @@ def _send(sender: Sender, plan: TrafficPlan, concurrency: int) -> Summary:
             bar.update(task, completed=tally.settled, total=max(plan.events, tally.settled), note=note)
 
         return sender.run(concurrency, show)
+
+
+def _report(summary: Summary, seed: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"seed": seed, **asdict(summary)})
+    else:
+        print_table(("", ""), describe_summary(summary, seed), title="Result")
+    if summary.unanswered:
+        click.echo(f"{summary.unanswered} of {summary.posts} posts were never answered 200.", err=True)
 
 
 def describe_summary(summary: Summary, seed: int) -> list[tuple[str, str]]:
