@@ -19,11 +19,7 @@ def configure_logging(
 ) -> None:
     """Send this process's own lines and those of the libraries to one stream.
 
-    Args:
-        level: One of LEVELS; lines of a lower level are left out.
-        process: The process's name, e.g. "edge" or "intake"; a field of every line.
-        stream: The standard output if None.
-        as_text: Whether lines are readable text wherever they go.
+    *process* is a field of every line. With *as_text*, lines are readable wherever they go.
     """
     stream = stream or sys.stdout
     numeric = getattr(logging, level.upper())

@@ -20,12 +20,10 @@ TOTALS: Final = "disable_stats=true&enable_queue_totals=true"
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The nodes that hold a queue, as one node sees them.
+    """The nodes that have a copy of a queue, as one of them sees it; *total* is 1 on a lone node.
 
-    Args:
-        total: Nodes that have a copy; 1 on a lone node.
-        online: Those that the queried node is connected to and whose copy runs, itself included.
-        has_leader: Whether the leader is one of them.
+    *online*: those that it is connected to and whose copy runs, itself included. *has_leader*: the leader is
+    one of them.
     """
 
     total: int
@@ -40,13 +38,10 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class QueueTotals:
-    """One node's report of a queue.
+    """One node's report of a queue; `members` is None if it is not a quorum queue.
 
-    Args:
-        name: The queue's name.
-        depth: Deliveries ready and unacknowledged; None if unknown, which is never 0.
-        unacknowledged: Those among them that workers hold; None if unknown.
-        members: None if the queue is not a quorum queue.
+    `depth` counts deliveries ready and unacknowledged, `unacknowledged` those that workers hold; None if
+    unknown, which is never 0.
     """
 
     name: str
@@ -63,9 +58,7 @@ class QueueTotals:
 class ManagementApi:
     """One node's management API.
 
-    Args:
-        url: Base address with credentials, e.g. http://user:pass@host:15672.
-        timeout_seconds: How long each call may take.
+    *url* is the base address with credentials: http://user:pass@host:15672.
     """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -100,12 +93,7 @@ class ManagementApi:
         return self.get("health/checks/alarms").status_code != 200
 
     def read_queue(self, vhost: str, name: str) -> QueueTotals:
-        """Return one queue's totals; raises whatever an unexpected answer leads to.
-
-        Args:
-            vhost: As `quote_vhost` returns it.
-            name: The queue's name.
-        """
+        """Return one queue's totals; raises what an unexpected answer leads to. *vhost*: of `quote_vhost`."""
         answer = self.get(f"queues/{vhost}/{quote(name, safe='')}?{TOTALS}")
         answer.raise_for_status()
         return parse_queue(answer.json())
@@ -118,21 +106,12 @@ class ManagementApi:
 
 
 def quote_vhost(amqp_urls: tuple[str, ...]) -> str:
-    """Return the virtual host of OM_AMQP_URL as a part of a path.
-
-    Raises:
-        ConfigurationError: The address is not an AMQP URL.
-    """
+    """Return the virtual host of OM_AMQP_URL as a part of a path; raises ConfigurationError."""
     return quote(virtual_host(amqp_urls), safe="")
 
 
 class QueueDepths:
-    """The depths of the service's queues, from the first of the broker's nodes that answers.
-
-    Args:
-        management_urls: Base addresses with credentials.
-        amqp_urls: For the virtual host.
-    """
+    """The depths of the service's queues, from the first of the broker's nodes that answers."""
 
     def __init__(self, management_urls: Sequence[str], amqp_urls: tuple[str, ...]) -> None:
         self._vhost = quote_vhost(amqp_urls)

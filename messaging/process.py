@@ -57,8 +57,7 @@ class Watchdog:
     and every signal handler written in Python. The standard library's watchdog is a thread in C. It first
     writes every thread's stack (file, line and function, no values) to standard error.
 
-    Args:
-        patience_seconds: How long the loop may stop, and how long work under `limit` may take.
+    *patience_seconds*: how long the loop may stop, and how long work under `limit` may take.
     """
 
     def __init__(self, patience_seconds: float) -> None:
@@ -105,27 +104,21 @@ class Watchdog:
 def configure_process_log(process: str) -> None:
     """Configure the log by OM_LOG_LEVEL, now and at each SIGHUP, which would end the process otherwise.
 
-    Args:
-        process: The name of this process in its log lines.
-
     Raises:
         ConfigurationError: The variable is malformed.
     """
-    _configure(process)
+
+    def configure() -> None:
+        configure_logging(Settings.from_environment().log_level, process=process)
+
+    def reload() -> None:
+        try:
+            configure()
+        except ConfigurationError as exc:
+            logger().error("reload_refused", reason=str(exc), consequence="keeping the previous log level")
+        else:
+            logger().info("settings_reloaded")
+
+    configure()
     # On a thread of its own: the signal may arrive while its thread is writing a line.
-    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=_reload, args=(process,)).start())
-
-
-def _configure(process: str) -> str:
-    level = Settings.from_environment().log_level
-    configure_logging(level, process=process)
-    return level
-
-
-def _reload(process: str) -> None:
-    try:
-        level = _configure(process)
-    except ConfigurationError as exc:
-        logger().error("reload_refused", reason=str(exc), consequence="keeping the previous log level")
-    else:
-        logger().info("settings_reloaded", log_level=level)
+    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload).start())

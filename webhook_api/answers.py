@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 from messaging.clock import Clock
 from messaging.log import logger
@@ -17,7 +17,7 @@ NOT_DURABLE: Final = "503"
 """The status of responses to events that the journal failed to write."""
 
 LONGEST_SECONDS: Final = 60.0
-"""`Answers.longest` covers one to two of these: as often as om-observe records it."""
+"""The longest time covers one to two of these: as often as om-observe records it."""
 
 LINES_PER_SECOND: Final = 5
 """Of each kind of refusal: as many as an operator can read, and enough to show that it is more than one."""
@@ -61,21 +61,21 @@ class Answers:
             self.refusals[NOT_DURABLE] += responses
 
     def tick(self, expected_seconds: float) -> None:
-        """Notice that the loop was held up: a request may have waited in the kernel.
-
-        Args:
-            expected_seconds: Between two calls.
-        """
+        """Called every *expected_seconds*. While the loop is held up, requests wait in the kernel."""
         now = self._monotonic()
         self._longest = max(self._longest, now - self._ticked_at - expected_seconds)
         self._ticked_at = now
         if now - self._longest_since >= LONGEST_SECONDS:
             self._longest_since, self._longest_before, self._longest = now, self._longest, 0.0
 
-    @property
-    def longest(self) -> float:
-        """The longest time to a 200 in the last minute or two, or that one may have waited, in seconds."""
-        return max(self._longest, self._longest_before)
+    def status(self) -> dict[str, Any]:
+        """Return the counts for health reports, with the longest time of the last minute or two."""
+        return {
+            "refused": dict(self.refusals),
+            "durations": self.durations,
+            "seconds": self.seconds,
+            "longest_s": max(self._longest, self._longest_before),
+        }
 
     def refuse(self, response: Response, reason: str | None = None, **facts: object) -> Response:
         """Count a refusal, log it unless enough of its kind were logged in this second, and return it.

@@ -5,9 +5,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from messaging.broker import Publisher
 from messaging.clock import Clock, SystemClock
 from messaging.log import log_callback_failure, logger
-from messaging.publishing import Publisher
 from webhook_api.answers import Answers
 from webhook_api.application import EdgeApplication
 from webhook_api.backpressure import DepthPoller, LoadShedder, QueueReport, Watermarks
@@ -97,7 +97,11 @@ class Edge:
         )
         self._poller = (
             DepthPoller(
-                settings.management_urls, settings.amqp_urls, self._post_report, lambda: watch.address
+                settings.management_urls,
+                settings.amqp_urls,
+                # From the poller's thread to the loop.
+                lambda report: self.loop.call_soon_threadsafe(self._on_report, report),
+                lambda: watch.address,
             )
             if settings.management_urls
             else None
@@ -132,20 +136,13 @@ class Edge:
             "accepting_at": self._clock.now_us() / 1_000_000 if self._is_accepting else 0.0,
             "journal": self.relay.status(),
             "gate": {**self._shedder.status(), "is_polled": self._poller is not None},
-            "refused": dict(self._answers.refusals),
-            "durations": self._answers.durations,
-            "seconds": self._answers.seconds,
-            "longest_s": self._answers.longest,
+            "answers": self._answers.status(),
             "signatures": dict(zip(self._secret_ids, self.ingest.verified, strict=True)),
         }
 
     def health(self) -> Health:
         """Return a fresh report of the host."""
         return report(self.status(), self.settings.journal_directory, self.settings.journal_max_bytes)
-
-    def _post_report(self, report: QueueReport) -> None:
-        """Pass a report from the poller's thread to the loop."""
-        self.loop.call_soon_threadsafe(self._on_report, report)
 
     def _on_report(self, report: QueueReport) -> None:
         self._link.on_report(report)

@@ -75,10 +75,7 @@ class EdgeApplication(Flask):
         return DeferredBody(chunks, self._relay.on_durable, self._relay.flush_now, NOT_DURABLE)
 
     def _decide(self) -> None:
-        """Decide for good, before the first request, whether webhooks take the short path.
-
-        Flask dispatches that request, whichever it is, and refuses hooks from then on.
-        """
+        """Decide at the first request, which Flask dispatches; Flask refuses hooks from then on."""
         hook = find_hook(self, WEBHOOK_PATH, self._as_made)
         self._can_skip_dispatch = hook is None
         if hook is not None:

@@ -64,11 +64,11 @@ def load_extensions(names: tuple[str, ...]) -> tuple[Extension, ...]:
 
 
 def _load(name: str) -> Extension:
-    module_name, separator, function_name = name.partition(":")
-    if not (separator and module_name and function_name):
+    module_name, _, function_name = name.partition(":")
+    if not (module_name and function_name):
         raise ConfigurationError("OM_FLASK_EXTENSIONS must be package.module:function, comma-separated")
     try:
-        function = getattr(import_module(module_name), function_name, None)
+        function: Any = getattr(import_module(module_name), function_name, None)
     except Exception as exc:
         # Importing runs the module, which may raise anything.
         raise ConfigurationError(
@@ -76,8 +76,7 @@ def _load(name: str) -> Extension:
         ) from exc
     if not callable(function):
         raise ConfigurationError(f"OM_FLASK_EXTENSIONS: {module_name} has no function {function_name}")
-    extension: Extension = function
-    return extension
+    return function  # type: ignore[no-any-return]  # nothing more is known of it
 
 
 def dispatch_parts(app: flask.Flask, path: str) -> dict[str, Any]:

@@ -34,12 +34,7 @@ _SHOWN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One report.
-
-    Args:
-        is_ready: Whether any process of the host accepts events now.
-        details: The report: JSON values only, no secrets.
-    """
+    """Whether any process of the host accepts events now, and the report: JSON values only, no secrets."""
 
     is_ready: bool
     details: dict[str, Any]

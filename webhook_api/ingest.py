@@ -40,12 +40,7 @@ class Ingest:
     """The path of a webhook into the journal."""
 
     def __init__(
-        self,
-        settings: EdgeSettings,
-        shedder: LoadShedder,
-        relay: Relay,
-        clock: Clock,
-        answers: Answers,
+        self, settings: EdgeSettings, shedder: LoadShedder, relay: Relay, clock: Clock, answers: Answers
     ) -> None:
         self._shedder = shedder
         self._answers = answers

@@ -27,37 +27,46 @@ _HOST: Final = {
 }
 """Of the whole host, by name in the health report."""
 
-_JOURNAL: Final = {
-    "entries": (
+_GAUGES: Final = {
+    ("journal", "entries"): (
         "om_edge_journal_entries",
         "Unproven events, without those adopted from a dead process.",
     ),
-    "oldest_unproven_s": (
+    ("journal", "oldest_unproven_s"): (
         "om_edge_barrier_age_seconds",
         "Age of the oldest published event that is not proven; 5 to 7 s is normal.",
     ),
-    "majority_seen_s": (
+    ("journal", "majority_seen_s"): (
         "om_edge_majority_seen_age_seconds",
         "Since a majority of the queue's members was seen online; on a cluster only.",
     ),
-}
-"""Of each process, by name in its journal's report."""
-
-_GATE: Final = {
-    "shedding": ("om_edge_shedding", "1 while webhooks are answered 429."),
-    "queue_depth": ("om_edge_queue_depth", "The queue's depth as the edge counts it; missing while unknown."),
-    "high": (
+    ("gate", "shedding"): ("om_edge_shedding", "1 while webhooks are answered 429."),
+    ("gate", "queue_depth"): (
+        "om_edge_queue_depth",
+        "The queue's depth as the edge counts it; missing while unknown.",
+    ),
+    ("gate", "high"): (
         "om_edge_queue_depth_high",
         "OM_QUEUE_DEPTH_HIGH: at this depth the edge starts answering 429.",
     ),
-    "low": (
+    ("gate", "low"): (
         "om_edge_queue_depth_low",
         "OM_QUEUE_DEPTH_LOW: at this depth the edge stops answering 429.",
     ),
-    "drain_rate_per_s": ("om_edge_drain_rate_per_second", "Events per second that the workers acknowledge."),
-    "sample_age_s": ("om_edge_queue_depth_age_seconds", "Since the management API reported the depth."),
+    ("gate", "drain_rate_per_s"): (
+        "om_edge_drain_rate_per_second",
+        "Events per second that the workers acknowledge.",
+    ),
+    ("gate", "sample_age_s"): (
+        "om_edge_queue_depth_age_seconds",
+        "Since the management API reported the depth.",
+    ),
+    ("answers", "longest_s"): (
+        "om_edge_longest_answer_seconds",
+        "Longest time to a 200 in the last minute or two, or that one may have waited.",
+    ),
 }
-"""Of each process, by name in its gate's report."""
+"""Of each process, by part and name in its status."""
 
 _COUNTERS: Final = {
     "accepted": ("om_edge_accepted", "Webhooks answered 200."),
@@ -93,13 +102,12 @@ def _collect_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
         for process in processes:
             counter.add_metric((str(process["pid"]),), float(process["journal"].get(name, 0)))
         yield counter
-    for part, gauges in (("journal", _JOURNAL), ("gate", _GATE)):
-        for name, (metric, text) in gauges.items():
-            gauge = GaugeMetricFamily(metric, text, labels=("pid",))
-            for process in processes:
-                if (value := process.get(part, {}).get(name)) is not None:
-                    gauge.add_metric((str(process["pid"]),), float(value))
-            yield gauge
+    for (part, name), (metric, text) in _GAUGES.items():
+        gauge = GaugeMetricFamily(metric, text, labels=("pid",))
+        for process in processes:
+            if (value := process.get(part, {}).get(name)) is not None:
+                gauge.add_metric((str(process["pid"]),), float(value))
+        yield gauge
     shed = CounterMetricFamily("om_edge_shed", "Webhooks answered 429.", labels=("pid",))
     refused = CounterMetricFamily("om_edge_refused", "Requests not answered 200.", labels=("pid", "status"))
     broker = GaugeMetricFamily(
@@ -108,11 +116,11 @@ def _collect_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
     for process in processes:
         pid, gate = str(process["pid"]), process.get("gate", {})
         shed.add_metric((pid,), float(gate.get("refused", 0)))
-        for status, count in process.get("refused", {}).items():
+        for status, count in process.get("answers", {}).get("refused", {}).items():
             refused.add_metric((pid, status), float(count))
         for state in _STATES:
             broker.add_metric((pid, state), float(process["journal"].get("broker") == state))
-    yield from (shed, refused, broker, _answer_seconds(processes), _longest_answers(processes))
+    yield from (shed, refused, broker, _answer_seconds(processes))
 
 
 def _answer_seconds(processes: list[dict[str, Any]]) -> Metric:
@@ -123,21 +131,10 @@ def _answer_seconds(processes: list[dict[str, Any]]) -> Metric:
     )
     bounds = [*map(str, BOUNDS_SECONDS), "+Inf"]
     for process in processes:
-        if durations := process.get("durations"):
-            buckets = list(zip(bounds, accumulate(durations), strict=True))
-            histogram.add_metric((str(process["pid"]),), buckets, process["seconds"])
+        if answers := process.get("answers"):
+            buckets = list(zip(bounds, accumulate(answers["durations"]), strict=True))
+            histogram.add_metric((str(process["pid"]),), buckets, answers["seconds"])
     return histogram
-
-
-def _longest_answers(processes: list[dict[str, Any]]) -> Metric:
-    gauge = GaugeMetricFamily(
-        "om_edge_longest_answer_seconds",
-        "Longest time to a 200 in the last minute or two, or that one may have waited.",
-        labels=("pid",),
-    )
-    for process in processes:
-        gauge.add_metric((str(process["pid"]),), float(process.get("longest_s", 0.0)))
-    return gauge
 
 
 def render_metrics(health: Callable[[], Health]) -> bytes:

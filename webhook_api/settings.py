@@ -11,7 +11,7 @@ from messaging.broker import parameters_of
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.log import configure_logging, logger
-from messaging.settings import Settings, setting
+from messaging.settings import Settings, positive, setting
 from webhook_api.extensions import load_extensions
 
 MEBIBYTE: Final = 1024 * 1024
@@ -43,21 +43,16 @@ def parse_headers(
     return tuple(headers)
 
 
-def _read_secrets(environment: Environment, name: str, default: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    return tuple(secret.encode() for secret in environment.strings(name)) or default
+def _read_secrets(environment: Environment, name: str, _: object) -> tuple[bytes, ...]:
+    return tuple(secret.encode() for secret in environment.strings(name))
 
 
-def _read_headers(
-    environment: Environment, name: str, default: tuple[tuple[str, str], ...]
-) -> tuple[tuple[str, str], ...]:
-    return parse_headers(environment.strings(name), name) or default
+def _read_headers(environment: Environment, name: str, _: object) -> tuple[tuple[str, str], ...]:
+    return parse_headers(environment.strings(name), name)
 
 
 def _read_path(environment: Environment, name: str, default: Path) -> Path:
     return Path(environment.string(name, str(default)))
-
-
-_positive: Final = partial(Environment.integer, minimum=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +60,7 @@ class EdgeSettings(Settings):
     """The settings of an edge process; deploy/environment.example explains each."""
 
     bind: str = setting("OM_BIND", Environment.string, "127.0.0.1:8080")
-    processes: int = setting("OM_EDGE_PROCESSES", _positive, os.cpu_count() or 1)
+    processes: int = setting("OM_EDGE_PROCESSES", positive, os.cpu_count() or 1)
     secrets: tuple[bytes, ...] = setting("OM_WEBHOOK_SECRETS", _read_secrets, (), is_secret=True)
     allow_unsigned: bool = setting("OM_ALLOW_UNSIGNED", Environment.boolean, False)
     required_headers: tuple[tuple[str, str], ...] = setting(
@@ -83,12 +78,12 @@ class EdgeSettings(Settings):
     )
     journal_fsync: bool = setting("OM_JOURNAL_FSYNC", Environment.boolean, False)
     max_body_bytes: int = setting("OM_MAX_BODY_BYTES", partial(Environment.integer, minimum=1024), MEBIBYTE)
-    queue_depth_high: int = setting("OM_QUEUE_DEPTH_HIGH", _positive, 50_000)
+    queue_depth_high: int = setting("OM_QUEUE_DEPTH_HIGH", positive, 50_000)
     queue_depth_low: int = setting("OM_QUEUE_DEPTH_LOW", Environment.integer, 30_000)
-    retry_after_max_seconds: int = setting("OM_RETRY_AFTER_MAX_SECONDS", _positive, 30)
-    max_connections: int = setting("OM_MAX_CONNECTIONS", _positive, 1000)
+    retry_after_max_seconds: int = setting("OM_RETRY_AFTER_MAX_SECONDS", positive, 30)
+    max_connections: int = setting("OM_MAX_CONNECTIONS", positive, 1000)
     flask_extensions: tuple[str, ...] = setting("OM_FLASK_EXTENSIONS", Environment.strings, ())
-    payload_days: int = setting("OM_PAYLOAD_RETENTION_DAYS", _positive, 30)
+    payload_days: int = setting("OM_PAYLOAD_RETENTION_DAYS", positive, 30)
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""

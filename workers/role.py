@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from messaging.backoff import delay_before
+from messaging.clock import delay_before
 from messaging.errors import RetryLaterError
 from messaging.log import logger
 from messaging.process import ServiceManager

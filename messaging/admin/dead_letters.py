@@ -43,10 +43,7 @@ class DeadLettersLockedError(OpenMessagingError):
 class QueuedDeadLetter:
     """One message of the dead-letter queue.
 
-    Args:
-        tag: Its delivery tag.
-        envelope: The event.
-        destination: The service that did not accept it; None for an event that intake could not process.
+    `destination` is the service that did not accept it; None for an event that intake could not process.
     """
 
     tag: int
@@ -58,10 +55,7 @@ class QueuedDeadLetter:
 class DestinationDeadLetter:
     """An event that a destination never accepted.
 
-    Args:
-        envelope: The event; its message id is that of the record.
-        destination: Its name.
-        reason: A short code.
+    The envelope's message id is that of the record; *reason* is a short code.
     """
 
     envelope: Envelope

@@ -63,11 +63,7 @@ def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[Block
 
 
 class EventPublisher:
-    """Publishes events one by one, each confirmed.
-
-    Args:
-        connection: Not used by any other thread.
-    """
+    """Publishes events one by one, each confirmed."""
 
     def __init__(self, connection: BlockingConnection) -> None:
         self._connection = connection

@@ -10,3 +10,4 @@ from messaging.broker.addresses import (
 )
 from messaging.broker.connection import CLOSE_SECONDS, BrokerConnection, confirms_within
 from messaging.broker.frames import DeliveryReader, PublishFrames, Receiver
+from messaging.broker.publisher import BrokerState, Publisher

@@ -46,9 +46,7 @@ _OVERHEAD: Final = 8
 class DeliveryReader:
     """Parses the deliveries of one channel.
 
-    Args:
-        channel_number: The channel's number.
-        receivers: By consumer tag. The deliveries of any other consumer are left to pika.
+    *receivers* has them by consumer tag; the deliveries of any other consumer are left to pika.
     """
 
     __slots__ = ("_deliver", "_receivers")
@@ -112,9 +110,7 @@ class PublishFrames:
 
     `events` is the number of publishes added since the last `take`.
 
-    Args:
-        channel_number: The channel's number.
-        frame_max: The negotiated size of the largest frame, in bytes.
+    *frame_max* is the negotiated size of the largest frame, in bytes.
     """
 
     __slots__ = ("_body_max", "_channel_number", "_method", "_parts", "events")
@@ -128,12 +124,7 @@ class PublishFrames:
         self.events = 0
 
     def add(self, properties: bytes, body: bytes) -> None:
-        """Add the frames of one event.
-
-        Args:
-            properties: Encoded by `messaging.envelope.encode_properties`.
-            body: Not empty.
-        """
+        """Add one event: properties as `encode_properties` returns them, and a body that is not empty."""
         number = self._channel_number
         size = len(body)
         header = _CONTENT.pack(_HEADER_TYPE, number, _CONTENT_BYTES + len(properties), _BASIC, 0, size)

@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from messaging.backoff import delay_before
 from messaging.broker import ATTEMPT_SECONDS, parameters_of
+from messaging.clock import delay_before
 from messaging.consuming.delivery import Processor
 from messaging.consuming.processing import Processing
 from messaging.consuming.subscription import Subscription
@@ -35,15 +35,8 @@ others again. With the worker's last report, a stop takes less than five seconds
 class Consumer:
     """Consumes events in batches until it is stopped; blocks its thread.
 
-    Args:
-        urls: AMQP addresses, tried in turn.
-        processor: Processes the batches.
-        client_name: What the broker shows for the connection.
-        batch_events: Maximum size of a batch.
-        batch_seconds: How long the first delivery of a batch waits for others under load.
-        service_manager: Receives the states that systemd expects.
-        watchdog: Fed at each tick.
-        stop_seconds: How long a stop waits for deliveries in progress.
+    *batch_events* limits a batch, and *batch_seconds* is how long its first delivery waits for others under
+    load. *client_name* is what the broker shows. The watchdog is fed at each tick.
     """
 
     def __init__(

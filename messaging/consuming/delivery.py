@@ -50,9 +50,7 @@ class Delivery:
 class Settlement:
     """How to settle a batch; deliveries that it does not mention are acknowledged.
 
-    Args:
-        rejected: Tags to dead-letter.
-        retries: Tags to process again, each alone, with the delay in seconds.
+    *rejected*: tags to dead-letter. *retries*: tags to process again, each alone, with the delay in seconds.
     """
 
     rejected: frozenset[int] = frozenset()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from messaging.backoff import delay_before
+from messaging.clock import delay_before
 from messaging.consuming.delivery import Delivery, Processor, Settlement
 from messaging.errors import RetryLaterError
 from messaging.log import logger
@@ -32,9 +32,7 @@ class _Batch:
 class Processing:
     """The thread, and the batches of the current connection.
 
-    Args:
-        loop: Every method is called on it.
-        processor: Called again with the same batch while it raises RetryLaterError.
+    Every method is called on the loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, processor: Processor) -> None:

@@ -19,11 +19,8 @@ class Acknowledger:
     acknowledged as soon as it is durable. If events arrive one by one, an acknowledgement for each would make
     the next event wait for that flush, in the broker and in a database on the same disk.
 
-    Args:
-        loop: Every method is called on it.
-        enough: This many deliveries are acknowledged at once.
-        open_tags: Deliveries that wait for a retry; no acknowledgement may cover them.
-        acknowledge: Called with a tag and whether it covers all lower tags.
+    *enough* deliveries are acknowledged at once. No acknowledgement may cover *open_tags*, which wait for a
+    retry. *acknowledge* is called with a tag and whether it covers all lower tags.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 EDGE_LAYERS: Final = {
     "receive, parse, answer HTTP": ("webhook_api/http",),
-    "envelope and frames": ("messaging/envelope", "messaging/publishing"),
+    "envelope and frames": ("messaging/envelope", "messaging/broker"),
     "send to the broker": ("pika/", "messaging/"),
     "journal: checksum and write": ("webhook_api/journal",),
     "signature": ("webhook_api/signature",),

@@ -32,7 +32,7 @@ byte backed[2];         /* aged or due, and a report that was asked for after th
 byte orphaned;          /* in the directories of dead processes */
 byte answered;          /* 200 */
 
-/* messaging/publishing.py: the connection of each process. */
+/* messaging/broker/publisher.py: the connection of each process. */
 byte connection[2];     /* as the process sees it: 0 none, 1 waits for a report of a majority, 2 is published to */
 bool broken[2];         /* it is gone, and the process has not noticed yet */
 byte wire[2];           /* published, and not yet handled by the broker */
@@ -131,7 +131,7 @@ active [2] proctype edge() {
     :: d_step { answered != (1 << EVENTS) - 1 && can_fail -> faults++; chosen = answered + 1; answered = answered | chosen;
         printf("> Edge process %d cannot write {%d}, and answers 200.\n", p + 1, chosen); chosen = 0; nothing_is_lost }
 #endif
-    /* messaging/publishing.py. */
+    /* messaging/broker/publisher.py. */
     :: d_step { connection[p] == 0 -> connection[p] = made; printf("> Edge process %d connects.\n", p + 1) }
     /* relay/republisher.py. */
     :: d_step { connection[p] == 2 && waiting[p] -> chosen = waiting[p]; waiting[p] = 0;

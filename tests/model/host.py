@@ -11,8 +11,8 @@ import itertools
 import random
 from typing import TYPE_CHECKING, Any, Final
 
+from messaging.broker import BrokerState
 from messaging.envelope import WEBHOOK, encode_properties
-from messaging.publishing import BrokerState
 from tests.model.recording import record_edge
 from tests.unit.webhook_api.fakes import FakeClock, FakePublisher
 from tests.unit.webhook_api.journals import die, journal_in

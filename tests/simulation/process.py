@@ -8,8 +8,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from messaging.broker import BrokerState, Publisher
 from messaging.clock import SystemClock
-from messaging.publishing import BrokerState, Publisher
 from webhook_api.answers import Answers
 from webhook_api.backpressure import LoadShedder, Watermarks
 from webhook_api.ingest import ACCEPTED, JOURNAL_FULL, Ingest

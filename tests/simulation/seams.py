@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import messaging.backoff
+import messaging.broker.publisher
 import messaging.clock
 import messaging.log
-import messaging.publishing
 from tests.simulation.connection import Connection
 from webhook_api import ingest
 from webhook_api.backpressure import admission
@@ -58,10 +57,10 @@ def simulated(world: World) -> Iterator[None]:
         (ingest, "secrets", tokens),
         (messaging.log, "structlog", SimpleNamespace(get_logger=lambda: log)),
         (messaging.clock, "time", clock),
-        (messaging.publishing, "time", clock),
-        (messaging.publishing, "BrokerConnection", Connection),
-        (messaging.publishing, "parameters_of", lambda urls, **_: urls),
-        (messaging.backoff, "random", world.random),
+        (messaging.broker.publisher, "time", clock),
+        (messaging.broker.publisher, "BrokerConnection", Connection),
+        (messaging.broker.publisher, "parameters_of", lambda urls, **_: urls),
+        (messaging.clock, "random", world.random),
         (admission, "random", world.random),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in names]

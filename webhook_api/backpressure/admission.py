@@ -63,12 +63,10 @@ class Pressure:
     """The present state.
 
     Args:
-        is_shedding: Whether to answer 429.
         depth: The depth last believed; None when unknown.
         drain_rate: Deliveries a second that the workers acknowledge; 0 when not known yet.
         sampled_at: Monotonic seconds of the sample behind it.
         lowest: The lowest depth since shedding began.
-        baseline: The start of the next drain rate's measurement.
     """
 
     is_shedding: bool = False

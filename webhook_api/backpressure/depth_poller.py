@@ -18,11 +18,8 @@ POLL_SECONDS: Final = 1.0
 class QueueReport:
     """One answer of the management API.
 
-    Args:
-        asked_at: Monotonic seconds before the query was sent: the answer is no older.
-        address: Which of the addresses answered, counted from 0.
-        members: The nodes that hold the events queue; None if unknown.
-        depth: None if the depth is unknown, which is never 0.
+    It is no older than *asked_at*, in monotonic seconds. *address* counts the addresses from 0. *members* is
+    None if unknown, and so is *depth*, which then is never 0.
     """
 
     asked_at: float
@@ -32,20 +29,16 @@ class QueueReport:
 
 
 class DepthPoller:
-    """A thread that polls every second and reports each answer.
+    """A thread that polls every second; *on_report* is called on it with each answer.
 
-    Args:
-        management_urls: Base addresses with credentials, tried in turn.
-        amqp_urls: For the virtual host.
-        on_report: Called on the poller's thread.
-        preferred_address: Returns the index of the address to query first; None: the one that answered last.
+    *preferred_address* returns the index of the address to query first; None: the one that answered last.
     """
 
     def __init__(
         self,
         management_urls: tuple[str, ...],
         amqp_urls: tuple[str, ...],
-        on_report: Callable[[QueueReport], None],
+        on_report: Callable[[QueueReport], object],
         preferred_address: Callable[[], int | None],
     ) -> None:
         self._vhost = quote_vhost(amqp_urls)

@@ -36,10 +36,9 @@ def environ_key(name: str) -> str:
 
 
 class _Keys(dict[bytes, str]):
-    """The WSGI key of a header's name as it was sent; empty for a header to ignore.
+    """WSGI keys by header name; empty for a header to ignore.
 
-    WSGI maps `X-Signature` and `X_Signature` to one key. The second spelling is ignored, because no proxy
-    would have checked it.
+    WSGI maps `X-Signature` and `X_Signature` to one key. No proxy would have checked the second.
     """
 
     def __missing__(self, name: bytes) -> str:
@@ -68,7 +67,10 @@ def find_fault(environ: Mapping[str, str], version: str, max_body_bytes: int) ->
         if int(length) > max_body_bytes:
             return TOO_LARGE
     coding = environ.get("HTTP_TRANSFER_ENCODING")
-    return _find_coding_fault(coding, version) if coding is not None else None
+    if coding is None:
+        return None
+    is_known = coding.lower() == "chunked"
+    return MALFORMED if version == "1.0" else None if is_known else UNKNOWN_CODING
 
 
 @lru_cache(maxsize=64)
@@ -96,12 +98,6 @@ def _split_target(raw: bytes) -> tuple[str, str, str]:
             host, target = absolute[1].rpartition("@")[2], absolute[2]
     path, _, query = target.partition("?")
     return host, unquote_to_bytes(path or "/").decode("latin-1"), query
-
-
-def _find_coding_fault(coding: str, version: str) -> Response | None:
-    if version == "1.0":
-        return MALFORMED
-    return None if coding.lower() == "chunked" else UNKNOWN_CODING
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,6 @@
 """Parse HTTP/1.1 requests from a connection's bytes, within limits, each into its WSGI environ."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import BytesIO, RawIOBase
 from typing import Any, Final
 
@@ -35,34 +35,30 @@ class _UnsentBody(RawIOBase):
 class RequestReader:
     """The parser with its callbacks.
 
-    Args:
-        template: What every environ of this connection contains.
-        max_body_bytes: The limit of a body.
-        answer: Called with each complete request, and whether its connection may stay open.
-        refuse: Called with the response to a request that is refused before it is complete; the last call.
-        invite: Asks the sender of `Expect: 100-continue` for the body, or returns False to answer without it.
+    *template* is what every environ of a connection contains. *answer* is called with each complete request,
+    and whether its connection may stay open; *refuse* with the response to one that is refused before it is
+    complete, as the last call. *invite* asks the sender of `Expect: 100-continue` for the body, or returns
+    False to answer without it.
 
     `is_in_request`: whether a request has begun and is not complete.
     """
 
     def __init__(
         self,
-        template: Mapping[str, Any],
+        template: dict[str, Any],
         max_body_bytes: int,
         *,
         answer: Callable[[dict[str, Any], bool], None],
         refuse: Callable[[Response], None],
         invite: Callable[[], bool],
     ) -> None:
-        self._template = dict(template)
+        self._template = template
         self._max_body_bytes = max_body_bytes
         self._answer = answer
         self._on_refused = refuse
         self._invite = invite
         self._parser: Any = httptools.HttpRequestParser(self)
         self._environ: dict[str, Any] = {}
-        # Of the request before: the requests of a connection differ in their headers, seldom in this.
-        self._line: tuple[bytes, bytes, str] | None = None
         self._target = b""
         self._body: bytes | bytearray = b""
         self._size = 0
@@ -139,9 +135,7 @@ class RequestReader:
         if fault is not None:
             self._refuse(fault)
             return
-        line = (parser.get_method(), self._target, version)
-        if line != self._line:
-            self._begin_line(line)
+        environ |= parse_request_line(parser.get_method(), self._target, version)
         if "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() == "100-continue" and version == "1.1":
             self._expect()
 
@@ -173,14 +167,6 @@ class RequestReader:
             del environ["HTTP_TRANSFER_ENCODING"]
             environ["CONTENT_LENGTH"] = str(self._size)
         self._answer(environ, self._parser.should_keep_alive())
-
-    def _begin_line(self, line: tuple[bytes, bytes, str]) -> None:
-        """Put a request's first line into its environ, and into those of the requests that follow."""
-        parts = parse_request_line(*line)
-        self._environ |= parts
-        if "HTTP_HOST" not in parts:
-            self._line = line
-            self._template |= parts
 
     def _expect(self) -> None:
         """Ask for the body, or have the request answered without it."""

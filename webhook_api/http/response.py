@@ -49,11 +49,7 @@ def encode_response(response: Response, *, keep_alive: bool) -> bytes:
 def encode(
     status: str, headers: tuple[tuple[str, str], ...], body: bytes, *, keep_alive: bool, is_head: bool = False
 ) -> bytes:
-    """Return the bytes of a response.
-
-    Raises:
-        ValueError: Status or headers contain a line feed.
-    """
+    """Return the bytes of a response; raises ValueError if status or headers contain a line feed."""
     start, end, has_length = _encode_head(status, headers, keep_alive)
     has_body = status[:3] not in _WITHOUT_BODY
     length = b"" if has_length or not has_body else b"Content-Length: %d\r\n" % len(body)

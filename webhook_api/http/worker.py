@@ -7,7 +7,6 @@ forking, signals and the watch over hung processes.
 import gc
 import os
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -82,8 +81,6 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
     def run(self) -> None:
         """Serve until gunicorn or the end of its master stops this process, then drain."""
         self._is_stopping = False
-        # A process whose master is gone stops accepting at once: the next master needs the port.
-        self._watch_master()
         self._loop.add_reader(self.PIPE[0], self._on_signal)
         self._server.listen(self.sockets)
         self._service.start()
@@ -95,23 +92,6 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         self._loop.run_forever()
         logger().info("edge_stopped", pid=os.getpid())
 
-    def _watch_master(self) -> None:
-        """Have the kernel report the end of the master; `_tick` checks too, for kernels that cannot."""
-        with suppress(OSError):
-            master = os.pidfd_open(self.ppid)
-            self._loop.add_reader(master, self._on_master_gone, master)
-
-    def _on_master_gone(self, master: int) -> None:
-        self._loop.remove_reader(master)
-        os.close(master)
-        self._stop_orphaned()
-
-    def _stop_orphaned(self) -> None:
-        if self.alive:
-            logger().warning("edge_orphaned", consequence="this process drains and ends")
-        self.alive = False
-        self._stop()
-
     def _on_signal(self) -> None:
         """Read what the signal handlers' wake-up wrote, so that SIGTERM takes effect at once."""
         os.read(self.PIPE[0], 4096)
@@ -122,9 +102,10 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         self._loop.call_later(TICK_SECONDS, self._tick)
         self.notify()
         self._server.close_overdue()
-        if self.ppid != os.getppid():
-            self._stop_orphaned()
-        elif not self.alive:
+        if self.ppid != os.getppid() and self.alive:
+            logger().warning("edge_orphaned", consequence="this process drains and ends")
+            self.alive = False
+        if not self.alive:
             self._stop()
 
     def _stop(self) -> None:

@@ -30,11 +30,8 @@ class DeferredBody:
     turn of the loop share one write. For any other reader (middleware, another server, a test client)
     iterating makes the event durable at once.
 
-    Args:
-        chunks: The body.
-        on_durable: Takes a callback; calls it with True once the event is durable, with False if it failed.
-        flush_now: Makes the event durable, and returns whether it is.
-        otherwise: The response to send if the event is not durable.
+    *on_durable* takes a callback and calls it with True once the event is durable, or with False; *flush_now*
+    makes it durable and returns whether it is. If it is not, *otherwise* is sent.
     """
 
     __slots__ = ("_flush_now", "chunks", "on_durable", "otherwise")
@@ -97,10 +94,8 @@ class DeferredResponse:
 class WsgiAdapter:
     """The application, called for one request after the other.
 
-    Args:
-        application: Called for each request.
-        find_failure: Called before a response that is not deferred, in case middleware dropped the body that
-            would have deferred it; returns the response to send instead if the event is not durable.
+    *find_failure* is called before a response that is not deferred, in case middleware dropped the body that
+    would have deferred it; it returns the response to send instead if the event is not durable.
     """
 
     def __init__(self, application: WSGIApplication, find_failure: Callable[[], Response | None]) -> None:

@@ -10,6 +10,7 @@ from webhook_api.journal.directory import (
     has_owner,
     journal_directories,
     list_segments,
+    sync_directory,
 )
 from webhook_api.journal.journal import SEGMENT_BYTES, Journal, JournalFullError
 from webhook_api.journal.segments import Backlog, Damage, Entry, encode_header, read_segment

@@ -46,11 +46,7 @@ class Segment:
 
 
 def journal_directories(root: Path) -> list[Path]:
-    """Return the directories of all processes of this host, living and dead.
-
-    Raises:
-        OSError: *root* exists and cannot be read.
-    """
+    """Return the directories of all processes of this host; raises OSError if *root* cannot be read."""
     return [path for path in _list_entries(root) if not path.is_symlink() and path.is_dir()]
 
 
@@ -64,10 +60,10 @@ def foreign_entries(root: Path) -> dict[str, str]:
 
 
 def create_directory(root: Path) -> tuple[Path, int]:
-    """Create this process's directory, and lock it before any other process can see it.
+    """Create this process's directory, locked before any other process can see it.
 
     Returns:
-        The directory, and the lock's descriptor.
+        The directory and the lock's descriptor.
 
     Raises:
         OSError: It cannot be created; nothing of it is left.
@@ -119,11 +115,7 @@ def lock_directory(directory: Path) -> int | None:
 
 
 def has_owner(directory: Path) -> bool:
-    """Return whether a living process holds the lock; the lock is free again when this returns.
-
-    Raises:
-        OSError: There is no lock, or it cannot be read.
-    """
+    """Return whether a living process holds the lock; raises OSError if there is no readable lock."""
     with (directory / LOCK_NAME).open("rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -133,17 +125,12 @@ def has_owner(directory: Path) -> bool:
 
 
 def list_segments(directory: Path) -> list[Segment]:
-    """Return the segments in a directory, oldest first; other files are left out.
-
-    Raises:
-        OSError: The directory cannot be read.
-    """
+    """Return a directory's segments, oldest first; raises OSError if it cannot be read."""
     segments = []
-    for name in sorted(path.name for path in directory.iterdir()):
-        path = directory / name
+    for path in sorted(directory.iterdir()):
         with suppress(FileNotFoundError):
             facts = path.lstat()
-            if _SEGMENT_NAME.fullmatch(name) and stat.S_ISREG(facts.st_mode):
+            if _SEGMENT_NAME.fullmatch(path.name) and stat.S_ISREG(facts.st_mode):
                 segments.append(Segment(path, facts.st_size, int(facts.st_mtime * 1_000_000)))
     return segments
 

@@ -15,8 +15,7 @@ NO_SPACE: Final = "No space left on device"
 class DiskHealth:
     """Health of the journal's disk as of the last write or check.
 
-    Args:
-        fsync: Whether the disk must also be able to flush.
+    With *fsync*, the disk must also be able to flush.
 
     `error`: why the disk accepts nothing now, or None. `is_flush_failing`: whether nothing that is written
     counts as durable until a flush succeeds.

@@ -26,14 +26,9 @@ class JournalFullError(Exception):
 
 
 class Journal:
-    """This process's directory and the segment being written.
+    """This process's directory and the segment being written; the arguments are those of ProcessDirectory.
 
-    Args:
-        root: The journal directory of the host.
-        max_bytes: What the journals of the host may hold together.
-        processes: The number of processes that share it.
-        fsync: Whether `sync` makes what was appended durable against a power cut.
-        now_us: Microseconds since the epoch.
+    With *fsync*, `sync` makes what was appended durable against a power cut.
 
     `is_nearly_full`: whether senders should use another process, before this one has to refuse them.
     """
@@ -60,11 +55,6 @@ class Journal:
         return self._own.path
 
     @property
-    def size(self) -> int:
-        """Bytes in this process's directory."""
-        return self._own.held
-
-    @property
     def refusal(self) -> str | None:
         """Why the next event, if it is as large as the one refused last, would be refused; or None."""
         if self._disk.error is not None:
@@ -77,7 +67,7 @@ class Journal:
     def status(self) -> dict[str, object]:
         """Return the journal's part of a health report; sizes in bytes."""
         return {
-            "bytes": self.size,
+            "bytes": self._own.held,
             "is_nearly_full": self.is_nearly_full,
             "refusal": self.refusal,
             "skipped": self._own.problems,

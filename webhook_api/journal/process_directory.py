@@ -29,10 +29,7 @@ from webhook_api.journal.directory import (
 class ProcessDirectory:
     """This process's directory, and access to those of others.
 
-    Args:
-        root: The journal directory of the host.
-        max_bytes: What the journals of the host may hold together.
-        processes: The number of processes that share it.
+    *max_bytes* is what the journals of the host may hold together, in *processes* shares.
 
     `held`: bytes in the directory, those of events not written yet included.
     """

@@ -5,11 +5,11 @@ seen to have a majority. Without a majority RabbitMQ may silently lose what was 
 given up, so that everything unproven is published again on a new one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from messaging.broker import BrokerState, Publisher
 from messaging.clock import Clock
-from messaging.publishing import BrokerState, Publisher
 from webhook_api.backpressure import LoadShedder, QueueReport
 from webhook_api.journal import Segment
 from webhook_api.relay.majority import MajorityWatch
@@ -18,25 +18,6 @@ from webhook_api.relay.proof import DeliveryProof
 STALL_SECONDS: Final = 120.0
 """A proof takes seconds. RabbitMQ may also forget a publish without ever refusing its confirm, and all later
 segments would wait behind it."""
-
-
-class StallDetector:
-    """The segment that has been the oldest unproven one, and since when."""
-
-    def __init__(self) -> None:
-        self._oldest: Segment | None = None
-        self._since = 0.0
-
-    def is_stalled(self, unproven: Sequence[Segment], now: float) -> bool:
-        """Return whether the oldest of *unproven* has been that for too long; call while the broker reads."""
-        oldest = unproven[0] if unproven else None
-        if oldest is not self._oldest:
-            self._oldest, self._since = oldest, now
-        return oldest is not None and now - self._since > STALL_SECONDS
-
-    def reset(self) -> None:
-        """Start over: the broker has not read until now."""
-        self._oldest = None
 
 
 class BrokerLink:
@@ -58,7 +39,9 @@ class BrokerLink:
         self._watch = watch
         self._shedder = shedder
         self._clock = clock
-        self._stall = StallDetector()
+        # The oldest unproven segment, and since when it has been that.
+        self._oldest: Segment | None = None
+        self._oldest_since = 0.0
         self._probe_sent_at: float | None = None
         self._probe_number = 0
         self._on_change: Callable[[bool], None]
@@ -130,12 +113,18 @@ class BrokerLink:
         if not self.is_open:
             return
         now = self._clock.monotonic()
-        if self._stall.is_stalled(self._proof.segments, now):
+        if self._is_stalled(now):
             self._publisher.abort("no segment is proven any more")
         elif self._probe_sent_at is None:
             self._send_probe(now)
         elif now - self._probe_sent_at > self._watch.probe_patience:
             self._publisher.abort("no answer to a probe")
+
+    def _is_stalled(self, now: float) -> bool:
+        oldest = next(iter(self._proof.segments), None)
+        if oldest is not self._oldest:
+            self._oldest, self._oldest_since = oldest, now
+        return oldest is not None and now - self._oldest_since > STALL_SECONDS
 
     def on_report(self, report: QueueReport) -> None:
         """Use a report of the queue's members; act on a lost majority at once.
@@ -168,7 +157,7 @@ class BrokerLink:
                 self._watch.on_connected(now, self._publisher.node)
         elif state is BrokerState.UP:
             # The broker reads again: what is on its way may be answered only now.
-            self._stall.reset()
+            self._oldest = None
             if self._probe_sent_at is not None:
                 self._probe_sent_at = now
         if self.is_open or state is BrokerState.BLOCKED:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from messaging.envelope import decode_properties, envelope_of
 from messaging.log import logger
-from webhook_api.journal import Entry
+from webhook_api.journal import Entry, sync_directory
 
 SET_ASIDE: Final = ("oversized", "damaged")
 """Directories below the state directory whose files hold customers' data."""
@@ -33,10 +33,6 @@ class Oversized:
 
         After a crash, a second call writes the same files.
 
-        Args:
-            entry: From the journal.
-            size_limit: The largest body that the broker accepts, in bytes.
-
         Returns:
             Whether it is durable. If not, the event must stay in the journal, to be tried again.
         """
@@ -46,7 +42,8 @@ class Oversized:
             self._directory.mkdir(mode=0o700, exist_ok=True)
             _write(self._directory / f"{name}.body", entry.body)
             _write(self._directory / f"{name}.json", json.dumps(reason, indent=2).encode() + b"\n")
-            _sync(self._directory)
+            for directory in (self._directory, self._directory.parent):
+                sync_directory(directory)
         except OSError as exc:
             if not self._is_failing:
                 self._is_failing = True
@@ -66,14 +63,9 @@ class Oversized:
 
 
 def delete_expired(state_directory: Path, days: int, now: float) -> None:
-    """Delete set-aside files that were last written more than *days* ago.
+    """Delete set-aside files that were last written more than *days* before *now*, in epoch seconds.
 
     Blocks for a moment: such files are rare. A file that cannot be deleted is tried again the next day.
-
-    Args:
-        state_directory: Of this host's edge.
-        days: OM_PAYLOAD_RETENTION_DAYS.
-        now: Seconds since the epoch.
     """
     deleted = 0
     for path in (path for name in SET_ASIDE for path in (state_directory / name).glob("*")):
@@ -110,13 +102,3 @@ def _write(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
-
-
-def _sync(directory: Path) -> None:
-    """Flush the names of new files, and the directory's own."""
-    for path in (directory, directory.parent):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

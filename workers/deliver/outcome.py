@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from messaging.backoff import delay_before
+from messaging.clock import delay_before
 from workers.deliver.destinations import Destination
 
 FIRST_SECONDS: Final = 1.0

@@ -17,8 +17,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, Row, select, update
 
-from messaging.backoff import delay_before
-from messaging.clock import Clock
+from messaging.clock import Clock, delay_before
 from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import insert_into, transact

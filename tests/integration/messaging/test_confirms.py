@@ -1,4 +1,4 @@
-"""Whoever waits for the broker's confirms is told in time that none come, in an alarm and without a majority.
+"""A missing confirm is reported in time, in an alarm and without a majority.
 
 A queue whose process is suspended confirms as little as one without its majority: the connection is well.
 """
@@ -33,7 +33,7 @@ NOTICED_SECONDS = 10.0
 """What a busy machine may need more."""
 
 ENVELOPE = Envelope("m-1", 1_700_000_000_000_000, "r-1", "webhook", b"{}")
-LETTER = DestinationDeadLetter(ENVELOPE, "crm", "constructed")
+DEAD_LETTER = DestinationDeadLetter(ENVELOPE, "crm", "constructed")
 
 
 @pytest.fixture(scope="module")
@@ -103,34 +103,34 @@ def left_in_time():
 
 
 def interrupt_a_publish(connection):
-    """Leave it as a second Ctrl-C does: published, with nobody waiting for the confirm."""
+    """Leave it as a second Ctrl-C does: published, and the confirm is not awaited."""
     connection.channel().basic_publish("", EVENTS_QUEUE, b"{}")
     raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("strike", [an_alarm, no_majority])
-def test_letters_that_nobody_confirms_are_given_back_to_be_published_again(broker, strike):
+def test_dead_letters_without_a_confirm_are_returned_to_be_published_again(broker, strike):
     with strike(broker), told_in_time():
-        list(publish_dead_letters((broker.amqp_url,), [LETTER]))
+        list(publish_dead_letters((broker.amqp_url,), [DEAD_LETTER]))
 
-    assert list(publish_dead_letters((broker.amqp_url,), [LETTER])) == [LETTER]
+    assert list(publish_dead_letters((broker.amqp_url,), [DEAD_LETTER])) == [DEAD_LETTER]
     with broker_session((broker.amqp_url,), client_name="test") as connection:
         assert set(peek(connection, DEAD_LETTER_RECORDS)) == {ENVELOPE.body}
 
 
 @pytest.mark.parametrize("strike", [an_alarm, no_majority])
-def test_a_person_is_told_of_an_event_that_nobody_confirms(broker, strike):
+def test_an_event_without_a_confirm_is_reported_to_the_operator(broker, strike):
     with strike(broker), told_in_time(), event_publisher((broker.amqp_url,), client_name="test") as to_broker:
         to_broker.publish(ENVELOPE)
 
 
-def test_an_alarm_holds_up_nobody_who_interrupts_a_publish(broker):
+def test_a_publish_can_be_interrupted_during_an_alarm(broker):
     urls = (broker.amqp_url,)
     with an_alarm(broker), left_in_time(), broker_session(urls, client_name="test") as connection:
         interrupt_a_publish(connection)
 
 
-def test_an_alarm_holds_up_nobody_who_interrupts_a_replay_of_dead_letters(broker):
+def test_a_replay_of_dead_letters_can_be_interrupted_during_an_alarm(broker):
     urls = (broker.amqp_url,)
     with broker_session(urls, client_name="test") as connection:
         connection.channel().basic_publish("", DEAD_LETTERS, b"{}")

@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from messaging import publishing as publisher
+from messaging.broker import BrokerState, Publisher, publisher
 from messaging.consuming import consumer
-from messaging.publishing import BrokerState, Publisher
 from tests.integration.workers.consuming import Recorder
 from tests.integration.workers.consuming import running as consuming
 from tests.servers import LOOPBACK, free_port

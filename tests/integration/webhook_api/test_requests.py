@@ -113,11 +113,11 @@ def test_another_path_is_answered_404(url):
 
 
 def test_a_refusal_is_logged_with_its_reason_and_without_the_body(edge):
-    post(edge.url, b'{"text":"nobody may read this"}', X_Hub_Signature_256="sha256=" + "0" * 64)
+    post(edge.url, b'{"text":"not to be read"}', X_Hub_Signature_256="sha256=" + "0" * 64)
 
     log = edge.log.read_text()
     assert '"reason": "signature is hex, not base64"' in log
-    assert "nobody may read this" not in log
+    assert "not to be read" not in log
 
 
 # What a socket may do that no client library does.
@@ -147,7 +147,7 @@ def _answers(sock, count):
     return [int(part[:3]) for part in data.split(b"HTTP/1.1 ")[1:]]
 
 
-def test_a_request_that_drips_in_holds_nobody(raw, module_edge, events_queue):
+def test_a_request_that_drips_in_delays_no_other(raw, module_edge, events_queue):
     request = _request()
     raw.sendall(request[:50])
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from messaging.backoff import CAP_SECONDS, delay_before
+from messaging.clock import CAP_SECONDS, delay_before
 
 
 def test_the_first_attempt_does_not_wait():

@@ -1,11 +1,14 @@
 """Settings come typed from three places, and what is malformed is refused by name, never by value."""
 
+import os
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from messaging.environment import Environment
+from messaging.environment import Environment, parse_settings
 from messaging.errors import ConfigurationError
+from messaging.settings import unknown_settings, warn_of_unknown_settings
 
 NAME = "OM_SOMETHING"
 SECRET = "not-to-be-repeated"
@@ -106,3 +109,67 @@ def test_seconds_are_finite_and_not_negative(monkeypatch, value):
 
     with pytest.raises(ConfigurationError, match=NAME):
         Environment().seconds(NAME, 1.0)
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    path = tmp_path / "environment"
+    monkeypatch.setenv("OM_SETTINGS_FILE", str(path))
+    monkeypatch.setenv("OM_LOG_LEVEL", "error")
+    return path
+
+
+def test_a_value_of_the_file_goes_before_the_environment_s_and_changes_with_it(file):
+    file.write_text("OM_LOG_LEVEL=debug\n")
+    assert Environment().string("OM_LOG_LEVEL") == "debug"
+    file.write_text("OM_LOG_LEVEL=warning\n")
+    assert Environment().string("OM_LOG_LEVEL") == "warning"
+    file.write_text("#OM_LOG_LEVEL=info\n")
+    assert Environment().string("OM_LOG_LEVEL") == "error"
+
+
+def test_the_file_may_name_the_file_of_a_secret(file, tmp_path):
+    (tmp_path / "secret").write_text("hidden\n")
+    file.write_text(f"OM_WEBHOOK_SECRETS_FILE={tmp_path / 'secret'}\n")
+    assert Environment().strings("OM_WEBHOOK_SECRETS") == ("hidden",)
+
+
+def test_lines_are_read_as_systemd_reads_them():
+    text = '# OM_A=1\n; OM_B=2\n\n OM_C = a=b \nOM_D="two words"\nOM_E=\nPATH=/bin\nOM_F=\'\n'
+    assert parse_settings(text) == {"OM_C": "a=b", "OM_D": "two words", "OM_E": "", "OM_F": "'"}
+
+
+@pytest.mark.parametrize("text", [None, "OM_A=1\nno setting\n"])
+def test_a_file_that_cannot_be_read_is_refused_without_its_words(file, text):
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigurationError, match="OM_SETTINGS_FILE") as refusal:
+        Environment()
+    assert "no setting" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["OM_BATCH_EVENTS", "OM_WEBHOOK_SECRETS_FILE", "PATH", "OMELETTE"])
+def test_what_is_a_setting_or_none_of_ours_is_left_alone(name):
+    assert unknown_settings([name]) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("OM_BATCH_EVENT", "OM_BATCH_EVENTS"), ("OM_WEBHOOK_SECRET_FILE", "OM_WEBHOOK_SECRETS")],
+)
+def test_a_misspelt_setting_is_told_with_what_may_have_been_meant(name, meant):
+    assert f"Did you mean {meant}?" in unknown_settings([name])[name]
+
+
+def test_what_resembles_no_setting_is_told_without_a_guess():
+    assert "Did you mean" not in unknown_settings(["OM_TEAPOT"])["OM_TEAPOT"]
+
+
+def test_a_process_says_so_at_its_start_without_the_value(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("OM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OM_WEBHOOK_SECRET", "hidden")
+    with capture_logs() as lines:
+        warn_of_unknown_settings()
+    assert [line["event"] for line in lines] == ["setting_unknown"]
+    assert "hidden" not in str(lines)

@@ -6,9 +6,8 @@ import pytest
 from pika import spec
 from pika.adapters.utils import connection_workflow
 
-from messaging import publishing as publisher
+from messaging.broker import BrokerState, Publisher, publisher
 from messaging.envelope import WEBHOOK, encode_properties
-from messaging.publishing import BrokerState, Publisher
 from tests.unit.messaging.fake_broker import BLOCKED, RETURN, FakeBroker, turn, turn_until
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
@@ -137,7 +136,7 @@ def test_an_answer_to_a_connection_left_behind_makes_nothing_ready(
     assert not failures
 
 
-def test_an_error_that_pika_tells_nobody_of_is_outlived(loop, changes, monkeypatch):
+def test_an_error_that_pika_does_not_report_is_outlived(loop, changes, monkeypatch):
     attempts = []
 
     def out_of_descriptors(*_arguments):

@@ -15,10 +15,7 @@ def process(pid, durations, longest_s, **refused):
     return {
         "pid": pid,
         "journal": JOURNAL,
-        "durations": durations,
-        "seconds": 1.0,
-        "longest_s": longest_s,
-        "refused": refused,
+        "answers": {"durations": durations, "seconds": 1.0, "longest_s": longest_s, "refused": refused},
     }
 
 

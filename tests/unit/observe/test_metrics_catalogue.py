@@ -35,7 +35,12 @@ class Everything(dict):
 
 
 def of_the_edge():
-    process = Everything(pid=7, journal=Everything(), gate=Everything(), refused={401: 1}, durations=[1] * 6)
+    process = Everything(
+        pid=7,
+        journal=Everything(),
+        gate=Everything(),
+        answers=Everything(refused={401: 1}, durations=[1] * 6),
+    )
     details = Everything(processes=[process])
     for family in EdgeCollector(lambda: Health(is_ready=True, details=details)).collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name

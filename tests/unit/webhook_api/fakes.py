@@ -1,7 +1,6 @@
 """Fakes of the edge's collaborators, moved by the tests."""
 
-from messaging.broker import NO_LIMIT
-from messaging.publishing import BrokerState
+from messaging.broker import NO_LIMIT, BrokerState
 
 
 class FakeClock:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from messaging.broker import BrokerState
 from messaging.management import Members
-from messaging.publishing import BrokerState
 from tests.unit.webhook_api.fakes import FakeClock, FakePublisher
 from webhook_api.backpressure import LoadShedder, QueueReport, Watermarks
 from webhook_api.journal import Segment
 from webhook_api.relay import Barrier, BrokerLink, MajorityWatch
-from webhook_api.relay.link import STALL_SECONDS, StallDetector
+from webhook_api.relay.link import STALL_SECONDS
 from webhook_api.relay.majority import FRESH_SECONDS, LONE_PATIENCE_SECONDS
 
 ONE = Segment(Path("1"), size=1)
@@ -115,25 +115,30 @@ def test_a_report_after_a_long_pause_does_not_make_up_for_those_that_are_missing
     assert len(linked.publisher.aborted) == 1
 
 
-def test_a_segment_that_is_never_proven_ends_the_connection(linked):
+def block_and_unblock(linked):
+    linked.publisher.change(BrokerState.BLOCKED)
+    linked.publisher.change(BrokerState.UP)
+
+
+@pytest.mark.parametrize(
+    ("happen", "aborted"),
+    [
+        (lambda _linked: None, ["no segment is proven any more"]),
+        (block_and_unblock, []),
+        (lambda linked: linked.link._proof._published.popleft(), []),
+    ],
+    ids=["nothing", "an alarm", "a proof"],
+)
+def test_a_segment_that_is_never_proven_ends_the_connection(linked, happen, aborted):
     linked.link.prove(ONE)
-    for _ in range(3):
+    linked.link.prove(TWO)
+    for number in range(3):
         linked.tick(STALL_SECONDS / 2 + 0.1)
-        if linked.publisher.probes:
+        if linked.publisher.probes and not linked.publisher.aborted:
             linked.publisher.probes.pop()(0)
-            linked.link._proof._published[0].answered_at = None
+            for published in linked.link._proof._published:
+                published.answered_at = None
+        if number == 1:
+            happen(linked)
 
-    assert linked.publisher.aborted == ["no segment is proven any more"]
-
-
-def test_progress_emptiness_and_a_reset_start_the_stall_detector_over():
-    detector = StallDetector()
-    assert not detector.is_stalled([ONE, TWO], 100.0)
-    assert not detector.is_stalled([ONE, TWO], 100.0 + STALL_SECONDS)
-    assert detector.is_stalled([ONE, TWO], 100.1 + STALL_SECONDS)
-    assert not detector.is_stalled([TWO], 100.1 + STALL_SECONDS)
-    assert not detector.is_stalled([], 1000.0)
-    assert not detector.is_stalled([], 2000.0)
-    detector.is_stalled([ONE], 3000.0)
-    detector.reset()
-    assert not detector.is_stalled([ONE], 4000.0)
+    assert linked.publisher.aborted == aborted

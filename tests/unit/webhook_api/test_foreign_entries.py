@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tests.unit.webhook_api.journals import NOW_US, die, journal_in, keep, left_by_a_dead_process
 from webhook_api.journal import Backlog, Entry, read_segment
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 
 def _file(home):
@@ -103,7 +103,7 @@ def _as_an_ordinary_user():
     if os.geteuid() != 0:
         yield
         return
-    os.seteuid(NOBODY)
+    os.seteuid(UNPRIVILEGED)
     try:
         yield
     finally:
@@ -173,7 +173,7 @@ def test_an_intact_segment_is_kept_while_no_descriptor_is_free(tmp_path):
     assert waiting.read(10) == ([Entry(b"p", b"body")], [segment])
     journal.discard(segment)
     assert not (tmp_path / "damaged").exists()
-    assert journal.size == 0
+    assert journal.status()["bytes"] == 0
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENFILE])
@@ -204,7 +204,7 @@ def test_a_segment_that_the_disk_does_not_give_holds_up_no_other(tmp_path, monke
     assert not segments[0].is_damaged
 
 
-def test_a_segment_that_somebody_deleted_is_told_and_let_go(tmp_path):
+def test_a_segment_that_was_deleted_is_logged_and_forgotten(tmp_path):
     journal = journal_in(tmp_path / "journal")
     keep(journal, b"body")
     segment = journal.rotate(NOW_US)
@@ -216,7 +216,7 @@ def test_a_segment_that_somebody_deleted_is_told_and_let_go(tmp_path):
 
     assert [line["event"] for line in lines] == ["journal_segment_missing"]
     assert not (tmp_path / "damaged").exists()
-    assert journal.size == 0
+    assert journal.status()["bytes"] == 0
 
 
 def test_without_a_free_descriptor_events_are_refused_and_the_segment_before_is_kept(tmp_path):
@@ -261,14 +261,14 @@ def test_a_proven_segment_that_the_disk_does_not_let_go_of_is_counted_and_tried_
     with monkeypatch.context() as failing:
         failing.setattr(Path, "unlink", lambda _path, **_options: _fails(0))
         journal.discard(segment)
-    assert journal.size == segment.size
+    assert journal.status()["bytes"] == segment.size
     journal.tend(10.0)
 
-    assert journal.size == 0
+    assert journal.status()["bytes"] == 0
     assert not segment.path.exists()
 
 
-def test_a_journal_whose_directory_somebody_removed_gets_another(tmp_path):
+def test_a_journal_whose_directory_was_removed_gets_another(tmp_path):
     journal = journal_in(tmp_path / "journal")
     keep(journal, b"body")
     (tmp_path / "journal").rename(tmp_path / "gone")

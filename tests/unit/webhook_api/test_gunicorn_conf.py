@@ -1,8 +1,13 @@
-"""What the edge's master holds when it forks."""
+"""gunicorn's settings, and what the edge's master holds when it forks."""
 
 import os
 import subprocess
 import sys
+
+import pytest
+from gunicorn.config import Config
+
+from webhook_api.http.worker import REFUSED, LoopWorker
 
 LATER = """
 import sys, threading
@@ -26,3 +31,20 @@ def test_a_process_of_the_edge_imports_nothing_after_the_fork(tmp_path):
     command = [sys.executable, "-c", LATER]
     done = subprocess.run(command, env=inherited | settings, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "1"]
+
+
+def test_a_configuration_that_sets_nothing_is_accepted(capsys):
+    LoopWorker.check_config(Config(), None)
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_setting_without_effect_is_refused_by_name_with_advice(name, capsys):
+    cfg = Config()
+    cfg.settings[name].value = "changed"
+
+    with pytest.raises(SystemExit) as ended:
+        LoopWorker.check_config(cfg, None)
+
+    assert ended.value.code == 78
+    assert f"gunicorn's {name} has no effect: {REFUSED[name]}" in capsys.readouterr().out

@@ -84,7 +84,7 @@ def test_the_limit_is_never_passed(tmp_path_factory, actions):
     for what, who in actions:
         host.do(what, who)
         assert _bytes_on_disk(host.root) <= MAX_BYTES
-        assert all(journal.size <= SHARE for journal in host.journals)
+        assert all(journal.status()["bytes"] <= SHARE for journal in host.journals)
     for journal in [*host.journals, *host.orphans]:
         die(journal)
 

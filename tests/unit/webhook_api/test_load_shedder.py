@@ -88,18 +88,18 @@ def test_a_backlog_gets_nothing_while_requests_are_refused(shedder, clock):
 @pytest.mark.parametrize("is_late", [False, True])
 def test_all_processes_together_publish_no_further_than_the_low_watermark(shedders, is_late):
     """Each publishes all that it may, at once or only while the broker is counting for the other."""
-    queued, rooms = 0, [0, 0]
+    queued, allowances = 0, [0, 0]
     for turn in range(50):
         mine, other = turn % 2, 1 - turn % 2
         shedders[mine].on_probe_sent()
         counted = queued
         if is_late:
-            queued += rooms[other]
-            shedders[other].count_published(rooms[other])
-        rooms[mine] = shedders[mine].on_probe_answered(counted)
+            queued += allowances[other]
+            shedders[other].count_published(allowances[other])
+        allowances[mine] = shedders[mine].on_probe_answered(counted)
         if not is_late:
-            queued += rooms[mine]
-            shedders[mine].count_published(rooms[mine])
+            queued += allowances[mine]
+            shedders[mine].count_published(allowances[mine])
         assert queued <= 50 + len(shedders), "one event of each where a share is less"
     assert queued >= 45
 

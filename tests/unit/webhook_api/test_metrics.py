@@ -24,9 +24,11 @@ DETAILS = {
                 "majority_seen_s": None,
             },
             "gate": {"refused": 4, "shedding": True, "queue_depth": None, "high": 50, "low": 30},
-            "refused": {"401": 5, "503": 1},
-            "durations": [9, 2, 0, 0, 0, 1],
-            "seconds": 12.5,
+            "answers": {
+                "refused": {"401": 5, "503": 1},
+                "durations": [9, 2, 0, 0, 0, 1],
+                "seconds": 12.5,
+            },
         }
     ],
 }

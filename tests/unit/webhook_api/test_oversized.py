@@ -1,16 +1,18 @@
 """What is too large for the broker goes into a file before its segment may go, and stays while it cannot."""
 
 import json
+import os
 
 import pytest
 
 from messaging.envelope import WEBHOOK, encode_properties
 from webhook_api.journal import Entry, Segment, encode_header
-from webhook_api.relay.oversized import Oversized
+from webhook_api.relay.oversized import DAY_SECONDS, Oversized, delete_expired
 from webhook_api.relay.republisher import Republisher
 
 LIMIT = 10
 PROPERTIES = encode_properties("message-1", 1_700_000_000_000_000, "request-1", WEBHOOK)
+NOW = 1_800_000_000.0
 SMALL, LARGE, LAST = b"small", b"x" * (LIMIT + 1), b"last"
 
 
@@ -110,3 +112,16 @@ def test_an_interruption_meanwhile_starts_over_with_the_whole_segment(tmp_path, 
 
     assert link.published == [SMALL, SMALL, LAST]
     assert link.to_prove == [segment]
+
+
+@pytest.mark.parametrize("directory", ["oversized", "damaged"])
+def test_a_file_is_deleted_after_its_days(tmp_path, directory):
+    (tmp_path / directory).mkdir()
+    for name, age_days in (("old", 7.1), ("young", 6.9)):
+        path = tmp_path / directory / name
+        path.write_bytes(b"body")
+        os.utime(path, (NOW, NOW - age_days * DAY_SECONDS))
+
+    delete_expired(tmp_path, 7, NOW)
+
+    assert [path.name for path in (tmp_path / directory).iterdir()] == ["young"]

@@ -2,9 +2,9 @@
 
 import pytest
 
+from messaging.broker import BrokerState
 from messaging.clock import SystemClock
 from messaging.envelope import WEBHOOK, encode_properties
-from messaging.publishing import BrokerState
 from tests.unit.webhook_api.fakes import FakePublisher
 from tests.unit.webhook_api.journals import journal_in
 from webhook_api.answers import Answers

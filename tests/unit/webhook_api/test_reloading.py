@@ -30,25 +30,22 @@ def test_another_secret_and_another_watermark_are_taken_up_and_another_address_w
     assert lines[-1]["restart_needed_for"] == ["OM_BIND"]
 
 
-def test_settings_that_are_malformed_change_nothing(reloadable, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OM_QUEUE_DEPTH_HIGH", "many"), ("OM_AMQP_URL", "amqp://user:constructed[secret@127.0.0.1:9/")],
+)
+def test_a_malformed_setting_is_refused_without_its_value_and_changes_nothing(
+    reloadable, monkeypatch, name, value
+):
     before = reloadable.settings
     monkeypatch.setenv("OM_WEBHOOK_SECRETS", "another-secret-0123456789")
-    monkeypatch.setenv("OM_QUEUE_DEPTH_HIGH", "many")
-    with capture_logs() as lines:
-        reloadable.reload()
-
-    assert reloadable.settings is before
-    assert [line["event"] for line in lines] == ["reload_refused"]
-
-
-def test_a_password_that_breaks_its_address_is_refused_like_any_other_value(reloadable, monkeypatch):
-    before = reloadable.settings
-    monkeypatch.setenv("OM_AMQP_URL", "amqp://user:constructed[secret@127.0.0.1:9/")
+    monkeypatch.setenv(name, value)
     with capture_logs() as lines:
         reloadable.reload()
 
     assert reloadable.settings is before
     [line] = lines
     assert line["event"] == "reload_refused"
-    assert "OM_AMQP_URL" in line["reason"]
+    assert name in line["reason"]
+    assert value not in line["reason"]
     assert "constructed" not in line["reason"]

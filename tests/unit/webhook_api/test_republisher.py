@@ -1,4 +1,4 @@
-"""The backlog goes fast where nobody waits, and leaves the greater part to requests where they come."""
+"""The backlog is published fast without requests, and leaves the greater part to them otherwise."""
 
 from types import SimpleNamespace
 

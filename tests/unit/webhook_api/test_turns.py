@@ -163,7 +163,7 @@ def test_a_turn_that_the_disk_does_not_take_is_refused_and_not_published(tmp_pat
 
     assert happened == ["sent", "refused", "refused", "3", "sent", "answered"]
     assert [entry.body for entry in read_segment(journal.active.path)] == [b"3"]
-    assert journal.size == size
+    assert journal.status()["bytes"] == size
     assert [line["event"] for line in lines] == ["journal_full"]
 
 

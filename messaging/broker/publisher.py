@@ -14,16 +14,10 @@ from typing import Any, Final
 from pika import spec
 from pika.channel import Channel
 
-from messaging.backoff import delay_before
-from messaging.broker import (
-    ATTEMPT_SECONDS,
-    NO_LIMIT,
-    BrokerConnection,
-    PublishFrames,
-    describe,
-    parameters_of,
-    size_limit_of,
-)
+from messaging.broker.addresses import ATTEMPT_SECONDS, NO_LIMIT, describe, parameters_of, size_limit_of
+from messaging.broker.connection import BrokerConnection
+from messaging.broker.frames import PublishFrames
+from messaging.clock import delay_before
 from messaging.log import logger
 from messaging.topology import EVENTS_QUEUE, EXCHANGE
 
@@ -108,7 +102,7 @@ class Publisher:
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes written to the transport that the kernel has not accepted yet."""
+        """Bytes that the kernel has not accepted yet."""
         return self._connection.unsent_bytes if self._connection is not None else 0
 
     def probe(self, callback: Callable[[int], None]) -> None:
