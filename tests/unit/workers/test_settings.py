@@ -1,23 +1,55 @@
+"""The settings of each role: what is malformed, missing or contradictory is refused by name."""
+
 import pytest
 
 from messaging.consuming.subscription import PREFETCH_BATCHES
 from messaging.errors import ConfigurationError
 from messaging.topology import DELIVERY_LIMIT
 from workers.db.ingest.suspect_marks import POISON_ENDS
-from workers.settings import IntakeSettings
+from workers.observe import ObserveSettings
+from workers.reconcile import ReconcileSettings
+from workers.retain import RetainSettings
+from workers.settings import DeliverSettings, IntakeSettings, ScaleSettings, SettleSettings
+
+ROLES = (
+    IntakeSettings,
+    SettleSettings,
+    DeliverSettings,
+    ReconcileSettings,
+    RetainSettings,
+    ObserveSettings,
+    ScaleSettings,
+)
+
+DESTINATIONS = """
+[destinations.crm]
+url = "https://crm.example/"
+secret = "whsec_hiddenhiddenhiddenhiddenhidden"
+events = ["openmessaging:receipt"]
+"""
 
 
 @pytest.fixture
-def environment(monkeypatch):
-    monkeypatch.setenv("OM_AMQP_URL", "amqp://user:secret@a/, amqp://user:secret@b/")
-    monkeypatch.setenv("OM_DATABASE_URL", "postgresql://user:secret@127.0.0.1/x")
+def environment(monkeypatch, tmp_path):
+    (tmp_path / "destinations.toml").write_text(DESTINATIONS)
+    variables = {
+        "OM_AMQP_URL": "amqp://user:hidden@a/, amqp://user:hidden@b/",
+        "OM_MANAGEMENT_URL": "http://user:hidden@a:15672",
+        "OM_DATABASE_URL": "postgresql://user:hidden@127.0.0.1/x",
+        "OM_DESTINATIONS": str(tmp_path / "destinations.toml"),
+        "OM_GENESYS_REGION": "eu-central-1",
+        "OM_GENESYS_CLIENT_ID": "constructed",
+        "OM_GENESYS_CLIENT_SECRET": "hidden",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     return monkeypatch
 
 
 def test_defaults_stand_where_nothing_is_set(environment):
     settings = IntakeSettings.from_environment()
 
-    assert settings.amqp_urls == ("amqp://user:secret@a/", "amqp://user:secret@b/")
+    assert settings.amqp_urls == ("amqp://user:hidden@a/", "amqp://user:hidden@b/")
     assert (settings.batch_events, settings.batch_seconds) == (100, 0.02)
 
 
@@ -26,23 +58,39 @@ def test_events_behind_a_whole_prefetch_of_hanging_ones_do_not_reach_the_deliver
     assert 1 + POISON_ENDS * hanging < DELIVERY_LIMIT
 
 
-def test_no_secret_is_shown(environment):
-    assert "secret" not in repr(IntakeSettings.from_environment())
+@pytest.mark.parametrize("role", ROLES)
+def test_no_secret_is_shown_and_no_role_starts_without_the_database(environment, role):
+    assert "hidden" not in repr(role.from_environment())
+
+    environment.delenv("OM_DATABASE_URL")
+    with pytest.raises(ConfigurationError, match="OM_DATABASE_URL must name the database"):
+        role.from_environment()
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("role", "name", "value"),
     [
-        ("OM_BATCH_EVENTS", "0"),
-        ("OM_BATCH_EVENTS", "many"),
-        ("OM_BATCH_EVENTS", "5000"),
-        ("OM_BATCH_SECONDS", "-1"),
-        ("OM_BATCH_SECONDS", "nan"),
-        ("OM_DATABASE_URL", ""),
+        (IntakeSettings, "OM_BATCH_EVENTS", "0"),
+        (IntakeSettings, "OM_BATCH_EVENTS", "many"),
+        (IntakeSettings, "OM_BATCH_EVENTS", "5000"),
+        (IntakeSettings, "OM_BATCH_SECONDS", "-1"),
+        (IntakeSettings, "OM_BATCH_SECONDS", "nan"),
+        (IntakeSettings, "OM_EVENT_FILTER", "no.such.field =="),
+        (SettleSettings, "OM_ROUTING_GIVE_UP_SECONDS", "19"),
+        (DeliverSettings, "OM_DESTINATIONS", ""),
+        (DeliverSettings, "OM_AMQP_URL", ""),
+        (DeliverSettings, "OM_FAILED_RECEIPTS", "unknown"),
+        (ReconcileSettings, "OM_GENESYS_REGION", ""),
+        (RetainSettings, "OM_RETENTION_DAYS", "0"),
+        (ObserveSettings, "OM_METRICS_BIND", "9464"),
+        (ObserveSettings, "OM_METRICS_BIND", "host:port"),
+        (ObserveSettings, "OM_AMQP_URL", ""),
+        (ScaleSettings, "OM_SCALE_FLOOR", "5"),
+        (ScaleSettings, "OM_MANAGEMENT_URL", ""),
     ],
 )
-def test_a_malformed_setting_is_refused_by_name(environment, name, value):
+def test_a_malformed_setting_is_refused_by_name(environment, role, name, value):
     environment.setenv(name, value)
 
     with pytest.raises(ConfigurationError, match=name):
-        IntakeSettings.from_environment()
+        role.from_environment()
