@@ -25,12 +25,6 @@ def encoded(payload):
     return json.dumps(payload).encode()
 
 
-def test_an_event_that_came_once_says_so(intake, query):
-    intake(deliver(message()))
-
-    assert query(COUNTED) in ([(1, True)], [(1, 1)])
-
-
 @pytest.mark.parametrize("batches", [[3], [1, 2], [1, 1, 1], [2, 1]])
 def test_copies_are_counted_on_the_row_however_they_are_batched(intake, query, batches):
     for copies in batches:

@@ -1,13 +1,10 @@
 """An event that the platform has and we lack takes effect once, and is recorded."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from messaging.clock import SystemClock
-from simulator.platform import History
-from simulator.platform.history_api import as_data
 from tests.integration.workers.consuming import depth, processor, wait_until
 from tests.integration.workers.events import deliver, event, native, payload_of
 from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run
@@ -15,9 +12,8 @@ from workers.db.engine import transact
 from workers.db.interventions import (
     record_decision,
 )
-from workers.db.reconcile import DialectProfile, read_arrivals, read_dialect_profile
+from workers.db.reconcile import read_arrivals
 from workers.reconcile import DAY_US
-from workers.reconcile.reconstruction import reconstruct_events
 
 
 def test_missing_events_are_found_and_take_effect_once(  # noqa: PLR0917  # fixtures
@@ -249,23 +245,6 @@ def detail_event(conversation):
     return payload
 
 
-def test_detail_events_do_not_determine_the_dialect(intake, engine):
-    def manner(conversation):
-        return transact(engine, lambda connection: read_dialect_profile(connection, conversation))
-
-    intake(deliver(detail_event("nothing-else")))
-    assert manner("nothing-else") == DialectProfile(None, has_ids=False, has_receipts=False)
-    # One after the other: within a batch the order is that of the keys.
-    intake(deliver(native(1, conversation="native")))
-    intake(deliver(detail_event("native")))
-    assert manner("native").dialect == "genesys"
-    intake(deliver(event("message", message={"id": "g-1"})))
-    intake(deliver(detail_event("c-1")))
-    assert manner("c-1") == DialectProfile("guide", has_ids=True, has_receipts=False)
-    # Nor where a conversation has nothing else: it is as the newest of the others.
-    assert manner("nothing-else") == DialectProfile("guide", has_ids=True, has_receipts=False)
-
-
 def test_a_guides_message_beside_detail_events_is_not_missing(started, organisation, intake, channel, query):
     at = native(1, after_s=-300)["channel"]["time"]
     message = {"id": "g-1", "text": "a", "direction": "outbound"}
@@ -312,13 +291,6 @@ def test_nothing_is_published_if_the_history_lacks_our_events(started, take, cha
     assert not run(started)
     query_all = "SELECT count(*) FROM reconciliation_gaps"
     assert query(query_all) == [(0,)]
-
-
-def test_fewer_than_fifty_events_of_ours_prove_nothing(started, take, channel, query):
-    take(range(49), received=range(49), id="another")
-    run(started)
-    assert query(LAST) == [(49, 49, True)]
-    assert depth(channel) == 49
 
 
 def test_a_guide_conversation_without_any_received_event_is_recovered(
@@ -400,26 +372,3 @@ def test_conversations_whose_counts_agree_are_read_last_and_only_while_there_is_
     while query("SELECT finished_at FROM reconciliations ORDER BY id DESC LIMIT 1") == [(None,)]:
         started.reconcile()
     assert query("SELECT missing, unread FROM reconciliations ORDER BY id DESC LIMIT 1") == [(1, 19)]
-
-
-@pytest.mark.parametrize("copy_first", [True, False])
-@pytest.mark.parametrize(
-    "kind", ["text", "structured-quick-replies", "attachment", "receipt-failed", "receipt-published"]
-)
-def test_a_reconstructed_event_and_its_original_have_one_effect_in_either_order(
-    intake, query, kind, copy_first
-):
-    original = native(1, kind=f"genesys/{kind}", direction="Outbound")
-    history = History()
-    if "receipt" in kind:
-        history.record(native(1, type="Text"))
-    history.record(original)
-    conversation = history.conversation("c-1")
-    data = [as_data(conversation, each) for each in conversation.known_messages]
-    copies = reconstruct_events("c-1", data[0], DialectProfile("genesys", has_ids=True))
-    copy = next(each for each in copies if each.event.receipt_status == original.get("status"))
-    bodies = [copy.body, json.dumps(original).encode()]
-    for body in bodies if copy_first else reversed(bodies):
-        assert not intake(deliver(body))
-    assert query("SELECT event_count FROM conversations") == [(1,)]
-    assert query("SELECT count(*) FROM processed_events") == [(1,)]

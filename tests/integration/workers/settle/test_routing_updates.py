@@ -204,18 +204,6 @@ def test_the_newest_update_is_asked_about_first(intake, make_settler, clock):
     assert platform.asked == ["c-4", "c-3", "c-2", "c-1", "c-0"]
 
 
-def test_updates_that_a_remembered_answer_bears_out_are_not_asked_about(
-    intake, make_settler, query, organisation, states
-):
-    settler = make_settler(states)
-    organisation.put(contact(IN_A_QUEUE))
-    for at in range(3):
-        intake(deliver(routed("QUEUED", after_ms=at)))
-        settler.settle_updates()
-    assert query("SELECT count(*) FROM routing_updates WHERE verified") == [(3,)]
-    assert len(organisation.requests) == 1
-
-
 def test_while_the_platform_is_away_an_update_waits_and_content_goes_on(intake, make_settler, clock, query):
     platform = Platform(c_1=PlatformUnavailableError("away", delay=5.0), c_2=PlatformState(QUEUED))
     settler = make_settler(platform)
