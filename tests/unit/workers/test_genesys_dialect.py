@@ -155,23 +155,14 @@ def inbound(payload, customer="customer-1", **channel):
     return body
 
 
-def test_an_inbound_body_without_conversation_belongs_to_the_customer(read, payload):
-    first, second = (read(inbound(payload, customer)) for customer in ("customer-1", "customer-2"))
+@pytest.mark.parametrize("channel", [{}, {"to": {"id": "the-shop"}}, {"to": None}])
+def test_an_inbound_body_without_conversation_belongs_to_the_customer(read, payload, channel):
+    first = read(inbound(payload, "customer-1", **channel))
     reply = payload("genesys/text", conversationId=None)
     reply["channel"]["to"]["id"] = "customer-1"
 
-    assert first.conversation_id != second.conversation_id
+    assert read(inbound(payload, "customer-2", **channel)).conversation_id != first.conversation_id
     assert read(reply).conversation_id == first.conversation_id
-
-
-def test_an_inbound_body_to_another_name_of_the_integration_belongs_to_the_customer(read, payload):
-    named = inbound(payload, to={"id": "the-shop"})
-
-    assert read(named).conversation_id == read(inbound(payload)).conversation_id
-
-
-def test_an_inbound_body_without_recipient_belongs_to_the_customer(read, payload):
-    assert read(inbound(payload, to=None)).conversation_id == read(inbound(payload)).conversation_id
 
 
 def test_a_receipts_reasons_are_read(read, payload):
