@@ -106,10 +106,11 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
     sequence = _find_sequence(envelope, message)
     occurred_at_us = microseconds_of(envelope["occurred_at"])
     kind = event_type.rpartition(":")[2] if event_type in EVENT_TYPES else event_type
-    discriminator = digest_of(payload) if sequence is None else f"seq-{sequence}"
     if message_id and event_type == CONVERSATION_MESSAGE:
         # Of other events it is the id of the message that they are about.
         discriminator = f"id-{message_id}"
+    else:
+        discriminator = digest_of(payload) if sequence is None else f"seq-{sequence}"
     return Event(
         event_type=event_type,
         conversation_id=conversation_id,

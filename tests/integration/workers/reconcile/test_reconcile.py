@@ -1,10 +1,13 @@
 """An event that the platform has and we lack takes effect once, and is recorded."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from messaging.clock import SystemClock
+from simulator.platform import History
+from simulator.platform.history_api import as_data
 from tests.integration.workers.consuming import depth, processor, wait_until
 from tests.integration.workers.events import deliver, event, native, payload_of
 from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run
@@ -12,8 +15,9 @@ from workers.db.engine import transact
 from workers.db.interventions import (
     record_decision,
 )
-from workers.db.reconcile import read_arrivals
+from workers.db.reconcile import DialectProfile, read_arrivals
 from workers.reconcile import DAY_US
+from workers.reconcile.reconstruction import reconstruct_events
 
 
 def test_missing_events_are_found_and_take_effect_once(  # noqa: PLR0917  # fixtures
@@ -372,3 +376,26 @@ def test_conversations_whose_counts_agree_are_read_last_and_only_while_there_is_
     while query("SELECT finished_at FROM reconciliations ORDER BY id DESC LIMIT 1") == [(None,)]:
         started.reconcile()
     assert query("SELECT missing, unread FROM reconciliations ORDER BY id DESC LIMIT 1") == [(1, 19)]
+
+
+@pytest.mark.parametrize("copy_first", [True, False])
+@pytest.mark.parametrize(
+    "kind", ["text", "structured-quick-replies", "attachment", "receipt-failed", "receipt-published"]
+)
+def test_a_reconstructed_event_and_its_original_have_one_effect_in_either_order(
+    intake, query, kind, copy_first
+):
+    original = native(1, kind=f"genesys/{kind}", direction="Outbound")
+    history = History()
+    if "receipt" in kind:
+        history.record(native(1, type="Text"))
+    history.record(original)
+    conversation = history.conversation("c-1")
+    data = [as_data(conversation, each) for each in conversation.known_messages]
+    copies = reconstruct_events("c-1", data[0], DialectProfile("genesys", has_ids=True))
+    copy = next(each for each in copies if each.event.receipt_status == original.get("status"))
+    bodies = [copy.body, json.dumps(original).encode()]
+    for body in bodies if copy_first else reversed(bodies):
+        assert not intake(deliver(body))
+    assert query("SELECT event_count FROM conversations") == [(1,)]
+    assert query("SELECT count(*) FROM processed_events") == [(1,)]
