@@ -19,7 +19,7 @@ GROUPS: Final = {
         "migrate": ("connect.prepare:migrate", "Bring the tables to the newest revision"),
         "register": ("connect.register:register", "Register the webhook at the platform"),
         "smoke": ("connect.smoke:smoke", "Send a message through the platform and back"),
-        "import-keys": ("repair.import_keys:import_keys", "Import keys of the guide's own code"),
+        "import-keys": ("connect.import_keys:import_keys", "Import keys of the guide's own code"),
         "rotate-secret": (
             "connect.rotate_secret:rotate_secret",
             "Replace the signing secret without a pause",

@@ -11,7 +11,7 @@ import click
 
 from omctl.connections import open_database
 from omctl.console import print_json
-from omctl.options import dry_run_option, json_option
+from omctl.options import change_options
 from workers.db.engine import DatabaseClock, transact
 from workers.db.ingest import import_keys as record_keys
 from workers.parsing import microseconds_of, parse_timestamp
@@ -36,8 +36,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("file", type=click.File())
-@dry_run_option
-@json_option
+@change_options
 def import_keys(*, file: TextIO, dry_run: bool, as_json: bool) -> None:
     """Import keys of the guide's own code from FILE ("-": standard input).
 
