@@ -23,7 +23,7 @@ SEEDS ?= 200000
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model simulate alerts chaos chaos-sabotage soak bench bench-quick questions docs diagrams profile
+.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model simulate power alerts chaos chaos-sabotage soak bench bench-quick questions docs diagrams profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -107,6 +107,9 @@ model: install ## Check the protocol in every order of its steps, and find every
 
 simulate: install ## Run the edge on a simulated host and broker by 200,000 seeds, or SEEDS=number: ten minutes on an idle machine
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+power: install ## Cut the power of the edge's disk 200 times, and see what is left: needs root and loop devices, half an hour
+	@$(BIN)/python -m tests.power
 
 alerts: install ## Fire each alert in its fault, and none without one, by Prometheus' own rule engine
 	@$(BIN)/python -m pytest -q -x -s tests/integration/workers/observe/test_alert_rules.py

@@ -93,8 +93,13 @@ ACTIONS = {
     "limit": Strike(strikes.limit, lambda _chance: (), _always(2)),
     "lose the majority": Strike(
         strikes.lose_majority,
-        lambda chance: (_seconds(chance, 6.0), chance.random() < 0.5),
+        lambda chance: (_seconds(chance, 6.0), chance.random() < 0.5, chance.choice((0, 1))),
         lambda setting: 8 if setting.nodes > 1 else 0,
+    ),
+    "lose the majority anew": Strike(
+        strikes.lose_majority_anew,
+        lambda chance: (round(chance.choice((1.0, 2.0)) * chance.random(), 4),),
+        lambda setting: 4 if setting.nodes > 1 and not setting.confirms else 0,
     ),
     "kill": Strike(
         strikes.kill, lambda chance: (_which(chance), chance.choice((0, 1, 3, 10, 40))), _always(5)
@@ -112,7 +117,11 @@ ACTIONS = {
     "stranger": Strike(
         strikes.put_stranger, lambda chance: (chance.choice(("file", "link", "directory")),), _always(1)
     ),
-    "cut the power": Strike(strikes.cut_power, lambda _chance: (), lambda setting: 5 if setting.fsync else 0),
+    "cut the power": Strike(
+        strikes.cut_power,
+        lambda chance: (_which(chance), chance.choice((0, 2, 2))),
+        lambda setting: 5 if setting.fsync else 0,
+    ),
     "slow workers": Strike(
         strikes.change_workers, lambda chance: (chance.choice((0, 2, 10)), _seconds(chance, 12.0)), _always(2)
     ),

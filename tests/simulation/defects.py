@@ -48,7 +48,11 @@ _demand = BrokerLink._demand_majority
 def _demand_later(self):
     if self._publisher.last_tag > 0:
         _demand(self)
+def _on_report(self, report):
+    self._watch.on_report(report)
+    self._demand_majority()
 BrokerLink._demand_majority = _demand_later
+BrokerLink.on_report = _on_report
 """,
     ),
     Defect(

@@ -60,7 +60,8 @@ def restore(directory: Directory, random: random.Random) -> None:
 def _tear(file: File, random: random.Random) -> None:
     """Keep what was flushed and a random part of the rest, some of it as zeros."""
     size = random.randint(file.flushed, len(file.data))
-    zeros = random.randint(file.flushed, size)
+    # Often within the first record that was not flushed.
+    zeros = min(size, file.flushed + random.randint(0, random.choice((16, size - file.flushed))))
     for start, end in [*file.lost, (zeros, size)]:
         file.data[start:end] = bytes(min(end, len(file.data)) - min(start, len(file.data)))
     del file.data[size:]

@@ -52,7 +52,8 @@ class Promises:
         ):
             self.fail(f"{name.decode()} is answered 200 and in no journal")
         limit = self._world.setting.max_bytes
-        if limit < AMPLE_BYTES and self.held_bytes() > limit:
+        # A process counts what the others held at its last look, some seconds ago.
+        if limit < AMPLE_BYTES and self.held_bytes() > 1.5 * limit:
             self.fail("the journals hold more than their limit")
         self._check_pressure(process)
 

@@ -72,23 +72,35 @@ def limit(world: World) -> None:
     world.broker.size_limit = SIZE_LIMIT
 
 
-def lose_majority(world: World, seconds: float, is_lossy: bool) -> None:  # noqa: FBT001  # chosen
+def lose_majority(world: World, seconds: float, is_lossy: bool, requests: int) -> None:  # noqa: FBT001  # chosen
+    """Lose the majority, perhaps with what is not flushed; perhaps with requests just before it is back."""
     if world.broker.has_majority:
         world.broker.has_majority = False
         for process in world.living:
             process.has_seen_loss = False
         if is_lossy:
             world.broker.lose_unflushed()
-        world.schedule(seconds, _find_majority, world)
+        world.schedule(seconds, _find_majority, world, requests)
 
 
-def _find_majority(world: World) -> None:
+def lose_majority_anew(world: World, seconds: float) -> None:
+    """Lose it while the connections are new, so that nothing was published on them."""
+    for connection in list(world.broker.connections):
+        connection.cut(0.0)
+    world.schedule(2.5, lose_majority, world, seconds, True, 1)
+
+
+def _find_majority(world: World, requests: int) -> None:
     """End the loss once all processes have polled it, or nothing for long.
 
     Sooner is the second window in docs/guarantees.md.
     """
-    if any(process.is_exposed for process in world.living) and not world.setting.confirms:
-        world.schedule(0.3, _find_majority, world)
+    for process in world.living:
+        for _ in range(requests):
+            world.request(process)
+    is_exposed = any(process.is_exposed for process in world.living) and not world.setting.confirms
+    if requests or is_exposed:
+        world.schedule(0.3 * world.random.random(), _find_majority, world, 0)
     else:
         world.broker.has_majority = True
 
@@ -152,7 +164,15 @@ def put_stranger(world: World, kind: str) -> None:
         root.entries[f"stranger {kind}"] = File(is_link=kind == "link")
 
 
-def cut_power(world: World) -> None:
+def cut_power(world: World, which: int, calls: int) -> None:
+    """Cut the power, perhaps while a process handles a request."""
+    if calls:
+        kill(world, which, calls)
+        requests(world, which, 1, 1)
+    world.schedule(0.01, _cut_power, world)
+
+
+def _cut_power(world: World) -> None:
     for process in list(world.living):
         world.kill(process, "loses its power")
     world.files.cut_power(world.random)

@@ -1,0 +1,61 @@
+"""Cut the power of an edge again and again: `make power`."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.power.cut import Cut, cut_power
+from tests.power.disk import is_possible
+
+LONG_SECONDS = 45.0
+"""Longer than the kernel keeps anything in memory: it writes back what is 30 s old, and looks each 5 s."""
+
+LONG_CUTS = 3
+MOST_LOST_SECONDS = 36.0
+
+
+def main() -> int:
+    """Print what was lost; fail if anything was with OM_JOURNAL_FSYNC, or too much without."""
+    parser = argparse.ArgumentParser(prog="python -m tests.power", description=__doc__)
+    parser.add_argument(
+        "--cuts", type=int, default=200, help="with OM_JOURNAL_FSYNC, after up to two seconds"
+    )
+    parser.add_argument(
+        "--long-cuts", type=int, default=LONG_CUTS, help=f"without it, after {LONG_SECONDS:g} s"
+    )
+    arguments = parser.parse_args()
+    if not is_possible():
+        print("Loop devices and mkfs.ext4 are needed, as root.")
+        return 1
+    with tempfile.TemporaryDirectory() as directory:
+        flushed = [_cut(Path(directory), random.uniform(0.1, 2.0), fsync=True) for _ in range(arguments.cuts)]
+        others = [_cut(Path(directory), LONG_SECONDS, fsync=False) for _ in range(arguments.long_cuts)]
+    line, is_good = judge(flushed, others)
+    print(line)
+    return 0 if is_good else 1
+
+
+def judge(flushed: list[Cut], others: list[Cut]) -> tuple[str, bool]:
+    """Return the last line, and whether no more was lost than the guarantees say."""
+    answered = sum(cut.answered for cut in (*flushed, *others))
+    lost = sum(cut.lost for cut in flushed)
+    lost_s = max((cut.lost_s for cut in others), default=0.0)
+    line = (
+        f"power: cuts={len(flushed) + len(others)} answered={answered} lost_fsync={lost} lost_s={lost_s:.1f}"
+    )
+    return line, not lost and lost_s <= MOST_LOST_SECONDS and all(cut.answered for cut in flushed)
+
+
+def _cut(directory: Path, seconds: float, *, fsync: bool) -> Cut:
+    with tempfile.TemporaryDirectory(dir=directory) as own:
+        cut = cut_power(Path(own, "cut"), seconds, fsync=fsync)
+    print(f"{'with' if fsync else 'without'} fsync, after {seconds:.1f} s: {cut}", flush=True)
+    return cut
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""A power cut takes nothing that was flushed, and what was not is bounded by the kernel's write-back."""
+
+import os
+
+import pytest
+
+from tests.power.__main__ import judge
+from tests.power.cut import Cut, cut_power
+from tests.power.disk import is_possible
+
+
+@pytest.mark.skipif(not is_possible() or os.geteuid() != 0, reason="needs root and loop devices")
+def test_with_fsync_a_power_cut_loses_nothing_and_without_it_the_last_second(tmp_path):
+    flushed = cut_power(tmp_path / "flushed", 1.0, fsync=True)
+    assert flushed.answered
+    assert flushed.lost == 0
+
+    unflushed = cut_power(tmp_path / "unflushed", 1.0, fsync=False)
+    assert unflushed.lost > unflushed.answered / 2, "the cut cuts"
+
+
+@pytest.mark.parametrize(
+    ("flushed", "others", "is_good"),
+    [
+        ([Cut(5, 0, 0.0)], [Cut(5, 3, 30.0)], True),
+        ([Cut(5, 1, 0.1)], [Cut(5, 3, 30.0)], False),
+        ([Cut(5, 0, 0.0)], [Cut(5, 3, 40.0)], False),
+        ([Cut(0, 0, 0.0)], [], False),
+    ],
+    ids=["good", "a flushed event is lost", "older events are lost than the kernel keeps", "no event"],
+)
+def test_a_run_is_judged_by_what_was_lost(flushed, others, is_good):
+    assert judge(flushed, others)[1] is is_good
