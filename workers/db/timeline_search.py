@@ -63,31 +63,39 @@ def find_timelines(connection: Connection, identifier: str) -> list[Timeline]:
 
 def _find_events(connection: Connection, identifier: str) -> list[Any]:
     """Return the rows of processed_events; each condition has an index, so each is a query of its own."""
-    e, rows = processed_events.c, dict[int, Any]()
+    e, copies = processed_events.c, duplicate_events.c
     conditions = [
         e.idempotency_key == identifier,
         e.conversation_id == identifier,
         e.message_id == identifier,
-        e.request_id == identifier,
     ]
-    if _SHA256.fullmatch(identifier):
-        conditions.append(e.body_sha256 == bytes.fromhex(identifier))
     if identifier.isdecimal() and int(identifier) <= _MAX_ID:
         conditions.append(e.id == int(identifier))
-    ids: set[int] = set()
-    for table in (conversation_messages, message_receipts):
-        ids.update(
-            connection.scalars(select(table.c.event_id).where(table.c.platform_message_id == identifier))
-        )
-    ids.update(
-        connection.scalars(select(duplicate_events.c.event_id).where(_is_copy(duplicate_events, identifier)))
-    )
-    if ids:
-        conditions.append(e.id.in_(sorted(ids)))
-    for condition in conditions:
-        query = select(processed_events).where(condition).order_by(e.id.desc()).limit(MAX_EVENTS)
-        rows.update({row.id: row for row in connection.execute(query)})
+    conflicts = connection.scalars(select(copies.event_id).where(_is_copy(duplicate_events, identifier)))
+    conditions.append(e.id.in_(sorted(conflicts)))
+    rows = _read_newest(connection, conditions)
+    if not rows or _SHA256.fullmatch(identifier):
+        # Last: their indexes are Bloom filters, which take tenths of a second on millions of rows.
+        ids = [
+            event_id
+            for table in (conversation_messages, message_receipts)
+            for event_id in connection.scalars(
+                select(table.c.event_id).where(table.c.platform_message_id == identifier)
+            )
+        ]
+        conditions = [e.request_id == identifier, e.id.in_(sorted(ids))]
+        if _SHA256.fullmatch(identifier):
+            conditions.append(e.body_sha256 == bytes.fromhex(identifier))
+        rows |= _read_newest(connection, conditions)
     return [rows[event_id] for event_id in sorted(rows)][-MAX_EVENTS:]
+
+
+def _read_newest(connection: Connection, conditions: Iterable[ColumnElement[bool]]) -> dict[int, Any]:
+    rows: dict[int, Any] = {}
+    for condition in conditions:
+        query = select(processed_events).where(condition).order_by(processed_events.c.id.desc())
+        rows.update({row.id: row for row in connection.execute(query.limit(MAX_EVENTS))})
+    return rows
 
 
 def _is_copy(table: Table, identifier: str) -> ColumnElement[bool]:
