@@ -211,7 +211,8 @@ class World:
         self.broker.consume(self.workers_rate)
         is_deep = len(self.broker.ready) > self.setting.high + 20
         # Without fresh answers to its probes a process believes the management API, even a false one.
-        is_counted = self.broker.latency < 1 and all(process.is_connected for process in self.living)
+        heard = {connection.loop for connection in self.broker.connections}
+        is_counted = self.broker.latency < 1 and all(process.loop in heard for process in self.living)
         self.deep_since = (self.deep_since or self.now) if is_deep and is_counted else None
 
     def note(self, text: str, *values: object) -> None:
