@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,18 @@ class Disk:
         try:
             yield self._directory
         finally:
-            _run("umount", str(self._directory))
+            self._unmount()
+
+    def _unmount(self) -> None:
+        """Unmount as soon as the last killed process is gone."""
+        for _ in range(COPIES):
+            if (
+                subprocess.run(["umount", str(self._directory)], capture_output=True, check=False).returncode
+                == 0
+            ):
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"{self._directory} is busy")
 
     def copy_as_cut(self, image: Path) -> None:
         """Copy what the device has now; nothing may write to its files meanwhile.
