@@ -37,7 +37,8 @@ _COLUMNS: Final = {
 _get_values: Final = attrgetter(*_COLUMNS.values())
 
 # An imported key is `conversation:time`, the beginning of the key of each event that it stands for; the time
-# has 27 characters. A subquery is answered by index; for EXISTS, PostgreSQL would hash the whole table.
+# has 27 characters. Keys of other events may be as short, this event's own too. A subquery is answered by
+# index; for EXISTS, PostgreSQL would hash the whole table.
 # The conflict target is named, because without it every other violation would be ignored as well, and an
 # event lost with it.
 _CLAIM: Final = insert_into(
@@ -45,7 +46,8 @@ _CLAIM: Final = insert_into(
     (*_COLUMNS, "deliveries", "last_delivered_at", "processed_at"),
     """
     ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key, (
-        SELECT true FROM processed_events AS imported WHERE imported.idempotency_key
+        SELECT true FROM processed_events AS imported WHERE imported.event_type = 'imported'
+            AND imported.idempotency_key
             = substr(processed_events.idempotency_key, 1, length(processed_events.conversation_id) + 28))
     """,
     outcome="'processed'",
