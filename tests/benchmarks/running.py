@@ -67,7 +67,7 @@ def edge(rig: Rig, **settings: str) -> Iterator[Server]:
             return [process["journal"] for process in product.health()["processes"]]
 
         def refusals() -> list[dict[str, Any]]:
-            return [process["refused"] for process in product.health()["processes"]]
+            return [process["answers"]["refused"] for process in product.health()["processes"]]
 
         with _running(product.edge(**settings), product.is_connected) as pid:
             provoke_errors(product.port, refusals, PROCESSES)

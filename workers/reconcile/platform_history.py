@@ -65,7 +65,7 @@ class PlatformHistory:
             "order": "desc",
             "orderBy": "conversationStart",
             "paging": {"pageSize": PAGE_SIZE, "pageNumber": page},
-            "segmentFilters": [{"type": "and", "predicates": IS_OPEN_MESSAGING}],
+            "segmentFilters": [{"type": "and", "predicates": list(IS_OPEN_MESSAGING)}],
         }
         answer = self._client.query("/api/v2/analytics/conversations/details/query", content)
         listed = _select_objects(answer.get("conversations"))
