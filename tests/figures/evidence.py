@@ -24,6 +24,8 @@ SUITES: Final[Mapping[str, tuple[str, ...]]] = {
     "test-three": INSTALLED,
     "test-compose": (*PRODUCT, "docker", "setup.cfg"),
     "questions": ("workers/db/migrations",),
+    "simulate": ("webhook_api", "messaging"),
+    "power": ("webhook_api", "messaging"),
 }
 """The commands of `make` that take too long for `make check`, with the paths that their results depend on."""
 

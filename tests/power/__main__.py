@@ -8,12 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.figures.evidence import record
 from tests.power.cut import Cut, cut_power
 from tests.power.disk import is_possible
 
 LONG_SECONDS = 45.0
 """Longer than the kernel keeps anything in memory: it writes back what is 30 s old, and looks each 5 s."""
 
+CUTS = 200
 LONG_CUTS = 3
 MOST_LOST_SECONDS = 36.0
 
@@ -22,7 +24,7 @@ def main() -> int:
     """Print what was lost; fail if anything was with OM_JOURNAL_FSYNC, or too much without."""
     parser = argparse.ArgumentParser(prog="python -m tests.power", description=__doc__)
     parser.add_argument(
-        "--cuts", type=int, default=200, help="with OM_JOURNAL_FSYNC, after up to two seconds"
+        "--cuts", type=int, default=CUTS, help="with OM_JOURNAL_FSYNC, after up to two seconds"
     )
     parser.add_argument(
         "--long-cuts", type=int, default=LONG_CUTS, help=f"without it, after {LONG_SECONDS:g} s"
@@ -36,6 +38,8 @@ def main() -> int:
         others = [_cut(Path(directory), LONG_SECONDS, fsync=False) for _ in range(arguments.long_cuts)]
     line, is_good = judge(flushed, others)
     print(line)
+    if arguments.cuts >= CUTS and arguments.long_cuts >= LONG_CUTS:
+        record("power", line, passed=is_good)
     return 0 if is_good else 1
 
 
