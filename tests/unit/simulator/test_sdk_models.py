@@ -123,7 +123,7 @@ def test_a_customer_s_message_and_its_answer(ask, organisation):
     assert_is("OpenMessageNormalizedMessage", first)
     assert first["conversationId"] == second["conversationId"]
     assert_is("Conversation", ask("GET", f"/conversations/{first['conversationId']}"))
-    assert_is("ErrorBody", ask("POST", path, {"text": "from nobody"}))
+    assert_is("ErrorBody", ask("POST", path, {"text": "without a channel"}))
 
 
 @pytest.mark.parametrize("author", ["customer", "agent"])

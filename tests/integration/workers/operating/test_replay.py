@@ -79,7 +79,7 @@ def test_what_was_cut_short_goes_on_and_takes_effect_once(  # noqa: PLR0917  # f
     engine,
 ):
     told = omctl("--since", "1h", "--again", "--reason", "try")
-    # As a process leaves it that was killed when it had published more than it has on record.
+    # As a process leaves it that was killed when it had published more than it has recorded.
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE interventions SET outcome = NULL, done = 2, through = 2")
 
