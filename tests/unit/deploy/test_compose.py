@@ -40,6 +40,7 @@ VALUES = {
     "OM_GENESYS_CLIENT_ID": "constructed",
     "OM_GENESYS_REGION": "eu-central-1",
     "OM_FAILED_RECEIPTS": "crm",
+    "OM_CANARY_URL": "https://hooks.example/webhooks/genesys",
 }
 DESTINATIONS = """\
 [destinations.crm]
