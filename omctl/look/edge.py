@@ -102,8 +102,9 @@ def check_canary(environment: Environment) -> list[Finding]:
     if light["problem"]:
         advice = "See OpenMessagingCanary in docs/runbook.md."
         return [_CANARY.problem(url, f"was stopped. {light['problem']}", advice)]
-    if light["age_s"] is None:
-        return [_CANARY.note(url, "the first event of our own is on its way")]
+    if light["state"] == "unknown":
+        advice = "If this lasts for more than a minute, restart om-observe, which sends it."
+        return [_CANARY.warning(url, "is unknown: no event of our own has come to its end lately", advice)]
     return [_CANARY.ok(url, f"our own event arrived {light['age_s']:.0f} s ago")]
 
 

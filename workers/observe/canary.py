@@ -75,6 +75,7 @@ class CanarySender:
     `fault`: what stopped the last one; None if it arrived, or none has been sent yet.
     `seconds`: how long the last one that arrived took; None before.
     `arrived_at`: when that was, in monotonic seconds.
+    `finished_at`: when the last attempt ended, in monotonic seconds; None before.
     """
 
     def __init__(
@@ -91,12 +92,22 @@ class CanarySender:
         self.fault: Fault | None = None
         self.seconds: float | None = None
         self.arrived_at: float | None = None
+        self.finished_at: float | None = None
         threading.Thread(target=self._run, daemon=True).start()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether an attempt ended in the last three intervals: otherwise nothing is known."""
+        return self.finished_at is not None and time.monotonic() - self.finished_at <= 3 * self._interval
 
     def _run(self) -> None:
         while True:
             began = time.monotonic()
-            fault = self._send()
+            try:
+                fault = self._send()
+            except Exception as error:  # noqa: BLE001  # the outermost loop of a thread
+                fault = Fault("gateway", f"could not be asked: {type(error).__name__}")
+            self.finished_at = time.monotonic()
             if fault is not None and fault.stage != (self.fault.stage if self.fault else None):
                 logger().warning("canary_stopped", stage=fault.stage, reason=fault.text)
             self.fault = fault
@@ -140,12 +151,13 @@ def post(settings: CanarySettings, canary: Canary) -> Fault | None:
         digest = hmac.digest(settings.secret, body, "sha256")
         headers["X-Hub-Signature-256"] = f"sha256={base64.b64encode(digest).decode()}"
     try:
-        answer = requests.post(
-            settings.url, body, headers=headers, timeout=REQUEST_SECONDS, allow_redirects=False
-        )
+        # The status is enough: a body that comes slowly would hold the thread up.
+        with requests.post(
+            settings.url, body, headers=headers, timeout=REQUEST_SECONDS, allow_redirects=False, stream=True
+        ) as answer:
+            status = answer.status_code
     except requests.RequestException as error:
         return explain_failure(error)
-    status = answer.status_code
     if status == 200:
         return None
     if status in _EDGE_ANSWERS:

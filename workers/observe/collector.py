@@ -216,7 +216,7 @@ class ServiceCollector(Collector):
                 for queue, depth in depths.value.items():
                     metric.add_metric((queue,), depth)
             yield metric
-        if self._canary is not None:
+        if self._canary is not None and self._canary.is_current:
             yield from _build_canary_metrics(self._canary)
 
 

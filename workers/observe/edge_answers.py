@@ -5,13 +5,11 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from messaging.clock import Clock
 from messaging.log import logger
@@ -38,24 +36,27 @@ def record_edge_answers(settings: ObserveSettings) -> None:
 
 
 def _run(settings: ObserveSettings) -> None:
+    recorder: EdgeAnswersRecorder | None = None
+    while True:
+        try:
+            recorder = recorder or _make_recorder(settings)
+            recorder.record()
+        except OSError:
+            pass  # the status page reports an edge that does not answer
+        except Exception as error:  # noqa: BLE001  # the outermost loop of a thread
+            logger().warning(
+                "edge_answers_not_recorded",
+                reason=type(error).__name__,
+                consequence="tried again in a minute; the edge keeps its counts",
+            )
+        time.sleep(RECORD_SECONDS)
+
+
+def _make_recorder(settings: ObserveSettings) -> "EdgeAnswersRecorder":
     # The session of the page and the scrapes is read-only.
     engine = make_engine(settings.database_url)
-    clock = DatabaseClock(engine)
-    recorder = EdgeAnswersRecorder(
-        engine, clock, socket.gethostname(), partial(read_edge_metrics, settings.edge)
-    )
-    while True:
-        # The status page reports an edge that does not answer.
-        with suppress(OSError):
-            try:
-                recorder.record()
-            except SQLAlchemyError as error:
-                logger().warning(
-                    "edge_answers_not_recorded",
-                    reason=type(error).__name__,
-                    consequence="tried again in a minute; the edge keeps its counts",
-                )
-        time.sleep(RECORD_SECONDS)
+    read_metrics = partial(read_edge_metrics, settings.edge)
+    return EdgeAnswersRecorder(engine, DatabaseClock(engine), socket.gethostname(), read_metrics)
 
 
 class EdgeAnswersRecorder:

@@ -1,10 +1,14 @@
 """The canary's settings, and which body is one."""
 
+import socket
+import time
+
 import pytest
 
 from messaging.errors import ConfigurationError
 from workers.db.canary import Canary, decode_canary
-from workers.observe import ObserveSettings
+from workers.observe import CanarySender, CanarySettings, ObserveSettings
+from workers.observe.probe import Probe
 
 SENT_US = 1_700_000_000_000_000
 URL = "https://events.example.com/webhooks/genesys/openmessaging"
@@ -76,3 +80,35 @@ def test_none_is_sent_without_an_address(read):
 def test_an_address_that_cannot_be_used_is_refused(read, settings, problem):
     with pytest.raises(ConfigurationError, match=problem):
         read(**settings)
+
+
+def send_to(server, interval, **headers):
+    settings = CanarySettings(f"http://127.0.0.1:{server.getsockname()[1]}/", None, headers)
+    return CanarySender(settings, Probe("broker", lambda: None), Probe("canary", lambda: 0), interval)
+
+
+@pytest.fixture
+def silent_server():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def test_an_error_that_no_library_declares_is_a_fault_and_not_the_end_of_the_thread(silent_server):
+    # http.client cannot encode this header.
+    sender = send_to(silent_server, 60.0, Source="\u2026")
+    deadline = time.monotonic() + 20.0
+    while sender.finished_at is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert str(sender.fault) == "gateway: could not be asked: UnicodeEncodeError"
+    assert sender.is_current
+
+
+def test_a_result_is_unknown_before_the_first_attempt_ends_and_three_intervals_after_the_last(silent_server):
+    sender = send_to(silent_server, 60.0)
+
+    assert not sender.is_current
+    sender.finished_at = time.monotonic() - 170.0
+    assert sender.is_current
+    sender.finished_at = time.monotonic() - 190.0
+    assert not sender.is_current

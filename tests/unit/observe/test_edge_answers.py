@@ -1,4 +1,4 @@
-"""The edge's metrics become counts by column, and two readings become what was answered in between."""
+"""Counts are parsed from the edge's metrics; the difference of two readings is recorded."""
 
 import pytest
 

@@ -135,7 +135,7 @@ def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | N
 
 def _canary_light(canary: CanarySender) -> dict[str, Any]:
     age = None if canary.arrived_at is None else time.monotonic() - canary.arrived_at
-    state = DOWN if canary.fault else UNKNOWN if age is None else UP
+    state = (DOWN if canary.fault else UP) if canary.is_current else UNKNOWN
     return {"name": CANARY, "state": state, "problem": canary.fault and str(canary.fault), "age_s": age}
 
 
