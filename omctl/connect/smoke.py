@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 import click
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from messaging.environment import Environment
+from messaging.errors import RetryLaterError
 from omctl.connect.register import Registrar, RegistrationError
 from omctl.connect.registration import Configured, read_configured
 from omctl.connections import open_database, open_platform
@@ -22,7 +24,7 @@ from omctl.options import change_options
 from workers.db.engine import transact
 from workers.db.erasure import erase_conversations
 from workers.db.models import processed_events
-from workers.genesys import GenesysClient, PlatformRefusedError, PlatformUnavailableError
+from workers.genesys import GenesysClient, PlatformRefusedError
 from workers.parsing import CONVERSATION_MESSAGE, RECEIPT
 
 MESSAGES: Final = "/api/v2/conversations/messages"
@@ -119,7 +121,7 @@ class SmokeTest:
         except PlatformRefusedError as error:
             is_missing = error.status == HTTPStatus.NOT_FOUND and not error.at_login
             step = Step(name, "missing" if is_missing else "failed", str(error))
-        except (PlatformUnavailableError, RegistrationError, StepFailedError) as error:
+        except (RetryLaterError, SQLAlchemyError, RegistrationError, StepFailedError) as error:
             step = Step(name, "failed", str(error))
         self.steps.append(step)
         if not self._is_silent:
