@@ -29,8 +29,9 @@ FLUSH_SECONDS = (0.001, 0.01, 0.1, 4.0)
 class Broker:
     """Exchange, queues and connections.
 
-    `kept`: names of the events that are flushed in a queue, or were consumed from it. `ready`: in the events
-    queue. `copies`: what was published of each event.
+    `kept`: names of the events that are flushed in a queue, or were consumed from it. `ready`: names of those
+    in the events queue. `copies`: the different
+    properties and bodies under which each event was published.
     """
 
     def __init__(self, world: World, nodes: int) -> None:

@@ -1,8 +1,8 @@
 """An in-memory file system beneath the journal's own code.
 
 After a kill it has all that was written. After a power cut it has the data and the names that were flushed,
-and any part of the rest. A flush of a file does not flush its name; a rename is atomic, and a directory is
-removed only with what was moved out of it.
+and any part of the rest. A flush of a file does not flush its name; a rename is atomic, and the removal of
+a directory is flushed together with the moves of its files.
 """
 
 from __future__ import annotations

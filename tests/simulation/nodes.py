@@ -58,7 +58,7 @@ def restore(directory: Directory, random: random.Random) -> None:
 
 
 def _tear(file: File, random: random.Random) -> None:
-    """Keep what was flushed and a random part of the rest, some of it as zeros."""
+    """Keep the flushed bytes and a random number of the others; some of those may turn into zeros."""
     size = random.randint(file.flushed, len(file.data))
     # Often within the first record that was not flushed.
     zeros = min(size, file.flushed + random.randint(0, random.choice((16, size - file.flushed))))

@@ -103,13 +103,14 @@ class World:
         self.now = max(self.now, until)
 
     def _run_next(self) -> None:
-        at, _, process, timer, call, arguments = heapq.heappop(self._calls)
+        at, order, process, timer, call, arguments = heapq.heappop(self._calls)
         self.now = max(self.now, at)
         if process is None:
             call(*arguments)
         elif not process.is_dead and not timer.is_cancelled:
             if process.frozen_until > self.now:
-                self.schedule_call(process.frozen_until, process, timer, call, arguments)
+                # In the order in which it came, also if the process is frozen again meanwhile.
+                heapq.heappush(self._calls, (process.frozen_until, order, process, timer, call, arguments))
             else:
                 self.run_as(process, call, *arguments)
 
@@ -212,7 +213,10 @@ class World:
         is_deep = len(self.broker.ready) > self.setting.high + 20
         # Without fresh answers to its probes a process believes the management API, even a false one.
         heard = {connection.loop for connection in self.broker.connections}
-        is_counted = self.broker.latency < 1 and all(process.loop in heard for process in self.living)
+        is_reported = self.is_polling and not self.broker.is_blocked
+        is_counted = (
+            is_reported and self.broker.latency < 1 and all(process.loop in heard for process in self.living)
+        )
         self.deep_since = (self.deep_since or self.now) if is_deep and is_counted else None
 
     def note(self, text: str, *values: object) -> None:
