@@ -69,8 +69,8 @@ def check_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> li
     if not management_urls:
         text = f"{brokers} brokers are configured but no management API: events may be lost unnoticed"
         advice = (
-            "Set OM_MANAGEMENT_URL, an address for each broker, or OM_PUBLISHER_CONFIRMS=true: without a "
-            "majority, a queue silently drops what is published to it."
+            "Set OM_MANAGEMENT_URL, an address for each broker, or OM_PUBLISHER_CONFIRMS=true: a queue "
+            "without a majority silently drops every event that is published to it."
         )
         return [_BROKER.problem(subject, text, advice)]
     if management_urls != brokers:

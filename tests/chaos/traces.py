@@ -24,7 +24,7 @@ class Traces:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What the edge is told."""
+        """The settings with which the edge records its steps."""
         return {"OM_TRACE_DIRECTORY": str(self._directory)}
 
     def accept(self) -> int:

@@ -1,4 +1,4 @@
-"""The settings of each role: what is malformed, missing or contradictory is refused by name."""
+"""Every role refuses malformed, missing and contradictory settings, and names the setting."""
 
 import pytest
 
