@@ -74,6 +74,7 @@ class EdgeProcess:
         self.is_dead = self.is_stopping = False
         self.frozen_until = 0.0
         self.calls = 0
+        self.began = world.now
         self._asked_at = world.now
         self.has_seen_loss = False
         self.kill_at_call = -1

@@ -58,10 +58,13 @@ class Promises:
         self._check_pressure(process)
 
     def _check_pressure(self, process: EdgeProcess) -> None:
-        """Check that a request may be answered 200 at the queue's depth."""
+        """Check that a request may be answered 200 at the queue's depth.
+
+        A new process does not know the depth: only the journal's limit holds its senders back.
+        """
         world = self._world
-        is_deep = world.deep_since is not None and world.now - world.deep_since > OVERLOAD_SECONDS
-        if is_deep and process.is_connected:
+        since = None if world.deep_since is None else max(world.deep_since, process.began)
+        if since is not None and world.now - since > OVERLOAD_SECONDS and process.is_connected:
             self.fail("requests are answered 200 while the queue is too deep")
 
     def on_refused(self, process: EdgeProcess, status: int, *, is_full: bool) -> None:

@@ -104,6 +104,8 @@ def _heal(world: World) -> None:
     world.note("all faults end")
     strikes.end_all(world)
     deadline = world.now + HEAL_SECONDS
+    # What was sent to the processes is handled first.
+    world.run(world.now + STEP_SECONDS)
     while not _is_settled(world):
         if world.now > deadline:
             missing = b" ".join(sorted(world.promises.missing())[:5]).decode()
@@ -127,8 +129,10 @@ def _is_settled(world: World) -> bool:
         not world.promises.broken
         and len(world.living) == 2
         and all(process.is_connected and not process.shedder.is_shedding for process in world.living)
+        and all(process.frozen_until <= world.now for process in world.living)
         and world.now > world.disk_is_bad_until
-        and not world.promises.journalled() & world.promises.answered
+        # Events that were refused after they were written take space until they are proven, too.
+        and not world.promises.journalled()
         and not world.promises.missing()
     )
 

@@ -26,6 +26,20 @@ def test_in_a_thousand_schedules_no_promise_is_broken(capsys):
     assert f"simulate: schedules={SEEDS} lost=0 repeated=0\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("seed", "reason"),
+    [
+        (63290, "events that were refused after they were written fill the journal until they are proven"),
+        (90970, "so does what a killed process wrote and never answered"),
+        (63694, "the last requests are read after the last fault"),
+        (90328, "a process is frozen for longer than a schedule"),
+        (85327, "a new process has no report of the queue's depth yet"),
+    ],
+)
+def test_a_response_that_has_a_reason_breaks_no_promise(seed, reason):
+    assert run(choose(seed)).broken is None, reason
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "defect", [one for one in known_defects() if one.title in SELECTED], ids=lambda defect: defect.title
