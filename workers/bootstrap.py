@@ -118,7 +118,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         ConfigurationError: A setting or an installed handler is unusable, or the database is not migrated.
     """
     engine, clock = _open_database(settings.database_url)
-    handlers = installed_handlers(settings.transitions)
+    handlers = installed_handlers()
     for warning in settings.event_filter.warnings if settings.event_filter else ():
         logger().warning("event_filter_questionable", reason=warning)
     watchdog = Watchdog(HANDLER_SECONDS)
@@ -127,7 +127,6 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
         handlers,
         clock,
         attempts=settings.handler_attempts,
-        transitions=settings.transitions,
         event_filter=settings.event_filter,
         retention_us=settings.retention_days * 86_400_000_000,
         unstored=frozenset() if settings.store_typing else unstored_types(handlers),

@@ -11,7 +11,6 @@ from messaging.settings import WorkerSettings, positive, setting
 from workers.deliver import Destination, configured_destinations
 from workers.filters import Filter, FilterError, check_filter
 from workers.genesys import GenesysSettings, read_genesys_settings
-from workers.parsing import ROUTING_STATUSES
 from workers.retain import EVENT_DAYS
 from workers.scale import FleetLimits
 
@@ -48,7 +47,6 @@ class IntakeSettings(WorkerSettings):
     """Settings of an intake worker; deploy/environment.example explains each."""
 
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
-    transitions: frozenset[str] = setting("OM_ROUTING_TRANSITIONS", _read_set, ROUTING_STATUSES)
     batch_events: int = setting("OM_BATCH_EVENTS", positive, 100)
     batch_seconds: float = setting("OM_BATCH_SECONDS", Environment.seconds, 0.02)
     handler_attempts: int = setting("OM_HANDLER_ATTEMPTS", positive, 3)

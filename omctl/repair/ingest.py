@@ -18,7 +18,7 @@ from omctl.event_files import read_bodies
 from omctl.interventions import RateLimiter, cancellable
 from omctl.options import change_options, rate_option
 from workers.intake import installed_handlers
-from workers.parsing import ROUTING_STATUSES, DriftNotes, read_body
+from workers.parsing import DriftNotes, read_body
 
 MAX_REPORTED: Final = 10
 """Unreadable events that are shown; a file of another kind has one on every line."""
@@ -64,7 +64,7 @@ def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool, as_json: 
 
 def _read_events(files: tuple[BinaryIO, ...], account: _Account) -> Iterator[tuple[bytes, str]]:
     """Yield each body that intake can read, with its event type; record the others as refused."""
-    event_types = installed_handlers(ROUTING_STATUSES).keys()
+    event_types = installed_handlers().keys()
     for file in files:
         for number, body in enumerate(read_bodies(file), 1):
             try:

@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 
 from workers.db.engine import insert_into
 from workers.db.models import routing_updates
-from workers.handlers.handler import Handler, Skips
-from workers.parsing import ClaimedEvent
+from workers.handlers.handler import Skips
+from workers.parsing import ROUTING_STATUSES, ClaimedEvent
 
 NO_ROUTING_STATUS: Final = "no_routing_status"
 NO_TRANSITION: Final = "no_transition"
@@ -36,17 +36,13 @@ _get_values: Final = attrgetter(*_COLUMNS.values())
 _KEEP: Final = insert_into(routing_updates, (*_COLUMNS, "waits_since", "next_attempt_at"))
 
 
-def conversation_updated(transitions: frozenset[str]) -> Handler:
-    """Return the handler that keeps updates to these routing states (OM_ROUTING_TRANSITIONS)."""
-
-    def keep_transitions(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-        kept = [claimed for claimed in events if claimed.event.routing_status in transitions]
-        if kept:
-            _KEEP.execute(connection, [(*_get_values(claimed), now_us, now_us) for claimed in kept])
-        return {
-            claimed.event_id: NO_TRANSITION if claimed.event.routing_status else NO_ROUTING_STATUS
-            for claimed in events
-            if claimed.event.routing_status not in transitions
-        }
-
-    return keep_transitions
+def conversation_updated(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
+    """Keep updates to one of the platform's two routing states for settle, and skip the others."""
+    kept = [claimed for claimed in events if claimed.event.routing_status in ROUTING_STATUSES]
+    if kept:
+        _KEEP.execute(connection, [(*_get_values(claimed), now_us, now_us) for claimed in kept])
+    return {
+        claimed.event_id: NO_TRANSITION if claimed.event.routing_status else NO_ROUTING_STATUS
+        for claimed in events
+        if claimed.event.routing_status not in ROUTING_STATUSES
+    }

@@ -43,7 +43,6 @@ def dispatch(
     handlers: Mapping[str, Sequence[Handler]],
     *,
     window: ingest.WindowBounds,
-    transitions: frozenset[str],
     retention_us: int | None,
     now_us: int,
     limit: TimeLimit,
@@ -61,7 +60,7 @@ def dispatch(
                 skips[new.event_id] = reason
         wanted = [new for new in claims.new if new.event_id not in skips] if skips else claims.new
         if wanted:
-            entered = ingest.enter_conversations(connection, wanted, window, now_us, transitions=transitions)
+            entered = ingest.enter_conversations(connection, wanted, window, now_us)
             skips |= _call_handlers(connection, entered, handlers, now_us, limit)
         ingest.mark_skipped(connection, skips)
     # Last: settle locks conversations before it updates their events.

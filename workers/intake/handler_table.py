@@ -18,7 +18,6 @@ from workers.parsing import (
     CONVERSATION_NEW,
     CONVERSATION_UPDATED,
     RECEIPT,
-    ROUTING_STATUSES,
     TYPING,
     ClaimedEvent,
 )
@@ -35,25 +34,25 @@ MAX_REASON_LENGTH: Final = 200
 """Of a skip reason. It is meant to be one stable word to group by; the column would take a whole message."""
 
 
-def own_handlers(transitions: frozenset[str] = ROUTING_STATUSES) -> dict[str, handlers.Handler]:
-    """Return every event type of the platform with its handler; updates to *transitions* are kept."""
+def own_handlers() -> dict[str, handlers.Handler]:
+    """Return every event type of the platform with its handler."""
     return {
         CONVERSATION_NEW: handlers.conversation_new,
         CONVERSATION_MESSAGE: handlers.conversation_message,
-        CONVERSATION_UPDATED: handlers.conversation_updated(transitions),
+        CONVERSATION_UPDATED: handlers.conversation_updated,
         RECEIPT: handlers.receipt,
         TYPING: handlers.typing,
     }
 
 
-def installed_handlers(transitions: frozenset[str]) -> dict[str, tuple[handlers.Handler, ...]]:
+def installed_handlers() -> dict[str, tuple[handlers.Handler, ...]]:
     """Return every event type with its handlers: ours first, then the integrator's.
 
     An entry point's name is the event type: `name = package.module:function` in the integrator's package. One
     that does not load, or is not callable, raises a ConfigurationError.
     """
     table: dict[str, tuple[handlers.Handler, ...]] = {
-        event_type: (handler,) for event_type, handler in own_handlers(transitions).items()
+        event_type: (handler,) for event_type, handler in own_handlers().items()
     }
     for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
         try:

@@ -38,7 +38,7 @@ from workers.intake.outcome import (
 )
 from workers.intake.reading import Reader
 from workers.isolation import isolate
-from workers.parsing import ROUTING_STATUSES, Arrival, Drift
+from workers.parsing import Arrival, Drift
 
 
 class Intake:
@@ -50,7 +50,6 @@ class Intake:
         clock: The database's time.
         attempts: How often an event is processed whose handler fails.
         window: How long a conversation's window is open.
-        transitions: The routing states whose updates are kept: no other update opens a window.
         retention_us: How long events are kept; None: for ever.
         unstored: Event types that are only counted.
         limit: Limits the time of parsing and of an integrator's handler.
@@ -64,7 +63,6 @@ class Intake:
         *,
         attempts: int = 3,
         window: ingest.WindowBounds = ingest.WindowBounds(),  # noqa: B008  # frozen
-        transitions: frozenset[str] = ROUTING_STATUSES,
         retention_us: int | None = None,
         unstored: AbstractSet[str] = frozenset(),
         event_filter: Filter | None = None,
@@ -72,12 +70,7 @@ class Intake:
     ) -> None:
         self._engine = engine
         self._dispatch = partial(
-            dispatch,
-            handlers=handlers,
-            window=window,
-            transitions=transitions,
-            retention_us=retention_us,
-            limit=limit,
+            dispatch, handlers=handlers, window=window, retention_us=retention_us, limit=limit
         )
         self._unstored = unstored
         self._clock = clock

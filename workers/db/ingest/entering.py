@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from workers.db.engine import insert_into
 from workers.db.models import conversations
-from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ClaimedEvent, Event
+from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ROUTING_STATUSES, ClaimedEvent, Event
 
 _ENTER: Final = insert_into(
     conversations,
@@ -76,32 +76,28 @@ class _Entry:
     events: int = 0
     messages: int = 0
 
-    def add(self, event: Event, transitions: frozenset[str]) -> None:
+    def add(self, event: Event) -> None:
         at_us, is_message = event.occurred_at_us, event.event_type == CONVERSATION_MESSAGE
         self.events += 1
         self.messages += is_message
         self.social_channel = self.social_channel or event.social_channel
         self.first_at_us = min(self.first_at_us, at_us)
         self.last_at_us = max(self.last_at_us, at_us)
-        if is_message or (event.event_type == CONVERSATION_UPDATED and event.routing_status in transitions):
+        if is_message or (
+            event.event_type == CONVERSATION_UPDATED and event.routing_status in ROUTING_STATUSES
+        ):
             # Only events that are settled open a window or keep it open.
             self.window_from_us = at_us if self.window_from_us is None else min(self.window_from_us, at_us)
 
 
 def enter_conversations(
-    connection: Connection,
-    claimed: Sequence[ClaimedEvent],
-    bounds: WindowBounds,
-    now_us: int,
-    *,
-    transitions: frozenset[str],
+    connection: Connection, claimed: Sequence[ClaimedEvent], bounds: WindowBounds, now_us: int
 ) -> list[ClaimedEvent]:
     """Add new events to their conversations, and lock those until the transaction ends.
 
-    Returns the events, each with its position in its conversation. *transitions* are the routing states whose
-    updates are kept: no other update is settled.
+    Returns the events, each with its position in its conversation.
     """
-    entries = _collect(claimed, transitions)
+    entries = _collect(claimed)
     window = (now_us, now_us + bounds.quiet_us, now_us + bounds.limit_us)
     rows = [
         (
@@ -128,9 +124,9 @@ def enter_conversations(
     return numbered
 
 
-def _collect(claimed: Sequence[ClaimedEvent], transitions: frozenset[str]) -> dict[str, _Entry]:
+def _collect(claimed: Sequence[ClaimedEvent]) -> dict[str, _Entry]:
     entries: dict[str, _Entry] = {}
     for event in (new.event for new in claimed):
         new_entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
-        entries.setdefault(event.conversation_id, new_entry).add(event, transitions)
+        entries.setdefault(event.conversation_id, new_entry).add(event)
     return entries

@@ -76,7 +76,7 @@ routing_updates = Table(
     column("occurred_at", UtcDateTime, "The platform's clock"),
     column("sequence", BigInteger, "The platform's sequence number, 0 for none"),
     column("received_at", UtcDateTime, "Arrival"),
-    column("routing_status", Text, "Notified status: one of OM_ROUTING_TRANSITIONS"),
+    column("routing_status", Text, "Notified status: CONTACT-QUEUED or CONTACT-ROUTED"),
     column("routing_queue", Text, "Notified routing queue", nullable=True),
     column("decision", Text, "applied, late (a newer one stands), superseded or undecided", nullable=True),
     column("platform_status", Text, "The platform's state when it was asked", nullable=True),

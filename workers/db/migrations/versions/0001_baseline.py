@@ -527,7 +527,7 @@ def _create_routing_updates() -> None:
         _column("occurred_at", MOMENT, "The platform's clock"),
         _column("sequence", sa.BigInteger, "The platform's sequence number, 0 for none"),
         _column("received_at", MOMENT, "Arrival"),
-        _column("routing_status", sa.Text, "Notified status: one of OM_ROUTING_TRANSITIONS"),
+        _column("routing_status", sa.Text, "Notified status: CONTACT-QUEUED or CONTACT-ROUTED"),
         _column("routing_queue", sa.Text, "Notified routing queue", nullable=True),
         _column(
             "decision",
