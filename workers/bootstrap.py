@@ -3,6 +3,7 @@
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -49,6 +50,10 @@ HANDLER_SECONDS: Final = 25.0
 statement. An event hangs in a batch and twice alone, so its neighbours wait for three times this and three
 starts of the worker: about 100 s for each event that hangs."""
 
+SWITCH_SECONDS: Final = 0.0005
+"""How long a thread of deliver waits for the interpreter at most while another computes. With Python's 5 ms,
+the thread that sends a long conversation waits after each answer for the one that records the last."""
+
 LOOK_SECONDS: Final = 5.0
 """Between two looks of the scale role: a started worker works some seconds later anyway."""
 
@@ -77,6 +82,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     Raises:
         RetryLaterError: The database is away at the end: some events may be sent again.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     engine, clock = _open_database(settings.database_url)
     deliverer = Deliverer(engine, clock, settings.destinations)
     receipts = None
