@@ -9,7 +9,7 @@ from typing import Final, TextIO
 import click
 
 from messaging.errors import EX_CONFIG, ConfigurationError, OpenMessagingError
-from omctl.console import print_json, visible
+from omctl.interface import format_json, visible
 
 GROUPS: Final = {
     "Install and connect": {
@@ -19,7 +19,7 @@ GROUPS: Final = {
         "migrate": ("connect.prepare:migrate", "Bring the tables to the newest revision"),
         "register": ("connect.register:register", "Register the webhook at the platform"),
         "smoke": ("connect.smoke:smoke", "Send a message through the platform and back"),
-        "import-keys": ("connect.import_keys:import_keys", "Import keys of the guide's own code"),
+        "import-keys": ("repair.ingest:import_keys", "Import keys of the guide's own code"),
         "rotate-secret": (
             "connect.rotate_secret:rotate_secret",
             "Replace the signing secret without a pause",
@@ -41,7 +41,7 @@ GROUPS: Final = {
     },
     "Personal data": {
         "erase": ("repair.erase:erase", "Erase a customer or a conversation"),
-        "retain": ("repair.retain:retain", "Delete data older than its retention time"),
+        "retain": ("repair.erase:retain", "Delete data older than its retention time"),
     },
     "Develop": {
         "sign": ("develop.signature:sign", "Print the signature of a body"),
@@ -83,10 +83,7 @@ class Commands(click.Group):
                 formatter.write_dl([(name, text) for name, (_, text) in group.items()])
 
 
-@click.group(
-    cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="open-messaging-ingest")
 @click.pass_obj
 def omctl(log_stream: TextIO | None) -> None:
@@ -126,7 +123,7 @@ def run(arguments: Sequence[str], log_stream: TextIO | None = None) -> int:
 def _report(status: int, message: str, arguments: Sequence[str]) -> int:
     click.echo(f"omctl: {visible(message)}", err=True)
     if "--json" in arguments:
-        print_json({"error": {"status": status, "message": message}})
+        click.echo(format_json({"error": {"status": status, "message": message}}))
     return status
 
 

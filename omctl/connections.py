@@ -1,9 +1,10 @@
 """Open what commands work with: the database, the dead letters, the platform."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -14,41 +15,37 @@ from messaging.errors import ConfigurationError, OpenMessagingError, RetryLaterE
 from workers.db.engine import PATIENT_SESSION, DatabaseClock, make_engine, transact
 from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
 
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _FAULTS: Final = (
-    # What the code or the text of the driver's error contains; what it means; what to do about it.
+    # What the driver's error has in its code or text; what it means, and what to do about it.
     (
-        ("42P01", "42703", "no such table", "no such column"),
-        "does not have the tables of this version",
-        "run `omctl migrate`",
+        "42p01|42703|no such table|no such column",
+        "does not have the tables of this version: run `omctl migrate`",
     ),
     (
-        ("25006", "readonly database", "read-only"),
-        "is read-only",
-        "connect to the primary server, or make the file writable for this user",
+        "25006|readonly database|read-only",
+        "is read-only: connect to the primary server, or make the file writable for this user",
     ),
     (
-        ("42501", "permission denied"),
-        "does not permit this to its user",
-        "run the command with the service's settings, or grant the user the right",
+        "42501|permission denied",
+        "does not permit this to its user: run the command with the service's settings, or grant it",
     ),
     (
-        ("authentication failed", "28P01", "28000", "no password supplied"),
-        "refuses the user or the password",
-        "correct them in OM_DATABASE_URL",
+        "authentication failed|28p01|28000|no password supplied",
+        "refuses the user or the password: correct them in OM_DATABASE_URL",
     ),
-    (('" does not exist', "3D000"), "does not exist on its server", "correct the name, or create it"),
-    (("55P03", "database is locked"), "is locked by another process", "run the command again later"),
+    ('" does not exist|3d000', "does not exist on its server: correct the name, or create it"),
+    ("55p03|database is locked", "is locked by another process: run the command again later"),
     (
-        ("unable to open",),
-        "cannot be opened",
-        "check that its directory exists and that this user may write there",
+        "unable to open",
+        "cannot be opened: check that its directory exists and that this user may write there",
     ),
-    (("not a database",), "is not an SQLite database", "correct the path in OM_DATABASE_URL"),
-    (("timeout",), "does not answer in time", "check whether it hangs, and restart it"),
+    ("not a database", "is not an SQLite database: correct the path in OM_DATABASE_URL"),
+    ("timeout", "does not answer in time: check whether it hangs, and restart it"),
+    ("", "does not answer: check that it runs, and the host and port in OM_DATABASE_URL"),
 )
-_AWAY: Final = ("does not answer", "check that it runs, and the host and port in OM_DATABASE_URL")
 
 
 class DatabaseUnavailableError(OpenMessagingError):
@@ -85,10 +82,14 @@ def open_database(session: Mapping[str, str] = PATIENT_SESSION) -> Iterator[Engi
         engine.dispose()
 
 
-def in_database(work: Callable[[Connection], Result], session: Mapping[str, str] = PATIENT_SESSION) -> Result:
+def in_database(
+    work: Callable[Concatenate[Connection, Arguments], Result],
+    *arguments: Arguments.args,
+    **options: Arguments.kwargs,
+) -> Result:
     """Return the result of one transaction in the database of OM_DATABASE_URL."""
-    with open_database(session) as engine:
-        return transact(engine, work)
+    with open_database() as engine:
+        return transact(engine, work, *arguments, **options)
 
 
 @contextmanager
@@ -108,11 +109,8 @@ def _explain(error: BaseException) -> str:
     driver_error = getattr(error, "orig", error)
     code = getattr(driver_error, "sqlstate", None) or ""
     text = f"{code} {type(driver_error).__name__} {driver_error}".lower()
-    faults = (
-        (meaning, advice) for marks, meaning, advice in _FAULTS if any(mark.lower() in text for mark in marks)
-    )
-    meaning, advice = next(faults, _AWAY)
-    return f"the database of OM_DATABASE_URL {meaning}: {advice}"
+    meaning = next(meaning for marks, meaning in _FAULTS if re.search(marks, text))
+    return f"the database of OM_DATABASE_URL {meaning}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +127,7 @@ class DeadLetterSession:
 def open_dead_letters() -> Iterator[DeadLetterSession]:
     """Yield the dead letters of OM_AMQP_URL; no other omctl can open them meanwhile."""
     urls = Environment().strings("OM_AMQP_URL")
-    with (
-        open_database() as engine,
-        lock_dead_letters(urls, client_name="omctl dead-letters") as queue,
-    ):
+    with open_database() as engine, lock_dead_letters(urls, client_name="omctl dead-letters") as queue:
         yield DeadLetterSession(queue, queue.publisher, engine, DatabaseClock(engine))
 
 

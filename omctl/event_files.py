@@ -15,10 +15,7 @@ def read_bodies(file: BinaryIO) -> Iterator[bytes]:
     """Yield the bodies of *file* in order.
 
     A file with one body a line is read line by line, and a line that is not JSON is yielded as it is. Arrays,
-    and documents of several lines, are read whole.
-
-    Raises:
-        click.UsageError: An array or a document of several lines is incomplete; no body of it was yielded.
+    and documents of several lines, are read whole; an incomplete one is a UsageError before any body of it.
     """
     first = file.readline()
     while first and not first.strip():

@@ -1,40 +1,47 @@
-"""omctl install and uninstall: bring the service up on this host, or up to date, and take it away again."""
+"""omctl install and uninstall: bring the service up on this host, or up to date, and take it away again.
 
+An installation ends with an event through the whole service. An upgrade is the same installation again.
+"""
+
+import json
 import os
+import secrets
+import time
+import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import click
+import requests
+import sqlalchemy as sa
+from urllib3.exceptions import InsecureRequestWarning
 
-from messaging.environment import SETTINGS_FILE
-from omctl.console import print_json, print_table
-from omctl.installing.gateway import firewall_rules
-from omctl.installing.installation import plan_installation
-from omctl.installing.options import BOTH, ENVIRONMENT, Role, resolve_options
+from messaging.environment import SETTINGS_FILE, Environment
+from omctl.installing import credentials, gateway
+from omctl.installing import options as saved
+from omctl.installing.broker import LISTENERS, server_steps, users_step
+from omctl.installing.cluster import cluster_steps
+from omctl.installing.credentials import read_stripped
+from omctl.installing.database import READER, database_steps, has_reader, is_ours
+from omctl.installing.options import BOTH, ENVIRONMENT, Options, Role
 from omctl.installing.removal import plan_removal, purge_steps
-from omctl.installing.steps import InstallationError, Step, run_steps
-from omctl.options import change_options
+from omctl.installing.steps import InstallationError, Step, always, run, run_steps
+from omctl.installing.units import account_step, configuration_steps, start_steps, unit_steps
+from omctl.interface import Command, change_options, is_json, print_table, show_json
+from omctl.signatures import SIGNATURE_HEADER
+from webhook_api.application import WEBHOOK_PATH
+from webhook_api.settings import parse_headers
+from webhook_api.signature import sign
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl install --dry-run
-  omctl install --server-name hooks.example.com --certificate /etc/ssl/hooks.pem /etc/ssl/hooks.key
-  omctl install --cluster om-1,om-2,om-3
-  OM_AMQP_URL=amqps://… OM_MANAGEMENT_URL=https://… omctl install --role edge
-  OM_AMQP_URL=amqps://… OM_DATABASE_URL=postgresql+psycopg://… omctl install --role worker --workers 4
-  omctl install --workers 0 --bind 127.0.0.1:8081
-"""
-REMOVAL_EXAMPLES: Final = """\b
-Examples:
-  omctl uninstall --dry-run
-  omctl uninstall --purge --yes
-"""
+FIRST_EVENT_SECONDS: Final = 30.0
+_FIND_EVENT: Final = sa.text("SELECT count(*) FROM processed_events WHERE conversation_id = :conversation")
+
 pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @click.option(
     "--role", "roles", type=click.Choice([*(role.value for role in Role), BOTH]), multiple=True,
     help="What this host does. Default: both, with RabbitMQ and PostgreSQL beside it.",
@@ -64,12 +71,7 @@ pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
 )  # fmt: skip
 @change_options
 def install(
-    *,
-    roles: tuple[str, ...],
-    certificate: tuple[Path, Path] | None,
-    dry_run: bool,
-    as_json: bool,
-    **given: Any,
+    *, roles: tuple[str, ...], certificate: tuple[Path, Path] | None, dry_run: bool, **given: Any
 ) -> None:
     """Install or upgrade the service on this Debian host, as root.
 
@@ -80,57 +82,165 @@ def install(
     virtual environment of this omctl.
 
     An option that is not given keeps its last value. To reset it, give its default: --role both, --workers 0.
+
+    Examples:
+      omctl install --dry-run
+      omctl install --server-name hooks.example.com --certificate /etc/ssl/hooks.pem /etc/ssl/hooks.key
+      omctl install --cluster om-1,om-2,om-3
+      OM_AMQP_URL=amqps://… OM_MANAGEMENT_URL=https://… omctl install --role edge
+      OM_AMQP_URL=amqps://… OM_DATABASE_URL=postgresql+psycopg://… omctl install --role worker --workers 4
+      omctl install --workers 0 --bind 127.0.0.1:8081
     """
     given["role"] = (roles[0] if len(set(roles)) == 1 else BOTH) if roles else None
-    options = resolve_options(
+    options = saved.resolve_options(
         {name.replace("_", "-"): value for name, value in given.items() if value is not None}, certificate
     )
     if options.cluster and not (options.is_edge and options.is_worker):
         raise click.UsageError("A host of the cluster has both roles: give --role both, or --cluster ''.")
-    _check_root(dry_run=dry_run)
     if ENVIRONMENT.exists():
         # An upgrade uses the units' settings, which its own shell does not have.
         os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
-    _go(plan_installation(options), dry_run=dry_run, as_json=as_json)
-    if given["firewall"] and dry_run and not as_json:
-        click.echo(firewall_rules(options), nl=False)
+    _go(plan_installation(options), dry_run=dry_run)
+    if given["firewall"] and dry_run and not is_json():
+        click.echo(gateway.firewall_rules(options), nl=False)
 
 
-@click.command(epilog=REMOVAL_EXAMPLES)
+@click.command(cls=Command)
 @click.option(
     "--purge", is_flag=True,
     help="Also delete settings, secrets and journal, and on the last host database and queues.",
 )  # fmt: skip
 @click.option("--yes", is_flag=True, help="With --purge: do not ask for confirmation.")
 @change_options
-def uninstall(*, purge: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
+def uninstall(*, purge: bool, yes: bool, dry_run: bool) -> None:
     """Remove the service from this host; its data stays unless --purge is given.
 
     On a host of a cluster, --purge leaves the cluster and does not touch what the hosts share: queues, users
     and database are deleted with the last host. Debian's packages and the virtual environment of this omctl
     under /opt stay.
+
+    Examples:
+      omctl uninstall --dry-run
+      omctl uninstall --purge --yes
     """
-    _check_root(dry_run=dry_run)
-    if purge and not dry_run and not yes:
+    if purge and not (dry_run or yes or os.geteuid()):
         for title, state in run_steps(purge_steps(), dry_run=True):
             click.echo(f"{state}: {title}", err=True)
         click.confirm("This cannot be undone. Continue?", abort=True, err=True)
-    _go(plan_removal(purge=purge), dry_run=dry_run, as_json=as_json)
+    _go(plan_removal(purge=purge), dry_run=dry_run)
 
 
-def _check_root(*, dry_run: bool) -> None:
+def _go(steps: Iterable[Step], *, dry_run: bool) -> None:
+    """Carry the steps out as root, reporting each on standard error as it is done."""
     if os.geteuid() and not dry_run:
         raise InstallationError("this needs root: sudo omctl …")
-
-
-def _go(steps: Iterable[Step], *, dry_run: bool, as_json: bool) -> None:
-    """Carry the steps out, reporting each on standard error as it is done."""
     rows = []
     for title, state in run_steps(steps, dry_run=dry_run):
         click.echo(f"{state}: {title}", err=True)
-        rows.append((title, state))
-    if as_json:
-        print_json({"steps": [{"step": title, "state": state} for title, state in rows]})
-    else:
-        counts = Counter(state for _, state in rows)
-        print_table(("state", "steps"), [(state, str(number)) for state, number in counts.items()])
+        rows.append({"step": title, "state": state})
+    if not show_json({"steps": rows}):
+        counts = Counter(row["state"] for row in rows)
+        print_table(("state", "steps"), counts.items())
+
+
+def plan_installation(options: Options) -> Iterator[Step]:
+    """Return the steps."""
+    yield from saved.saved_option_steps(options)
+    yield account_step()
+    yield from credentials.given_steps()
+    yield from _server_steps(options)
+    # Options that fail before this point, for want of an address or a host's name, are not saved.
+    yield saved.save_options_step(options)
+    yield from credentials.missing_steps()
+    yield from configuration_steps(options)
+    if options.is_worker:
+        reader = ("--read-only-role", READER) if has_reader() else ()
+        yield _omctl_step("update the tables", options, "migrate", *reader)
+        yield _omctl_step("declare exchanges and queues", options, "setup")
+    yield from unit_steps(options)
+    yield from start_steps(options)
+    if options.is_edge:
+        yield from gateway.gateway_steps(options)
+        yield from gateway.firewall_steps(options)
+    if options.is_edge and options.is_worker:
+        yield always("send an event through TLS and find it in SQL", lambda: _try_event(options))
+
+
+def _server_steps(options: Options) -> Iterator[Step]:
+    """Return the steps for broker and database, unless the environment names them."""
+    if options.cluster:
+        yield from cluster_steps(options)
+        return
+    is_lone = options.is_edge and options.is_worker
+    if (is_lone and LISTENERS.exists()) or not credentials.is_server_named("OM_AMQP_URL"):
+        if not is_lone:
+            raise _missing("OM_AMQP_URL", "the broker, and OM_MANAGEMENT_URL its management API")
+        yield from server_steps(options)
+        yield users_step(options)
+    has_own_database = is_lone and is_ours(options)
+    if options.is_worker and (has_own_database or not credentials.is_server_named("OM_DATABASE_URL")):
+        if not is_lone:
+            raise _missing("OM_DATABASE_URL", "the database")
+        yield from database_steps(options)
+
+
+def _missing(name: str, server: str) -> InstallationError:
+    return InstallationError(f"{name} must name {server}: edges and workers on several hosts share it")
+
+
+def _omctl_step(title: str, options: Options, *command: str) -> Step:
+    program = [f"{options.prefix}/bin/omctl", *command]
+    return always(title, lambda: run(program, environment=credentials.owner_environment()))
+
+
+def _try_event(options: Options) -> None:
+    """Send an event through TLS and wait for its row."""
+    conversation = f"omctl-install-{secrets.token_hex(8)}"
+    _send(render_event(conversation), options)
+    engine = sa.create_engine(read_stripped(credentials.OWNER_DATABASE))
+    deadline = time.monotonic() + FIRST_EVENT_SECONDS
+    while time.monotonic() < deadline:
+        with engine.connect() as connection:
+            if connection.execute(_FIND_EVENT, {"conversation": conversation}).scalar_one():
+                return
+        time.sleep(0.2)
+    raise InstallationError(
+        f"the event was answered 200 but is not in SQL after {FIRST_EVENT_SECONDS:.0f} s: "
+        "see journalctl -u 'om-worker@*'"
+    )
+
+
+def render_event(conversation: str) -> bytes:
+    """Return an event that is recorded and has no effect: it belongs to a call, not to a message."""
+    now_ms = time.time_ns() // 1_000_000
+    detail = {"conversationId": conversation, "eventTime": now_ms, "mediaType": "VOICE"}
+    topic = f"v2.detail.events.conversation.{conversation}.customer.end"
+    return json.dumps({"topicName": topic, "eventBody": detail}).encode()
+
+
+def request_headers(body: bytes) -> dict[str, str]:
+    """Return the headers that the edge requires: the signature and those of OM_REQUIRED_HEADERS."""
+    secret = read_stripped(credentials.WEBHOOK_SECRETS).split(",")[0].encode()
+    text = Environment().string("OM_REQUIRED_HEADERS") or read_stripped(credentials.REQUIRED_HEADERS)
+    required = dict(parse_headers(tuple(part.strip() for part in text.split(",") if part.strip())))
+    return {**required, "Content-Type": "application/json", SIGNATURE_HEADER: sign(body, secret)}
+
+
+def _send(body: bytes, options: Options) -> None:
+    url = f"https://127.0.0.1{WEBHOOK_PATH}"
+    # Only the certificate that the installation made itself contains this address.
+    verify = (
+        str(gateway.CERTIFICATE) if gateway.find_certificate(options)[0] == gateway.CERTIFICATE else False
+    )
+    headers = request_headers(body)
+    try:
+        with warnings.catch_warnings(category=InsecureRequestWarning, action="ignore"):
+            response = requests.post(url, data=body, headers=headers, timeout=10.0, verify=verify)
+    except requests.RequestException as error:
+        raise InstallationError(f"{url} does not answer ({type(error).__name__})") from error
+    if response.status_code == 403:
+        raise InstallationError(
+            f"nginx refuses {url}: check that 127.0.0.1 is on the list of {gateway.ADDRESSES}"
+        )
+    if response.status_code != 200:
+        raise InstallationError(f"{url} answered {response.status_code}: see journalctl -u om-api")

@@ -7,23 +7,20 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import click
 from sqlalchemy import Connection, Engine
 
-from omctl.console import print_json, progress_bar
+from omctl.interface import progress_bar, show_json
+from workers.db import interventions as records
 from workers.db.engine import DatabaseClock, transact
-from workers.db.interventions import (
-    Action,
-    Intervention,
-    begin_intervention,
-    end_intervention,
-    record_progress,
-)
+from workers.db.interventions import Action
+
+Resource = TypeVar("Resource")
 
 TICK_SECONDS: Final = 0.2
 """How soon a cancellation is noticed while waiting."""
@@ -37,7 +34,6 @@ class Terms:
     again: bool = False
     yes: bool = True
     dry_run: bool
-    as_json: bool
 
     @classmethod
     def take(cls, options: dict[str, Any]) -> Self:
@@ -49,58 +45,96 @@ class Terms:
         if not (self.reason or self.dry_run):
             raise click.UsageError("--reason is required; it is recorded with your user name.")
 
-    def confirm(self, what: str) -> None:
-        """Ask the operator to agree to *what*, unless --yes was given."""
-        if not self.yes:
-            click.confirm(f"{what}; go on?", abort=True, err=True)
-
 
 @dataclass(slots=True)
 class Run:
-    """The progress of one intervention; without an id, only a preview. Until it ends, it counts as cancelled.
+    """One intervention and its progress. Until it ends, it counts as cancelled.
 
     Args:
+        action: As it is recorded.
         chosen: The number of items selected.
+        selection: What was selected, as JSON without content.
+        intervention_id: Empty until it is recorded.
         copies: Further messages of items that are done, which were removed.
         last_id: The id of the last item done, if they are taken in the order of their ids.
     """
 
-    intervention_id: str
+    action: Action
     chosen: int
+    selection: str = ""
+    intervention_id: str = ""
     done: int = 0
     copies: int = 0
     last_id: int | None = None
     is_cancelled: bool = True
 
+    def begin(self, engine: Engine, terms: Terms) -> None:
+        """Record that an operator begins it, unless it was begun before."""
+        if self.intervention_id:
+            return
+        self.intervention_id = secrets.token_hex(8)
+        record = records.Intervention(
+            self.intervention_id,
+            self.action,
+            os_user(),
+            terms.reason,
+            self.selection,
+            terms.again,
+            self.chosen,
+        )
+        now_us = DatabaseClock(engine).now_us()
+        transact(engine, records.begin_intervention, record, now_us)
 
-def begin(engine: Engine, terms: Terms, action: Action, selection: str, chosen: int) -> Run:
-    """Record that an operator begins an intervention."""
-    run = Run(secrets.token_hex(8), chosen)
-    record = Intervention(
-        run.intervention_id, action, os_user(), terms.reason, selection, terms.again, chosen
-    )
-    now_us = DatabaseClock(engine).now_us()
-    transact(engine, lambda connection: begin_intervention(connection, record, now_us))
-    return run
+
+def carry_out(
+    engine: Engine,
+    terms: Terms,
+    run: Run,
+    work: Callable[[Resource, Event], Iterable[int]],
+    resource: AbstractContextManager[Resource],
+    *,
+    question: str,
+    verb: str,
+    asking: AbstractContextManager[object] | None = None,
+    hint: Callable[[], str] = str,
+    **context: Any,
+) -> None:
+    """Ask, record, execute and report what was previewed; a dry run only reports.
+
+    It is recorded once *resource* is entered; *work* is called with that and a cancellation, and does one
+    batch at each step. *asking* is entered while the operator is asked. *hint* returns how to continue.
+    """
+    if terms.dry_run or not run.chosen:
+        run.intervention_id = ""
+    else:
+        if not terms.yes:
+            with asking or nullcontext():
+                click.confirm(f"{question}; go on?", abort=True, err=True)
+        with cancellable() as cancelled, resource as entered:
+            run.begin(engine, terms)
+            try:
+                execute(engine, run, work(entered, cancelled), cancelled)
+            finally:
+                # An operator needs it after a failure of broker or database as much as after Ctrl-C.
+                if run.is_cancelled and (text := hint()):
+                    click.echo(text, err=True)
+    report(run, verb, **context)
 
 
 def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) -> None:
     """Do all batches, until cancelled; record how far it came after each, also if one fails.
 
-    Args:
-        engine: Where the intervention is recorded.
-        run: Updated after each batch.
-        batches: Does one batch at each step; yields the number of items done, each durable.
-        cancelled: Checked between two batches; a batch may check it between two items.
+    Each step does one batch and yields the number of items done, each durable. A batch may check *cancelled*
+    between two items.
     """
     clock = DatabaseClock(engine)
 
     def record(connection: Connection) -> None:
-        record_progress(connection, run.intervention_id, run.done, run.last_id)
+        records.record_progress(connection, run.intervention_id, run.done, run.last_id)
 
     def end(connection: Connection) -> None:
         record(connection)
-        end_intervention(
+        records.end_intervention(
             connection, run.intervention_id, run.done, is_cancelled=run.is_cancelled, now_us=clock.now_us()
         )
 
@@ -118,16 +152,16 @@ def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) 
             transact(engine, end)
 
 
-def report(terms: Terms, run: Run, verb: str, **context: Any) -> None:
+def report(run: Run, verb: str, **context: Any) -> None:
     """Print what was done, or what would be; exit with 1 if it was cancelled."""
     is_cancelled = bool(run.intervention_id) and run.is_cancelled
-    if terms.as_json:
-        counts = {"chosen": run.chosen, "done": run.done, "copies": run.copies, "cancelled": is_cancelled}
-        print_json({**context, **counts, "intervention": run.intervention_id or None})
-    elif run.intervention_id:
-        click.echo(f"{run.done} of {run.chosen} {verb}; recorded as intervention {run.intervention_id}.")
-    else:
-        click.echo(f"{run.chosen} would be {verb}." if run.chosen else "Nothing to do: none is selected.")
+    counts = {"chosen": run.chosen, "done": run.done, "copies": run.copies, "cancelled": is_cancelled}
+    if not show_json({**context, **counts, "intervention": run.intervention_id or None}):
+        if run.intervention_id:
+            text = f"{run.done} of {run.chosen} {verb}; recorded as intervention {run.intervention_id}."
+        else:
+            text = f"{run.chosen} would be {verb}." if run.chosen else "Nothing to do: none is selected."
+        click.echo(text)
     if is_cancelled:
         raise SystemExit(1)
 
@@ -153,13 +187,7 @@ def cancellable(
 
 
 class RateLimiter:
-    """Waits before each item until its turn; lost time is not made up for by a burst.
-
-    Args:
-        rate: Items per second; 0 for no limit.
-        idle: Called with the seconds to wait.
-        cancelled: Ends the wait.
-    """
+    """Waits before each item until its turn; lost time is not made up for by a burst. Rate 0: no limit."""
 
     def __init__(self, rate: float, idle: Callable[[float], None], cancelled: Event) -> None:
         self._interval = 1.0 / rate if rate else 0.0

@@ -1,14 +1,13 @@
 """Sign bodies, and find out why a signature is not valid by trying the mistakes that people make."""
 
 import base64
-import binascii
 import hmac
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
@@ -23,17 +22,11 @@ PREFIX: Final = signature.PREFIX.decode()
 
 RESERIALISED: Final = "the body was parsed and written again: verify the bytes as they arrived"
 TEXT_TOOL: Final = "an editor, a shell or a text mode changed the bytes: save and send them in binary"
-UNEXPLAINED: Final = "no configured secret, and no known change of the body, explains it"
 KEY: Final = "the key is the text of the secret token itself, in UTF-8, as both sides typed it"
 
 
-def newest_secret(environment: Environment) -> bytes:
-    """Return the secret that a sender signs with: the first of OM_WEBHOOK_SECRETS, which must be set."""
-    return live_secrets(environment)[0]
-
-
 def live_secrets(environment: Environment) -> tuple[bytes, ...]:
-    """Return all of OM_WEBHOOK_SECRETS, newest first; at least one must be set."""
+    """Return all of OM_WEBHOOK_SECRETS, at least one; a sender signs with the first, the newest."""
     secrets = environment.strings("OM_WEBHOOK_SECRETS")
     if not secrets:
         raise ConfigurationError("OM_WEBHOOK_SECRETS is not set: use the secrets of the edge, newest first")
@@ -63,8 +56,7 @@ class Diagnosis:
     remedies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Variant:
+class _Variant(NamedTuple):
     """A possible body, key or digest; the first of each list has no mistake."""
 
     value: bytes
@@ -83,8 +75,8 @@ def diagnose(body: bytes, header: str, secrets: Sequence[bytes]) -> Diagnosis:
                 wrong = [variant for variant in variants if variant.finding]
                 findings = tuple(variant.finding for variant in wrong)
                 return Diagnosis(not wrong, number, findings, tuple(variant.remedy for variant in wrong))
-    shape = _describe_header(header)
-    return Diagnosis(is_genuine=False, secret=None, findings=(shape,), remedies=(_advise(header, shape),))
+    finding, remedy = _explain_header(header, [digest.value for digest in digests])
+    return Diagnosis(is_genuine=False, secret=None, findings=(finding,), remedies=(remedy,))
 
 
 def _digests(header: str) -> Iterator[_Variant]:
@@ -96,47 +88,31 @@ def _digests(header: str) -> Iterator[_Variant]:
         findings.append("the header has spaces or quotes around it")
     if not bare.startswith(PREFIX):
         findings.append(f"the prefix {PREFIX} is missing")
-    for decode, finding in _DECODERS:
-        digest = decode(encoded)
+    padded = encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4)
+    inner = _decode(encoded)
+    for digest, finding in (
+        (inner, ""),
+        (_decode(encoded, bytes.fromhex), "the digest is written in hex instead of base64"),
+        (_decode(padded), "the base64 has lost its padding (=)"),
+        (
+            _decode(padded.replace("-", "+").replace("_", "/")),
+            "the base64 is of the URL-safe alphabet (- and _ instead of + and /)",
+        ),
+        (
+            inner and _decode(inner.decode("ascii", "replace"), bytes.fromhex),
+            "the digest was written in hex, and that in base64",
+        ),
+    ):
         if digest is not None:
             wrong = "; ".join([*findings, finding] if finding else findings)
             yield _Variant(digest, wrong, f"the sender must write {PREFIX} and then base64" if wrong else "")
 
 
-def _decode_base64(encoded: str) -> bytes | None:
+def _decode(text: str, decode: Callable[[str], bytes] | None = None) -> bytes | None:
     try:
-        return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _restore_padding(encoded: str) -> bytes | None:
-    return _decode_base64(encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4))
-
-
-def _decode_url_safe(encoded: str) -> bytes | None:
-    return _restore_padding(encoded.replace("-", "+").replace("_", "/"))
-
-
-def _decode_hex(encoded: str) -> bytes | None:
-    try:
-        return bytes.fromhex(encoded)
+        return decode(text) if decode else base64.b64decode(text, validate=True)
     except ValueError:
         return None
-
-
-def _decode_base64_of_hex(encoded: str) -> bytes | None:
-    decoded = _decode_base64(encoded)
-    return _decode_hex(decoded.decode("ascii", "replace")) if decoded is not None else None
-
-
-_DECODERS: Final[tuple[tuple[Callable[[str], bytes | None], str], ...]] = (
-    (_decode_base64, ""),
-    (_decode_hex, "the digest is written in hex instead of base64"),
-    (_restore_padding, "the base64 has lost its padding (=)"),
-    (_decode_url_safe, "the base64 is of the URL-safe alphabet (- and _ instead of + and /)"),
-    (_decode_base64_of_hex, "the digest was written in hex, and that in base64"),
-)
 
 
 def _bodies(body: bytes) -> Iterator[_Variant]:
@@ -153,61 +129,56 @@ def _bodies(body: bytes) -> Iterator[_Variant]:
     ):
         if other != body:
             yield _Variant(other, finding, TEXT_TOOL)
-    for other in _reserialise(body):
-        if other != body:
-            yield _Variant(other, "the signature is of the same JSON written in another way", RESERIALISED)
-
-
-def _reserialise(body: bytes) -> Iterator[bytes]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return
-    for separators, is_ascii, indent, is_sorted in product(
-        ((",", ":"), (", ", ": ")), (False, True), (None, 2, 4), (False, True)
+    for comma, is_ascii, indent, is_sorted in product(
+        (",", ", "), (False, True), (None, 2, 4), (False, True)
     ):
+        separators = comma, comma.replace(",", ":")
         text = json.dumps(
             value, separators=separators, ensure_ascii=is_ascii, indent=indent, sort_keys=is_sorted
         )
-        yield text.encode("utf-8", "surrogatepass")
+        if (other := text.encode("utf-8", "surrogatepass")) != body:
+            yield _Variant(other, "the signature is of the same JSON written in another way", RESERIALISED)
 
 
 def _keys(secret: bytes) -> Iterator[_Variant]:
     """Yield the keys that a sender may have derived from a secret."""
     yield _Variant(secret)
+    text = secret.decode("utf-8", "replace")
     for other, finding in (
         (secret + b"\n", "the sender's secret has a newline at its end"),
         (secret.strip(), "our secret has white space around it that the sender's does not have"),
         (secret.strip(b"\"'"), "our secret has quotes around it that the sender's does not have"),
         (b'"%b"' % secret, "the sender's secret has quotes around it"),
-        (_decode_base64(secret.decode("utf-8", "replace")), "the sender decoded the secret from base64"),
-        (_decode_hex(secret.decode("utf-8", "replace")), "the sender decoded the secret from hex"),
+        (_decode(text), "the sender decoded the secret from base64"),
+        (_decode(text, bytes.fromhex), "the sender decoded the secret from hex"),
         (base64.b64encode(secret), "the sender encoded the secret in base64"),
     ):
         if other and other != secret:
             yield _Variant(other, finding, KEY)
 
 
-def _describe_header(header: str) -> str:
-    """Return what is wrong with a header that no known mistake explains."""
+def _explain_header(header: str, digests: Sequence[bytes]) -> tuple[str, str]:
+    """Return what is wrong with a header that no known mistake explains, and the remedy."""
+    remedy = f"the sender must write {PREFIX} and then the base64 of the HMAC-SHA256 of the body"
     if not header.strip():
-        return "there is no signature"
-    if header.lower().startswith("sha1="):
-        return "the signature is of SHA-1"
-    digests = [variant.value for variant in _digests(header)]
-    if not digests:
-        return "the header is neither base64 nor hex"
-    if all(len(digest) != signature.DIGEST_BYTES for digest in digests):
-        return "the digest does not have the 32 bytes of SHA-256: it was cut, or another algorithm made it"
-    return UNEXPLAINED
-
-
-def _advise(header: str, shape: str) -> str:
-    if not header.strip():
-        return "configure the secret token at the sender, and let the proxy pass X-Hub-Signature-256 through"
-    if shape == UNEXPLAINED:
-        return (
+        finding = "there is no signature"
+        remedy = (
+            "configure the secret token at the sender, and let the proxy pass X-Hub-Signature-256 through"
+        )
+    elif header.lower().startswith("sha1="):
+        finding = "the signature is of SHA-1"
+    elif not digests:
+        finding = "the header is neither base64 nor hex"
+    elif all(len(digest) != signature.DIGEST_BYTES for digest in digests):
+        finding = "the digest does not have the 32 bytes of SHA-256: it was cut, or another algorithm made it"
+    else:
+        finding = "no configured secret, and no known change of the body, explains it"
+        remedy = (
             "compare the secret token of the integration with OM_WEBHOOK_SECRETS, and use the body as it "
             "arrived at the edge: something on the way may have changed it"
         )
-    return f"the sender must write {PREFIX} and then the base64 of the HMAC-SHA256 of the body"
+    return finding, remedy

@@ -22,7 +22,7 @@ from deploy.local.service import PLATFORM_PORT, LocalService, run_quietly, usual
 from messaging import topology
 from messaging.environment import Environment
 from messaging.management import QueueDepths
-from omctl.signatures import newest_secret
+from omctl.signatures import live_secrets
 from simulator.demonstration import (
     WITHHELD,
     Accounts,
@@ -94,7 +94,7 @@ class Demonstration:
         url = self._service.webhook_url
         click.echo(f"Sending {EVENTS} events to {url}, except {WITHHELD} that are withheld on purpose")
         policy = RetryPolicy(delay=1.0)
-        secret = newest_secret(Environment())
+        secret = live_secrets(Environment())[0]
         endpoint = WebhookEndpoint(
             url, secret=secret, timeout=policy.timeout, connections=CONNECTIONS, headers={}
         )

@@ -28,7 +28,7 @@ from deploy.local.service import (
 )
 from messaging.environment import Environment
 from omctl.develop.simulate import register_edge
-from omctl.signatures import curl_line, newest_secret
+from omctl.signatures import curl_line, live_secrets
 from simulator.platform import EventStatus, Organisation, serve_platform
 from webhook_api.settings import parse_headers
 from webhook_api.signature import sign
@@ -129,7 +129,7 @@ def event_command(service: LocalService) -> str:
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
     body = json.dumps(event, separators=(",", ":")).encode()
-    signature = sign(body, newest_secret(environment)) if environment.strings("OM_WEBHOOK_SECRETS") else ""
+    signature = sign(body, live_secrets(environment)[0]) if environment.strings("OM_WEBHOOK_SECRETS") else ""
     headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
     return curl_line(service.webhook_url, signature, body, None, headers)
 

@@ -13,10 +13,9 @@ import click
 from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
 from omctl.connections import open_platform
-from omctl.console import print_json
 from omctl.installing.gateway import format_nginx
-from omctl.installing.steps import replace
-from omctl.options import change_options
+from omctl.installing.steps import read, replace
+from omctl.interface import Command, change_options, show_json
 from workers.genesys import find_region
 
 Network = IPv4Network | IPv6Network
@@ -33,13 +32,6 @@ Source: IpAddressRange of the official Python SDK, release 269.
 MIN_PREFIX: Final = {4: 8, 6: 16}
 """A shorter prefix would let in a good part of the internet: a mistake, not a range."""
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl ipranges --format nginx
-  omctl ipranges --format nginx --output /etc/nginx/open-messaging-addresses.conf
-  omctl ipranges --format nftables --output /etc/nftables.d/open-messaging.nft
-"""
-
 
 class UnusableRangesError(OpenMessagingError):
     """Nothing was written, and the existing list stays; look at the platform's answer."""
@@ -48,35 +40,32 @@ class UnusableRangesError(OpenMessagingError):
 def select(answer: dict[str, Any], region: str) -> list[Network]:
     """Return the networks of the platform's answer that concern us, with adjacent ones joined.
 
-    Args:
-        answer: The answer of `GET /api/v2/ipranges`.
-        region: Such as eu-central-1; empty for every region.
+    The region is such as eu-central-1; empty for every region.
     """
     ours = [
         entity
         for entity in answer.get("entities") or []
         if entity.get("service") == SERVICE and entity.get("direction") in DIRECTIONS
     ]
-    networks = {
-        _parse(str(entity.get("cidr"))) for entity in ours if not region or entity.get("region") == region
-    }
-    if not networks:
+    cidrs = [str(entity.get("cidr")) for entity in ours if region in {"", entity.get("region")}]
+    if not cidrs:
         listed = ", ".join(sorted({str(entity.get("region")) for entity in ours})) or "none"
         raise UnusableRangesError(
             f"the platform lists no outbound range of {SERVICE} for {region or 'any region'}; regions "
             f"with one: {listed}. Give the organisation's region by --region, or in OM_GENESYS_REGION"
         )
-    four = [network for network in networks if isinstance(network, IPv4Network)]
-    six = [network for network in networks if isinstance(network, IPv6Network)]
+    networks = {*map(_parse, cidrs)}
+    four = (network for network in networks if isinstance(network, IPv4Network))
+    six = (network for network in networks if isinstance(network, IPv6Network))
     return [*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six)]
 
 
 def read_plain(text: str) -> list[Network]:
     """Return the networks of a list in the format plain."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    if not lines:
+    networks = [_parse(line) for line in text.splitlines() if line and not line.startswith("#")]
+    if not networks:
         raise UnusableRangesError("the list is empty")
-    return [_parse(line) for line in lines]
+    return networks
 
 
 def _parse(cidr: str) -> Network:
@@ -112,7 +101,7 @@ def format_plain(networks: Iterable[Network], heading: str) -> str:
 FORMATS: Final = {"nginx": format_nginx, "nftables": format_nftables, "plain": format_plain}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @click.option(
     "--format", "form", type=click.Choice(list(FORMATS)), default="plain", show_default=True,
     help="nginx: $om_from_platform for a log or a rule; nftables: sets platform4 and platform6.",
@@ -130,47 +119,42 @@ FORMATS: Final = {"nginx": format_nginx, "nftables": format_nftables, "plain": f
 )
 @change_options
 def ipranges(
-    form: str, region: str | None, source: Path | None, output: Path | None, *, dry_run: bool, as_json: bool
+    form: str, region: str | None, source: Path | None, output: Path | None, *, dry_run: bool
 ) -> None:
     """Fetch the addresses that the platform posts from, and write them as an allow-list.
 
     If the platform does not answer, or its list cannot be right (none for the region, a network as wide as a
     continent), the file stays as it was and the exit status is 1. A file that is up to date gets a new time
     of change. On an installed host om-ipranges.timer does this daily.
+
+    Examples:
+      omctl ipranges --format nginx
+      omctl ipranges --format nginx --output /etc/nginx/open-messaging-addresses.conf
+      omctl ipranges --format nftables --output /etc/nftables.d/open-messaging.nft
     """
+    environment = Environment()
     if source is None:
-        networks, heading = _fetch(region)
+        region = environment.string("OM_GENESYS_REGION") if region is None else region
+        region = "" if region == EVERY_REGION else find_region(region)
+        with open_platform(environment) as client:
+            networks = select(client.get(PATH), region)
+        origin, suffix = f", {region or 'all regions'}", f", {datetime.now(UTC):%Y-%m-%d}"
     else:
-        networks = read_plain(_read(source))
-        heading = f"Genesys Cloud, {SERVICE}: {len(networks)} networks from {source}"
-    text = FORMATS[form](networks, heading)
-    is_changed = output is not None and _drop_heading(text) != _drop_heading(_read(output))
+        networks = read_plain(source.read_text(encoding="utf-8", errors="replace"))
+        origin, suffix = "", f" from {source}"
+    text = FORMATS[form](networks, f"Genesys Cloud, {SERVICE}{origin}: {len(networks)} networks{suffix}")
+    is_changed = output is not None and _drop_heading(text) != _drop_heading(read(output) or "")
     if output is not None and not dry_run:
         if is_changed:
             replace(output, text, mode=0o644)
         os.utime(output)
-    if as_json:
-        print_json({"networks": networks, "changed": is_changed, "done": is_changed and not dry_run})
-    elif output is None:
+    if show_json({"networks": networks, "changed": is_changed, "done": is_changed and not dry_run}):
+        return
+    if output is None:
         click.echo(text, nl=False)
     else:
         state = ("would be replaced" if dry_run else "replaced") if is_changed else "is up to date"
         click.echo(f"{output} {state}: {len(networks)} networks")
-
-
-def _fetch(region: str | None) -> tuple[list[Network], str]:
-    """Return the networks that the platform lists, and a heading for them."""
-    environment = Environment()
-    region = environment.string("OM_GENESYS_REGION") if region is None else region
-    region = "" if region == EVERY_REGION else find_region(region)
-    with open_platform(environment) as client:
-        networks = select(client.get(PATH), region)
-    where, today = region or "all regions", f"{datetime.now(UTC):%Y-%m-%d}"
-    return networks, f"Genesys Cloud, {SERVICE}, {where}: {len(networks)} networks, {today}"
-
-
-def _read(output: Path) -> str:
-    return output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
 
 
 def _drop_heading(text: str) -> str:

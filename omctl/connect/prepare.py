@@ -8,16 +8,16 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
-from messaging.admin import BrokerObject, ObjectState, broker_session, inspect, set_up
+from messaging.admin import ObjectState, broker_session, inspect, set_up
 from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
 from omctl.connections import database_url, friendly_errors
-from omctl.console import print_json, print_table
-from omctl.options import change_options, yes_option
+from omctl.interface import Command, change_options, print_table, show_json, yes_option
 from workers.db.migrations import schema
 from workers.db.migrations.reading import grant_reading
 
 ADVICE: Final = {
+    **dict.fromkeys(ObjectState, ""),
     ObjectState.DIFFERS: (
         "It exists with other arguments, which no declaration can change. Drain it, delete it (rabbitmqadmin "
         "or the management page) and run omctl setup again."
@@ -28,22 +28,14 @@ ADVICE: Final = {
 BASE: Final = "base"
 HEAD: Final = "head"
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl migrate --dry-run
-  omctl migrate
-  omctl migrate --down base --yes
-  omctl migrate --read-only-role open_messaging_reader
-"""
-
 
 class UnknownRevisionError(OpenMessagingError):
     """Nothing was changed; use a revision that `omctl migrate --dry-run --down base` lists."""
 
 
-@click.command()
+@click.command(cls=Command)
 @change_options
-def setup(*, dry_run: bool, as_json: bool) -> None:
+def setup(*, dry_run: bool) -> None:
     """Declare the exchanges, queues and bindings in the broker of OM_AMQP_URL.
 
     Existing ones with the right arguments are left alone, so the command may run again at any time, also
@@ -51,20 +43,17 @@ def setup(*, dry_run: bool, as_json: bool) -> None:
     """
     with broker_session(Environment().strings("OM_AMQP_URL"), client_name="omctl setup") as connection:
         objects = inspect(connection) if dry_run else set_up(connection)
-    if as_json:
-        print_json({"objects": [asdict(item) for item in objects], "done": not dry_run})
-    else:
-        print_table(("", "name", "state", "what to do"), map(_describe_object, objects))
+    if not show_json({"objects": [asdict(item) for item in objects], "done": not dry_run}):
+        rows = [
+            (item.kind, item.name, item.state.value, f"{item.explanation} {ADVICE[item.state]}".strip())
+            for item in objects
+        ]
+        print_table(("", "name", "state", "what to do"), rows)
     if any(item.state in {ObjectState.DIFFERS, ObjectState.REFUSED} for item in objects):
         raise SystemExit(1)
 
 
-def _describe_object(item: BrokerObject) -> tuple[str, str, str, str]:
-    advice = " ".join(part for part in (item.explanation, ADVICE.get(item.state, "")) if part)
-    return item.kind, item.name, item.state.value, advice
-
-
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @click.option("--down", metavar="REVISION", help="Go down to REVISION; `base` deletes every table.")
 @click.option(
     "--read-only-role", "reader", metavar="NAME",
@@ -72,22 +61,33 @@ def _describe_object(item: BrokerObject) -> tuple[str, str, str, str]:
 )  # fmt: skip
 @yes_option
 @change_options
-def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool) -> None:
     """Bring the tables of OM_DATABASE_URL to the newest revision.
 
     Each revision is one transaction. Tables that a later version has migrated further stay as they are.
     Going down deletes what newer revisions stored, and asks first.
+
+    Examples:
+      omctl migrate --dry-run
+      omctl migrate
+      omctl migrate --down base --yes
+      omctl migrate --read-only-role open_messaging_reader
     """
     url = database_url(Environment())
     with friendly_errors():
         current = schema.current_revision(url)
         steps = _plan(current, down)
+        if steps and down and not (dry_run or yes):
+            question = f"Going down to {down} deletes what newer revisions stored; go on?"
+            click.confirm(question, abort=True, err=True)
         if steps and not dry_run:
-            _apply(url, down, yes=yes)
+            if down:
+                schema.downgrade(url, down)
+            else:
+                schema.upgrade(url)
         readable = grant_reading(url, reader) if reader and not dry_run else []
     direction = "down" if down else "up"
-    if as_json:
-        print_json({"from": current, "direction": direction, "steps": steps, "done": not dry_run})
+    if show_json({"from": current, "direction": direction, "steps": steps, "done": not dry_run}):
         return
     if schema.is_newer(current):
         click.echo(f"The tables are at {current}, newer than this version; nothing was changed.")
@@ -120,13 +120,3 @@ def _list_steps(upper: str, lower: str | None) -> list[dict[str, str]]:
     except (CommandError, RevisionError) as error:
         raise UnknownRevisionError(f"no revisions between {lower or BASE} and {upper}: {error}") from error
     return [{"revision": script.revision, "title": script.doc.partition("\n")[0]} for script in found]
-
-
-def _apply(url: str, down: str | None, *, yes: bool) -> None:
-    if not down:
-        schema.upgrade(url)
-        return
-    if not yes:
-        question = f"Going down to {down} deletes what newer revisions stored; go on?"
-        click.confirm(question, abort=True, err=True)
-    schema.downgrade(url, down)

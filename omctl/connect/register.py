@@ -1,7 +1,6 @@
 """omctl register: find, create and change registrations at the platform, and verify the result."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,20 +11,12 @@ from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
 from omctl.connect.registration import SECRET, Configured, Difference, find_differences, read_configured
 from omctl.connections import open_platform
-from omctl.console import print_json, print_table
-from omctl.options import change_options
+from omctl.interface import Command, change_options, print_table, show_json
 from workers.genesys import GenesysClient, PlatformUnavailableError
 
 PAGE_SIZE: Final = 100
 MAX_CREATION_CHECKS: Final = 30
 """The platform creates an integration asynchronously; one check a second."""
-
-EXAMPLES: Final = """\b
-Examples:
-  omctl register --dry-run
-  omctl register
-  omctl register --check || echo "what is registered is not what is configured"
-"""
 
 
 class RegistrationError(OpenMessagingError):
@@ -41,7 +32,7 @@ class Registered:
 
     @property
     def registration_id(self) -> str | None:
-        """Its id at the platform."""
+        """Its id at the platform, if it is registered."""
         return None if self.content is None else str(self.content["id"])
 
     @property
@@ -72,9 +63,8 @@ class Registrar:
     Every method may raise the errors of GenesysClient, and RegistrationError.
     """
 
-    def __init__(self, client: GenesysClient, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, client: GenesysClient) -> None:
         self._client = client
-        self._sleep = sleep
 
     def find(self, configured: Configured) -> Registered:
         """Find a registration, by its id if one is configured, else by its name, which must be unique."""
@@ -143,7 +133,7 @@ class Registrar:
         for _ in range(MAX_CREATION_CHECKS):
             if content.get("createStatus") != "Initiated":
                 break
-            self._sleep(1.0)
+            time.sleep(1.0)
             content = self._read(configured, registration_id)
         registered = Registered(configured, content)
         if problem := registered.problem():
@@ -163,16 +153,21 @@ def _path(configured: Configured, registration_id: str) -> str:
     return f"{configured.path}/{quote(registration_id, safe='')}"
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @click.option("--check", "is_check", is_flag=True, help="Change nothing; exit 1 if anything differs.")
 @change_options
-def register(*, is_check: bool, dry_run: bool, as_json: bool) -> None:
+def register(*, is_check: bool, dry_run: bool) -> None:
     """Create or change the registrations of OM_REGISTRATION at the platform, then verify them.
 
     Existing registrations are found by name, so it is safe to run this again; a creation whose answer was
     lost is looked for and never repeated. Headers come from OM_REQUIRED_HEADERS. The secret of
     OM_WEBHOOK_SECRETS is set only if the integration has none or one that the edge does not accept; `omctl
     rotate-secret` changes it without a refused event. Secrets and headers are never shown.
+
+    Examples:
+      omctl register --dry-run
+      omctl register
+      omctl register --check || echo "what is registered is not what is configured"
     """
     environment = Environment()
     configured = read_configured(environment)
@@ -183,39 +178,32 @@ def register(*, is_check: bool, dry_run: bool, as_json: bool) -> None:
         registrar = Registrar(client)
         found = [registrar.find(one) for one in configured]
         done = found if is_only_looking else [registrar.apply(registered) for registered in found]
-    if as_json:
-        registrations = [_as_json(before, after) for before, after in zip(found, done, strict=True)]
-        print_json({"registrations": registrations, "done": not is_only_looking})
-    else:
-        _print(found, done, is_only_looking=is_only_looking)
-    if is_check and any(registered.differences for registered in found):
+    rows = [
+        {
+            "kind": before.configured.kind,
+            "name": before.configured.name,
+            "id": after.registration_id,
+            "existed": before.content is not None,
+            "differences": [asdict(difference) for difference in before.differences],
+            "left": [asdict(difference) for difference in after.differences],
+        }
+        for before, after in zip(found, done, strict=True)
+    ]
+    if not show_json({"registrations": rows, "done": not is_only_looking}):
+        _print(rows, is_only_looking=is_only_looking)
+    if is_check and any(row["differences"] for row in rows):
         raise SystemExit(1)
 
 
-def _as_json(before: Registered, after: Registered) -> dict[str, object]:
-    return {
-        "kind": before.configured.kind,
-        "name": before.configured.name,
-        "id": after.registration_id,
-        "existed": before.content is not None,
-        "differences": [asdict(difference) for difference in before.differences],
-        "left": [asdict(difference) for difference in after.differences],
-    }
-
-
-def _print(found: list[Registered], done: list[Registered], *, is_only_looking: bool) -> None:
-    rows = [
-        (one.configured.kind, difference.field, difference.registered, difference.configured)
-        for one in found
-        for difference in one.differences
-    ]
-    if rows:
-        print_table(("", "field", "registered", "configured"), rows)
-    for before, after in zip(found, done, strict=True):
+def _print(rows: list[dict[str, Any]], *, is_only_looking: bool) -> None:
+    cells = [(row["kind"], *difference.values()) for row in rows for difference in row["differences"]]
+    if cells:
+        print_table(("", "field", "registered", "configured"), cells)
+    for row in rows:
         outcome = "is as configured"
-        if before.content is None:
+        if not row["existed"]:
             outcome = "is not registered" if is_only_looking else "was created and verified"
-        elif before.differences:
+        elif row["differences"]:
             outcome = "differs" if is_only_looking else "was changed and verified"
-        suffix = "" if after.registration_id is None else f": {after.registration_id}"
-        click.echo(f"{before.configured.kind} {before.configured.name!r} {outcome}{suffix}")
+        suffix = "" if row["id"] is None else f": {row['id']}"
+        click.echo(f"{row['kind']} {row['name']!r} {outcome}{suffix}")

@@ -33,15 +33,22 @@ ABSENT: Final = "-"
 _HEADER_FIELDS: Final = frozenset({"headers", "webhookHeaders"})
 
 
+# The fields are named as in the file; *attribute* is the platform's name.
 class _Filter(Schema):
-    event_type = fields.String(required=True)
+    event_type = fields.String(required=True, attribute="eventType")
     filter = fields.String(load_default="")
 
 
 class _RetryPolicy(Schema):
-    max_retries = fields.Integer(load_default=5, strict=True, validate=validate.Range(0))
-    retry_interval_seconds = fields.Integer(load_default=5, strict=True, validate=validate.Range(0))
-    backoff_multiplier = fields.Float(load_default=2.0, validate=validate.Range(1))
+    max_retries = fields.Integer(
+        attribute="maxRetries", load_default=5, strict=True, validate=validate.Range(0)
+    )
+    retry_interval_seconds = fields.Integer(
+        attribute="retryIntervalSeconds", load_default=5, strict=True, validate=validate.Range(0)
+    )
+    backoff_multiplier = fields.Float(
+        attribute="backoffMultiplier", load_default=2.0, validate=validate.Range(1)
+    )
 
 
 class _Integration(Schema):
@@ -52,8 +59,10 @@ class _Integration(Schema):
 class _Webhook(_Integration):
     description = fields.String(load_default="")
     enabled = fields.Boolean(load_default=True, truthy={True}, falsy={False})
-    filters = fields.List(fields.Nested(_Filter), load_default=list)
-    retry_policy = fields.Nested(_RetryPolicy, load_default=lambda: _RetryPolicy().load({}))
+    filters = fields.List(fields.Nested(_Filter), attribute="eventFilters", load_default=list)
+    retry_policy = fields.Nested(
+        _RetryPolicy, attribute="retryPolicy", load_default=lambda: _RetryPolicy().load({})
+    )
 
 
 class _File(Schema):
@@ -64,14 +73,12 @@ class _File(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A registration that should exist.
+    """A registration that should exist; its name identifies it unless an id is given.
 
     Args:
         kind: "webhook", the guide's, or "integration", the platform's.
         path: Where this kind is listed and created.
-        name: Identifies it if no id is given.
         body: What is sent, without the secret.
-        registration_id: Its id, if it was registered under another name.
         secrets: The live ones, newest first; none if its kind has none.
     """
 
@@ -138,7 +145,6 @@ def _read_file(path: str) -> dict[str, Any]:
 
 
 def _is_usable(url: str) -> bool:
-    """Return whether the platform can and may post to an address."""
     try:
         parts = urlsplit(url)
         return is_safe(url) and not parts.username and not parts.query and parts.port != 0
@@ -147,29 +153,18 @@ def _is_usable(url: str) -> bool:
 
 
 def _webhook(table: dict[str, Any], url: str, headers: dict[str, str]) -> Configured:
-    policy = table["retry_policy"]
-    filters = [(one["event_type"], one["filter"]) for one in table["filters"]]
-    body = {
-        "name": table["name"],
-        "description": table["description"],
-        "target": {"type": "http", "url": url, "headers": headers, "authType": "none"},
-        "eventFilters": [{"eventType": event_type, "filter": text} for event_type, text in filters],
-        "retryPolicy": {
-            "maxRetries": policy["max_retries"],
-            "retryIntervalSeconds": policy["retry_interval_seconds"],
-            "backoffMultiplier": policy["backoff_multiplier"],
-        },
-        "enabled": table["enabled"],
-    }
-    warnings = tuple(_filter_warnings(filters))
+    target = {"type": "http", "url": url, "headers": headers, "authType": "none"}
+    body = {name: value for name, value in table.items() if name != "id"} | {"target": target}
+    warnings = tuple(_filter_warnings(table["eventFilters"]))
     return Configured("webhook", WEBHOOKS, table["name"], body, table["id"], warnings=warnings)
 
 
-def _filter_warnings(filters: list[tuple[str, str]]) -> Iterator[str]:
+def _filter_warnings(filters: list[dict[str, str]]) -> Iterator[str]:
     """Yield warnings about event filters; an empty one accepts every event of its type."""
-    for event_type, text in filters:
+    for one in filters:
+        event_type = one["eventType"]
         try:
-            found = check_filter(text or "true", event_type)
+            found = check_filter(one["filter"] or "true", event_type)
         except FilterError as error:
             raise ConfigurationError(
                 f"OM_REGISTRATION: webhook.filters: {event_type}: {error}; `omctl filter check` tries others"
@@ -229,13 +224,11 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _difference(name: str, registered: Any, configured: Any) -> Difference:
     """Describe a difference; of a secret only that it differs."""
-    if name == SECRET or any(part in _HEADER_FIELDS for part in name.split(".")):
-        found = ABSENT if registered is None else "another value"
-        return Difference(name, found, ABSENT if configured is None else "not shown")
+    if name == SECRET or not _HEADER_FIELDS.isdisjoint(name.split(".")):
+        registered = None if registered is None else "another value"
+        configured = None if configured is None else "not shown"
     return Difference(name, _text(registered), _text(configured))
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ABSENT if value is None else str(value)
+    return str(value).lower() if isinstance(value, bool) else ABSENT if value is None else str(value)

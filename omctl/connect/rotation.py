@@ -1,8 +1,6 @@
 """Decide a rotation's next step from the present state, so that an interrupted one continues where it was."""
 
-import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,6 +9,7 @@ from typing import Final, Self
 
 from messaging.environment import variables_now
 from messaging.errors import ConfigurationError, OpenMessagingError
+from omctl.installing.steps import replace
 
 SECRET_BYTES: Final = 32
 """As long as the digest that it keys."""
@@ -43,12 +42,7 @@ STEPS: Final = tuple(RotationStep)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The state before a step.
-
-    Args:
-        secrets: The ids of the secrets in the file, newest first.
-        signing: The id of the secret that the platform signs with; None if it does not show it.
-    """
+    """The state before a step: the ids of the file's secrets, newest first, and the platform's, if shown."""
 
     secrets: tuple[str, ...]
     signing: str | None
@@ -82,13 +76,9 @@ def next_step(facts: Facts) -> RotationStep:
 
 @dataclass(slots=True)
 class Watch:
-    """Decides when the old secret is no longer used.
+    """Decides when the old secret is no longer used; secrets by their ids.
 
-    Args:
-        new: The id of the secret that signs now.
-        old: The id of the previous one.
-        quiet: Seconds without an event under the old one that suffice.
-        since: When the last such event was seen, or the watch began; monotonic seconds.
+    `since` is when the last event under the old one was seen, or the watch began; `quiet` seconds suffice.
     """
 
     new: str
@@ -110,11 +100,11 @@ class Watch:
         return now - self.since >= self.quiet and has_new
 
 
+@dataclass(frozen=True, slots=True)
 class SecretsFile:
     """The file of OM_WEBHOOK_SECRETS_FILE: secrets, newest first, separated by commas."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     @classmethod
     def find(cls, path: Path | None) -> Self:
@@ -145,18 +135,4 @@ class SecretsFile:
         self._write(self.read()[0])
 
     def _write(self, *values: str) -> None:
-        """Write beside the file and rename, so that a reader sees either the old or the new content."""
-        path = self.path.resolve()
-        before = path.stat()
-        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                os.fchmod(file.fileno(), before.st_mode & 0o777)
-                os.fchown(file.fileno(), before.st_uid, before.st_gid)
-                file.write(",".join(values) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(beside).replace(path)
-        except OSError:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        replace(self.path.resolve(), ",".join(values) + "\n")

@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -19,8 +19,7 @@ from messaging.errors import RetryLaterError
 from omctl.connect.register import Registrar, RegistrationError
 from omctl.connect.registration import Configured, read_configured
 from omctl.connections import open_database, open_platform
-from omctl.console import print_json
-from omctl.options import change_options
+from omctl.interface import Command, change_options, is_json, show_json
 from workers.db.engine import transact
 from workers.db.erasure import erase_conversations
 from workers.db.models import processed_events
@@ -29,11 +28,6 @@ from workers.parsing import CONVERSATION_MESSAGE, RECEIPT
 
 MESSAGES: Final = "/api/v2/conversations/messages"
 TEXT: Final = "This is a test of the connection. Please ignore it."
-EXAMPLES: Final = """\b
-Examples:
-  omctl smoke --integration "Smoke test" --dry-run
-  omctl smoke --integration "Smoke test"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ class StepFailedError(Exception):
     """A step found that something is not as it must be."""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @click.option(
     "--integration", "name", required=True, metavar="NAME",
     help="Name for the registrations, which are removed again; nothing may have this name.",
@@ -57,7 +51,7 @@ class StepFailedError(Exception):
 @click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True,
               help="How long to wait for each event.")  # fmt: skip
 @change_options
-def smoke(*, name: str, seconds: float, dry_run: bool, as_json: bool) -> None:
+def smoke(*, name: str, seconds: float, dry_run: bool) -> None:
     """Test the connection to the platform with one customer's message.
 
     The command makes the registrations of OM_REGISTRATION under another name, sends a message as the
@@ -65,6 +59,10 @@ def smoke(*, name: str, seconds: float, dry_run: bool, as_json: bool) -> None:
     the conversation, removes the registrations and erases the texts; the rows with ids stay. If the platform
     has no such resource (404), the step says so and the others go on. Destinations receive these events too.
     Exits 1 if a step failed.
+
+    Examples:
+      omctl smoke --integration "Smoke test" --dry-run
+      omctl smoke --integration "Smoke test"
     """
     environment = Environment()
     configured = [
@@ -72,34 +70,30 @@ def smoke(*, name: str, seconds: float, dry_run: bool, as_json: bool) -> None:
         for one in read_configured(environment)
     ]
     with open_platform(environment) as client, open_database() as engine:
-        test = SmokeTest(client, engine, seconds=seconds, is_silent=as_json)
+        test = SmokeTest(client, engine, seconds)
         if dry_run:
             for one in configured:
                 test.attempt(f"look for the {one.kind}", partial(test.check_name, one))
         else:
             test.run(configured)
     is_ok = all(step.result != "failed" for step in test.steps)
-    if as_json:
-        print_json({"ok": is_ok, "steps": [asdict(step) for step in test.steps]})
-    elif not dry_run:
+    if not show_json({"ok": is_ok, "steps": [asdict(step) for step in test.steps]}) and not dry_run:
         click.echo("The message went all the way." if is_ok else "A step failed; the steps above say which.")
     if not is_ok:
         raise SystemExit(1)
 
 
+@dataclass(slots=True)
 class SmokeTest:
     """The steps of one test, and how to undo those that were done."""
 
-    def __init__(self, client: GenesysClient, engine: Engine, *, seconds: float, is_silent: bool) -> None:
-        self.steps: list[Step] = []
-        self._client = client
-        self._engine = engine
-        self._seconds = seconds
-        self._is_silent = is_silent
-        self._registrar = Registrar(client)
-        self._undo: list[tuple[str, Callable[[], str]]] = []
-        self._ids: dict[str, str] = {}
-        self._conversation_id = ""
+    client: GenesysClient
+    engine: Engine
+    seconds: float
+    steps: list[Step] = field(default_factory=list)
+    conversation_id: str = ""
+    _undo: list[tuple[str, Callable[[], str]]] = field(default_factory=list)
+    _ids: dict[str, str] = field(default_factory=dict)
 
     def run(self, configured: list[Configured]) -> None:
         """Do every step that is possible, and undo what was done, also after Ctrl-C."""
@@ -124,13 +118,13 @@ class SmokeTest:
         except (RetryLaterError, SQLAlchemyError, RegistrationError, StepFailedError) as error:
             step = Step(name, "failed", str(error))
         self.steps.append(step)
-        if not self._is_silent:
+        if not is_json():
             click.echo(f"{step.result:<8} {name}: {step.detail}")
         return step.result == "ok"
 
     def check_name(self, one: Configured) -> str:
         """Check that nothing is registered under this name."""
-        if (found := self._registrar.find(one)).content is not None:
+        if (found := Registrar(self.client).find(one)).content is not None:
             raise StepFailedError(f"{one.name!r} exists ({found.registration_id}): choose another name")
         return f"{one.name!r} does not exist"
 
@@ -138,15 +132,15 @@ class SmokeTest:
         self.check_name(one)
         # Before the creation: if its answer is lost, the registration may exist all the same.
         self._undo.append((f"remove the {one.kind}", partial(self._remove, one)))
-        registration_id = self._registrar.apply(self._registrar.find(one)).registration_id or ""
+        registration_id = Registrar(self.client).apply(Registrar(self.client).find(one)).registration_id or ""
         self._ids[one.kind] = registration_id
         return registration_id
 
     def _remove(self, one: Configured) -> str:
-        registration_id = self._registrar.find(one).registration_id
+        registration_id = Registrar(self.client).find(one).registration_id
         if registration_id is None:
             return "nothing was registered"
-        self._client.delete(f"{one.path}/{quote(registration_id, safe='')}")
+        self.client.delete(f"{one.path}/{quote(registration_id, safe='')}")
         return registration_id
 
     def _send(self) -> str:
@@ -160,33 +154,33 @@ class SmokeTest:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         channel = {"messageId": uuid.uuid4().hex, "from": sender, "time": now}
         path = f"{MESSAGES}/{quote(self._ids['integration'], safe='')}/inbound/open/message"
-        answer = self._client.post(f"{path}?prefetchConversationId=true", {"channel": channel, "text": TEXT})
-        self._conversation_id = str(answer.get("conversationId") or "")
-        if not self._conversation_id:
+        answer = self.client.post(f"{path}?prefetchConversationId=true", {"channel": channel, "text": TEXT})
+        self.conversation_id = str(answer.get("conversationId") or "")
+        if not self.conversation_id:
             raise StepFailedError("the platform gave the message no conversation")
         self._undo.append(("erase the texts", self._erase))
         self._undo.append(("end the conversation", self._end))
-        return f"conversation {self._conversation_id}"
+        return f"conversation {self.conversation_id}"
 
     def _wait_for(self, event_type: str) -> str:
         events = processed_events.c
         query = select(events.id, events.outcome, events.received_at, events.processed_at).where(
-            events.conversation_id == self._conversation_id, events.event_type == event_type
+            events.conversation_id == self.conversation_id, events.event_type == event_type
         )
-        deadline = time.monotonic() + self._seconds
-        while (row := transact(self._engine, lambda connection: connection.execute(query).first())) is None:
+        deadline = time.monotonic() + self.seconds
+        while (row := transact(self.engine, lambda connection: connection.execute(query).first())) is None:
             if time.monotonic() > deadline:
-                hint = f"`omctl find {self._conversation_id}` and `omctl check` say more"
-                raise StepFailedError(f"no {event_type} within {self._seconds:g} s; {hint}")
+                hint = f"`omctl find {self.conversation_id}` and `omctl check` say more"
+                raise StepFailedError(f"no {event_type} within {self.seconds:g} s; {hint}")
             time.sleep(0.5)
         took = (row.processed_at - row.received_at).total_seconds()
         return f"webhook at {row.received_at:%H:%M:%S}, row {row.id} {row.outcome} {took:.3f} s later"
 
     def _end(self) -> str:
-        self._client.patch(f"{MESSAGES}/{quote(self._conversation_id, safe='')}", {"state": "disconnected"})
-        return self._conversation_id
+        self.client.patch(f"{MESSAGES}/{quote(self.conversation_id, safe='')}", {"state": "disconnected"})
+        return self.conversation_id
 
     def _erase(self) -> str:
-        chosen, now = [self._conversation_id], datetime.now(UTC)
-        work = partial(erase_conversations, conversation_ids=chosen, needles=(), now=now, dry_run=False)
-        return f"{sum(transact(self._engine, work).values())} rows"
+        ids, now = [self.conversation_id], datetime.now(UTC)
+        erased = transact(self.engine, erase_conversations, ids, (), now=now, dry_run=False)
+        return f"{sum(erased.values())} rows"

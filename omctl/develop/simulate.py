@@ -12,23 +12,14 @@ import click
 
 from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
-from omctl.console import print_json, print_table, progress_bar
-from omctl.options import json_option
-from omctl.signatures import newest_secret
+from omctl.interface import Command, json_option, print_table, progress_bar, show_json
+from omctl.signatures import live_secrets
 from simulator.ledger import Ledger
 from simulator.platform import EventStatus, Organisation
 from simulator.platform import serve_platform as serve_simulator
 from simulator.sender import RetryPolicy, Sender, Summary, Tally, WebhookEndpoint
 from simulator.traffic import Dialect, TrafficPlan, longest_span, traffic
 from webhook_api.settings import parse_headers
-
-EXAMPLES: Final = """\b
-Examples:
-  omctl simulate http://127.0.0.1:8080/webhooks/genesys/openmessaging
-  omctl simulate URL --events 100000 --rate 500 --malformed 1 --ledger answered.jsonl
-  omctl simulate URL --seed 7 --dialect both --retry-seconds 0.5
-  omctl simulate --platform http://127.0.0.1:8080/webhooks/genesys/openmessaging
-"""
 
 CLIENT: Final = "simulated"
 """The OAuth client's id and secret if the environment has none: it protects nothing."""
@@ -40,11 +31,17 @@ class PortTakenError(OpenMessagingError):
     """Choose another port by --port."""
 
 
-def _percent(name: str, default: float, text: str) -> Callable[..., Any]:
-    return click.option(name, type=click.FloatRange(0, 100), default=default, show_default=True, help=text)
+def _share(name: str, default: float, text: str) -> Callable[..., Any]:
+    """Return an option in percent; its value is a fraction."""
+    percent = click.FloatRange(0, 100)
+    field = f"{name.removeprefix('--').removesuffix('s').replace('-', '_')}_share"
+    return click.option(
+        name, field, type=percent, default=default, show_default=True, help=text,
+        callback=lambda _context, _option, value: value / 100,
+    )  # fmt: skip
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @click.argument("url", required=False)
 @click.option("--platform", is_flag=True, help="Serve the platform's API and a page for a browser instead.")
 @click.option(
@@ -58,30 +55,30 @@ def _percent(name: str, default: float, text: str) -> Callable[..., Any]:
 @click.option(
     "--concurrency", type=click.IntRange(1, 512), default=16, show_default=True, help="Parallel requests."
 )
-@_percent("--duplicates", 5.0, "Percent sent twice.")
-@_percent("--disorder", 5.0, "Percent sent late.")
-@_percent("--collisions", 5.0, "Percent with an earlier timestamp.")
-@_percent("--malformed", 0.0, "Percent unreadable.")
-@_percent("--unknown-fields", 5.0, "Percent with unknown fields.")
+@_share("--duplicates", 5.0, "Percent sent twice.")
+@_share("--disorder", 5.0, "Percent sent late.")
+@_share("--collisions", 5.0, "Percent with an earlier timestamp.")
+@_share("--malformed", 0.0, "Percent unreadable.")
+@_share("--unknown-fields", 5.0, "Percent with unknown fields.")
 @click.option(
     "--dialect", type=click.Choice([dialect.value for dialect in Dialect]), default="guide", show_default=True
 )
 @click.option("--seed", type=int, help="Send the same bytes as another run with this seed this week (UTC).")
 @click.option(
-    "--retry-seconds", type=click.FloatRange(0), default=5.0, show_default=True, help="Between attempts."
-)
+    "--retry-seconds", "delay", type=click.FloatRange(0), default=5.0, show_default=True,
+    help="Between attempts.",
+)  # fmt: skip
 @click.option(
-    "--timeout-seconds", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Per request."
-)
-@click.option("--honour-retry-after/--ignore-retry-after", default=False, help="[default: ignore]")
+    "--timeout-seconds", "timeout", type=click.FloatRange(0.1), default=10.0, show_default=True,
+    help="Per request.",
+)  # fmt: skip
+@click.option("--honour-retry-after/--ignore-retry-after", "honours", default=False, help="[default: ignore]")
 @click.option("--unsigned", is_flag=True, help="Send no signature.")
 @click.option(
     "--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Write the answers as JSON lines."
 )
 @json_option
-def simulate(
-    url: str | None, *, platform: bool, port: int, ledger: Path | None, as_json: bool, **options: Any
-) -> None:
+def simulate(url: str | None, *, platform: bool, port: int, ledger: Path | None, **options: Any) -> None:
     """Send signed events to the webhook at URL, as the platform does.
 
     A body is sent again up to five times, five seconds apart, after a timeout, 429 or 5xx, and never after
@@ -90,6 +87,12 @@ def simulate(
 
     With --platform it serves the platform's API and a page instead, until Ctrl-C. Conversations that are
     started there are posted to URL, and to every webhook that `omctl register` registers.
+
+    Examples:
+      omctl simulate http://127.0.0.1:8080/webhooks/genesys/openmessaging
+      omctl simulate URL --events 100000 --rate 500 --malformed 1 --ledger answered.jsonl
+      omctl simulate URL --seed 7 --dialect both --retry-seconds 0.5
+      omctl simulate --platform http://127.0.0.1:8080/webhooks/genesys/openmessaging
     """
     environment = Environment()
     if platform:
@@ -97,53 +100,43 @@ def simulate(
         return
     if not url or not url.startswith(("http://", "https://")):
         raise click.UsageError("Give the webhook's URL, such as http://127.0.0.1:8080/…, or --platform.")
-    plan = make_plan(options, datetime.now(UTC))
-    policy = RetryPolicy(
-        delay=options["retry_seconds"],
-        timeout=options["timeout_seconds"],
-        honours_retry_after=options["honour_retry_after"],
-    )
+    take = options.pop
+    policy = RetryPolicy(delay=take("delay"), timeout=take("timeout"), honours_retry_after=take("honours"))
+    rate, concurrency, is_unsigned = take("rate"), take("concurrency"), take("unsigned")
     endpoint = WebhookEndpoint(
         url,
-        secret=b"" if options["unsigned"] else newest_secret(environment),
+        secret=b"" if is_unsigned else live_secrets(environment)[0],
         timeout=policy.timeout,
-        connections=options["concurrency"],
+        connections=concurrency,
         headers=dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS"))),
     )
+    plan = make_plan(datetime.now(UTC), dialect=Dialect(take("dialect")), **options)
     with Ledger(ledger) as answers:
-        sender = Sender(endpoint, traffic(plan), answers, policy=policy, rate=options["rate"])
-        summary = _send(sender, plan, options["concurrency"])
+        sender = Sender(endpoint, traffic(plan), answers, policy=policy, rate=rate)
+        summary = _send(sender, plan, concurrency)
     endpoint.close()
-    _report(summary, plan.seed, as_json=as_json)
+    if not show_json({"seed": plan.seed, **asdict(summary)}):
+        print_table(("", ""), _describe(summary, plan.seed), title="Result")
     if summary.unanswered:
+        click.echo(f"{summary.unanswered} of {summary.posts} posts were never answered 200.", err=True)
         raise SystemExit(1)
 
 
-def make_plan(options: dict[str, Any], now: datetime) -> TrafficPlan:
-    """Return what to send; without a seed, something new each time."""
-    seed, events = options["seed"], options["events"]
-    conversations = options["conversations"] or max(1, events // 10)
-    return TrafficPlan(
-        events=events,
-        conversations=conversations,
-        seed=seed if seed is not None else secrets.randbits(32),
-        start=repeatable_start(now) if seed is not None else now - longest_span(events, conversations),
-        dialect=Dialect(options["dialect"]),
-        duplicate_share=options["duplicates"] / 100,
-        disorder_share=options["disorder"] / 100,
-        collision_share=options["collisions"] / 100,
-        malformed_share=options["malformed"] / 100,
-        unknown_field_share=options["unknown_fields"] / 100,
-    )
+def make_plan(
+    now: datetime, events: int, conversations: int, seed: int | None, **options: Any
+) -> TrafficPlan:
+    """Return what to send; without a seed, something new each time.
 
-
-def repeatable_start(now: datetime) -> datetime:
-    """Return the platform's time for a run with a seed: Monday's midnight.
-
-    The present time would make the bytes differ; an old time would make the events too old to have an effect.
+    With one, the platform's time is Monday's midnight. The present time would make the bytes differ; an old
+    time would make the events too old to have an effect.
     """
-    monday = now - timedelta(days=now.weekday())
-    return monday.replace(hour=0, minute=0, second=0, microsecond=0)
+    conversations = conversations or max(1, events // 10)
+    if seed is None:
+        seed, start = secrets.randbits(32), now - longest_span(events, conversations)
+    else:
+        monday = now - timedelta(days=now.weekday())
+        start = monday.replace(hour=0, minute=0, second=0, microsecond=0)
+    return TrafficPlan(events, conversations, seed, start, **options)
 
 
 def _send(sender: Sender, plan: TrafficPlan, concurrency: int) -> Summary:
@@ -157,16 +150,7 @@ def _send(sender: Sender, plan: TrafficPlan, concurrency: int) -> Summary:
         return sender.run(concurrency, show)
 
 
-def _report(summary: Summary, seed: int, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"seed": seed, **asdict(summary)})
-    else:
-        print_table(("", ""), describe_summary(summary, seed), title="Result")
-    if summary.unanswered:
-        click.echo(f"{summary.unanswered} of {summary.posts} posts were never answered 200.", err=True)
-
-
-def describe_summary(summary: Summary, seed: int) -> list[tuple[str, str]]:
+def _describe(summary: Summary, seed: int) -> list[tuple[str, str]]:
     """Return label and value of each figure."""
     return [
         ("posts (redeliveries included)", f"{summary.posts}"),
@@ -183,7 +167,7 @@ def describe_summary(summary: Summary, seed: int) -> list[tuple[str, str]]:
 def register_edge(organisation: Organisation, url: str, environment: Environment) -> None:
     """Register the edge at *url* at a simulated platform, with the edge's own settings."""
     headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
-    secret = newest_secret(environment).decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
+    secret = live_secrets(environment)[0].decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
     is_signed = not environment.boolean("OM_ALLOW_UNSIGNED", default=False)
     organisation.registrations.register_both(url, headers, secret, is_signed=is_signed)
 

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 from omctl.installing import credentials
 from omctl.installing.credentials import TRUSTED, certificate_step
 from omctl.installing.options import Options
-from omctl.installing.steps import Step, is_installed, package_step, read, replace, run, succeeds
+from omctl.installing.steps import Step, commands, is_installed, package_step, read, replace, run, succeeds
 
 PACKAGE: Final = "rabbitmq-server"
 LISTENERS: Final = Path("/etc/rabbitmq/conf.d/90-open-messaging.conf")
@@ -80,22 +81,26 @@ USERS: Final = (
 )  # fmt: skip
 
 
-def server_steps(options: Options) -> list[Step]:
-    """Return the steps that set up a broker on this host."""
+def server_steps(options: Options) -> Iterator[Step]:
+    """Yield the steps that set up a broker on this host."""
     # An existing broker may serve others: its listeners stay as they are.
     is_ours = not is_installed(PACKAGE) or LISTENERS.exists()
     text = _CLUSTERED if options.cluster else _LONE
-    guest = Step("delete RabbitMQ's user guest, an administrator", lambda: not _has_guest(), _delete_guest)
-    listen = Step(f"write {LISTENERS}", lambda: read(LISTENERS) == text, lambda: _write_listeners(text))
     # A lone broker listens on this host only from its first start. A cluster's needs its account for the key.
-    first = [package_step(PACKAGE), certificate_step(CERTIFICATES, "rabbitmq")] if options.cluster else []
-    return [
-        *first,
-        *([listen] if is_ours else []),
-        package_step(PACKAGE),
-        Step("enable RabbitMQ's management plugin", _has_management, _enable_management),
-        *([guest] if is_ours else []),
-    ]
+    if options.cluster:
+        yield package_step(PACKAGE)
+        yield certificate_step(CERTIFICATES, "rabbitmq")
+    if is_ours:
+        yield Step(f"write {LISTENERS}", lambda: read(LISTENERS) == text, lambda: _write_listeners(text))
+    yield package_step(PACKAGE)
+    yield Step(
+        "enable RabbitMQ's management plugin",
+        lambda: succeeds("rabbitmq-plugins --quiet is_enabled rabbitmq_management"),
+        commands("rabbitmq-plugins --quiet enable rabbitmq_management"),
+    )
+    if is_ours:
+        delete = commands("rabbitmqctl --quiet delete_user guest")
+        yield Step("delete RabbitMQ's user guest, an administrator", lambda: not _has_guest(), delete)
 
 
 def users_step(options: Options) -> Step:
@@ -106,7 +111,7 @@ def users_step(options: Options) -> Step:
 def _write_listeners(text: str) -> None:
     replace(LISTENERS, text, mode=0o644)
     if is_installed(PACKAGE):
-        run(["systemctl", "try-restart", PACKAGE])
+        run(f"systemctl try-restart {PACKAGE}")
 
 
 def _has_users(options: Options) -> bool:
@@ -118,20 +123,8 @@ def _has_users(options: Options) -> bool:
 
 
 def _has_guest() -> bool:
-    listed = run(["rabbitmqctl", "--quiet", "list_users"]) if is_installed(PACKAGE) else "guest"
+    listed = run("rabbitmqctl --quiet list_users") if is_installed(PACKAGE) else "guest"
     return any(line.split()[:1] == ["guest"] for line in listed.splitlines())
-
-
-def _delete_guest() -> None:
-    run(["rabbitmqctl", "--quiet", "delete_user", "guest"])
-
-
-def _has_management() -> bool:
-    return succeeds(["rabbitmq-plugins", "--quiet", "is_enabled", "rabbitmq_management"])
-
-
-def _enable_management() -> None:
-    run(["rabbitmq-plugins", "--quiet", "enable", "rabbitmq_management"])
 
 
 def _create_users(options: Options) -> None:
@@ -146,7 +139,7 @@ def _create_users(options: Options) -> None:
         os.fchmod(file.fileno(), 0o644)
         json.dump(definitions, file)
         file.flush()
-        run(["rabbitmqctl", "--quiet", "import_definitions", file.name])
+        run(f"rabbitmqctl --quiet import_definitions {file.name}")
     amqp, http = _CLUSTERED_URLS if options.cluster else _LONE_URLS
     for user in USERS:
         login = f"{user.name}:{passwords[user.name]}"

@@ -1,17 +1,28 @@
 """Make one RabbitMQ cluster of several hosts' brokers, and leave it again."""
 
 import json
+import operator
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from omctl.installing import credentials
+from omctl.installing import credentials, steps
 from omctl.installing.broker import LISTENERS, PACKAGE, server_steps, users_step
 from omctl.installing.credentials import authority_steps, read_stripped
 from omctl.installing.database import database_steps
 from omctl.installing.options import CONFIGURATION, Options
-from omctl.installing.steps import InstallationError, Step, always, is_installed, read, replace, run, succeeds
+from omctl.installing.steps import (
+    InstallationError,
+    Step,
+    always,
+    commands,
+    is_installed,
+    read,
+    run,
+    succeeds,
+)
 
 COOKIE: Final = Path("/var/lib/rabbitmq/.erlang.cookie")
 STORED_COOKIE: Final = credentials.CLUSTER / "erlang-cookie"
@@ -38,7 +49,8 @@ def cluster_steps(options: Options) -> Iterator[Step]:
     if not options.is_first:
         yield from _join_steps(options)
         return
-    yield Step("store the cluster's cookie", STORED_COOKIE.exists, _store_cookie)
+    title = "store the cluster's cookie"
+    yield Step(title, STORED_COOKIE.exists, lambda: credentials.store(STORED_COOKIE, read_stripped(COOKIE)))
     yield users_step(options)
     named = read(credentials.WORKER_DATABASE)
     if named is None or any(f"@{host}/" in named for host in ("127.0.0.1", options.host)):
@@ -48,23 +60,19 @@ def cluster_steps(options: Options) -> Iterator[Step]:
 def _join_steps(options: Options) -> Iterator[Step]:
     first, here = (f"rabbit@{host}" for host in (options.cluster[0], options.host))
     yield Step(
-        "use the cluster's cookie",
-        lambda: read_stripped(COOKIE) == read_stripped(STORED_COOKIE),
-        _use_cookie,
+        "use the cluster's cookie", lambda: read_stripped(COOKIE) == read_stripped(STORED_COOKIE), _use_cookie
     )
-    yield Step(f"join the broker of {options.cluster[0]}", lambda: first in members(), lambda: _join(first))
-    grow = ["rabbitmq-queues", "--quiet", "grow", here, "all"]
-    yield always("add a member of each queue on this host", lambda: run(grow))
+    join = (
+        f"rabbitmqctl --quiet {what}" for what in ("stop_app", "reset", f"join_cluster {first}", "start_app")
+    )
+    yield Step(f"join the broker of {options.cluster[0]}", lambda: first in members(), commands(*join))
+    grow = commands(f"rabbitmq-queues --quiet grow {here} all")
+    yield always("add a member of each queue on this host", grow)
     for path in (*credentials.BROKER, *credentials.MANAGEMENT):
-        yield _own_first_step(path, options.host)
-
-
-def _own_first_step(path: Path, host: str) -> Step:
-    return Step(
-        f"put this host first in {path}",
-        lambda: read_stripped(path) == put_own_first(read_stripped(path), host),
-        lambda: credentials.store(path, put_own_first(read_stripped(path), host)),
-    )
+        addresses = read_stripped(path)
+        own_first = put_own_first(addresses, options.host)
+        is_done = partial(operator.eq, addresses, own_first)
+        yield Step(f"put this host first in {path}", is_done, partial(credentials.store, path, own_first))
 
 
 def put_own_first(addresses: str, host: str) -> str:
@@ -72,23 +80,19 @@ def put_own_first(addresses: str, host: str) -> str:
     return ",".join(sorted(addresses.strip().split(","), key=lambda address: f"@{host}:" not in address))
 
 
-def _store_cookie() -> None:
-    credentials.store(STORED_COOKIE, read_stripped(COOKIE))
-
-
 def _use_cookie() -> None:
     """Replace the node's cookie; the node must not run meanwhile."""
-    run(["systemctl", "stop", PACKAGE])
-    replace(COOKIE, read_stripped(STORED_COOKIE), mode=0o400)
+    run(f"systemctl stop {PACKAGE}")
+    steps.replace(COOKIE, read_stripped(STORED_COOKIE), mode=0o400)
     shutil.chown(COOKIE, "rabbitmq", "rabbitmq")
-    run(["systemctl", "start", PACKAGE])
+    run(f"systemctl start {PACKAGE}")
 
 
 def members() -> list[str]:
     """Return the nodes of this host's cluster; none if its broker does not run."""
-    if not succeeds(["rabbitmqctl", "--quiet", "status"]):
+    if not succeeds("rabbitmqctl --quiet status"):
         return []
-    status = run(["rabbitmqctl", "--quiet", "cluster_status", "--formatter", "json"])
+    status = run("rabbitmqctl --quiet cluster_status --formatter json")
     return list(json.loads(status)["disk_nodes"])
 
 
@@ -120,22 +124,16 @@ def leave(here: str) -> None:
     A reset alone would leave a member of each queue behind that counts for its majority and never answers.
     The cookie is deleted with the reset: with a cookie, a node that is alone counts as the last one.
     """
-    if failed := _failed_rows(run(["rabbitmq-queues", "--quiet", "shrink", here])):
+    # Rows of virtual host, name, size, and "ok" or "error: " with the reason; tabs in names are escaped.
+    # Source: shrink_command.ex of RabbitMQ 4.0.
+    rows = [row.split("\t") for row in run(f"rabbitmq-queues --quiet shrink {here}").split("\n")]
+    if failed := [" ".join(row) for row in rows if row[-1].startswith("error")]:
         raise InstallationError(
             f"{here} does not leave the cluster because queues keep their member there: {'; '.join(failed)}. "
             "Make sure that the other nodes run. If a queue has no other member, delete it or add one with "
             "`rabbitmq-queues grow NODE all`. Then run the same command again"
         )
-    for command in ("stop_app", "reset"):
-        run(["rabbitmqctl", "--quiet", command])
+    run("rabbitmqctl --quiet stop_app")
+    run("rabbitmqctl --quiet reset")
     STORED_COOKIE.unlink(missing_ok=True)
-    run(["rabbitmqctl", "--quiet", "start_app"])
-
-
-def _failed_rows(output: str) -> list[str]:
-    """Return the rows of queues that could not be shrunk: virtual host, name, size, result.
-
-    Source: shrink_command.ex of RabbitMQ 4.0: "ok", or "error: " and the reason; tabs in names are escaped.
-    """
-    rows = [row.split("\t") for row in output.split("\n")]
-    return [" ".join(row) for row in rows if row[-1].startswith("error")]
+    run("rabbitmqctl --quiet start_app")

@@ -8,13 +8,14 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from messaging.environment import Environment
 from omctl.installing.options import CREDENTIALS, Options
-from omctl.installing.steps import Step, kept, package_step, read, replace, run
+from omctl.installing.steps import Step, file_step, kept, package_step, read, replace, run
 
 EDGE_BROKER: Final = CREDENTIALS / "edge" / "OM_AMQP_URL"
 EDGE_MANAGEMENT: Final = CREDENTIALS / "edge" / "OM_MANAGEMENT_URL"
@@ -55,30 +56,26 @@ _CURVE: Final = (
 )  # fmt: skip
 
 
-def given_steps() -> list[Step]:
-    """Return the steps that store the servers and secrets named by the environment."""
+def given_steps() -> Iterator[Step]:
+    """Yield the steps that store the servers and secrets named by the environment."""
     environment = Environment()
-    named = [(name, path) for name, paths in VARIABLES.items() for path in paths]
-    return [_given_step(path, name, value) for name, path in named if (value := environment.string(name))]
+    for name, paths in VARIABLES.items():
+        if value := environment.string(name):
+            yield from (_given_step(path, name, value) for path in paths)
 
 
-def missing_steps() -> list[Step]:
-    """Return the steps that write the credentials that are still missing.
+def missing_steps() -> Iterator[Step]:
+    """Yield the steps that write the credentials that are still missing.
 
     The first webhook secret is generated. Without a reader role of ours, the reader gets the workers'
     database address; replace it with that of a role with fewer rights. The others stay empty.
     """
-    generated: dict[Path, Callable[[], str]] = {
-        WEBHOOK_SECRETS: lambda: secrets.token_urlsafe(32),
-        **dict.fromkeys((GENESYS_SECRET, REQUIRED_HEADERS, EVENTS_HEADERS, EDGE_MANAGEMENT), str),
-    }
-    if read_stripped(WORKER_DATABASE):
-        generated[READER_DATABASE] = lambda: read_stripped(WORKER_DATABASE)
-    return [_missing_step(path, generate) for path, generate in generated.items()]
-
-
-def _missing_step(path: Path, generate: Callable[[], str]) -> Step:
-    return Step(f"write {path}", path.exists, lambda: store(path, generate()))
+    values = dict.fromkeys((GENESYS_SECRET, REQUIRED_HEADERS, EVENTS_HEADERS, EDGE_MANAGEMENT), "")
+    values[WEBHOOK_SECRETS] = secrets.token_urlsafe(32)
+    if address := read_stripped(WORKER_DATABASE):
+        values[READER_DATABASE] = address
+    for path, value in values.items():
+        yield Step(f"write {path}", path.exists, partial(store, path, value))
 
 
 def _given_step(path: Path, name: str, value: str) -> Step:
@@ -86,8 +83,8 @@ def _given_step(path: Path, name: str, value: str) -> Step:
     if read_stripped(path) in {"", value}:
         return Step(f"write {path}", lambda: read(path) == value + "\n", lambda: store(path, value))
     # A secret that a rotation has retired must not come back with an upgrade.
-    change = "edit it, or delete it and install again"
-    change = "omctl rotate-secret changes it" if name == "OM_WEBHOOK_SECRETS" else change
+    is_secret = name == "OM_WEBHOOK_SECRETS"
+    change = "omctl rotate-secret changes it" if is_secret else "edit it, or delete it and install again"
     return kept(f"{path}, which differs from {name}: {change}")
 
 
@@ -120,62 +117,67 @@ def owner_environment() -> dict[str, str]:
     return {**others, "CREDENTIALS_DIRECTORY": str(OWNER)}
 
 
-def authority_steps(options: Options) -> list[Step]:
-    """Return the steps that make the cluster's certificate on its first host, and trust it on this host."""
+def authority_steps(options: Options) -> Iterator[Step]:
+    """Yield the steps that make the cluster's certificate on its first host, and trust it on this host."""
     hosts = ",".join(sorted(options.cluster))
-    make = Step(
-        "make the cluster's certificate",
-        lambda: read_stripped(CLUSTER / "hosts") == hosts,
-        lambda: make_certificate(hosts),
-    )
-    trust = Step(
-        "trust the cluster's authority",
-        lambda: read(TRUSTED) == _certificate_text("authority.pem"),
-        _trust_authority,
-    )
-    first = [package_step("openssl"), make] if options.is_first else []
-    return [*first, package_step("ca-certificates"), trust]
+    if options.is_first:
+        yield package_step("openssl")
+        yield Step(
+            "make the cluster's certificate",
+            lambda: read_stripped(CLUSTER / "hosts") == hosts,
+            lambda: make_certificate(hosts),
+        )
+    yield package_step("ca-certificates")
+    trusted = file_step(TRUSTED, lambda: _certificate_text("authority.pem"))
+
+    def trust() -> None:
+        trusted.do()
+        run(["update-ca-certificates"])
+
+    yield Step("trust the cluster's authority", trusted.is_done, trust)
 
 
 def certificate_step(directory: Path, group: str) -> Step:
     """Return the step that writes the cluster's certificate and key for a server; its group may read them."""
     names = ("certificate.pem", "key.pem")
 
-    def is_written() -> bool:
-        return all(read(directory / name) == _certificate_text(name) for name in names)
-
     def write() -> None:
         for name in names:
             replace(directory / name, _certificate_text(name), mode=0o640)
             shutil.chown(directory / name, "root", group)
 
-    return Step(f"write the cluster's certificate to {directory}", is_written, write)
+    return Step(
+        f"write the cluster's certificate to {directory}",
+        lambda: all(read(directory / name) == _certificate_text(name) for name in names),
+        write,
+    )
 
 
 def _certificate_text(name: str) -> str:
     return read_stripped(CLUSTER / name) + "\n"
 
 
-def _trust_authority() -> None:
-    replace(TRUSTED, _certificate_text("authority.pem"), mode=0o644)
-    run(["update-ca-certificates"])
-
-
 def make_certificate(hosts: str) -> None:
     """Make an authority and a certificate for *hosts*, separated by commas; delete the authority's key."""
     names = ",".join(f"DNS:{host}" for host in [*hosts.split(","), "localhost"])
+    # Python 3.13 verifies strictly and requires keyUsage in an authority.
+    authority = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign,cRLSign")
+    server = (f"subjectAltName={names}", "basicConstraints=CA:FALSE", "extendedKeyUsage=serverAuth")
     with tempfile.TemporaryDirectory() as directory:
-        authority = ["-keyout", f"{directory}/authority-key.pem", "-out", f"{directory}/authority.pem"]
-        # Python 3.13 verifies strictly and requires keyUsage in an authority.
-        use = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-        constraints = ["-addext", "basicConstraints=critical,CA:TRUE,pathlen:0", *use]
-        subject = ["-subj", "/CN=Open Messaging Ingest: this cluster"]
-        run(["openssl", "req", "-x509", *_CURVE, *authority, *subject, *constraints])
-        issuer = ["-CA", f"{directory}/authority.pem", "-CAkey", f"{directory}/authority-key.pem"]
-        certificate = ["-keyout", f"{directory}/key.pem", "-out", f"{directory}/certificate.pem"]
-        use = ["-addext", "basicConstraints=CA:FALSE", "-addext", "extendedKeyUsage=serverAuth"]
-        subject = ["-subj", "/CN=Open Messaging Ingest", "-addext", f"subjectAltName={names}", *use]
-        run(["openssl", "req", "-x509", *_CURVE, *issuer, *certificate, *subject])
+
+        def make(name: str, subject: str, extensions: tuple[str, ...], *issuer: str) -> None:
+            files = [
+                "-keyout",
+                f"{directory}/{name}key.pem",
+                "-out",
+                f"{directory}/{name or 'certificate'}.pem",
+            ]
+            added = [word for extension in extensions for word in ("-addext", extension)]
+            run(["openssl", "req", "-x509", *_CURVE, *issuer, *files, "-subj", subject, *added])
+
+        make("authority", "/CN=Open Messaging Ingest: this cluster", authority)
+        issuer = ("-CA", f"{directory}/authority.pem", "-CAkey", f"{directory}/authoritykey.pem")
+        make("", "/CN=Open Messaging Ingest", server, *issuer)
         for name in CERTIFICATE_FILES[:-1]:
             store(CLUSTER / name, Path(directory, name).read_text(encoding="utf-8").strip())
     store(CLUSTER / "hosts", hosts)

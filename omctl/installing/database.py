@@ -1,8 +1,7 @@
 """Set up a PostgreSQL database on this host if none is named: owner, service user and reader."""
 
-import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -61,39 +60,36 @@ ssl_key_file = '{_CERTIFICATES}/key.pem'
 """
 
 
-def database_steps(options: Options) -> list[Step]:
-    """Return the steps that set up a database on this host."""
-    steps = [
-        package_step(PACKAGE),
-        restart_policy_step("postgresql@.service"),
-        Step(
-            f"create the database {DATABASE} and its users",
-            lambda: not missing_roles(options),
-            lambda: _create(options),
-        ),
-    ]
+def database_steps(options: Options) -> Iterator[Step]:
+    """Yield the steps that set up a database on this host."""
+    yield package_step(PACKAGE)
+    yield restart_policy_step("postgresql@.service")
+    title = f"create the database {DATABASE} and its users"
+    yield Step(title, lambda: not missing_roles(options), lambda: _create(options))
     if options.cluster:
+        yield certificate_step(_CERTIFICATES, "postgres")
         title = "let PostgreSQL accept the cluster's hosts"
-        listen = Step(title, lambda: _listens(options), lambda: _listen(options))
-        steps += [certificate_step(_CERTIFICATES, "postgres"), listen]
-    return steps
+        yield Step(title, lambda: _listens(options), lambda: _listen(options))
+
+
+def _files(options: Options) -> list[tuple[Path, str, Path]]:
+    """Return each version's file of access rules, the text that it needs, and the file of our settings."""
+    paths = sorted(Path("/etc/postgresql").glob("*/main/pg_hba.conf"))
+    settings = "conf.d/open-messaging.conf"
+    return [(path, render_access(read(path) or "", options), path.parent / settings) for path in paths]
 
 
 def _listens(options: Options) -> bool:
-    return all(
-        read(path) == render_access(read(path) or "", options) and read(_settings(path)) == _CLUSTERED
-        for path in _access_files()
-    )
+    files = _files(options)
+    return all(read(path) == text and read(settings) == _CLUSTERED for path, text, settings in files)
 
 
 def _listen(options: Options) -> None:
     """Accept the cluster's hosts with TLS and a password."""
-    for path in _access_files():
-        owner = path.stat()
-        replace(path, render_access(path.read_text(encoding="utf-8"), options), mode=0o640)
-        os.chown(path, owner.st_uid, owner.st_gid)
-        replace(_settings(path), _CLUSTERED, mode=0o644)
-    run(["systemctl", "restart", "postgresql"])
+    for path, text, settings in _files(options):
+        replace(path, text)
+        replace(settings, _CLUSTERED, mode=0o644)
+    run("systemctl restart postgresql")
 
 
 def render_access(text: str, options: Options) -> str:
@@ -101,14 +97,6 @@ def render_access(text: str, options: Options) -> str:
     others = (f"{address}/{address.max_prefixlen}" for address in options.other_addresses())
     lines = [_HEADING, *map(_ACCESS.format, ["samehost", *others])]
     return "\n".join([text.partition(_MARK)[0].rstrip(), *lines, ""])
-
-
-def _access_files() -> Sequence[Path]:
-    return sorted(Path("/etc/postgresql").glob("*/main/pg_hba.conf"))
-
-
-def _settings(access: Path) -> Path:
-    return access.parent / "conf.d" / "open-messaging.conf"
 
 
 def is_ours(options: Options) -> bool:

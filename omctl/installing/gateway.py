@@ -2,29 +2,16 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from messaging.environment import Environment
+from omctl.installing import steps
 from omctl.installing.broker import LISTENERS
 from omctl.installing.options import CONFIGURATION, Options
-from omctl.installing.steps import (
-    UNITS,
-    Step,
-    always,
-    delete_step,
-    file_step,
-    kept,
-    new_file_step,
-    package_step,
-    read,
-    replace,
-    restart_policy_step,
-    run,
-    shipped,
-    succeeds,
-)
+from omctl.installing.steps import UNITS, Step, always, commands, file_step, package_step, read, shipped
 
 MAIN: Final = Path("/etc/nginx/nginx.conf")
 SITE: Final = Path("/etc/nginx/conf.d/open-messaging.conf")
@@ -66,26 +53,27 @@ def format_nginx(networks: Iterable[object], heading: str) -> str:
 NO_LIST: Final = format_nginx([], f"No list yet: omctl ipranges --format nginx --output {ADDRESSES}")
 
 
-def gateway_steps(options: Options) -> list[Step]:
-    """Return the steps that set up a gateway on port 443."""
-    steps = [package_step("nginx"), restart_policy_step("nginx.service")]
+def gateway_steps(options: Options) -> Iterator[Step]:
+    """Yield the steps that set up a gateway on port 443."""
+    yield package_step("nginx")
+    yield steps.restart_policy_step("nginx.service")
     certificate, _ = find_certificate(options)
     if certificate == CERTIFICATE:
-        make = Step("make a self-signed certificate", CERTIFICATE.exists, lambda: _make_certificate(options))
-        steps += [package_step("openssl"), make]
+        yield package_step("openssl")
+        make = partial(_make_certificate, options.server_name)
+        yield Step("make a self-signed certificate", CERTIFICATE.exists, make)
     elif options.certificate is None:
-        steps.append(kept(f"the certificate {certificate} of an earlier --certificate"))
-    return [
-        *steps,
-        Step(
-            f"let nginx accept {MIN_CONNECTIONS} connections per process ({MAIN})",
-            lambda: (text := read(MAIN) or "") == raise_connections(text),
-            lambda: replace(MAIN, raise_connections(read(MAIN) or ""), mode=0o644),
-        ),
-        new_file_step(ADDRESSES, lambda: NO_LIST, mode=0o644),
-        file_step(SITE, lambda: render_site(options)),
-        always("reload nginx", _reload_nginx),
-    ]
+        yield steps.kept(f"the certificate {certificate} of an earlier --certificate")
+    yield Step(
+        f"let nginx accept {MIN_CONNECTIONS} connections per process ({MAIN})",
+        lambda: (text := read(MAIN) or "") == raise_connections(text),
+        lambda: steps.replace(MAIN, raise_connections(read(MAIN) or ""), mode=0o644),
+    )
+    yield steps.new_file_step(ADDRESSES, lambda: NO_LIST, mode=0o644)
+    yield file_step(SITE, lambda: render_site(options))
+    # Checked first, so that an error does not reach the running nginx.
+    reload = ("nginx -t -q", "systemctl reload-or-restart nginx", "systemctl enable --quiet nginx")
+    yield always("reload nginx", commands("systemctl daemon-reload", *reload))
 
 
 def raise_connections(text: str) -> str:
@@ -117,14 +105,13 @@ def find_certificate(options: Options) -> tuple[Path, Path]:
     return options.certificate or earlier
 
 
-def _make_certificate(options: Options) -> None:
+def _make_certificate(name: str) -> None:
     KEY.parent.mkdir(parents=True, exist_ok=True)
     KEY.parent.chmod(0o700)
-    name = options.server_name
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-keyout", str(KEY)]
     names = f"subjectAltName={name_type(name)}:{name},IP:127.0.0.1"
     subject = ["-subj", f"/CN={name}", "-addext", names, "-days", _SELF_SIGNED_DAYS]
-    run(["openssl", "req", "-x509", *key, *subject, "-out", str(CERTIFICATE)])
+    steps.run(["openssl", "req", "-x509", *key, *subject, "-out", str(CERTIFICATE)])
 
 
 def name_type(name: str) -> str:
@@ -136,38 +123,27 @@ def name_type(name: str) -> str:
     return "IP"
 
 
-def _reload_or_start(unit: str) -> None:
-    is_active = succeeds(["systemctl", "is-active", "--quiet", unit])
-    run(["systemctl", "reload" if is_active else "start", unit])
-    run(["systemctl", "enable", "--quiet", unit])
-
-
-def _reload_nginx() -> None:
-    """Check the configuration first, so that an error does not reach the running nginx."""
-    run(["systemctl", "daemon-reload"])
-    run(["nginx", "-t", "-q"])
-    _reload_or_start("nginx")
-
-
-def firewall_steps(options: Options) -> list[Step]:
-    """Return the steps that load the firewall's rules, or that remove those of an earlier installation."""
-    if not options.firewall:
-        is_installed = any(path.exists() for path in (UNITS / FIREWALL_UNIT, FIREWALL_RULES))
-        return firewall_removal_steps() if is_installed else []
-    return [
-        package_step("nftables"),
-        file_step(FIREWALL_RULES, lambda: firewall_rules(options)),
-        file_step(UNITS / FIREWALL_UNIT, lambda: shipped(f"systemd/{FIREWALL_UNIT}")),
-        always("load the firewall's rules", _load_firewall),
-    ]
-
-
-def firewall_removal_steps() -> list[Step]:
-    """Return the steps that remove the firewall's rules and its unit."""
+def firewall_steps(options: Options) -> Iterator[Step]:
+    """Yield the steps that load the firewall's rules, or that remove those of an earlier installation."""
     unit = UNITS / FIREWALL_UNIT
-    stop = ["systemctl", "disable", "--now", "--quiet", FIREWALL_UNIT]
-    stop_step = Step("stop the firewall", lambda: not unit.exists(), lambda: run(stop))
-    return [stop_step, delete_step(unit), delete_step(FIREWALL_RULES)]
+    if not options.firewall:
+        yield from firewall_removal_steps() if unit.exists() or FIREWALL_RULES.exists() else ()
+        return
+    yield package_step("nftables")
+    yield file_step(FIREWALL_RULES, lambda: firewall_rules(options))
+    yield file_step(unit, lambda: shipped(f"systemd/{FIREWALL_UNIT}"))
+    # Checked first, then loaded now and at each boot.
+    check = f"nft --check --file {FIREWALL_RULES}"
+    load = (f"systemctl reload-or-restart {FIREWALL_UNIT}", f"systemctl enable --quiet {FIREWALL_UNIT}")
+    yield always("load the firewall's rules", commands(check, "systemctl daemon-reload", *load))
+
+
+def firewall_removal_steps() -> Iterator[Step]:
+    """Yield the steps that remove the firewall's rules and its unit."""
+    unit = UNITS / FIREWALL_UNIT
+    stop = commands(f"systemctl disable --now --quiet {FIREWALL_UNIT}")
+    yield Step("stop the firewall", lambda: not unit.exists(), stop)
+    yield from (steps.delete_step(path) for path in (unit, FIREWALL_RULES))
 
 
 def firewall_rules(options: Options) -> str:
@@ -180,10 +156,3 @@ def firewall_rules(options: Options) -> str:
         elements = ", ".join(str(one) for one in options.other_addresses() if one.version == version)
         text = text.replace(f"@CLUSTER{version}@", f"elements = {{ {elements} }};" if elements else "")
     return text.replace("@CLOSED@", rule)
-
-
-def _load_firewall() -> None:
-    """Check the rules, then load them now and at each boot."""
-    run(["nft", "--check", "--file", str(FIREWALL_RULES)])
-    run(["systemctl", "daemon-reload"])
-    _reload_or_start(FIREWALL_UNIT)

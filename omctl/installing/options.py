@@ -7,7 +7,7 @@ import shlex
 import socket
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -46,12 +46,8 @@ class Options:
     """How to install a host.
 
     Args:
-        bind: Where the edge listens, host:port.
-        server_name: The name that nginx answers to.
         certificate: PEM files of the certificate and its key; None makes a self-signed one.
         workers: The fixed number of intake workers; None for as many as the queue needs.
-        platform_only: Refuse addresses outside the platform's list, once there is one.
-        firewall: Also limit connections by sender in the kernel.
         cluster: Short names of the hosts that share a broker, the first of which has the database.
         host: This host's own short name.
         prefix: The virtual environment that the units run.
@@ -128,16 +124,14 @@ def resolve_options(given: Values, certificate: tuple[Path, Path] | None = None)
     )
 
 
-def saved_option_steps(options: Options) -> list[Step]:
-    """Return the steps that report which options come from an earlier installation, and how to reset them."""
+def saved_option_steps(options: Options) -> Iterator[Step]:
+    """Yield the steps that report which options come from an earlier installation, and how to reset them."""
     values, defaults = options.values(), Options().values()
-    return [
-        kept(
+    for name in options.saved:
+        yield kept(
             f"{_argument(name, values[name])} of an earlier installation; "
             f"{_argument(name, defaults[name])} resets it"
         )
-        for name in options.saved
-    ]
 
 
 def save_options_step(options: Options) -> Step:
@@ -147,12 +141,9 @@ def save_options_step(options: Options) -> Step:
 
 def render_options(options: Options) -> str:
     """Return the text of the file of saved options."""
-    defaults = Options().values()
-    return _HEADING + "".join(
-        f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
-        for name, value in options.values().items()
-        if value != defaults[name]
-    )
+    changed = options.values().items() - Options().values().items()
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in sorted(changed)]
+    return _HEADING + "".join(lines)
 
 
 def _argument(name: str, value: str | int) -> str:
@@ -163,27 +154,22 @@ def _argument(name: str, value: str | int) -> str:
 
 def _read_saved() -> Values:
     try:
-        found = tomllib.loads(read(SAVED) or "")
+        found, defaults = tomllib.loads(read(SAVED) or ""), Options().values()
+        wrong = [name for name, value in found.items() if not _is_valid(name, value, defaults)]
+        reason = f"unknown option or invalid value: {', '.join(wrong)}" if wrong else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise _unusable(type(error).__name__) from None
+        reason = type(error).__name__
     except tomllib.TOMLDecodeError as error:
-        raise _unusable(f"invalid TOML: {error}") from None
-    defaults = Options().values()
-    if wrong := [name for name, value in found.items() if not _is_valid(name, value, defaults)]:
-        raise _unusable(f"unknown option or invalid value: {', '.join(wrong)}")
+        reason = f"invalid TOML: {error}"
+    if reason:
+        raise InstallationError(
+            f"{SAVED}, which holds the options of this host's installation, cannot be used ({reason}): "
+            "correct it, or delete it and give every option again"
+        )
     return found
 
 
 def _is_valid(name: str, value: object, defaults: Values) -> bool:
     if name not in defaults or type(value) is not type(defaults[name]):
         return False
-    if name == "role" and value not in {BOTH, *Role}:
-        return False
-    return not isinstance(value, int) or value >= 0
-
-
-def _unusable(reason: str) -> InstallationError:
-    return InstallationError(
-        f"{SAVED}, which holds the options of this host's installation, cannot be used ({reason}): correct "
-        "it, or delete it and give every option again"
-    )
+    return value in {BOTH, *Role} if name == "role" else not isinstance(value, int) or value >= 0

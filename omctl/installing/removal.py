@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 from messaging import topology
@@ -11,8 +11,18 @@ from omctl.installing.cluster import STORED_COOKIE, has_left, leave, other_membe
 from omctl.installing.database import DATABASE, OWNER, PSQL, READER, SERVICE
 from omctl.installing.gateway import ADDRESSES, SITE, firewall_removal_steps
 from omctl.installing.options import ACCOUNT, CONFIGURATION, SCALER_ACCOUNT, STATE, Options
-from omctl.installing.steps import UNITS, InstallationError, Step, always, delete_step, kept, run, succeeds
-from omctl.installing.units import EDGE_UNITS, HARDENING, POLKIT_RULE, PROGRAM, WORKER_UNITS
+from omctl.installing.steps import (
+    UNITS,
+    InstallationError,
+    Step,
+    always,
+    commands,
+    delete_step,
+    kept,
+    run,
+    succeeds,
+)
+from omctl.installing.units import EDGE_UNITS, HARDENING, MANUAL, POLKIT_RULE, PROGRAM, WORKER_UNITS
 from webhook_api.health import PLATFORM_LIST
 
 ADDRESS_STATE: Final = PLATFORM_LIST.parent
@@ -31,15 +41,16 @@ _IN_USE: Final = (
 
 
 def plan_removal(*, purge: bool) -> Iterator[Step]:
-    """Return the steps that remove services, units and gateway and, with *purge*, the data."""
-    yield Step("stop the services", lambda: not _units(), _stop)
+    """Yield the steps that remove services, units and gateway and, with *purge*, the data."""
+    stop = ["systemctl", "disable", "--now", "--quiet"]
+    yield Step("stop the services", lambda: not _units(), lambda: run([*stop, *_units()]))
     units = (*EDGE_UNITS, *WORKER_UNITS)
-    for path in (*(UNITS / name for name in units), HARDENING, POLKIT_RULE, SITE, ADDRESSES, PROGRAM):
+    for path in (*(UNITS / name for name in units), HARDENING, POLKIT_RULE, SITE, ADDRESSES, PROGRAM, MANUAL):
         yield delete_step(path)
     yield from firewall_removal_steps()
-    yield always("reload systemd's units", lambda: run(["systemctl", "daemon-reload"]))
-    reload = ["systemctl", "try-reload-or-restart", "nginx"]
-    yield Step("reload nginx", lambda: shutil.which("nginx") is None, lambda: run(reload))
+    yield always("reload systemd's units", commands("systemctl daemon-reload"))
+    reload = commands("systemctl try-reload-or-restart nginx")
+    yield Step("reload nginx", lambda: shutil.which("nginx") is None, reload)
     if purge:
         yield from purge_steps()
 
@@ -72,40 +83,29 @@ def purge_steps() -> Iterator[Step]:
     if not others:
         yield Step(
             "delete the queues and users of this host's broker, with all messages and dead letters",
-            lambda: not succeeds(["rabbitmqctl", "status"]),
+            lambda: not succeeds("rabbitmqctl status"),
             _empty_broker,
         )
-    yield _delete_directory_step(CONFIGURATION, "settings and secrets")
-    yield _delete_directory_step(STATE, "the journal, with unpublished events")
-    yield _delete_directory_step(ADDRESS_STATE, "the platform's list of addresses")
+    for path, content in (
+        (CONFIGURATION, "settings and secrets"),
+        (STATE, "the journal, with unpublished events"),
+        (ADDRESS_STATE, "the platform's list of addresses"),
+    ):
+        is_gone = not path.exists()
+        yield Step(f"delete {path}: {content}", partial(bool, is_gone), partial(shutil.rmtree, path))
     for account in (SCALER_ACCOUNT, ACCOUNT):
-        yield _delete_account_step(account)
-
-
-def _delete_directory_step(path: Path, content: str) -> Step:
-    return Step(f"delete {path}: {content}", lambda: not path.exists(), lambda: shutil.rmtree(path))
-
-
-def _delete_account_step(account: str) -> Step:
-    return Step(
-        f"delete the account {account}",
-        lambda: not succeeds(["getent", "passwd", account]),
-        lambda: run(["userdel", account]),
-    )
+        has_none = not succeeds(f"getent passwd {account}")
+        yield Step(f"delete the account {account}", partial(bool, has_none), commands(f"userdel {account}"))
 
 
 def _units() -> list[str]:
-    return parse_loaded(run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "om-*"]))
+    return parse_loaded(run("systemctl list-units --all --plain --no-legend 'om-*'"))
 
 
 def parse_loaded(listed: str) -> list[str]:
     """Return the units of systemctl's list that have a file; others are only named by these."""
     rows = [line.split() for line in listed.splitlines()]
     return [name for name, state, *_ in rows if state == "loaded"]
-
-
-def _stop() -> None:
-    run(["systemctl", "disable", "--now", "--quiet", *_units()])
 
 
 def _drop_database() -> None:
@@ -118,6 +118,6 @@ def _drop_database() -> None:
 
 def _empty_broker() -> None:
     for queue in topology.QUEUES:
-        succeeds(["rabbitmqctl", "--quiet", "delete_queue", queue])
+        succeeds(f"rabbitmqctl --quiet delete_queue {queue}")
     for user in USERS:
-        succeeds(["rabbitmqctl", "--quiet", "delete_user", user.name])
+        succeeds(f"rabbitmqctl --quiet delete_user {user.name}")

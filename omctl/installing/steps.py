@@ -1,6 +1,7 @@
 """A step of an installation: whether it is done already, and how to do it."""
 
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,16 +21,13 @@ class InstallationError(OpenMessagingError):
     """A step failed; the earlier ones stay. Fix what the text names and run the same command again."""
 
 
+Command = str | Sequence[str]
+"""As a shell would be given it, but without a shell; or its words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A part of the installation.
-
-    Args:
-        title: Shown to the operator; holds no secrets.
-        is_done: Returns whether there is nothing to do; changes nothing.
-        do: Does it.
-        state_if_done: What is reported if there is nothing to do.
-    """
+    """A part of the installation; its title is shown, so it holds no secrets. `is_done` changes nothing."""
 
     title: str
     is_done: Callable[[], bool]
@@ -63,32 +61,39 @@ def run_steps(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, st
             yield step.title, "done"
 
 
-def run(command: Sequence[str], *, text: str = "", environment: dict[str, str] | None = None) -> str:
-    """Run *command* and return what it printed.
+def run(command: Command, *, text: str = "", environment: dict[str, str] | None = None) -> str:
+    """Run *command* with *text* as its standard input, and return what it printed.
 
-    Args:
-        command: Shown if it fails, so it must hold no secrets.
-        text: Its standard input; may hold secrets.
-        environment: Replaces this process's.
+    The command is shown if it fails, so it must hold no secrets; *text* may.
     """
+    words = shlex.split(command) if isinstance(command, str) else command
     try:
-        done = subprocess.run(
-            command, input=text, env=environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(words, input=text, env=environment, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise InstallationError(
-            f"{command[0]} is not installed: this host is not Debian with systemd"
+            f"{words[0]} is not installed: this host is not Debian with systemd"
         ) from None
     if done.returncode:
         output = (done.stderr or done.stdout).strip()[-2000:]
-        raise InstallationError(f"`{' '.join(command)}` failed with status {done.returncode}: {output}")
+        raise InstallationError(f"`{shlex.join(words)}` failed with status {done.returncode}: {output}")
     return done.stdout
 
 
-def succeeds(command: Sequence[str]) -> bool:
+def commands(*lines: str) -> Callable[[], None]:
+    """Return what runs these commands in order."""
+
+    def run_all() -> None:
+        for line in lines:
+            run(line)
+
+    return run_all
+
+
+def succeeds(command: Command) -> bool:
     """Return whether *command* exists and ends with status 0."""
+    words = shlex.split(command) if isinstance(command, str) else command
     try:
-        return not subprocess.run(command, capture_output=True, check=False).returncode
+        return not subprocess.run(words, capture_output=True, check=False).returncode
     except FileNotFoundError:
         return False
 
@@ -100,15 +105,14 @@ def package_step(package: str) -> Step:
 
 def is_installed(package: str) -> bool:
     """Return whether a Debian package is installed and configured."""
-    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    query = f"dpkg-query --show '--showformat=${{db:Status-Status}}' {package}"
     return succeeds(query) and run(query) == "installed"
 
 
 def _install(package: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", "update", "--quiet"], environment=environment)
-    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", package]
-    run(install, environment=environment)
+    run("apt-get update --quiet", environment=environment)
+    run(f"apt-get install --yes --quiet --no-install-recommends {package}", environment=environment)
 
 
 def file_step(path: Path, text: Callable[[], str], *, mode: int = 0o644) -> Step:
@@ -137,14 +141,26 @@ def read(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
-def replace(path: Path, text: str, *, mode: int) -> None:
-    """Write a file atomically; missing directories are created."""
+def replace(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Write a file atomically and durably; missing directories are created.
+
+    Without *mode*, the file must exist; it keeps its mode and its owner.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        os.fchmod(file.fileno(), mode)
-    Path(temporary).replace(path)
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if mode is None:
+                before = path.stat()
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+            os.fchmod(descriptor, before.st_mode & 0o777 if mode is None else mode)
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def shipped(name: str) -> str:

@@ -1,26 +1,18 @@
 """Write the settings, the operator's omctl and the systemd units, and start or restart the services."""
 
 import re
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from omctl.installing import credentials
+from omctl.installing import credentials, steps
+from omctl.installing.manual import render_manual
 from omctl.installing.options import ACCOUNT, CREDENTIALS, DESTINATIONS, ENVIRONMENT, SCALER_ACCOUNT, Options
-from omctl.installing.steps import (
-    UNITS,
-    Step,
-    always,
-    file_step,
-    new_file_step,
-    package_step,
-    run,
-    shipped,
-    succeeds,
-)
+from omctl.installing.steps import UNITS, Step, always, commands, file_step, package_step, run, shipped
 
 PROGRAM: Final = Path("/usr/local/sbin/omctl")
+MANUAL: Final = Path("/usr/local/share/man/man1/omctl.1")
 HARDENING: Final = UNITS / "om-.service.d" / "hardening.conf"
 POLKIT_RULE: Final = Path("/etc/polkit-1/rules.d/50-open-messaging.rules")
 
@@ -36,14 +28,12 @@ WORKER_UNITS: Final = (
     "om-retain.service",
     "om-retain.timer",
 )
-WORKER_SERVICES: Final = (
-    "om-settle@1.service",
-    "om-deliver@1.service",
-    "om-reconcile.service",
-    "om-observe.service",
+WORKER_SERVICES: Final = tuple(
+    f"om-{name}.service" for name in ("settle@1", "deliver@1", "reconcile", "observe")
 )
+SOCKET: Final = "om-api.socket"
 SCALER: Final = "om-scaler.service"
-NUMBERED: Final = ("om-worker@*", "om-settle@*", "om-deliver@*")
+NUMBERED: Final = "'om-worker@*' 'om-settle@*' 'om-deliver@*'"
 """The units that om-scaler starts and stops by number."""
 
 _CREDENTIAL_LINE: Final = re.compile(
@@ -81,30 +71,27 @@ def account_step() -> Step:
     """Return the step that creates the units' accounts."""
     return Step(
         f"create the accounts {ACCOUNT} and {SCALER_ACCOUNT}",
-        lambda: succeeds(["getent", "passwd", ACCOUNT, SCALER_ACCOUNT]),
-        lambda: run(["systemd-sysusers", "-"], text=shipped("systemd/open-messaging.sysusers")),
+        lambda: steps.succeeds(f"getent passwd {ACCOUNT} {SCALER_ACCOUNT}"),
+        lambda: run("systemd-sysusers -", text=shipped("systemd/open-messaging.sysusers")),
     )
 
 
-def configuration_steps(options: Options) -> list[Step]:
-    """Return the steps that write the settings file, unless it exists, and omctl on the path."""
-    return [
-        new_file_step(ENVIRONMENT, environment_text, mode=0o640),
-        Step(f"let only {ACCOUNT} read {ENVIRONMENT}", _is_private, _make_private),
-        file_step(PROGRAM, lambda: program_text(options), mode=0o755),
-    ]
+def configuration_steps(options: Options) -> Iterator[Step]:
+    """Yield the steps that write the settings file, unless it exists, and omctl with its manual."""
+    yield steps.new_file_step(ENVIRONMENT, environment_text, mode=0o640)
+    # Processes read the file again at a reload.
+    title = f"let only {ACCOUNT} read {ENVIRONMENT}"
+    yield Step(
+        title, _is_private, commands(f"chown root:{ACCOUNT} {ENVIRONMENT}", f"chmod 640 {ENVIRONMENT}")
+    )
+    yield file_step(PROGRAM, lambda: program_text(options), mode=0o755)
+    yield file_step(MANUAL, render_manual)
 
 
 def _is_private() -> bool:
     if not ENVIRONMENT.exists():
         return False
     return ENVIRONMENT.stat().st_mode & 0o777 == 0o640 and ENVIRONMENT.group() == ACCOUNT
-
-
-def _make_private() -> None:
-    """Processes read the file again at a reload."""
-    shutil.chown(ENVIRONMENT, "root", ACCOUNT)
-    ENVIRONMENT.chmod(0o640)
 
 
 def environment_text() -> str:
@@ -128,21 +115,16 @@ def program_text(options: Options) -> str:
     )
 
 
-def unit_steps(options: Options) -> list[Step]:
-    """Return the steps that write the units."""
-    names = [*(EDGE_UNITS if options.is_edge else ()), *(WORKER_UNITS if options.is_worker else ())]
-    polkit = [package_step("polkitd"), file_step(POLKIT_RULE, lambda: shipped("polkit/open-messaging.rules"))]
-    return [
-        package_step("ca-certificates"),
-        *(polkit if options.is_worker else []),
-        file_step(HARDENING, lambda: shipped("systemd/om-hardening.conf")),
-        *(_unit_step(name, options) for name in names),
-        always("reload systemd's units", lambda: run(["systemctl", "daemon-reload"])),
-    ]
-
-
-def _unit_step(name: str, options: Options) -> Step:
-    return file_step(UNITS / name, lambda: render_unit(name, options))
+def unit_steps(options: Options) -> Iterator[Step]:
+    """Yield the steps that write the units."""
+    yield package_step("ca-certificates")
+    if options.is_worker:
+        yield package_step("polkitd")
+        yield file_step(POLKIT_RULE, lambda: shipped("polkit/open-messaging.rules"))
+    yield file_step(HARDENING, lambda: shipped("systemd/om-hardening.conf"))
+    for name in (*(EDGE_UNITS if options.is_edge else ()), *(WORKER_UNITS if options.is_worker else ())):
+        yield file_step(UNITS / name, partial(render_unit, name, options))
+    yield always("reload systemd's units", commands("systemctl daemon-reload"))
 
 
 def render_unit(name: str, options: Options) -> str:
@@ -151,65 +133,48 @@ def render_unit(name: str, options: Options) -> str:
     return text.replace("@PREFIX@", str(options.prefix)).replace("@BIND@", options.bind)
 
 
-def start_steps(options: Options) -> list[Step]:
-    """Return the steps that start the services, and restart running ones: their program may be older."""
-    steps = []
+def start_steps(options: Options) -> Iterator[Step]:
+    """Yield the steps that start the services, and restart running ones: their program may be older."""
     if options.is_worker:
         workers = [f"om-worker@{number}.service" for number in range(1, (options.workers or 1) + 1)]
         names = ["om-workers.target", *workers, *WORKER_SERVICES, "om-retain.timer"]
-        steps += [_start_step(name) for name in names]
+        yield from map(_start_step, names)
         if options.workers:
-            disable = ["systemctl", "disable", "--now", "--quiet", SCALER]
             # Also after the next boot, only the chosen number may run.
-            stop = "disable", "--now", "--quiet"
-            steps.append(always(f"disable {SCALER}", lambda: run(disable)))
-            steps.append(always("stop other workers", lambda: _for_others(names, *stop)))
+            stop = "disable --now --quiet"
+            yield always(f"disable {SCALER}", commands(f"systemctl {stop} {SCALER}"))
+            yield always("stop other workers", lambda: _for_others(names, stop))
         else:
             # Those that om-scaler has started run the previous program.
-            steps.append(always("restart other workers", lambda: _for_others(names, "try-restart")))
-            steps.append(_start_step(SCALER))
+            yield always("restart other workers", lambda: _for_others(names, "try-restart"))
+            yield _start_step(SCALER)
     if options.is_edge:
         # The socket goes on listening while the service restarts.
-        steps += [
-            _socket_step("om-api.socket"),
-            _start_step("om-api.service"),
-            _start_step("om-ipranges.timer"),
-        ]
-    return steps
+        title = f"start {SOCKET}, or restart it if it has changed"
+        yield always(title, _start_socket)
+        yield from map(_start_step, ("om-api.service", "om-ipranges.timer"))
 
 
 def _start_step(name: str) -> Step:
     verb = "restart" if name.endswith(".service") else "start"
-
-    def start() -> None:
-        run(["systemctl", "enable", "--quiet", name])
-        run(["systemctl", verb, name])
-
-    return always(f"{verb} {name}", start)
+    return always(f"{verb} {name}", commands(f"systemctl enable --quiet {name}", f"systemctl {verb} {name}"))
 
 
-def _socket_step(name: str) -> Step:
-    """Restart a socket only if its unit has changed: a listening socket keeps its old port.
+def _start_socket() -> None:
+    """Restart the socket only if its unit has changed: a listening socket keeps its old port.
 
     Its service requires it and so restarts with it. Meanwhile senders are refused for a few seconds.
     """
-
-    def start() -> None:
-        run(["systemctl", "enable", "--quiet", name])
-        run(["systemctl", "restart" if _is_older_than_its_unit(name) else "start", name])
-
-    return always(f"start {name}, or restart it if it has changed", start)
-
-
-def _is_older_than_its_unit(name: str) -> bool:
-    """Return whether a unit became active in an earlier second than its file was written."""
-    show = ["systemctl", "show", "--value", "--property=ActiveEnterTimestamp", "--timestamp=unix", name]
-    since = run(show).strip().removeprefix("@")
-    return since.isdigit() and int(since) < int((UNITS / name).stat().st_mtime)
+    run(f"systemctl enable --quiet {SOCKET}")
+    # In seconds: a unit that became active in an earlier second than its file was written.
+    show = "systemctl show --value --property=ActiveEnterTimestamp --timestamp=unix"
+    since = run(f"{show} {SOCKET}").strip().removeprefix("@")
+    is_older = since.isdigit() and int(since) < int((UNITS / SOCKET).stat().st_mtime)
+    run(f"systemctl {'restart' if is_older else 'start'} {SOCKET}")
 
 
-def _for_others(known: Iterable[str], *verb: str) -> None:
+def _for_others(known: Iterable[str], verb: str) -> None:
     """Apply a verb of systemctl to the active numbered units that are not *known*."""
-    listed = run(["systemctl", "list-units", "--plain", "--no-legend", "--state=active", *NUMBERED])
+    listed = run(f"systemctl list-units --plain --no-legend --state=active {NUMBERED}")
     for name in sorted({line.split()[0] for line in listed.splitlines()} - set(known)):
-        run(["systemctl", *verb, name])
+        run(f"systemctl {verb} {name}")

@@ -1,5 +1,6 @@
 """Check the broker: its exchanges and queues over AMQP; alarms, depth and policies by the management API."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -8,98 +9,93 @@ import requests
 
 from messaging import topology
 from messaging.admin import BrokerObject, ObjectState, broker_session, inspect
+from messaging.environment import Environment
 from messaging.errors import BrokerUnavailableError, ConfigurationError
 from messaging.management import ManagementApi, quote_vhost
-from omctl.look.findings import Area, Finding
+from omctl.look.findings import Finding, ok, problem, warning
 from omctl.look.settings import HIDDEN, redact_urls
 
 REQUEST_SECONDS: Final = 3.0
 LOSING_POLICY_KEYS: Final = ("max-length", "max-length-bytes", "message-ttl", "expires")
 """Without publisher confirms, each of these lets a queue silently drop events."""
 
-_BROKER: Final = Area("broker")
-_API: Final = Area("management")
 
-
-def check_broker(urls: tuple[str, ...]) -> list[Finding]:
-    """Return the state of the broker's objects; blocks for some seconds if no broker answers."""
+def check_broker() -> Iterator[Finding]:
+    """Yield the state of the broker's objects; blocks for some seconds if no broker answers."""
+    environment = Environment()
+    urls, managed = environment.strings("OM_AMQP_URL"), environment.strings("OM_MANAGEMENT_URL")
     try:
         with broker_session(urls, client_name="omctl check") as connection:
             objects = inspect(connection)
+        yield ok("connection", "the broker answers")
+        yield from map(judge_object, objects)
     except (BrokerUnavailableError, ConfigurationError) as error:
-        return [_BROKER.problem("connection", "does not work", str(error))]
-    return [_BROKER.ok("connection", "the broker answers"), *map(judge_object, objects)]
+        yield problem("connection", "does not work", str(error))
+    has_confirms = environment.boolean("OM_PUBLISHER_CONFIRMS", default=False)
+    if urls or has_confirms:
+        yield judge_proof(len(urls), len(managed), has_confirms=has_confirms)
 
 
 def judge_object(item: BrokerObject) -> Finding:
     """Judge one exchange or queue."""
     subject = f"{item.kind} {item.name}"
     if item.state is ObjectState.MISSING:
-        return _BROKER.problem(subject, "is missing", "Run omctl setup.")
+        return problem(subject, "is missing", "Run omctl setup.")
     if item.state is not ObjectState.EXISTS:
-        return _BROKER.problem(subject, item.explanation, "Run omctl setup: it says what to do.")
+        return problem(subject, item.explanation, "Run omctl setup: it says what to do.")
     if item.kind == "exchange":
-        return _BROKER.ok(subject, "exists")
-    advice = ""
+        return ok(subject, "exists")
+    text = f"exists, {item.ready} ready, {item.consumers} consumers"
     if item.name == topology.EVENTS_QUEUE and not item.consumers:
         advice = "No worker consumes events: start one with python -m workers intake."
     elif item.name == topology.DEAD_LETTERS and item.ready:
         advice = "omctl dead-letters list shows the reasons."
     elif item.name == topology.UNROUTED and item.ready and not item.consumers:
         advice = "Events matched no binding: run omctl setup; intake takes them from here."
-    text = f"exists, {item.ready} ready, {item.consumers} consumers"
-    return _BROKER.warning(subject, text, advice) if advice else _BROKER.ok(subject, text)
+    else:
+        return ok(subject, text)
+    return warning(subject, text, advice)
 
 
-def check_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> list[Finding]:
-    """Return what releases journal entries, and whether that is safe.
-
-    Args:
-        brokers: Number of addresses in OM_AMQP_URL.
-        management_urls: Number of addresses in OM_MANAGEMENT_URL.
-        has_confirms: OM_PUBLISHER_CONFIRMS.
-    """
+def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Finding:
+    """Judge what releases journal entries, by the number of addresses of broker and management API."""
     subject = "release of the journal"
     if has_confirms:
-        return [_BROKER.ok(subject, "by publisher confirms")]
-    if not brokers:
-        return []
+        return ok(subject, "by publisher confirms")
     if brokers == 1:
-        return [_BROKER.ok(subject, "by the barrier, with one broker")]
+        return ok(subject, "by the barrier, with one broker")
     if not management_urls:
         text = f"{brokers} brokers are configured but no management API: events may be lost unnoticed"
         advice = (
             "Set OM_MANAGEMENT_URL, an address for each broker, or OM_PUBLISHER_CONFIRMS=true: a queue "
             "without a majority silently drops every event that is published to it."
         )
-        return [_BROKER.problem(subject, text, advice)]
+        return problem(subject, text, advice)
     if management_urls != brokers:
         text = f"{brokers} brokers are configured, but {management_urls} addresses of the management API"
         advice = "Set one for each broker in the same order, so that each node reports for itself."
-        return [_BROKER.warning(subject, text, advice)]
-    return [_BROKER.ok(subject, "by the barrier, while the queue has a majority")]
+        return warning(subject, text, advice)
+    return ok(subject, "by the barrier, while the queue has a majority")
 
 
 def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[Finding]:
     """Return what each node reports; blocks for some seconds if one does not answer.
 
-    Args:
-        urls: OM_MANAGEMENT_URL, with credentials.
-        amqp_urls: OM_AMQP_URL, for its virtual host.
+    The URLs have credentials; those of AMQP name the virtual host.
     """
     if not urls:
         advice = (
             "Set OM_MANAGEMENT_URL: without it the edge cannot see the queue's depth and cannot answer 429."
         )
-        return [_API.warning("API", "is not configured", advice)]
+        return [warning("API", "is not configured", advice)]
     hosts = redact_urls(",".join(urls)).split(", ")
     if hosts == [HIDDEN]:
         advice = "Percent-encode commas and other special characters of user and password."
-        return [_API.problem("API", "has a malformed URL", advice)]
+        return [problem("API", "has a malformed URL", advice)]
     try:
         vhost = quote_vhost(amqp_urls)
     except ConfigurationError as error:
-        return [_API.problem("API", "cannot be queried without the virtual host", str(error))]
+        return [problem("API", "cannot be queried without the virtual host", str(error))]
     return [
         replace(finding, subject=finding.subject + (f" at {host}" if len(urls) > 1 else ""))
         for url, host in zip(urls, hosts, strict=True)
@@ -110,55 +106,57 @@ def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[
 def _check_node(url: str, vhost: str) -> list[Finding]:
     api = ManagementApi(url, REQUEST_SECONDS)
     try:
-        findings = [judge_alarms(_get(api, "health/checks/alarms")), judge_guest(_try_guest(url))]
-        findings.extend(
-            judge_queue(queue, _get(api, f"queues/{vhost}/{quote(queue, safe='')}"))
-            for queue in topology.QUEUES
-        )
+        return [
+            judge_alarms(_get(api, "health/checks/alarms")),
+            judge_guest(_try_guest(url)),
+            *(
+                judge_queue(queue, _get(api, f"queues/{vhost}/{quote(queue, safe='')}"))
+                for queue in topology.QUEUES
+            ),
+        ]
     except (requests.RequestException, ValueError) as error:
         return [_unreachable(error)]
-    return findings
 
 
 def judge_alarms(report: dict[str, Any]) -> Finding:
     """Judge the answer of the alarm check."""
     alarms = [f"{alarm.get('resource')} on {alarm.get('node')}" for alarm in report.get("alarms", [])]
     if not alarms and report.get("status") == "ok":
-        return _API.ok("alarms", "none")
+        return ok("alarms", "none")
     text = ", ".join(alarms) or str(report.get("reason") or report)
     advice = "The broker accepts no events: free memory or disk there. The edge keeps them in its journal."
-    return _API.problem("alarms", text, advice)
+    return problem("alarms", text, advice)
 
 
 def judge_guest(status: int) -> Finding:
     """Judge the API's answer to RabbitMQ's initial user with its initial password."""
     if status != 200:
-        return _API.ok("user guest", "has no access with its initial password")
+        return ok("user guest", "has no access with its initial password")
     advice = (
         "Every user of the broker's host can read, forge and delete events: rabbitmqctl delete_user guest"
     )
-    return _API.warning("user guest", "is an administrator with its initial password", advice)
+    return warning("user guest", "is an administrator with its initial password", advice)
 
 
 def judge_queue(queue: str, report: dict[str, Any]) -> Finding:
     """Judge one queue's policies, members and depth."""
     subject = f"queue {queue}"
     if report.get("error"):
-        return _API.problem(subject, str(report.get("reason", report["error"])), "Run omctl setup.")
+        return problem(subject, str(report.get("reason", report["error"])), "Run omctl setup.")
     policy = report.get("effective_policy_definition") or {}
     if losing := ", ".join(key for key in LOSING_POLICY_KEYS if key in policy):
         name = report.get("policy") or report.get("operator_policy") or "a policy"
         advice = f"Remove {losing} from {name}: without publisher confirms it drops events."
-        return _API.problem(subject, f"{name} sets {losing}", advice)
+        return problem(subject, f"{name} sets {losing}", advice)
     members, online = report.get("members", []), report.get("online", [])
     if members and len(online) * 2 <= len(members):
         text = f"{len(online)} of its {len(members)} members are online"
         advice = "Start the other nodes: without a majority the queue accepts nothing, and the edge waits."
-        return _API.problem(subject, text, advice)
+        return problem(subject, text, advice)
     depth = report.get("messages")
     known = "depth not known yet" if depth is None else f"depth {depth}"
     copies = f", {len(online)} of {len(members)} members online" if len(members) > 1 else ""
-    return _API.ok(subject, f"{known}, no policy limits it{copies}")
+    return ok(subject, f"{known}, no policy limits it{copies}")
 
 
 def _try_guest(url: str) -> int:
@@ -178,9 +176,8 @@ def _get(api: ManagementApi, path: str) -> dict[str, Any]:
 
 
 def _unreachable(error: Exception) -> Finding:
-    status = getattr(getattr(error, "response", None), "status_code", None)
     # Never the error's own text: it repeats the address, and with it the password.
-    if status:
+    if status := getattr(getattr(error, "response", None), "status_code", None):
         text = f"answers {status}"
     elif isinstance(error, requests.Timeout):
         text = f"does not answer within {REQUEST_SECONDS:.0f} s"
@@ -189,4 +186,4 @@ def _unreachable(error: Exception) -> Finding:
         is_json = isinstance(error, ValueError) and not isinstance(error, requests.exceptions.InvalidURL)
         text = "answers something else" if is_json else "cannot be reached"
     advice = "Check OM_MANAGEMENT_URL, its user (tag management) and that rabbitmq_management is enabled."
-    return _API.problem("API", text, advice)
+    return problem("API", text, advice)

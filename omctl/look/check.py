@@ -1,7 +1,7 @@
 """omctl check: show what is configured, what answers, what is wrong, and what to do."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -9,15 +9,14 @@ from typing import Final
 import click
 
 from messaging.environment import Environment
-from omctl.console import fold, print_json, visible
 from omctl.installing.options import BOTH, Role, resolve_options
 from omctl.installing.steps import InstallationError
-from omctl.look.broker import check_broker, check_management, check_proof
+from omctl.interface import Command, fold, json_option, show_json, visible
+from omctl.look.broker import check_broker, check_management
 from omctl.look.database import check_database
-from omctl.look.edge import check_addresses, check_canary, check_edge, check_journals, check_oversized
-from omctl.look.findings import Area, Finding, Level, check_areas
+from omctl.look.edge import check_addresses, check_canary, check_edge, check_journals
+from omctl.look.findings import Finding, Level, check_areas, note, warning
 from omctl.look.settings import check_settings, explain_settings
-from omctl.options import json_option
 
 CHECK_SECONDS: Final = 8.0
 """For all areas: the command ends within 10 s, with its start."""
@@ -26,7 +25,7 @@ COLOURS: Final = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow"
 WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--role", type=click.Choice([*(role.value for role in Role), BOTH]),
     help="Check only this part. Default: as this host was installed, otherwise both.",
@@ -34,7 +33,7 @@ WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE)
 @click.option("--settings", "only_settings", is_flag=True, help="Explain every setting, and check nothing.")
 @click.option("--verbose", is_flag=True, help="Show every finding.")
 @json_option
-def check(*, role: str | None, only_settings: bool, verbose: bool, as_json: bool) -> None:
+def check(*, role: str | None, only_settings: bool, verbose: bool) -> None:
     """Check the settings, broker, database, edge and journals; show what is wrong and what to do.
 
     Problems come first, then warnings and notes; each healthy area is one line. Each area is checked whatever
@@ -45,14 +44,15 @@ def check(*, role: str | None, only_settings: bool, verbose: bool, as_json: bool
     default), unit, effect, and whether a new value needs a restart.
     """
     if only_settings:
-        _explain(as_json=as_json)
+        settings = explain_settings()
+        if not show_json({"settings": [asdict(setting) for setting in settings]}):
+            for setting in sorted(settings, key=lambda setting: setting.source == "default"):
+                click.echo(f"{setting.name} = {setting.value}  ({setting.source})")
+                click.echo(fold(f"{setting.text} Applied by: {setting.applied_by}.", "    ", "    "))
         return
-    roles, notes = find_roles(role)
-    findings = notes + check_areas(_list_areas(roles), CHECK_SECONDS)
+    findings = check_areas(_list_areas(*find_roles(role)), CHECK_SECONDS)
     has_problem = any(finding.level is Level.PROBLEM for finding in findings)
-    if as_json:
-        print_json({"ok": not has_problem, "findings": [asdict(finding) for finding in findings]})
-    else:
+    if not show_json({"ok": not has_problem, "findings": [asdict(finding) for finding in findings]}):
         for finding in findings if verbose else summarise(findings):
             _print(finding)
         counts = Counter(finding.level for finding in findings)
@@ -61,60 +61,36 @@ def check(*, role: str | None, only_settings: bool, verbose: bool, as_json: bool
         raise SystemExit(1)
 
 
-def _explain(*, as_json: bool) -> None:
-    settings = explain_settings()
-    if as_json:
-        print_json({"settings": [asdict(setting) for setting in settings]})
-        return
-    for setting in sorted(settings, key=lambda setting: setting.source == "default"):
-        click.echo(f"{setting.name} = {setting.value}  ({setting.source})")
-        click.echo(fold(f"{setting.text} Applied by: {setting.applied_by}.", "    ", "    "))
-
-
 def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
     """Return what this host does, *given* or as installed, with a note if that is not everything."""
-    area = Area("settings")
     try:
         roles = resolve_options({} if given is None else {"role": given}).roles
     except InstallationError as error:
-        return frozenset(Role), [area.warning("role", "is unknown", str(error))]
+        return frozenset(Role), [warning("role", "is unknown", str(error))]
     if len(roles) > 1:
         return roles, []
     text = f"only {min(roles)}: the other part is not checked"
-    return roles, [area.note("role", text, "Check everything: omctl check --role both.")]
+    return roles, [note("role", text, "Check everything: omctl check --role both.")]
 
 
-def _list_areas(roles: frozenset[Role]) -> dict[str, Callable[[], list[Finding]]]:
+def _list_areas(roles: frozenset[Role], notes: list[Finding]) -> dict[str, Callable[[], Iterable[Finding]]]:
     """Return the check of each area; each reads the settings by itself."""
-    areas: dict[str, Callable[[], list[Finding]]] = {
-        "settings": lambda: check_settings(roles),
-        "broker": _check_broker,
+    areas: dict[str, Callable[[], Iterable[Finding]]] = {
+        "settings": lambda: [*notes, *check_settings(roles)],
+        "broker": check_broker,
         "management": lambda: check_management(
             Environment().strings("OM_MANAGEMENT_URL"), Environment().strings("OM_AMQP_URL")
         ),
     }
     if Role.WORKER in roles:
         areas["database"] = lambda: check_database(Environment())
-        areas["canary"] = lambda: check_canary(Environment())
+        areas["canary"] = lambda: [check_canary(Environment())]
     if Role.EDGE in roles:
-        areas["edge"] = lambda: [
-            *check_edge(Environment().string("OM_BIND", "127.0.0.1:8080")),
-            *check_addresses(),
-        ]
-        areas["journal"] = _check_journal
+        bind = ("OM_BIND", "127.0.0.1:8080")
+        areas["edge"] = lambda: [*check_edge(Environment().string(*bind)), *check_addresses()]
+        state = ("OM_STATE_DIRECTORY", "/var/lib/open-messaging")
+        areas["journal"] = lambda: check_journals(Path(Environment().string(*state)))
     return areas
-
-
-def _check_broker() -> list[Finding]:
-    environment = Environment()
-    urls, managed = environment.strings("OM_AMQP_URL"), environment.strings("OM_MANAGEMENT_URL")
-    has_confirms = environment.boolean("OM_PUBLISHER_CONFIRMS", default=False)
-    return [*check_broker(urls), *check_proof(len(urls), len(managed), has_confirms=has_confirms)]
-
-
-def _check_journal() -> list[Finding]:
-    state_directory = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
-    return [*check_journals(state_directory / "journal"), *check_oversized(state_directory / "oversized")]
 
 
 def summarise(findings: list[Finding]) -> list[Finding]:
@@ -123,7 +99,7 @@ def summarise(findings: list[Finding]) -> list[Finding]:
     healthy = Counter(finding.area for finding in findings if finding.level is Level.OK)
     return [
         *(finding for level in WORST_FIRST for finding in findings if finding.level is level),
-        *(Finding(area, "", Level.OK, f"{n} checked") for area, n in healthy.items() if area not in bad),
+        *(Finding(Level.OK, "", f"{n} checked", area=area) for area, n in healthy.items() if area not in bad),
     ]
 
 

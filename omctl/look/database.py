@@ -1,6 +1,6 @@
 """Check the database, its revision, its clock, and what in it an operator should look at."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from messaging.clock import SystemClock
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from omctl.connections import DatabaseUnavailableError, database_url, friendly_errors
-from omctl.look.findings import Area, Finding, Level
+from omctl.look.findings import Finding, Level, note, ok, problem, warning
 from workers.db.engine import DatabaseClock, make_engine
 from workers.db.migrations import schema
 from workers.db.models import dead_letters, destinations, drift, metadata
@@ -22,23 +22,21 @@ from workers.parsing import moment_of
 MAX_CLOCK_DIFFERENCE: Final = 2.0
 """Seconds. Events carry their host's time, so latencies and searches show a wrong clock."""
 
-_DATABASE: Final = Area("database")
-
 
 def check_database(environment: Environment) -> list[Finding]:
     """Return the state of the database; blocks for some seconds if it does not answer."""
     try:
         url = database_url(environment)
         if _is_missing_file(url):
-            return [_DATABASE.problem("file", "does not exist", "Run omctl migrate.")]
+            return [problem("file", "does not exist", "Run omctl migrate.")]
         with friendly_errors():
             revision = judge_revision(schema.current_revision(url), schema.head_revision())
-            contents = [] if revision.level is Level.PROBLEM else _contents(url)
+            contents = [] if revision.level is Level.PROBLEM else list(_contents(url))
     except schema.MissingMigrationsError as error:
-        return [_DATABASE.problem("migrations", "are not installed", str(error))]
+        return [problem("migrations", "are not installed", str(error))]
     except (ConfigurationError, DatabaseUnavailableError) as error:
-        return [_DATABASE.problem("connection", "does not work", str(error))]
-    return [_DATABASE.ok("connection", "the database answers"), revision, *contents]
+        return [problem("connection", "does not work", str(error))]
+    return [ok("connection", "the database answers"), revision, *contents]
 
 
 def _is_missing_file(url: str) -> bool:
@@ -53,43 +51,40 @@ def _is_missing_file(url: str) -> bool:
 def judge_revision(current: str | None, head: str) -> Finding:
     """Judge the revision that the database is at."""
     if current == head:
-        return _DATABASE.ok("revision", f"{current}, the newest")
+        return ok("revision", f"{current}, the newest")
     if schema.is_newer(current):
-        return _DATABASE.note("revision", f"{current}, newer than {head}, which this version has")
-    text = f"{current or 'none'}, and this version needs {head}"
-    return _DATABASE.problem("revision", text, "Run omctl migrate.")
+        return note("revision", f"{current}, newer than {head}, which this version has")
+    return problem("revision", f"{current or 'none'}, and this version needs {head}", "Run omctl migrate.")
 
 
 def judge_tables(missing: list[str]) -> Finding:
     """Judge the tables that a database lacks although its revision includes them."""
     if not missing:
-        return _DATABASE.ok("tables", "all exist")
-    text = f"missing: {', '.join(missing)}"
-    return _DATABASE.problem("tables", text, "They were dropped: restore them from a backup.")
+        return ok("tables", "all exist")
+    advice = "They were dropped: restore them from a backup."
+    return problem("tables", f"missing: {', '.join(missing)}", advice)
 
 
-def _contents(url: str) -> list[Finding]:
+def _contents(url: str) -> Iterator[Finding]:
     """Check the tables and, if all exist, their contents."""
     engine = make_engine(url)
     try:
         clock = DatabaseClock(engine)
-        here = (SystemClock().now_us() - clock.now_us()) / 1_000_000
+        clocks: dict[str, Any] = {"this host": (SystemClock().now_us() - clock.now_us()) / 1_000_000}
         with engine.connect() as connection:
             missing = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
+            yield judge_tables(missing)
             if missing:
-                return [judge_tables(missing)]
+                return
             reports = read_worker_reports(connection)
-            clocks = {report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD) for report in reports}
-            hosts = {host: ahead for host, ahead in clocks.items() if isinstance(ahead, float)}
+            clocks |= {report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD) for report in reports}
             # Workers report the database's time.
             now = moment_of(clock.now_us())
-            return [
-                judge_tables(missing),
-                *(judge_clock(host, ahead) for host, ahead in sorted((hosts | {"this host": here}).items())),
-                *judge_workers(reports, now),
-                *judge_files(reports, now),
-                *_counts(connection),
-            ]
+            hosts = sorted(clocks.items())
+            yield from (judge_clock(host, ahead) for host, ahead in hosts if isinstance(ahead, float))
+            yield from judge_workers(reports, now)
+            yield from judge_files(reports, now)
+            yield from _counts(connection)
     finally:
         engine.dispose()
 
@@ -99,65 +94,55 @@ def judge_clock(host: str, ahead: float) -> Finding:
     subject, side = f"clock of {host}", "ahead of" if ahead > 0 else "behind"
     text = f"{abs(ahead):.1f} s {side} the database's"
     if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
-        return _DATABASE.ok(subject, text)
-    return _DATABASE.problem(subject, text, "Synchronise both clocks by NTP: timedatectl shows the state.")
+        return ok(subject, text)
+    return problem(subject, text, "Synchronise both clocks by NTP: timedatectl shows the state.")
 
 
-def _counts(connection: Connection) -> list[Finding]:
-    """Return the open dead letters, unknown names, and paused destinations."""
+def _counts(connection: Connection) -> Iterator[Finding]:
+    """Yield the open dead letters, unknown names, and paused destinations."""
     is_open = dead_letters.c.decided_at.is_(None)
     waiting = connection.scalar(select(func.count()).select_from(dead_letters).where(is_open)) or 0
     unknown = connection.scalar(select(func.count()).where(drift.c.accepted_at.is_(None))) or 0
-    return [
-        (_DATABASE.note if waiting else _DATABASE.ok)("dead letters", f"{waiting} open"),
-        (_DATABASE.note if unknown else _DATABASE.ok)("drift", f"{unknown} unknown names"),
-        *judge_paused(connection.execute(select(destinations).order_by(destinations.c.name))),
-    ]
+    yield (note if waiting else ok)("dead letters", f"{waiting} open")
+    yield (note if unknown else ok)("drift", f"{unknown} unknown names")
+    yield from judge_paused(connection.execute(select(destinations).order_by(destinations.c.name)))
 
 
-def judge_workers(reports: Iterable[WorkerReport], now: datetime) -> list[Finding]:
+def judge_workers(reports: Iterable[WorkerReport], now: datetime) -> Iterator[Finding]:
     """Judge each role by its workers' reports: a problem if none of them reports any more."""
     roles: dict[str, list[WorkerReport]] = {"settle": []}
     for report in reports:
         roles.setdefault(report.role, []).append(report)
-    findings: list[Finding] = []
     for role, of_role in sorted(roles.items()):
         subject = f"{role} workers"
         silent = [report.worker for report in of_role if report.is_silent(now)]
         if not of_role:
             text = "no worker reports: no conversation is settled"
-            findings.append(_DATABASE.warning(subject, text, "Start one with python -m workers settle."))
+            yield warning(subject, text, "Start one with python -m workers settle.")
         elif silent:
-            judge = _DATABASE.problem if len(silent) == len(of_role) else _DATABASE.warning
+            judge = problem if len(silent) == len(of_role) else warning
             advice = "See systemctl status 'om-*' on its host, and start it."
-            findings.append(judge(subject, f"stopped reporting: {', '.join(silent)}", advice))
+            yield judge(subject, f"stopped reporting: {', '.join(silent)}", advice)
         else:
-            findings.append(_DATABASE.ok(subject, f"{len(of_role)} report"))
-    return findings
+            yield ok(subject, f"{len(of_role)} report")
 
 
-def judge_files(reports: Iterable[WorkerReport], now: datetime) -> list[Finding]:
-    """Return a problem if deliver workers run with different destinations files."""
+def judge_files(reports: Iterable[WorkerReport], now: datetime) -> Iterator[Finding]:
+    """Yield a problem if deliver workers run with different destinations files."""
     workers: dict[object, list[str]] = {}
     for report in reports:
         if report.role == "deliver" and not report.is_silent(now):
             workers.setdefault(report.figures.get("destinations_digest"), []).append(report.worker)
-    if len(workers) < 2:
-        return []
-    groups = " / ".join(", ".join(names) for names in workers.values())
-    text = f"the deliver workers run with different files: {groups}"
-    advice = "Copy the newest OM_DESTINATIONS file to each host, and restart its om-deliver@N."
-    return [_DATABASE.problem("destinations", text, advice)]
+    if len(workers) > 1:
+        groups = " / ".join(", ".join(names) for names in workers.values())
+        text = f"the deliver workers run with different files: {groups}"
+        advice = "Copy the newest OM_DESTINATIONS file to each host, and restart its om-deliver@N."
+        yield problem("destinations", text, advice)
 
 
-def judge_paused(rows: Iterable[Any]) -> list[Finding]:
-    """Return a warning for each paused destination."""
-    return [
-        _DATABASE.warning(
-            f"destination {row.name}",
-            f"paused since {row.paused_at:%Y-%m-%d %H:%M} ({row.paused_because}): its events wait",
-            f"omctl destinations resume {row.name}",
-        )
-        for row in rows
-        if row.paused_at is not None
-    ]
+def judge_paused(rows: Iterable[Any]) -> Iterator[Finding]:
+    """Yield a warning for each paused destination."""
+    for row in rows:
+        if row.paused_at is not None:
+            since = f"paused since {row.paused_at:%Y-%m-%d %H:%M} ({row.paused_because}): its events wait"
+            yield warning(f"destination {row.name}", since, f"omctl destinations resume {row.name}")

@@ -1,25 +1,19 @@
 """Check the edge: its readiness, the way to it, the gateway's allow-list, and the journals on this host."""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import requests
 
 from messaging.environment import Environment
 from omctl.connections import health_url
 from omctl.installing.gateway import REFUSE_UNLISTED, SITE
-from omctl.look.findings import Area, Finding
+from omctl.look.findings import Finding, note, ok, problem, warning
+from webhook_api import journal as journals
 from webhook_api.health import platform_list_age
-from webhook_api.journal import (
-    Damage,
-    foreign_entries,
-    has_owner,
-    journal_directories,
-    list_segments,
-    read_segment,
-)
 
 REQUEST_SECONDS: Final = 5.0
 MAX_LIST_AGE: Final = 7 * 86400.0
@@ -29,91 +23,87 @@ OLD_SECONDS: Final = 60.0
 
 FOREIGN: Final = "Nothing but the edge's own directories belongs here: move it away."
 LOCKLESS: Final = "If it is a copied journal, make an empty file named lock in it, owned by the edge's user."
-_EDGE: Final = Area("edge")
-_CANARY: Final = Area("canary")
-_JOURNAL: Final = Area("journal")
+UNREADABLE: Final = (
+    "Run omctl check as the edge's user. If that user cannot read it either, the edge skips it."
+)
+REPORTED: Final = {
+    "journal_bytes": "bytes in journals",
+    "oldest_entry_s": "s oldest entry",
+    "republished": "republished",
+}
 
 
-def check_edge(bind: str) -> list[Finding]:
-    """Return the readiness of the edge at *bind*; blocks for some seconds at most."""
+def check_edge(bind: str) -> Iterator[Finding]:
+    """Yield the readiness of the edge at *bind*; blocks for some seconds at most."""
     url = health_url(bind)
     if url is None:
-        return [_EDGE.note(bind, "listens on a socket file, which cannot be queried")]
+        yield note(bind, "listens on a socket file, which cannot be queried")
+        return
     try:
         answer = requests.get(url, timeout=REQUEST_SECONDS)
+        report = answer.json()
+    except requests.JSONDecodeError:
+        report = None
     except requests.RequestException as error:
         is_late = isinstance(error, requests.Timeout)
         text = f"does not answer within {REQUEST_SECONDS:.0f} s" if is_late else "does not run"
-        return [_EDGE.problem(url, text, "Start or restart the edge, or set OM_BIND to the edge's value.")]
-    try:
-        report = answer.json()
-    except ValueError:
-        report = None
-    if not isinstance(report, dict):
+        yield problem(url, text, "Start or restart the edge, or set OM_BIND to the edge's value.")
+        return
+    if isinstance(report, dict):
+        yield from judge_report(url, answer.status_code, report)
+    else:
         advice = "Another program listens there: set OM_BIND to the edge's value."
-        return [_EDGE.problem(url, "answers something that is not a report", advice)]
-    return judge_report(url, answer.status_code, report)
+        yield problem(url, "answers something that is not a report", advice)
 
 
-def judge_report(url: str, status: int, report: dict[str, Any]) -> list[Finding]:
+def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Finding]:
     """Judge a readiness report: as a whole, its problems, and each process."""
-    names = {
-        "journal_bytes": "bytes in journals",
-        "oldest_entry_s": "s oldest entry",
-        "republished": "republished",
-    }
     text = ", ".join(
-        f"{report[name]} {label}" for name, label in names.items() if report.get(name) is not None
+        f"{report[name]} {label}" for name, label in REPORTED.items() if report.get(name) is not None
     )
-    ready = _EDGE.ok(url, f"ready: {text}")
-    if status != 200:
+    if status == 200:
+        yield ok(url, f"ready: {text}")
+    else:
         advice = "It refuses events: the journal is full or cannot be written. See the broker's findings."
-        ready = _EDGE.problem(url, f"not ready ({status}): {text}", advice)
-    problems = [_EDGE.warning(url, str(problem)) for problem in report.get("problems", [])]
-    return [ready, *problems, *(_judge_process(process) for process in report.get("processes", []))]
-
-
-def _judge_process(process: dict[str, Any]) -> Finding:
-    """Judge one process's journal; damage is a problem."""
-    subject = f"process {process.get('pid')}"
-    journal = {name: value for name, value in process.get("journal", {}).items() if value not in (None, {})}
-    text = ", ".join(
-        f"{name.removesuffix('_s').replace('_', ' ')} {value}" for name, value in journal.items()
-    )
-    if any(value for name, value in journal.items() if name.startswith("damaged")):
+        yield problem(url, f"not ready ({status}): {text}", advice)
+    yield from (warning(url, str(found)) for found in report.get("problems", []))
+    for process in report.get("processes", []):
+        journal = {
+            name: value for name, value in process.get("journal", {}).items() if value not in (None, {})
+        }
+        facts = (f"{name.removesuffix('_s').replace('_', ' ')} {value}" for name, value in journal.items())
+        is_damaged = any(value for name, value in journal.items() if name.startswith("damaged"))
         advice = "Part of a journal could not be read: see journal_segment_damaged in the edge's log."
-        return _EDGE.problem(subject, text, advice)
-    return _EDGE.ok(subject, text)
+        subject, text = f"process {process.get('pid')}", ", ".join(facts)
+        yield problem(subject, text, advice) if is_damaged else ok(subject, text)
 
 
-def check_canary(environment: Environment) -> list[Finding]:
+def check_canary(environment: Environment) -> Finding:
     """Return what stopped our own last event, as om-observe reports it; blocks for some seconds at most."""
     url = environment.string("OM_CANARY_URL")
     if not url:
         advice = "Set OM_CANARY_URL, and om-observe tests the whole way of an event once a minute."
-        return [_CANARY.note("OM_CANARY_URL", "is not set", advice)]
+        return note("OM_CANARY_URL", "is not set", advice)
     observe = str(health_url(environment.string("OM_METRICS_BIND", "127.0.0.1:9464")))
     try:
         state = requests.get(observe.replace("/health/ready", "/ops/state"), timeout=REQUEST_SECONDS).json()
         [light] = [light for light in state["lights"] if light["name"] == "canary"]
     except (requests.RequestException, ValueError, KeyError, TypeError):
         advice = "Start or restart om-observe, which sends it."
-        return [_CANARY.warning(url, "is unknown: om-observe does not report it", advice)]
+        return warning(url, "is unknown: om-observe does not report it", advice)
     if light["problem"]:
-        advice = "See OpenMessagingCanary in docs/runbook.md."
-        return [_CANARY.problem(url, f"was stopped. {light['problem']}", advice)]
+        return problem(url, f"was stopped. {light['problem']}", "See OpenMessagingCanary in docs/runbook.md.")
     if light["state"] == "unknown":
         advice = "If this lasts for more than a minute, restart om-observe, which sends it."
-        return [_CANARY.warning(url, "is unknown: no event of our own has come to its end lately", advice)]
-    return [_CANARY.ok(url, f"our own event arrived {light['age_s']:.0f} s ago")]
+        return warning(url, "is unknown: no event of our own has come to its end lately", advice)
+    return ok(url, f"our own event arrived {light['age_s']:.0f} s ago")
 
 
-def check_addresses() -> list[Finding]:
-    """Return the state of the platform's allow-list on a host with a gateway."""
-    if not SITE.exists():
-        return []
-    is_enforced = REFUSE_UNLISTED in SITE.read_text(encoding="utf-8")
-    return [judge_list(platform_list_age(), is_enforced=is_enforced)]
+def check_addresses() -> Iterator[Finding]:
+    """Yield the state of the platform's allow-list on a host with a gateway."""
+    if SITE.exists():
+        is_enforced = REFUSE_UNLISTED in SITE.read_text(encoding="utf-8")
+        yield judge_list(platform_list_age(), is_enforced=is_enforced)
 
 
 def judge_list(age: float | None, *, is_enforced: bool) -> Finding:
@@ -121,24 +111,19 @@ def judge_list(age: float | None, *, is_enforced: bool) -> Finding:
     subject = "platform's addresses"
     if age is None:
         advice = "Set OM_GENESYS_REGION and the OAuth client, then systemctl start om-ipranges."
-        return _EDGE.warning(subject, "have not been fetched", advice)
+        return warning(subject, "have not been fetched", advice)
     text = f"were fetched {age / 86400:.1f} days ago"
     if age > MAX_LIST_AGE:
-        return _EDGE.warning(subject, text, "See journalctl -u om-ipranges.")
+        return warning(subject, text, "See journalctl -u om-ipranges.")
     if not is_enforced:
         advice = "omctl install --platform-only makes nginx refuse all others."
-        return _EDGE.warning(subject, f"{text}; others are logged, not refused", advice)
-    return _EDGE.ok(subject, f"{text}; others are refused")
+        return warning(subject, f"{text}; others are logged, not refused", advice)
+    return ok(subject, f"{text}; others are refused")
 
 
-@dataclass(frozen=True, slots=True)
-class JournalState:
-    """One process's journal: events, bytes, unreadable bytes, seconds since its oldest segment's last write.
+class JournalState(NamedTuple):
+    """One process's journal: events, bytes, unreadable bytes, seconds since its oldest write."""
 
-    `is_owned` is whether a living process holds its lock.
-    """
-
-    name: str
     is_owned: bool
     entries: int = 0
     size: int = 0
@@ -146,94 +131,78 @@ class JournalState:
     oldest_age: float = 0.0
 
 
-def check_journals(root: Path) -> list[Finding]:
-    """Return the state of each journal under *root*, also those of dead processes; reads every segment."""
+def check_journals(state_directory: Path) -> Iterator[Finding]:
+    """Yield the state of each process's journal and of files that the edge set aside; reads every segment."""
+    root = state_directory / "journal"
     try:
-        directories, foreign = journal_directories(root), foreign_entries(root)
+        directories, foreign = journals.journal_directories(root), journals.foreign_entries(root)
+        yield from map(_judge_directory, directories)
+        yield from (warning(name, f"{what}: the edge skips it", FOREIGN) for name, what in foreign.items())
+        if not directories and not foreign:
+            yield ok(str(root), "no journal on disk")
     except OSError as error:
-        return [_skipped(str(root), error)]
-    found = list(map(_judge_directory, directories))
-    found += [_JOURNAL.warning(name, f"{what}: the edge skips it", FOREIGN) for name, what in foreign.items()]
-    found = found or [_JOURNAL.ok(str(root), "no journal on disk")]
-    return [*found, *_check_damaged(root.parent / "damaged")]
+        yield warning(str(root), f"cannot be read: {error.strerror}", UNREADABLE)
+    damaged, oversized = state_directory / "damaged", state_directory / "oversized"
+    try:
+        if kept := _list_files(damaged):
+            advice = "Every readable event in them was published. Look for disk faults, then delete them."
+            yield warning(str(damaged), f"{len(kept)} damaged files: {', '.join(kept)}", advice)
+        if bodies := [name for name in _list_files(oversized) if name.endswith(".body")]:
+            advice = "They are not processed: see OpenMessagingSetAside in om-observe's /runbook."
+            yield problem(str(oversized), f"{len(bodies)} events too large for the broker", advice)
+    except OSError as error:
+        yield warning(str(error.filename), f"cannot be read: {error.strerror}")
+
+
+def _list_files(directory: Path) -> list[str]:
+    with suppress(FileNotFoundError):
+        return sorted(path.name for path in directory.iterdir())
+    return []
 
 
 def _judge_directory(directory: Path) -> Finding:
     """Judge one process's directory, or report why that is impossible."""
     try:
-        return judge_journal(read_state(directory))
+        return judge_journal(directory.name, read_state(directory))
     except FileNotFoundError:
         if not directory.exists():
-            return _JOURNAL.ok(directory.name, "emptied and removed just now")
-        return _JOURNAL.problem(directory.name, "has no file named lock: the edge skips it", LOCKLESS)
+            return ok(directory.name, "emptied and removed just now")
+        return problem(directory.name, "has no file named lock: the edge skips it", LOCKLESS)
     except OSError as error:
-        return _skipped(directory.name, error)
+        return warning(directory.name, f"cannot be read: {error.strerror}", UNREADABLE)
 
 
-def _check_damaged(directory: Path) -> list[Finding]:
-    """Return a warning for files that the edge set aside because part of them could not be read."""
-    kept = sorted(path.name for path in directory.glob("*")) if directory.is_dir() else []
-    if not kept:
-        return []
-    advice = "Every readable event in them was published. Look for disk faults, then delete them."
-    return [_JOURNAL.warning(str(directory), f"{len(kept)} damaged files: {', '.join(kept)}", advice)]
-
-
-def check_oversized(directory: Path) -> list[Finding]:
-    """Return a problem for events that the edge set aside because they are too large for the broker."""
-    try:
-        bodies = sum(path.suffix == ".body" for path in directory.iterdir())
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        return [_JOURNAL.warning(str(directory), f"cannot be read: {error.strerror}")]
-    if not bodies:
-        return []
-    advice = "They are not processed: see OpenMessagingSetAside in om-observe's /runbook."
-    return [_JOURNAL.problem(str(directory), f"{bodies} events too large for the broker", advice)]
-
-
-def judge_journal(state: JournalState) -> Finding:
+def judge_journal(name: str, state: JournalState) -> Finding:
     """Judge one process's journal."""
     text = f"{state.entries} entries, {state.size} bytes, oldest segment {state.oldest_age:.0f} s"
     if state.damaged:
         advice = "Keep the files and look for disk faults; every readable event is published."
-        return _JOURNAL.problem(state.name, f"{text}, {state.damaged} bytes unreadable", advice)
+        return problem(name, f"{text}, {state.damaged} bytes unreadable", advice)
     if state.entries and not state.is_owned:
         advice = (
             "Its process is dead: start the edge on this host with this OM_STATE_DIRECTORY; it adopts it."
         )
-        return _JOURNAL.problem(state.name, text, advice)
+        return problem(name, text, advice)
     if state.entries and state.oldest_age > OLD_SECONDS:
-        return _JOURNAL.warning(
-            state.name, text, "The broker does not accept events: see the broker's findings."
-        )
-    return _JOURNAL.ok(state.name, text)
+        return warning(name, text, "The broker does not accept events: see the broker's findings.")
+    return ok(name, text)
 
 
 def read_state(directory: Path) -> JournalState:
     """Read one process's journal; a segment that is proven and unlinked meanwhile counts as empty."""
-    state = JournalState(directory.name, is_owned=has_owner(directory))
-    for segment in list_segments(directory):
+    is_owned, entries, size, damaged, oldest_age = journals.has_owner(directory), 0, 0, 0, 0.0
+    for segment in journals.list_segments(directory):
         try:
-            facts, records = segment.path.stat(), list(read_segment(segment.path))
+            facts, records = segment.path.stat(), list(journals.read_segment(segment.path))
         except FileNotFoundError:
             continue
-        if state.is_owned and records and isinstance(records[-1], Damage):
+        if is_owned and records and isinstance(records[-1], journals.Damage):
             # An incomplete last record of a living process may be in the middle of its write.
             records.pop()
-        damage = [record.size for record in records if isinstance(record, Damage)]
-        entries = len(records) - len(damage)
-        state = replace(
-            state,
-            entries=state.entries + entries,
-            size=state.size + facts.st_size,
-            damaged=state.damaged + sum(damage),
-            oldest_age=max(state.oldest_age, time.time() - facts.st_mtime if entries else 0.0),
-        )
-    return state
-
-
-def _skipped(name: str, error: OSError) -> Finding:
-    advice = "Run omctl check as the edge's user. If that user cannot read it either, the edge skips it."
-    return _JOURNAL.warning(name, f"cannot be read: {error.strerror}", advice)
+        damage = [record.size for record in records if isinstance(record, journals.Damage)]
+        entries += len(records) - len(damage)
+        size += facts.st_size
+        damaged += sum(damage)
+        if len(records) > len(damage):
+            oldest_age = max(oldest_age, time.time() - facts.st_mtime)
+    return JournalState(is_owned, entries, size, damaged, oldest_age)

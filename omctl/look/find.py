@@ -4,9 +4,9 @@ import hashlib
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +16,7 @@ from messaging.envelope import Envelope, decode_properties, envelope_of
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from omctl.connections import DatabaseUnavailableError, open_database
-from omctl.console import format_json, format_time, print_json, visible
-from omctl.options import json_option
+from omctl.interface import Command, format_json, format_time, json_option, show_json, visible
 from webhook_api.journal import Entry, journal_directories, list_segments, read_segment
 from workers.db.engine import PATIENT_SESSION, transact
 from workers.db.erasure import encode_needles, search_conversations
@@ -31,16 +30,8 @@ JOURNAL_SECONDS: Final = 5.0
 FINDER_SESSION: Final = {**PATIENT_SESSION, "default_transaction_read_only": "on"}
 """On SQLite a search must not hold the only write lock: intake would wait for it."""
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl find a1b2c3d4-e5f6-7890-abcd-ef1234567890
-  omctl find $(sha256sum body.json | cut -d' ' -f1) --json
-  omctl find 3f2a… --bundle evidence.json
-  omctl find --customer ext:customer:987654
-"""
 
-
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @click.argument("identifier", metavar="[ID]", required=False)
 @click.option("--customer", metavar="ID", help="Find a customer's conversations; reads every kept body.")
 @click.option(
@@ -48,7 +39,7 @@ Examples:
     help="Also write the result to FILE, with the digest of each body.",
 )  # fmt: skip
 @json_option
-def find(*, identifier: str | None, customer: str | None, bundle: Path | None, as_json: bool) -> None:
+def find(*, identifier: str | None, customer: str | None, bundle: Path | None) -> None:
     """Show in order of time what happened to ID, where it stopped, and what to do next.
 
     ID is the id of a message (ours or the platform's), request, conversation, event or dead letter, an
@@ -58,10 +49,20 @@ def find(*, identifier: str | None, customer: str | None, bundle: Path | None, a
 
     --bundle writes a file for a third party, without operators and their reasons: with `sha256sum` of a body
     it can check what became of it.
+
+    Examples:
+      omctl find a1b2c3d4-e5f6-7890-abcd-ef1234567890
+      omctl find $(sha256sum body.json | cut -d' ' -f1) --json
+      omctl find 3f2a… --bundle evidence.json
+      omctl find --customer ext:customer:987654
     """
     if (identifier is None) == (customer is None):
         raise click.UsageError("Give either an ID or --customer ID.")
-    identifiers = [identifier or ""] if customer is None else _find_conversations(customer)
+    if customer is None:
+        identifiers = [identifier or ""]
+    else:
+        with open_database(FINDER_SESSION) as engine:
+            identifiers = sorted(search_conversations(engine, encode_needles(customer)))
     waiting, journal_problem = search_journal(identifiers)
     timelines, database_problem = search_database(identifiers)
     hints = _list_hints(timelines or waiting, journal_problem, database_problem)
@@ -78,25 +79,19 @@ def find(*, identifier: str | None, customer: str | None, bundle: Path | None, a
         document["error"] = {"status": 1, "message": database_problem}
     if bundle is not None:
         _write(bundle, document, timelines)
-    if as_json:
-        print_json(document)
-    else:
-        _print(timelines)
+    if not show_json(document):
+        for line in (line for timeline in timelines for line in _describe(timeline)):
+            click.echo(visible(line))
         click.echo("\n".join(hints), err=True, nl=bool(hints))
     if not timelines or database_problem is not None:
         raise SystemExit(1)
-
-
-def _find_conversations(customer: str) -> list[str]:
-    with open_database(FINDER_SESSION) as engine:
-        return sorted(search_conversations(engine, encode_needles(customer)))
 
 
 def search_database(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
     """Return what the database records of these ids, and why it could not be searched."""
     try:
         with open_database(FINDER_SESSION) as engine:
-            found = [transact(engine, partial(find_timelines, identifier=wanted)) for wanted in identifiers]
+            found = [transact(engine, find_timelines, wanted) for wanted in identifiers]
     except (ConfigurationError, DatabaseUnavailableError) as error:
         return [], str(error)
     return [timeline for timelines in found for timeline in timelines], None
@@ -132,24 +127,21 @@ def _trace_waiting(timeline: Timeline, envelope: Envelope) -> Timeline:
         Step(received_at, "received", f"source {envelope.source}"),
         Step(None, "in this host's journal", "kept until the broker has it for certain"),
     ]
-    timeline.stop(
-        f"in this host's journal for {(datetime.now(UTC) - received_at).total_seconds():.0f} s",
-        "Usually it leaves within ten seconds. If it does not: omctl check.",
-    )
+    age = (datetime.now(UTC) - received_at).total_seconds()
+    advice = "Usually it leaves within ten seconds. If it does not: omctl check."
+    timeline.stop(f"in this host's journal for {age:.0f} s", advice)
     return timeline
 
 
 def _read_journal() -> Iterator[Envelope]:
     root = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging")) / "journal"
-    for directory in journal_directories(root):
-        for segment in list_segments(directory):
-            try:
-                for record in read_segment(segment.path):
-                    if isinstance(record, Entry):
-                        yield envelope_of(decode_properties(record.properties), record.body)
-            except FileNotFoundError:
-                # Proven and removed meanwhile.
-                continue
+    segments = (segment for directory in journal_directories(root) for segment in list_segments(directory))
+    for segment in segments:
+        # It may be proven and removed meanwhile.
+        with suppress(FileNotFoundError):
+            for record in read_segment(segment.path):
+                if isinstance(record, Entry):
+                    yield envelope_of(decode_properties(record.properties), record.body)
 
 
 def _write(path: Path, document: dict[str, Any], timelines: list[Timeline]) -> None:
@@ -162,22 +154,18 @@ def _write(path: Path, document: dict[str, Any], timelines: list[Timeline]) -> N
     path.write_text(f"{text}\n", encoding="utf-8")
 
 
-def _print(timelines: list[Timeline]) -> None:
-    for timeline in timelines:
-        number = f"event {timeline.event_id}" if timeline.event_id is not None else "no event"
-        lines = [f"{timeline.event_type or 'unknown type'}  {number}  message {timeline.message_id}"]
-        lines += [f"  conversation {timeline.conversation_id or 'unknown'}"]
-        lines += [f"  key {timeline.idempotency_key or 'unknown'}"]
-        lines += [f"  body SHA-256 {timeline.body_sha256 or 'unknown'}"]
-        for step in timeline.steps:
-            detail = f": {step.detail}" if step.detail else ""
-            detail += f", by {step.operator}" if step.operator else ""
-            lines.append(f"  {format_time(step.at) or 'now':19}  {step.step}{detail}")
-        if timeline.stopped:
-            lines += [f"  → Not finished: {timeline.stopped}.", f"    {timeline.advice}"]
-        else:
-            lines.append("  → Complete.")
-        click.echo(visible("\n".join([*lines, ""])))
+def _describe(timeline: Timeline) -> Iterator[str]:
+    number = f"event {timeline.event_id}" if timeline.event_id is not None else "no event"
+    yield f"{timeline.event_type or 'unknown type'}  {number}  message {timeline.message_id}"
+    yield f"  conversation {timeline.conversation_id or 'unknown'}"
+    yield f"  key {timeline.idempotency_key or 'unknown'}"
+    yield f"  body SHA-256 {timeline.body_sha256 or 'unknown'}"
+    for step in timeline.steps:
+        detail = f": {step.detail}" if step.detail else ""
+        operator = f", by {step.operator}" if step.operator else ""
+        yield f"  {format_time(step.at) or 'now':19}  {step.step}{detail}{operator}"
+    stopped = f"  → Not finished: {timeline.stopped}.\n    {timeline.advice}"
+    yield f"{stopped if timeline.stopped else '  → Complete.'}\n"
 
 
 def _list_hints(

@@ -11,7 +11,7 @@ from messaging.errors import ConfigurationError
 from messaging.settings import EXAMPLE, unknown_settings
 from omctl.connect.registration import read_configured
 from omctl.installing.options import Role
-from omctl.look.findings import Area, Finding
+from omctl.look.findings import Finding, ok, problem, warning
 from webhook_api.settings import FIXED, EdgeSettings
 from workers.deliver import configured_destinations
 from workers.genesys import read_genesys_settings
@@ -33,9 +33,8 @@ RESTART: Final = "restart"
 RELOAD: Final = "reload"
 BOTH: Final = "reload of the edge, restart of the others"
 
-_SETTINGS: Final = Area("settings")
-_SETTING: Final = re.compile(r"(#?)(OM_[A-Z_]+)=(.*)")
-_HEADING: Final = re.compile(r"# -+ (.+?) -+")
+_EXAMPLE: Final = re.compile(r"^# -+ (.+?) -+$|^((?:# .*\n)+)#?(OM_[A-Z_]+)=(.*)$", re.MULTILINE)
+"""A section's heading; or a setting's explanation, name and value."""
 _DEFAULT: Final = re.compile(r"No default|Default: ([^.,;]+)")
 _AMBIGUOUS: Final = re.compile(r"[?#].*@", re.DOTALL)
 """Either a password with `?` or `#` in it, or a query with `@` in it."""
@@ -49,8 +48,8 @@ _APPLIED_BY: Final = {
 _EDGE_SECTION: Final = "The edge"
 
 
-def check_settings(roles: frozenset[Role] = frozenset(Role)) -> list[Finding]:
-    """Return which settings are set, and whether the processes of these roles would start with them."""
+def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding]:
+    """Yield which settings are set, and whether the processes of these roles would start with them."""
     variables = {name: value for name, value in sorted(variables_now().items()) if name.startswith("OM_")}
     readers: dict[str, Callable[[], object]] = {}
     if Role.EDGE in roles:
@@ -59,48 +58,36 @@ def check_settings(roles: frozenset[Role] = frozenset(Role)) -> list[Finding]:
         readers["intake"] = IntakeSettings.from_environment
         readers["destinations"] = lambda: configured_destinations(Environment())
     readers["platform"] = lambda: read_genesys_settings(Environment())
-    readers["registration"] = _read_registration
-    return [
-        *([] if variables else [_no_settings()]),
-        *(judge_setting(name, value) for name, value in variables.items()),
-        *(_judge_process(process, read) for process, read in readers.items()),
-        *judge_secrets(file_variables()),
-    ]
-
-
-def _no_settings() -> Finding:
-    advice = (
-        "Give omctl the service's settings: OM_SETTINGS_FILE=/etc/open-messaging/environment, or "
-        "`. var/environment` in a checkout."
-    )
-    return _SETTINGS.problem("environment", "has no OM_ settings", advice)
-
-
-def _read_registration() -> object:
-    environment = Environment()
-    return read_configured(environment) if environment.string("OM_REGISTRATION") else None
-
-
-def _judge_process(process: str, read_settings: Callable[[], object]) -> Finding:
-    try:
-        read_settings()
-    except ConfigurationError as error:
-        return _SETTINGS.problem(process, "would refuse to start", str(error))
-    return _SETTINGS.ok(process, "would start with these settings")
+    if Environment().string("OM_REGISTRATION"):
+        readers["registration"] = lambda: read_configured(Environment())
+    if not variables:
+        advice = (
+            "Give omctl the service's settings: OM_SETTINGS_FILE=/etc/open-messaging/environment, or "
+            "`. var/environment` in a checkout."
+        )
+        yield problem("environment", "has no OM_ settings", advice)
+    yield from (judge_setting(name, value) for name, value in variables.items())
+    for process, read in readers.items():
+        try:
+            read()
+            yield ok(process, "would start with these settings")
+        except ConfigurationError as error:
+            yield problem(process, "would refuse to start", str(error))
+    yield from judge_secrets(file_variables())
 
 
 def judge_setting(name: str, value: str) -> Finding:
     """Judge one variable; the value of an unknown one may be anything and is not shown."""
     if advice := unknown_settings([name]).get(name):
-        return _SETTINGS.warning(name, "is not a setting", advice)
-    return _SETTINGS.ok(name, show_value(name, value))
+        return warning(name, "is not a setting", advice)
+    return ok(name, show_value(name, value))
 
 
 def judge_secrets(in_file: Mapping[str, str]) -> list[Finding]:
     """Return a warning for each secret in the settings file, which every unit gets in its environment."""
     advice = "Move it to a file of this name in /etc/open-messaging/credentials (docs/install.md)."
     return [
-        _SETTINGS.warning(name, "is a secret in the settings file", advice)
+        warning(name, "is a secret in the settings file", advice)
         for name in (*SECRETS, *URL_LISTS, "OM_DATABASE_URL")
         if in_file.get(name, "").strip()
     ]
@@ -152,12 +139,19 @@ class SettingExplanation:
 
 
 def explain_settings() -> list[SettingExplanation]:
-    """Return every setting, in the order of the example."""
+    """Return every setting, in the order of the example, with the explanation that stands there."""
     environment, variables, in_file = Environment(), variables_now(), file_variables()
-    settings = []
-    for section, name, text, default in _parse_example(EXAMPLE.read_text(encoding="utf-8")):
+    settings, section = [], ""
+    for heading, comment, name, value in _EXAMPLE.findall(EXAMPLE.read_text(encoding="utf-8")):
+        section = heading or section
+        if not name:
+            continue
+        text = comment.replace("# ", "").replace("\n", " ").strip()
         source = "settings file" if in_file.get(name, "").strip() else find_source(name, variables)
-        value = show_value(name, environment.string(name)) if source != "default" else default
+        if source != "default":
+            value = show_value(name, environment.string(name))  # noqa: PLW2901
+        elif stated := _DEFAULT.search(text):
+            value = stated[1] or "none"  # noqa: PLW2901
         applied_by = _APPLIED_BY.get(name, RELOAD if section == _EDGE_SECTION else RESTART)
         settings.append(SettingExplanation(name, value, source, text, applied_by))
     return settings
@@ -171,21 +165,3 @@ def find_source(name: str, variables: Mapping[str, str]) -> str:
         return f"file {path}"
     directory = variables.get("CREDENTIALS_DIRECTORY")
     return "credential" if directory and (Path(directory) / name).exists() else "default"
-
-
-def _parse_example(example: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield each setting's section, name, explanation and default."""
-    section, comment = "", list[str]()
-    for line in example.splitlines():
-        if heading := _HEADING.fullmatch(line):
-            section = heading[1]
-        elif setting := _SETTING.fullmatch(line):
-            text = " ".join(comment)
-            stated = _DEFAULT.search(text)
-            # The explanation's default, or else the example's own value.
-            yield section, setting[2], text, setting[3] if stated is None else stated[1] or "none"
-            comment = []
-        elif line.startswith("# "):
-            comment.append(line[2:])
-        else:
-            comment = []

@@ -5,12 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import click
-from sqlalchemy import Connection
 
 from messaging.environment import Environment
 from omctl.connections import open_database, open_platform
-from omctl.console import print_json, print_table
-from omctl.options import json_option
+from omctl.interface import Command, json_option, print_table, show_json
 from workers.db.engine import transact
 from workers.db.stats import (
     Acknowledgements,
@@ -43,37 +41,30 @@ LABELS: Final = {
     "success_percent": "success, %",
 }
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl stats
-  omctl stats --days 1 --json || echo "events are being missed"
-"""
 
-
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @click.option(
     "--days", type=click.IntRange(1), default=DAYS, show_default=True, help="Number of days, with today."
 )
 @json_option
-def stats(*, days: int, as_json: bool) -> None:
+def stats(*, days: int) -> None:
     """Show how well the platform's notifications arrived, day by day, and how fast they were answered.
 
     Our own counts come from the records of all edge hosts: events by webhook, repeated ones, those that
     reconciliation had to fetch; and the answers of the last 24 hours and of these days, which om-observe
-    records on each host with an edge. The platform's
-    own statistics stand beside them if it has any. Exits 1 if a success rate, or the share answered within
-    3 s, is below 99.5 percent.
+    records on each host with an edge. The platform's own statistics stand beside them if it has any. Exits 1
+    if a success rate, or the share answered within 3 s, is below 99.5 percent.
+
+    Examples:
+      omctl stats
+      omctl stats --days 1 --json || echo "events are being missed"
     """
     now = datetime.now(UTC)
     first_day = (now - timedelta(days=days - 1)).date().isoformat()
     spans = {"24 h": now - timedelta(days=1), f"{days} d": now - timedelta(days=days)}
-
-    def read(connection: Connection) -> tuple[list[Notifications], dict[str, Acknowledgements]]:
-        answers = {span: read_acknowledgements(connection, start) for span, start in spans.items()}
-        return read_notifications(connection, first_day), answers
-
     with open_database() as engine:
-        by_day, answers = transact(engine, read)
+        by_day = transact(engine, read_notifications, first_day)
+        answers = {span: transact(engine, read_acknowledgements, start) for span, start in spans.items()}
     total = sum_notifications(by_day)
     platform = _fetch_platform_statistics(Environment())
     rates = [
@@ -89,9 +80,7 @@ def stats(*, days: int, as_json: bool) -> None:
         "acknowledgements": {span: _describe_answers(answered) for span, answered in answers.items()},
         "platform": platform,
     }
-    if as_json:
-        print_json(document)
-    else:
+    if not show_json(document):
         _print(document)
     if not is_healthy:
         raise SystemExit(1)
@@ -118,7 +107,10 @@ def _print(document: Mapping[str, Any]) -> None:
     total = document["total"]
     rows = [[_format(value) for value in day.values()] for day in (*document["days"], total)]
     print_table([LABELS.get(name, name) for name in total], rows, title="Notifications, by our records")
-    _print_answers(document["acknowledgements"])
+    answers: Mapping[str, dict[str, Any]] = document["acknowledgements"]
+    columns = [_flatten(column) for column in answers.values()]
+    rows = [[name, *(_format(column[name]) for column in columns)] for name in columns[0]]
+    print_table(("", *answers), rows, title="Answers of the edge")
     for statistics in document["platform"]:
         cells = [(name, _format(value)) for name, value in statistics.items()]
         print_table(("", ""), cells, title="By the platform's statistics")
@@ -129,19 +121,12 @@ def _print(document: Mapping[str, Any]) -> None:
     click.echo("om-observe records the answers of the edge on its host once a minute.")
 
 
-def _print_answers(answers: Mapping[str, Any]) -> None:
-    columns = list(answers.values())
-    rows = [
-        (LABELS.get(name, name), *(_format(column[name]) for column in columns))
-        for name, value in columns[0].items()
-        if not isinstance(value, dict) and name != "shed"
-    ]
-    for part, label in (("within", "within {} s"), ("refused", "refused with {}")):
-        rows += [
-            (label.format(name), *(_format(column[part][name]) for column in columns))
-            for name in columns[0][part]
-        ]
-    print_table(("", *answers), rows, title="Answers of the edge")
+def _flatten(answers: dict[str, Any]) -> dict[str, Any]:
+    """Return the rows about the edge's answers, labelled."""
+    names = [name for name in answers if name not in {"shed", "within", "refused"}]
+    single = {LABELS.get(name, name): answers[name] for name in names}
+    within = {f"within {seconds} s": count for seconds, count in answers["within"].items()}
+    return single | within | {f"refused with {code}": count for code, count in answers["refused"].items()}
 
 
 def _describe_answers(answered: Acknowledgements) -> dict[str, Any]:

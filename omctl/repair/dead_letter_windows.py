@@ -21,17 +21,10 @@ from messaging.admin import MAX_WINDOW, QueuedDeadLetter
 from messaging.envelope import RECONCILE, REPLAY, WEBHOOK, replay_source
 from omctl.connections import DeadLetterSession
 from omctl.interventions import RateLimiter, Run
+from workers.db import interventions
 from workers.db.engine import transact
 from workers.db.ingest import DeadLetter, record_dead_letters
-from workers.db.interventions import (
-    Action,
-    DeadLetterFilter,
-    find_recorded,
-    keep_discarded,
-    match_dead_letters,
-    record_decision,
-    record_execution,
-)
+from workers.db.interventions import Action, DeadLetterFilter
 from workers.parsing import read_identifiers
 
 MAX_WINDOW_SECONDS: Final = 60
@@ -40,17 +33,9 @@ MAX_WINDOW_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to do with which dead letters.
-
-    Args:
-        action: REPLAY_DEAD_LETTERS or DISCARD_DEAD_LETTERS.
-        again: Whether events that took effect take effect once more.
-        limit: The highest number to process; None for all.
-        rate: Dead letters per second; 0 for no limit.
-    """
+    """Which dead letters to process: at most *limit* (None: all), *rate* in each second (0: no limit)."""
 
     selected: DeadLetterFilter
-    action: Action
     again: bool
     limit: int | None
     rate: float
@@ -88,12 +73,12 @@ def process_windows(
         for dead_letter in window.chosen:
             if not rate_limiter.wait():
                 break
-            if order.action is Action.REPLAY_DEAD_LETTERS:
+            if run.action is Action.REPLAY_DEAD_LETTERS:
                 decision = window.decisions.get(dead_letter.envelope.identity, run.intervention_id)
                 source = replay_source(decision if order.again else None)
                 session.publisher.publish(replace(dead_letter.envelope, source=source))
             done += 1
-        _finish(session, order, run, window, done)
+        _finish(session, run, window, done)
         yield done
 
 
@@ -104,7 +89,7 @@ def record_unrecorded(session: DeadLetterSession) -> None:
 
 
 def _record_unknown(connection: Connection, held: list[QueuedDeadLetter], now_us: int) -> None:
-    known = find_recorded(connection, _ids(held))
+    known = interventions.find_recorded(connection, _ids(held))
     unknown = [_describe(message) for message in held if message.envelope.identity not in known]
     record_dead_letters(connection, unknown, now_us)
 
@@ -125,25 +110,27 @@ def _decide(
     """Record the decision. It needs a record: an unrecorded one would be another decision after a kill."""
     _record_unknown(connection, held, now_us)
     ids = _ids(held)
-    matching = match_dead_letters(connection, ids, order.selected)
+    matching = interventions.match_dead_letters(connection, ids, order.selected)
     done = {identity for identity in matching if matching[identity] == (run.intervention_id, True)}
     wanted = [identity for identity in dict.fromkeys(ids) if identity in matching and identity not in done]
     first_by_id = {message.envelope.identity: message for message in reversed(held)}
     chosen = [first_by_id[identity] for identity in wanted[:left]]
     ours = done | set(_ids(chosen))
     copies = [message for message in held if message.envelope.identity in ours and message not in chosen]
-    return _Window(chosen, copies, record_decision(connection, wanted[:left], run.intervention_id))
+    return _Window(
+        chosen, copies, interventions.record_decision(connection, wanted[:left], run.intervention_id)
+    )
 
 
-def _finish(session: DeadLetterSession, order: Order, run: Run, window: _Window, done: int) -> None:
+def _finish(session: DeadLetterSession, run: Run, window: _Window, done: int) -> None:
     """Record the first *done* as carried out, and remove them and their copies from the queue."""
     processed, now_us = window.chosen[:done], session.clock.now_us()
 
     def record(connection: Connection) -> None:
-        if order.action is Action.DISCARD_DEAD_LETTERS:
+        if run.action is Action.DISCARD_DEAD_LETTERS:
             bodies = {message.envelope.identity: message.envelope.body for message in processed}
-            keep_discarded(connection, bodies, run.intervention_id, now_us)
-        record_execution(connection, _ids(processed), now_us)
+            interventions.keep_discarded(connection, bodies, run.intervention_id, now_us)
+        interventions.record_execution(connection, _ids(processed), now_us)
 
     transact(session.engine, record)
     undone = set(_ids(window.chosen[done:]))

@@ -1,26 +1,35 @@
 """omctl dead-letters: list events that could not be processed, replay them, discard them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
+from threading import Event
 from typing import Any, Final
 
 import click
 from sqlalchemy import Row
 
 from omctl.connections import DeadLetterSession, in_database, open_dead_letters
-from omctl.console import fold, format_time, print_body, print_json, print_table, visible
-from omctl.interventions import RateLimiter, Run, Terms, begin, cancellable, execute, report
-from omctl.options import again_option, dead_letter_options, intervention_options, json_option, rate_option
-from omctl.repair.dead_letter_windows import Order, process_windows, record_unrecorded
-from workers.db.engine import transact
-from workers.db.interventions import (
-    Action,
-    DeadLetterFilter,
-    count_open_dead_letters,
-    find_dead_letter,
-    list_open_dead_letters,
+from omctl.interface import (
+    Group,
+    again_option,
+    dead_letter_options,
+    fold,
+    format_time,
+    intervention_options,
+    is_json,
+    json_option,
+    print_body,
+    print_table,
+    rate_option,
+    show_json,
+    visible,
 )
+from omctl.interventions import RateLimiter, Run, Terms, carry_out
+from omctl.repair.dead_letter_windows import Order, process_windows, record_unrecorded
+from workers.db import interventions
+from workers.db.engine import transact
+from workers.db.interventions import Action, DeadLetterFilter
 
 SHOWN: Final = 50
 """Dead letters that an operator sees at once; the summary counts all."""
@@ -28,21 +37,21 @@ SHOWN: Final = 50
 MAX_SCANNED: Final = 10_000
 """Messages to read before a preview, if some may have no record: a second or two."""
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl dead-letters list --code handler_failed --since 2h
-  omctl dead-letters show 3f2a…
-  omctl dead-letters replay --code handler_failed --rate 50 --reason "CRM is back"
-  omctl dead-letters discard 3f2a… --reason "a test of ours"
-"""
 
 ids_argument = click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
 limit_option = click.option("--limit", type=click.IntRange(1), help="Only this many, the oldest first.")
 
 
-@click.group("dead-letters", epilog=EXAMPLES)
+@click.group("dead-letters", cls=Group)
 def dead_letters() -> None:
-    """List events that could not be processed, replay them, discard them."""
+    """List events that could not be processed, replay them, discard them.
+
+    Examples:
+      omctl dead-letters list --code handler_failed --since 2h
+      omctl dead-letters show 3f2a…
+      omctl dead-letters replay --code handler_failed --rate 50 --reason "CRM is back"
+      omctl dead-letters discard 3f2a… --reason "a test of ours"
+    """
 
 
 @dead_letters.command("list")
@@ -54,7 +63,7 @@ def dead_letters() -> None:
     "--scan", "with_scan", is_flag=True, help="First record messages of the queue without a record."
 )
 @json_option
-def list_(*, limit: int, with_scan: bool, as_json: bool, **filters: Any) -> None:
+def list_(*, limit: int, with_scan: bool, **filters: Any) -> None:
     """List the dead letters that are neither replayed nor discarded, from their records.
 
     The queue is not read, so this works while another omctl uses it. A message that an operator put into the
@@ -66,17 +75,17 @@ def list_(*, limit: int, with_scan: bool, as_json: bool, **filters: Any) -> None
             record_unrecorded(session)
     counts, shown = in_database(
         lambda connection: (
-            count_open_dead_letters(connection, selected),
-            list_open_dead_letters(connection, selected, limit or None),
+            interventions.count_open_dead_letters(connection, selected),
+            interventions.list_open_dead_letters(connection, selected, limit or None),
         )
     )
-    if as_json:
-        total = sum(count for *_, count in counts)
-        print_json({"dead_letters": [_as_dict(row) for row in shown], "total": total})
+    total = sum(count for *_, count in counts)
+    if show_json({"dead_letters": [_as_dict(row) for row in shown], "total": total}):
         return
-    is_filtered = any(filters.values())
     _print_counts(
-        counts, "open", "No open dead letter matches." if is_filtered else "No dead letter is open."
+        counts,
+        "open",
+        f"No {'open dead letter matches' if any(filters.values()) else 'dead letter is open'}.",
     )
     for row in shown:
         event_type = (row.event_type or "unknown type").rpartition(":")[2]
@@ -92,28 +101,24 @@ def list_(*, limit: int, with_scan: bool, as_json: bool, **filters: Any) -> None
     help="Find the body in the queue and print it unchanged: it may hold personal data.",
 )  # fmt: skip
 @json_option
-def show(message_id: str, *, with_body: bool, as_json: bool) -> None:
+def show(message_id: str, *, with_body: bool) -> None:
     """Show the record of one dead letter; see also `omctl find`."""
-    row = in_database(lambda connection: find_dead_letter(connection, message_id))
-    body = _read_body(message_id) if with_body else None
+    row = in_database(interventions.find_dead_letter, message_id)
+    body = None
+    if with_body:
+        with open_dead_letters() as session:
+            messages = (message.envelope for held in session.queue.windows() for message in held)
+            body = next((found.body for found in messages if found.identity == message_id), None)
     if row is None and body is None:
         raise click.ClickException(f"No dead letter {message_id} is recorded.")
     record = _as_dict(row) if row is not None else {"message_id": message_id}
-    if as_json:
-        text = None if body is None else body.decode(errors="backslashreplace")
-        print_json(record | ({"body": text} if with_body else {}))
+    text = None if body is None else body.decode(errors="backslashreplace")
+    if show_json(record | ({"body": text} if with_body else {})):
         return
     known = [(name, value) for name, value in record.items() if value is not None]
     print_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in known])
     if body is not None:
         print_body(body)
-
-
-def _read_body(message_id: str) -> bytes | None:
-    with open_dead_letters() as session:
-        messages = (message for held in session.queue.windows() for message in held)
-        found = (message.envelope.body for message in messages if message.envelope.identity == message_id)
-        return next(found, None)
 
 
 @dead_letters.command()
@@ -155,40 +160,38 @@ def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
     with_destinations = action is Action.DISCARD_DEAD_LETTERS
     selected = DeadLetterFilter(**options, with_destinations=with_destinations)
     with open_dead_letters() as session:
-        total = _preview(session, selected, terms)
-        chosen = min(total, limit or total)
-        if terms.dry_run or not chosen:
-            report(terms, Run("", chosen), verb)
-            raise SystemExit(1 if selected.message_ids and not chosen else 0)
-        with nullcontext() if terms.yes else session.publisher.keep_alive():
-            terms.confirm(f"{chosen} dead letters will be {verb}")
-        order = Order(selected=selected, action=action, again=terms.again, limit=limit, rate=rate)
-        run = begin(session.engine, terms, action, selected.as_json(), chosen)
-        with cancellable() as cancelled:
+        total = _preview(session, selected)
+        run = Run(action, min(total, limit or total), selected.as_json())
+        order = Order(selected=selected, again=terms.again, limit=limit, rate=rate)
+
+        def work(session: DeadLetterSession, cancelled: Event) -> Iterator[int]:
             rate_limiter = RateLimiter(rate, session.publisher.idle, cancelled)
-            try:
-                execute(session.engine, run, process_windows(session, order, run, rate_limiter), cancelled)
-            finally:
-                # An operator needs it after a failure of broker or database as much as after Ctrl-C.
-                if run.is_cancelled:
-                    click.echo(f"{run.done} of {chosen} {verb}; the same command continues.", err=True)
-    report(terms, run, verb)
+            return process_windows(session, order, run, rate_limiter)
+
+        carry_out(
+            session.engine, terms, run, work, nullcontext(session),
+            question=f"{run.chosen} dead letters will be {verb}", verb=verb,
+            asking=session.publisher.keep_alive(),
+            hint=lambda: f"{run.done} of {run.chosen} {verb}; the same command continues.",
+        )  # fmt: skip
+    if selected.message_ids and not run.chosen:
+        raise SystemExit(1)
 
 
-def _preview(session: DeadLetterSession, selected: DeadLetterFilter, terms: Terms) -> int:
+def _preview(session: DeadLetterSession, selected: DeadLetterFilter) -> int:
     """Print the number of dead letters selected, by code and event type; return the total."""
 
     def count(selected: DeadLetterFilter) -> list[tuple[str, str | None, int]]:
-        return transact(session.engine, lambda connection: count_open_dead_letters(connection, selected))
+        return transact(session.engine, interventions.count_open_dead_letters, selected)
 
     messages = session.queue.count()
     if sum(number for *_, number in count(DeadLetterFilter())) < messages <= MAX_SCANNED:
         record_unrecorded(session)
     for message_id in selected.message_ids:
-        row = transact(session.engine, partial(find_dead_letter, message_id=message_id))
+        row = transact(session.engine, partial(interventions.find_dead_letter, message_id=message_id))
         _report_unavailable(message_id, row, selected)
     counts = count(selected)
-    if not terms.as_json:
+    if not is_json():
         _print_counts(counts, "selected", "No dead letter is selected.")
         click.echo(f"The queue holds {messages} messages.")
     return sum(number for *_, number in counts)
@@ -207,9 +210,8 @@ def _report_unavailable(message_id: str, row: Row[Any] | None, selected: DeadLet
 
 def _print_counts(counts: Sequence[tuple[str, str | None, int]], state: str, empty: str) -> None:
     """Print the number of dead letters of each code and event type."""
-    rows = [(code, event_type or "", str(count)) for code, event_type, count in counts]
     total = sum(count for *_, count in counts)
-    print_table(("code", "type", "number"), rows, title=f"{total} dead letters {state}", empty=empty)
+    print_table(("code", "type", "number"), counts, title=f"{total} dead letters {state}", empty=empty)
 
 
 def _as_dict(row: Row[Any]) -> dict[str, Any]:

@@ -9,11 +9,9 @@ import click
 from sqlalchemy import Connection, func, select
 
 from messaging.clock import SystemClock
-from omctl.connections import in_database, open_database
-from omctl.console import format_time, print_json, print_table
-from omctl.options import change_options, json_option
+from omctl.connections import in_database
+from omctl.interface import Group, change_options, json_option, print_table, show_json
 from omctl.repair.deliveries import abandon, backfill, find_configured, find_destinations, remove, resend
-from workers.db.engine import transact
 from workers.db.models import deliveries, outbox
 from workers.db.models import destinations as destinations_table
 from workers.deliver import OPERATOR, Destination, Outcome, Transport, WebhookMessage
@@ -23,20 +21,19 @@ from workers.deliver import resume as resume_destination
 TEST_TYPE: Final = "openmessaging:test"
 """A type that the platform never sends; a receiver answers 2xx to types that it does not know."""
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl destinations list
-  omctl destinations test crm
-  omctl destinations pause crm && … && omctl destinations resume crm
-  omctl destinations resend crm --since 2h --reason "it has its new schema"
-  omctl destinations backfill crm --since 2h --reason "one host had the older file"
-  omctl destinations remove crm --reason "replaced by sales"
-"""
 
-
-@click.group(epilog=EXAMPLES)
+@click.group(cls=Group)
 def destinations() -> None:
-    """Manage the services that events are delivered to (OM_DESTINATIONS)."""
+    """Manage the services that events are delivered to (OM_DESTINATIONS).
+
+    Examples:
+      omctl destinations list
+      omctl destinations test crm
+      omctl destinations pause crm && … && omctl destinations resume crm
+      omctl destinations resend crm --since 2h --reason "it has its new schema"
+      omctl destinations backfill crm --since 2h --reason "one host had the older file"
+      omctl destinations remove crm --reason "replaced by sales"
+    """
 
 
 for command in (resend, remove, backfill, abandon):
@@ -45,24 +42,19 @@ for command in (resend, remove, backfill, abandon):
 
 @destinations.command("list")
 @json_option
-def list_(*, as_json: bool) -> None:
+def list_() -> None:
     """Show each destination, its state, and what waits for it."""
     configured = find_destinations()
-    states = in_database(lambda connection: read_states(connection, configured))
-    if as_json:
-        print_json({"destinations": states})
+    states = in_database(read_states, configured)
+    if show_json({"destinations": states}):
         return
     print_table(
         ("destination", "state", "waiting", "since", "last failure", "events", "url"),
         [
             (
-                state["name"],
-                state["state"],
-                str(state["waiting"]),
-                format_time(state["oldest_waiting_at"]),
-                state["last_failure"] or "",
+                *(state[name] for name in ("name", "state", "waiting", "oldest_waiting_at", "last_failure")),
                 "\n".join(event.removeprefix("openmessaging:") for event in state["events"]),
-                state["url"] or "",
+                state["url"],
             )
             for state in states
         ],
@@ -129,7 +121,7 @@ def _describe_state(destination: Destination | None, known: object) -> str:
 @destinations.command()
 @click.argument("name")
 @json_option
-def test(name: str, *, as_json: bool) -> None:
+def test(name: str) -> None:
     """Send one signed event of type openmessaging:test, and show the answer.
 
     Exit status 1: the answer was not 2xx.
@@ -141,10 +133,8 @@ def test(name: str, *, as_json: bool) -> None:
     started = time.monotonic()
     result = Transport(destination, clock).send(message)
     seconds = round(time.monotonic() - started, 3)
-    if as_json:
-        answer = {"answer": result.reason, "outcome": result.outcome, "seconds": seconds}
-        print_json({"destination": name, **answer})
-    else:
+    answer = {"answer": result.reason, "outcome": result.outcome, "seconds": seconds}
+    if not show_json({"destination": name, **answer}):
         click.echo(f"{name}: {result.reason} ({result.outcome}) after {seconds} s")
     if result.outcome is not Outcome.DELIVERED:
         raise SystemExit(1)
@@ -153,33 +143,34 @@ def test(name: str, *, as_json: bool) -> None:
 @destinations.command()
 @click.argument("name")
 @change_options
-def pause(name: str, *, dry_run: bool, as_json: bool) -> None:
+def pause(name: str, *, dry_run: bool) -> None:
     """Stop deliveries to a destination until it is resumed; new events wait."""
     find_configured(name)
     now_us = SystemClock().now_us()
-    with open_database() as engine:
-        is_new = not transact(engine, lambda connection: _is_paused(connection, name))
-        if is_new and not dry_run:
-            is_new = transact(
-                engine, lambda connection: pause_destination(connection, name, now_us, OPERATOR)
-            )
-    _report(name, "paused" if is_new else "already paused", is_new=is_new, dry_run=dry_run, as_json=as_json)
+
+    def change(connection: Connection) -> bool:
+        is_new = not _is_paused(connection, name)
+        return is_new and (dry_run or pause_destination(connection, name, now_us, OPERATOR))
+
+    is_new = in_database(change)
+    _report(name, "paused" if is_new else "already paused", is_new=is_new, dry_run=dry_run)
 
 
 @destinations.command()
 @click.argument("name")
 @change_options
-def resume(name: str, *, dry_run: bool, as_json: bool) -> None:
+def resume(name: str, *, dry_run: bool) -> None:
     """Deliver to a destination again, waiting events first."""
-    with open_database() as engine:
-        was_paused = transact(engine, lambda connection: _is_paused(connection, name))
-        if not was_paused:
-            # A paused destination may have left the settings since; a name that is in neither is a mistake.
-            find_configured(name)
-        elif not dry_run:
-            was_paused = transact(engine, lambda connection: resume_destination(connection, name))
+
+    def change(connection: Connection) -> bool:
+        return _is_paused(connection, name) and (dry_run or resume_destination(connection, name))
+
+    was_paused = in_database(change)
+    if not was_paused:
+        # A paused destination may have left the settings since; a name that is in neither is a mistake.
+        find_configured(name)
     text = "resumed" if was_paused else "not paused"
-    _report(name, text, is_new=was_paused, dry_run=dry_run, as_json=as_json)
+    _report(name, text, is_new=was_paused, dry_run=dry_run)
 
 
 def _is_paused(connection: Connection, name: str) -> bool:
@@ -188,8 +179,6 @@ def _is_paused(connection: Connection, name: str) -> bool:
     return connection.execute(found).first() is not None
 
 
-def _report(name: str, state: str, *, is_new: bool, dry_run: bool, as_json: bool) -> None:
-    if as_json:
-        print_json({"destination": name, "changed": is_new, "done": is_new and not dry_run})
-    else:
+def _report(name: str, state: str, *, is_new: bool, dry_run: bool) -> None:
+    if not show_json({"destination": name, "changed": is_new, "done": is_new and not dry_run}):
         click.echo(f"{name}: {'would be ' if dry_run and is_new else ''}{state}")

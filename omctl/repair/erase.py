@@ -1,35 +1,32 @@
-"""omctl erase: erase the personal data of a conversation or of a customer."""
+"""omctl erase, omctl retain: delete personal data on request, and what is older than its retention time."""
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
 import click
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
+from messaging.clock import SystemClock
 from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
-from omctl.connections import DeadLetterSession, open_dead_letters
-from omctl.console import print_json, print_table, progress_bar
-from omctl.interventions import Run, Terms, begin, execute
-from omctl.options import recorded_options
+from omctl.connections import DeadLetterSession, open_database, open_dead_letters
+from omctl.interface import Command, change_options, print_table, progress_bar, recorded_options, show_json
+from omctl.interventions import Run, Terms, execute
 from workers.db.engine import transact
 from workers.db.erasure import encode_needles, erase_conversations, search_conversations
 from workers.db.interventions import Action, record_decision, record_execution
 from workers.parsing import moment_of
+from workers.retain import RetainSettings
+from workers.retain import retain as delete_expired
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl erase --customer ext:customer:987654 --dry-run
-  omctl erase --customer ext:customer:987654 --reason "GDPR request 4711"
-  omctl erase --conversation a1b2c3d4-e5f6-7890-abcd-ef1234567890 --reason "asked by the customer"
-"""
 DEAD_LETTERS: Final = "dead-letter queue"
 FILES: Final = "set-aside files of this host"
 SET_ASIDE: Final = ("oversized", "damaged")
@@ -47,7 +44,7 @@ class UnreadableStateError(OpenMessagingError):
     """Nothing was erased; run the command again with the right to read the state directory."""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @click.option(
     "--conversation", "conversations", multiple=True, metavar="ID", help="This conversation; repeatable."
 )
@@ -61,6 +58,11 @@ def erase(*, conversations: tuple[str, ...], customers: tuple[str, ...], **optio
 
     Ids stay, so that a copy of an erased event takes no effect again. Deliveries that wait for a destination
     are given up. Set-aside files are on each edge host: run the command on every one. It can be repeated.
+
+    Examples:
+      omctl erase --customer ext:customer:987654 --dry-run
+      omctl erase --customer ext:customer:987654 --reason "GDPR request 4711"
+      omctl erase --conversation a1b2c3d4-e5f6-7890-abcd-ef1234567890 --reason "asked by the customer"
     """
     if not conversations and not customers:
         raise click.UsageError("Select what to erase: --conversation ID or --customer ID.")
@@ -70,25 +72,35 @@ def erase(*, conversations: tuple[str, ...], customers: tuple[str, ...], **optio
     check_readable(state_directory)
     of_customers = [needle for customer in customers for needle in encode_needles(customer)]
     erased: Counter[str] = Counter()
-    run = Run("", 0)
     with open_dead_letters() as session:
-        chosen = sorted({*conversations, *_search(session.engine, of_customers)})
+        with progress_bar() as bar:
+            show = partial(bar.update, bar.add_task("Bodies", total=None, note=""))
+            found = search_conversations(
+                session.engine, of_customers, lambda done, total: show(completed=done, total=total)
+            )
+        chosen = sorted({*conversations, *found})
         needles = [*of_customers, *(conversation.encode() for conversation in chosen)]
 
         def erase_all(intervention_id: str | None) -> Iterator[int]:
-            erased.update(_erase_rows(session, chosen, of_customers, dry_run=terms.dry_run))
+            rows = partial(erase_conversations, needles=of_customers, dry_run=terms.dry_run)
+            # One conversation in each transaction, so that none is long.
+            for conversation in chosen or [""]:
+                now = moment_of(session.clock.now_us())
+                erased.update(transact(session.engine, rows, conversation_ids=[conversation], now=now))
             erased[DEAD_LETTERS] = _erase_dead_letters(session, needles, intervention_id)
             erased[FILES] = _erase_files(state_directory, needles, dry_run=terms.dry_run)
             yield len(chosen)
 
+        # The record has the ids only as digests.
+        digests = [hashlib.sha256(one.encode()).hexdigest() for one in (*conversations, *customers)]
+        run = Run(Action.ERASE, len(chosen), json.dumps({"sha256": digests}))
         if terms.dry_run:
             list(erase_all(None))
         else:
-            selection = _digest((*conversations, *customers))
-            run = begin(session.engine, terms, Action.ERASE, selection, len(chosen))
+            run.begin(session.engine, terms)
             execute(session.engine, run, erase_all(run.intervention_id), Event())
     waiting = [IN_JOURNAL] if _journal_contains(state_directory, needles) else []
-    _report(erased, len(chosen), run.intervention_id or None, [*waiting, *NOTES], as_json=terms.as_json)
+    _report(erased, len(chosen), run.intervention_id or None, [*waiting, *NOTES])
 
 
 def check_readable(state_directory: Path) -> None:
@@ -104,31 +116,6 @@ def check_readable(state_directory: Path) -> None:
             ) from None
 
 
-def _search(engine: Engine, needles: Sequence[bytes]) -> set[str]:
-    with progress_bar() as bar:
-        task = bar.add_task("Bodies", total=None, note="")
-        return search_conversations(
-            engine, needles, lambda done, total: bar.update(task, completed=done, total=total)
-        )
-
-
-def _erase_rows(
-    session: DeadLetterSession, chosen: Sequence[str], needles: Sequence[bytes], *, dry_run: bool
-) -> Counter[str]:
-    """Erase one conversation in each transaction, so that none is long."""
-    erased: Counter[str] = Counter()
-    for conversation in chosen or [""]:
-        work = partial(
-            erase_conversations,
-            conversation_ids=[conversation],
-            needles=needles,
-            now=moment_of(session.clock.now_us()),
-            dry_run=dry_run,
-        )
-        erased.update(transact(session.engine, work))
-    return erased
-
-
 def _erase_dead_letters(
     session: DeadLetterSession, needles: Collection[bytes], intervention_id: str | None
 ) -> int:
@@ -139,14 +126,14 @@ def _erase_dead_letters(
         found += len(chosen)
         if intervention_id is not None and chosen:
             ids = [message.envelope.identity for message in chosen]
-            transact(session.engine, partial(_record, ids=ids, run_id=intervention_id, session=session))
+            transact(session.engine, _record, ids, intervention_id, session.clock.now_us())
             session.queue.remove(chosen)
     return found
 
 
-def _record(connection: Connection, *, ids: list[str], run_id: str, session: DeadLetterSession) -> None:
-    record_decision(connection, ids, run_id)
-    record_execution(connection, ids, session.clock.now_us())
+def _record(connection: Connection, ids: list[str], intervention_id: str, now_us: int) -> None:
+    record_decision(connection, ids, intervention_id)
+    record_execution(connection, ids, now_us)
 
 
 def _erase_files(state_directory: Path, needles: Collection[bytes], *, dry_run: bool) -> int:
@@ -172,20 +159,38 @@ def _contains(body: bytes, needles: Collection[bytes]) -> bool:
     return any(needle in body for needle in needles)
 
 
-def _digest(identifiers: Sequence[str]) -> str:
-    """Return the selection for the record: the ids only as digests."""
-    return json.dumps({"sha256": [hashlib.sha256(one.encode()).hexdigest() for one in identifiers]})
-
-
-def _report(
-    erased: dict[str, int], conversations: int, intervention: str | None, notes: list[str], *, as_json: bool
-) -> None:
-    if as_json:
-        done = {"erased": erased, "done": intervention is not None, "intervention": intervention}
-        print_json({"conversations": conversations, **done, "notes": notes})
+def _report(erased: dict[str, int], conversations: int, intervention: str | None, notes: list[str]) -> None:
+    done = {"erased": erased, "done": intervention is not None, "intervention": intervention}
+    if show_json({"conversations": conversations, **done, "notes": notes}):
         return
     heading = "erased" if intervention else "would be erased"
-    print_table(("place", heading), [(place, str(count)) for place, count in erased.items()])
+    print_table(("place", heading), erased.items())
     click.echo("\n".join(notes))
     if intervention:
         click.echo(f"{conversations} conversations erased; recorded as intervention {intervention}.")
+
+
+@click.command(cls=Command)
+@change_options
+def retain(*, dry_run: bool) -> None:
+    """Delete data older than its retention time.
+
+    Raw bodies are deleted after OM_PAYLOAD_RETENTION_DAYS; events and their records after OM_RETENTION_DAYS
+    without a further copy; conversations after as long without a change. Events that are not settled or not
+    delivered stay, with their bodies. Each transaction deletes 1,000 rows, so the command may run beside the
+    workers and be interrupted. Run it daily; `python -m workers retain` is the same for a timer.
+
+    Examples:
+      omctl retain --dry-run
+      OM_PAYLOAD_RETENTION_DAYS=7 omctl retain
+    """
+    settings = RetainSettings.from_environment()
+    with open_database() as engine:
+        days = {"payload_days": settings.payload_days, "event_days": settings.event_days}
+        expired = list(delete_expired(engine, SystemClock().now_us(), **days, dry_run=dry_run))
+    if show_json({"tables": [asdict(table) for table in expired], "done": not dry_run}):
+        return
+    print_table(
+        ("table", "older than", "would be deleted" if dry_run else "deleted"),
+        [(table.table, table.older_than, table.rows) for table in expired],
+    )

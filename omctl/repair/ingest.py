@@ -1,10 +1,13 @@
-"""omctl ingest: publish events from a file, as if they had been posted."""
+"""omctl ingest, omctl import-keys: publish events from a file, or record keys of events that took effect."""
 
+import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final
+from functools import partial
+from itertools import islice
+from typing import BinaryIO, Final, TextIO
 
 import click
 
@@ -13,21 +16,21 @@ from messaging.clock import SystemClock
 from messaging.envelope import INGEST, Envelope
 from messaging.environment import Environment
 from messaging.errors import RejectedEventError
-from omctl.console import print_json, print_table, progress_bar
+from omctl.connections import open_database
 from omctl.event_files import read_bodies
+from omctl.interface import Command, change_options, print_table, progress_bar, rate_option, show_json
 from omctl.interventions import RateLimiter, cancellable
-from omctl.options import change_options, rate_option
+from workers.db.engine import DatabaseClock, transact
+from workers.db.ingest import import_keys as record_keys
 from workers.intake import installed_handlers
-from workers.parsing import DriftNotes, read_body
+from workers.parsing import DriftNotes, microseconds_of, parse_timestamp, read_body
 
 MAX_REPORTED: Final = 10
-"""Unreadable events that are shown; a file of another kind has one on every line."""
+"""Unreadable events or lines that are shown; a file of another kind has nothing else."""
+BATCH_KEYS: Final = 1_000
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl ingest exported-events.jsonl --dry-run
-  aws s3 cp s3://bucket/events.json - | omctl ingest -
-"""
+# Conversation and time both may contain colons: the time is what looks like one.
+_KEY: Final = re.compile(r"(?P<conversation>.+):(?P<time>\d{4}-\d\d-\d\d[Tt ].+)")
 
 
 @dataclass(slots=True)
@@ -39,17 +42,21 @@ class _Account:
     is_cancelled: bool = False
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @click.argument("files", type=click.File("rb"), nargs=-1, required=True)
 @rate_option
 @change_options
-def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool, as_json: bool) -> None:
+def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool) -> None:
     """Publish the events of FILES ("-": standard input) to the events' exchange, each confirmed.
 
     A file is one event, arrays of events, or one event a line, in any dialect: webhook bodies, or
     EventBridge's detail events from an archive. An event that took effect before has no effect again, so a
     file may be ingested twice. Unreadable events are reported and not published: exit status 1. Ctrl-C stops
     between two events.
+
+    Examples:
+      omctl ingest exported-events.jsonl --dry-run
+      aws s3 cp s3://bucket/events.json - | omctl ingest -
     """
     account = _Account()
     readable = _read_events(files, account)
@@ -57,7 +64,7 @@ def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool, as_json: 
         account.published.update(event_type for _, event_type in readable)
     else:
         _publish_all(readable, account, rate)
-    _report(account, dry_run=dry_run, as_json=as_json)
+    _report(account, dry_run=dry_run)
     if account.refused or account.is_cancelled:
         raise SystemExit(1)
 
@@ -95,16 +102,63 @@ def _publish_all(events: Iterator[tuple[bytes, str]], account: _Account, rate: f
             bar.advance(task)
 
 
-def _report(account: _Account, *, dry_run: bool, as_json: bool) -> None:
-    if as_json:
-        counts = {"events": account.published, "refused": account.refused}
-        print_json({**counts, "cancelled": account.is_cancelled, "done": not dry_run})
+def _report(account: _Account, *, dry_run: bool) -> None:
+    counts = {"events": account.published, "refused": account.refused}
+    if show_json({**counts, "cancelled": account.is_cancelled, "done": not dry_run}):
         return
-    rows = [(event_type, str(count)) for event_type, count in sorted(account.published.items())]
-    print_table(("type", "events"), rows, empty="No event could be read.")
+    print_table(("type", "events"), sorted(account.published.items()), empty="No event could be read.")
     click.echo(f"{account.published.total()} events {'would be published' if dry_run else 'published'}.")
     for refused in account.refused[:MAX_REPORTED]:
         place = f"{refused['file']}: event {refused['number']}"
         click.echo(f"{place} cannot be read: {refused['reason']} ({refused['code']})", err=True)
     if len(account.refused) > MAX_REPORTED:
         click.echo(f"… and {len(account.refused) - MAX_REPORTED} more events cannot be read.", err=True)
+
+
+@click.command(cls=Command)
+@click.argument("file", type=click.File())
+@change_options
+def import_keys(*, file: TextIO, dry_run: bool) -> None:
+    """Import keys of the guide's own code from FILE ("-": standard input).
+
+    Each line is one key, conversationId:timestamp. An event with an imported key is recorded here as skipped
+    (reason imported) and has no effect, whether it comes by webhook or from reconciliation. Keys are kept for
+    OM_RETENTION_DAYS. Importing again adds what is new. Lines that are no keys are reported: exit status 1.
+
+    Examples:
+      redis-cli --scan --pattern '*:20*' | omctl import-keys - --dry-run
+      redis-cli --scan --pattern '*:20*' | omctl import-keys -
+    """
+    refused: list[int] = []
+    keys = _read_keys(file, refused)
+    imported = read = 0
+    if dry_run:
+        read = sum(1 for _ in keys)
+    else:
+        with open_database() as engine:
+            clock = DatabaseClock(engine)
+            while batch := list(islice(keys, BATCH_KEYS)):
+                read += len(batch)
+                imported += transact(engine, partial(record_keys, keys=batch, now_us=clock.now_us()))
+    if not show_json({"keys": read, "imported": imported, "refused_lines": refused, "done": not dry_run}):
+        for line in refused[:MAX_REPORTED]:
+            click.echo(f"line {line} is not conversationId:timestamp", err=True)
+        click.echo(f"{read} keys, {imported} imported, {len(refused)} lines refused")
+    if refused:
+        raise SystemExit(1)
+
+
+def _read_keys(file: TextIO, refused: list[int]) -> Iterator[tuple[str, int]]:
+    """Yield each key as conversation and microseconds; add the numbers of other lines to *refused*."""
+    for number, line in enumerate(file, 1):
+        if not (text := line.strip().strip('"')):
+            continue
+        found = _KEY.fullmatch(text)
+        try:
+            at = parse_timestamp(found["time"]) if found else None
+        except ValueError:
+            at = None
+        if found is None or at is None:
+            refused.append(number)
+        else:
+            yield found["conversation"], microseconds_of(at)

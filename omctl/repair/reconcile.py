@@ -1,16 +1,15 @@
 """omctl reconcile: compare with the platform's history now, and recover missing events."""
 
-import secrets
+from collections import Counter
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import click
 from sqlalchemy import Engine
 
 from omctl.connections import open_database
-from omctl.console import print_json, print_table, progress_bar
+from omctl.interface import Command, change_options, print_table, progress_bar, show_json, since_option
 from omctl.interventions import cancellable, os_user
-from omctl.options import change_options, since_option
 from omctl.repair.reconciliation import Findings, Reconciliation
 from workers.db.engine import DatabaseClock, transact
 from workers.db.reconcile import read_watermarks
@@ -31,26 +30,8 @@ PARTIAL: Final = 5
 MISMATCH: Final = 6
 WAIT_SECONDS: Final = 30.0
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl reconcile --since 2h --dry-run
-  omctl reconcile --conversation 5d0d331e-… --since 3d
-  omctl reconcile --since 1d --json || mail -s "events were missing" operators
 
-\b
-Exit status:
-  0  nothing was missing
-  3  events were missing, and all of them have taken effect now
-  4  events are still missing: --dry-run, not processed in time, or dead letters
-  5  not everything was compared, and nothing that was is still missing: the
-     platform lists no conversations to this OAuth client, refuses to show
-     some or has no answer for some, or some of its events are unreadable
-  6  the comparison itself is wrong: the history lacks more than a twentieth
-     of our own events, so nothing more was published
-"""
-
-
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @since_option("Happened")
 @click.option("--conversation", "conversations", multiple=True, help="Only this one; repeatable.")
 @click.option(
@@ -69,7 +50,6 @@ def reconcile(
     wait_seconds: float,
     despite_mismatch: bool,
     dry_run: bool,
-    as_json: bool,
 ) -> None:
     """Compare processed events with the platform's history, and recover missing ones.
 
@@ -77,17 +57,32 @@ def reconcile(
     hosts, and may run beside the reconcile worker. Events of the last three minutes may be on their way and
     are left out. After a mismatch the worker waits until this command has compared everything without one, or
     with --despite-mismatch.
+
+    Examples:
+      omctl reconcile --since 2h --dry-run
+      omctl reconcile --conversation 5d0d331e-… --since 3d
+      omctl reconcile --since 1d --json || mail -s "events were missing" operators
+
+    Exit status:
+      0  nothing was missing
+      3  events were missing, and all of them have taken effect now
+      4  events are still missing: --dry-run, not processed in time, or dead letters
+      5  not everything was compared, and nothing that was is still missing: the
+         platform lists no conversations to this OAuth client, refuses to show
+         some or has no answer for some, or some of its events are unreadable
+      6  the comparison itself is wrong: the history lacks more than a twentieth
+         of our own events, so nothing more was published
     """
     settings = ReconcileSettings.from_environment()
     exchange = EventsExchange(settings.amqp_urls)
     with open_database() as engine, cancellable() as cancelled:
         clock = DatabaseClock(engine)
-        bounds = _find_bounds(engine, exchange, settings, since, clock.now_us())
+        bounds = _find_bounds(engine, exchange, settings.retention_days, since, clock.now_us())
         history = open_platform_history(settings.genesys, engine, clock)
         reconciliation = Reconciliation(engine, clock, history, exchange, bounds, cancelled)
         _compare(reconciliation, conversations, dry_run=dry_run, is_waived=despite_mismatch)
         left = reconciliation.wait_for_missing(0.0 if dry_run else wait_seconds)
-        report(reconciliation.findings, bounds, left, as_json=as_json)
+        report(reconciliation.findings, bounds, left)
     raise SystemExit(1 if cancelled.is_set() else exit_status(reconciliation.findings, left))
 
 
@@ -97,20 +92,16 @@ def exit_status(findings: Findings, left: list[ReconstructedEvent]) -> int:
         return MISMATCH
     if left:
         return MISSING
-    if findings.unlisted is not None or findings.refused or findings.failed or findings.unreadable:
+    if findings.unlisted is not None or findings.passed_over or findings.unreadable:
         return PARTIAL
     return RECOVERED if findings.missing else 0
 
 
 def _find_bounds(
-    engine: Engine,
-    exchange: EventsExchange,
-    settings: ReconcileSettings,
-    since: datetime | None,
-    now_us: int,
+    engine: Engine, exchange: EventsExchange, retention_days: int, since: datetime | None, now_us: int
 ) -> Bounds:
     first_us = transact(engine, read_watermarks).first_from_us
-    kept_from_us = now_us - settings.retention_days * DAY_US
+    kept_from_us = now_us - retention_days * DAY_US
     if since is not None:
         from_us = microseconds_of(since)
     elif first_us is not None:
@@ -131,37 +122,41 @@ def _compare(
         task = bar.add_task("Listing", total=None, note="")
         ids = sorted(set(conversations)) or reconciliation.list_conversations()
         bar.update(task, description="Conversations", total=len(ids), completed=0)
-        record = None if dry_run else reconciliation.begin(os_user(), secrets.token_hex(8))
-        done = 0
-        for done in reconciliation.compare(ids, record, is_waived=is_waived):
+        operator = None if dry_run else os_user()
+        is_of_all = not conversations
+        for done in reconciliation.compare(ids, operator, is_waived=is_waived, is_of_all=is_of_all):
             bar.update(task, completed=done, note=f"{len(reconciliation.findings.missing)} missing")
-        if record is not None and (done == len(ids) or reconciliation.findings.mismatch is not None):
-            reconciliation.finish(record, os_user(), is_of_all=not conversations)
 
 
-def report(findings: Findings, bounds: Bounds, left: list[ReconstructedEvent], *, as_json: bool) -> None:
+def report(findings: Findings, bounds: Bounds, left: list[ReconstructedEvent]) -> None:
     """Print the counts, the conversations passed over, and the gaps."""
-    names = ("conversations", "unknown", "compared", "unreadable")
-    counts = {
-        **{name: getattr(findings, name) for name in names},
-        "refused": len(findings.refused),
-        "failed": len(findings.failed),
-        "missing": len(findings.missing),
-        "recovered": len(findings.missing) - len(left),
-    }
     waiting = {event.key for event in left}
-    gaps = [_describe_gap(event, waiting) for event in findings.missing]
-    passed_over: list[dict[str, Any]] = [
-        {"conversation": conversation_id, "why": why, "reason": reason}
-        for why, reasons in (("refused", findings.refused), ("failed", findings.failed))
-        for conversation_id, reason in reasons.items()
+    gaps = [
+        {
+            "conversation": missing.event.conversation_id,
+            "type": missing.event.event_type,
+            "message": missing.event.platform_message_id,
+            "status": missing.event.receipt_status,
+            "occurred": moment_of(missing.event.occurred_at_us).isoformat(),
+            "recovered": missing.key not in waiting,
+        }
+        for missing in findings.missing
     ]
-    interval = {"from": moment_of(bounds.from_us).isoformat(), "to": moment_of(bounds.to_us).isoformat()}
-    if as_json:
-        reasons = {"unlisted": findings.unlisted, "mismatch": findings.mismatch}
-        print_json({**interval, **counts, **reasons, "passed_over": passed_over, "gaps": gaps})
+    names = ("conversation", "why", "reason")
+    passed_over = [dict(zip(names, one, strict=True)) for one in findings.passed_over]
+    reasons = Counter(why for _, why, _ in findings.passed_over)
+    facts = {
+        "from": moment_of(bounds.from_us).isoformat(),
+        "to": moment_of(bounds.to_us).isoformat(),
+        **{name: getattr(findings, name) for name in ("conversations", "unknown", "compared", "unreadable")},
+        **{name: reasons[name] for name in ("refused", "failed")},
+        "missing": len(gaps),
+        "recovered": len(gaps) - len(left),
+    }
+    faults = {"unlisted": findings.unlisted, "mismatch": findings.mismatch}
+    if show_json({**facts, **faults, "passed_over": passed_over, "gaps": gaps}):
         return
-    print_table(("", ""), [(name, str(value)) for name, value in (*interval.items(), *counts.items())])
+    print_table(("", ""), facts.items())
     for sentence, reason in (
         ("Conversations of which we have no event were not compared", findings.unlisted),
         ("Nothing more was published", findings.mismatch),
@@ -170,17 +165,4 @@ def report(findings: Findings, bounds: Bounds, left: list[ReconstructedEvent], *
             click.echo(f"{sentence}: {reason}", err=True)
     for title, rows in (("Passed over", passed_over), ("Gaps", gaps)):
         if rows:
-            cells = [["" if value is None else str(value) for value in row.values()] for row in rows]
-            print_table(tuple(rows[0]), cells, title=title)
-
-
-def _describe_gap(missing: ReconstructedEvent, waiting: set[str]) -> dict[str, Any]:
-    event = missing.event
-    return {
-        "conversation": event.conversation_id,
-        "type": event.event_type,
-        "message": event.platform_message_id,
-        "status": event.receipt_status,
-        "occurred": moment_of(event.occurred_at_us).isoformat(),
-        "recovered": missing.key not in waiting,
-    }
+            print_table(tuple(rows[0]), [row.values() for row in rows], title=title)

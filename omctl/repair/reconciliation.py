@@ -1,5 +1,6 @@
 """Compare with the platform's history once, for an operator who waits for the result."""
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,16 +11,8 @@ from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
 from messaging.errors import RetryLaterError
+from workers.db import reconcile as records
 from workers.db.engine import transact
-from workers.db.reconcile import (
-    STATE_UNKNOWN,
-    KnownConversation,
-    begin_reconciliation,
-    decide_mismatches,
-    find_processed_keys,
-    read_conversation_ids,
-    update_reconciliation,
-)
 from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
 from workers.reconcile import (
@@ -48,8 +41,8 @@ class Findings:
     """The result of a comparison.
 
     Args:
-        refused: Conversations that the platform refuses to show, with its reason.
-        failed: Conversations that the platform has no answer for, with the reason.
+        passed_over: Conversations that the platform refuses to show ("refused") or has no answer for
+            ("failed"): id, which of both, and the reason.
         unlisted: Why the platform listed no conversations.
         mismatch: Why nothing more was published.
         missing: In the order in which they were found.
@@ -60,8 +53,7 @@ class Findings:
     unknown: int = 0
     compared: int = 0
     unreadable: int = 0
-    refused: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
+    passed_over: list[tuple[str, str, str]] = field(default_factory=list)
     unlisted: str | None = None
     mismatch: str | None = None
     missing: list[ReconstructedEvent] = field(default_factory=list)
@@ -70,12 +62,12 @@ class Findings:
         """Count the result of one conversation."""
         self.done += 1
         if result.failed is not None:
-            self.failed[result.conversation_id] = result.failed
+            self.passed_over.append((result.conversation_id, "failed", result.failed))
         elif result.refused is not None:
-            self.refused[result.conversation_id] = result.refused
+            self.passed_over.append((result.conversation_id, "refused", result.refused))
         else:
             self.conversations += 1
-        self.unknown += result.state == STATE_UNKNOWN
+        self.unknown += result.state == records.STATE_UNKNOWN
         self.compared += result.compared
         self.unreadable += result.unreadable
         self.missing.extend(result.missing)
@@ -95,21 +87,33 @@ class Reconciliation:
 
     def list_conversations(self) -> list[str]:
         """Return every conversation of the time: our own, and the platform's if it lists them."""
-        own = {*self._list_own()}
+        found, after, page, is_last = set[str](), "", 1, False
+        since = moment_of(self.bounds.from_us)
+        while ids := transact(self.engine, records.read_conversation_ids, after, since, PAGE):
+            found.update(ids)
+            after = ids[-1]
         try:
-            return sorted({*self._list_platform(), *own})
+            while not is_last and not self.cancelled.is_set():
+                interval = (self.bounds.from_us, self.bounds.to_us)
+                ids, is_last = self._retry(partial(self.history.list_conversations, *interval, page))
+                found.update(ids)
+                page += 1
         except PlatformRefusedError as error:
             if not error.is_forbidden:
                 raise
             self.findings.unlisted = str(error)
-            return sorted(own)
+        return sorted(found)
 
-    def compare(self, ids: Sequence[str], record: ProgressRecord | None, *, is_waived: bool) -> Iterator[int]:
+    def compare(
+        self, ids: Sequence[str], operator: str | None, *, is_waived: bool, is_of_all: bool
+    ) -> Iterator[int]:
         """Compare conversations and publish missing events; yield the number done after each step.
 
-        Without a record, nothing is changed.
+        Without an operator, nothing is changed. After a comparison of everything without a mismatch, the
+        worker goes on.
         """
-        known = map(KnownConversation, ids)
+        known = map(records.KnownConversation, ids)
+        record = None if operator is None else self._begin(operator)
         comparison = Comparison(
             self.engine,
             self.clock,
@@ -123,13 +127,27 @@ class Reconciliation:
         )
         while not self.cancelled.is_set() and self._retry(comparison.step):
             yield self.findings.done
-        self.findings.mismatch = comparison.mismatch
+        mismatch = self.findings.mismatch = comparison.mismatch
         yield self.findings.done
+        if record is not None and (self.findings.done == len(ids) or mismatch is not None):
+            transact(self.engine, self._end, record, operator if is_of_all and mismatch is None else None)
 
-    def begin(self, operator: str, holder: str) -> ProgressRecord:
-        """Record that the operator's comparison begins."""
-        begin = partial(
-            begin_reconciliation,
+    def _end(self, connection: Connection, record: ProgressRecord, decided_by: str | None) -> None:
+        now_us, findings = self.clock.now_us(), self.findings
+        records.update_reconciliation(
+            *(connection, record.reconciliation_id, record.holder, now_us),
+            finished_at=moment_of(now_us),
+            unlisted=findings.unlisted,
+            mismatch=findings.mismatch,
+        )
+        if decided_by is not None:
+            records.decide_mismatches(connection, decided_by)
+
+    def _begin(self, operator: str) -> ProgressRecord:
+        holder = secrets.token_hex(8)
+        begun = transact(
+            self.engine,
+            records.begin_reconciliation,
             started_by=operator,
             compared_from_us=self.bounds.from_us,
             compared_to_us=self.bounds.to_us,
@@ -137,41 +155,19 @@ class Reconciliation:
             holder=holder,
             now_us=self.clock.now_us(),
         )
-        begun = transact(self.engine, begin)
         assert begun is not None
         return ProgressRecord(begun.reconciliation_id, holder, again=True)
-
-    def finish(self, record: ProgressRecord, operator: str, *, is_of_all: bool) -> None:
-        """Record the end. After a comparison of everything without a mismatch, the worker goes on."""
-
-        def finish(connection: Connection) -> None:
-            now_us, findings = self.clock.now_us(), self.findings
-            update_reconciliation(
-                connection,
-                record.reconciliation_id,
-                record.holder,
-                now_us,
-                finished_at=moment_of(now_us),
-                unlisted=findings.unlisted,
-                mismatch=findings.mismatch,
-            )
-            if is_of_all and findings.mismatch is None:
-                decide_mismatches(connection, operator)
-
-        transact(self.engine, finish)
 
     def wait_for_missing(self, seconds: float) -> list[ReconstructedEvent]:
         """Wait up to *seconds* until the missing events are processed; return those that are not."""
         deadline = self.clock.monotonic() + seconds
-        while (left := self._find_unprocessed()) and self.clock.monotonic() < deadline:
-            if self.cancelled.wait(POLL_SECONDS):
-                break
-        return left
-
-    def _find_unprocessed(self) -> list[ReconstructedEvent]:
-        keys = {event.key for event in self.findings.missing}
-        known = transact(self.engine, lambda connection: find_processed_keys(connection, keys))
-        return [event for event in self.findings.missing if event.key not in known]
+        missing = self.findings.missing
+        keys = {event.key for event in missing}
+        while True:
+            known = transact(self.engine, records.find_processed_keys, keys)
+            left = [event for event in missing if event.key not in known]
+            if not left or self.clock.monotonic() >= deadline or self.cancelled.wait(POLL_SECONDS):
+                return left
 
     def _retry(self, work: Callable[[], Result]) -> Result:
         """Call *work*, again while the platform does not answer."""
@@ -182,20 +178,3 @@ class Reconciliation:
                 if self.cancelled.wait(error.delay):
                     raise
         return work()
-
-    def _list_platform(self) -> Iterator[str]:
-        page, is_last = 1, False
-        while not is_last and not self.cancelled.is_set():
-            ask = partial(self.history.list_conversations, self.bounds.from_us, self.bounds.to_us, page)
-            ids, is_last = self._retry(ask)
-            yield from ids
-            page += 1
-
-    def _list_own(self) -> Iterator[str]:
-        after, since = "", moment_of(self.bounds.from_us)
-        while page := transact(
-            self.engine,
-            lambda connection: read_conversation_ids(connection, after, since, PAGE),  # noqa: B023  # called at once
-        ):
-            yield from page
-            after = page[-1]

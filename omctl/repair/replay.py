@@ -1,9 +1,10 @@
 """omctl replay: process past events again from the database, to recover from an incident."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace as with_changes
 from functools import partial
 from itertools import takewhile
+from threading import Event
 from typing import Any, Final
 
 import click
@@ -13,32 +14,27 @@ from messaging.admin import EventPublisher, event_publisher
 from messaging.envelope import Envelope, replay_source
 from messaging.environment import Environment
 from omctl.connections import open_database
-from omctl.console import print_table
-from omctl.interventions import RateLimiter, Run, Terms, begin, cancellable, execute, report
-from omctl.options import again_option, intervention_options, rate_option, since_option, until_option
+from omctl.interface import (
+    Command,
+    again_option,
+    intervention_options,
+    is_json,
+    print_table,
+    rate_option,
+    since_option,
+    until_option,
+)
+from omctl.interventions import RateLimiter, Run, Terms, carry_out
+from workers.db import past_events
 from workers.db.engine import transact
 from workers.db.interventions import Action
-from workers.db.past_events import (
-    PastEvent,
-    PastEventFilter,
-    count_past_events,
-    find_unfinished_replay,
-    newest_event_id,
-    read_past_events,
-)
+from workers.db.past_events import PastEvent, PastEventFilter
 
 BATCH: Final = 100
 """Events read at once. After a kill, up to this many are published again, without effect."""
 
-EXAMPLES: Final = """\b
-Examples:
-  omctl replay --since 2026-05-15T14:00 --until 2026-05-15T15:30 --dry-run
-  omctl replay --conversation a1b2c3d4-… --again --reason "the CRM lost it"
-  omctl replay --resume 5f0c…
-"""
 
-
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command)
 @since_option("Received")
 @until_option("Received")
 @click.option("--conversation", help="Of this conversation.")
@@ -54,95 +50,68 @@ def replay(*, resume: str | None, rate: float, **options: Any) -> None:
     again, unless --again. Events that arrive meanwhile are not included. Ctrl-C stops between two events.
 
     --resume uses the recorded selection, --again and --reason, so give none of them.
+
+    Examples:
+      omctl replay --since 2026-05-15T14:00 --until 2026-05-15T15:30 --dry-run
+      omctl replay --conversation a1b2c3d4-… --again --reason "the CRM lost it"
+      omctl replay --resume 5f0c…
     """
     terms = Terms.take(options)
-    if resume:
-        _refuse_beside_resume({**options, "again": terms.again, "reason": terms.reason})
-    elif not any(options.values()):
+    recorded = {**options, "again": terms.again, "reason": terms.reason}
+    given = [name for name, value in recorded.items() if value]
+    if resume and given:
+        names = ", ".join(f"--{name.removeprefix('event_')}" for name in given)
+        raise click.UsageError(f"--resume uses the recorded selection and reason: leave {names} out.")
+    if not resume and not any(options.values()):
         raise click.UsageError("Select events: --since, --until, --conversation, --type or --resume.")
-    else:
+    if not resume:
         terms.require_reason()
     with open_database() as engine:
         if resume:
-            _continue(engine, terms, resume, rate)
+            run, selected, again = _find(engine, resume)
         else:
-            _start(engine, terms, PastEventFilter(**options), rate)
+            run, selected = _select(engine, PastEventFilter(**options))
+            again = terms.again
+
+        def work(broker: EventPublisher, cancelled: Event) -> Iterator[int]:
+            source = replay_source(run.intervention_id if again else None)
+            publish = partial(_publish, broker, source, RateLimiter(rate, broker.idle, cancelled))
+            read = partial(past_events.read_past_events, selected=selected, limit=BATCH)
+            while events := transact(engine, partial(read, after=run.last_id or 0)):
+                published = list(takewhile(publish, events))
+                run.last_id = published[-1].event_id if published else run.last_id
+                yield len(published)
+
+        left = f"{run.chosen - run.done} of {run.chosen}" if resume else f"{run.chosen}"
+        carry_out(
+            engine, terms, run, work,
+            event_publisher(Environment().strings("OM_AMQP_URL"), client_name="omctl replay"),
+            question=f"{left} events will be replayed", verb="replayed",
+            hint=lambda: f"Continue with: omctl replay --resume {run.intervention_id}",
+        )  # fmt: skip
 
 
-def _refuse_beside_resume(options: dict[str, Any]) -> None:
-    given = [f"--{name.removeprefix('event_')}" for name, value in options.items() if value]
-    if given:
-        raise click.UsageError(
-            f"--resume uses the recorded selection and reason: leave {', '.join(given)} out."
-        )
-
-
-def _continue(engine: Engine, terms: Terms, intervention_id: str, rate: float) -> None:
-    """Preview, ask, and continue a replay that was cancelled or killed."""
-    found = transact(engine, lambda connection: find_unfinished_replay(connection, intervention_id))
+def _find(engine: Engine, intervention_id: str) -> tuple[Run, PastEventFilter, bool]:
+    """Find a replay that was cancelled or killed, and whether its events take effect again; preview it."""
+    found = transact(engine, past_events.find_unfinished_replay, intervention_id)
     if found is None:
         raise click.UsageError(f"No replay {intervention_id} is unfinished.")
-    left = f"{found.chosen - found.done} of {found.chosen} events"
-    if not terms.as_json:
-        click.echo(f"{left} are left{', to take effect again' if found.again else ''}.")
-    if terms.dry_run:
-        report(terms, Run("", found.chosen, found.done), "replayed")
-        return
-    terms.confirm(f"{left} will be replayed")
-    run = Run(intervention_id, found.chosen, found.done, last_id=found.last_id)
-    _replay(engine, terms, found.selected, rate, lambda: run, again=found.again)
+    if not is_json():
+        left = f"{found.chosen - found.done} of {found.chosen} events are left"
+        click.echo(f"{left}{', to take effect again' if found.again else ''}.")
+    run = Run(Action.REPLAY_EVENTS, found.chosen, "", intervention_id, found.done, last_id=found.last_id)
+    return run, found.selected, found.again
 
 
-def _start(engine: Engine, terms: Terms, selected: PastEventFilter, rate: float) -> None:
-    """Preview, ask, record, and replay."""
-    selected = with_changes(selected, through=transact(engine, newest_event_id))
-    counts = transact(engine, lambda connection: count_past_events(connection, selected))
+def _select(engine: Engine, selected: PastEventFilter) -> tuple[Run, PastEventFilter]:
+    """Count and preview the events that are selected now."""
+    selected = with_changes(selected, through=transact(engine, past_events.newest_event_id))
+    counts = transact(engine, past_events.count_past_events, selected)
     chosen = sum(counts.values())
-    if not terms.as_json:
-        rows = [(event_type, str(count)) for event_type, count in counts.items()]
-        title = f"{chosen} events selected"
-        print_table(("type", "events"), rows, title=title, empty="No event is selected.")
-    if terms.dry_run or not chosen:
-        report(terms, Run("", chosen), "replayed")
-        return
-    terms.confirm(f"{chosen} events will be replayed")
-    start = partial(begin, engine, terms, Action.REPLAY_EVENTS, selected.as_json(), chosen)
-    _replay(engine, terms, selected, rate, start, again=terms.again)
-
-
-def _replay(
-    engine: Engine,
-    terms: Terms,
-    selected: PastEventFilter,
-    rate: float,
-    start: Callable[[], Run],
-    *,
-    again: bool,
-) -> None:
-    """Replay the selected events; *start* records that it begins, once the broker is connected."""
-    urls = Environment().strings("OM_AMQP_URL")
-    with cancellable() as cancelled, event_publisher(urls, client_name="omctl replay") as broker:
-        run = start()
-        source = replay_source(run.intervention_id if again else None)
-        publish = partial(_publish, broker, source, RateLimiter(rate, broker.idle, cancelled))
-        try:
-            execute(engine, run, _publish_batches(engine, run, selected, publish), cancelled)
-        finally:
-            # An operator needs it after a failure of broker or database as much as after Ctrl-C.
-            if run.is_cancelled:
-                click.echo(f"Continue with: omctl replay --resume {run.intervention_id}", err=True)
-    report(terms, run, "replayed")
-
-
-def _publish_batches(
-    engine: Engine, run: Run, selected: PastEventFilter, publish: Callable[[PastEvent], bool]
-) -> Iterator[int]:
-    """Publish the events in the order of their ids; yield the number published of each batch."""
-    read = partial(read_past_events, selected=selected, limit=BATCH)
-    while events := transact(engine, partial(read, after=run.last_id or 0)):
-        published = list(takewhile(publish, events))
-        run.last_id = published[-1].event_id if published else run.last_id
-        yield len(published)
+    if not is_json():
+        title, empty = f"{chosen} events selected", "No event is selected."
+        print_table(("type", "events"), counts.items(), title=title, empty=empty)
+    return Run(Action.REPLAY_EVENTS, chosen, selected.as_json()), selected
 
 
 def _publish(broker: EventPublisher, source: str, rate_limiter: RateLimiter, event: PastEvent) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import requests
 
-from omctl.installing.installation import render_event
+from omctl.install import render_event
 from omctl.signatures import SIGNATURE_HEADER
 from simulator.ledger import read_ledger
 from tests.machines.image import MachineError

@@ -44,21 +44,21 @@ def problems(findings):
     return [(finding["area"], finding["subject"]) for finding in findings if finding["level"] == "problem"]
 
 
-def test_a_service_without_its_edge_has_that_one_problem(environment):
-    result, findings = run(environment)
-    assert problems(findings) == [("edge", "http://127.0.0.1:1/health/ready")]
-    assert result.exit_code == 1
+EDGE_AWAY = [("edge", "http://127.0.0.1:1/health/ready")]
 
 
-def test_a_host_of_workers_alone_is_well_without_an_edge_and_its_secrets(environment):
-    result, findings = run({**environment, "OM_WEBHOOK_SECRETS": None}, "--role", "worker")
-    assert problems(findings) == []
-    assert result.exit_code == 0
-
-
-def test_an_edge_alone_is_asked_for_no_database(environment):
-    _, findings = run(environment | {"OM_DATABASE_URL": "of another host"}, "--role", "edge")
-    assert problems(findings) == [("edge", "http://127.0.0.1:1/health/ready")]
+@pytest.mark.parametrize(
+    ("changes", "role", "expected"),
+    [
+        ({}, (), EDGE_AWAY),
+        # Workers alone need no secrets, an edge alone no database.
+        ({"OM_WEBHOOK_SECRETS": None}, ("--role", "worker"), []),
+        ({"OM_DATABASE_URL": "of another host"}, ("--role", "edge"), EDGE_AWAY),
+    ],
+)
+def test_a_service_without_its_edge_has_that_problem_if_it_needs_one(environment, changes, role, expected):
+    result, findings = run({**environment, **changes}, *role)
+    assert (problems(findings), result.exit_code) == (expected, int(bool(expected)))
 
 
 def test_a_deleted_queue_is_a_problem_to_amqp_and_to_the_management_api(environment):

@@ -39,7 +39,9 @@ def test_the_leader_of_the_queue_leaves_and_the_others_keep_all_that_waits(tmp_p
     with running_cluster(tmp_path) as brokers:
         leaving, *others = brokers.with_leader_first()
         monkeypatch.setattr(
-            cluster, "run", lambda command: leaving.ctl(*command[2:], program=command[0], timeout=120.0)
+            cluster,
+            "run",
+            lambda line: leaving.ctl(*line.split()[2:], program=line.split()[0], timeout=120.0),
         )
         monkeypatch.setattr(cluster, "succeeds", lambda _: True)
         monkeypatch.setattr(cluster, "STORED_COOKIE", tmp_path / "cookie")

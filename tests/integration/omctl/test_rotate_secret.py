@@ -103,11 +103,7 @@ def stand(organisation, tmp_path, monkeypatch):
     monkeypatch.delenv("OM_WEBHOOK_SECRETS", raising=False)
     with serve_app(create_platform(organisation)) as url:
         stand = Stand(tmp_path, url)
-        integration = {
-            "name": "Ingest",
-            "outboundNotificationWebhookUrl": stand.edge.url,
-            SECRET_FIELD: OLD,
-        }
+        integration = {"name": "Ingest", "outboundNotificationWebhookUrl": stand.edge.url, SECRET_FIELD: OLD}
         organisation.registrations.create_integration(integration)
         with running(stand.edge):
             stand.edge.start(wait_for_broker=False)

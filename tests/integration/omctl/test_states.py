@@ -23,11 +23,7 @@ AREAS = {"settings", "broker", "management", "database", "edge", "journal"}
 AWAY = "127.0.0.1:9"
 CHECK = ("check",)
 
-BROKER = (
-    ("setup", "--dry-run"),
-    ("dead-letters", "replay", "--dry-run"),
-    ("ingest", __file__),
-)
+BROKER = (("setup", "--dry-run"), ("dead-letters", "replay", "--dry-run"), ("ingest", __file__))
 DATABASE = (
     ("migrate", "--dry-run"),
     ("stats",),
@@ -40,11 +36,7 @@ DATABASE = (
     ("retain", "--dry-run"),
     ("find", "m"),
 )
-WRITING = (
-    ("drift", "accept", "x"),
-    ("destinations", "pause", "crm"),
-    ("migrate", "--down", "base", "--yes"),
-)
+WRITING = (("drift", "accept", "x"), ("destinations", "pause", "crm"), ("migrate", "--down", "base", "--yes"))
 
 
 @pytest.fixture(autouse=True)

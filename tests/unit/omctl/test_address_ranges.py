@@ -3,11 +3,11 @@
 import pytest
 
 from omctl.connect.ipranges import (
-    EXAMPLES,
     UnusableRangesError,
     format_nftables,
     format_nginx,
     format_plain,
+    ipranges,
     read_plain,
     select,
 )
@@ -104,5 +104,5 @@ def test_nftables_gets_two_sets_that_are_replaced_at_once():
 
 
 def test_the_example_writes_the_file_that_the_installed_gateway_reads():
-    assert f"--format nginx --output {gateway.ADDRESSES}\n" in EXAMPLES
+    assert f"--format nginx --output {gateway.ADDRESSES}\n" in ipranges.epilog
     assert f"include {gateway.ADDRESSES};" in gateway.shipped("nginx/open-messaging.conf")

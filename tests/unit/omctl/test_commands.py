@@ -1,7 +1,8 @@
-"""The table of commands: names, groups, help, errors and JSON."""
+"""The table of commands: names, groups, help, the manual page, errors and JSON."""
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from omctl.__main__ import omctl as command_line
 from omctl.__main__ import run
+from omctl.installing.manual import render_manual
 
 CONTEXT = click.Context(command_line)
 NAMES = command_line.list_commands(CONTEXT)
@@ -87,3 +89,26 @@ def test_a_shell_completes_commands():
         [sys.executable, "-m", "omctl"], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["plain,dead-letters", "plain,destinations"]
+
+
+PAGE = render_manual()
+
+
+@pytest.mark.parametrize(("path", "command"), list(commands()))
+def test_the_manual_has_each_command_with_its_options_and_texts(path, command):
+    name = re.escape(f"omctl {' '.join(path)}")
+    text = PAGE.replace(r"\-", "-").replace(r"\&", "")
+    [found] = re.findall(rf'^\.SS "{name}"\n(.*?)(?=^\.S[SH] |\Z)', text, re.MULTILINE | re.DOTALL)
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    listed = set(re.findall(r"--[\w-]+", "".join(re.findall(r"^\.B (.*\n)", found, re.MULTILINE))))
+    assert {name for option in options for name in (*option.opts, *option.secondary_opts)} <= listed
+    assert " ".join(command.help.split("\n\n")[0].split()) in found
+    assert all(line.replace("\\", r"\e") in found for line in command.epilog.split("\n") if line != "\b")
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")
+def test_groff_accepts_the_manual():
+    command = ["groff", "-k", "-man", "-Tutf8", "-ww"]
+    done = subprocess.run(command, input=PAGE, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "--version" in done.stdout

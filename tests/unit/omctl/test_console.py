@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from omctl.console import print_body, print_json, print_table, visible
+from omctl.interface import json_option, print_body, print_table, show_json, visible
 
 CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
 DIRECTION = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -36,6 +36,7 @@ def test_a_body_is_printed_byte_for_byte_where_no_terminal_reads_it():
 
 
 def test_json_escapes_controls():
-    output = printed(print_json, {"text": HOSTILE}).output
+    command = json_option(click.command()(lambda: show_json({"text": HOSTILE})))
+    output = CliRunner().invoke(command, ["--json"], catch_exceptions=False).output
     assert json.loads(output) == {"text": HOSTILE}
     assert set(output) & set(CONTROLS + DIRECTION) <= {"\n"}

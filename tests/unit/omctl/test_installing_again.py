@@ -132,4 +132,4 @@ def test_a_listening_socket_is_restarted_if_its_unit_was_written_later(tmp_path,
     [step] = [step for step in units.start_steps(Options()) if "om-api.socket" in step.title]
     step.do()
 
-    assert commands[-1] == ["systemctl", verb, "om-api.socket"]
+    assert commands[-1] == f"systemctl {verb} om-api.socket"

@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from omctl import install as command
+from omctl.install import plan_installation
 from omctl.installing import cluster, credentials, gateway
 from omctl.installing import options as saved_options
-from omctl.installing.installation import plan_installation
 from omctl.installing.options import Options
 from omctl.installing.steps import InstallationError
 
@@ -74,8 +74,12 @@ def test_an_option_holds_until_its_default_is_given(host, given, default):
     assert not host.reported()
 
 
-def test_an_edge_stays_an_edge(host):
+def test_an_edge_stays_an_edge_until_both_roles_are_given(host):
     host.install("--role", "edge", "--server-name", "hooks.example.com")
+    *comment, role, name = host.file.read_text().splitlines()
+    assert "Written by omctl install" in " ".join(comment)
+    assert (role, name) == ('role = "edge"', 'server-name = "hooks.example.com"')
+    assert host.file.stat().st_mode & 0o777 == 0o644
 
     assert len(host.reported()) == 2
     assert (host.options.is_edge, host.options.is_worker) == (True, False)
@@ -88,45 +92,26 @@ def test_an_option_that_is_given_again_replaces_the_saved_one(host):
 
     reported = host.install("--bind", "127.0.0.1:8082")
 
-    assert [line.partition(" of an")[0] for line in reported] == [
-        "kept: --workers 4",
-        f"done: write {host.file}",
-    ]
+    kept = ["kept: --workers 4", f"done: write {host.file}"]
+    assert [line.partition(" of an")[0] for line in reported] == kept
     assert host.file.read_text() == saved_options.render_options(Options(bind="127.0.0.1:8082", workers=4))
 
 
-def test_the_file_is_world_readable_and_names_its_writer(host):
-    host.install("--role", "edge", "--server-name", "hooks.example.com")
-
-    *comment, role, name = host.file.read_text().splitlines()
-    assert "Written by omctl install" in " ".join(comment)
-    assert (role, name) == ('role = "edge"', 'server-name = "hooks.example.com"')
-    assert host.file.stat().st_mode & 0o777 == 0o644
-
-
 def test_a_dry_run_reports_the_same_and_writes_nothing(host):
-    reported = host.install("--role", "edge", "--dry-run")
-    assert reported == [f"would be done: write {host.file}"]
+    assert host.install("--role", "edge", "--dry-run") == [f"would be done: write {host.file}"]
     assert not host.file.exists()
 
     host.install("--role", "edge")
     assert host.reported("--dry-run") == host.reported() != []
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"role =",
-        b"\xff",
-        b'role = "queen"',
-        b'role = ["edge"]',
-        b'workers = "4"',
-        b"workers = true",
-        b"workers = -1",
-        b"cluster = 3",
-        b'colour = "red"',
-    ],
-)
+UNUSABLE = [
+    *(b"role =", b"\xff", b'role = "queen"', b'role = ["edge"]', b'workers = "4"', b"workers = true"),
+    *(b"workers = -1", b"cluster = 3", b'colour = "red"'),
+]
+
+
+@pytest.mark.parametrize("content", UNUSABLE)
 def test_an_unusable_file_is_named_with_the_remedy(host, content):
     host.file.parent.mkdir()
     host.file.write_bytes(content)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from messaging.envelope import generation_of, replay_source
+from omctl.interface import parse_timestamp
 from omctl.interventions import RateLimiter
-from omctl.options import parse_timestamp
 from workers.parsing import Event, replay_event
 
 NOW = datetime(2026, 5, 15, 14, 0, tzinfo=UTC)

@@ -6,9 +6,9 @@ from workers.reconcile import Bounds
 
 
 def test_conversations_that_were_passed_over_are_listed_with_the_reason(capsys):
-    findings = Findings(refused={"c-1": "answered 403"}, failed={"c-2": "answered 500"})
+    findings = Findings(passed_over=[("c-1", "refused", "answered 403"), ("c-2", "failed", "answered 500")])
 
-    report(findings, Bounds(0, 1), [], as_json=False)
+    report(findings, Bounds(0, 1), [])
 
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["c-1", "refused", "answered", "403"] in lines

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from omctl import install as command
-from omctl.installing import cluster, removal
+from omctl.installing import cluster, removal, steps
 from omctl.installing.options import Options
 from omctl.installing.steps import InstallationError, run_steps
 
@@ -26,6 +26,7 @@ class Host:
         self.commands = []
 
     def run(self, command, *, text="", **_):
+        command = command.split() if isinstance(command, str) else command
         self.commands.append(f"{' '.join(command)} {text}")
         if self.failing in self.commands[-1]:
             raise InstallationError(f"{self.failing} failed")
@@ -34,6 +35,7 @@ class Host:
         return self.shrunk if "shrink" in command else ""
 
     def succeeds(self, command):
+        command = command.split() if isinstance(command, str) else command
         self.commands.append(" ".join(command))
         if "getent" in command:
             return self.failing == "userdel"
@@ -62,10 +64,10 @@ def host_of(tmp_path, monkeypatch):
         cookie = tmp_path / "CONFIGURATION" / "cookie"
         if joined:
             cookie.touch()
-        for module in (removal, cluster):
+        for module in (removal, cluster, steps):
             monkeypatch.setattr(module, "run", host.run)
             monkeypatch.setattr(module, "succeeds", host.succeeds)
-            monkeypatch.setattr(module, "STORED_COOKIE", cookie)
+            monkeypatch.setattr(module, "STORED_COOKIE", cookie, raising=False)
         return host
 
     return make
@@ -76,7 +78,8 @@ def purge():
 
 
 def test_a_host_leaves_its_cluster_without_touching_what_the_others_share(host_of):
-    host = host_of(HERE, "rabbit@om-2", "rabbit@om-3")
+    # A queue with "error" in its name is no failure.
+    host = host_of(HERE, "rabbit@om-2", "rabbit@om-3", shrunk=SHRUNK.format("ok"))
 
     reported = purge()
 
@@ -138,18 +141,14 @@ def test_a_database_in_use_stops_the_purge_with_a_remedy_and_nothing_is_deleted(
 @pytest.mark.parametrize("joined", [True, False])
 def test_the_last_host_deletes_what_hosts_share(host_of, joined):
     host = host_of(HERE, joined=joined, has_database=joined)
-
     purge()
-
     assert all(host.find(word) for word in SHARED)
     assert not host.find("reset")
 
 
 def test_a_cluster_that_also_serves_others_is_not_left(host_of):
     host = host_of(HERE, "rabbit@other", joined=False)
-
     purge()
-
     assert not [word for word in (*SHARED, "shrink", "reset") if host.find(word)]
 
 
@@ -171,14 +170,6 @@ def test_a_queue_that_keeps_its_member_stops_the_purge_before_the_reset(host_of)
         purge()
     assert not host.find("stop_app")
     assert removal.CONFIGURATION.exists()
-
-
-def test_a_queue_with_error_in_its_name_is_no_failure(host_of):
-    host = host_of(HERE, "rabbit@om-2", shrunk=SHRUNK.format("ok"))
-
-    purge()
-
-    assert host.find("reset")
 
 
 def test_the_confirmation_lists_what_is_deleted_and_what_stays(host_of, monkeypatch):

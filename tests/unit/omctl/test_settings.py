@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from messaging.settings import known_settings
 from omctl.look.check import check
-from omctl.look.settings import HIDDEN, explain_settings, redact_url, redact_urls
+from omctl.look.settings import HIDDEN, explain_settings, redact_url, redact_urls, show_value
 
 SECRET = "constructed-secret-0123456789"
 
@@ -68,6 +68,28 @@ def test_the_command_checks_nothing_else(settings):
     assert set(names) == known_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("OM_WEBHOOK_SECRETS", "first-secret,second-secret", "set, 2 values"),
+        ("OM_REQUIRED_HEADERS", "X-Webhook-Source=genesys-cloud", "set, 1 value"),
+        ("OM_EVENTS_HEADERS", "X-Api-Key=hidden", "set, 1 value"),
+        ("OM_AMQP_URL", "amqp://u:hidden@a:5672/v,amqp://u:hidden@b/v", "amqp://a:5672/v, amqp://b/v"),
+        ("OM_AMQP_URL", "amqp://u:Kq7,Wx9@a/v", HIDDEN),
+        ("OM_DATABASE_URL", "postgresql://u:hid@den@db/om", "postgresql://db/om"),
+        ("OM_DATABASE_URL", "postgresql://u:p@db:5432/om?sslmode=verify-full", "postgresql://db:5432/om"),
+        ("OM_DATABASE_URL", "postgresql://db/om?user=u&password=a@b", HIDDEN),
+        ("OM_DATABASE_URL", "sqlite:////var/lib/om.sqlite3", "sqlite:////var/lib/om.sqlite3"),
+        ("OM_DATABASE_URL", "no URL", HIDDEN),
+        ("OM_MANAGEMENT_URL", "hidden", HIDDEN),
+        ("OM_WEBHOOK_SECRETS_FILE", "/run/secret", "read from /run/secret"),
+        ("OM_BATCH_EVENTS", "100", "100"),
+    ],
+)
+def test_a_setting_is_shown_without_its_secret(name, value, text):
+    assert show_value(name, value) == text
+
+
 PIECES = ("Kq7", "Wx9", "Vz3")
 PASSWORDS = [character.join(PIECES) for character in string.printable]
 
@@ -82,22 +104,3 @@ def test_no_part_of_a_password_is_shown(password):
     assert leaks(redact_url(url)) == []
     assert leaks(redact_urls(f"{url}, {url}")) == []
     assert leaks(redact_url(f"postgresql://db.example/om?password={password}")) == []
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://user:secret@db:5432/om?sslmode=verify-full", "postgresql://db:5432/om"),
-        ("postgresql://u:hid@den@db/om", "postgresql://db/om"),
-        ("postgresql://db/om?user=u&password=a@b", HIDDEN),
-        ("sqlite:////var/lib/om.sqlite3", "sqlite:////var/lib/om.sqlite3"),
-        ("no URL", HIDDEN),
-    ],
-)
-def test_scheme_host_and_path_are_shown(url, shown):
-    assert redact_url(url) == shown
-
-
-def test_a_comma_in_a_password_hides_the_whole_list():
-    assert redact_urls("amqp://u:Kq7,Wx9@a/v") == HIDDEN
-    assert redact_urls("amqp://u:p@a/v, amqp://u:p@b/v") == "amqp://a/v, amqp://b/v"

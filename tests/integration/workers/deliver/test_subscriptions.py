@@ -131,8 +131,8 @@ def test_workers_with_different_files_are_a_problem(stand):
         return WorkerReport("deliver", worker, now, now - timedelta(seconds=seconds_ago), figures)
 
     one, two = report("vm1 1", stand.crm, stand.content), report("vm2 1", stand.crm)
-    assert judge_files([one, report("vm3 1", stand.content, stand.crm)], now) == []
-    assert judge_files([one, report("vm2 1", stand.crm, seconds_ago=600)], now) == []
+    assert not list(judge_files([one, report("vm3 1", stand.content, stand.crm)], now))
+    assert not list(judge_files([one, report("vm2 1", stand.crm, seconds_ago=600)], now))
     [finding] = judge_files([one, two], now)
     assert finding.level is Level.PROBLEM
     assert "vm1 1 / vm2 1" in finding.text

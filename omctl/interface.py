@@ -1,0 +1,229 @@
+"""Talk to the operator: help and options in, tables or JSON out, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.progress import Progress
+
+Decorator = Callable[..., Any]
+
+_BLOCK: Final = re.compile(r"\n\n(?=(?:Examples|Exit status):\n)")
+_AGO: Final = re.compile(r"(\d{1,6})([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Command(click.Command):
+    """A command; examples and exit statuses at the end of its docstring follow the options in its help."""
+
+    def __init__(self, name: str | None, *, help: str | None, **options: Any) -> None:  # noqa: A002
+        text, *blocks = _BLOCK.split(inspect.cleandoc(help or ""))
+        # click leaves the lines of a paragraph as they are if it begins with \b.
+        epilog = "\n\n".join(f"\b\n{block}" for block in blocks)
+        super().__init__(name, help=text, epilog=epilog, **options)
+
+
+class Group(Command, click.Group):
+    """A command with commands of its own."""
+
+    command_class = Command
+
+
+def parse_timestamp(text: str, now: datetime) -> datetime:
+    """Return the time that *text* names: ISO 8601, in UTC without a time zone, or an age such as 2h.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if ago := _AGO.fullmatch(text):
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+class _Timestamp(click.ParamType[datetime]):
+    name = "timestamp"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            return parse_timestamp(str(value), datetime.now(UTC))
+        except ValueError:
+            self.fail(f"{value!r} is not a time such as 2026-05-15T14:00, 90m, 2h or 3d", param, ctx)
+
+
+_TIMESTAMP: Final = _Timestamp()
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, expose_value=False, help="Print JSON instead of tables.",
+    callback=lambda context, _option, value: context.meta.update({"omctl.json": value}),
+)  # fmt: skip
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+reason_option = click.option(
+    "--reason", default="", help="Why; recorded with your user name. Required unless --dry-run."
+)
+again_option = click.option(
+    "--again", is_flag=True, help="Let events that already took effect take effect again."
+)
+rate_option = click.option(
+    "--rate", type=click.FloatRange(0), default=100.0, show_default=True,
+    help="Events per second; 0: no limit.",
+)  # fmt: skip
+
+
+def since_option(verb: str, *, required: bool = False) -> Decorator:
+    """Return the option `--since` for items that *verb* (such as "Received") at that time or later."""
+    text = f"{verb} at TIME or later: ISO 8601, or an age such as 2h."
+    return click.option("--since", type=_TIMESTAMP, metavar="TIME", required=required, help=text)
+
+
+def until_option(verb: str) -> Decorator:
+    """Return the option `--until` for items that *verb* before that time."""
+    return click.option("--until", type=_TIMESTAMP, metavar="TIME", help=f"{verb} before TIME.")
+
+
+def combine(*options: Decorator) -> Decorator:
+    """Return a decorator that adds several options in the order of the help text."""
+    return lambda command: reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
+change_options = combine(
+    click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing."), json_option
+)
+"""For every command that changes something."""
+
+recorded_options = combine(reason_option, change_options)
+"""For every command whose change is recorded as an intervention."""
+
+intervention_options = combine(reason_option, yes_option, change_options)
+"""For a command that changes many events and asks first."""
+
+dead_letter_options = combine(
+    click.option(
+        "--code", "codes", multiple=True, help="With this code, such as handler_failed; repeatable."
+    ),
+    click.option("--type", "types", multiple=True, help="Event type, whole or its last part; repeatable."),
+    click.option("--conversation", "conversations", multiple=True, help="Of this conversation; repeatable."),
+    since_option("Dead-lettered"),
+    until_option("Dead-lettered"),
+)
+"""Select dead letters."""
+
+_CONTROLS: Final = re.compile(
+    # C0 except tab and newline, DEL, C1; marks, embeddings, overrides, isolates of direction; surrogates.
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_WHOLE_WORDS: Final[Any] = {"break_long_words": False, "break_on_hyphens": False}
+_PADDING: Final = 3
+"""Characters that a table needs for each column beside its content."""
+
+
+def is_json() -> bool:
+    """Return whether the running command has `--json`."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get("omctl.json"))
+
+
+def format_json(document: dict[str, Any]) -> str:
+    """Return one indented JSON object, with RFC 3339 times and null for unknown."""
+    return json.dumps(document, indent=2, default=_encode)
+
+
+def _encode(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def show_json(document: dict[str, Any]) -> bool:
+    """Print one JSON object if the running command has `--json`; return whether it has."""
+    if is_json():
+        click.echo(format_json(document))
+    return is_json()
+
+
+def format_time(time: datetime | None) -> str:
+    """Return a time for a table, to the second; empty if it is unknown."""
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Iterable[Any]], *, title: str | None = None, empty: str = ""
+) -> None:
+    """Print *rows* under *columns*, or the sentence *empty* if there are no rows.
+
+    Long cells are folded between words and never cut: a table with long ids is wider than the screen instead.
+    A cell is data: it is printed as it is, never as markup or terminal control. None is an empty cell.
+    """
+    from rich import box  # noqa: PLC0415  # takes longer to import than most commands take to run
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    cells = [[Text(visible(_format(value))) for value in row] for row in rows]
+    if not cells and empty:
+        click.echo(empty)
+        return
+    table = Table(
+        title=title and Text(visible(title)), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+    )
+    widths = [
+        max((len(word) for cell in [Text(name), *column] for word in cell.plain.split()), default=0)
+        for name, *column in zip(columns, *cells, strict=True)
+    ]
+    for name, width in zip(columns, widths, strict=True):
+        table.add_column(Text(name), min_width=width)
+    for row in cells:
+        table.add_row(*row)
+    console = Console()
+    console.print(table, width=max(console.width, sum(widths) + _PADDING * len(widths)), crop=False)
+
+
+def _format(value: Any) -> str:
+    return format_time(value) if value is None or isinstance(value, datetime) else str(value)
+
+
+def visible(text: str) -> str:
+    """Return *text* with each character that would control a terminal, or reorder text, as an escape."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def fold(text: str, first: str, others: str) -> str:
+    """Return *text* in lines of 79 characters, folded between words only; with the indents given."""
+    return textwrap.fill(text, 79, initial_indent=first, subsequent_indent=others, **_WHOLE_WORDS)
+
+
+def print_body(body: bytes) -> None:
+    """Print a body byte for byte, for copying and piping; on a terminal, controls are escaped."""
+    output = sys.stdout.buffer
+    if output.isatty():
+        body = visible(body.decode(errors="backslashreplace")).encode(errors="backslashreplace")
+    output.write(body + b"\n")
+    output.flush()
+
+
+def progress_bar() -> Progress:
+    """Return a progress bar on standard error, silent unless that is a terminal."""
+    from rich import progress  # noqa: PLC0415  # takes longer to import than most commands take to run
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[note]}", markup=False),
+        progress.TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
