@@ -7,8 +7,8 @@ BIN = $(VENV)/bin
 CODE = webhook_api workers messaging simulator omctl deploy tests docs
 # More options for pytest, such as PYTEST="-k journal -x"
 PYTEST ?=
-# How many tests run side by side: more than two cores, since a test waits for servers half of its time
-LANES ?= 4
+# How many tests run side by side: thrice the cores, since a test waits for servers most of its time
+LANES ?= 6
 # Options for the chaos suite, such as CHAOS="--fault 3 --seed 1f2e"
 CHAOS ?=
 # Options for the benchmarks, such as BENCH="--only growth --rows 200000"

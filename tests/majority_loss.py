@@ -5,8 +5,7 @@ enqueuer cannot register, those of an old channel are lost when it is kept open 
 leader has taken dies with it. Each form strikes, heals, and leaves the rest to the caller.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import requests
 from messaging.topology import EVENTS_QUEUE
 from tests.servers import PrivateRabbitMQ
 from tests.services import declare_topology
+from tests.waiting import wait_until
 
 NODES = 3
 SETTLE_SECONDS = 60.0
@@ -70,7 +70,10 @@ class Cluster:
 
     def wait_complete(self) -> None:
         """Block until each node sees every copy of the events queue."""
-        _wait_until(lambda: all(len(self.report(node).get("online", [])) == NODES for node in self.nodes))
+        wait_until(
+            lambda: all(len(self.report(node).get("online", [])) == NODES for node in self.nodes),
+            SETTLE_SECONDS,
+        )
 
     def lost(self, answered: set[bytes], seconds: float = SETTLE_SECONDS) -> set[bytes]:
         """Return what of *answered* has not come out of the events queue yet, now or at an earlier call.
@@ -163,10 +166,3 @@ def partition(cluster: Cluster, cut_off: PrivateRabbitMQ) -> Iterator[None]:
 
 def _refuse(node: PrivateRabbitMQ, other: PrivateRabbitMQ) -> None:
     node.ctl("eval", f"erlang:set_cookie('{other.node}', wrong), erlang:disconnect_node('{other.node}').")
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.2)

@@ -5,7 +5,7 @@ import hmac
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,11 +103,13 @@ def declare_topology(amqp_url: str) -> None:
 
 @contextmanager
 def running(process: ServerProcess):
-    """End the process by its id when the test is over."""
+    """Kill the process and its children when the test is over: the edge takes seconds to end by itself."""
     try:
         yield process
     finally:
-        process.end(signal.SIGTERM, timeout=15)
+        with suppress(RuntimeError, ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.end(signal.SIGKILL, timeout=15)
 
 
 class Worker(ServerProcess):

@@ -10,7 +10,7 @@ from tests.benchmarks.intake import Trial, work_off
 from tests.benchmarks.running import BARE_LOOP, role, under_gunicorn
 from tests.benchmarks.table import event_table
 from tests.servers import LOOPBACK
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig

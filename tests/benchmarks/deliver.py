@@ -19,7 +19,7 @@ from tests.benchmarks.steady import finished, in_ms, steady_load
 from tests.benchmarks.table import event_table, execute
 from tests.servers import LOOPBACK
 from tests.stand.product import SOURCES
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

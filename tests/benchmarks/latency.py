@@ -12,7 +12,7 @@ from tests.benchmarks.running import edge
 from tests.benchmarks.steady import check_answers, finished, in_ms, steady_load
 from tests.benchmarks.wrk import is_kept, load
 from tests.stand.ledger import Ledger
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ from tests.benchmarks.deliver import FILL, TIMEOUT_SECONDS, destinations_file, w
 from tests.benchmarks.running import REFUSING, role, under_gunicorn
 from tests.benchmarks.table import event_table, execute
 from tests.servers import LOOPBACK
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig

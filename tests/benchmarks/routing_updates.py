@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from simulator.platform import Conversation, Organisation, Participant
 from simulator.platform.app import as_conversation
+from tests.fakes.clock import FakeClock
 from workers.db.engine import make_engine
 from workers.db.migrations.schema import upgrade
 from workers.genesys import ConversationStates, PlatformBusyError, PlatformRefusedError, RequestBudget
@@ -34,23 +35,10 @@ REQUEST_SECONDS = 0.1
 TICK_SECONDS = 0.1
 
 
-class Time:
-    """A clock that the model moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_800_000_000.0
-
-    def now_us(self) -> int:
-        return round(self.seconds * 1_000_000)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-
 class Client:
     """The platform without a network."""
 
-    def __init__(self, organisation: Organisation, budget: RequestBudget, clock: Time) -> None:
+    def __init__(self, organisation: Organisation, budget: RequestBudget, clock: FakeClock) -> None:
         self._organisation, self._budget, self._clock = organisation, budget, clock
         self.asked: list[float] = []
 
@@ -107,7 +95,7 @@ class Model:
     """One database, one platform, one settle process, one background caller."""
 
     def __init__(self, url: str, apply_unverified: float) -> None:
-        self.clock = Time()
+        self.clock = FakeClock(1_800_000_000.0)
         self.engine = make_engine(url)
         self.organisation = Organisation(
             "client", "s", requests_per_minute=LIMIT, lag=3.0, timer=self.clock.monotonic

@@ -18,7 +18,7 @@ from tests.benchmarks.table import event_table
 from tests.servers import LOOPBACK, answers, free_port
 from tests.stand.product import PROCESSES, SOURCES
 from tests.stand.program import Program
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 from webhook_api.application import WEBHOOK_PATH
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from tests.chaos.behind import UNFINISHED
 from tests.chaos.bounds import CATCHES_UP
 from tests.stand.load import Load
 from tests.stand.order import Order
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,7 +24,7 @@ from tests.stand.ledger import Ledger
 from tests.stand.load import Load
 from tests.stand.order import Order
 from tests.stand.traffic import Traffic
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from tests.chaos.bounds import CATCHES_UP, HEALS, UNFELT, UNFELT_STALL
 from tests.chaos.broker_view import EVENTS
 from tests.stand.records import TIMEOUT
 from tests.stand.traffic import PATH, signed
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     import random

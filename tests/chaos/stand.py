@@ -24,7 +24,7 @@ from tests.chaos.traces import RECORDED_EDGE, Traces
 from tests.servers import LOOPBACK, PrivateRabbitMQ
 from tests.stand.product import SOURCES, Product
 from tests.stand.program import Supervisor
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import psycopg
 
 from tests.servers import LOOPBACK, PrivatePostgreSQL
 from tests.servers.postgresql import program, unprivileged
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

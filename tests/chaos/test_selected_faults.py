@@ -26,7 +26,7 @@ from tests.chaos.scene import ANYTHING, Fault, Form
 from tests.chaos.stand import running_stand
 from tests.servers import require_postgresql, require_rabbitmq
 from tests.stand.product import SOURCES
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(500)]
 

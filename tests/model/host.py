@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from messaging.broker import BrokerState
 from messaging.envelope import WEBHOOK, encode_properties
+from tests.fakes.clock import FakeClock
+from tests.fakes.publisher import FakePublisher
 from tests.model.recording import record_edge
-from tests.unit.webhook_api.fakes import FakeClock, FakePublisher
 from tests.unit.webhook_api.journals import die, journal_in
 from webhook_api.answers import Answers
 from webhook_api.backpressure import DepthSample, LoadShedder, Watermarks

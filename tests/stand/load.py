@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tests.stand.product import SOURCES
 from tests.stand.records import Records, Seen
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

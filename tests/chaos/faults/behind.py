@@ -18,7 +18,7 @@ from tests.chaos.faults.workers import kill
 from tests.chaos.proxy import Weather
 from tests.chaos.scene import Fault, Form
 from tests.servers import free_port
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

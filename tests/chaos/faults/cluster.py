@@ -9,7 +9,7 @@ from tests.chaos.bounds import A_START, UNFELT, UNFELT_STALL
 from tests.chaos.broker_view import EVENTS, BrokerView
 from tests.chaos.faults.broker import is_frozen
 from tests.chaos.scene import ANSWERED_AT_LAST, Fault, Form
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

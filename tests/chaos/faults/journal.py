@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.bounds import CATCHES_UP
 from tests.chaos.journals import Journals, records_in
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from deploy.local.process import MARK, end_orphans, exit_on_signals, run_process
 from deploy.local.rabbitmq import LocalRabbitMQ
 from deploy.local.running import single_instance
 from tests.servers import ServerStartError, require_rabbitmq
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 
 FOR_EVER = ["sleep", "600"]
 PROJECT = Path(__file__).parents[3]

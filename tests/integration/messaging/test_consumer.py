@@ -11,8 +11,9 @@ from messaging.admin import set_up
 from messaging.consuming import Consumer, Settlement
 from messaging.errors import RetryLaterError
 from messaging.process import ServiceManager
-from tests.integration.workers.consuming import Recorder, depth, rejecting, running, wait_until
+from tests.integration.workers.consuming import Recorder, depth, rejecting, running
 from tests.services import declare_topology
+from tests.waiting import wait_until
 
 PATIENCE_SECONDS = 20.0
 

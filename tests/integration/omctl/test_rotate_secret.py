@@ -75,7 +75,7 @@ class Stand:
         return {step["step"]: step["state"] for step in steps}
 
     def rotate(self, *arguments):
-        command = ["--quiet-seconds", "1.5", "--wait-seconds", "40", *arguments]
+        command = ["--quiet-seconds", "0.5", "--wait-seconds", "40", *arguments]
         result = CliRunner().invoke(rotate_secret, command, env=self.environment)
         assert OLD not in result.output
         assert not any(each in result.output for each in self.live())
@@ -134,7 +134,7 @@ def test_under_traffic_no_event_is_refused_and_only_the_new_secret_is_left(stand
 
 def test_without_traffic_it_waits_in_vain_and_goes_on_at_the_next_run(stand, organisation):
     with pytest.raises(RotationError, match="run the command again to continue"):
-        stand.rotate("--reload", f"kill -HUP {stand.edge.pid}", "--wait-seconds", "8")
+        stand.rotate("--reload", f"kill -HUP {stand.edge.pid}", "--wait-seconds", "5")
     assert len(stand.live()) == 2
     assert signing_with(organisation) == stand.live()[0]
     assert stand.states()["watch"] == "next"

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from tests.services import GONE, Edge, Service, post, running, signature
+from tests.waiting import wait_until
 from webhook_api.http.connection import MAX_ANSWERS_PER_READ
 
 SECONDS = 20.0
@@ -64,13 +65,6 @@ def test_one_read_of_many_requests_does_not_hold_the_loop(make_edge, connect):
     assert answers.count(b"Connection: close") == 1
 
 
-def _wait_until(condition, what):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 def _ask(sock):
     """Send a request and return the response, or nothing where the connection was closed."""
     sock.sendall(LIVE)
@@ -105,7 +99,7 @@ def _fill(edge, connect, count):
             sock.close()
         return len(kept) == count
 
-    _wait_until(open_one_more, "not as many are granted")
+    wait_until(open_one_more, words="not as many are granted")
     return kept
 
 
@@ -120,7 +114,7 @@ def test_a_connection_past_the_limit_is_answered_503_and_the_others_are_served_o
     assert b"\r\nConnection: close\r\n" in refused
     assert all(_ask(sock).startswith(b"HTTP/1.1 200 ") for sock in kept)
     kept.pop().close()
-    _wait_until(lambda: _ask(connect(edge)).startswith(b"HTTP/1.1 200 "), "no place became free")
+    wait_until(lambda: _ask(connect(edge)).startswith(b"HTTP/1.1 200 "), words="no place became free")
 
 
 def test_a_flood_past_the_limit_is_refused_to_the_last_connection(make_edge, connect):
@@ -161,7 +155,7 @@ def test_running_out_of_descriptors_pauses_accepting_and_ends_no_process(make_ed
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 3, hard))
 
     others = [connect(edge) for _ in range(20)]
-    _wait_until(lambda: '"event": "accepting_paused"' in edge.log.read_text(), "accepting goes on")
+    wait_until(lambda: '"event": "accepting_paused"' in edge.log.read_text(), words="accepting goes on")
     assert _ask(first).startswith(b"HTTP/1.1 200 ")
     time.sleep(2.5)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
@@ -174,7 +168,7 @@ def test_running_out_of_descriptors_pauses_accepting_and_ends_no_process(make_ed
 
 def test_connections_that_are_kept_are_spread_over_the_processes(make_edge, connect):
     edge = make_edge(OM_EDGE_PROCESSES="2")
-    _wait_until(lambda: _each_has_answered(edge, processes=2), "a process takes no connection")
+    wait_until(lambda: _each_has_answered(edge, processes=2), words="a process takes no connection")
     time.sleep(COUNTED_SECONDS)
     before = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
     # As a proxy opens them: many at once, and keeps them.
@@ -269,8 +263,8 @@ def test_when_the_master_is_killed_a_new_one_gets_the_port(make_edge, connect, t
     with running(successor):
         # What answers at first may be an orphan that has not noticed yet.
         successor.start(wait_for_broker=False)
-        _wait_until(lambda: not any(map(_is_alive, orphans)), "orphans go on")
-        _wait_until(lambda: _is_live(successor), "the new one does not listen")
+        wait_until(lambda: not any(map(_is_alive, orphans)), words="orphans go on")
+        wait_until(lambda: _is_live(successor), words="the new one does not listen")
 
         assert post(successor.url, b"{}").status_code == 200
     assert '"event": "edge_orphaned"' in edge.log.read_text()
@@ -292,7 +286,7 @@ def test_at_the_first_word_of_stopping_the_port_is_free_and_a_request_that_has_b
     begun.sendall(LIVE[:10])
     time.sleep(0.2)
     edge.send(signal.SIGTERM)
-    _wait_until(lambda: not _is_live(edge), "connections are still accepted")
+    wait_until(lambda: not _is_live(edge), words="connections are still accepted")
 
     successor = _on_the_port_of(edge, tmp_path / "successor")
     with running(successor):
@@ -303,4 +297,4 @@ def test_at_the_first_word_of_stopping_the_port_is_free_and_a_request_that_has_b
         answer = begun.recv(65536)
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert re.search(rb"\r\nConnection: close\r\n", answer)
-        _wait_until(lambda: not edge.is_running, "it does not end")
+        wait_until(lambda: not edge.is_running, words="it does not end")

@@ -7,16 +7,10 @@ import pytest
 import requests
 
 from tests.services import GONE, Edge, Service, declare_topology, leave_in_journal, post, running
+from tests.waiting import wait_until
 
 SECONDS = 20.0
 GONE_API = "http://guest:guest@127.0.0.1:9"
-
-
-def _wait_until(condition):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
 
 
 def test_without_a_broker_events_are_kept_and_the_next_process_hands_them_over(vhost, tmp_path, queue_of):
@@ -29,7 +23,7 @@ def test_without_a_broker_events_are_kept_and_the_next_process_hands_them_over(v
         edge.start()
 
         assert [body for _, body in queue_of(vhost.amqp_url).take(20)] == bodies
-        _wait_until(lambda: edge.health()["journal_bytes"] == 0)
+        wait_until(lambda: edge.health()["journal_bytes"] == 0)
 
 
 def test_events_wait_for_a_topology_that_is_declared_late(vhost, tmp_path, queue_of):
@@ -52,7 +46,7 @@ def test_the_journal_empties_only_after_the_grace_period(vhost, tmp_path):
         post(edge.url, b"{}")
         assert edge.health()["journal_bytes"] > 0
 
-        _wait_until(lambda: edge.health()["journal_bytes"] == 0)
+        wait_until(lambda: edge.health()["journal_bytes"] == 0)
 
         assert time.monotonic() - started >= 5.0
 
@@ -81,7 +75,7 @@ def test_sigterm_answers_what_has_begun_and_ends(vhost, tmp_path, queue_of):
         time.sleep(0.5)
         # The connection was idle when the signal came; a request on it is still served, then it closes.
         assert http.get(edge.url).headers["Connection"] == "close"
-        _wait_until(lambda: not edge.is_running)
+        wait_until(lambda: not edge.is_running)
 
     assert len(queue_of(vhost.amqp_url).take(10)) == 10
 
@@ -105,7 +99,7 @@ def test_a_lone_broker_is_believed_with_the_management_api_away(vhost, tmp_path,
         assert post(edge.url, b"{}").status_code == 200
 
         assert len(queue_of(vhost.amqp_url).take(1)) == 1
-        _wait_until(lambda: edge.health()["journal_bytes"] == 0)
+        wait_until(lambda: edge.health()["journal_bytes"] == 0)
 
 
 def test_several_addresses_are_taken_for_a_cluster_until_the_management_api_tells_otherwise(
@@ -117,7 +111,7 @@ def test_several_addresses_are_taken_for_a_cluster_until_the_management_api_tell
     with running(edge):
         edge.start(wait_for_broker=False)
         assert post(edge.url, b"{}").status_code == 200
-        _wait_until(lambda: edge.health()["processes"][0]["journal"]["broker"] == "no_majority")
+        wait_until(lambda: edge.health()["processes"][0]["journal"]["broker"] == "no_majority")
         assert queue_of(vhost.amqp_url).is_empty()
 
     for api in (rabbitmq.management_url, GONE_API):

@@ -1,12 +1,12 @@
 """A body that is too large for the broker is set aside, and its neighbours go on."""
 
 import json
-import time
 
 import pytest
 
 from tests.servers import PrivateRabbitMQ, require_rabbitmq
 from tests.services import Edge, Service, declare_topology, post, running
+from tests.waiting import wait_until
 
 LIMIT = 20_000
 SECONDS = 20.0
@@ -39,10 +39,10 @@ def test_an_oversized_event_is_set_aside_and_its_neighbours_arrive_twice_at_most
         assert post(edge.url, body).status_code == 200
         if number == 10:
             assert post(edge.url, oversized[0]).status_code == 200
-    _wait_until(lambda: edge.health()["processes"][0]["journal"]["oversized"] == 1)
+    wait_until(lambda: edge.health()["processes"][0]["journal"]["oversized"] == 1)
     assert post(edge.url, oversized[1]).status_code == 200
-    _wait_until(lambda: edge.health()["processes"][0]["journal"]["oversized"] == 2)
-    _wait_until(lambda: edge.health()["journal_bytes"] == 0)
+    wait_until(lambda: edge.health()["processes"][0]["journal"]["oversized"] == 2)
+    wait_until(lambda: edge.health()["journal_bytes"] == 0)
 
     queue = queue_of(narrow_broker.amqp_url)
     arrived = [body for _, body in queue.take(3 * len(neighbours), timeout=2.0)]
@@ -62,10 +62,3 @@ def test_a_body_as_large_as_the_limit_is_published(narrow_broker, edge, queue_of
     assert post(edge.url, b"x" * LIMIT).status_code == 200
 
     assert len(queue_of(narrow_broker.amqp_url).take(1)) == 1
-
-
-def _wait_until(condition):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)

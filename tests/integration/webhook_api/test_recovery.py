@@ -12,6 +12,7 @@ import requests
 from messaging.envelope import WEBHOOK, encode_properties
 from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
 from tests.services import Edge, Service, declare_topology, running, signature
+from tests.waiting import wait_until
 from webhook_api.journal import encode_header
 
 PREFETCH = 50
@@ -107,13 +108,6 @@ def _gate(edge):
     return edge.health()["processes"][0]["gate"]
 
 
-def _wait_until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
-
-
 def test_a_backlog_stops_at_the_low_watermark_and_has_no_live_request_refused(
     rabbitmq, vhost, tmp_path, queue
 ):
@@ -124,7 +118,7 @@ def test_a_backlog_stops_at_the_low_watermark_and_has_no_live_request_refused(
     depths, statuses = [], []
     with running(edge), _working(vhost.amqp_url, rate=15), requests.Session() as http:
         edge.start()
-        _wait_until(lambda: _gate(edge)["queue_depth"] is not None)
+        wait_until(lambda: _gate(edge)["queue_depth"] is not None)
         ends = time.monotonic() + 15.0
         while time.monotonic() < ends:
             statuses.append(_post(http, edge, len(statuses)).status_code)
@@ -144,7 +138,7 @@ def test_a_backlog_leaves_at_a_low_watermark_of_0_while_the_queue_is_empty(rabbi
     edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
     with running(edge), _working(vhost.amqp_url, rate=50) as worker:
         edge.start()
-        _wait_until(lambda: worker.taken == count)
+        wait_until(lambda: worker.taken == count)
 
 
 def test_retry_after_is_the_time_that_the_recovery_takes_while_a_backlog_waits(
@@ -157,9 +151,9 @@ def test_retry_after_is_the_time_that_the_recovery_takes_while_a_backlog_waits(
     told = []
     with running(edge), _working(vhost.amqp_url, rate=200), requests.Session() as http:
         edge.start()
-        _wait_until(lambda: queue.ready() > low - 100)
+        wait_until(lambda: queue.ready() > low - 100)
         queue.flood(high)
-        _wait_until(lambda: _gate(edge)["shedding"])
+        wait_until(lambda: _gate(edge)["shedding"])
         while (answer := _post(http, edge, 0)).status_code == 429:
             told.append((time.monotonic(), int(answer.headers["Retry-After"])))
             assert len(told) < 200, "it sheds for ever"

@@ -1,6 +1,5 @@
 """Hundreds of events that meet no route come back at once, until `omctl setup` mends it."""
 
-import time
 from urllib.parse import quote
 
 import pika
@@ -8,6 +7,7 @@ import requests
 
 from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE, UNROUTED
 from tests.services import Edge, Service, declare_topology, leave_in_journal, post, running
+from tests.waiting import wait_until
 
 SECONDS = 40.0
 EDGE_NAME = "open-messaging edge"
@@ -24,12 +24,12 @@ def test_events_that_come_back_together_leave_one_connection_and_all_arrive(
     with running(edge):
         edge.start(wait_for_broker=False)
         # Nothing live: it would come back alone, before the first slice of what was left.
-        _wait_until(lambda: edge.log.read_text().count("an event was returned") >= 3)
+        wait_until(lambda: edge.log.read_text().count("an event was returned") >= 3)
         declare_topology(vhost.amqp_url)
         bodies += [b'{"live":%d}' % number for number in range(200)]
         assert {post(edge.url, body).status_code for body in bodies[-200:]} == {200}
-        _wait_until(lambda: edge.health()["journal_bytes"] == 0)
-        _wait_until(lambda: len(_edge_connections(rabbitmq, vhost)) == 1)
+        wait_until(lambda: edge.health()["journal_bytes"] == 0)
+        wait_until(lambda: len(_edge_connections(rabbitmq, vhost)) == 1)
         arrived = {body for _, body in queue_of(vhost.amqp_url).take(100 * len(bodies), timeout=2.0)}
 
     assert arrived == set(bodies)
@@ -47,10 +47,3 @@ def _edge_connections(rabbitmq, vhost):
     connections = requests.get(url, timeout=10).json()
     names = [each.get("client_properties", {}).get("connection_name", "") for each in connections]
     return [name for name in names if name.startswith(EDGE_NAME)]
-
-
-def _wait_until(condition):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.2)

@@ -1,7 +1,6 @@
 """Run a consumer, on intake or on any processor, and look at its queues."""
 
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -76,13 +75,6 @@ def processor(engine, handlers):
 
 def depth(channel, queue=topology.EVENTS_QUEUE):
     return channel.queue_declare(queue, passive=True).method.message_count
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def rejecting(deliveries):

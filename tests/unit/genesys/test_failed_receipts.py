@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
+from tests.fakes.clock import MovedClock
 from workers.db.engine import make_engine
 from workers.db.models import event_payloads, failed_receipts, metadata
 from workers.genesys import FailedReceipts, PlatformRefusedError, PlatformUnavailableError
@@ -19,13 +20,6 @@ BODY = (Path(__file__).parents[2] / "payloads" / "genesys" / "text.json").read_b
 TEXT = json.loads(BODY)
 ID = TEXT["id"]
 HOUR_US = 3_600_000_000
-
-
-class MovableClock(SystemClock):
-    ahead_us = 0
-
-    def now_us(self):
-        return super().now_us() + self.ahead_us
 
 
 class Client:
@@ -63,7 +57,7 @@ def client():
 
 @pytest.fixture
 def clock():
-    return MovableClock()
+    return MovedClock()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pika import spec
 
 from messaging.broker import connection as broker_connection
 from messaging.broker import parameters_of
-from tests.unit.messaging.fake_broker import FakeBroker, turn_until
+from tests.fakes.broker import FakeBroker, turn_until
 
 
 def test_a_close_behind_a_question_that_is_not_answered_ends_the_stream(loop, monkeypatch):

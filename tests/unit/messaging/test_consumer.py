@@ -5,7 +5,7 @@ from pika import spec
 
 from messaging.consuming import Consumer, consumer, subscription
 from messaging.process import ServiceManager
-from tests.unit.messaging.fake_broker import FakeBroker, turn, turn_until
+from tests.fakes.broker import FakeBroker, turn, turn_until
 
 
 @pytest.fixture

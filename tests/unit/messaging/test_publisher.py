@@ -8,7 +8,7 @@ from pika.adapters.utils import connection_workflow
 
 from messaging.broker import BrokerState, Publisher, publisher
 from messaging.envelope import WEBHOOK, encode_properties
-from tests.unit.messaging.fake_broker import BLOCKED, RETURN, FakeBroker, turn, turn_until
+from tests.fakes.broker import BLOCKED, RETURN, FakeBroker, turn, turn_until
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 SHORT_SECONDS = 0.02

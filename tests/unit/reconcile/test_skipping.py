@@ -2,8 +2,8 @@
 
 import pytest
 
-from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
+from tests.fakes.clock import MovedClock
 from workers.db.engine import make_engine
 from workers.db.models import metadata, platform_conversations, reconciliations
 from workers.genesys import GenesysSettings, PlatformRefusedError, PlatformUnavailableError
@@ -56,13 +56,6 @@ class NoExchange:
         return 0
 
 
-class MovableClock(SystemClock):
-    ahead_us = 0
-
-    def now_us(self):
-        return super().now_us() + self.ahead_us
-
-
 @pytest.fixture
 def history():
     return Told()
@@ -78,7 +71,7 @@ def engine(tmp_path):
 
 @pytest.fixture
 def clock():
-    return MovableClock()
+    return MovedClock()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.webhook_api.fakes import FakeClock
+from tests.fakes.clock import FakeClock
 from webhook_api.answers import LINES_PER_SECOND, LONGEST_SECONDS, Answers
 from webhook_api.ingest import TOO_LARGE, UNAUTHORIZED
 

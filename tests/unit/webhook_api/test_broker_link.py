@@ -6,7 +6,8 @@ import pytest
 
 from messaging.broker import BrokerState
 from messaging.management import Members
-from tests.unit.webhook_api.fakes import FakeClock, FakePublisher
+from tests.fakes.clock import FakeClock
+from tests.fakes.publisher import FakePublisher
 from webhook_api.backpressure import LoadShedder, QueueReport, Watermarks
 from webhook_api.journal import Segment
 from webhook_api.relay import Barrier, BrokerLink, MajorityWatch

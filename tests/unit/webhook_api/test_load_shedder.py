@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.webhook_api.fakes import FakeClock
+from tests.fakes.clock import FakeClock
 from webhook_api.backpressure import DepthSample, LoadShedder, Watermarks
 from webhook_api.backpressure.admission import UNKNOWN_AFTER_SECONDS
 

@@ -5,7 +5,7 @@ import pytest
 from messaging.broker import BrokerState
 from messaging.clock import SystemClock
 from messaging.envelope import WEBHOOK, encode_properties
-from tests.unit.webhook_api.fakes import FakePublisher
+from tests.fakes.publisher import FakePublisher
 from tests.unit.webhook_api.journals import journal_in
 from webhook_api.answers import Answers
 from webhook_api.backpressure import DepthSample, LoadShedder, Watermarks

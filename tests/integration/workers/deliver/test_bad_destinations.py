@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from messaging.clock import SystemClock
 from simulator.platform import Fault
+from tests.fakes.clock import MovedClock
 from tests.integration.workers.deliver.stand import lease_runs, words_of
 from tests.integration.workers.events import deliver, event, said
 from tests.integration.workers.test_http_deadline import OK, server
@@ -187,10 +188,5 @@ def test_one_conversations_backlog_delays_no_other_and_is_delivered_in_its_order
 @pytest.mark.parametrize(("ahead_seconds", "status"), [(0, 204), (3600, 401)])
 def test_a_request_is_signed_with_the_time_that_all_hosts_share(stand, ahead_seconds, status):
     """A receiver refuses signatures that are minutes from its own time, whatever this host's clock says."""
-
-    class Shared(SystemClock):
-        def now_us(self):
-            return super().now_us() + ahead_seconds * 1_000_000
-
     message = WebhookMessage(1, "c", "x", datetime.now(tz=UTC), 1, late=False, verified=None, payload=None)
-    assert Transport(stand.crm, Shared()).send(message).status == status
+    assert Transport(stand.crm, MovedClock(ahead_seconds * 1_000_000)).send(message).status == status

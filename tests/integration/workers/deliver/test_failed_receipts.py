@@ -1,7 +1,6 @@
 """Receipts of failed messages, at the simulated platform."""
 
 import threading
-from datetime import timedelta
 
 import pytest
 from werkzeug.serving import make_server
@@ -9,6 +8,7 @@ from werkzeug.serving import make_server
 from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
 from simulator.platform import Fault, Organisation, create_platform
+from tests.fakes.clock import MovedClock
 from tests.integration.workers.deliver.stand import Stand
 from tests.integration.workers.events import deliver, payload_of, said
 from tests.servers import LOOPBACK, free_port
@@ -134,17 +134,12 @@ def test_a_revoked_token_is_renewed_before_the_next_attempt(give_up, receipts, o
 def test_a_receipt_that_an_ended_process_began_is_unknown(give_up, receipts, organisation, engine, query):
     give_up(receipts, TEXT)
     execute(engine, "UPDATE failed_receipts SET begun_at = due_at")
-    later = FailedReceipts(engine, LaterClock(), {"content"}, receipts.client)
+    later = FailedReceipts(engine, MovedClock(3_600_000_000), {"content"}, receipts.client)
 
     assert later.send_failed_receipts() == 0
 
     assert organisation.receipts == []
     assert query(OUTCOMES) == [("content", "unknown", 0)]
-
-
-class LaterClock(SystemClock):
-    def now_us(self):
-        return super().now_us() + round(timedelta(hours=1).total_seconds() * 1_000_000)
 
 
 def make_due(engine):

@@ -9,7 +9,7 @@ from messaging import topology
 from messaging.errors import RetryLaterError
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import event, said
-from tests.integration.workers.intake.patience import wait_until
+from tests.waiting import wait_until
 from workers.parsing import CONVERSATION_MESSAGE
 
 FLOOD = 600

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 from sqlalchemy import text
 
-from tests.integration.workers.consuming import processor, wait_until
+from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, routed, said
+from tests.waiting import wait_until
 from workers.db.engine import make_engine
 
 WAITING_FOR_LOCKS = (

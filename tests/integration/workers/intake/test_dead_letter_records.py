@@ -9,8 +9,9 @@ import pytest
 
 from messaging import topology
 from messaging.clock import SystemClock
-from tests.integration.workers.consuming import depth, running, wait_until
+from tests.integration.workers.consuming import depth, running
 from tests.integration.workers.events import said
+from tests.waiting import wait_until
 from workers.intake import Intake
 
 GOOD = json.dumps(said("good")).encode()

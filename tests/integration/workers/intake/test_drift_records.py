@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from omctl.look.drift import drift as command
+from tests.fakes.clock import FakeClock
 from tests.integration.workers.events import deliver, said
-from tests.integration.workers.moved_clock import MovedClock
 from workers.intake import Intake
 from workers.parsing.drift import WRITE_SECONDS
 
@@ -43,7 +43,7 @@ def test_what_is_accepted_is_listed_no_more_and_comes_again_in_silence(intake, o
 
 
 def test_what_it_looks_like_and_how_often_it_comes_is_on_record(make_intake, omctl, capsys):
-    clock = MovedClock()
+    clock = FakeClock()
     worker = make_intake(clock)
     worker.process([deliver(said("a", novelty="Jane Doe"))])
     clock.seconds += WRITE_SECONDS / 2

@@ -125,7 +125,11 @@ def supervised(start, count=1):
             thread.join()
 
 
-@pytest.mark.parametrize("sick", ["sleep", "spin", "hold the interpreter"])
+@pytest.mark.parametrize(
+    ("migrated_url", "sick"),
+    [("sqlite", "sleep"), ("postgresql", "spin"), ("postgresql", "hold the interpreter")],
+    indirect=["migrated_url"],
+)
 def test_an_event_that_hangs_ends_three_workers_and_its_neighbours_are_processed(
     channel, start, query, log, sick
 ):

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import event, text
 
 from messaging.errors import RetryLaterError
+from tests.fakes.clock import FakeClock
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
-from tests.integration.workers.moved_clock import MovedClock
 from tests.servers import free_port
 from workers.db.engine import make_engine, transact
 from workers.db.migrations import schema
@@ -30,7 +30,7 @@ def test_a_database_that_is_away_holds_the_batch(handlers):
 
 
 def test_a_batch_has_the_time_that_its_connection_sets(engine, handlers, query):
-    clock = MovedClock()
+    clock = FakeClock()
 
     @event.listens_for(engine, "begin")
     def set_clock(_connection):

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from messaging.errors import ConfigurationError, RetryLaterError
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
-from tests.integration.workers.intake.patience import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS
 from workers.db.engine import SCHEMA_REVISION, check_schema, make_engine
 from workers.db.migrations import schema
 

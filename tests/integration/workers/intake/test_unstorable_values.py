@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from messaging import topology
 from messaging.errors import RejectedEventError
-from tests.integration.workers.consuming import depth, processor, wait_until
+from tests.integration.workers.consuming import depth, processor
 from tests.integration.workers.events import deliver, said
+from tests.waiting import wait_until
 from workers.parsing import CONVERSATION_MESSAGE
 
 LONE, NUL = "\ud83d", "\0"

@@ -10,8 +10,8 @@ import pytest
 
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import said
-from tests.integration.workers.intake.patience import PATIENCE_SECONDS, wait_until
 from tests.servers import free_port
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 
 def test_a_worker_ends_well_at_sigterm_and_the_next_finds_nothing_to_repeat(start, publish, count):

@@ -193,7 +193,7 @@ def promtool():
 def rules_hold(promtool, tmp_path):
     """Have the rules evaluated over what is told, and look whether all was as expected."""
 
-    def hold(*tests, evaluation_interval="30s"):
+    def hold(*tests, evaluation_interval="1m"):
         file = tmp_path / "rules.test.yml"
         content = {"rule_files": [str(RULES)], "evaluation_interval": evaluation_interval, "tests": tests}
         # JSON is YAML.

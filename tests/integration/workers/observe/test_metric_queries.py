@@ -42,10 +42,18 @@ def observer(migrated_postgres_url):
     engine.dispose()
 
 
-@pytest.fixture
-def full(migrated_postgres_url, observer):
+@pytest.fixture(scope="module")
+def full(postgresql, migrated_postgresql):
     """The observer's engine, for a database with many rows of everything that is counted."""
-    engine = make_engine(migrated_postgres_url)
+    with postgresql.make_database(like=migrated_postgresql) as url:
+        fill(url)
+        observer = make_engine(url, OBSERVER_SESSION)
+        yield observer
+        observer.dispose()
+
+
+def fill(url):
+    engine = make_engine(url)
     with engine.begin() as connection:
         for table, expressions in FILLED.items():
             values = make_row(table, **{name: text(sql) for name, sql in expressions.items()})
@@ -58,7 +66,6 @@ def full(migrated_postgres_url, observer):
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
     engine.dispose()
-    return observer
 
 
 @pytest.mark.parametrize("metric", METRIC_QUERIES, ids=lambda metric: metric.name)

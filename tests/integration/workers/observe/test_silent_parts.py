@@ -35,12 +35,13 @@ def database(tmp_path_factory):
         yield server
 
 
-@pytest.fixture
-def service(broker, database, tmp_path):
-    return Service(tmp_path, broker.amqp_url, broker.management_url, {"OM_DATABASE_URL": database.address})
+@pytest.fixture(scope="module")
+def service(broker, database, tmp_path_factory):
+    settings = {"OM_DATABASE_URL": database.address}
+    return Service(tmp_path_factory.mktemp("service"), broker.amqp_url, broker.management_url, settings)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def edge(service):
     edge = Edge(service)
     with running(edge):
@@ -48,16 +49,17 @@ def edge(service):
         yield edge
 
 
-@pytest.fixture
-def read_state(service, edge, tmp_path):
+@pytest.fixture(scope="module")
+def read_state(service, edge):
     """Run om-observe, and return a function that reads the page's data."""
     bind = f"{LOOPBACK}:{free_port()}"
     service.settings |= {"OM_METRICS_BIND": bind, "OM_BIND": f"{LOOPBACK}:{edge.port}"}
-    process = ServerProcess("observe", tmp_path / "observe.log")
+    log = service.directory / "observe.log"
+    process = ServerProcess("observe", log)
     with running(process):
         command = [sys.executable, "-m", "workers", "observe"]
-        process.launch(command, environment=service.environment(), directory=tmp_path)
-        process.wait_until(lambda: "metrics_served" in (tmp_path / "observe.log").read_text(), timeout=30.0)
+        process.launch(command, environment=service.environment(), directory=service.directory)
+        process.wait_until(lambda: "metrics_served" in log.read_text(), timeout=30.0)
 
         def read(path="/ops/state"):
             began = time.monotonic()

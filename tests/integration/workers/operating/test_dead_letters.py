@@ -24,8 +24,9 @@ from messaging.envelope import decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError
 from omctl.repair import dead_letter_windows as dead_letters_module
 from omctl.repair.dead_letters import dead_letters as command
-from tests.integration.workers.consuming import depth, running, wait_until
+from tests.integration.workers.consuming import depth, running
 from tests.integration.workers.events import said
+from tests.waiting import wait_until
 from workers.db.engine import make_engine
 from workers.intake import Intake
 

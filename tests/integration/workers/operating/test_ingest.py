@@ -6,8 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from omctl.repair.ingest import ingest as command
-from tests.integration.workers.consuming import depth, wait_until
+from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import payload_of, said
+from tests.waiting import wait_until
 
 LINES = "\n".join(
     json.dumps(each)

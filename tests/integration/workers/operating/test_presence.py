@@ -6,7 +6,7 @@ import pytest
 
 from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, said
-from tests.stand.waiting import wait_until
+from tests.waiting import wait_until
 from workers.db.engine import DatabaseClock, make_engine, transact
 from workers.db.stats import read_worker_reports, record_worker_report
 from workers.intake import Intake

@@ -8,8 +8,9 @@ from click.testing import CliRunner
 from messaging.admin import EventPublisher
 from messaging.errors import BrokerUnavailableError
 from omctl.repair.replay import replay as command
-from tests.integration.workers.consuming import depth, wait_until
+from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, said
+from tests.waiting import wait_until
 
 
 @pytest.fixture

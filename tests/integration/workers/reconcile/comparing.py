@@ -1,18 +1,6 @@
 """Compare once, and see what was found."""
 
-from messaging.clock import SystemClock
-
 HOUR_US = 3_600_000_000
-
-
-class MovableClock(SystemClock):
-    """The host's clock, moved by the test."""
-
-    def __init__(self):
-        self.ahead_us = 0
-
-    def now_us(self):
-        return super().now_us() + self.ahead_us
 
 
 def run(reconciler):

@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.fakes.clock import MovedClock
 from tests.integration.workers.conftest import CLIENT_SECRET, REQUESTS_PER_MINUTE
-from tests.integration.workers.reconcile.comparing import HOUR_US, MovableClock, run
+from tests.integration.workers.reconcile.comparing import HOUR_US, run
 from workers.genesys import GenesysSettings
 from workers.reconcile import (
     EventsExchange,
@@ -15,7 +16,7 @@ from workers.reconcile import (
 
 @pytest.fixture
 def clock():
-    return MovableClock()
+    return MovedClock()
 
 
 @pytest.fixture

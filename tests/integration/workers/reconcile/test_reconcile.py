@@ -8,9 +8,10 @@ import pytest
 from messaging.clock import SystemClock
 from simulator.platform import History
 from simulator.platform.history_api import as_data
-from tests.integration.workers.consuming import depth, processor, wait_until
+from tests.integration.workers.consuming import depth, processor
 from tests.integration.workers.events import deliver, event, native, payload_of
 from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run
+from tests.waiting import wait_until
 from workers.db.engine import transact
 from workers.db.interventions import (
     record_decision,

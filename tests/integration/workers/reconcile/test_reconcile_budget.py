@@ -10,6 +10,7 @@ import os
 import pytest
 
 from simulator.platform import Organisation, create_platform
+from tests.fakes.clock import FakeClock
 from tests.integration.workers.events import deliver, native
 from workers.db.engine import make_engine
 from workers.genesys import GenesysSettings, PlatformBusyError, RequestBudget
@@ -25,35 +26,19 @@ MINUTE_US = 60_000_000
 INTERVAL_US = 15 * MINUTE_US
 
 
-class SimulatedTime:
-    """A clock that moves when a caller waits."""
-
-    def __init__(self):
-        self.us = 1_800_000_000_000_000
-
-    def now_us(self):
-        return self.us
-
-    def monotonic(self):
-        return self.us / 1_000_000
-
-    def wait(self, seconds):
-        self.us += round(seconds * 1_000_000) + 1
-
-
 class Settle:
     """Asks once a second out of the same limit, as settling 60 routing updates a minute does."""
 
     def __init__(self, budget, clock):
-        self._budget, self._clock, self.next_us = budget, clock, clock.us
+        self._budget, self._clock, self.next_us = budget, clock, clock.now_us()
         self.asked, self.waited = [], 0
 
     def work(self):
-        while self._clock.us >= self.next_us:
+        while self._clock.now_us() >= self.next_us:
             self.next_us += 1_000_000
             try:
                 self._budget.take()
-                self.asked.append(self._clock.us)
+                self.asked.append(self._clock.now_us())
             except PlatformBusyError:
                 self.waited += 1
 
@@ -91,7 +76,7 @@ class Exchange:
 
     def publish(self, envelopes):
         for each in envelopes:
-            self.published[json.loads(each.body)["id"]] = self._clock.us
+            self.published[json.loads(each.body)["id"]] = self._clock.now_us()
 
     def count_waiting(self):
         return 0
@@ -121,7 +106,7 @@ def events_of(number):
 
 @pytest.fixture
 def clock():
-    return SimulatedTime()
+    return FakeClock(1_800_000_000.0)
 
 
 @pytest.fixture
@@ -165,11 +150,11 @@ def test_what_is_missing_is_found_within_one_interval_and_the_limit(engine, orga
     while reconciler.reconcile():
         pass
     client.asked.clear()
-    clock.us += INTERVAL_US
+    clock.wait(INTERVAL_US / 1_000_000)
     converse(engine, clock, organisation)
-    began_us = settle.next_us = clock.us
+    began_us = settle.next_us = clock.now_us()
     # The next comparison begins at once if this one used up its interval.
-    while clock.us - began_us <= INTERVAL_US and reconciler.reconcile():
+    while clock.now_us() - began_us <= INTERVAL_US and reconciler.reconcile():
         pass
     lost = {f"m-{number}-2" for number in range(0, CONVERSATIONS, CONVERSATIONS // LOST)}
     everything = sorted(client.asked + settle.asked)
@@ -178,7 +163,7 @@ def test_what_is_missing_is_found_within_one_interval_and_the_limit(engine, orga
         "missing": len(exchange.published),
         "false": len(exchange.published.keys() - lost),
         "found_after_s": round((max(exchange.published.values()) - began_us) / 1_000_000),
-        "ended_after_s": round((clock.us - began_us) / 1_000_000),
+        "ended_after_s": round((clock.now_us() - began_us) / 1_000_000),
         "requests": len(client.asked),
         "busiest_minute": max(sum(at <= each < at + MINUTE_US for each in everything) for at in everything),
         "routing_updates_that_waited": settle.waited,

@@ -3,7 +3,7 @@
 import pytest
 
 from messaging.clock import SystemClock
-from tests.integration.workers.retain.retaining import AT_ONCE, MovedClock
+from tests.integration.workers.retain.retaining import AT_ONCE, clock_of
 from workers.db.engine import transact
 from workers.db.models import deliveries
 from workers.deliver import EVENT_TYPES as TOLD_TYPES
@@ -18,7 +18,7 @@ def process(engine, handlers):
     """Process and settle events as it was so many days ago."""
 
     def run(days, *deliveries, settles=True):
-        clock = MovedClock(days)
+        clock = clock_of(days)
         Intake(engine, handlers, clock, window=AT_ONCE).process(deliveries)
         if settles:
             Settler(engine, clock, window=AT_ONCE, verifies=False).settle_windows()

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from messaging.clock import SystemClock
 from omctl.repair.erase import retain as command
+from tests.fakes.clock import MovedClock
 from tests.integration.workers.events import deliver, routed, said
 from workers.db.ingest import WindowBounds
 from workers.retain import retain
@@ -35,14 +36,9 @@ def run_in_small_batches(engine):
     return {table.table: table.rows for table in expired}
 
 
-class MovedClock(SystemClock):
-    """A clock so many days before the present."""
-
-    def __init__(self, days):
-        self._days = days
-
-    def now_us(self):
-        return super().now_us() - self._days * DAY_US
+def clock_of(days_ago):
+    """Return a clock so many days before the present."""
+    return MovedClock(-days_ago * DAY_US)
 
 
 def some_of_each(conversation):

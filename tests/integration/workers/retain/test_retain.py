@@ -9,7 +9,7 @@ from sqlalchemy import event, text
 from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
 from tests.integration.workers.events import deliver, said
-from tests.integration.workers.retain.retaining import SOURCES, MovedClock, run
+from tests.integration.workers.retain.retaining import SOURCES, clock_of, run
 from tests.rows import make_row
 from workers.db.models import (
     discarded_dead_letters,
@@ -31,7 +31,7 @@ from workers.retain.tables import BODY_TABLES, EVENT_TABLES
 def keep(engine, *ages_in_days):
     """Store a body for each age, oldest first as they would have come."""
     rows = [
-        {"event_id": number, "stored_at": moment_of(MovedClock(age).now_us()), "body": b"body"}
+        {"event_id": number, "stored_at": moment_of(clock_of(age).now_us()), "body": b"body"}
         for number, age in enumerate(ages_in_days, start=1)
     ]
     with engine.begin() as connection:
@@ -104,7 +104,7 @@ def test_conflicts_that_came_again_do_not_keep_those_behind_them(engine, migrate
     """Those of the oldest events come first by key, and a replay of them makes a whole page young."""
 
     def conflict(event_id, days):
-        at = moment_of(MovedClock(days).now_us())
+        at = moment_of(clock_of(days).now_us())
         return make_row(duplicate_events, event_id=event_id, last_seen_at=at)
 
     young = [conflict(number, 1) for number in range(2 * BATCH_ROWS)]
@@ -120,7 +120,7 @@ def test_conflicts_that_came_again_do_not_keep_those_behind_them(engine, migrate
 def test_discarded_dead_letters_expire_from_the_day_they_were_discarded(engine, migrated_url, query):
     with engine.begin() as connection:
         for days in (40, 1):
-            at = moment_of(MovedClock(days).now_us())
+            at = moment_of(clock_of(days).now_us())
             row = {"message_id": f"m-{days}", "intervention_id": "i", "discarded_at": at, "body": b"body"}
             connection.execute(discarded_dead_letters.insert().values(row))
 
@@ -154,7 +154,7 @@ def test_a_malformed_retention_is_refused_by_name(monkeypatch, name, days):
 
 def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):
     """Leave a comparison of so many days ago, with a conversation and a gap that it found."""
-    at = moment_of(MovedClock(days).now_us())
+    at = moment_of(clock_of(days).now_us())
     finished_at = at if is_finished else None
     comparison = {"started_by": started_by, "held_by": holder, "started_at": at, "finished_at": finished_at}
     with engine.begin() as connection:
@@ -192,7 +192,7 @@ def test_a_comparison_under_way_stays(engine, migrated_url, query):
 def test_old_counts_are_deleted(engine, migrated_url, query):
     with engine.begin() as connection:
         for days in (60, 1):
-            at = moment_of(MovedClock(days).now_us())
+            at = moment_of(clock_of(days).now_us())
             connection.execute(unstored_events.insert(), make_row(unstored_events, day=at))
             connection.execute(edge_statistics.insert(), make_row(edge_statistics, began_at=at))
 
@@ -206,7 +206,7 @@ def test_old_counts_are_deleted(engine, migrated_url, query):
 def test_a_run_that_is_cut_off_has_come_as_far_in_each_table(engine, query):
     keep(engine, *[90] * (3 * BATCH_ROWS))
     with engine.begin() as connection:
-        old = make_row(unstored_events, day=moment_of(MovedClock(90).now_us()))
+        old = make_row(unstored_events, day=moment_of(clock_of(90).now_us()))
         connection.execute(unstored_events.insert(), old)
     committed = []
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.integration.workers.moved_clock import MovedClock
+from tests.fakes.clock import FakeClock
 from workers.db.ingest import WindowBounds
 from workers.intake.intake import Intake
 from workers.settle import Settler, Verifier
@@ -14,7 +14,7 @@ WINDOW = WindowBounds()
 
 @pytest.fixture
 def clock():
-    return MovedClock()
+    return FakeClock()
 
 
 @pytest.fixture

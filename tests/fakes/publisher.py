@@ -1,19 +1,6 @@
-"""Fakes of the edge's collaborators, moved by the tests."""
+"""A publisher without a broker."""
 
 from messaging.broker import NO_LIMIT, BrokerState
-
-
-class FakeClock:
-    """A clock that the test moves."""
-
-    def __init__(self, seconds=100.0):
-        self.seconds = seconds
-
-    def now_us(self):
-        return round(self.seconds * 1_000_000)
-
-    def monotonic(self):
-        return self.seconds
 
 
 class FakePublisher:
@@ -51,5 +38,6 @@ class FakePublisher:
     def probe(self, callback):
         self.probes.append(callback)
 
-    def abort(self, reason):
+    def abort(self, reason, size_limit=NO_LIMIT):
         self.aborted.append(reason)
+        self.size_limit = size_limit

@@ -1,0 +1,1 @@
+"""Stand-ins that a test steers: one of each, with the interface of the real thing."""
