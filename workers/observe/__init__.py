@@ -1,6 +1,6 @@
 """Serve metrics of the database and the broker to Prometheus, and a status page to operators."""
 
-from workers.observe.canary import CanarySender, CanarySettings
+from workers.observe.canary import CanarySettings
 from workers.observe.collector import ServiceCollector, build_worker_metrics, read_metrics
 from workers.observe.edge_answers import record_edge_answers
 from workers.observe.page import make_app

@@ -15,9 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from messaging.log import logger
 from workers.db.engine import DatabaseClock
 from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
-from workers.observe.canary import STAGES, CanarySender
+from workers.observe.canary import STAGES, find_stage
 from workers.observe.metric_queries import METRIC_QUERIES, MetricQuery
-from workers.observe.probe import Probe
+from workers.observe.probe import Probe, Reading
 from workers.parsing import moment_of
 
 SCRAPE_SECONDS: Final = 8.0
@@ -32,8 +32,6 @@ class WorkerFigure:
 
     Args:
         role: The role whose reports contain it; None: every role's.
-        figure: Its name in the report.
-        help: Prometheus' help text.
         parts: The labels it is counted by, in the order of the parts of its keys.
         gauge: The name of a state; None: it is a count that only rises, called om_{role}_{figure}.
     """
@@ -108,8 +106,7 @@ WORKER_FIGURES: Final = (
 def read_metrics(engine: Engine, clock: DatabaseClock) -> list[Metric]:
     """Read every metric in a transaction of its own; one that fails is left out, and the others are not.
 
-    Raises:
-        DBAPIError: There is no connection to the database, or every query failed.
+    DBAPIError is raised if there is no connection to the database, or every query failed.
     """
     metrics: list[Metric] = []
     failure: DBAPIError | None = None
@@ -178,19 +175,16 @@ def _build(figure: WorkerFigure, reports: Iterable[WorkerReport]) -> Metric:
 
 
 class ServiceCollector(Collector):
-    """What a scrape returns: the last answers of database and broker, if they hold.
+    """What a scrape returns: the last answers of database, broker and canary, if they hold.
 
-    Args:
-        metrics: Reads the database.
-        depths: Reads the queues' depths; None if no management address is configured.
-        canary: Sends events of our own; None if OM_CANARY_URL is not set.
+    None stands for a part that is not configured.
     """
 
     def __init__(
         self,
         metrics: Probe[list[Metric]],
         depths: Probe[dict[str, int]] | None,
-        canary: CanarySender | None = None,
+        canary: Probe[float] | None = None,
     ) -> None:
         self._metrics = metrics
         self._depths = depths
@@ -216,17 +210,20 @@ class ServiceCollector(Collector):
                 for queue, depth in depths.value.items():
                     metric.add_metric((queue,), depth)
             yield metric
-        if self._canary is not None and self._canary.is_current:
-            yield from _build_canary_metrics(self._canary)
+        if self._canary is not None:
+            yield from _build_canary_metrics(self._canary.read(0.0))
 
 
-def _build_canary_metrics(canary: CanarySender) -> Iterator[Metric]:
+def _build_canary_metrics(reading: Reading[float]) -> Iterator[Metric]:
+    stopped_at = find_stage(reading)
+    if reading.problem is not None and stopped_at is None:
+        return
     stopped = GaugeMetricFamily(
         "om_canary_stopped", "1 for the stage that stopped our own last event.", labels=("stage",)
     )
     for stage in STAGES:
-        stopped.add_metric((stage,), float(canary.fault is not None and canary.fault.stage == stage))
+        stopped.add_metric((stage,), float(stage == stopped_at))
     yield stopped
-    if canary.seconds is not None:
+    if reading.value is not None:
         text = "How long our own last event that arrived took, from its request to its row."
-        yield GaugeMetricFamily("om_canary_seconds", text, value=canary.seconds)
+        yield GaugeMetricFamily("om_canary_seconds", text, value=reading.value)

@@ -1,22 +1,18 @@
 """Record each minute what the edge on this host has answered, so that `omctl stats` covers days."""
 
 import socket
-import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
-from messaging.log import logger
-from workers.db.engine import DatabaseClock, make_engine
+from workers.db.engine import DatabaseClock, make_engine, transact
 from workers.db.models import edge_statistics
 from workers.db.stats import ANSWERED, REFUSALS, WITHIN
-from workers.observe.probe import read_edge_metrics
+from workers.observe.probe import Probe, read_edge
 from workers.observe.settings import ObserveSettings
 from workers.parsing import moment_of
 
@@ -32,49 +28,30 @@ Counts: TypeAlias = "Mapping[str, Mapping[str, int]]"
 def record_edge_answers(settings: ObserveSettings) -> None:
     """Record on a thread of its own from now on; nothing if the edge listens at a socket file."""
     if settings.is_edge_reachable:
-        threading.Thread(target=_run, args=(settings,), name="edge-answers", daemon=True).start()
+        # The session of the page and the scrapes is read-only.
+        engine = make_engine(settings.database_url)
+        recorder = EdgeAnswersRecorder(
+            engine, DatabaseClock(engine), socket.gethostname(), lambda: _read_metrics(settings.edge)
+        )
+        Probe("edge_answers", recorder.record, every_seconds=RECORD_SECONDS)
 
 
-def _run(settings: ObserveSettings) -> None:
-    recorder: EdgeAnswersRecorder | None = None
-    while True:
-        try:
-            recorder = recorder or _make_recorder(settings)
-            recorder.record()
-        except OSError:
-            pass  # the status page reports an edge that does not answer
-        except Exception as error:  # noqa: BLE001  # the outermost loop of a thread
-            logger().warning(
-                "edge_answers_not_recorded",
-                reason=type(error).__name__,
-                consequence="tried again in a minute; the edge keeps its counts",
-            )
-        time.sleep(RECORD_SECONDS)
-
-
-def _make_recorder(settings: ObserveSettings) -> "EdgeAnswersRecorder":
-    # The session of the page and the scrapes is read-only.
-    engine = make_engine(settings.database_url)
-    read_metrics = partial(read_edge_metrics, settings.edge)
-    return EdgeAnswersRecorder(engine, DatabaseClock(engine), socket.gethostname(), read_metrics)
+def _read_metrics(bind: str) -> str:
+    answer = read_edge(bind, "/metrics")
+    answer.raise_for_status()
+    return answer.text
 
 
 class EdgeAnswersRecorder:
-    """Records by how much the edge's counts rose between two readings.
+    """Records by how much the counts of the edge on *host* rose between two readings.
 
     The first reading is only compared with: an earlier om-observe may have recorded its counts.
-
-    Args:
-        engine: The database; its user may insert into `edge_statistics`.
-        clock: The database's.
-        edge: This host's name.
-        read_metrics: Returns the edge's metrics as text; raises OSError if it does not answer.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, edge: str, read_metrics: Callable[[], str]) -> None:
+    def __init__(self, engine: Engine, clock: Clock, host: str, read_metrics: Callable[[], str]) -> None:
         self._engine = engine
         self._clock = clock
-        self._edge = edge
+        self._host = host
         self._read_metrics = read_metrics
         self._before: Counts | None = None
         self._began_us = 0
@@ -82,15 +59,12 @@ class EdgeAnswersRecorder:
     def record(self) -> None:
         """Record what has been answered since the last reading, one row for each process.
 
-        Raises:
-            OSError: The edge does not answer.
-            SQLAlchemyError: The database does not, or refuses; the next call records this interval too.
+        If the edge or the database does not answer, this raises, and the next call records this interval too.
         """
         counts = parse_counts(self._read_metrics())
         now_us = self._clock.now_us()
         if self._before is not None and (rows := self._build_rows(self._before, counts, now_us)):
-            with self._engine.begin() as connection:
-                connection.execute(edge_statistics.insert(), rows)
+            transact(self._engine, Connection.execute, edge_statistics.insert(), rows)
         # A process may be missing from one answer: its counts are compared with the last ones.
         self._before, self._began_us = {**(self._before or {}), **counts}, now_us
 
@@ -98,9 +72,9 @@ class EdgeAnswersRecorder:
         rises = {process: find_rise(now, before.get(process, {})) for process, now in counts.items()}
         return [
             {
-                "process": f"{self._edge} {process}",
+                "process": f"{self._host} {process}",
                 "began_at": moment_of(self._began_us),
-                "edge": self._edge,
+                "edge": self._host,
                 "duration_us": now_us - self._began_us,
                 **rise,
                 LONGEST: counts[process][LONGEST],

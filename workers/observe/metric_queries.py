@@ -3,18 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import (
-    CTE,
-    Column,
-    ColumnElement,
-    FromClause,
-    Select,
-    case,
-    func,
-    literal_column,
-    select,
-    table,
-)
+from sqlalchemy import CTE, Column, ColumnElement, FromClause, Select, func, literal_column, select, table
 
 from workers.db.models import (
     conversations,
@@ -38,19 +27,16 @@ MAX_GAPS: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery:
-    """A gauge that one query reads.
-
-    Args:
-        name: The metric's name, with its unit.
-        help: Prometheus' help text.
-        statement: Selects the labels' values, then the number, or for an age in seconds the time.
-        labels: The labels' names.
-    """
+    """A gauge that one query reads: columns for its labels, then the number, or for an age the time."""
 
     name: str
     help: str
     statement: Select[Any]
-    labels: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels' names."""
+        return tuple(self.statement.selected_columns.keys()[:-1])
 
     @property
     def is_age(self) -> bool:
@@ -77,14 +63,18 @@ def _count_by(column: Column[Any], condition: ColumnElement[bool]) -> Select[Any
     names = _select_names(column, condition)
     one: Any = literal_column("1")
     rows: Select[Any] = select(one).where(condition, column == names.c.name).limit(MAX_COUNTED)
-    count = select(func.count()).select_from(rows.correlate(names).subquery()).correlate(names)
-    return select(names.c.name, count.scalar_subquery()).where(names.c.name.is_not(None))
+    return _by_name(names, column, select(func.count()).select_from(rows.correlate(names).subquery()))
 
 
 def _oldest_by(column: Column[Any], condition: ColumnElement[bool], moment: Column[Any]) -> Select[Any]:
     names = _select_names(column, condition)
     oldest = select(moment).where(condition, column == names.c.name).order_by(moment).limit(1)
-    return select(names.c.name, oldest.correlate(names).scalar_subquery()).where(names.c.name.is_not(None))
+    return _by_name(names, column, oldest)
+
+
+def _by_name(names: CTE, column: Column[Any], value: Select[Any]) -> Select[Any]:
+    name = names.c.name
+    return select(name.label(column.name), value.correlate(names).scalar_subquery()).where(name.is_not(None))
 
 
 _P = processed_events.c
@@ -116,13 +106,11 @@ METRIC_QUERIES: Final = (
         "om_dead_letters",
         "Dead letters neither replayed nor discarded, by code; 10,000 means at least that many.",
         _count_by(dead_letters.c.code, _OPEN),
-        ("code",),
     ),
     MetricQuery(
         "om_dead_letter_oldest_age_seconds",
         "Age of the oldest dead letter of that code that is neither replayed nor discarded.",
         _oldest_by(dead_letters.c.code, _OPEN, dead_letters.c.recorded_at),
-        ("code",),
     ),
     MetricQuery(
         "om_conflicts",
@@ -162,19 +150,16 @@ METRIC_QUERIES: Final = (
         "om_deliveries_waiting",
         "Deliveries that wait for their destination; 10,000 means at least that many.",
         _count_by(deliveries.c.destination, _WAITING),
-        ("destination",),
     ),
     MetricQuery(
         "om_delivery_oldest_due_age_seconds",
         "Time since the oldest waiting delivery was due.",
         _oldest_by(deliveries.c.destination, _WAITING, deliveries.c.due_at),
-        ("destination",),
     ),
     MetricQuery(
         "om_destination_paused",
         "1 while nothing is delivered, because an operator or the destination paused it.",
-        select(destinations.c.name, case((destinations.c.paused_at.is_(None), 0), else_=1)),
-        ("destination",),
+        select(destinations.c.name.label("destination"), destinations.c.paused_at.is_not(None)),
     ),
     MetricQuery(
         "om_reconciliation_gaps",

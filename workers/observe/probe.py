@@ -28,13 +28,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[Value]):
-    """The last answer of a part, and whether it still holds.
-
-    Args:
-        value: The last answer; None before the first.
-        age_s: Its age in seconds; None before the first.
-        problem: Why the answer no longer holds; None if it does.
-    """
+    """A part's last answer and its age, None before the first, and the reason if it no longer holds."""
 
     value: Value | None = None
     age_s: float | None = None
@@ -46,25 +40,35 @@ class Reading(Generic[Value]):
 
 
 class Probe(Generic[Value]):
-    """One part of the service, asked by one thread at a time, and only if its last answer is old.
+    """One part of the service, asked by one thread, whatever an answer raises.
 
     Args:
         name: The part, for the log.
         query: Returns the answer; may block without limit.
-        fresh_seconds: How long an answer is used again.
+        fresh_seconds: How long an answer is used again; a reader of an older one has the part asked.
+        every_seconds: If set, the part is asked at this interval instead, whether anything reads it or not.
     """
 
-    def __init__(self, name: str, query: Callable[[], Value], fresh_seconds: float = FRESH_SECONDS) -> None:
+    def __init__(
+        self,
+        name: str,
+        query: Callable[[], Value],
+        fresh_seconds: float = FRESH_SECONDS,
+        *,
+        every_seconds: float | None = None,
+    ) -> None:
         self._name = name
         self._query = query
-        self._fresh_seconds = fresh_seconds
+        self._fresh_seconds = fresh_seconds if every_seconds is None else float("inf")
+        self._every_seconds = every_seconds
+        self._silent_seconds = SILENT_SECONDS if every_seconds is None else 3 * every_seconds
         self._changed = threading.Condition()
         self._is_wanted = False
         self._value: Value | None = None
         self._answered_at: float | None = None
         self._asked_at = self._finished_at = float("-inf")
         self._failure: str | None = None
-        threading.Thread(target=self._run, daemon=True).start()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def read(self, patience_seconds: float) -> Reading[Value]:
         """Return the last answer; blocks at most *patience_seconds* for a newer one if it is old."""
@@ -76,28 +80,27 @@ class Probe(Generic[Value]):
                 self._changed.wait_for(lambda: self._finished_at >= now, patience_seconds)
             now = time.monotonic()
             age = None if self._answered_at is None else now - self._answered_at
-            return Reading(self._value, age, self._failure or self._describe_silence(now))
+            return Reading(self._value, age, self._failure or self._describe_silence(age))
 
     def read_until(self, ends: float) -> Reading[Value]:
         """Return the last answer; blocks at most until *ends*, in monotonic seconds."""
         return self.read(max(0.0, ends - time.monotonic()))
 
-    def _describe_silence(self, now: float) -> str | None:
-        is_hanging = self._asked_at > self._finished_at
-        if self._answered_at is None:
+    def _describe_silence(self, age: float | None) -> str | None:
+        if age is None:
             return "has not answered yet"
-        if is_hanging and now - self._answered_at > SILENT_SECONDS:
-            return "hangs: it takes the request and does not answer"
-        return None
+        is_hanging = self._asked_at > self._finished_at and age > self._silent_seconds
+        return "hangs: it takes the request and does not answer" if is_hanging else None
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_wanted)
+                self._changed.wait_for(lambda: self._is_wanted, self._seconds_to_next())
                 self._is_wanted = False
                 self._asked_at = time.monotonic()
             value, failure = self._try()
-            if failure is not None and self._failure is None:
+            # A reason after the colon may differ each time.
+            if failure is not None and failure.split(":")[0] != (self._failure or "").split(":")[0]:
                 logger().warning("part_not_answering", part=self._name, reason=failure)
             with self._changed:
                 self._finished_at = time.monotonic()
@@ -105,6 +108,11 @@ class Probe(Generic[Value]):
                 if failure is None:
                     self._value, self._answered_at = value, self._finished_at
                 self._changed.notify_all()
+
+    def _seconds_to_next(self) -> float | None:
+        if self._every_seconds is None:
+            return None
+        return max(0.0, self._asked_at + self._every_seconds - time.monotonic())
 
     def _try(self) -> tuple[Value | None, str | None]:
         try:
@@ -129,38 +137,17 @@ def check_broker(urls: tuple[str, ...]) -> None:
 
 
 def read_depths(depths: QueueDepths) -> dict[str, int]:
-    """Return the queues' depths.
-
-    Raises:
-        RetryLaterError: No management API answers.
-    """
+    """Return the queues' depths; raise RetryLaterError if no management API answers."""
     if found := depths.read():
         return found
     raise RetryLaterError("the management API does not answer")
 
 
-def read_edge_health(bind: str) -> dict[str, Any]:
-    """Return the health report of the edge on this host.
+def read_edge(bind: str, path: str) -> requests.Response:
+    """Return what the edge on this host answers; raise RequestException if it does not.
 
-    Raises:
-        RequestException, ValueError: There is none.
+    Its health report comes with status 503 if it refuses events.
     """
-    report: dict[str, Any] = _get_from_edge(bind, "/health/ready").json()
-    return report
-
-
-def read_edge_metrics(bind: str) -> str:
-    """Return the metrics of the edge on this host as text.
-
-    Raises:
-        RequestException: There are none.
-    """
-    answer = _get_from_edge(bind, "/metrics")
-    answer.raise_for_status()
-    return answer.text
-
-
-def _get_from_edge(bind: str, path: str) -> requests.Response:
     host, _, port = bind.rpartition(":")
     reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  # compared
     return requests.get(f"http://{reachable}:{port}{path}", timeout=EDGE_SECONDS)

@@ -17,11 +17,7 @@ STOP_SECONDS: Final = 5
 
 
 def serve(make_app: Callable[[], WSGIApplication], host: str, port: int) -> None:
-    """Answer requests at host:port until SIGTERM or SIGINT; *make_app* is called in the process that serves.
-
-    Raises:
-        ConfigurationError: The address cannot be listened on.
-    """
+    """Answer requests until SIGTERM or SIGINT; *make_app* is called in the process that serves."""
     try:
         # gunicorn itself would try for some seconds, and then exit with another status.
         socket.create_server((host, port)).close()

@@ -1,14 +1,16 @@
-"""The canary's settings, and which body is one."""
+"""The canary's settings, which body is one, and what its results mean."""
 
 import socket
-import time
 
 import pytest
 
 from messaging.errors import ConfigurationError
 from workers.db.canary import Canary, decode_canary
-from workers.observe import CanarySender, CanarySettings, ObserveSettings
-from workers.observe.probe import Probe
+from workers.observe import CanarySettings, ObserveSettings
+from workers.observe.canary import CanaryStoppedError, post
+from workers.observe.collector import _build_canary_metrics
+from workers.observe.probe import Reading
+from workers.observe.status.overview import _canary_light
 
 SENT_US = 1_700_000_000_000_000
 URL = "https://events.example.com/webhooks/genesys/openmessaging"
@@ -82,33 +84,37 @@ def test_an_address_that_cannot_be_used_is_refused(read, settings, problem):
         read(**settings)
 
 
-def send_to(server, interval, **headers):
-    settings = CanarySettings(f"http://127.0.0.1:{server.getsockname()[1]}/", None, headers)
-    return CanarySender(settings, Probe("broker", lambda: None), Probe("canary", lambda: 0), interval)
-
-
 @pytest.fixture
 def silent_server():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
 
 
-def test_an_error_that_no_library_declares_is_a_fault_and_not_the_end_of_the_thread(silent_server):
+def test_an_error_that_no_library_declares_is_the_gateway_s(silent_server):
     # http.client cannot encode this header.
-    sender = send_to(silent_server, 60.0, Source="\u2026")
-    deadline = time.monotonic() + 20.0
-    while sender.finished_at is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    settings = CanarySettings(silent_server, None, {"Source": "\u2026"})
 
-    assert str(sender.fault) == "gateway: could not be asked: UnicodeEncodeError"
-    assert sender.is_current
+    with pytest.raises(CanaryStoppedError, match=r"^gateway: could not be asked: UnicodeEncodeError$"):
+        post(settings, Canary("vm-1", SENT_US))
 
 
-def test_a_result_is_unknown_before_the_first_attempt_ends_and_three_intervals_after_the_last(silent_server):
-    sender = send_to(silent_server, 60.0)
+def reading(problem=None, value=None):
+    return Reading(value, None, problem)
 
-    assert not sender.is_current
-    sender.finished_at = time.monotonic() - 170.0
-    assert sender.is_current
-    sender.finished_at = time.monotonic() - 190.0
-    assert not sender.is_current
+
+@pytest.mark.parametrize(
+    ("found", "state", "stopped"),
+    [
+        (reading(), "up", 0.0),
+        (reading("intake: it was answered 200", 0.4), "down", 1.0),
+        (reading("has not answered yet"), "unknown", None),
+        (reading("hangs: it takes the request and does not answer"), "unknown", None),
+    ],
+)
+def test_what_is_unknown_is_neither_a_fault_nor_a_success(found, state, stopped):
+    samples = [sample for metric in _build_canary_metrics(found) for sample in metric.samples]
+    by_stage = {sample.labels["stage"]: sample.value for sample in samples if sample.labels}
+
+    assert _canary_light(found)["state"] == state
+    assert by_stage.get("intake") == stopped
+    assert bool(_canary_light(found)["problem"]) == (state == "down")

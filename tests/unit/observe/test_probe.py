@@ -97,6 +97,30 @@ def test_a_part_that_never_answered_is_unknown(part):
     assert (reading.value, reading.age_s, reading.problem) == (None, None, "has not answered yet")
 
 
+def test_a_part_that_is_asked_at_intervals_is_asked_again_after_any_error(part):
+    part.error = LookupError("no library declares it")
+    reader = Probe("part", part.query, every_seconds=0.02)
+    wait_until(lambda: part.asked >= 3)
+
+    assert reader.read(0.0).problem == "it accepts no connection, or did not answer in time"
+    part.error = None
+    wait_until(lambda: reader.read(0.0).problem is None)
+
+
+def test_between_two_intervals_no_reader_has_the_part_asked(part):
+    reader = Probe("part", part.query, every_seconds=60.0)
+    wait_until(lambda: reader.read(0.0).problem is None)
+
+    assert [reader.read(0.01).value for _ in range(3)] == [1, 1, 1]
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 class PermissionDeniedError(Exception):
     sqlstate = "42501"
 

@@ -70,8 +70,8 @@ const draw = (minutes) => {
     picture.append(shape("rect", { class: "bar", x, y: base - events, width: wide, height: events }));
     picture.append(shape("rect", { class: "dead", x, y: base - events - dead, width: wide, height: dead }));
     const hit = shape("rect", { class: "hit", x, y: 0, width: step, height: base });
-    const letters = minute.dead_letters ? `, ${number(minute.dead_letters)} dead letters` : "";
-    hit.append(shape("title", {}, `${time(minute.at)}: ${number(minute.events)} events${letters}`));
+    const deadLetters = minute.dead_letters ? `, ${number(minute.dead_letters)} dead letters` : "";
+    hit.append(shape("title", {}, `${time(minute.at)}: ${number(minute.events)} events${deadLetters}`));
     picture.append(hit);
     if (new Date(minute.at).getUTCMinutes() % 15 === 0) {
       const anchor = index < 3 ? "start" : index > minutes.length - 4 ? "end" : "middle";

@@ -50,11 +50,7 @@ class ActivityReader:
         self._closed: dict[datetime, tuple[int, int]] = {}
 
     def read(self) -> Activity:
-        """Return the last hour; blocks while the database answers.
-
-        Raises:
-            SQLAlchemyError: The database is away or refuses.
-        """
+        """Return the last hour; blocks while the database answers, and raises its errors."""
         now = datetime.now(UTC)
         this_minute = now.replace(second=0, microsecond=0)
         minutes = [this_minute - timedelta(minutes=back) for back in reversed(range(MINUTES))]

@@ -42,13 +42,9 @@ NEXT_COMMANDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that needs an operator.
+    """Something that stands still (BAD) or waits for an operator (WAIT), for *since_s* seconds if known.
 
-    Args:
-        level: BAD: something stands still; WAIT: it waits for an operator.
-        text: What, in a sentence.
-        name: The heading in docs/runbook.md.
-        since_s: How long it has lasted, in seconds, if that is known.
+    *name* is a heading in docs/runbook.md.
     """
 
     level: str
@@ -151,9 +147,7 @@ RULES: Final = (
 def find_alerts(samples: Samples, missing: Collection[str] = ()) -> list[Alert]:
     """Return everything that needs an operator, worst first; only for samples that still hold.
 
-    Args:
-        samples: The values.
-        missing: The metrics whose query failed; nothing is concluded from their absence.
+    Nothing is concluded from the absence of *missing* metrics, whose query failed.
     """
     alerts = {alert.text: alert for rule in RULES for alert in rule.apply(samples)}
     found = [*alerts.values(), *_find_standstills(samples, missing), *_find_worker_alerts(samples, missing)]

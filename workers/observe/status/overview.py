@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -14,10 +15,10 @@ from messaging.envelope import CANARY
 from messaging.management import QueueDepths
 from messaging.topology import EVENTS_QUEUE, QUEUES
 from workers.db.canary import read_newest_canary
-from workers.db.engine import DatabaseClock
-from workers.observe.canary import CanarySender
+from workers.db.engine import DatabaseClock, transact
+from workers.observe.canary import find_stage, send
 from workers.observe.collector import find_missing, read_metrics
-from workers.observe.probe import Probe, Reading, check_broker, read_depths, read_edge_health
+from workers.observe.probe import Probe, Reading, check_broker, read_depths, read_edge
 from workers.observe.settings import ObserveSettings
 from workers.observe.status.activity import Activity, ActivityReader
 from workers.observe.status.alerts import BAD, WAIT, Alert, Samples, find_alerts
@@ -26,8 +27,16 @@ from workers.observe.status.summary import DOWN, NONE, UNKNOWN, UP, summarise
 PAGE_SECONDS: Final = 2.5
 """How long the page waits for a part before it shows the last answer."""
 
+CANARY_SECONDS: Final = 60.0
+
 BUSY_WEBHOOKS: Final = 100
 """If all edges together answered as many in ten minutes, one that answered none is down or cut off."""
+
+_SILENT: Final = {
+    "broker": "OpenMessagingBrokerAway",
+    "database": "OpenMessagingDatabaseAway",
+    "edge": "OpenMessagingEdgeDown",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +44,8 @@ class Probes:
     """The parts of the service that the page asks; None for a part that is not configured.
 
     Args:
-        broker: A connection to the broker; the answer is not used.
-        depths: The queues' depths, from the management API.
         edge: The health report of the edge on this host; a socket file cannot be asked.
-        canary: Sends events of our own.
+        canary: Seconds that the last event of our own that arrived took.
     """
 
     metrics: Probe[list[Metric]]
@@ -46,7 +53,7 @@ class Probes:
     broker: Probe[None]
     depths: Probe[dict[str, int]] | None
     edge: Probe[dict[str, Any]] | None
-    canary: CanarySender | None = None
+    canary: Probe[float] | None = None
 
 
 def open_probes(settings: ObserveSettings, engine: Engine, depths: QueueDepths) -> Probes:
@@ -55,20 +62,22 @@ def open_probes(settings: ObserveSettings, engine: Engine, depths: QueueDepths) 
     broker = Probe("broker", lambda: check_broker(settings.amqp_urls), fresh_seconds=10.0)
     canary = None
     if settings.canary is not None:
-        canary = CanarySender(settings.canary, broker, Probe("canary", lambda: _read_canary(engine), 0.2))
+        newest = Probe("canaries", partial(transact, engine, read_newest_canary, socket.gethostname()), 0.2)
+        query = partial(send, settings.canary, broker, newest)
+        canary = Probe(CANARY, query, every_seconds=CANARY_SECONDS)
     return Probes(
         metrics=Probe("metrics", lambda: read_metrics(engine, clock)),
         activity=Probe("activity", ActivityReader(engine).read),
         broker=broker,
         depths=Probe("queues", lambda: read_depths(depths)) if settings.management_urls else None,
-        edge=Probe("edge", lambda: read_edge_health(settings.edge)) if settings.is_edge_reachable else None,
+        edge=Probe("edge", lambda: _read_health(settings.edge)) if settings.is_edge_reachable else None,
         canary=canary,
     )
 
 
-def _read_canary(engine: Engine) -> int:
-    with engine.connect() as connection:
-        return read_newest_canary(connection, socket.gethostname())
+def _read_health(bind: str) -> dict[str, Any]:
+    report: dict[str, Any] = read_edge(bind, "/health/ready").json()
+    return report
 
 
 def build_state(probes: Probes) -> dict[str, Any]:
@@ -93,7 +102,7 @@ def build_state(probes: Probes) -> dict[str, Any]:
         _light("broker", broker),
         _light("database", metrics),
         *_edge_lights(edge, activity.value),
-        *([] if probes.canary is None else [_canary_light(probes.canary)]),
+        *([] if probes.canary is None else [_canary_light(probes.canary.read(0.0))]),
     ]
     alerts = [
         *_find_silent_parts(lights, depths),
@@ -133,35 +142,29 @@ def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | N
     return [edge, {**journal, "state": DOWN, "problem": "refuses events"} if refuses else journal]
 
 
-def _canary_light(canary: CanarySender) -> dict[str, Any]:
-    age = None if canary.arrived_at is None else time.monotonic() - canary.arrived_at
-    state = (DOWN if canary.fault else UP) if canary.is_current else UNKNOWN
-    return {"name": CANARY, "state": state, "problem": canary.fault and str(canary.fault), "age_s": age}
+def _canary_light(reading: Reading[float]) -> dict[str, Any]:
+    light = _light(CANARY, reading)
+    # One that was never answered for, or hangs, says nothing about the service.
+    is_known = reading.problem is None or find_stage(reading) is not None
+    return light if is_known else {**light, "state": UNKNOWN, "problem": None}
 
 
 def _find_silent_parts(lights: list[dict[str, Any]], depths: Reading[dict[str, int]] | None) -> list[Alert]:
-    names = {
-        "broker": "OpenMessagingBrokerAway",
-        "database": "OpenMessagingDatabaseAway",
-        "edge": "OpenMessagingEdgeDown",
-    }
-    alerts = [
-        Alert(BAD, f"The {light['name']} does not answer: {light['problem']}.", name, light["age_s"])
-        for light in lights
-        if light["state"] == DOWN and (name := names.get(light["name"]))
-    ]
-    alerts += [
-        Alert(BAD, f"Our own event was stopped. {light['problem']}.", "OpenMessagingCanary", light["age_s"])
-        for light in lights
-        if light["name"] == CANARY and light["state"] == DOWN
-    ]
-    if any(light["name"] == "edge" and light["state"] == UNKNOWN for light in lights):
-        text = "No edge is known: this host's has not answered, and none is recorded."
-        alerts.append(Alert(WAIT, text, names["edge"]))
+    alerts = []
+    for light in lights:
+        name, problem, age = light["name"], light["problem"], light["age_s"]
+        if light["state"] == DOWN and name == CANARY:
+            text = f"Our own event was stopped. {problem}."
+            alerts.append(Alert(BAD, text, "OpenMessagingCanary", age))
+        elif light["state"] == DOWN and name in _SILENT:
+            alerts.append(Alert(BAD, f"The {name} does not answer: {problem}.", _SILENT[name], age))
+        elif light["state"] == UNKNOWN and name == "edge":
+            text = "No edge is known: this host's has not answered, and none is recorded."
+            alerts.append(Alert(WAIT, text, _SILENT[name]))
     is_broker_up = lights[0]["state"] == UP
     if is_broker_up and depths is not None and depths.problem is not None:
         text = "The broker's management API does not answer: the queues' depths are unknown."
-        alerts.append(Alert(WAIT, text, "OpenMessagingBrokerAway", depths.age_s))
+        alerts.append(Alert(WAIT, text, _SILENT["broker"], depths.age_s))
     return alerts
 
 
