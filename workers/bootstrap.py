@@ -1,4 +1,7 @@
-"""Compose the roles: each gets its settings and every collaborator as an argument."""
+"""Compose the roles: each gets its settings and every collaborator as an argument.
+
+The first line of each `run_` function is the help text of its command.
+"""
 
 import secrets
 import signal
@@ -22,13 +25,7 @@ from messaging.topology import EVENTS_QUEUE
 from workers import scale
 from workers.db.engine import PATIENT_SESSION, WORKER_SESSION, DatabaseClock, check_schema, make_engine
 from workers.deliver import DeadLetterPublisher, Deliverer
-from workers.genesys import (
-    ConversationStates,
-    FailedReceipts,
-    GenesysClient,
-    GenesysSettings,
-    RequestBudget,
-)
+from workers.genesys import ConversationStates, FailedReceipts, GenesysClient, GenesysSettings, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
 from workers.observe import (
     OBSERVER_SESSION,
@@ -38,10 +35,10 @@ from workers.observe import (
     record_edge_answers,
     serve,
 )
-from workers.presence import report_presence
 from workers.reconcile import EventsExchange, Reconciler, ReconcileSettings, open_platform_history
-from workers.retain import RetainSettings, retain
-from workers.role import Role
+from workers.retain import RetainSettings
+from workers.retain import retain as delete_expired
+from workers.role import report_presence, run_role
 from workers.settings import DeliverSettings, IntakeSettings, ScaleSettings, SettleSettings
 from workers.settle import Settler, Verifier
 
@@ -59,7 +56,7 @@ LOOK_SECONDS: Final = 5.0
 
 
 def run_settle(settings: SettleSettings, *, name: str) -> None:
-    """Settle conversations until SIGTERM or SIGINT."""
+    """Settle conversations whose window has closed, and write the outbox."""
     engine, clock = _open_database(settings.database_url)
     genesys, wait = settings.genesys, settings.apply_unverified_seconds
     states = ConversationStates(_platform_client(engine, genesys, clock)) if genesys is not None else None
@@ -71,16 +68,14 @@ def run_settle(settings: SettleSettings, *, name: str) -> None:
         end_seconds=wait or settings.give_up_seconds,
         applies_unverified=wait > 0,
     )
-    steps = [settler.settle_windows, verifier.settle_updates, verifier.end_updates]
     with report_presence(settings.database_url, clock, "settle", worker_id(name), verifier.figures):
-        Role("settle", steps, ServiceManager()).run()
+        run_role("settle", [settler.settle_windows, verifier.settle_updates, verifier.end_updates])
 
 
 def run_deliver(settings: DeliverSettings, *, name: str) -> None:
-    """Deliver the outbox until SIGTERM or SIGINT; returns when the last results are recorded.
+    """Deliver the outbox to the services that OM_DESTINATIONS names.
 
-    Raises:
-        RetryLaterError: The database is away at the end: some events may be sent again.
+    Raises RetryLaterError if the database is away at the end: some events may be sent again.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     engine, clock = _open_database(settings.database_url)
@@ -95,7 +90,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     if receipts is not None:
         steps.append(receipts.send_failed_receipts)
     with report_presence(settings.database_url, clock, "deliver", worker_id(name), deliverer.figures):
-        Role("deliver", steps, ServiceManager(), idle_seconds=1.0, finish=deliverer.finish).run()
+        run_role("deliver", steps, idle_seconds=1.0, finish=deliverer.finish)
 
 
 def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> GenesysClient:
@@ -106,7 +101,7 @@ def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> 
 
 
 def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
-    """Compare with the platform's history until SIGTERM or SIGINT."""
+    """Compare with the platform's history every 15 minutes, and publish missing events."""
     engine, clock = _open_database(settings.database_url, PATIENT_SESSION)
     history = open_platform_history(settings.genesys, engine, clock)
     exchange = EventsExchange(settings.amqp_urls)
@@ -114,14 +109,13 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
         engine, clock, history, exchange=exchange, settings=settings, holder=secrets.token_hex(8)
     )
     with report_presence(settings.database_url, clock, "reconcile", worker_id(name), dict):
-        Role("reconcile", [reconciler.reconcile], ServiceManager(), idle_seconds=1.0).run()
+        run_role("reconcile", [reconciler.reconcile], idle_seconds=1.0)
 
 
 def run_intake(settings: IntakeSettings, *, name: str) -> None:
-    """Consume until SIGTERM or SIGINT; returns when the batch in progress is settled.
+    """Consume events from the broker, and give each its one effect in SQL.
 
-    Raises:
-        ConfigurationError: A setting or an installed handler is unusable, or the database is not migrated.
+    Raises ConfigurationError if an installed handler is unusable or the database is not migrated.
     """
     engine, clock = _open_database(settings.database_url)
     handlers = installed_handlers()
@@ -155,11 +149,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
 
 
 def _open_database(url: str, session: Mapping[str, str] = WORKER_SESSION) -> tuple[Engine, DatabaseClock]:
-    """Return the database and its clock; if it is away, the role waits for it.
-
-    Raises:
-        ConfigurationError: The database is not migrated.
-    """
+    """Return the database and its clock; refuse one that is not migrated, and wait for one that is away."""
     engine = make_engine(url, session)
     with suppress(RetryLaterError):
         check_schema(engine)
@@ -172,35 +162,29 @@ def worker_id(name: str) -> str:
 
 
 def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
-    """Delete expired data; returns when it is done.
+    """Delete what has been kept long enough, once: for a timer, daily.
 
-    Raises:
-        RetryLaterError: The database is away; run it again.
+    Raises RetryLaterError if the database is away: run it again.
     """
     engine, clock = _open_database(settings.database_url, PATIENT_SESSION)
     days = {"payload_days": settings.payload_days, "event_days": settings.event_days}
-    for _ in retain(engine, clock.now_us(), **days, dry_run=dry_run):
+    for _ in delete_expired(engine, clock.now_us(), **days, dry_run=dry_run):
         pass
 
 
-def run_scale(settings: ScaleSettings, *, as_processes: bool, seconds: float = LOOK_SECONDS) -> None:
-    """Start and stop workers by their backlog until SIGTERM or SIGINT.
+def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK_SECONDS) -> None:
+    """Start and stop the intake, settle and deliver workers of this host by their backlog.
 
-    Args:
-        settings: Floor, ceiling and pace.
-        as_processes: Start only intake workers, as children that end with this process, instead of systemd
-            units.
-        seconds: Between two looks.
+    With *processes*, only intake workers, as children that end with this process. It looks each *seconds*.
     """
     depths = QueueDepths(settings.management_urls, settings.amqp_urls[:1])
     children = scale.Processes()
-    intake = children if as_processes else scale.Units("worker")
+    intake = children if processes else scale.Units("worker")
     scalers = [scale.Scaler("intake", settings.limits, lambda: depths.read().get(EVENTS_QUEUE), intake)]
-    if not as_processes:
+    if not processes:
         scalers += _scalers_by_sql(settings)
     try:
-        steps = [scaler.scale for scaler in scalers]
-        Role("scale", steps, ServiceManager(), idle_seconds=seconds).run()
+        run_role("scale", [scaler.scale for scaler in scalers], idle_seconds=seconds)
     finally:
         children.stop_all()
 
@@ -223,10 +207,9 @@ def _scalers_by_sql(settings: ScaleSettings) -> list[scale.Scaler]:
 
 
 def run_observe(settings: ObserveSettings) -> None:
-    """Serve metrics and the status page until SIGTERM or SIGINT.
+    """Serve metrics of queues, dead letters, windows and deliveries, and the status page, at OM_METRICS_BIND.
 
-    Raises:
-        ConfigurationError: An address of the settings is malformed.
+    Raises ConfigurationError if an address of the settings is malformed.
     """
     # Here, not in gunicorn's process, whose exit status systemd would answer with a restart.
     engine = make_engine(settings.database_url, OBSERVER_SESSION)

@@ -1,4 +1,4 @@
-"""Give each HTTP request one deadline for the whole of it, and limit how much of the answer is read.
+"""Give each HTTP request one deadline for the whole of it, limit how much is read, and parse Retry-After.
 
 Mount the adapter on a session; the `timeout` of each request is then the deadline for connecting to each
 address of the host in turn, TLS, sending, headers and body, even if the answer arrives one byte at a time. It
@@ -13,6 +13,8 @@ import socket
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from typing import Any, Final
 
@@ -42,8 +44,7 @@ _current: Final[ContextVar[_Deadline]] = ContextVar("deadline")
 class DeadlineAdapter(HTTPAdapter):
     """Sends requests whose `timeout` is the deadline for the whole request, in seconds.
 
-    Args:
-        max_answer_bytes: How many bytes of an answer are read, headers included and before decompression.
+    *max_answer_bytes* limits what is read of an answer, headers included and before decompression.
     """
 
     def __init__(self, *, max_answer_bytes: int) -> None:
@@ -72,6 +73,24 @@ def shorten_deadline(seconds: float) -> None:
     """Leave the rest of this thread's last request at most *seconds* from now."""
     deadline = _current.get()
     deadline.ends = min(deadline.ends, time.monotonic() + seconds)
+
+
+def parse_retry_after(header: str | None, now: datetime) -> float | None:
+    """Return the seconds to wait, which may be negative or infinite; None if there is no valid header.
+
+    Source: RFC 9110, section 10.2.3: seconds, or a date.
+    """
+    if not header:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(header)
+        except ValueError:
+            return None
+        seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+    return seconds if seconds == seconds else None  # noqa: PLR0124  # NaN
 
 
 class _Answer(HTTPResponse):

@@ -1,16 +1,25 @@
-"""Run a role that works on SQL: repeat its steps until it is stopped, and wait for what is away."""
+"""Run a role: repeat its steps, report that it runs, and set aside the items at fault.
+
+A step leases some items in one transaction and gets them to `isolate`, whose work for each of them is another
+transaction. It returns how much it has done, or raises RetryLaterError if something that it needs is away.
+"""
 
 import contextvars
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
-from messaging.clock import delay_before
-from messaging.errors import RetryLaterError
+from sqlalchemy import Connection, Engine
+
+from messaging.clock import SystemClock, delay_before
+from messaging.errors import RetryLaterError, StatementRefusedError
 from messaging.log import logger
 from messaging.process import ServiceManager
+from workers.db.engine import DatabaseClock, make_engine, transact
+from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, Figures, delete_worker_report, record_worker_report
 
 IDLE_SECONDS: Final = 0.03
 """Between two looks at a database without work: little beside the 100 ms that settling and delivering
@@ -24,15 +33,23 @@ STOP_SECONDS: Final = 4.5
 STUCK_SECONDS: Final = 120.0
 """A step that takes longer is stuck: the process no longer reports to systemd, which restarts it."""
 
+GOODBYE_SECONDS: Final = 1.0
+"""How long a stop waits for the last report. Without it the worker counts as silent for an hour."""
+
+Item = TypeVar("Item")
+Step = Callable[[], int]
+
 
 class _Lane:
     """One step and the thread that repeats it."""
 
-    def __init__(self, step: Callable[[], int], stopped: threading.Event, idle_seconds: float) -> None:
+    def __init__(
+        self, step: Step, stopped: threading.Event, idle_seconds: float, finish: Callable[[], object]
+    ) -> None:
         self._step = step
-        self._idle_seconds = idle_seconds
         self._stopped = stopped
-        self.finish: Callable[[], object] = lambda: None
+        self._idle_seconds = idle_seconds
+        self._finish = finish
         self.progressed_at = time.monotonic()
         self.failure: BaseException | None = None
         run = contextvars.copy_context().run
@@ -53,60 +70,129 @@ class _Lane:
                     )
                 self._stopped.wait(delay)
                 self.progressed_at = time.monotonic()
-            self.finish()
+            self._finish()
         except BaseException as error:  # noqa: BLE001  # the main thread raises it
             self.failure = error
             self._stopped.set()
 
 
-class Role:
-    """Steps that are repeated side by side, so that a slow one delays no other.
+def run_role(
+    name: str,
+    steps: Sequence[Step],
+    *,
+    idle_seconds: float = IDLE_SECONDS,
+    finish: Callable[[], object] = lambda: None,
+) -> None:
+    """Repeat steps side by side until SIGTERM or SIGINT, so that a slow one delays no other.
+
+    Every step is committed or without trace when this returns. The process must end then: a step that does
+    not end in time is abandoned. If a step fails unexpectedly, this raises its exception.
+
+    A step that returned 0 had nothing to do, and is called again after *idle_seconds*. *finish* is called
+    after the last call of the first step, on its thread.
+    """
+    stopped, service_manager = threading.Event(), ServiceManager()
+    lanes = [
+        _Lane(step, stopped, idle_seconds, (lambda: None) if number else finish)
+        for number, step in enumerate(steps)
+    ]
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stopped.set())
+    for lane in lanes:
+        lane.thread.start()
+    logger().info("role_started", role=name)
+    service_manager.ready()
+    while not stopped.wait(TICK_SECONDS):
+        if all(time.monotonic() - lane.progressed_at < STUCK_SECONDS for lane in lanes):
+            service_manager.alive()
+    service_manager.stopping()
+    deadline = time.monotonic() + STOP_SECONDS
+    for lane in lanes:
+        lane.thread.join(max(0.0, deadline - time.monotonic()))
+    logger().info("role_stopped", role=name)
+    for lane in lanes:
+        if lane.failure is not None:
+            raise lane.failure
+
+
+def isolate(
+    items: Sequence[Item],
+    work: Callable[[Sequence[Item]], int | None],
+    on_fault: Callable[[Item, Exception], None],
+) -> int:
+    """Do *work* for all items together; if it fails, for each half of them, until an item fails alone.
+
+    Each item is passed either to one call of *work* that returns or, with its error, to *on_fault*. One item
+    at fault among n costs about 2 log2(n) calls; if every item fails, 2n. Returns the sum of the results.
 
     Args:
-        name: For the log.
-        steps: Each returns how much it has done; 0: there was nothing to do.
-        service_manager: Receives the states that systemd expects.
-        idle_seconds: Between two calls of a step that had nothing to do.
-        finish: Called after the last call of the first step, on its thread.
+        items: Each call of *work* gets a run of them, in this order; none: nothing is called.
+        work: Takes effect for all of its items, or raises and leaves no trace (one transaction).
+        on_fault: Sets one item aside. The call goes on with the next item, unless this raises.
+
+    Raises:
+        RetryLaterError: The database, the broker or the platform is away, which is no item's fault. What was
+            done before stays done; the rest was not tried. Any other exception is attributed to its item, a
+            StatementRefusedError too.
     """
+    if not items:
+        return 0
+    try:
+        return work(items) or 0
+    except Exception as error:  # one item's fault, whatever it raised, must not cost the others
+        if isinstance(error, RetryLaterError) and not isinstance(error, StatementRefusedError):
+            raise
+        if len(items) == 1:
+            on_fault(items[0], error)
+            return 0
+        middle = len(items) // 2
+        return isolate(items[:middle], work, on_fault) + isolate(items[middle:], work, on_fault)
 
-    def __init__(
-        self,
-        name: str,
-        steps: Sequence[Callable[[], int]],
-        service_manager: ServiceManager,
-        *,
-        idle_seconds: float = IDLE_SECONDS,
-        finish: Callable[[], object] = lambda: None,
-    ) -> None:
-        self._name = name
-        self._service_manager = service_manager
-        self._stopped = threading.Event()
-        self._lanes = [_Lane(step, self._stopped, idle_seconds) for step in steps]
-        self._lanes[0].finish = finish
 
-    def run(self) -> None:
-        """Work until SIGTERM or SIGINT; every step is committed or without trace when it returns.
+@contextmanager
+def report_presence(
+    database_url: str, clock: DatabaseClock, role: str, worker: str, figures: Callable[[], Figures]
+) -> Iterator[None]:
+    """Report this worker every ten seconds during the `with` block, on a thread of its own.
 
-        A step that does not end in time is abandoned: the process must end.
+    It holds no connection between two reports. While the database is away, reports are left out; each one
+    sets *clock* anew. *worker* is its host and name; *figures* returns its counts, on that thread.
+    """
+    # Not the worker's own engine: nothing that hooks into its connections may run on this thread.
+    engine = make_engine(database_url)
+    clock.follow(engine)
+    started_us = clock.now_us()
+    stopped = threading.Event()
 
-        Raises:
-            Exception: A step failed unexpectedly; the process must end and start again.
-        """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopped.set())
-        for lane in self._lanes:
-            lane.thread.start()
-        logger().info("role_started", role=self._name)
-        self._service_manager.ready()
-        while not self._stopped.wait(TICK_SECONDS):
-            if all(time.monotonic() - lane.progressed_at < STUCK_SECONDS for lane in self._lanes):
-                self._service_manager.alive()
-        self._service_manager.stopping()
-        deadline = time.monotonic() + STOP_SECONDS
-        for lane in self._lanes:
-            lane.thread.join(max(0.0, deadline - time.monotonic()))
-        logger().info("role_stopped", role=self._name)
-        for lane in self._lanes:
-            if lane.failure is not None:
-                raise lane.failure
+    def report(connection: Connection) -> None:
+        # Seconds that this host's clock is ahead of the database's, for `omctl check`.
+        ahead = (SystemClock().now_us() - clock.now_us()) / 1_000_000
+        counts = {**figures(), CLOCK_AHEAD: ahead}
+        record_worker_report(
+            connection, role, worker, started_us=started_us, now_us=clock.now_us(), figures=counts
+        )
+
+    def run() -> None:
+        _try(engine, report)
+        while not stopped.wait(REPORT_SECONDS):
+            _try(engine, report)
+        _try(engine, lambda connection: delete_worker_report(connection, role, worker))
+
+    thread = threading.Thread(target=run, name="presence", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join(GOODBYE_SECONDS)
+
+
+def _try(engine: Engine, work: Callable[[Connection], None]) -> None:
+    try:
+        transact(engine, work)
+    except RetryLaterError:
+        return
+    except Exception as error:  # noqa: BLE001  # the outermost loop of a thread that must not end
+        logger().warning("worker_not_reported", reason=type(error).__name__)
+    finally:
+        engine.dispose()

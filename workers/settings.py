@@ -26,11 +26,7 @@ COOLDOWN_SECONDS: Final = 300.0
 
 
 def read_event_filter(environment: Environment, name: str, default: Filter | None = None) -> Filter | None:
-    """Return the filter that is set.
-
-    Raises:
-        ConfigurationError: It is not a filter, or names a field that no body has.
-    """
+    """Return the filter that is set; refuse one that is malformed or names a field that no body has."""
     expression = environment.string(name)
     try:
         return check_filter(expression) if expression else default

@@ -17,8 +17,8 @@ from workers.db.models import deliveries, event_payloads, outbox, processed_even
 from workers.deliver.leasing import MESSAGE_COLUMNS, to_message
 from workers.deliver.webhook import build_body, make_webhook_id
 from workers.genesys import FailedReceipts
-from workers.isolation import isolate
 from workers.parsing import microseconds_of, moment_of
+from workers.role import isolate
 
 DEAD: Final = "dead"
 
@@ -52,10 +52,8 @@ class DeadLetterPublisher:
     def publish_dead_letters(self) -> int:
         """Publish up to a batch, each confirmed by the broker; return how many. Blocks for seconds.
 
-        A process that is killed before it has recorded this leaves another copy with the same message id.
-
-        Raises:
-            RetryLaterError: The database or the broker is away; what was confirmed is recorded.
+        A process that is killed before it has recorded this leaves another copy with the same message id. If
+        the broker is away, RetryLaterError is raised, and what was confirmed is recorded.
         """
         return isolate(transact(self.engine, self._lease), self._publish, self._set_aside)
 

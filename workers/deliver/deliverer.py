@@ -16,7 +16,7 @@ from workers.deliver.destinations import Destination, compute_digest
 from workers.deliver.sender import Sender
 from workers.deliver.subscriptions import register
 from workers.deliver.webhook import Transport
-from workers.isolation import isolate
+from workers.role import isolate
 
 STOP_SECONDS: Final = 4.0
 """How long a stop waits for answers; an event without an answer is sent again."""
@@ -53,8 +53,7 @@ class Deliverer:
     def deliver(self) -> int:
         """Record the attempts that have ended, and begin deliveries that are due; waits for either.
 
-        Raises:
-            RetryLaterError: The database is away; what has ended is recorded by the next step.
+        If the database is away, RetryLaterError is raised, and the next step records what has ended.
         """
         if not self._is_registered:
             transact(self._engine, register, self._destinations, self._clock.now_us())

@@ -51,8 +51,7 @@ class Destination:
         secrets: Signing keys, newest first; each signs, so that one can be rotated.
         timeout: Seconds that a whole request may take, its answer included.
         concurrency: Requests under way at a time, of each process.
-        attempts: How many attempts at one event may fail before it is given up …
-        give_up: … and seconds from the first attempt after which it is given up whatever the number.
+        attempts: An event is given up after so many failed attempts, or *give_up* seconds after the first.
     """
 
     name: str
@@ -73,11 +72,7 @@ class Destination:
 
 
 def read_destinations(path: str) -> tuple[Destination, ...]:
-    """Return the destinations of the file.
-
-    Raises:
-        ConfigurationError: It cannot be read, or a key is malformed, missing or unknown; the text names it.
-    """
+    """Return the destinations of the file; a ConfigurationError names the key that is at fault."""
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
@@ -182,10 +177,6 @@ def _error(name: str, key: str, expectation: str) -> ConfigurationError:
 
 
 def configured_destinations(environment: Environment) -> tuple[Destination, ...]:
-    """Return the destinations of OM_DESTINATIONS; none if it is not set.
-
-    Raises:
-        ConfigurationError: The file cannot be read or is malformed.
-    """
+    """Return the destinations of OM_DESTINATIONS; none if it is not set."""
     path = environment.string("OM_DESTINATIONS")
     return read_destinations(path) if path else ()

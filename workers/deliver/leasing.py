@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from itertools import groupby
 from typing import Any, Final
@@ -53,12 +54,10 @@ def _runs(dialect: str, count: int) -> BulkStatement:
 
 @dataclass(frozen=True, slots=True)
 class LeasedDelivery:
-    """A delivery that belongs to this process until the lease ends.
+    """A delivery that belongs to this process until *lease_us*, which also marks its row as this process's.
 
     Args:
-        attempts: How many have failed so far.
-        first_attempt_us: When the first of them failed.
-        lease_us: The end of the lease; also marks the rows as this process's.
+        attempts: How many have failed so far, the first at *first_attempt_us*.
         refused_us: When it got an answer that may concern every event, first or after others were taken.
     """
 
@@ -134,14 +133,14 @@ def read_leased(
     )
     return [
         LeasedDelivery(
-            to_message(row),
-            row.attempts,
-            microseconds_of(row.first_attempt_at) if row.first_attempt_at else None,
-            lease_us,
-            microseconds_of(row.refused_at) if row.refused_at else None,
+            to_message(row), row.attempts, _to_us(row.first_attempt_at), lease_us, _to_us(row.refused_at)
         )
         for row in connection.execute(query)
     ]
+
+
+def _to_us(moment: datetime | None) -> int | None:
+    return None if moment is None else microseconds_of(moment)
 
 
 def split_runs(leased: Sequence[LeasedDelivery]) -> list[list[LeasedDelivery]]:

@@ -47,17 +47,14 @@ REFUSING_SECONDS: Final = 30.0
 
 
 class Outcome(StrEnum):
-    """How an attempt ended."""
+    """How an attempt ended; GONE: the destination wants no events; HELD: it may be refusing everything."""
 
     DELIVERED = "delivered"
     TRANSIENT = "transient"
     REFUSED = "refused"
     GONE = "gone"
-    """The destination wants no events any more."""
     EXHAUSTED = "exhausted"
-    """It was tried for long enough."""
     HELD = "held"
-    """The destination may be refusing everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +89,9 @@ class HttpResult:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Earlier attempts at a delivery.
+    """Earlier attempts at a delivery, except failures at a destination that was away.
 
     Args:
-        attempts: How many failed; those at a destination that was away do not count.
-        failing_seconds: Since the first that failed.
         refused_seconds: Since an answer that may concern every event; None if there was none.
         has_taken_since: Whether the destination has taken another event since that answer.
     """
@@ -116,28 +111,21 @@ def classify(
     """
     outcome, failed = result.outcome, history.attempts + 1
     if outcome is Outcome.HELD:
-        return _classify_refusal(history)
+        if history.refused_seconds is None:
+            # The first such answer starts the count anew.
+            return outcome, 0
+        # It counts only if the destination has taken another event since the previous one.
+        failed -= not history.has_taken_since
+        is_over = (
+            failed >= MAX_REFUSALS if history.has_taken_since else history.refused_seconds >= HOLD_SECONDS
+        )
+        return (Outcome.REFUSED if is_over else outcome), failed
     if outcome in {Outcome.DELIVERED, Outcome.GONE} or (outcome is Outcome.TRANSIENT and is_probe):
         return outcome, history.attempts
     if outcome is Outcome.TRANSIENT:
         is_over = failed >= destination.attempts or history.failing_seconds >= destination.give_up
         return (Outcome.EXHAUSTED if is_over else outcome), failed
     return outcome, failed
-
-
-def _classify_refusal(history: History) -> tuple[Outcome, int]:
-    """Do the same for an answer that may concern every event.
-
-    It counts only if the destination has taken another event since the previous one; the first one starts
-    the count anew.
-    """
-    if history.refused_seconds is None:
-        return Outcome.HELD, 0
-    if history.has_taken_since:
-        attempts = history.attempts + 1
-        return (Outcome.REFUSED if attempts >= MAX_REFUSALS else Outcome.HELD), attempts
-    is_over = history.refused_seconds >= HOLD_SECONDS
-    return (Outcome.REFUSED if is_over else Outcome.HELD), history.attempts
 
 
 def retry_delay(attempts: int, requested_seconds: float | None = None) -> float:

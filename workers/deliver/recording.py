@@ -20,8 +20,8 @@ from workers.deliver.outcome import HttpResult, Outcome, held_delay, retry_delay
 from workers.deliver.parking import WAITS, recall_parked
 from workers.deliver.subscriptions import GONE, pause
 from workers.deliver.webhook import WebhookMessage, build_body
-from workers.isolation import isolate
 from workers.parsing import moment_of
+from workers.role import isolate
 
 DELIVERED: Final = "delivered"
 REFUSED: Final = "delivery_refused"
@@ -55,12 +55,11 @@ _FINISH: Final = BulkStatement(
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """One attempt, or the end of a run before it.
+    """One attempt, which ended at *at_us*, or the end of a run before it.
 
     Args:
         result: None if it was not sent, so that its lease is given back.
         attempts: How many have failed, with this one.
-        at_us: When it ended, the database's clock.
         rest: Outbox ids of this delivery and, if it is to be retried, of those that follow it in the run.
         is_last: Whether the run ends with it.
     """
@@ -100,10 +99,8 @@ def record(connection: Connection, attempts: Sequence[DeliveryAttempt], now_us: 
 def record_apart(engine: Engine, clock: Clock, attempts: Sequence[DeliveryAttempt]) -> None:
     """Record attempts in several transactions, so that one at fault costs only itself.
 
-    A delivery whose result the database refuses waits for an hour, and its conversation with it.
-
-    Raises:
-        RetryLaterError: The database is away; record the same again.
+    A delivery whose result the database refuses waits for an hour, and its conversation with it. If the
+    database is away, record the same again.
     """
 
     def set_aside(attempt: DeliveryAttempt, error: Exception) -> None:

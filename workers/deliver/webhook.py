@@ -19,9 +19,8 @@ from urllib3.exceptions import HTTPError
 from messaging.clock import Clock
 from workers.deliver.destinations import Destination
 from workers.deliver.outcome import HttpResult
-from workers.http_deadline import DeadlineAdapter, shorten_deadline
+from workers.http_deadline import DeadlineAdapter, parse_retry_after, shorten_deadline
 from workers.parsing import moment_of
-from workers.retry_after import parse_retry_after
 
 USER_AGENT: Final = "open-messaging-ingest"
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
@@ -45,8 +44,6 @@ class WebhookMessage:
 
     Args:
         outbox_id: Its row in the outbox; it rises with the order within the conversation.
-        occurred_at: The platform's clock.
-        late: Whether a newer event of its conversation went before.
         verified: Whether the platform confirmed the routing; None if it was not asked.
         payload: The platform's body, byte for byte; None for a session without a notification of its own.
         is_lost: Whether there was a payload, and it has been deleted for its age.

@@ -48,16 +48,10 @@ _DETAILS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def check_filter(expression: str, event_type: str | None = None) -> Filter:
-    """Return a valid filter, with its warnings.
+    """Return a valid filter, with its warnings; a FilterError names what is wrong with it.
 
-    Args:
-        expression: In CEL, over the fields of the body.
-        event_type: Of a filter for the platform, which knows only the fields of the guide's envelope. None
-            for OM_EVENT_FILTER, which applies to every dialect.
-
-    Raises:
-        FilterError: It is not CEL, not a condition, names a field that no body has, or accepts updates
-            without naming a transition.
+    A filter for the platform is for one *event_type*, and may name only fields of the guide's envelope.
+    OM_EVENT_FILTER, which has none, applies to every dialect.
     """
     found = compile_filter(expression)
     paths = found.paths

@@ -92,11 +92,9 @@ def compute_rate(requests_per_minute: int) -> Rate:
 
 @dataclass(slots=True)
 class RequestBudget:
-    """The requests that one OAuth client may send, counted for all hosts by the database's clock.
+    """The requests that the OAuth client *name* may send, counted for all hosts by the database's clock.
 
-    Args:
-        name: The OAuth client's id.
-        is_background: Leave urgent callers their requests, and wait for a turn.
+    A background caller leaves urgent callers their requests, and waits for its turn.
     """
 
     engine: Engine
@@ -109,11 +107,9 @@ class RequestBudget:
     _is_open: bool = False
 
     def take(self) -> None:
-        """Take one request from the budget; only a background caller blocks.
+        """Take one request from the budget, or raise PlatformBusyError with the time until one is left.
 
-        Raises:
-            PlatformBusyError: None is left; its delay is the time until there is one. A background caller
-                gets it only if the platform has paused all callers for long.
+        A background caller waits for it, unless the platform has paused all callers for long.
         """
         while (delay := transact(self.engine, self._try_to_take) / 1_000_000) > 0:
             if not self.is_background or delay > MAX_WAIT_SECONDS:

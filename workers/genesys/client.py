@@ -12,7 +12,7 @@ from workers.genesys.budget import RequestBudget
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.genesys.settings import GenesysSettings
 from workers.genesys.tokens import RETRY_SECONDS, Tokens, limit_session
-from workers.retry_after import parse_retry_after
+from workers.http_deadline import parse_retry_after
 
 CORRELATION_HEADER: Final = "inin-correlation-id"
 

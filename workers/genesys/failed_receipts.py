@@ -107,8 +107,7 @@ class FailedReceipts:
     def send_failed_receipts(self) -> int:
         """Send one that is due, and return how many were due; blocks for seconds.
 
-        Raises:
-            RetryLaterError: The database is away; the result of the last one is recorded by the next call.
+        If the database is away, RetryLaterError is raised, and the next call records the last result.
         """
         self._record_last()
         row = transact(self.engine, self._begin)

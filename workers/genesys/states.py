@@ -54,11 +54,8 @@ class ConversationStates:
     ) -> PlatformState | None:
         """Return the platform's state of a conversation, or None if the platform has no such conversation.
 
-        If a cached answer is not enough, the platform is asked.
-
-        Raises:
-            PlatformUnavailableError: Unknown now; ask again later.
-            PlatformRefusedError: We may not ask. This conversation is not asked for again for some minutes.
+        If a cached answer is not enough, the platform is asked. After a refusal, PlatformRefusedError is
+        raised for some minutes without asking again for this conversation.
         """
         if (refusal := self._refused.get(conversation_id)) is not None:
             raise refusal

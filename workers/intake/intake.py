@@ -37,8 +37,8 @@ from workers.intake.outcome import (
     refuse,
 )
 from workers.intake.reading import Reader
-from workers.isolation import isolate
 from workers.parsing import Arrival, Drift
+from workers.role import isolate
 
 
 class Intake:

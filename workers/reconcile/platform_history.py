@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from sqlalchemy import Engine
+
+from messaging.clock import Clock
 from messaging.log import logger
 from workers.db.reconcile import PlatformCount
-from workers.genesys import GenesysClient, PlatformRefusedError, derive_state
+from workers.genesys import GenesysClient, GenesysSettings, PlatformRefusedError, RequestBudget, derive_state
 from workers.parsing import ENDED, moment_of
 
 PAGE_SIZE: Final = 100
@@ -114,6 +117,13 @@ class PlatformHistory:
         """Return at most MAX_MESSAGES messages, each as the platform's model MessageData; one request."""
         path = f"/api/v2/conversations/messages/{quote(conversation_id, safe='')}/messages/bulk"
         return _select_objects(self._client.query(path, list(message_ids)).get("entities"))
+
+
+def open_platform_history(settings: GenesysSettings, engine: Engine, clock: Clock) -> PlatformHistory:
+    """Return the platform's history, read with the requests that urgent callers leave."""
+    limit = settings.requests_per_minute
+    budget = RequestBudget(engine, settings.client_id, limit, clock, is_background=True)
+    return PlatformHistory(GenesysClient(settings, budget))
 
 
 def _count_messages(conversation: Mapping[str, Any]) -> int | None:

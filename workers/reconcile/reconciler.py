@@ -8,23 +8,34 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row
 
 from messaging.clock import Clock
-from messaging.errors import RetryLaterError
+from messaging.environment import Environment
+from messaging.errors import ConfigurationError, RetryLaterError
 from messaging.log import logger
+from messaging.settings import WorkerSettings, positive, setting
 from workers.db import reconcile as records
 from workers.db.engine import transact
-from workers.genesys import PlatformRefusedError
+from workers.genesys import GenesysSettings, PlatformRefusedError, read_genesys_settings
 from workers.parsing import moment_of
-from workers.reconcile.bounds import Bounds, compare_from, is_due, list_from, safe_cutoff
+from workers.reconcile.bounds import (
+    DAY_US,
+    HORIZON_DAYS,
+    Bounds,
+    compare_from,
+    is_due,
+    list_from,
+    safe_cutoff,
+)
 from workers.reconcile.check import CheckResult
 from workers.reconcile.comparison import Comparison, ProgressRecord
 from workers.reconcile.platform_history import MAX_COUNTS, PlatformHistory
 from workers.reconcile.publishing import EventsExchange, message_id_for
-from workers.reconcile.settings import INTERVAL_US, ReconcileSettings
+from workers.retain import EVENT_DAYS
+
+INTERVAL_US: Final = 900_000_000
+"""The guide's: "every fifteen minutes"."""
 
 REFUSED_SECONDS: Final = 60.0
 """An operator has to correct rights or credentials; asking more often does not help."""
-
-FIRST_PAGE: Final = 1
 
 REPORTED: Final = (
     *("conversations", "compared", "missing", "published", "waiting"),
@@ -32,6 +43,27 @@ REPORTED: Final = (
 )
 
 log = logger()
+
+
+def _read_platform(environment: Environment, name: str, _: object) -> GenesysSettings:
+    genesys = read_genesys_settings(environment)
+    if genesys is None:
+        raise ConfigurationError(f"{name} must name the platform whose history is compared")
+    return genesys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileSettings(WorkerSettings):
+    """Settings of the reconcile role; deploy/environment.example explains each."""
+
+    amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
+    genesys: GenesysSettings = setting("OM_GENESYS_REGION", _read_platform, None)
+    retention_days: int = setting("OM_RETENTION_DAYS", positive, EVENT_DAYS)
+
+    @property
+    def horizon_us(self) -> int:
+        """How far back events are compared: older ones may be deleted here, and would look missing."""
+        return round(min(HORIZON_DAYS, self.retention_days - 0.5) * DAY_US)
 
 
 @dataclass(slots=True)
@@ -50,8 +82,7 @@ class Reconciler:
     def reconcile(self) -> int:
         """Take one step of the due comparison; return 0 if none is due, or another process holds it.
 
-        Raises:
-            RetryLaterError: Platform, broker or database are away or refuse us; finished work is recorded.
+        If platform, broker or database are away or refuse us, RetryLaterError is raised.
         """
         try:
             return self._take_step()
@@ -82,14 +113,9 @@ class Reconciler:
 
         def begin(connection: Connection) -> records.Reconciliation | None:
             records.record_own_conversations(connection, moment_of(from_us))
+            bounds = {"compared_from_us": from_us, "compared_to_us": to_us}
             return records.begin_reconciliation(
-                connection,
-                started_by=records.TIMER,
-                compared_from_us=from_us,
-                compared_to_us=to_us,
-                page=FIRST_PAGE,
-                holder=self.holder,
-                now_us=now_us,
+                connection, started_by=records.TIMER, **bounds, page=1, holder=self.holder, now_us=now_us
             )
 
         begun = transact(self.engine, begin)
@@ -140,24 +166,24 @@ class Reconciler:
     def _compare(self, reconciliation: records.Reconciliation) -> None:
         number = reconciliation.reconciliation_id
         if self._comparison is None or self._comparison[0] != number:
-            self._comparison = number, self._make_comparison(reconciliation)
+            self._comparison = (
+                number,
+                Comparison(
+                    self.engine,
+                    self.clock,
+                    self.history,
+                    self.exchange,
+                    bounds=Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us),
+                    next_conversation=partial(self._next_conversation, reconciliation),
+                    record=ProgressRecord(number, self.holder, keeps_results=True),
+                    report=_log_gaps,
+                    ours=reconciliation.ours,
+                    unmatched=reconciliation.unmatched,
+                ),
+            )
         _, comparison = self._comparison
         if not comparison.step():
             self._finish(reconciliation, comparison.mismatch)
-
-    def _make_comparison(self, reconciliation: records.Reconciliation) -> Comparison:
-        return Comparison(
-            self.engine,
-            self.clock,
-            self.history,
-            self.exchange,
-            bounds=Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us),
-            next_conversation=partial(self._next_conversation, reconciliation),
-            record=ProgressRecord(reconciliation.reconciliation_id, self.holder, keeps_results=True),
-            report=_log_gaps,
-            ours=reconciliation.ours,
-            unmatched=reconciliation.unmatched,
-        )
 
     def _next_conversation(
         self, reconciliation: records.Reconciliation, skip: Collection[str]

@@ -64,9 +64,6 @@ def retain(
 
     Deliveries that have waited for as long as events are kept are abandoned first, so that a destination that
     is away or paused keeps no rows for ever. With *dry_run* rows are only counted.
-
-    Raises:
-        RetryLaterError: The database is away; what is deleted is deleted, call again later.
     """
     now = moment_of(now_us)
     if not dry_run:

@@ -62,12 +62,10 @@ class ExpiringTable:
     """A table whose rows expire, with the rows of other tables that depend on them.
 
     Args:
-        since: The column from which a row's age counts.
-        is_done: What else must hold for a row to go.
+        is_done: What must hold for a row to go, beside its age since *since*.
         dependent: Columns of other tables that hold the key.
-        rises: The time that rises with the key, None if there is none: a page that is too young by it is the
-            last. It never changes, as *since* may: an event that came again is young, and has old ones
-            behind it. Without it the table is read to its end.
+        rises: The time that rises with the key: a page that is too young by it is the last. It never changes,
+            as *since* may. Without it the table is read to its end.
     """
 
     table: Table

@@ -25,14 +25,7 @@ DELIVERIES_PER_DELIVERER: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class FleetLimits:
-    """Limits of the number of workers.
-
-    Args:
-        floor: Fewest workers, whatever waits.
-        ceiling: Most workers.
-        events_per_worker: Waiting events that one worker is enough for.
-        cooldown: Seconds for which fewer workers must have been enough before one is stopped.
-    """
+    """Limits of the number of workers; fewer must have been enough for *cooldown* seconds to stop one."""
 
     floor: int
     ceiling: int
@@ -94,11 +87,7 @@ class Scaler:
         self._logged: tuple[FleetTarget, int | None] | None = None
 
     def scale(self) -> int:
-        """Look once and act; return 0, so that the role pauses before it looks again.
-
-        Raises:
-            RetryLaterError: The workers cannot be listed, started or stopped now.
-        """
+        """Look once and act; return 0, so that the role pauses before it looks again."""
         running = self._fleet.running()
         newest = Observation(time.monotonic(), self._read_depth(), len(running))
         self._seen.append(newest)

@@ -25,12 +25,7 @@ _M: Final = conversation_messages.c
 
 
 def lock_closed(
-    connection: Connection,
-    now_us: int,
-    *,
-    opened_before_us: int,
-    limit: int,
-    among: Sequence[str] | None = None,
+    connection: Connection, now_us: int, opened_before_us: int, limit: int, among: Sequence[str] | None
 ) -> list[str]:
     """Lock conversations, or some *among* these, whose window has closed; return their ids.
 
@@ -147,16 +142,14 @@ def apply(
 
 def read_state(row: Row[Any]) -> SettledState:
     """Return the settled state in a conversation's row."""
-    through, changed = row.settled_through_at, row.routing_changed_at
-    return SettledState(
-        through=Position(microseconds_of(through), row.settled_through_sequence) if through else None,
-        routing=Routing(
-            row.routing_status,
-            row.routing_queue,
-            Position(microseconds_of(changed), row.routing_sequence) if changed else None,
-        ),
-        has_session=row.session_opened_at is not None,
-    )
+    through = _make_position(row.settled_through_at, row.settled_through_sequence)
+    changed = _make_position(row.routing_changed_at, row.routing_sequence)
+    routing = Routing(row.routing_status, row.routing_queue, changed)
+    return SettledState(through, routing, has_session=row.session_opened_at is not None)
+
+
+def _make_position(moment: datetime | None, sequence: int) -> Position | None:
+    return Position(microseconds_of(moment), sequence) if moment else None
 
 
 def _make_columns(state: SettledState, now: datetime) -> dict[str, Any]:

@@ -37,10 +37,9 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event that waits to be settled.
+    """An event that waits to be settled: a message, or an update, which has a routing status.
 
     Args:
-        routing_status: The routing status of an update; None: it is a message.
         platform_status: The platform's state when it was asked; None: it was not asked.
         verified: True: the platform agreed; False: applied without its answer; None: no platform was asked.
         since_us: When intake took an update, the database's clock.

@@ -12,7 +12,7 @@ from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.ingest import WindowBounds
-from workers.isolation import isolate
+from workers.role import isolate
 from workers.settle import conversations, updates
 from workers.settle.plan import Settlement, count_fitting, settle_window
 
@@ -50,21 +50,15 @@ class Settler:
     def _settle_some(self, ids: Sequence[str] | None) -> int:
         settlements = transact(self.engine, self._settle, ids)
         if settlements:
-            entries = [entry for settlement in settlements for entry in settlement.entries]
-            logger().info(
-                "windows_settled",
-                conversations=len(settlements),
-                entries=len(entries),
-                late=sum(entry.late for entry in entries),
-            )
+            late = [entry.late for settlement in settlements for entry in settlement.entries]
+            counts = {"conversations": len(settlements), "entries": len(late), "late": sum(late)}
+            logger().info("windows_settled", **counts)
         return len(settlements)
 
     def _lock_closed(self, connection: Connection, among: Sequence[str] | None = None) -> list[str]:
         now_us = self.clock.now_us()
-        opened_before_us = now_us - self.window.quiet_us
-        return conversations.lock_closed(
-            connection, now_us, opened_before_us=opened_before_us, limit=MAX_CONVERSATIONS, among=among
-        )
+        before_us = now_us - self.window.quiet_us
+        return conversations.lock_closed(connection, now_us, before_us, MAX_CONVERSATIONS, among)
 
     def _settle(self, connection: Connection, among: Sequence[str] | None) -> list[Settlement]:
         """Settle the conversations whose window has closed, or those of these; some may be open again."""

@@ -13,9 +13,9 @@ _U: Final = routing_updates.c
 IS_WAITING: Final = _U.decision.is_(None) & _U.next_attempt_at.is_not(None)
 
 
-def find_newest_due(connection: Connection, now_us: int, min_age_us: int) -> str | None:
-    """Return the conversation of the newest update that is due and at least *min_age_us* old."""
-    due = _select_due(now_us, now_us - min_age_us).order_by(_U.waits_since.desc(), _U.event_id.desc())
+def find_newest_due(connection: Connection, now_us: int, since_us: int) -> str | None:
+    """Return the conversation of the newest update that is due and has waited since *since_us*."""
+    due = _select_due(now_us, since_us).order_by(_U.waits_since.desc(), _U.event_id.desc())
     return connection.execute(due.limit(1)).scalar()
 
 
@@ -26,7 +26,6 @@ def find_overdue(connection: Connection, now_us: int, since_us: int, limit: int)
 
 
 def _select_due(now_us: int, since_us: int) -> Select[Any]:
-    """Return the query for conversations with updates that are due and have waited since *since_us*."""
     is_old, is_due = _U.waits_since <= moment_of(since_us), _U.next_attempt_at <= moment_of(now_us)
     return select(_U.conversation_id).where(_U.decision.is_(None), is_old, is_due)
 

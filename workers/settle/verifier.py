@@ -21,7 +21,7 @@ from workers.genesys import (
     PlatformRefusedError,
     PlatformState,
 )
-from workers.isolation import isolate
+from workers.role import isolate
 from workers.settle import conversations, updates
 from workers.settle.plan import SUPERSEDED, UNDECIDED, Decision, PendingEvent
 from workers.settle.settler import MAX_CONVERSATIONS, set_aside
@@ -54,10 +54,8 @@ UNVERIFIED: Final = "unverified"
 class Verifier:
     """Has routing updates confirmed, contradicted or ended; its two steps may run in two threads.
 
-    Args:
-        states: The platform's states; None: updates are applied as notified.
-        end_seconds: The age at which an update ends that no answer has decided …
-        applies_unverified: … by being applied as notified; otherwise it is recorded as undecided.
+    An update that no answer has decided after *end_seconds* is recorded as undecided or, with
+    *applies_unverified* or without *states*, applied as notified.
     """
 
     engine: Engine
@@ -92,7 +90,7 @@ class Verifier:
             return 0
         now_us = self.clock.now_us()
         ids = transact(self.engine, updates.find_overdue, now_us, now_us - self._end_us, MAX_CONVERSATIONS)
-        isolate(ids, self._end, self._set_aside)
+        isolate(ids, lambda some: self._count(transact(self.engine, self._end, some)), self._set_aside)
         if len(ids) < MAX_CONVERSATIONS:
             self._end_at = self.clock.monotonic() + ENDING_SECONDS
         return len(ids)
@@ -108,8 +106,8 @@ class Verifier:
         """Lease the conversation of the newest update that is due, unless another process has it."""
         now_us = self.clock.now_us()
         is_patient = self.clock.monotonic() < self._patient_until
-        min_age_us = round(SURE_AFTER_SECONDS * 1_000_000) if is_patient else 0
-        found = updates.find_newest_due(connection, now_us, min_age_us)
+        since_us = now_us - is_patient * round(SURE_AFTER_SECONDS * 1_000_000)
+        found = updates.find_newest_due(connection, now_us, since_us)
         if found is None or not conversations.try_to_lock(connection, found):
             return []
         until_us = now_us + round(LEASE_SECONDS * 1_000_000)
@@ -185,18 +183,17 @@ class Verifier:
                 self._put_off(connection, [update], seconds_until_next_ask(age))
         return conversations.apply(connection, rows[0], confirmed, decisions, self.clock.now_us())
 
-    def _end(self, ids: Sequence[str]) -> None:
+    def _end(self, connection: Connection, ids: Sequence[str]) -> list[Decision]:
         """End the overdue updates of conversations."""
-        self._count(transact(self.engine, self._end_some, ids))
-
-    def _end_some(self, connection: Connection, ids: Sequence[str]) -> list[Decision]:
         now_us = self.clock.now_us()
         verified = None if self.states is None else False
         applies = self.applies_unverified or self.states is None
         decisions = []
         for row in conversations.lock(connection, ids):
             waiting = updates.read_unanswered(connection, row.conversation_id)
-            overdue = [update for update in waiting if update.since_us <= now_us - self._end_us]
+            overdue = [
+                update for update in waiting if now_us - update.since_us >= self.end_seconds * 1_000_000
+            ]
             applied = [replace(update, verified=verified) for update in overdue if applies]
             given_up = [Decision(update, UNDECIDED) for update in overdue if not applies]
             decisions += conversations.apply(connection, row, applied, given_up, now_us)
@@ -204,7 +201,8 @@ class Verifier:
 
     def _count(self, decisions: Iterable[Decision]) -> None:
         """Count and log decisions, those that a window is to make left out."""
-        for kind, update in ((decision.kind, decision.update) for decision in decisions):
+        for decision in decisions:
+            kind, update = decision.kind, decision.update
             logger().info("routing_update_settled", event_id=update.position.event_id, decision=kind)
             is_unverified = kind not in {SUPERSEDED, UNDECIDED} and update.verified is False
             with self._lock:

@@ -1,7 +1,7 @@
 import pytest
 
 from messaging.errors import RejectedEventError, RetryLaterError, StatementRefusedError
-from workers.isolation import isolate
+from workers.role import isolate
 
 
 class Work:

@@ -6,9 +6,8 @@ import time
 
 import pytest
 
-from messaging.process import ServiceManager
 from workers import role
-from workers.role import Role
+from workers.role import run_role
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +35,7 @@ def test_a_step_that_hangs_does_not_hold_up_the_stop(monkeypatch):
 
     started = time.monotonic()
     with pytest.raises(ValueError, match="a bug"):
-        Role("test", [deliver, ask_the_platform, fail], ServiceManager(), finish=finished.set).run()
+        run_role("test", [deliver, ask_the_platform, fail], finish=finished.set)
     answered.set()
     assert time.monotonic() - started < 10.0
     assert finished.is_set()

@@ -19,4 +19,4 @@ class FastSettings(ScaleSettings):
 if __name__ == "__main__":
     configure_logging("info", process="scale")
     settings = FastSettings.from_environment()
-    run_scale(settings, as_processes="--processes" in sys.argv, seconds=0.2)
+    run_scale(settings, processes="--processes" in sys.argv, seconds=0.2)

@@ -11,7 +11,7 @@ from workers.db.engine import DatabaseClock, make_engine, transact
 from workers.db.stats import read_worker_reports, record_worker_report
 from workers.intake import Intake
 from workers.observe import build_worker_metrics
-from workers.presence import report_presence
+from workers.role import report_presence
 
 GONE = "postgresql+psycopg://absent@127.0.0.1:9/none"
 
