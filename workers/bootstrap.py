@@ -219,4 +219,4 @@ def run_observe(settings: ObserveSettings) -> None:
         record_edge_answers(settings)
         return make_app(open_probes(settings, engine, depths))
 
-    serve(build, settings.host, settings.port)
+    serve(build, settings.bind)

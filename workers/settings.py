@@ -71,10 +71,6 @@ class SettleSettings(WorkerSettings):
     apply_unverified_seconds: float = setting("OM_APPLY_UNVERIFIED_SECONDS", Environment.seconds, 0.0)
 
 
-def _read_destinations(environment: Environment, _name: str, _default: object) -> tuple[Destination, ...]:
-    return configured_destinations(environment)
-
-
 def _read_platform_for_receipts(
     environment: Environment, name: str, default: GenesysSettings | None
 ) -> GenesysSettings | None:
@@ -88,7 +84,7 @@ class DeliverSettings(WorkerSettings):
 
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
     path: str = setting("OM_DESTINATIONS", Environment.string, "")
-    destinations: tuple[Destination, ...] = setting("OM_DESTINATIONS", _read_destinations, ())
+    destinations: tuple[Destination, ...] = setting("OM_DESTINATIONS", configured_destinations, ())
     failed_receipts: frozenset[str] = setting("OM_FAILED_RECEIPTS", _read_set, frozenset())
     genesys: GenesysSettings | None = setting("OM_FAILED_RECEIPTS", _read_platform_for_receipts, None)
 

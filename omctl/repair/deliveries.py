@@ -100,9 +100,9 @@ def backfill(*, name: str, since: datetime, **options: Any) -> None:
             raise ConfigurationError(
                 f"{name} has no subscription: start a deliver worker with it in OM_DESTINATIONS first"
             )
-        through = deliver.newest_entry(connection)
-        count = deliver.count_unplanned(connection, name, since, through)
-        return count, lambda db, _run_id, now_us: deliver.plan_some(db, name, since, through, now_us)
+        unplanned = deliver.choose_unplanned(name, since, deliver.newest_entry(connection))
+        count = deliver.count(connection, unplanned)
+        return count, lambda db, _, now_us: deliver.plan_some(db, name, unplanned, now_us)
 
     _intervene(Terms(**options), Action.BACKFILL_DELIVERIES, plan, {"destination": name})
 
@@ -114,9 +114,9 @@ def abandon(*, name: str, **options: Any) -> None:
     """End all deliveries that wait for destination NAME, configured or not; they are not sent."""
 
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:
-        through = deliver.newest_entry(connection)
-        count = deliver.count_waiting(connection, name, through)
-        return count, lambda db, _run_id, now_us: deliver.abandon_some(db, name, through, now_us)
+        waiting = deliver.choose_waiting(name, deliver.newest_entry(connection))
+        count = deliver.count(connection, waiting)
+        return count, lambda db, _, now_us: deliver.abandon_some(db, waiting, now_us)
 
     _intervene(Terms(**options), Action.ABANDON_DELIVERIES, plan, {"destination": name})
 

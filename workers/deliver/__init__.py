@@ -6,12 +6,13 @@ from workers.deliver.destinations import EVENT_TYPES, Destination, compute_diges
 from workers.deliver.outcome import Outcome
 from workers.deliver.subscriptions import (
     OPERATOR,
-    abandon_old,
     abandon_some,
     choose_dead,
+    choose_old,
+    choose_unplanned,
+    choose_waiting,
+    count,
     count_dead,
-    count_unplanned,
-    count_waiting,
     newest_entry,
     pause,
     plan_some,

@@ -176,7 +176,9 @@ def _error(name: str, key: str, expectation: str) -> ConfigurationError:
     return ConfigurationError(f"OM_DESTINATIONS: destinations.{name}{key and '.'}{key}: {expectation}")
 
 
-def configured_destinations(environment: Environment) -> tuple[Destination, ...]:
+def configured_destinations(
+    environment: Environment, name: str = "OM_DESTINATIONS", default: tuple[Destination, ...] = ()
+) -> tuple[Destination, ...]:
     """Return the destinations of OM_DESTINATIONS; none if it is not set."""
-    path = environment.string("OM_DESTINATIONS")
-    return read_destinations(path) if path else ()
+    path = environment.string(name)
+    return read_destinations(path) if path else default

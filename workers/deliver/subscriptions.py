@@ -4,18 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    delete,
-    exists,
-    func,
-    insert,
-    literal,
-    select,
-    tuple_,
-    update,
-)
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Connection, exists, func, literal, select, tuple_, update
 
 from workers.db.engine import insert_into
 from workers.db.models import dead_letters, deliveries, destinations, event_payloads, outbox, subscriptions
@@ -63,7 +53,7 @@ def subscribed_types(connection: Connection, name: str) -> list[str]:
 
 def unsubscribe(connection: Connection, name: str) -> None:
     """Plan no further deliveries for a destination; those that wait for it stay."""
-    connection.execute(delete(subscriptions).where(subscriptions.c.destination == name))
+    connection.execute(sa.delete(subscriptions).where(subscriptions.c.destination == name))
 
 
 def pause(connection: Connection, name: str, now_us: int, reason: str) -> bool:
@@ -92,45 +82,30 @@ def newest_entry(connection: Connection) -> int:
     return connection.scalar(select(func.max(_O.id))) or 0
 
 
-def count_unplanned(connection: Connection, name: str, since: datetime, through: int) -> int:
-    """Return how many entries of the outbox have no delivery for a destination that is subscribed to them."""
-    return connection.scalar(select(func.count()).where(_is_unplanned(name, since, through))) or 0
+def count(connection: Connection, chosen: ColumnElement[bool]) -> int:
+    """Return how many deliveries or entries of the outbox are chosen."""
+    return connection.scalar(select(func.count()).where(chosen)) or 0
 
 
-def plan_some(connection: Connection, name: str, since: datetime, through: int, now_us: int) -> int:
-    """Plan some of these deliveries, the oldest first; return how many. Call again until it returns 0."""
+def plan_some(connection: Connection, name: str, unplanned: ColumnElement[bool], now_us: int) -> int:
+    """Plan some deliveries, the oldest first; return how many. Call again until it returns 0."""
     # Another backfill of the destination waits here until this one has committed.
     connection.execute(select(destinations.c.name).where(destinations.c.name == name).with_for_update())
     due_at = literal(moment_of(now_us), _D.due_at.type)
     some = (
         select(_O.id, literal(name), _O.conversation_id, due_at, literal(0))
-        .where(_is_unplanned(name, since, through))
+        .where(unplanned)
         .order_by(_O.id)
         .limit(BATCH_ROWS)
     )
     columns = ["outbox_id", "destination", "conversation_id", "due_at", "attempts"]
-    plan = insert(deliveries).from_select(columns, some).returning(_D.outbox_id)
+    plan = sa.insert(deliveries).from_select(columns, some).returning(_D.outbox_id)
     return len(connection.execute(plan).all())
 
 
-def count_waiting(connection: Connection, name: str, through: int) -> int:
-    """Return how many deliveries wait for a destination, of entries up to *through*."""
-    return connection.scalar(select(func.count()).where(_waits(name, through))) or 0
-
-
-def abandon_some(connection: Connection, name: str, through: int, now_us: int) -> int:
-    """End some deliveries that wait for a destination; return how many. Call again until it returns 0."""
-    return _abandon(connection, _waits(name, through), now_us)
-
-
-def abandon_old(connection: Connection, created_before: datetime, now_us: int) -> int:
-    """End some deliveries that have waited since before then; return how many. Call again until 0."""
-    is_old = exists().where(_O.id == _D.outbox_id, _O.created_at < created_before)
-    return _abandon(connection, _D.outcome.is_(None) & is_old, now_us)
-
-
-def _abandon(connection: Connection, condition: ColumnElement[bool], now_us: int) -> int:
-    some = select(_D.outbox_id, _D.destination).where(condition).limit(BATCH_ROWS)
+def abandon_some(connection: Connection, waiting: ColumnElement[bool], now_us: int) -> int:
+    """End some deliveries that wait; return how many. Call again until it returns 0."""
+    some = select(_D.outbox_id, _D.destination).where(waiting).limit(BATCH_ROWS)
     keys = [(row[0], row[1]) for row in connection.execute(some)]
     if not keys:
         return 0
@@ -144,12 +119,21 @@ def _abandon(connection: Connection, condition: ColumnElement[bool], now_us: int
     return len(keys)
 
 
-def _waits(name: str, through: int) -> ColumnElement[bool]:
+def choose_waiting(name: str, through: int) -> ColumnElement[bool]:
+    """Return the condition of deliveries that wait for a destination, of entries up to *through*."""
     return (_D.destination == name) & _D.outcome.is_(None) & (_D.outbox_id <= through)
 
 
-def _is_unplanned(name: str, since: datetime, through: int) -> ColumnElement[bool]:
-    """Return the condition of an entry; without its body there is nothing to send."""
+def choose_old(created_before: datetime) -> ColumnElement[bool]:
+    """Return the condition of deliveries that have waited since before then."""
+    return _D.outcome.is_(None) & exists().where(_O.id == _D.outbox_id, _O.created_at < created_before)
+
+
+def choose_unplanned(name: str, since: datetime, through: int) -> ColumnElement[bool]:
+    """Return the condition of entries without a delivery for a destination that is subscribed to them.
+
+    Without its body there is nothing to send.
+    """
     has_body = _O.event_id.is_(None) | exists().where(event_payloads.c.event_id == _O.event_id)
     is_subscribed = exists().where(
         subscriptions.c.destination == name, subscriptions.c.event_type == _O.event_type

@@ -16,14 +16,15 @@ THREADS: Final = 8
 STOP_SECONDS: Final = 5
 
 
-def serve(make_app: Callable[[], WSGIApplication], host: str, port: int) -> None:
+def serve(make_app: Callable[[], WSGIApplication], bind: str) -> None:
     """Answer requests until SIGTERM or SIGINT; *make_app* is called in the process that serves."""
     try:
         # gunicorn itself would try for some seconds, and then exit with another status.
-        socket.create_server((host, port)).close()
+        host, _, port = bind.rpartition(":")
+        socket.create_server((host, int(port))).close()
     except OSError as error:
-        raise ConfigurationError(f"OM_METRICS_BIND {host}:{port} cannot be listened on: {error}") from error
-    _Server(make_app, f"{host}:{port}").run()
+        raise ConfigurationError(f"OM_METRICS_BIND {bind} cannot be listened on: {error}") from error
+    _Server(make_app, bind).run()
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotations

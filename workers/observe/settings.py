@@ -51,18 +51,9 @@ class ObserveSettings(WorkerSettings):
         """Refuse a missing broker and a malformed address."""
         if not self.amqp_urls:
             raise ConfigurationError("OM_AMQP_URL must name the broker")
-        if not self.host or not self.bind.rpartition(":")[2].isdecimal():
+        host, _, port = self.bind.rpartition(":")
+        if not host or not port.isdecimal():
             raise ConfigurationError("OM_METRICS_BIND must be host:port")
-
-    @property
-    def host(self) -> str:
-        """Where to listen."""
-        return self.bind.rpartition(":")[0]
-
-    @property
-    def port(self) -> int:
-        """The port to listen at."""
-        return int(self.bind.rpartition(":")[2])
 
     @property
     def is_edge_reachable(self) -> bool:

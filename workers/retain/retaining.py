@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from messaging.log import logger
 from messaging.settings import WorkerSettings, positive, setting
 from workers.db.engine import transact
-from workers.deliver import abandon_old
+from workers.deliver import abandon_some, choose_old
 from workers.parsing import moment_of
 from workers.retain.tables import BODY_TABLES, EVENT_TABLES, START, ExpiringTable
 
@@ -112,8 +112,8 @@ def _delete(engine: Engine, found: Sequence[Expiry], batch_rows: int) -> Iterato
 
 
 def _abandon(engine: Engine, created_before: datetime, now_us: int) -> None:
-    total = 0
-    while some := transact(engine, lambda connection: abandon_old(connection, created_before, now_us)):
+    total, old = 0, choose_old(created_before)
+    while some := transact(engine, abandon_some, old, now_us):
         total += some
     if total:
         logger().warning("deliveries_abandoned", rows=total, older_than=created_before.isoformat())

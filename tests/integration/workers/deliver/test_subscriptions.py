@@ -17,7 +17,7 @@ from omctl.repair.destinations import destinations
 from tests.integration.workers.events import deliver, event
 from workers.db.engine import transact
 from workers.db.stats import WorkerReport
-from workers.deliver import compute_digest, newest_entry, plan_some
+from workers.deliver import choose_unplanned, compute_digest, newest_entry, plan_some
 from workers.deliver import subscriptions as subscriptions_module
 from workers.retain import retain
 
@@ -89,10 +89,10 @@ def test_two_backfills_at_once_plan_each_delivery_once(stand, monkeypatch):
     with stand.delivering(stand.crm):
         pass
     since, begun = datetime.now(tz=UTC) - timedelta(hours=1), threading.Event()
-    through = transact(stand.engine, newest_entry)
+    unplanned = choose_unplanned("crm", since, transact(stand.engine, newest_entry))
 
     def plan(connection):
-        return plan_some(connection, "crm", since, through, SystemClock().now_us())
+        return plan_some(connection, "crm", unplanned, SystemClock().now_us())
 
     def plan_beside(connection):
         begun.set()
