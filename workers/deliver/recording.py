@@ -79,15 +79,18 @@ class DeliveryAttempt:
         """Outbox id and destination."""
         return self.delivery.message.outbox_id, self.destination.name
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether it ended without success, if it ended."""
+        return self.outcome is not Outcome.DELIVERED
+
 
 def record(connection: Connection, attempts: Sequence[DeliveryAttempt], now_us: int) -> None:
     """Record how attempts ended, and when deliveries that have not ended are tried again."""
     finished = [attempt for attempt in attempts if attempt.outcome in FINAL]
     if finished:
-        new = {
-            tuple(key) for key in _FINISH.execute(connection, [_make_row(attempt) for attempt in finished])
-        }
-        dead = [attempt for attempt in finished if _is_dead(attempt) and attempt.key in new]
+        new = {tuple(key) for key in _FINISH.execute(connection, list(map(_make_row, finished)))}
+        dead = [attempt for attempt in finished if attempt.is_dead and attempt.key in new]
         record_dead_letters(connection, [_make_dead_letter(attempt) for attempt in dead], now_us)
         ended = {(attempt.destination.name, attempt.delivery.message.conversation_id) for attempt in finished}
         recall_parked(connection, ended, now_us)
@@ -193,7 +196,7 @@ def _record_failure(connection: Connection, attempt: DeliveryAttempt, now_us: in
 
 
 def _make_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
-    result, is_dead = attempt.result, _is_dead(attempt)
+    result, is_dead = attempt.result, attempt.is_dead
     assert result is not None
     return (
         *attempt.key,
@@ -205,10 +208,6 @@ def _make_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
         attempt.at_us,
         attempt.at_us,
     )
-
-
-def _is_dead(attempt: DeliveryAttempt) -> bool:
-    return attempt.outcome is not Outcome.DELIVERED
 
 
 def _make_dead_letter(attempt: DeliveryAttempt) -> DeadLetter:

@@ -78,12 +78,9 @@ def _check_path(path: Path, known: Fields) -> None:
         elif isinstance(fields, dict) and name in fields:
             fields = fields[name]
         else:
-            raise FilterError(f"{_text(path[: depth + 1])} is not a field of the body{_suggest(path, known)}")
-
-
-def _suggest(path: Path, known: Fields) -> str:
-    names = difflib.get_close_matches(_text(path), list(_list_texts(known)), n=1, cutoff=0.5)
-    return f": did you mean {names[0]}?" if names else ""
+            names = difflib.get_close_matches(_text(path), list(_list_texts(known)), n=1, cutoff=0.5)
+            hint = f": did you mean {names[0]}?" if names else ""
+            raise FilterError(f"{_text(path[: depth + 1])} is not a field of the body{hint}")
 
 
 def _list_texts(fields: Fields, prefix: Path = ()) -> Iterator[str]:

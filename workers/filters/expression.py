@@ -91,15 +91,12 @@ def compile_filter(expression: str) -> Filter:
     try:
         program = cel.compile(expression)
     except ValueError as error:
-        raise FilterError(_first_line(str(error))) from None
+        # The library's message about the first mistake, without its drawing.
+        first = str(error).partition("ERROR: ")[2].splitlines()[0].removeprefix("<input>:")
+        raise FilterError(f"is not CEL: {first}") from None
     known = all_fields()
     parts = [(name, EMPTY.get(type(known[name]))) for name in program.variables() if name in known]
     return Filter(expression, find_paths(expression), program, tuple(parts))
-
-
-def _first_line(text: str) -> str:
-    """Return the library's message about the first mistake, without its drawing."""
-    return "is not CEL: " + text.partition("ERROR: ")[2].splitlines()[0].removeprefix("<input>:")
 
 
 def find_paths(expression: str) -> frozenset[Path]:

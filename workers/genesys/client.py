@@ -94,17 +94,12 @@ class GenesysClient:
             ) from None
 
     def _read(self, answer: requests.Response, path: str) -> dict[str, Any]:
-        correlation_id = answer.headers.get(CORRELATION_HEADER, "none")
-        if answer.status_code == HTTPStatus.NO_CONTENT:
+        status, content = answer.status_code, _read_json(answer)
+        if status == HTTPStatus.NO_CONTENT:
             return {}
-        if answer.ok:
-            try:
-                content = answer.json()
-            except ValueError:
-                content = None
-            if isinstance(content, dict):
-                return content
-        status = answer.status_code
+        if answer.ok and isinstance(content, dict):
+            return content
+        correlation_id = answer.headers.get(CORRELATION_HEADER, "none")
         logger().warning("platform_refused", path=path, status=status, correlation_id=correlation_id)
         delay = read_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
         reason = f"{status} (inin-correlation-id {correlation_id})"
@@ -114,7 +109,9 @@ class GenesysClient:
             raise PlatformBusyError(reason, delay=delay)
         if answer.ok or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PlatformUnavailableError(reason, delay=delay, may_have_arrived=True)
-        raise PlatformRefusedError(status, _read_code(answer), correlation_id)
+        # Without the platform's message: that may quote the request.
+        code = content.get("code", "without a code") if isinstance(content, dict) else "without a code"
+        raise PlatformRefusedError(status, str(code)[:100], correlation_id)
 
 
 def read_retry_after(header: str | None, now: datetime) -> float:
@@ -129,10 +126,8 @@ def _is_unsent(error: requests.RequestException) -> bool:
     return isinstance(error, requests.ConnectTimeout) or isinstance(cause, NewConnectionError)
 
 
-def _read_code(answer: requests.Response) -> str:
-    """Return the platform's code of a refusal, without its message: that may quote the request."""
+def _read_json(answer: requests.Response) -> Any:
     try:
-        code = answer.json()["code"]
-    except (ValueError, KeyError, TypeError):
-        return "without a code"
-    return str(code)[:100]
+        return answer.json()
+    except ValueError:
+        return None

@@ -23,17 +23,13 @@ class PlatformBusyError(PlatformUnavailableError):
 class PlatformRefusedError(OpenMessagingError):
     """The platform refused the request, and will refuse it again: an operator has to act.
 
-    Args:
-        code: The platform's code, such as "not.found".
-        correlation_id: The id that the platform's support asks for.
-        at_login: Whether the login service refused, which knows nothing of the request.
+    The platform's support asks for *correlation_id*. *at_login*: the login service refused, which knows
+    nothing of the request.
     """
 
     def __init__(self, status: int, code: str, correlation_id: str, *, at_login: bool = False) -> None:
         super().__init__(f"the platform answered {status} {code} (inin-correlation-id {correlation_id})")
         self.status = status
-        self.code = code
-        self.correlation_id = correlation_id
         self.at_login = at_login
 
     @property

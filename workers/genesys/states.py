@@ -80,7 +80,9 @@ def derive_state(conversation: Mapping[str, Any]) -> PlatformState:
     participants = [item for item in conversation.get("participants") or () if isinstance(item, dict)]
     queues = [queue for item in participants if (queue := _read_queue(item))]
     queue = queues[-1] if queues else None
-    if conversation.get("endTime") or _has_left(participants):
+    customers = _select(participants, {"customer", "external"})
+    has_left = bool(customers) and all(set(_read_states(item)) <= _GONE for item in customers)
+    if conversation.get("endTime") or has_left:
         return PlatformState(ENDED, queue)
     agents = {state for item in _select(participants, _AGENTS) for state in _read_states(item)}
     if "connected" in agents:
@@ -89,11 +91,6 @@ def derive_state(conversation: Mapping[str, Any]) -> PlatformState:
         return PlatformState(ALERTING, queue)
     waiting = [item for item in _select(participants, {"acd"}) if "connected" in _read_states(item)]
     return PlatformState(QUEUED, _read_queue(waiting[-1])) if waiting else PlatformState(None, queue)
-
-
-def _has_left(participants: list[dict[str, Any]]) -> bool:
-    customers = _select(participants, {"customer", "external"})
-    return bool(customers) and all(set(_read_states(item)) <= _GONE for item in customers)
 
 
 def _select(participants: list[dict[str, Any]], purposes: AbstractSet[str]) -> list[dict[str, Any]]:

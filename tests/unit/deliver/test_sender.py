@@ -1,4 +1,4 @@
-"""What a sender logs, and how its runs grow while they are sent."""
+"""What a sender logs, how its runs grow while they are sent, and how often an idle process looks."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from messaging.clock import SystemClock
 from workers.deliver import Destination, Outcome, WebhookMessage
+from workers.deliver.deliverer import BUSY_SECONDS, IDLE_SECONDS, idle_delay
 from workers.deliver.leasing import LeasedDelivery
 from workers.deliver.outcome import HttpResult
 from workers.deliver.recording import DeliveryAttempt
@@ -64,18 +65,22 @@ def test_added_deliveries_follow_the_others_until_the_run_has_ended():
     assert [run.advance() for _ in range(3)] == [(1,), (2,), (3,)]
     assert run.is_ended
     assert not run.add(deliveries(4))
-    failed = Run(deliveries(1, 2), is_probe=False)
-    assert [delivery.message.outbox_id for delivery in failed.end()] == [1, 2]
-    assert not failed.add(deliveries(3))
-
-
-def test_deliveries_that_are_still_in_a_run_are_not_added_again():
-    run = Run(deliveries(1, 2, 3), is_probe=False)
-    run.advance()
-    assert run.add(deliveries(3, 4))
-    assert [delivery.message.outbox_id for delivery in run.end()] == [2, 3]
+    failed = Run(deliveries(1, 2, 3), is_probe=False)
+    failed.advance()
+    # Those that are in it already are not added again.
+    assert failed.add(deliveries(3, 4))
+    assert [delivery.message.outbox_id for delivery in failed.end()] == [2, 3]
+    assert not failed.add(deliveries(5))
 
 
 def test_only_a_long_run_may_grow():
-    assert not Run(deliveries(1), is_probe=False).may_grow
-    assert Run(deliveries(*range(10)), is_probe=False).may_grow
+    assert [Run(deliveries(*range(n)), is_probe=False).may_grow for n in (1, 9, 10)] == [False, False, True]
+
+
+def test_an_idle_process_looks_less_and_less_often_until_a_delivery_is_due():
+    delays = [BUSY_SECONDS]
+    for is_busy in (False, False, False, False, True):
+        delays.append(idle_delay(delays[-1], is_busy=is_busy))
+    assert delays == pytest.approx([0.02, 0.04, 0.08, 0.08, 0.08, 0.02])
+    # An event that needs no window may take 100 ms to its destination, in the median.
+    assert IDLE_SECONDS < 0.1

@@ -18,8 +18,8 @@ class Refusing:
 
 @pytest.mark.parametrize("status", [400, 404])
 def test_an_unknown_id_is_no_conversation(status):
-    history = PlatformHistory(Refusing(PlatformRefusedError(status, "not.found", "an-id")))
-    assert history.read_overview("c-1") is None
+    error = PlatformRefusedError(status, "not.found", "an-id")
+    assert PlatformHistory(Refusing(error)).read_overview("c-1") is None
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def build_state(probes: Probes) -> dict[str, Any]:
         "version": version("open-messaging-ingest"),
         "lights": lights,
         "alerts": [alert.describe() for alert in sorted(alerts, key=lambda alert: alert.level)],
-        "queues": None if depths is None else {**depths.describe(), "rows": _list_queues(depths.value)},
+        "queues": None if depths is None else {**depths.describe(), "rows": _list_queues(depths.value or {})},
         "metrics": {**metrics.describe(), **summarise(samples, missing)},
         "activity": {**activity.describe(), **(asdict(activity.value) if activity.value else {})},
     }
@@ -199,9 +199,6 @@ def collect_samples(metrics: Iterable[Metric]) -> Samples:
     }
 
 
-def _list_queues(depths: dict[str, int] | None) -> list[dict[str, Any]]:
-    return [
-        {"name": queue, "messages": depths[queue]}
-        for queue in sorted(QUEUES, key=lambda queue: queue != EVENTS_QUEUE)
-        if depths and queue in depths
-    ]
+def _list_queues(depths: dict[str, int]) -> list[dict[str, Any]]:
+    names = sorted(QUEUES, key=lambda name: name != EVENTS_QUEUE)
+    return [{"name": name, "messages": depths[name]} for name in names if name in depths]

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from messaging.clock import SystemClock
 from simulator.platform import Fault
 from tests.fakes.clock import MovedClock
-from tests.integration.workers.deliver.stand import lease_runs, words_of
+from tests.integration.workers.deliver.stand import READ, lease_runs, words_of
 from tests.integration.workers.events import deliver, event, said
 from tests.integration.workers.test_http_deadline import OK, server
 from workers.deliver import Deliverer, Transport, WebhookMessage, outcome, parking, sender
@@ -139,11 +139,6 @@ def test_a_run_ends_so_that_other_conversations_have_their_turn(stand, monkeypat
 
 def backlog(stand, count, conversation="one"):
     stand.execute(BACKLOG.format(count=count, conversation=conversation))
-
-
-READ = """
-    SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(indexrelid)), 0)::int
-    FROM pg_index WHERE indrelid = 'deliveries'::regclass"""
 
 
 def test_a_conversations_backlog_is_not_read_again_for_each_event_of_it(stand):

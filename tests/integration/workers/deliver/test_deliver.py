@@ -14,7 +14,7 @@ from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.topology import DEAD_LETTER_RECORDS
 from simulator.platform import Fault
-from tests.integration.workers.deliver.stand import SECONDS, lease_runs, words_of
+from tests.integration.workers.deliver.stand import READ, SECONDS, lease_runs, words_of
 from tests.integration.workers.events import deliver, event, payload_of, said
 from tests.servers import LOOPBACK, free_port
 from tests.services import GONE, declare_topology
@@ -273,11 +273,6 @@ def test_a_look_for_due_deliveries_uses_an_index(stand):
     assert [plan for plan in of_deliveries if "USING" not in plan] == []
     assert any("ix_deliveries_unpublished" in plan for plan in of_deliveries)
 
-
-READ = """
-    SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(indexrelid)), 0)::int
-    FROM pg_index WHERE indrelid = 'deliveries'::regclass"""
-"""Entries of the indexes of deliveries that this transaction has read."""
 
 BACKLOG = """
     INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)

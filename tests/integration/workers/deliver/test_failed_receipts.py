@@ -1,17 +1,13 @@
 """Receipts of failed messages, at the simulated platform."""
 
-import threading
-
 import pytest
-from werkzeug.serving import make_server
 
 from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
-from simulator.platform import Fault, Organisation, create_platform
+from simulator.platform import Fault
 from tests.fakes.clock import MovedClock
-from tests.integration.workers.deliver.stand import Stand
+from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.events import deliver, payload_of, said
-from tests.servers import LOOPBACK, free_port
 from tests.services import declare_topology
 from workers.deliver import DeadLetterPublisher
 from workers.genesys import FailedReceipts, GenesysClient, GenesysSettings, RequestBudget
@@ -23,40 +19,28 @@ OUTCOMES = "SELECT destination, outcome, attempts FROM failed_receipts"
 
 
 @pytest.fixture
-def organisation():
-    return Organisation("client", "constructed-client-secret", requests_per_minute=100)
+def make_receipts(engine, platform_url):
+    settings = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET)
+
+    # Without a budget: after a 429 it would have every caller wait for seconds.
+    def make(budget=None, clock=None):
+        return FailedReceipts(engine, clock or SystemClock(), {"content"}, GenesysClient(settings, budget))
+
+    return make
 
 
 @pytest.fixture
-def platform_url(organisation):
-    server = make_server(LOOPBACK, free_port(), create_platform(organisation), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://{LOOPBACK}:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def receipts_to(engine, url):
-    settings = GenesysSettings(url, url, "client", "constructed-client-secret")
-    # Without a budget: after a 429 it would have everybody wait for seconds.
-    return FailedReceipts(engine, SystemClock(), {"content"}, GenesysClient(settings, None))
+def receipts(make_receipts):
+    return make_receipts()
 
 
 @pytest.fixture
-def receipts(engine, platform_url):
-    return receipts_to(engine, platform_url)
-
-
-@pytest.fixture
-def give_up(engine, intake, inbox, receiver_url, vhost):
+def give_up(engine, stand, inbox, vhost):
     """Have the services refuse what a body says, and make dead letters of it."""
     declare_topology(vhost.amqp_url)
-    stand = Stand(engine, intake, inbox, receiver_url)
 
-    def refuse(receipts, payload, *, status=422):
-        inbox.fault_for = lambda told: Fault(status) if told.event_type.endswith("message") else None
+    def refuse(receipts, payload):
+        inbox.fault_for = lambda sent: Fault(422) if sent.event_type.endswith("message") else None
         with stand.delivering(stand.content, stand.crm):
             stand.intake(deliver(payload))
             stand.settle()
@@ -81,17 +65,16 @@ def test_an_agent_gets_one_receipt_for_a_message_that_was_given_up(give_up, rece
     assert query(OUTCOMES) == [("content", "sent", 1)]
 
 
-@pytest.mark.parametrize("payload", [said("a customer's"), TEXT | {"direction": "Inbound"}])
-def test_a_message_that_no_agent_wrote_gets_no_receipt(give_up, receipts, query, payload):
-    give_up(receipts, payload)
+@pytest.mark.parametrize(
+    ("payload", "is_named"),
+    [(said("a customer's"), True), (TEXT | {"direction": "Inbound"}, True), (TEXT, False)],
+)
+def test_a_message_that_no_agent_wrote_or_of_another_destination_gets_no_receipt(
+    give_up, receipts, query, payload, is_named
+):
+    give_up(receipts if is_named else None, payload)
 
     assert query("SELECT count(*) FROM dead_letters") == [(2,)]
-    assert query(OUTCOMES) == []
-
-
-def test_a_destination_that_is_not_named_sends_no_receipt(give_up, query):
-    give_up(None, TEXT)
-
     assert query(OUTCOMES) == []
 
 
@@ -105,10 +88,9 @@ def test_a_receipt_that_may_have_arrived_is_not_sent_again(give_up, receipts, or
     assert query(OUTCOMES) == [("content", "unknown", 1)]
 
 
-def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, platform_url, organisation, query):
-    settings = GenesysSettings(platform_url, platform_url, "client", "constructed-client-secret")
+def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, make_receipts, query):
     budget = RequestBudget(engine, "client", 300, SystemClock())
-    receipts = FailedReceipts(engine, SystemClock(), {"content"}, GenesysClient(settings, budget))
+    receipts = make_receipts(budget)
     give_up(receipts, TEXT)
     budget.take()
     budget.pause(60.0)
@@ -131,12 +113,13 @@ def test_a_revoked_token_is_renewed_before_the_next_attempt(give_up, receipts, o
     assert len(organisation.receipts) == 2
 
 
-def test_a_receipt_that_an_ended_process_began_is_unknown(give_up, receipts, organisation, engine, query):
+def test_a_receipt_that_an_ended_process_began_is_unknown(  # noqa: PLR0917  # fixtures
+    give_up, receipts, make_receipts, organisation, engine, query
+):
     give_up(receipts, TEXT)
     execute(engine, "UPDATE failed_receipts SET begun_at = due_at")
-    later = FailedReceipts(engine, MovedClock(3_600_000_000), {"content"}, receipts.client)
 
-    assert later.send_failed_receipts() == 0
+    assert make_receipts(clock=MovedClock(3_600_000_000)).send_failed_receipts() == 0
 
     assert organisation.receipts == []
     assert query(OUTCOMES) == [("content", "unknown", 0)]

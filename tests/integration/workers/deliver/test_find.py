@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 
 from messaging.clock import SystemClock
@@ -27,12 +28,22 @@ def state(tmp_path):
 
 
 @pytest.fixture
-def omctl(migrated_url, state):
+def find(state):
+    """Run `omctl find` on a database, if any, and this host's journal."""
+
+    def run(*arguments, url=""):
+        environment = {"OM_DATABASE_URL": url, "OM_STATE_DIRECTORY": str(state)}
+        return CliRunner().invoke(command, arguments, env=environment, catch_exceptions=False)
+
+    return run
+
+
+@pytest.fixture
+def omctl(find, migrated_url):
     """Run `omctl find` and return the events it finds."""
 
     def run(*arguments, status=0):
-        environment = {"OM_DATABASE_URL": migrated_url, "OM_STATE_DIRECTORY": str(state)}
-        result = CliRunner().invoke(command, [*arguments, "--json"], env=environment, catch_exceptions=False)
+        result = find(*arguments, "--json", url=migrated_url)
         assert result.exit_code == status, result.output
         return json.loads(result.stdout)["events"]
 
@@ -43,6 +54,7 @@ def steps(found):
     return [step["step"] for step in found["steps"]]
 
 
+PROCESSED = ("received", "processed")
 SECRET_WORDS = "words that no screen may show"
 
 
@@ -56,19 +68,11 @@ def test_a_delivered_event_is_complete_and_found_by_each_of_its_ids(stand, omctl
 
     [found] = omctl(digest, "--bundle", str(tmp_path / "bundle"))
 
-    assert (found["stopped"], found["body_sha256"], found["message_id"]) == (
-        None, digest, delivery.envelope.message_id,
-    )  # fmt: skip
-    assert steps(found) == [
-        "received",
-        "processed",
-        "settled, put in the outbox",
-        "delivery to crm: delivered",
-    ]
-    names = (
-        *(found["idempotency_key"], found["conversation_id"], str(found["event_id"]), found["message_id"]),
-        *("request-of-nginx", "m-1"),
-    )
+    assert (found["stopped"], found["body_sha256"]) == (None, digest)
+    assert found["message_id"] == delivery.envelope.message_id
+    assert steps(found) == [*PROCESSED, "settled, put in the outbox", "delivery to crm: delivered"]
+    kinds = ("idempotency_key", "conversation_id", "event_id", "message_id")
+    names = (*(str(found[kind]) for kind in kinds), "request-of-nginx", "m-1")
     assert [omctl(name) for name in names] == [[found]] * len(names)
     bundle = (tmp_path / "bundle").read_text()
     assert json.loads(bundle)["events"] == [found]
@@ -222,10 +226,9 @@ def test_an_event_in_this_hosts_journal_is_found_by_message_request_conversation
 
 
 @pytest.mark.parametrize("url", ["", "postgresql+psycopg://u:p@127.0.0.1:9/om"])
-def test_the_journal_is_searched_without_a_database_too(state, url):
+def test_the_journal_is_searched_without_a_database_too(find, state, url):
     keep_in_journal(state, b"{}", "m-journal")
-    environment = {"OM_DATABASE_URL": url, "OM_STATE_DIRECTORY": str(state)}
-    result = CliRunner().invoke(command, ["m-journal"], env=environment)
+    result = find("m-journal", url=url)
     assert "in this host's journal for" in result.stdout
     assert "The database was not searched: " in result.stderr
     assert result.exit_code == 1
@@ -238,11 +241,10 @@ def test_an_event_that_is_processed_is_not_shown_as_waiting_in_the_journal(stand
     assert [found["event_id"] is None for found in omctl("m-both")] == [False]
 
 
-def test_a_journal_that_takes_too_long_is_no_matter_of_rights(omctl, state, monkeypatch):
+def test_a_journal_that_takes_too_long_is_no_matter_of_rights(find, state, monkeypatch):
     keep_in_journal(state, b"{}", "m-journal")
     monkeypatch.setattr("omctl.look.find.JOURNAL_SECONDS", -1.0)
-    result = CliRunner().invoke(command, ["m"], env={"OM_DATABASE_URL": "", "OM_STATE_DIRECTORY": str(state)})
-    assert "takes longer than" in result.stderr
+    assert "takes longer than" in find("m").stderr
 
 
 def test_a_bundle_about_a_customer_does_not_name_the_customer(omctl, tmp_path):
@@ -250,12 +252,11 @@ def test_a_bundle_about_a_customer_does_not_name_the_customer(omctl, tmp_path):
     assert "ext:customer:1" not in (tmp_path / "bundle").read_text()
 
 
-def test_a_search_on_sqlite_does_not_hold_the_write_lock(migrated_sqlite_url, state):
-    environment = {"OM_DATABASE_URL": migrated_sqlite_url, "OM_STATE_DIRECTORY": str(state)}
+def test_a_search_on_sqlite_does_not_hold_the_write_lock(find, migrated_sqlite_url):
     writer = make_engine(migrated_sqlite_url)
     with writer.begin():
         begun = time.monotonic()
-        CliRunner().invoke(command, ["m"], env=environment)
+        find("m", url=migrated_sqlite_url)
         assert time.monotonic() - begun < 5.0
     writer.dispose()
 
@@ -267,11 +268,9 @@ def test_a_customers_conversations_are_found_by_their_bodies(stand, omctl):
     assert [event["conversation_id"] for event in omctl("--customer", "ext:customer:1")] == ["c-1"]
 
 
-def test_an_unknown_id_is_not_found_and_the_hints_say_where_it_may_be(migrated_url, omctl, state):
+def test_an_unknown_id_is_not_found_and_the_hints_name_where_it_may_be(find, migrated_url, omctl):
     assert omctl("nothing", status=1) == []
-    environment = {"OM_DATABASE_URL": migrated_url, "OM_STATE_DIRECTORY": str(state)}
-    result = CliRunner().invoke(command, ["nothing"], env=environment)
-    assert "another edge host's journal" in result.stderr
+    assert "another edge host's journal" in find("nothing", url=migrated_url).stderr
 
 
 def test_every_query_uses_an_index(engine, intake):
@@ -281,22 +280,17 @@ def test_every_query_uses_an_index(engine, intake):
         intake(deliver(said("a", conversation=f"c-{number}")))
     statements = []
 
+    def record(_connection, _cursor, statement, parameters, _context, _many):
+        statements.append((statement, parameters))
+
     def explain(connection):
         connection.execute(text("SET LOCAL enable_seqscan = off"))
-        from sqlalchemy import event as events  # noqa: PLC0415
-
-        def record(_connection, _cursor, statement, parameters, _context, _many):
-            statements.append((statement, parameters))
-
-        events.listen(engine, "before_cursor_execute", record)
-        timeline_search.find_timelines(connection, hashlib.sha256(b"x").hexdigest())
-        timeline_search.find_timelines(connection, "c-1")
-        events.remove(engine, "before_cursor_execute", record)
-        plans = []
-        for statement, parameters in statements:
-            rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
-            plans.append("\n".join(row[0] for row in rows))
-        return plans
+        sqlalchemy_event.listen(engine, "before_cursor_execute", record)
+        for name in (hashlib.sha256(b"x").hexdigest(), "c-1"):
+            timeline_search.find_timelines(connection, name)
+        sqlalchemy_event.remove(engine, "before_cursor_execute", record)
+        found = [connection.exec_driver_sql(f"EXPLAIN {sql}", values).all() for sql, values in statements]
+        return ["\n".join(row[0] for row in rows) for rows in found]
 
     plans = transact(engine, explain)
     assert len(plans) > 10

@@ -1,17 +1,13 @@
 """What tests of comparing share: a clock that they move, and reconcilers that go by it."""
 
 import pytest
+from flask import request
 
 from tests.fakes.clock import MovedClock
 from tests.integration.workers.conftest import CLIENT_SECRET, REQUESTS_PER_MINUTE
 from tests.integration.workers.reconcile.comparing import HOUR_US, run
-from workers.genesys import GenesysSettings
-from workers.reconcile import (
-    EventsExchange,
-    Reconciler,
-    ReconcileSettings,
-    open_platform_history,
-)
+from workers.genesys import GenesysSettings, client
+from workers.reconcile import EventsExchange, Reconciler, ReconcileSettings, open_platform_history
 
 
 @pytest.fixture
@@ -20,14 +16,7 @@ def clock():
 
 
 @pytest.fixture
-def make_reconciler(  # noqa: PLR0917  # fixtures
-    platform_url,
-    engine,
-    migrated_url,
-    vhost,
-    channel,
-    clock,
-):
+def make_reconciler(platform_url, engine, migrated_url, vhost, channel, clock):  # noqa: PLR0917  # fixtures
     """Make one process's reconciler."""
 
     def make(holder="one", amqp_url=vhost.amqp_url):
@@ -48,3 +37,17 @@ def started(make_reconciler, clock):
     run(reconciler)
     clock.ahead_us = 0
     return reconciler
+
+
+@pytest.fixture
+def fail(organisation, monkeypatch):
+    """Have every request fail whose path contains one of these names; waiting takes no time."""
+
+    def fail(faults):
+        def next_fault(_method):
+            return next((fault for name, fault in faults.items() if name in request.path), None)
+
+        monkeypatch.setattr(organisation, "next_fault", next_fault)
+
+    monkeypatch.setattr(client, "RETRY_SECONDS", 0.0)
+    return fail

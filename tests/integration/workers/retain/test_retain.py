@@ -4,11 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event
 
 from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
-from tests.integration.workers.events import deliver, said
 from tests.integration.workers.retain.retaining import SOURCES, clock_of, run
 from tests.rows import make_row
 from workers.db.models import (
@@ -38,21 +37,26 @@ def keep(engine, *ages_in_days):
         connection.execute(event_payloads.insert(), rows)
 
 
-def test_only_older_rows_are_deleted(engine, migrated_url, query):
-    keep(engine, 90, 31, 29, 0)
+@pytest.mark.parametrize(
+    ("ages", "expired"),
+    [
+        ([90, 31, 29, 0], 2),
+        *[([*[40] * old, 1, 1], old) for old in (BATCH_ROWS - 1, BATCH_ROWS, 2 * BATCH_ROWS + 1)],
+        # Rows out of order do not end a run early.
+        ([40, 1, 40, 1, *[40] * BATCH_ROWS], BATCH_ROWS + 2),
+    ],
+)
+def test_only_older_rows_are_deleted_and_none_by_a_dry_run(  # fixtures and cases
+    engine, migrated_url, query, ages, expired
+):
+    keep(engine, *ages)
 
-    assert run(migrated_url)["event_payloads"] == 2
-
-    assert query("SELECT event_id FROM event_payloads ORDER BY event_id") == [(3,), (4,)]
+    assert run(migrated_url, "--dry-run")["event_payloads"] == expired
+    assert query("SELECT count(*) FROM event_payloads") == [(len(ages),)]
+    assert run(migrated_url)["event_payloads"] == expired
+    kept = [number for number, age in enumerate(ages, start=1) if age < 30]
+    assert query("SELECT event_id FROM event_payloads ORDER BY event_id") == [(number,) for number in kept]
     assert set(run(migrated_url).values()) == {0}
-
-
-def test_a_dry_run_counts_and_deletes_nothing(engine, migrated_url, query):
-    keep(engine, 90, 31, 29)
-
-    assert run(migrated_url, "--dry-run")["event_payloads"] == 2
-
-    assert query("SELECT count(*) FROM event_payloads") == [(3,)]
 
 
 def test_bodies_have_their_days_and_events_theirs(engine, migrated_url):
@@ -65,39 +69,6 @@ def test_bodies_have_their_days_and_events_theirs(engine, migrated_url):
         for table in (expiring.table for expiring in (*BODY_TABLES, *EVENT_TABLES))
     }
     assert run(migrated_url, days="1")["event_payloads"] == 3
-
-
-@pytest.mark.parametrize("old", [BATCH_ROWS - 1, BATCH_ROWS, 2 * BATCH_ROWS + 1])
-def test_more_than_a_batch_goes_batch_by_batch(engine, migrated_url, query, old):
-    keep(engine, *[40] * old, 1, 1)
-
-    assert run(migrated_url)["event_payloads"] == old
-
-    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
-
-
-def test_rows_out_of_order_do_not_end_a_run_early(engine, migrated_url, query):
-    keep(engine, 40, 1, 40, 1, *[40] * BATCH_ROWS)
-
-    assert run(migrated_url)["event_payloads"] == BATCH_ROWS + 2
-
-
-def test_the_bodies_of_conflicts_expire_from_the_last_time_they_came(engine, intake, migrated_url, query):
-    def identified(words):
-        body = said(words)
-        body["message"]["id"] = "m-1"
-        return deliver(body)
-
-    intake(identified("Hello"), identified("old"), identified("young"))
-    [first, _] = sorted(query("SELECT body_sha256 FROM duplicate_events"))
-    with engine.begin() as connection:
-        statement = duplicate_events.update().where(duplicate_events.c.body_sha256 == bytes(first[0]))
-        moment = text("'2024-01-01 00:00:00.000000'")
-        connection.execute(statement.values(last_seen_at=moment))
-
-    assert run(migrated_url)["duplicate_events"] == 1
-
-    assert query("SELECT count(*) FROM duplicate_events") == [(1,)]
 
 
 def test_conflicts_that_came_again_do_not_keep_those_behind_them(engine, migrated_url, query):
@@ -117,16 +88,22 @@ def test_conflicts_that_came_again_do_not_keep_those_behind_them(engine, migrate
     assert query("SELECT count(*), max(event_id) FROM duplicate_events") == [(len(young), len(young) - 1)]
 
 
-def test_discarded_dead_letters_expire_from_the_day_they_were_discarded(engine, migrated_url, query):
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [(discarded_dead_letters, "discarded_at"), (unstored_events, "day"), (edge_statistics, "began_at")],
+)
+def test_other_rows_expire_by_a_time_of_their_own(engine, migrated_url, query, table, column):
     with engine.begin() as connection:
         for days in (40, 1):
-            at = moment_of(clock_of(days).now_us())
-            row = {"message_id": f"m-{days}", "intervention_id": "i", "discarded_at": at, "body": b"body"}
-            connection.execute(discarded_dead_letters.insert().values(row))
+            values = {column: moment_of(clock_of(days).now_us())}
+            if table is discarded_dead_letters:
+                values["message_id"] = f"m-{days}"
+            connection.execute(table.insert(), make_row(table, **values))
 
-    assert run(migrated_url)["discarded_dead_letters"] == 1
+    assert run(migrated_url)[table.name] == 1
 
-    assert query("SELECT message_id FROM discarded_dead_letters") == [("m-1",)]
+    assert run(migrated_url)[table.name] == 0
+    assert query(f"SELECT count(*) FROM {table.name}") == [(1,)]  # noqa: S608  # names of ours
 
 
 def test_the_role_is_a_worker_of_its_own(engine, migrated_url, query):
@@ -187,20 +164,6 @@ def test_a_comparison_under_way_stays(engine, migrated_url, query):
     reconciled(engine, 1, "person", started_by="operator@host")
 
     assert run(migrated_url)["reconciliations"] == 0
-
-
-def test_old_counts_are_deleted(engine, migrated_url, query):
-    with engine.begin() as connection:
-        for days in (60, 1):
-            at = moment_of(clock_of(days).now_us())
-            connection.execute(unstored_events.insert(), make_row(unstored_events, day=at))
-            connection.execute(edge_statistics.insert(), make_row(edge_statistics, began_at=at))
-
-    gone = run(migrated_url)
-
-    assert (gone["unstored_events"], gone["edge_statistics"]) == (1, 1)
-    assert query("SELECT count(*) FROM edge_statistics") == [(1,)]
-    assert query("SELECT count(*) FROM unstored_events") == [(1,)]
 
 
 def test_a_run_that_is_cut_off_has_come_as_far_in_each_table(engine, query):

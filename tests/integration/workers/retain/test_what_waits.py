@@ -39,14 +39,6 @@ def test_a_given_up_event_keeps_its_body_until_its_dead_letter_is_published(
     assert [gone[table] for table in TOLD_TABLES] == [1, 1, 2, 1]
 
 
-def test_an_event_that_is_not_settled_keeps_its_body(process, migrated_url):
-    process(40, *some_of_each("c-1"), settles=False)
-
-    assert run(migrated_url, days="1")["event_payloads"] == 0
-    process(35)
-    assert run(migrated_url, days="1")["event_payloads"] == 2
-
-
 def test_bodies_that_stay_do_not_end_a_run_early(engine, process, tell, finish, query):
     tell("crm")
     process(40, *[deliver(said("a", conversation=f"held-{number}")) for number in range(5)])
