@@ -3,6 +3,7 @@
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,19 +28,21 @@ Counts: TypeAlias = "Mapping[str, Mapping[str, int]]"
 
 def record_edge_answers(settings: ObserveSettings) -> None:
     """Record on a thread of its own from now on; nothing if the edge listens at a socket file."""
-    if settings.is_edge_reachable:
+
+    def read_metrics() -> str:
+        answer = read_edge(settings.edge, "/metrics")
+        answer.raise_for_status()
+        return answer.text
+
+    # On the probe's thread: a database that does not answer holds up no start.
+    @cache
+    def make_recorder() -> EdgeAnswersRecorder:
         # The session of the page and the scrapes is read-only.
         engine = make_engine(settings.database_url)
-        recorder = EdgeAnswersRecorder(
-            engine, DatabaseClock(engine), socket.gethostname(), lambda: _read_metrics(settings.edge)
-        )
-        Probe("edge_answers", recorder.record, every_seconds=RECORD_SECONDS)
+        return EdgeAnswersRecorder(engine, DatabaseClock(engine), socket.gethostname(), read_metrics)
 
-
-def _read_metrics(bind: str) -> str:
-    answer = read_edge(bind, "/metrics")
-    answer.raise_for_status()
-    return answer.text
+    if settings.is_edge_reachable:
+        Probe("edge_answers", lambda: make_recorder().record(), every_seconds=RECORD_SECONDS)
 
 
 class EdgeAnswersRecorder:

@@ -101,17 +101,12 @@ def test_a_background_caller_waits_for_its_turn_and_never_through_a_pause(engine
     assert 55 < told.value.delay <= 60
 
 
-def test_a_host_whose_clock_was_an_hour_ahead_stops_no_caller(engine, clock, urgent):
+def test_a_host_whose_clock_was_an_hour_ahead_stops_no_caller_and_no_pause(engine, clock, urgent):
     ahead = Time()
     ahead.us = clock.us + HOUR_US
     RequestBudget(engine, "client", LIMIT, ahead).take()
     urgent.take()
     assert takes(urgent)
-
-
-def test_a_pause_after_such_an_accident_holds(engine, clock, urgent):
-    ahead = Time()
-    ahead.us = clock.us + HOUR_US
     RequestBudget(engine, "client", LIMIT, ahead).take()
     urgent.pause(30)
     assert not takes(urgent)

@@ -116,11 +116,11 @@ def test_the_addresses_of_a_host_share_the_deadline(session, monkeypatch):
         found = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{number}", port)) for number in range(1, 9)
         ]
-        monkeypatch.setattr(
-            socket,
-            "getaddrinfo",
-            lambda host, *_, **__: found if host == "many" else [found[int(host[-1]) - 1]],
-        )
+
+        def look_up(host, *_, **__):
+            return found if host == "many" else [found[int(host[-1]) - 1]]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
         started = time.monotonic()
         with pytest.raises(requests.ConnectTimeout):
             session.get(f"http://many:{port}/", timeout=SECONDS)
@@ -129,19 +129,13 @@ def test_the_addresses_of_a_host_share_the_deadline(session, monkeypatch):
 
 def test_a_host_is_reached_by_its_second_address(session, monkeypatch):
     with server(answers(b"hello")) as port:
-        lookup = socket.getaddrinfo
-        monkeypatch.setattr(
-            socket,
-            "getaddrinfo",
-            lambda host, *args, **options: (
-                [
-                    *lookup("127.0.0.2", *args, **options),
-                    *lookup(LOOPBACK, *args, **options),
-                ]
-                if host == "two"
-                else lookup(host, *args, **options)
-            ),
-        )
+        original = socket.getaddrinfo
+
+        def look_up(host, *args, **options):
+            hosts = ("127.0.0.2", LOOPBACK) if host == "two" else (host,)
+            return [address for name in hosts for address in original(name, *args, **options)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
         assert session.get(f"http://two:{port}/", timeout=SECONDS).text == "hello"
 
 

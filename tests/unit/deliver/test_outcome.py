@@ -110,42 +110,29 @@ def some(count):
     return [f"c-{number}" for number in range(count)]
 
 
-def test_one_conversations_failures_do_not_stop_the_others():
+ALMOST_DOWN, DOWN = (AWAY, *some(DOWN_CONVERSATIONS - 1)), (AWAY, *some(DOWN_CONVERSATIONS))
+LATER = 1000.0
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_down", "slots"),
+    [
+        pytest.param([(AWAY, *["c-1"] * 100)], False, {(0.0, 3): 5}, id="one conversation's failures"),
+        pytest.param([DOWN], True, {(LATER, 0): 1, (LATER, 1): 0}, id="one that is away is probed"),
+        *[([DOWN, (answer, "c-1")], False, {(LATER, 0): 8}) for answer in (TAKEN, REFUSED, HELD)],
+        pytest.param([ALMOST_DOWN, (TAKEN, "c"), ALMOST_DOWN], False, {(LATER, 0): 8}, id="an answer"),
+        pytest.param([(REFUSED, *some(100))], False, {(0.0, 0): 8}, id="refusals of single events"),
+        pytest.param(
+            [(HttpResult(429, "429", 5.0), "c-1")], False, {(4.9, 0): 0, (5.0, 0): 8}, id="a Retry-After"
+        ),
+    ],
+)
+def test_only_a_destination_that_is_away_is_asked_less(answers, is_down, slots):
     breaker = Breaker()
-    record(breaker, AWAY, *["c-1"] * 100)
-    assert not breaker.is_down
-    assert breaker.free_slots(0.0, 3, 8) == 5
-
-
-@pytest.mark.parametrize("answer", [TAKEN, REFUSED, HELD])
-def test_a_destination_that_is_away_is_probed_until_it_answers(answer):
-    breaker = Breaker()
-    record(breaker, AWAY, *some(DOWN_CONVERSATIONS))
-    assert breaker.is_down
-    assert [breaker.free_slots(1000.0, in_flight, 8) for in_flight in (0, 1)] == [1, 0]
-    record(breaker, answer, "c-1")
-    assert not breaker.is_down
-    assert breaker.free_slots(1000.0, 0, 8) == 8
-
-
-def test_an_answer_between_failures_keeps_it_up():
-    breaker = Breaker()
-    record(breaker, AWAY, *some(DOWN_CONVERSATIONS - 1))
-    record(breaker, TAKEN, "c")
-    record(breaker, AWAY, *some(DOWN_CONVERSATIONS - 1))
-    assert not breaker.is_down
-
-
-def test_a_retry_after_holds_all_events():
-    breaker = Breaker()
-    record(breaker, HttpResult(429, "429", 5.0), "c-1", now=10.0)
-    assert [breaker.free_slots(now, 0, 8) for now in (14.9, 15.0)] == [0, 8]
-
-
-def test_refusals_of_single_events_do_not_stop_the_others():
-    breaker = Breaker()
-    record(breaker, REFUSED, *some(100))
-    assert breaker.free_slots(0.0, 0, 8) == 8
+    for answer in answers:
+        record(breaker, *answer)
+    assert breaker.is_down is is_down
+    assert {look: breaker.free_slots(*look, 8) for look in slots} == slots
 
 
 def test_a_destination_that_refuses_everything_is_probed_until_it_takes_one():

@@ -1,144 +1,232 @@
-"""The status page names each part that stops, freezes or disappears, with real servers."""
+"""Each part that stops or freezes is named by page, metrics and canary, with real servers and processes."""
 
+import re
 import signal
-import sys
 import time
+from contextlib import nullcontext
 
 import pytest
 import requests
+import sqlalchemy as sa
 
-from tests.servers import LOOPBACK, ServerProcess, free_port
+from messaging.management import QueueDepths
+from tests.gateway import Gateway
+from tests.servers import LOOPBACK, ensure_nginx
 from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.rabbitmq import PrivateRabbitMQ
-from tests.services import Edge, Service, declare_topology, post, running, signature
+from tests.services import SECRET, WEBHOOK_PATH, Edge, IntakeWorker, Service, declare_topology, post, running
+from workers.db.canary import Canary
+from workers.db.engine import make_engine
 from workers.db.migrations import schema
+from workers.observe import OBSERVER_SESSION, CanarySettings, ObserveSettings, make_app, open_probes
+from workers.observe.canary import CanaryStoppedError
+from workers.observe.canary import post as post_canary
+from workers.observe.status import overview
 
 pytestmark = pytest.mark.timeout(300)
 
-PATIENCE = 60.0
+NAMED_SECONDS = 30.0
+"""With one second instead of a minute between two canaries: well below 90 s with the minute."""
+
+UP = dict.fromkeys(("broker", "database", "edge", "journal", "canary"), "up")
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory):
+def parts(tmp_path_factory):
+    """Run the whole service behind its gateway; return its parts by name."""
+    ensure_nginx()
+    directory = tmp_path_factory.mktemp("service")
     broker = PrivateRabbitMQ(tmp_path_factory.mktemp("broker"))
     broker.start()
-    declare_topology(broker.amqp_url)
-    yield broker
-    broker.stop()
+    try:
+        declare_topology(broker.amqp_url)
+        with PrivatePostgreSQL(tmp_path_factory.mktemp("database"), durable=False) as database:
+            database.address = database.create_database("events")
+            schema.upgrade(database.address)
+            service = Service(directory, broker.amqp_url)
+            edge = Edge(service)
+            gateway = Gateway(tmp_path_factory.mktemp("gateway"), f"{LOOPBACK}:{edge.port}")
+            worker = IntakeWorker(service, database.address)
+            found = {"broker": broker, "database": database, "edge": edge, "gateway": gateway}
+            with running(edge), running(gateway), running(worker):
+                for process in (edge, gateway, worker):
+                    process.start()
+                yield found | {"intake": worker}
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(autouse=True)
+def trust(parts, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(parts["gateway"].certificate))
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    with PrivatePostgreSQL(tmp_path_factory.mktemp("database"), durable=False) as server:
-        server.address = server.create_database("events")
-        schema.upgrade(server.address)
-        yield server
+def page(parts):
+    """The page of an om-observe that sends a canary each second, and asks a part once a second."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("REQUESTS_CA_BUNDLE", str(parts["gateway"].certificate))
+    patch.setattr(overview, "CANARY_SECONDS", 1.0)
+    broker = parts["broker"]
+    settings = ObserveSettings(
+        database_url=parts["database"].address,
+        amqp_urls=(broker.amqp_url,),
+        management_urls=(broker.management_url,),
+        edge=f"{LOOPBACK}:{parts['edge'].port}",
+        canary=to(parts["gateway"].url + WEBHOOK_PATH),
+    )
+    depths = QueueDepths(settings.management_urls, settings.amqp_urls)
+    probes = open_probes(settings, make_engine(settings.database_url, OBSERVER_SESSION), depths)
+    yield make_app(probes).test_client()
+    patch.undo()
 
 
-@pytest.fixture(scope="module")
-def service(broker, database, tmp_path_factory):
-    settings = {"OM_DATABASE_URL": database.address}
-    return Service(tmp_path_factory.mktemp("service"), broker.amqp_url, broker.management_url, settings)
+def to(url, secret=SECRET):
+    return CanarySettings(url, secret.encode(), {})
 
 
-@pytest.fixture(scope="module")
-def edge(service):
-    edge = Edge(service)
-    with running(edge):
-        edge.start()
-        yield edge
-
-
-@pytest.fixture(scope="module")
-def read_state(service, edge):
-    """Run om-observe, and return a function that reads the page's data."""
-    bind = f"{LOOPBACK}:{free_port()}"
-    service.settings |= {"OM_METRICS_BIND": bind, "OM_BIND": f"{LOOPBACK}:{edge.port}"}
-    log = service.directory / "observe.log"
-    process = ServerProcess("observe", log)
-    with running(process):
-        command = [sys.executable, "-m", "workers", "observe"]
-        process.launch(command, environment=service.environment(), directory=service.directory)
-        process.wait_until(lambda: "metrics_served" in log.read_text(), timeout=30.0)
-
-        def read(path="/ops/state"):
-            began = time.monotonic()
-            answer = requests.get(f"http://{bind}{path}", timeout=30)
-            assert time.monotonic() - began < 15.0
-            return answer.json() if path == "/ops/state" else answer
-
-        yield read
-
-
-def wait_for(read_state, **lights):
-    """Read until the lights are as expected; return that state."""
-    deadline = time.monotonic() + PATIENCE
+def wait_for(page, **lights):
+    """Read until the lights are as expected, and say of the canary where it was stopped; return the state."""
+    deadline = time.monotonic() + NAMED_SECONDS
     while True:
-        state = read_state()
+        began = time.monotonic()
+        state = page.get("/ops/state").get_json()
+        assert time.monotonic() - began < 15.0
         found = {light["name"]: light["state"] for light in state["lights"]}
-        if found == {"broker": "up", "database": "up", "edge": "up", "journal": "up"} | lights:
+        [canary] = [light for light in state["lights"] if light["name"] == "canary"]
+        if canary["problem"]:
+            found["canary"] = canary["problem"].partition(":")[0]
+        if found == UP | lights:
             return state
         assert time.monotonic() < deadline, state["lights"]
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
-def texts(state):
-    return " ".join(alert["text"] for alert in state["alerts"])
+def end(process):
+    process.end(signal.SIGTERM, timeout=30.0)
 
 
-def test_a_database_that_freezes_is_named_and_its_last_values_keep_their_age(read_state, database, edge):
-    assert post(edge.url, b"{}", X_Hub_Signature_256=signature(b"{}")).status_code == 200
-    before = wait_for(read_state)
-    assert "No intake worker reports." in texts(before)
-    database.freeze()
+EDGE_DOWN = {"edge": "down", "journal": "down"}
+FAULTS = {
+    "a stopped gateway": ("gateway", end, Gateway.start, {}, ""),
+    "a stopped edge": ("edge", end, Edge.start, EDGE_DOWN, "The edge does not answer"),
+    "a stopped broker": (
+        "broker",
+        PrivateRabbitMQ.stop,
+        PrivateRabbitMQ.start,
+        {"broker": "down"},
+        "The broker does not answer: no broker of OM_AMQP_URL answers",
+    ),
+    "a frozen broker": (
+        "broker",
+        PrivateRabbitMQ.freeze,
+        PrivateRabbitMQ.resume,
+        {"broker": "down"},
+        "The broker does not answer",
+    ),
+    "a stopped worker": ("intake", end, IntakeWorker.start, {}, ""),
+    "a stopped database": (
+        "database",
+        PrivatePostgreSQL.stop,
+        PrivatePostgreSQL.start,
+        {"database": "down"},
+        "The database does not answer: it accepts no connection",
+    ),
+    "a frozen database": (
+        "database",
+        PrivatePostgreSQL.freeze,
+        PrivatePostgreSQL.resume,
+        {"database": "down"},
+        "The database does not answer: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_part_that_stops_is_named_keeps_its_last_values_and_recovers(parts, page, fault):
+    part, stop, start, lights, text = FAULTS[fault]
+    before = wait_for(page)
+    stop(parts[part])
     try:
-        state = wait_for(read_state, database="down")
-        assert "The database does not answer: " in texts(state)
-        # Samples that no longer hold raise no alert.
-        assert "No intake worker reports." not in texts(state)
-        assert (
-            state["activity"]["minutes"] == before["activity"]["minutes"] or state["activity"]["age_s"] > 15
-        )
-        assert state["metrics"]["age_s"] > 0
-        deadline = time.monotonic() + PATIENCE
-        while "om_database_up 0.0" not in read_state("/metrics").text:
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
+        state = wait_for(page, canary=part, **lights)
+        assert text in " ".join(alert["text"] for alert in state["alerts"])
+        assert state["queues"]["rows"]
+        assert fault != "a frozen broker" or state["queues"]["problem"]
+        minutes = (state["activity"]["minutes"], before["activity"]["minutes"])
+        assert part != "database" or minutes[0] == minutes[1] or state["activity"]["age_s"] > 15
+        assert f'om_canary_stopped{{stage="{part}"}} 1.0' in metrics(page)
+        assert ("om_database_up 0.0" in metrics(page)) is (part == "database")
+        journal = next(light for light in state["lights"] if light["name"] == "journal")
+        assert part != "edge" or journal["problem"] == "unknown: the edge does not answer"
     finally:
-        database.resume()
-    wait_for(read_state)
+        start(parts[part])
+    wait_for(page)
+
+
+def metrics(page):
+    return page.get("/metrics").get_data(as_text=True)
 
 
 @pytest.mark.parametrize(
-    ("part", "fault", "repair", "text"),
+    ("change", "stage"),
     [
-        ("database", "stop", "start", "The database does not answer: it accepts no connection"),
-        ("broker", "stop", "start", "The broker does not answer: no broker of OM_AMQP_URL answers"),
-        ("broker", "freeze", "resume", "The broker does not answer"),
+        (lambda url: to(url.replace(LOOPBACK, "nowhere.invalid")), "dns"),
+        (lambda url: to(url.replace(LOOPBACK, "localhost")), "certificate"),
+        (lambda url: to(url.replace(WEBHOOK_PATH, "/elsewhere")), "gateway"),
+        (lambda url: to(url, "another-secret-0123456789"), "edge"),
+        (to, None),
     ],
 )
-def test_a_part_that_does_not_answer_is_named_and_the_depths_stay(  # noqa: PLR0917  # fixtures and cases
-    read_state, broker, database, part, fault, repair, text
-):
-    server = {"broker": broker, "database": database}[part]
-    assert wait_for(read_state)["queues"]["rows"]
-    getattr(server, fault)()
+def test_what_the_canary_s_request_meets_is_named(parts, change, stage):
+    settings = change(parts["gateway"].url + WEBHOOK_PATH)
+    with pytest.raises(CanaryStoppedError, match=rf"^{stage}: ") if stage else nullcontext():
+        post_canary(settings, Canary("vm", time.time_ns() // 1000))
+
+
+def test_an_authority_that_is_not_trusted_is_named(parts, monkeypatch):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+
+    with pytest.raises(CanaryStoppedError, match=r"^certificate: "):
+        post_canary(to(parts["gateway"].url + WEBHOOK_PATH), Canary("vm", 1))
+
+
+OTHER_TABLES = ("processed_events", "event_payloads", "dead_letters", "outbox", "drift")
+
+
+def test_canaries_are_counted_in_their_own_row_alone(parts, page):
+    wait_for(page)
+    engine = make_engine(parts["database"].address)
+    with engine.connect() as connection:
+        counts = {
+            table: connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar()  # noqa: S608  names of ours
+            for table in (*OTHER_TABLES, "canaries")
+        }
+        assert connection.execute(sa.text("SELECT min(arrivals) FROM canaries")).scalar() >= 1
+    engine.dispose()
+    # This host's, and perhaps that of the test of requests.
+    assert counts.pop("canaries") in {1, 2}
+    assert counts == dict.fromkeys(OTHER_TABLES, 0)
+    text = requests.get(f"http://{LOOPBACK}:{parts['edge'].port}/metrics", timeout=10).text
+    assert re.findall(r"om_edge_(?:accepted_total|answer\w+_count)\{.*\} (.*)", text) == ["0.0", "0.0"]
+
+
+def test_an_event_with_a_canary_s_header_is_an_event_like_any_other(parts, page):
+    """Its dead letter is an alert, but not once the database answers no more."""
+    wait_for(page)
+    body = b'{"eventType": "openmessaging:conversation:new"}'
+    url = parts["gateway"].url + WEBHOOK_PATH
+    assert post(url, body, **{"X-Open-Messaging-Canary": "1"}).status_code == 200
+
+    def has_alert(state):
+        return any("dead letters wait" in alert["text"] for alert in state["alerts"])
+
+    deadline = time.monotonic() + NAMED_SECONDS
+    while not has_alert(wait_for(page)):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    parts["database"].freeze()
     try:
-        state = wait_for(read_state, **{part: "down"})
-        assert text in texts(state)
-        assert state["queues"]["rows"]
-        assert fault != "freeze" or state["queues"]["problem"]
+        assert not has_alert(wait_for(page, database="down", canary="database"))
     finally:
-        getattr(server, repair)()
-    wait_for(read_state)
-
-
-def test_an_edge_that_is_away_is_named_and_its_journal_unknown(read_state, edge):
-    wait_for(read_state)
-    edge.end(signal.SIGTERM, timeout=30.0)
-
-    state = wait_for(read_state, edge="down", journal="down")
-
-    assert "The edge does not answer" in texts(state)
-    [journal] = [light for light in state["lights"] if light["name"] == "journal"]
-    assert journal["problem"] == "unknown: the edge does not answer"
+        parts["database"].resume()
+    wait_for(page)

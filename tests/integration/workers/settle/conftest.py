@@ -30,8 +30,15 @@ def make_settler(engine, clock):
     def make(states=None, **ending):
         settler = Settler(engine, clock, window=WINDOW, verifies=states is not None)
         verifier = Verifier(engine, clock, states=states, **{"end_seconds": 600.0, **ending})
+
+        def settle_closed():
+            """Settle once every window has closed."""
+            clock.seconds += 2.1
+            return settler.settle_windows()
+
         return SimpleNamespace(
             settle_windows=settler.settle_windows,
+            settle_closed=settle_closed,
             settle_updates=verifier.settle_updates,
             end_updates=verifier.end_updates,
             figures=verifier.figures,

@@ -42,8 +42,7 @@ def test_an_update_is_applied_where_the_platform_agrees_and_the_row_says_so(
     assert settler.settle_updates() == 1
     assert settler.settle_updates() == 0
     assert types(query) == []
-    clock.seconds += 2.1
-    settler.settle_windows()
+    settler.settle_closed()
     assert types(query) == ["new", "updated"]
     assert [bool(each) for (each,) in query("SELECT verified FROM outbox WHERE event_id IS NOT NULL")] == [
         True
@@ -56,8 +55,7 @@ def test_an_update_goes_out_in_its_place_among_its_neighbours(intake, make_settl
     intake(deliver(said("b", after_ms=3)), deliver(routed("QUEUED", after_ms=2)))
     settler.settle_updates()
     intake(deliver(said("a", after_ms=1)))
-    clock.seconds += 2.1
-    settler.settle_windows()
+    settler.settle_closed()
     assert types(query) == ["new", "message", "updated", "message"]
     assert [bool(late) for _, _, late in query(OUTBOX)] == [False] * 4
 
@@ -65,8 +63,7 @@ def test_an_update_goes_out_in_its_place_among_its_neighbours(intake, make_settl
 def test_an_answer_that_comes_after_its_window_settles_the_update_alone(intake, make_settler, clock, query):
     settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
     intake(deliver(routed("QUEUED", after_ms=2)), deliver(said("b", after_ms=3)))
-    clock.seconds += 2.1
-    settler.settle_windows()
+    settler.settle_closed()
     assert types(query) == ["new", "message"]
     settler.settle_updates()
     assert [(kind.rpartition(":")[2], bool(late)) for kind, _, late in query(OUTBOX)][2:] == [
@@ -136,8 +133,7 @@ def test_an_answer_from_before_an_update_does_not_supersede_it(  # noqa: PLR0917
         organisation.put(contact(other))
         intake(deliver(routed(status, after_ms=at)))
         settler.settle_updates()
-    clock.seconds += 2.1
-    settler.settle_windows()
+    settler.settle_closed()
     assert query(DECISIONS) == [("applied",)] * 3
     assert query("SELECT routing_status FROM conversations") == [(QUEUED,)]
     assert len(organisation.requests) == 3
@@ -188,8 +184,7 @@ def test_a_remembered_answer_contradicts_nothing(  # noqa: PLR0917  # fixtures
     intake(deliver(routed("QUEUED", after_ms=2)))
     settler.settle_updates()
     assert len(organisation.requests) == 2
-    clock.seconds += 2.1
-    settler.settle_windows()
+    settler.settle_closed()
     assert query(DECISIONS) == [("applied",), (None,)]
 
 
@@ -210,8 +205,7 @@ def test_while_the_platform_is_away_an_update_waits_and_content_goes_on(intake, 
     intake(deliver(routed("QUEUED")), deliver(said("hello", after_ms=1)))
     intake(deliver(routed("QUEUED", conversation="c-2", after_ms=2)))
     assert [settler.settle_updates(), settler.settle_updates()] == [1, 0]
-    clock.seconds += 2.1
-    settler.settle_windows()
+    settler.settle_closed()
     assert query("SELECT decision FROM routing_updates ORDER BY event_id") == [(None,), ("applied",)]
     assert "message" in types(query)
     assert settler.settle_updates() == 0
@@ -226,8 +220,7 @@ def test_a_platform_that_refuses_us_ends_no_settling(intake, make_settler, clock
     settler = make_settler(platform)
     intake(deliver(routed("QUEUED")), deliver(said("hello", after_ms=1)))
     assert settler.settle_updates() == 0
-    clock.seconds += 2.1
-    assert settler.settle_windows() == 1
+    assert settler.settle_closed() == 1
     assert "message" in types(query)
     for _ in range(50):
         assert settler.settle_updates() == 0
@@ -318,12 +311,10 @@ def test_updates_are_applied_as_notified_once_no_platform_is_configured_any_more
     )
     intake(deliver(routed("QUEUED", after_ms=1)), deliver(said("hello", after_ms=2)))
     asking.settle_updates()
-    clock.seconds += 2.1
-    asking.settle_windows()
+    asking.settle_closed()
     settler = make_settler(end_seconds=10.0)
     intake(deliver(routed("QUEUED", conversation="c-2")))
-    clock.seconds += 2.1
-    assert settler.settle_windows() == 1
+    assert settler.settle_closed() == 1
     clock.seconds += 10.0
     settler.end_updates()
     decisions = "SELECT decision, verified, next_attempt_at FROM routing_updates ORDER BY event_id"

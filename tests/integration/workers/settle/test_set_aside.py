@@ -79,8 +79,7 @@ def test_an_update_that_cannot_be_verified_is_set_aside_and_tried_again(  # noqa
     for number in range(10):
         intake(deliver(routed("QUEUED", conversation=f"c-{number}")))
     settler = make_settler(QueuedAtThePlatform())
-    clock.seconds += 2.1
-    settler.settle_windows()
+    settler.settle_closed()
     spoil("routing_updates")
     for _ in range(20):
         settler.settle_updates()

@@ -34,15 +34,13 @@ def test_a_conversation_that_never_pauses_is_settled_at_the_limit(intake, make_s
 def test_a_session_goes_out_at_once_and_its_content_after_it(intake, make_settler, clock, query):
     intake(deliver(said("early", after_ms=5)), deliver(event("new")))
     assert types(query) == ["new"]
-    clock.seconds += 2.1
-    make_settler().settle_windows()
+    make_settler().settle_closed()
     assert types(query) == ["new", "message"]
 
 
 def test_a_session_notified_after_its_content_is_late_and_not_repeated(intake, make_settler, clock, query):
     intake(deliver(said("a", after_ms=5)))
-    clock.seconds += 2.1
-    make_settler().settle_windows()
+    make_settler().settle_closed()
     intake(deliver(event("new")))
     assert [
         (kind.rpartition(":")[2], event_id is None, bool(late)) for kind, event_id, late in query(OUTBOX)
@@ -57,14 +55,12 @@ def test_an_event_without_a_window_counts_as_settled_at_once(intake, make_settle
     counts = "SELECT event_count, settled_count FROM conversations ORDER BY conversation_id"
     intake(deliver(event("new")), deliver(said("a", conversation="c-2")))
     assert query(counts) == [(1, 1), (1, 0)]
-    clock.seconds += 2.1
-    make_settler().settle_windows()
+    make_settler().settle_closed()
     intake(deliver(event("new", conversation="c-2")), deliver(said("b", after_ms=1)))
     assert query(counts) == [(2, 1), (2, 2)]
     intake(deliver(event("new", after_ms=2)))
     assert query(counts) == [(3, 1), (2, 2)]
-    clock.seconds += 2.1
-    make_settler().settle_windows()
+    make_settler().settle_closed()
     assert query(counts) == [(3, 3), (2, 2)]
 
 
@@ -86,8 +82,7 @@ def test_an_update_that_is_no_transition_opens_and_prolongs_no_window(intake, ma
 def test_disordered_messages_go_out_in_the_platforms_order(intake, make_settler, clock, query):
     intake(deliver(said("third", after_ms=9)))
     intake(deliver(said("second", after_ms=5, sequence=2)), deliver(said("first", after_ms=5, sequence=1)))
-    clock.seconds += 2.1
-    make_settler().settle_windows()
+    make_settler().settle_closed()
     told = query(
         "SELECT m.text FROM outbox o JOIN conversation_messages m ON m.event_id = o.event_id ORDER BY o.id"
     )
@@ -97,11 +92,9 @@ def test_disordered_messages_go_out_in_the_platforms_order(intake, make_settler,
 def test_a_late_message_is_marked_and_nothing_is_settled_twice(intake, make_settler, clock, query):
     settler = make_settler()
     intake(deliver(said("b", after_ms=50)))
-    clock.seconds += 2.1
-    settler.settle_windows()
+    settler.settle_closed()
     intake(deliver(said("a", after_ms=10)))
-    clock.seconds += 2.1
-    settler.settle_windows()
+    settler.settle_closed()
     assert [bool(late) for _, _, late in query(OUTBOX)] == [False, False, True]
     assert query("SELECT settled_count FROM conversations") == [(2,)]
 
