@@ -7,13 +7,12 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 from flask import Flask
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from messaging.clock import Clock
 from messaging.consuming import Consumer
@@ -182,28 +181,14 @@ def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK
     intake = children if processes else scale.Units("worker")
     scalers = [scale.Scaler("intake", settings.limits, lambda: depths.read().get(EVENTS_QUEUE), intake)]
     if not processes:
-        scalers += _scalers_by_sql(settings)
+        engine = make_engine(settings.database_url, OBSERVER_SESSION)
+        clock = DatabaseClock(engine)
+        roles = ("settle", "deliver") if settings.has_destinations else ("settle",)
+        scalers += [scale.make_scaler(role, settings.limits, engine, clock) for role in roles]
     try:
         run_role("scale", [scaler.scale for scaler in scalers], idle_seconds=seconds)
     finally:
         children.stop_all()
-
-
-def _scalers_by_sql(settings: ScaleSettings) -> list[scale.Scaler]:
-    """Return the scalers of settle and, if there are destinations, of deliver."""
-    engine = make_engine(settings.database_url, OBSERVER_SESSION)
-    clock = DatabaseClock(engine)
-
-    def scaler(role: str, count: Callable[[Connection, int, int], int], per_worker: int) -> scale.Scaler:
-        limits = replace(settings.limits, events_per_worker=per_worker)
-        return scale.Scaler(
-            role, limits, scale.make_backlog_reader(count, engine, clock, limits), scale.Units(role)
-        )
-
-    scalers = [scaler("settle", scale.count_due_conversations, scale.CONVERSATIONS_PER_SETTLER)]
-    if settings.has_destinations:
-        scalers.append(scaler("deliver", scale.count_due_deliveries, scale.DELIVERIES_PER_DELIVERER))
-    return scalers
 
 
 def run_observe(settings: ObserveSettings) -> None:

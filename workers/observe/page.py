@@ -1,17 +1,28 @@
-"""Serve the status page and its data, the documentation, and the metrics."""
+"""Serve the status page and its data, the documentation, and the metrics: gunicorn with some threads."""
 
 import re
+import signal
+import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from wsgiref.types import WSGIApplication
 
 from flask import Flask, Response, jsonify, redirect, request, send_from_directory
+from gunicorn.app.base import BaseApplication
 from markdown_it import MarkdownIt
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from messaging.errors import ConfigurationError
 from messaging.host_header import refuse_foreign_hosts
+from messaging.log import logger
 from workers.observe.collector import ServiceCollector
 from workers.observe.status import Probes, build_state
+
+THREADS: Final = 8
+
+STOP_SECONDS: Final = 5
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
@@ -65,3 +76,44 @@ def render_runbook(markdown: str) -> str:
         '<link rel="icon" href="data:,"><link rel="stylesheet" href="/ops/static/ops.css">'
         f'<main class="text">{html}</main>'
     )
+
+
+def serve(make_app: Callable[[], WSGIApplication], bind: str) -> None:
+    """Answer requests until SIGTERM or SIGINT; *make_app* is called in the process that serves."""
+    try:
+        # gunicorn itself would try for some seconds, and then exit with another status.
+        host, _, port = bind.rpartition(":")
+        socket.create_server((host, int(port))).close()
+    except OSError as error:
+        raise ConfigurationError(f"OM_METRICS_BIND {bind} cannot be listened on: {error}") from error
+    _Server(make_app, bind).run()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotations
+    """gunicorn, configured by us alone; it reports to systemd itself."""
+
+    def __init__(self, make_app: Callable[[], WSGIApplication], bind: str) -> None:
+        self._make_app = make_app
+        self._bind = bind
+        self._on_hangup: Any = signal.getsignal(signal.SIGHUP)
+        self._is_reloaded = False
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = {
+            "bind": self._bind,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "graceful_timeout": STOP_SECONDS,
+            "loglevel": "warning",
+            "when_ready": lambda _: logger().info("metrics_served", bind=self._bind),
+            "on_reload": lambda _: setattr(self, "_is_reloaded", True),
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> WSGIApplication:
+        if self._is_reloaded and callable(self._on_hangup):
+            # gunicorn replaces the process at SIGHUP: its log level is read again here.
+            self._on_hangup(signal.SIGHUP, None)
+        return self._make_app()

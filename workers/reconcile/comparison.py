@@ -150,15 +150,13 @@ class Comparison:
         failed = len(new) - len(published)
         is_compared = result.refused is None and result.failed is None
         result = replace(result, published=published, unreadable=result.unreadable + failed)
+        missing = len(result.missing)
         counts = {
-            "conversations": int(is_compared),
-            "compared": result.compared,
-            "missing": len(result.missing),
+            **{name: getattr(result, name) for name in ("compared", "unreadable", "ours", "unmatched")},
+            "missing": missing,
             "published": len(published),
-            "waiting": len(result.missing) - len(published) - failed,
-            "unreadable": result.unreadable,
-            "ours": result.ours,
-            "unmatched": result.unmatched,
+            "waiting": missing - len(published) - failed,
+            "conversations": int(is_compared),
             "passed_over": int(not is_compared),
         }
         changes: dict[str, Any] = {name: _R[name] + count for name, count in counts.items()}

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -73,8 +72,8 @@ def retain(
         for tables, days in ((BODY_TABLES, payload_days), (EVENT_TABLES, event_days))
         for table in tables
     ]
-    counts = _count(engine, found) if dry_run else _delete(engine, found, batch_rows)
-    for (table, older_than), rows in counts:
+    counts = (((table, end), transact(engine, table.count, end)) for table, end in found)
+    for (table, older_than), rows in counts if dry_run else _delete(engine, found, batch_rows):
         logger().info(
             "rows_would_expire" if dry_run else "rows_expired",
             table=table.table.name,
@@ -82,11 +81,6 @@ def retain(
             older_than=older_than.isoformat(),
         )
         yield Expired(table.table.name, older_than, rows)
-
-
-def _count(engine: Engine, found: Sequence[Expiry]) -> Iterator[tuple[Expiry, int]]:
-    for table, older_than in found:
-        yield (table, older_than), transact(engine, partial(table.count, older_than=older_than))
 
 
 def _delete(engine: Engine, found: Sequence[Expiry], batch_rows: int) -> Iterator[tuple[Expiry, int]]:
@@ -100,8 +94,7 @@ def _delete(engine: Engine, found: Sequence[Expiry], batch_rows: int) -> Iterato
         for number, end in tuple(ends.items()):
             table, older_than = found[number]
             began = time.monotonic()
-            work = partial(table.delete, older_than=older_than, page_rows=batch_rows, after=end)
-            page = transact(engine, work)
+            page = transact(engine, table.delete, older_than, batch_rows, end)
             rows[number] += page.deleted
             ends[number] = page.end
             if page.end is None:

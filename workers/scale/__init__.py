@@ -2,8 +2,6 @@
 
 from workers.scale.fleet import Processes, Units
 from workers.scale.scaler import (
-    CONVERSATIONS_PER_SETTLER,
-    DELIVERIES_PER_DELIVERER,
     FleetLimits,
     FleetTarget,
     Observation,
@@ -11,5 +9,5 @@ from workers.scale.scaler import (
     count_due_conversations,
     count_due_deliveries,
     decide,
-    make_backlog_reader,
+    make_scaler,
 )

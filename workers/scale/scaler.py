@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.models import conversations, deliveries, destinations, routing_updates
 from workers.parsing import moment_of
-from workers.scale.fleet import Fleet
+from workers.scale.fleet import Fleet, Units
 
 CONVERSATIONS_PER_SETTLER: Final = 500
 """Due conversations that one process settles in about a second."""
@@ -127,21 +127,6 @@ class Scaler:
             self._fleet.stop(number)
 
 
-def make_backlog_reader(
-    count: Callable[[Connection, int, int], int], engine: Engine, clock: Clock, limits: FleetLimits
-) -> Callable[[], int | None]:
-    """Return a function that reads the backlog; it returns None while the database is away."""
-    limit = limits.ceiling * limits.events_per_worker
-
-    def read() -> int | None:
-        try:
-            return transact(engine, lambda connection: count(connection, clock.now_us(), limit))
-        except RetryLaterError:
-            return None
-
-    return read
-
-
 def count_due_conversations(connection: Connection, now_us: int, limit: int) -> int:
     """Return how many conversations and routing updates settle could process now, at most 2 * *limit*."""
     now = moment_of(now_us)
@@ -166,3 +151,23 @@ def count_due_deliveries(connection: Connection, now_us: int, limit: int) -> int
 
 def _count(connection: Connection, rows: Select[Any], limit: int) -> int:
     return connection.execute(select(func.count()).select_from(rows.limit(limit).subquery())).scalar_one()
+
+
+BACKLOGS: Final = {
+    "settle": (count_due_conversations, CONVERSATIONS_PER_SETTLER),
+    "deliver": (count_due_deliveries, DELIVERIES_PER_DELIVERER),
+}
+"""What counts a role's backlog in SQL, and how much of it one worker is enough for."""
+
+
+def make_scaler(role: str, limits: FleetLimits, engine: Engine, clock: Clock) -> Scaler:
+    """Return the scaler of settle or deliver; its backlog is unknown while the database is away."""
+    count, per_worker = BACKLOGS[role]
+
+    def read() -> int | None:
+        try:
+            return transact(engine, count, clock.now_us(), limits.ceiling * per_worker)
+        except RetryLaterError:
+            return None
+
+    return Scaler(role, replace(limits, events_per_worker=per_worker), read, Units(role))

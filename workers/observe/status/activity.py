@@ -112,32 +112,21 @@ def _read_edges(connection: Connection, now: datetime) -> list[dict[str, Any]]:
     """Return what each edge host answered in the last minutes, and when it last answered anything."""
     is_recent = _E.began_at >= now - timedelta(minutes=EDGE_MINUTES)
     refused = _E.status_401 + _E.status_413 + _E.status_429 + _E.status_503 + _E.other_refusals
-    query = (
-        select(
-            _E.edge,
-            func.max(_E.began_at).label("last"),
-            *(
-                func.coalesce(func.sum(column).filter(is_recent), 0).label(name)
-                for name, column in (
-                    ("answered", _E.answered),
-                    ("soon", _E.within_100_ms),
-                    ("refused", refused),
-                )
-            ),
-        )
-        .where(_E.began_at >= now - timedelta(hours=EDGE_HOURS))
-        .group_by(_E.edge)
-        .order_by(_E.edge)
-    )
+    counts = [
+        func.coalesce(func.sum(column).filter(is_recent), 0)
+        for column in (_E.answered, _E.within_100_ms, refused)
+    ]
+    query = select(_E.edge, func.max(_E.began_at), *counts).group_by(_E.edge).order_by(_E.edge)
+    recent = query.where(_E.began_at >= now - timedelta(hours=EDGE_HOURS))
     return [
         {
-            "edge": row.edge,
-            "answered": int(row.answered),
-            "percent_within_100_ms": 100 * int(row.soon) / int(row.answered) if row.answered else None,
-            "refused": int(row.refused),
-            "last_s": max(0.0, (now - row.last).total_seconds()),
+            "edge": edge,
+            "answered": int(answered),
+            "percent_within_100_ms": 100 * int(soon) / int(answered) if answered else None,
+            "refused": int(refused),
+            "last_s": max(0.0, (now - last).total_seconds()),
         }
-        for row in connection.execute(query)
+        for edge, last, answered, soon, refused in connection.execute(recent)
     ]
 
 
