@@ -9,7 +9,7 @@ from omctl.event_files import read_bodies
 def bodies(raw):
     file = io.BytesIO(raw)
     file.name = "events.json"
-    return list(read_bodies(file))
+    return read_bodies(file)
 
 
 @pytest.mark.parametrize(
@@ -27,20 +27,19 @@ def bodies(raw):
     ],
 )
 def test_every_form_of_a_file_gives_its_bodies_byte_for_byte(raw):
-    assert bodies(raw) == [b'{"a": 1}', b'{"b":2}']
+    assert list(bodies(raw)) == [b'{"a": 1}', b'{"b":2}']
 
 
-def test_one_document_of_many_lines_is_one_body():
-    assert bodies(b'{\n  "a": [1,\n 2]\n}\n') == [b'{\n  "a": [1,\n 2]\n}']
-
-
-def test_what_is_no_json_is_passed_on_line_by_line():
-    assert bodies(b"nonsense\n{\n") == [b"nonsense", b"{"]
-
-
-@pytest.mark.parametrize("raw", [b"", b"\n\n", b"[]", b"[\n]"])
-def test_an_empty_file_has_none(raw):
-    assert bodies(raw) == []
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b'{\n  "a": [1,\n 2]\n}\n', [b'{\n  "a": [1,\n 2]\n}']),
+        (b"nonsense\n{\n", [b"nonsense", b"{"]),
+        *((empty, []) for empty in (b"", b"\n\n", b"[]", b"[\n]")),
+    ],
+)
+def test_a_document_of_many_lines_is_one_body_and_no_json_is_passed_on_line_by_line(raw, expected):
+    assert list(bodies(raw)) == expected
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,5 @@ def test_an_empty_file_has_none(raw):
     ],
 )
 def test_an_array_or_a_document_that_breaks_off_is_wrong_usage_and_no_body_of_it_comes_before(raw):
-    file = io.BytesIO(raw)
-    file.name = "events.json"
     with pytest.raises(click.UsageError, match=r"events\.json"):
-        next(read_bodies(file))
+        next(bodies(raw))

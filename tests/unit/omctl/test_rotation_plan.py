@@ -80,24 +80,19 @@ def test_the_file_keeps_its_mode_and_gets_a_new_secret_before_the_old(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_secrets_that_no_reload_changes_are_refused_by_name(monkeypatch, tmp_path):
+def test_the_secrets_file_is_the_one_that_the_settings_name_and_must_have_a_secret(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_WEBHOOK_SECRETS", "constructed-secret")
-    with pytest.raises(ConfigurationError, match="OM_WEBHOOK_SECRETS_FILE"):
+    with pytest.raises(ConfigurationError, match=r"holds the secrets themselves.*OM_WEBHOOK_SECRETS_FILE"):
         SecretsFile.find(None)
     monkeypatch.delenv("OM_WEBHOOK_SECRETS")
-    with pytest.raises(ConfigurationError, match="OM_WEBHOOK_SECRETS_FILE"):
+    with pytest.raises(ConfigurationError, match="OM_WEBHOOK_SECRETS_FILE or --file"):
         SecretsFile.find(None)
-    (tmp_path / "empty").touch()
+    path, settings = tmp_path / "secrets", tmp_path / "settings"
+    path.touch()
     with pytest.raises(ConfigurationError, match="without a secret"):
-        SecretsFile.find(tmp_path / "empty")
-
-
-def test_the_secrets_file_is_the_one_that_the_settings_file_names(monkeypatch, tmp_path):
-    path = tmp_path / "secrets"
+        SecretsFile.find(path)
     path.write_text("constructed-secret\n")
-    settings = tmp_path / "settings"
     settings.write_text(f"OM_WEBHOOK_SECRETS_FILE={path}\n")
     monkeypatch.setenv("OM_SETTINGS_FILE", str(settings))
     monkeypatch.setenv("OM_WEBHOOK_SECRETS_FILE", str(tmp_path / "other"))
-
     assert SecretsFile.find(None).path == path

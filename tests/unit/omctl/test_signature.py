@@ -1,14 +1,15 @@
-"""omctl explain-signature: each mistake that people make is called by its name."""
+"""omctl sign and explain-signature: a header as the platform documents it, and each mistake by its name."""
 
 import base64
 import hashlib
 import hmac
 import json
+import subprocess
 
 import pytest
 from click.testing import CliRunner
 
-from omctl.develop.signature import explain_signature
+from omctl.develop.signature import explain_signature, sign
 from omctl.signatures import diagnose
 
 SECRET = "constructed-secret-0123456789"
@@ -119,3 +120,27 @@ def test_the_json_shows_no_secret():
 def test_every_body_can_be_diagnosed(body):
     assert diagnose(body, header(body), [SECRET.encode()]).is_genuine
     assert not diagnose(body, f"sha256={BASE64}", [SECRET.encode()]).is_genuine
+
+
+# Computed with openssl: printf %s '{"text":"Hi 👋"}' | openssl dgst -sha256 -hmac SECRET -binary | base64
+TEXT = '{"text":"Hi 👋"}'.encode()
+
+
+def openssl_signature(body):
+    command = ["sh", "-c", f"openssl dgst -sha256 -hmac {SECRET} -binary | base64"]
+    return subprocess.run(command, input=body, capture_output=True, check=True).stdout.decode().strip()
+
+
+def test_the_newest_secret_signs_the_bytes_as_they_are():
+    result = CliRunner().invoke(sign, ["-"], input=TEXT, env={"OM_WEBHOOK_SECRETS": f"{SECRET},{OLDER}"})
+    assert result.output == f"X-Hub-Signature-256: sha256={openssl_signature(TEXT)}\n"
+
+
+def test_a_curl_line_posts_exactly_the_signed_bytes(tmp_path):
+    body = tmp_path / "it's a body.json"
+    body.write_bytes(TEXT + b"\n")
+    arguments = [str(body), "--curl", "http://127.0.0.1:8080/x"]
+    line = CliRunner().invoke(sign, arguments, env={"OM_WEBHOOK_SECRETS": SECRET}).output
+    assert f"sha256={openssl_signature(TEXT + bytes([10]))}" in line
+    words = subprocess.run(["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, check=True, text=True)
+    assert words.stdout.splitlines()[-2:] == ["--data-binary", f"@{body}"]
