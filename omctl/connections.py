@@ -9,7 +9,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from messaging.admin import DeadLetterQueue, EventPublisher, lock_dead_letters
+from messaging.admin import DeadLetterQueue, lock_dead_letters
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError, RetryLaterError, StatementRefusedError
 from workers.db.engine import PATIENT_SESSION, DatabaseClock, make_engine, transact
@@ -115,10 +115,9 @@ def _explain(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterSession:
-    """The dead-letter queue, its publisher, and the database with the records and its clock."""
+    """The dead-letter queue with its publisher, and the database with the records and its clock."""
 
     queue: DeadLetterQueue
-    publisher: EventPublisher
     engine: Engine
     clock: DatabaseClock
 
@@ -128,15 +127,12 @@ def open_dead_letters() -> Iterator[DeadLetterSession]:
     """Yield the dead letters of OM_AMQP_URL; no other omctl can open them meanwhile."""
     urls = Environment().strings("OM_AMQP_URL")
     with open_database() as engine, lock_dead_letters(urls, client_name="omctl dead-letters") as queue:
-        yield DeadLetterSession(queue, queue.publisher, engine, DatabaseClock(engine))
+        yield DeadLetterSession(queue, engine, DatabaseClock(engine))
 
 
 @contextmanager
 def open_platform(environment: Environment) -> Iterator[GenesysClient]:
-    """Yield a client of the platform, within the request budget that all hosts share.
-
-    Without OM_DATABASE_URL, as on a host that runs only the edge, its few requests are not counted.
-    """
+    """Yield a client of the platform, within the request budget that all hosts share."""
     settings = read_genesys_settings(environment)
     if settings is None:
         raise ConfigurationError(
@@ -144,6 +140,7 @@ def open_platform(environment: Environment) -> Iterator[GenesysClient]:
             "and OM_GENESYS_CLIENT_SECRET"
         )
     if not environment.string("OM_DATABASE_URL"):
+        # On a host that runs only the edge, the few requests are not counted.
         yield GenesysClient(settings, None)
         return
     with open_database() as engine:

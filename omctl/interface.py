@@ -43,11 +43,7 @@ class Group(Command, click.Group):
 
 
 def parse_timestamp(text: str, now: datetime) -> datetime:
-    """Return the time that *text* names: ISO 8601, in UTC without a time zone, or an age such as 2h.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """Return the time that *text* names: ISO 8601, in UTC without a time zone, or an age such as 2h."""
     if ago := _AGO.fullmatch(text):
         return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     time = datetime.fromisoformat(text)

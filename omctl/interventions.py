@@ -48,15 +48,10 @@ class Terms:
 
 @dataclass(slots=True)
 class Run:
-    """One intervention and its progress. Until it ends, it counts as cancelled.
+    """One intervention and its progress, without an id until it is recorded, cancelled until it ends.
 
-    Args:
-        action: As it is recorded.
-        chosen: The number of items selected.
-        selection: What was selected, as JSON without content.
-        intervention_id: Empty until it is recorded.
-        copies: Further messages of items that are done, which were removed.
-        last_id: The id of the last item done, if they are taken in the order of their ids.
+    `selection` is JSON without content; `copies` are further messages of items that are done, which were
+    removed; `last_id` is that of the last item done, if they are taken in the order of their ids.
     """
 
     action: Action

@@ -38,10 +38,7 @@ class UnusableRangesError(OpenMessagingError):
 
 
 def select(answer: dict[str, Any], region: str) -> list[Network]:
-    """Return the networks of the platform's answer that concern us, with adjacent ones joined.
-
-    The region is such as eu-central-1; empty for every region.
-    """
+    """Return the networks of the answer for a region, empty for every one, with adjacent ones joined."""
     ours = [
         entity
         for entity in answer.get("entities") or []
@@ -79,10 +76,8 @@ def _parse(cidr: str) -> Network:
 
 
 def format_nftables(networks: Sequence[Network], heading: str) -> str:
-    """Return two sets for `nft -f`, which replaces both at once.
-
-    Source: nft(8), "Sets": elements of an interval set may be networks.
-    """
+    """Return two sets for `nft -f`, which replaces both at once."""
+    # Source: nft(8), "Sets": elements of an interval set may be networks.
     lines = [f"# {heading}", "add table inet open_messaging"]
     for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
         name = f"inet open_messaging platform{version}"

@@ -26,7 +26,6 @@ ADVICE: Final = {
     ObjectState.MISSING: "omctl setup would create it.",
 }
 BASE: Final = "base"
-HEAD: Final = "head"
 
 
 class UnknownRevisionError(OpenMessagingError):
@@ -104,7 +103,7 @@ def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool) -
 def _plan(current: str | None, down: str | None) -> list[dict[str, str]]:
     """Return the revisions to apply or revert, in order; none if a later version applied newer ones."""
     if not schema.is_newer(current):
-        return _list_steps(current or BASE, down) if down else _list_steps(HEAD, current)[::-1]
+        return _list_steps(current or BASE, down) if down else _list_steps("head", current)[::-1]
     if down:
         raise UnknownRevisionError(
             f"the tables are at {current}, newer than this version: use the omctl of that version"

@@ -58,10 +58,7 @@ class Registered:
 
 
 class Registrar:
-    """Makes registrations at the platform equal to the configured ones.
-
-    Every method may raise the errors of GenesysClient, and RegistrationError.
-    """
+    """Makes registrations equal to the configured ones; raises RegistrationError or GenesysClient's."""
 
     def __init__(self, client: GenesysClient) -> None:
         self._client = client

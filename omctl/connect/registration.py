@@ -73,13 +73,9 @@ class _File(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A registration that should exist; its name identifies it unless an id is given.
+    """A registration that should exist: the guide's "webhook", or the platform's "integration".
 
-    Args:
-        kind: "webhook", the guide's, or "integration", the platform's.
-        path: Where this kind is listed and created.
-        body: What is sent, without the secret.
-        secrets: The live ones, newest first; none if its kind has none.
+    Its name identifies it unless an id is given. The body has no secret; *secrets* are the live ones.
     """
 
     kind: str
@@ -103,11 +99,7 @@ class Configured:
 
 
 def read_configured(environment: Environment, secrets: tuple[str, ...] = ()) -> tuple[Configured, ...]:
-    """Return the registrations with OM_REQUIRED_HEADERS, and with *secrets* or OM_WEBHOOK_SECRETS.
-
-    Raises:
-        ConfigurationError: A setting is missing or malformed; the text names it and repeats no value.
-    """
+    """Return the registrations with OM_REQUIRED_HEADERS, and with *secrets* or OM_WEBHOOK_SECRETS."""
     path = environment.string("OM_REGISTRATION")
     if not path:
         raise ConfigurationError("OM_REGISTRATION must name a file like deploy/registration.example.toml")

@@ -88,10 +88,8 @@ class Watch:
     _before: dict[str, int] = field(default_factory=dict)
 
     def is_over(self, edges: Signatures, now: float) -> bool:
-        """Return whether events come under the new secret and none has come under the old one.
-
-        A process that is new in *edges* has counted from zero.
-        """
+        """Return whether events come under the new secret and none has come under the old one."""
+        # A process that is new in *edges* has counted from zero.
         counts = {name: verified.get(self.old, 0) for name, verified in edges.items()}
         if any(count > self._before.get(name, 0) for name, count in counts.items()):
             self.since = now

@@ -173,10 +173,7 @@ def register_edge(organisation: Organisation, url: str, environment: Environment
 
 
 def serve_platform(environment: Environment, url: str | None, port: int) -> None:
-    """Serve the simulated platform on the loopback interface until SIGINT or SIGTERM.
-
-    A *url* is registered from the start; without one, only `omctl register` registers any.
-    """
+    """Serve the simulated platform on loopback until SIGINT or SIGTERM, with *url* registered if given."""
     client_id = environment.string("OM_GENESYS_CLIENT_ID", CLIENT)
     # Before the first thread, so that no other thread receives the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)

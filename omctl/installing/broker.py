@@ -150,10 +150,7 @@ def _create_users(options: Options) -> None:
 
 
 def _user_definition(user: BrokerUser, password: str) -> dict[str, object]:
-    """Return a user as RabbitMQ's definitions name it, with a salted and hashed password.
-
-    Source: RabbitMQ, "Passwords", "This is the algorithm".
-    """
+    # Source: RabbitMQ, "Passwords", "This is the algorithm".
     salt = secrets.token_bytes(4)
     hashed = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
     algorithm = "rabbit_password_hashing_sha256"

@@ -38,12 +38,8 @@ _CLUSTER_PORTS: Final = f"{_BROKER_PORTS}, 5671, 15671, 5432"
 
 
 def format_nginx(networks: Iterable[object], heading: str) -> str:
-    """Return a variable for nginx's http block that is 1 for the platform's addresses and the host's own.
-
-    The last step of an installation posts from the host itself.
-
-    Source: ngx_http_geo_module.
-    """
+    """Return a variable for nginx's http block that is 1 for the platform's addresses and the host's own."""
+    # Source: ngx_http_geo_module. The last step of an installation posts from the host itself.
     lines = [f"    {network} 1;" for network in ("127.0.0.1", *networks)]
     # Without a list, no address is known to be foreign, and none is refused.
     default = 0 if len(lines) > 1 else "unknown"

@@ -43,15 +43,10 @@ class Role(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to install a host.
+    """How to install a host; `saved` are the options that come from an earlier installation.
 
-    Args:
-        certificate: PEM files of the certificate and its key; None makes a self-signed one.
-        workers: The fixed number of intake workers; None for as many as the queue needs.
-        cluster: Short names of the hosts that share a broker, the first of which has the database.
-        host: This host's own short name.
-        prefix: The virtual environment that the units run.
-        saved: The options that come from an earlier installation.
+    Without a certificate (PEM and its key), a self-signed one is made; workers None: as many as the queue
+    needs. Hosts have short names; the cluster's first has the database. The units run the prefix.
     """
 
     roles: frozenset[Role] = frozenset(Role)

@@ -79,10 +79,7 @@ def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Fi
 
 
 def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[Finding]:
-    """Return what each node reports; blocks for some seconds if one does not answer.
-
-    The URLs have credentials; those of AMQP name the virtual host.
-    """
+    """Return what each node reports of the virtual host of *amqp_urls*; blocks for some seconds at most."""
     if not urls:
         advice = (
             "Set OM_MANAGEMENT_URL: without it the edge cannot see the queue's depth and cannot answer 429."

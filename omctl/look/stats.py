@@ -22,8 +22,6 @@ from workers.genesys import PlatformRefusedError, read_genesys_settings
 HEALTHY_PERCENT: Final = 99.5
 """The guide's: "a successRate above 99.5% over a rolling seven-day window"."""
 
-DAYS: Final = 7
-
 GUIDE_SECONDS: Final = 3.0
 """The guide's time limit for an answer."""
 
@@ -44,7 +42,7 @@ LABELS: Final = {
 
 @click.command(cls=Command)
 @click.option(
-    "--days", type=click.IntRange(1), default=DAYS, show_default=True, help="Number of days, with today."
+    "--days", type=click.IntRange(1), default=7, show_default=True, help="Number of days, with today."
 )
 @json_option
 def stats(*, days: int) -> None:

@@ -76,7 +76,7 @@ def process_windows(
             if run.action is Action.REPLAY_DEAD_LETTERS:
                 decision = window.decisions.get(dead_letter.envelope.identity, run.intervention_id)
                 source = replay_source(decision if order.again else None)
-                session.publisher.publish(replace(dead_letter.envelope, source=source))
+                session.queue.publisher.publish(replace(dead_letter.envelope, source=source))
             done += 1
         _finish(session, run, window, done)
         yield done

@@ -165,13 +165,13 @@ def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
         order = Order(selected=selected, again=terms.again, limit=limit, rate=rate)
 
         def work(session: DeadLetterSession, cancelled: Event) -> Iterator[int]:
-            rate_limiter = RateLimiter(rate, session.publisher.idle, cancelled)
+            rate_limiter = RateLimiter(rate, session.queue.publisher.idle, cancelled)
             return process_windows(session, order, run, rate_limiter)
 
         carry_out(
             session.engine, terms, run, work, nullcontext(session),
             question=f"{run.chosen} dead letters will be {verb}", verb=verb,
-            asking=session.publisher.keep_alive(),
+            asking=session.queue.publisher.keep_alive(),
             hint=lambda: f"{run.done} of {run.chosen} {verb}; the same command continues.",
         )  # fmt: skip
     if selected.message_ids and not run.chosen:

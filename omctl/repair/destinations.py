@@ -145,15 +145,7 @@ def test(name: str) -> None:
 @change_options
 def pause(name: str, *, dry_run: bool) -> None:
     """Stop deliveries to a destination until it is resumed; new events wait."""
-    find_configured(name)
-    now_us = SystemClock().now_us()
-
-    def change(connection: Connection) -> bool:
-        is_new = not _is_paused(connection, name)
-        return is_new and (dry_run or pause_destination(connection, name, now_us, OPERATOR))
-
-    is_new = in_database(change)
-    _report(name, "paused" if is_new else "already paused", is_new=is_new, dry_run=dry_run)
+    _switch(name, to_paused=True, dry_run=dry_run)
 
 
 @destinations.command()
@@ -161,24 +153,25 @@ def pause(name: str, *, dry_run: bool) -> None:
 @change_options
 def resume(name: str, *, dry_run: bool) -> None:
     """Deliver to a destination again, waiting events first."""
+    _switch(name, to_paused=False, dry_run=dry_run)
 
+
+def _switch(name: str, *, to_paused: bool, dry_run: bool) -> None:
     def change(connection: Connection) -> bool:
-        return _is_paused(connection, name) and (dry_run or resume_destination(connection, name))
+        d = destinations_table.c
+        found = select(d.name).where(d.name == name, d.paused_at.is_not(None))
+        is_paused = connection.execute(found).first() is not None
+        if not is_paused:
+            # A paused destination may have left the settings since; a name that is in neither is a mistake.
+            find_configured(name)
+        if dry_run or is_paused is to_paused:
+            return is_paused is not to_paused
+        if to_paused:
+            return pause_destination(connection, name, SystemClock().now_us(), OPERATOR)
+        return resume_destination(connection, name)
 
-    was_paused = in_database(change)
-    if not was_paused:
-        # A paused destination may have left the settings since; a name that is in neither is a mistake.
-        find_configured(name)
-    text = "resumed" if was_paused else "not paused"
-    _report(name, text, is_new=was_paused, dry_run=dry_run)
-
-
-def _is_paused(connection: Connection, name: str) -> bool:
-    d = destinations_table.c
-    found = select(d.name).where(d.name == name, d.paused_at.is_not(None))
-    return connection.execute(found).first() is not None
-
-
-def _report(name: str, state: str, *, is_new: bool, dry_run: bool) -> None:
+    is_new = in_database(change)
     if not show_json({"destination": name, "changed": is_new, "done": is_new and not dry_run}):
+        old, new = ("already paused", "paused") if to_paused else ("not paused", "resumed")
+        state = new if is_new else old
         click.echo(f"{name}: {'would be ' if dry_run and is_new else ''}{state}")

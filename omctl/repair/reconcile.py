@@ -2,7 +2,6 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import Final
 
 import click
 from sqlalchemy import Engine
@@ -24,18 +23,12 @@ from workers.reconcile import (
     safe_cutoff,
 )
 
-RECOVERED: Final = 3
-MISSING: Final = 4
-PARTIAL: Final = 5
-MISMATCH: Final = 6
-WAIT_SECONDS: Final = 30.0
-
 
 @click.command(cls=Command)
 @since_option("Happened")
 @click.option("--conversation", "conversations", multiple=True, help="Only this one; repeatable.")
 @click.option(
-    "--wait", "wait_seconds", type=click.FloatRange(0), default=WAIT_SECONDS, show_default=True,
+    "--wait", "wait_seconds", type=click.FloatRange(0), default=30.0, show_default=True,
     help="Seconds to wait until missing events are processed.",
 )  # fmt: skip
 @click.option(
@@ -87,14 +80,14 @@ def reconcile(
 
 
 def exit_status(findings: Findings, left: list[ReconstructedEvent]) -> int:
-    """Return the exit status for what was found, and what is still missing."""
+    """Return the exit status, as the command's help lists them."""
     if findings.mismatch is not None:
-        return MISMATCH
+        return 6
     if left:
-        return MISSING
+        return 4
     if findings.unlisted is not None or findings.passed_over or findings.unreadable:
-        return PARTIAL
-    return RECOVERED if findings.missing else 0
+        return 5
+    return 3 if findings.missing else 0
 
 
 def _find_bounds(

@@ -38,14 +38,10 @@ POLL_SECONDS: Final = 0.5
 
 @dataclass(slots=True)
 class Findings:
-    """The result of a comparison.
+    """The result of a comparison; why the platform listed none, and why nothing more was published.
 
-    Args:
-        passed_over: Conversations that the platform refuses to show ("refused") or has no answer for
-            ("failed"): id, which of both, and the reason.
-        unlisted: Why the platform listed no conversations.
-        mismatch: Why nothing more was published.
-        missing: In the order in which they were found.
+    `passed_over`: conversations that the platform refuses to show ("refused") or has no answer for
+    ("failed"), each with its id, which of both, and the reason.
     """
 
     done: int = 0

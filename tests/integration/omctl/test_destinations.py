@@ -81,30 +81,15 @@ def test_the_list_shows_the_failure_that_is_tried_again_last_and_none_of_what_is
 ):
     now = datetime.now(UTC).replace(tzinfo=None)
     failed = [("timeout", 5, None), ("500", 60, None), ("unreachable", 10, None), ("422", 90, "dead")]
+    entry = {"event_type": "t", "occurred_at": now, "late": False, "created_at": now}
     engine = make_engine(migrated_sqlite_url)
     with engine.begin() as connection:
         for number, (reason, seconds, outcome) in enumerate(failed):
-            connection.execute(
-                insert(outbox).values(
-                    id=number,
-                    conversation_id=f"c-{number}",
-                    event_type="t",
-                    occurred_at=now,
-                    late=False,
-                    created_at=now,
-                )
-            )
-            connection.execute(
-                insert(deliveries).values(
-                    outbox_id=number,
-                    destination="crm",
-                    conversation_id=f"c-{number}",
-                    attempts=1,
-                    reason=reason,
-                    outcome=outcome,
-                    due_at=now + timedelta(seconds=seconds),
-                )
-            )
+            conversation = {"conversation_id": f"c-{number}"}
+            connection.execute(insert(outbox).values(id=number, **conversation, **entry))
+            delivery = {"outbox_id": number, "destination": "crm", "attempts": 1, "reason": reason}
+            due = {"outcome": outcome, "due_at": now + timedelta(seconds=seconds)}
+            connection.execute(insert(deliveries).values(**delivery, **conversation, **due))
     engine.dispose()
     [row] = json.loads(omctl("list", "--json").output)["destinations"]
     assert (row["waiting"], row["last_failure"]) == (3, "500")

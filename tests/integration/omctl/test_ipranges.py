@@ -52,7 +52,8 @@ def test_nginx_takes_what_was_written(environment, tmp_path):
 
 def test_a_second_run_changes_nothing_and_a_dry_run_writes_nothing(environment, organisation, tmp_path):
     written = tmp_path / "addresses"
-    run(environment, "--output", str(written))
+    # A region may be named by its domain.
+    run({**environment, "OM_GENESYS_REGION": "mypurecloud.de"}, "--output", str(written))
     before = written.read_text()
     assert "is up to date" in run(environment, "--output", str(written)).output
     del organisation.address_ranges[2]
@@ -61,12 +62,6 @@ def test_a_second_run_changes_nothing_and_a_dry_run_writes_nothing(environment, 
     report = json.loads(run(environment, "--output", str(written), "--json").output)
     assert report == {"networks": ["192.0.2.0/24"], "changed": True, "done": True}
     assert list(tmp_path.iterdir()) == [written]
-
-
-def test_the_region_may_be_named_by_its_domain(environment):
-    by_its_name = json.loads(run(environment, "--json").output)["networks"]
-    by_its_domain = run({**environment, "OM_GENESYS_REGION": "mypurecloud.de"}, "--json").output
-    assert json.loads(by_its_domain)["networks"] == by_its_name
 
 
 def test_the_last_good_list_stays_when_the_platform_is_away_or_lists_nothing(

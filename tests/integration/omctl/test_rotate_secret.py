@@ -122,14 +122,23 @@ def signing_with(organisation):
     return integration[SECRET_FIELD]
 
 
-def test_under_traffic_no_event_is_refused_and_only_the_new_secret_is_left(stand, organisation):
+@pytest.mark.parametrize("shows_secrets", [True, False])
+def test_under_traffic_no_event_is_refused_and_only_the_new_secret_is_left(
+    stand, organisation, shows_secrets
+):
+    assert list(stand.states().items()) == [
+        ("add", "next"),
+        *((step, "to come") for step in ("spread", "switch", "watch", "drop", "settle")),
+    ]
+    assert stand.live() == [OLD]
+    organisation.registrations.shows_secrets = shows_secrets
     with Traffic(organisation, stand.edge.url):
         stand.reloading()
     (new,) = stand.live()
     assert new != OLD
     assert signing_with(organisation) == new
     assert states(organisation) == {("answered", 200)}
-    assert all(len(each) == 1 for each in stand.verified())
+    assert all(len(verified) == 1 for verified in stand.verified())
 
 
 def test_without_traffic_it_waits_in_vain_and_goes_on_at_the_next_run(stand, organisation):
@@ -143,26 +152,6 @@ def test_without_traffic_it_waits_in_vain_and_goes_on_at_the_next_run(stand, org
     assert len(stand.live()) == 1
     assert "add a new secret" not in output
     assert states(organisation) == {("answered", 200)}
-
-
-def test_a_platform_that_shows_no_secret_is_rotated_all_the_same(stand, organisation):
-    organisation.registrations.shows_secrets = False
-    with Traffic(organisation, stand.edge.url):
-        stand.reloading()
-    assert [signing_with(organisation)] == stand.live()
-    assert states(organisation) == {("answered", 200)}
-
-
-def test_a_dry_run_says_what_is_next_and_changes_nothing(stand, organisation):
-    assert stand.states() == {
-        "add": "next",
-        "spread": "to come",
-        "switch": "to come",
-        "watch": "to come",
-        "drop": "to come",
-        "settle": "to come",
-    }
-    assert stand.live() == [OLD]
 
 
 def test_one_that_was_cut_short_at_the_last_step_ends_and_begins_nothing_anew(stand, organisation):

@@ -49,39 +49,29 @@ def test_the_networks_that_post_to_us_from_the_region_count_and_adjacent_ones_ar
 
 
 @pytest.mark.parametrize(
-    ("entities", "told"),
+    ("entities", "text"),
     [
         ([], "lists no outbound range"),
         (OTHERS, "OM_GENESYS_REGION"),
+        ([*published("192.0.2.0/24", region="eu-west-1"), *OTHERS], "with one: eu-west-1, us-east-1. Give"),
         (published("192.0.2.0/24", "0.0.0.0/0"), "too wide"),
         (published("::/0"), "too wide"),
         (published("not a network"), "not a network"),
         (published(None), "not a network"),
     ],
 )
-def test_a_list_that_cannot_be_right_is_refused(entities, told):
-    with pytest.raises(UnusableRangesError, match=told):
+def test_a_list_that_cannot_be_right_is_refused(entities, text):
+    with pytest.raises(UnusableRangesError, match=text):
         names(entities)
 
 
-def test_a_region_without_an_address_is_answered_with_those_that_the_list_has():
-    with pytest.raises(UnusableRangesError) as raised:
-        names([*published("192.0.2.0/24"), *OTHERS], region="eu-central-9")
-
-    assert "eu-central-9; regions with one: eu-central-1, us-east-1. Give" in str(raised.value)
-    assert "--region" in str(raised.value)
-
-
-def test_nginx_gets_a_variable():
+def test_nginx_gets_a_variable_and_a_plain_list_is_read_back():
     networks = select({"entities": published("192.0.2.0/24")}, "")
     assert format_nginx(networks, "x") == (
         "# x\ngeo $om_from_platform {\n    default 0;\n    127.0.0.1 1;\n    192.0.2.0/24 1;\n}\n"
     )
-
-
-def test_a_list_of_the_plain_format_is_read_back():
-    networks = select({"entities": published("192.0.2.0/24", "2001:db8::/48")}, "")
-    assert read_plain(format_plain(networks, "x")) == networks
+    both = select({"entities": published("192.0.2.0/24", "2001:db8::/48")}, "")
+    assert read_plain(format_plain(both, "x")) == both
 
 
 @pytest.mark.parametrize("text", ["", "# x\n", "192.0.2.0/24; } server {", "0.0.0.0/0", "include /etc/x;"])
