@@ -22,7 +22,7 @@ def states(result):
     }
 
 
-def test_an_empty_broker_gets_everything_after_a_dry_run_and_a_second_run_finds_it(vhost):
+def test_an_empty_broker_gets_everything_and_a_second_run_finds_it(vhost):
     for _ in range(2):
         assert set(states(run(vhost, "--dry-run")).values()) == {"missing"}
     assert set(states(run(vhost)).values()) == {"created"}
