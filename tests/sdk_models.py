@@ -1,10 +1,11 @@
-"""Read JSON by the models of the platform's official SDK, as strictly as they are declared.
+"""Read and make JSON by the models of the platform's official SDK: as they declare it, every field filled.
 
 Each model is loaded by itself: to import the package is to load thousands, which takes many seconds.
 """
 
 import importlib
 import importlib.util
+import inspect
 import os
 import re
 import sys
@@ -19,6 +20,9 @@ PACKAGE = "PureCloudPlatformClientV2"
 OUTDATED = "outdated_sdk_version"
 """What a setter of the SDK puts in the place of a value that its enumeration does not have."""
 
+MOMENT = "2026-01-05T08:00:00.000Z"
+DEEPEST = 6
+"""A carousel has cards, which have actions; deeper the models only repeat themselves."""
 SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": object}
 
 
@@ -98,3 +102,43 @@ def _model(kind):
             sys.modules[name] = package
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
     return getattr(importlib.import_module(f"{PACKAGE}.models.{snake}"), kind)
+
+
+def made(kind, depth=0):
+    """Return a value of a type that the SDK declares, None of one nested too deeply."""
+    if inner := re.fullmatch(r"list\[(.*)\]", kind):
+        value = made(inner[1], depth)
+        return None if value is None else [value]
+    if inner := re.fullmatch(r"dict\(str, (.*)\)", kind):
+        return {"key": made(inner[1], depth)}
+    simple = {
+        "str": "words",
+        "int": 1,
+        "float": 1.5,
+        "bool": True,
+        "object": {"key": "words"},
+        "datetime": MOMENT,
+    }
+    if kind in simple:
+        return simple[kind]
+    return None if depth == DEEPEST else _made_model(kind, depth)
+
+
+@cache
+def values_of(kind, attribute):
+    """Return the closed list of values that a model's attribute has, empty where it has none."""
+    setter = getattr(type(_model(kind)()), attribute).fset
+    listed = re.search(r"allowed_values = \[(.*?)\]", inspect.getsource(setter), re.DOTALL)
+    return re.findall(r'"([^"]*)"', listed[1]) if listed else []
+
+
+def _made_model(kind, depth):
+    model = _model(kind)()
+    body = {}
+    for attribute, name in model.attribute_map.items():
+        declared = model.swagger_types[attribute]
+        values = values_of(kind, attribute) if declared == "str" else []
+        value = values[0] if values else made(declared, depth + 1)
+        if value is not None:
+            body[name] = value
+    return body

@@ -31,6 +31,8 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(500)]
 
 SHORT = (0.5, 1.0)
+RATE = 250.0
+"""Events a second: enough to lose some in each strike, and the other tests keep most of the processors."""
 SABOTAGES = ("nothing is journalled", "every copy is new")
 
 
@@ -69,7 +71,7 @@ EACH_FAMILY = Fault(
 def plan():
     seed = secrets.randbits(32)
     print(f"seed {seed:x}")
-    return Plan(seed, retry_seconds=1.0)
+    return Plan(seed, retry_seconds=1.0, rate=RATE)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from tests.sdk_models import require_sdk
-from tests.sdk_payloads import MOMENT, made, values_of
+from tests.sdk_models import MOMENT, made, require_sdk, values_of
 from tests.unit.workers.test_sdk_payloads import DETAIL_EVENTS, MESSAGES, WHOLE, WITHOUT_HANDLER, body_of
 
 NOT_STORED = {"Event"}

@@ -11,17 +11,25 @@ class FakeClock:
     """
 
     def __init__(self, seconds=1_700_000_000.0):
-        self.seconds = seconds
+        self.us = round(seconds * 1_000_000)
+
+    @property
+    def seconds(self):
+        return self.us / 1_000_000
+
+    @seconds.setter
+    def seconds(self, seconds):
+        self.us = round(seconds * 1_000_000)
 
     def now_us(self):
-        return round(self.seconds * 1_000_000)
+        return self.us
 
     def monotonic(self):
         return self.seconds
 
     def wait(self, seconds):
         """Let the time pass, and a microsecond, so that no rounding falls short of it."""
-        self.seconds += seconds + 0.000_001
+        self.us += round(seconds * 1_000_000) + 1
 
 
 class MovedClock(SystemClock):

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PRODUCT: Final = ("messaging", "webhook_api", "workers", "omctl", "simulator", "deploy")
-APPARATUS: Final = ("chaos", "benchmarks", "machines", "model", "simulation", "stand", "figures", "questions")
+APPARATUS: Final = (
+    "chaos", "benchmarks", "machines", "model", "simulation", "power", "stand", "figures", "questions",
+)  # fmt: skip
 """Folders of tests/ that hold long suites and their tools."""
 MAX_MODULE_LINES: Final = 250
 MAX_FUNCTION_LINES: Final = 40

@@ -1,6 +1,7 @@
 """The protocol holds in every order of its steps; defects that are put back do not stay hidden."""
 
 import os
+import re
 from dataclasses import replace
 
 import pytest
@@ -68,6 +69,17 @@ def test_a_run_is_good_if_windows_and_defects_alone_have_counterexamples():
 )
 def test_a_run_is_bad_if_a_case_does_not_end_as_it_must(failing):
     assert not judge(results_of(failing))[1]
+
+
+ROOT = FOLDER.parents[1]
+PLACES = [ROOT / folder for folder in ("", "webhook_api", "messaging", "workers")]
+
+
+@pytest.mark.parametrize("model", ["edge", "effect"])
+def test_every_module_that_a_model_names_exists(model):
+    names = re.findall(r"[a-z_]+(?:/[a-z_]+)+(?:\.(?:py|md))?", (FOLDER / f"{model}.pml").read_text())
+    assert len(names) > 3
+    assert [name for name in names if not any((place / name).exists() for place in PLACES)] == []
 
 
 def test_both_models_together_can_be_read_beside_the_code():

@@ -2,10 +2,13 @@
 
 import os
 
+import psutil
 import pytest
 
 from deploy.local import brokers
 from deploy.local.process import ServerStartError
+from deploy.local.rabbitmq import LocalRabbitMQ
+from tests.servers import require_rabbitmq
 
 DOCKER = """\
 #!/bin/sh
@@ -60,3 +63,16 @@ def test_without_any_broker_the_error_says_what_to_do(monkeypatch, tmp_path, doc
     monkeypatch.setenv("DOCKER_STATUS", "1")
     with pytest.raises(ServerStartError, match="OM_AMQP_URL"), brokers.broker(tmp_path):
         pass
+
+
+def test_nothing_of_a_stopped_node_is_left(tmp_path):
+    require_rabbitmq()
+    with LocalRabbitMQ(tmp_path):
+        assert {"beam.smp", "epmd"} <= _programs_in(tmp_path)
+    assert _programs_in(tmp_path) == set()
+
+
+def _programs_in(directory):
+    """Name the processes whose working directory is there; servers are started in their own."""
+    running = psutil.process_iter(["name", "cwd"])
+    return {process.info["name"] for process in running if process.info["cwd"] == str(directory)}

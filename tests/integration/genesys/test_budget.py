@@ -3,28 +3,13 @@
 import pytest
 
 from messaging.clock import SystemClock
+from tests.fakes.clock import FakeClock
 from workers.db.engine import make_engine
 from workers.genesys import PlatformBusyError, RequestBudget
 
 LIMIT = 300
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
-
-
-class Time:
-    """A clock that a test moves."""
-
-    def __init__(self):
-        self.us = 1_800_000_000_000_000
-
-    def now_us(self):
-        return self.us
-
-    def monotonic(self):
-        return self.us / 1_000_000
-
-    def wait(self, seconds):
-        self.us += round(seconds * 1_000_000) + 1
 
 
 class OutOfTurnError(Exception):
@@ -44,7 +29,7 @@ def engine(migrated_url):
 
 @pytest.fixture
 def clock():
-    return Time()
+    return FakeClock(1_800_000_000.0)
 
 
 @pytest.fixture
@@ -102,8 +87,7 @@ def test_a_background_caller_waits_for_its_turn_and_never_through_a_pause(engine
 
 
 def test_a_host_whose_clock_was_an_hour_ahead_stops_no_caller_and_no_pause(engine, clock, urgent):
-    ahead = Time()
-    ahead.us = clock.us + HOUR_US
+    ahead = FakeClock(clock.seconds + 3600.0)
     RequestBudget(engine, "client", LIMIT, ahead).take()
     urgent.take()
     assert takes(urgent)

@@ -29,7 +29,7 @@ def test_answers_are_counted_by_their_delay(answers, clock):
         answer(answers, clock, responses, seconds)
 
     assert answers.durations == [19, 0, 4, 0, 1, 1]
-    assert answers.seconds == 3 * 0.0078125 + 4 * 0.5 + 3.5 + 11.0
+    assert answers.seconds == pytest.approx(3 * 0.0078125 + 4 * 0.5 + 3.5 + 11.0)
     assert answers.status()["longest_s"] == 11.0
 
 

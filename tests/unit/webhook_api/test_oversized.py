@@ -6,6 +6,7 @@ import os
 import pytest
 
 from messaging.envelope import WEBHOOK, encode_properties
+from tests.fakes.link import FakeLink
 from webhook_api.journal import Entry, Segment, encode_header
 from webhook_api.relay.oversized import DAY_SECONDS, Oversized, delete_expired
 from webhook_api.relay.republisher import Republisher
@@ -16,30 +17,9 @@ NOW = 1_800_000_000.0
 SMALL, LARGE, LAST = b"small", b"x" * (LIMIT + 1), b"last"
 
 
-class NarrowLink:
-    """An open link that takes bodies of up to LIMIT bytes."""
-
-    is_open = True
-    buffered_bytes = 0
-    size_limit = LIMIT
-
-    def __init__(self):
-        self.published = []
-        self.to_prove = []
-
-    def publish(self, events):
-        self.published += [body for _, body in events]
-
-    def flush(self):
-        pass
-
-    def prove(self, segment):
-        self.to_prove.append(segment)
-
-
 @pytest.fixture
 def link():
-    return NarrowLink()
+    return FakeLink(size_limit=LIMIT)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.fakes.link import FakeLink
 from webhook_api.journal import Segment
 from webhook_api.journal.segments import encode_header
 from webhook_api.relay.republisher import IDLE_SLICE_EVENTS, MAX_AHEAD_EVENTS, Republisher, slice_events
@@ -24,23 +25,15 @@ def test_a_slice_is_never_empty():
 def test_no_more_goes_out_than_the_next_probe_can_wait_behind(tmp_path):
     path = tmp_path / "00000001.segment"
     path.write_bytes((encode_header(b"p", b"body") + b"pbody") * (2 * MAX_AHEAD_EVENTS))
-    calls, published = [], []
+    calls, link = [], FakeLink()
     loop = SimpleNamespace(time=lambda: 0.0, call_later=lambda _seconds, call: calls.append(call))
-    link = SimpleNamespace(
-        is_open=True,
-        buffered_bytes=0,
-        size_limit=1000,
-        publish=lambda events: published.extend(body for _, body in events),
-        flush=lambda: None,
-        prove=lambda _segment: None,
-    )
     republisher = Republisher(loop, link, oversized=None, count_accepted=lambda: 0)
     republisher.extend([Segment(path, size=path.stat().st_size)])
     republisher.allow(1_000_000)
     while calls:
         calls.pop()()
-    assert len(published) == MAX_AHEAD_EVENTS
+    assert len(link.published) == MAX_AHEAD_EVENTS
     republisher.allow(1_000_000)
     while calls:
         calls.pop()()
-    assert len(published) == 2 * MAX_AHEAD_EVENTS
+    assert len(link.published) == 2 * MAX_AHEAD_EVENTS

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from messaging.broker import NO_LIMIT
 from messaging.clock import SystemClock
 from messaging.envelope import WEBHOOK, encode_properties
+from tests.fakes.link import FakeLink
 from tests.unit.webhook_api.journals import journal_in
 from webhook_api.answers import Answers
 from webhook_api.journal import JournalFullError, read_segment
@@ -18,39 +18,6 @@ from webhook_api.relay.oversized import Oversized
 from webhook_api.relay.relay import Relay
 
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
-
-
-class NoBroker:
-    """A link whose broker is away."""
-
-    is_open = False
-    buffered_bytes = 0
-    size_limit = NO_LIMIT
-    state = "away"
-    unproven = ()
-    majority_age = None
-
-    def flush(self):
-        pass
-
-
-class Recording(NoBroker):
-    """An open link that records what happens."""
-
-    is_open = True
-    state = "up"
-
-    def __init__(self, happened):
-        self._happened = happened
-
-    def publish(self, events):
-        self._happened += [body.decode() for _, body in events]
-
-    def flush(self):
-        self._happened.append("sent")
-
-    def prove(self, _segment):
-        pass
 
 
 @pytest.fixture
@@ -183,13 +150,13 @@ def test_what_fails_while_a_turn_ends_leaves_no_request_without_an_answer(tmp_pa
 
 def _live(loop, directory, happened):
     clock, journal = SystemClock(), journal_in(directory)
-    relay = Relay(loop, journal, Recording(happened), Oversized(Path("unused")), clock, Answers(clock))
+    relay = Relay(loop, journal, FakeLink(happened), Oversized(Path("unused")), clock, Answers(clock))
     relay._set_live(True)
     return relay, journal
 
 
 def _relay(loop, journal, clock):
-    return Relay(loop, journal, NoBroker(), Oversized(Path("unused")), clock, Answers(clock))
+    return Relay(loop, journal, FakeLink(is_open=False), Oversized(Path("unused")), clock, Answers(clock))
 
 
 def _turn(loop):

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from tests.sdk_models import require_sdk
-from tests.sdk_payloads import MOMENT, made, values_of
+from tests.sdk_models import MOMENT, made, require_sdk, values_of
 from workers.parsing import EVENT_TYPES, read_body
 
 MESSAGES = [

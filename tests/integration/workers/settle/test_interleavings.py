@@ -13,9 +13,6 @@ from tests.integration.workers.events import deliver, event, routed, said
 from tests.integration.workers.settle.platforms import KilledError, QueuedAtThePlatform
 from workers.settle.verifier import LEASE_SECONDS
 
-LEAST_EXAMPLES = 200
-"""Of interleavings; more where the profile says so."""
-
 
 @pytest.fixture
 def unsynced(engine):
@@ -47,10 +44,7 @@ def payload_for(conversation, kind, at):
     return routed(kind, conversation=conversation, after_ms=at)
 
 
-@settings(
-    max_examples=max(LEAST_EXAMPLES, settings.default.max_examples),
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS, STEPS, st.booleans())
 def test_any_interleaving_duplication_delay_and_crash_ends_in_the_same_state(  # noqa: PLR0917  # fixtures and examples
     intake, make_settler, clock, query, engine, unsynced, events, steps, has_platform

@@ -9,11 +9,13 @@ from messaging.clock import SystemClock
 from messaging.envelope import WEBHOOK, encode_properties
 from tests.fakes.broker import FakeBroker, turn_until
 from tests.fakes.clock import FakeClock, MovedClock
+from tests.fakes.link import FakeLink
 from tests.fakes.publisher import FakePublisher
+from webhook_api.relay import Barrier, BrokerLink, MajorityWatch
 
 EVENT = (encode_properties("message-1", 1, "request-1", WEBHOOK), b"body")
-STEERING = {"change", "published", "probes", "aborted"}
-"""What a fake publisher has for the test alone."""
+STEERING = {"change", "published", "probes", "aborted", "to_prove"}
+"""What fakes have for the tests alone."""
 
 
 @pytest.fixture(params=[Publisher, FakePublisher])
@@ -40,9 +42,12 @@ def test_a_publisher_reports_the_state_before_a_change_and_counts_what_it_sends(
     assert publishing.buffered_bytes == 0
 
 
-def test_a_fake_publisher_is_called_as_the_real_one_is(loop):
+@pytest.mark.parametrize("fake", [FakePublisher(), FakeLink()], ids=lambda fake: type(fake).__name__)
+def test_a_fake_is_called_as_the_real_one_is(loop, tmp_path, fake):
     real = Publisher(loop, ("amqp://127.0.0.1:9/",), client_name="test")
-    fake = FakePublisher()
+    if isinstance(fake, FakeLink):
+        watch = MajorityWatch(tmp_path, brokers=1, management_addresses=0, is_needed=False)
+        real = BrokerLink(real, Barrier(), watch, None, FakeClock())
     for name in {name for name in dir(fake) if not name.startswith("_")} - STEERING:
         assert callable(getattr(real, name)) == callable(getattr(fake, name)), name
         if callable(getattr(fake, name)):
