@@ -117,6 +117,7 @@ class Worker(ServerProcess):
 
     role: str
     started: str
+    runs: tuple[str, ...] = ("-m", "workers")
 
     def __init__(self, service: Service, database_url: str, name: str = "1") -> None:
         self.log = service.directory / f"{self.role}-{name}.log"
@@ -126,7 +127,7 @@ class Worker(ServerProcess):
         self._directory = service.directory
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "workers", self.role, "--name", self._name]
+        command = [sys.executable, *self.runs, self.role, "--name", self._name]
         self.launch(command, environment=self._environment, directory=self._directory)
         self.wait_until(lambda: self.started in self.log.read_text(), timeout=START_SECONDS)
 

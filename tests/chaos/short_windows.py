@@ -1,5 +1,6 @@
 """Run a worker as `python -m workers` does, with short windows, so that a window's commit is struck easily.
 
+With OM_TRACE_DIRECTORY it also records its steps.
 Waits for a destination then also differ by two seconds at most for the window alone.
 """
 
@@ -13,4 +14,9 @@ if __name__ == "__main__":
     from workers.db.ingest import WindowBounds
 
     WindowBounds.__init__.__defaults__ = (500_000, 2_000_000)
+    if "OM_TRACE_DIRECTORY" in os.environ:
+        from tests.model.recording import TraceFile
+        from tests.model.worker_recording import record_worker
+
+        record_worker(TraceFile("worker").write)
     runpy.run_module("workers", run_name="__main__", alter_sys=True)

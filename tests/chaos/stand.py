@@ -129,13 +129,13 @@ class Stand:
         self.product.omctl("setup")
         self.product.omctl("migrate")
         self.traces = Traces(self.product.directory / "traces")
-        if sources == SOURCES:
-            self.edge = self.product.edge(configuration=RECORDED_EDGE, **self.traces.settings)
-        else:
-            self.edge = self.product.edge()
+        # A sabotaged copy records nothing.
+        recorded = self.traces.settings if sources == SOURCES else {}
+        configuration = {"configuration": RECORDED_EDGE} if recorded else {}
+        self.edge = self.product.edge(**configuration, **recorded)
         self.edge.priority = EDGE_PRIORITY
         names = [f"worker-{number}" for number in range(1, WORKERS + 1)]
-        self.workers = [self.product.worker(name, runs=WITH_SHORT_WINDOWS) for name in names]
+        self.workers = [self.product.worker(name, runs=WITH_SHORT_WINDOWS, **recorded) for name in names]
         if self.behind:
             self.behind.serve(self)
         started = time.monotonic()

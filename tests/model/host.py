@@ -15,7 +15,7 @@ from messaging.broker import BrokerState
 from messaging.envelope import WEBHOOK, encode_properties
 from tests.fakes.clock import FakeClock
 from tests.fakes.publisher import FakePublisher
-from tests.model.recording import record_edge
+from tests.model.edge_recording import record_edge
 from tests.unit.webhook_api.journals import die, journal_in
 from webhook_api.answers import Answers
 from webhook_api.backpressure import DepthSample, LoadShedder, Watermarks

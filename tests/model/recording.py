@@ -1,130 +1,82 @@
-"""Record the steps of edge processes at the boundaries of the journal, the proof and the link to the broker.
-
-trace.py describes the steps and checks them.
-"""
+"""Follow calls across the boundaries of a process's parts, and write its steps to a file."""
 
 from __future__ import annotations
 
+import atexit
 import functools
+import json
 import os
-from collections import Counter
-from typing import TYPE_CHECKING, Any
-
-from webhook_api.answers import Answers
-from webhook_api.journal import Backlog, Journal
-from webhook_api.relay import Barrier, BrokerLink, Oversized
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+COLLECTED_SECONDS: Final = 0.2
 
-def record_edge(
-    write: Callable[[dict[str, Any]], None], process: Callable[[], int] = os.getpid
-) -> Callable[[], None]:
-    """Have every edge process of this interpreter record its steps.
+
+class TraceFile:
+    """The file of one process in OM_TRACE_DIRECTORY, one JSON object a line.
+
+    Lines are collected, so recording is cheap. A killed process leaves its last ones out, and what is left is
+    a trace too. Make it when the process starts: later the process may have no descriptor left.
 
     Args:
-        write: Called with each step.
-        process: Returns the number of the process that takes it.
+        kind: Of the process; begins the file's name.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.process = os.getpid()
+        name = f"{kind}-{self.process}-{os.urandom(4).hex()}.jsonl"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(Path(os.environ["OM_TRACE_DIRECTORY"], name), flags, 0o600)
+        self._lines: list[bytes] = []
+        self._written_at = 0.0
+        self._lock = threading.Lock()
+        atexit.register(self._flush)
+
+    def write(self, step: dict[str, Any]) -> None:
+        """Add a step; may be called by any thread."""
+        with self._lock:
+            self._lines.append(json.dumps(step).encode() + b"\n")
+            now = time.monotonic()
+            if now - self._written_at >= COLLECTED_SECONDS:
+                self._written_at = now
+                self._flush()
+
+    def _flush(self) -> None:
+        if os.getpid() == self.process:
+            os.write(self._descriptor, b"".join(self._lines))
+            self._lines.clear()
+
+
+def follow(owner: Any, name: str, note: Callable[..., None]) -> Callable[[], None]:
+    """Call *note* after each call of a function or method, with its result and its arguments.
 
     Returns:
-        What ends the recording.
+        What ends that.
     """
-    recorder = _Recorder(write, process)
-    ends = [
-        _follow(Journal, "write", recorder.on_write),
-        _follow(Journal, "rotate", recorder.on_rotate),
-        _follow(Journal, "tend", recorder.on_tend),
-        _follow(Journal, "discard", recorder.on_discard),
-        _follow(Backlog, "read", recorder.on_read),
-        _follow(BrokerLink, "publish", recorder.on_publish),
-        _follow(Oversized, "keep", recorder.on_keep),
-        _follow(Answers, "close_turn", recorder.on_close_turn),
-        _follow(Barrier, "add", recorder.on_add),
-        _follow(Barrier, "on_probe_sent", recorder.on_probe_sent),
-        _follow(Barrier, "on_probe_answered", recorder.on_probe_answered),
-        _follow(Barrier, "interrupt", recorder.on_interrupt),
-    ]
-
-    def end() -> None:
-        for end_one in ends:
-            end_one()
-
-    return end
-
-
-def _follow(owner: type, method: str, note: Callable[..., None]) -> Callable[[], None]:
-    """Call *note* after each call of a method, with its result, its object and its arguments."""
-    original = getattr(owner, method)
+    original = getattr(owner, name)
 
     @functools.wraps(original)
-    def call(self: Any, *arguments: Any, **named: Any) -> Any:
-        result = original(self, *arguments, **named)
-        note(result, self, *arguments, **named)
+    def call(*arguments: Any, **named: Any) -> Any:
+        result = original(*arguments, **named)
+        note(result, *arguments, **named)
         return result
 
-    setattr(owner, method, call)
-    return lambda: setattr(owner, method, original)
+    setattr(owner, name, call)
+    return lambda: setattr(owner, name, original)
 
 
-class _Recorder:
-    """Publishes are added up until another step follows: the republisher publishes event after event."""
+def precede(owner: Any, name: str, note: Callable[..., None]) -> None:
+    """Call *note* before each call of a function or method, with its arguments."""
+    original = getattr(owner, name)
 
-    def __init__(self, write: Callable[[dict[str, Any]], None], process: Callable[[], int]) -> None:
-        self._write = write
-        self._process = process
-        self._published: Counter[int] = Counter()
+    @functools.wraps(original)
+    def call(*arguments: Any, **named: Any) -> Any:
+        note(*arguments, **named)
+        return original(*arguments, **named)
 
-    def _record(self, step: str, **fields: object) -> None:
-        if published := self._published.pop(self._process(), 0):
-            self._write({"step": "publish", "events": published})
-        self._write({"step": step, **fields})
-
-    def on_write(self, events: list[Any], journal: Journal) -> None:
-        if events:
-            self._record("write", segment=_name_of(journal.active), events=len(events))
-
-    def on_rotate(self, closed: Any, *_: object) -> None:
-        self._record("close", segment=_name_of(closed), events=closed.events)
-
-    def on_tend(self, adopted: list[Any], *_: object) -> None:
-        if adopted:
-            self._record("adopt", segments=_names_of(adopted))
-
-    def on_discard(self, _result: None, _journal: object, segment: Any) -> None:
-        self._record("unlink", segment=_name_of(segment))
-
-    def on_read(self, result: tuple[list[Any], list[Any]], *_: object) -> None:
-        entries, finished = result
-        if entries or finished:
-            self._record("read", events=len(entries), segments=_names_of(finished))
-
-    def on_publish(self, _result: None, _link: object, events: list[Any]) -> None:
-        self._published[self._process()] += len(events)
-
-    def on_keep(self, is_kept: bool, *_: object) -> None:  # noqa: FBT001  # a result
-        self._published[self._process()] += is_kept
-
-    def on_close_turn(self, _result: None, _answers: object, events: int, *, is_durable: bool) -> None:
-        self._record("respond", events=events if is_durable else 0)
-
-    def on_add(self, _result: None, _barrier: object, segment: Any, _last_tag: int) -> None:
-        self._record("prove", segment=_name_of(segment))
-
-    def on_probe_sent(self, _result: None, _barrier: object, now: float) -> None:
-        self._record("probe", at=now)
-
-    def on_probe_answered(self, _proven: object, _barrier: object, now: float, majority_until: float) -> None:
-        self._record("answer", at=now, majority_until=majority_until)
-
-    def on_interrupt(self, unproven: list[Any], *_: object) -> None:
-        self._record("interrupt", segments=_names_of(unproven))
-
-
-def _name_of(segment: Any) -> str:
-    """Return a segment's name, unique for the host."""
-    return f"{segment.path.parent.name}/{segment.path.name}"
-
-
-def _names_of(segments: list[Any]) -> list[str]:
-    return [_name_of(segment) for segment in segments]
+    setattr(owner, name, call)

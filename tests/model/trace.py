@@ -1,7 +1,7 @@
 """Check that the recorded steps of one edge process are a run of the protocol in edge.pml.
 
-A trace may end anywhere, since a process may be killed anywhere. recording.py writes it. The steps and their
-fields:
+A trace may end anywhere, since a process may be killed anywhere. edge_recording.py writes it. The steps and
+their fields:
 
 * `write` *events* to a *segment*, `publish` *events*, `respond` to *events*: one turn of the loop;
 * `close` a *segment* that has *events*, `prove` it if all of them are published;
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,11 +28,18 @@ class TraceError(Exception):
     """The steps are no run of the protocol; the text names the step."""
 
 
-class Acceptor:
-    """Checks the steps of one process; `steps` is how many it has accepted."""
+class Process(Protocol):
+    """What a process may do next: an edge process, or a worker."""
 
-    def __init__(self) -> None:
-        self._process = _Process()
+    def take(self, step: Mapping[str, Any]) -> None:
+        """Take one step, or raise a TraceError."""
+
+
+class Acceptor:
+    """Checks the steps of one process, an edge process by default; `steps` is how many it has accepted."""
+
+    def __init__(self, process: Process | None = None) -> None:
+        self._process = process or _EdgeProcess()
         self.steps = 0
 
     def accept(self, steps: Iterable[Mapping[str, Any]]) -> None:
@@ -56,7 +63,8 @@ def check_trace(steps: Iterable[Mapping[str, Any]]) -> int:
     return acceptor.steps
 
 
-def _demand(condition: object, reason: str) -> None:
+def demand(condition: object, reason: str) -> None:
+    """Raise a TraceError unless the condition holds."""
     if not condition:
         raise TraceError(reason)
 
@@ -70,7 +78,7 @@ class _Segment:
 
 
 @dataclass
-class _Process:
+class _EdgeProcess:
     """What the process may do next."""
 
     growing: str | None = None
@@ -89,38 +97,38 @@ class _Process:
 
     def take(self, step: Mapping[str, Any]) -> None:
         kind = step["step"]
-        _demand(not self.proven or kind == "unlink", "proven segments are not unlinked")
-        _demand(not self.unanswered or kind in IN_A_TURN, "a turn ends with its responses")
+        demand(not self.proven or kind == "unlink", "proven segments are not unlinked")
+        demand(not self.unanswered or kind in IN_A_TURN, "a turn ends with its responses")
         is_read = bool(self.finished) and not self.to_publish
-        _demand(not (self.closed or is_read) or kind == "prove", "a published segment is not watched")
+        demand(not (self.closed or is_read) or kind == "prove", "a published segment is not watched")
         getattr(self, f"_{kind}")(**{name: value for name, value in step.items() if name != "step"})
 
     def _write(self, segment: str, events: int) -> None:
         if self.growing is None:
-            _demand(segment not in self.names, "the segment is closed")
+            demand(segment not in self.names, "the segment is closed")
             self.names.add(segment)
             self.growing, self.written, self.published = segment, 0, 0
-        _demand(segment == self.growing, "another segment is growing")
+        demand(segment == self.growing, "another segment is growing")
         self.written += events
         self.unanswered = events
 
     def _publish(self, events: int) -> None:
         if self.unanswered:
-            _demand(events == self.unanswered, "a turn publishes what it wrote")
+            demand(events == self.unanswered, "a turn publishes what it wrote")
             self.published += events
-            _demand(self.published == self.written, "the segment is published in part")
+            demand(self.published == self.written, "the segment is published in part")
         else:
             self.to_publish -= events
-            _demand(self.to_publish >= 0, "the events were neither written nor read")
+            demand(self.to_publish >= 0, "the events were neither written nor read")
 
     def _respond(self, events: int) -> None:
         answerable = self.unanswered if self.growing else 0
-        _demand(events <= answerable, "an event is answered that is not durable")
+        demand(events <= answerable, "an event is answered that is not durable")
         self.unanswered = 0
 
     def _close(self, segment: str, events: int) -> None:
-        _demand(segment == self.growing and events == self.written, "the segment has other events")
-        _demand(self.published in {0, self.written}, "the segment is published in part")
+        demand(segment == self.growing and events == self.written, "the segment has other events")
+        demand(self.published in {0, self.written}, "the segment is published in part")
         self.growing = None
         if self.published:
             self.closed = segment
@@ -129,30 +137,30 @@ class _Process:
 
     def _prove(self, segment: str) -> None:
         if self.closed is not None:
-            _demand(segment == self.closed, "another segment was closed")
+            demand(segment == self.closed, "another segment was closed")
             self.closed = None
         else:
-            _demand(not self.unanswered, "a turn ends with its responses")
-            _demand(self.finished and segment == self.finished[0], "the segment is not read to its end")
-            _demand(not self.to_publish, "events of the segment are not published")
+            demand(not self.unanswered, "a turn ends with its responses")
+            demand(self.finished and segment == self.finished[0], "the segment is not read to its end")
+            demand(not self.to_publish, "events of the segment are not published")
             self.finished.popleft()
         self.unproven.append(_Segment(segment))
 
     def _read(self, events: int, segments: list[str]) -> None:
-        _demand(not self.to_publish, "the events read before are not published")
+        demand(not self.to_publish, "the events read before are not published")
         for segment in segments:
-            _demand(segment in self.backlog, "the segment does not wait")
+            demand(segment in self.backlog, "the segment does not wait")
             self.backlog.remove(segment)
             self.finished.append(segment)
-        _demand(self.backlog or segments, "there is no backlog")
+        demand(self.backlog or segments, "there is no backlog")
         self.to_publish = events
 
     def _probe(self, at: float) -> None:
-        _demand(self.probe is None, "a probe is on its way")
+        demand(self.probe is None, "a probe is on its way")
         self.probe, self.covered = at, len(self.unproven)
 
     def _answer(self, at: float, majority_until: float) -> None:
-        _demand(self.probe is not None, "no probe is on its way")
+        demand(self.probe is not None, "no probe is on its way")
         until = min(self.probe or at, majority_until)
         for segment in list(self.unproven)[: self.covered]:
             if segment.answered_at is None:
@@ -162,18 +170,18 @@ class _Process:
         self.probe = None
 
     def _unlink(self, segment: str) -> None:
-        _demand(self.proven and self.proven[0] == segment, "the segment is not proven")
+        demand(self.proven and self.proven[0] == segment, "the segment is not proven")
         self.proven.popleft()
 
     def _interrupt(self, segments: list[str]) -> None:
-        _demand(segments == [segment.name for segment in self.unproven], "other segments are unproven")
-        _demand(not self.growing or not self.published, "the growing segment is not closed")
+        demand(segments == [segment.name for segment in self.unproven], "other segments are unproven")
+        demand(not self.growing or not self.published, "the growing segment is not closed")
         self.backlog.extendleft(reversed([*segments, *self.finished]))
         self.unproven.clear()
         self.finished.clear()
         self.to_publish, self.probe = 0, None
 
     def _adopt(self, segments: list[str]) -> None:
-        _demand(segments and self.names.isdisjoint(segments), "the segments are known")
+        demand(segments and self.names.isdisjoint(segments), "the segments are known")
         self.names.update(segments)
         self.backlog.extend(segments)
