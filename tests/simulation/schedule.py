@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tests.simulation import strikes
 from tests.simulation.actions import ACTIONS
@@ -40,7 +40,7 @@ class Schedule:
     """What a seed stands for."""
 
     seed: int
-    setting: Setting
+    setting: Any
     actions: tuple[Action, ...]
 
 
@@ -137,7 +137,10 @@ def _is_settled(world: World) -> bool:
     )
 
 
-def shrink(schedule: Schedule) -> Schedule:
+Run: TypeAlias = "Callable[[Schedule, Callable[[str], None] | None], Outcome]"
+
+
+def shrink(schedule: Schedule, run: Run = run) -> Schedule:
     """Return a shorter schedule that breaks a promise too: no action can be left out of it."""
     size = len(schedule.actions) // 2
     while size:
@@ -145,7 +148,7 @@ def shrink(schedule: Schedule) -> Schedule:
         while start < len(schedule.actions):
             rest = schedule.actions[:start] + schedule.actions[start + size :]
             shorter = Schedule(schedule.seed, schedule.setting, rest)
-            if run(shorter).broken:
+            if run(shorter, None).broken:
                 schedule = shorter
             else:
                 start += size

@@ -22,7 +22,7 @@ SELECTED = {
 
 @pytest.mark.timeout(300)
 def test_in_a_thousand_schedules_no_promise_is_broken(capsys):
-    assert simulate(0, SEEDS) == 0
+    assert simulate("edge", 0, SEEDS) == 0
     assert f"simulate: schedules={SEEDS} lost=0 repeated=0\n" in capsys.readouterr().out
 
 
@@ -45,7 +45,7 @@ def test_a_response_that_has_a_reason_breaks_no_promise(seed, reason):
     "defect", [one for one in known_defects() if one.title in SELECTED], ids=lambda defect: defect.title
 )
 def test_a_defect_is_found_and_told_by_its_shortest_schedule(defect):
-    seed, broken = find(defect, SELECTED[defect.title])
+    seed, broken = find("edge", defect, SELECTED[defect.title])
     assert seed is not None
     with put_in(defect):
         shorter = shrink(choose(seed))

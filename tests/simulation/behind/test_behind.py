@@ -1,0 +1,47 @@
+"""Settle and deliver lose, repeat and reorder nothing in any of many schedules; known defects do."""
+
+import pytest
+
+from tests.simulation.__main__ import find, simulate
+from tests.simulation.behind.defects import DEFECTS
+from tests.simulation.behind.schedule import choose, run
+from tests.simulation.defects import put_in
+from tests.simulation.schedule import shrink
+
+SEEDS = 30
+SELECTED = {"a run goes on after a failed delivery": 40, "a lease ends before its requests do": 10}
+"""Seeds within which each is found."""
+
+
+@pytest.mark.timeout(300)
+def test_in_many_schedules_no_promise_is_broken(capsys):
+    assert simulate("behind", 0, SEEDS) == 0
+    assert f"simulate: schedules={SEEDS} lost=0 repeated=0\n" in capsys.readouterr().out
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "defect", [one for one in DEFECTS if one.title in SELECTED], ids=lambda defect: defect.title
+)
+def test_a_defect_is_found_and_told_by_a_shorter_schedule(defect):
+    seed, broken = find("behind", defect, SELECTED[defect.title])
+    assert seed is not None
+    with put_in(defect):
+        shorter = shrink(choose(seed), run)
+        assert run(shorter).broken
+    assert run(shorter).broken is None, f"the defect alone explains {broken}"
+
+
+def test_the_selected_defects_are_known():
+    assert SELECTED.keys() <= {defect.title for defect in DEFECTS}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_seed_repeats_its_run_byte_for_byte(seed):
+    stories = []
+    for _ in range(2):
+        story = []
+        run(choose(seed), story.append)
+        stories.append("\n".join(story))
+    assert stories[0] == stories[1]
+    assert "windows_settled" in stories[0]
