@@ -28,10 +28,10 @@ class Disk:
         self._directory = directory
         directory.mkdir(exist_ok=True)
 
-    def format(self) -> None:
-        """Make an empty file system."""
+    def format(self, size: int = IMAGE_BYTES) -> None:
+        """Make an empty file system of that many bytes."""
         with self._image.open("wb") as image:
-            image.truncate(IMAGE_BYTES)
+            image.truncate(size)
         _run("mkfs.ext4", "-q", "-F", str(self._image))
 
     @contextmanager

@@ -4,12 +4,18 @@ import os
 
 import pytest
 
+from deploy.local.process import ServerStartError
 from tests.power.__main__ import judge
 from tests.power.cut import Cut, cut_power
+from tests.power.database import cut_database
 from tests.power.disk import is_possible
 
+needs_devices = pytest.mark.skipif(
+    not is_possible() or os.geteuid() != 0, reason="needs root and loop devices"
+)
 
-@pytest.mark.skipif(not is_possible() or os.geteuid() != 0, reason="needs root and loop devices")
+
+@needs_devices
 def test_with_fsync_a_power_cut_loses_nothing_and_without_it_the_last_second(tmp_path):
     flushed = cut_power(tmp_path / "flushed", 1.0, fsync=True)
     assert flushed.answered
@@ -17,6 +23,18 @@ def test_with_fsync_a_power_cut_loses_nothing_and_without_it_the_last_second(tmp
 
     unflushed = cut_power(tmp_path / "unflushed", 1.0, fsync=False)
     assert unflushed.lost > unflushed.answered / 2, "the cut cuts"
+
+
+@needs_devices
+def test_a_power_cut_of_postgresql_loses_and_repeats_nothing(tmp_path, rabbitmq):
+    with rabbitmq.make_vhost() as vhost:
+        cut = cut_database(tmp_path / "durable", vhost.amqp_url, 2.0)
+    assert cut.kept
+    assert (cut.lost, cut.torn) == (0, 0)
+
+    # The cut cuts: what PostgreSQL did not flush is gone, with its own files.
+    with rabbitmq.make_vhost() as vhost, pytest.raises(ServerStartError):
+        cut_database(tmp_path / "not-durable", vhost.amqp_url, 2.0, durable=False)
 
 
 @pytest.mark.parametrize(
