@@ -1,5 +1,6 @@
 """The gateway as it is installed: a real nginx with real TLS before a real edge."""
 
+import queue
 import re
 import resource
 import signal
@@ -17,9 +18,10 @@ from flask import Flask, request
 from simulator.serving import serve_app
 from tests.gateway import Gateway
 from tests.servers import LOOPBACK, ensure_nginx
-from tests.services import WEBHOOK_PATH, Edge, Service, declare_topology, running
+from tests.services import WEBHOOK_PATH, Edge, Service, declare_topology, running, signature
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
+CUTOVER = OPERATIONS.with_name("cutover.md")
 BODY = b'{"eventType": "openmessaging:conversation:new", "n": 1.0}'
 BALANCED = f"set_real_ip_from {LOOPBACK}; real_ip_header X-Forwarded-For;"
 
@@ -114,6 +116,30 @@ def test_operators_see_the_status_page_through_the_gateway_by_a_login_of_its_own
             assert get("/ops", auth=("jo", "secret")).text == f"{host} None"
             assert get("/opsx", auth=("jo", "secret")).status_code == 404
             assert gateway.post(BODY).status_code == 200
+
+
+def test_the_guides_code_gets_a_copy_and_its_answers_and_its_absence_change_nothing(edge, tmp_path):
+    [mirror] = re.findall(r"```nginx\n(.*?)```", CUTOVER.read_text(), re.DOTALL)
+    copies = queue.SimpleQueue()
+    old_code = Flask(__name__)
+
+    @old_code.post(WEBHOOK_PATH)
+    def receive():
+        copies.put((request.get_data(), request.headers["X-Hub-Signature-256"]))
+        return "the guide's code is broken", 500
+
+    with serve_app(old_code) as url:
+        local = mirror.replace("http://192.0.2.10:8000", url)
+        with another_gateway(tmp_path, edge, local=local) as gateway:
+            assert gateway.post(BODY).status_code == 200
+            assert copies.get(timeout=10) == (BODY, signature(BODY))
+            inside = requests.get(gateway.url + "/guide-code", verify=gateway.certificate, timeout=10)
+            assert inside.status_code == 404
+    with another_gateway(tmp_path / "alone", edge, local=local) as gateway:
+        before = accepted(edge)
+        assert gateway.post(BODY).status_code == 200
+        assert accepted(edge) == before + 1
+    assert copies.empty()
 
 
 @pytest.mark.parametrize(
