@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.chaos.behind import ARCHIVE, UNFINISHED
 from tests.chaos.broker_view import DEAD_LETTERS, EVENTS, WAITING
+from tests.chaos.found import count_found
 from tests.chaos.told import TellTale, missing_at, tell_tale
 from tests.stand.ledger import digest_of
 
@@ -66,6 +67,7 @@ class Verdict:
         dead_lettered: In the dead-letter queue, and meant to be.
         lost: Answered, and found nowhere; and effects that are missing.
         repeated: Rows and counted effects beyond one per event.
+        found: Of the events that were drawn, those that `omctl find` describes rightly.
         complaint: What else is wrong, in one line; empty when nothing is.
     """
 
@@ -74,6 +76,7 @@ class Verdict:
     dead_lettered: int
     lost: int
     repeated: int
+    found: int
     complaint: str
 
     @property
@@ -147,6 +150,7 @@ class Oracle:
         told, dead = self._told(), self._dead()
         shortage, excess = self._effects()
         owed, doomed = self._ledger.owed, self._ledger.doomed
+        found, misfound = self._found(stored.keys() & owed, dead & doomed & owed)
         return Verdict(
             answered=len(owed),
             processed=len(stored),
@@ -155,8 +159,21 @@ class Oracle:
             + shortage
             + told.lost,
             repeated=sum(count - 1 for count in stored.values()) + excess + told.repeated,
-            complaint="; ".join(filter(None, (self._complaint(dead, stored, waiting), told.complaint))),
+            found=found,
+            complaint="; ".join(
+                filter(None, (self._complaint(dead, stored, waiting), told.complaint, misfound))
+            ),
         )
+
+    def _found(self, stored: set[bytes], dead: set[bytes]) -> tuple[int, str]:
+        """Return how many drawn events `omctl find` describes rightly, and the first that it does not."""
+        # Without a service behind, nothing delivers. One that a destination refused waits as a dead letter.
+        at_end = stored - self._ledger.refused if self._stand.behind else set[bytes]()
+        engine = self._stand.engine()
+        try:
+            return count_found(engine, self._name, stored, dead - self._oversized(), at_end=at_end)
+        finally:
+            engine.dispose()
 
     def _set_aside(self) -> list[bytes]:
         return [

@@ -32,6 +32,7 @@ class Result:
         answered: Distinct events answered 200.
         lost: Answered and found nowhere.
         repeated: Effects beyond one per event.
+        found: Of the events that were drawn, those that `omctl find` describes rightly.
         good_waited_s: The longest that a good event waited beyond its normal time; None if no form says which
             events are good.
         own_good_waited_s: The same without the time in which a part of the stand waited for a processor.
@@ -54,6 +55,7 @@ class Result:
     dead_lettered: int = 0
     lost: int = 0
     repeated: int = 0
+    found: int = 0
     good_waited_s: float | None = None
     own_good_waited_s: float | None = None
     figures: dict[str, float] = field(default_factory=dict)
@@ -83,7 +85,7 @@ class Result:
             "processed",
             "dead_lettered",
         )
-        names += ("lost", "repeated", "good_waited_s", "own_good_waited_s", "failure")
+        names += ("lost", "repeated", "found", "good_waited_s", "own_good_waited_s", "failure")
         values = {name: getattr(self, name) for name in names}
         times = {"capacity": round(self.capacity), "rate": round(self.rate), "seconds": round(self.seconds)}
         all_figures = Seen([]).figures() | own_figures(Seen([])) | self.figures

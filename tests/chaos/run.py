@@ -281,6 +281,7 @@ def _with_verdict(result: Result, verdict: Verdict) -> Result:
         dead_lettered=verdict.dead_lettered,
         lost=verdict.lost,
         repeated=verdict.repeated,
+        found=verdict.found,
         failure=verdict.complaint,
     )
 

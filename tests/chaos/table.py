@@ -59,7 +59,7 @@ def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -
         f" strikes_proved={total('strikes_proved')} traces={total('rounds')} accepted={total('accepted')}"
         f" answered={total('answered')}"
         f" longest_stall_s={stall}"
-        f" lost={total('lost')} repeated={total('repeated')} good_waited_s={waited}"
+        f" lost={total('lost')} repeated={total('repeated')} found={total('found')} good_waited_s={waited}"
     )
     return f"{line} failed={','.join(map(str, failed))}" if failed else line
 
