@@ -48,7 +48,8 @@ def count_found(
         if _is_right(timelines, digest, is_stored=digest in stored, is_at_end=digest in at_end):
             found += 1
         else:
-            complaint = complaint or f"find is wrong about the body {digest.hex()}"
+            told = [(timeline.stopped, [step.step for step in timeline.steps]) for timeline in timelines]
+            complaint = complaint or f"find is wrong about the body {digest.hex()}: {told}"
     return found, complaint
 
 

@@ -167,8 +167,10 @@ class Oracle:
 
     def _found(self, stored: set[bytes], dead: set[bytes]) -> tuple[int, str]:
         """Return how many drawn events `omctl find` describes rightly, and the first that it does not."""
-        # Without a service behind, nothing delivers. One that a destination refused waits as a dead letter.
-        at_end = stored - self._ledger.refused if self._stand.behind else set[bytes]()
+        # Without a service behind, nothing settles. What a destination refused, or the platform never
+        # confirmed, has stopped.
+        stopped = self._ledger.refused | set(map(bytes, self._all(KEPT_BACK)))
+        at_end = stored - stopped if self._stand.behind else set[bytes]()
         engine = self._stand.engine()
         try:
             return count_found(engine, self._name, stored, dead - self._oversized(), at_end=at_end)
