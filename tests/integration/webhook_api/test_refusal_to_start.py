@@ -1,9 +1,13 @@
 """A malformed or contradictory setting is refused at start, by name, with exit status 78."""
 
+import logging
+import os
+import runpy
 import subprocess
 import sys
 
 import pytest
+import structlog
 
 from tests.servers import free_port
 from tests.services import Service
@@ -41,23 +45,41 @@ SECRET = "constructed-secret-0123456789"
         ({"OM_FLASK_EXTENSIONS": "tests.integration.webhook_api.extension:none"}, "OM_FLASK_EXTENSIONS"),
     ],
 )
-def test_the_variable_is_named_and_no_secret_is(tmp_path, settings, variable):
+def test_the_variable_is_named_and_no_secret_is(tmp_path, monkeypatch, capsys, settings, variable):
     service = Service(tmp_path, "amqp://user:broker-password@127.0.0.1:9/", settings=settings)
+    for name in [name for name in os.environ if name.startswith("OM_")]:
+        monkeypatch.delenv(name)
+    for name, value in service.environment().items():
+        monkeypatch.setenv(name, value)
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf"],
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("webhook_api.gunicorn_conf")
+
+    structlog.reset_defaults()
+    logging.getLogger().handlers.clear()
+    printed = "".join(capsys.readouterr())
+    assert ended.value.code == 78
+    assert variable in printed
+    assert SECRET not in printed
+    assert "broker-password" not in printed
+
+
+def test_gunicorn_ends_with_the_same_status(tmp_path):
+    service = Service(tmp_path, "amqp://127.0.0.1:9/", settings={"OM_LOG_LEVEL": "loud"})
+
+    assert start_gunicorn(service).returncode == 78
+
+
+def start_gunicorn(service, *options):
+    return subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf", *options],
         env=service.environment(),
-        cwd=tmp_path,
+        cwd=service.directory,
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
-
-    assert ended.returncode == 78
-    assert variable in ended.stdout
-    assert SECRET not in ended.stdout + ended.stderr
-    assert "broker-password" not in ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -67,15 +89,7 @@ def test_the_variable_is_named_and_no_secret_is(tmp_path, settings, variable):
 def test_a_setting_of_gunicorn_that_would_be_ignored_is_refused_by_name(tmp_path, option):
     service = Service(tmp_path, "amqp://127.0.0.1:9/", settings={"OM_BIND": f"127.0.0.1:{free_port()}"})
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf", option],
-        env=service.environment(),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    ended = start_gunicorn(service, option)
 
     assert ended.returncode == 78
     assert '"event": "configuration_refused"' in ended.stdout
