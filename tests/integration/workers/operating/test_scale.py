@@ -1,6 +1,7 @@
 """The scale role beside a real broker: workers come with a backlog and go when it is gone."""
 
 import json
+import signal
 import sys
 
 import pika
@@ -52,6 +53,7 @@ def test_workers_come_with_a_backlog_and_go_when_it_is_gone(backlog, rabbitmq, p
         role.wait_until(
             lambda: depths.read().get(EVENTS_QUEUE) == 0 and targets(log)[-1:] == [1], timeout=60.0
         )
+        role.end(signal.SIGTERM, timeout=30.0)
 
     assert max(targets(log)) == 3
     assert [line["reason"] for line in lines(log, "scaled")][-1] == "calm"
