@@ -20,10 +20,7 @@ GROUPS: Final = {
         "register": ("connect.register:register", "Register the webhook at the platform"),
         "smoke": ("connect.smoke:smoke", "Send a message through the platform and back"),
         "import-keys": ("repair.ingest:import_keys", "Import keys of the guide's own code"),
-        "rotate-secret": (
-            "connect.rotate_secret:rotate_secret",
-            "Replace the signing secret without a pause",
-        ),
+        "rotate-secret": ("connect.rotate_secret:rotate_secret", "Replace the signing secret under traffic"),
         "ipranges": ("connect.ipranges:ipranges", "Write the platform's addresses as an allow-list"),
     },
     "Look": {

@@ -159,7 +159,7 @@ def print_table(
     """Print *rows* under *columns*, or the sentence *empty* if there are no rows.
 
     Long cells are folded between words and never cut: a table with long ids is wider than the screen instead.
-    A cell is data: it is printed as it is, never as markup or terminal control. None is an empty cell.
+    A cell is data: it is printed as it is, never as markup or terminal control. None is empty.
     """
     from rich import box  # noqa: PLC0415  # takes longer to import than most commands take to run
     from rich.console import Console  # noqa: PLC0415
@@ -186,7 +186,9 @@ def print_table(
 
 
 def _format(value: Any) -> str:
-    return format_time(value) if value is None or isinstance(value, datetime) else str(value)
+    if value is None or isinstance(value, datetime):
+        return format_time(value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def visible(text: str) -> str:

@@ -13,19 +13,10 @@ import requests
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
+from omctl.connect import rotation as plan
 from omctl.connect.register import Registrar
 from omctl.connect.registration import Configured, read_configured
-from omctl.connect.rotation import (
-    STEPS,
-    EdgeAwayError,
-    Facts,
-    RotationError,
-    RotationStep,
-    SecretsFile,
-    Signatures,
-    Watch,
-    next_step,
-)
+from omctl.connect.rotation import Facts, RotationError, RotationStep, SecretsFile, Signatures, next_step
 from omctl.connections import health_url, open_platform
 from omctl.interface import Command, change_options, is_json, print_table, show_json
 from webhook_api.signature import secret_id
@@ -94,9 +85,9 @@ def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, *
 
 
 def _show(following: RotationStep) -> None:
-    at = STEPS.index(following)
-    states = ["done"] * at + ["next"] + ["to come"] * (len(STEPS) - at - 1)
-    rows = list(zip(STEPS, states, strict=True))
+    at = plan.STEPS.index(following)
+    states = ["done"] * at + ["next"] + ["to come"] * (len(plan.STEPS) - at - 1)
+    rows = list(zip(plan.STEPS, states, strict=True))
     steps = [{"step": step.name.lower(), "state": state} for step, state in rows]
     if not show_json({"steps": steps, "done": False}):
         print_table(("step", ""), [(step.value, state) for step, state in rows])
@@ -130,7 +121,7 @@ class Rotation:
     def run(self) -> None:
         """Continue from the present state to the end; blocks for minutes."""
         first = next_step(self.read_facts())
-        for step in STEPS[STEPS.index(first) :]:
+        for step in plan.STEPS[plan.STEPS.index(first) :]:
             self.report(step.value)
             match step:
                 case RotationStep.ADD:
@@ -155,13 +146,13 @@ class Rotation:
 
     def _watch(self) -> None:
         new, old = map(_id, self.file.read())
-        watch = Watch(new, old, self.quiet, since=time.monotonic())
+        watch = plan.Watch(new, old, self.quiet, since=time.monotonic())
         self._wait(lambda edges: watch.is_over(edges, time.monotonic()), "events under the new secret alone")
 
     def _wait(self, is_done: Callable[[Signatures], bool], goal: str) -> None:
         deadline = time.monotonic() + self.timeout
         while True:
-            with suppress(EdgeAwayError):
+            with suppress(plan.EdgeAwayError):
                 if is_done(read_signatures(self.urls)):
                     return
             if time.monotonic() >= deadline:
@@ -179,7 +170,7 @@ def read_signatures(urls: Sequence[str]) -> Signatures:
         try:
             processes = requests.get(url, timeout=REQUEST_SECONDS).json()["processes"]
         except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-            raise EdgeAwayError(f"the edge at {url} does not answer ({type(error).__name__})") from None
+            raise plan.EdgeAwayError(f"the edge at {url} does not answer ({type(error).__name__})") from None
         found |= {f"{url} {process['pid']}": dict(process.get("signatures", {})) for process in processes}
     return found
 

@@ -13,16 +13,7 @@ from omctl.installing.broker import LISTENERS, PACKAGE, server_steps, users_step
 from omctl.installing.credentials import authority_steps, read_stripped
 from omctl.installing.database import database_steps
 from omctl.installing.options import CONFIGURATION, Options
-from omctl.installing.steps import (
-    InstallationError,
-    Step,
-    always,
-    commands,
-    is_installed,
-    read,
-    run,
-    succeeds,
-)
+from omctl.installing.steps import InstallationError, Step, commands, is_installed, run, succeeds
 
 COOKIE: Final = Path("/var/lib/rabbitmq/.erlang.cookie")
 STORED_COOKIE: Final = credentials.CLUSTER / "erlang-cookie"
@@ -52,7 +43,7 @@ def cluster_steps(options: Options) -> Iterator[Step]:
     title = "store the cluster's cookie"
     yield Step(title, STORED_COOKIE.exists, lambda: credentials.store(STORED_COOKIE, read_stripped(COOKIE)))
     yield users_step(options)
-    named = read(credentials.WORKER_DATABASE)
+    named = steps.read(credentials.WORKER_DATABASE)
     if named is None or any(f"@{host}/" in named for host in ("127.0.0.1", options.host)):
         yield from database_steps(options)
 
@@ -67,7 +58,7 @@ def _join_steps(options: Options) -> Iterator[Step]:
     )
     yield Step(f"join the broker of {options.cluster[0]}", lambda: first in members(), commands(*join))
     grow = commands(f"rabbitmq-queues --quiet grow {here} all")
-    yield always("add a member of each queue on this host", grow)
+    yield steps.always("add a member of each queue on this host", grow)
     for path in (*credentials.BROKER, *credentials.MANAGEMENT):
         addresses = read_stripped(path)
         own_first = put_own_first(addresses, options.host)

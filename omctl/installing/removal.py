@@ -6,22 +6,13 @@ from functools import partial
 from typing import Final
 
 from messaging import topology
+from omctl.installing import steps
 from omctl.installing.broker import USERS
 from omctl.installing.cluster import STORED_COOKIE, has_left, leave, other_members
 from omctl.installing.database import DATABASE, OWNER, PSQL, READER, SERVICE
 from omctl.installing.gateway import ADDRESSES, SITE, firewall_removal_steps
 from omctl.installing.options import ACCOUNT, CONFIGURATION, SCALER_ACCOUNT, STATE, Options
-from omctl.installing.steps import (
-    UNITS,
-    InstallationError,
-    Step,
-    always,
-    commands,
-    delete_step,
-    kept,
-    run,
-    succeeds,
-)
+from omctl.installing.steps import UNITS, InstallationError, Step, always, commands, kept, run, succeeds
 from omctl.installing.units import EDGE_UNITS, HARDENING, MANUAL, POLKIT_RULE, PROGRAM, WORKER_UNITS
 from webhook_api.health import PLATFORM_LIST
 
@@ -46,7 +37,7 @@ def plan_removal(*, purge: bool) -> Iterator[Step]:
     yield Step("stop the services", lambda: not _units(), lambda: run([*stop, *_units()]))
     units = (*EDGE_UNITS, *WORKER_UNITS)
     for path in (*(UNITS / name for name in units), HARDENING, POLKIT_RULE, SITE, ADDRESSES, PROGRAM, MANUAL):
-        yield delete_step(path)
+        yield steps.delete_step(path)
     yield from firewall_removal_steps()
     yield always("reload systemd's units", commands("systemctl daemon-reload"))
     reload = commands("systemctl try-reload-or-restart nginx")

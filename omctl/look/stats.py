@@ -9,14 +9,9 @@ import click
 from messaging.environment import Environment
 from omctl.connections import open_database, open_platform
 from omctl.interface import Command, json_option, print_table, show_json
+from workers.db import stats as records
 from workers.db.engine import transact
-from workers.db.stats import (
-    Acknowledgements,
-    Notifications,
-    read_acknowledgements,
-    read_notifications,
-    sum_notifications,
-)
+from workers.db.stats import Acknowledgements, Notifications
 from workers.genesys import PlatformRefusedError, read_genesys_settings
 
 HEALTHY_PERCENT: Final = 99.5
@@ -61,9 +56,10 @@ def stats(*, days: int) -> None:
     first_day = (now - timedelta(days=days - 1)).date().isoformat()
     spans = {"24 h": now - timedelta(days=1), f"{days} d": now - timedelta(days=days)}
     with open_database() as engine:
-        by_day = transact(engine, read_notifications, first_day)
-        answers = {span: transact(engine, read_acknowledgements, start) for span, start in spans.items()}
-    total = sum_notifications(by_day)
+        by_day = transact(engine, records.read_notifications, first_day)
+        read = records.read_acknowledgements
+        answers = {span: transact(engine, read, start) for span, start in spans.items()}
+    total = records.sum_notifications(by_day)
     platform = _fetch_platform_statistics(Environment())
     rates = [
         total.success_percent,
@@ -103,15 +99,14 @@ def _fetch_platform_statistics(environment: Environment) -> list[dict[str, Any]]
 
 def _print(document: Mapping[str, Any]) -> None:
     total = document["total"]
-    rows = [[_format(value) for value in day.values()] for day in (*document["days"], total)]
+    rows = [day.values() for day in (*document["days"], total)]
     print_table([LABELS.get(name, name) for name in total], rows, title="Notifications, by our records")
     answers: Mapping[str, dict[str, Any]] = document["acknowledgements"]
     columns = [_flatten(column) for column in answers.values()]
-    rows = [[name, *(_format(column[name]) for column in columns)] for name in columns[0]]
-    print_table(("", *answers), rows, title="Answers of the edge")
+    cells = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    print_table(("", *answers), cells, title="Answers of the edge")
     for statistics in document["platform"]:
-        cells = [(name, _format(value)) for name, value in statistics.items()]
-        print_table(("", ""), cells, title="By the platform's statistics")
+        print_table(("", ""), statistics.items(), title="By the platform's statistics")
     state = "above" if document["healthy"] else "NOT ALL above"
     click.echo(f"The rates are {state} {HEALTHY_PERCENT} percent.")
     if total["success_percent"] is None:
@@ -142,7 +137,3 @@ def _describe_answers(answered: Acknowledgements) -> dict[str, Any]:
 def _describe_day(day: Notifications) -> dict[str, Any]:
     names = ("day", "notified", "repeated", "recovered", "dead_letters", "success_percent")
     return {name: getattr(day, name) for name in names}
-
-
-def _format(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)

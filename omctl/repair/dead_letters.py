@@ -9,22 +9,9 @@ from typing import Any, Final
 import click
 from sqlalchemy import Row
 
+from omctl import interface
 from omctl.connections import DeadLetterSession, in_database, open_dead_letters
-from omctl.interface import (
-    Group,
-    again_option,
-    dead_letter_options,
-    fold,
-    format_time,
-    intervention_options,
-    is_json,
-    json_option,
-    print_body,
-    print_table,
-    rate_option,
-    show_json,
-    visible,
-)
+from omctl.interface import Group, format_time, is_json, json_option, print_table, show_json
 from omctl.interventions import RateLimiter, Run, Terms, carry_out
 from omctl.repair.dead_letter_windows import Order, process_windows, record_unrecorded
 from workers.db import interventions
@@ -55,7 +42,7 @@ def dead_letters() -> None:
 
 
 @dead_letters.command("list")
-@dead_letter_options
+@interface.dead_letter_options
 @click.option(
     "--limit", type=click.IntRange(0), default=SHOWN, show_default=True, help="Show this many; 0: all."
 )
@@ -91,7 +78,8 @@ def list_(*, limit: int, with_scan: bool, **filters: Any) -> None:
         event_type = (row.event_type or "unknown type").rpartition(":")[2]
         source = f"  destination {row.destination}" if row.destination else ""
         line = f"{row.message_id}  {format_time(row.recorded_at)}  {row.code}  {event_type}{source}"
-        click.echo(f"{visible(line)}\n{fold(visible(row.reason), '    ', '    ')}")
+        reason = interface.fold(row.reason, "    ", "    ")
+        click.echo(interface.visible(f"{line}\n{reason}"))
 
 
 @dead_letters.command()
@@ -115,19 +103,19 @@ def show(message_id: str, *, with_body: bool) -> None:
     text = None if body is None else body.decode(errors="backslashreplace")
     if show_json(record | ({"body": text} if with_body else {})):
         return
-    known = [(name, value) for name, value in record.items() if value is not None]
-    print_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in known])
+    known = [(name.replace("_", " "), value) for name, value in record.items() if value is not None]
+    print_table(("", ""), known)
     if body is not None:
-        print_body(body)
+        interface.print_body(body)
 
 
 @dead_letters.command()
 @ids_argument
-@dead_letter_options
-@rate_option
-@again_option
+@interface.dead_letter_options
+@interface.rate_option
+@interface.again_option
 @limit_option
-@intervention_options
+@interface.intervention_options
 def replay(**options: Any) -> None:
     """Replay dead letters: all, those named, or those that the options select.
 
@@ -141,9 +129,9 @@ def replay(**options: Any) -> None:
 
 @dead_letters.command()
 @ids_argument
-@dead_letter_options
+@interface.dead_letter_options
 @limit_option
-@intervention_options
+@interface.intervention_options
 def discard(**options: Any) -> None:
     """Remove dead letters for good: all, those named, or those that the options select.
 

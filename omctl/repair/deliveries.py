@@ -12,15 +12,9 @@ from sqlalchemy import Connection, Engine
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
+from omctl import interface
 from omctl.connections import open_database
-from omctl.interface import (
-    Command,
-    intervention_options,
-    is_json,
-    print_table,
-    recorded_options,
-    since_option,
-)
+from omctl.interface import Command, intervention_options, is_json, recorded_options, since_option
 from omctl.interventions import Run, Terms, carry_out
 from workers import deliver
 from workers.db.engine import DatabaseClock, transact
@@ -56,7 +50,8 @@ def resend(*, name: str | None, since: datetime | None, conversation: str | None
         selected = deliver.choose_dead(names, moment_of(now_us), since, conversation)
         counts = deliver.count_dead(connection, selected)
         if not is_json():
-            print_table(("destination", "given up"), counts.items(), empty="No delivery was given up.")
+            columns, empty = ("destination", "given up"), "No delivery was given up."
+            interface.print_table(columns, counts.items(), empty=empty)
         return sum(counts.values()), lambda db, run_id, now_us: deliver.resend(db, selected, run_id, now_us)
 
     selection = {"destinations": names, "since": since, "conversation": conversation}

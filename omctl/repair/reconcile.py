@@ -10,18 +10,11 @@ from omctl.connections import open_database
 from omctl.interface import Command, change_options, print_table, progress_bar, show_json, since_option
 from omctl.interventions import cancellable, os_user
 from omctl.repair.reconciliation import Findings, Reconciliation
+from workers import reconcile as worker
 from workers.db.engine import DatabaseClock, transact
 from workers.db.reconcile import read_watermarks
 from workers.parsing import microseconds_of, moment_of
-from workers.reconcile import (
-    DAY_US,
-    Bounds,
-    EventsExchange,
-    ReconcileSettings,
-    ReconstructedEvent,
-    open_platform_history,
-    safe_cutoff,
-)
+from workers.reconcile import Bounds, EventsExchange, ReconcileSettings, ReconstructedEvent
 
 
 @click.command(cls=Command)
@@ -71,7 +64,7 @@ def reconcile(
     with open_database() as engine, cancellable() as cancelled:
         clock = DatabaseClock(engine)
         bounds = _find_bounds(engine, exchange, settings.retention_days, since, clock.now_us())
-        history = open_platform_history(settings.genesys, engine, clock)
+        history = worker.open_platform_history(settings.genesys, engine, clock)
         reconciliation = Reconciliation(engine, clock, history, exchange, bounds, cancelled)
         _compare(reconciliation, conversations, dry_run=dry_run, is_waived=despite_mismatch)
         left = reconciliation.wait_for_missing(0.0 if dry_run else wait_seconds)
@@ -94,7 +87,7 @@ def _find_bounds(
     engine: Engine, exchange: EventsExchange, retention_days: int, since: datetime | None, now_us: int
 ) -> Bounds:
     first_us = transact(engine, read_watermarks).first_from_us
-    kept_from_us = now_us - retention_days * DAY_US
+    kept_from_us = now_us - retention_days * worker.DAY_US
     if since is not None:
         from_us = microseconds_of(since)
     elif first_us is not None:
@@ -105,7 +98,7 @@ def _find_bounds(
         raise click.UsageError(
             "--since reaches back beyond OM_RETENTION_DAYS: older events are deleted, and would look missing."
         )
-    return Bounds(from_us, safe_cutoff(engine, exchange, now_us))
+    return Bounds(from_us, worker.safe_cutoff(engine, exchange, now_us))
 
 
 def _compare(

@@ -11,19 +11,12 @@ from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
 from messaging.errors import RetryLaterError
+from workers import reconcile
 from workers.db import reconcile as records
 from workers.db.engine import transact
 from workers.genesys import PlatformRefusedError
 from workers.parsing import moment_of
-from workers.reconcile import (
-    Bounds,
-    CheckResult,
-    Comparison,
-    EventsExchange,
-    PlatformHistory,
-    ProgressRecord,
-    ReconstructedEvent,
-)
+from workers.reconcile import Bounds, Comparison, EventsExchange, ProgressRecord, ReconstructedEvent
 
 Result = TypeVar("Result")
 
@@ -54,7 +47,7 @@ class Findings:
     mismatch: str | None = None
     missing: list[ReconstructedEvent] = field(default_factory=list)
 
-    def add(self, result: CheckResult) -> None:
+    def add(self, result: reconcile.CheckResult) -> None:
         """Count the result of one conversation."""
         self.done += 1
         if result.failed is not None:
@@ -75,7 +68,7 @@ class Reconciliation:
 
     engine: Engine
     clock: Clock
-    history: PlatformHistory
+    history: reconcile.PlatformHistory
     exchange: EventsExchange
     bounds: Bounds
     cancelled: Event

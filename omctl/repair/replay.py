@@ -13,17 +13,9 @@ from sqlalchemy import Engine
 from messaging.admin import EventPublisher, event_publisher
 from messaging.envelope import Envelope, replay_source
 from messaging.environment import Environment
+from omctl import interface
 from omctl.connections import open_database
-from omctl.interface import (
-    Command,
-    again_option,
-    intervention_options,
-    is_json,
-    print_table,
-    rate_option,
-    since_option,
-    until_option,
-)
+from omctl.interface import Command, again_option, intervention_options, is_json, print_table, rate_option
 from omctl.interventions import RateLimiter, Run, Terms, carry_out
 from workers.db import past_events
 from workers.db.engine import transact
@@ -35,8 +27,8 @@ BATCH: Final = 100
 
 
 @click.command(cls=Command)
-@since_option("Received")
-@until_option("Received")
+@interface.since_option("Received")
+@interface.until_option("Received")
 @click.option("--conversation", help="Of this conversation.")
 @click.option("--type", "event_type", help="Of this event type, whole or its last part.")
 @again_option

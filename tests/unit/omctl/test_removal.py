@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from omctl import install as command
-from omctl.installing import cluster, removal, steps
-from omctl.installing.options import Options
+from omctl.installing import cluster, removal, steps, units
+from omctl.installing.options import ENVIRONMENT, Options
 from omctl.installing.steps import InstallationError, run_steps
 
 HERE = f"rabbit@{Options().host}"
@@ -75,6 +75,13 @@ def host_of(tmp_path, monkeypatch):
 
 def purge():
     return [f"{state}: {title}" for title, state in run_steps(removal.purge_steps(), dry_run=False)]
+
+
+def test_a_removal_deletes_each_unit_and_program_that_an_installation_writes():
+    installed = (*units.configuration_steps(Options()), *units.unit_steps(Options()))
+    written = {step.title.removeprefix("write ") for step in installed if step.title.startswith("write ")}
+    deleted = {step.title.removeprefix("delete ") for step in removal.plan_removal(purge=False)}
+    assert written - deleted == {str(ENVIRONMENT)}
 
 
 def test_a_host_leaves_its_cluster_without_touching_what_the_others_share(host_of):
