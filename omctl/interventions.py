@@ -162,16 +162,14 @@ def report(run: Run, verb: str, **context: Any) -> None:
 
 
 @contextmanager
-def cancellable(
-    notice: str = "Stopping after this one; everything done so far is recorded.",
-) -> Iterator[Event]:
-    """Yield an event that Ctrl-C or SIGTERM sets, printing *notice*; a second Ctrl-C interrupts at once."""
+def cancellable() -> Iterator[Event]:
+    """Yield an event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
     cancelled = Event()
 
     def cancel(number: int, _frame: object) -> None:
         cancelled.set()
         signal.signal(number, former[signal.Signals(number)])
-        click.echo(notice, err=True)
+        click.echo("Stopping after this one; everything done so far is recorded.", err=True)
 
     former = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -12,7 +12,6 @@ message id and the same generation, so it takes effect once.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -40,6 +39,11 @@ class Order:
     limit: int | None
     rate: float
 
+    def left(self, run: Run) -> int | None:
+        """Return the number still to process, None for all: named ones end with the last of them."""
+        limit = self.limit or len(self.selected.message_ids)
+        return limit - run.done if limit else None
+
     @property
     def window_size(self) -> int:
         """The number of dead letters to hold at once."""
@@ -58,17 +62,11 @@ class _Window:
 def process_windows(
     session: DeadLetterSession, order: Order, run: Run, rate_limiter: RateLimiter
 ) -> Iterator[int]:
-    """Process what is in the queue now; yield the number done in each window.
-
-    Stops when all dead letters named by id, or `order.limit`, are done.
-    """
-    limit = order.limit or len(order.selected.message_ids) or None
+    """Process what is in the queue now; yield the number done in each window."""
     for held in session.queue.windows(order.window_size):
-        left = None if limit is None else limit - run.done
-        if left == 0:
+        if order.left(run) == 0:
             return
-        decide = partial(_decide, held=held, order=order, run=run, now_us=session.clock.now_us(), left=left)
-        window = transact(session.engine, decide)
+        window = transact(session.engine, _decide, held, order, run, session.clock.now_us())
         done = 0
         for dead_letter in window.chosen:
             if not rate_limiter.wait():
@@ -85,7 +83,7 @@ def process_windows(
 def record_unrecorded(session: DeadLetterSession) -> None:
     """Record each message of the queue that has no record; every message keeps its body and its place."""
     for held in session.queue.windows():
-        transact(session.engine, partial(_record_unknown, held=held, now_us=session.clock.now_us()))
+        transact(session.engine, _record_unknown, held, session.clock.now_us())
 
 
 def _record_unknown(connection: Connection, held: list[QueuedDeadLetter], now_us: int) -> None:
@@ -99,13 +97,7 @@ def _ids(messages: list[QueuedDeadLetter]) -> list[str]:
 
 
 def _decide(
-    connection: Connection,
-    *,
-    held: list[QueuedDeadLetter],
-    order: Order,
-    run: Run,
-    now_us: int,
-    left: int | None,
+    connection: Connection, held: list[QueuedDeadLetter], order: Order, run: Run, now_us: int
 ) -> _Window:
     """Record the decision. It needs a record: an unrecorded one would be another decision after a kill."""
     _record_unknown(connection, held, now_us)
@@ -114,12 +106,11 @@ def _decide(
     done = {identity for identity in matching if matching[identity] == (run.intervention_id, True)}
     wanted = [identity for identity in dict.fromkeys(ids) if identity in matching and identity not in done]
     first_by_id = {message.envelope.identity: message for message in reversed(held)}
-    chosen = [first_by_id[identity] for identity in wanted[:left]]
+    wanted = wanted[: order.left(run)]
+    chosen = [first_by_id[identity] for identity in wanted]
     ours = done | set(_ids(chosen))
     copies = [message for message in held if message.envelope.identity in ours and message not in chosen]
-    return _Window(
-        chosen, copies, interventions.record_decision(connection, wanted[:left], run.intervention_id)
-    )
+    return _Window(chosen, copies, interventions.record_decision(connection, wanted, run.intervention_id))
 
 
 def _finish(session: DeadLetterSession, run: Run, window: _Window, done: int) -> None:

@@ -64,7 +64,15 @@ def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool) -> None:
         account.published.update(event_type for _, event_type in readable)
     else:
         _publish_all(readable, account, rate)
-    _report(account, dry_run=dry_run)
+    counts = {"events": account.published, "refused": account.refused}
+    if not show_json({**counts, "cancelled": account.is_cancelled, "done": not dry_run}):
+        print_table(("type", "events"), sorted(account.published.items()), empty="No event could be read.")
+        click.echo(f"{account.published.total()} events {'would be published' if dry_run else 'published'}.")
+        for refused in account.refused[:MAX_REPORTED]:
+            place = f"{refused['file']}: event {refused['number']}"
+            click.echo(f"{place} cannot be read: {refused['reason']} ({refused['code']})", err=True)
+        if len(account.refused) > MAX_REPORTED:
+            click.echo(f"… and {len(account.refused) - MAX_REPORTED} more events cannot be read.", err=True)
     if account.refused or account.is_cancelled:
         raise SystemExit(1)
 
@@ -100,19 +108,6 @@ def _publish_all(events: Iterator[tuple[bytes, str]], account: _Account, rate: f
             broker.publish(Envelope(message_id, SystemClock().now_us(), message_id, INGEST, body))
             account.published[event_type] += 1
             bar.advance(task)
-
-
-def _report(account: _Account, *, dry_run: bool) -> None:
-    counts = {"events": account.published, "refused": account.refused}
-    if show_json({**counts, "cancelled": account.is_cancelled, "done": not dry_run}):
-        return
-    print_table(("type", "events"), sorted(account.published.items()), empty="No event could be read.")
-    click.echo(f"{account.published.total()} events {'would be published' if dry_run else 'published'}.")
-    for refused in account.refused[:MAX_REPORTED]:
-        place = f"{refused['file']}: event {refused['number']}"
-        click.echo(f"{place} cannot be read: {refused['reason']} ({refused['code']})", err=True)
-    if len(account.refused) > MAX_REPORTED:
-        click.echo(f"… and {len(account.refused) - MAX_REPORTED} more events cannot be read.", err=True)
 
 
 @click.command(cls=Command)

@@ -66,7 +66,13 @@ def reconcile(
         bounds = _find_bounds(engine, exchange, settings.retention_days, since, clock.now_us())
         history = worker.open_platform_history(settings.genesys, engine, clock)
         reconciliation = Reconciliation(engine, clock, history, exchange, bounds, cancelled)
-        _compare(reconciliation, conversations, dry_run=dry_run, is_waived=despite_mismatch)
+        with progress_bar() as bar:
+            task = bar.add_task("Listing", total=None, note="")
+            ids = sorted(set(conversations)) or reconciliation.list_conversations()
+            bar.update(task, description="Conversations", total=len(ids), completed=0)
+            options = {"is_waived": despite_mismatch, "is_of_all": not conversations}
+            for done in reconciliation.compare(ids, None if dry_run else os_user(), **options):
+                bar.update(task, completed=done, note=f"{len(reconciliation.findings.missing)} missing")
         left = reconciliation.wait_for_missing(0.0 if dry_run else wait_seconds)
         report(reconciliation.findings, bounds, left)
     raise SystemExit(1 if cancelled.is_set() else exit_status(reconciliation.findings, left))
@@ -99,19 +105,6 @@ def _find_bounds(
             "--since reaches back beyond OM_RETENTION_DAYS: older events are deleted, and would look missing."
         )
     return Bounds(from_us, worker.safe_cutoff(engine, exchange, now_us))
-
-
-def _compare(
-    reconciliation: Reconciliation, conversations: tuple[str, ...], *, dry_run: bool, is_waived: bool
-) -> None:
-    with progress_bar() as bar:
-        task = bar.add_task("Listing", total=None, note="")
-        ids = sorted(set(conversations)) or reconciliation.list_conversations()
-        bar.update(task, description="Conversations", total=len(ids), completed=0)
-        operator = None if dry_run else os_user()
-        is_of_all = not conversations
-        for done in reconciliation.compare(ids, operator, is_waived=is_waived, is_of_all=is_of_all):
-            bar.update(task, completed=done, note=f"{len(reconciliation.findings.missing)} missing")
 
 
 def report(findings: Findings, bounds: Bounds, left: list[ReconstructedEvent]) -> None:
