@@ -23,7 +23,7 @@ SEEDS ?= 200000
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model simulate power alerts chaos chaos-sabotage soak bench bench-quick questions docs diagrams profile
+.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-upgrade test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model simulate power alerts chaos chaos-sabotage soak bench bench-quick questions docs diagrams profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,9 @@ test-systemd: install ## Install on a bare Debian 13 with systemd in a container
 
 test-three: install ## Install on three such machines with one broker over all, and lose one under load
 	@$(BIN)/python -m tests.machines three
+
+test-upgrade: install ## Upgrade such a machine from the previous version and take it back under traffic, workers or edge first
+	@$(BIN)/python -m tests.machines upgrade
 
 test-compose: install ## Bring docker/compose.yaml up, and send an event through it
 	@$(BIN)/python -m tests.machines compose

@@ -22,6 +22,7 @@ SUITES: Final[Mapping[str, tuple[str, ...]]] = {
     "bench": PRODUCT,
     "test-systemd": INSTALLED,
     "test-three": INSTALLED,
+    "test-upgrade": INSTALLED,
     "test-compose": (*PRODUCT, "docker", "setup.cfg"),
     "questions": ("workers/db/migrations",),
     "simulate": ("webhook_api", "messaging"),

@@ -1,10 +1,10 @@
-"""Try the installed service on machines: `python -m tests.machines systemd`, `three` or `compose`."""
+"""Try the installed service on machines: `python -m tests.machines` lists the suites."""
 
 import sys
 
 import click
 
-from tests.machines import containers, one_machine, three_machines
+from tests.machines import containers, one_machine, three_machines, upgrade
 from tests.machines.image import MachineError
 
 
@@ -23,6 +23,12 @@ def systemd() -> None:
 def three() -> None:
     """Three VMs with one broker over all of them: one is lost under load, and comes back."""
     sys.exit(0 if three_machines.run() else 1)
+
+
+@machines.command(name="upgrade")
+def upgrade_() -> None:
+    """One VM with the previous version: to this one and back under traffic, workers or edge first."""
+    sys.exit(0 if upgrade.run() else 1)
 
 
 @machines.command()

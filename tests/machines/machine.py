@@ -82,10 +82,10 @@ class Machine:
         """Remove the machine with all that is on it."""
         succeeds("rm", "--force", self._container)
 
-    def put_project(self) -> None:
+    def put_project(self, revision: str = "HEAD") -> None:
         """Copy the committed files of this checkout to where commands run."""
         archive = subprocess.run(
-            ["git", "-C", str(CHECKOUT), "archive", "HEAD"], capture_output=True, check=True
+            ["git", "-C", str(CHECKOUT), "archive", revision], capture_output=True, check=True
         ).stdout
         unpack = f"rm -rf {PROJECT} && mkdir -p {PROJECT} && tar -x -C {PROJECT}"
         subprocess.run(
