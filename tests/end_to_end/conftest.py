@@ -1,6 +1,7 @@
 """The whole service: a real edge, a real broker, a real worker, a real database."""
 
-import time
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from hashlib import sha256
 
@@ -8,10 +9,8 @@ import pytest
 import sqlalchemy
 
 from tests.services import Edge, IntakeWorker, Service, SettleWorker, declare_topology, post, running
+from tests.waiting import wait_until
 from workers.db.engine import make_engine
-from workers.db.migrations import schema
-
-SECONDS = 20.0
 
 
 class WholeService:
@@ -34,11 +33,7 @@ class WholeService:
 
     def wait_for(self, sql, **parameters):
         """Return the rows of a query as soon as there are any."""
-        deadline = time.monotonic() + SECONDS
-        while not (found := self.rows(sql, **parameters)):
-            assert time.monotonic() < deadline, f"no row came for {sql}"
-            time.sleep(0.05)
-        return found
+        return wait_until(lambda: self.rows(sql, **parameters), words=sql)
 
     def dead_letter_of(self, body):
         """Wait for the recorded reason of a body's dead letter."""
@@ -58,7 +53,6 @@ def whole_service(request, rabbitmq, tmp_path_factory):
     directory = tmp_path_factory.mktemp("service")
     with rabbitmq.make_vhost() as vhost, _database(request, directory) as database_url:
         declare_topology(vhost.amqp_url)
-        schema.upgrade(database_url)
         service = Service(directory, vhost.amqp_url, rabbitmq.management_url)
         engine = make_engine(database_url)
         with (
@@ -66,9 +60,8 @@ def whole_service(request, rabbitmq, tmp_path_factory):
             running(IntakeWorker(service, database_url)) as worker,
             running(SettleWorker(service, database_url)) as settle,
         ):
-            edge.start()
-            worker.start()
-            settle.start()
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(lambda process: process.start(), (edge, worker, settle)))
             environment = service.environment() | {"OM_DATABASE_URL": database_url}
             yield WholeService(edge, worker, engine, vhost.amqp_url, environment)
         engine.dispose()
@@ -76,5 +69,7 @@ def whole_service(request, rabbitmq, tmp_path_factory):
 
 def _database(request, directory):
     if request.param == "postgresql":
-        return request.getfixturevalue("postgresql").make_database()
-    return nullcontext(f"sqlite:///{directory / 'events.sqlite3'}")
+        like = request.getfixturevalue("migrated_postgresql")
+        return request.getfixturevalue("postgresql").make_database(like=like)
+    file = shutil.copyfile(request.getfixturevalue("migrated_sqlite"), directory / "events.sqlite3")
+    return nullcontext(f"sqlite:///{file}")
