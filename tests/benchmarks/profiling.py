@@ -54,7 +54,6 @@ WORKER_LAYERS: Final = {
     "schema": (
         "workers/parsing/dialects",
         "workers/parsing/schema",
-        "workers/parsing/fields",
         "marshmallow/",
     ),
     "key and times": ("workers/parsing",),

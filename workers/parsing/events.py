@@ -42,14 +42,12 @@ class Event:
     Args:
         conversation_id: The platform's; for a native event without one, one customer on one integration.
         occurred_at_us: The platform's clock, microseconds since the epoch, UTC.
-        idempotency_key: Equal for every copy of this event, different for any other event.
         sequence: Order within one moment; 0 if the platform gives none.
         platform_message_id: Of the message that this event is, or is about.
         social_channel: The customer's channel, or the integration in the native dialect.
         sender: The direction, or "human" or "bot" in the native dialect.
         content: Attachments and other structured parts of a message, as JSON, like the reasons of a receipt.
         skip: Why it must have no effect, one stable word; None if it may have one.
-        payload: The whole parsed body.
     """
 
     event_type: str
@@ -85,9 +83,8 @@ class Arrival:
         message_id: The envelope's, unique per accepted request.
         received_at_us: When the edge had read it, microseconds since the epoch, UTC.
         source: webhook, reconcile, replay, ingest or other.
-        body_sha256: SHA-256 of the raw body, hexadecimal.
+        body_sha256: Of the raw body, hexadecimal.
         request_id: As in the gateway's log; None if a publisher gave none that can be stored.
-        body: The raw body, byte for byte.
         generation: Of a replay that must take effect again; None for any other arrival.
     """
 
@@ -105,9 +102,7 @@ class Arrival:
 class ClaimedEvent:
     """A new event, recorded by this transaction.
 
-    Args:
-        event_id: Its `processed_events.id`.
-        position: Its number among its conversation's events, from 1, in the order of the commits.
+    Its position is its number in its conversation, from 1, in the order of the commits.
     """
 
     event_id: int

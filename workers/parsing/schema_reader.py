@@ -5,7 +5,10 @@ that are not used here. `LenientSchema.read` calls only each field's check
 (docs/decisions/0102-schema-reader.md).
 """
 
+import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from marshmallow import EXCLUDE, Schema, ValidationError
@@ -13,6 +16,7 @@ from marshmallow.fields import Field
 
 from messaging.errors import RejectedEventError
 from workers.parsing.drift import UNKNOWN_FIELD, WRONG_TYPE, DriftNotes
+from workers.parsing.timestamps import EPOCH, LATEST, MILLISECOND, moment_of, parse_timestamp
 
 MAX_UNKNOWN: Final = 100
 """Unknown names looked at in one object; an object with more is a mapping, not a record."""
@@ -103,3 +107,115 @@ class LenientSchema(Schema):
             if data.get(name) is None:
                 raise RejectedEventError("missing_field", f"{self._prefix}{name}: is missing")
         return values
+
+
+MAX_IDENTIFIER: Final = 255
+"""Far above any identifier seen, far below the limit of an index entry (2,704 bytes in PostgreSQL)."""
+
+MAX_SEQUENCE: Final = 2**63 - 1
+"""The largest bigint."""
+MAX_SEQUENCE_DIGITS: Final = 19
+
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+
+_LATEST_MS: Final = (LATEST - EPOCH) // MILLISECOND
+
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+"""Characters that JSON has and no database does: NUL, and halves of surrogate pairs."""
+
+
+def names(text: str) -> frozenset[str]:
+    """Return the names in a text."""
+    return frozenset(text.split())
+
+
+def _is_storable(text: str) -> bool:
+    return (text.isascii() and "\x00" not in text) or not _UNSTORABLE.search(text)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_type(kind: type, problem: str) -> Callable[[Any], Any]:
+    """Return a check that accepts the values of one type."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise ValidationError(problem)
+        return value
+
+    return check
+
+
+_check_text: Final = _check_type(str, "is not a text")
+mapping: Final = _check_type(dict, "is not an object")
+truth: Final = _check_type(bool, "is neither true nor false")
+
+
+def identifier(value: Any) -> str:
+    """Check a text that identifies something: not empty, storable unchanged, short enough for an index."""
+    text: str = _check_text(value)
+    if not text or len(text) > MAX_IDENTIFIER:
+        raise ValidationError(f"must have 1 to {MAX_IDENTIFIER} characters")
+    if not _is_storable(text):
+        raise ValidationError("holds a character that no database stores")
+    return text
+
+
+def message_id(value: Any) -> str:
+    """Check a message's identifier; some senders write it as a number."""
+    return identifier(str(value) if _is_whole(value) else value)
+
+
+def words(value: Any) -> str:
+    """Check a text, empty or not; characters that no database stores are replaced, but in the payload."""
+    text: str = _check_text(value)
+    return text if _is_storable(text) else _UNSTORABLE.sub(REPLACEMENT, text)
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """Check a list of objects."""
+    if not isinstance(value, list) or not all(isinstance(member, dict) for member in value):
+        raise ValidationError("is not a list of objects")
+    return value
+
+
+def timestamp(value: Any) -> datetime:
+    """Check an RFC 3339 timestamp with an offset; return the instant in UTC."""
+    try:
+        return parse_timestamp(_check_text(value))
+    except ValueError:
+        raise ValidationError("is not an RFC 3339 timestamp with a UTC offset, 1970 to 2255") from None
+
+
+def epoch_milliseconds(value: Any) -> datetime:
+    """Check whole milliseconds since the epoch; return the instant in UTC."""
+    if not _is_whole(value):
+        raise ValidationError("is not a whole number of milliseconds")
+    if not 0 <= value <= _LATEST_MS:
+        raise ValidationError("is not a time between 1970 and 2255")
+    return moment_of(1000 * value)
+
+
+def sequence(value: Any) -> int:
+    """Check a sequence number that fits a bigint; some senders write it as text."""
+    number = (
+        int(value)
+        if isinstance(value, str) and value.isdecimal() and len(value) <= MAX_SEQUENCE_DIGITS
+        else value
+    )
+    if not _is_whole(number):
+        raise ValidationError("is not a whole number")
+    if not 0 <= number <= MAX_SEQUENCE:
+        raise ValidationError(f"must be between 0 and {MAX_SEQUENCE}")
+    return int(number)
+
+
+Identifier: Final = partial(Checked, identifier)
+MessageId: Final = partial(Checked, message_id)
+Words: Final = partial(Checked, words)
+Object: Final = partial(Checked, mapping)
+Objects: Final = partial(Checked, mappings)
+Timestamp: Final = partial(Checked, timestamp)
+Sequence: Final = partial(Checked, sequence)

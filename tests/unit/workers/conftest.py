@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.parsing.drift import DriftNotes
+from workers.parsing import EVENT_TYPES, DriftNotes, read_body
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 
@@ -21,3 +21,24 @@ def payload():
         return json.loads((PAYLOADS / f"{name}.json").read_text()) | changes
 
     return load
+
+
+@pytest.fixture
+def read_all(notes):
+    """Parse a payload into its events."""
+
+    def read(payload, event_types=EVENT_TYPES):
+        return read_body(json.dumps(payload).encode(), notes, event_types)
+
+    return read
+
+
+@pytest.fixture
+def read(read_all):
+    """Parse a payload that holds one event."""
+
+    def read_one(payload):
+        [event] = read_all(payload)
+        return event
+
+    return read_one

@@ -1,17 +1,6 @@
 import pytest
 
-from messaging.errors import RejectedEventError
-from workers.parsing.dialects import read_events
-from workers.parsing.events import CONVERSATION_NEW, CONVERSATION_UPDATED, EVENT_TYPES
-
-
-@pytest.fixture
-def read(notes):
-    def read_one(payload):
-        [event] = read_events(payload, notes, EVENT_TYPES)
-        return event
-
-    return read_one
+from workers.parsing import CONVERSATION_NEW, CONVERSATION_UPDATED
 
 
 def of_kind(payload, kind, **body):
@@ -48,8 +37,8 @@ def test_a_customers_start_starts_the_conversation(read, payload, notes):
         ("wrapup", {}, None),
     ],
 )
-def test_what_follows_updates_the_routing_or_says_nothing_of_it(payload, notes, kind, body, status):
-    [event] = read_events(of_kind(payload, kind, **body), notes, EVENT_TYPES)
+def test_what_follows_updates_the_routing_or_says_nothing_of_it(read, payload, notes, kind, body, *, status):
+    event = read(of_kind(payload, kind, **body))
 
     assert (event.event_type, event.routing_status) == (CONVERSATION_UPDATED, status)
     assert event.routing_queue == body.get("queueId")
@@ -87,23 +76,3 @@ def test_a_new_kind_is_an_update_without_status_and_noted(read, payload, notes):
 
     assert (event.event_type, event.routing_status) == (CONVERSATION_UPDATED, None)
     assert [drift.name for drift in notes.pending()] == ["detail-type=user-hold"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"detail": None}, "missing_field"),
-        ({"detail": {"eventBody": "x"}}, "missing_field"),
-        ({"detail-type": "v2.users.{id}.presence", "detail": {"eventBody": {}}}, "unknown_event_type"),
-        ({"detail-type": 5, "detail": {"eventBody": {}}}, "unknown_event_type"),
-        ({"detail": {"eventBody": {"conversationId": "c"}}}, "missing_field"),
-        ({"detail": {"eventBody": {"eventTime": 1}}}, "missing_field"),
-        ({"detail": {"eventBody": {"conversationId": "c", "eventTime": "soon"}}}, "invalid_field"),
-        ({"detail": {"eventBody": {"conversationId": "c", "eventTime": 10**18}}}, "invalid_field"),
-    ],
-)
-def test_what_is_no_detail_event_of_a_conversation_is_refused_by_name(read, payload, changes, code):
-    with pytest.raises(RejectedEventError) as caught:
-        read(payload("eventbridge/customer-start", **changes))
-
-    assert caught.value.code == code

@@ -2,18 +2,7 @@ import json
 
 import pytest
 
-from messaging.errors import RejectedEventError
-from workers.parsing.dialects import read_events
-from workers.parsing.events import CONVERSATION_MESSAGE, EVENT_TYPES, RECEIPT, TYPING
-
-
-@pytest.fixture
-def read(notes):
-    def read_one(payload):
-        [event] = read_events(payload, notes, EVENT_TYPES)
-        return event
-
-    return read_one
+from workers.parsing import CONVERSATION_MESSAGE, EVENT_TYPES, RECEIPT, TYPING
 
 
 @pytest.mark.parametrize(
@@ -66,36 +55,6 @@ def test_the_stand_in_shows_no_personal_address(read, payload):
 
 
 @pytest.mark.parametrize(
-    ("changes", "code", "field"),
-    [
-        ({"type": "Message"}, "unknown_event_type", "type"),
-        ({"type": None}, "unknown_event_type", "type"),
-        (
-            {"type": "Event", "events": [{"eventType": "Presence"}]},
-            "unknown_event_type",
-            "events[].eventType",
-        ),
-        ({"channel": None}, "missing_field", "channel"),
-        ({"channel": "Open"}, "invalid_field", "channel"),
-        ({"channel": {"id": "i"}}, "missing_field", "channel.time"),
-        ({"channel": {"time": 5}}, "invalid_field", "channel.time"),
-        ({"conversationId": 5}, "invalid_field", "conversationId"),
-        (
-            {"conversationId": None, "channel": {"time": "2025-06-10T21:03:05Z"}},
-            "missing_field",
-            "conversationId",
-        ),
-    ],
-)
-def test_what_says_whose_the_event_is_and_when_refuses_it_by_name(read, payload, changes, code, field):
-    with pytest.raises(RejectedEventError) as caught:
-        read(payload("genesys/text", **changes))
-
-    assert caught.value.code == code
-    assert caught.value.reason.startswith(f"{field}:")
-
-
-@pytest.mark.parametrize(
     ("changes", "name"),
     [
         ({"status": "DataFiltered"}, "status=DataFiltered"),
@@ -113,10 +72,8 @@ def listing(payload, *kinds):
     return payload("genesys/typing", events=[{"eventType": kind} for kind in kinds])
 
 
-def test_a_list_of_several_kinds_becomes_an_event_of_each(payload, notes):
-    body = listing(payload, "Presence", "Typing", "Typing", "CoBrowse")
-
-    events = read_events(body, notes, EVENT_TYPES)
+def test_a_list_of_several_kinds_becomes_an_event_of_each(read_all, payload, notes):
+    events = read_all(listing(payload, "Presence", "Typing", "Typing", "CoBrowse"))
 
     assert [event.event_type for event in events] == [
         "openmessaging:event:presence",
@@ -130,19 +87,17 @@ def test_a_list_of_several_kinds_becomes_an_event_of_each(payload, notes):
     }
 
 
-def test_a_kind_that_an_integrator_handles_is_read_alone_too(payload, notes):
+def test_a_kind_that_an_integrator_handles_is_read_alone_too(read_all, payload, notes):
     handled = "openmessaging:event:presence"
 
-    [event] = read_events(listing(payload, "Presence"), notes, EVENT_TYPES | {handled})
+    [event] = read_all(listing(payload, "Presence"), EVENT_TYPES | {handled})
 
     assert event.event_type == handled
     assert notes.pending() == []
 
 
-def test_what_is_no_word_is_one_other_kind_and_shown_nowhere(payload, notes):
-    events = read_events(
-        listing(payload, "Typing", "Jane Doe", 5, *("x" * n for n in range(1, 31))), notes, EVENT_TYPES
-    )
+def test_what_is_no_word_is_one_other_kind_and_shown_nowhere(read_all, payload, notes):
+    events = read_all(listing(payload, "Typing", "Jane Doe", 5, *("x" * n for n in range(1, 31))))
 
     assert len(events) <= 21
     assert sum(event.event_type == "openmessaging:event:other" for event in events) == 1

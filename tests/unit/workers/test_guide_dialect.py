@@ -1,18 +1,5 @@
 import pytest
 
-from messaging.errors import RejectedEventError
-from workers.parsing.dialects import read_events
-from workers.parsing.events import EVENT_TYPES
-
-
-@pytest.fixture
-def read(notes):
-    def read_one(payload):
-        [event] = read_events(payload, notes, EVENT_TYPES)
-        return event
-
-    return read_one
-
 
 def test_the_guides_own_sample_is_read(read, payload):
     event = read(payload("guide/conversation-new"))
@@ -30,41 +17,6 @@ def test_a_message_and_an_update_are_read(read, payload):
 
     assert (message.text, message.sequence, message.sender) == ("Where is my order?", 1, "inbound")
     assert (update.routing_status, update.routing_queue) == ("CONTACT-QUEUED", "queue-1")
-
-
-REFUSED = {
-    "no eventType": ({"eventType": None}, "invalid_field", "eventType"),
-    "eventType of the wrong type": ({"eventType": ["new"]}, "invalid_field", "eventType"),
-    "unknown eventType": ({"eventType": "openmessaging:exploded"}, "unknown_event_type", "eventType"),
-    "no conversationId": ({"conversationId": None}, "missing_field", "conversationId"),
-    "conversationId a number": ({"conversationId": 42}, "invalid_field", "conversationId"),
-    "conversationId empty": ({"conversationId": ""}, "invalid_field", "conversationId"),
-    "conversationId endless": ({"conversationId": "x" * 3000}, "invalid_field", "conversationId"),
-    "no timestamp": ({"timestamp": None}, "missing_field", "timestamp"),
-    "timestamp a number": ({"timestamp": 1_715_783_530}, "invalid_field", "timestamp"),
-    "timestamp a list": ({"timestamp": ["yesterday"]}, "invalid_field", "timestamp"),
-    "timestamp no time": ({"timestamp": "yesterday at noon"}, "invalid_field", "timestamp"),
-    "timestamp without offset": ({"timestamp": "2024-05-15T14:32:10"}, "invalid_field", "timestamp"),
-    "timestamp out of range": ({"timestamp": "0001-01-01T00:00:00+14:00"}, "invalid_field", "timestamp"),
-    "conversationId with a NUL": ({"conversationId": "a\x00b"}, "invalid_field", "conversationId"),
-    "conversationId with half a surrogate": ({"conversationId": "\ud800"}, "invalid_field", "conversationId"),
-}
-
-
-@pytest.mark.parametrize(("changes", "code", "field"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_says_whose_the_event_is_and_when_refuses_it_by_name(read, payload, changes, code, field):
-    with pytest.raises(RejectedEventError) as caught:
-        read(payload("guide/conversation-message", **changes))
-
-    assert caught.value.code == code
-    assert caught.value.reason.startswith(f"{field}:")
-
-
-def test_a_body_of_neither_shape_is_refused(read):
-    with pytest.raises(RejectedEventError) as caught:
-        read({"conversationId": "c", "timestamp": "2024-05-15T14:32:10Z"})
-
-    assert (caught.value.code, caught.value.reason) == ("missing_field", "eventType: is missing")
 
 
 @pytest.mark.parametrize("absent", [None, "missing"])

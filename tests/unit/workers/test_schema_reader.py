@@ -3,8 +3,7 @@
 import pytest
 from marshmallow import fields, validate
 
-from workers.parsing.fields import Words
-from workers.parsing.schema_reader import LenientSchema
+from workers.parsing.schema_reader import LenientSchema, Words
 
 
 def schema_with(field):

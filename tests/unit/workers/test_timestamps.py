@@ -15,20 +15,6 @@ def test_an_instant_survives_the_way_there_and_back(microseconds):
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "1969-12-31T23:59:59Z",
-        "2300-01-01T00:00:00Z",
-        "9999-12-31T23:59:59-12:00",
-        "9999-12-31T23:59:60Z",
-    ],
-)
-def test_a_timestamp_that_a_database_could_not_keep_exactly_is_refused(text):
-    with pytest.raises(ValueError, match="range"):
-        parse_timestamp(text)
-
-
-@pytest.mark.parametrize(
     ("text", "usual"),
     [
         ("2024-05-15t14:32:10z", "2024-05-15T14:32:10Z"),
@@ -46,11 +32,20 @@ def test_a_timestamp_is_read_as_rfc_3339_writes_it(text, usual):
     assert parse_timestamp(text) == datetime.fromisoformat(usual)
 
 
-@pytest.mark.parametrize(
-    "text", ["2024-05-15T14:32:61Z", "2024-05-15T14:60:00Z", "2024-05-15T14:32:10", "60", "T60", ""]
+OUT_OF_RANGE = (
+    "1969-12-31T23:59:59Z",
+    "2300-01-01T00:00:00Z",
+    "9999-12-31T23:59:59-12:00",
+    "9999-12-31T23:59:60Z",
 )
-def test_what_is_no_instant_is_refused(text):
-    with pytest.raises(ValueError, match=r"."):
+NO_INSTANT = ("2024-05-15T14:32:61Z", "2024-05-15T14:60:00Z", "2024-05-15T14:32:10", "60", "T60", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [*((text, "range") for text in OUT_OF_RANGE), *((text, ".") for text in NO_INSTANT)]
+)
+def test_what_is_no_instant_or_could_not_be_kept_exactly_is_refused(text, reason):
+    with pytest.raises(ValueError, match=reason):
         parse_timestamp(text)
 
 

@@ -14,21 +14,10 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from messaging.errors import RejectedEventError
+from workers.parsing import events
+from workers.parsing import schema_reader as schema
 from workers.parsing.drift import DriftNotes
-from workers.parsing.events import (
-    AGENT_LEFT,
-    ALERTING,
-    CONVERSATION_NEW,
-    CONVERSATION_UPDATED,
-    ENDED,
-    EVENTBRIDGE,
-    QUEUED,
-    ROUTED,
-    Event,
-)
-from workers.parsing.fields import Identifier, Words, epoch_milliseconds, names
 from workers.parsing.idempotency import digest_of, guide_key
-from workers.parsing.schema_reader import Checked, LenientSchema
 from workers.parsing.timestamps import microseconds_of
 
 _TOPIC: Final = re.compile(r"v2\.detail\.events\.conversation\.[^.]{1,64}\.(?P<kind>[a-z.]{1,40})")
@@ -37,15 +26,15 @@ STARTED: Final = "customer.start"
 ANSWERED: Final = "acd.end"
 
 STATUSES: Final = {
-    "acd.start": QUEUED,
+    "acd.start": events.QUEUED,
     # An agent's phone rings; an answer ends the wait in the queue.
-    "user.start": ALERTING,
-    "user.end": AGENT_LEFT,
-    "customer.end": ENDED,
+    "user.start": events.ALERTING,
+    "user.end": events.AGENT_LEFT,
+    "customer.end": events.ENDED,
 }
 """Routing states by kind; for `acd.end` the outcome decides, and other kinds have none."""
 
-OTHERS: Final = names("""
+OTHERS: Final = schema.names("""
     acw attributes contact.update flow.end flow.outcome flow.start outbound voicemail.end voicemail.start
     wrapup
     """)
@@ -55,10 +44,10 @@ OTHER_MEDIUM: Final = "other_medium"
 """Skip reason of events of calls, mails and other messengers than Open Messaging."""
 
 
-class DetailEventSchema(LenientSchema):
+class DetailEventSchema(schema.LenientSchema):
     """The body of every kind; participants and their addresses are personal and not read."""
 
-    unread = names("""
+    unread = schema.names("""
         addressFrom addressTo alertingDurationMs ani answeredUserId attributes callbackDurationMs
         callbackNumbers callbackScheduledTime callbackUserName communications connectedDurationMs
         contactingDurationMs conversationExternalContactIds conversationExternalOrganizationIds
@@ -71,41 +60,43 @@ class DetailEventSchema(LenientSchema):
         usedRouting userId utilizationLabel voicemailDurationMs wrapupCode wrapupDurationMs wrapupNotes
         """)
 
-    conversation_id = Identifier("conversationId", required=True)
-    occurred_at = Checked(epoch_milliseconds, "eventTime", required=True)
-    medium = Words("mediaType")
-    messenger = Words("messageType")
-    routing_queue = Words("queueId")
-    outcome = Words("acdOutcome", known=frozenset({"UNKNOWN", "ABANDON", "ANSWERED", "FLOW_OUT"}))
+    conversation_id = schema.Identifier("conversationId", required=True)
+    occurred_at = schema.Checked(schema.epoch_milliseconds, "eventTime", required=True)
+    medium = schema.Words("mediaType")
+    messenger = schema.Words("messageType")
+    routing_queue = schema.Words("queueId")
+    outcome = schema.Words("acdOutcome", known=frozenset({"UNKNOWN", "ABANDON", "ANSWERED", "FLOW_OUT"}))
 
 
 BODY: Final = DetailEventSchema("detail.eventBody")
 
 
-def read_detail_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
+def read_detail_event(
+    payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]
+) -> events.Event:
     """Parse one detail event."""
     detail = payload.get("detail", payload)
     body = detail.get("eventBody") if isinstance(detail, dict) else None
     if not isinstance(body, dict):
         raise RejectedEventError("missing_field", "detail.eventBody: is missing, or is not an object")
     kind = _read_kind(payload, detail)
-    event_type = CONVERSATION_NEW if kind == STARTED else CONVERSATION_UPDATED
+    event_type = events.CONVERSATION_NEW if kind == STARTED else events.CONVERSATION_UPDATED
     if event_type not in event_types:
         raise RejectedEventError("unknown_event_type", "detail-type: is not a type that has a handler")
     if not (kind in STATUSES or kind in OTHERS or kind in {STARTED, ANSWERED}):
         notes.note_value("detail-type", kind.replace(".", "-"), event_type, is_closed=True)
     fields = BODY.read(body, notes, event_type)
-    status = ROUTED if fields.get("outcome") == "ANSWERED" and kind == ANSWERED else STATUSES.get(kind)
+    status = events.ROUTED if fields.get("outcome") == "ANSWERED" and kind == ANSWERED else STATUSES.get(kind)
     conversation_id, occurred_at_us = fields["conversation_id"], microseconds_of(fields["occurred_at"])
     # The platform sends the events of all media on one bus.
     medium = (fields.get("medium", "MESSAGE"), fields.get("messenger", "OPEN"))
-    return Event(
+    return events.Event(
         event_type=event_type,
         conversation_id=conversation_id,
         occurred_at_us=occurred_at_us,
         # Without the envelope, which differs between EventBridge and the socket.
         idempotency_key=guide_key(conversation_id, occurred_at_us, kind, digest_of(body)),
-        dialect=EVENTBRIDGE,
+        dialect=events.EVENTBRIDGE,
         routing_status=status,
         routing_queue=fields.get("routing_queue"),
         skip=None if medium == ("MESSAGE", "OPEN") else OTHER_MEDIUM,

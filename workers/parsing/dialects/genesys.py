@@ -13,70 +13,61 @@ from itertools import islice
 from typing import Any, Final
 
 from messaging.errors import RejectedEventError
+from workers.parsing import schema_reader as schema
 from workers.parsing.drift import UNKNOWN_FIELD, DriftNotes
 from workers.parsing.events import CONVERSATION_MESSAGE, GENESYS, RECEIPT, TYPING, Event
-from workers.parsing.fields import (
-    Identifier,
-    MessageId,
-    Object,
-    Objects,
-    Timestamp,
-    Words,
-    names,
-    truth,
-    words,
-)
 from workers.parsing.idempotency import digest_of, genesys_key
 from workers.parsing.json_body import json_text
-from workers.parsing.schema_reader import MAX_UNKNOWN, Checked, LenientSchema
 from workers.parsing.timestamps import microseconds_of
 
 
-class NormalizedMessageSchema(LenientSchema):
+class NormalizedMessageSchema(schema.LenientSchema):
     """The top level of every native body; the platform's schema requires none of its fields."""
 
-    unread = names("byoSmsIntegrationId enrichment messageMetadata metadata relatedMessages")
+    unread = schema.names("byoSmsIntegrationId enrichment messageMetadata metadata relatedMessages")
 
-    message_id = MessageId("id")
-    kind = Identifier("type", required=True)
-    channel = Object(required=True)
+    message_id = schema.MessageId("id")
+    kind = schema.Identifier("type", required=True)
+    channel = schema.Object(required=True)
     # Present in real traffic though absent from the platform's published schema.
-    conversation_id = Identifier("conversationId", is_strict=True)
-    text = Words()
-    content = Objects()
-    events = Objects()
-    status = Words(known=names("Sent Delivered Read Failed Published Removed"))
-    reasons = Objects()
-    is_final_receipt = Checked(truth, "isFinalReceipt")
-    originating_entity = Words("originatingEntity", known=frozenset({"Human", "Bot"}))
-    direction = Words(known=frozenset({"Inbound", "Outbound"}))
+    conversation_id = schema.Identifier("conversationId", is_strict=True)
+    text = schema.Words()
+    content = schema.Objects()
+    events = schema.Objects()
+    status = schema.Words(known=schema.names("Sent Delivered Read Failed Published Removed"))
+    reasons = schema.Objects()
+    is_final_receipt = schema.Checked(schema.truth, "isFinalReceipt")
+    originating_entity = schema.Words("originatingEntity", known=frozenset({"Human", "Bot"}))
+    direction = schema.Words(known=frozenset({"Inbound", "Outbound"}))
 
 
-class IntegrationChannelSchema(LenientSchema):
+class IntegrationChannelSchema(schema.LenientSchema):
     """The integration's channel."""
 
-    unread = names("metadata publicMetadata dateModified dateDeleted")
+    unread = schema.names("metadata publicMetadata dateModified dateDeleted")
 
-    channel_id = Identifier("id")
-    message_id = MessageId("messageId")
-    occurred_at = Timestamp("time", required=True)
-    platform = Words(known=frozenset({"Open"}))
-    kind = Words("type", known=frozenset({"Private", "Public"}))
-    recipient = Object("to")
-    originator = Object("from")
+    channel_id = schema.Identifier("id")
+    message_id = schema.MessageId("messageId")
+    occurred_at = schema.Timestamp("time", required=True)
+    platform = schema.Words(known=frozenset({"Open"}))
+    kind = schema.Words("type", known=frozenset({"Private", "Public"}))
+    recipient = schema.Object("to")
+    originator = schema.Object("from")
 
 
-class PartySchema(LenientSchema):
+class PartySchema(schema.LenientSchema):
     """A sender or a recipient; everything but the id is personal or not needed."""
 
-    unread = names("""
+    unread = schema.names("""
         additionalIds email externalContactDivisionId externalContactId firstName image lastName nickName
         nickname
         """)
 
     # Of any length; only a digest of it is kept.
-    party_id = Words("id")
-    id_kind = Checked(lambda value: words(value).lower(), "idType", known=names("email opaque phone"))
+    party_id = schema.Words("id")
+    id_kind = schema.Checked(
+        lambda value: schema.words(value).lower(), "idType", known=schema.names("email opaque phone")
+    )
 
 
 MESSAGE: Final = NormalizedMessageSchema()
@@ -84,13 +75,13 @@ CHANNEL: Final = IntegrationChannelSchema("channel")
 RECIPIENT: Final = PartySchema("channel.to")
 ORIGINATOR: Final = PartySchema("channel.from")
 
-CONTENT_TYPES: Final = names("""
+CONTENT_TYPES: Final = schema.names("""
     Attachment ButtonResponse Card Carousel DatePicker Form InteractiveApplication ListPicker Location Mention
     Notification NotificationResponse PaymentRequest PaymentResponse Push QuickReply QuickReplyV2 Reactions
     RichLink RoadsideAssistance Story Text Unknown
     """)
 
-REFERENCE: Final = names("id mediaType url mime filename text sha256 contentSizeBytes")
+REFERENCE: Final = schema.names("id mediaType url mime filename text sha256 contentSizeBytes")
 """Fields that locate and describe an attachment."""
 
 _KIND_SHAPE: Final = re.compile(r"[A-Za-z]{1,30}")
@@ -152,7 +143,7 @@ def _reduce(part: Mapping[str, Any], notes: DriftNotes, event_type: str) -> Mapp
         notes.note_value("content[].contentType", kind, event_type, is_closed=True)
     if not isinstance(attachment, dict) or attachment.keys() <= REFERENCE:
         return part
-    for name in islice(attachment.keys() - REFERENCE, MAX_UNKNOWN):
+    for name in islice(attachment.keys() - REFERENCE, schema.MAX_UNKNOWN):
         notes.note_field(UNKNOWN_FIELD, "content[].attachment.", name, event_type, attachment[name])
     return {**part, "attachment": {name: attachment[name] for name in attachment if name in REFERENCE}}
 
@@ -164,11 +155,8 @@ def _make_event(
     kind: str,
     event_type: str,
 ) -> Event:
-    reasons, sender, integration = (
-        message.get("reasons"),
-        message.get("originating_entity"),
-        channel.get("channel_id"),
-    )
+    reasons, sender = message.get("reasons"), message.get("originating_entity")
+    integration = channel.get("channel_id")
     message_id = message.get("message_id") or channel.get("message_id")
     discriminator = f"id-{message_id}" if message_id else digest_of(payload)
     if message_id and event_type == RECEIPT:
@@ -198,11 +186,10 @@ def _make_conversation_id(message: Mapping[str, Any], channel: Mapping[str, Any]
 
     The customer is the party that is not the integration: the sender of an inbound message.
     """
-    parties = [channel["recipient"], channel["originator"]]
-    if message.get("direction") == "Inbound":
-        parties.reverse()
     integration = channel.get("channel_id")
-    ids = [party.get("party_id") for party in parties]
+    ids = [channel[party].get("party_id") for party in ("recipient", "originator")]
+    if message.get("direction") == "Inbound":
+        ids.reverse()
     customer = next((party_id for party_id in ids if party_id and party_id != integration), None)
     if not customer or not integration:
         raise RejectedEventError(

@@ -12,73 +12,72 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from messaging.errors import RejectedEventError
+from workers.parsing import schema_reader as schema
 from workers.parsing.drift import DriftNotes
 from workers.parsing.events import CONVERSATION_MESSAGE, EVENT_TYPES, GUIDE, ROUTING_STATUSES, Event
-from workers.parsing.fields import Identifier, MessageId, Object, Objects, Sequence, Timestamp, Words, mapping
 from workers.parsing.idempotency import digest_of, guide_key
 from workers.parsing.json_body import json_text
-from workers.parsing.schema_reader import Checked, LenientSchema
 from workers.parsing.timestamps import microseconds_of
 
 
 def text_or_object(value: Any) -> dict[str, Any]:
     """Check a message: an object, or its text alone."""
-    return {"text": value} if isinstance(value, str) else mapping(value)
+    return {"text": value} if isinstance(value, str) else schema.mapping(value)
 
 
-class EnvelopeSchema(LenientSchema):
+class EnvelopeSchema(schema.LenientSchema):
     """The top level, common to all three event types; the metadata is free-form and holds a secret."""
 
     unread = frozenset({"eventType", "metadata"})
 
-    conversation_id = Identifier("conversationId", required=True)
-    occurred_at = Timestamp("timestamp", required=True)
-    sequence = Sequence()
-    sequence_number = Sequence("sequenceNumber")
-    message_id = MessageId("messageId")
-    channel = Object()
-    participants = Objects()
-    message = Checked(text_or_object)
-    routing = Object()
-    attributes = Object()
+    conversation_id = schema.Identifier("conversationId", required=True)
+    occurred_at = schema.Timestamp("timestamp", required=True)
+    sequence = schema.Sequence()
+    sequence_number = schema.Sequence("sequenceNumber")
+    message_id = schema.MessageId("messageId")
+    channel = schema.Object()
+    participants = schema.Objects()
+    message = schema.Checked(text_or_object)
+    routing = schema.Object()
+    attributes = schema.Object()
 
 
-class SocialChannelSchema(LenientSchema):
+class SocialChannelSchema(schema.LenientSchema):
     """The customer's social channel."""
 
     unread = frozenset({"name"})
 
-    kind = Words("type", known=frozenset({"custom"}))
-    external_id = Words("externalId")
+    kind = schema.Words("type", known=frozenset({"custom"}))
+    external_id = schema.Words("externalId")
 
 
-class ParticipantSchema(LenientSchema):
+class ParticipantSchema(schema.LenientSchema):
     """One participant; the personal address is not read."""
 
     unread = frozenset({"address"})
 
-    participant_id = Words("id")
-    role = Words(known=frozenset({"customer", "agent", "bot"}), is_closed=False)
+    participant_id = schema.Words("id")
+    role = schema.Words(known=frozenset({"customer", "agent", "bot"}), is_closed=False)
 
 
-class MessageSchema(LenientSchema):
+class MessageSchema(schema.LenientSchema):
     """A message."""
 
-    message_id = MessageId("id")
-    other_id = MessageId("messageId")
-    sequence = Sequence()
-    sequence_number = Sequence("sequenceNumber")
-    text = Words()
-    content = Objects()
-    direction = Words(known=frozenset({"inbound", "outbound"}))
-    sender = Words("from")
+    message_id = schema.MessageId("id")
+    other_id = schema.MessageId("messageId")
+    sequence = schema.Sequence()
+    sequence_number = schema.Sequence("sequenceNumber")
+    text = schema.Words()
+    content = schema.Objects()
+    direction = schema.Words(known=frozenset({"inbound", "outbound"}))
+    sender = schema.Words("from")
 
 
-class RoutingSchema(LenientSchema):
+class RoutingSchema(schema.LenientSchema):
     """The routing of an update."""
 
-    status = Words(known=ROUTING_STATUSES)
-    routing_queue = Words("queueId")
+    status = schema.Words(known=ROUTING_STATUSES)
+    routing_queue = schema.Words("queueId")
 
 
 ENVELOPE: Final = EnvelopeSchema()
