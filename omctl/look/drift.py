@@ -1,7 +1,5 @@
 """omctl drift: list unknown fields and values that the platform sends, and accept them."""
 
-from dataclasses import asdict
-
 import click
 
 from messaging.clock import SystemClock
@@ -24,16 +22,16 @@ def list_(*, with_accepted: bool) -> None:
     """List unknown fields, unknown values and wrong types, newest first."""
     with open_database() as engine:
         records = transact(engine, read_drift, with_accepted=with_accepted)
-    if show_json({"drift": [asdict(record) for record in records]}):
+    if show_json({"drift": [dict(record) for record in records]}):
         return
     print_table(
         ("name", "kind", "sample", "times", "last seen", "seen in", "accepted by"),
         [
             (
-                *(record.name, record.kind.replace("_", " ")),
-                *(record.sample, record.count, record.last_seen_at),
-                record.event_type.removeprefix("openmessaging:"),
-                record.accepted_by,
+                *(record["name"], record["kind"].replace("_", " ")),
+                *(record["sample"], record["count"], record["last_seen_at"]),
+                record["event_type"].removeprefix("openmessaging:"),
+                record["accepted_by"],
             )
             for record in records
         ],
@@ -49,7 +47,7 @@ def accept(names: tuple[str, ...], *, dry_run: bool) -> None:
     with open_database() as engine:
         if dry_run:
             listed = transact(engine, read_drift, with_accepted=False)
-            accepted = {record.name for record in listed} & set(names)
+            accepted = {record["name"] for record in listed} & set(names)
         else:
             now_us = SystemClock().now_us()
             accepted = transact(engine, lambda connection: accept_drift(connection, names, os_user(), now_us))

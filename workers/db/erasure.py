@@ -88,36 +88,32 @@ def erase_conversations(
     """
     chosen = list(conversation_ids)
     given_up = {"outcome": "abandoned", "reason": "erased", "finished_at": now}
-    unsent = deliveries.c.conversation_id.in_(chosen) & deliveries.c.outcome.is_(None)
     events = select(processed_events.c.id).where(processed_events.c.conversation_id.in_(chosen))
-    messages, receipts = conversation_messages.c, message_receipts.c
-    texts = or_(messages.text.is_not(None), messages.content.is_not(None))
+    messages, receipts, conflicts = conversation_messages.c, message_receipts.c, duplicate_events.c
+    unsent = deliveries.c.conversation_id.in_(chosen) & deliveries.c.outcome.is_(None)
+    texts = messages.conversation_id.in_(chosen) & or_(
+        messages.text.is_not(None), messages.content.is_not(None)
+    )
+    reasons = receipts.conversation_id.in_(chosen) & receipts.reasons.is_not(None)
+    bodies = conflicts.event_id.in_(events) & (func.length(conflicts.body) > 0)
     discarded = _has_any(connection, discarded_dead_letters.c.body, [*needles, *map(str.encode, chosen)])
-    conflicts = duplicate_events.c.event_id.in_(events) & (func.length(duplicate_events.c.body) > 0)
     statements: tuple[tuple[Any, ColumnElement[bool]], ...] = (
         (update(deliveries).values(given_up), unsent),
         (delete(event_payloads), event_payloads.c.event_id.in_(events)),
-        (update(duplicate_events).values(body=b""), conflicts),
-        (
-            update(conversation_messages).values(text=None, content=None),
-            messages.conversation_id.in_(chosen) & texts,
-        ),
-        (
-            update(message_receipts).values(reasons=None),
-            receipts.conversation_id.in_(chosen) & receipts.reasons.is_not(None),
-        ),
+        (update(duplicate_events).values(body=b""), bodies),
+        (update(conversation_messages).values(text=None, content=None), texts),
+        (update(message_receipts).values(reasons=None), reasons),
         (delete(discarded_dead_letters), discarded),
     )
-    return {
-        statement.table.name: _execute(connection, statement, condition, dry_run=dry_run)
-        for statement, condition in statements
-    }
-
-
-def _execute(connection: Connection, statement: Any, condition: ColumnElement[bool], *, dry_run: bool) -> int:
-    if dry_run:
-        return connection.scalar(select(func.count()).select_from(statement.table).where(condition)) or 0
-    return int(connection.execute(statement.where(condition)).rowcount)
+    erased = {}
+    for statement, condition in statements:
+        count = select(func.count()).select_from(statement.table).where(condition)
+        erased[statement.table.name] = int(
+            connection.scalar(count) or 0
+            if dry_run
+            else connection.execute(statement.where(condition)).rowcount
+        )
+    return erased
 
 
 def _has_any(connection: Connection, body: Column[Any], needles: Iterable[bytes]) -> ColumnElement[bool]:

@@ -31,7 +31,6 @@ class Intervention:
     """An operator's decision.
 
     Args:
-        intervention_id: Random, hexadecimal.
         operator: The operating system's user and host.
         selection: What was selected, as JSON without content.
         again: Whether events that took effect take effect once more.
@@ -102,23 +101,16 @@ class DeadLetterFilter:
 
     def condition(self) -> ColumnElement[bool]:
         """Return the filter as SQL."""
-        conditions: list[ColumnElement[bool]] = [true()]
-        if self.message_ids:
-            conditions.append(_D.message_id.in_(self.message_ids))
-        if self.codes:
-            conditions.append(_D.code.in_(self.codes))
-        if self.types:
-            last_parts = [_D.event_type.endswith(f":{part}", autoescape=True) for part in self.types]
-            conditions.append(or_(_D.event_type.in_(self.types), *last_parts))
-        if self.conversations:
-            conditions.append(_D.conversation_id.in_(self.conversations))
-        if self.since is not None:
-            conditions.append(_D.recorded_at >= self.since)
-        if self.until is not None:
-            conditions.append(_D.recorded_at < self.until)
-        if not self.with_destinations:
-            conditions.append(_D.destination.is_(None))
-        return and_(*conditions)
+        last_parts = [_D.event_type.endswith(f":{part}", autoescape=True) for part in self.types]
+        return and_(
+            true() if not self.message_ids else _D.message_id.in_(self.message_ids),
+            true() if not self.codes else _D.code.in_(self.codes),
+            true() if not self.types else or_(_D.event_type.in_(self.types), *last_parts),
+            true() if not self.conversations else _D.conversation_id.in_(self.conversations),
+            true() if self.since is None else _D.recorded_at >= self.since,
+            true() if self.until is None else _D.recorded_at < self.until,
+            true() if self.with_destinations else _D.destination.is_(None),
+        )
 
 
 def list_open_dead_letters(
@@ -126,10 +118,7 @@ def list_open_dead_letters(
 ) -> list[Row[Any]]:
     """Return the selected dead letters that are neither replayed nor discarded, the oldest first."""
     query: Select[Any] = select(*_SHOWN).where(_D.decided_at.is_(None), selected.condition())
-    rows: list[Row[Any]] = list(
-        connection.execute(query.order_by(_D.recorded_at, _D.message_id).limit(limit))
-    )
-    return rows
+    return list(connection.execute(query.order_by(_D.recorded_at, _D.message_id).limit(limit)))
 
 
 def count_open_dead_letters(
@@ -148,8 +137,7 @@ def count_open_dead_letters(
 def find_dead_letter(connection: Connection, message_id: str) -> Row[Any] | None:
     """Return the record of one dead letter, open or not."""
     query: Select[Any] = select(*_SHOWN, _D.decided_at, _D.intervention_id).where(_D.message_id == message_id)
-    row: Row[Any] | None = connection.execute(query).one_or_none()
-    return row
+    return connection.execute(query).one_or_none()
 
 
 def find_recorded(connection: Connection, message_ids: Sequence[str]) -> set[str]:
@@ -170,11 +158,10 @@ def match_dead_letters(
 def record_decision(
     connection: Connection, message_ids: Sequence[str], intervention_id: str
 ) -> dict[str, str]:
-    """Record an operator's decision about dead letters before it is carried out.
+    """Record an operator's decision about dead letters before it is carried out; return each one's.
 
-    Returns:
-        The intervention of each: an earlier one stays, so that a replay that was killed between publishing
-        and removing is the same replay when it is repeated.
+    An earlier one stays, so that a replay that was killed between publishing and removing is the same replay
+    when it is repeated.
     """
     statement = (
         update(dead_letters)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from workers.db.interventions import Action
 from workers.db.models import event_payloads, interventions, processed_events
 from workers.parsing import microseconds_of
+
+_E: Final = processed_events.c
+_P: Final = event_payloads.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +47,17 @@ class PastEventFilter:
 
     def condition(self) -> ColumnElement[bool]:
         """Return the filter as SQL."""
-        events = processed_events.c
-        conditions = [events.id <= self.through]
+        conditions = [_E.id <= self.through]
         if self.conversation is not None:
-            conditions.append(events.conversation_id == self.conversation)
+            conditions.append(_E.conversation_id == self.conversation)
         if self.event_type is not None:
-            last_part = events.event_type.endswith(f":{self.event_type}", autoescape=True)
-            conditions.append(or_(events.event_type == self.event_type, last_part))
+            last_part = _E.event_type.endswith(f":{self.event_type}", autoescape=True)
+            conditions.append(or_(_E.event_type == self.event_type, last_part))
         if self.since is not None:
             # Nothing is processed before it is received; the index by processed_at then spares most blocks.
-            conditions += [events.received_at >= self.since, events.processed_at >= self.since]
+            conditions += [_E.received_at >= self.since, _E.processed_at >= self.since]
         if self.until is not None:
-            conditions.append(events.received_at < self.until)
+            conditions.append(_E.received_at < self.until)
         return and_(*conditions)
 
 
@@ -81,18 +84,13 @@ class UnfinishedReplay:
 
 def newest_event_id(connection: Connection) -> int:
     """Return the id of the newest event, 0 if there is none."""
-    return connection.execute(select(func.max(processed_events.c.id))).scalar_one() or 0
+    return connection.scalar(select(func.max(_E.id))) or 0
 
 
 def count_past_events(connection: Connection, selected: PastEventFilter) -> dict[str, int]:
     """Return the number of selected events whose bodies are kept, by type."""
-    query = (
-        select(processed_events.c.event_type, func.count())
-        .join(event_payloads, event_payloads.c.event_id == processed_events.c.id)
-        .where(selected.condition())
-        .group_by(processed_events.c.event_type)
-        .order_by(func.count().desc())
-    )
+    query = select(_E.event_type, func.count()).join(event_payloads, _P.event_id == _E.id)
+    query = query.where(selected.condition()).group_by(_E.event_type).order_by(func.count().desc())
     return {event_type: count for event_type, count in connection.execute(query)}  # noqa: C416  # rows are no pairs to mypy
 
 
@@ -100,14 +98,8 @@ def read_past_events(
     connection: Connection, selected: PastEventFilter, after: int, limit: int
 ) -> list[PastEvent]:
     """Return up to *limit* selected events with an id above *after*, in the order of their ids."""
-    events = processed_events.c
-    query = (
-        select(events.id, events.message_id, events.received_at, event_payloads.c.body)
-        .join(event_payloads, event_payloads.c.event_id == events.id)
-        .where(selected.condition(), events.id > after)
-        .order_by(events.id)
-        .limit(limit)
-    )
+    query = select(_E.id, _E.message_id, _E.received_at, _P.body).join(event_payloads, _P.event_id == _E.id)
+    query = query.where(selected.condition(), _E.id > after).order_by(_E.id).limit(limit)
     return [
         PastEvent(event_id, message_id, microseconds_of(received_at), bytes(body))
         for event_id, message_id, received_at, body in connection.execute(query)

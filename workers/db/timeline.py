@@ -7,18 +7,8 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, select
 
+from workers.db import models
 from workers.db.interventions import Action
-from workers.db.models import (
-    conversations,
-    dead_letters,
-    deliveries,
-    destinations,
-    duplicate_events,
-    failed_receipts,
-    outbox,
-    reconciliation_gaps,
-    routing_updates,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +54,9 @@ def read_rows(connection: Connection, column: Column[Any], values: Iterable[Any]
 
 def trace_event(row: Any) -> Timeline:
     """Return the timeline that a row of processed_events begins."""
-    timeline = Timeline(
-        row.message_id,
-        row.conversation_id,
-        row.event_type,
-        row.body_sha256.hex(),
-        row.id,
-        row.idempotency_key,
-    )
+    digest = row.body_sha256.hex()
+    ids = (row.message_id, row.conversation_id, row.event_type, digest, row.id, row.idempotency_key)
+    timeline = Timeline(*ids)
     effect = "processed" if row.outcome == "processed" else "recorded without effect"
     timeline.add(row.received_at, "received", f"source {row.source}, request {row.request_id or 'unknown'}")
     timeline.add(row.processed_at, effect, row.reason or "")
@@ -113,21 +98,21 @@ def trace_dead_letter(row: Any, decisions: Iterable[Any], *, is_processed: bool)
 
 def add_conflicts(connection: Connection, by_id: dict[int, Timeline]) -> None:
     """Add other bodies that came with the key of an event."""
-    for row in read_rows(connection, duplicate_events.c.event_id, by_id):
+    for row in read_rows(connection, models.duplicate_events.c.event_id, by_id):
         detail = f"message {row.message_id}, body {row.body_sha256.hex()}: same key, other content, no effect"
         by_id[row.event_id].add(row.first_seen_at, "conflict", detail)
 
 
 def add_gaps(connection: Connection, by_key: dict[str | None, Timeline]) -> None:
     """Add the events that reconciliation found missing, by idempotency key."""
-    for row in read_rows(connection, reconciliation_gaps.c.idempotency_key, by_key):
+    for row in read_rows(connection, models.reconciliation_gaps.c.idempotency_key, by_key):
         detail = f"not received by webhook; published again as {row.message_id}"
         by_key[row.idempotency_key].add(row.found_at, "found missing by reconciliation", detail)
 
 
 def add_routing(connection: Connection, by_id: dict[int, Timeline]) -> None:
     """Add the routing updates and the platform's answers."""
-    for row in read_rows(connection, routing_updates.c.event_id, by_id):
+    for row in read_rows(connection, models.routing_updates.c.event_id, by_id):
         timeline = by_id[row.event_id]
         timeline.add(row.waits_since, "waits for the platform's state", row.routing_status)
         if row.decision is None:
@@ -147,31 +132,31 @@ def add_routing(connection: Connection, by_id: dict[int, Timeline]) -> None:
 
 def add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[Any]) -> None:
     """Add window, outbox entries, deliveries and Failed receipts."""
-    conversation_ids = {row.conversation_id for row in rows}
-    states = {
-        row.conversation_id: row
-        for row in read_rows(connection, conversations.c.conversation_id, conversation_ids)
-    }
-    in_conversation = outbox.c.conversation_id.in_(sorted(conversation_ids))
-    query = select(outbox).where(in_conversation, outbox.c.event_id.in_(sorted(by_id)))
+    ids = sorted({row.conversation_id for row in rows})
+    states = read_rows(connection, models.conversations.c.conversation_id, ids)
+    by_conversation = {state.conversation_id: state for state in states}
+    # With the conversation too: only it has an index.
+    o = models.outbox.c
+    query = select(models.outbox).where(o.conversation_id.in_(ids), o.event_id.in_(sorted(by_id)))
     entries = {row.id: row for row in connection.execute(query)} if by_id else {}
     for entry in entries.values():
         late = "late: a newer event went before" if entry.late else ""
         by_id[entry.event_id].add(entry.created_at, "settled, put in the outbox", late)
-    paused = {row.name for row in connection.execute(select(destinations)) if row.paused_at is not None}
-    dead = read_rows(connection, dead_letters.c.body_sha256, {row.body_sha256 for row in rows})
+    is_paused = models.destinations.c.paused_at.is_not(None)
+    paused = set(connection.scalars(select(models.destinations.c.name).where(is_paused)))
+    dead = read_rows(connection, models.dead_letters.c.body_sha256, {row.body_sha256 for row in rows})
     decided = {(row.body_sha256.hex(), row.destination) for row in dead if row.decided_at is not None}
-    for row in read_rows(connection, deliveries.c.outbox_id, entries):
+    for row in read_rows(connection, models.deliveries.c.outbox_id, entries):
         timeline = by_id[entries[row.outbox_id].event_id]
         is_decided = (timeline.body_sha256, row.destination) in decided
         _add_delivery(timeline, row, is_paused=row.destination in paused, is_decided=is_decided)
-    for row in read_rows(connection, failed_receipts.c.event_id, by_id):
+    for row in read_rows(connection, models.failed_receipts.c.event_id, by_id):
         detail = row.problem or ""
         by_id[row.event_id].add(row.finished_at, f"Failed receipt {row.outcome or 'waits'}", detail)
     settled = {entry.event_id for entry in entries.values()}
     for row in rows:
         if row.id not in settled and row.outcome == "processed":
-            _add_window(by_id[row.id], row, states.get(row.conversation_id))
+            _add_window(by_id[row.id], row, by_conversation.get(row.conversation_id))
 
 
 def _add_window(timeline: Timeline, row: Any, state: Any) -> None:
@@ -197,9 +182,8 @@ def _add_delivery(timeline: Timeline, row: Any, *, is_paused: bool, is_decided: 
     answer = ", ".join(str(value) for value in (row.status, row.reason) if value is not None)
     detail = f"{attempts}{', last answer: ' + answer if answer else ''}"
     if row.first_attempt_at is not None:
-        timeline.add(row.first_attempt_at, f"first failed attempt at {row.destination}", "")
-    state = row.outcome or "waits"
-    timeline.add(row.finished_at, f"delivery to {row.destination}: {state}", detail)
+        timeline.add(row.first_attempt_at, f"first failed attempt at {row.destination}")
+    timeline.add(row.finished_at, f"delivery to {row.destination}: {row.outcome or 'waits'}", detail)
     if row.outcome is None:
         advice = "resume" if is_paused else "test"
         timeline.stop(

@@ -4,16 +4,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, or_, select, union_all
 
-from workers.db.models import (
-    conversation_messages,
-    dead_letters,
-    duplicate_events,
-    interventions,
-    message_receipts,
-    processed_events,
-)
+from workers.db import models
 from workers.db.timeline import (
     Timeline,
     add_conflicts,
@@ -48,7 +41,7 @@ def find_timelines(connection: Connection, identifier: str) -> list[Timeline]:
     add_routing(connection, by_id)
     add_outbox(connection, by_id, rows)
     ids = [row.intervention_id for row in dead]
-    decisions = read_rows(connection, interventions.c.intervention_id, ids)
+    decisions = read_rows(connection, models.interventions.c.intervention_id, ids)
     processed = _find_processed(connection, dead)
     timelines += [
         trace_dead_letter(
@@ -63,27 +56,22 @@ def find_timelines(connection: Connection, identifier: str) -> list[Timeline]:
 
 def _find_events(connection: Connection, identifier: str) -> list[Any]:
     """Return the rows of processed_events; each condition has an index, so each is a query of its own."""
-    e, copies = processed_events.c, duplicate_events.c
-    conditions = [
-        e.idempotency_key == identifier,
-        e.conversation_id == identifier,
-        e.message_id == identifier,
-    ]
+    e, copies = models.processed_events.c, models.duplicate_events.c
+    conditions = [column == identifier for column in (e.idempotency_key, e.conversation_id, e.message_id)]
     if identifier.isdecimal() and int(identifier) <= _MAX_ID:
         conditions.append(e.id == int(identifier))
-    conflicts = connection.scalars(select(copies.event_id).where(_is_copy(duplicate_events, identifier)))
-    conditions.append(e.id.in_(sorted(conflicts)))
+    conflicts = select(copies.event_id).where(_is_copy(models.duplicate_events, identifier))
+    conditions.append(e.id.in_(sorted(connection.scalars(conflicts))))
     rows = _read_newest(connection, conditions)
     if not rows or _SHA256.fullmatch(identifier):
         # Last: their indexes are Bloom filters, which take tenths of a second on millions of rows.
-        ids = [
-            event_id
-            for table in (conversation_messages, message_receipts)
-            for event_id in connection.scalars(
+        ids = union_all(
+            *(
                 select(table.c.event_id).where(table.c.platform_message_id == identifier)
+                for table in (models.conversation_messages, models.message_receipts)
             )
-        ]
-        conditions = [e.request_id == identifier, e.id.in_(sorted(ids))]
+        )
+        conditions = [e.request_id == identifier, e.id.in_(sorted(connection.scalars(ids)))]
         if _SHA256.fullmatch(identifier):
             conditions.append(e.body_sha256 == bytes.fromhex(identifier))
         rows |= _read_newest(connection, conditions)
@@ -93,7 +81,7 @@ def _find_events(connection: Connection, identifier: str) -> list[Any]:
 def _read_newest(connection: Connection, conditions: Iterable[ColumnElement[bool]]) -> dict[int, Any]:
     rows: dict[int, Any] = {}
     for condition in conditions:
-        query = select(processed_events).where(condition).order_by(processed_events.c.id.desc())
+        query = select(models.processed_events).where(condition).order_by(models.processed_events.c.id.desc())
         rows.update({row.id: row for row in connection.execute(query.limit(MAX_EVENTS))})
     return rows
 
@@ -107,21 +95,21 @@ def _is_copy(table: Table, identifier: str) -> ColumnElement[bool]:
 
 
 def _find_dead_letters(connection: Connection, identifier: str, keys: Iterable[str]) -> list[Any]:
-    d, rows = dead_letters.c, dict[str, Any]()
+    d, rows = models.dead_letters.c, dict[str, Any]()
     conditions = [
-        _is_copy(dead_letters, identifier),
+        _is_copy(models.dead_letters, identifier),
         d.conversation_id == identifier,
         d.idempotency_key.in_([identifier, *keys]),
     ]
     for condition in conditions:
-        query = select(dead_letters).where(condition).order_by(d.recorded_at.desc()).limit(MAX_EVENTS)
+        query = select(models.dead_letters).where(condition).order_by(d.recorded_at.desc()).limit(MAX_EVENTS)
         rows.update({row.message_id: row for row in connection.execute(query)})
     return sorted(rows.values(), key=lambda row: row.recorded_at)[-MAX_EVENTS:]
 
 
 def _find_processed(connection: Connection, dead: Iterable[Any]) -> set[str]:
     """Return the message ids and idempotency keys with which the events of dead letters were processed."""
-    e, found = processed_events.c, set[str]()
+    e, found = models.processed_events.c, set[str]()
     rows = [row for row in dead if row.decided_at is not None]
     for column, name in ((e.message_id, "message_id"), (e.idempotency_key, "idempotency_key")):
         values = [getattr(row, name) for row in rows]

@@ -83,41 +83,28 @@ class BulkStatement:
         self._bytes_at = kinds.index(BYTES) if BYTES in kinds else None
 
     def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
-        """Run the statement for all rows, in the order given; on SQLite several times above its limit.
+        """Run the statement for at least one row, and return the rows that it returns, in the driver's types.
 
-        Args:
-            connection: In a transaction.
-            rows: At least one, of values in the order of the columns, as JSON knows them.
-
-        Returns:
-            The rows that the statement returns, in the driver's types.
+        On SQLite it runs several times above the limit. Values are in the order of the columns, as in JSON.
         """
         if connection.dialect.name == "sqlite":
+            found = []
             most = SQLITE_VALUES // len(rows[0])
-            parts = [rows[start : start + most] for start in range(0, len(rows), most)]
-            return [row for part in parts for row in _run(connection, *self._for_sqlite(part))]
-        return _run(connection, self._postgresql, self._for_postgresql(rows))
-
-    def _for_postgresql(self, rows: Sequence[Sequence[object]]) -> dict[str, object]:
+            for part in (rows[start : start + most] for start in range(0, len(rows), most)):
+                statement = self._sqlite.replace(_VALUES, ",".join([self._sqlite_row] * len(part)))
+                found += _run(connection, statement, tuple(chain.from_iterable(part)))
+            return found
         parameters: dict[str, object] = {}
         if self._bytes_at is not None:
             rows, parameters["bytes"] = _split_bytes(rows, self._bytes_at)
         parameters["rows"] = orjson.dumps(rows).decode()
-        return parameters
-
-    def _for_sqlite(self, rows: Sequence[Sequence[object]]) -> tuple[str, tuple[object, ...]]:
-        values = ",".join([self._sqlite_row] * len(rows))
-        return self._sqlite.replace(_VALUES, values), tuple(chain.from_iterable(rows))
+        return _run(connection, self._postgresql, parameters)
 
 
 def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str) -> BulkStatement:
-    """Return a statement that inserts the rows.
+    """Return a statement that inserts rows with the columns of these *names*, in their order.
 
-    Args:
-        table: Its columns determine how each value is passed.
-        names: The columns of the rows, in order.
-        tail: The end of the statement, such as ON CONFLICT.
-        fixed: Further columns, with an SQL expression each.
+    The *tail* is the end of the statement, such as ON CONFLICT; further columns have *fixed* expressions.
     """
     columns = column_kinds(table, *names)
     targets = ", ".join([*columns, *fixed])

@@ -20,9 +20,7 @@ class DatabaseClock:
     host's monotonic clock, so that reading it costs no request, and a step of the host's clock changes
     nothing. SQLite is on this host, and so is its clock.
 
-    Args:
-        engine: The database; each of its connections sets the clock.
-        host_us: This host's clock, microseconds since the epoch: SQLite's, and PostgreSQL's until it answers.
+    *host_us* is this host's clock, microseconds since the epoch: SQLite's, and PostgreSQL's until it answers.
     """
 
     def __init__(self, engine: Engine, host_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:

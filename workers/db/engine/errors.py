@@ -70,34 +70,21 @@ def error_code(error: DBAPIError) -> str:
 def translate(error: DBAPIError) -> Exception:
     """Translate the failure of one of our own statements, without its text, which quotes the row.
 
-    A missing permission may concern one kind of event alone, so it is no outage. A missing table or column is
-    no event's fault.
-
     Returns:
         RejectedEventError: A row is at fault; if there are several, try them apart.
-        RetryLaterError: The database is away, busy, full or not migrated; hold everything and try the same
-            again.
-        StatementRefusedError: It refuses the statement; if there are several items, try them apart.
+        RetryLaterError: The database is away, busy, full or not migrated; hold everything and try again.
+        StatementRefusedError: It refuses the statement, perhaps for a missing permission, which may concern
+            one kind of event alone; if there are several items, try them apart.
         The error itself: A handler has left the transaction unusable; try the events apart.
     """
-    if sqlstate(error) == FAILED_TRANSACTION:
+    state = sqlstate(error)
+    if state == FAILED_TRANSACTION:
         return error
     code = error_code(error)
-    if _is_row_fault(error):
+    is_row_fault = state.startswith(ROW_FAULTS) if state else isinstance(error, IntegrityError | DataError)
+    if is_row_fault:
         return RejectedEventError("refused_by_database", f"database: refuses the row, {code}")
-    if _is_schema_missing(error):
+    is_sqlite = isinstance(error.orig, sqlite3.Error)
+    if state in MISSING_SCHEMA or (is_sqlite and _SQLITE_MISSING_SCHEMA.search(str(error.orig))):
         return RetryLaterError(f"{code}: a table or a column is missing, run `omctl migrate`")
     return RetryLaterError(code) if is_outage(error) else StatementRefusedError(code)
-
-
-def _is_row_fault(error: DBAPIError) -> bool:
-    state = sqlstate(error)
-    if state is not None:
-        return state.startswith(ROW_FAULTS)
-    return isinstance(error, IntegrityError | DataError)
-
-
-def _is_schema_missing(error: DBAPIError) -> bool:
-    if isinstance(error.orig, sqlite3.Error):
-        return _SQLITE_MISSING_SCHEMA.search(str(error.orig)) is not None
-    return sqlstate(error) in MISSING_SCHEMA

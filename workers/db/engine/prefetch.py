@@ -50,12 +50,7 @@ def use_time_limit(engine: Engine) -> None:
 
 
 def prefetch_while_waiting(engine: Engine, prefetch: Callable[[], bool]) -> None:
-    """Call *prefetch* while a connection of the engine waits.
-
-    Args:
-        engine: Of either database; SQLite runs in our own thread, so that nothing waits.
-        prefetch: Raises nothing. Returns whether there is more to do.
-    """
+    """Call *prefetch*, which raises nothing, while a connection of the engine waits; on SQLite none does."""
     if engine.dialect.name != "postgresql":
         return
 

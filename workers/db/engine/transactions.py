@@ -67,12 +67,8 @@ _RETRY_CONFLICTS: Final = Retrying(
 def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
     """Return an engine that connects when it is first used; its errors show no parameters of statements.
 
-    Args:
-        url: As OM_DATABASE_URL.
-        session: PostgreSQL's settings for each session. In SQLite, a read-only session takes no lock.
-
-    Raises:
-        ConfigurationError: OM_DATABASE_URL is neither a PostgreSQL nor an SQLite address.
+    The *session* has PostgreSQL's settings; in SQLite, a read-only one takes no lock. A URL of neither
+    database raises a ConfigurationError.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "postgresql":
@@ -127,10 +123,13 @@ def transact(
         RetryLaterError: The database is at fault; hold everything and try the same again.
         Exception: Any other exception of *work*.
     """
+
+    def run() -> Result:
+        with engine.begin() as connection:
+            return work(connection, *arguments, **options)
+
     try:
-        result: Result = _RETRY_CONFLICTS(
-            _transact_once, engine, lambda connection: work(connection, *arguments, **options)
-        )
+        result: Result = _RETRY_CONFLICTS(run)
     except DBAPIError as error:
         fault = translate(error)
         if fault is error:
@@ -151,11 +150,6 @@ def is_committable(connection: Connection) -> bool:
     if isinstance(driver_connection, psycopg.Connection):
         return driver_connection.info.transaction_status is TransactionStatus.INTRANS
     return bool(getattr(driver_connection, "in_transaction", False))
-
-
-def _transact_once(engine: Engine, work: Callable[[Connection], Result]) -> Result:
-    with engine.begin() as connection:
-        return work(connection)
 
 
 def _read_revision(connection: Connection) -> str | None:

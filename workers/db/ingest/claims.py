@@ -96,12 +96,7 @@ _COUNT_UNSTORED: Final = insert_into(
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The arrivals of a batch, each list in the order of arrival.
-
-    Args:
-        new: The first arrival of each event that was not recorded before.
-        known: All others: copies, and conflicts.
-    """
+    """The first arrivals of events that were not recorded before, and all others: copies and conflicts."""
 
     new: list[ClaimedEvent]
     known: list[Arrival]
@@ -129,10 +124,9 @@ def _again(arrival: Arrival, first_time: Collection[str]) -> Arrival:
 
     It would otherwise take effect a second time when the same delivery arrives again.
     """
-    event = arrival.event
-    if event.idempotency_key in first_time:
-        event = replace(event, skip=FIRST_TIME)
-    return replace(arrival, event=replay_event(event, arrival.generation or ""))
+    skip = FIRST_TIME if arrival.event.idempotency_key in first_time else arrival.event.skip
+    event = replace(replay_event(arrival.event, arrival.generation or ""), skip=skip)
+    return replace(arrival, event=event)
 
 
 def _claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> Claims:
@@ -164,28 +158,16 @@ def _claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> 
         if is_imported and not first[key].generation:
             first[key] = replace(first[key], event=replace(first[key].event, skip=IMPORTED))
     new = [ClaimedEvent(event_ids[key], arrival) for key, arrival in first.items() if key in event_ids]
-    known = [
-        arrival
-        for key, kept in first.items()
-        if key not in event_ids
-        for arrival in [kept] * (1 + copies[key])
-    ]
+    old = first.keys() - event_ids.keys()
+    known = [arrival for key, kept in first.items() if key in old for arrival in [kept] * (1 + copies[key])]
     return Claims(new, [*known, *conflicts])
 
 
 def import_keys(connection: Connection, keys: Iterable[tuple[str, int]], now_us: int) -> int:
     """Record that events took effect elsewhere, by conversation and microseconds; return how many are new."""
     rows = [
-        (
-            literal_key(conversation_id, at_us),
-            conversation_id,
-            IMPORTED,
-            at_us,
-            now_us,
-            *_IMPORTED_FIELDS,
-            now_us,
-        )
-        for conversation_id, at_us in sorted(set(keys))
+        (literal_key(conversation, at_us), conversation, IMPORTED, at_us, now_us, *_IMPORTED_FIELDS, now_us)
+        for conversation, at_us in sorted(set(keys))
     ]
     event_ids = [event_id for event_id, *_ in _CLAIM.execute(connection, rows)]
     mark_skipped(connection, dict.fromkeys(event_ids, IMPORTED))
@@ -220,10 +202,8 @@ def record_duplicates(connection: Connection, arrivals: Iterable[Arrival], now_u
     same = {(key, digest.hex()) for key, digest in _COUNT_COPIES.execute(connection, rows)}
     conflicts = [(row, first[row[:2]]) for row in rows if row[:2] not in same]
     if conflicts:
-        _RECORD_CONFLICTS.execute(
-            connection,
-            [(*row, arrival.message_id, arrival.source, arrival.body) for row, arrival in conflicts],
-        )
+        bodies = [(*row, arrival.message_id, arrival.source, arrival.body) for row, arrival in conflicts]
+        _RECORD_CONFLICTS.execute(connection, bodies)
     return sum(row[2] for row, _ in conflicts)
 
 

@@ -12,28 +12,14 @@ from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US, OTHER
 from workers.db.engine import insert_into
 from workers.db.models import dead_letters as table
 
-_COLUMNS: Final = {
-    "message_id": "message_id",
-    "code": "code",
-    "reason": "reason",
-    "body_sha256": "body_sha256",
-    "source": "source",
-    "received_at": "received_at_us",
-    "attempts": "attempt",
-    "idempotency_key": "idempotency_key",
-    "event_type": "event_type",
-    "conversation_id": "conversation_id",
-    "destination": "destination",
-}
-"""The attribute of a dead letter for each column."""
-
-_get_values: Final = attrgetter(*_COLUMNS.values())
-
 # A dead letter that arrives again, after a crash or on its way through the records queue, has a record: the
 # first one stays. Only after an operator replayed or resent it does a new reason replace the old one.
 _RECORD: Final = insert_into(
     table,
-    (*_COLUMNS, "recorded_at"),
+    (
+        *("message_id", "code", "reason", "body_sha256", "source", "received_at", "attempts"),
+        *("idempotency_key", "event_type", "conversation_id", "destination", "recorded_at"),
+    ),
     """
     ON CONFLICT (message_id) DO UPDATE SET code = excluded.code, reason = excluded.reason,
         source = excluded.source, recorded_at = excluded.recorded_at, attempts = excluded.attempts,
@@ -58,7 +44,7 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One event that cannot be processed, and why.
+    """One event that cannot be processed, and why; the fields are in the order of the columns.
 
     Args:
         code: What is wrong: a stable code.
@@ -83,6 +69,10 @@ class DeadLetter:
     destination: str | None = None
 
 
+_get_values: Final = attrgetter(*DeadLetter.__dataclass_fields__)
+"""Returns the values of a dead letter in the order of the columns above."""
+
+
 def make_storable(dead_letter: DeadLetter) -> DeadLetter:
     """Return a dead letter that both databases can store, whatever a handler or a publisher put into it.
 
@@ -90,17 +80,16 @@ def make_storable(dead_letter: DeadLetter) -> DeadLetter:
     """
     reason = "".join([char if char.isprintable() else "?" for char in dead_letter.reason[:MAX_REASON]])
     optional = ("idempotency_key", "event_type", "conversation_id")
-    keys: dict[str, Any] = {
-        name: value if _is_key(value := getattr(dead_letter, name)) else None for name in optional
-    }
+    code: object = dead_letter.code
+    is_code = isinstance(code, str) and _CODE.fullmatch(code)
     return replace(
         dead_letter,
-        message_id=dead_letter.message_id if _is_key(dead_letter.message_id) else dead_letter.body_sha256,
-        code=dead_letter.code if _is_code(dead_letter.code) else INVALID_CODE,
+        message_id=_take_key(dead_letter.message_id) or dead_letter.body_sha256,
+        code=dead_letter.code if is_code else INVALID_CODE,
         reason=reason,
         received_at_us=_clamp(dead_letter.received_at_us, MIN_RECEIVED_US, MAX_RECEIVED_US),
         attempt=_clamp(dead_letter.attempt, 1, MAX_ATTEMPTS),
-        **keys,
+        **{name: _take_key(getattr(dead_letter, name)) for name in optional},
     )
 
 
@@ -129,21 +118,17 @@ def record_dead_letters(
     first: dict[str, DeadLetter] = {}
     for dead_letter in map(make_storable, dead_letters):
         first.setdefault(dead_letter.message_id, dead_letter)
-    rows = [(*_get_values(dead_letter), now_us) for _, dead_letter in sorted(first.items())]
+    rows = [(*_get_values(first[message_id]), now_us) for message_id in sorted(first)]
     if not rows:
         return frozenset()
     return frozenset(message_id for (message_id,) in _RECORD.execute(connection, rows))
 
 
-def _is_code(value: object) -> bool:
-    return isinstance(value, str) and _CODE.fullmatch(value) is not None
-
-
-def _is_key(value: object) -> bool:
-    """Return whether a text can be stored and indexed: no NUL, no lone surrogate, not too long."""
+def _take_key(value: Any) -> Any:
+    """Return a text that can be stored and indexed: no NUL, no lone surrogate, not too long; else None."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY:
-        return False
-    return value.isprintable() or not ("\0" in value or any("\ud800" <= char <= "\udfff" for char in value))
+        return None
+    return None if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value) else value
 
 
 def _clamp(value: object, lowest: int, highest: int) -> int:

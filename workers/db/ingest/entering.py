@@ -54,15 +54,12 @@ _ENTER: Final = insert_into(
 
 @dataclass(frozen=True, slots=True)
 class WindowBounds:
-    """How long a conversation's window is open, in microseconds.
-
-    Args:
-        quiet_us: After its newest event: the guide's "sliding window of two seconds".
-        limit_us: After its first one, so that a conversation without a pause is settled too.
-    """
+    """How long a conversation's window is open, in microseconds."""
 
     quiet_us: int = 2_000_000
+    """After its newest event: the guide's "sliding window of two seconds"."""
     limit_us: int = 10_000_000
+    """After its first one, so that a conversation without a pause is settled too."""
 
 
 @dataclass(slots=True)
@@ -83,9 +80,8 @@ class _Entry:
         self.social_channel = self.social_channel or event.social_channel
         self.first_at_us = min(self.first_at_us, at_us)
         self.last_at_us = max(self.last_at_us, at_us)
-        if is_message or (
-            event.event_type == CONVERSATION_UPDATED and event.routing_status in ROUTING_STATUSES
-        ):
+        is_update = event.event_type == CONVERSATION_UPDATED
+        if is_message or (is_update and event.routing_status in ROUTING_STATUSES):
             # Only events that are settled open a window or keep it open.
             self.window_from_us = at_us if self.window_from_us is None else min(self.window_from_us, at_us)
 
@@ -97,7 +93,10 @@ def enter_conversations(
 
     Returns the events, each with its position in its conversation.
     """
-    entries = _collect(claimed)
+    entries: dict[str, _Entry] = {}
+    for event in (new.event for new in claimed):
+        new_entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
+        entries.setdefault(event.conversation_id, new_entry).add(event)
     window = (now_us, now_us + bounds.quiet_us, now_us + bounds.limit_us)
     rows = [
         (
@@ -122,11 +121,3 @@ def enter_conversations(
         positions[key] += 1
         numbered.append(ClaimedEvent(new.event_id, new.arrival, positions[key]))
     return numbered
-
-
-def _collect(claimed: Sequence[ClaimedEvent]) -> dict[str, _Entry]:
-    entries: dict[str, _Entry] = {}
-    for event in (new.event for new in claimed):
-        new_entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
-        entries.setdefault(event.conversation_id, new_entry).add(event)
-    return entries

@@ -8,21 +8,13 @@ from sqlalchemy import Connection
 from workers.db.engine import insert_into
 from workers.db.models import outbox
 
-COLUMNS: Final = (
-    "conversation_id",
-    "event_id",
-    "event_type",
-    "occurred_at",
-    "late",
-    "verified",
-    "created_at",
+_PUT: Final = insert_into(
+    outbox, ("conversation_id", "event_id", "event_type", "occurred_at", "late", "verified", "created_at")
 )
-
-_PUT: Final = insert_into(outbox, COLUMNS)
 
 
 def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    """Write entries in their order, with values as in COLUMNS, and plan their deliveries.
+    """Write entries in their order, with the values of all columns but the id, and plan their deliveries.
 
     The trigger `outbox_plans_deliveries` (in workers/db/migrations/versions) inserts into `deliveries`, in
     the same transaction, one row for each entry and destination that `subscriptions` has for its event type.

@@ -5,11 +5,11 @@ for every delivery that it held. So a delivery that comes back is processed alon
 and none after. A mark that exists at the next attempt was left by the event itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from messaging.clock import Clock
 from messaging.errors import RetryLaterError
@@ -28,9 +28,11 @@ _MARK: Final = BulkStatement(
     """,
     {"message_id": TEXT, "attempted_at": MOMENT},
 )
-_CLEAR: Final = text("DELETE FROM suspects WHERE message_id = :message_id")
-_CLEAR_OWN: Final = text("DELETE FROM suspects WHERE message_id = :message_id AND attempts <= 1")
-_TAKE_BACK: Final = text("UPDATE suspects SET attempts = attempts - 1 WHERE message_id = :message_id")
+_CLEAR: Final = (text("DELETE FROM suspects WHERE message_id = :message_id"),)
+_TAKE_BACK: Final = (
+    text("DELETE FROM suspects WHERE message_id = :message_id AND attempts <= 1"),
+    text("UPDATE suspects SET attempts = attempts - 1 WHERE message_id = :message_id"),
+)
 
 
 class Suspects:
@@ -46,7 +48,7 @@ class Suspects:
     def attempt(self, message_id: str) -> Iterator[bool]:
         """Mark an attempt while it lasts; if it ends this process, the mark remains.
 
-        Yields whether the delivery is poison, which must not be processed; its marks remain until `clear`.
+        Yields whether the delivery is poison, which must not be processed.
         """
         is_poison = self.mark(message_id) >= POISON_ENDS
         try:
@@ -54,13 +56,10 @@ class Suspects:
         except RetryLaterError:
             # It is held and has ended no worker: a mark that remained would count each restart as an end. The
             # marks of earlier attempts remain.
-            if not is_poison:
-                with suppress(RetryLaterError):
-                    transact(self._engine, lambda connection: _take_back(connection, message_id))
-                    self._ends.pop(message_id, None)
+            with suppress(RetryLaterError):
+                self._unmark(message_id, _TAKE_BACK)
             raise
-        if not is_poison:
-            self.clear(message_id)
+        self._unmark(message_id, _CLEAR)
 
     def mark(self, message_id: str) -> int:
         """Mark an attempt, durably, and return how many workers earlier attempts ended."""
@@ -70,13 +69,10 @@ class Suspects:
             self._ends[message_id] = int(attempts) - 1
         return self._ends[message_id]
 
-    def clear(self, message_id: str) -> None:
-        """Remove all marks of a delivery that is settled or retried later, if this process set one."""
-        if message_id in self._ends:
-            transact(self._engine, lambda connection: connection.execute(_CLEAR, {"message_id": message_id}))
-            del self._ends[message_id]
+    def _unmark(self, message_id: str, statements: Iterable[TextClause]) -> None:
+        def work(connection: Connection) -> None:
+            for statement in statements:
+                connection.execute(statement, {"message_id": message_id})
 
-
-def _take_back(connection: Connection, message_id: str) -> None:
-    connection.execute(_CLEAR_OWN, {"message_id": message_id})
-    connection.execute(_TAKE_BACK, {"message_id": message_id})
+        transact(self._engine, work)
+        self._ends.pop(message_id, None)

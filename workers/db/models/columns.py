@@ -1,4 +1,4 @@
-"""Define the types of columns, and the names of constraints."""
+"""Define tables and columns with their comments, and the types of columns."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,10 +11,12 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Table,
     Text,
     TypeDecorator,
     text,
 )
+from sqlalchemy.schema import SchemaItem
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,6 +75,21 @@ def column(name: str, kind: Any, comment: str, *, nullable: bool = False, **othe
     return Column(name, kind, comment=comment, nullable=nullable, **others)
 
 
+def optional(name: str, kind: Any, comment: str) -> Column[Any]:
+    """Return a column that may be null."""
+    return column(name, kind, comment, nullable=True)
+
+
+def counter(name: str, comment: str) -> Column[Any]:
+    """Return a column that counts from 0."""
+    return column(name, Integer, comment, server_default="0")
+
+
 def primary_key(name: str, kind: Any, comment: str, **others: Any) -> Column[Any]:
     """Return a column of the primary key."""
     return column(name, kind, comment, primary_key=True, **others)
+
+
+def table(name: str, comment: str, *parts: SchemaItem) -> Table:
+    """Return a table; the database keeps its comment too."""
+    return Table(name, metadata, *parts, comment=comment)

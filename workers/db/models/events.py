@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, UniqueConstraint
 
 from workers.db.models.columns import (
     BRIN,
@@ -11,14 +11,15 @@ from workers.db.models.columns import (
     RowId,
     UtcDateTime,
     column,
-    metadata,
+    optional,
     partial,
     primary_key,
+    table,
 )
 
-processed_events = Table(
+processed_events = table(
     "processed_events",
-    metadata,
+    "Each event once, kept OM_RETENTION_DAYS: the unique key decides what is new",
     primary_key("id", RowId, "Rises with arrival, with gaps"),
     column("idempotency_key", Identifier, "Equal for every copy of one event: docs/database.md"),
     column("conversation_id", Identifier, "The platform's conversation"),
@@ -26,7 +27,7 @@ processed_events = Table(
         "event_type", Text, "openmessaging:conversation:new|message|updated, openmessaging:receipt|typing"
     ),
     column("outcome", Text, "processed: took effect; skipped: recorded without effect, see reason"),
-    column("reason", Text, "Why it was skipped: a stable code", nullable=True),
+    optional("reason", Text, "Why it was skipped: a stable code"),
     column("occurred_at", UtcDateTime, "The platform's clock"),
     column("received_at", UtcDateTime, "When the edge had read the request"),
     column("processed_at", UtcDateTime, "When the transaction began that processed it"),
@@ -35,31 +36,24 @@ processed_events = Table(
     column("dialect", Text, "guide, genesys or eventbridge"),
     column("body_sha256", Digest, "SHA-256 of the request's raw body, 32 bytes"),
     column("deliveries", Integer, "Times received with this body, from 1", server_default="1"),
-    column("last_delivered_at", UtcDateTime, "When it was last repeated; null if never", nullable=True),
-    column(
-        "request_id",
-        Text,
-        "Id of its request, as in the gateway's log and the answer's header",
-        nullable=True,
-    ),
+    optional("last_delivered_at", UtcDateTime, "When it was last repeated; null if never"),
+    optional("request_id", Text, "Id of its request, as in the gateway's log and the answer's header"),
     UniqueConstraint("idempotency_key"),
     Index(None, "processed_at", **BRIN),
     Index(None, "conversation_id"),
-    comment="Each event once, kept OM_RETENTION_DAYS: the unique key decides what is new",
 )
 
-event_payloads = Table(
+event_payloads = table(
     "event_payloads",
-    metadata,
+    "Raw bodies as they were received; the read-only role has no right to read them",
     primary_key("event_id", RowId, "processed_events.id", autoincrement=False),
     column("stored_at", UtcDateTime, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
     column("body", LargeBinary, "The request's raw body, byte for byte: personal data, tokens"),
-    comment="Raw bodies as they were received; the read-only role has no right to read them",
 )
 
-duplicate_events = Table(
+duplicate_events = table(
     "duplicate_events",
-    metadata,
+    "Conflicts: the key of an event that is known, with another content",
     primary_key("event_id", RowId, "processed_events.id of the first with this key", autoincrement=False),
     primary_key("body_sha256", Digest, "SHA-256 of this other body, 32 bytes"),
     column("idempotency_key", Identifier, "The key that both events have"),
@@ -69,38 +63,35 @@ duplicate_events = Table(
     column("deliveries", Integer, "Times received, from 1"),
     column("first_seen_at", UtcDateTime, "When it was first received, our clock"),
     column("last_seen_at", UtcDateTime, "When it was last received, our clock"),
-    comment="Conflicts: the key of an event that is known, with another content",
 )
 
-drift = Table(
+drift = table(
     "drift",
-    metadata,
-    Column("kind", Text, primary_key=True, comment="unknown_field, unknown_value or wrong_type"),
-    Column("name", Text, primary_key=True, comment="The field's path; for values, = and the value"),
+    "Names and values from the platform that this version does not know",
+    primary_key("kind", Text, "unknown_field, unknown_value or wrong_type"),
+    primary_key("name", Text, "The field's path; for values, = and the value"),
     column("event_type", Text, "Event type in which it was first seen"),
     column("first_seen_at", UtcDateTime, "When"),
-    column("last_seen_at", UtcDateTime, "When it was last seen; written from time to time", nullable=True),
+    optional("last_seen_at", UtcDateTime, "When it was last seen; written from time to time"),
     column("count", BigInteger, "Times read, including copies and repeated attempts", server_default="1"),
-    column("sample", Text, "Shape of one of its values; never a customer's text", nullable=True),
-    column("accepted_at", UtcDateTime, "When an operator accepted it: omctl drift accept", nullable=True),
-    column("accepted_by", Text, "Operator who accepted it", nullable=True),
-    comment="Names and values from the platform that this version does not know",
+    optional("sample", Text, "Shape of one of its values; never a customer's text"),
+    optional("accepted_at", UtcDateTime, "When an operator accepted it: omctl drift accept"),
+    optional("accepted_by", Text, "Operator who accepted it"),
 )
 
-unstored_events = Table(
+unstored_events = table(
     "unstored_events",
-    metadata,
+    "Events that have no row of their own, counted by day",
     primary_key("day", UtcDateTime, "Its beginning in UTC, our clock"),
     primary_key("event_type", Text, "openmessaging:typing"),
     column("events", BigInteger, "Number received, including copies"),
-    comment="Events that have no row of their own, counted by day",
 )
 
 _OPEN: Final = partial("decided_at IS NULL")
 
-dead_letters = Table(
+dead_letters = table(
     "dead_letters",
-    metadata,
+    "Why an event is in the dead-letter queue. The body itself is only there",
     primary_key("message_id", Identifier, "The accepted request; body_sha256 where it had no id"),
     column("code", Text, "What is wrong: a stable code, listed in docs/database.md"),
     column("reason", Text, "What is wrong, naming the field and never its value"),
@@ -109,31 +100,22 @@ dead_letters = Table(
     column("received_at", UtcDateTime, "When the edge had read the request"),
     column("recorded_at", UtcDateTime, "When it was first dead-lettered"),
     column("attempts", Integer, "Deliveries until then, from 1"),
-    column(
-        "intervention_id",
-        Identifier,
-        "What an operator decided: interventions.intervention_id",
-        nullable=True,
-    ),
-    column("decided_at", UtcDateTime, "When it was carried out; null while open", nullable=True),
-    column("idempotency_key", Identifier, "Key of its event; null if it could not be read", nullable=True),
-    column("event_type", Text, "Null if the body has none", nullable=True),
-    column("conversation_id", Identifier, "Null if the body has none", nullable=True),
-    column(
-        "destination", Identifier, "That did not accept it; null: intake could not process it", nullable=True
-    ),
+    optional("intervention_id", Identifier, "What an operator decided: interventions.intervention_id"),
+    optional("decided_at", UtcDateTime, "When it was carried out; null while open"),
+    optional("idempotency_key", Identifier, "Key of its event; null if it could not be read"),
+    optional("event_type", Text, "Null if the body has none"),
+    optional("conversation_id", Identifier, "Null if the body has none"),
+    optional("destination", Identifier, "That did not accept it; null: intake could not process it"),
     Index(None, "recorded_at", **BRIN),
     Index(None, "idempotency_key"),
     Index("ix_dead_letters_open", "code", "recorded_at", **_OPEN),
     Index("ix_dead_letters_oldest", "recorded_at", "message_id", **_OPEN),
-    comment="Why an event is in the dead-letter queue. The body itself is only there",
 )
 
-suspects = Table(
+suspects = table(
     "suspects",
-    metadata,
+    "Marks set before a suspect is tried; one that remains shows that its worker ended",
     primary_key("message_id", Identifier, "A delivery whose worker ended before settling it, more than once"),
     column("attempts", Integer, "Attempts begun alone and not finished"),
     column("attempted_at", UtcDateTime, "When the last attempt began"),
-    comment="Marks set before a suspect is tried; one that remains shows that its worker ended",
 )

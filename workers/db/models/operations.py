@@ -1,56 +1,48 @@
 """Tables of the service itself: reconciliation, decisions of operators, reports of its processes."""
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, Table, Text, true
+from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, Text, true
 
-from workers.db.models.columns import Identifier, RowId, UtcDateTime, column, metadata, partial, primary_key
+from workers.db.models.columns import (
+    Identifier,
+    RowId,
+    UtcDateTime,
+    column,
+    counter,
+    optional,
+    partial,
+    primary_key,
+    table,
+)
 
-reconciliations = Table(
+reconciliations = table(
     "reconciliations",
-    metadata,
+    "Comparisons with the platform's history: how far, how much, what was missing",
     primary_key("id", RowId, "Rises with time, with gaps"),
     column("started_by", Text, "timer, or the operator at the command line"),
     column("compared_from", UtcDateTime, "Start of the compared time, platform's clock"),
     column("compared_to", UtcDateTime, "End of the compared time; the next comparison continues from here"),
-    column(
-        "page",
-        Integer,
-        "Next page of the platform's list of conversations; null: all are listed",
-        nullable=True,
-    ),
-    column("conversations", Integer, "Conversations that were read", server_default="0"),
-    column("compared", Integer, "Messages and receipts that were compared", server_default="0"),
-    column("missing", Integer, "How many of these no webhook delivered: new gaps", server_default="0"),
-    column("published", Integer, "Gaps that were published to the events' queue", server_default="0"),
-    column("waiting", Integer, "Gaps of earlier comparisons that are not processed yet", server_default="0"),
-    column(
-        "unreadable",
-        Integer,
-        "Events of the history that cannot be compared, or not be recorded",
-        server_default="0",
-    ),
-    column("unread", Integer, "Conversations of which only the counts were compared", server_default="0"),
-    column("ours", Integer, "Events of webhooks that were searched in the history", server_default="0"),
-    column("unmatched", Integer, "How many of these the history lacks", server_default="0"),
-    column("mismatch", Text, "Why nothing more was published; null if our events match", nullable=True),
-    column("decided_by", Text, "Operator who decided about the mismatch; null if none has", nullable=True),
+    optional("page", Integer, "Next page of the platform's list of conversations; null: all are listed"),
+    counter("conversations", "Conversations that were read"),
+    counter("compared", "Messages and receipts that were compared"),
+    counter("missing", "How many of these no webhook delivered: new gaps"),
+    counter("published", "Gaps that were published to the events' queue"),
+    counter("waiting", "Gaps of earlier comparisons that are not processed yet"),
+    counter("unreadable", "Events of the history that cannot be compared, or not be recorded"),
+    counter("unread", "Conversations of which only the counts were compared"),
+    counter("ours", "Events of webhooks that were searched in the history"),
+    counter("unmatched", "How many of these the history lacks"),
+    optional("mismatch", Text, "Why nothing more was published; null if our events match"),
+    optional("decided_by", Text, "Operator who decided about the mismatch; null if none has"),
     column("started_at", UtcDateTime, "When it started, database's clock"),
-    column(
-        "finished_at", UtcDateTime, "When, the database's clock; null: under way, or killed", nullable=True
-    ),
+    optional("finished_at", UtcDateTime, "When, the database's clock; null: under way, or killed"),
     column("held_by", Text, "Process that compares it"),
     column("held_until", UtcDateTime, "When another process may take over, database's clock"),
-    column(
+    optional(
         "unlisted",
         Text,
         "Why the platform listed no conversations; those never heard of are not compared; null: it did",
-        nullable=True,
     ),
-    column(
-        "passed_over",
-        Integer,
-        "Conversations that were not compared: refused, unanswered, or failed",
-        server_default="0",
-    ),
+    counter("passed_over", "Conversations that were not compared: refused, unanswered, or failed"),
     Index(
         "ix_reconciliations_under_way",
         "started_by",
@@ -58,12 +50,11 @@ reconciliations = Table(
         **partial("finished_at IS NULL AND started_by = 'timer'"),
     ),
     Index("ix_reconciliations_undecided", "id", **partial("mismatch IS NOT NULL AND decided_by IS NULL")),
-    comment="Comparisons with the platform's history: how far, how much, what was missing",
 )
 
-reconciliation_gaps = Table(
+reconciliation_gaps = table(
     "reconciliation_gaps",
-    metadata,
+    "Events that only the platform had; reconciliation_gaps_v1 shows the outcome",
     primary_key("idempotency_key", Identifier, "Of the event, as processed_events has it once it is there"),
     column("reconciliation_id", RowId, "reconciliations.id of the comparison that found it"),
     column("conversation_id", Identifier, "The platform's conversation"),
@@ -73,12 +64,11 @@ reconciliation_gaps = Table(
     column("found_at", UtcDateTime, "When, our clock"),
     column("published_at", UtcDateTime, "When the broker confirmed the copy, our clock"),
     column("message_id", Identifier, "Id of the copy, as in processed_events and dead_letters"),
-    comment="Events that only the platform had; reconciliation_gaps_v1 shows the outcome",
 )
 
-platform_conversations = Table(
+platform_conversations = table(
     "platform_conversations",
-    metadata,
+    "How far each conversation is compared with the platform's history",
     primary_key("conversation_id", Identifier, "The platform's conversation"),
     column(
         "state",
@@ -87,12 +77,11 @@ platform_conversations = Table(
         " platform has no such conversation",
     ),
     column("listed_at", UtcDateTime, "When its last event arrived here, or when it was first listed"),
-    column("counted_at", UtcDateTime, "When its messages were last counted, our clock", nullable=True),
+    optional("counted_at", UtcDateTime, "When its messages were last counted, our clock"),
     column("differs", Boolean, "Whether the counts differed then", server_default=true()),
-    column("messages", Integer, "Number of messages when it was last read", nullable=True),
-    column("read_at", UtcDateTime, "When it was last read, our clock", nullable=True),
-    column("fingerprint", Text, "Of its messages; if unchanged, nothing is compared", nullable=True),
-    comment="How far each conversation is compared with the platform's history",
+    optional("messages", Integer, "Number of messages when it was last read"),
+    optional("read_at", UtcDateTime, "When it was last read, our clock"),
+    optional("fingerprint", Text, "Of its messages; if unchanged, nothing is compared"),
 )
 Index(
     "ix_platform_conversations_unread",
@@ -101,9 +90,9 @@ Index(
     **partial("state IN ('open', 'over')"),
 )
 
-interventions = Table(
+interventions = table(
     "interventions",
-    metadata,
+    "Operators' decisions about events and dead letters: who, why, when, how many",
     primary_key("intervention_id", Identifier, "Drawn at random"),
     column("action", Text, "Kind of decision; docs/omctl.md describes the commands"),
     column("operator", Text, "The operating system's user and host"),
@@ -112,27 +101,25 @@ interventions = Table(
     column("again", Boolean, "Whether events that took effect were to take effect once more"),
     column("chosen", BigInteger, "Number selected"),
     column("done", BigInteger, "Number done", server_default="0"),
-    column("through", RowId, "For replay-events: processed_events.id of the last event done", nullable=True),
-    column("outcome", Text, "done or cancelled; null while it runs, or if it was killed", nullable=True),
+    optional("through", RowId, "For replay-events: processed_events.id of the last event done"),
+    optional("outcome", Text, "done or cancelled; null while it runs, or if it was killed"),
     column("started_at", UtcDateTime, "When, our clock"),
-    column("ended_at", UtcDateTime, "When, our clock", nullable=True),
-    comment="Operators' decisions about events and dead letters: who, why, when, how many",
+    optional("ended_at", UtcDateTime, "When, our clock"),
 )
 
-discarded_dead_letters = Table(
+discarded_dead_letters = table(
     "discarded_dead_letters",
-    metadata,
+    "Bodies of dead letters that an operator discarded, in case it was a mistake",
     primary_key("id", RowId, "Rises with time, with gaps"),
     column("message_id", Identifier, "dead_letters.message_id"),
     column("intervention_id", Identifier, "interventions.intervention_id"),
     column("discarded_at", UtcDateTime, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
     column("body", LargeBinary, "The raw body, byte for byte: personal data, tokens"),
-    comment="Bodies of dead letters that an operator discarded, in case it was a mistake",
 )
 
-edge_statistics = Table(
+edge_statistics = table(
     "edge_statistics",
-    metadata,
+    "What each edge process answered, minute by minute; a minute without requests has no row",
     primary_key("process", Identifier, "Host and process id"),
     primary_key("began_at", UtcDateTime, "When the interval began, the database's clock"),
     column("edge", Identifier, "The host"),
@@ -150,33 +137,30 @@ edge_statistics = Table(
     column("status_503", Integer, "Refused: the journal is full or cannot be written"),
     column("other_refusals", Integer, "Refused with another status"),
     Index("ix_edge_statistics_began_at", "began_at"),
-    comment="What each edge process answered, minute by minute; a minute without requests has no row",
 )
 
-worker_reports = Table(
+worker_reports = table(
     "worker_reports",
-    metadata,
+    "Running workers and their counts; a worker that stops deletes its row",
     primary_key("role", Identifier, "intake, settle, deliver or reconcile"),
     primary_key("worker", Identifier, "Host and name of the process"),
     column("started_at", UtcDateTime, "When the process began, our clock; its counts begin with it"),
     column("reported_at", UtcDateTime, "When it last reported, our clock; every ten seconds"),
     column("figures", Text, "Its counts as JSON: by name, or by name and destination"),
-    comment="Running workers and their counts; a worker that stops deletes its row",
 )
 
-canaries = Table(
+canaries = table(
     "canaries",
-    metadata,
+    "The newest event of our own that came through the whole service, one row a sender",
     primary_key("sender", Identifier, "Host whose om-observe sends an event of our own every minute"),
     column("sent_at_us", BigInteger, "When the newest arrival was sent, microseconds, the sender's clock"),
     column("arrived_at", UtcDateTime, "When it arrived here, database's clock"),
     column("arrivals", Integer, "Those that arrived; they are in no other table and no other count"),
-    comment="The newest event of our own that came through the whole service, one row a sender",
 )
 
-request_budgets = Table(
+request_budgets = table(
     "request_budgets",
-    metadata,
+    "How much of the platform's request limit is used, one row for all hosts",
     primary_key("name", Identifier, "Whose limit: the OAuth client's id"),
     column(
         "paid_at_us", BigInteger, "When all requests so far will be paid for, microseconds since the epoch"
@@ -186,5 +170,4 @@ request_budgets = Table(
         BigInteger,
         "When reconcile's own tenth of the limit has its next request, likewise",
     ),
-    comment="How much of the platform's request limit is used, one row for all hosts",
 )

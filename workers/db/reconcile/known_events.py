@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, Table, func, select
 
 from workers.db.engine import insert_into
 from workers.db.models import (
@@ -53,19 +53,21 @@ def record_gaps(
 
 def find_processed_keys(connection: Connection, keys: Collection[str]) -> set[str]:
     """Return the keys that belong to processed events."""
-    return set(connection.scalars(select(_E.idempotency_key).where(_E.idempotency_key.in_(sorted(keys)))))
+    return _find_keys(connection, processed_events, keys)
 
 
 def find_known_keys(connection: Connection, keys: Collection[str]) -> set[str]:
     """Return the keys that belong to events that were processed, dead-lettered or discarded."""
-    key = dead_letters.c.idempotency_key
-    dead = connection.scalars(select(key).where(key.in_(sorted(keys))))
-    return find_processed_keys(connection, keys) | set(dead)
+    return find_processed_keys(connection, keys) | _find_keys(connection, dead_letters, keys)
 
 
 def find_known_gaps(connection: Connection, keys: Collection[str]) -> set[str]:
     """Return the keys that belong to gaps found before."""
-    key = reconciliation_gaps.c.idempotency_key
+    return _find_keys(connection, reconciliation_gaps, keys)
+
+
+def _find_keys(connection: Connection, table: Table, keys: Collection[str]) -> set[str]:
+    key = table.c.idempotency_key
     return set(connection.scalars(select(key).where(key.in_(sorted(keys)))))
 
 
@@ -99,11 +101,10 @@ def read_dialect_profile(connection: Connection, conversation_id: str) -> Dialec
     own_messages = select(_M.platform_message_id).where(_M.conversation_id == conversation_id)
     latest = select(_M.platform_message_id).order_by(_M.event_id.desc()).limit(RECENT_EVENTS)
     has_ids = _have_ids(connection, own_messages)
-    return DialectProfile(
-        _read_dialect(connection, own) or _read_dialect(connection, recent),
-        bool(_have_ids(connection, latest) if has_ids is None else has_ids),
-        connection.execute(select(message_receipts.c.event_id).limit(1)).first() is not None,
-    )
+    dialect = _read_dialect(connection, own) or _read_dialect(connection, recent)
+    receipt = connection.scalar(select(message_receipts.c.event_id).limit(1))
+    has_ids = _have_ids(connection, latest) if has_ids is None else has_ids
+    return DialectProfile(dialect, bool(has_ids), has_receipts=receipt is not None)
 
 
 def _have_ids(connection: Connection, messages: Select[tuple[str | None]]) -> bool | None:

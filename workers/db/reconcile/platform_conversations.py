@@ -92,9 +92,8 @@ def read_conversation_ids(
     """Return the next conversations by id, ours and the platform's, with an event or a listing since then."""
     ours = select(_C.conversation_id).where(_C.conversation_id > after, _C.last_event_at >= active_since)
     listed = select(_P.conversation_id).where(_P.conversation_id > after, _P.listed_at >= active_since)
-    both = union(
-        *(select(ids.order_by("conversation_id").limit(limit).subquery()) for ids in (ours, listed))
-    ).subquery()
+    parts = (select(ids.order_by("conversation_id").limit(limit).subquery()) for ids in (ours, listed))
+    both = union(*parts).subquery()
     return list(connection.scalars(select(both).order_by("conversation_id").limit(limit)))
 
 
@@ -133,24 +132,18 @@ def _count_known_messages(connection: Connection, ids: Collection[str]) -> dict[
     customer: such a message is known by its receipt.
     """
     events, messages, receipts = processed_events.c, conversation_messages.c, message_receipts.c
-    message = func.coalesce(
-        messages.platform_message_id, receipts.platform_message_id, events.idempotency_key
-    )
+    platform_ids = (messages.platform_message_id, receipts.platform_message_id)
+    message = func.coalesce(*platform_ids, events.idempotency_key)
     is_inbound = receipts.event_id.is_not(None) & events.idempotency_key.like("%:inbound:%")
-    query = (
-        select(events.conversation_id, func.count(message.distinct()))
-        .select_from(
-            processed_events.outerjoin(conversation_messages, messages.event_id == events.id).outerjoin(
-                message_receipts, receipts.event_id == events.id
-            )
-        )
-        .where(events.conversation_id.in_(sorted(ids)), or_(messages.event_id.is_not(None), is_inbound))
-        .group_by(events.conversation_id)
-    )
-    return {row[0]: row[1] for row in connection.execute(query)}
+    with_messages = processed_events.outerjoin(conversation_messages, messages.event_id == events.id)
+    source = with_messages.outerjoin(message_receipts, receipts.event_id == events.id)
+    is_wanted = events.conversation_id.in_(sorted(ids)) & (messages.event_id.is_not(None) | is_inbound)
+    query = select(events.conversation_id, func.count(message.distinct())).select_from(source)
+    rows = connection.execute(query.where(is_wanted).group_by(events.conversation_id))
+    return {row[0]: row[1] for row in rows}
 
 
-def select_unread(  # one query
+def select_unread(
     connection: Connection,
     started_us: int,
     active_since: datetime,
@@ -160,11 +153,10 @@ def select_unread(  # one query
     only_differing: bool = False,
 ) -> list[KnownConversation]:
     """Return conversations not read since *started_us*: those that differ, then the longest unread."""
-    query = select(_P.conversation_id, _P.fingerprint).where(
-        *_is_unread(started_us, active_since), _P.conversation_id.not_in(sorted(skip))
-    )
+    is_wanted: ColumnElement[bool] = _P.conversation_id.not_in(sorted(skip))
     if only_differing:
-        query = query.where(_P.differs)
+        is_wanted &= _P.differs
+    query = select(_P.conversation_id, _P.fingerprint).where(is_wanted, *_is_unread(started_us, active_since))
     query = query.order_by(_P.differs.desc(), _P.read_at.asc().nulls_first(), _P.conversation_id)
     return [KnownConversation(*row) for row in connection.execute(query.limit(limit))]
 

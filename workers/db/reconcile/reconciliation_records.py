@@ -1,7 +1,7 @@
 """Record a comparison's progress under a lease, so that another process can take it over."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, or_, select, update
@@ -65,36 +65,22 @@ def begin_reconciliation(
     """Record a new comparison and hold it; return None if the timer's is under way already."""
     held_until_us = now_us + LEASE // timedelta(microseconds=1)
     row = (started_by, compared_from_us, compared_to_us, page, now_us, holder, held_until_us)
-    for (number,) in _BEGIN.execute(connection, [row]):
-        return Reconciliation(number, compared_from_us, compared_to_us, page, now_us)
-    return None
+    ids = _BEGIN.execute(connection, [row])
+    return Reconciliation(ids[0][0], compared_from_us, compared_to_us, page, now_us) if ids else None
 
 
 def resume_reconciliation(connection: Connection, holder: str, now_us: int) -> Reconciliation | None:
     """Hold the timer's unfinished comparison, if it is ours or its lease has run out."""
     now = moment_of(now_us)
-    statement = (
-        update(reconciliations)
-        .where(
-            _R.started_by == TIMER,
-            _R.finished_at.is_(None),
-            or_(_R.held_by == holder, _R.held_until < now),
-        )
-        .values(held_by=holder, held_until=now + LEASE)
-        .returning(reconciliations)
-    )
-    row = connection.execute(statement).one_or_none()
+    may_hold = or_(_R.held_by == holder, _R.held_until < now)
+    statement = update(reconciliations).where(_R.started_by == TIMER, _R.finished_at.is_(None), may_hold)
+    statement = statement.values(held_by=holder, held_until=now + LEASE)
+    columns = (_R.id, _R.compared_from, _R.compared_to, _R.page, _R.started_at, _R.ours, _R.unmatched)
+    row = connection.execute(statement.returning(*columns)).one_or_none()
     if row is None:
         return None
-    return Reconciliation(
-        row.id,
-        microseconds_of(row.compared_from),
-        microseconds_of(row.compared_to),
-        row.page,
-        microseconds_of(row.started_at),
-        row.ours,
-        row.unmatched,
-    )
+    values = [microseconds_of(value) if isinstance(value, datetime) else value for value in row]
+    return Reconciliation(*values)
 
 
 def update_reconciliation(
@@ -158,12 +144,7 @@ def decide_mismatches(connection: Connection, operator: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """When recently processed webhooks arrived; None if there are none.
-
-    Args:
-        newest_us: Arrival of the webhook that was processed last.
-        late_us: Oldest arrival among those that took longer than the margin.
-    """
+    """When recently processed webhooks arrived: the last one, and the oldest that exceeded the margin."""
 
     newest_us: int | None = None
     late_us: int | None = None
@@ -176,15 +157,10 @@ def read_arrivals(connection: Connection, now_us: int, margin_us: int, horizon_u
     before the horizon is not that of a webhook either, whatever the event's headers contain.
     """
     events = processed_events.c
-    latest = (
-        select(events.received_at, events.processed_at)
-        .where(events.source == WEBHOOK, events.received_at >= moment_of(now_us - horizon_us))
-        .order_by(events.id.desc())
-        .limit(LATEST_EVENTS)
-    )
+    is_recent = events.received_at >= moment_of(now_us - horizon_us)
+    latest = select(events.received_at, events.processed_at).where(events.source == WEBHOOK, is_recent)
+    rows = connection.execute(latest.order_by(events.id.desc()).limit(LATEST_EVENTS)).all()
     since, margin = moment_of(now_us) - LATELY, timedelta(microseconds=margin_us)
-    rows = connection.execute(latest).all()
-    late = [row[0] for row in rows if row[1] >= since and row[1] - row[0] > margin]
-    return Arrivals(
-        microseconds_of(rows[0][0]) if rows else None, microseconds_of(min(late)) if late else None
-    )
+    late = [received for received, done in rows if done >= since and done - received > margin]
+    newest = microseconds_of(rows[0][0]) if rows else None
+    return Arrivals(newest, microseconds_of(min(late)) if late else None)
