@@ -1,35 +1,46 @@
 """Give a batch its effects: claim the new events, enter their conversations, call the handlers."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import Final, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from messaging.envelope import WEBHOOK
+from messaging.errors import RejectedEventError, RetryLaterError
 from workers.db import ingest
+from workers.db.engine import QUERY_CANCELED, is_committable, is_outage, sqlstate
 from workers.handlers import Handler, Skips
-from workers.intake.handler_table import TimeLimit, call_handler
+from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError, describe
 from workers.parsing import CONVERSATION_NEW, Arrival, ClaimedEvent
 
 NO_HANDLER: Final = "no_handler"
 """Skip reason of an event without a handler whose body also holds events that have one."""
 
-_get_order: Final = attrgetter("event.conversation_id", "event.occurred_at_us", "event.sequence")
-
 TOO_OLD: Final = "too_old"
 """Skip reason of a webhook's event so old that the record of a first copy may have been deleted."""
+
+LONG_SECONDS: Final = 5.0
+"""A statement that was cancelled sooner was not too slow: an operator cancelled it."""
+
+MAX_REASON_LENGTH: Final = 200
+"""Of a skip reason. It is meant to be one stable word to group by; the column would take a whole message."""
+
+TimeLimit: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""`Watchdog.limit`: ends the process if the work within takes too long."""
+
+_get_order: Final = attrgetter("event.conversation_id", "event.occurred_at_us", "event.sequence")
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """The result of one transaction's arrivals.
+    """The result of one transaction's arrivals; `new` events were not recorded before.
 
-    Args:
-        new: Events that were not recorded before.
-        skips: Reasons of those that had no effect.
-        conflicts: Number of arrivals with the key of a known event and other content.
+    Conflicts are arrivals with the key of a known event and other content.
     """
 
     new: Sequence[ClaimedEvent]
@@ -61,7 +72,11 @@ def dispatch(
         wanted = [new for new in claims.new if new.event_id not in skips] if skips else claims.new
         if wanted:
             entered = ingest.enter_conversations(connection, wanted, window, now_us)
-            skips |= _call_handlers(connection, entered, handlers, now_us, limit)
+            for event_type, group in _group_by_type(entered).items():
+                if event_type not in handlers:
+                    skips |= {event.event_id: NO_HANDLER for event in group}
+                for handler in handlers.get(event_type, ()):
+                    skips |= call_handler(handler, connection, group, now_us, limit)
         ingest.mark_skipped(connection, skips)
     # Last: settle locks conversations before it updates their events.
     conflicts = ingest.record_duplicates(connection, claims.known, now_us)
@@ -80,22 +95,6 @@ def find_age_reason(arrival: Arrival, retention_us: int | None, now_us: int) -> 
     return TOO_OLD if arrival.event.occurred_at_us < seen_us - retention_us else None
 
 
-def _call_handlers(
-    connection: Connection,
-    events: Sequence[ClaimedEvent],
-    handlers: Mapping[str, Sequence[Handler]],
-    now_us: int,
-    limit: TimeLimit,
-) -> Skips:
-    skips: Skips = {}
-    for event_type, group in _group_by_type(events).items():
-        if event_type not in handlers:
-            skips |= {event.event_id: NO_HANDLER for event in group}
-        for handler in handlers.get(event_type, ()):
-            skips |= call_handler(handler, connection, group, now_us, limit)
-    return skips
-
-
 def _group_by_type(events: Sequence[ClaimedEvent]) -> dict[str, list[ClaimedEvent]]:
     """Group the events by type, each group in the order within its conversations; starts come first.
 
@@ -106,3 +105,79 @@ def _group_by_type(events: Sequence[ClaimedEvent]) -> dict[str, list[ClaimedEven
     for claimed in sorted(events, key=_get_order):
         groups.setdefault(claimed.event.event_type, []).append(claimed)
     return dict(sorted(groups.items(), key=lambda group: group[0] != CONVERSATION_NEW))
+
+
+def call_handler(
+    handler: Handler, connection: Connection, events: Sequence[ClaimedEvent], now_us: int, limit: TimeLimit
+) -> Skips:
+    """Call *handler* with new events of its type, in the transaction that claimed them.
+
+    The database limits the time of our own handlers, which only run statements. A failed statement of theirs
+    is attributed to the database, since a missing table would fail it for any event.
+
+    Raises:
+        HandlerFailedError: The events are at fault, the handler, or the value that it returned.
+        RejectedEventError: The handler reports that a retry is useless.
+        DBAPIError: The database is at fault, or a row in a statement of ours.
+    """
+    module = getattr(handler, "__module__", type(handler).__module__)
+    if module.startswith("workers."):
+        return handler(connection, events, now_us)
+    # As its entry point would give it.
+    name = f"{module}:{getattr(handler, '__qualname__', type(handler).__qualname__)}"
+    started = time.monotonic()
+    try:
+        with limit():
+            skips = handler(connection, events, now_us)
+    except RejectedEventError:
+        raise
+    except RetryLaterError as error:
+        raise HandlerFailedError(name, describe(error), delay=error.delay) from error
+    except DBAPIError as error:
+        is_slow = sqlstate(error) == QUERY_CANCELED and time.monotonic() - started >= LONG_SECONDS
+        if not is_slow and is_outage(error) and _has_failed(connection):
+            raise
+        code = TOO_SLOW if is_slow else HANDLER_FAILED
+        raise HandlerFailedError(name, describe(error), code=code) from error
+    except (Exception, SystemExit) as error:
+        raise HandlerFailedError(name, describe(error)) from error
+    if (fault := _find_fault(skips, events)) is not None:
+        raise HandlerFailedError(name, fault)
+    if not is_committable(connection):
+        # It hid a failed statement, or ended the transaction: the claims would be lost without notice.
+        raise HandlerFailedError(name, "left the transaction failed or ended")
+    return skips or {}
+
+
+def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
+    """Return what is wrong with a handler's return value, without quoting it; None: nothing.
+
+    Unchecked, it could mark other events as skipped.
+    """
+    if skips is None:
+        return None
+    if not isinstance(skips, Mapping):
+        return "returned no mapping"
+    event_ids = {event.event_id for event in events}
+    # True and 1.0 equal 1, and the database accepts neither as an id.
+    if not all(type(key) is int and key in event_ids for key in skips):
+        return "returned a reason for a key that is not an event_id of its events"
+    for reason in skips.values():
+        is_text = isinstance(reason, str) and 0 < len(reason) <= MAX_REASON_LENGTH and reason.isprintable()
+        if not is_text:
+            return f"returned a reason that is not printable text of at most {MAX_REASON_LENGTH} characters"
+    return None
+
+
+def _has_failed(connection: Connection) -> bool:
+    """Return whether this transaction failed, and not one of another database that the handler uses.
+
+    A transaction in which a statement has failed accepts no other. SQLite's does, so there it is assumed.
+    """
+    if connection.invalidated or connection.dialect.name == "sqlite":
+        return True
+    try:
+        connection.execute(text("SELECT 1"))
+    except DBAPIError:
+        return True
+    return False

@@ -48,7 +48,6 @@ class Failure:
     """Why an event that was processed alone failed.
 
     Args:
-        code: One stable word.
         reason: For people; quotes no value.
         delay: After how many seconds the handler asks for a retry.
         where: File, line and function that raised it, for the log.

@@ -1,6 +1,6 @@
 """Process a batch of deliveries: parse, claim, dispatch, commit, and return how to settle each.
 
-A batch is committed in one transaction: `process`, `_parse`, `_commit`. If that fails, it is halved until the
+A batch is parsed, and committed in one transaction (`_commit`). If that fails, it is halved until the
 event at fault is alone (`_commit_together`). That event is retried later, or refused (`_give_up`).
 """
 
@@ -8,36 +8,31 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
 from messaging.consuming import Delivery, Settlement
+from messaging.log import logger
 from workers.db import ingest
 from workers.db.canary import record_canaries
 from workers.db.engine import prefetch_while_waiting, transact
 from workers.filters import Filter
 from workers.handlers import Handler
-from workers.intake.dispatch import Dispatched, dispatch
-from workers.intake.failure import POISON, Failure, choose_delay, describe_failure
-from workers.intake.handler_table import TimeLimit
+from workers.intake.dispatch import Dispatched, TimeLimit, dispatch
+from workers.intake.failure import POISON, Failure, choose_delay, describe, describe_failure
 from workers.intake.outcome import (
     Parsed,
-    ParsedOrRefused,
-    Refused,
     Results,
     Retry,
     log_batch,
-    log_drift,
     log_events,
-    log_unrecordable,
+    make_dead_letter,
     partition,
-    refuse,
 )
 from workers.intake.reading import Reader
-from workers.parsing import Arrival, Drift
+from workers.parsing import Drift
 from workers.role import isolate
 
 
@@ -45,11 +40,7 @@ class Intake:
     """Gives each event its one effect, or records why it has none.
 
     Args:
-        engine: The database; connected when first used.
-        handlers: Every event type with its handlers.
-        clock: The database's time.
         attempts: How often an event is processed whose handler fails.
-        window: How long a conversation's window is open.
         retention_us: How long events are kept; None: for ever.
         unstored: Event types that are only counted.
         limit: Limits the time of parsing and of an integrator's handler.
@@ -75,12 +66,11 @@ class Intake:
         self._unstored = unstored
         self._clock = clock
         self._attempts = attempts
-        self._limit = limit
         self._suspects = ingest.Suspects(engine, clock)
-        self._reader = Reader(handlers.keys(), event_filter)
+        self._reader = Reader(handlers.keys(), event_filter, limit)
         self._totals: Counter[str] = Counter()
         self._busy_seconds = 0.0
-        prefetch_while_waiting(engine, self._prefetch)
+        prefetch_while_waiting(engine, self._reader.prefetch)
 
     def figures(self) -> dict[str, float]:
         """Return the counts since the process started; may be called on any thread."""
@@ -104,9 +94,8 @@ class Intake:
         if suspects:
             # Nothing else happens while a suspect is processed, so that a hang or an end is its doing.
             self._reader.expect(())
-        self._commit_together(
-            self._parse([delivery for delivery in batch if not delivery.is_suspect]), results
-        )
+        together = [delivery for delivery in batch if not delivery.is_suspect]
+        self._commit_together(self._reader.read_all(together), results)
         for suspect in suspects:
             self._process_suspect(suspect, results)
         results.counts["undecided"] += self._reader.take_undecided()
@@ -117,62 +106,47 @@ class Intake:
         self._busy_seconds += duration
         return results.settlement()
 
-    def _parse(self, deliveries: Sequence[Delivery]) -> list[ParsedOrRefused]:
-        with self._limit():
-            return self._reader.read_all(deliveries)
-
-    def _prefetch(self) -> bool:
-        with self._limit():
-            return self._reader.prefetch()
-
-    def _commit_together(self, outcomes: Sequence[ParsedOrRefused], results: Results) -> None:
+    def _commit_together(self, outcomes: Sequence[Parsed], results: Results) -> None:
         """Commit all in one transaction, or in several, so that an exception costs only its own event."""
         isolate(
             outcomes,
             lambda some: self._commit(some, results),
-            lambda outcome, error: self._give_up(
-                outcome.delivery,
-                describe_failure(error),
-                results,
-                outcome.arrivals if isinstance(outcome, Parsed) else (),
-            ),
+            lambda outcome, error: self._give_up(outcome, describe_failure(error), results),
         )
 
-    def _give_up(
-        self, delivery: Delivery, failure: Failure, results: Results, arrivals: Sequence[Arrival] = ()
-    ) -> None:
+    def _give_up(self, outcome: Parsed, failure: Failure, results: Results) -> None:
         """Retry later an event that failed alone, or refuse it after its last attempt."""
+        delivery = outcome.delivery
         attempts = 1 if delivery.is_last_attempt else self._attempts
         delay = choose_delay(failure, delivery.local_attempts + 1, attempts)
-        if delay is None:
-            self._refuse(refuse(delivery, failure, arrivals), results)
-        else:
+        if delay is not None:
             results.retries.append(Retry(delivery, failure, delay))
+            return
 
-    def _refuse(self, refused: Refused, results: Results) -> None:
-        """Record a dead letter; if the database refuses its record, record one without the event's values."""
+        def record(dead_letters: Sequence[ingest.DeadLetter]) -> None:
+            self._commit([Parsed(delivery, dead_letter=one) for one in dead_letters], results)
 
-        def record_minimally(refused: Refused, error: Exception) -> None:
-            log_unrecordable(refused.dead_letter, error)
-            dead_letter = ingest.make_minimal(refused.dead_letter, self._clock.now_us())
-            self._commit([replace(refused, dead_letter=dead_letter)], results)
+        def record_minimally(dead_letter: ingest.DeadLetter, error: Exception) -> None:
+            ids = {"code": dead_letter.code, "message_id": dead_letter.message_id}
+            reason = dead_letter.reason
+            logger().error("dead_letter_unrecordable", **ids, reason=reason, error=describe(error))
+            record([ingest.make_minimal(dead_letter, self._clock.now_us())])
 
-        isolate([refused], lambda some: self._commit(some, results), record_minimally)
+        # If the database refuses the record, one without the event's values takes its place.
+        isolate([make_dead_letter(delivery, failure, outcome.arrivals)], record, record_minimally)
 
     def _process_suspect(self, delivery: Delivery, results: Results) -> None:
         """Process alone a delivery that may end this process."""
-        message_id = delivery.envelope.identity
-        with self._suspects.attempt(message_id) as is_poison:
+        with self._suspects.attempt(delivery.envelope.identity) as is_poison:
             if is_poison:
-                self._give_up(delivery, POISON, results)
+                self._give_up(Parsed(delivery), POISON, results)
             else:
-                self._commit_together(self._parse([delivery]), results)
-        self._suspects.clear(message_id)
+                self._commit_together(self._reader.read_all([delivery]), results)
 
-    def _commit(self, outcomes: Sequence[ParsedOrRefused], results: Results) -> None:
+    def _commit(self, outcomes: Sequence[Parsed], results: Results) -> None:
         arrivals, unstored = partition(outcomes, self._unstored)
-        refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-        canaries = [outcome.canary for outcome in outcomes if isinstance(outcome, Parsed) and outcome.canary]
+        refused = [(one.delivery, one.dead_letter) for one in outcomes if one.dead_letter]
+        canaries = [one.canary for one in outcomes if one.canary]
         drift = self._reader.notes.pending(self._clock.monotonic())
 
         def work(connection: Connection) -> tuple[Dispatched, AbstractSet[str], Sequence[Drift]]:
@@ -182,15 +156,25 @@ class Intake:
             new_drift = ingest.record_drift(connection, drift, now_us) if drift else []
             recorded: AbstractSet[str] = frozenset()
             if refused:
-                dead_letters = [one.dead_letter for one in refused]
+                dead_letters = [dead_letter for _, dead_letter in refused]
                 recorded = ingest.record_dead_letters(connection, dead_letters, now_us)
-            record_canaries(connection, canaries, now_us)
+            if canaries:
+                record_canaries(connection, canaries, now_us)
             ingest.count_unstored(connection, unstored, now_us)
             return dispatched, recorded, new_drift
 
         dispatched, recorded, new_drift = transact(self._engine, work)
-        results.add(len(arrivals), dispatched, refused, recorded)
-        results.counts["unstored"] += unstored.total()
+        results.rejected.update(delivery.tag for delivery, _ in refused)
+        results.recorded += [one for one in refused if one[1].message_id in recorded]
+        results.counts.update(
+            processed=len(dispatched.new) - len(dispatched.skips),
+            skipped=len(dispatched.skips),
+            duplicates=len(arrivals) - len(dispatched.new) - dispatched.conflicts,
+            conflicts=dispatched.conflicts,
+            unstored=unstored.total(),
+        )
         self._reader.notes.mark_recorded(drift, self._clock.monotonic())
-        log_drift(new_drift)
+        for item in new_drift:
+            shown = {"kind": item.kind, "name": item.name, "sample": item.sample}
+            logger().warning("drift_noted", **shown, event_type=item.event_type)
         log_events(arrivals, dispatched)

@@ -3,10 +3,10 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 from messaging.consuming import Delivery, Settlement
 from messaging.envelope import INGEST, OTHER, RECONCILE, REPLAY, WEBHOOK
@@ -14,18 +14,13 @@ from messaging.log import logger
 from messaging.topology import UNROUTED
 from workers.db.canary import Canary
 from workers.db.ingest import DeadLetter, make_storable
-from workers.handlers import Handler
 from workers.intake.dispatch import Dispatched
-from workers.intake.failure import Failure, describe
-from workers.parsing import TYPING, Arrival, Drift, read_identifiers
+from workers.intake.failure import Failure
+from workers.parsing import Arrival, read_identifiers
 
 SOURCES: Final = frozenset({WEBHOOK, RECONCILE, REPLAY, INGEST})
 
-TRANSIENT_TYPES: Final = frozenset({TYPING})
-"""Counted and not stored: typing is over before a service could use it."""
-
-
-COUNTS = (
+COUNTS: Final = (
     *("processed", "skipped", "duplicates", "conflicts"),
     *("unstored", "undecided", "dead_lettered", "put_off"),
 )
@@ -35,22 +30,12 @@ log = logger()
 
 @dataclass(slots=True)
 class Parsed:
-    """A delivery whose body holds one event, or several, or none if it is a canary. Treat it as immutable."""
+    """A delivery with its events, its canary, or the dead letter that it becomes. Treat it as immutable."""
 
     delivery: Delivery
-    arrivals: tuple[Arrival, ...]
+    arrivals: tuple[Arrival, ...] = ()
     canary: Canary | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A delivery that becomes a dead letter."""
-
-    delivery: Delivery
-    dead_letter: DeadLetter
-
-
-ParsedOrRefused: TypeAlias = Parsed | Refused
+    dead_letter: DeadLetter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +49,22 @@ class Retry:
 
 @dataclass(slots=True)
 class Results:
-    """The result of a batch so far; deliveries are counted once, when they are committed."""
+    """The result of a batch so far; deliveries are counted once, when they are committed.
 
-    refused: list[Refused] = field(default_factory=list)
-    recorded: list[Refused] = field(default_factory=list)
+    Args:
+        rejected: Tags of all dead letters.
+        recorded: Dead letters that had no record before, each with its delivery.
+    """
+
+    rejected: set[int] = field(default_factory=set)
+    recorded: list[tuple[Delivery, DeadLetter]] = field(default_factory=list)
     retries: list[Retry] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def add(
-        self, arrivals: int, dispatched: Dispatched, refused: Sequence[Refused], recorded: AbstractSet[str]
-    ) -> None:
-        """Count one transaction, with the message ids of dead letters that had no record before."""
-        self.refused += refused
-        self.recorded += [one for one in refused if one.dead_letter.message_id in recorded]
-        self.counts.update(
-            processed=len(dispatched.new) - len(dispatched.skips),
-            skipped=len(dispatched.skips),
-            duplicates=arrivals - len(dispatched.new) - dispatched.conflicts,
-            conflicts=dispatched.conflicts,
-        )
-
     def settlement(self) -> Settlement:
         """Return how to settle the deliveries."""
-        return Settlement(
-            frozenset(refused.delivery.tag for refused in self.refused),
-            {retry.delivery.tag: retry.delay for retry in self.retries},
-        )
+        retries = {retry.delivery.tag: retry.delay for retry in self.retries}
+        return Settlement(frozenset(self.rejected), retries)
 
     def total(self, deliveries: int) -> Counter[str]:
         """Return all counts of a batch."""
@@ -98,19 +73,12 @@ class Results:
         return total
 
 
-def unstored_types(handlers: Mapping[str, Collection[Handler]]) -> frozenset[str]:
-    """Return the event types that need no record; one with an integrator's handler beside ours does."""
-    return frozenset(kind for kind in TRANSIENT_TYPES if len(handlers.get(kind, ())) == 1)
-
-
-def partition(
-    outcomes: Iterable[ParsedOrRefused], unstored: AbstractSet[str]
-) -> tuple[Sequence[Arrival], Counter[str]]:
+def partition(outcomes: Iterable[Parsed], unstored: AbstractSet[str]) -> tuple[list[Arrival], Counter[str]]:
     """Return the arrivals to store, and the number of others by type."""
     arrivals: list[Arrival] = []
     counts: Counter[str] = Counter()
     for outcome in outcomes:
-        for arrival in outcome.arrivals if isinstance(outcome, Parsed) else ():
+        for arrival in outcome.arrivals:
             if arrival.event.event_type in unstored:
                 counts[arrival.event.event_type] += 1
             else:
@@ -124,7 +92,7 @@ def source_of(delivery: Delivery) -> str:
     return source if source in SOURCES else OTHER
 
 
-def refuse(delivery: Delivery, failure: Failure, arrivals: Sequence[Arrival] = ()) -> Refused:
+def make_dead_letter(delivery: Delivery, failure: Failure, arrivals: Sequence[Arrival] = ()) -> DeadLetter:
     """Make a dead letter of a delivery, with the identifiers of its events as far as they could be read."""
     envelope = delivery.envelope
     attempts = f" ({delivery.local_attempts + 1} attempts)" if delivery.local_attempts else ""
@@ -143,19 +111,19 @@ def refuse(delivery: Delivery, failure: Failure, arrivals: Sequence[Arrival] = (
         event_type=event_type,
         conversation_id=conversation_id,
     )
-    return Refused(delivery, make_storable(dead_letter))
+    return make_storable(dead_letter)
 
 
 def log_batch(deliveries: Sequence[Delivery], results: Results, duration: float) -> None:
     """Log the batch's line, its dead letters and its retries."""
-    for refused in results.recorded:
+    for delivery, dead_letter in results.recorded:
         log.warning(
             "delivery_dead_lettered",
-            code=refused.dead_letter.code,
-            reason=refused.dead_letter.reason,
-            message_id=refused.dead_letter.message_id,
-            body_sha256=refused.dead_letter.body_sha256,
-            attempt=refused.delivery.delivery_count,
+            code=dead_letter.code,
+            reason=dead_letter.reason,
+            message_id=dead_letter.message_id,
+            body_sha256=dead_letter.body_sha256,
+            attempt=delivery.delivery_count,
         )
     for retry in results.retries:
         log.warning(
@@ -167,8 +135,7 @@ def log_batch(deliveries: Sequence[Delivery], results: Results, duration: float)
             attempt=retry.delivery.local_attempts + 1,
             retry_in_s=round(retry.delay, 2),
         )
-    unrouted = sum(delivery.queue == UNROUTED for delivery in deliveries)
-    if unrouted:
+    if unrouted := sum(delivery.queue == UNROUTED for delivery in deliveries):
         log.warning("deliveries_unrouted", deliveries=unrouted, reason="no binding of the exchange matched")
     counts = results.total(len(deliveries))
     log.info(
@@ -197,16 +164,3 @@ def log_events(arrivals: Sequence[Arrival], dispatched: Dispatched) -> None:
             message_id=arrival.message_id,
             request_id=arrival.request_id,
         )
-
-
-def log_drift(drift: Sequence[Drift]) -> None:
-    """Log a line for each name or value that this version does not know and has not seen before."""
-    for item in drift:
-        shown = {"kind": item.kind, "name": item.name, "sample": item.sample}
-        log.warning("drift_noted", **shown, event_type=item.event_type)
-
-
-def log_unrecordable(dead_letter: DeadLetter, error: Exception) -> None:
-    """Log that the database refuses a dead letter's record, which therefore loses its code and reason."""
-    values = {"code": dead_letter.code, "reason": dead_letter.reason, "message_id": dead_letter.message_id}
-    log.error("dead_letter_unrecordable", **values, error=describe(error))

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,8 +13,9 @@ from messaging.log import logger
 from messaging.topology import DEAD_LETTER_RECORDS
 from workers.db.canary import decode_canary
 from workers.filters import Filter, FilterError
+from workers.intake.dispatch import TimeLimit
 from workers.intake.failure import describe_death, describe_failure
-from workers.intake.outcome import Parsed, ParsedOrRefused, refuse, source_of
+from workers.intake.outcome import Parsed, make_dead_letter, source_of
 from workers.parsing import Arrival, DriftNotes, Event, read_body
 
 FILTERED: Final = "filtered"
@@ -30,54 +32,55 @@ class Reader:
 
     event_types: AbstractSet[str]
     event_filter: Filter | None = None
+    limit: TimeLimit = nullcontext
     notes: DriftNotes = field(default_factory=DriftNotes)
     _filter_problems: set[str] = field(default_factory=set)
     _undecided: int = 0
     _next: list[Delivery] = field(default_factory=list)
-    _prefetched: dict[int, ParsedOrRefused] = field(default_factory=dict)
+    _prefetched: dict[int, Parsed] = field(default_factory=dict)
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
         """Announce the next batch; deliveries that may do harm are not parsed early, beside other events."""
-        self._next = [
-            delivery for delivery in deliveries if not (delivery.is_suspect or delivery.local_attempts)
-        ]
+        self._next = [one for one in deliveries if not (one.is_suspect or one.local_attempts)]
 
     def prefetch(self) -> bool:
         """Parse a few deliveries of the next batch; return whether there were any."""
         some, self._next[:PREFETCH_STEP] = self._next[:PREFETCH_STEP], []
-        for delivery in some:
-            self._prefetched[delivery.tag] = self._read(delivery)
+        with self.limit():
+            self._prefetched |= {delivery.tag: self._read(delivery) for delivery in some}
         return bool(some)
 
-    def read_all(self, deliveries: Sequence[Delivery]) -> list[ParsedOrRefused]:
+    def read_all(self, deliveries: Sequence[Delivery]) -> list[Parsed]:
         """Parse a batch, and drop other prefetched deliveries: their connection is lost."""
-        outcomes = []
-        for delivery in deliveries:
-            outcome = self._prefetched.pop(delivery.tag, None)
-            # Another connection uses the same tags again.
-            is_same = outcome is not None and outcome.delivery is delivery
-            outcomes.append(outcome if outcome is not None and is_same else self._read(delivery))
-        self._prefetched.clear()
-        return outcomes
+        prefetched, self._prefetched = self._prefetched, {}
+        with self.limit():
+            return [
+                # Another connection uses the same tags again.
+                outcome
+                if (outcome := prefetched.get(delivery.tag)) and outcome.delivery is delivery
+                else self._read(delivery)
+                for delivery in deliveries
+            ]
 
     def take_undecided(self) -> int:
         """Return and reset the number of bodies that the filter could not evaluate."""
         undecided, self._undecided = self._undecided, 0
         return undecided
 
-    def _read(self, delivery: Delivery) -> ParsedOrRefused:
+    def _read(self, delivery: Delivery) -> Parsed:
         # The header that marks a canary is not signed, so another body is processed like any event.
         if delivery.envelope.source == CANARY and (canary := decode_canary(delivery.envelope.body)):
-            return Parsed(delivery, (), canary=canary)
+            return Parsed(delivery, canary=canary)
         if delivery.queue == DEAD_LETTER_RECORDS:
-            return refuse(delivery, describe_death(delivery.death_reason))
+            failure = describe_death(delivery.death_reason)
+            return Parsed(delivery, dead_letter=make_dead_letter(delivery, failure))
         try:
             events = read_body(delivery.envelope.body, self.notes, self.event_types)
             if self.event_filter is not None and not self._is_wanted(self.event_filter, events[0]):
                 events = tuple([replace(event, skip=event.skip or FILTERED) for event in events])
         except Exception as error:  # noqa: BLE001  # a bug in parsing one event must not hold all
-            return refuse(delivery, describe_failure(error))
-        return Parsed(delivery, make_arrivals(delivery, events))
+            return Parsed(delivery, dead_letter=make_dead_letter(delivery, describe_failure(error)))
+        return Parsed(delivery, _make_arrivals(delivery, events))
 
     def _is_wanted(self, event_filter: Filter, event: Event) -> bool:
         """Return whether the filter accepts an event; an event that it cannot evaluate is accepted."""
@@ -96,16 +99,17 @@ class Reader:
             return True
 
 
-def make_arrivals(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, ...]:
+def _make_arrivals(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, ...]:
     """Combine the events of a body with how it arrived."""
     envelope, request_id = delivery.envelope, delivery.envelope.request_id
+    # Not if it is longer than the edge permits, or cannot be stored.
+    is_kept = 0 < len(request_id) <= REQUEST_ID_LENGTH and request_id.isprintable()
     how = (
         envelope.identity,
         envelope.received_at_us,
         source_of(delivery),
         hashlib.sha256(envelope.body).hexdigest(),
-        # None if it is longer than the edge permits, or cannot be stored.
-        (request_id if len(request_id) <= REQUEST_ID_LENGTH and request_id.isprintable() else None) or None,
+        request_id if is_kept else None,
         envelope.body,
         generation_of(envelope.source),
     )

@@ -1,6 +1,7 @@
 """Run a consumer, on intake or on any processor, and look at its queues."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -8,6 +9,7 @@ from messaging import topology
 from messaging.clock import SystemClock
 from messaging.consuming import Consumer, Settlement
 from messaging.process import ServiceManager
+from workers.db.engine import make_engine
 from workers.intake import Intake
 
 PATIENCE_SECONDS = 20.0
@@ -71,6 +73,22 @@ def processor(engine, handlers):
         return rejected
 
     return process
+
+
+def work_at_once(url, handlers, orders, work):
+    """Let one worker for each order begin at the same moment: *work* gets its processor and its order."""
+    barrier = threading.Barrier(len(orders))
+
+    def run(order):
+        engine = make_engine(url)
+        intake = processor(engine, handlers)
+        barrier.wait()
+        work(intake, order)
+        engine.dispose()
+
+    with ThreadPoolExecutor(len(orders)) as pool:
+        for worker in [pool.submit(run, order) for order in orders]:
+            worker.result(timeout=60)
 
 
 def depth(channel, queue=topology.EVENTS_QUEUE):

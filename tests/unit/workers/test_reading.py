@@ -9,7 +9,6 @@ from messaging.consuming import Delivery
 from messaging.envelope import Envelope
 from messaging.errors import ConfigurationError
 from workers.filters import check_filter
-from workers.intake.outcome import Parsed
 from workers.intake.reading import PREFETCH_STEP, Reader
 from workers.parsing import CONVERSATION_NEW
 from workers.settings import IntakeSettings
@@ -27,7 +26,6 @@ def reader():
 
 
 def conversations_of(outcome):
-    assert isinstance(outcome, Parsed)
     return [each.event.conversation_id for each in outcome.arrivals]
 
 

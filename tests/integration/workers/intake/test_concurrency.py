@@ -1,12 +1,11 @@
 """Several workers on one database."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 from sqlalchemy import text
 
-from tests.integration.workers.consuming import processor
+from tests.integration.workers.consuming import processor, work_at_once
 from tests.integration.workers.events import deliver, routed, said
 from tests.waiting import wait_until
 from workers.db.engine import make_engine
@@ -21,38 +20,23 @@ def test_workers_with_the_same_events_in_reverse_order_neither_block_nor_repeat(
 ):
     payloads = [said(f"m{n}", conversation=f"c-{n % 7}") for n in range(60)]
     payloads += [routed("QUEUED", conversation=f"c-{n}") for n in range(7)]
-    barrier = threading.Barrier(4)
 
-    def work(order):
-        engine = make_engine(migrated_url)
-        intake = processor(engine, handlers)
-        barrier.wait()
+    def work(intake, order):
         for start in range(0, len(payloads), 30):
             intake(*[deliver(each) for each in payloads[::order][start : start + 30]])
-        engine.dispose()
 
-    with ThreadPoolExecutor(4) as pool:
-        for each in [pool.submit(work, order) for order in (1, -1, 1, -1)]:
-            each.result(timeout=60)
+    work_at_once(migrated_url, handlers, (1, -1, 1, -1), work)
 
     assert query("SELECT count(*) FROM processed_events") == [(67,)]
     assert query("SELECT sum(message_count), sum(event_count) FROM conversations") == [(60, 67)]
 
 
 def test_fifty_copies_at_once_take_effect_once(migrated_url, handlers, query):
-    barrier = threading.Barrier(5)
-
-    def work():
-        engine = make_engine(migrated_url)
-        intake = processor(engine, handlers)
-        barrier.wait()
+    def work(intake, order):
         for _ in range(10):
             intake(deliver(said("Hello")))
-        engine.dispose()
 
-    with ThreadPoolExecutor(5) as pool:
-        for each in [pool.submit(work) for _ in range(5)]:
-            each.result(timeout=60)
+    work_at_once(migrated_url, handlers, range(5), work)
 
     assert query("SELECT message_count FROM conversations") == [(1,)]
 

@@ -2,32 +2,16 @@
 
 import json
 import time
-from contextlib import contextmanager
 
 import pika
-import pytest
 
 from messaging import topology
-from messaging.clock import SystemClock
-from tests.integration.workers.consuming import depth, running
+from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import said
 from tests.waiting import wait_until
-from workers.intake import Intake
 
 GOOD = json.dumps(said("good")).encode()
 REASONS = "SELECT message_id, code FROM dead_letters ORDER BY message_id"
-
-
-@pytest.fixture
-def working(vhost, engine, handlers):
-    """Run a consumer with intake behind it."""
-
-    @contextmanager
-    def run():
-        with running(vhost.amqp_url, Intake(engine, handlers, SystemClock())):
-            yield
-
-    return run
 
 
 def publish(channel, message_id, body, **properties):
@@ -48,16 +32,20 @@ def dead_letters(channel, count):
     return [channel.basic_get(topology.DEAD_LETTERS, auto_ack=True) for _ in range(count)]
 
 
-def test_what_the_broker_gives_up_is_recorded_with_its_word_for_it(working, channel, query):
+def test_what_the_broker_or_an_operator_gives_up_is_recorded_with_the_brokers_reason(working, channel, query):
     publish(channel, "limit", GOOD)
     deliver_in_vain(channel)
     publish(channel, "late", GOOD, expiration="1")
     wait_until(lambda: depth(channel, topology.DEAD_LETTER_RECORDS) == 2)
+    publish(channel, "operator", GOOD)
+    wait_until(lambda: depth(channel) == 1)
+    method, _, _ = channel.basic_get(topology.EVENTS_QUEUE)
+    channel.basic_reject(method.delivery_tag, requeue=False)
 
     with working():
-        found = dead_letters(channel, 2)
+        found = dead_letters(channel, 3)
 
-    assert query(REASONS) == [("late", "expired"), ("limit", "delivery_limit")]
+    assert query(REASONS) == [("late", "expired"), ("limit", "delivery_limit"), ("operator", "rejected")]
     assert {body for _, _, body in found} == {GOOD}
     assert query("SELECT count(*) FROM processed_events") == [(0,)]
 
@@ -70,17 +58,6 @@ def test_a_reason_that_intake_gave_stands(working, channel, query):
     assert query(REASONS) == [("broken", "not_json")]
     assert body == b"{"
     assert properties.headers["x-first-death-queue"] == topology.EVENTS_QUEUE
-
-
-def test_what_a_person_rejects_is_recorded_too(working, channel, query):
-    publish(channel, "by hand", GOOD)
-    wait_until(lambda: depth(channel) == 1)
-    method, _, _ = channel.basic_get(topology.EVENTS_QUEUE)
-    channel.basic_reject(method.delivery_tag, requeue=False)
-    with working():
-        dead_letters(channel, 1)
-
-    assert query(REASONS) == [("by hand", "rejected")]
 
 
 def test_nothing_goes_round(working, channel, query):

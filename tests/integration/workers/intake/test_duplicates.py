@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.integration.workers.consuming import processor
+from tests.integration.workers.consuming import work_at_once
 from tests.integration.workers.events import deliver, payload_of, said
-from workers.db.engine import make_engine
 
 COUNTED = "SELECT deliveries, last_delivered_at IS NULL FROM events_v1"
 CONFLICTS = "SELECT body, deliveries, message_id, first_seen_at = last_seen_at FROM duplicate_events"
@@ -111,20 +108,13 @@ def test_a_batchs_line_counts_duplicates_and_conflicts(intake, capsys):
 
 
 def test_workers_that_meet_over_one_key_count_every_copy_and_every_conflict(migrated_url, handlers, query):
-    barrier = threading.Barrier(4)
     bodies = [message(f"words {number % 3}", f"m-{number % 5}") for number in range(15)]
 
-    def work(order):
-        engine = make_engine(migrated_url)
-        intake = processor(engine, handlers)
-        barrier.wait()
+    def work(intake, order):
         for _ in range(4):
             intake(*[deliver(each) for each in bodies[::order]])
-        engine.dispose()
 
-    with ThreadPoolExecutor(4) as pool:
-        for each in [pool.submit(work, order) for order in (1, -1, 1, -1)]:
-            each.result(timeout=60)
+    work_at_once(migrated_url, handlers, (1, -1, 1, -1), work)
 
     [(events, copies)] = query("SELECT count(*), sum(deliveries) FROM processed_events")
     [(conflicts, others)] = query("SELECT count(*), sum(deliveries) FROM duplicate_events")

@@ -35,36 +35,35 @@ def told(query):
     return [(event_type, bool(unnotified), bool(late)) for event_type, unnotified, late in query(OUTBOX)]
 
 
-def test_the_first_message_starts_the_session_and_the_next_does_not(counting, query):
-    counting(deliver(payload_of("genesys/text")))
-    counting(deliver(payload_of("genesys/text") | {"id": "another"}))
-
-    assert told(query) == [(NEW, True, False), (MESSAGE, False, False), (MESSAGE, False, False)]
-
-
-def test_a_receipt_that_comes_first_starts_the_session_before_it_is_told(counting, query):
-    counting(deliver(payload_of("genesys/receipt-published")), deliver(payload_of("genesys/text")))
-
-    assert told(query) == [(NEW, True, False), (RECEIPT, False, False), (MESSAGE, False, False)]
-
-
-def test_a_receipt_of_no_named_conversation_starts_no_session(counting, query):
-    counting(deliver(payload_of("genesys/receipt-published") | {"conversationId": None}))
-
-    assert told(query) == [(RECEIPT, False, False)]
-
-
-def test_a_start_that_the_event_bus_brings_comes_first_or_is_marked_late(counting, query):
-    counting(deliver(payload_of("eventbridge/customer-start")))
-    counting(deliver(payload_of("genesys/text")))
-    assert told(query) == [(NEW, False, False), (MESSAGE, False, False)]
+START, TEXT, RECEIVED = "eventbridge/customer-start", "genesys/text", "genesys/receipt-published"
+NAMELESS = {"conversationId": None}
+SESSIONS = {
+    "the first message starts it, the next does not": (
+        [[(TEXT, {})], [(TEXT, {"id": "another"})]],
+        [(NEW, True, False), (MESSAGE, False, False), (MESSAGE, False, False)],
+    ),
+    "a receipt that comes first starts it": (
+        [[(RECEIVED, {}), (TEXT, {})]],
+        [(NEW, True, False), (RECEIPT, False, False), (MESSAGE, False, False)],
+    ),
+    "a receipt of no named conversation does not": ([[(RECEIVED, NAMELESS)]], [(RECEIPT, False, False)]),
+    "a notified start comes first": (
+        [[(START, {})], [(TEXT, {})]],
+        [(NEW, False, False), (MESSAGE, False, False)],
+    ),
+    "a notified start after the first message is late": (
+        [[(TEXT, {})], [(START, {})]],
+        [(NEW, True, False), (MESSAGE, False, False), (NEW, False, True)],
+    ),
+}
 
 
-def test_a_start_that_comes_after_the_first_message_is_late(counting, query):
-    counting(deliver(payload_of("genesys/text")))
-    counting(deliver(payload_of("eventbridge/customer-start")))
+@pytest.mark.parametrize(("batches", "entries"), SESSIONS.values(), ids=SESSIONS)
+def test_a_session_is_announced_once_and_before_its_events(counting, query, batches, entries):
+    for batch in batches:
+        counting(*[deliver(payload_of(name) | changes) for name, changes in batch])
 
-    assert told(query) == [(NEW, True, False), (MESSAGE, False, False), (NEW, False, True)]
+    assert told(query) == entries
 
 
 def test_a_start_is_told_before_a_receipt_of_another_conversation_brings_its_own_receipt_forward(

@@ -13,7 +13,6 @@ from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
 from tests.servers import free_port
 from workers.db.engine import make_engine, transact
-from workers.db.migrations import schema
 from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
 
@@ -39,19 +38,6 @@ def test_a_batch_has_the_time_that_its_connection_sets(engine, handlers, query):
     Intake(engine, handlers, clock).process([deliver(said("a"))])
     [(processed_at,)] = query("SELECT processed_at FROM processed_events")
     assert str(processed_at).startswith("2027-01-15")
-
-
-def test_missing_tables_hold_the_batch_until_they_are_migrated(database_url, handlers):
-    engine = make_engine(database_url)
-    intake = processor(engine, handlers)
-    delivery = deliver(said("a"))
-
-    with pytest.raises(RetryLaterError):
-        intake(delivery)
-    schema.upgrade(database_url)
-
-    assert intake(delivery) == frozenset()
-    engine.dispose()
 
 
 def test_a_connection_ended_by_the_server_is_replaced(migrated_postgres_url, handlers):

@@ -53,22 +53,23 @@ def test_a_worker_ends_with_78_and_names_the_command(start, postgres_url, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "loss",
+    ("loss", "restore"),
     [
-        "ALTER TABLE conversation_messages RENAME TO lost",
-        "ALTER TABLE processed_events RENAME COLUMN request_id TO lost",
+        (
+            "ALTER TABLE conversation_messages RENAME TO lost",
+            "ALTER TABLE lost RENAME TO conversation_messages",
+        ),
+        (
+            "ALTER TABLE processed_events RENAME COLUMN request_id TO lost",
+            "ALTER TABLE processed_events RENAME COLUMN lost TO request_id",
+        ),
     ],
 )
-def test_deliveries_are_held_while_a_table_or_a_column_is_missing(engine, handlers, query, loss):
+def test_deliveries_are_held_while_a_table_or_a_column_is_missing(engine, handlers, query, loss, restore):
     intake = processor(engine, handlers)
     batch = [deliver(said(f"m{number}")) for number in range(4)]
     with engine.begin() as connection:
         connection.execute(text(loss))
-        restore = (
-            loss.replace("conversation_messages RENAME TO lost", "lost RENAME TO conversation_messages")
-            if "TABLE conversation" in loss
-            else loss.replace("request_id TO lost", "lost TO request_id")
-        )
     for _ in range(5):
         with pytest.raises(RetryLaterError, match="omctl migrate"):
             intake(*batch)
