@@ -7,7 +7,7 @@ from typing import Final
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from messaging.settings import WorkerSettings, positive, setting
+from messaging.settings import WorkerSettings, positive, required, setting
 from workers.deliver import Destination, configured_destinations
 from workers.filters import Filter, FilterError, check_filter
 from workers.genesys import GenesysSettings, read_genesys_settings
@@ -83,15 +83,13 @@ class DeliverSettings(WorkerSettings):
     """Settings of a deliver process; deploy/environment.example explains each."""
 
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
-    path: str = setting("OM_DESTINATIONS", Environment.string, "")
+    path: str = setting("OM_DESTINATIONS", required("the file of the destinations"), "")
     destinations: tuple[Destination, ...] = setting("OM_DESTINATIONS", configured_destinations, ())
     failed_receipts: frozenset[str] = setting("OM_FAILED_RECEIPTS", _read_set, frozenset())
     genesys: GenesysSettings | None = setting("OM_FAILED_RECEIPTS", _read_platform_for_receipts, None)
 
     def __post_init__(self) -> None:
         """Refuse what is missing, and receipts that could not be sent."""
-        if not self.path:
-            raise ConfigurationError("OM_DESTINATIONS must name the file of the destinations")
         if not self.amqp_urls:
             raise ConfigurationError("OM_AMQP_URL must name the broker, which gets dead letters")
         if unknown := sorted(self.failed_receipts - {destination.name for destination in self.destinations}):
