@@ -91,9 +91,8 @@ def erase_conversations(
     events = select(processed_events.c.id).where(processed_events.c.conversation_id.in_(chosen))
     messages, receipts, conflicts = conversation_messages.c, message_receipts.c, duplicate_events.c
     unsent = deliveries.c.conversation_id.in_(chosen) & deliveries.c.outcome.is_(None)
-    texts = messages.conversation_id.in_(chosen) & or_(
-        messages.text.is_not(None), messages.content.is_not(None)
-    )
+    has_text = messages.text.is_not(None) | messages.content.is_not(None)
+    texts = messages.conversation_id.in_(chosen) & has_text
     reasons = receipts.conversation_id.in_(chosen) & receipts.reasons.is_not(None)
     bodies = conflicts.event_id.in_(events) & (func.length(conflicts.body) > 0)
     discarded = _has_any(connection, discarded_dead_letters.c.body, [*needles, *map(str.encode, chosen)])
@@ -107,12 +106,11 @@ def erase_conversations(
     )
     erased = {}
     for statement, condition in statements:
-        count = select(func.count()).select_from(statement.table).where(condition)
-        erased[statement.table.name] = int(
-            connection.scalar(count) or 0
-            if dry_run
-            else connection.execute(statement.where(condition)).rowcount
+        rows = select(func.count()).select_from(statement.table).where(condition)
+        counted = (
+            connection.scalar(rows) if dry_run else connection.execute(statement.where(condition)).rowcount
         )
+        erased[statement.table.name] = counted or 0
     return erased
 
 

@@ -41,17 +41,15 @@ def test_a_transaction_that_a_handler_left_failed_is_no_outage():
     assert not is_outage(error)
 
 
-def test_a_lost_connection_without_a_state_is_an_outage():
-    error = error_with(None, exc.OperationalError)
+SQLITE_OUTAGES = ("SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_FULL", "SQLITE_IOERR_WRITE")
 
+
+@pytest.mark.parametrize(
+    "error", [error_with(None, exc.OperationalError), *map(sqlite_error, SQLITE_OUTAGES)], ids=str
+)
+def test_a_lost_connection_and_sqlites_failures_are_outages(error):
     assert is_outage(error)
     assert isinstance(translate(error), RetryLaterError)
-
-
-@pytest.mark.parametrize("name", ["SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_FULL", "SQLITE_IOERR_WRITE"])
-def test_sqlites_outages_are_known_by_name(name):
-    assert is_outage(sqlite_error(name))
-    assert isinstance(translate(sqlite_error(name)), RetryLaterError)
 
 
 @pytest.mark.parametrize(

@@ -23,20 +23,17 @@ def test_every_published_body_is_read_without_drift(read, payload, notes, name, 
     assert notes.pending() == []
 
 
-def test_the_fields_of_a_text_become_ours(read, payload):
+def test_the_fields_of_a_body_become_ours(read, payload):
     event = read(payload("genesys/text"))
 
     assert event.conversation_id == "5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"
     assert event.occurred_at_us == 1_749_589_385_427_000
     assert event.platform_message_id == "d7d58935af65a45e5234ac77de017a0a"
     assert (event.text, event.sender) == ("Hi", "human")
-
-
-def test_an_attachment_needs_no_text(read, payload):
-    event = read(payload("genesys/attachment"))
-
-    assert event.text is None
-    assert "image.jpg" in event.content
+    attachment = read(payload("genesys/attachment"))
+    assert attachment.text is None
+    assert "image.jpg" in attachment.content
+    assert '"code":"RateLimited"' in read(payload("genesys/receipt-failed")).receipt_reasons
 
 
 def test_without_conversation_id_one_customer_on_one_integration_stands_in(read, payload):
@@ -48,10 +45,7 @@ def test_without_conversation_id_one_customer_on_one_integration_stands_in(read,
     assert first.conversation_id == second.conversation_id
     assert first.conversation_id.startswith("e6b352de-ecd0-49c7-94de-7787418869bc/")
     assert read(other).conversation_id != first.conversation_id
-
-
-def test_the_stand_in_shows_no_personal_address(read, payload):
-    assert "did:plc" not in read(payload("genesys/text", conversationId=None)).conversation_id
+    assert "did:plc" not in first.conversation_id
 
 
 @pytest.mark.parametrize(
@@ -120,27 +114,21 @@ def test_an_inbound_body_without_conversation_belongs_to_the_customer(read, payl
     assert read(reply).conversation_id == first.conversation_id
 
 
-def test_a_receipts_reasons_are_read(read, payload):
-    assert '"code":"RateLimited"' in read(payload("genesys/receipt-failed")).receipt_reasons
-
-
-def test_the_two_spellings_of_a_nickname_and_any_case_of_an_id_type_are_no_drift(read, payload, notes):
+@pytest.mark.parametrize(
+    ("party", "drift"),
+    [
+        ({"nickName": "The Shop", "idType": "opaque"}, set()),
+        ({"nickname": "Jane", "idType": "EMAIL"}, set()),
+        ({"pronouns": "she", "idType": "Handle"}, {"channel.to.pronouns", "channel.to.idType=handle"}),
+    ],
+)
+def test_of_a_party_only_what_is_new_is_noted_and_its_value_is_not(read, payload, notes, party, drift):
     body = payload("genesys/text")
-    body["channel"]["from"] |= {"nickName": "The Shop", "idType": "opaque"}
-    body["channel"]["to"] |= {"nickname": "Jane", "idType": "EMAIL"}
+    body["channel"]["to"] |= party
 
     read(body)
 
-    assert notes.pending() == []
-
-
-def test_what_is_new_of_a_party_is_noted_and_its_value_is_not(read, payload, notes):
-    body = payload("genesys/text")
-    body["channel"]["to"] |= {"pronouns": "she", "idType": "Handle"}
-
-    read(body)
-
-    assert {drift.name for drift in notes.pending()} == {"channel.to.pronouns", "channel.to.idType=handle"}
+    assert {each.name for each in notes.pending()} == drift
 
 
 def test_an_attachment_is_kept_by_reference_alone(read, payload, notes):

@@ -57,44 +57,36 @@ def test_what_is_unknown_is_processed_and_noted_once(read, payload, notes, chang
     assert [(drift.kind, drift.name) for drift in notes.pending()] == [(kind, name)]
 
 
-def test_a_message_that_is_a_text_says_it(read, payload):
-    event = read(payload("guide/conversation-message", message="Hello"))
+@pytest.mark.parametrize(
+    ("message", "text"), [("Hello", "Hello"), ({"text": "a\x00b\ud800\nc"}, "a\ufffdb\ufffd\nc")]
+)
+def test_what_no_database_stores_is_replaced_in_a_text_and_kept_in_the_payload(read, payload, message, text):
+    event = read(payload("guide/conversation-message", message=message))
 
-    assert event.text == "Hello"
-
-
-def test_what_no_database_stores_is_replaced_in_a_text_and_kept_in_the_payload(read, payload):
-    event = read(payload("guide/conversation-message", message={"text": "a\x00b\ud800\nc"}))
-
-    assert event.text == "a\ufffdb\ufffd\nc"
-    assert event.payload["message"]["text"] == "a\x00b\ud800\nc"
+    assert event.text == text
+    assert event.payload["message"] == message
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "sequence", "message_id"),
     [
-        {"sequence": 7},
-        {"sequence": "7"},
-        {"sequence": None, "sequenceNumber": 7},
-        {"sequence": None, "sequenceNumber": "007"},
-        {"sequence": None, "message": {"text": "Where is my order?", "sequenceNumber": 7}},
+        ({"sequence": 7}, 7, None),
+        ({"sequence": "7"}, 7, None),
+        ({"sequence": None, "sequenceNumber": 7}, 7, None),
+        ({"sequence": None, "sequenceNumber": "007"}, 7, None),
+        ({"sequence": None, "message": {"text": "Where is my order?", "sequenceNumber": 7}}, 7, None),
+        ({"message": {"id": "m-1"}}, 1, "m-1"),
+        ({"message": {"messageId": "m-1"}}, 1, "m-1"),
+        ({"messageId": "m-1"}, 1, "m-1"),
     ],
 )
-def test_every_spelling_of_a_sequence_number_is_the_number(read, payload, changes):
+def test_every_spelling_of_sequence_number_and_message_id_is_read(
+    read, payload, changes, sequence, message_id
+):
     event = read(payload("guide/conversation-message", **changes))
 
-    assert event.sequence == 7
-    assert event.idempotency_key.endswith(":seq-7")
-
-
-@pytest.mark.parametrize(
-    "changes", [{"message": {"id": "m-1"}}, {"message": {"messageId": "m-1"}}, {"messageId": "m-1"}]
-)
-def test_every_spelling_of_a_message_id_is_the_id(read, payload, changes):
-    event = read(payload("guide/conversation-message", **changes))
-
-    assert event.platform_message_id == "m-1"
-    assert event.idempotency_key.endswith(":id-m-1")
+    assert (event.sequence, event.platform_message_id) == (sequence, message_id)
+    assert event.idempotency_key.endswith(f":id-{message_id}" if message_id else f":seq-{sequence}")
 
 
 def test_an_event_shows_no_content_when_it_is_printed(read, payload):
