@@ -73,9 +73,14 @@ def choose(seed: int) -> Schedule:
     return Schedule(seed, setting, tuple(sorted(actions, key=lambda action: action.at)))
 
 
-def run(schedule: Schedule, tell: Callable[[str], None] | None = None) -> Outcome:
-    """Carry a schedule out, end all faults, and see that everything arrives."""
+def run(
+    schedule: Schedule,
+    tell: Callable[[str], None] | None = None,
+    watch: Callable[[World], None] = lambda _world: None,
+) -> Outcome:
+    """Carry a schedule out, end all faults, and see that everything arrives; *watch* gets the world first."""
     world = World(schedule.seed, schedule.setting, tell)
+    watch(world)
     with simulated(world):
         try:
             _act(world, schedule.actions)
