@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.services import SECRET
+from tests.services import SECRET, SIGNATURE, SIGNED
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"
 STORED = {
@@ -25,16 +25,6 @@ STORED = {
     "guide/conversation-updated": ("openmessaging:conversation:updated", "processed", None),
 }
 COUNTED = ["genesys/typing"]
-
-# Constructed: the signature was computed with openssl, apart from the code under test.
-SIGNED = (
-    '{"id":"d7d58935af65a45e5234ac77de017a0a","channel":{"id":"e6b352de-ecd0-49c7-94de-7787418869bc",'
-    '"platform":"Open","type":"Private","to":{"id":"user-1","idType":"Opaque"},"from":{"nickname":"Demo",'
-    '"id":"e6b352de-ecd0-49c7-94de-7787418869bc","idType":"Opaque"},"time":"2025-06-10T21:03:05.427Z",'
-    '"messageId":"d7d58935af65a45e5234ac77de017a0a"},"type":"Text","text":"Hi 👋",'
-    '"originatingEntity":"Human","direction":"Outbound","conversationId":"5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"}'
-).encode()
-SIGNATURE = "sha256=zj0Sxr8Qpd5K1nDIoaLZbcMUR1KrosMvX/i6xp+XQyA="
 
 
 def body_of(name):

@@ -1,18 +1,15 @@
 """A whole edge that is never started, on a real journal, its application called as a WSGI server calls it."""
 
-import base64
-import hmac
 import io
 from dataclasses import dataclass
 
 import pytest
 
+from tests.services import SECRET, signature
 from webhook_api.app import Edge
 from webhook_api.application import WEBHOOK_PATH
 from webhook_api.backpressure import DepthSample
 from webhook_api.settings import EdgeSettings
-
-SECRET = "constructed-secret-0123456789"
 
 
 @dataclass
@@ -69,7 +66,6 @@ class Stand:
 
 def environ_of(body=b"{}", **changes):
     """Make the environ of a signed webhook; a change of None takes a key out."""
-    digest = hmac.new(SECRET.encode(), body, "sha256").digest()
     environ = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
@@ -80,7 +76,7 @@ def environ_of(body=b"{}", **changes):
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
         "HTTP_HOST": "edge.test",
-        "HTTP_X_HUB_SIGNATURE_256": "sha256=" + base64.b64encode(digest).decode(),
+        "HTTP_X_HUB_SIGNATURE_256": signature(body),
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(body),

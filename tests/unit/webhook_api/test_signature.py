@@ -5,20 +5,12 @@ import hmac
 
 import pytest
 
+from tests import services
 from webhook_api.signature import SignatureVerifier, explain, secret_id, sign
 
-SECRET = b"constructed-secret-0123456789"
+SECRET = services.SECRET.encode()
 OLD_SECRET = b"constructed-secret-of-last-month"
-BODY = (
-    '{"id":"d7d58935af65a45e5234ac77de017a0a","channel":{"id":"e6b352de-ecd0-49c7-94de-7787418869bc",'
-    '"platform":"Open","type":"Private","to":{"id":"user-1","idType":"Opaque"},"from":{"nickname":"Demo",'
-    '"id":"e6b352de-ecd0-49c7-94de-7787418869bc","idType":"Opaque"},"time":"2025-06-10T21:03:05.427Z",'
-    '"messageId":"d7d58935af65a45e5234ac77de017a0a"},"type":"Text","text":"Hi 👋",'
-    '"originatingEntity":"Human","direction":"Outbound",'
-    '"conversationId":"5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"}'
-).encode()
-# Computed once with another implementation, over exactly these bytes.
-SIGNATURE = b"sha256=zj0Sxr8Qpd5K1nDIoaLZbcMUR1KrosMvX/i6xp+XQyA="
+BODY, SIGNATURE = services.SIGNED, services.SIGNATURE.encode()
 
 
 def test_the_known_vector_is_genuine():
