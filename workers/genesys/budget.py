@@ -104,7 +104,6 @@ class RequestBudget:
     _: KW_ONLY
     is_background: bool = False
     wait: Callable[[float], None] = time.sleep
-    _is_open: bool = False
 
     def take(self) -> None:
         """Take one request from the budget, or raise PlatformBusyError with the time until one is left.
@@ -118,19 +117,14 @@ class RequestBudget:
 
     def pause(self, seconds: float) -> None:
         """Stop all callers for some seconds, as the platform has asked."""
-        now_us, seconds = self.clock.now_us(), min(seconds, MAX_PAUSE_SECONDS)
-        values = {
-            "name": self.name,
-            "until_us": now_us + round(seconds * 1_000_000) + compute_rate(self.requests_per_minute).burst_us,
-            "furthest_us": compute_rate(self.requests_per_minute).furthest_us(now_us),
-        }
-        transact(self.engine, lambda connection: connection.execute(_PAUSE, values))
+        rate, now_us = compute_rate(self.requests_per_minute), self.clock.now_us()
+        until_us = now_us + round(min(seconds, MAX_PAUSE_SECONDS) * 1_000_000) + rate.burst_us
+        values = {"name": self.name, "until_us": until_us, "furthest_us": rate.furthest_us(now_us)}
+        transact(self.engine, Connection.execute, _PAUSE, values)
 
     def _try_to_take(self, connection: Connection) -> int:
         """Return 0 if a request was taken, else the microseconds until there is one."""
-        if not self._is_open:
-            connection.execute(_OPEN, {"name": self.name})
-            self._is_open = True
+        connection.execute(_OPEN, {"name": self.name})
         rate, now_us = compute_rate(self.requests_per_minute), self.clock.now_us()
         ahead_us = rate.background_us if self.is_background else rate.urgent_us
         background_cost_us = rate.background_cost_us if self.is_background else 0

@@ -1,6 +1,7 @@
 """The request budget between urgent callers and the background, on PostgreSQL and on SQLite."""
 
 import pytest
+from sqlalchemy import event
 
 from messaging.clock import SystemClock
 from tests.fakes.clock import FakeClock
@@ -95,6 +96,17 @@ def test_a_host_whose_clock_was_an_hour_ahead_stops_no_caller_and_no_pause(engin
     urgent.pause(30)
     assert not takes(urgent)
     clock.us += 31 * 1_000_000
+    assert takes(urgent)
+
+
+def test_a_first_request_whose_transaction_is_rolled_back_changes_nothing(engine, urgent):
+    def fail(_connection):
+        raise LookupError
+
+    event.listen(engine, "commit", fail)
+    with pytest.raises(LookupError):
+        urgent.take()
+    event.remove(engine, "commit", fail)
     assert takes(urgent)
 
 
