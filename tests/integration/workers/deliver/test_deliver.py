@@ -210,29 +210,23 @@ def test_a_dead_destination_takes_nothing_from_another(stand):
         stand.inbox.fault_for = lambda _told: None
 
 
-def test_a_destination_that_is_gone_is_paused_and_loses_nothing(stand):
-    stand.inbox.fault_for = lambda _told: Fault(410)
+@pytest.mark.parametrize("because", ["gone", "operator"])
+def test_a_paused_destination_gets_its_events_once_it_is_resumed(stand, because):
+    stand.inbox.fault_for = lambda _sent: Fault(410)
     with stand.delivering(stand.crm):
+        if because == "operator":
+            with stand.engine.begin() as connection:
+                assert pause(connection, "crm", SystemClock().now_us(), "operator")
         stand.intake(deliver(event("new")))
-        stand.wait_for(lambda: stand.query("SELECT 1 FROM destinations WHERE paused_because = 'gone'"))
-        stand.inbox.fault_for = lambda _told: None
+        is_paused = "SELECT 1 FROM destinations WHERE paused_because = :because"
+        stand.wait_for(lambda: stand.query(is_paused, because=because))
+        time.sleep(0.3)
+        assert len(stand.inbox.requested) == (because == "gone")
+        stand.inbox.fault_for = lambda _sent: None
         with stand.engine.begin() as connection:
-            assert resume(connection, "crm")
+            assert [resume(connection, "crm") for _ in range(2)] == [True, False]
         stand.wait_for(lambda: not stand.waiting())
     assert stand.inbox.counts()["delivered"] == 1
-
-
-def test_a_paused_destination_gets_its_events_once_it_is_resumed(stand):
-    with stand.delivering(stand.crm):
-        with stand.engine.begin() as connection:
-            assert pause(connection, "crm", SystemClock().now_us(), "operator")
-        stand.intake(deliver(event("new")))
-        time.sleep(0.3)
-        assert stand.inbox.requested == []
-        with stand.engine.begin() as connection:
-            assert resume(connection, "crm")
-            assert not resume(connection, "crm")
-        stand.wait_for(lambda: not stand.waiting())
 
 
 def test_a_body_that_was_deleted_for_its_age_is_a_dead_letter(stand):
