@@ -34,10 +34,6 @@ def read_event_filter(environment: Environment, name: str, default: Filter | Non
         raise ConfigurationError(f"{name}: {error}") from None
 
 
-def _read_set(environment: Environment, name: str, default: frozenset[str]) -> frozenset[str]:
-    return frozenset(environment.strings(name, tuple(default)))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeSettings(WorkerSettings):
     """Settings of an intake worker; deploy/environment.example explains each."""
@@ -56,15 +52,13 @@ class IntakeSettings(WorkerSettings):
             raise ConfigurationError(f"OM_BATCH_EVENTS must be at most {MAX_BATCH_EVENTS}")
 
 
-def _read_platform(environment: Environment, _name: str, _default: object) -> GenesysSettings | None:
-    return read_genesys_settings(environment)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleSettings(WorkerSettings):
     """Settings of a settle process; deploy/environment.example explains each."""
 
-    genesys: GenesysSettings | None = setting("OM_GENESYS_REGION", _read_platform, None)
+    genesys: GenesysSettings | None = setting(
+        "OM_GENESYS_REGION", lambda environment, *_: read_genesys_settings(environment), None
+    )
     give_up_seconds: float = setting(
         "OM_ROUTING_GIVE_UP_SECONDS", partial(Environment.seconds, minimum=20.0), 600.0
     )
@@ -85,7 +79,9 @@ class DeliverSettings(WorkerSettings):
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
     path: str = setting("OM_DESTINATIONS", required("the file of the destinations"), "")
     destinations: tuple[Destination, ...] = setting("OM_DESTINATIONS", configured_destinations, ())
-    failed_receipts: frozenset[str] = setting("OM_FAILED_RECEIPTS", _read_set, frozenset())
+    failed_receipts: frozenset[str] = setting(
+        "OM_FAILED_RECEIPTS", lambda environment, name, _: frozenset(environment.strings(name)), frozenset()
+    )
     genesys: GenesysSettings | None = setting("OM_FAILED_RECEIPTS", _read_platform_for_receipts, None)
 
     def __post_init__(self) -> None:
