@@ -36,9 +36,6 @@ STUCK_SECONDS: Final = 300.0
 MAX_ATTEMPTS: Final = 50
 """Requests that never left, or met a limit; with delays of up to five minutes they last for hours."""
 
-FIRST_SECONDS: Final = 2.0
-CAP_SECONDS: Final = 300.0
-
 _F: Final = failed_receipts.c
 _PLAN: Final = insert_into(
     failed_receipts,
@@ -174,7 +171,7 @@ class FailedReceipts:
         attempts = row.attempts + is_attempt
         if attempts >= MAX_ATTEMPTS:
             return self._end(row, REFUSED, problem)
-        backoff = delay_before(attempts + 1, first_seconds=FIRST_SECONDS, cap_seconds=CAP_SECONDS)
+        backoff = delay_before(attempts + 1, first_seconds=2.0, cap_seconds=300.0)
         due = self._now() + timedelta(seconds=max(1.0, delay, backoff))
         return {"begun_at": None, "due_at": due, "problem": problem, "attempts": attempts}
 

@@ -20,14 +20,10 @@ from workers.role import isolate
 CLIENT_NAME: Final = "reconcile"
 
 
-class ExchangeUnavailableError(RetryLaterError):
-    """The broker is away: publish all again later, since some events may be published."""
-
-
 class EventsExchange:
     """The broker, for a caller that publishes rarely: each call opens a connection.
 
-    Each method raises ExchangeUnavailableError if the broker is away.
+    Each method raises RetryLaterError if the broker is away: publish all again, some events may be published.
     """
 
     def __init__(self, urls: tuple[str, ...]) -> None:
@@ -53,7 +49,7 @@ def _retry_later() -> Iterator[None]:
     try:
         yield
     except (BrokerUnavailableError, ConfigurationError) as error:
-        raise ExchangeUnavailableError(str(error)) from None
+        raise RetryLaterError(str(error)) from None
 
 
 def message_id_for(event: ReconstructedEvent) -> str:
