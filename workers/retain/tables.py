@@ -4,48 +4,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Table,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    func,
-    literal_column,
-    or_,
-    select,
-    true,
-    tuple_,
-)
+import sqlalchemy as sa
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, exists, func, or_, select
 
-from workers.db.models import (
-    UtcDateTime,
-    conversation_messages,
-    conversations,
-    deliveries,
-    discarded_dead_letters,
-    duplicate_events,
-    edge_statistics,
-    event_payloads,
-    failed_receipts,
-    message_receipts,
-    outbox,
-    platform_conversations,
-    processed_events,
-    reconciliation_gaps,
-    reconciliations,
-    routing_updates,
-    unstored_events,
-)
+from workers.db import models
 from workers.db.reconcile import TIMER
 
 START: Final = object()
 """The place before the first row."""
 
-OLDER_THAN: Final = bindparam("older_than", type_=UtcDateTime())
+OLDER_THAN: Final = sa.bindparam("older_than", type_=models.UtcDateTime())
 """The time before which rows expire; a table's conditions may use it."""
 
 
@@ -70,7 +38,7 @@ class ExpiringTable:
 
     table: Table
     since: ColumnElement[Any]
-    is_done: ColumnElement[bool] = field(default_factory=true)
+    is_done: ColumnElement[bool] = field(default_factory=sa.true)
     dependent: tuple[Column[Any], ...] = ()
     rises: Column[Any] | None = None
 
@@ -86,8 +54,8 @@ class ExpiringTable:
         left for another day: neither waits for the other.
         """
         columns, bound = tuple(self.table.primary_key), {OLDER_THAN.key: older_than}
-        key: Any = tuple_(*columns) if len(columns) > 1 else columns[0]
-        is_early = true() if self.rises is None else self.rises < OLDER_THAN
+        key: Any = sa.tuple_(*columns) if len(columns) > 1 else columns[0]
+        is_early = sa.true() if self.rises is None else self.rises < OLDER_THAN
         conditions = ((self.since < OLDER_THAN).label("is_old"), is_early.label("is_early"))
         page = select(*columns, *conditions).order_by(*columns).limit(page_rows)
         rows = connection.execute(page if after is START else page.where(key > after), bound).all()
@@ -101,82 +69,82 @@ class ExpiringTable:
         )
         going = [row[0] if len(columns) == 1 else tuple(row) for row in locked]
         for column in self.dependent:
-            connection.execute(delete(column.table).where(column.in_(going)))
-        connection.execute(delete(self.table).where(key.in_(going)))
+            connection.execute(sa.delete(column.table).where(column.in_(going)))
+        connection.execute(sa.delete(self.table).where(key.in_(going)))
         return DeletedPage(len(going), keys[-1])
 
 
-_C: Final = conversations.c
-_D: Final = deliveries.c
-_E: Final = processed_events.c
-_P: Final = event_payloads.c
-_R: Final = reconciliations.c
+_C: Final = models.conversations.c
+_D: Final = models.deliveries.c
+_E: Final = models.processed_events.c
+_P: Final = models.event_payloads.c
+_O: Final = models.outbox.c
+_R: Final = models.reconciliations.c
+_U: Final = models.routing_updates.c
 
 # A dead letter holds the body, so a delivery that was given up waits as well until it is published.
 _WAITS: Final = or_(
-    _D.outcome.is_(None), and_(_D.outcome == literal_column("'dead'"), _D.dead_lettered_at.is_(None))
+    _D.outcome.is_(None), and_(_D.outcome == sa.literal_column("'dead'"), _D.dead_lettered_at.is_(None))
 )
 _HAS_OPEN_WINDOW: Final = and_(_C.conversation_id == _E.conversation_id, _C.window_opened_at.is_not(None))
-_IS_UNDECIDED: Final = routing_updates.c.decision.is_(None)
+_IS_UNDECIDED: Final = _U.decision.is_(None)
 # There is no index by event; a conversation's entries are few.
-_IS_IN_OUTBOX: Final = and_(outbox.c.conversation_id == _E.conversation_id, outbox.c.event_id == _E.id)
-_STAYS_IN_OUTBOX: Final = or_(
-    outbox.c.created_at >= OLDER_THAN, exists().where(_D.outbox_id == outbox.c.id, _WAITS)
-)
+_IS_IN_OUTBOX: Final = and_(_O.conversation_id == _E.conversation_id, _O.event_id == _E.id)
+_STAYS_IN_OUTBOX: Final = or_(_O.created_at >= OLDER_THAN, exists().where(_D.outbox_id == _O.id, _WAITS))
 
 PAYLOADS: Final = ExpiringTable(
-    event_payloads,
+    models.event_payloads,
     since=_P.stored_at,
     # An event that is still to be delivered is sent with its body, and is not known before it is settled.
     is_done=and_(
         ~exists().where(_E.id == _P.event_id, _HAS_OPEN_WINDOW),
-        ~exists().where(routing_updates.c.event_id == _P.event_id, _IS_UNDECIDED),
-        ~exists().where(_E.id == _P.event_id, _IS_IN_OUTBOX, _D.outbox_id == outbox.c.id, _WAITS),
+        ~exists().where(_U.event_id == _P.event_id, _IS_UNDECIDED),
+        ~exists().where(_E.id == _P.event_id, _IS_IN_OUTBOX, _D.outbox_id == _O.id, _WAITS),
     ),
     rises=_P.stored_at,
 )
 OUTBOX: Final = ExpiringTable(
-    outbox,
-    since=outbox.c.created_at,
-    is_done=~exists().where(_D.outbox_id == outbox.c.id, _WAITS),
+    models.outbox,
+    since=_O.created_at,
+    is_done=~exists().where(_D.outbox_id == _O.id, _WAITS),
     dependent=(_D.outbox_id,),
-    rises=outbox.c.created_at,
+    rises=_O.created_at,
 )
 EVENTS: Final = ExpiringTable(
-    processed_events,
+    models.processed_events,
     # From the last copy on: as long as copies come, the key that refuses them stays.
     since=func.coalesce(_E.last_delivered_at, _E.processed_at),
     # An event that is not settled yet is not history, however long the settling is away. Nor is one that the
     # outbox names: no table's row outlives its event, since SQLite reuses the highest id when it is free.
     is_done=and_(
         ~exists().where(_HAS_OPEN_WINDOW),
-        ~exists().where(routing_updates.c.event_id == _E.id, _IS_UNDECIDED),
+        ~exists().where(_U.event_id == _E.id, _IS_UNDECIDED),
         ~exists().where(_IS_IN_OUTBOX, _STAYS_IN_OUTBOX),
     ),
     dependent=(
         _P.event_id,
-        duplicate_events.c.event_id,
-        conversation_messages.c.event_id,
-        message_receipts.c.event_id,
-        routing_updates.c.event_id,
-        failed_receipts.c.event_id,
+        models.duplicate_events.c.event_id,
+        models.conversation_messages.c.event_id,
+        models.message_receipts.c.event_id,
+        _U.event_id,
+        models.failed_receipts.c.event_id,
     ),
     rises=_E.processed_at,
 )
 CONVERSATIONS: Final = ExpiringTable(
-    conversations,
+    models.conversations,
     since=_C.updated_at,
     is_done=and_(
         _C.window_opened_at.is_(None),
         # Events outlast their conversation's last change if copies came, an update waits, or the outbox
         # names them. Without its row, what is settled of them would be settled again, and the update never.
         ~exists().where(_E.conversation_id == _C.conversation_id, _E.last_delivered_at > _C.updated_at),
-        ~exists().where(routing_updates.c.conversation_id == _C.conversation_id, _IS_UNDECIDED),
-        ~exists().where(outbox.c.conversation_id == _C.conversation_id, _STAYS_IN_OUTBOX),
+        ~exists().where(_U.conversation_id == _C.conversation_id, _IS_UNDECIDED),
+        ~exists().where(_O.conversation_id == _C.conversation_id, _STAYS_IN_OUTBOX),
     ),
 )
 RECONCILIATIONS: Final = ExpiringTable(
-    reconciliations,
+    models.reconciliations,
     _R.started_at,
     # One that is under way stays; the newest of the timer's holds the watermark, however long none follows.
     is_done=and_(
@@ -187,8 +155,8 @@ RECONCILIATIONS: Final = ExpiringTable(
 
 BODY_TABLES: Final = (
     PAYLOADS,
-    ExpiringTable(duplicate_events, duplicate_events.c.last_seen_at),
-    ExpiringTable(discarded_dead_letters, discarded_dead_letters.c.discarded_at),
+    ExpiringTable(models.duplicate_events, models.duplicate_events.c.last_seen_at),
+    ExpiringTable(models.discarded_dead_letters, models.discarded_dead_letters.c.discarded_at),
 )
 """Tables of raw bodies."""
 
@@ -199,12 +167,12 @@ EVENT_TABLES: Final = (
     CONVERSATIONS,
     # A conversation that is compared is read; one that comes up again is compared anew.
     ExpiringTable(
-        platform_conversations,
-        func.coalesce(platform_conversations.c.read_at, platform_conversations.c.listed_at),
+        models.platform_conversations,
+        func.coalesce(models.platform_conversations.c.read_at, models.platform_conversations.c.listed_at),
     ),
-    ExpiringTable(reconciliation_gaps, reconciliation_gaps.c.published_at),
+    ExpiringTable(models.reconciliation_gaps, models.reconciliation_gaps.c.published_at),
     RECONCILIATIONS,
-    ExpiringTable(unstored_events, unstored_events.c.day),
-    ExpiringTable(edge_statistics, edge_statistics.c.began_at),
+    ExpiringTable(models.unstored_events, models.unstored_events.c.day),
+    ExpiringTable(models.edge_statistics, models.edge_statistics.c.began_at),
 )
 """Tables of events and all that depends on them."""
