@@ -5,17 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import CTE, Column, ColumnElement, FromClause, Select, func, literal_column, select, table
 
-from workers.db.models import (
-    conversations,
-    dead_letters,
-    deliveries,
-    destinations,
-    drift,
-    processed_events,
-    reconciliation_gaps,
-    reconciliations,
-    routing_updates,
-)
+from workers.db import models
 from workers.db.reconcile import IS_UNDECIDED, TIMER
 
 MAX_COUNTED: Final = 10_000
@@ -77,12 +67,12 @@ def _by_name(names: CTE, column: Column[Any], value: Select[Any]) -> Select[Any]
     return select(name.label(column.name), value.correlate(names).scalar_subquery()).where(name.is_not(None))
 
 
-_P = processed_events.c
+_P = models.processed_events.c
 _NEWEST: Final = select(func.max(_P.id)).scalar_subquery()
-_OPEN: Final = dead_letters.c.decided_at.is_(None)
-_WAITING: Final = deliveries.c.outcome.is_(None)
-_UNDECIDED: Final = routing_updates.c.decision.is_(None)
-_R: Final = reconciliations.c
+_OPEN: Final = models.dead_letters.c.decided_at.is_(None)
+_WAITING: Final = models.deliveries.c.outcome.is_(None)
+_UNDECIDED: Final = models.routing_updates.c.decision.is_(None)
+_R: Final = models.reconciliations.c
 
 
 def _select_newest(column: ColumnElement[Any]) -> Select[Any]:
@@ -105,12 +95,12 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_dead_letters",
         "Dead letters neither replayed nor discarded, by code; 10,000 means at least that many.",
-        _count_by(dead_letters.c.code, _OPEN),
+        _count_by(models.dead_letters.c.code, _OPEN),
     ),
     MetricQuery(
         "om_dead_letter_oldest_age_seconds",
         "Age of the oldest dead letter of that code that is neither replayed nor discarded.",
-        _oldest_by(dead_letters.c.code, _OPEN, dead_letters.c.recorded_at),
+        _oldest_by(models.dead_letters.c.code, _OPEN, models.dead_letters.c.recorded_at),
     ),
     MetricQuery(
         "om_conflicts",
@@ -121,50 +111,50 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_drift_names",
         "Fields, values and types that this version does not know and no operator has accepted.",
-        _count(drift, drift.c.accepted_at.is_(None)),
+        _count(models.drift, models.drift.c.accepted_at.is_(None)),
     ),
     MetricQuery(
         "om_windows_open",
         "Conversations whose window is not settled; 10,000 means at least that many.",
-        _count(conversations, conversations.c.window_opened_at.is_not(None)),
+        _count(models.conversations, models.conversations.c.window_opened_at.is_not(None)),
     ),
     MetricQuery(
         "om_window_oldest_age_seconds",
         "Age of the oldest open window; about ten seconds while settle keeps up.",
-        select(func.min(conversations.c.window_opened_at)).where(
-            conversations.c.window_opened_at.is_not(None)
+        select(func.min(models.conversations.c.window_opened_at)).where(
+            models.conversations.c.window_opened_at.is_not(None)
         ),
     ),
     MetricQuery(
         "om_routing_updates_waiting",
         "Routing updates that wait for the platform's answer; 10,000 means at least that many.",
-        _count(routing_updates, _UNDECIDED),
+        _count(models.routing_updates, _UNDECIDED),
     ),
     MetricQuery(
         "om_conversations_unsettled",
         "Conversations that could not be settled and are retried every five minutes; "
         "10,000 means at least that many.",
-        _count(conversations, conversations.c.unsettled_because.is_not(None)),
+        _count(models.conversations, models.conversations.c.unsettled_because.is_not(None)),
     ),
     MetricQuery(
         "om_deliveries_waiting",
         "Deliveries that wait for their destination; 10,000 means at least that many.",
-        _count_by(deliveries.c.destination, _WAITING),
+        _count_by(models.deliveries.c.destination, _WAITING),
     ),
     MetricQuery(
         "om_delivery_oldest_due_age_seconds",
         "Time since the oldest waiting delivery was due.",
-        _oldest_by(deliveries.c.destination, _WAITING, deliveries.c.due_at),
+        _oldest_by(models.deliveries.c.destination, _WAITING, models.deliveries.c.due_at),
     ),
     MetricQuery(
         "om_destination_paused",
         "1 while nothing is delivered, because an operator or the destination paused it.",
-        select(destinations.c.name.label("destination"), destinations.c.paused_at.is_not(None)),
+        select(models.destinations.c.name.label("destination"), models.destinations.c.paused_at.is_not(None)),
     ),
     MetricQuery(
         "om_reconciliation_gaps",
         "Events of the platform that no webhook brought; falls when retention deletes old ones.",
-        _count(reconciliation_gaps, limit=MAX_GAPS),
+        _count(models.reconciliation_gaps, limit=MAX_GAPS),
     ),
     MetricQuery(
         "om_reconciliation_age_seconds",
@@ -185,6 +175,6 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_reconciliation_mismatches",
         "Comparisons that wait for an operator because the platform's history lacks our events.",
-        select(func.count()).select_from(reconciliations).where(IS_UNDECIDED),
+        select(func.count()).select_from(models.reconciliations).where(IS_UNDECIDED),
     ),
 )
