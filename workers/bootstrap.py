@@ -21,19 +21,11 @@ from messaging.log import logger
 from messaging.management import QueueDepths
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
-from workers import scale
+from workers import observe, scale
 from workers.db.engine import PATIENT_SESSION, WORKER_SESSION, DatabaseClock, check_schema, make_engine
 from workers.deliver import DeadLetterPublisher, Deliverer
 from workers.genesys import ConversationStates, FailedReceipts, GenesysClient, GenesysSettings, RequestBudget
 from workers.intake import Intake, installed_handlers, unstored_types
-from workers.observe import (
-    OBSERVER_SESSION,
-    ObserveSettings,
-    make_app,
-    open_probes,
-    record_edge_answers,
-    serve,
-)
 from workers.reconcile import EventsExchange, Reconciler, ReconcileSettings, open_platform_history
 from workers.retain import RetainSettings
 from workers.retain import retain as delete_expired
@@ -181,7 +173,7 @@ def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK
     intake = children if processes else scale.Units("worker")
     scalers = [scale.Scaler("intake", settings.limits, lambda: depths.read().get(EVENTS_QUEUE), intake)]
     if not processes:
-        engine = make_engine(settings.database_url, OBSERVER_SESSION)
+        engine = make_engine(settings.database_url, observe.OBSERVER_SESSION)
         clock = DatabaseClock(engine)
         roles = ("settle", "deliver") if settings.has_destinations else ("settle",)
         scalers += [scale.make_scaler(role, settings.limits, engine, clock) for role in roles]
@@ -191,17 +183,17 @@ def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK
         children.stop_all()
 
 
-def run_observe(settings: ObserveSettings) -> None:
+def run_observe(settings: observe.ObserveSettings) -> None:
     """Serve metrics of queues, dead letters, windows and deliveries, and the status page, at OM_METRICS_BIND.
 
     Raises ConfigurationError if an address of the settings is malformed.
     """
     # Here, not in gunicorn's process, whose exit status systemd would answer with a restart.
-    engine = make_engine(settings.database_url, OBSERVER_SESSION)
+    engine = make_engine(settings.database_url, observe.OBSERVER_SESSION)
     depths = QueueDepths(settings.management_urls, settings.amqp_urls)
 
     def build() -> Flask:
-        record_edge_answers(settings)
-        return make_app(open_probes(settings, engine, depths))
+        observe.record_edge_answers(settings)
+        return observe.make_app(observe.open_probes(settings, engine, depths))
 
-    serve(build, settings.bind)
+    observe.serve(build, settings.bind)

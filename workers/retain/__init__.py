@@ -1,8 +1,3 @@
 """Delete rows that have been kept for their time."""
 
-from workers.retain.retaining import (
-    EVENT_DAYS,
-    Expired,
-    RetainSettings,
-    retain,
-)
+from workers.retain.retaining import EVENT_DAYS, RetainSettings, retain

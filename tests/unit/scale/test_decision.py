@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.scale import FleetLimits, FleetTarget, Observation, decide
+from workers.scale.scaler import FleetLimits, FleetTarget, Observation, decide
 
 LIMITS = FleetLimits(floor=1, ceiling=4, events_per_worker=1000, cooldown=60.0)
 

@@ -13,7 +13,7 @@ from tests.servers import ServerProcess
 from tests.services import Service, running
 from workers.db.engine import make_engine
 from workers.db.models import conversations, deliveries, destinations
-from workers.scale import count_due_conversations, count_due_deliveries
+from workers.scale.scaler import count_due_conversations, count_due_deliveries
 
 SYSTEMCTL = """#!/bin/sh
 # As systemd: a unit that was started is listed until it is stopped.
