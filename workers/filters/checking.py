@@ -11,18 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from workers import parsing
 from workers.filters.expression import ELEMENT, Filter, FilterError, NoConditionError, Path, compile_filter
-from workers.parsing import (
-    ANYTHING,
-    CONVERSATION_MESSAGE,
-    CONVERSATION_NEW,
-    CONVERSATION_UPDATED,
-    QUEUED,
-    VALUE,
-    Fields,
-    all_fields,
-    guide_fields,
-)
 
 GENERIC: Final = (
     "accepts the events of every custom channel, of test environments and retired integrations too: "
@@ -41,9 +31,9 @@ _GUARDS: Final = frozenset({("routing", "status"), ("attributes",), ("metadata",
 EXTERNAL_ID: Final = "custom-social-channel-01"
 
 _DETAILS: Final[Mapping[str, Mapping[str, Any]]] = {
-    CONVERSATION_NEW: {},
-    CONVERSATION_MESSAGE: {"message": {"id": "message-1", "text": "Hello", "direction": "inbound"}},
-    CONVERSATION_UPDATED: {"routing": {"status": QUEUED, "queueId": "queue-1"}},
+    parsing.CONVERSATION_NEW: {},
+    parsing.CONVERSATION_MESSAGE: {"message": {"id": "message-1", "text": "Hello", "direction": "inbound"}},
+    parsing.CONVERSATION_UPDATED: {"routing": {"status": parsing.QUEUED, "queueId": "queue-1"}},
 }
 
 
@@ -55,26 +45,26 @@ def check_filter(expression: str, event_type: str | None = None) -> Filter:
     """
     found = compile_filter(expression)
     paths = found.paths
-    known = all_fields() if event_type is None else guide_fields()
+    known = parsing.all_fields() if event_type is None else parsing.guide_fields()
     for path in sorted(paths):
         _check_path(path, known)
     named = {path[:depth] for path in paths for depth in (1, 2)}
-    if event_type == CONVERSATION_UPDATED and not _GUARDS & named:
+    if event_type == parsing.CONVERSATION_UPDATED and not _GUARDS & named:
         raise FilterError(UNGUARDED)
     is_generic = _accepts_unknown_channel(found) or (_TYPE in paths and _EXTERNAL_ID not in paths)
     return replace(found, warnings=(GENERIC,)) if is_generic else found
 
 
-def _check_path(path: Path, known: Fields) -> None:
+def _check_path(path: Path, known: parsing.Fields) -> None:
     fields = known
     for depth, name in enumerate(path):
-        if fields == ANYTHING:
+        if fields == parsing.ANYTHING:
             return
         if isinstance(fields, list) and name == ELEMENT:
             fields = fields[0]
         elif isinstance(fields, dict) and name == ELEMENT:
             # A macro over an object iterates over its names.
-            fields = VALUE
+            fields = parsing.VALUE
         elif isinstance(fields, dict) and name in fields:
             fields = fields[name]
         else:
@@ -83,7 +73,7 @@ def _check_path(path: Path, known: Fields) -> None:
             raise FilterError(f"{_text(path[: depth + 1])} is not a field of the body{hint}")
 
 
-def _list_texts(fields: Fields, prefix: Path = ()) -> Iterator[str]:
+def _list_texts(fields: parsing.Fields, prefix: Path = ()) -> Iterator[str]:
     if prefix:
         yield _text(prefix)
     if isinstance(fields, list):
@@ -100,7 +90,7 @@ def _text(path: Path) -> str:
 def _accepts_unknown_channel(found: Filter) -> bool:
     """Return whether it accepts a channel that it cannot name."""
     try:
-        return found.evaluate(sample(CONVERSATION_MESSAGE, external_id="\x01an unknown channel"))
+        return found.evaluate(sample(parsing.CONVERSATION_MESSAGE, external_id="\x01an unknown channel"))
     except NoConditionError:
         raise
     except FilterError:
