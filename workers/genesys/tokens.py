@@ -7,13 +7,7 @@ from http import HTTPStatus
 from typing import Final, TypeVar
 
 import requests
-from oauthlib.oauth2 import (
-    BackendApplicationClient,
-    MissingTokenError,
-    OAuth2Error,
-    ServerError,
-    TemporarilyUnavailableError,
-)
+from oauthlib import oauth2
 from oauthlib.oauth2.rfc6749.errors import CustomOAuth2Error
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
@@ -33,9 +27,9 @@ RETRY_SECONDS: Final = 5.0
 
 UNDECIDED: Final = (
     requests.RequestException,
-    MissingTokenError,
-    ServerError,
-    TemporarilyUnavailableError,
+    oauth2.MissingTokenError,
+    oauth2.ServerError,
+    oauth2.TemporarilyUnavailableError,
     # An "error" that OAuth does not define, as gateways send one.
     CustomOAuth2Error,
     # JSON that is no object.
@@ -75,13 +69,15 @@ class Tokens:
                 self._renew_at = 0.0
 
     def _renew(self) -> None:
-        session = limit_session(OAuth2Session(client=BackendApplicationClient(client_id=self._client_id)))
+        session = limit_session(
+            OAuth2Session(client=oauth2.BackendApplicationClient(client_id=self._client_id))
+        )
         session.register_compliance_hook("access_token_response", _check_status)
         try:
             answer = session.fetch_token(self._url, auth=self._credentials, timeout=self._request_seconds)
         except UNDECIDED as error:
             raise PlatformBusyError(f"login: {type(error).__name__}", delay=RETRY_SECONDS) from None
-        except OAuth2Error as error:
+        except oauth2.OAuth2Error as error:
             code = error.error or "oauth"
             raise PlatformRefusedError(error.status_code, code, "none", at_login=True) from None
         self._token = str(answer["access_token"])

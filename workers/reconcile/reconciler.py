@@ -16,15 +16,7 @@ from workers.db import reconcile as records
 from workers.db.engine import transact
 from workers.genesys import GenesysSettings, PlatformRefusedError, read_genesys_settings
 from workers.parsing import moment_of
-from workers.reconcile.bounds import (
-    DAY_US,
-    HORIZON_DAYS,
-    Bounds,
-    compare_from,
-    is_due,
-    list_from,
-    safe_cutoff,
-)
+from workers.reconcile import bounds
 from workers.reconcile.check import CheckResult
 from workers.reconcile.comparison import Comparison, ProgressRecord
 from workers.reconcile.platform_history import MAX_COUNTS, PlatformHistory
@@ -63,7 +55,7 @@ class ReconcileSettings(WorkerSettings):
     @property
     def horizon_us(self) -> int:
         """How far back events are compared: older ones may be deleted here, and would look missing."""
-        return round(min(HORIZON_DAYS, self.retention_days - 0.5) * DAY_US)
+        return round(min(bounds.HORIZON_DAYS, self.retention_days - 0.5) * bounds.DAY_US)
 
 
 @dataclass(slots=True)
@@ -106,10 +98,10 @@ class Reconciler:
 
     def _begin(self) -> records.Reconciliation | None:
         watermarks, now_us = transact(self.engine, records.read_watermarks), self.clock.now_us()
-        if not is_due(watermarks, now_us, INTERVAL_US):
+        if not bounds.is_due(watermarks, now_us, INTERVAL_US):
             return None
-        to_us = safe_cutoff(self.engine, self.exchange, now_us)
-        from_us = compare_from(watermarks, now_us, self.settings.horizon_us)
+        to_us = bounds.safe_cutoff(self.engine, self.exchange, now_us)
+        from_us = bounds.compare_from(watermarks, now_us, self.settings.horizon_us)
 
         def begin(connection: Connection) -> records.Reconciliation | None:
             records.record_own_conversations(connection, moment_of(from_us))
@@ -129,7 +121,7 @@ class Reconciler:
         Without the permission, only known conversations are compared; the next comparison lists from the same
         start again.
         """
-        started_from_us = list_from(transact(self.engine, records.read_watermarks))
+        started_from_us = bounds.list_from(transact(self.engine, records.read_watermarks))
         from_us = max(reconciliation.compared_from_us, started_from_us or 0)
         try:
             ids, is_last = self.history.list_conversations(
@@ -173,7 +165,7 @@ class Reconciler:
                     self.clock,
                     self.history,
                     self.exchange,
-                    bounds=Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us),
+                    bounds=bounds.Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us),
                     next_conversation=partial(self._next_conversation, reconciliation),
                     record=ProgressRecord(number, self.holder, keeps_results=True),
                     report=_log_gaps,

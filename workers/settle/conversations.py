@@ -9,15 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 from workers.db.ingest import put_in_outbox
 from workers.db.models import conversation_messages, conversations, routing_updates
 from workers.parsing import microseconds_of, moment_of
-from workers.settle.plan import (
-    Decision,
-    PendingEvent,
-    Position,
-    Routing,
-    SettledState,
-    Settlement,
-    settle_window,
-)
+from workers.settle import plan
 from workers.settle.updates import IS_WAITING, decide, read_position, record_answers
 
 _C: Final = conversations.c
@@ -68,7 +60,9 @@ def set_aside(connection: Connection, conversation_id: str, code: str, until_us:
     connection.execute(waiting.values(next_attempt_at=moment_of(until_us)))
 
 
-def read_messages(connection: Connection, conversation_ids: Sequence[str]) -> dict[str, list[PendingEvent]]:
+def read_messages(
+    connection: Connection, conversation_ids: Sequence[str]
+) -> dict[str, list[plan.PendingEvent]]:
     """Return the messages that came since their conversation was settled, by conversation."""
     query = (
         select(_M.conversation_id, _M.event_id, _M.occurred_at, _M.sequence, _M.received_at)
@@ -80,9 +74,9 @@ def read_messages(connection: Connection, conversation_ids: Sequence[str]) -> di
             _M.position > _C.settled_count,
         )
     )
-    waiting: dict[str, list[PendingEvent]] = {}
+    waiting: dict[str, list[plan.PendingEvent]] = {}
     for row in connection.execute(query):
-        waiting.setdefault(row.conversation_id, []).append(PendingEvent(read_position(row)))
+        waiting.setdefault(row.conversation_id, []).append(plan.PendingEvent(read_position(row)))
     return waiting
 
 
@@ -93,7 +87,9 @@ def close_windows(connection: Connection, conversation_ids: Sequence[str]) -> No
     connection.execute(rows.values(**dict.fromkeys(columns)))
 
 
-def write(connection: Connection, settlements: Mapping[str, tuple[int, Settlement]], now_us: int) -> None:
+def write(
+    connection: Connection, settlements: Mapping[str, tuple[int, plan.Settlement]], now_us: int
+) -> None:
     """Write the outbox, the conversations' states and the decisions on their updates.
 
     Each settlement has the number of its conversation's settled events. The outbox's trigger plans the
@@ -122,10 +118,10 @@ def write(connection: Connection, settlements: Mapping[str, tuple[int, Settlemen
 def apply(
     connection: Connection,
     row: Row[Any],
-    applied: Sequence[PendingEvent],
-    decisions: Sequence[Decision],
+    applied: Sequence[plan.PendingEvent],
+    decisions: Sequence[plan.Decision],
     now_us: int,
-) -> list[Decision]:
+) -> list[plan.Decision]:
     """Apply updates, in their conversation's window if one is open, and write the decisions on others.
 
     Returns every decision; those that the window is to make are left out.
@@ -134,25 +130,25 @@ def apply(
     if row.window_opened_at is not None:
         record_answers(connection, applied)
     elif applied:
-        settlement = settle_window(read_state(row), applied)
+        settlement = plan.settle_window(read_state(row), applied)
         write(connection, {row.conversation_id: (int(row.settled_count), settlement)}, now_us)
         return [*decisions, *settlement.decisions]
     return list(decisions)
 
 
-def read_state(row: Row[Any]) -> SettledState:
+def read_state(row: Row[Any]) -> plan.SettledState:
     """Return the settled state in a conversation's row."""
     through = _make_position(row.settled_through_at, row.settled_through_sequence)
     changed = _make_position(row.routing_changed_at, row.routing_sequence)
-    routing = Routing(row.routing_status, row.routing_queue, changed)
-    return SettledState(through, routing, has_session=row.session_opened_at is not None)
+    routing = plan.Routing(row.routing_status, row.routing_queue, changed)
+    return plan.SettledState(through, routing, has_session=row.session_opened_at is not None)
 
 
-def _make_position(moment: datetime | None, sequence: int) -> Position | None:
-    return Position(microseconds_of(moment), sequence) if moment else None
+def _make_position(moment: datetime | None, sequence: int) -> plan.Position | None:
+    return plan.Position(microseconds_of(moment), sequence) if moment else None
 
 
-def _make_columns(state: SettledState, now: datetime) -> dict[str, Any]:
+def _make_columns(state: plan.SettledState, now: datetime) -> dict[str, Any]:
     through, changed = state.through, state.routing.changed
     return {
         "settled_through_at": moment_of(through.occurred_at_us) if through else None,
