@@ -35,7 +35,8 @@ def _describe(command: click.Command, context: click.Context) -> Iterator[str]:
     for paragraph in (command.help or "").split("\n\n"):
         yield from (".PP", _escape(" ".join(paragraph.split())))
     for record in (option.get_help_record(context) for option in command.get_params(context)):
-        yield from (".TP", f".B {_escape(record[0])}", _escape(record[1]) or r"\&") if record else ()
+        # An argument has no text.
+        yield from (".TP", f".B {_escape(record[0])}", _escape(record[1])) if record and record[1] else ()
     for block in (command.epilog or "").replace("\b\n", "").split("\n\n"):
         yield from (".PP", ".nf", _escape(block), ".fi") if block else ()
 
