@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -33,6 +34,9 @@ ABSENT: Final = "-"
 _HEADER_FIELDS: Final = frozenset({"headers", "webhookHeaders"})
 
 
+_number: Final = partial(fields.Integer, load_default=5, strict=True, validate=validate.Range(0))
+
+
 # The fields are named as in the file; *attribute* is the platform's name.
 class _Filter(Schema):
     event_type = fields.String(required=True, attribute="eventType")
@@ -40,12 +44,8 @@ class _Filter(Schema):
 
 
 class _RetryPolicy(Schema):
-    max_retries = fields.Integer(
-        attribute="maxRetries", load_default=5, strict=True, validate=validate.Range(0)
-    )
-    retry_interval_seconds = fields.Integer(
-        attribute="retryIntervalSeconds", load_default=5, strict=True, validate=validate.Range(0)
-    )
+    max_retries = _number(attribute="maxRetries")
+    retry_interval_seconds = _number(attribute="retryIntervalSeconds")
     backoff_multiplier = fields.Float(
         attribute="backoffMultiplier", load_default=2.0, validate=validate.Range(1)
     )

@@ -54,7 +54,12 @@ def check(*, role: str | None, only_settings: bool, verbose: bool) -> None:
     has_problem = any(finding.level is Level.PROBLEM for finding in findings)
     if not show_json({"ok": not has_problem, "findings": [asdict(finding) for finding in findings]}):
         for finding in findings if verbose else summarise(findings):
-            _print(finding)
+            colour, is_bad = COLOURS[finding.level], finding.level is Level.PROBLEM
+            level = click.style(f"{finding.level:8}", fg=colour, bold=is_bad)
+            text = visible(f"{finding.area}: {finding.subject} {finding.text}".replace(":  ", ": "))
+            click.echo(f"{level} {fold(text, ' ' * 9, ' ' * 9).lstrip()}")
+            if finding.advice:
+                click.echo(fold(f"→ {visible(finding.advice)}", " " * 9, " " * 11))
         counts = Counter(finding.level for finding in findings)
         click.echo(f"check: problems={counts[Level.PROBLEM]} warnings={counts[Level.WARNING]}")
     if has_problem:
@@ -101,12 +106,3 @@ def summarise(findings: list[Finding]) -> list[Finding]:
         *(finding for level in WORST_FIRST for finding in findings if finding.level is level),
         *(Finding(Level.OK, "", f"{n} checked", area=area) for area, n in healthy.items() if area not in bad),
     ]
-
-
-def _print(finding: Finding) -> None:
-    """Print a finding in 80 columns, with its advice below."""
-    level = click.style(f"{finding.level:8}", fg=COLOURS[finding.level], bold=finding.level is Level.PROBLEM)
-    text = visible(f"{finding.area}: {finding.subject} {finding.text}".replace(":  ", ": "))
-    click.echo(f"{level} {fold(text, ' ' * 9, ' ' * 9).lstrip()}")
-    if finding.advice:
-        click.echo(fold(f"→ {visible(finding.advice)}", " " * 9, " " * 11))
