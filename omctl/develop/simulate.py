@@ -3,6 +3,7 @@
 import secrets
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -111,12 +112,15 @@ def simulate(url: str | None, *, platform: bool, port: int, ledger: Path | None,
         headers=dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS"))),
     )
     plan = make_plan(datetime.now(UTC), dialect=Dialect(take("dialect")), **options)
-    with Ledger(ledger) as answers:
+    with Ledger(ledger) as answers, closing(endpoint):
         sender = Sender(endpoint, traffic(plan), answers, policy=policy, rate=rate)
         summary = _send(sender, plan, concurrency)
-    endpoint.close()
-    if not show_json({"seed": plan.seed, **asdict(summary)}):
-        print_table(("", ""), _describe(summary, plan.seed), title="Result")
+    _report(summary, plan.seed)
+
+
+def _report(summary: Summary, seed: int) -> None:
+    if not show_json({"seed": seed, **asdict(summary)}):
+        print_table(("", ""), _describe(summary, seed), title="Result")
     if summary.unanswered:
         click.echo(f"{summary.unanswered} of {summary.posts} posts were never answered 200.", err=True)
         raise SystemExit(1)

@@ -77,6 +77,10 @@ def purge_steps() -> Iterator[Step]:
             lambda: not succeeds("rabbitmqctl status"),
             _empty_broker,
         )
+    yield from _delete_steps()
+
+
+def _delete_steps() -> Iterator[Step]:
     for path, content in (
         (CONFIGURATION, "settings and secrets"),
         (STATE, "the journal, with unpublished events"),

@@ -58,11 +58,7 @@ def find(*, identifier: str | None, customer: str | None, bundle: Path | None) -
     """
     if (identifier is None) == (customer is None):
         raise click.UsageError("Give either an ID or --customer ID.")
-    if customer is None:
-        identifiers = [identifier or ""]
-    else:
-        with open_database(FINDER_SESSION) as engine:
-            identifiers = sorted(search_conversations(engine, encode_needles(customer)))
+    identifiers = [identifier or ""] if customer is None else _find_conversations(customer)
     waiting, journal_problem = search_journal(identifiers)
     timelines, database_problem = search_database(identifiers)
     hints = _list_hints(timelines or waiting, journal_problem, database_problem)
@@ -80,11 +76,14 @@ def find(*, identifier: str | None, customer: str | None, bundle: Path | None) -
     if bundle is not None:
         _write(bundle, document, timelines)
     if not show_json(document):
-        for line in (line for timeline in timelines for line in _describe(timeline)):
-            click.echo(visible(line))
-        click.echo("\n".join(hints), err=True, nl=bool(hints))
+        _print(timelines, hints)
     if not timelines or database_problem is not None:
         raise SystemExit(1)
+
+
+def _find_conversations(customer: str) -> list[str]:
+    with open_database(FINDER_SESSION) as engine:
+        return sorted(search_conversations(engine, encode_needles(customer)))
 
 
 def search_database(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
@@ -152,6 +151,12 @@ def _write(path: Path, document: dict[str, Any], timelines: list[Timeline]) -> N
     ]
     text = format_json({"made_at": datetime.now(UTC), "verify": verify, **document, "events": events})
     path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _print(timelines: list[Timeline], hints: list[str]) -> None:
+    for timeline in timelines:
+        click.echo(visible("\n".join(_describe(timeline))))
+    click.echo("\n".join(hints), err=True, nl=bool(hints))
 
 
 def _describe(timeline: Timeline) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any, Final
 
 import click
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from messaging.clock import SystemClock
 from messaging.environment import Environment
@@ -73,34 +73,26 @@ def erase(*, conversations: tuple[str, ...], customers: tuple[str, ...], **optio
     of_customers = [needle for customer in customers for needle in encode_needles(customer)]
     erased: Counter[str] = Counter()
     with open_dead_letters() as session:
-        with progress_bar() as bar:
-            show = partial(bar.update, bar.add_task("Bodies", total=None, note=""))
-            found = search_conversations(
-                session.engine, of_customers, lambda done, total: show(completed=done, total=total)
-            )
-        chosen = sorted({*conversations, *found})
+        chosen = sorted({*conversations, *_search(session.engine, of_customers)})
         needles = [*of_customers, *(conversation.encode() for conversation in chosen)]
 
         def erase_all(intervention_id: str | None) -> Iterator[int]:
-            rows = partial(erase_conversations, needles=of_customers, dry_run=terms.dry_run)
             # One conversation in each transaction, so that none is long.
-            for conversation in chosen or [""]:
-                now = moment_of(session.clock.now_us())
-                erased.update(transact(session.engine, rows, conversation_ids=[conversation], now=now))
+            for one in chosen or [""]:
+                rows = partial(erase_conversations, now=moment_of(session.clock.now_us()))
+                erased.update(transact(session.engine, rows, [one], of_customers, dry_run=terms.dry_run))
             erased[DEAD_LETTERS] = _erase_dead_letters(session, needles, intervention_id)
             erased[FILES] = _erase_files(state_directory, needles, dry_run=terms.dry_run)
             yield len(chosen)
 
-        # The record has the ids only as digests.
-        digests = [hashlib.sha256(one.encode()).hexdigest() for one in (*conversations, *customers)]
-        run = Run(Action.ERASE, len(chosen), json.dumps({"sha256": digests}))
+        run = Run(Action.ERASE, len(chosen), _digest((*conversations, *customers)))
         if terms.dry_run:
             list(erase_all(None))
         else:
             run.begin(session.engine, terms)
             execute(session.engine, run, erase_all(run.intervention_id), Event())
-    waiting = [IN_JOURNAL] if _journal_contains(state_directory, needles) else []
-    _report(erased, len(chosen), run.intervention_id or None, [*waiting, *NOTES])
+    notes = [IN_JOURNAL, *NOTES] if _journal_contains(state_directory, needles) else list(NOTES)
+    _report(erased, len(chosen), run.intervention_id or None, notes)
 
 
 def check_readable(state_directory: Path) -> None:
@@ -114,6 +106,12 @@ def check_readable(state_directory: Path) -> None:
             raise UnreadableStateError(
                 f"{state_directory / name} cannot be read ({error.strerror}): run the command as root"
             ) from None
+
+
+def _search(engine: Engine, needles: Sequence[bytes]) -> set[str]:
+    with progress_bar() as bar:
+        show = partial(bar.update, bar.add_task("Bodies", total=None, note=""))
+        return search_conversations(engine, needles, lambda done, total: show(completed=done, total=total))
 
 
 def _erase_dead_letters(
@@ -157,6 +155,11 @@ def _journal_contains(state_directory: Path, needles: Collection[bytes]) -> bool
 
 def _contains(body: bytes, needles: Collection[bytes]) -> bool:
     return any(needle in body for needle in needles)
+
+
+def _digest(identifiers: Sequence[str]) -> str:
+    """Return the selection for the record: the ids only as digests."""
+    return json.dumps({"sha256": [hashlib.sha256(one.encode()).hexdigest() for one in identifiers]})
 
 
 def _report(erased: dict[str, int], conversations: int, intervention: str | None, notes: list[str]) -> None:

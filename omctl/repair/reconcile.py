@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import datetime
+from typing import Any
 
 import click
 from sqlalchemy import Engine
@@ -30,12 +31,7 @@ from workers.reconcile import Bounds, EventsExchange, ReconcileSettings, Reconst
 )  # fmt: skip
 @change_options
 def reconcile(
-    *,
-    since: datetime | None,
-    conversations: tuple[str, ...],
-    wait_seconds: float,
-    despite_mismatch: bool,
-    dry_run: bool,
+    *, since: datetime | None, conversations: tuple[str, ...], dry_run: bool, **options: Any
 ) -> None:
     """Compare processed events with the platform's history, and recover missing ones.
 
@@ -66,16 +62,23 @@ def reconcile(
         bounds = _find_bounds(engine, exchange, settings.retention_days, since, clock.now_us())
         history = worker.open_platform_history(settings.genesys, engine, clock)
         reconciliation = Reconciliation(engine, clock, history, exchange, bounds, cancelled)
-        with progress_bar() as bar:
-            task = bar.add_task("Listing", total=None, note="")
-            ids = sorted(set(conversations)) or reconciliation.list_conversations()
-            bar.update(task, description="Conversations", total=len(ids), completed=0)
-            options = {"is_waived": despite_mismatch, "is_of_all": not conversations}
-            for done in reconciliation.compare(ids, None if dry_run else os_user(), **options):
-                bar.update(task, completed=done, note=f"{len(reconciliation.findings.missing)} missing")
-        left = reconciliation.wait_for_missing(0.0 if dry_run else wait_seconds)
+        operator = None if dry_run else os_user()
+        _compare(reconciliation, conversations, operator, is_waived=options["despite_mismatch"])
+        left = reconciliation.wait_for_missing(0.0 if dry_run else options["wait_seconds"])
         report(reconciliation.findings, bounds, left)
     raise SystemExit(1 if cancelled.is_set() else exit_status(reconciliation.findings, left))
+
+
+def _compare(
+    reconciliation: Reconciliation, conversations: tuple[str, ...], operator: str | None, *, is_waived: bool
+) -> None:
+    with progress_bar() as bar:
+        task = bar.add_task("Listing", total=None, note="")
+        ids = sorted(set(conversations)) or reconciliation.list_conversations()
+        bar.update(task, description="Conversations", total=len(ids), completed=0)
+        is_of_all = not conversations
+        for done in reconciliation.compare(ids, operator, is_waived=is_waived, is_of_all=is_of_all):
+            bar.update(task, completed=done, note=f"{len(reconciliation.findings.missing)} missing")
 
 
 def exit_status(findings: Findings, left: list[ReconstructedEvent]) -> int:

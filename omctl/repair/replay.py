@@ -1,7 +1,6 @@
 """omctl replay: process past events again from the database, to recover from an incident."""
 
 from collections.abc import Iterator
-from dataclasses import replace as with_changes
 from functools import partial
 from itertools import takewhile
 from threading import Event
@@ -49,21 +48,14 @@ def replay(*, resume: str | None, rate: float, **options: Any) -> None:
       omctl replay --resume 5f0c…
     """
     terms = Terms.take(options)
-    recorded = {**options, "again": terms.again, "reason": terms.reason}
-    given = [name for name, value in recorded.items() if value]
-    if resume and given:
-        names = ", ".join(f"--{name.removeprefix('event_')}" for name in given)
-        raise click.UsageError(f"--resume uses the recorded selection and reason: leave {names} out.")
-    if not resume and not any(options.values()):
+    if resume:
+        _refuse_beside_resume({**options, "again": terms.again, "reason": terms.reason})
+    elif not any(options.values()):
         raise click.UsageError("Select events: --since, --until, --conversation, --type or --resume.")
-    if not resume:
+    else:
         terms.require_reason()
     with open_database() as engine:
-        if resume:
-            run, selected, again = _find(engine, resume)
-        else:
-            run, selected = _select(engine, PastEventFilter(**options))
-            again = terms.again
+        run, selected, again = _find(engine, resume) if resume else _select(engine, options, terms)
 
         def work(broker: EventPublisher, cancelled: Event) -> Iterator[int]:
             source = replay_source(run.intervention_id if again else None)
@@ -83,6 +75,12 @@ def replay(*, resume: str | None, rate: float, **options: Any) -> None:
         )  # fmt: skip
 
 
+def _refuse_beside_resume(options: dict[str, Any]) -> None:
+    if given := [f"--{name.removeprefix('event_')}" for name, value in options.items() if value]:
+        text = f"--resume uses the recorded selection and reason: leave {', '.join(given)} out."
+        raise click.UsageError(text)
+
+
 def _find(engine: Engine, intervention_id: str) -> tuple[Run, PastEventFilter, bool]:
     """Find a replay that was cancelled or killed, and whether its events take effect again; preview it."""
     found = transact(engine, past_events.find_unfinished_replay, intervention_id)
@@ -95,15 +93,15 @@ def _find(engine: Engine, intervention_id: str) -> tuple[Run, PastEventFilter, b
     return run, found.selected, found.again
 
 
-def _select(engine: Engine, selected: PastEventFilter) -> tuple[Run, PastEventFilter]:
+def _select(engine: Engine, options: dict[str, Any], terms: Terms) -> tuple[Run, PastEventFilter, bool]:
     """Count and preview the events that are selected now."""
-    selected = with_changes(selected, through=transact(engine, past_events.newest_event_id))
+    selected = PastEventFilter(**options, through=transact(engine, past_events.newest_event_id))
     counts = transact(engine, past_events.count_past_events, selected)
     chosen = sum(counts.values())
     if not is_json():
         title, empty = f"{chosen} events selected", "No event is selected."
         print_table(("type", "events"), counts.items(), title=title, empty=empty)
-    return Run(Action.REPLAY_EVENTS, chosen, selected.as_json()), selected
+    return Run(Action.REPLAY_EVENTS, chosen, selected.as_json()), selected, terms.again
 
 
 def _publish(broker: EventPublisher, source: str, rate_limiter: RateLimiter, event: PastEvent) -> bool:
