@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from tests.machines import removal, slow_senders, units
+from tests.machines import canary, removal, slow_senders, units
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine, Network
 from tests.machines.progress import conclude, report
@@ -48,6 +48,7 @@ def run() -> bool:
         machine.run("omctl check && ! rabbitmqctl -q list_users | grep -q guest")
         running = units.services(machine)
         report("exposure: " + ", ".join(units.check_exposures(machine)))
+        canary.run(machine)
         with Traffic(machine, f"https://{machine.address}", rate=RATE) as traffic:
             _crowd(network, machine, traffic)
             _strike(machine)
