@@ -1,10 +1,12 @@
 """omctl erase: a customer's data is in every place before, and in none after, on disk too."""
 
 import json
+import re
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pika
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import LargeBinary, Text, create_engine, insert, select, text
@@ -12,8 +14,10 @@ from sqlalchemy import LargeBinary, Text, create_engine, insert, select, text
 from messaging import topology
 from messaging.clock import SystemClock
 from omctl.repair.erase import UnreadableStateError, erase
-from tests.integration.workers.consuming import depth
+from tests.integration.workers.consuming import depth, wait_until
 from tests.integration.workers.events import deliver, event, native, said
+from tests.servers.rabbitmq import PrivateRabbitMQ
+from tests.services import declare_topology
 from workers.db.models import deliveries, discarded_dead_letters, metadata
 from workers.parsing import moment_of
 
@@ -190,3 +194,40 @@ def test_nothing_is_left_on_disk_after_the_database_is_compacted(omctl, stored, 
         files = list((Path(directory) / "base" / str(oid)).iterdir())
     assert files
     assert [path.name for path in files if CUSTOMER.encode() in path.read_bytes()] == []
+
+
+SECURITY_PAGE = Path(__file__).parents[4] / "docs" / "security.md"
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch, migrated_sqlite_url):
+    monkeypatch.setenv("OM_DATABASE_URL", migrated_sqlite_url)
+    monkeypatch.setenv("OM_STATE_DIRECTORY", str(tmp_path / "none"))
+    with PrivateRabbitMQ(tmp_path / "broker") as node:
+        monkeypatch.setenv("OM_AMQP_URL", node.amqp_url)
+        declare_topology(node.amqp_url)
+        yield node
+
+
+def test_nothing_is_left_on_the_brokers_disk_after_the_steps_of_the_security_page(node):
+    roll_over, add_entries = re.findall(r"rabbitmqctl eval '([^']*)\.'", SECURITY_PAGE.read_text())
+
+    def is_left():
+        files = [path for path in node.directory.rglob("*") if path.is_file()]
+        return any(CUSTOMER.encode() in path.read_bytes() for path in files)
+
+    body = json.dumps(said(MARKER, conversation="c-1", participants=[PARTICIPANT])).encode()
+    with pika.BlockingConnection(pika.URLParameters(node.amqp_url)) as connection:
+        channel = connection.channel()
+        for queue in (topology.EVENTS_QUEUE, topology.DEAD_LETTERS):
+            channel.basic_publish("", queue, body)
+        wait_until(lambda: channel.basic_get(topology.EVENTS_QUEUE, auto_ack=True)[0])
+        erased = CliRunner().invoke(erase, ["--customer", CUSTOMER, "--reason", "request 5"])
+        assert erased.exit_code == 0, erased.output
+        assert is_left()
+
+        node.evaluate(roll_over)
+        node.evaluate(add_entries)
+        assert is_left()
+        node.evaluate(add_entries.replace(topology.DEAD_LETTERS, topology.EVENTS_QUEUE))
+        wait_until(lambda: not is_left())
